@@ -1,0 +1,65 @@
+# Everything a person types. Needs Python 3.11 or newer, make, git and the package registry.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PYTHONUNBUFFERED := 1
+
+.PHONY: help install dev-install demo dev test-weights test test-slow lint bench lock clean
+
+help:
+	@echo "make demo    the whole pipeline on rendered portraits, without key or internet; ends with a report"
+	@echo "make dev     the Dagster UI (after make demo: on the demo's home)"
+	@echo "make test    the tests; make test-slow: those that take minutes"
+	@echo "make lint    ruff, basedpyright, import-linter"
+	@echo "make bench NAME=...  one benchmark of benchmarks/"
+	@echo "BOKEHFLOW_HOME says where data lives"
+
+install: $(VENV)/.installed
+dev-install: $(VENV)/.installed-dev
+
+$(BIN)/uv:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "bokehflow needs Python 3.11 or newer; name one: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet "uv>=0.9"
+
+# The lock pins every package and its hashes; the torch in it is the CUDA build, which runs without a GPU too.
+$(VENV)/.installed: $(BIN)/uv pyproject.toml requirements.lock
+	@echo "installing into $(VENV) (several GB on the first time, a minute or two)"
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint requirements.lock --editable .
+	touch $@
+
+$(VENV)/.installed-dev: $(BIN)/uv pyproject.toml requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint requirements.lock --editable '.[dev,studio]'
+	touch $@ $(VENV)/.installed
+
+demo: install
+	$(BIN)/bokehflow demo
+
+dev: install
+	$(BIN)/bokehflow dev
+
+# Tests talk to this machine only, so what they need of the world is fetched before.
+test-weights: dev-install
+	@$(BIN)/bokehflow weights --home $(VENV)/test-home
+
+test: test-weights
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+
+test-slow: test-weights
+	$(BIN)/python -m pytest -m slow
+
+lint: dev-install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/basedpyright
+	$(BIN)/lint-imports
+
+bench: dev-install
+	$(BIN)/python benchmarks/$(NAME).py
+
+lock: $(BIN)/uv
+	$(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --extra dev --extra studio --python-version 3.11 \
+		pyproject.toml --output-file requirements.lock
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,0 +1,114 @@
+"""What all asset modules share: results with metadata, progress, reading photos."""
+
+import base64
+import io
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+import numpy as np
+from PIL import Image
+
+from assets.versions import INPUTS
+from pipeline.config import Project
+from pipeline.photos.decode import decode
+from pipeline.tables import SCHEMAS
+from storage import Home, TableInfo
+
+OWNERS = ["team:bokehflow"]
+PROGRESS_EVERY_S = 5.0
+SHEET_PICTURES, SHEET_EDGE_PX = 12, 112
+
+
+def asset_facts(name: str, group: str, kinds: set[str]) -> dict[str, Any]:
+    """Arguments that every table's asset has: name, group, owners, kinds, code version, columns."""
+    return {
+        "name": name,
+        "group_name": group,
+        "owners": OWNERS,
+        "kinds": {"python", *kinds},
+        "code_version": INPUTS[name].code_version if name in INPUTS else "1",
+        "metadata": {"dagster/column_schema": column_schema(name)} if name in SCHEMAS else {},
+    }
+
+
+def column_schema(name: str) -> dg.TableSchema:
+    """The table's columns as Dagster shows them."""
+    columns = SCHEMAS[name].to_schema().columns
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(column, str(facts.dtype), facts.description, constraints=dg.TableColumnConstraints(facts.nullable))
+            for column, facts in columns.items()
+        ]
+    )
+
+
+def table_result(
+    info: TableInfo, metadata: Mapping[str, Any], checks: Sequence[dg.AssetCheckResult] = ()
+) -> dg.MaterializeResult:
+    """The result of an asset that wrote a table."""
+    facts = {"dagster/row_count": info.row_count, "path": dg.MetadataValue.path(str(info.path))}
+    return dg.MaterializeResult(
+        metadata={**facts, **metadata}, data_version=dg.DataVersion(info.data_version), check_results=list(checks)
+    )
+
+
+def check(name: str, problems: Sequence[str], severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR) -> dg.AssetCheckResult:
+    """A check that passes when there are no problems, and says which there are."""
+    shown = "\n".join(f"- {problem}" for problem in problems[:50]) or "none"
+    return dg.AssetCheckResult(
+        check_name=name,
+        passed=not problems,
+        severity=severity,
+        description="; ".join(problems[:3]) or None,
+        metadata={"problems": dg.MetadataValue.md(shown), "count": len(problems)},
+    )
+
+
+def progress(context: dg.AssetExecutionContext, what: str) -> Callable[[int, int], None]:
+    """A callback `(done, total)` that logs at most every five seconds and at the end."""
+    last = time.monotonic()
+
+    def report(done: int, total: int) -> None:
+        nonlocal last
+        if done >= total or time.monotonic() - last >= PROGRESS_EVERY_S:
+            last = time.monotonic()
+            context.log.info(f"{what}: {done:,} of {total:,}")
+
+    return report
+
+
+def photo_reader(home: Home, project: Project) -> Callable[[str], np.ndarray]:
+    """A function from a blob's SHA-256 to RGB uint8 `[height, width, 3]`, upright and in sRGB."""
+
+    def read(sha256: str) -> np.ndarray:
+        return decode(home.blobs.read(sha256), project.photos.max_pixels).rgb
+
+    return read
+
+
+def contact_sheet(pictures: Sequence[np.ndarray]) -> dg.MarkdownMetadataValue:
+    """Small pictures side by side, as Dagster's UI shows them; uint8 `[height, width, 3]` each."""
+    shown = pictures[:SHEET_PICTURES]
+    if not shown:
+        return dg.MetadataValue.md("nothing to show")
+    sheet = Image.new("RGB", (SHEET_EDGE_PX * min(len(shown), 6), SHEET_EDGE_PX * -(-len(shown) // 6)), "white")
+    for position, picture in enumerate(shown):
+        small = Image.fromarray(picture)
+        small.thumbnail((SHEET_EDGE_PX - 4, SHEET_EDGE_PX - 4))
+        sheet.paste(small, (position % 6 * SHEET_EDGE_PX + 2, position // 6 * SHEET_EDGE_PX + 2))
+    buffer = io.BytesIO()
+    sheet.save(buffer, "JPEG", quality=80)
+    return picture_metadata(buffer.getvalue(), "image/jpeg")
+
+
+def picture_metadata(data: bytes, media_type: str = "image/png") -> dg.MarkdownMetadataValue:
+    """An encoded picture embedded in Markdown."""
+    return dg.MetadataValue.md(f"![picture](data:{media_type};base64,{base64.b64encode(data).decode()})")
+
+
+def count_table(counts: Mapping[str, int], heading: str) -> dg.MarkdownMetadataValue:
+    """Counts by name as a small table."""
+    rows = "\n".join(f"| {name} | {count:,} |" for name, count in counts.items())
+    return dg.MetadataValue.md(f"| {heading} | photos |\n|---|---|\n{rows}")

@@ -1,0 +1,109 @@
+"""Curation: the queue that a person works through, the reviewed CSVs, and what was kept."""
+
+import dagster as dg
+
+from assets.automation import ON_CHANGE
+from assets.common import OWNERS, asset_facts, check, contact_sheet, count_table, photo_reader, progress, table_result
+from assets.versions import configured_partitions, inputs_version
+from pipeline.config import Project
+from pipeline.curation.curate import curate, too_few
+from pipeline.curation.decisions import Decision, Problem, folder_version, read_decisions
+from pipeline.curation.queue import queue_photos
+from pipeline.flickr.licenses import license_name
+from resources.home import HomeResource
+from storage import Home
+
+
+def curation_assets(project: Project) -> list[dg.AssetsDefinition]:
+    """The assets of this stage, for the project."""
+
+    @dg.asset(
+        **asset_facts("review_queue", "curation", {"csv"}),
+        deps=["unique_photos"],
+        automation_condition=ON_CHANGE,
+        description="CSV batches of photos that nobody has decided, with hints and thumbnails. "
+        "Fill in `decision` and `reason` and save the file, under any name, in `review/reviewed/`.",
+    )
+    def review_queue(context: dg.AssetExecutionContext, home: HomeResource) -> dg.MaterializeResult:
+        data = home.open()
+        version = inputs_version(project, data, "review_queue")
+        unique, queued = data.tables.read("unique_photos"), data.tables.read_or_empty("review_queue")
+        decisions, _ = reviewed(data, project)
+        frame = queue_photos(
+            unique=unique,
+            listing=data.tables.read_all("photo_listing", configured_partitions(project, data, "photo_listing")),
+            queued=queued,
+            decided={decision.photo_id for decision in decisions if decision.decision != "skip"},
+            read_photo=photo_reader(data, project),
+            license_name=license_name,
+            folders=(data.review_queue, data.thumbnails),
+            batch_size=project.curation.batch_size,
+            progress=progress(context, "photos queued"),
+        )
+        data.reviewed.mkdir(parents=True, exist_ok=True)
+        info = data.tables.write("review_queue", frame, inputs_version=version)
+        new = frame[~frame["photo_id"].isin(set(queued["photo_id"]))]
+        shown = {
+            "new": count_table(new["domain"].value_counts().to_dict(), "newly queued"),
+            "batches": dg.MetadataValue.path(str(data.review_queue)),
+            "save reviewed files in": dg.MetadataValue.path(str(data.reviewed)),
+        }
+        return table_result(info, shown)
+
+    @dg.observable_source_asset(
+        name="review_decisions",
+        group_name="curation",
+        description="The folder `review/reviewed/`: what curators decided. Its content is the data version.",
+        owners=OWNERS,
+        automation_condition=dg.AutomationCondition.cron_tick_passed("* * * * *")
+        & ~dg.AutomationCondition.in_progress(),
+        tags={"dagster/kind/csv": ""},
+    )
+    def review_decisions(home: HomeResource) -> dg.DataVersion:
+        return dg.DataVersion(folder_version(home.open().reviewed))
+
+    @dg.asset(
+        **asset_facts("curated_photos", "curation", {"parquet"}),
+        deps=["unique_photos", review_decisions],
+        automation_condition=ON_CHANGE,
+        description="What was decided about each photo: kept, moved or dropped, by whom and why.",
+        check_specs=[
+            dg.AssetCheckSpec("decisions_valid", asset="curated_photos", blocking=True),
+            dg.AssetCheckSpec("enough_kept", asset="curated_photos", blocking=True),
+        ],
+    )
+    def curated_photos(home: HomeResource) -> dg.MaterializeResult:
+        data = home.open()
+        version = inputs_version(project, data, "curated_photos")
+        decisions, problems = reviewed(data, project)
+        unique = data.tables.read("unique_photos")
+        frame = curate(unique, decisions)
+        info = data.tables.write("curated_photos", frame, inputs_version=version)
+        kept = frame[frame["target_domain"].notna()]
+        counts = {
+            **{f"kept in {domain}": int(count) for domain, count in kept["target_domain"].value_counts().items()},
+            **{f"dropped, {reason}": int(count) for reason, count in frame.loc[frame["decision"] == "drop", "reason"].value_counts().items()},
+            "undecided": int(unique["rule"].isna().sum()) - len(frame),
+        }
+        read = photo_reader(data, project)
+        pictures = {
+            f"kept in {domain}": contact_sheet([read(digest) for digest in rows["sha256"].head(12)])
+            for domain, rows in kept.groupby("target_domain")
+        }
+        checks = [
+            check("decisions_valid", [str(problem) for problem in problems]),
+            check("enough_kept", too_few(frame, list(project.domains), project.curation.min_kept_per_domain)),
+        ]
+        return table_result(info, {"counts": count_table(counts, "curated"), **pictures}, checks)
+
+    return [review_queue, review_decisions, curated_photos]
+
+
+def reviewed(home: Home, project: Project) -> tuple[list[Decision], list[Problem]]:
+    """Decisions and problems of the reviewed CSVs.
+
+    Known are the ids of every photo ever listed (the history), so that a decision about a photo that has since
+    vanished is no mistake. The history is looked up, not a dependency: a re-scrape alone changes no decision.
+    """
+    known = set(home.tables.read_or_empty("photo_history")["photo_id"])
+    return read_decisions(home.reviewed, known, set(project.domains))

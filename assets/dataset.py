@@ -1,0 +1,139 @@
+"""Dataset: masks, training pictures, the manifest and its frozen snapshots."""
+
+import dagster as dg
+
+from assets.automation import ON_CHANGE, ON_NEW
+from assets.common import asset_facts, check, contact_sheet, count_table, photo_reader, progress, table_result
+from assets.partitions import SNAPSHOTS
+from assets.versions import configured_partitions, inputs_version
+from pipeline.config import Project
+from pipeline.dataset.manifest import build_manifest, counts, problems, snapshot_id
+from pipeline.dataset.prepare import prepare_images
+from pipeline.dataset.shards import ShardReader
+from pipeline.dataset.snapshot import freeze, read_snapshot
+from pipeline.errors import DatasetError
+from pipeline.flickr.licenses import license_name
+from pipeline.masks.person_masks import read_mask, segment_photos
+from resources.home import HomeResource
+from resources.segmenter import SegmenterResource
+
+FROZEN = " Partitioned by snapshot and frozen: a 'stale' badge on an old snapshot is expected and asks for nothing."
+
+
+def dataset_assets(project: Project) -> list[dg.AssetsDefinition]:
+    """The assets of this stage, for the project."""
+
+    @dg.asset(
+        **asset_facts("person_masks", "dataset", {"png", "parquet"}),
+        deps=["curated_photos"],
+        automation_condition=ON_CHANGE,
+        description="Alpha of the subject of each kept photo, cached per picture and segmenter.",
+        check_specs=[dg.AssetCheckSpec("subjects_found", asset="person_masks")],
+    )
+    def person_masks(
+        context: dg.AssetExecutionContext, home: HomeResource, segmenter: SegmenterResource
+    ) -> dg.MaterializeResult:
+        data = home.open()
+        version = inputs_version(project, data, "person_masks")
+        curated = data.tables.read("curated_photos")
+        frame = segment_photos(
+            photos=curated[curated["target_domain"].notna()],
+            read_rgb=photo_reader(data, project),
+            segmenter=segmenter.load(data),
+            masks_folder=data.masks,
+            long_side_px=project.masks.long_side_px,
+            min_coverage=project.masks.min_coverage,
+            progress=progress(context, "pictures segmented"),
+        )
+        info = data.tables.write("person_masks", frame, inputs_version=version)
+        without = frame.loc[frame["mask"].isna(), "photo_id"].tolist()
+        masks = [read_mask(data.masks / mask) for mask in frame["mask"].dropna().head(12)]
+        shown = {
+            "counts": count_table({"with a subject": len(frame) - len(without), "without": len(without)}, "masks"),
+            "median_coverage": float(frame["coverage"].median()) if len(frame) else 0.0,
+            "masks": contact_sheet(masks),
+        }
+        missing = [f"no subject found in {photo_id}" for photo_id in without]
+        return table_result(info, shown, [check("subjects_found", missing, dg.AssetCheckSeverity.WARN)])
+
+    @dg.asset(
+        **asset_facts("training_images", "dataset", {"arrow"}),
+        deps=[person_masks],
+        automation_condition=ON_CHANGE,
+        description="Cropped and scaled RGB with alpha, in memory-mapped shards that all snapshots share.",
+    )
+    def training_images(context: dg.AssetExecutionContext, home: HomeResource) -> dg.MaterializeResult:
+        data = home.open()
+        version = inputs_version(project, data, "training_images")
+        frame = prepare_images(
+            masks=data.tables.read("person_masks"),
+            read_photo=photo_reader(data, project),
+            read_mask=lambda mask: read_mask(data.masks / mask),
+            shards_folder=data.shards,
+            size_px=project.dataset.size_px,
+            shard_rows=project.dataset.shard_rows,
+            progress=progress(context, "pictures prepared"),
+        )
+        info = data.tables.write("training_images", frame, inputs_version=version)
+        first = frame.groupby("domain").head(6)
+        reader = ShardReader([data.shards / shard for shard in first["shard"]], first["row"].tolist()) if len(first) else None
+        sheet = list(reader.batch(list(range(len(reader))))[0]) if reader else []
+        return table_result(info, {"shards": frame["shard"].nunique(), "pictures": contact_sheet(sheet)})
+
+    @dg.asset(
+        **asset_facts("dataset_manifest", "dataset", {"parquet"}),
+        deps=[training_images],
+        automation_condition=ON_CHANGE,
+        description="Every picture of the dataset with split, digests, origin and licence. Its data version is the snapshot id.",
+        check_specs=[dg.AssetCheckSpec("can_be_frozen", asset="dataset_manifest", blocking=True)],
+    )
+    def dataset_manifest(home: HomeResource) -> dg.MaterializeResult:
+        data = home.open()
+        version = inputs_version(project, data, "dataset_manifest")
+        images = data.tables.read("training_images")
+        listing = data.tables.read_all("photo_listing", configured_partitions(project, data, "photo_listing"))
+        frame = build_manifest(images, listing, project.dataset, project.training.domain_a)
+        info = data.tables.write("dataset_manifest", frame, inputs_version=version)
+        by_split = {f"{domain}, {split}": n for domain, splits in counts(frame).items() for split, n in splits.items()}
+        found = problems(frame, images, project.training.domain_a, project.training.domain_b)
+        identifier = snapshot_id(frame)
+        return dg.MaterializeResult(
+            data_version=dg.DataVersion(identifier),
+            metadata={
+                "dagster/row_count": info.row_count,
+                "path": dg.MetadataValue.path(str(info.path)),
+                "snapshot_id": identifier,
+                "counts": count_table(by_split, "manifest"),
+            },
+            check_results=[check("can_be_frozen", found)],
+        )
+
+    @dg.asset(
+        **asset_facts("dataset_snapshot", "dataset", {"parquet"}),
+        deps=[dataset_manifest],
+        partitions_def=SNAPSHOTS,
+        automation_condition=ON_NEW,
+        description="The frozen manifest, its split and the attribution of every photo." + FROZEN,
+    )
+    def dataset_snapshot(context: dg.AssetExecutionContext, home: HomeResource) -> dg.MaterializeResult:
+        data, identifier = home.open(), context.partition_key
+        if not (data.snapshots / identifier).exists():
+            manifest = data.tables.read("dataset_manifest")
+            if snapshot_id(manifest) != identifier:
+                raise DatasetError(
+                    f"snapshot {identifier} was never frozen, and the manifest has moved on to {snapshot_id(manifest)}; "
+                    "materialise that one"
+                )
+            freeze(manifest, data.snapshots, license_name)
+        manifest = read_snapshot(data.snapshots, identifier)
+        by_license = manifest["license"].map(lambda value: license_name(value if isinstance(value, str) else None))
+        return dg.MaterializeResult(
+            data_version=dg.DataVersion(identifier),
+            metadata={
+                "dagster/row_count": len(manifest),
+                "path": dg.MetadataValue.path(str(data.snapshots / identifier)),
+                "licences": count_table(by_license.value_counts().to_dict(), "licence"),
+            },
+        )
+
+    return [person_masks, training_images, dataset_manifest, dataset_snapshot]

@@ -1,0 +1,84 @@
+"""`bokehflow doctor`: is everything there that a run will need, and what to do where it is not."""
+
+import shutil
+import sys
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from pipeline.config import Project
+from pipeline.errors import BokehflowError
+from pipeline.masks import weights
+from resources.flickr import key_missing, make_budget, make_client
+from storage import Home
+
+LOW_DISK_BYTES = 20 * 10**9
+LIBRARIES = ["dagster", "torch", "torchvision", "pillow", "pyarrow", "pandas", "ai-edge-litert", "flickrapi", "imagehash"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at: what was found and, where something is wrong, what to do."""
+
+    what: str
+    found: str
+    remedy: str = ""
+    is_fatal: bool = False
+
+    @property
+    def mark(self) -> str:
+        """`ok`, `note` or `FAIL`, of equal width."""
+        return "FAIL" if self.is_fatal else "note" if self.remedy else "ok  "
+
+
+def examine(project: Project, home: Home, path: Path) -> list[Finding]:
+    """All findings, in the order in which a run would stumble over them."""
+    return [
+        Finding("project file", f"{path}, {len(project.domains)} domains, {len(project.recipe_keys())} recipes"),
+        _python(),
+        _disk(home),
+        *_flickr(project, home),
+        _weights(project, home),
+        _gpu(),
+        Finding("libraries", ", ".join(f"{name} {version(name)}" for name in LIBRARIES)),
+    ]
+
+
+def _python() -> Finding:
+    return Finding("python", sys.version.split()[0])
+
+
+def _disk(home: Home) -> Finding:
+    existing = next(folder for folder in (home.root, *home.root.parents) if folder.exists())
+    free = shutil.disk_usage(existing).free
+    remedy = "100,000 photos need about 40 GB; make room or name another home with --home" if free < LOW_DISK_BYTES else ""
+    return Finding("disk", f"{free / 1e9:.0f} GB free for {home.root}", remedy)
+
+
+def _flickr(project: Project, home: Home) -> list[Finding]:
+    if problem := key_missing():
+        return [Finding("Flickr key", "not set", problem, is_fatal=True)]
+    left = f"{make_budget(project, home).left():,} of {project.flickr.calls_per_hour:,} calls left this hour"
+    try:
+        make_client(project, home).check_key()
+    except BokehflowError as error:
+        return [Finding("Flickr", f"{project.flickr.endpoint} did not accept a call", str(error), is_fatal=True)]
+    return [Finding("Flickr", f"{project.flickr.endpoint} accepts the key; {left}")]
+
+
+def _weights(project: Project, home: Home) -> Finding:
+    name = project.masks.segmenter
+    what = f"weights of {name}"
+    if name not in weights.WEIGHTS:
+        return Finding(what, "torchvision fetches them on first use", "run once with internet")
+    found = weights.status(name, home.weights)
+    remedy = "`bokehflow weights` fetches them now" if found.state == "missing" else ""
+    return Finding(what, found.message, remedy, is_fatal=found.state == "altered")
+
+
+def _gpu() -> Finding:
+    import torch
+
+    if torch.cuda.is_available():
+        return Finding("GPU", f"{torch.cuda.get_device_name()}, {torch.cuda.get_device_properties(0).total_memory / 2**30:.0f} GiB")
+    return Finding("GPU", "none", "the study's full-size recipes take days on a CPU; the smoke profile is made for it")

@@ -1,0 +1,176 @@
+"""Evaluation: each model judged on test photos and on known truth, and the report of a snapshot."""
+
+import json
+from datetime import UTC, datetime
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+
+import dagster as dg
+import numpy as np
+import pandas as pd
+
+from assets.automation import ON_NEW, ON_NEW_RESULT
+from assets.common import OWNERS, asset_facts, check, contact_sheet, table_result
+from assets.dataset import FROZEN
+from assets.partitions import RECIPE, SNAPSHOT, SNAPSHOTS, key_parts, snapshot_recipes
+from assets.status import funnel
+from assets.training import run_id
+from pipeline.config import Project
+from pipeline.dataset.shards import ShardReader
+from pipeline.dataset.snapshot import attribution, read_facts, read_snapshot
+from pipeline.evaluation.judge import INPUT, Photos, judge_model
+from pipeline.evaluation.report import ModelReport, ReportInputs, write_report
+from pipeline.evaluation.scenes import load_scenes, load_true_masks
+from pipeline.flickr.licenses import license_name
+from pipeline.masks.segmenters import Segmenter
+from pipeline.training.runs import RunFolder
+from resources.home import HomeResource
+from resources.segmenter import SegmenterResource
+from storage import Home
+
+PICTURES = "translated"
+"""Folder of the side-by-side pictures in a run's folder."""
+
+
+def evaluation_assets(project: Project, folder: Path) -> list[dg.AssetsDefinition]:
+    """The assets of this stage; `folder` is that of the project file."""
+    truth = folder / project.evaluation.truth if project.evaluation.truth else None
+
+    @dg.asset(
+        **asset_facts("evaluation", "evaluation", {"parquet"}),
+        deps=["trained_model"],
+        partitions_def=snapshot_recipes(project),
+        automation_condition=ON_NEW,
+        description="Scores of the model and of the smoothing baselines, photo by photo, and pictures." + FROZEN,
+        check_specs=[dg.AssetCheckSpec("better_than_doing_nothing", asset="evaluation")],
+    )
+    def evaluation(
+        context: dg.AssetExecutionContext, home: HomeResource, segmenter: SegmenterResource
+    ) -> dg.MaterializeResult:
+        # torch takes seconds to import, and the code location is imported for every step.
+        from pipeline.models.images import translate
+        from pipeline.training.inference import load_generator
+
+        data, key = home.open(), key_parts(context)
+        run = data.runs / run_id(key[SNAPSHOT], key[RECIPE])
+        manifest = read_snapshot(data.snapshots, key[SNAPSHOT])
+        generator, settings = load_generator(run)
+        photos = _photos(data, manifest[_is_test(manifest, project)])
+        frame = judge_model(
+            key[RECIPE],
+            partial(translate, generator),
+            settings.size_px,
+            photos,
+            run / PICTURES,
+            **_truth(data, manifest, truth, segmenter, project.dataset.size_px),
+        )
+        info = data.tables.write("evaluation", frame, str(context.partition_key))
+        means = frame.groupby(["method", "metric"])["value"].mean().unstack("metric").reset_index()
+        shown = {"means": dg.MetadataValue.md(_markdown(means)), "test photos": contact_sheet(list(photos.rgb[:12]))}
+        return table_result(info, shown, [check("better_than_doing_nothing", _worse(means, key[RECIPE]), dg.AssetCheckSeverity.WARN)])
+
+    @dg.asset(
+        name="comparison",
+        group_name="evaluation",
+        owners=OWNERS,
+        kinds={"python", "html"},
+        code_version="1",
+        deps=[evaluation],
+        partitions_def=SNAPSHOTS,
+        automation_condition=ON_NEW_RESULT,
+        description="The report: all models of a snapshot and the smoothing baselines side by side.",
+    )
+    def comparison(context: dg.AssetExecutionContext, home: HomeResource) -> dg.MaterializeResult:
+        data, snapshot = home.open(), context.partition_key
+        path = data.reports / snapshot / "index.html"
+        inputs = _report_inputs(project, data, snapshot)
+        write_report(path, inputs)
+        cards = json.dumps([dict(model.card) for model in inputs.models], sort_keys=True)
+        return dg.MaterializeResult(
+            metadata={
+                "report": dg.MetadataValue.url(path.as_uri()),
+                "path": dg.MetadataValue.path(str(path)),
+                "models": [model.name for model in inputs.models],
+            },
+            data_version=dg.DataVersion(sha256(cards.encode()).hexdigest()[:16]),
+        )
+
+    return [evaluation, comparison]
+
+
+def _is_test(manifest: pd.DataFrame, project: Project) -> pd.Series:
+    return (manifest["split"] == "test") & (manifest["domain"] == project.training.domain_a)
+
+
+def _photos(home: Home, rows: pd.DataFrame) -> Photos:
+    """The pictures of these rows of a manifest."""
+    reader = ShardReader([home.shards / shard for shard in rows["shard"]], rows["row"].tolist())
+    rgb, alpha = reader.batch(np.arange(len(rows)))
+    return Photos(rows["photo_id"].tolist(), rgb, alpha)
+
+
+def _truth(
+    home: Home, manifest: pd.DataFrame, folder: Path | None, segmenter: SegmenterResource, size_px: int
+) -> dict[str, object]:
+    """Scenes with known truth and true masks, with what the segmenter makes of them; nothing without a folder."""
+    if folder is None:
+        return {}
+    model: Segmenter = segmenter.load(home)
+    scenes = load_scenes(folder, size_px)
+    known = load_true_masks(folder, manifest["photo_id"].tolist(), size_px)
+    rows = manifest[manifest["photo_id"].isin(known.photo_ids)].set_index("photo_id").loc[known.photo_ids].reset_index()
+    return {
+        "scenes": (scenes, np.stack(model.alpha(list(scenes.sharp)))),
+        "known_masks": (known, _photos(home, rows).alpha),
+    }
+
+
+def _worse(means: pd.DataFrame, model: str) -> list[str]:
+    """On scenes with known truth the background must come nearer to the true lens than the input is."""
+    if "truth_background_l1" not in means:
+        return []
+    errors = means.set_index("method")["truth_background_l1"]
+    if errors[model] < errors[INPUT]:
+        return []
+    return [f"{model}: background error {errors[model]:.4f}, the unchanged input's is {errors[INPUT]:.4f}"]
+
+
+def _markdown(table: pd.DataFrame) -> str:
+    lines = ["| " + " | ".join(map(str, table.columns)) + " |", "|" + "---|" * len(table.columns)]
+    lines += ["| " + " | ".join(f"{value:.4f}" if isinstance(value, float) else str(value) for value in row) + " |" for row in table.itertuples(index=False)]
+    return "\n".join(lines)
+
+
+def _report_inputs(project: Project, home: Home, snapshot: str) -> ReportInputs:
+    facts, manifest = read_facts(home.snapshots, snapshot), read_snapshot(home.snapshots, snapshot)
+    return ReportInputs(
+        project=project.project.name,
+        snapshot_id=snapshot,
+        snapshot_digest=facts["sha256"],
+        config_digest=project.version(),
+        counts=facts["counts"],
+        domains=funnel(project, home),
+        models=[_model_report(home, snapshot, recipe) for recipe in evaluated_recipes(home, snapshot)],
+        credits=attribution(manifest[_is_test(manifest, project)], license_name),
+        made_on=datetime.now(UTC).date(),
+    )
+
+
+def evaluated_recipes(home: Home, snapshot: str) -> list[str]:
+    """Keys `recipe@seed` of the models of a snapshot that have been evaluated."""
+    keys = [key.split("|") for key in home.tables.partitions("evaluation")]
+    return [recipe for recipe, of in keys if of == snapshot]
+
+
+def _model_report(home: Home, snapshot: str, recipe: str) -> ModelReport:
+    run = RunFolder(home.runs / run_id(snapshot, recipe))
+    card = json.loads(run.card.read_text())
+    return ModelReport(
+        name=recipe,
+        judged_px=card["settings"]["size_px"],
+        card=card,
+        evaluation=home.tables.read("evaluation", f"{recipe}|{snapshot}"),
+        losses=pd.read_parquet(run.losses),
+        pictures=run.root / PICTURES,
+    )

@@ -1,0 +1,250 @@
+"""The pipeline without daemon or UI: the stages in order, in this process, on the home's own Dagster instance.
+
+Each stage is asked whether its inputs changed since its table was written; if not, it is passed over. Runs show
+up in the UI like any others. A run that died (kill -9, power cut) is marked as failed first and its pool slots
+are freed, since without a daemon nobody else does it.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import dagster as dg
+from dagster._core.errors import DagsterAssetCheckFailedError
+from dagster._core.events import DagsterEventType
+
+from assets.partitions import SNAPSHOTS, domain_months, snapshot_recipe_key
+from assets.training import run_id
+from assets.versions import inputs_version
+from pipeline.config import Project
+from pipeline.curation.decisions import folder_version
+from pipeline.dataset.manifest import snapshot_id
+from pipeline.errors import ConfigError, StageFailed
+from pipeline.training.jobs import ProcessIdentity
+from pipeline.training.runs import RunFolder, completion_of
+from storage import Home
+
+COLLECT = ["photo_listing", "photo_files", "fingerprints"]
+DATASET = [
+    "photo_history", "unique_photos", "review_queue", "curated_photos", "person_masks", "training_images", "dataset_manifest",
+]  # fmt: skip
+FROZEN = ["dataset_snapshot", "trained_model", "evaluation", "comparison"]
+STAGES = [*COLLECT, *DATASET, *FROZEN]
+"""All assets in the order in which a headless run makes them."""
+BLOCKING_CHECKS = {"curated_photos": ["decisions_valid", "enough_kept"], "dataset_manifest": ["can_be_frozen"]}
+
+PID_TAG, STARTED_TAG = "bokehflow/process", "bokehflow/process_started"
+INSTANCE_FILE = Path(__file__).parents[1] / "dagster.yaml"
+
+
+class WaitingForDecisions(Exception):
+    """Not an error: too few photos are decided for the pipeline to go on."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a headless run is to cover: upload months (first and last), the last asset, the recipes."""
+
+    from_month: str | None = None
+    to_month: str | None = None
+    until: str = STAGES[-1]
+    recipes: Sequence[str] | None = None
+    """Keys `recipe@seed`; None: those of the recipes that `[training] automatic` lists."""
+
+
+@contextmanager
+def open_instance(home: Home) -> Iterator[dg.DagsterInstance]:
+    """The home's Dagster instance, set up on first use."""
+    prepare_instance(home)
+    with dg.DagsterInstance.from_config(str(home.dagster)) as instance:
+        yield instance
+
+
+def prepare_instance(home: Home) -> None:
+    """Make `dagster/` in the home and link the settings there: Dagster reads them from nowhere else."""
+    home.dagster.mkdir(parents=True, exist_ok=True)
+    link = home.dagster / INSTANCE_FILE.name
+    if not link.exists():
+        link.unlink(missing_ok=True)
+        link.symlink_to(INSTANCE_FILE)
+    os.environ["DAGSTER_HOME"] = str(home.dagster)
+
+
+def bury_dead_runs(instance: dg.DagsterInstance) -> list[str]:
+    """Mark runs of this host as failed whose process is gone, and free their pool slots; returns their ids."""
+    unfinished = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.CANCELING]
+    dead = [run for run in instance.get_runs(dg.RunsFilter(statuses=unfinished)) if _is_dead(run)]
+    for run in dead:
+        instance.report_run_failed(run, "the process of this run is gone; what it finished is kept")
+        instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+    return [run.run_id for run in dead]
+
+
+def _is_dead(run: dg.DagsterRun) -> bool:
+    """Only headless runs carry the tags; runs of the UI are looked after by its daemon."""
+    if PID_TAG not in run.tags:
+        return False
+    return not ProcessIdentity(pid=int(run.tags[PID_TAG]), started_at_s=float(run.tags[STARTED_TAG])).is_alive()
+
+
+class HeadlessRun:
+    """One pass over the stages of a project in a home."""
+
+    def __init__(
+        self, project: Project, home: Home, definitions: dg.Definitions, instance: dg.DagsterInstance, say: Callable[[str], None]
+    ) -> None:
+        self.project, self.home, self.instance, self.say = project, home, instance, say
+        self.definitions = definitions
+        process = ProcessIdentity.current()
+        self.tags = {PID_TAG: str(process.pid), STARTED_TAG: repr(process.started_at_s)}
+
+    def go(self, plan: Plan) -> str | None:
+        """Run what is not up to date; returns the snapshot id, or None when the plan ends before it.
+
+        Raises `StageFailed` for a failed blocking check, `WaitingForDecisions` when only decisions are missing,
+        and whatever a stage raises.
+        """
+        wanted = set(STAGES[: STAGES.index(plan.until) + 1])
+        self._collect(self._months(plan), [name for name in COLLECT if name in wanted])
+        for name in DATASET:
+            if name in wanted:
+                self._stage(name)
+        if "dataset_snapshot" not in wanted:
+            return None
+        snapshot = self._freeze()
+        for recipe in self._recipes(plan):
+            if "trained_model" in wanted:
+                self._model(snapshot, recipe, evaluate="evaluation" in wanted)
+        if "comparison" in wanted and self._evaluated(snapshot):
+            self._compare(snapshot)
+        return snapshot
+
+    def _months(self, plan: Plan) -> list[str]:
+        """Partition keys of the months that the plan covers; an unknown month is an error."""
+        keys = list(map(str, domain_months(self.project).get_partition_keys()))
+        months = sorted({key.split("|")[1] for key in keys})
+        for month in (plan.from_month, plan.to_month):
+            if month is not None and month not in months:
+                raise ConfigError(
+                    f"unknown month {month!r}: this project covers {months[0]} to {months[-1]} ([collect] in the project file)"
+                )
+        first, last = plan.from_month or months[0], plan.to_month or months[-1]
+        return [key for key in keys if first <= key.split("|")[1] <= last]
+
+    def _recipes(self, plan: Plan) -> list[str]:
+        if plan.recipes is not None:
+            return list(plan.recipes)
+        return [key for key in self.project.recipe_keys() if key.split("@")[0] in self.project.training.automatic]
+
+    def _collect(self, keys: list[str], names: list[str]) -> None:
+        for position, key in enumerate(keys, 1):
+            for name in names:
+                if not self._is_current(name, key):
+                    self.say(f"{name} {key.replace('|', ' ')} ({position} of {len(keys)})")
+                    self._execute("collect", [name], key)
+
+    def _stage(self, name: str) -> None:
+        if name == "curated_photos":
+            self._observe_decisions()
+        if not self._is_current(name):
+            self.say(name)
+            self._execute("dataset", [name])
+
+    def _freeze(self) -> str:
+        """Freeze the manifest, whose check has passed, unless it is frozen already."""
+        snapshot = snapshot_id(self.home.tables.read("dataset_manifest"))
+        if not self.instance.has_dynamic_partition(SNAPSHOTS.name or "", snapshot):
+            self.instance.add_dynamic_partitions(SNAPSHOTS.name or "", [snapshot])
+        if not self._has_materialised("dataset_snapshot", snapshot) or not (self.home.snapshots / snapshot).exists():
+            self.say(f"dataset_snapshot {snapshot}")
+            self._execute("freeze", ["dataset_snapshot"], snapshot)
+        return snapshot
+
+    def _model(self, snapshot: str, recipe: str, evaluate: bool) -> None:
+        key = str(snapshot_recipe_key(snapshot, recipe))
+        folder = RunFolder(self.home.runs / run_id(snapshot, recipe))
+        if not self._has_materialised("trained_model", key) or completion_of(folder) is None:
+            self.say(f"trained_model {recipe}")
+            self._execute("train", ["trained_model"], key)
+        if evaluate and not (self._has_materialised("evaluation", key) and self.home.tables.info("evaluation", key)):
+            self.say(f"evaluation {recipe}")
+            self._execute("train", ["evaluation"], key)
+
+    def _evaluated(self, snapshot: str) -> bool:
+        return any(key.endswith(f"|{snapshot}") for key in self.home.tables.partitions("evaluation"))
+
+    def _compare(self, snapshot: str) -> None:
+        """The report is made anew when an evaluation of the snapshot is newer than it."""
+        report = self.home.reports / snapshot / "index.html"
+        evaluations = [key for key in self.home.tables.partitions("evaluation") if key.endswith(f"|{snapshot}")]
+        newest = max(self.home.tables.path("evaluation", key).stat().st_mtime_ns for key in evaluations)
+        if not report.exists() or report.stat().st_mtime_ns < newest or not self._has_materialised("comparison", snapshot):
+            self.say(f"comparison {snapshot}")
+            self._execute("report", ["comparison"], snapshot)
+
+    def _is_current(self, name: str, key: str | None = None) -> bool:
+        info = self.home.tables.info(name, key)
+        if info is None or info.inputs_version != inputs_version(self.project, self.home, name, key):
+            return False
+        if not self._has_materialised(name, key, since=info.path.stat().st_mtime) or not self._checks_passed(name):
+            return False
+        return name != "photo_files" or self._files_are_complete(key)
+
+    def _files_are_complete(self, key: str | None) -> bool:
+        """No photo is worth another try, and every blob is there at its full size."""
+        files = self.home.tables.read("photo_files", key)
+        stored = files[files["sha256"].notna()]
+        return not files["pending"].any() and all(
+            self.home.blobs.has(digest, int(size)) for digest, size in zip(stored["sha256"], stored["size_bytes"], strict=True)
+        )
+
+    def _has_materialised(self, name: str, key: str | None = None, since: float = 0.0) -> bool:
+        filters = dg.AssetRecordsFilter(dg.AssetKey(name), asset_partitions=[key] if key else None)
+        records = self.instance.fetch_materializations(filters, limit=1).records
+        return bool(records) and records[0].timestamp >= since
+
+    def _checks_passed(self, name: str) -> bool:
+        keys = [dg.AssetCheckKey(dg.AssetKey(name), check) for check in BLOCKING_CHECKS.get(name, [])]
+        found = self.instance.event_log_storage.get_latest_asset_check_execution_by_key(keys) if keys else {}
+        return all(key in found and found[key].status.value == "SUCCEEDED" for key in keys)
+
+    def _observe_decisions(self) -> None:
+        """Tell the instance what the folder of reviewed CSVs holds, as its observable source would."""
+        version = {"dagster/data_version": folder_version(self.home.reviewed)}
+        self.instance.report_runless_asset_event(dg.AssetObservation("review_decisions", tags=version))
+
+    def _execute(self, job: str, names: Sequence[str], key: str | None = None) -> None:
+        definition = self.definitions.resolve_job_def(job)
+        try:
+            result = definition.execute_in_process(
+                instance=self.instance,
+                partition_key=key,
+                asset_selection=[dg.AssetKey(name) for name in names],
+                tags=self.tags,
+                run_config={"loggers": {"console": {}}},
+                raise_on_error=True,
+            )
+        except DagsterAssetCheckFailedError:
+            self._explain_failed_check(names[0])
+            raise
+        if not result.success:
+            raise StageFailed(f"{', '.join(names)} failed; `bokehflow dev` shows the run {result.run_id}")
+
+    def _explain_failed_check(self, name: str) -> None:
+        keys = [dg.AssetCheckKey(dg.AssetKey(name), check) for check in BLOCKING_CHECKS.get(name, [])]
+        problems: dict[str, str] = {}
+        for key, record in self.instance.event_log_storage.get_latest_asset_check_execution_by_key(keys).items():
+            event = record.event.dagster_event if record.event else None
+            if event and event.event_type == DagsterEventType.ASSET_CHECK_EVALUATION:
+                evaluation = event.asset_check_evaluation_data
+                if not evaluation.passed:
+                    problems[key.name] = str(evaluation.metadata["problems"].value)
+        if set(problems) == {"enough_kept"}:
+            raise WaitingForDecisions(
+                f"{problems['enough_kept']}\nFill in decision and reason in {self.home.review_queue}/*.csv, "
+                f"save to {self.home.reviewed}/ and run again."
+            )
+        shown = "\n".join(f"{check}:\n{text}" for check, text in problems.items())
+        raise StageFailed(f"{name} is not passed on, its blocking check failed.\n{shown}")

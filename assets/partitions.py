@@ -1,0 +1,65 @@
+"""How assets are divided: domain × upload month, frozen snapshots, snapshot × recipe@seed."""
+
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from pipeline.config import Project
+
+DOMAIN, MONTH, SNAPSHOT, RECIPE = "domain", "month", "snapshot", "recipe"
+MONTH_FORMAT = "%Y-%m"
+
+SNAPSHOTS = dg.DynamicPartitionsDefinition(name="snapshot_id")
+
+
+def _month_start(month: str) -> datetime:
+    return datetime.strptime(month, MONTH_FORMAT).replace(tzinfo=UTC)
+
+
+def month_after(month: str) -> str:
+    """The month that follows, like `2024-01` after `2023-12`."""
+    year, number = map(int, month.split("-"))
+    return f"{year + number // 12}-{number % 12 + 1:02d}"
+
+
+def months(project: Project) -> dg.TimeWindowPartitionsDefinition:
+    """Upload months in UTC; without a last month in the project file, up to the current one."""
+    collect = project.collect
+    return dg.TimeWindowPartitionsDefinition(
+        cron_schedule="0 0 1 * *",
+        fmt=MONTH_FORMAT,
+        timezone="UTC",
+        start=_month_start(collect.from_month),
+        end=_month_start(month_after(collect.to_month)) if collect.to_month else None,
+        end_offset=0 if collect.to_month else 1,
+    )
+
+
+def domain_months(project: Project) -> dg.MultiPartitionsDefinition:
+    """Domain × upload month."""
+    domains = dg.StaticPartitionsDefinition(list(project.domains))
+    return dg.MultiPartitionsDefinition({DOMAIN: domains, MONTH: months(project)})
+
+
+def snapshot_recipes(project: Project) -> dg.MultiPartitionsDefinition:
+    """Snapshot × `recipe@seed`."""
+    recipes = dg.StaticPartitionsDefinition(project.recipe_keys())
+    return dg.MultiPartitionsDefinition({SNAPSHOT: SNAPSHOTS, RECIPE: recipes})
+
+
+def domain_month_key(domain: str, month: str) -> dg.MultiPartitionKey:
+    """Key of one month of one domain; as text `domain|month`."""
+    return dg.MultiPartitionKey({DOMAIN: domain, MONTH: month})
+
+
+def snapshot_recipe_key(snapshot: str, recipe: str) -> dg.MultiPartitionKey:
+    """Key of one training run; as text `recipe@seed|snapshot`."""
+    return dg.MultiPartitionKey({SNAPSHOT: snapshot, RECIPE: recipe})
+
+
+def key_parts(context: dg.AssetExecutionContext) -> dict[str, str]:
+    """The dimensions of the partition that is being made."""
+    key = context.partition_key
+    if not isinstance(key, dg.MultiPartitionKey):
+        raise TypeError(f"{key!r} is not a key of two dimensions")
+    return dict(key.keys_by_dimension)

@@ -1,0 +1,102 @@
+"""Where every photo stands, and which snapshots, models and reports there are."""
+
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from assets.versions import configured_partitions
+from pipeline.config import Project
+from pipeline.dataset.snapshot import list_snapshots, read_facts
+from pipeline.training.runs import describe_run
+from storage import Home
+
+
+def status(project: Project, home: Home) -> dict[str, Any]:
+    """One object for scripts and reports.
+
+    For each domain: listed = pending + Σ rejected + downloaded, downloaded = Σ duplicates + queued,
+    queued = undecided + kept + moved + Σ dropped.
+    """
+    return {
+        "domains": funnel(project, home),
+        "snapshots": [{"id": name, "counts": read_facts(home.snapshots, name)["counts"]} for name in list_snapshots(home.snapshots)],
+        "models": _models(home),
+        "reports": [{"path": str(path)} for path in _newest_first(home.reports.glob("*/index.html"))],
+    }
+
+
+def funnel(project: Project, home: Home) -> dict[str, dict[str, Any]]:
+    """Counts of photos by what became of them, for each domain."""
+    listing = _all(project, home, "photo_listing")
+    files = _all(project, home, "photo_files")
+    unique, curated = home.tables.read_or_empty("unique_photos"), home.tables.read_or_empty("curated_photos")
+    return {
+        domain: _domain(*(table[table["domain"] == domain] for table in (listing, files, unique, curated)))
+        for domain in project.domains
+    }
+
+
+def _all(project: Project, home: Home, name: str) -> pd.DataFrame:
+    return home.tables.read_all(name, configured_partitions(project, home, name))
+
+
+def _domain(listing: pd.DataFrame, files: pd.DataFrame, unique: pd.DataFrame, curated: pd.DataFrame) -> dict[str, Any]:
+    """A table that is behind the one before it counts only for the photos that are in that one too."""
+    accepted = listing.loc[listing["reason"].isna(), "photo_id"]
+    files = files[files["photo_id"].isin(accepted)]
+    failed = files["sha256"].isna() & ~files["pending"]
+    stored = files.loc[files["sha256"].notna(), "photo_id"]
+    duplicates = unique[unique["photo_id"].isin(stored) & unique["rule"].notna()]
+    decided = curated[curated["photo_id"].isin(stored)]
+    queued = len(stored) - len(duplicates)
+    rejected = Counter(listing["reason"].dropna()) + Counter(files.loc[failed, "reason"])
+    return {
+        "listed": len(listing),
+        "pending": len(accepted) - int(failed.sum()) - len(stored),
+        "rejected": dict(sorted(rejected.items())),
+        "downloaded": len(stored),
+        "duplicates": dict(sorted(Counter(duplicates["rule"]).items())),
+        "queued": queued,
+        "undecided": queued - len(decided),
+        "kept": int((decided["decision"] == "keep").sum()),
+        "moved": int((decided["decision"] == "move").sum()),
+        "dropped": dict(sorted(Counter(decided.loc[decided["decision"] == "drop", "reason"]).items())),
+    }
+
+
+def _models(home: Home) -> list[dict[str, Any]]:
+    folders = _newest_first(home.runs.glob("*/job.json"))
+    found = [describe_run(path.parent) for path in folders]
+    return [run for run in found if run is not None and run["complete"]]
+
+
+def _newest_first(paths: Iterable[Path]) -> list[Path]:
+    return sorted(paths, key=lambda path: (-path.stat().st_mtime_ns, str(path)))
+
+
+def summary(found: dict[str, Any]) -> str:
+    """`status` for a person."""
+    lines = [line for domain, counts in found["domains"].items() for line in _domain_lines(domain, counts)]
+    for snapshot in found["snapshots"]:
+        parts = ", ".join(f"{domain} {splits['train']}+{splits['test']}" for domain, splits in snapshot["counts"].items())
+        lines.append(f"snapshot {snapshot['id']}: {parts} (train+test)")
+    lines += [f"model {run['run']}: {run['recipe']}, seed {run['seed']}, {run['steps']:,} steps" for run in found["models"]]
+    lines += [f"report {report['path']}" for report in found["reports"]]
+    return "\n".join(lines)
+
+
+def _domain_lines(domain: str, counts: dict[str, Any]) -> list[str]:
+    def reasons(by_reason: dict[str, int]) -> str:
+        return f"{sum(by_reason.values())}" + (f" ({', '.join(f'{name} {n}' for name, n in by_reason.items())})" if by_reason else "")
+
+    return [
+        f"{domain}",
+        f"  listed {counts['listed']} = pending {counts['pending']} + rejected {reasons(counts['rejected'])}"
+        f" + downloaded {counts['downloaded']}",
+        f"  downloaded {counts['downloaded']} = duplicates {reasons(counts['duplicates'])} + queued {counts['queued']}",
+        f"  queued {counts['queued']} = undecided {counts['undecided']} + kept {counts['kept']} + moved {counts['moved']}"
+        f" + dropped {reasons(counts['dropped'])}",
+    ]

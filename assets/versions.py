@@ -1,0 +1,90 @@
+"""From what each table is made, and the version of exactly those inputs.
+
+A stage whose table carries the current version has nothing to do. The versions live in the tables themselves,
+so that they hold whoever started the stage: the UI, the automation or the command line.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from assets.partitions import domain_months
+from pipeline.config import Project
+from pipeline.curation.decisions import folder_version
+from pipeline.dataset.prepare import transform_name
+from storage import Home
+
+PARTITIONED = ("photo_listing", "photo_files", "fingerprints")
+"""Tables by domain × upload month."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a table is made from: other tables, configuration, and its code."""
+
+    upstream: tuple[str, ...]
+    configuration: Callable[[Project], str]
+    code_version: str = "1"
+
+
+def _listing_configuration(project: Project) -> str:
+    queries = {name: domain.model_dump_json() for name, domain in project.domains.items()}
+    return f"{queries} {project.photos.max_edge_px} {project.photos.exclude_no_cv}"
+
+
+def _files_configuration(project: Project) -> str:
+    limits = project.photos
+    return f"{limits.max_edge_px} {limits.min_edge_px} {limits.max_bytes} {limits.max_pixels}"
+
+
+def _manifest_configuration(project: Project) -> str:
+    return f"{project.dataset.split} {sorted(project.dataset.test_share.items())} {project.training.domain_a}"
+
+
+INPUTS: dict[str, Inputs] = {
+    "photo_listing": Inputs((), _listing_configuration),
+    "photo_files": Inputs(("photo_listing",), _files_configuration),
+    "photo_history": Inputs(("photo_listing",), lambda project: ""),
+    "fingerprints": Inputs(("photo_files",), lambda project: ""),
+    "unique_photos": Inputs(("fingerprints", "photo_history"), lambda project: project.dedupe.version()),
+    "review_queue": Inputs(("unique_photos",), lambda project: str(project.curation.batch_size)),
+    "curated_photos": Inputs(("unique_photos",), lambda project: str(sorted(project.domains))),
+    "person_masks": Inputs(("curated_photos",), lambda project: project.masks.version()),
+    "training_images": Inputs(("person_masks",), lambda project: transform_name(project.dataset.size_px)),
+    "dataset_manifest": Inputs(("training_images",), _manifest_configuration),
+}
+
+
+def inputs_version(project: Project, home: Home, name: str, partition: str | None = None) -> str:
+    """Version of everything the table `name` (one partition of it) would now be made from."""
+    inputs = INPUTS[name]
+    parts = [name, inputs.code_version, inputs.configuration(project)]
+    for upstream in inputs.upstream:
+        parts += [upstream, *_data_versions(project, home, upstream, partition)]
+    if name == "curated_photos":
+        parts.append(folder_version(home.reviewed))
+    if name == "photo_listing" and partition:
+        parts.append(_freshness(partition.split("|")[1]))
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+def configured_partitions(project: Project, home: Home, name: str) -> list[str]:
+    """The partitions of a table by domain × month that exist and that the project file still asks for."""
+    wanted = set(map(str, domain_months(project).get_partition_keys()))
+    return [key for key in home.tables.partitions(name) if key in wanted]
+
+
+def _data_versions(project: Project, home: Home, name: str, partition: str | None) -> list[str]:
+    if name not in PARTITIONED:
+        keys: list[str | None] = [None]
+    else:
+        keys = [partition] if partition else list(configured_partitions(project, home, name))
+    infos = [home.tables.info(name, key) for key in keys]
+    return [f"{key} {info.data_version}" for key, info in zip(keys, infos, strict=True) if info]
+
+
+def _freshness(month: str) -> str:
+    """A month that is over is listed once; one that still runs, once a day."""
+    today = datetime.now(UTC)
+    return "over" if month < today.strftime("%Y-%m") else f"listed on {today:%Y-%m-%d}"

@@ -1,0 +1,49 @@
+"""Atomic files: written under a temporary name beside the target, then renamed.
+
+The lowest brick of all: the trainer's process, which knows nothing of `storage`, uses it as well.
+A reader sees the old file or the new one, never half of one.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+TEMPORARY_SUFFIX = ".tmp"
+"""Ends the name of every unfinished file; whatever carries it may be deleted when nothing runs."""
+
+
+@contextmanager
+def atomic_path(target: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `target`; on success it is synced and renamed to `target`.
+
+    On any exception, and on KeyboardInterrupt, the temporary file is removed and `target` stays as it was.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{uuid4().hex[:8]}{TEMPORARY_SUFFIX}")
+    try:
+        yield temporary
+        _sync(temporary)
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_bytes(target: Path, data: bytes) -> None:
+    """Write `data` to `target` atomically."""
+    with atomic_path(target) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_text(target: Path, text: str) -> None:
+    """Write `text` as UTF-8, newlines unchanged, to `target` atomically."""
+    write_bytes(target, text.encode())
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

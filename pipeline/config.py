@@ -1,0 +1,306 @@
+"""The project file `bokehflow.toml` as frozen models; unknown keys are refused, with file and line.
+
+What a key means stands at its field. Paths and secrets do not belong here: data lives in `BOKEHFLOW_HOME`,
+keys come from the environment.
+"""
+
+import hashlib
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pipeline.errors import ConfigError
+from pipeline.toml_lines import key_lines
+from pipeline.training.recipes import TrainingSettings, resolve
+
+EARLIEST_MONTH = "2004-02"
+"""Flickr opened in February 2004; nothing was uploaded before."""
+
+
+def _month(value: str) -> str:
+    if not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", value):
+        raise ValueError(f"{value!r} is not a month; write it like 2024-03")
+    if value < EARLIEST_MONTH:
+        raise ValueError(f"{value!r} lies before {EARLIEST_MONTH}, when Flickr opened")
+    return value
+
+
+def _name(value: str) -> str:
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", value):
+        raise ValueError(f"{value!r} is not a usable name: lower-case letters, digits and _, at most 40, a letter first")
+    return value
+
+
+Month = Annotated[str, AfterValidator(_month)]
+"""An upload month in UTC, like `2024-03`."""
+Name = Annotated[str, AfterValidator(_name)]
+"""A name that can stand in file names and partition keys."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    def version(self) -> str:
+        """Digest of the values, for the input version of what depends on them."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
+
+
+class ProjectSection(_Section):
+    """`[project]`"""
+
+    name: Name = "portraits"
+    contact: str = ""
+    """An e-mail or web address, sent in the User-Agent so that Flickr can reach you."""
+
+
+class FlickrSection(_Section):
+    """`[flickr]`: where Flickr is and how hard it may be asked."""
+
+    endpoint: str = "https://api.flickr.com/services/rest/"
+    image_hosts: list[str] = ["live.staticflickr.com"]
+    """Hosts (with `:port` where it is not the usual one) that pictures may come from, redirects included."""
+    calls_per_hour: int = Field(3600, ge=1)
+    timeout_s: float = Field(30.0, gt=0)
+    retries: int = Field(5, ge=0)
+
+
+class CollectSection(_Section):
+    """`[collect]`: which months, and when they are looked at again."""
+
+    from_month: Month = Field("2016-09", alias="from")
+    """First upload month. The iPhone 7 of the study came out in September 2016."""
+    to_month: Month | None = Field(None, alias="to")
+    """Last upload month; without it, the current month."""
+    schedule: str = "0 3 * * 1"
+    """Cron expression (UTC) of the re-scrape of the current and the last month."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "CollectSection":
+        if self.to_month is not None and self.to_month < self.from_month:
+            raise ValueError(f"the last month {self.to_month} lies before the first, {self.from_month}")
+        return self
+
+
+class Query(_Section):
+    """`[[domains.NAME.queries]]`: one Flickr search."""
+
+    text: str = ""
+    """Searched in title, description and tags."""
+    tags: list[str] = []
+    """All of these tags must be there."""
+    exclude_tags: list[str] = []
+    """Photos with any of these tags are dropped; tags are compared lower-case and without spaces."""
+    camera: str | None = None
+    """`brand/model` as in Flickr's camera finder, like `apple/iphone_7`."""
+    licenses: list[str] = []
+    """Accepted Flickr licence ids; empty accepts all, all-rights-reserved included."""
+    safe_search: Literal[1, 2, 3] = 1
+    limit_per_month: int | None = Field(None, ge=1)
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> "Query":
+        if not (self.text or self.tags or self.camera):
+            raise ValueError("a query needs at least one of text, tags and camera: Flickr refuses an empty search")
+        return self
+
+
+class Domain(_Section):
+    """`[domains.NAME]`: one side of the translation."""
+
+    title: str = ""
+    queries: list[Query] = Field(min_length=1)
+
+
+class PhotosSection(_Section):
+    """`[photos]`: what is downloaded and what is refused."""
+
+    max_edge_px: int = Field(1600, ge=64)
+    """The largest size up to this long edge is fetched; the study took 1600."""
+    min_edge_px: int = Field(256, ge=1)
+    """Pictures whose short edge is smaller are refused (`too_small`)."""
+    max_bytes: int = Field(50_000_000, ge=1)
+    max_pixels: int = Field(60_000_000, ge=1)
+    threads: int = Field(8, ge=1, le=64)
+    exclude_no_cv: bool = True
+    """Drop photos whose owner tagged them `no_cv`: not for computer vision."""
+
+
+class DedupeSection(_Section):
+    """`[dedupe]`: when two pictures count as one."""
+
+    radius_bits: int = Field(6, ge=0, le=16)
+    """Perceptual hashes up to this Hamming distance are candidates."""
+    min_correlation: float = Field(0.95, ge=-1, le=1)
+    """Candidates are duplicates from this normalised correlation of their grey thumbnails on."""
+    min_bytes: int = Field(0, ge=0)
+    """Smaller files are dropped (`small_file`); the study's code used 100,000 and its paper does not say so."""
+
+
+class CurationSection(_Section):
+    """`[curation]`: the queue and what makes a curated set complete."""
+
+    batch_size: int = Field(500, ge=1, le=100_000)
+    min_kept_per_domain: int = Field(10, ge=1)
+    """The curated photos are not passed on before each domain has this many."""
+
+
+class MasksSection(_Section):
+    """`[masks]`: the subject's alpha."""
+
+    segmenter: Literal["selfie", "deeplabv3_resnet101"] = "selfie"
+    long_side_px: int = Field(512, ge=64)
+    """Alpha is stored at this long side at most."""
+    min_coverage: float = Field(0.02, ge=0, le=1)
+    """Pictures whose subject covers a smaller share are left out (`no_subject`)."""
+
+
+class DatasetSection(_Section):
+    """`[dataset]`: training pictures and their split."""
+
+    size_px: int = Field(256, ge=32, le=2048)
+    split: Literal["share", "study"] = "share"
+    """`share`: test where the hash of the split key is below the domain's `test_share`; `study`: the 100 lowest
+    hashes of `domain_a` and none of `domain_b`."""
+    test_share: dict[Name, float] = {"ordinary": 0.05, "shallow": 0.0}
+    shard_rows: int = Field(1024, ge=1)
+
+
+class Recipe(_Section):
+    """`[recipes.NAME]`: a model, a profile of settings, seeds, and what differs from the profile."""
+
+    model: Literal["cyclegan"]
+    profile: str = "study"
+    seeds: list[int] = Field([0], min_length=1)
+    settings: dict[str, object] = {}
+
+    def resolved(self) -> TrainingSettings:
+        """The profile's settings with this recipe's own laid over them."""
+        return resolve(self.profile, self.settings)
+
+
+class TrainingSection(_Section):
+    """`[training]`"""
+
+    domain_a: Name = "ordinary"
+    domain_b: Name = "shallow"
+    automatic: list[str] = []
+    """Recipes that every new snapshot trains by itself; empty, so that editing a CSV never spends GPU hours."""
+
+
+class EvaluationSection(_Section):
+    """`[evaluation]`"""
+
+    truth: str | None = None
+    """A folder of rendered scenes with known truth; relative to the project file."""
+
+
+class Project(_Section):
+    """All of `bokehflow.toml`."""
+
+    project: ProjectSection = ProjectSection()
+    flickr: FlickrSection = FlickrSection()
+    collect: CollectSection = CollectSection.model_validate({})
+    domains: dict[Name, Domain] = Field(min_length=1)
+    photos: PhotosSection = PhotosSection()
+    dedupe: DedupeSection = DedupeSection()
+    curation: CurationSection = CurationSection()
+    masks: MasksSection = MasksSection()
+    dataset: DatasetSection = DatasetSection()
+    training: TrainingSection = TrainingSection()
+    evaluation: EvaluationSection = EvaluationSection()
+    recipes: dict[Name, Recipe] = {}
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Project":
+        for side in (self.training.domain_a, self.training.domain_b):
+            if side not in self.domains:
+                raise ValueError(f"[training] names the domain {side!r}, which is not among {sorted(self.domains)}")
+        for recipe in self.training.automatic:
+            if recipe not in self.recipes:
+                raise ValueError(f"[training] automatic names {recipe!r}, which is not among {sorted(self.recipes)}")
+        return self
+
+    def recipe_keys(self) -> list[str]:
+        """The partition keys `recipe@seed` of all recipes."""
+        return [f"{name}@{seed}" for name, recipe in self.recipes.items() for seed in recipe.seeds]
+
+
+def load_project(path: Path) -> Project:
+    """Read and check the project file.
+
+    Raises `ConfigError` with one line for each thing that is wrong: file, line, key and what is allowed.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: there is no such project file; name one with --config FILE") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from error
+    return parse_project(text, path)
+
+
+def parse_project(text: str, path: Path) -> Project:
+    """`load_project` on text already read; `path` is for the messages."""
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from None
+    try:
+        project = Project.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError(_explain(error, text, path, data)) from None
+    _check_recipes(project, text, path)
+    return project
+
+
+def _check_recipes(project: Project, text: str, path: Path) -> None:
+    for name, recipe in project.recipes.items():
+        try:
+            recipe.resolved()
+        except ConfigError as error:
+            line = _line_of(("recipes", name), key_lines(text))
+            raise ConfigError(f"{path}:{line}: recipes.{name}: {error}") from None
+
+
+def _explain(error: ValidationError, text: str, path: Path, data: Mapping[str, object]) -> str:
+    lines = key_lines(text)
+    messages = []
+    for problem in error.errors():
+        where = tuple(part for part in problem["loc"] if part != "[key]")
+        key = ".".join(str(part) for part in where) or "the file"
+        messages.append(f"{path}:{_line_of(where, lines)}: {key}: {_say(problem, where, data)}")
+    return "\n".join(messages)
+
+
+def _say(problem: Mapping[str, object], where: tuple[int | str, ...], data: Mapping[str, object]) -> str:
+    if problem["type"] == "extra_forbidden":
+        allowed = _allowed_keys(where[:-1])
+        return f"unknown key; allowed here: {', '.join(allowed)}" if allowed else "unknown key"
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    given = problem.get("input")
+    shown = f" (found {given!r})" if not isinstance(given, dict | list | BaseModel) else ""
+    return message + shown if problem["type"] != "missing" else "is missing"
+
+
+def _allowed_keys(where: tuple[int | str, ...]) -> list[str]:
+    """The keys of the section at `where`, by walking the models' annotations."""
+    by_depth: dict[tuple[str, ...], type[BaseModel]] = {("domains", "*"): Domain, ("recipes", "*"): Recipe, (): Project}
+    by_depth[("domains", "*", "queries", "*")] = Query
+    for name, field in Project.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            by_depth[(name,)] = field.annotation
+    pattern = tuple("*" if index in (1, 3) else str(part) for index, part in enumerate(where))
+    model = by_depth.get(pattern)
+    return [field.alias or name for name, field in model.model_fields.items()] if model else []
+
+
+def _line_of(where: tuple[int | str, ...], lines: Mapping[tuple[int | str, ...], int]) -> int:
+    """The line of the key, or of the nearest enclosing table that is written down."""
+    for end in range(len(where), 0, -1):
+        if where[:end] in lines:
+            return lines[where[:end]]
+    return 1

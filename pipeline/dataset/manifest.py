@@ -1,0 +1,76 @@
+"""The manifest: which pictures make the dataset, on which side of the split, and the snapshot id they give."""
+
+import hashlib
+import json
+
+import pandas as pd
+
+from pipeline.config import DatasetSection
+
+IDENTITY = ["photo_id", "domain", "pixels_sha256", "alpha_sha256", "split", "transform"]
+"""The columns that make a snapshot what it is; owner, licence and packing into shards do not count."""
+STUDY_TEST_COUNT = 100
+
+
+def build_manifest(images: pd.DataFrame, listing: pd.DataFrame, dataset: DatasetSection, domain_a: str) -> pd.DataFrame:
+    """The table `dataset_manifest` from the tables `training_images` and `photo_listing`."""
+    origin = listing.drop_duplicates("photo_id").set_index("photo_id")
+    columns = ["owner", "owner_name", "title", "license", "page_url"]
+    manifest = images.join(origin[columns], on="photo_id")
+    manifest["source_sha256"] = manifest["sha256"]
+    manifest["split"] = split_of(manifest, dataset, domain_a)
+    return manifest
+
+
+def split_of(images: pd.DataFrame, dataset: DatasetSection, domain_a: str) -> pd.Series:
+    """`train` or `test` for each row of `images` (columns `domain`, `split_key`).
+
+    The side depends on the split key alone, so near-duplicates share it and a photo keeps it as the set grows.
+    """
+    score = images["split_key"].map(split_score)
+    if dataset.split == "study":
+        lowest = score[images["domain"] == domain_a].drop_duplicates().nsmallest(STUDY_TEST_COUNT)
+        test = score.isin(lowest) & (images["domain"] == domain_a)
+    else:
+        test = score < images["domain"].map(dataset.test_share).fillna(0.0)
+    return test.map({True: "test", False: "train"})
+
+
+def split_score(split_key: str) -> float:
+    """A number in [0, 1) that depends on the key alone, evenly spread over keys."""
+    return int.from_bytes(hashlib.sha256(split_key.encode()).digest()[:8]) / 2**64
+
+
+def canonical(manifest: pd.DataFrame) -> bytes:
+    """The manifest's identity as JSON lines in UTF-8, the same bytes for the same pictures in whatever order."""
+    rows = manifest[IDENTITY].sort_values(["domain", "photo_id"]).to_dict("records")
+    return b"".join(json.dumps(row, sort_keys=True, ensure_ascii=False).encode() + b"\n" for row in rows)
+
+
+def snapshot_id(manifest: pd.DataFrame) -> str:
+    """First 16 hex digits of the SHA-256 of the canonical manifest."""
+    return hashlib.sha256(canonical(manifest)).hexdigest()[:16]
+
+
+def counts(manifest: pd.DataFrame) -> dict[str, dict[str, int]]:
+    """Pictures by domain and split, both splits always named."""
+    domains = sorted(manifest["domain"].unique())
+    return {
+        domain: {split: int(((manifest["domain"] == domain) & (manifest["split"] == split)).sum()) for split in ("train", "test")}
+        for domain in domains
+    }
+
+
+def problems(manifest: pd.DataFrame, images: pd.DataFrame, domain_a: str, domain_b: str) -> list[str]:
+    """What forbids freezing the manifest, in words; empty when nothing does."""
+    found = counts(manifest)
+    messages = [
+        f"no {split} picture in {domain}"
+        for domain, split in ((domain_a, "train"), (domain_a, "test"), (domain_b, "train"))
+        if not found.get(domain, {}).get(split)
+    ]
+    sides = manifest.assign(split_key=images.set_index(["domain", "photo_id"])["split_key"].reindex(
+        pd.MultiIndex.from_frame(manifest[["domain", "photo_id"]])
+    ).to_numpy()).groupby("split_key")["split"].nunique()
+    messages += [f"near-duplicates of {key} are on both sides of the split" for key in sides[sides > 1].index]
+    return messages

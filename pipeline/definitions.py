@@ -1,0 +1,70 @@
+"""The Dagster code location: everything put together from the project file, when it is loaded and not before."""
+
+import os
+import warnings
+from pathlib import Path
+
+import dagster as dg
+
+from assets.collect import collect_assets
+from assets.curation import curation_assets
+from assets.dataset import dataset_assets
+from assets.dedupe import dedupe_assets
+from assets.evaluation import evaluation_assets
+from assets.schedules import jobs, schedules, sensors
+from assets.terminal import terminal_logger
+from assets.training import training_assets
+from pipeline.config import Project, load_project
+from resources.flickr import FlickrResource
+from resources.home import HomeResource
+from resources.segmenter import SegmenterResource
+from resources.trainer import TrainerResource
+from storage import Home
+
+# Observable sources and freshness policies are beta in the pinned Dagster; tests guard what is used of them.
+warnings.filterwarnings("ignore", category=dg.BetaWarning)
+
+CONFIG_VARIABLE = "BOKEHFLOW_CONFIG"
+PROJECT_FILE = "bokehflow.toml"
+
+
+def project_file(home: Home, given: Path | None = None) -> Path:
+    """The project file that counts: the one given, that of the environment, the home's own, else `./bokehflow.toml`."""
+    named = given or os.environ.get(CONFIG_VARIABLE)
+    if named:
+        return Path(named).expanduser().resolve()
+    own = home.root / PROJECT_FILE
+    return own if own.exists() else Path(PROJECT_FILE).resolve()
+
+
+def build_definitions(project: Project, home: Home, folder: Path) -> dg.Definitions:
+    """The code location of `project` on `home`; relative paths of the project file start at `folder`."""
+    assets = [
+        *collect_assets(project),
+        *dedupe_assets(project),
+        *curation_assets(project),
+        *dataset_assets(project),
+        *training_assets(project),
+        *evaluation_assets(project, folder),
+    ]
+    return dg.Definitions(
+        assets=assets,
+        jobs=jobs(),
+        schedules=schedules(project),
+        sensors=sensors(project),
+        resources={
+            "home": HomeResource(root=str(home.root)),
+            "flickr": FlickrResource(project_json=project.model_dump_json(by_alias=True)),
+            "segmenter": SegmenterResource(name=project.masks.segmenter),
+            "trainer": TrainerResource(),
+        },
+        loggers={"console": terminal_logger},
+    )
+
+
+@dg.definitions
+def definitions() -> dg.Definitions:
+    """What `workspace.yaml` loads."""
+    home = Home.at()
+    path = project_file(home)
+    return build_definitions(load_project(path), home, path.parent)

@@ -1,0 +1,186 @@
+"""The demo's world, and what the command line does on the whole pipeline: run it, open its UI.
+
+Like `cli` and `definitions`, this module stands at the top and may import everything.
+"""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+from assets.headless import HeadlessRun, Plan, bury_dead_runs, open_instance, prepare_instance
+from assets.status import status, summary
+from pipeline.atomic import TEMPORARY_SUFFIX, write_bytes, write_text
+from pipeline.config import Project, load_project
+from pipeline.definitions import PROJECT_FILE, build_definitions
+from pipeline.errors import ConfigError
+from pipeline.flickr.emulator import Emulator
+from pipeline.studio.collection import build_collection
+from resources.flickr import KEY_VARIABLE, SECRET_VARIABLE
+from storage import Home
+
+Say = Callable[[str], None]
+
+COLLECTION = "collection"
+DECISIONS_FILE = "demo-reviewer.csv"
+EMULATOR_KEY = "emulator-key"
+
+PROJECT = """\
+# The demo: rendered portraits behind a Flickr emulator on this machine. Written by `bokehflow demo`.
+
+[project]
+name = "demo"
+
+[flickr]
+endpoint = "http://127.0.0.1:{port}/services/rest/"
+image_hosts = ["127.0.0.1:{image_port}"]
+retries = 3
+
+[collect]
+from = "2024-01"
+to = "2024-03"
+
+[domains.ordinary]
+title = "Rendered portraits, all in focus"
+
+[[domains.ordinary.queries]]
+text = "portrait"
+camera = "apple/iphone_7"
+exclude_tags = ["blackandwhite", "BW", "monochrome", "animal", "cat", "dog", "bird", "flower"]
+
+[domains.shallow]
+title = "Rendered portraits through a thin lens"
+
+[[domains.shallow.queries]]
+text = "portrait bokeh"
+exclude_tags = ["blackandwhite", "BW", "monochrome", "animal", "cat", "dog", "bird", "flower"]
+
+[dataset]
+test_share = {{ ordinary = 0.15, shallow = 0.0 }}
+
+[training]
+automatic = ["smoke"]
+
+[recipes.smoke]
+model = "cyclegan"
+profile = "smoke"
+
+[evaluation]
+truth = "collection/truth"
+"""
+
+
+def run_demo(home: Home, say: Say) -> None:
+    """Build the collection, run the pipeline up to the queue, hand in the reviewer's decisions, run the rest."""
+    project = prepare_demo(home)
+    path = home.root / PROJECT_FILE
+    with emulated_flickr(home, project):
+        say(f"demo in {home.root}")
+        run_plan(Plan(until="review_queue"), project, path, home, say)
+        hand_in_decisions(home)
+        snapshot = run_plan(Plan(), project, path, home, say)
+    report = home.reports / str(snapshot) / "index.html"
+    say(f"\n{summary(status(project, home))}\n\nsnapshot  {snapshot}\nreport    {report}\nthe graph make dev")
+
+
+def prepare_demo(home: Home) -> Project:
+    """Collection and project file of the demo, made where they are missing; ports that are taken are replaced."""
+    collection = home.root / COLLECTION
+    if not collection.exists():
+        temporary = collection.with_name(f".{COLLECTION}.{uuid4().hex[:8]}{TEMPORARY_SUFFIX}")
+        try:
+            build_collection(temporary)
+            temporary.rename(collection)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    path = home.root / PROJECT_FILE
+    if not path.exists() or not all(map(_is_free, emulator_ports(load_project(path)))):
+        port, image_port = _free_ports()
+        write_text(path, PROJECT.format(port=port, image_port=image_port))
+    return load_project(path)
+
+
+def hand_in_decisions(home: Home) -> None:
+    """Put the demo reviewer's CSV where a curator would save it, once."""
+    target = home.reviewed / DECISIONS_FILE
+    if not target.exists():
+        write_bytes(target, (home.root / COLLECTION / "decisions.csv").read_bytes())
+
+
+def run_plan(plan: Plan, project: Project, path: Path, home: Home, say: Say) -> str | None:
+    """Run the plan in this process; returns the snapshot id where the plan reaches it."""
+    with open_instance(home) as instance:
+        for run_id in bury_dead_runs(instance):
+            say(f"an earlier run died ({run_id[:8]}); going on from what it finished")
+        definitions = build_definitions(project, home, path.parent)
+        return HeadlessRun(project, home, definitions, instance, say).go(plan)
+
+
+@contextmanager
+def emulated_flickr(home: Home, project: Project) -> Iterator[None]:
+    """Where the home is a demo's, its emulator for the time being; else nothing.
+
+    An emulator that already answers on the project's ports (that of `bokehflow dev`, say) is used as it is.
+    """
+    collection = home.root / COLLECTION
+    if not collection.exists() or urlsplit(project.flickr.endpoint).hostname != "127.0.0.1":
+        yield
+        return
+    for variable in (KEY_VARIABLE, SECRET_VARIABLE):
+        os.environ.setdefault(variable, EMULATOR_KEY)
+    port, image_port = emulator_ports(project)
+    if not _is_free(port):
+        yield
+        return
+    with Emulator(collection, api_port=port, image_port=image_port):
+        yield
+
+
+def emulator_ports(project: Project) -> tuple[int, int]:
+    """Ports of the REST calls and of the pictures in the demo's project file."""
+    try:
+        return int(urlsplit(project.flickr.endpoint).port or 0), int(project.flickr.image_hosts[0].split(":")[1])
+    except (IndexError, ValueError):
+        raise ConfigError("the demo's project file names no ports; delete it and run `bokehflow demo` again") from None
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def _free_ports() -> tuple[int, int]:
+    with socket.socket() as first, socket.socket() as second:
+        first.bind(("127.0.0.1", 0))
+        second.bind(("127.0.0.1", 0))
+        return first.getsockname()[1], second.getsockname()[1]
+
+
+def serve_ui(home: Home, project: Project, path: Path, port: int, say: Say) -> int:
+    """Run Dagster's web server and daemon on the home until they are stopped; returns their exit code."""
+    prepare_instance(home)
+    workspace = Path(__file__).parents[1] / "workspace.yaml"
+    command = [sys.executable, "-m", "dagster", "dev", "-w", str(workspace), "-h", "127.0.0.1", "-p", str(port)]
+    with emulated_flickr(home, project):
+        say(f"project {path}\nhome    {home.root}\nopen    http://127.0.0.1:{port}")
+        child = subprocess.Popen(command, env=os.environ)
+
+        def pass_on(number: int, _frame: FrameType | None) -> None:
+            child.send_signal(number)
+
+        signal.signal(signal.SIGTERM, pass_on)
+        signal.signal(signal.SIGINT, pass_on)
+        return child.wait()

@@ -1,0 +1,62 @@
+"""The exceptions that bokehflow raises on purpose.
+
+Every message says what is wrong, where, and what to do about it. The command line prints the message
+alone and ends with exit code 1; anything that is not a `BokehflowError` is a defect and keeps its traceback.
+What goes wrong with a single photo is not an exception at all but a row with a reason.
+
+    BokehflowError
+    ├── ConfigError          the project file, the environment or an argument is wrong
+    ├── FlickrError          Flickr could not be asked
+    │   ├── FlickrRefused    a final answer: a bad key, a malformed call
+    │   └── FlickrUnreachable  still failing after every retry
+    ├── StorageError         bytes on disk are missing or are not what they should be
+    │   └── CorruptBlob      a blob's content does not match its name
+    ├── WeightsError         a model's weights are missing, altered or cannot be fetched
+    ├── DatasetError         a table or snapshot cannot be used for what was asked
+    ├── TrainingError        a training run cannot start or cannot go on
+    └── StageFailed          a stage of the pipeline failed or its blocking check did not pass
+"""
+
+
+class BokehflowError(Exception):
+    """Base of all errors that carry a message for the user."""
+
+
+class ConfigError(BokehflowError):
+    """The project file, the environment or a command-line argument is wrong."""
+
+
+class FlickrError(BokehflowError):
+    """Flickr could not be asked."""
+
+
+class FlickrRefused(FlickrError):
+    """Flickr gave a final refusal; asking again cannot help."""
+
+
+class FlickrUnreachable(FlickrError):
+    """Flickr did not answer usefully within all retries."""
+
+
+class StorageError(BokehflowError):
+    """Bytes on disk are missing or are not what they should be."""
+
+
+class CorruptBlob(StorageError):
+    """A blob's content does not match the SHA-256 in its name."""
+
+
+class WeightsError(BokehflowError):
+    """A model's weights are missing, altered, or cannot be fetched."""
+
+
+class DatasetError(BokehflowError):
+    """A table or snapshot cannot be used for what was asked."""
+
+
+class TrainingError(BokehflowError):
+    """A training run cannot start or cannot go on."""
+
+
+class StageFailed(BokehflowError):
+    """A stage of the pipeline failed or its blocking check did not pass."""

@@ -1,0 +1,136 @@
+"""Scores of an output picture, as pure functions on float arrays in [0, 1].
+
+Every function takes a batch and returns one float64 per picture that depends on that picture alone. A region
+is a boolean array; where a picture's region is empty there is nothing to measure and the score is NaN, which
+becomes null in tables and does not count in means.
+"""
+
+import numpy as np
+from jaxtyping import Bool, Float, Float64
+from scipy import ndimage
+
+Rgb = Float[np.ndarray, "batch height width 3"]
+"""sRGB in [0, 1]."""
+Mask = Float[np.ndarray, "batch height width 1"]
+"""Alpha of the subject in [0, 1]."""
+Region = Bool[np.ndarray, "batch height width 1"]
+"""Pixels that count."""
+Scores = Float64[np.ndarray, " batch"]
+"""One score a picture, NaN where its region is empty."""
+
+SUBJECT_LEVEL = 0.5
+"""Alpha from which on a pixel belongs to the subject."""
+MAX_PSNR_DB = 100.0
+"""PSNR of equal pictures, so that means stay finite; 8-bit rounding alone gives about 59 dB."""
+MIN_SHARPNESS = 1e-4
+"""Mean |Laplacian| below which a region is flat, so that no share of its sharpness can be told."""
+SSIM_SIGMA_PX, SSIM_RADIUS_PX = 1.5, 5
+"""The 11×11 window of Wang et al."""
+SSIM_C1, SSIM_C2 = 0.01**2, 0.03**2
+
+
+def margin_px(side_px: int) -> int:
+    """Pixels left out on either side of the subject's edge: 1/32 of the picture's side, 2 at least.
+
+    There, a mask's fringe and the width of a blur decide rather than the model.
+
+    >>> margin_px(64), margin_px(256)
+    (2, 8)
+    """
+    return max(2, round(side_px / 32))
+
+
+def subject_region(mask: Mask, margin_px: int) -> Region:
+    """The subject without a rim of `margin_px`; where the frame cuts the subject there is no rim."""
+    return ndimage.binary_erosion(mask >= SUBJECT_LEVEL, _disk(margin_px), border_value=1)
+
+
+def background_region(mask: Mask, margin_px: int) -> Region:
+    """What lies more than `margin_px` away from the subject."""
+    return np.logical_not(ndimage.binary_dilation(mask >= SUBJECT_LEVEL, _disk(margin_px)))
+
+
+def l1(output: Rgb, reference: Rgb, region: Region) -> Scores:
+    """Mean |output − reference| over the region and the channels; 0 (equal) to 1."""
+    return _mean(np.abs(_float64(output) - reference), region)
+
+
+def psnr_db(output: Rgb, reference: Rgb, region: Region) -> Scores:
+    """−10 log₁₀ of the mean squared difference over the region, in dB; at most `MAX_PSNR_DB`, for equal pictures."""
+    squared = _mean((_float64(output) - reference) ** 2, region)
+    return -10.0 * np.log10(np.maximum(squared, 10.0 ** (-MAX_PSNR_DB / 10.0)))
+
+
+def ssim(output: Rgb, reference: Rgb, region: Region) -> Scores:
+    """Structural similarity, mean over the region and the channels; −1 to 1 (equal).
+
+    Wang et al., "Image Quality Assessment: From Error Visibility to Structural Similarity" (2004): Gaussian
+    windows of 11×11 pixels with σ 1.5, K₁ 0.01, K₂ 0.03. A window sees the region's pixels only (its weights
+    are normalised over them), so that what happens outside cannot change the score.
+    """
+    x, y = _float64(output), _float64(reference)
+    weight = _window(region.astype(np.float64))
+    mean_x, mean_y = _local(x, region, weight), _local(y, region, weight)
+    variance_x = _local(x * x, region, weight) - mean_x**2
+    variance_y = _local(y * y, region, weight) - mean_y**2
+    covariance = _local(x * y, region, weight) - mean_x * mean_y
+    luminance = (2 * mean_x * mean_y + SSIM_C1) / (mean_x**2 + mean_y**2 + SSIM_C1)
+    structure = (2 * covariance + SSIM_C2) / (variance_x + variance_y + SSIM_C2)
+    return _mean(luminance * structure, region)
+
+
+def sharpness(image: Rgb, region: Region) -> Scores:
+    """Mean |Laplacian| over the region and the channels; 0 (flat) to 4 (a one-pixel chequerboard).
+
+    The Laplacian is that of the four neighbours, the frame's pixels repeated outwards. It reaches one pixel
+    beyond the region, no more.
+    """
+    stencil = np.array([[0.0, 1.0, 0.0], [1.0, -4.0, 1.0], [0.0, 1.0, 0.0]])[None, :, :, None]
+    return _mean(np.abs(ndimage.convolve(_float64(image), stencil, mode="nearest")), region)
+
+
+def relative_sharpness(output: Rgb, reference: Rgb, region: Region) -> Scores:
+    """Sharpness of the output as a share of the reference's; 0 (flat), 1 (unchanged), above 1 (sharper).
+
+    NaN too where the reference's region is flat (below `MIN_SHARPNESS`).
+    """
+    before = sharpness(reference, region)
+    known = before >= MIN_SHARPNESS
+    return np.where(known, sharpness(output, region) / np.where(known, before, 1.0), np.nan)
+
+
+def mask_iou(mask: Mask, reference: Mask) -> Scores:
+    """Intersection over union of two masks cut at `SUBJECT_LEVEL`; 0 to 1 (equal), NaN where both are empty."""
+    first, second = _flat(mask >= SUBJECT_LEVEL), _flat(reference >= SUBJECT_LEVEL)
+    union = (first | second).sum(axis=1)
+    shared = (first & second).sum(axis=1)
+    return np.where(union > 0, shared / np.maximum(union, 1), np.nan)
+
+
+def _disk(radius_px: int) -> np.ndarray:
+    steps = np.arange(-radius_px, radius_px + 1)
+    return (steps[:, None] ** 2 + steps**2 <= radius_px**2)[None, :, :, None]
+
+
+def _mean(values: np.ndarray, region: Region) -> Scores:
+    """Mean over the region's pixels and all channels of each picture, NaN without any."""
+    pixels = _flat(region).sum(axis=1)
+    total = _flat(np.where(region, values, 0.0)).sum(axis=1)
+    return np.where(pixels > 0, total / np.maximum(pixels * values.shape[-1], 1), np.nan)
+
+
+def _local(values: np.ndarray, region: Region, weight: np.ndarray) -> np.ndarray:
+    """Windowed mean of `values` over the region's pixels; `weight` is how much of each window they fill."""
+    return _window(np.where(region, values, 0.0)) / np.where(region, weight, 1.0)
+
+
+def _window(values: np.ndarray) -> np.ndarray:
+    return ndimage.gaussian_filter(values, SSIM_SIGMA_PX, radius=SSIM_RADIUS_PX, mode="constant", axes=(1, 2))
+
+
+def _flat(values: np.ndarray) -> np.ndarray:
+    return values.reshape(len(values), -1)
+
+
+def _float64(image: Rgb) -> np.ndarray:
+    return np.asarray(image, np.float64)

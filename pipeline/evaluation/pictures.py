@@ -1,0 +1,102 @@
+"""Side-by-side pictures: a folder of PNG tiles with an index, written as a whole or not at all.
+
+`index.csv` has the columns photo_id, role and file. Roles are `input`, `mask`, the baselines' names, `model`
+and, for scenes, `true_lens`.
+"""
+
+import csv
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import numpy as np
+from PIL import Image
+
+from pipeline.atomic import TEMPORARY_SUFFIX
+from pipeline.errors import DatasetError
+
+INDEX = "index.csv"
+COLUMNS = ["photo_id", "role", "file"]
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """The pictures of one photo or scene: PNG files by role."""
+
+    photo_id: str
+    files: dict[str, Path]
+
+
+class PictureWriter:
+    """Takes tiles and keeps the index of them; made by `picture_folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._rows: list[tuple[str, str, str]] = []
+
+    def add(self, photo_id: str, role: str, picture: np.ndarray) -> None:
+        """Write one tile, uint8 `[height, width]` or `[height, width, 3]`."""
+        file = f"{hashlib.sha256(photo_id.encode()).hexdigest()[:16]}-{role}.png"
+        Image.fromarray(picture).save(self._folder / file, optimize=True)
+        self._rows.append((photo_id, role, file))
+
+    def finish(self) -> None:
+        """Write the index; last, so that a folder without one is unfinished."""
+        with (self._folder / INDEX).open("w", newline="", encoding="utf-8") as stream:
+            writer = csv.writer(stream)
+            writer.writerow(COLUMNS)
+            writer.writerows(self._rows)
+
+
+@contextmanager
+def picture_folder(target: Path) -> Iterator[PictureWriter]:
+    """Yield a writer into a temporary folder beside `target`; on success it takes the place of `target`."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{uuid4().hex[:8]}{TEMPORARY_SUFFIX}")
+    try:
+        temporary.mkdir()
+        writer = PictureWriter(temporary)
+        yield writer
+        writer.finish()
+        _replace(temporary, target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def read_pictures(folder: Path) -> list[Tiles]:
+    """All tiles in the folder, in the order in which they were written.
+
+    Raises `DatasetError` when there is no index or it names a file that is not there.
+    """
+    index = folder / INDEX
+    if not index.exists():
+        raise DatasetError(f"{folder}: holds no finished pictures; evaluate the model again")
+    found: dict[str, dict[str, Path]] = {}
+    with index.open(newline="", encoding="utf-8") as stream:
+        for row in csv.DictReader(stream):
+            found.setdefault(row["photo_id"], {})[row["role"]] = folder / row["file"]
+    missing = [path.name for files in found.values() for path in files.values() if not path.exists()]
+    if missing:
+        raise DatasetError(f"{folder}: {len(missing)} pictures are missing, first {missing[0]}; evaluate the model again")
+    return [Tiles(photo_id, files) for photo_id, files in found.items()]
+
+
+def shown(ids: Sequence[str], count: int) -> set[str]:
+    """Which photos are shown: those with the lowest SHA-256 of their id, so not chosen by their looks."""
+    return set(sorted(ids, key=lambda photo_id: hashlib.sha256(photo_id.encode()).digest())[:count])
+
+
+def _replace(folder: Path, target: Path) -> None:
+    """Put `folder` where `target` is; between the two renames there is none, and the stage is run again."""
+    if target.exists():
+        old = folder.with_name(f"{folder.name}.old{TEMPORARY_SUFFIX}")
+        os.replace(target, old)
+        os.replace(folder, target)
+        shutil.rmtree(old, ignore_errors=True)
+    else:
+        os.replace(folder, target)

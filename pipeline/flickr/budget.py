@@ -1,0 +1,90 @@
+"""How many API calls an hour a key may make, counted over all processes and restarts.
+
+Flickr allows 3,600 an hour per key, whoever makes them, and disables a key that goes on past it. The calls of
+the last hour stand in one small file per key, under a lock of the operating system that goes with its process.
+"""
+
+import fcntl
+import hashlib
+import logging
+import os
+import time
+from array import array
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+HOUR_S = 3600.0
+_QUIET_WAIT_S = 5.0
+
+log = logging.getLogger(__name__)
+
+
+class CallBudget:
+    """`calls_per_hour` calls in any 3,600 s, for one key.
+
+    `folder` is shared by every process that uses the key; the file in it is named by the key's digest, so that
+    the key itself stands nowhere. `clock` gives Unix seconds.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        key: str,
+        calls_per_hour: int,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.path = folder / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.calls"
+        self.calls_per_hour = calls_per_hour
+        self._clock = clock
+        self._sleep = sleep
+
+    def acquire(self) -> None:
+        """Count one call, waiting until one is allowed."""
+        while (wait_s := self._try()) > 0:
+            level = logging.INFO if wait_s > _QUIET_WAIT_S else logging.DEBUG
+            log.log(level, "the %d Flickr calls of this hour are spent: waiting %.0f s", self.calls_per_hour, wait_s)
+            self._sleep(wait_s)
+
+    def left(self) -> int:
+        """How many calls are allowed at this moment."""
+        with self._locked() as descriptor:
+            return max(0, self.calls_per_hour - len(self._recent(_read(descriptor))))
+
+    def _try(self) -> float:
+        """Count a call and return 0, or return the seconds until one may be tried again."""
+        with self._locked() as descriptor:
+            times = _read(descriptor)
+            recent = self._recent(times)
+            if len(recent) >= self.calls_per_hour:
+                next_free = sorted(recent)[len(recent) - self.calls_per_hour]
+                return max(0.01, next_free + HOUR_S - self._clock())
+            free_slot = next((slot for slot, at in enumerate(times) if not self._is_recent(at)), len(times))
+            # One write of eight bytes in place: a process killed here leaves the old time or the new one.
+            os.pwrite(descriptor, array("d", [self._clock()]).tobytes(), free_slot * 8)
+            return 0.0
+
+    def _recent(self, times: array) -> list[float]:
+        return [at for at in times if self._is_recent(at)]
+
+    def _is_recent(self, at: float) -> bool:
+        # A clock that was set back leaves times in the future; they block for an hour at most, not for ever.
+        return abs(self._clock() - at) < HOUR_S
+
+    @contextmanager
+    def _locked(self) -> Iterator[int]:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+
+def _read(descriptor: int) -> array:
+    data = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
+    times = array("d")
+    times.frombytes(data[: len(data) // 8 * 8])
+    return times

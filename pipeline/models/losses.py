@@ -1,0 +1,68 @@
+"""The terms of the training losses: pure functions, each unweighted.
+
+Images are in [-1, 1], scores are a discriminator's raw output (no sigmoid). Every result is a scalar that
+does not depend on how a batch is cut: the loss of a batch is the mean over its pictures.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from pipeline.models.images import Images
+
+Scores = Float[Tensor, "batch 1 patch_rows patch_columns"]
+Scalar = Float[Tensor, ""]
+
+
+def adversarial_loss(fake_scores: Scores) -> Scalar:
+    """Least squares, the generator's side: mean((D(fake) - 1)²), >= 0, 0 when every patch passes for real.
+
+    Mao et al., "Least Squares Generative Adversarial Networks" (2017), with targets 1 and 0.
+
+    >>> adversarial_loss(torch.zeros(1, 1, 2, 2)).item()
+    1.0
+    """
+    return (fake_scores - 1.0).square().mean()
+
+
+def discriminator_loss(real_scores: Scores, fake_scores: Scores) -> Scalar:
+    """Least squares, the discriminator's side: ½ (mean((D(real) - 1)²) + mean(D(fake)²)), >= 0.
+
+    >>> discriminator_loss(torch.ones(1, 1, 2, 2), torch.zeros(1, 1, 2, 2)).item()
+    0.0
+    """
+    return 0.5 * ((real_scores - 1.0).square().mean() + fake_scores.square().mean())
+
+
+def l1_loss(result: Images, target: Images) -> Scalar:
+    """mean(abs(result - target)) over batch, channels and pixels; in [0, 2] for images in [-1, 1].
+
+    >>> l1_loss(torch.ones(1, 3, 2, 2), torch.zeros(1, 3, 2, 2)).item()
+    1.0
+    """
+    return (result - target).abs().mean()
+
+
+def gradient_penalty(real: Images, real_scores: Scores) -> Scalar:
+    """R1: mean over the batch of the squared norm of d(mean patch score)/d(real picture); >= 0.
+
+    Mescheder et al., "Which Training Methods for GANs do actually Converge?" (2018). `real` must require
+    gradients and `real_scores` must have been computed from it.
+
+    >>> real = torch.zeros(1, 3, 2, 2, requires_grad=True)
+    >>> gradient_penalty(real, 2.0 * real.sum((1, 2, 3)).reshape(1, 1, 1, 1)).item()
+    48.0
+    """
+    (gradient,) = torch.autograd.grad(real_scores.mean((1, 2, 3)).sum(), real, create_graph=True)
+    return gradient.square().sum((1, 2, 3)).mean()
+
+
+def weighted_sum(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
+    """Sum of weight · term, the only place where weights meet terms; every term must have its weight.
+
+    >>> weighted_sum({"gan_b": torch.tensor(2.0), "cycle_a": torch.tensor(1.0)}, {"gan_b": 1.0, "cycle_a": 10.0})
+    tensor(12.)
+    """
+    return torch.stack([weights[name] * term for name, term in terms.items()]).sum()

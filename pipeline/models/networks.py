@@ -1,0 +1,216 @@
+"""Shared blocks of the models: the residual generator and the patch discriminator.
+
+The default options are those of `resnet_9blocks` and the 70x70 PatchGAN that Zhu et al. (2017,
+"Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks") trained; the generator's
+body follows Johnson et al. (2016, "Perceptual Losses for Real-Time Style Transfer and Super-Resolution").
+Every option names its reason. Instance norms have no affine parameters, convolutions before them keep their
+bias, as in the original.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pipeline.models.images import Images
+from pipeline.models.losses import Scores
+
+Upsampling = Literal["transposed", "nearest"]
+Output = Literal["tanh", "residual"]
+Initialisation = Literal["normal", "kaiming"]
+DiscriminatorNorm = Literal["instance", "none"]
+
+NORMAL_STD = 0.02
+LEAKY_SLOPE = 0.2
+SKIP_HEAD_CHANNELS = 16
+RESIDUAL_LIMIT = 1.1
+RESIDUAL_START = 0.1
+
+
+@dataclass(frozen=True)
+class GeneratorConfig:
+    """What a `Generator` is made of; the defaults are `resnet_9blocks`."""
+
+    channels: int = 64
+    """Channels at full resolution; doubled by each of the two halvings."""
+    blocks: int = 9
+    """Residual blocks at a quarter of the resolution."""
+    upsampling: Upsampling = "transposed"
+    """"nearest" repeats pixels and convolves, which avoids the checkerboards of transposed convolutions."""
+    output: Output = "tanh"
+    """"residual" adds the output to the input, so that training starts near the identity."""
+    skip_channels: int = 0
+    """Channels of a full-resolution path around the body, 0 for none: fine detail need not pass through the
+    quarter resolution. It replaces the single 7x7 output convolution by a 3x3 and a 5x5 one."""
+    initialisation: Initialisation = "normal"
+    """"kaiming" for the layers without norm, whose scale matters; "normal" is N(0, 0.02) everywhere."""
+
+
+@dataclass(frozen=True)
+class DiscriminatorConfig:
+    """What a `PatchDiscriminator` is made of; the defaults are the 70x70 PatchGAN."""
+
+    channels: int = 64
+    """Channels after the first convolution, doubled by each later one up to eight times as many."""
+    strided_layers: int = 3
+    """Stride-2 convolutions: 3 see patches of 70x70 pixels, 2 of 34x34, 1 of 16x16."""
+    norm: DiscriminatorNorm = "instance"
+    """"none" where R1 keeps the discriminator in check: instance norm hides contrast, which is what blur is."""
+    laplacian: bool = False
+    """Whether it is shown the absolute Laplacian of each channel as well: sharpness, ready to be read."""
+    initialisation: Initialisation = "normal"
+    """As for the generator; without norm "normal" leaves the scores near zero for long."""
+
+
+class ResidualBlock(nn.Module):
+    """x + norm(conv(relu(norm(conv(x))))), 3x3, reflection padding."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            *_convolution(channels, channels, 3), *_convolution(channels, channels, 3, activation=False)
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        return features + self.body(features)
+
+
+class Generator(nn.Module):
+    """Image to image at the same size; sides must be multiples of 4."""
+
+    def __init__(self, config: GeneratorConfig) -> None:
+        super().__init__()
+        self.config = config
+        width = config.channels
+        self.body = nn.Sequential(
+            *_convolution(3, width, 7),
+            *_halving(width),
+            *_halving(2 * width),
+            *(ResidualBlock(4 * width) for _ in range(config.blocks)),
+            *_doubling(4 * width, config.upsampling),
+            *_doubling(2 * width, config.upsampling),
+        )
+        self.skip, self.head = _skip_and_head(width, config.skip_channels)
+        self._initialise()
+
+    def forward(self, images: Images) -> Images:
+        features = self.body(images)
+        if self.skip is not None:
+            features = torch.cat([features, self.skip(images)], 1)
+        output = self.head(features)
+        if self.config.output == "tanh":
+            return torch.tanh(output)
+        # The limit lies beyond [-1, 1] so that white and black pixels still have a gradient.
+        return (images + output).clamp(-RESIDUAL_LIMIT, RESIDUAL_LIMIT)
+
+    def _initialise(self) -> None:
+        _initialise_normal(_convolutions(self))
+        if self.config.initialisation == "kaiming":
+            free = [part for part in (self.skip, self.head) if part is not None]
+            _initialise_kaiming(layer for part in free for layer in _convolutions(part))
+        if self.config.output == "residual":
+            with torch.no_grad():
+                _convolutions(self.head)[-1].weight.mul_(RESIDUAL_START)
+
+
+class PatchDiscriminator(nn.Module):
+    """Image to a map of raw scores, one for each overlapping patch: towards 1 for real, 0 for fake."""
+
+    def __init__(self, config: DiscriminatorConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.layers = nn.Sequential(*_patch_layers(config))
+        _initialise_normal(_convolutions(self))
+        if config.initialisation == "kaiming":
+            _initialise_kaiming(_convolutions(self))
+
+    def forward(self, images: Images) -> Scores:
+        seen = torch.cat([images, absolute_laplacian(images)], 1) if self.config.laplacian else images
+        return self.layers(seen)
+
+
+def absolute_laplacian(images: Images) -> Images:
+    """abs(left + right + above + below - 4 centre) of each channel, reflected at the border; in [0, 8]."""
+    padded = functional.pad(images, (1, 1, 1, 1), mode="reflect")
+    horizontal = padded[..., 1:-1, :-2] + padded[..., 1:-1, 2:]
+    vertical = padded[..., :-2, 1:-1] + padded[..., 2:, 1:-1]
+    return (horizontal + vertical - 4.0 * images).abs()
+
+
+def receptive_field_px(config: DiscriminatorConfig) -> int:
+    """Side of the patch that one score sees, counted back through the 4x4 convolutions.
+
+    >>> receptive_field_px(DiscriminatorConfig())
+    70
+    """
+    field_px = 1
+    for stride in reversed([2] * config.strided_layers + [1, 1]):
+        field_px = (field_px - 1) * stride + 4
+    return field_px
+
+
+def _convolution(inputs: int, outputs: int, kernel: int, activation: bool = True) -> list[nn.Module]:
+    """Reflection-padded convolution, instance norm and, if asked for, ReLU."""
+    convolution = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, padding_mode="reflect")
+    layers: list[nn.Module] = [convolution, nn.InstanceNorm2d(outputs)]
+    return [*layers, nn.ReLU(inplace=True)] if activation else layers
+
+
+def _halving(channels: int) -> list[nn.Module]:
+    convolution = nn.Conv2d(channels, 2 * channels, 3, stride=2, padding=1)
+    return [convolution, nn.InstanceNorm2d(2 * channels), nn.ReLU(inplace=True)]
+
+
+def _doubling(channels: int, upsampling: Upsampling) -> list[nn.Module]:
+    if upsampling == "nearest":
+        return [nn.Upsample(scale_factor=2, mode="nearest"), *_convolution(channels, channels // 2, 3)]
+    convolution = nn.ConvTranspose2d(channels, channels // 2, 3, stride=2, padding=1, output_padding=1)
+    return [convolution, nn.InstanceNorm2d(channels // 2), nn.ReLU(inplace=True)]
+
+
+def _reflected(inputs: int, outputs: int, kernel: int) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, padding_mode="reflect")
+
+
+def _skip_and_head(width: int, skip_channels: int) -> tuple[nn.Sequential | None, nn.Sequential]:
+    if skip_channels == 0:
+        return None, nn.Sequential(_reflected(width, 3, 7))
+    skip = nn.Sequential(_reflected(3, skip_channels, 5), nn.ReLU(inplace=True))
+    head = nn.Sequential(
+        _reflected(width + skip_channels, SKIP_HEAD_CHANNELS, 3),
+        nn.ReLU(inplace=True),
+        _reflected(SKIP_HEAD_CHANNELS, 3, 5),
+    )
+    return skip, head
+
+
+def _patch_layers(config: DiscriminatorConfig) -> list[nn.Module]:
+    """4x4 convolutions: the strided ones, one of stride 1, and one to a single channel."""
+    inputs, outputs = (6 if config.laplacian else 3), config.channels
+    layers: list[nn.Module] = [nn.Conv2d(inputs, outputs, 4, stride=2, padding=1), nn.LeakyReLU(LEAKY_SLOPE, True)]
+    for stride in [2] * (config.strided_layers - 1) + [1]:
+        inputs, outputs = outputs, min(2 * outputs, 8 * config.channels)
+        layers.append(nn.Conv2d(inputs, outputs, 4, stride=stride, padding=1))
+        if config.norm == "instance":
+            layers.append(nn.InstanceNorm2d(outputs))
+        layers.append(nn.LeakyReLU(LEAKY_SLOPE, True))
+    return [*layers, nn.Conv2d(outputs, 1, 4, stride=1, padding=1)]
+
+
+def _convolutions(module: nn.Module) -> list[nn.Conv2d | nn.ConvTranspose2d]:
+    return [part for part in module.modules() if isinstance(part, nn.Conv2d | nn.ConvTranspose2d)]
+
+
+def _initialise_normal(convolutions: Iterable[nn.Conv2d | nn.ConvTranspose2d]) -> None:
+    for convolution in convolutions:
+        nn.init.normal_(convolution.weight, 0.0, NORMAL_STD)
+        if convolution.bias is not None:
+            nn.init.zeros_(convolution.bias)
+
+
+def _initialise_kaiming(convolutions: Iterable[nn.Conv2d | nn.ConvTranspose2d]) -> None:
+    for convolution in convolutions:
+        nn.init.kaiming_normal_(convolution.weight)

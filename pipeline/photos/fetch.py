@@ -1,0 +1,223 @@
+"""One picture over HTTP to a file: allowed hosts only, size and time bounded, every failure classified.
+
+Observed of Flickr's image servers: a removed photo is a redirect to a `photo_unavailable` picture on another host,
+or 404 with an empty HTML body; 429 and sometimes 403 come even at a few requests a second.
+"""
+
+import hashlib
+import http.client
+import os
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urljoin
+
+import certifi
+import urllib3
+from urllib3 import exceptions
+from urllib3.util import Retry, Timeout, Url, parse_url
+
+MAX_REDIRECTS = 3
+CHUNK_BYTES = 65_536
+WHOLE_TIMEOUTS = 10
+"""A whole picture may take this many times the time-out for a single answer; slower ones count as timed out."""
+DEFAULT_PORTS = {"http": 80, "https": 443}
+REDIRECTS = (301, 302, 303, 307, 308)
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+
+
+@dataclass(frozen=True)
+class Body:
+    """A complete body, written to the caller's file."""
+
+    sha256: str
+    size_bytes: int
+    etag: str | None
+
+
+class FetchFailed(Exception):
+    """One attempt did not yield a picture.
+
+    `retry`: asking again at once may help; `pending`: asking again at a later run may. `wait_s` is what the server
+    asked to wait, `size_bytes` the size of a picture that is too large.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        detail: str,
+        *,
+        retry: bool = False,
+        pending: bool = False,
+        wait_s: float | None = None,
+        size_bytes: int | None = None,
+    ) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+        self.retry = retry
+        self.pending = pending
+        self.wait_s = wait_s
+        self.size_bytes = size_bytes
+
+
+def failure_of_status(status: int, retry_after: str | None = None) -> FetchFailed:
+    """What an HTTP status other than 200, 304 and the redirects means for the photo."""
+    detail = f"the server answered with status {status}"
+    if status in (404, 410, 451):
+        return FetchFailed("unavailable", detail)
+    if status in (403, 429):
+        return FetchFailed("rate_limited", detail, retry=True, pending=True, wait_s=_seconds(retry_after))
+    passing = status >= 500 or status == 408
+    return FetchFailed("server_error", detail, retry=passing, pending=True, wait_s=_seconds(retry_after))
+
+
+def failure_of_error(error: exceptions.HTTPError) -> FetchFailed:
+    """What a failure of the connection means for the photo; all of them may pass."""
+    detail = f"{type(error).__name__}: {error}"[:300]
+    refused = isinstance(error, exceptions.NewConnectionError)  # urllib3 derives it from its time-outs
+    if isinstance(error, exceptions.TimeoutError) and not refused:
+        return FetchFailed("timeout", detail, retry=True, pending=True)
+    if isinstance(error.__cause__, http.client.IncompleteRead):
+        return FetchFailed("cut_body", detail, retry=True, pending=True)
+    return FetchFailed("unreachable", detail, retry=True, pending=True)
+
+
+def host_allowed(url: Url, hosts: Sequence[str]) -> bool:
+    """Whether `hosts` names the URL's host, with its port where that is not the scheme's usual one."""
+    usual_port = DEFAULT_PORTS.get(url.scheme or "")
+    if usual_port is None or not url.host:
+        return False
+    port = url.port or usual_port
+    allowed = {host.lower() for host in hosts}
+    return f"{url.host}:{port}" in allowed or (port == usual_port and url.host in allowed)
+
+
+class PictureClient:
+    """Fetches pictures over kept-alive connections; may be shared by `connections` threads.
+
+    The proxies and certificates of the usual environment variables (`HTTPS_PROXY`, `REQUESTS_CA_BUNDLE` …) count,
+    as they do for the API calls.
+    """
+
+    def __init__(
+        self, hosts: Sequence[str], user_agent: str, timeout_s: float, max_bytes: int, connections: int
+    ) -> None:
+        self._hosts = tuple(hosts)
+        self._headers = {"User-Agent": user_agent, "Accept": "image/*", "Accept-Encoding": "identity"}
+        self._timeout_s = timeout_s
+        self._max_bytes = max_bytes
+        certificates = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or certifi.where()
+        timeout = Timeout(connect=timeout_s, read=timeout_s)
+        self._direct = urllib3.PoolManager(maxsize=connections, timeout=timeout, ca_certs=certificates)
+        self._by_scheme = {
+            scheme: urllib3.ProxyManager(proxy, maxsize=connections, timeout=timeout, ca_certs=certificates)
+            for scheme, proxy in urllib.request.getproxies().items()
+            if scheme in DEFAULT_PORTS and proxy.startswith("http")
+        }
+
+    def close(self) -> None:
+        """Close all connections."""
+        for manager in (self._direct, *self._by_scheme.values()):
+            manager.clear()
+
+    def get(self, url: str, target: Path, etag: str | None = None) -> Body | None:
+        """Write the picture at `url` to `target`; None where it still is the one that `etag` marks.
+
+        Raises `FetchFailed`; errors of the disk stay `OSError`.
+        """
+        try:
+            with self._open(url, etag) as response:
+                return None if response.status == 304 else self._save(response, target)
+        except exceptions.HTTPError as error:
+            raise failure_of_error(error) from error
+
+    def _open(self, url: str, etag: str | None) -> urllib3.BaseHTTPResponse:
+        """The answer with status 200 (or 304) at the end of at most `MAX_REDIRECTS` redirects."""
+        location = self._checked(url, FetchFailed("host_not_allowed", f"{url} is not on {', '.join(self._hosts)}"))
+        headers = self._headers | ({"If-None-Match": etag} if etag else {})
+        for _ in range(MAX_REDIRECTS + 1):
+            manager = self._manager(location)
+            response = manager.request(
+                "GET", location.url, headers=headers, redirect=False, retries=False, preload_content=False
+            )
+            if response.status == 200 or (etag and response.status == 304):
+                return response
+            _discard(response)
+            if response.status not in REDIRECTS:
+                raise failure_of_status(response.status, response.headers.get("Retry-After"))
+            location = self._redirected(location, response.headers.get("Location", ""))
+        raise FetchFailed("server_error", f"more than {MAX_REDIRECTS} redirects", pending=True)
+
+    def _redirected(self, before: Url, target: str) -> Url:
+        """Where a redirect leads. Other hosts, and the picture that stands for removed photos, mean unavailable."""
+        gone = FetchFailed("unavailable", f"redirected to {target[:200]}")
+        try:
+            location = self._checked(urljoin(before.url, target), gone)
+        except ValueError:
+            raise gone from None
+        downgraded = before.scheme == "https" and location.scheme != "https"
+        if downgraded or "photo_unavailable" in (location.path or ""):
+            raise gone
+        return location
+
+    def _checked(self, url: str, refusal: FetchFailed) -> Url:
+        """The URL, parsed by the same code that will open it, or `refusal` raised."""
+        try:
+            parsed = parse_url(url)
+        except exceptions.LocationParseError:
+            raise refusal from None
+        if not host_allowed(parsed, self._hosts):
+            raise refusal
+        return parsed
+
+    def _manager(self, url: Url) -> urllib3.PoolManager:
+        proxied = self._by_scheme.get(url.scheme or "")
+        host = url.host or ""
+        if proxied is None or host in LOOPBACK or urllib.request.proxy_bypass(host):
+            return self._direct
+        return proxied
+
+    def _save(self, response: urllib3.BaseHTTPResponse, target: Path) -> Body:
+        claimed = response.headers.get("Content-Length", "")
+        if claimed.isdigit() and int(claimed) > self._max_bytes:
+            raise self._too_large(int(claimed))
+        digest, size_bytes = hashlib.sha256(), 0
+        with target.open("wb") as file:
+            for chunk in self._chunks(response):
+                size_bytes += len(chunk)
+                if size_bytes > self._max_bytes:
+                    raise self._too_large(size_bytes)
+                digest.update(chunk)
+                file.write(chunk)
+        return Body(digest.hexdigest(), size_bytes, response.headers.get("ETag"))
+
+    def _chunks(self, response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
+        """The body as it arrives; a body shorter than its Content-Length raises `IncompleteRead` at its end."""
+        deadline = time.monotonic() + WHOLE_TIMEOUTS * self._timeout_s
+        while chunk := response.read1(CHUNK_BYTES, decode_content=False):
+            yield chunk
+            if time.monotonic() > deadline:
+                detail = f"not complete after {WHOLE_TIMEOUTS * self._timeout_s:g} s"
+                raise FetchFailed("timeout", detail, retry=True, pending=True)
+
+    def _too_large(self, size_bytes: int) -> FetchFailed:
+        detail = f"at least {size_bytes} bytes, allowed are {self._max_bytes}"
+        return FetchFailed("too_large", detail, size_bytes=size_bytes)
+
+
+def _discard(response: urllib3.BaseHTTPResponse) -> None:
+    """Read the body if it came with its headers, so that the connection can be used again; otherwise close it."""
+    with suppress(exceptions.HTTPError):
+        response.read1(CHUNK_BYTES, decode_content=False)
+    response.close()
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    try:
+        return float(Retry().parse_retry_after(retry_after)) if retry_after else None
+    except exceptions.InvalidHeader:
+        return None

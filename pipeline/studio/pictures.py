@@ -1,0 +1,104 @@
+"""The committed pictures: which scenes they show, and how they are rendered anew.
+
+    ordinary/SEED.jpg, SEED_mask.png     scenes seen through the pinhole
+    shallow/SEED.jpg, SEED_mask.png      other scenes, through the thin lens
+    empty/SEED.jpg                       scenes without a sitter, half of them through the thin lens
+    scoring/SEED_sharp.jpg, SEED_shallow.jpg, SEED_mask.png, SEED_depth.png
+                                         further scenes in both ways, held out to score models on
+
+Masks are 8-bit coverage of the sitter, depths 16-bit millimetres.
+"""
+
+import io
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from pipeline.atomic import write_bytes
+from pipeline.studio.render import RenderedScene, render_scene
+
+PICTURES = Path(__file__).parent / "pictures"
+"""Where the pictures lie in the installed package."""
+JPEG_QUALITY = 88
+
+_log = logging.getLogger(__name__)
+
+Progress = Callable[[int, int], None]
+"""Called with the number of scenes done and of all."""
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One scene and the views of it that are kept."""
+
+    group: str
+    seed: int
+    width_px: int
+    height_px: int
+    views: tuple[str, ...]
+    person: bool = True
+
+    def files(self) -> dict[str, str]:
+        """View -> path below the folder of pictures."""
+        return {view: f"{self.group}/{self.seed}{self._ending(view)}" for view in self.views}
+
+    def _ending(self, view: str) -> str:
+        if view in ("mask", "depth"):
+            return f"_{view}.png"
+        return f"_{view}.jpg" if self.group == "scoring" else ".jpg"
+
+
+def shots() -> list[Shot]:
+    """Every scene of the committed pictures; each group has seeds of its own."""
+    sizes = [(448, 336), (336, 448), (384, 384)]
+    ordinary = [Shot("ordinary", 1000 + k, *sizes[k % 3], ("sharp", "mask")) for k in range(66)]
+    shallow = [Shot("shallow", 2000 + k, *sizes[k % 3], ("shallow", "mask")) for k in range(66)]
+    scoring = [Shot("scoring", 3000 + k, 256, 256, ("sharp", "shallow", "mask", "depth")) for k in range(24)]
+    views = ["sharp"] * 3 + ["shallow"] * 3
+    empty = [Shot("empty", 5000 + k, *sizes[k % 3], (view,), person=False) for k, view in enumerate(views)]
+    return [*ordinary, *shallow, *scoring, *empty]
+
+
+def render_pictures(folder: Path, on_progress: Progress | None = None) -> None:
+    """Render all pictures that `folder` lacks; interrupted and run again, it goes on where it stopped.
+
+    Raises ConfigError if Mitsuba is not installed.
+    """
+    planned = shots()
+    for done, shot in enumerate(planned):
+        _render(folder, shot)
+        _log.info("scene %d of %d: %s %d", done + 1, len(planned), shot.group, shot.seed)
+        if on_progress is not None:
+            on_progress(done + 1, len(planned))
+
+
+def _render(folder: Path, shot: Shot) -> None:
+    missing = {view: path for view, path in shot.files().items() if not (folder / path).exists()}
+    if not missing:
+        return
+    asked = {view: view in missing for view in ("sharp", "shallow", "mask", "depth")}
+    rendered = render_scene(shot.seed, shot.width_px, shot.height_px, person=shot.person, **asked)
+    for view, data in _encoded(rendered):
+        write_bytes(folder / missing[view], data)
+
+
+def _encoded(rendered: RenderedScene) -> Iterator[tuple[str, bytes]]:
+    """The views that were rendered, each as the bytes of its file."""
+    for view, pixels in (("sharp", rendered.sharp), ("shallow", rendered.shallow)):
+        if pixels is not None:
+            yield view, _file(Image.fromarray(pixels), "JPEG", quality=JPEG_QUALITY, optimize=True)
+    if rendered.mask is not None:
+        yield "mask", _file(Image.fromarray(rendered.mask), "PNG", optimize=True)
+    if rendered.depth_m is not None:
+        millimetres = np.clip(rendered.depth_m * 1000 + 0.5, 0, 65535).astype(np.uint16)
+        yield "depth", _file(Image.fromarray(millimetres), "PNG", optimize=True)
+
+
+def _file(image: Image.Image, format: str, **options: int | bool) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format, **options)
+    return buffer.getvalue()

@@ -1,0 +1,194 @@
+"""Rendering scenes with Mitsuba: through a pinhole, through a thin lens, as a mask and as depth.
+
+The thin lens is sampled over its aperture, so bokeh and the occlusion at the sitter's edge are those of a lens.
+Mitsuba is an optional extra and imported on first use; its scalar variant runs on every processor.
+
+Noise: fewer lens samples find a small light than pinhole samples find a wall, so the pictures would differ in
+noise, and a discriminator would learn the noise. Each picture is therefore rendered in two halves, whose
+difference measures its own noise, and sensor noise of a fixed pattern fills it up to one level for all.
+"""
+
+import importlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import ConfigError
+from pipeline.studio import textures
+from pipeline.studio.scene import METRES_PER_UNIT, Scene, describe_scene
+from pipeline.studio.surfaces import Surface
+
+Floats = NDArray[np.float32]
+Bytes = NDArray[np.uint8]
+
+NOISE_LEVEL = 2.2
+"""Standard deviation of the noise that every picture is filled up to, in steps of 8 bits."""
+MASK_SAMPLES = 16
+
+
+@dataclass(frozen=True)
+class RenderedScene:
+    """Views of one scene; None where a view was not asked for.
+
+    `sharp`, `shallow`: uint8 [height, width, 3], sRGB. `mask`: uint8 [height, width], the sitter's coverage of
+    each pixel through the pinhole, 255 for all. `depth_m`: float32 [height, width], metres along the optical axis.
+    """
+
+    seed: int
+    sharp: Bytes | None
+    shallow: Bytes | None
+    mask: Bytes | None
+    depth_m: Floats | None
+
+
+def render_scene(
+    seed: int,
+    width_px: int,
+    height_px: int,
+    *,
+    person: bool = True,
+    sharp: bool = True,
+    shallow: bool = True,
+    mask: bool = True,
+    depth: bool = True,
+    sharp_samples: int = 48,
+    shallow_samples: int = 128,
+) -> RenderedScene:
+    """Render the views asked for of the scene with this seed.
+
+    The samples are per pixel, for both halves together. Same arguments, same bytes, on one version of Mitsuba.
+    Raises ConfigError if Mitsuba is not installed.
+    """
+    studio = _Studio(describe_scene(seed, person=person), width_px, height_px)
+    return RenderedScene(
+        seed,
+        studio.photograph(sharp_samples, thin_lens=False) if sharp else None,
+        studio.photograph(shallow_samples, thin_lens=True) if shallow else None,
+        studio.mask() if mask else None,
+        studio.depth_m() if depth else None,
+    )
+
+
+def import_mitsuba() -> Any:
+    """Mitsuba with its scalar variant set; ConfigError with the remedy if it is missing."""
+    try:
+        mitsuba = importlib.import_module("mitsuba")
+    except ImportError as error:
+        raise ConfigError(
+            "Rendering scenes needs Mitsuba, which is not installed: run `uv pip install 'bokehflow[studio]'`"
+        ) from error
+    mitsuba.set_variant("scalar_rgb")
+    mitsuba.set_log_level(mitsuba.LogLevel.Error)
+    return mitsuba
+
+
+class _Studio:
+    """One scene, set up for pictures of one size."""
+
+    def __init__(self, scene: Scene, width_px: int, height_px: int) -> None:
+        self.mitsuba = import_mitsuba()
+        self.scene, self.width_px, self.height_px = scene, width_px, height_px
+
+    def photograph(self, samples: int, *, thin_lens: bool) -> Bytes:
+        integrator = {"type": "direct", "emitter_samples": 1, "bsdf_samples": 0}
+        world = self._world(integrator, [*self.scene.person, *self.scene.background])
+        half = max(samples // 2, 1)
+        first, second = (self._render(world, half, thin_lens, 2 * self.scene.seed + k) for k in (0, 1))
+        return self._developed(first[..., :3], second[..., :3])
+
+    def mask(self) -> Bytes:
+        if not self.scene.person:
+            return np.zeros((self.height_px, self.width_px), np.uint8)
+        world = self._world({"type": "direct", "emitter_samples": 0, "bsdf_samples": 1}, self.scene.person)
+        alpha = self._render(world, MASK_SAMPLES, False, self.scene.seed)[..., 3]
+        return (np.clip(alpha, 0, 1) * 255 + 0.5).astype(np.uint8)
+
+    def depth_m(self) -> Floats:
+        """One sample a pixel: the depth of one point, never a mixture of two."""
+        world = self._world({"type": "aov", "aovs": "at:position"}, [*self.scene.person, *self.scene.background])
+        position = self._render(world, 1, False, self.scene.seed)[..., -3:]
+        origin, target = self._viewpoint()
+        axis = (target - origin) / np.linalg.norm(target - origin)
+        return ((position - origin) @ axis * METRES_PER_UNIT).astype(np.float32)
+
+    def _viewpoint(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Camera and target; upright pictures look lower, so that the head stays in the upper third."""
+        drop = np.array([0, 0.28 * max(self.height_px / self.width_px - 1, 0), 0])
+        return np.array(self.scene.camera.origin) - drop, np.array(self.scene.camera.target) - drop
+
+    def _render(self, world: dict[str, Any], samples: int, thin_lens: bool, seed: int) -> Floats:
+        scene = self.mitsuba.load_dict({**world, "sensor": self._sensor(samples, thin_lens)})
+        return np.array(self.mitsuba.render(scene, seed=seed), np.float32)
+
+    def _sensor(self, samples: int, thin_lens: bool) -> dict[str, Any]:
+        camera = self.scene.camera
+        origin, target = self._viewpoint()
+        sensor = {
+            "type": "thinlens" if thin_lens else "perspective",
+            "fov": camera.field_of_view_deg,
+            "fov_axis": "smaller",
+            "to_world": self.mitsuba.ScalarTransform4f().look_at(list(origin), list(target), [0, 1, 0]),
+            "film": {
+                "type": "hdrfilm",
+                "width": self.width_px,
+                "height": self.height_px,
+                "pixel_format": "rgba",
+                # A box keeps every sample in its own pixel, which makes the picture independent of threads.
+                "rfilter": {"type": "box"},
+            },
+            "sampler": {"type": "multijitter", "sample_count": samples},
+        }
+        lens = {"aperture_radius": camera.lens_radius, "focus_distance": camera.focus_distance}
+        return {**sensor, **lens} if thin_lens else sensor
+
+    def _world(self, integrator: dict[str, Any], surfaces: Iterable[Surface]) -> dict[str, Any]:
+        key = {
+            "type": "directional",
+            "direction": list(self.scene.light.key_direction),
+            "irradiance": {"type": "rgb", "value": list(self.scene.light.key_irradiance)},
+        }
+        shapes = {f"surface{k}": self._shape(surface) for k, surface in enumerate(surfaces)}
+        return {"type": "scene", "integrator": integrator, "key": key, **shapes}
+
+    def _shape(self, surface: Surface) -> Any:
+        mesh, properties = surface.mesh, self.mitsuba.Properties()
+        radiance, black = self._bitmap(self.scene.light.radiance(surface)), {"type": "rgb", "value": 0.0}
+        reflectance = black if surface.emits else self._bitmap(surface.texture)
+        # Only the key light is ever sampled: with a single light there is no noise from choosing among lights.
+        glow = {"type": "area", "sampling_weight": 0.0, "radiance": radiance}
+        properties["glow"] = self.mitsuba.load_dict(glow)
+        properties["look"] = self.mitsuba.load_dict({"type": "diffuse", "reflectance": reflectance})
+        counts = len(mesh.vertices), len(mesh.faces)
+        shape = self.mitsuba.Mesh("", *counts, properties, has_vertex_normals=True, has_vertex_texcoords=True)
+        parameters = self.mitsuba.traverse(shape)
+        parameters["vertex_positions"] = mesh.vertices.ravel()
+        parameters["vertex_normals"] = mesh.normals.ravel()
+        parameters["vertex_texcoords"] = mesh.uv.ravel()
+        parameters["faces"] = mesh.faces.ravel()
+        parameters.update()
+        return shape
+
+    def _bitmap(self, texture: Floats) -> dict[str, Any]:
+        """A texture plugin; Mitsuba puts a bitmap's row 0 at v = 0, ours is at the top."""
+        data = self.mitsuba.TensorXf(np.ascontiguousarray(texture[::-1]))
+        return {"type": "bitmap", "data": data, "raw": True, "filter_type": "bilinear"}
+
+    def _developed(self, first: Floats, second: Floats) -> Bytes:
+        """Two half-exposures to one picture with noise of the common level."""
+        half_difference = (textures.srgb(first) - textures.srgb(second)) * 127.5
+        missing = NOISE_LEVEL**2 - _smoothed((half_difference**2).mean(-1))
+        pattern = np.random.default_rng(self.scene.seed).normal(0, 1, first.shape)
+        picture = textures.srgb((first + second) / 2) * 255
+        return np.clip(picture + pattern * np.sqrt(np.maximum(missing, 0))[..., None] + 0.5, 0, 255).astype(np.uint8)
+
+
+def _smoothed(values: NDArray[np.float64], reach_px: int = 4) -> NDArray[np.float64]:
+    """Mean over a square of 2 * reach_px + 1 pixels a side."""
+    side = 2 * reach_px + 1
+    padded = np.pad(values, reach_px, mode="edge")
+    for axis in (0, 1):
+        padded = np.lib.stride_tricks.sliding_window_view(padded, side, axis=axis).mean(-1)
+    return padded

@@ -1,0 +1,50 @@
+"""Surfaces: a mesh with what it looks like, in scene coordinates.
+
+The sitter reflects light (`matte`); the background glows with its own picture (`glowing`), so that it costs no
+shadow rays and its noise comes from the lens alone; small lights are brighter than white.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from pipeline.studio import textures
+from pipeline.studio.meshes import Floats, Mesh
+
+
+@dataclass(frozen=True)
+class Surface:
+    """`texture`: linear light, float32 [height, width, 3] (one pixel for a plain colour).
+
+    `emits`: the texture is radiance instead of reflectance.
+    """
+
+    mesh: Mesh
+    texture: Floats
+    emits: bool
+
+    def placed(self, rotation: ArrayLike, position: ArrayLike, scale: float = 1.0) -> "Surface":
+        """The surface scaled, then rotated, then moved."""
+        return replace(self, mesh=self.mesh.placed(rotation, position, scale))
+
+
+def matte(mesh: Mesh, look: ArrayLike) -> Surface:
+    """A diffuse surface; `look` is an sRGB triple or an sRGB texture."""
+    return Surface(mesh, textures.linear(_as_texture(look)), emits=False)
+
+
+def mattes(meshes: Sequence[Mesh], look: ArrayLike) -> list[Surface]:
+    """Diffuse surfaces that look alike."""
+    return [matte(mesh, look) for mesh in meshes]
+
+
+def glowing(mesh: Mesh, look: ArrayLike, brightness: float = 1.0) -> Surface:
+    """A surface that shows `look` (sRGB triple or texture) whatever the light, `brightness` times as bright."""
+    return Surface(mesh, textures.linear(_as_texture(look)) * np.float32(brightness), emits=True)
+
+
+def _as_texture(look: ArrayLike) -> Floats:
+    values = np.asarray(look, np.float32)
+    return values if values.ndim == 3 else values.reshape(1, 1, 3)

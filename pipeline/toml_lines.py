@@ -1,0 +1,73 @@
+"""Where each key of a TOML text stands, for messages that name the line.
+
+The standard library's parser forgets positions, so the text is walked once more with tree-sitter's grammar.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+import tree_sitter_toml
+from tree_sitter import Language, Node, Parser
+
+Path = tuple[int | str, ...]
+
+
+def key_lines(text: str) -> dict[Path, int]:
+    """Line numbers (from 1) by path, like `("domains", "ordinary", "queries", 0, "text")`, of a valid TOML text."""
+    root = Parser(Language(tree_sitter_toml.language())).parse(text.encode()).root_node
+    lines: dict[Path, int] = {}
+    array_sizes: dict[Path, int] = defaultdict(int)
+    for node in root.named_children:
+        if node.type == "pair":
+            lines.update(_pair(node, ()))
+        elif node.type in ("table", "table_array_element"):
+            lines.update(_table(node, array_sizes))
+    return lines
+
+
+def _table(node: Node, array_sizes: dict[Path, int]) -> Iterator[tuple[Path, int]]:
+    head, *pairs = [child for child in node.named_children if child.type != "comment"]
+    prefix = _inside_arrays(_key(head), array_sizes)
+    if node.type == "table_array_element":
+        index = array_sizes[prefix]
+        array_sizes[prefix] += 1
+        yield prefix, head.start_point[0] + 1
+        prefix = (*prefix, index)
+    yield prefix, head.start_point[0] + 1
+    for pair in pairs:
+        yield from _pair(pair, prefix)
+
+
+def _inside_arrays(key: Path, array_sizes: dict[Path, int]) -> Path:
+    """A header names the last element of each array of tables on its way."""
+    path: Path = ()
+    for position, part in enumerate(key):
+        path = (*path, part)
+        if array_sizes.get(path) and position < len(key) - 1:
+            path = (*path, array_sizes[path] - 1)
+    return path
+
+
+def _pair(node: Node, prefix: Path) -> Iterator[tuple[Path, int]]:
+    key, value = node.named_children[0], node.named_children[-1]
+    path = (*prefix, *_key(key))
+    yield path, key.start_point[0] + 1
+    yield from _value(value, path)
+
+
+def _value(node: Node, path: Path) -> Iterator[tuple[Path, int]]:
+    children = [child for child in node.named_children if child.type != "comment"]
+    if node.type == "inline_table":
+        for child in children:
+            yield from _pair(child, path)
+    elif node.type == "array":
+        for index, child in enumerate(children):
+            yield (*path, index), child.start_point[0] + 1
+            yield from _value(child, (*path, index))
+
+
+def _key(node: Node) -> Path:
+    if node.type == "dotted_key":
+        return tuple(part for child in node.named_children for part in _key(child))
+    text = (node.text or b"").decode()
+    return (text.strip("\"'") if node.type == "quoted_key" else text,)

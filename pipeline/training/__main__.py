@@ -1,0 +1,178 @@
+"""The process of a training run: `python -m pipeline.training`, under Dagster Pipes or with `--job FILE`.
+
+Under Pipes the job comes in the extras under "job"; progress, losses and the result stream back. Exit codes:
+0 when the run is complete, 1 when it cannot go on, 130 and 143 when SIGINT or SIGTERM ended it after the step
+at hand with a checkpoint saved; started again it goes on from there.
+
+torch and the data are imported late: the process must be tied to its starter before anything slow.
+"""
+
+import argparse
+import base64
+import io
+import logging
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from dagster_pipes import PipesContext, PipesEnvVarParamsLoader, open_dagster_pipes
+from pydantic import ValidationError
+
+from pipeline.errors import BokehflowError, TrainingError
+from pipeline.training.jobs import TrainingJob
+from pipeline.training.lifeline import follow
+from pipeline.training.runs import GENERATOR_A_TO_B, Completion
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from pipeline.training.process import TrainingData
+    from pipeline.training.sampling import ImageSource
+
+JOB_EXTRA = "job"
+MANIFEST_COLUMNS = ["photo_id", "domain", "split", "shard", "row"]
+SAMPLE_WIDTH_PX = 640
+
+logger = logging.getLogger("pipeline.training")
+
+
+class StopSignal:
+    """Remembers SIGTERM or SIGINT until the step at hand is done.
+
+    Further ones change nothing: Ctrl-C in a terminal reaches this process twice, from the terminal and from
+    Dagster, and the second must not cut the checkpoint short.
+    """
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._receive)
+
+    def _receive(self, number: int, _frame: FrameType | None) -> None:
+        self.number = self.number or number
+
+    def __call__(self) -> bool:
+        return self.number is not None
+
+    @property
+    def exit_code(self) -> int:
+        """128 and the signal's number, as shells report it."""
+        return 128 + (self.number or 0)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the job and return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m pipeline.training", description="Train one run.")
+    parser.add_argument("--job", type=Path, help="the job as JSON; without it the job comes from Dagster Pipes")
+    options = parser.parse_args(arguments)
+    if options.job is None and not PipesEnvVarParamsLoader().is_dagster_pipes_process():
+        parser.error("--job FILE is needed outside Dagster Pipes")
+    stop = StopSignal()
+    try:
+        completed = _run_from_file(options.job, stop) if options.job else _run_under_pipes(stop)
+    except BokehflowError as error:
+        logger.error("%s", error)
+        return 1
+    return 0 if completed else stop.exit_code
+
+
+def _run_from_file(path: Path, stop: StopSignal) -> bool:
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        job = TrainingJob.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise TrainingError(f"The job {path} cannot be used: {error}") from error
+    return _run(job, stop) is not None
+
+
+def _run_under_pipes(stop: StopSignal) -> bool:
+    with open_dagster_pipes() as context:
+        package_logger = logging.getLogger("pipeline")
+        package_logger.setLevel(logging.INFO)
+        for handler in context.log.handlers:
+            package_logger.addHandler(handler)
+        job = TrainingJob.model_validate(context.get_extra(JOB_EXTRA))
+        completion = _run(job, stop)
+        if completion is not None:
+            _report(context, job, completion)
+        return completion is not None
+
+
+def _run(job: TrainingJob, stop: StopSignal) -> Completion | None:
+    if job.started_by is not None:
+        follow(job.started_by)
+    from pipeline.training.process import run_training
+
+    return run_training(job, lambda: load_data(job), stop)
+
+
+def load_data(job: TrainingJob) -> "TrainingData":
+    """Open the snapshot's pictures; samples are made of A's test pictures, or of its training pictures."""
+    from pipeline.training.process import TrainingData
+
+    manifest = _read_manifest(job.manifest_path)
+    train_a = _images(job, manifest, job.domain_a, "train")
+    has_tests = ((manifest["domain"] == job.domain_a) & (manifest["split"] == "test")).any()
+    return TrainingData(
+        train_a=train_a,
+        train_b=_images(job, manifest, job.domain_b, "train"),
+        samples_a=_images(job, manifest, job.domain_a, "test") if has_tests else train_a,
+    )
+
+
+def _read_manifest(path: Path) -> "pd.DataFrame":
+    """The rows that tell where pictures lie, sorted by photo id so that their order is a matter of content."""
+    import pandas as pd
+
+    try:
+        return pd.read_parquet(path, columns=MANIFEST_COLUMNS).sort_values("photo_id", kind="stable")
+    except (OSError, ValueError) as error:
+        raise TrainingError(f"The manifest {path} cannot be read: {error}") from error
+
+
+def _images(job: TrainingJob, manifest: "pd.DataFrame", domain: str, split: str) -> "ImageSource":
+    from pipeline.dataset.shards import ShardReader
+
+    rows = manifest[(manifest["domain"] == domain) & (manifest["split"] == split)]
+    if rows.empty:
+        raise TrainingError(
+            f"Snapshot {job.snapshot_id} has no {split} pictures of domain {domain!r}; curate more of them."
+        )
+    return ShardReader([job.shards_dir / shard for shard in rows["shard"]], rows["row"].tolist())
+
+
+def _report(context: PipesContext, job: TrainingJob, completion: Completion) -> None:
+    """The run's one materialisation, whose data version is the generator's content."""
+    sample = job.run_dir / completion.sample
+    metadata = {
+        "run": completion.run_id,
+        "steps": completion.steps,
+        "seconds": completion.seconds,
+        "final_losses": {"raw_value": completion.final_losses, "type": "json"},
+        "run_dir": {"raw_value": str(job.run_dir), "type": "path"},
+        "sample": {"raw_value": _embedded(sample), "type": "md"},
+        "sample_path": {"raw_value": str(sample), "type": "path"},
+        "snapshot": completion.snapshot_id,
+        **{f"loss/{name}": value for name, value in completion.final_losses.items()},
+    }
+    data_version = completion.files[GENERATOR_A_TO_B]
+    context.report_asset_materialization(metadata=metadata, data_version=data_version)
+
+
+def _embedded(picture: Path) -> str:
+    """The picture as Markdown with its bytes inside, small enough for the event log."""
+    from PIL import Image
+
+    with Image.open(picture) as image:
+        height_px = max(1, round(image.height * SAMPLE_WIDTH_PX / image.width))
+        small = image.convert("RGB").resize((SAMPLE_WIDTH_PX, height_px))
+    buffer = io.BytesIO()
+    small.save(buffer, format="jpeg", quality=85)
+    return f"![input above, translation below](data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()})"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

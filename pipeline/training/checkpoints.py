@@ -1,0 +1,91 @@
+"""Checkpoints of a run, and the generators it leaves behind.
+
+A checkpoint holds tensors, numbers and strings only, so that loading one executes no code. It restores
+networks, running average, both optimisers, both pools and torch's random states; the learning rate and the
+choice of pictures follow from the step and need no state.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from pipeline.atomic import atomic_path
+from pipeline.errors import TrainingError
+from pipeline.models.networks import Generator
+from pipeline.training.loop import TrainingState
+
+METADATA_KEY = "bokehflow"
+"""One key only: with several their order, and with it the file's hash, would differ from run to run."""
+
+
+def save_checkpoint(state: TrainingState, path: Path, digest: str, seconds: float) -> None:
+    """Write all that `restore_checkpoint` needs, atomically; `seconds` is the training time so far."""
+    content = {
+        "digest": digest,
+        "step": state.step,
+        "seconds": seconds,
+        "model": state.model.state_dict(),
+        "average_a_to_b": state.average_a_to_b.state_dict() if state.average_a_to_b else None,
+        "average_b_to_a": state.average_b_to_a.state_dict() if state.average_b_to_a else None,
+        "generator_optimiser": state.generator_optimiser.state_dict(),
+        "discriminator_optimiser": state.discriminator_optimiser.state_dict(),
+        "pool_a": state.pool_a.state(),
+        "pool_b": state.pool_b.state(),
+        "torch_random": torch.get_rng_state(),
+        "cuda_random": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+    with atomic_path(path) as temporary:
+        torch.save(content, temporary)
+
+
+def restore_checkpoint(state: TrainingState, path: Path, digest: str) -> float:
+    """Bring `state` to where the checkpoint was taken; returns the training time until then, in seconds.
+
+    TrainingError if the file cannot be read or belongs to another configuration.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises whatever its unpickler and zip reader raise
+        raise TrainingError(f"The checkpoint {path} cannot be read ({error}); delete it to train anew.") from error
+    if content["digest"] != digest:
+        raise TrainingError(f"The checkpoint {path} belongs to another configuration; delete it to train anew.")
+    state.model.load_state_dict(content["model"])
+    for average, name in ((state.average_a_to_b, "average_a_to_b"), (state.average_b_to_a, "average_b_to_a")):
+        if average is not None:
+            average.load_state_dict(content[name])
+    state.generator_optimiser.load_state_dict(content["generator_optimiser"])
+    state.discriminator_optimiser.load_state_dict(content["discriminator_optimiser"])
+    state.pool_a.restore(content["pool_a"], state.device)
+    state.pool_b.restore(content["pool_b"], state.device)
+    torch.set_rng_state(content["torch_random"])
+    if torch.cuda.is_available() and content["cuda_random"]:
+        torch.cuda.set_rng_state_all(content["cuda_random"])
+    state.step = content["step"]
+    return content["seconds"]
+
+
+def save_generator(generator: Generator, path: Path, provenance: dict[str, str | int]) -> None:
+    """Write the weights as safetensors, atomically, with `provenance` in the header.
+
+    Equal weights and provenance give equal bytes. TrainingError if a weight is not finite.
+    """
+    weights = {name: value.detach().cpu().contiguous() for name, value in generator.state_dict().items()}
+    broken = [name for name, value in weights.items() if not torch.isfinite(value).all()]
+    if broken:
+        raise TrainingError(f"{path.stem} has weights that are not finite, first in {broken[0]}; lower the rate.")
+    with atomic_path(path) as temporary:
+        save_file(weights, temporary, {METADATA_KEY: json.dumps(provenance, sort_keys=True)})
+
+
+def load_generator_weights(generator: Generator, path: Path) -> None:
+    """Fill `generator` with the weights of a safetensors file."""
+    generator.load_state_dict(load_file(path))
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hex."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

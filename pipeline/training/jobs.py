@@ -1,0 +1,73 @@
+"""The job that a training process is given: what to train, on which snapshot, into which folder.
+
+Free of torch. The asset that starts a run builds a `TrainingJob` and hands it over as JSON.
+"""
+
+import os
+from pathlib import Path
+
+import psutil
+from pydantic import BaseModel, ConfigDict, NonNegativeInt
+
+from pipeline.training.recipes import TrainingSettings, canonical_digest
+
+RUN_FORMAT = 1
+"""Raised when run folders or the loop change so that an unfinished run must not be continued."""
+
+START_TOLERANCE_S = 1.0
+
+
+class ProcessIdentity(BaseModel):
+    """A process, told from a later one that was given the same number by the time of its start."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    pid: int
+    started_at_s: float
+    """Seconds since 1970."""
+
+    @classmethod
+    def current(cls) -> "ProcessIdentity":
+        """The process that calls this."""
+        return cls(pid=os.getpid(), started_at_s=psutil.Process().create_time())
+
+    def is_alive(self) -> bool:
+        """Whether that very process still runs; a zombie does not."""
+        try:
+            process = psutil.Process(self.pid)
+            same = abs(process.create_time() - self.started_at_s) < START_TOLERANCE_S
+            return same and process.status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
+
+
+class TrainingJob(BaseModel):
+    """One run: model, settings and seed on one snapshot."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    run_id: str
+    run_dir: Path
+    """The run's own folder; nothing else may write there."""
+    recipe: str
+    """Name of the recipe in the project file."""
+    seed: NonNegativeInt
+    model: str
+    """A key of `pipeline.models.MODELS`."""
+    settings: TrainingSettings
+    snapshot_id: str
+    manifest_path: Path
+    """The snapshot's manifest.parquet: photo_id, domain, split ("train" or "test"), shard (file name), row."""
+    shards_dir: Path
+    domain_a: str = "ordinary"
+    domain_b: str = "shallow"
+    lineage: dict[str, str] = {}
+    """Further provenance for the model card, such as the code revision."""
+    started_by: ProcessIdentity | None = None
+    """The process without which the run shall not go on; it ends as soon as that one is gone."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over all that decides the result; a folder with another digest holds another run."""
+        deciding = {"model", "settings", "seed", "snapshot_id", "domain_a", "domain_b"}
+        return canonical_digest({"format": RUN_FORMAT, **self.model_dump(mode="json", include=deciding)})

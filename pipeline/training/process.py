@@ -1,0 +1,216 @@
+"""One training run from its job to the completion marker.
+
+Interrupted anywhere and started again, a run goes on from its last checkpoint and ends with the same weights
+as one that was never interrupted.
+"""
+
+import json
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from pipeline import atomic
+from pipeline.models.images import RgbArray, translate
+from pipeline.models.networks import Generator
+from pipeline.training.card import model_card
+from pipeline.training.checkpoints import file_sha256, restore_checkpoint, save_checkpoint, save_generator
+from pipeline.training.jobs import TrainingJob
+from pipeline.training.loop import TrainingState, build_model, train_steps
+from pipeline.training.loss_log import LossLog
+from pipeline.training.runs import Completion, RunFolder, completion_of, enter, exclusive
+from pipeline.training.sampling import ImageSource, PairSampler, scale
+
+logger = logging.getLogger(__name__)
+
+CHECKPOINT_INTERVAL_S = 10.0
+CHECKPOINT_TIME_SHARE = 0.02
+"""A checkpoint is taken no sooner than the interval, and takes no more than this share of the time."""
+
+PROGRESS_INTERVAL_S = 5.0
+PROGRESS_TIME_SHARE = 0.02
+PROGRESS_INTERVAL_LIMIT_S = 60.0
+"""Progress lines come every 5 s at first, later every fiftieth of the time that passed, at most a minute."""
+
+SAMPLES_IN_A_RUN = 8
+SAMPLE_PICTURES = 8
+FINAL_STEPS = 100
+"""Steps over which the final losses are averaged."""
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """The pictures of a run: both domains' training pictures, and pictures of A that samples are made of."""
+
+    train_a: ImageSource
+    train_b: ImageSource
+    samples_a: ImageSource
+
+
+def never() -> bool:
+    """The default of `run_training`: nothing asks it to stop."""
+    return False
+
+
+def run_training(
+    job: TrainingJob, load_data: Callable[[], TrainingData], should_stop: Callable[[], bool] = never
+) -> Completion | None:
+    """Train the job in its folder, or go on where it was left; returns what the completion marker says.
+
+    None if `should_stop` became true: then a checkpoint was saved. A finished run returns at once, without
+    loading data. TrainingError if another trainer holds the folder, if the data do not fit the settings, or
+    if losses or weights are not finite.
+    """
+    folder = RunFolder(job.run_dir)
+    with exclusive(folder.root):
+        enter(folder, job)
+        completion = completion_of(folder)
+        if completion is not None and _is_intact(folder, completion):
+            logger.info("%s is complete: %d steps", job.run_id, completion.steps)
+            return completion
+        folder.completion.unlink(missing_ok=True)
+        return _Run(job, folder, load_data(), should_stop).to_the_end()
+
+
+@dataclass
+class _Clock:
+    """Says when something is due that should come every so often."""
+
+    interval_s: float
+    last_s: float = field(default_factory=time.monotonic)
+
+    def is_due(self) -> bool:
+        return time.monotonic() - self.last_s >= self.interval_s
+
+    def restart(self, interval_s: float) -> None:
+        self.interval_s, self.last_s = interval_s, time.monotonic()
+
+
+class _Run:
+    """The moving parts of `run_training`."""
+
+    def __init__(
+        self, job: TrainingJob, folder: RunFolder, data: TrainingData, should_stop: Callable[[], bool]
+    ) -> None:
+        self.job, self.folder, self.should_stop = job, folder, should_stop
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.sampler = PairSampler(data.train_a, data.train_b, job.settings, job.seed)
+        self.images = {"a": len(data.train_a), "b": len(data.train_b)}
+        self.sample_inputs = _sample_inputs(data.samples_a, job.settings.size_px)
+        torch.manual_seed(job.seed)
+        model = build_model(job.model, job.settings, job.seed)
+        self.state = TrainingState(model, job.settings, job.seed, self.device)
+        self.losses = LossLog()
+        self.seconds_before = 0.0
+        if folder.checkpoint.exists():
+            self.seconds_before = restore_checkpoint(self.state, folder.checkpoint, job.digest)
+            self.losses = LossLog.read(folder.losses, self.state.step)
+        self.started_s = time.monotonic()
+        self.first_step = self.state.step
+
+    @property
+    def seconds(self) -> float:
+        """Training time, earlier starts included."""
+        return self.seconds_before + time.monotonic() - self.started_s
+
+    def to_the_end(self) -> Completion | None:
+        total = self.sampler.total_steps
+        logger.info("%s: step %d of %d, on %s", self.job.run_id, self.state.step, total, self.device)
+        checkpoint, progress = _Clock(CHECKPOINT_INTERVAL_S), _Clock(PROGRESS_INTERVAL_S)
+        for metrics in train_steps(self.state, self.sampler):
+            self.losses.append(metrics)
+            if _is_sample_step(metrics.step, total):
+                self._write_sample()
+            if progress.is_due():
+                self._log_progress()
+                share = PROGRESS_TIME_SHARE * (time.monotonic() - self.started_s)
+                progress.restart(min(max(PROGRESS_INTERVAL_S, share), PROGRESS_INTERVAL_LIMIT_S))
+            stopping = self.should_stop()
+            if stopping or checkpoint.is_due():
+                cost_s = self._save()
+                checkpoint.restart(max(CHECKPOINT_INTERVAL_S, cost_s / CHECKPOINT_TIME_SHARE))
+            if stopping:
+                logger.info("stopped after step %d; the run goes on from there", metrics.step)
+                return None
+        self._save()
+        return self._complete()
+
+    def _save(self) -> float:
+        """Write losses, then the checkpoint that refers to them; returns the seconds it took."""
+        before_s = time.monotonic()
+        self.losses.settle()
+        self.losses.write(self.folder.losses)
+        save_checkpoint(self.state, self.folder.checkpoint, self.job.digest, self.seconds)
+        return time.monotonic() - before_s
+
+    def _log_progress(self) -> None:
+        self.losses.settle()
+        speed = (self.state.step - self.first_step) / (time.monotonic() - self.started_s)
+        left_s = (self.sampler.total_steps - self.state.step) / speed
+        means = self.losses.recent_means(FINAL_STEPS)
+        losses = ", ".join(f"{name} {value:.4f}" for name, value in means.items())
+        step, total = self.state.step, self.sampler.total_steps
+        logger.info("step %d of %d, %.2f steps/s, %s left; %s", step, total, speed, _duration(left_s), losses)
+
+    def _write_sample(self) -> None:
+        self.losses.settle()  # no picture of a run whose losses are not finite
+        picture = sample_picture(self.state.result_a_to_b(), self.sample_inputs)
+        with atomic.atomic_path(self.folder.sample(self.state.step)) as temporary:
+            Image.fromarray(picture).save(temporary, format="png")
+
+    def _complete(self) -> Completion:
+        folder, state = self.folder, self.state
+        provenance = self.job.model_dump(include={"run_id", "recipe", "model", "seed", "snapshot_id"})
+        provenance["digest"] = self.job.digest
+        save_generator(state.result_a_to_b(), folder.generator_a_to_b, provenance)
+        save_generator(state.result_b_to_a(), folder.generator_b_to_a, provenance)
+        if not folder.sample(state.step).exists():
+            self._write_sample()
+        completion = Completion(
+            **provenance,
+            steps=state.step,
+            seconds=round(self.seconds, 3),
+            final_losses=self.losses.recent_means(FINAL_STEPS),
+            sample=str(folder.sample(state.step).relative_to(folder.root)),
+            files={path.name: file_sha256(path) for path in (folder.generator_a_to_b, folder.generator_b_to_a)},
+        )
+        card = model_card(self.job, completion, state.model, self.images, self.device)
+        atomic.write_text(folder.card, json.dumps(card, indent=2, ensure_ascii=False) + "\n")
+        atomic.write_text(folder.completion, completion.model_dump_json(indent=2) + "\n")
+        logger.info("%s: %d steps in %s", self.job.run_id, state.step, _duration(completion.seconds))
+        return completion
+
+
+def sample_picture(generator: Generator, inputs: RgbArray) -> RgbArray:
+    """Inputs side by side above their translations: uint8 [2 · side, n · side, 3]."""
+    training = generator.training
+    outputs = np.round(translate(generator.eval(), inputs) * 255).astype(np.uint8)
+    generator.train(training)
+    return np.concatenate([np.concatenate(list(row), 1) for row in (inputs, outputs)])
+
+
+def _sample_inputs(source: ImageSource, size_px: int) -> RgbArray:
+    rgb, _ = source.batch(np.arange(min(SAMPLE_PICTURES, len(source))))
+    return scale(rgb, size_px)
+
+
+def _is_sample_step(step: int, total: int) -> bool:
+    """True for the last step and, evenly before it, for as many more as a run has samples."""
+    return step * SAMPLES_IN_A_RUN // total > (step - 1) * SAMPLES_IN_A_RUN // total
+
+
+def _is_intact(folder: RunFolder, completion: Completion) -> bool:
+    """Whether the generators are still the files that the run completed with."""
+    paths: list[tuple[Path, str]] = [(folder.root / name, digest) for name, digest in completion.files.items()]
+    return all(path.exists() and file_sha256(path) == digest for path, digest in paths)
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}"

@@ -1,0 +1,215 @@
+"""What a training run can be told: the settings, the profiles that name sets of them, and their digest.
+
+Free of torch, since configuration and asset definitions import it. A recipe of the project file names a
+model and a profile and may override single settings; `resolve` makes the full set of it.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pipeline.errors import ConfigError
+
+SIZE_MULTIPLE_PX = 4
+
+Weight = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class TrainingSettings(BaseModel):
+    """Every switch of a run; the defaults are the study's. Unknown keys and wrong types are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
+
+    # What is seen
+    size_px: Annotated[int, Field(ge=16, multiple_of=SIZE_MULTIPLE_PX)] = 256
+    """Side of the squares the networks see. Larger stored pictures are scaled down once, with Lanczos."""
+    crop_margin: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Pictures are held this share larger than `size_px` and a random window is cut in every step; 0 for none.
+    The study did not augment, because its masks were computed beforehand; here masks are cropped alike."""
+    flip: bool = False
+    """Whether each picture is mirrored with probability one half."""
+    batch_size: Count = 1
+    """Pictures of each domain in a step."""
+
+    # How long, and how fast
+    epochs: Count | None = 75
+    """Length in epochs; an epoch shows as many pictures as the larger domain has. Either this or `steps`."""
+    steps: Count | None = None
+    """Length in steps, whatever the number of pictures. Either this or `epochs`."""
+    decay_share: Annotated[float, Field(ge=0, le=1)] = 25 / 75
+    """The last share of the run, over which the rate falls linearly towards zero: epoch by epoch in a run of
+    `epochs`, step by step in a run of `steps`."""
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 2e-4
+    """Adam's rate, for generators and discriminators."""
+    adam_beta1: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    """Adam's first momentum; 0.5 is customary against the oscillation of adversarial training."""
+    adam_beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    """Adam's second momentum."""
+    weight_average: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Decay of the running average of the generators' weights, which is then what is saved, 0 for none. It
+    smooths the swings of adversarial training; .99 looks back about a hundred steps."""
+
+    # What is asked for
+    gan_weight: Weight = 1.0
+    """Weight of the adversarial term, each direction."""
+    cycle_weight: Weight = 10.0
+    """Weight of the cycle term, each direction. With small networks and few steps it acts like a threshold:
+    at 10 the generator stays at the identity, at 2 it learns."""
+    identity_weight: Weight = 5.0
+    """Weight of the identity term, each direction; 0 leaves its two passes out."""
+    r1_weight: Weight = 0.0
+    """Gamma of R1, the squared gradient at real pictures, that tames a discriminator without norm; 0 for none."""
+    r1_every_steps: Count = 8
+    """R1 is computed on one step of so many, weighing so many times as much."""
+    pool_size: Annotated[int, Field(ge=0)] = 50
+    """Earlier translations that the discriminators are shown again with probability one half; 0 for none."""
+
+    # The networks
+    generator_channels: Count = 64
+    """Channels of the generators at full resolution."""
+    generator_blocks: Count = 9
+    """Residual blocks of the generators."""
+    upsampling: Literal["transposed", "nearest"] = "transposed"
+    """Transposed convolutions as in the study, or nearest-neighbour and convolution against checkerboards."""
+    output: Literal["tanh", "residual"] = "tanh"
+    """The generators' output, or its sum with the input."""
+    skip_channels: Annotated[int, Field(ge=0)] = 0
+    """Channels of a full-resolution path around the generators' body, 0 for none."""
+    discriminator_channels: Count = 64
+    """Channels after the discriminators' first convolution."""
+    discriminator_layers: Annotated[int, Field(ge=1, le=5)] = 3
+    """Stride-2 convolutions of the discriminators: 3 see 70x70 pixels, 2 see 34x34, 1 sees 16x16."""
+    discriminator_norm: Literal["instance", "none"] = "instance"
+    """Instance norm hides contrast from the discriminators, and contrast tells sharp from blurred."""
+    discriminator_laplacian: bool = False
+    """Whether the discriminators are given the absolute Laplacian too."""
+    initialisation: Literal["normal", "kaiming"] = "normal"
+    """N(0, 0.02) everywhere, or Kaiming where no norm follows."""
+
+    @model_validator(mode="after")
+    def _one_length(self) -> "TrainingSettings":
+        if (self.epochs is None) == (self.steps is None):
+            raise ValueError("give either epochs or steps")
+        return self
+
+    @model_validator(mode="after")
+    def _size_fits_discriminator(self) -> "TrainingSettings":
+        if self.size_px // 2**self.discriminator_layers < 3:
+            raise ValueError(
+                f"size_px {self.size_px} is too small for {self.discriminator_layers} discriminator_layers"
+            )
+        return self
+
+    @property
+    def held_size_px(self) -> int:
+        """Side of the pictures that random windows are cut from."""
+        return round(self.size_px * (1 + self.crop_margin))
+
+    def steps_per_epoch(self, images_a: int, images_b: int) -> int:
+        """Steps that show as many pictures as the larger domain has."""
+        return math.ceil(max(images_a, images_b) / self.batch_size)
+
+    def total_steps(self, images_a: int, images_b: int) -> int:
+        """Length of the run in steps, for domains of so many pictures."""
+        return self._length if self.epochs is None else self._length * self.steps_per_epoch(images_a, images_b)
+
+    def rate_at(self, step: int, steps_per_epoch: int) -> float:
+        """Learning rate of the step with this index, counted from 0."""
+        index = step if self.epochs is None else step // steps_per_epoch
+        decaying = round(self.decay_share * self._length)
+        return self.learning_rate * decay_factor(index, self._length, decaying)
+
+    @property
+    def _length(self) -> int:
+        """Epochs or steps, whichever the run is counted in."""
+        return self.epochs or self.steps or 0
+
+
+def decay_factor(index: int, length: int, decaying: int) -> float:
+    """1, then linearly falling over the last `decaying` of `length` epochs (or steps), `index` from 0.
+
+    It would reach 0 just after the last one, as the paper says; the study's own code was one epoch ahead.
+
+    >>> [decay_factor(index, 4, 2) for index in range(5)]
+    [1.0, 1.0, 0.6666666666666666, 0.3333333333333333, 0.0]
+    """
+    return min(1.0, (length - index) / (decaying + 1))
+
+
+PROFILES: dict[str, TrainingSettings] = {
+    "study": TrainingSettings(),
+    "smoke": TrainingSettings(
+        size_px=64,
+        crop_margin=0.125,
+        flip=True,
+        epochs=None,
+        steps=900,
+        decay_share=0.4,
+        learning_rate=1e-3,
+        weight_average=0.99,
+        cycle_weight=2.0,
+        identity_weight=0.0,
+        r1_weight=1.0,
+        generator_channels=16,
+        generator_blocks=3,
+        upsampling="nearest",
+        output="residual",
+        skip_channels=16,
+        discriminator_channels=32,
+        discriminator_layers=2,
+        discriminator_norm="none",
+        discriminator_laplacian=True,
+        initialisation="kaiming",
+    ),
+}
+"""Named settings.
+
+`study` is the 2018 study's training: 75 epochs (50 at the full rate, 25 decaying) of `resnet_9blocks` at
+256 px, 170,250 steps on its 2,270 and 2,061 pictures.
+"""
+
+
+def resolve(profile: str, overrides: Mapping[str, object]) -> TrainingSettings:
+    """The settings of `profile` with `overrides`; ConfigError names the profile or the key that is wrong.
+
+    Overriding one of `steps` and `epochs` replaces the other.
+    """
+    if profile not in PROFILES:
+        raise ConfigError(f"There is no profile {profile!r}; the profiles are: {', '.join(sorted(PROFILES))}.")
+    values = PROFILES[profile].model_dump()
+    for length, other in (("steps", "epochs"), ("epochs", "steps")):
+        if length in overrides and other not in overrides:
+            values[other] = None
+    try:
+        return TrainingSettings.model_validate({**values, **overrides})
+    except ValidationError as error:
+        raise ConfigError(f"Profile {profile!r} with overrides: {_problems(error)}.") from error
+
+
+def _problems(error: ValidationError) -> str:
+    """One clause for each complaint, naming the key."""
+    clauses = []
+    for problem in error.errors():
+        key = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            known = ", ".join(sorted(TrainingSettings.model_fields))
+            clauses.append(f"unknown setting {key!r}; there are: {known}")
+        else:
+            clauses.append(f"{key}: {problem['msg']}" if key else problem["msg"])
+    return "; ".join(clauses)
+
+
+def digest(settings: TrainingSettings) -> str:
+    """SHA-256 over the settings as canonical JSON, in hex: equal for equal settings, on every machine."""
+    return canonical_digest(settings.model_dump(mode="json"))
+
+
+def canonical_digest(value: object) -> str:
+    """SHA-256 in hex over `value` as JSON with sorted keys and no spaces."""
+    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()

@@ -1,0 +1,208 @@
+"""The folder of a training run: what lies in it, who may write to it, and what it says about the run.
+
+Free of torch, so that status and assets can read runs. A folder belongs to one configuration, told by the
+job's digest; when a job of another digest starts in it, what was there is moved to `superseded/`.
+"""
+
+import fcntl
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from pipeline import atomic
+from pipeline.errors import TrainingError
+from pipeline.training.jobs import TrainingJob
+
+LOCK_PATIENCE_S = 5.0
+"""A killed trainer holds the lock until its last thread has ended, some moments after it is reported dead."""
+
+LOCK, SUPERSEDED = ".lock", "superseded"
+GENERATOR_A_TO_B, GENERATOR_B_TO_A = "generator_a_to_b.safetensors", "generator_b_to_a.safetensors"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The paths of a run."""
+
+    root: Path
+
+    @property
+    def job(self) -> Path:
+        """The job and its digest, written first."""
+        return self.root / "job.json"
+
+    @property
+    def losses(self) -> Path:
+        """Unweighted loss terms of every step."""
+        return self.root / "losses.parquet"
+
+    @property
+    def samples(self) -> Path:
+        """Pictures of fixed inputs and their translations at several steps."""
+        return self.root / "samples"
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where the run goes on after an interruption."""
+        return self.root / "checkpoints" / "last.pt"
+
+    @property
+    def generator_a_to_b(self) -> Path:
+        """The generator that counts, the running average if there is one."""
+        return self.root / GENERATOR_A_TO_B
+
+    @property
+    def generator_b_to_a(self) -> Path:
+        """The way back."""
+        return self.root / GENERATOR_B_TO_A
+
+    @property
+    def card(self) -> Path:
+        """The model card."""
+        return self.root / "model.json"
+
+    @property
+    def completion(self) -> Path:
+        """The marker of a finished run, written last."""
+        return self.root / "complete.json"
+
+    def sample(self, step: int) -> Path:
+        """The sample picture taken after `step` steps."""
+        return self.samples / f"step_{step:07d}.png"
+
+
+class Completion(BaseModel):
+    """What `complete.json` says of a finished run."""
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+    digest: str
+    """The job's digest: settings, model, seed, snapshot and domains."""
+    run_id: str
+    recipe: str
+    model: str
+    seed: int
+    snapshot_id: str
+    steps: int
+    seconds: float
+    """Training time, interruptions left out."""
+    final_losses: dict[str, float]
+    """Unweighted terms, means over the last steps."""
+    sample: str
+    """The last sample picture, relative to the folder."""
+    files: dict[str, str]
+    """SHA-256 of the generators' files."""
+
+
+@contextmanager
+def exclusive(root: Path) -> Iterator[None]:
+    """Hold the folder's lock; TrainingError if another trainer still does after `LOCK_PATIENCE_S`.
+
+    The kernel releases the lock when its holder dies, however it dies.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    with (root / LOCK).open("a+") as stream:
+        deadline_s = time.monotonic() + LOCK_PATIENCE_S
+        while not _try_lock(stream):
+            if time.monotonic() >= deadline_s:
+                stream.seek(0)
+                holder = stream.read().strip() or "unknown"
+                raise TrainingError(f"Another trainer (process {holder}) works in {root}; wait for it or end it.")
+            time.sleep(0.05)
+        stream.truncate(0)
+        stream.write(str(os.getpid()))
+        stream.flush()
+        yield
+
+
+def _try_lock(stream: TextIO) -> bool:
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def enter(folder: RunFolder, job: TrainingJob) -> None:
+    """Make the folder the job's own; to be called under its lock.
+
+    What another configuration left is moved to `superseded/`, remains of unfinished writes are deleted.
+    """
+    for remains in folder.root.rglob(f".*{atomic.TEMPORARY_SUFFIX}"):
+        remains.unlink(missing_ok=True)
+    before = _job_file(folder)
+    if before is None or before["digest"] != job.digest:
+        _supersede(folder, before["digest"] if before else "unknown")
+    content = {"digest": job.digest, "job": job.model_dump(mode="json")}
+    atomic.write_text(folder.job, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def completion_of(folder: RunFolder) -> Completion | None:
+    """What the completion marker says, or None while the run is unfinished."""
+    try:
+        return Completion.model_validate_json(folder.completion.read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValidationError as error:
+        raise TrainingError(f"{folder.completion} is damaged ({error}); delete it to finish the run anew.") from error
+
+
+def job_of(folder: RunFolder) -> TrainingJob | None:
+    """The job that the folder was entered with, None if it never was."""
+    content = _job_file(folder)
+    return None if content is None else TrainingJob.model_validate(content["job"])
+
+
+def describe_run(run_dir: Path) -> dict[str, object] | None:
+    """What status shows of a run: run, recipe, seed, snapshot, model, steps and whether it is complete.
+
+    `steps` counts those on record, up to the last checkpoint of a run that goes on. None if the folder holds
+    no run.
+    """
+    folder = RunFolder(run_dir)
+    content = _job_file(folder)
+    if content is None:
+        return None
+    job, completion = content["job"], completion_of(folder)
+    return {
+        "run": job["run_id"],
+        "recipe": job["recipe"],
+        "seed": job["seed"],
+        "snapshot": job["snapshot_id"],
+        "model": job["model"],
+        "steps": completion.steps if completion else _recorded_steps(folder),
+        "complete": completion is not None,
+    }
+
+
+def _job_file(folder: RunFolder) -> dict[str, Any] | None:
+    try:
+        return json.loads(folder.job.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _recorded_steps(folder: RunFolder) -> int:
+    return pq.read_metadata(folder.losses).num_rows if folder.losses.exists() else 0
+
+
+def _supersede(folder: RunFolder, digest: str) -> None:
+    """Move everything but the lock aside; the job file last, so that an interrupted move is taken up again."""
+    old = [path for path in folder.root.iterdir() if path.name not in {LOCK, SUPERSEDED}]
+    if not old:
+        return
+    target = folder.root / SUPERSEDED / digest[:12]
+    target.mkdir(parents=True, exist_ok=True)
+    for path in sorted(old, key=lambda path: path == folder.job):
+        if (target / path.name).is_dir():
+            shutil.rmtree(target / path.name)
+        path.replace(target / path.name)

@@ -1,0 +1,174 @@
+"""Training pictures: where they come from, at which size they are held, and which ones a step sees.
+
+All chance in a step comes from `step_generator`, a generator made anew from seed and step. A resumed run thus
+sees what the uninterrupted one would have seen, with no state to carry over.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from PIL import Image
+
+from pipeline.errors import TrainingError
+from pipeline.models.images import AlphaArray, RgbArray
+from pipeline.training.recipes import TrainingSettings
+
+RESIDENT_BYTES = 2 * 2**30
+"""Up to this size the pictures of a domain are kept in memory, ready scaled."""
+
+PREPARATION_BATCH = 256
+
+ORDER_STREAM, STEP_STREAM = 0, 1
+
+
+class ImageSource(Protocol):
+    """Stored pictures of one domain, all of one size."""
+
+    @property
+    def size_px(self) -> int:
+        """Side of the stored squares."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def batch(self, indices: np.ndarray) -> tuple[RgbArray, AlphaArray]:
+        """The pictures at `indices`, RGB and alpha."""
+        ...
+
+
+def step_generator(seed: int, step: int) -> np.random.Generator:
+    """The source of all chance in the step with this index."""
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(STEP_STREAM, step)))
+
+
+@dataclass(frozen=True)
+class ArrayImages:
+    """An `ImageSource` in memory: RGB [n, side, side, 3] and alpha [n, side, side], uint8."""
+
+    rgb: RgbArray
+    alpha: AlphaArray
+
+    @property
+    def size_px(self) -> int:
+        """Side of the squares."""
+        return self.rgb.shape[1]
+
+    def __len__(self) -> int:
+        return len(self.rgb)
+
+    def batch(self, indices: np.ndarray) -> tuple[RgbArray, AlphaArray]:
+        """The pictures at `indices`, RGB and alpha."""
+        return self.rgb[indices], self.alpha[indices]
+
+
+@dataclass(frozen=True)
+class ScaledImages:
+    """An `ImageSource` at another size, scaled whenever pictures are asked for."""
+
+    source: ImageSource
+    size_px: int
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def batch(self, indices: np.ndarray) -> tuple[RgbArray, AlphaArray]:
+        """The pictures at `indices`, RGB and alpha, at `size_px`."""
+        rgb, alpha = self.source.batch(indices)
+        return scale(rgb, self.size_px), scale(alpha, self.size_px)
+
+
+def at_size(source: ImageSource, size_px: int, resident_bytes: int = RESIDENT_BYTES) -> ImageSource:
+    """`source` at `size_px`: read and scaled once if it then fits into `resident_bytes`, else on demand."""
+    scaled, count = ScaledImages(source, size_px), len(source)
+    if count * size_px * size_px * 4 > resident_bytes:
+        return scaled
+    side = (size_px, size_px)
+    images = ArrayImages(np.empty((count, *side, 3), np.uint8), np.empty((count, *side), np.uint8))
+    for start in range(0, count, PREPARATION_BATCH):
+        indices = np.arange(start, min(start + PREPARATION_BATCH, count))
+        images.rgb[indices], images.alpha[indices] = scaled.batch(indices)
+    return images
+
+
+def scale(pictures: np.ndarray, size_px: int) -> np.ndarray:
+    """Squares of uint8, [n, side, side] or [n, side, side, 3], to `size_px`, with Lanczos."""
+    if pictures.shape[1] == size_px:
+        return pictures
+    side = (size_px, size_px)
+    scaled = [np.asarray(Image.fromarray(picture).resize(side, Image.Resampling.LANCZOS)) for picture in pictures]
+    return np.stack(scaled) if scaled else np.empty((0, *side, *pictures.shape[3:]), np.uint8)
+
+
+@dataclass(frozen=True)
+class SampledBatch:
+    """What one step sees: RGB [batch, size, size, 3] and alpha [batch, size, size] of both domains, uint8."""
+
+    rgb_a: RgbArray
+    alpha_a: AlphaArray
+    rgb_b: RgbArray
+    alpha_b: AlphaArray
+
+
+class PairSampler:
+    """Chooses and augments the pictures of each step: A in shuffled epochs, B at random."""
+
+    def __init__(
+        self, source_a: ImageSource, source_b: ImageSource, settings: TrainingSettings, seed: int
+    ) -> None:
+        for domain, source in (("A", source_a), ("B", source_b)):
+            _check_source(domain, source, settings)
+        self._settings = settings
+        self._seed = seed
+        self._images_a = at_size(source_a, settings.held_size_px)
+        self._images_b = at_size(source_b, settings.held_size_px)
+        self.steps_per_epoch = settings.steps_per_epoch(len(source_a), len(source_b))
+        self.total_steps = settings.total_steps(len(source_a), len(source_b))
+        self._order_epoch = -1
+        self._order = np.empty(0, np.int64)
+
+    def batch(self, step: int, generator: np.random.Generator) -> SampledBatch:
+        """The pictures of the step with this index, cut and flipped by `generator`."""
+        indices_b = generator.integers(len(self._images_b), size=self._settings.batch_size)
+        rgb_a, alpha_a = self._augmented(self._images_a, self._indices_a(step), generator)
+        rgb_b, alpha_b = self._augmented(self._images_b, indices_b, generator)
+        return SampledBatch(rgb_a, alpha_a, rgb_b, alpha_b)
+
+    def _indices_a(self, step: int) -> np.ndarray:
+        epoch, position = divmod(step, self.steps_per_epoch)
+        if epoch != self._order_epoch:
+            self._order_epoch, self._order = epoch, self._shuffled(epoch)
+        places = position * self._settings.batch_size + np.arange(self._settings.batch_size)
+        return self._order[places % len(self._order)]
+
+    def _shuffled(self, epoch: int) -> np.ndarray:
+        """As many indices into A as the larger domain has pictures, each of A's as often as can be."""
+        seeds = np.random.SeedSequence(self._seed, spawn_key=(ORDER_STREAM, epoch))
+        larger = max(len(self._images_a), len(self._images_b))
+        return np.random.default_rng(seeds).permutation(larger) % len(self._images_a)
+
+    def _augmented(
+        self, images: ImageSource, indices: np.ndarray, generator: np.random.Generator
+    ) -> tuple[RgbArray, AlphaArray]:
+        """Random windows, mirrored or not, the same for RGB and alpha."""
+        rgb, alpha = images.batch(indices)
+        side = self._settings.size_px
+        offsets = generator.integers(images.size_px - side + 1, size=(len(indices), 2))
+        mirrored = generator.random(len(indices)) < (0.5 if self._settings.flip else 0.0)
+        windows = [(slice(top, top + side), slice(left, left + side)) for top, left in offsets]
+        return _cut(rgb, windows, mirrored), _cut(alpha, windows, mirrored)
+
+
+def _cut(pictures: np.ndarray, windows: list[tuple[slice, slice]], mirrored: np.ndarray) -> np.ndarray:
+    cut = [picture[window] for picture, window in zip(pictures, windows, strict=True)]
+    return np.stack([part[:, ::-1] if mirror else part for part, mirror in zip(cut, mirrored, strict=True)])
+
+
+def _check_source(domain: str, source: ImageSource, settings: TrainingSettings) -> None:
+    if len(source) == 0:
+        raise TrainingError(f"Domain {domain} has no training pictures; curate more before training.")
+    if source.size_px < settings.size_px:
+        raise TrainingError(
+            f"The snapshot's pictures of domain {domain} have {source.size_px} px but the recipe asks for"
+            f" {settings.size_px}; lower size_px or prepare larger pictures."
+        )

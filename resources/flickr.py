@@ -1,0 +1,56 @@
+"""Flickr as a Dagster resource: endpoint, hosts and limits from the project file, the key from the environment."""
+
+import os
+
+import dagster as dg
+
+from pipeline.config import Project
+from pipeline.errors import ConfigError
+from pipeline.flickr.budget import CallBudget
+from pipeline.flickr.client import FlickrClient
+from storage import Home
+
+KEY_VARIABLE, SECRET_VARIABLE = "FLICKR_API_KEY", "FLICKR_API_SECRET"
+
+HOW_TO_GET_A_KEY = (
+    f"set {KEY_VARIABLE} and {SECRET_VARIABLE} in the environment; a key is applied for at "
+    "https://www.flickr.com/services/apps/create/ (new keys need a Flickr Pro account). "
+    "Without a key, `make demo` runs the same pipeline on rendered portraits"
+)
+
+
+def key_missing() -> str | None:
+    """What is missing for asking Flickr and how to get it; None where nothing is."""
+    missing = [name for name in (KEY_VARIABLE, SECRET_VARIABLE) if not os.environ.get(name)]
+    return f"no Flickr key: {' and '.join(missing)} not set; {HOW_TO_GET_A_KEY}" if missing else None
+
+
+class FlickrResource(dg.ConfigurableResource):
+    """Makes clients; `project_json` is the validated project file."""
+
+    project_json: str
+
+    def client(self, home: Home) -> FlickrClient:
+        """A client that shares the home's budget of calls. Raises `ConfigError` when there is no key."""
+        if problem := key_missing():
+            raise ConfigError(problem)
+        return make_client(Project.model_validate_json(self.project_json), home)
+
+
+def make_client(project: Project, home: Home) -> FlickrClient:
+    """A client for the key in the environment, with the home's budget of calls."""
+    flickr = project.flickr
+    return FlickrClient(
+        os.environ[KEY_VARIABLE],
+        os.environ[SECRET_VARIABLE],
+        endpoint=flickr.endpoint,
+        contact=project.project.contact,
+        timeout_s=flickr.timeout_s,
+        retries=flickr.retries,
+        budget=make_budget(project, home),
+    )
+
+
+def make_budget(project: Project, home: Home) -> CallBudget:
+    """The calls that the key in the environment has left, counted over all processes of the home."""
+    return CallBudget(home.budget, os.environ[KEY_VARIABLE], project.flickr.calls_per_hour)

@@ -1,0 +1,66 @@
+"""Content-addressed files: `blobs/ab/abcd…`, each named by the SHA-256 of its content."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+from pipeline.atomic import TEMPORARY_SUFFIX
+from pipeline.errors import CorruptBlob, StorageError
+
+
+@dataclass(frozen=True)
+class BlobStore:
+    """Blobs below `root`; equal content is stored once."""
+
+    root: Path
+
+    def path(self, sha256: str) -> Path:
+        """Where the blob lies, whether it exists or not."""
+        return self.root / sha256[:2] / sha256
+
+    def has(self, sha256: str, size_bytes: int | None = None) -> bool:
+        """Whether the blob exists and, where its size is known, has that size."""
+        try:
+            found = self.path(sha256).stat().st_size
+        except FileNotFoundError:
+            return False
+        return size_bytes is None or found == size_bytes
+
+    @contextmanager
+    def temporary(self) -> Iterator[Path]:
+        """A path on the same file system to write to before `adopt`; removed at the end if still there."""
+        folder = self.root / "incoming"
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{uuid4().hex}{TEMPORARY_SUFFIX}"
+        try:
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
+
+    def adopt(self, path: Path, sha256: str) -> None:
+        """Move a finished file, whose digest the caller has computed, to its place."""
+        target = self.path(sha256)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(path, target)
+
+    def read(self, sha256: str) -> bytes:
+        """The blob's bytes, checked against its name.
+
+        Raises `StorageError` when it is missing and `CorruptBlob` when its content differs.
+        """
+        path = self.path(sha256)
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            raise StorageError(f"{path}: this picture is missing; run `bokehflow run` to fetch it again") from None
+        found = hashlib.sha256(data).hexdigest()
+        if found != sha256:
+            raise CorruptBlob(
+                f"{path}: this picture is corrupt (its content has the SHA-256 {found[:12]}…); "
+                f"delete the file and run `bokehflow run`, which fetches it again"
+            )
+        return data

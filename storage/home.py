@@ -1,0 +1,108 @@
+"""`BOKEHFLOW_HOME`: the one folder that holds all data, and the names inside it.
+
+Only this package knows where things lie. Everything is written under a temporary name and renamed, so that a
+stage interrupted anywhere is simply run again.
+"""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.errors import StorageError
+from storage.blobs import BlobStore
+from storage.tables import TableStore
+
+HOME_VARIABLE = "BOKEHFLOW_HOME"
+DEFAULT_HOME = Path("data")
+
+
+@dataclass(frozen=True)
+class Home:
+    """A data folder; its parts are made when something is first written to them."""
+
+    root: Path
+
+    @classmethod
+    def at(cls, root: Path | str | None = None) -> "Home":
+        """The home at `root`, else where `BOKEHFLOW_HOME` says, else `./data`."""
+        return cls(Path(root or os.environ.get(HOME_VARIABLE) or DEFAULT_HOME).expanduser().resolve())
+
+    @property
+    def blobs(self) -> BlobStore:
+        return BlobStore(self.root / "blobs")
+
+    @property
+    def tables(self) -> TableStore:
+        return TableStore(self.root / "tables")
+
+    @property
+    def review_queue(self) -> Path:
+        return self.root / "review" / "queue"
+
+    @property
+    def reviewed(self) -> Path:
+        return self.root / "review" / "reviewed"
+
+    @property
+    def thumbnails(self) -> Path:
+        return self.root / "thumbnails"
+
+    @property
+    def masks(self) -> Path:
+        return self.root / "masks"
+
+    @property
+    def shards(self) -> Path:
+        return self.root / "shards"
+
+    @property
+    def weights(self) -> Path:
+        return self.root / "weights"
+
+    @property
+    def budget(self) -> Path:
+        return self.root / "budget"
+
+    @property
+    def runs(self) -> Path:
+        return self.root / "runs"
+
+    @property
+    def reports(self) -> Path:
+        return self.root / "reports"
+
+    @property
+    def dagster(self) -> Path:
+        return self.root / "dagster"
+
+    @property
+    def snapshots(self) -> Path:
+        return self.root / "snapshots"
+
+    def listing_windows(self, domain: str, month: str) -> Path:
+        """Folder of the finished windows of a month that is being listed."""
+        return self.root / "listing-windows" / f"{domain}+{month}"
+
+    @contextmanager
+    def lock(self, name: str) -> Iterator[None]:
+        """Hold the home's lock `name`; it goes with the process, however that ends.
+
+        Raises `StorageError` when another process holds it.
+        """
+        self.root.mkdir(parents=True, exist_ok=True)
+        path = self.root / f"{name}.lock"
+        with path.open("a+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.seek(0)
+                raise StorageError(
+                    f"{self.root}: process {file.read().strip() or 'unknown'} is at work in this home; wait for it or stop it"
+                ) from None
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
+            yield

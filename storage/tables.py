@@ -1,0 +1,106 @@
+"""Parquet tables: `tables/<name>/<partition>.parquet`, checked against their schema when written.
+
+Each file carries its data version (a digest of the content without what changes by itself) and the version of
+the inputs it was made from, so that a stage knows without help from Dagster whether it has anything to do.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.atomic import atomic_path
+from pipeline.errors import StorageError
+from pipeline.tables import conform, empty, volatile_of
+
+WHOLE = "all"
+"""File name of a table without partitions."""
+
+
+@dataclass(frozen=True)
+class TableInfo:
+    """What a table's file says of itself."""
+
+    path: Path
+    row_count: int
+    data_version: str
+    inputs_version: str
+
+
+@dataclass(frozen=True)
+class TableStore:
+    """The tables below `root`."""
+
+    root: Path
+
+    def path(self, name: str, partition: str | None = None) -> Path:
+        """Where the table lies; `|` between the dimensions of a partition key becomes `+`."""
+        return self.root / name / f"{(partition or WHOLE).replace('|', '+')}.parquet"
+
+    def partitions(self, name: str) -> list[str]:
+        """Keys of the partitions that exist, in order."""
+        return sorted(path.stem.replace("+", "|") for path in (self.root / name).glob("*.parquet"))
+
+    def write(self, name: str, frame: pd.DataFrame, partition: str | None = None, inputs_version: str = "") -> TableInfo:
+        """Check, order and write the table; returns what it then says of itself.
+
+        Raises pandera's `SchemaErrors` for wrong columns or values, before anything is written.
+        """
+        checked = conform(name, frame)
+        version = data_version(name, checked)
+        table = pa.Table.from_pandas(checked, preserve_index=False)
+        marks = {b"bokehflow_data_version": version.encode(), b"bokehflow_inputs_version": inputs_version.encode()}
+        path = self.path(name, partition)
+        with atomic_path(path) as temporary:
+            pq.write_table(table.replace_schema_metadata({**(table.schema.metadata or {}), **marks}), temporary)
+        return TableInfo(path, len(checked), version, inputs_version)
+
+    def read(self, name: str, partition: str | None = None) -> pd.DataFrame:
+        """The table or one partition of it.
+
+        Raises `StorageError` when it does not exist or is not a Parquet file.
+        """
+        path = self.path(name, partition)
+        try:
+            return pd.read_parquet(path)
+        except FileNotFoundError:
+            raise StorageError(f"{path}: the table does not exist yet; `bokehflow run --until {name}` makes it") from None
+        except (pa.ArrowInvalid, OSError) as error:
+            raise StorageError(
+                f"{path}: cannot be read ({error}); delete it and run `bokehflow run --until {name}`"
+            ) from error
+
+    def read_or_empty(self, name: str, partition: str | None = None) -> pd.DataFrame:
+        """The table, or one without rows where it does not exist."""
+        return self.read(name, partition) if self.path(name, partition).exists() else empty(name)
+
+    def read_all(self, name: str, partitions: list[str] | None = None) -> pd.DataFrame:
+        """All partitions, or those named, in one frame."""
+        frames = [self.read(name, partition) for partition in (self.partitions(name) if partitions is None else partitions)]
+        filled = [frame for frame in frames if len(frame)]
+        return pd.concat(filled, ignore_index=True) if filled else empty(name)
+
+    def info(self, name: str, partition: str | None = None) -> TableInfo | None:
+        """What the table says of itself, from its footer alone; None where there is no readable table."""
+        path = self.path(name, partition)
+        try:
+            footer = pq.read_metadata(path)
+        except (FileNotFoundError, pa.ArrowInvalid, OSError):
+            return None
+        marks: Mapping[bytes, bytes] = footer.metadata or {}
+        version, inputs = marks.get(b"bokehflow_data_version", b""), marks.get(b"bokehflow_inputs_version", b"")
+        return TableInfo(path, footer.num_rows, version.decode(), inputs.decode())
+
+
+def data_version(name: str, frame: pd.DataFrame, rows_at_once: int = 50_000) -> str:
+    """Digest of the rows without their volatile columns, 16 hex digits; `frame` as `conform` returns it."""
+    stable = frame.drop(columns=volatile_of(name))
+    digest = hashlib.sha256(",".join(stable.columns).encode())
+    for start in range(0, len(stable), rows_at_once):
+        rows = stable.iloc[start : start + rows_at_once]
+        digest.update(rows.to_json(orient="values", double_precision=12, force_ascii=False).encode())
+    return digest.hexdigest()[:16]

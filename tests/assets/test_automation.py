@@ -1,0 +1,234 @@
+"""What the automation asks for, evaluated without a daemon on materialisations that are only reported."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from assets.partitions import SNAPSHOTS, domain_month_key, snapshot_recipe_key
+from assets.schedules import passed_snapshot, recent_months
+from pipeline.config import parse_project
+from pipeline.definitions import build_definitions
+from storage import Home
+
+PROJECT = """
+[collect]
+from = "2024-01"
+to = "2024-02"
+[domains.ordinary]
+queries = [{ text = "portrait" }]
+[domains.shallow]
+queries = [{ text = "portrait bokeh" }]
+[training]
+automatic = ["smoke"]
+[recipes.smoke]
+model = "cyclegan"
+profile = "smoke"
+[recipes.study]
+model = "cyclegan"
+"""
+MONTHS = [domain_month_key(domain, month) for domain in ("ordinary", "shallow") for month in ("2024-01", "2024-02")]
+
+
+class World:
+    """Definitions, an instance in memory and the automation's cursor."""
+
+    def __init__(self, folder: Path, instance: dg.DagsterInstance) -> None:
+        self.definitions = build_definitions(parse_project(PROJECT, folder / "x.toml"), Home(folder), folder)
+        self.instance = instance
+        self.cursor: object = None
+
+    def made(self, name: str, version: str, key: str | None = None, check: tuple[str, bool] | None = None) -> None:
+        """Report that an asset was made with this data version, and the outcome of a check."""
+        metadata = {"snapshot_id": version} if name == "dataset_manifest" else {}
+        event = dg.AssetMaterialization(name, partition=key, tags={"dagster/data_version": version}, metadata=metadata)
+        self.instance.report_runless_asset_event(event)
+        if check:
+            evaluation = dg.AssetCheckEvaluation(asset_key=dg.AssetKey(name), check_name=check[0], passed=check[1])
+            self.instance.report_runless_asset_event(evaluation)
+
+    def observed(self, version: str) -> None:
+        """Report the content of the reviewed folder."""
+        self.instance.report_runless_asset_event(dg.AssetObservation("review_decisions", tags={"dagster/data_version": version}))
+
+    def asked(self) -> dict[str, set[str]]:
+        """What the automation requests now: asset → partitions (`None` as text where there are none)."""
+        selection = dg.AssetSelection.all() - dg.AssetSelection.assets("review_decisions")
+        result = dg.evaluate_automation_conditions(
+            self.definitions, self.instance, asset_selection=selection, cursor=self.cursor  # pyright: ignore[reportArgumentType]
+        )
+        self.cursor = result.cursor
+        found: dict[str, set[str]] = {}
+        for outcome in result.results:
+            if isinstance(outcome.key, dg.AssetKey) and outcome.true_subset.size:
+                keys = result.get_requested_partitions(outcome.key)
+                found[outcome.key.to_user_string()] = set(map(str, keys))
+        return found
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield World(tmp_path, instance)
+
+
+def collected(world: World, version: str = "v1") -> None:
+    """All months listed, fetched and fingerprinted, and everything up to the curated photos made."""
+    for name in ("photo_listing", "photo_files", "fingerprints"):
+        for key in MONTHS:
+            world.made(name, version, str(key))
+    world.made("photo_history", version)
+    world.made("unique_photos", version)
+    world.made("review_queue", version)
+    world.observed("none")
+
+
+def decided(world: World) -> None:
+    """A full pass up to a manifest whose check passed."""
+    collected(world)
+    world.observed("d1")
+    world.made("curated_photos", "c1", check=("decisions_valid", True))
+    world.made("curated_photos", "c1", check=("enough_kept", True))
+    world.made("person_masks", "p1")
+    world.made("training_images", "t1")
+    world.made("dataset_manifest", "snap1", check=("can_be_frozen", True))
+
+
+def test_a_new_listing_asks_for_its_files_only(world: World) -> None:
+    world.asked()
+    world.made("photo_listing", "v1", str(MONTHS[0]))
+    assert world.asked() == {"photo_files": {str(MONTHS[0])}, "photo_history": {"None"}}
+
+
+def test_an_unchanged_rescrape_stops_at_the_listing(world: World) -> None:
+    decided(world)
+    world.asked()
+    world.made("photo_listing", "v1", str(MONTHS[1]))
+    assert world.asked() == {}
+
+
+def test_one_changed_month_asks_for_that_month_and_the_history(world: World) -> None:
+    decided(world)
+    world.asked()
+    world.made("photo_listing", "v2", str(MONTHS[1]))
+    assert world.asked() == {"photo_files": {str(MONTHS[1])}, "photo_history": {"None"}}
+
+
+def test_fingerprints_roll_up_although_other_months_are_missing(world: World) -> None:
+    world.made("photo_history", "v1")
+    world.asked()
+    world.made("fingerprints", "v1", str(MONTHS[0]))
+    assert world.asked() == {"unique_photos": {"None"}}
+
+
+def test_changed_decisions_ask_for_the_curated_photos_and_equal_ones_for_nothing(world: World) -> None:
+    decided(world)
+    world.asked()
+    world.observed("d2")
+    assert world.asked() == {"curated_photos": {"None"}}
+    world.made("curated_photos", "c1", check=("decisions_valid", True))
+    assert world.asked() == {}
+    world.observed("d2")
+    assert world.asked() == {}
+
+
+def test_nothing_goes_on_from_a_table_whose_blocking_check_failed(world: World) -> None:
+    decided(world)
+    world.asked()
+    world.made("curated_photos", "c2", check=("decisions_valid", False))
+    assert world.asked() == {}
+    world.made("curated_photos", "c3", check=("decisions_valid", True))
+    assert world.asked() == {"person_masks": {"None"}}
+
+
+def test_a_manifest_becomes_a_snapshot_only_after_its_check(world: World) -> None:
+    decided(world)
+    assert passed_snapshot(world.instance) == "snap1"
+    world.made("dataset_manifest", "snap2", check=("can_be_frozen", False))
+    assert passed_snapshot(world.instance) is None
+
+
+def test_a_new_snapshot_is_frozen_once_and_old_ones_are_left_alone(world: World) -> None:
+    decided(world)
+    world.instance.add_dynamic_partitions(str(SNAPSHOTS.name), ["snap1"])
+    world.asked()
+    world.made("dataset_snapshot", "snap1", "snap1")
+    world.asked()
+    world.made("dataset_manifest", "snap2", check=("can_be_frozen", True))
+    assert world.asked() == {}
+    world.instance.add_dynamic_partitions(str(SNAPSHOTS.name), ["snap2"])
+    assert world.asked() == {"dataset_snapshot": {"snap2"}}
+
+
+def test_a_trained_model_is_evaluated_and_then_reported(world: World) -> None:
+    decided(world)
+    world.asked()
+    world.instance.add_dynamic_partitions(str(SNAPSHOTS.name), ["snap1"])
+    assert world.asked() == {"dataset_snapshot": {"snap1"}}
+    world.made("dataset_snapshot", "snap1", "snap1")
+    assert world.asked() == {}
+    key = str(snapshot_recipe_key("snap1", "smoke@0"))
+    world.made("trained_model", "m1", key)
+    assert world.asked() == {"evaluation": {key}}
+    world.made("evaluation", "e1", key)
+    assert world.asked() == {"comparison": {"snap1"}}
+
+
+def test_models_are_never_trained_by_a_condition(world: World) -> None:
+    decided(world)
+    world.instance.add_dynamic_partitions(str(SNAPSHOTS.name), ["snap1"])
+    world.made("dataset_snapshot", "snap1", "snap1")
+    assert "trained_model" not in world.asked()
+
+
+def run_sensor(world: World, name: str) -> object:
+    sensor = world.definitions.resolve_sensor_def(name)
+    return sensor(dg.build_sensor_context(instance=world.instance, definitions=world.definitions))
+
+
+def test_the_sensor_adds_a_passed_manifest_as_a_snapshot_once(world: World) -> None:
+    assert isinstance(run_sensor(world, "freeze_passed_manifest"), dg.SkipReason)
+    decided(world)
+    result = run_sensor(world, "freeze_passed_manifest")
+    assert isinstance(result, dg.SensorResult)
+    assert [request.partition_keys for request in result.dynamic_partitions_requests or []] == [["snap1"]]
+    world.instance.add_dynamic_partitions(str(SNAPSHOTS.name), ["snap1"])
+    assert isinstance(run_sensor(world, "freeze_passed_manifest"), dg.SkipReason)
+
+
+def test_only_automatic_recipes_are_trained_on_a_new_snapshot(world: World) -> None:
+    assert isinstance(run_sensor(world, "train_automatic_recipes"), dg.SkipReason)
+    world.instance.add_dynamic_partitions(str(SNAPSHOTS.name), ["snap1"])
+    world.made("dataset_snapshot", "snap1", "snap1")
+    requests = run_sensor(world, "train_automatic_recipes")
+    assert isinstance(requests, list)
+    assert [str(request.partition_key) for request in requests] == ["smoke@0|snap1"]
+    world.made("trained_model", "m", "smoke@0|snap1")
+    assert isinstance(run_sensor(world, "train_automatic_recipes"), dg.SkipReason)
+
+
+def test_the_weekly_schedule_lists_the_last_two_months_or_says_why_not(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    schedule = world.definitions.resolve_schedule_def("weekly_rescrape")
+    tick = dg.build_schedule_context(scheduled_execution_time=datetime(2024, 2, 5, 3, tzinfo=UTC))
+    for variable in ("FLICKR_API_KEY", "FLICKR_API_SECRET"):
+        monkeypatch.delenv(variable, raising=False)
+    skipped = schedule(tick)
+    assert isinstance(skipped, dg.SkipReason)
+    assert "FLICKR_API_KEY and FLICKR_API_SECRET not set" in str(skipped.skip_message)
+    for variable in ("FLICKR_API_KEY", "FLICKR_API_SECRET"):
+        monkeypatch.setenv(variable, "x")
+    requests = schedule(tick)
+    assert isinstance(requests, list)
+    assert {str(request.partition_key) for request in requests} == set(map(str, MONTHS))
+    assert len({request.run_key for request in requests}) == 4
+    over = schedule(dg.build_schedule_context(scheduled_execution_time=datetime(2025, 2, 3, 3, tzinfo=UTC)))
+    assert isinstance(over, dg.SkipReason)
+
+
+@pytest.mark.parametrize(
+    ("now", "months"), [(datetime(2024, 1, 1), ["2023-12", "2024-01"]), (datetime(2024, 12, 31), ["2024-11", "2024-12"])]
+)
+def test_recent_months(now: datetime, months: list[str]) -> None:
+    assert recent_months(now) == months

@@ -1,0 +1,86 @@
+"""The funnel's counts always add up."""
+
+import json
+import random
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from assets.status import status, summary
+from pipeline.config import parse_project
+from pipeline.tables import columns_of
+from storage import Home
+
+PROJECT = """
+[collect]
+from = "2024-01"
+to = "2024-02"
+[domains.ordinary]
+queries = [{ text = "portrait" }]
+[domains.shallow]
+queries = [{ text = "portrait bokeh" }]
+"""
+
+
+def fill(name: str, rows: list[dict[str, object]], **common: object) -> pd.DataFrame:
+    """Rows with harmless values for the columns that are not given."""
+    texts = {column: "x" for column in columns_of(name)}
+    numbers = {"query": 0, "date_upload_s": 1, "fetched_at_s": 1, "truncated": False, "pending": False, "row": 2}
+    empty = {"reason": None, "sha256": None, "rule": None, "measure": None, "target_domain": None, "duplicate_of": None}
+    sizes = {column: 5 for column in columns_of(name) if column.endswith(("_px", "_bytes")) or column in ("views", "frames", "last_update_s")}
+    known = {**texts, **numbers, **empty, **sizes, **common}
+    return pd.DataFrame([{**{k: v for k, v in known.items() if k in columns_of(name)}, **row} for row in rows])
+
+
+def random_world(home: Home, seed: int) -> None:
+    """Tables as an interrupted run might leave them: each stage may lag behind the one before."""
+    chance = random.Random(seed)
+    for domain in ("ordinary", "shallow"):
+        for month in ("2024-01", "2024-02"):
+            ids = [f"flickr:{domain[0]}{month[-1]}{n}" for n in range(chance.randint(15, 30))]
+            listed = [{"photo_id": i, "reason": chance.choice([None, None, None, "excluded_tag", "no_cv"])} for i in ids]
+            home.tables.write("photo_listing", fill("photo_listing", listed, domain=domain, month=month), f"{domain}|{month}")
+            files = [
+                {"photo_id": i, **chance.choice([{"sha256": f"s{i}"}, {"sha256": f"s{i}"}, {"reason": "truncated"}, {"reason": "timeout", "pending": True}])}
+                for i in ids
+                if chance.random() < 0.9
+            ]
+            home.tables.write("photo_files", fill("photo_files", files, domain=domain, month=month), f"{domain}|{month}")
+    files = home.tables.read_all("photo_files")
+    stored = files[files["sha256"].notna()]
+    unique = [
+        {"photo_id": row.photo_id, "domain": row.domain, "group": row.photo_id, "rule": chance.choice([None, None, "same_bytes", "perceptual"])}
+        for row in stored.itertuples()
+        if chance.random() < 0.9
+    ]
+    home.tables.write("unique_photos", fill("unique_photos", unique, sha256="s"))
+    decided = [
+        {"photo_id": row["photo_id"], "domain": row["domain"], **chance.choice([
+            {"decision": "keep"}, {"decision": "move"}, {"decision": "drop", "reason": "edited"}, {"decision": "drop", "reason": "no_person"}])}
+        for row in unique
+        if row["rule"] is None and chance.random() < 0.8
+    ]  # fmt: skip
+    home.tables.write("curated_photos", fill("curated_photos", decided, sha256="s"))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_listed_downloaded_and_queued_add_up(tmp_path: Path, seed: int) -> None:
+    home = Home(tmp_path)
+    random_world(home, seed)
+    found = json.loads(json.dumps(status(parse_project(PROJECT, tmp_path / "x"), home)))
+    assert set(found) == {"domains", "snapshots", "models", "reports"}
+    for counts in found["domains"].values():
+        assert counts["listed"] == counts["pending"] + sum(counts["rejected"].values()) + counts["downloaded"]
+        assert counts["downloaded"] == sum(counts["duplicates"].values()) + counts["queued"]
+        assert counts["queued"] == counts["undecided"] + counts["kept"] + counts["moved"] + sum(counts["dropped"].values())
+        assert counts["pending"] >= 0
+        assert counts["undecided"] >= 0
+    assert sum(counts["kept"] for counts in found["domains"].values()) > 0
+    assert "listed" in summary(found)
+
+
+def test_an_empty_home_has_a_status(tmp_path: Path) -> None:
+    found = status(parse_project(PROJECT, tmp_path / "x"), Home(tmp_path))
+    assert found["domains"]["ordinary"]["listed"] == 0
+    assert found["snapshots"] == found["models"] == found["reports"] == []

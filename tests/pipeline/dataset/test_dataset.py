@@ -1,0 +1,191 @@
+"""Shards, preparation, split, manifest and snapshot."""
+
+import stat
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from pipeline.config import DatasetSection
+from pipeline.dataset.manifest import build_manifest, counts, problems, snapshot_id, split_of, split_score
+from pipeline.dataset.prepare import centre_square, prepare_images, shard_index
+from pipeline.dataset.shards import Picture, Shard, ShardReader, write_shard
+from pipeline.dataset.snapshot import attribution, freeze, list_snapshots, read_snapshot
+from pipeline.errors import DatasetError
+from pipeline.tables import conform
+
+SIZE_PX = 32
+
+
+def noise(seed: int, height: int = 40, width: int = 50) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def picture(seed: int) -> Picture:
+    rgb = noise(seed, SIZE_PX, SIZE_PX)
+    return Picture(f"key{seed}", rgb, rgb[..., 0])
+
+
+def masks_table(numbers: range) -> pd.DataFrame:
+    rows = [
+        {"photo_id": f"flickr:{n}", "domain": "ordinary" if n % 2 else "shallow", "sha256": f"s{n}", "split_key": f"flickr:{n}",
+         "mask": f"m{n}", "mask_sha256": f"ms{n}", "coverage": 0.3, "reason": None}
+        for n in numbers
+    ]  # fmt: skip
+    return conform("person_masks", pd.DataFrame(rows))
+
+
+def prepared(folder: Path, numbers: range, shard_rows: int = 3) -> pd.DataFrame:
+    table = prepare_images(
+        masks_table(numbers), lambda digest: noise(int(digest[1:])), lambda mask: noise(int(mask[1:]))[..., 0], folder, SIZE_PX, shard_rows
+    )
+    return conform("training_images", table)
+
+
+def listing(numbers: range) -> pd.DataFrame:
+    rows = [
+        {"photo_id": f"flickr:{n}", "owner": f"o{n}", "owner_name": "Ann", "title": f"t{n}", "license": "4", "page_url": "https://x"}
+        for n in numbers
+    ]
+    return pd.DataFrame(rows)
+
+
+def manifest_of(images: pd.DataFrame, numbers: range, **settings: object) -> pd.DataFrame:
+    section = DatasetSection.model_validate({"test_share": {"ordinary": 0.3, "shallow": 0.0}, **settings})
+    return conform("dataset_manifest", build_manifest(images, listing(numbers), section, "ordinary"))
+
+
+def test_shards_give_back_what_was_written_at_any_position(tmp_path: Path) -> None:
+    names = [write_shard(tmp_path, [picture(seed) for seed in seeds]) for seeds in ((0, 1, 2), (3, 4))]
+    reader = ShardReader([tmp_path / names[1], tmp_path / names[0], tmp_path / names[1]], [1, 2, 0])
+    rgb, alpha = reader.batch(np.array([2, 0, 1]))
+    for position, seed in enumerate((3, 4, 2)):
+        np.testing.assert_array_equal(rgb[position], picture(seed).rgb)
+        np.testing.assert_array_equal(alpha[position], picture(seed).alpha)
+
+
+def test_a_shard_is_immutable_and_named_by_its_content(tmp_path: Path) -> None:
+    first = write_shard(tmp_path, [picture(0), picture(1)])
+    assert write_shard(tmp_path, [picture(0), picture(1)]) == first
+    assert write_shard(tmp_path, [picture(1), picture(0)]) != first
+    assert stat.S_IMODE((tmp_path / first).stat().st_mode) == 0o444
+    with pytest.raises(ValueError, match="read-only"):
+        Shard(tmp_path / first).rgb[0, 0, 0] = 1
+
+
+def test_a_missing_or_broken_shard_is_a_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="the shard is missing"):
+        Shard(tmp_path / "none.arrow")
+    (tmp_path / "bad.arrow").write_bytes(b"not arrow at all")
+    with pytest.raises(DatasetError, match="not a readable shard"):
+        Shard(tmp_path / "bad.arrow")
+
+
+@pytest.mark.parametrize(("height", "width"), [(40, 60), (60, 40), (41, 41)])
+def test_the_crop_is_the_centred_square(height: int, width: int) -> None:
+    pixels = np.zeros((height, width), np.uint8)
+    top, left = (height - 40) // 2, (width - 40) // 2
+    pixels[top : top + 40, left : left + 40] = 200
+    square = centre_square(pixels, 20)
+    assert square.shape == (20, 20)
+    assert (square[3:-3, 3:-3] >= 195).all()
+
+
+def test_preparing_again_decodes_nothing_and_growth_only_the_new(tmp_path: Path) -> None:
+    first = prepared(tmp_path, range(7))
+    files = {path.name for path in tmp_path.iterdir()}
+
+    def never(_: str) -> np.ndarray:
+        raise AssertionError("decoded again")
+
+    again = conform("training_images", prepare_images(masks_table(range(7)), never, never, tmp_path, SIZE_PX, 3))
+    pd.testing.assert_frame_equal(first, again)
+    grown = prepared(tmp_path, range(8))
+    assert files < {path.name for path in tmp_path.iterdir()}
+    assert len(shard_index(tmp_path)) == len(grown) == 8
+
+
+def test_packing_does_not_change_pixels_or_snapshot(tmp_path: Path) -> None:
+    one, many = prepared(tmp_path / "a", range(9), 9), prepared(tmp_path / "b", range(9), 2)
+    assert one["shard"].nunique() == 1
+    assert many["shard"].nunique() == 5
+    assert snapshot_id(manifest_of(one, range(9))) == snapshot_id(manifest_of(many, range(9)))
+
+
+def test_a_mask_of_other_proportions_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"m1: the mask of flickr:1 is 20×20 px, the photo 50×40"):
+        prepare_images(masks_table(range(1, 2)), lambda _: noise(1), lambda _: np.zeros((20, 20), np.uint8), tmp_path, SIZE_PX, 3)
+
+
+@given(st.permutations(range(8)))
+def test_the_snapshot_id_does_not_depend_on_order(order: list[int]) -> None:
+    rows = pd.DataFrame(
+        {"photo_id": [f"p{n}" for n in range(8)], "domain": "ordinary", "pixels_sha256": [f"x{n}" for n in range(8)],
+         "alpha_sha256": "a", "split": "train", "transform": "t"}
+    )  # fmt: skip
+    assert snapshot_id(rows.iloc[order]) == snapshot_id(rows)
+    assert snapshot_id(rows.assign(split="test")) != snapshot_id(rows)
+
+
+def test_the_split_follows_the_key_and_grows_without_moving_anyone() -> None:
+    section = DatasetSection(test_share={"ordinary": 0.2, "shallow": 0.0})
+    rows = pd.DataFrame({"domain": "ordinary", "split_key": [f"flickr:{n}" for n in range(2000)]})
+    split = split_of(rows, section, "ordinary")
+    assert 0.17 < (split == "test").mean() < 0.23
+    assert split_of(rows.head(500), section, "ordinary").equals(split.head(500))
+    assert (split_of(rows.assign(domain="shallow"), section, "ordinary") == "train").all()
+
+
+def test_the_studys_split_takes_the_hundred_lowest_of_domain_a() -> None:
+    rows = pd.DataFrame({"domain": ["ordinary"] * 300 + ["shallow"] * 300, "split_key": [f"flickr:{n}" for n in range(600)]})
+    split = split_of(rows, DatasetSection(split="study"), "ordinary")
+    assert (split == "test").sum() == 100
+    scores = rows["split_key"].map(split_score)
+    assert scores[split == "test"].max() <= scores[(split == "train") & (rows["domain"] == "ordinary")].min()
+
+
+def test_what_cannot_be_frozen_is_named(tmp_path: Path) -> None:
+    images = prepared(tmp_path, range(12))
+    manifest = manifest_of(images, range(12))
+    manifest["split"] = "train"
+    assert problems(manifest, images, "ordinary", "shallow") == ["no test picture in ordinary"]
+    manifest.loc[0, "split"] = "test"
+    assert problems(manifest, images, "ordinary", "shallow") == []
+    tied = images.assign(split_key="flickr:1")
+    assert problems(manifest, tied, "ordinary", "shallow") == ["near-duplicates of flickr:1 are on both sides of the split"]
+
+
+def test_a_snapshot_is_frozen_once_and_read_only(tmp_path: Path) -> None:
+    manifest = manifest_of(prepared(tmp_path / "shards", range(12)), range(12))
+    folder = freeze(manifest, tmp_path / "snapshots", lambda license: f"licence {license}")
+    assert folder.name == snapshot_id(manifest)
+    assert freeze(manifest, tmp_path / "snapshots", str) == folder
+    assert list_snapshots(tmp_path / "snapshots") == [folder.name]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o444}
+    pd.testing.assert_frame_equal(read_snapshot(tmp_path / "snapshots", folder.name), manifest)
+    shown = pd.read_csv(folder / "attribution.csv")
+    assert set(shown["license_name"]) == {"licence 4"}
+    assert attribution(manifest, str)["owner_name"].eq("Ann").all()
+    assert sum(sum(splits.values()) for splits in counts(manifest).values()) == 12
+
+
+def test_a_snapshot_that_was_edited_or_is_unknown_is_refused(tmp_path: Path) -> None:
+    manifest = manifest_of(prepared(tmp_path / "shards", range(12)), range(12))
+    folder = freeze(manifest, tmp_path / "snapshots", str)
+    with pytest.raises(DatasetError, match=f"no snapshot 0000; known here: {folder.name}"):
+        read_snapshot(tmp_path / "snapshots", "0000")
+    edited = folder / "manifest.parquet"
+    edited.chmod(0o644)
+    manifest.assign(alpha_sha256="changed").to_parquet(edited)
+    with pytest.raises(DatasetError, match="was changed after it was frozen"):
+        read_snapshot(tmp_path / "snapshots", folder.name)
+
+
+def test_lanczos_is_pillows(tmp_path: Path) -> None:
+    pixels = noise(3, 64, 64)
+    expected = Image.fromarray(pixels).resize((SIZE_PX, SIZE_PX), Image.Resampling.LANCZOS)
+    np.testing.assert_array_equal(centre_square(pixels, SIZE_PX), np.asarray(expected))

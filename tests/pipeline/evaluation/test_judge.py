@@ -1,0 +1,231 @@
+"""Judging: all methods on the same pictures at the model's size, and what cannot be judged."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from pipeline.errors import DatasetError
+from pipeline.evaluation.judge import BATCH, Photos, judge_masks, judge_model, judge_photos, judge_scenes
+from pipeline.evaluation.pictures import read_pictures, shown
+from pipeline.evaluation.scenes import TrueMasks
+from pipeline.tables import conform
+from tests.pipeline.evaluation.worlds import JUDGED_PX, SIDE_PX, background_blur, photos, round_alpha, scenes, unchanged
+
+MODEL = "cyclegan@0"
+
+
+def means_of(table: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """Method → metric → mean."""
+    return table.pivot_table(index="metric", columns="method", values="value").to_dict()  # pyright: ignore[reportReturnType]
+
+
+def test_photos_are_judged_by_every_method() -> None:
+    table = judge_photos(MODEL, background_blur(2.0), JUDGED_PX, photos(3))
+    assert set(table["method"]) == {"input", "average_5x5", "gaussian_9x9", MODEL}
+    assert set(table["metric"]) == {"subject_l1", "subject_psnr_db", "subject_ssim", "background_sharpness"}
+    assert len(conform("evaluation", table)) == 3 * 4 * 4
+    means = means_of(table)
+    assert means["input"]["background_sharpness"] == 1.0
+    assert means[MODEL]["background_sharpness"] < means["gaussian_9x9"]["background_sharpness"] < 1.0
+    assert means["input"]["subject_ssim"] == pytest.approx(1.0)
+    assert means["gaussian_9x9"]["subject_l1"] < 0.003
+    assert means[MODEL]["subject_l1"] < 0.003
+
+
+def test_scenes_are_judged_against_the_true_lens() -> None:
+    world = scenes(3)
+    table = judge_scenes(MODEL, background_blur(1.5), JUDGED_PX, world, world.mask)
+    means = means_of(table)
+    assert set(table["photo_id"]) == {"scene:s000", "scene:s001", "scene:s002"}
+    assert means["true_lens"]["truth_background_l1"] == means["true_lens"]["truth_subject_l1"] == 0.0
+    assert means[MODEL]["truth_background_l1"] < 0.5 * means["input"]["truth_background_l1"]
+    assert means["gaussian_9x9"]["truth_background_l1"] < means["input"]["truth_background_l1"]
+
+
+def test_baselines_paste_scenes_by_the_segmenters_mask_and_score_by_the_true_one() -> None:
+    world = scenes(2)
+    nothing_found = np.zeros_like(world.mask)
+    table = means_of(judge_scenes(MODEL, unchanged, JUDGED_PX, world, nothing_found))
+    assert table["gaussian_9x9"]["truth_subject_l1"] > table["input"]["truth_subject_l1"] + 0.005
+
+
+def test_the_baselines_smooth_at_the_stored_size() -> None:
+    """A 9×9 kernel takes more detail at the stored size when the picture is judged there."""
+    small = means_of(judge_photos(MODEL, unchanged, JUDGED_PX, photos(2)))
+    full = means_of(judge_photos(MODEL, unchanged, SIDE_PX, photos(2)))
+    assert full["gaussian_9x9"]["background_sharpness"] < small["gaussian_9x9"]["background_sharpness"]
+
+
+def test_the_model_sees_pictures_of_its_own_size() -> None:
+    seen: list[tuple[tuple[int, ...], np.dtype]] = []
+
+    def translate(rgb: np.ndarray) -> np.ndarray:
+        seen.append((rgb.shape, rgb.dtype))
+        return unchanged(rgb)
+
+    judge_photos(MODEL, translate, JUDGED_PX, photos(BATCH + 3))
+    uint8 = np.dtype(np.uint8)
+    assert seen == [((BATCH, JUDGED_PX, JUDGED_PX, 3), uint8), ((3, JUDGED_PX, JUDGED_PX, 3), uint8)]
+
+
+def test_a_photos_scores_do_not_depend_on_the_others() -> None:
+    many = photos(BATCH + 2)
+    last = Photos(many.ids[-1:], many.rgb[-1:], many.alpha[-1:])
+    together = judge_photos(MODEL, background_blur(1.0), JUDGED_PX, many)
+    alone = judge_photos(MODEL, background_blur(1.0), JUDGED_PX, last)
+    merged = alone.merge(together, on=["photo_id", "method", "metric"], suffixes=("", "_together"))
+    assert len(merged) == len(alone) == 16
+    assert merged["value"].to_numpy() == pytest.approx(merged["value_together"].to_numpy(), rel=1e-9)
+
+
+def test_no_subject_and_no_background_are_null() -> None:
+    world = photos(2)
+    alpha = np.stack([np.zeros((SIDE_PX, SIDE_PX), np.uint8), np.full((SIDE_PX, SIDE_PX), 255, np.uint8)])
+    table = judge_photos(MODEL, unchanged, JUDGED_PX, Photos(world.ids, world.rgb, alpha))
+    unknown = table[table["value"].isna()].groupby("photo_id")["metric"].unique().map(sorted).to_dict()
+    assert unknown == {
+        "flickr:1000": ["subject_l1", "subject_psnr_db", "subject_ssim"],
+        "flickr:1001": ["background_sharpness"],
+    }
+
+
+def test_masks_are_compared_at_the_stored_size() -> None:
+    table = judge_masks(["a", "b"], round_alpha(2), np.stack([round_alpha(1)[0], np.zeros((SIDE_PX, SIDE_PX), np.uint8)]))
+    assert table["method"].unique().tolist() == ["segmenter"]
+    assert table["value"].tolist() == [1.0, 0.0]
+
+
+def test_one_call_judges_everything_and_shows_some(tmp_path: Path) -> None:
+    world, masks = scenes(8), TrueMasks(["flickr:1000"], round_alpha(1))
+    folder = tmp_path / "pictures"
+    table = judge_model(
+        MODEL, background_blur(1.0), JUDGED_PX, photos(14), folder, (world, world.mask), (masks, round_alpha(1, radius=0.25))
+    )
+    assert table.equals(conform("evaluation", table))
+    iou = table[table["metric"] == "mask_iou"].set_index("photo_id")["value"]
+    assert iou["scene:s000"] == 1.0
+    assert 0.5 < iou["flickr:1000"] < 0.8
+    tiles = read_pictures(folder)
+    assert sum(one.photo_id.startswith("scene:") for one in tiles) == 6
+    assert sum(one.photo_id.startswith("flickr:") for one in tiles) == 12
+    by_id = {one.photo_id: one.files for one in tiles}
+    some_scene, some_photo = (next(name for name in by_id if name.startswith(kind)) for kind in ("scene:", "flickr:"))
+    assert set(by_id[some_photo]) == {"input", "mask", "average_5x5", "gaussian_9x9", "model"}
+    assert set(by_id[some_scene]) == {*by_id[some_photo], "true_lens"}
+    with Image.open(by_id[some_photo]["model"]) as image:
+        assert image.size == (JUDGED_PX, JUDGED_PX)
+
+
+def test_judging_twice_gives_the_same_bytes(tmp_path: Path) -> None:
+    tables = [judge_model(MODEL, background_blur(1.0), JUDGED_PX, photos(4), tmp_path / name) for name in ("a", "b")]
+    assert tables[0].equals(tables[1])
+    files = [{path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("a", "b")]
+    assert files[0] == files[1]
+
+
+def interrupted_after_one_batch() -> Callable[[np.ndarray], np.ndarray]:
+    batches: list[int] = []
+
+    def translate(rgb: np.ndarray) -> np.ndarray:
+        batches.append(len(rgb))
+        if len(batches) > 1:
+            raise KeyboardInterrupt
+        return unchanged(rgb)
+
+    return translate
+
+
+def test_pictures_appear_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    judge_model(MODEL, unchanged, JUDGED_PX, photos(2), folder)
+    before = sorted(path.name for path in folder.iterdir())
+    with pytest.raises(KeyboardInterrupt):
+        judge_model(MODEL, interrupted_after_one_batch(), JUDGED_PX, photos(BATCH + 1), folder)
+    assert sorted(path.name for path in folder.iterdir()) == before
+    judge_model(MODEL, unchanged, JUDGED_PX, photos(1), folder)
+    assert [one.photo_id for one in read_pictures(folder)] == ["flickr:1000"]
+    assert [path.name for path in tmp_path.iterdir()] == ["pictures"]
+
+
+def test_what_is_shown_is_stable_as_the_set_grows() -> None:
+    few, many = [f"flickr:{n}" for n in range(20)], [f"flickr:{n}" for n in range(40)]
+    assert shown(many, 12) & set(few) <= shown(few, 12)
+    assert len(shown(few, 12)) == 12
+
+
+def test_missing_pictures_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="holds no finished pictures"):
+        read_pictures(tmp_path)
+    folder = tmp_path / "pictures"
+    judge_model(MODEL, unchanged, JUDGED_PX, photos(1), folder)
+    next(folder.glob("*-mask.png")).unlink()
+    with pytest.raises(DatasetError, match=r"1 pictures are missing, first .*-mask\.png"):
+        read_pictures(folder)
+
+
+def with_pixel(value: float) -> Callable[[np.ndarray], np.ndarray]:
+    def translate(rgb: np.ndarray) -> np.ndarray:
+        output = unchanged(rgb)
+        output[1, 3, 4, 0] = value
+        return output
+
+    return translate
+
+
+def test_pixels_that_are_no_numbers_are_refused() -> None:
+    says = "cyclegan@0: the output has NaN or infinite pixels in 1 of 3 pictures, first in flickr:1001"
+    for value in (np.nan, np.inf):
+        with pytest.raises(DatasetError, match=says):
+            judge_photos(MODEL, with_pixel(value), JUDGED_PX, photos(3))
+
+
+def test_values_outside_the_range_are_refused() -> None:
+    with pytest.raises(DatasetError, match=r"reaches from .* to 1\.500 instead of 0 to 1"):
+        judge_photos(MODEL, with_pixel(1.5), JUDGED_PX, photos(3))
+
+
+def test_an_output_of_another_shape_is_refused() -> None:
+    with pytest.raises(DatasetError, match="gave an output of shape"):
+        judge_photos(MODEL, lambda rgb: unchanged(rgb)[:, ::2, ::2], JUDGED_PX, photos(3))
+
+
+def test_an_all_black_output_is_refused() -> None:
+    with pytest.raises(DatasetError, match="all 3 outputs are of one colour"):
+        judge_photos(MODEL, lambda rgb: np.zeros(rgb.shape, np.float32), JUDGED_PX, photos(3))
+
+
+def test_one_black_output_is_not_scored(caplog: pytest.LogCaptureFixture) -> None:
+    def translate(rgb: np.ndarray) -> np.ndarray:
+        output = unchanged(rgb)
+        output[0] = 0.0
+        return output
+
+    table = judge_photos(MODEL, translate, JUDGED_PX, photos(3))
+    own = table[(table["method"] == MODEL) & (table["photo_id"] == "flickr:1000")].set_index("metric")["value"]
+    assert own["flat_output"] == 1.0
+    assert own.drop("flat_output").isna().all()
+    assert (table["metric"] == "flat_output").sum() == 1
+    assert "1 of 3 outputs are of one colour" in caplog.text
+    conform("evaluation", table)
+
+
+def test_an_empty_test_split_is_refused() -> None:
+    with pytest.raises(DatasetError, match="no photos to judge by"):
+        judge_photos(MODEL, unchanged, JUDGED_PX, photos(0))
+
+
+def test_a_model_larger_than_the_pictures_is_refused() -> None:
+    with pytest.raises(DatasetError, match="the model works at 128 px, the pictures have 64"):
+        judge_photos(MODEL, unchanged, 128, photos(1))
+
+
+def test_masks_that_do_not_fit_are_refused() -> None:
+    world = photos(2)
+    with pytest.raises(DatasetError, match="differ"):
+        judge_photos(MODEL, unchanged, JUDGED_PX, Photos(world.ids, world.rgb, world.alpha[:, ::2, ::2]))
+    with pytest.raises(DatasetError, match="differ"):
+        judge_masks(["a"], round_alpha(1), round_alpha(2))

@@ -1,0 +1,98 @@
+"""Loading the truth: what is read, and what is said when something is missing."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.errors import DatasetError
+from pipeline.evaluation.scenes import load_scenes, load_true_masks
+
+HEADER = "scene,sharp,shallow,mask,depth\n"
+
+
+def save(path: Path, pixels: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+@pytest.fixture
+def truth(tmp_path: Path) -> Path:
+    """Two scenes of 48×40 pixels; grey 10, 20 and a mask on the left half."""
+    folder, mask = tmp_path / "scoring", np.zeros((40, 48), np.uint8)
+    mask[:, :24] = 255
+    for name in ("s1", "s2"):
+        save(folder / f"{name}_sharp.png", np.full((40, 48, 3), 10, np.uint8))
+        save(folder / f"{name}_shallow.png", np.full((40, 48, 3), 20, np.uint8))
+        save(folder / f"{name}_mask.png", mask)
+    rows = [f"{name},{name}_sharp.png,{name}_shallow.png,{name}_mask.png,{name}_depth.png\n" for name in ("s1", "s2")]
+    (folder / "scoring.csv").write_text(HEADER + "".join(rows))
+    return tmp_path
+
+
+def test_scenes_are_cropped_and_scaled(truth: Path) -> None:
+    scenes = load_scenes(truth, 20)
+    assert scenes.ids == ["scene:s1", "scene:s2"]
+    assert scenes.sharp.shape == scenes.shallow.shape == (2, 20, 20, 3)
+    assert (scenes.sharp == 10).all()
+    assert (scenes.shallow == 20).all()
+    assert scenes.mask[0, :, :9].min() > 250
+    assert scenes.mask[0, :, 11:].max() < 5
+
+
+def test_true_masks_are_found_by_number(truth: Path) -> None:
+    save(truth / "masks" / "123.png", np.full((30, 20), 255, np.uint8))
+    found = load_true_masks(truth, ["flickr:123", "flickr:124"], 16)
+    assert found.photo_ids == ["flickr:123"]
+    assert (found.masks == 255).all()
+    assert found.masks.shape == (1, 16, 16)
+
+
+def test_no_true_masks_are_an_empty_set(truth: Path) -> None:
+    found = load_true_masks(truth, ["flickr:123"], 16)
+    assert found.photo_ids == []
+    assert found.masks.shape == (0, 16, 16)
+
+
+def test_a_missing_list_names_the_setting(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"scoring\.csv: there is no such list of scenes; correct `truth`"):
+        load_scenes(tmp_path, 16)
+
+
+def test_missing_columns_are_named(truth: Path) -> None:
+    (truth / "scoring" / "scoring.csv").write_text("scene,sharp\ns1,s1_sharp.png\n")
+    with pytest.raises(DatasetError, match="lacks the columns shallow, mask"):
+        load_scenes(truth, 16)
+
+
+@pytest.mark.parametrize(("text", "says"), [(HEADER, "lists no scenes"), ("", "cannot be read as CSV")])
+def test_an_empty_list_is_refused(truth: Path, text: str, says: str) -> None:
+    (truth / "scoring" / "scoring.csv").write_text(text)
+    with pytest.raises(DatasetError, match=says):
+        load_scenes(truth, 16)
+
+
+def test_a_scene_listed_twice_is_refused(truth: Path) -> None:
+    path = truth / "scoring" / "scoring.csv"
+    path.write_text(path.read_text() + path.read_text().splitlines()[1] + "\n")
+    with pytest.raises(DatasetError, match="names the scene 's1' twice"):
+        load_scenes(truth, 16)
+
+
+def test_a_missing_picture_is_named(truth: Path) -> None:
+    (truth / "scoring" / "s2_shallow.png").unlink()
+    with pytest.raises(DatasetError, match=r"s2_shallow\.png: this picture is listed but not there"):
+        load_scenes(truth, 16)
+
+
+def test_a_broken_picture_is_named(truth: Path) -> None:
+    (truth / "scoring" / "s2_mask.png").write_bytes(b"no picture")
+    with pytest.raises(DatasetError, match=r"s2_mask\.png: cannot be read as a picture"):
+        load_scenes(truth, 16)
+
+
+def test_pictures_of_different_sizes_are_refused(truth: Path) -> None:
+    save(truth / "scoring" / "s1_shallow.png", np.zeros((40, 40, 3), np.uint8))
+    with pytest.raises(DatasetError, match=r"scene 's1' differ in size .*s1_sharp\.png 48×40, s1_shallow\.png 40×40"):
+        load_scenes(truth, 16)

@@ -1,0 +1,125 @@
+"""From scores to means, ranks and sentences."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.evaluation import summary
+from pipeline.evaluation.judge import judge_photos
+from tests.pipeline.evaluation.worlds import JUDGED_PX, photos, unchanged
+
+LITTLE = "Comes a little closer to the true lens and keeps the subject"
+METHODS = {"input": 0.10, "average_5x5": 0.09, "gaussian_9x9": 0.08}
+
+
+def scores(metric: str, values: dict[str, list[float]], prefix: str = "scene:s") -> pd.DataFrame:
+    columns = ["photo_id", "method", "metric", "value"]
+    named = ((method, f"{prefix}{index}", value) for method, each in values.items() for index, value in enumerate(each))
+    return pd.DataFrame([(name, method, metric, value) for method, name, value in named], columns=columns)
+
+
+def truth(model: float, count: int = 10, ssim: float | None = 0.97, sharpness: float = 0.4) -> pd.DataFrame:
+    """A world in which every method has one background error, with a little spread."""
+    spread = np.linspace(-0.001, 0.001, count)
+    errors = {name: list(error + spread) for name, error in {**METHODS, "m@0": model}.items()}
+    parts = [scores("truth_background_l1", errors), scores("background_sharpness", {"m@0": [sharpness] * 2}, "flickr:")]
+    parts += [scores("subject_ssim", {"m@0": [np.nan if ssim is None else ssim] * 2}, "flickr:")]
+    return pd.concat(parts, ignore_index=True)
+
+
+def column(table: summary.Comparison, metric: str) -> dict[str, summary.Cell]:
+    index = [one.name for one in table.metrics].index(metric)
+    return {row.method: row.cells[index] for row in table.rows}
+
+
+def test_means_and_spreads_leave_unknown_scores_out() -> None:
+    table = summary.compare_photos(scores("subject_l1", {"m@0": [0.1, 0.3, np.nan]}, "flickr:"), ["m@0"])
+    cell = column(table, "subject_l1")["m@0"]
+    assert (cell.mean, cell.count, cell.missing) == (pytest.approx(0.2), 2, 1)
+    assert cell.spread == pytest.approx(np.std([0.1, 0.3], ddof=1))
+    assert column(table, "subject_ssim")["m@0"].mean is None
+    assert table.pictures == 3
+
+
+def test_one_picture_has_no_spread() -> None:
+    cell = column(summary.compare_scenes(truth(0.05, count=1), ["m@0"]), "truth_background_l1")["m@0"]
+    assert cell.spread is None
+
+
+def test_best_needs_a_significant_difference_to_every_other() -> None:
+    clear = column(summary.compare_scenes(truth(0.05), ["m@0"]), "truth_background_l1")
+    assert {name for name, cell in clear.items() if cell.standing == "best"} == {"m@0"}
+    few = column(summary.compare_scenes(truth(0.05, count=5), ["m@0"]), "truth_background_l1")
+    assert all(cell.standing == "ranked" for cell in few.values())
+
+
+def test_equal_methods_have_no_best() -> None:
+    same = column(summary.compare_scenes(truth(METHODS["gaussian_9x9"]), ["m@0"]), "truth_background_l1")
+    assert all(cell.standing == "ranked" for cell in same.values())
+
+
+def test_higher_is_better_where_it_is() -> None:
+    values = {"a@0": list(np.linspace(0.90, 0.92, 10)), "b@0": list(np.linspace(0.95, 0.97, 10))}
+    table = column(summary.compare_photos(scores("subject_ssim", values, "flickr:"), ["a@0", "b@0"]), "subject_ssim")
+    assert {name: cell.standing for name, cell in table.items()} == {"a@0": "ranked", "b@0": "best"}
+
+
+def test_pasted_subjects_are_given_and_sharpness_is_not_ranked() -> None:
+    table = summary.compare_photos(judge_photos("m@0", unchanged, JUDGED_PX, photos(8)), ["m@0"])
+    for metric in ("subject_l1", "subject_ssim", "subject_psnr_db"):
+        standings = {name: cell.standing for name, cell in column(table, metric).items()}
+        assert standings == {"input": "given", "average_5x5": "given", "gaussian_9x9": "given", "m@0": "ranked"}
+    sharpness = {name: cell.standing for name, cell in column(table, "background_sharpness").items()}
+    assert sharpness == {"input": "given", "average_5x5": "unranked", "gaussian_9x9": "unranked", "m@0": "unranked"}
+
+
+def test_headline_of_a_success() -> None:
+    result = summary.headline(truth(0.05), "m@0")
+    assert (result.figure, result.verdict) == ("−50\N{NO-BREAK SPACE}%", "good")
+    assert [sentence.replace("\N{NO-BREAK SPACE}", " ") for sentence in result.sentences] == [
+        "On 10 rendered scenes the background error against the true lens is 50 % below doing nothing "
+        "(0.0500 against 0.1000).",
+        "The better of the study's baselines, Gaussian 9×9 with the subject pasted back, lies 20 % below doing nothing.",
+        "On 2 test photos the subject is kept at an SSIM of 0.970 (1 is unchanged), and 40 % of the background's "
+        "sharpness is left.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("world", "verdict", "words"),
+    [
+        (truth(0.12), "bad", "Does not come closer to the true lens"),
+        (truth(0.10), "bad", "Does not come closer to the true lens"),
+        (truth(0.09), "mixed", f"{LITTLE}; plain smoothing comes closer still"),
+        (truth(0.075), "mixed", LITTLE),
+        (truth(0.05, ssim=0.5), "mixed", "Comes closer to the true lens but changes the subject"),
+        (truth(0.05, ssim=None), "mixed", "Comes closer to the true lens; the subject could not be scored"),
+    ],
+)
+def test_headline_says_what_is_wrong(world: pd.DataFrame, verdict: str, words: str) -> None:
+    result = summary.headline(world, "m@0")
+    assert (result.verdict, result.verdict_words) == (verdict, words)
+
+
+def test_without_truth_nothing_is_called_a_success() -> None:
+    world = truth(0.05)
+    result = summary.headline(world[~world["photo_id"].str.startswith("scene:")], "m@0")
+    assert result.verdict == "mixed"
+    assert result.figure == "40\N{NO-BREAK SPACE}%"
+    assert "nobody can say" in result.sentences[-1]
+
+
+def test_iou_is_told_for_photos_and_scenes_apart() -> None:
+    world = pd.concat([scores("mask_iou", {"segmenter": [0.9, 1.0]}), scores("mask_iou", {"segmenter": [0.5]}, "flickr:")])
+    assert summary.segmenter_iou(world, scenes=True) == summary.Iou(0.95, 0.9, 2)
+    assert summary.segmenter_iou(world, scenes=False) == summary.Iou(0.5, 0.5, 1)
+    assert summary.segmenter_iou(world.iloc[:0], scenes=True) == summary.Iou(None, None, 0)
+
+
+def test_merging_models_counts_what_they_share_once() -> None:
+    first = truth(0.05)
+    second = first.replace({"method": {"m@0": "n@0"}})
+    merged = summary.merge({"m@0": first, "n@0": second})
+    shared = merged[merged["method"] == "input"]
+    assert len(shared) == 10
+    assert {row.method for row in summary.compare_scenes(merged, ["m@0", "n@0"]).rows} == {*METHODS, "m@0", "n@0"}

@@ -1,0 +1,58 @@
+"""Pictures for the tests of judging and reporting: textured squares with a round subject, and simple models."""
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy import ndimage
+
+from pipeline.evaluation.judge import Photos
+from pipeline.evaluation.scenes import Scenes
+
+SIDE_PX, JUDGED_PX = 64, 32
+
+
+def textured(count: int, seed: int = 0, side_px: int = SIDE_PX) -> np.ndarray:
+    """RGB uint8 with detail at several widths."""
+    noise = np.random.default_rng(seed).random((count, side_px, side_px, 3))
+    smooth = np.sum([ndimage.gaussian_filter(noise, sigma, axes=(1, 2)) * sigma for sigma in (1, 2, 4)], axis=0)
+    low, high = smooth.min(axis=(1, 2, 3), keepdims=True), smooth.max(axis=(1, 2, 3), keepdims=True)
+    return np.round(255 * (smooth - low) / (high - low)).astype(np.uint8)
+
+
+def round_alpha(count: int, side_px: int = SIDE_PX, radius: float = 0.3) -> np.ndarray:
+    """Alpha uint8 of a disk in the middle."""
+    rows, columns = np.indices((side_px, side_px)) / side_px - 0.5
+    return np.repeat(((rows**2 + columns**2 < radius**2) * np.uint8(255))[None], count, axis=0)
+
+
+def photos(count: int) -> Photos:
+    """Photos with ids like Flickr's."""
+    return Photos([f"flickr:{1000 + index}" for index in range(count)], textured(count), round_alpha(count))
+
+
+def scenes(count: int) -> Scenes:
+    """Scenes whose true lens blurs the background by a Gaussian."""
+    sharp, mask = textured(count, seed=7), round_alpha(count)
+    return Scenes([f"s{index:03d}" for index in range(count)], sharp, blurred_around(sharp, mask, 3.0), mask)
+
+
+def blurred_around(rgb: np.ndarray, mask: np.ndarray, sigma_px: float) -> np.ndarray:
+    """The background blurred, the subject as it is."""
+    share = mask[..., None] / 255.0
+    soft = ndimage.gaussian_filter(rgb.astype(float), sigma_px, axes=(1, 2))
+    return np.round(share * rgb + (1 - share) * soft).astype(np.uint8)
+
+
+def background_blur(sigma_px: float) -> Callable[[np.ndarray], np.ndarray]:
+    """A model that blurs around the middle and changes nothing else."""
+
+    def translate(rgb: np.ndarray) -> np.ndarray:
+        mask = round_alpha(len(rgb), rgb.shape[1], radius=0.32)
+        return blurred_around(rgb, mask, sigma_px).astype(np.float32) / 255.0
+
+    return translate
+
+
+def unchanged(rgb: np.ndarray) -> np.ndarray:
+    """A model that does nothing."""
+    return rgb.astype(np.float32) / 255.0

@@ -1,0 +1,24 @@
+"""Atomic files."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.atomic import atomic_path, write_text
+
+
+def test_a_file_appears_whole_and_nothing_else_remains(tmp_path: Path) -> None:
+    write_text(tmp_path / "deep" / "file.txt", "ä\r\nb")
+    assert (tmp_path / "deep" / "file.txt").read_bytes() == "ä\r\nb".encode()
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["file.txt"]
+
+
+@pytest.mark.parametrize("interruption", [RuntimeError, KeyboardInterrupt])
+def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path, interruption: type[BaseException]) -> None:
+    target = tmp_path / "file.txt"
+    write_text(target, "old")
+    with pytest.raises(interruption), atomic_path(target) as temporary:
+        temporary.write_text("half")
+        raise interruption
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]

@@ -1,0 +1,174 @@
+"""A step moves what it should, and a run goes on from a checkpoint as if never interrupted."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+
+from pipeline.errors import TrainingError
+from pipeline.training import loop
+from pipeline.training.checkpoints import (
+    file_sha256,
+    load_generator_weights,
+    restore_checkpoint,
+    save_checkpoint,
+    save_generator,
+)
+from pipeline.training.loop import TrainingState, build_model, train_steps
+from pipeline.training.recipes import TrainingSettings, resolve
+from pipeline.training.sampling import ArrayImages, PairSampler, step_generator
+
+Sources = Callable[..., ArrayImages]
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def sampler(random_source: Sources, tiny_settings: TrainingSettings) -> PairSampler:
+    return PairSampler(random_source(5), random_source(7, seed=1), tiny_settings, seed=0)
+
+
+def fresh_state(settings: TrainingSettings, seed: int = 0) -> TrainingState:
+    return TrainingState(build_model("cyclegan", settings, seed), settings, seed, CPU)
+
+
+def snapshot(state: TrainingState) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in state.model.state_dict().items()}
+
+
+def moved(before: dict[str, torch.Tensor], after: dict[str, torch.Tensor]) -> set[str]:
+    """The networks of which some weight changed."""
+    return {name.split(".")[0] for name, value in after.items() if not torch.equal(value, before[name])}
+
+
+def test_nothing_but_generators_or_discriminators_moves_in_its_step(
+    sampler: PairSampler, tiny_settings: TrainingSettings
+) -> None:
+    state = fresh_state(tiny_settings)
+    batch = loop._to_device(sampler.batch(0, step_generator(0, 0)), CPU)
+    start = snapshot(state)
+    _, fake_a, fake_b = loop._generator_step(state, batch, rate=1e-3)
+    middle = snapshot(state)
+    assert moved(start, middle) == {"generator_a_to_b", "generator_b_to_a"}
+    loop._discriminator_step(state, batch, fake_a, fake_b, rate=1e-3)
+    assert moved(middle, snapshot(state)) == {"discriminator_a", "discriminator_b"}
+    assert all(parameter.requires_grad for parameter in state.model.parameters())
+
+
+def test_the_rate_follows_the_curve(sampler: PairSampler, tiny_settings: TrainingSettings) -> None:
+    state = fresh_state(tiny_settings)
+    for metrics in train_steps(state, sampler):
+        expected = tiny_settings.rate_at(metrics.step - 1, sampler.steps_per_epoch)
+        for optimiser in (state.generator_optimiser, state.discriminator_optimiser):
+            assert optimiser.param_groups[0]["lr"] == expected
+    assert state.step == tiny_settings.steps
+
+
+def test_the_average_follows_the_generator(sampler: PairSampler, tiny_settings: TrainingSettings) -> None:
+    state = fresh_state(tiny_settings)
+    expected = [parameter.detach().clone() for parameter in state.model.generator_a_to_b.parameters()]
+    for _ in train_steps(state, sampler):
+        current = state.model.generator_a_to_b.parameters()
+        expected = [0.99 * kept + 0.01 * new.detach() for kept, new in zip(expected, current, strict=True)]
+    torch.testing.assert_close([*state.result_a_to_b().parameters()], expected, check_stride=False)
+
+
+def test_without_average_the_last_weights_count() -> None:
+    state = fresh_state(resolve("smoke", {"weight_average": 0.0, "generator_channels": 4}))
+    assert state.result_a_to_b() is state.model.generator_a_to_b
+
+
+def test_a_model_starts_alike_for_a_seed_and_leaves_torchs_random_state(tiny_settings: TrainingSettings) -> None:
+    before = torch.get_rng_state()
+    first, second, other = (build_model("cyclegan", tiny_settings, seed).state_dict() for seed in (1, 1, 2))
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.testing.assert_close(first, second, rtol=0, atol=0)
+    assert moved(first, other) == {"generator_a_to_b", "generator_b_to_a", "discriminator_a", "discriminator_b"}
+
+
+def test_terms_are_unweighted_and_detached(sampler: PairSampler, tiny_settings: TrainingSettings) -> None:
+    first = next(train_steps(fresh_state(tiny_settings), sampler))
+    assert set(first.terms) == {
+        f"{term}_{domain}" for term in ("gan", "cycle", "identity", "discriminator", "r1") for domain in "ab"
+    }
+    assert all(term.shape == () and not term.requires_grad for term in first.terms.values())
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
+    sampler: PairSampler, tiny_settings: TrainingSettings, tmp_path: Path
+) -> None:
+    straight = fresh_state(tiny_settings)
+    losses = [metrics.terms for metrics in train_steps(straight, sampler)]
+    interrupted = fresh_state(tiny_settings)
+    for metrics in train_steps(interrupted, sampler):
+        if metrics.step == 7:
+            break
+    save_checkpoint(interrupted, tmp_path / "last.pt", digest="d", seconds=1.5)
+    torch.rand(3)  # the random state must come from the checkpoint
+    resumed = fresh_state(tiny_settings, seed=99)
+    resumed.seed = 0
+    assert restore_checkpoint(resumed, tmp_path / "last.pt", digest="d") == 1.5
+    later = [metrics.terms for metrics in train_steps(resumed, sampler)]
+    assert later == losses[7:]
+    torch.testing.assert_close(resumed.model.state_dict(), straight.model.state_dict(), rtol=0, atol=0)
+    kept, expected = resumed.result_b_to_a().state_dict(), straight.result_b_to_a().state_dict()
+    torch.testing.assert_close(kept, expected, rtol=0, atol=0)
+    torch.testing.assert_close(resumed.pool_a.state(), straight.pool_a.state(), rtol=0, atol=0)
+
+
+def test_the_random_state_is_restored(tiny_settings: TrainingSettings, tmp_path: Path) -> None:
+    state = fresh_state(tiny_settings)
+    save_checkpoint(state, tmp_path / "last.pt", digest="d", seconds=0.0)
+    expected = torch.rand(5)
+    restore_checkpoint(state, tmp_path / "last.pt", digest="d")
+    assert torch.equal(torch.rand(5), expected)
+
+
+def test_a_checkpoint_of_another_configuration_is_refused(tiny_settings: TrainingSettings, tmp_path: Path) -> None:
+    state = fresh_state(tiny_settings)
+    save_checkpoint(state, tmp_path / "last.pt", digest="d", seconds=0.0)
+    with pytest.raises(TrainingError, match="another configuration; delete it"):
+        restore_checkpoint(state, tmp_path / "last.pt", digest="e")
+
+
+class Payload:
+    """Would touch a file if a checkpoint's loading executed code."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[Path]]:
+        return (Path.touch, (self.path,))
+
+
+def test_loading_a_checkpoint_executes_no_code(tiny_settings: TrainingSettings, tmp_path: Path) -> None:
+    torch.save({"digest": "d", "model": Payload(tmp_path / "executed")}, tmp_path / "last.pt")
+    with pytest.raises(TrainingError, match="cannot be read"):
+        restore_checkpoint(fresh_state(tiny_settings), tmp_path / "last.pt", digest="d")
+    assert not (tmp_path / "executed").exists()
+
+
+def test_generators_are_saved_alike_byte_for_byte_and_load_again(
+    tiny_settings: TrainingSettings, tmp_path: Path
+) -> None:
+    generator = fresh_state(tiny_settings).result_a_to_b()
+    provenance: dict[str, str | int] = {"run_id": "tiny", "seed": 0, "snapshot_id": "0123", "recipe": "tiny"}
+    paths = [tmp_path / name for name in ("one.safetensors", "two.safetensors")]
+    for path in paths:
+        save_generator(generator, path, provenance)
+    assert file_sha256(paths[0]) == file_sha256(paths[1])
+    with safe_open(paths[0], "pt") as file:
+        assert '"snapshot_id": "0123"' in file.metadata()["bokehflow"]
+    other = fresh_state(tiny_settings, seed=5).result_a_to_b()
+    load_generator_weights(other, paths[0])
+    torch.testing.assert_close(other.state_dict(), generator.state_dict(), rtol=0, atol=0)
+
+
+def test_weights_that_are_not_finite_are_not_saved(tiny_settings: TrainingSettings, tmp_path: Path) -> None:
+    generator = fresh_state(tiny_settings).model.generator_a_to_b
+    with torch.no_grad():
+        next(generator.parameters()).view(-1)[0] = float("inf")
+    with pytest.raises(TrainingError, match=r"generator has weights that are not finite, first in body\.0\.weight"):
+        save_generator(generator, tmp_path / "generator.safetensors", {})
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,220 @@
+"""A run from its job to its folder: complete, interrupted, superseded, locked, failed."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from pipeline.errors import TrainingError
+from pipeline.models.cyclegan import Batch, CycleGAN, Translations
+from pipeline.models.images import translate
+from pipeline.training import process, runs
+from pipeline.training.__main__ import load_data
+from pipeline.training.inference import load_generator
+from pipeline.training.jobs import TrainingJob
+from pipeline.training.process import TrainingData, run_training
+from pipeline.training.runs import Completion, RunFolder, describe_run, exclusive
+
+MakeJob = Callable[..., TrainingJob]
+
+
+def train(job: TrainingJob, should_stop: Callable[[], bool] = process.never) -> Completion | None:
+    return run_training(job, lambda: load_data(job), should_stop)
+
+
+def completed(job: TrainingJob) -> Completion:
+    completion = train(job)
+    assert completion is not None
+    return completion
+
+
+def stop_after(steps: int) -> Callable[[], bool]:
+    """True from the `steps`-th time of asking."""
+    asked = iter(range(1, 10**6))
+    return lambda: next(asked) >= steps
+
+
+def no_data() -> TrainingData:
+    raise AssertionError("the data were loaded")
+
+
+def test_a_complete_folder_tells_what_was_done(make_job: MakeJob) -> None:
+    job = make_job()
+    completion, folder = completed(job), RunFolder(job.run_dir)
+    assert (completion.steps, completion.snapshot_id, completion.seed) == (12, job.snapshot_id, 3)
+    assert set(completion.files) == {"generator_a_to_b.safetensors", "generator_b_to_a.safetensors"}
+    losses = pd.read_parquet(folder.losses)
+    assert losses["step"].tolist() == list(range(1, 13))
+    assert losses["gan_b"].notna().all()
+    assert losses["r1_b"].notna().sum() == 3
+    card = json.loads(folder.card.read_text())
+    assert card["settings"] == job.settings.model_dump(mode="json")
+    assert card["lineage"] == {"code_revision": "abc"}
+    assert card["training_images"] == {"a": 5, "b": 7}
+    assert card["versions"]["torch"] == torch.__version__
+    assert str(job.run_dir) not in folder.card.read_text()
+    assert not list(job.run_dir.rglob("*.tmp"))
+
+
+def test_samples_show_inputs_above_translations(make_job: MakeJob) -> None:
+    job = make_job()
+    completion = completed(job)
+    samples = sorted(RunFolder(job.run_dir).samples.iterdir())
+    assert len(samples) == 8
+    assert samples[-1] == job.run_dir / completion.sample
+    picture = np.asarray(Image.open(samples[-1]))
+    assert picture.shape == (2 * 16, 2 * 16, 3)
+    generator, _ = load_generator(job.run_dir)
+    translated = translate(generator, picture[None, :16, :16])[0]
+    np.testing.assert_allclose(picture[16:, :16] / 255, translated, atol=0.51 / 255)
+
+
+def test_a_second_start_returns_at_once(make_job: MakeJob) -> None:
+    job = make_job()
+    first = completed(job)
+    entered = {"job.json", ".lock"}
+    stamps = {path: path.stat().st_mtime_ns for path in job.run_dir.rglob("*.*") if path.name not in entered}
+    assert run_training(job, no_data) == first
+    assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
+
+
+def test_an_interrupted_run_ends_with_the_same_bytes(make_job: MakeJob) -> None:
+    straight, interrupted = make_job("straight", run_id="same"), make_job("interrupted", run_id="same")
+    expected = completed(straight)
+    for steps in (5, 1, 3):
+        assert train(interrupted, stop_after(steps)) is None
+    assert describe_run(interrupted.run_dir) == {
+        "run": "same",
+        "recipe": "tiny",
+        "seed": 3,
+        "snapshot": "0123456789abcdef",
+        "model": "cyclegan",
+        "steps": 9,
+        "complete": False,
+    }
+    assert completed(interrupted).files == expected.files
+    folders = RunFolder(straight.run_dir), RunFolder(interrupted.run_dir)
+    losses = [pd.read_parquet(folder.losses) for folder in folders]
+    pd.testing.assert_frame_equal(losses[0], losses[1])
+    for name in ("step_0000002.png", "step_0000012.png"):
+        assert (folders[0].samples / name).read_bytes() == (folders[1].samples / name).read_bytes()
+
+
+def test_a_run_stopped_before_its_first_checkpoint_starts_anew(
+    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def out_of_space(*_: object) -> None:
+        raise OSError("No space left on device")
+
+    job = make_job()
+    with monkeypatch.context() as patch:
+        patch.setattr(process, "save_checkpoint", out_of_space)
+        with pytest.raises(OSError, match="No space left"):
+            train(job)
+    assert completed(job).files == completed(make_job("other", run_id=job.run_id)).files
+
+
+def test_a_run_killed_between_training_and_marker_is_finished(make_job: MakeJob) -> None:
+    job = make_job()
+    first, folder = completed(job), RunFolder(job.run_dir)
+    folder.completion.unlink()
+    folder.generator_a_to_b.unlink()
+    second = completed(job)
+    assert second.files == first.files
+    assert second.final_losses == first.final_losses
+
+
+def test_an_altered_generator_is_noticed_and_written_anew(make_job: MakeJob) -> None:
+    job = make_job()
+    first, folder = completed(job), RunFolder(job.run_dir)
+    folder.generator_a_to_b.write_bytes(b"altered")
+    with pytest.raises(TrainingError, match="missing or was altered; start the run again"):
+        load_generator(job.run_dir)
+    assert completed(job).files == first.files
+    load_generator(job.run_dir)
+
+
+def test_another_configuration_starts_anew_and_keeps_the_old_run_aside(make_job: MakeJob) -> None:
+    first, second = make_job(), make_job(settings={"steps": 6})
+    assert first.digest != second.digest
+    completed(first)
+    (first.run_dir / ".half.0000.tmp").write_text("left by a killed write")
+    assert completed(second).steps == 6
+    aside = first.run_dir / "superseded" / first.digest[:12]
+    assert {path.name for path in aside.iterdir()} == {
+        "job.json",
+        "losses.parquet",
+        "samples",
+        "checkpoints",
+        "model.json",
+        "complete.json",
+        "generator_a_to_b.safetensors",
+        "generator_b_to_a.safetensors",
+    }
+    assert describe_run(aside) is not None
+    assert not (first.run_dir / ".half.0000.tmp").exists()
+
+
+@pytest.mark.parametrize(
+    "change", [{"seed": 4}, {"snapshot_id": "ffff"}, {"domain_b": "other"}, {"settings": {"cycle_weight": 3.0}}]
+)
+def test_the_digest_tells_what_decides_the_result(make_job: MakeJob, change: dict[str, Any]) -> None:
+    assert make_job(**change).digest != make_job().digest
+
+
+def test_the_digest_leaves_out_what_does_not(make_job: MakeJob) -> None:
+    moved = make_job("elsewhere", recipe="renamed", lineage={}, shards_dir="/elsewhere")
+    assert moved.digest == make_job().digest
+
+
+def test_a_second_trainer_is_refused(make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = make_job()
+    monkeypatch.setattr(runs, "LOCK_PATIENCE_S", 0.1)
+    with exclusive(job.run_dir), pytest.raises(TrainingError, match=r"Another trainer \(process \d+\) works in"):
+        train(job)
+    assert completed(job).steps == 12
+
+
+def test_losses_that_are_not_finite_end_the_run_by_name(
+    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, calls = CycleGAN.generator_terms, iter(range(1, 100))
+
+    def broken(self: CycleGAN, batch: Batch, made: Translations) -> dict[str, torch.Tensor]:
+        terms = original(self, batch, made)
+        return {**terms, "cycle_b": terms["cycle_b"] * float("nan")} if next(calls) == 4 else terms
+
+    job = make_job()
+    assert train(job, stop_after(5)) is None
+    with monkeypatch.context() as patch:
+        patch.setattr(CycleGAN, "generator_terms", broken)
+        with pytest.raises(TrainingError, match="The loss cycle_b became nan in step 9"):
+            train(job)
+    assert not RunFolder(job.run_dir).completion.exists()
+    assert completed(job).files == completed(make_job("other", run_id=job.run_id)).files
+
+
+def test_an_unfinished_run_has_no_generator(make_job: MakeJob, tmp_path: Path) -> None:
+    job = make_job()
+    train(job, stop_after(3))
+    with pytest.raises(TrainingError, match="holds no finished run; train it first"):
+        load_generator(job.run_dir)
+    assert describe_run(tmp_path / "nowhere") is None
+
+
+def test_data_that_are_not_there_are_named(make_job: MakeJob, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="no train pictures of domain 'blurred'"):
+        train(make_job(domain_b="blurred"))
+    with pytest.raises(TrainingError, match=r"manifest .*missing\.parquet cannot be read"):
+        train(make_job(manifest_path=tmp_path / "missing.parquet"))
+
+
+def test_without_test_pictures_samples_are_made_of_training_pictures(make_job: MakeJob) -> None:
+    job = make_job(domain_a="shallow", domain_b="ordinary")
+    assert len(load_data(job).samples_a) == 7

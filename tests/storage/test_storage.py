@@ -1,0 +1,111 @@
+"""Blobs, tables and the home's lock."""
+
+import hashlib
+import multiprocessing
+from pathlib import Path
+
+import pandas as pd
+import pandera.errors
+import pytest
+
+from pipeline.errors import CorruptBlob, StorageError
+from storage import BlobStore, Home, TableStore
+
+
+def store_bytes(blobs: BlobStore, data: bytes) -> str:
+    digest = hashlib.sha256(data).hexdigest()
+    with blobs.temporary() as path:
+        path.write_bytes(data)
+        blobs.adopt(path, digest)
+    return digest
+
+
+def test_a_blob_is_named_by_its_content(tmp_path: Path) -> None:
+    blobs = BlobStore(tmp_path)
+    digest = store_bytes(blobs, b"portrait")
+    assert blobs.read(digest) == b"portrait"
+    assert blobs.has(digest, 8)
+    assert not blobs.has(digest, 9)
+    assert not list((tmp_path / "incoming").iterdir())
+
+
+def test_a_corrupt_blob_is_refused_with_its_remedy(tmp_path: Path) -> None:
+    blobs = BlobStore(tmp_path)
+    digest = store_bytes(blobs, b"portrait")
+    blobs.path(digest).write_bytes(b"portraiT")
+    with pytest.raises(CorruptBlob, match="delete the file and run `bokehflow run`"):
+        blobs.read(digest)
+    blobs.path(digest).unlink()
+    with pytest.raises(StorageError, match="is missing"):
+        blobs.read(digest)
+
+
+def scores(**columns: object) -> pd.DataFrame:
+    rows = {"photo_id": ["b", "a"], "method": ["m", "m"], "metric": ["x", "x"], "value": [1.0, None]}
+    return pd.DataFrame({**rows, **columns})
+
+
+def test_a_table_comes_back_ordered_by_its_key(tmp_path: Path) -> None:
+    tables = TableStore(tmp_path)
+    info = tables.write("evaluation", scores(), "smoke@0|abc", inputs_version="v1")
+    assert tables.read("evaluation", "smoke@0|abc")["photo_id"].tolist() == ["a", "b"]
+    assert tables.partitions("evaluation") == ["smoke@0|abc"]
+    assert tables.info("evaluation", "smoke@0|abc") == info
+    assert info.inputs_version == "v1"
+
+
+def test_the_data_version_ignores_order_and_volatile_columns(tmp_path: Path) -> None:
+    tables = TableStore(tmp_path)
+    rows = pd.DataFrame({"photo_id": ["a", "b"], "domain": "ordinary", "split_key": "k", "sha256": "s", "transform": "t",
+                         "shard": "one", "row": [0, 1], "pixels_sha256": "p", "alpha_sha256": "q"})  # fmt: skip
+    first = tables.write("training_images", rows).data_version
+    assert tables.write("training_images", rows.iloc[::-1].assign(shard="two", row=[7, 8])).data_version == first
+    assert tables.write("training_images", rows.assign(alpha_sha256="r")).data_version != first
+
+
+def test_wrong_columns_are_refused_before_anything_is_written(tmp_path: Path) -> None:
+    tables = TableStore(tmp_path)
+    with pytest.raises(pandera.errors.SchemaErrors):
+        tables.write("evaluation", scores().drop(columns="method"))
+    with pytest.raises(ValueError, match="is not unique"):
+        tables.write("evaluation", scores(photo_id=["a", "a"]))
+    assert tables.info("evaluation") is None
+
+
+def test_a_missing_or_broken_table_says_how_to_make_it(tmp_path: Path) -> None:
+    tables = TableStore(tmp_path)
+    with pytest.raises(StorageError, match=r"bokehflow run --until unique_photos"):
+        tables.read("unique_photos")
+    tables.path("unique_photos").parent.mkdir()
+    tables.path("unique_photos").write_bytes(b"PAR1 but not really")
+    with pytest.raises(StorageError, match="delete it and run"):
+        tables.read("unique_photos")
+
+
+def _hold(home: Path, ready: "multiprocessing.synchronize.Event", done: "multiprocessing.synchronize.Event") -> None:
+    with Home(home).lock("run"):
+        ready.set()
+        done.wait(30)
+
+
+def test_the_lock_names_its_holder_and_goes_with_the_process(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    ready, done = context.Event(), context.Event()
+    process = context.Process(target=_hold, args=(tmp_path, ready, done))
+    process.start()
+    assert ready.wait(30)
+    with pytest.raises(StorageError, match=f"process {process.pid} is at work"), Home(tmp_path).lock("run"):
+        pass
+    process.kill()
+    process.join()
+    with Home(tmp_path).lock("run"):
+        pass
+
+
+def test_the_home_is_named_by_argument_then_environment_then_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("BOKEHFLOW_HOME", raising=False)
+    assert Home.at().root == tmp_path / "data"
+    monkeypatch.setenv("BOKEHFLOW_HOME", str(tmp_path / "elsewhere"))
+    assert Home.at().root == tmp_path / "elsewhere"
+    assert Home.at(tmp_path / "given").root == tmp_path / "given"
