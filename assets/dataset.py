@@ -38,12 +38,13 @@ def dataset_assets(project: Project) -> list[dg.AssetsDefinition]:
         curated = data.tables.read("curated_photos")
         frame = segment_photos(
             photos=curated[curated["target_domain"].notna()],
-            read_rgb=photo_reader(data, project),
+            read_rgb=photo_reader(data, project, min_short_edge_px=project.masks.long_side_px),
             segmenter=segmenter.load(data),
             masks_folder=data.masks,
             long_side_px=project.masks.long_side_px,
             min_coverage=project.masks.min_coverage,
             progress=progress(context, "pictures segmented"),
+            known=data.tables.read_or_empty("person_masks"),
         )
         info = data.tables.write("person_masks", frame, inputs_version=version)
         without = frame.loc[frame["mask"].isna(), "photo_id"].tolist()

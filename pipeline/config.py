@@ -42,7 +42,7 @@ Name = Annotated[str, AfterValidator(_name)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
 
     def version(self) -> str:
         """Digest of the values, for the input version of what depends on them."""
@@ -53,6 +53,7 @@ class ProjectSection(_Section):
     """`[project]`"""
 
     name: Name = "portraits"
+    """Shown in reports."""
     contact: str = ""
     """An e-mail or web address, sent in the User-Agent so that Flickr can reach you."""
 
@@ -61,11 +62,15 @@ class FlickrSection(_Section):
     """`[flickr]`: where Flickr is and how hard it may be asked."""
 
     endpoint: str = "https://api.flickr.com/services/rest/"
+    """Address of the REST calls; an emulator's for trials."""
     image_hosts: list[str] = ["live.staticflickr.com"]
     """Hosts (with `:port` where it is not the usual one) that pictures may come from, redirects included."""
     calls_per_hour: int = Field(3600, ge=1)
+    """Budget of API calls for the key, over all processes of the home; Flickr disables keys beyond 3,600."""
     timeout_s: float = Field(30.0, gt=0)
+    """How long an answer may take."""
     retries: int = Field(5, ge=0)
+    """Further tries after a failure that may pass."""
 
 
 class CollectSection(_Section):
@@ -99,7 +104,9 @@ class Query(_Section):
     licenses: list[str] = []
     """Accepted Flickr licence ids; empty accepts all, all-rights-reserved included."""
     safe_search: Literal[1, 2, 3] = 1
+    """1 safe, 2 moderate, 3 restricted; without a login Flickr shows safe ones only."""
     limit_per_month: int | None = Field(None, ge=1)
+    """At most so many accepted photos for each upload month."""
 
     @model_validator(mode="after")
     def _not_empty(self) -> "Query":
@@ -112,7 +119,9 @@ class Domain(_Section):
     """`[domains.NAME]`: one side of the translation."""
 
     title: str = ""
+    """For people."""
     queries: list[Query] = Field(min_length=1)
+    """One table `[[domains.NAME.queries]]` for each search; a photo that several find belongs to the first."""
 
 
 class PhotosSection(_Section):
@@ -123,8 +132,11 @@ class PhotosSection(_Section):
     min_edge_px: int = Field(256, ge=1)
     """Pictures whose short edge is smaller are refused (`too_small`)."""
     max_bytes: int = Field(50_000_000, ge=1)
+    """Larger files are refused (`too_large`)."""
     max_pixels: int = Field(60_000_000, ge=1)
+    """Pictures with more pixels are refused (`too_many_pixels`)."""
     threads: int = Field(8, ge=1, le=64)
+    """Downloads at a time."""
     exclude_no_cv: bool = True
     """Drop photos whose owner tagged them `no_cv`: not for computer vision."""
 
@@ -144,6 +156,7 @@ class CurationSection(_Section):
     """`[curation]`: the queue and what makes a curated set complete."""
 
     batch_size: int = Field(500, ge=1, le=100_000)
+    """Photos in one CSV of the queue."""
     min_kept_per_domain: int = Field(10, ge=1)
     """The curated photos are not passed on before each domain has this many."""
 
@@ -152,6 +165,7 @@ class MasksSection(_Section):
     """`[masks]`: the subject's alpha."""
 
     segmenter: Literal["selfie", "deeplabv3_resnet101"] = "selfie"
+    """`selfie`: MediaPipe's small model, embedded; `deeplabv3_resnet101`: torchvision's, the study's family."""
     long_side_px: int = Field(512, ge=64)
     """Alpha is stored at this long side at most."""
     min_coverage: float = Field(0.02, ge=0, le=1)
@@ -162,20 +176,27 @@ class DatasetSection(_Section):
     """`[dataset]`: training pictures and their split."""
 
     size_px: int = Field(256, ge=32, le=2048)
+    """Side of the training pictures."""
     split: Literal["share", "study"] = "share"
     """`share`: test where the hash of the split key is below the domain's `test_share`; `study`: the 100 lowest
     hashes of `domain_a` and none of `domain_b`."""
     test_share: dict[Name, float] = {"ordinary": 0.05, "shallow": 0.0}
+    """For `split = "share"`: the share of each domain that is held back for testing."""
     shard_rows: int = Field(1024, ge=1)
+    """Pictures in one shard."""
 
 
 class Recipe(_Section):
     """`[recipes.NAME]`: a model, a profile of settings, seeds, and what differs from the profile."""
 
     model: Literal["cyclegan"]
+    """Which model is trained."""
     profile: str = "study"
+    """Set of settings to start from: `study` or `smoke`."""
     seeds: list[int] = Field([0], min_length=1)
+    """One training run for each."""
     settings: dict[str, object] = {}
+    """Settings that differ from the profile's; see below."""
 
     def resolved(self) -> TrainingSettings:
         """The profile's settings with this recipe's own laid over them."""
@@ -186,7 +207,9 @@ class TrainingSection(_Section):
     """`[training]`"""
 
     domain_a: Name = "ordinary"
+    """The domain that is translated."""
     domain_b: Name = "shallow"
+    """The domain that it is translated to."""
     automatic: list[str] = []
     """Recipes that every new snapshot trains by itself; empty, so that editing a CSV never spends GPU hours."""
 

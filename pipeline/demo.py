@@ -117,6 +117,7 @@ def hand_in_decisions(home: Home) -> None:
 
 def run_plan(plan: Plan, project: Project, path: Path, home: Home, say: Say) -> str | None:
     """Run the plan in this process; returns the snapshot id where the plan reaches it."""
+    home.blobs.sweep()
     with open_instance(home) as instance:
         for run_id in bury_dead_runs(instance):
             say(f"an earlier run died ({run_id[:8]}); going on from what it finished")

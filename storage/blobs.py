@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
+import psutil
+
 from pipeline.atomic import TEMPORARY_SUFFIX
 from pipeline.errors import CorruptBlob, StorageError
 
@@ -35,11 +37,19 @@ class BlobStore:
         """A path on the same file system to write to before `adopt`; removed at the end if still there."""
         folder = self.root / "incoming"
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"{uuid4().hex}{TEMPORARY_SUFFIX}"
+        path = folder / f"{os.getpid()}-{uuid4().hex}{TEMPORARY_SUFFIX}"
         try:
             yield path
         finally:
             path.unlink(missing_ok=True)
+
+    def sweep(self) -> int:
+        """Delete what processes that are gone left unfinished; returns how many files."""
+        left = list((self.root / "incoming").glob(f"*-*{TEMPORARY_SUFFIX}"))
+        dead = [path for path in left if not psutil.pid_exists(int(path.name.split("-")[0]))]
+        for path in dead:
+            path.unlink(missing_ok=True)
+        return len(dead)
 
     def adopt(self, path: Path, sha256: str) -> None:
         """Move a finished file, whose digest the caller has computed, to its place."""

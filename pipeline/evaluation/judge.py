@@ -25,9 +25,11 @@ from pipeline.tables import conform
 
 logger = logging.getLogger(__name__)
 
-RgbBytes = UInt8[np.ndarray, "batch side side 3"]
-AlphaBytes = UInt8[np.ndarray, "batch side side"]
-Translate = Callable[[RgbBytes], Float32[np.ndarray, "batch side side 3"]]
+RgbBytes = UInt8[np.ndarray, "_ _ _ 3"]
+"""Squares of sRGB, 0 to 255, as they are stored: number, height, width; of several sets in one call."""
+AlphaBytes = UInt8[np.ndarray, "_ _ _"]
+"""The subject's alpha, 0 to 255, likewise."""
+Translate = Callable[[RgbBytes], Float32[np.ndarray, "_ _ _ 3"]]
 """A model: pictures in, pictures in [0, 1] of the same shape out."""
 
 INPUT, TRUE_LENS, SEGMENTER = "input", "true_lens", "segmenter"

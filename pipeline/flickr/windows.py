@@ -119,9 +119,9 @@ class _Gathered:
 
     @property
     def drifted(self) -> bool:
-        """Counts that differ, ids on two pages, or a short last page after full ones."""
+        """Counts that differ, ids on two pages, or entries missing at the very end, after full pages."""
         ids_on_pages = sum(len(page) for page in self.pages.values())
-        return len(set(self.totals)) > 1 or ids_on_pages > len(self.photos) or self._only_last_is_short()
+        return len(set(self.totals)) > 1 or ids_on_pages > len(self.photos) or self._end_is_missing()
 
     def in_order(self) -> tuple[FoundPhoto, ...]:
         return tuple(sorted(self.photos.values(), key=lambda photo: (photo.date_upload_s, photo.id)))
@@ -134,9 +134,12 @@ class _Gathered:
     def shortest_page(self) -> int:
         return min(self.pages, key=self._shown_share)
 
-    def _only_last_is_short(self) -> bool:
-        short = [number for number in self.pages if self._shown_share(number) < 1]
-        return len(self.pages) > 1 and short == [self.page_count]
+    def _end_is_missing(self) -> bool:
+        """Whether pages were moved forward, so that the first short one has only empty ones after it."""
+        short = [number for number in sorted(self.pages) if self._shown_share(number) < 1]
+        return (
+            len(self.pages) > 1 and bool(short) and not any(self.pages[number] for number in self.pages if number > short[0])
+        )
 
     def _shown_share(self, number: int) -> float:
         expected = min(PER_PAGE, min(self.total, CAP) - (number - 1) * PER_PAGE)

@@ -88,8 +88,9 @@ def decode_reduced(data: bytes, min_short_edge_px: int, max_pixels: int) -> Deco
 
     A JPEG is reduced to 1/2, 1/4 or 1/8 (sizes rounded up) while it is decoded, which costs a fraction of the time;
     whatever would fall below `min_short_edge_px`, and every other format, comes at full size. The reduction is
-    libjpeg's, close to a box filter: after scaling on, pixels differ from those of `decode` by about one level on
-    average. It is deterministic for one version of libjpeg-turbo.
+    libjpeg's, close to a box filter. Measured on portraits scaled on to 256 pixels against the same from `decode`:
+    50 dB, 0.5 levels on average, where `min_short_edge_px` was twice the final edge; 40 dB, 1.6 levels, where it was
+    that edge itself. Deterministic for one version of libjpeg-turbo.
     """
     with _opened(io.BytesIO(data), max_pixels) as image:
         image.draft(None, (min_short_edge_px, min_short_edge_px))

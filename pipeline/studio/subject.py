@@ -26,7 +26,7 @@ SKIN_TONES = ["#f6d7c3", "#eec1a0", "#e0ac87", "#c98f6a", "#a8714d", "#8a5c40", 
 HAIR_TONES = ["#17110f", "#2d1c13", "#4f301c", "#7a4a26", "#b98a4a", "#dcc07f", "#8f3b1e", "#9a9a9c", "#d9d6d0"]
 IRIS_TONES = ["#4a2f1d", "#6b4a26", "#3f6a4a", "#3c6b93", "#5b6670", "#2c1c14"]
 HAIR_STYLES = ["short", "short", "long", "long", "bob", "buns", "curls", "afro", "ponytail", "bald"]
-HAIR_UNDER_HATS = ["long", "bob", "short", "short"]
+HAIR_UNDER_HATS = ["long under hat", "bob under hat", "cropped"]
 HEADWEAR = ["nothing"] * 10 + ["beanie", "headscarf", "cap"]
 
 
@@ -152,9 +152,10 @@ def _beard(rng: Random, tones: Tones) -> list[Surface]:
 def _head_top(rng: Random, tones: Tones, wears: str) -> list[Surface]:
     if wears == "headscarf":
         return _headscarf(rng)
-    style = str(rng.choice(HAIR_STYLES if wears == "nothing" else HAIR_UNDER_HATS))
-    hair = _hair(rng, tones, style)
-    return {"nothing": list, "beanie": lambda: _beanie(rng), "cap": lambda: _cap(rng)}[wears]() + hair
+    if wears == "nothing":
+        return _hair(rng, tones, str(rng.choice(HAIR_STYLES)))
+    hat = _beanie(rng) if wears == "beanie" else _cap(rng)
+    return hat + _hair(rng, tones, str(rng.choice(HAIR_UNDER_HATS)))
 
 
 def _hair(rng: Random, tones: Tones, style: str) -> list[Surface]:
@@ -172,10 +173,11 @@ def _locks(rng: Random, style: str) -> list[Mesh]:
         return _tufts(rng, 90, 0.27, (0.06, 0.1))
     if style == "curls":
         return [*_tufts(rng, 70, 0.225, (0.035, 0.06)), *_hanging_curls(rng)]
-    if style == "long":
-        return [*_fringe(rng), *_curtain(rng, rng.uniform(0.42, 0.62))]
-    if style == "bob":
-        return [*_fringe(rng), *_curtain(rng, rng.uniform(0.2, 0.3))]
+    if style == "cropped":
+        return []
+    if style.startswith(("long", "bob")):
+        curtain = _curtain(rng, rng.uniform(0.42, 0.62) if style.startswith("long") else rng.uniform(0.2, 0.3))
+        return curtain if style.endswith("under hat") else [*_fringe(rng), *curtain]
     if style == "buns":
         spots = [0.0] if rng.random() < 0.6 else [-0.15, 0.15]
         return [*_fringe(rng), *(ellipsoid([x, 0.5 - abs(x) * 0.35, -0.07], [0.1, 0.095, 0.1]) for x in spots)]
@@ -304,7 +306,7 @@ def _body(rng: Random, tones: Tones) -> list[Surface]:
     half_depth = 0.115 + (depth - 0.115) * (1 - (1 - fall) ** 1.6)
     torso = lathe(y, half_width, half_depth).placed(np.eye(3), [0, 0, -0.05])
     arms = [
-        ellipsoid([side * (shoulder - 0.03), -1.3, -0.05], [0.12, 0.85, 0.13]).placed(rotation(0, 0, side * 3), [0, 0, 0])
+        ellipsoid([side * (shoulder - 0.03), -1.36, -0.05], [0.12, 0.85, 0.13]).placed(rotation(0, 0, side * 3), [0, 0, 0])
         for side in (-1, 1)
     ]
     fabric = textures.cloth(rng)

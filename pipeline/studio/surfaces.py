@@ -40,9 +40,12 @@ def mattes(meshes: Sequence[Mesh], look: ArrayLike) -> list[Surface]:
     return [matte(mesh, look) for mesh in meshes]
 
 
-def glowing(mesh: Mesh, look: ArrayLike, brightness: float = 1.0) -> Surface:
-    """A surface that shows `look` (sRGB triple or texture) whatever the light, `brightness` times as bright."""
-    return Surface(mesh, textures.linear(_as_texture(look)) * np.float32(brightness), emits=True)
+def glowing(mesh: Mesh, look: ArrayLike, brightness: ArrayLike = 1.0) -> Surface:
+    """A surface that shows `look` (sRGB triple or texture) whatever the light.
+
+    `brightness` multiplies it in linear light: one number or RGB.
+    """
+    return Surface(mesh, textures.linear(_as_texture(look)) * np.asarray(brightness, np.float32), emits=True)
 
 
 def _as_texture(look: ArrayLike) -> Floats:

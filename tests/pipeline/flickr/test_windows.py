@@ -67,7 +67,7 @@ def test_a_month_that_fits_costs_its_pages_only(state: WindowState, count: int, 
 # Small caps, so that many shapes of months can be tried ---------------------------------------------------
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="class")
 def small_caps() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(windows, "CAP", 40)

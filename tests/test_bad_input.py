@@ -1,0 +1,182 @@
+"""Bad input: a clear message, exit code 1, and nothing lost."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline.cli import cli, main
+from pipeline.demo import run_demo
+from storage import Home
+
+
+class Outcome:
+    """Exit code and what was said."""
+
+    def __init__(self, code: object, said: str) -> None:
+        self.code, self.said = code, said
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[object]:
+    """Call the command in this process, as a shell would see it."""
+
+    def call(*arguments: str) -> Outcome:
+        monkeypatch.setattr("sys.argv", ["bokehflow", *arguments])
+        try:
+            main()
+            code: object = 0
+        except SystemExit as stop:
+            code = stop.code
+        captured = capsys.readouterr()
+        # A message given to sys.exit is printed by the interpreter and means exit code 1.
+        said = captured.err + captured.out + (code if isinstance(code, str) else "")
+        return Outcome(1 if isinstance(code, str) else code, said)
+
+    yield call
+
+
+def edit(root: Path, old: str, new: str) -> None:
+    path = root / "bokehflow.toml"
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+
+
+def files_of(root: Path) -> dict[str, bytes]:
+    kept = ("tables", "blobs", "snapshots", "review")
+    return {str(path): path.read_bytes() for name in kept for path in sorted((root / name).rglob("*")) if path.is_file()}
+
+
+@pytest.fixture
+def finished(finished_demo: Path, tmp_path: Path) -> Path:
+    """A copy of the finished demo that may be broken."""
+    root = tmp_path / "home"
+    shutil.copytree(finished_demo, root)
+    return root
+
+
+def test_an_unknown_key(finished: Path, run) -> None:  # noqa: ANN001
+    edit(finished, "[dataset]", "[dataset]\nsize = 3")
+    before = files_of(finished)
+    outcome = run("run", "--home", str(finished))
+    assert outcome.code == 1
+    assert "dataset.size: unknown key; allowed here: size_px" in outcome.said
+    assert files_of(finished) == before
+
+
+def test_an_unknown_month_asset_recipe_and_option(finished: Path, run) -> None:  # noqa: ANN001
+    for arguments, said in (
+        (["--from", "2023-12"], "unknown month '2023-12': this project covers 2024-01 to 2024-03"),
+        (["--until", "photos"], "unknown asset 'photos'; one of: photo_listing"),
+        (["--recipe", "huge@0"], "there is no recipe 'huge@0'; one of: smoke@0"),
+        (["--nonsense"], "No such option"),
+    ):
+        outcome = run("run", "--home", str(finished), *arguments)
+        assert outcome.code == 1
+        assert said in outcome.said
+
+
+def test_an_unknown_domain(finished: Path, run) -> None:  # noqa: ANN001
+    edit(finished, "[training]", '[training]\ndomain_a = "sharp"')
+    outcome = run("run", "--home", str(finished))
+    assert outcome.code == 1
+    assert "'sharp', which is not among ['ordinary', 'shallow']" in outcome.said
+
+
+def test_no_key(tmp_path: Path, run) -> None:  # noqa: ANN001
+    outcome = run("run", "--home", str(tmp_path), "--config", str(Path(__file__).parents[1] / "bokehflow.toml"))
+    assert outcome.code == 1
+    assert "no Flickr key: FLICKR_API_KEY and FLICKR_API_SECRET not set" in outcome.said
+    assert "https://www.flickr.com/services/apps/create/" in outcome.said
+
+
+def test_a_key_that_flickr_refuses(demo_home: Path, run, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ANN001
+    from pipeline.demo import emulator_ports
+    from pipeline.config import load_project
+    from pipeline.flickr.emulator import Emulator
+
+    port, image_port = emulator_ports(load_project(demo_home / "bokehflow.toml"))
+    monkeypatch.setenv("FLICKR_API_KEY", "expired-key")
+    monkeypatch.setenv("FLICKR_API_SECRET", "its-secret")
+    with Emulator(demo_home / "collection", api_port=port, image_port=image_port, valid_keys=["another"]):
+        outcome = run("run", "--home", str(demo_home))
+    assert outcome.code == 1
+    assert "FLICKR_API_KEY" in outcome.said
+    assert "expired-key" not in outcome.said
+    assert "its-secret" not in outcome.said
+
+
+def test_an_endpoint_that_cannot_be_reached(demo_home: Path, run, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ANN001
+    monkeypatch.setenv("FLICKR_API_KEY", "key")
+    monkeypatch.setenv("FLICKR_API_SECRET", "secret")
+    edit(demo_home, "retries = 3", "retries = 0")
+    shutil.rmtree(demo_home / "collection")
+    outcome = run("run", "--home", str(demo_home))
+    assert outcome.code == 1
+    assert "127.0.0.1" in outcome.said
+
+
+def test_a_corrupted_blob(finished: Path, run) -> None:  # noqa: ANN001
+    home = Home(finished)
+    digest = home.tables.read("curated_photos").query("decision == 'keep'")["sha256"].iloc[0]
+    path = home.blobs.path(digest)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1] + b"\0")
+    shutil.rmtree(finished / "masks")
+    shutil.rmtree(finished / "shards")
+    (finished / "tables" / "person_masks" / "all.parquet").unlink()
+    outcome = run("run", "--home", str(finished), "--until", "person_masks")
+    assert outcome.code == 1
+    assert "this picture is corrupt" in outcome.said
+    assert str(path) in outcome.said
+    path.unlink()
+    assert run("run", "--home", str(finished), "--until", "dataset_snapshot").code == 0
+    assert path.read_bytes() == whole
+
+
+@pytest.mark.parametrize("damage", ["missing", "altered"])
+def test_missing_or_altered_weights(finished: Path, run, damage: str, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ANN001
+    weights = next((finished / "weights").glob("*.tflite"))
+    if damage == "missing":
+        weights.unlink()
+        monkeypatch.setattr("sys.executable", "/bin/false")
+    else:
+        weights.write_bytes(weights.read_bytes()[:-1] + b"\0")
+    (finished / "tables" / "person_masks" / "all.parquet").unlink()
+    outcome = run("run", "--home", str(finished), "--until", "person_masks")
+    assert outcome.code == 1
+    assert str(weights) in outcome.said
+    assert ("could not be fetched" if damage == "missing" else "these weights are altered") in outcome.said
+
+
+def test_a_wrong_row_in_a_reviewed_csv_stops_the_curated_photos(finished: Path, run) -> None:  # noqa: ANN001
+    snapshots = sorted((finished / "snapshots").iterdir())
+    (finished / "review" / "reviewed" / "typo.csv").write_text("photo_id,decision\nflickr:1,kep\n")
+    outcome = run("run", "--home", str(finished))
+    assert outcome.code == 1
+    assert "typo.csv, row 2: photo_id 'flickr:1': no photo of this id was ever listed" in outcome.said
+    assert sorted((finished / "snapshots").iterdir()) == snapshots
+    again = run("run", "--home", str(finished))
+    assert again.code == 1
+    (finished / "review" / "reviewed" / "typo.csv").unlink()
+    assert run("run", "--home", str(finished)).code == 0
+
+
+def test_waiting_for_decisions_is_no_error(demo_home: Path, run) -> None:  # noqa: ANN001
+    outcome = run("run", "--home", str(demo_home))
+    assert outcome.code == 0
+    assert "The photos are ready for review" in outcome.said
+    assert list((demo_home / "review" / "queue").glob("batch-0001-*.csv"))
+
+
+def test_doctor_names_each_thing_with_its_remedy(finished: Path, run) -> None:  # noqa: ANN001
+    outcome = run("doctor", "--home", str(finished))
+    assert outcome.code == 0
+    for what in ("project file", "disk", "Flickr", "weights of selfie", "GPU", "libraries"):
+        assert what in outcome.said
+
+
+def test_commands_are_those_that_are_announced() -> None:
+    assert sorted(cli.commands) == sorted(["demo", "run", "dev", "status", "doctor", "weights", "emulator", "render-studio"])
+    assert callable(run_demo)

@@ -1,0 +1,172 @@
+"""The whole pipeline on the demo's collection: what comes out, again, elsewhere, and after being killed."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import dagster as dg
+import pandas as pd
+import psutil
+import pytest
+
+from assets.headless import open_instance
+from assets.status import status
+from pipeline.config import load_project
+from pipeline.demo import run_demo
+from pipeline.training.runs import RunFolder
+from storage import Home
+
+LISTING_REASONS = {"excluded_tag", "no_cv"}
+FILE_REASONS = {"truncated", "not_an_image", "unavailable"}
+DUPLICATE_RULES = {"same_bytes", "perceptual", "mirrored"}
+
+
+def found(root: Path) -> dict[str, dict[str, dict[str, object]]]:
+    return status(load_project(root / "bokehflow.toml"), Home(root))
+
+
+def run_ids(root: Path) -> set[str]:
+    with open_instance(Home(root)) as instance:
+        return {run.run_id for run in instance.get_runs()}
+
+
+def test_every_planted_photo_is_found_under_its_own_reason(finished_demo: Path) -> None:
+    tables = Home(finished_demo).tables
+    listing, files = tables.read_all("photo_listing"), tables.read_all("photo_files")
+    unique, curated = tables.read("unique_photos"), tables.read("curated_photos")
+    planted = pd.read_csv(finished_demo / "collection" / "planted.csv", dtype=str)
+    assert set(planted["expected"]) >= LISTING_REASONS | FILE_REASONS | DUPLICATE_RULES | {"drop/no_person", "drop/edited", "move"}
+    for photo in planted.itertuples():
+        photo_id = f"flickr:{str(photo.photo_id).removeprefix('flickr:')}"
+        expected = str(photo.expected)
+        if expected in LISTING_REASONS:
+            rows, column = listing, "reason"
+        elif expected in FILE_REASONS:
+            rows, column = files, "reason"
+        elif expected in DUPLICATE_RULES:
+            rows, column = unique, "rule"
+        else:
+            rows, column = curated, "decision"
+        row = rows[rows["photo_id"] == photo_id].iloc[0]
+        said = f"{row['decision']}/{row['reason']}" if expected.startswith("drop/") else row[column]
+        assert said == expected, f"{photo_id}: {photo.kind}"
+
+
+def test_counts_add_up_and_everything_clean_is_kept(finished_demo: Path) -> None:
+    for counts in found(finished_demo)["domains"].values():
+        assert counts["pending"] == counts["undecided"] == 0
+        assert int(str(counts["kept"])) >= 60
+
+
+def test_the_report_is_there_and_shows_the_segmenter_against_the_truth(finished_demo: Path) -> None:
+    (report,) = found(finished_demo)["reports"]
+    text = Path(str(report["path"])).read_text(encoding="utf-8")
+    assert len(text) > 100_000
+    scores = Home(finished_demo).tables.read_all("evaluation")
+    assert scores.loc[scores["metric"] == "mask_iou", "value"].mean() >= 0.90
+
+
+def test_photos_carry_their_origin_into_the_snapshot(finished_demo: Path) -> None:
+    (snapshot,) = found(finished_demo)["snapshots"]
+    attribution = pd.read_csv(Home(finished_demo).snapshots / str(snapshot["id"]) / "attribution.csv")
+    assert attribution[["owner", "license_name", "page_url"]].notna().all().all()
+
+
+def test_again_nothing_is_computed_and_the_snapshot_stays(finished_demo: Path) -> None:
+    before, runs = found(finished_demo), run_ids(finished_demo)
+    run_demo(Home(finished_demo), lambda message: None)
+    assert found(finished_demo) == before
+    assert run_ids(finished_demo) == runs
+
+
+def test_a_changed_decision_makes_another_snapshot(finished_demo: Path, tmp_path: Path) -> None:
+    root = tmp_path / "home"
+    shutil.copytree(finished_demo, root)
+    kept = Home(root).tables.read("curated_photos").query("decision == 'keep' and domain == 'shallow'").iloc[0]
+    (root / "review" / "reviewed" / "second-thoughts.csv").write_text(
+        f"photo_id,decision,reason,curator\n{kept['photo_id']},drop,unfit_blur,Ann\n"
+    )
+    done = bokehflow(root, "run", "--until", "dataset_snapshot")
+    assert done.returncode == 0, done.stderr
+    ids = [snapshot["id"] for snapshot in found(root)["snapshots"]]
+    assert len(ids) == len(set(ids)) == 2
+
+
+def test_a_fresh_home_gives_the_same_snapshot(finished_demo: Path, demo_home: Path) -> None:
+    shutil.copytree(finished_demo / "review" / "reviewed", demo_home / "review" / "reviewed")
+    done = bokehflow(demo_home, "run", "--until", "dataset_snapshot")
+    assert done.returncode == 0, done.stderr
+    (here,), (there,) = found(demo_home)["snapshots"], found(finished_demo)["snapshots"]
+    assert here == there
+
+
+def bokehflow(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command in a process of its own."""
+    command = [sys.executable, "-m", "pipeline.cli", *arguments, "--home", str(root)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+
+
+def killed_when(root: Path, reached: Callable[[], bool], *arguments: str) -> list[psutil.Process]:
+    """Start a run, kill -9 it as soon as `reached`; returns the processes it had started."""
+    command = [sys.executable, "-m", "pipeline.cli", "run", *arguments, "--home", str(root)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 200
+        while not reached():
+            assert process.poll() is None, "the run ended before it could be killed"
+            assert time.monotonic() < deadline, "the run never got there"
+            time.sleep(0.01)
+        children = psutil.Process(process.pid).children(recursive=True)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    return children
+
+
+def assert_no_slot_is_taken(root: Path) -> None:
+    with open_instance(Home(root)) as instance:
+        storage = instance.event_log_storage
+        for pool in storage.get_concurrency_keys():
+            assert storage.get_concurrency_info(pool).active_slot_count == 0, pool
+        assert not instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING]))
+
+
+def test_killed_while_downloading_the_next_run_ends_the_same(finished_demo: Path, demo_home: Path) -> None:
+    shutil.copytree(finished_demo / "review" / "reviewed", demo_home / "review" / "reviewed")
+    blobs = demo_home / "blobs"
+    killed_when(demo_home, lambda: blobs.exists() and sum(1 for _ in blobs.glob("??/*")) > 10, "--until", "photo_files")
+    done = bokehflow(demo_home, "run", "--until", "dataset_snapshot")
+    assert done.returncode == 0, done.stderr
+    assert found(demo_home)["snapshots"] == found(finished_demo)["snapshots"]
+    assert_no_slot_is_taken(demo_home)
+    assert not list(demo_home.glob("blobs/incoming/*"))
+
+
+def test_killed_while_training_no_trainer_lives_on_and_the_next_run_ends_the_same(finished_demo: Path, tmp_path: Path) -> None:
+    root = tmp_path / "home"
+    shutil.copytree(finished_demo, root)
+    (model,) = found(root)["models"]
+    run = RunFolder(root / "runs" / str(model["run"]))
+    expected = json.loads(run.completion.read_text())["files"]
+    shutil.rmtree(run.root)
+    trainers = killed_when(root, run.job.exists)
+    assert trainers
+    psutil.wait_procs(trainers, timeout=20)
+    assert not [process for process in trainers if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
+    done = bokehflow(root, "run")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(run.completion.read_text())["files"] == expected
+    assert_no_slot_is_taken(root)
+
+
+def test_a_second_run_in_the_same_home_is_refused(demo_home: Path) -> None:
+    with Home(demo_home).lock("run"):
+        done = bokehflow(demo_home, "run")
+    assert done.returncode == 1
+    assert f"process {os.getpid()} is at work in this home" in done.stderr
