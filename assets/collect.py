@@ -5,8 +5,8 @@ from datetime import timedelta
 
 import dagster as dg
 
-from assets.automation import ON_CHANGE, ON_ANY_CHANGE
-from assets.common import asset_facts, check, contact_sheet, count_table, photo_reader, progress, table_result
+from assets.automation import ON_ANY_CHANGE, ON_CHANGE
+from assets.common import check, contact_sheet, count_table, photo_reader, progress, stage_asset, table_result
 from assets.partitions import DOMAIN, MONTH, domain_months, key_parts
 from assets.versions import configured_partitions, inputs_version
 from pipeline.config import Project
@@ -26,8 +26,10 @@ def collect_assets(project: Project) -> list[dg.AssetsDefinition]:
     """The assets of this stage, for the project."""
     partitions = domain_months(project)
 
-    @dg.asset(
-        **asset_facts("photo_listing", "collect", {"flickr", "parquet"}),
+    @stage_asset(
+        "photo_listing",
+        "collect",
+        {"flickr", "parquet"},
         partitions_def=partitions,
         pool="flickr_api",
         description="Search results of one domain and upload month, the rejected ones with their reason.",
@@ -53,8 +55,10 @@ def collect_assets(project: Project) -> list[dg.AssetsDefinition]:
         problems = [f"{len(truncated)} photos lie in a second with more results than Flickr shows"] if truncated else []
         return table_result(info, shown, [check("every_result_seen", problems, dg.AssetCheckSeverity.WARN)])
 
-    @dg.asset(
-        **asset_facts("photo_files", "collect", {"jpeg", "parquet"}),
+    @stage_asset(
+        "photo_files",
+        "collect",
+        {"jpeg", "parquet"},
         deps=[photo_listing],
         partitions_def=partitions,
         automation_condition=ON_CHANGE,
@@ -89,8 +93,10 @@ def collect_assets(project: Project) -> list[dg.AssetsDefinition]:
         shown = {"counts": count_table(reasons, "files"), "pictures": contact_sheet(sheet)}
         return table_result(info, shown, [check("few_failures", problems, dg.AssetCheckSeverity.WARN)])
 
-    @dg.asset(
-        **asset_facts("photo_history", "collect", {"parquet"}),
+    @stage_asset(
+        "photo_history",
+        "collect",
+        {"parquet"},
         deps=[photo_listing],
         automation_condition=ON_ANY_CHANGE,
         description="When each photo was first and last seen, what changed about it, which are gone or forgotten.",

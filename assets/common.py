@@ -13,7 +13,7 @@ from PIL import Image
 from assets.versions import INPUTS
 from pipeline.config import Project
 from pipeline.photos.decode import decode, decode_reduced
-from pipeline.tables import SCHEMAS
+from pipeline.tables import TABLES
 from storage import Home, TableInfo
 
 OWNERS = ["team:bokehflow"]
@@ -21,24 +21,32 @@ PROGRESS_EVERY_S = 5.0
 SHEET_PICTURES, SHEET_EDGE_PX = 12, 112
 
 
-def asset_facts(name: str, group: str, kinds: set[str]) -> dict[str, Any]:
-    """Arguments that every table's asset has: name, group, owners, kinds, code version, columns."""
-    return {
-        "name": name,
-        "group_name": group,
-        "owners": OWNERS,
-        "kinds": {"python", *kinds},
-        "code_version": INPUTS[name].code_version if name in INPUTS else "1",
-        "metadata": {"dagster/column_schema": column_schema(name)} if name in SCHEMAS else {},
-    }
+def stage_asset(
+    name: str,
+    group: str,
+    kinds: set[str],
+    **options: Any,  # noqa: ANN401 - passed on to dagster.asset
+) -> Callable[[Callable[..., object]], dg.AssetsDefinition]:
+    """`dagster.asset` with what every asset has: name, group, owners, kinds, code version, the table's columns."""
+    return dg.asset(
+        name=name,
+        group_name=group,
+        owners=OWNERS,
+        kinds={"python", *kinds},
+        code_version=INPUTS[name].code_version if name in INPUTS else "1",
+        metadata={"dagster/column_schema": column_schema(name)} if name in TABLES else {},
+        **options,
+    )
 
 
 def column_schema(name: str) -> dg.TableSchema:
     """The table's columns as Dagster shows them."""
-    columns = SCHEMAS[name].to_schema().columns
+    columns = TABLES[name].schema.to_schema().columns
     return dg.TableSchema(
         columns=[
-            dg.TableColumn(column, str(facts.dtype), facts.description, constraints=dg.TableColumnConstraints(facts.nullable))
+            dg.TableColumn(
+                column, str(facts.dtype), facts.description, constraints=dg.TableColumnConstraints(facts.nullable)
+            )
             for column, facts in columns.items()
         ]
     )
@@ -54,7 +62,9 @@ def table_result(
     )
 
 
-def check(name: str, problems: Sequence[str], severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR) -> dg.AssetCheckResult:
+def check(
+    name: str, problems: Sequence[str], severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR
+) -> dg.AssetCheckResult:
     """A check that passes when there are no problems, and says which there are."""
     shown = "\n".join(f"- {problem}" for problem in problems[:50]) or "none"
     return dg.AssetCheckResult(
@@ -114,7 +124,7 @@ def picture_metadata(data: bytes, media_type: str = "image/png") -> dg.MarkdownM
     return dg.MetadataValue.md(f"![picture](data:{media_type};base64,{base64.b64encode(data).decode()})")
 
 
-def count_table(counts: Mapping[str, int], heading: str) -> dg.MarkdownMetadataValue:
+def count_table(counts: Mapping[Any, int], heading: str) -> dg.MarkdownMetadataValue:
     """Counts by name as a small table."""
     rows = "\n".join(f"| {name} | {count:,} |" for name, count in counts.items())
     return dg.MetadataValue.md(f"| {heading} | photos |\n|---|---|\n{rows}")

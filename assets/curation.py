@@ -3,7 +3,7 @@
 import dagster as dg
 
 from assets.automation import ON_CHANGE
-from assets.common import OWNERS, asset_facts, check, contact_sheet, count_table, photo_reader, progress, table_result
+from assets.common import check, contact_sheet, count_table, photo_reader, progress, stage_asset, table_result
 from assets.versions import configured_partitions, inputs_version
 from pipeline.config import Project
 from pipeline.curation.curate import curate, too_few
@@ -14,11 +14,13 @@ from resources.home import HomeResource
 from storage import Home
 
 
-def curation_assets(project: Project) -> list[dg.AssetsDefinition]:
+def curation_assets(project: Project) -> list[dg.AssetsDefinition | dg.SourceAsset]:
     """The assets of this stage, for the project."""
 
-    @dg.asset(
-        **asset_facts("review_queue", "curation", {"csv"}),
+    @stage_asset(
+        "review_queue",
+        "curation",
+        {"csv"},
         deps=["unique_photos"],
         automation_condition=ON_CHANGE,
         description="CSV batches of photos that nobody has decided, with hints and thumbnails. "
@@ -54,16 +56,16 @@ def curation_assets(project: Project) -> list[dg.AssetsDefinition]:
         name="review_decisions",
         group_name="curation",
         description="The folder `review/reviewed/`: what curators decided. Its content is the data version.",
-        owners=OWNERS,
-        automation_condition=dg.AutomationCondition.cron_tick_passed("* * * * *")
-        & ~dg.AutomationCondition.in_progress(),
+        automation_condition=dg.AutomationCondition.cron_tick_passed("* * * * *") & ~dg.AutomationCondition.in_progress(),
         tags={"dagster/kind/csv": ""},
     )
     def review_decisions(home: HomeResource) -> dg.DataVersion:
         return dg.DataVersion(folder_version(home.open().reviewed))
 
-    @dg.asset(
-        **asset_facts("curated_photos", "curation", {"parquet"}),
+    @stage_asset(
+        "curated_photos",
+        "curation",
+        {"parquet"},
         deps=["unique_photos", review_decisions],
         automation_condition=ON_CHANGE,
         description="What was decided about each photo: kept, moved or dropped, by whom and why.",
@@ -82,7 +84,10 @@ def curation_assets(project: Project) -> list[dg.AssetsDefinition]:
         kept = frame[frame["target_domain"].notna()]
         counts = {
             **{f"kept in {domain}": int(count) for domain, count in kept["target_domain"].value_counts().items()},
-            **{f"dropped, {reason}": int(count) for reason, count in frame.loc[frame["decision"] == "drop", "reason"].value_counts().items()},
+            **{
+                f"dropped, {reason}": int(count)
+                for reason, count in frame.loc[frame["decision"] == "drop", "reason"].value_counts().items()
+            },
             "undecided": int(unique["rule"].isna().sum()) - len(frame),
         }
         read = photo_reader(data, project)

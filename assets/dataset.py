@@ -1,9 +1,10 @@
 """Dataset: masks, training pictures, the manifest and its frozen snapshots."""
 
 import dagster as dg
+import numpy as np
 
 from assets.automation import ON_CHANGE, ON_NEW
-from assets.common import asset_facts, check, contact_sheet, count_table, photo_reader, progress, table_result
+from assets.common import check, contact_sheet, count_table, photo_reader, progress, stage_asset, table_result
 from assets.partitions import SNAPSHOTS
 from assets.versions import configured_partitions, inputs_version
 from pipeline.config import Project
@@ -23,8 +24,10 @@ FROZEN = " Partitioned by snapshot and frozen: a 'stale' badge on an old snapsho
 def dataset_assets(project: Project) -> list[dg.AssetsDefinition]:
     """The assets of this stage, for the project."""
 
-    @dg.asset(
-        **asset_facts("person_masks", "dataset", {"png", "parquet"}),
+    @stage_asset(
+        "person_masks",
+        "dataset",
+        {"png", "parquet"},
         deps=["curated_photos"],
         automation_condition=ON_CHANGE,
         description="Alpha of the subject of each kept photo, cached per picture and segmenter.",
@@ -57,8 +60,10 @@ def dataset_assets(project: Project) -> list[dg.AssetsDefinition]:
         missing = [f"no subject found in {photo_id}" for photo_id in without]
         return table_result(info, shown, [check("subjects_found", missing, dg.AssetCheckSeverity.WARN)])
 
-    @dg.asset(
-        **asset_facts("training_images", "dataset", {"arrow"}),
+    @stage_asset(
+        "training_images",
+        "dataset",
+        {"arrow"},
         deps=[person_masks],
         automation_condition=ON_CHANGE,
         description="Cropped and scaled RGB with alpha, in memory-mapped shards that all snapshots share.",
@@ -77,12 +82,16 @@ def dataset_assets(project: Project) -> list[dg.AssetsDefinition]:
         )
         info = data.tables.write("training_images", frame, inputs_version=version)
         first = frame.groupby("domain").head(6)
-        reader = ShardReader([data.shards / shard for shard in first["shard"]], first["row"].tolist()) if len(first) else None
-        sheet = list(reader.batch(list(range(len(reader))))[0]) if reader else []
+        reader = (
+            ShardReader([data.shards / shard for shard in first["shard"]], first["row"].tolist()) if len(first) else None
+        )
+        sheet = list(reader.batch(np.arange(len(reader)))[0]) if reader else []
         return table_result(info, {"shards": frame["shard"].nunique(), "pictures": contact_sheet(sheet)})
 
-    @dg.asset(
-        **asset_facts("dataset_manifest", "dataset", {"parquet"}),
+    @stage_asset(
+        "dataset_manifest",
+        "dataset",
+        {"parquet"},
         deps=[training_images],
         automation_condition=ON_CHANGE,
         description="Every picture of the dataset with split, digests, origin and licence. Its data version is the snapshot id.",
@@ -109,8 +118,10 @@ def dataset_assets(project: Project) -> list[dg.AssetsDefinition]:
             check_results=[check("can_be_frozen", found)],
         )
 
-    @dg.asset(
-        **asset_facts("dataset_snapshot", "dataset", {"parquet"}),
+    @stage_asset(
+        "dataset_snapshot",
+        "dataset",
+        {"parquet"},
         deps=[dataset_manifest],
         partitions_def=SNAPSHOTS,
         automation_condition=ON_NEW,

@@ -3,7 +3,7 @@
 import dagster as dg
 
 from assets.automation import ON_ANY_CHANGE, ON_CHANGE
-from assets.common import asset_facts, check, contact_sheet, count_table, photo_reader, progress, table_result
+from assets.common import check, contact_sheet, count_table, photo_reader, progress, stage_asset, table_result
 from assets.partitions import domain_months
 from assets.versions import configured_partitions, inputs_version
 from pipeline.config import Project
@@ -15,8 +15,10 @@ from resources.home import HomeResource
 def dedupe_assets(project: Project) -> list[dg.AssetsDefinition]:
     """The assets of this stage, for the project."""
 
-    @dg.asset(
-        **asset_facts("fingerprints", "dedupe", {"parquet"}),
+    @stage_asset(
+        "fingerprints",
+        "dedupe",
+        {"parquet"},
         deps=["photo_files"],
         partitions_def=domain_months(project),
         automation_condition=ON_CHANGE,
@@ -34,8 +36,10 @@ def dedupe_assets(project: Project) -> list[dg.AssetsDefinition]:
         )
         return table_result(data.tables.write("fingerprints", frame, key, version), {})
 
-    @dg.asset(
-        **asset_facts("unique_photos", "dedupe", {"parquet"}),
+    @stage_asset(
+        "unique_photos",
+        "dedupe",
+        {"parquet"},
         deps=[fingerprints, "photo_history"],
         automation_condition=ON_ANY_CHANGE,
         description="Every downloaded photo of all domains: kept, or the rule by which it went and for which photo.",

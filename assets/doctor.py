@@ -80,5 +80,7 @@ def _gpu() -> Finding:
     import torch
 
     if torch.cuda.is_available():
-        return Finding("GPU", f"{torch.cuda.get_device_name()}, {torch.cuda.get_device_properties(0).total_memory / 2**30:.0f} GiB")
+        return Finding(
+            "GPU", f"{torch.cuda.get_device_name()}, {torch.cuda.get_device_properties(0).total_memory / 2**30:.0f} GiB"
+        )
     return Finding("GPU", "none", "the study's full-size recipes take days on a CPU; the smoke profile is made for it")

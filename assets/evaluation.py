@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from assets.automation import ON_NEW, ON_NEW_RESULT
-from assets.common import OWNERS, asset_facts, check, contact_sheet, table_result
+from assets.common import check, contact_sheet, stage_asset, table_result
 from assets.dataset import FROZEN
 from assets.partitions import RECIPE, SNAPSHOT, SNAPSHOTS, key_parts, snapshot_recipes
 from assets.status import funnel
@@ -21,7 +21,7 @@ from pipeline.dataset.shards import ShardReader
 from pipeline.dataset.snapshot import attribution, read_facts, read_snapshot
 from pipeline.evaluation.judge import INPUT, Photos, judge_model
 from pipeline.evaluation.report import ModelReport, ReportInputs, write_report
-from pipeline.evaluation.scenes import load_scenes, load_true_masks
+from pipeline.evaluation.scenes import Scenes, TrueMasks, load_scenes, load_true_masks
 from pipeline.flickr.licenses import license_name
 from pipeline.masks.segmenters import Segmenter
 from pipeline.training.runs import RunFolder
@@ -37,8 +37,10 @@ def evaluation_assets(project: Project, folder: Path) -> list[dg.AssetsDefinitio
     """The assets of this stage; `folder` is that of the project file."""
     truth = folder / project.evaluation.truth if project.evaluation.truth else None
 
-    @dg.asset(
-        **asset_facts("evaluation", "evaluation", {"parquet"}),
+    @stage_asset(
+        "evaluation",
+        "evaluation",
+        {"parquet"},
         deps=["trained_model"],
         partitions_def=snapshot_recipes(project),
         automation_condition=ON_NEW,
@@ -57,25 +59,29 @@ def evaluation_assets(project: Project, folder: Path) -> list[dg.AssetsDefinitio
         manifest = read_snapshot(data.snapshots, key[SNAPSHOT])
         generator, settings = load_generator(run)
         photos = _photos(data, manifest[_is_test(manifest, project)])
+        scenes = known_masks = None
+        if truth is not None:
+            scenes, known_masks = _truth(data, manifest, truth, segmenter.load(data), project.dataset.size_px)
         frame = judge_model(
             key[RECIPE],
             partial(translate, generator),
             settings.size_px,
             photos,
             run / PICTURES,
-            **_truth(data, manifest, truth, segmenter, project.dataset.size_px),
+            scenes=scenes,
+            known_masks=known_masks,
         )
         info = data.tables.write("evaluation", frame, str(context.partition_key))
         means = frame.groupby(["method", "metric"])["value"].mean().unstack("metric").reset_index()
         shown = {"means": dg.MetadataValue.md(_markdown(means)), "test photos": contact_sheet(list(photos.rgb[:12]))}
-        return table_result(info, shown, [check("better_than_doing_nothing", _worse(means, key[RECIPE]), dg.AssetCheckSeverity.WARN)])
+        return table_result(
+            info, shown, [check("better_than_doing_nothing", _worse(means, key[RECIPE]), dg.AssetCheckSeverity.WARN)]
+        )
 
-    @dg.asset(
-        name="comparison",
-        group_name="evaluation",
-        owners=OWNERS,
-        kinds={"python", "html"},
-        code_version="1",
+    @stage_asset(
+        "comparison",
+        "evaluation",
+        {"html"},
         deps=[evaluation],
         partitions_def=SNAPSHOTS,
         automation_condition=ON_NEW_RESULT,
@@ -111,19 +117,13 @@ def _photos(home: Home, rows: pd.DataFrame) -> Photos:
 
 
 def _truth(
-    home: Home, manifest: pd.DataFrame, folder: Path | None, segmenter: SegmenterResource, size_px: int
-) -> dict[str, object]:
-    """Scenes with known truth and true masks, with what the segmenter makes of them; nothing without a folder."""
-    if folder is None:
-        return {}
-    model: Segmenter = segmenter.load(home)
+    home: Home, manifest: pd.DataFrame, folder: Path, segmenter: Segmenter, size_px: int
+) -> tuple[tuple[Scenes, np.ndarray], tuple[TrueMasks, np.ndarray]]:
+    """Scenes with known truth and true masks of photos, each with the alpha that the segmenter gives."""
     scenes = load_scenes(folder, size_px)
     known = load_true_masks(folder, manifest["photo_id"].tolist(), size_px)
     rows = manifest[manifest["photo_id"].isin(known.photo_ids)].set_index("photo_id").loc[known.photo_ids].reset_index()
-    return {
-        "scenes": (scenes, np.stack(model.alpha(list(scenes.sharp)))),
-        "known_masks": (known, _photos(home, rows).alpha),
-    }
+    return (scenes, np.stack(segmenter.alpha(list(scenes.sharp)))), (known, _photos(home, rows).alpha)
 
 
 def _worse(means: pd.DataFrame, model: str) -> list[str]:
@@ -138,7 +138,10 @@ def _worse(means: pd.DataFrame, model: str) -> list[str]:
 
 def _markdown(table: pd.DataFrame) -> str:
     lines = ["| " + " | ".join(map(str, table.columns)) + " |", "|" + "---|" * len(table.columns)]
-    lines += ["| " + " | ".join(f"{value:.4f}" if isinstance(value, float) else str(value) for value in row) + " |" for row in table.itertuples(index=False)]
+    lines += [
+        "| " + " | ".join(f"{value:.4f}" if isinstance(value, float) else str(value) for value in row) + " |"
+        for row in table.itertuples(index=False)
+    ]
     return "\n".join(lines)
 
 

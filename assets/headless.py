@@ -93,7 +93,12 @@ class HeadlessRun:
     """One pass over the stages of a project in a home."""
 
     def __init__(
-        self, project: Project, home: Home, definitions: dg.Definitions, instance: dg.DagsterInstance, say: Callable[[str], None]
+        self,
+        project: Project,
+        home: Home,
+        definitions: dg.Definitions,
+        instance: dg.DagsterInstance,
+        say: Callable[[str], None],
     ) -> None:
         self.project, self.home, self.instance, self.say = project, home, instance, say
         self.definitions = definitions
@@ -197,7 +202,8 @@ class HeadlessRun:
         files = self.home.tables.read("photo_files", key)
         stored = files[files["sha256"].notna()]
         return not files["pending"].any() and all(
-            self.home.blobs.has(digest, int(size)) for digest, size in zip(stored["sha256"], stored["size_bytes"], strict=True)
+            self.home.blobs.has(digest, int(size))
+            for digest, size in zip(stored["sha256"], stored["size_bytes"], strict=True)
         )
 
     def _has_materialised(self, name: str, key: str | None = None, since: float = 0.0) -> bool:

@@ -128,4 +128,3 @@ def passed_snapshot(instance: dg.DagsterInstance) -> str | None:
     if found.status.value != "SUCCEEDED" or found.run_id != event.run_id:
         return None
     return str(event.asset_materialization.metadata["snapshot_id"].value)
-

@@ -22,7 +22,9 @@ def status(project: Project, home: Home) -> dict[str, Any]:
     """
     return {
         "domains": funnel(project, home),
-        "snapshots": [{"id": name, "counts": read_facts(home.snapshots, name)["counts"]} for name in list_snapshots(home.snapshots)],
+        "snapshots": [
+            {"id": name, "counts": read_facts(home.snapshots, name)["counts"]} for name in list_snapshots(home.snapshots)
+        ],
         "models": _models(home),
         "reports": [{"path": str(path)} for path in _newest_first(home.reports.glob("*/index.html"))],
     }
@@ -90,7 +92,9 @@ def summary(found: dict[str, Any]) -> str:
 
 def _domain_lines(domain: str, counts: dict[str, Any]) -> list[str]:
     def reasons(by_reason: dict[str, int]) -> str:
-        return f"{sum(by_reason.values())}" + (f" ({', '.join(f'{name} {n}' for name, n in by_reason.items())})" if by_reason else "")
+        return f"{sum(by_reason.values())}" + (
+            f" ({', '.join(f'{name} {n}' for name, n in by_reason.items())})" if by_reason else ""
+        )
 
     return [
         f"{domain}",

@@ -7,7 +7,7 @@ from subprocess import run
 
 import dagster as dg
 
-from assets.common import OWNERS
+from assets.common import stage_asset
 from assets.dataset import FROZEN
 from assets.partitions import RECIPE, SNAPSHOT, key_parts, snapshot_recipes
 from pipeline.config import Project
@@ -21,12 +21,10 @@ from storage import Home
 def training_assets(project: Project) -> list[dg.AssetsDefinition]:
     """The asset of this stage, for the project."""
 
-    @dg.asset(
-        name="trained_model",
-        group_name="training",
-        owners=OWNERS,
-        kinds={"python", "pytorch"},
-        code_version="1",
+    @stage_asset(
+        "trained_model",
+        "training",
+        {"pytorch"},
         deps=["dataset_snapshot"],
         partitions_def=snapshot_recipes(project),
         pool="gpu",

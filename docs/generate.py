@@ -22,7 +22,9 @@ This page is written by `docs/generate.py` from the models in `pipeline/config.p
 
 def reference() -> str:
     """The whole page."""
-    sections = [_section(f"[{name}]", field.annotation) for name, field in Project.model_fields.items() if _is_section(field)]
+    sections = [
+        _section(f"[{name}]", field.annotation) for name, field in Project.model_fields.items() if _is_section(field)
+    ]
     named = [
         _section("[domains.NAME]", Domain),
         _section("[[domains.NAME.queries]]", Query),
@@ -39,7 +41,10 @@ def _is_section(field: FieldInfo) -> bool:
 def _section(title: str, model: object) -> str:
     if not (isinstance(model, type) and issubclass(model, BaseModel)):
         raise TypeError(f"{title}: {model!r} is no model")
-    rows = [f"| `{field.alias or name}` | {_default(field)} | {_one_line(field.description)} |" for name, field in model.model_fields.items()]
+    rows = [
+        f"| `{field.alias or name}` | {_default(field)} | {_one_line(field.description)} |"
+        for name, field in model.model_fields.items()
+    ]
     return "\n".join([f"## `{title}`", "", "| key | default | meaning |", "|---|---|---|", *rows, ""])
 
 
@@ -47,7 +52,9 @@ def _profiles() -> str:
     """Every setting of a run with its value in each profile."""
     names = list(PROFILES)
     rows = [
-        f"| `{name}` | " + " | ".join(f"`{getattr(PROFILES[profile], name)}`" for profile in names) + f" | {_one_line(field.description)} |"
+        f"| `{name}` | "
+        + " | ".join(f"`{getattr(PROFILES[profile], name)}`" for profile in names)
+        + f" | {_one_line(field.description)} |"
         for name, field in TrainingSettings.model_fields.items()
     ]
     head = "| setting | " + " | ".join(names) + " | meaning |"

@@ -21,7 +21,9 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 def with_home(command: Command) -> Command:
     """Give a command `--home`."""
     return click.option(
-        "--home", type=click.Path(file_okay=False, path_type=Path), help="Where data lives; else BOKEHFLOW_HOME, else ./data."
+        "--home",
+        type=click.Path(file_okay=False, path_type=Path),
+        help="Where data lives; else BOKEHFLOW_HOME, else ./data.",
     )(command)
 
 
@@ -60,9 +62,16 @@ def demo(home: Path | None) -> None:
 @click.option("--from", "from_month", metavar="MONTH", help="First upload month, like 2024-01.")
 @click.option("--to", "to_month", metavar="MONTH", help="Last upload month.")
 @click.option("--until", metavar="ASSET", help="Stop after this asset.")
-@click.option("--recipe", "recipes", multiple=True, metavar="RECIPE@SEED", help="Train this recipe, besides the automatic ones.")
+@click.option(
+    "--recipe", "recipes", multiple=True, metavar="RECIPE@SEED", help="Train this recipe, besides the automatic ones."
+)
 def run(
-    home: Path | None, config: Path | None, from_month: str | None, to_month: str | None, until: str | None, recipes: tuple[str, ...]
+    home: Path | None,
+    config: Path | None,
+    from_month: str | None,
+    to_month: str | None,
+    until: str | None,
+    recipes: tuple[str, ...],
 ) -> None:
     """Bring the configured project up to date, headless: whatever is missing or has changed inputs."""
     from assets.headless import STAGES, Plan, WaitingForDecisions
@@ -138,7 +147,9 @@ def doctor(home: Path | None, config: Path | None) -> None:
     with emulated_flickr(chosen, project):
         findings = examine(project, chosen, path)
     for finding in findings:
-        click.echo(f"{finding.mark} {finding.what}: {finding.found}" + (f"\n      {finding.remedy}" if finding.remedy else ""))
+        click.echo(
+            f"{finding.mark} {finding.what}: {finding.found}" + (f"\n      {finding.remedy}" if finding.remedy else "")
+        )
     sys.exit(1 if any(finding.is_fatal for finding in findings) else 0)
 
 
@@ -162,9 +173,16 @@ def weights(home: Path | None, config: Path | None) -> None:
 @click.option("--faults", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A fault plan in TOML.")
 def emulator(collection: Path, port: int, image_port: int, faults: Path | None) -> None:
     """Serve a folder of photos with metadata through Flickr's REST calls, on loopback, until stopped."""
-    from pipeline.flickr.emulator import serve
+    from pipeline.flickr.emulator import Emulator, serve
+    from pipeline.flickr.faults import load_faults
 
-    serve(collection, port=port, image_port=image_port, faults=faults, say=_say)
+    def announce(running: Emulator) -> None:
+        host = running.image_host
+        _say(
+            f'in bokehflow.toml, under [flickr]:\nendpoint = "{running.endpoint}"\nimage_hosts = ["{host}"]\nany key does; Ctrl-C stops'
+        )
+
+    serve(collection, load_faults(faults) if faults else None, port, image_port, announce)
 
 
 @cli.command("render-studio")
@@ -173,7 +191,7 @@ def render_studio(folder: Path) -> None:
     """Render the studio's pictures anew into FOLDER, going on where it stopped (about an hour on two cores)."""
     from pipeline.studio.pictures import render_pictures
 
-    render_pictures(folder, _say)
+    render_pictures(folder, lambda done, total: _say(f"{done} of {total} scenes"))
 
 
 def main() -> None:

@@ -65,20 +65,20 @@ class FlickrSection(_Section):
     """Address of the REST calls; an emulator's for trials."""
     image_hosts: list[str] = ["live.staticflickr.com"]
     """Hosts (with `:port` where it is not the usual one) that pictures may come from, redirects included."""
-    calls_per_hour: int = Field(3600, ge=1)
+    calls_per_hour: int = Field(default=3600, ge=1)
     """Budget of API calls for the key, over all processes of the home; Flickr disables keys beyond 3,600."""
-    timeout_s: float = Field(30.0, gt=0)
+    timeout_s: float = Field(default=30.0, gt=0)
     """How long an answer may take."""
-    retries: int = Field(5, ge=0)
+    retries: int = Field(default=5, ge=0)
     """Further tries after a failure that may pass."""
 
 
 class CollectSection(_Section):
     """`[collect]`: which months, and when they are looked at again."""
 
-    from_month: Month = Field("2016-09", alias="from")
+    from_month: Month = Field(default="2016-09", alias="from")
     """First upload month. The iPhone 7 of the study came out in September 2016."""
-    to_month: Month | None = Field(None, alias="to")
+    to_month: Month | None = Field(default=None, alias="to")
     """Last upload month; without it, the current month."""
     schedule: str = "0 3 * * 1"
     """Cron expression (UTC) of the re-scrape of the current and the last month."""
@@ -105,7 +105,7 @@ class Query(_Section):
     """Accepted Flickr licence ids; empty accepts all, all-rights-reserved included."""
     safe_search: Literal[1, 2, 3] = 1
     """1 safe, 2 moderate, 3 restricted; without a login Flickr shows safe ones only."""
-    limit_per_month: int | None = Field(None, ge=1)
+    limit_per_month: int | None = Field(default=None, ge=1)
     """At most so many accepted photos for each upload month."""
 
     @model_validator(mode="after")
@@ -127,15 +127,15 @@ class Domain(_Section):
 class PhotosSection(_Section):
     """`[photos]`: what is downloaded and what is refused."""
 
-    max_edge_px: int = Field(1600, ge=64)
+    max_edge_px: int = Field(default=1600, ge=64)
     """The largest size up to this long edge is fetched; the study took 1600."""
-    min_edge_px: int = Field(256, ge=1)
+    min_edge_px: int = Field(default=256, ge=1)
     """Pictures whose short edge is smaller are refused (`too_small`)."""
-    max_bytes: int = Field(50_000_000, ge=1)
+    max_bytes: int = Field(default=50_000_000, ge=1)
     """Larger files are refused (`too_large`)."""
-    max_pixels: int = Field(60_000_000, ge=1)
+    max_pixels: int = Field(default=60_000_000, ge=1)
     """Pictures with more pixels are refused (`too_many_pixels`)."""
-    threads: int = Field(8, ge=1, le=64)
+    threads: int = Field(default=8, ge=1, le=64)
     """Downloads at a time."""
     exclude_no_cv: bool = True
     """Drop photos whose owner tagged them `no_cv`: not for computer vision."""
@@ -144,20 +144,20 @@ class PhotosSection(_Section):
 class DedupeSection(_Section):
     """`[dedupe]`: when two pictures count as one."""
 
-    radius_bits: int = Field(6, ge=0, le=16)
+    radius_bits: int = Field(default=6, ge=0, le=16)
     """Perceptual hashes up to this Hamming distance are candidates."""
-    min_correlation: float = Field(0.95, ge=-1, le=1)
+    min_correlation: float = Field(default=0.95, ge=-1, le=1)
     """Candidates are duplicates from this normalised correlation of their grey thumbnails on."""
-    min_bytes: int = Field(0, ge=0)
+    min_bytes: int = Field(default=0, ge=0)
     """Smaller files are dropped (`small_file`); the study's code used 100,000 and its paper does not say so."""
 
 
 class CurationSection(_Section):
     """`[curation]`: the queue and what makes a curated set complete."""
 
-    batch_size: int = Field(500, ge=1, le=100_000)
+    batch_size: int = Field(default=500, ge=1, le=100_000)
     """Photos in one CSV of the queue."""
-    min_kept_per_domain: int = Field(10, ge=1)
+    min_kept_per_domain: int = Field(default=10, ge=1)
     """The curated photos are not passed on before each domain has this many."""
 
 
@@ -166,23 +166,23 @@ class MasksSection(_Section):
 
     segmenter: Literal["selfie", "deeplabv3_resnet101"] = "selfie"
     """`selfie`: MediaPipe's small model, embedded; `deeplabv3_resnet101`: torchvision's, the study's family."""
-    long_side_px: int = Field(512, ge=64)
+    long_side_px: int = Field(default=512, ge=64)
     """Alpha is stored at this long side at most."""
-    min_coverage: float = Field(0.02, ge=0, le=1)
+    min_coverage: float = Field(default=0.02, ge=0, le=1)
     """Pictures whose subject covers a smaller share are left out (`no_subject`)."""
 
 
 class DatasetSection(_Section):
     """`[dataset]`: training pictures and their split."""
 
-    size_px: int = Field(256, ge=32, le=2048)
+    size_px: int = Field(default=256, ge=32, le=2048)
     """Side of the training pictures."""
     split: Literal["share", "study"] = "share"
     """`share`: test where the hash of the split key is below the domain's `test_share`; `study`: the 100 lowest
     hashes of `domain_a` and none of `domain_b`."""
     test_share: dict[Name, float] = {"ordinary": 0.05, "shallow": 0.0}
     """For `split = "share"`: the share of each domain that is held back for testing."""
-    shard_rows: int = Field(1024, ge=1)
+    shard_rows: int = Field(default=1024, ge=1)
     """Pictures in one shard."""
 
 
@@ -193,7 +193,7 @@ class Recipe(_Section):
     """Which model is trained."""
     profile: str = "study"
     """Set of settings to start from: `study` or `smoke`."""
-    seeds: list[int] = Field([0], min_length=1)
+    seeds: list[int] = Field(default=[0], min_length=1)
     """One training run for each."""
     settings: dict[str, object] = {}
     """Settings that differ from the profile's; see below."""

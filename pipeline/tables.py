@@ -1,16 +1,24 @@
 """One schema for every table that is kept, and what identifies a row.
 
-A schema's `Config.metadata` names the `key` (unique, and the order on disk) and the `volatile` columns: those
-that change by themselves (times of fetching, views) and so do not count for the table's data version.
+`TABLES` names each table's key (unique, and the order on disk) and its volatile columns: those that change by
+themselves (times of fetching, views) and so do not count for the table's data version.
 Unknown is null, never a default. Times are Unix seconds in UTC, ids are strings.
 """
 
-from typing import ClassVar
+from dataclasses import dataclass
 
 import pandas as pd
 import pandera.pandas as pa
+from pandera.api.pandas.model_config import BaseConfig
 
-class PhotoListing(pa.DataFrameModel):
+
+class _Rows(pa.DataFrameModel):
+    class Config(BaseConfig):
+        coerce = True
+        strict = True
+
+
+class PhotoListing(_Rows):
     """Search results: one row per photo, domain and month, those that a filter rejected included."""
 
     photo_id: str
@@ -35,13 +43,8 @@ class PhotoListing(pa.DataFrameModel):
     views: pd.Int64Dtype = pa.Field(nullable=True)
     fetched_at_s: int
 
-    class Config:
-        metadata: ClassVar = {"key": ["domain", "photo_id"], "volatile": ["views", "fetched_at_s"]}
-        coerce = True
-        strict = True
 
-
-class PhotoFiles(pa.DataFrameModel):
+class PhotoFiles(_Rows):
     """What became of the bytes of each accepted photo: a blob, or a reason."""
 
     photo_id: str
@@ -61,13 +64,8 @@ class PhotoFiles(pa.DataFrameModel):
     detail: str = pa.Field(nullable=True, description="What exactly was seen, for a person")
     fetched_at_s: int
 
-    class Config:
-        metadata: ClassVar = {"key": ["domain", "photo_id"], "volatile": ["fetched_at_s", "etag", "detail"]}
-        coerce = True
-        strict = True
 
-
-class PhotoHistory(pa.DataFrameModel):
+class PhotoHistory(_Rows):
     """When each photo was seen, and what changed about it."""
 
     photo_id: str
@@ -81,13 +79,8 @@ class PhotoHistory(pa.DataFrameModel):
     absent: bool = pa.Field(description="Missing from the newest listing of its month")
     forgotten: bool = pa.Field(description="Tombstone: purged on request, never to be fetched again")
 
-    class Config:
-        metadata: ClassVar = {"key": ["photo_id"], "volatile": ["first_seen_s", "last_seen_s", "changed_s"]}
-        coerce = True
-        strict = True
 
-
-class Fingerprints(pa.DataFrameModel):
+class Fingerprints(_Rows):
     """What duplicates are found by; a function of the picture alone."""
 
     photo_id: str
@@ -100,13 +93,8 @@ class Fingerprints(pa.DataFrameModel):
     phash: str = pa.Field(str_length=16, description="64-bit perceptual hash, hexadecimal")
     phash_mirrored: str = pa.Field(str_length=16)
 
-    class Config:
-        metadata: ClassVar = {"key": ["domain", "photo_id"], "volatile": []}
-        coerce = True
-        strict = True
 
-
-class UniquePhotos(pa.DataFrameModel):
+class UniquePhotos(_Rows):
     """Every downloaded photo, its group, and the rule by which it went."""
 
     photo_id: str
@@ -120,13 +108,8 @@ class UniquePhotos(pa.DataFrameModel):
     duplicate_of: str = pa.Field(nullable=True)
     split_key: str = pa.Field(description="Smallest photo id among all joined by verified duplicate pairs")
 
-    class Config:
-        metadata: ClassVar = {"key": ["domain", "photo_id"], "volatile": []}
-        coerce = True
-        strict = True
 
-
-class ReviewQueue(pa.DataFrameModel):
+class ReviewQueue(_Rows):
     """Which photo was put into which batch for a person to decide."""
 
     photo_id: str
@@ -136,13 +119,8 @@ class ReviewQueue(pa.DataFrameModel):
     colourfulness: float = pa.Field(ge=0, description="Mean chroma spread, 0 (monochrome) to about 1")
     thumbnail: str
 
-    class Config:
-        metadata: ClassVar = {"key": ["domain", "photo_id"], "volatile": []}
-        coerce = True
-        strict = True
 
-
-class CuratedPhotos(pa.DataFrameModel):
+class CuratedPhotos(_Rows):
     """Every photo somebody decided about, with what was decided, by whom and why."""
 
     photo_id: str
@@ -157,13 +135,8 @@ class CuratedPhotos(pa.DataFrameModel):
     file: str
     row: int = pa.Field(ge=1, description="Row of the CSV, the header being 1")
 
-    class Config:
-        metadata: ClassVar = {"key": ["domain", "photo_id"], "volatile": ["file", "row"]}
-        coerce = True
-        strict = True
 
-
-class PersonMasks(pa.DataFrameModel):
+class PersonMasks(_Rows):
     """Where the alpha of each kept photo's subject lies."""
 
     photo_id: str
@@ -175,13 +148,8 @@ class PersonMasks(pa.DataFrameModel):
     coverage: float = pa.Field(ge=0, le=1)
     reason: str = pa.Field(nullable=True, description="no_subject, or null")
 
-    class Config:
-        metadata: ClassVar = {"key": ["domain", "photo_id"], "volatile": []}
-        coerce = True
-        strict = True
 
-
-class TrainingImages(pa.DataFrameModel):
+class TrainingImages(_Rows):
     """Which row of which shard holds each picture."""
 
     photo_id: str
@@ -194,13 +162,8 @@ class TrainingImages(pa.DataFrameModel):
     pixels_sha256: str
     alpha_sha256: str
 
-    class Config:
-        metadata: ClassVar = {"key": ["domain", "photo_id"], "volatile": ["shard", "row"]}
-        coerce = True
-        strict = True
 
-
-class DatasetManifest(pa.DataFrameModel):
+class DatasetManifest(_Rows):
     """One row a picture of the dataset, with split, digests, origin and licence."""
 
     photo_id: str
@@ -218,16 +181,8 @@ class DatasetManifest(pa.DataFrameModel):
     license: str = pa.Field(nullable=True)
     page_url: str = pa.Field(nullable=True)
 
-    class Config:
-        metadata: ClassVar = {
-            "key": ["domain", "photo_id"],
-            "volatile": ["shard", "row", "owner_name", "title", "owner", "license", "page_url", "source_sha256"],
-        }
-        coerce = True
-        strict = True
 
-
-class Evaluation(pa.DataFrameModel):
+class Evaluation(_Rows):
     """Scores of one model or baseline on one picture."""
 
     photo_id: str = pa.Field(description="Photo id, or `scene:` and the name of a scene with known truth")
@@ -235,36 +190,34 @@ class Evaluation(pa.DataFrameModel):
     metric: str
     value: float = pa.Field(nullable=True)
 
-    class Config:
-        metadata: ClassVar = {"key": ["photo_id", "method", "metric"], "volatile": []}
-        coerce = True
-        strict = True
+
+@dataclass(frozen=True)
+class Table:
+    """A table's schema, the columns that identify a row, and those that change by themselves."""
+
+    schema: type[_Rows]
+    key: tuple[str, ...]
+    volatile: tuple[str, ...] = ()
 
 
-SCHEMAS: dict[str, type[pa.DataFrameModel]] = {
-    "photo_listing": PhotoListing,
-    "photo_files": PhotoFiles,
-    "photo_history": PhotoHistory,
-    "fingerprints": Fingerprints,
-    "unique_photos": UniquePhotos,
-    "review_queue": ReviewQueue,
-    "curated_photos": CuratedPhotos,
-    "person_masks": PersonMasks,
-    "training_images": TrainingImages,
-    "dataset_manifest": DatasetManifest,
-    "evaluation": Evaluation,
+TABLES: dict[str, Table] = {
+    "photo_listing": Table(PhotoListing, ("domain", "photo_id"), ("views", "fetched_at_s")),
+    "photo_files": Table(PhotoFiles, ("domain", "photo_id"), ("fetched_at_s", "etag", "detail")),
+    "photo_history": Table(PhotoHistory, ("photo_id",), ("first_seen_s", "last_seen_s", "changed_s")),
+    "fingerprints": Table(Fingerprints, ("domain", "photo_id")),
+    "unique_photos": Table(UniquePhotos, ("domain", "photo_id")),
+    "review_queue": Table(ReviewQueue, ("domain", "photo_id")),
+    "curated_photos": Table(CuratedPhotos, ("domain", "photo_id"), ("file", "row")),
+    "person_masks": Table(PersonMasks, ("domain", "photo_id")),
+    "training_images": Table(TrainingImages, ("domain", "photo_id"), ("shard", "row")),
+    "dataset_manifest": Table(
+        DatasetManifest,
+        ("domain", "photo_id"),
+        ("shard", "row", "owner_name", "title", "owner", "license", "page_url", "source_sha256"),
+    ),
+    "evaluation": Table(Evaluation, ("photo_id", "method", "metric")),
 }
-"""The schema of each table by the name of the asset that writes it."""
-
-
-def key_of(name: str) -> list[str]:
-    """Columns that identify a row of the table, in the order in which rows lie on disk."""
-    return list(_metadata(name)["key"])
-
-
-def volatile_of(name: str) -> list[str]:
-    """Columns that change by themselves and do not count for the data version."""
-    return list(_metadata(name)["volatile"])
+"""Every table by the name of the asset that writes it."""
 
 
 def empty(name: str) -> pd.DataFrame:
@@ -274,7 +227,7 @@ def empty(name: str) -> pd.DataFrame:
 
 def columns_of(name: str) -> list[str]:
     """Column names in the order on disk."""
-    return list(SCHEMAS[name].to_schema().columns)
+    return list(TABLES[name].schema.to_schema().columns)
 
 
 def conform(name: str, frame: pd.DataFrame) -> pd.DataFrame:
@@ -282,13 +235,11 @@ def conform(name: str, frame: pd.DataFrame) -> pd.DataFrame:
 
     Raises pandera's `SchemaErrors`, which list every offending column and value.
     """
-    checked = SCHEMAS[name].validate(frame.reindex(columns=columns_of(name)), lazy=True)
-    key = key_of(name)
+    checked = TABLES[name].schema.validate(frame.reindex(columns=columns_of(name)), lazy=True)
+    key = list(TABLES[name].key)
     duplicated = checked.duplicated(key)
     if duplicated.any():
-        raise ValueError(f"{name}: the key {key} is not unique, for example {checked.loc[duplicated, key].iloc[0].to_dict()}")
+        raise ValueError(
+            f"{name}: the key {key} is not unique, for example {checked.loc[duplicated, key].iloc[0].to_dict()}"
+        )
     return checked.sort_values(key, ignore_index=True)
-
-
-def _metadata(name: str) -> dict[str, list[str]]:
-    return SCHEMAS[name].Config.metadata  # pyright: ignore[reportAttributeAccessIssue]

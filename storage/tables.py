@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from pipeline.atomic import atomic_path
 from pipeline.errors import StorageError
-from pipeline.tables import conform, empty, volatile_of
+from pipeline.tables import TABLES, conform, empty
 
 WHOLE = "all"
 """File name of a table without partitions."""
@@ -98,7 +98,7 @@ class TableStore:
 
 def data_version(name: str, frame: pd.DataFrame, rows_at_once: int = 50_000) -> str:
     """Digest of the rows without their volatile columns, 16 hex digits; `frame` as `conform` returns it."""
-    stable = frame.drop(columns=volatile_of(name))
+    stable = frame.drop(columns=list(TABLES[name].volatile))
     digest = hashlib.sha256(",".join(stable.columns).encode())
     for start in range(0, len(stable), rows_at_once):
         rows = stable.iloc[start : start + rows_at_once]

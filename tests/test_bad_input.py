@@ -1,13 +1,15 @@
 """Bad input: a clear message, exit code 1, and nothing lost."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from pipeline.cli import cli, main
-from pipeline.demo import run_demo
+from pipeline.config import load_project
+from pipeline.demo import emulator_ports, run_demo
+from pipeline.flickr.emulator import Emulator
 from storage import Home
 
 
@@ -18,8 +20,11 @@ class Outcome:
         self.code, self.said = code, said
 
 
+Run = Callable[..., Outcome]
+
+
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[object]:
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """Call the command in this process, as a shell would see it."""
 
     def call(*arguments: str) -> Outcome:
@@ -34,7 +39,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         said = captured.err + captured.out + (code if isinstance(code, str) else "")
         return Outcome(1 if isinstance(code, str) else code, said)
 
-    yield call
+    return call
 
 
 def edit(root: Path, old: str, new: str) -> None:
@@ -56,7 +61,7 @@ def finished(finished_demo: Path, tmp_path: Path) -> Path:
     return root
 
 
-def test_an_unknown_key(finished: Path, run) -> None:  # noqa: ANN001
+def test_an_unknown_key(finished: Path, run: Run) -> None:
     edit(finished, "[dataset]", "[dataset]\nsize = 3")
     before = files_of(finished)
     outcome = run("run", "--home", str(finished))
@@ -65,7 +70,7 @@ def test_an_unknown_key(finished: Path, run) -> None:  # noqa: ANN001
     assert files_of(finished) == before
 
 
-def test_an_unknown_month_asset_recipe_and_option(finished: Path, run) -> None:  # noqa: ANN001
+def test_an_unknown_month_asset_recipe_and_option(finished: Path, run: Run) -> None:
     for arguments, said in (
         (["--from", "2023-12"], "unknown month '2023-12': this project covers 2024-01 to 2024-03"),
         (["--until", "photos"], "unknown asset 'photos'; one of: photo_listing"),
@@ -77,25 +82,21 @@ def test_an_unknown_month_asset_recipe_and_option(finished: Path, run) -> None: 
         assert said in outcome.said
 
 
-def test_an_unknown_domain(finished: Path, run) -> None:  # noqa: ANN001
+def test_an_unknown_domain(finished: Path, run: Run) -> None:
     edit(finished, "[training]", '[training]\ndomain_a = "sharp"')
     outcome = run("run", "--home", str(finished))
     assert outcome.code == 1
     assert "'sharp', which is not among ['ordinary', 'shallow']" in outcome.said
 
 
-def test_no_key(tmp_path: Path, run) -> None:  # noqa: ANN001
+def test_no_key(tmp_path: Path, run: Run) -> None:
     outcome = run("run", "--home", str(tmp_path), "--config", str(Path(__file__).parents[1] / "bokehflow.toml"))
     assert outcome.code == 1
     assert "no Flickr key: FLICKR_API_KEY and FLICKR_API_SECRET not set" in outcome.said
     assert "https://www.flickr.com/services/apps/create/" in outcome.said
 
 
-def test_a_key_that_flickr_refuses(demo_home: Path, run, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ANN001
-    from pipeline.demo import emulator_ports
-    from pipeline.config import load_project
-    from pipeline.flickr.emulator import Emulator
-
+def test_a_key_that_flickr_refuses(demo_home: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     port, image_port = emulator_ports(load_project(demo_home / "bokehflow.toml"))
     monkeypatch.setenv("FLICKR_API_KEY", "expired-key")
     monkeypatch.setenv("FLICKR_API_SECRET", "its-secret")
@@ -107,7 +108,7 @@ def test_a_key_that_flickr_refuses(demo_home: Path, run, monkeypatch: pytest.Mon
     assert "its-secret" not in outcome.said
 
 
-def test_an_endpoint_that_cannot_be_reached(demo_home: Path, run, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ANN001
+def test_an_endpoint_that_cannot_be_reached(demo_home: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FLICKR_API_KEY", "key")
     monkeypatch.setenv("FLICKR_API_SECRET", "secret")
     edit(demo_home, "retries = 3", "retries = 0")
@@ -117,7 +118,7 @@ def test_an_endpoint_that_cannot_be_reached(demo_home: Path, run, monkeypatch: p
     assert "127.0.0.1" in outcome.said
 
 
-def test_a_corrupted_blob(finished: Path, run) -> None:  # noqa: ANN001
+def test_a_corrupted_blob(finished: Path, run: Run) -> None:
     home = Home(finished)
     digest = home.tables.read("curated_photos").query("decision == 'keep'")["sha256"].iloc[0]
     path = home.blobs.path(digest)
@@ -136,7 +137,7 @@ def test_a_corrupted_blob(finished: Path, run) -> None:  # noqa: ANN001
 
 
 @pytest.mark.parametrize("damage", ["missing", "altered"])
-def test_missing_or_altered_weights(finished: Path, run, damage: str, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ANN001
+def test_missing_or_altered_weights(finished: Path, run: Run, damage: str, monkeypatch: pytest.MonkeyPatch) -> None:
     weights = next((finished / "weights").glob("*.tflite"))
     if damage == "missing":
         weights.unlink()
@@ -150,7 +151,7 @@ def test_missing_or_altered_weights(finished: Path, run, damage: str, monkeypatc
     assert ("could not be fetched" if damage == "missing" else "these weights are altered") in outcome.said
 
 
-def test_a_wrong_row_in_a_reviewed_csv_stops_the_curated_photos(finished: Path, run) -> None:  # noqa: ANN001
+def test_a_wrong_row_in_a_reviewed_csv_stops_the_curated_photos(finished: Path, run: Run) -> None:
     snapshots = sorted((finished / "snapshots").iterdir())
     (finished / "review" / "reviewed" / "typo.csv").write_text("photo_id,decision\nflickr:1,kep\n")
     outcome = run("run", "--home", str(finished))
@@ -163,14 +164,14 @@ def test_a_wrong_row_in_a_reviewed_csv_stops_the_curated_photos(finished: Path, 
     assert run("run", "--home", str(finished)).code == 0
 
 
-def test_waiting_for_decisions_is_no_error(demo_home: Path, run) -> None:  # noqa: ANN001
+def test_waiting_for_decisions_is_no_error(demo_home: Path, run: Run) -> None:
     outcome = run("run", "--home", str(demo_home))
     assert outcome.code == 0
     assert "The photos are ready for review" in outcome.said
     assert list((demo_home / "review" / "queue").glob("batch-0001-*.csv"))
 
 
-def test_doctor_names_each_thing_with_its_remedy(finished: Path, run) -> None:  # noqa: ANN001
+def test_doctor_names_each_thing_with_its_remedy(finished: Path, run: Run) -> None:
     outcome = run("doctor", "--home", str(finished))
     assert outcome.code == 0
     for what in ("project file", "disk", "Flickr", "weights of selfie", "GPU", "libraries"):

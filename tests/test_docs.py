@@ -19,7 +19,9 @@ def test_every_command_and_option_is_in_the_readme() -> None:
         assert f"`bokehflow {name}" in README, name
         options = [option for parameter in command.params for option in parameter.opts if option.startswith("--")]
         (line,) = [line for line in README.splitlines() if line.startswith(f"| `bokehflow {name}")]
-        missing = [option for option in options if option not in line and option not in ("--home", "--config", "--image-port")]
+        missing = [
+            option for option in options if option not in line and option not in ("--home", "--config", "--image-port")
+        ]
         assert not missing or name == "emulator", (name, missing)
 
 

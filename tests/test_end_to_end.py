@@ -9,11 +9,11 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pandas as pd
 import psutil
-import pytest
 
 from assets.headless import open_instance
 from assets.status import status
@@ -27,7 +27,7 @@ FILE_REASONS = {"truncated", "not_an_image", "unavailable"}
 DUPLICATE_RULES = {"same_bytes", "perceptual", "mirrored"}
 
 
-def found(root: Path) -> dict[str, dict[str, dict[str, object]]]:
+def found(root: Path) -> dict[str, Any]:
     return status(load_project(root / "bokehflow.toml"), Home(root))
 
 
@@ -41,7 +41,11 @@ def test_every_planted_photo_is_found_under_its_own_reason(finished_demo: Path) 
     listing, files = tables.read_all("photo_listing"), tables.read_all("photo_files")
     unique, curated = tables.read("unique_photos"), tables.read("curated_photos")
     planted = pd.read_csv(finished_demo / "collection" / "planted.csv", dtype=str)
-    assert set(planted["expected"]) >= LISTING_REASONS | FILE_REASONS | DUPLICATE_RULES | {"drop/no_person", "drop/edited", "move"}
+    assert set(planted["expected"]) >= LISTING_REASONS | FILE_REASONS | DUPLICATE_RULES | {
+        "drop/no_person",
+        "drop/edited",
+        "move",
+    }
     for photo in planted.itertuples():
         photo_id = f"flickr:{str(photo.photo_id).removeprefix('flickr:')}"
         expected = str(photo.expected)
@@ -148,7 +152,9 @@ def test_killed_while_downloading_the_next_run_ends_the_same(finished_demo: Path
     assert not list(demo_home.glob("blobs/incoming/*"))
 
 
-def test_killed_while_training_no_trainer_lives_on_and_the_next_run_ends_the_same(finished_demo: Path, tmp_path: Path) -> None:
+def test_killed_while_training_no_trainer_lives_on_and_the_next_run_ends_the_same(
+    finished_demo: Path, tmp_path: Path
+) -> None:
     root = tmp_path / "home"
     shutil.copytree(finished_demo, root)
     (model,) = found(root)["models"]

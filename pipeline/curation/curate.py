@@ -1,5 +1,7 @@
 """Decisions meet photos: which are kept, where they go, by whom and why."""
 
+from collections.abc import Hashable, Mapping
+
 import pandas as pd
 
 from pipeline.curation.decisions import Decision
@@ -22,7 +24,7 @@ def curate(unique: pd.DataFrame, decisions: list[Decision]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns_of("curated_photos"))
 
 
-def _row(photo: dict[str, object], decision: Decision) -> dict[str, object]:
+def _row(photo: Mapping[Hashable, object], decision: Decision) -> dict[str, object]:
     target = {"keep": photo["domain"], "move": decision.move_to, "drop": None}[decision.decision]
     facts = {name: photo[name] for name in ("photo_id", "domain", "sha256", "split_key")}
     said = {name: getattr(decision, name) for name in ("decision", "reason", "curator", "note", "file", "row")}

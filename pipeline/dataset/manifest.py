@@ -56,7 +56,9 @@ def counts(manifest: pd.DataFrame) -> dict[str, dict[str, int]]:
     """Pictures by domain and split, both splits always named."""
     domains = sorted(manifest["domain"].unique())
     return {
-        domain: {split: int(((manifest["domain"] == domain) & (manifest["split"] == split)).sum()) for split in ("train", "test")}
+        domain: {
+            split: int(((manifest["domain"] == domain) & (manifest["split"] == split)).sum()) for split in ("train", "test")
+        }
         for domain in domains
     }
 
@@ -69,8 +71,14 @@ def problems(manifest: pd.DataFrame, images: pd.DataFrame, domain_a: str, domain
         for domain, split in ((domain_a, "train"), (domain_a, "test"), (domain_b, "train"))
         if not found.get(domain, {}).get(split)
     ]
-    sides = manifest.assign(split_key=images.set_index(["domain", "photo_id"])["split_key"].reindex(
-        pd.MultiIndex.from_frame(manifest[["domain", "photo_id"]])
-    ).to_numpy()).groupby("split_key")["split"].nunique()
+    sides = (
+        manifest.assign(
+            split_key=images.set_index(["domain", "photo_id"])["split_key"]
+            .reindex(pd.MultiIndex.from_frame(manifest[["domain", "photo_id"]]))
+            .to_numpy()
+        )
+        .groupby("split_key")["split"]
+        .nunique()
+    )
     messages += [f"near-duplicates of {key} are on both sides of the split" for key in sides[sides > 1].index]
     return messages

@@ -31,12 +31,12 @@ class Picture:
     @property
     def pixels_sha256(self) -> str:
         """Digest of the RGB bytes, row by row."""
-        return hashlib.sha256(np.ascontiguousarray(self.rgb)).hexdigest()
+        return hashlib.sha256(self.rgb.tobytes()).hexdigest()
 
     @property
     def alpha_sha256(self) -> str:
         """Digest of the alpha bytes, row by row."""
-        return hashlib.sha256(np.ascontiguousarray(self.alpha)).hexdigest()
+        return hashlib.sha256(self.alpha.tobytes()).hexdigest()
 
 
 def write_shard(folder: Path, pictures: Sequence[Picture]) -> str:
@@ -45,7 +45,11 @@ def write_shard(folder: Path, pictures: Sequence[Picture]) -> str:
     name = _digest(pictures) + SUFFIX
     path = folder / name
     if not path.exists():
-        with atomic_path(path) as temporary, pa.OSFile(str(temporary), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+        with (
+            atomic_path(path) as temporary,
+            pa.OSFile(str(temporary), "wb") as sink,
+            pa.ipc.new_file(sink, table.schema) as writer,
+        ):
             writer.write_table(table, max_chunksize=len(pictures))
         path.chmod(0o444)
     return name

@@ -1,7 +1,7 @@
 """Pictures with a known truth: a folder of scenes rendered twice, and true masks of photos.
 
-    <folder>/scoring/scoring.csv    columns scene, sharp, shallow, mask, depth: names of files beside it
-    <folder>/masks/<number>.png     the true mask of the photo with this number, over the whole photo
+<folder>/scoring/scoring.csv    columns scene, sharp, shallow, mask, depth: names of files beside it
+<folder>/masks/<number>.png     the true mask of the photo with this number, over the whole photo
 """
 
 from collections.abc import Sequence

@@ -194,12 +194,16 @@ def _verdict(change: float, ssim: float | None, smoothing_is_better: bool) -> tu
 
 def _without_truth(scores: pd.DataFrame, model: str, ssim: float | None) -> Headline:
     sharpness = _mean(scores, "background_sharpness", model, scenes=False)
-    changed = ssim is not None and ssim < SUBJECT_KEPT_SSIM
-    words = "Changes the subject" if changed else "Whether its blur is right is not known"
+    verdict: Verdict = "mixed"
+    words = "Whether its blur is right is not known"
+    if ssim is not None and ssim < SUBJECT_KEPT_SSIM:
+        verdict, words = "bad", "Changes the subject"
+    elif sharpness is not None and sharpness >= 1:
+        verdict, words = "bad", "Does not blur the background"
     unknown = "Without scenes of known truth nobody can say whether the background is blurred rightly."
     figure = "–" if sharpness is None else _share(sharpness)
     sentences = [_photo_sentence(scores, model, ssim), unknown]
-    return Headline(figure, "of the background's sharpness left", "bad" if changed else "mixed", words, sentences)
+    return Headline(figure, "of the background's sharpness, after against before", verdict, words, sentences)
 
 
 def _photo_sentence(scores: pd.DataFrame, model: str, ssim: float | None) -> str:
@@ -213,7 +217,7 @@ def _photo_sentence(scores: pd.DataFrame, model: str, ssim: float | None) -> str
         subject = f"the subject is changed, to an SSIM of {ssim:.3f} (1 is unchanged)"
     if sharpness is None:
         return f"On {photos} {subject}; the background could not be scored."
-    return f"On {photos} {subject}, and {_share(sharpness)} of the background's sharpness is left."
+    return f"On {photos} {subject}, and the background has {_share(sharpness)} of its sharpness."
 
 
 def _better_baseline(scores: pd.DataFrame) -> tuple[str, float] | None:

@@ -19,6 +19,8 @@ def resolve_camera(client: FlickrClient, camera: str) -> str:
     does not know.
     """
     brand, _, model = (part.strip() for part in camera.partition("/"))
+    if not brand or not model:
+        raise ConfigError(f"camera = {camera!r}: a camera is a brand and a model, like apple/iphone_7")
     slug, models = _find_brand(client, brand, camera)
     found = _find(models, model)
     if found is None:
@@ -28,7 +30,7 @@ def resolve_camera(client: FlickrClient, camera: str) -> str:
 
 def _find_brand(client: FlickrClient, brand: str, camera: str) -> tuple[str, list[Named]]:
     slug = brand.lower()
-    models = client.camera_models(slug) if slug else None
+    models = client.camera_models(slug)
     if models is None:
         brands = client.camera_brands()
         found = _find(brands, brand)
@@ -52,7 +54,7 @@ def _nearest(wanted: str, known: Iterable[Named], brand: str | None = None) -> l
 
 
 def _unknown(camera: str, what: str, nearest: list[str]) -> str:
-    offer = f"the nearest: {', '.join(nearest)}" if nearest else "write it like apple/iphone_7"
+    offer = f"the nearest: {', '.join(nearest)}" if nearest else "brand and model are written like apple/iphone_7"
     return f"camera = {camera!r}: Flickr knows no such camera ({what}); {offer}"
 
 

@@ -105,8 +105,13 @@ class Emulator:
 
     def __enter__(self) -> "Emulator":
         self._stopped.clear()
-        for port, answer in zip(self._ports, (self._api_reply, self._image_reply), strict=True):
-            self._servers.append(_listen(port, answer))
+        try:
+            for port, answer in zip(self._ports, (self._api_reply, self._image_reply), strict=True):
+                self._servers.append(_listen(port, answer))
+        except ConfigError:
+            while self._servers:
+                self._servers.pop().server_close()
+            raise
         self.endpoint = f"http://{self._host(0)}{REST_PATH}"
         self.image_host = self._host(1)
         self._rest = Rest(self.collection, f"http://{self.image_host}")
@@ -115,10 +120,13 @@ class Emulator:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """End answering and close every connection; a second time does nothing."""
         self._stopped.set()
-        for server in self._servers:
-            server.stop()
-        self._servers.clear()
+        while self._servers:
+            self._servers.pop().stop()
 
     def wait(self) -> None:
         """Return when the emulator stops."""

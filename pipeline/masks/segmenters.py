@@ -178,7 +178,7 @@ def _load_deeplab(path: Path) -> dict[str, "torch.Tensor"]:
     except (OSError, RuntimeError) as error:
         raise WeightsError(
             f"{path}: missing, and torchvision could not fetch it ({error}); connect to the internet and run again, put "
-            f"{published.url} there by hand, or set [masks] segmenter = \"selfie\""
+            f'{published.url} there by hand, or set [masks] segmenter = "selfie"'
         ) from error
     return cast("dict[str, torch.Tensor]", state)
 

@@ -39,9 +39,7 @@ class UndecodableImage(BokehflowError):
     says for a person what was found. Size in pixels where the header told it, else None. Callers make a row of it.
     """
 
-    def __init__(
-        self, reason: str, detail: str, width_px: int | None = None, height_px: int | None = None
-    ) -> None:
+    def __init__(self, reason: str, detail: str, width_px: int | None = None, height_px: int | None = None) -> None:
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail

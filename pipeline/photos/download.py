@@ -155,9 +155,7 @@ def _facts(row: dict[str, object]) -> FileFacts:
     return FileFacts(**{field.name: row[field.name] for field in fields(FileFacts)})  # pyright: ignore[reportArgumentType]
 
 
-def _records(
-    known: pd.DataFrame, photo_ids: set[str], journal: Path
-) -> defaultdict[str, list[tuple[Wanted, FileFacts]]]:
+def _records(known: pd.DataFrame, photo_ids: set[str], journal: Path) -> defaultdict[str, list[tuple[Wanted, FileFacts]]]:
     """What journal and table say of each photo, the journal first."""
     records: defaultdict[str, list[tuple[Wanted, FileFacts]]] = defaultdict(list)
     for row in [*_journal_rows(journal), *_plain(known[known["photo_id"].isin(photo_ids)])]:
@@ -197,9 +195,7 @@ def _still_true(facts: FileFacts, settings: PhotosSection, blobs: BlobProtocol) 
     return judged if judged.reason else None
 
 
-def _revalidated(
-    photo: Wanted, records: Iterable[tuple[Wanted, FileFacts]], blobs: BlobProtocol
-) -> FileFacts | None:
+def _revalidated(photo: Wanted, records: Iterable[tuple[Wanted, FileFacts]], blobs: BlobProtocol) -> FileFacts | None:
     """Earlier facts whose ETag may spare a download: the same address, only the record was updated."""
     for seen, facts in records:
         usable = _same_address(seen, photo) and facts.etag is not None and facts.sha256 is not None
@@ -364,9 +360,7 @@ class _Fetcher:
 
 
 def _failed(failure: FetchFailed) -> FileFacts:
-    return FileFacts(
-        size_bytes=failure.size_bytes, reason=failure.reason, pending=failure.pending, detail=failure.detail
-    )
+    return FileFacts(size_bytes=failure.size_bytes, reason=failure.reason, pending=failure.pending, detail=failure.detail)
 
 
 def _measured(body: Body, info: PictureInfo) -> FileFacts:
@@ -405,9 +399,7 @@ def _disk_failed(error: OSError) -> StorageError:
     )
 
 
-def _watched(
-    results: Iterator[tuple[Wanted, FileFacts]], hosts: Sequence[str]
-) -> Iterator[tuple[Wanted, FileFacts]]:
+def _watched(results: Iterator[tuple[Wanted, FileFacts]], hosts: Sequence[str]) -> Iterator[tuple[Wanted, FileFacts]]:
     """Pass the results on, and stop when the server seems to be out of reach."""
     in_a_row = 0
     for photo, facts in results:

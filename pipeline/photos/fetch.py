@@ -103,9 +103,7 @@ class PictureClient:
     as they do for the API calls.
     """
 
-    def __init__(
-        self, hosts: Sequence[str], user_agent: str, timeout_s: float, max_bytes: int, connections: int
-    ) -> None:
+    def __init__(self, hosts: Sequence[str], user_agent: str, timeout_s: float, max_bytes: int, connections: int) -> None:
         self._hosts = tuple(hosts)
         self._headers = {"User-Agent": user_agent, "Accept": "image/*", "Accept-Encoding": "identity"}
         self._timeout_s = timeout_s

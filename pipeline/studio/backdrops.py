@@ -22,7 +22,7 @@ HALF_VIEW = 0.41
 """Half-width of the widest picture at distance one."""
 BRIGHTNESS = (0.3, 0.52)
 """Range of the backdrop's brightness: darker than the sitter, as in most portraits that are lit."""
-COOL = np.array([0.68, 1.0, 1.4], np.float32)
+COOL = np.array([0.58, 1.08, 1.25], np.float32)
 """Tint of the backdrop, linear RGB: the light behind is colder than that on the sitter."""
 
 
@@ -85,9 +85,8 @@ def market(rng: Random, wall_z: float) -> list[Surface]:
 
 def cafe(rng: Random, wall_z: float) -> list[Surface]:
     """Tiles, framed pictures and warm lamps."""
-    hue = rng.random()
-    light, dark = colour(hue, rng.uniform(0.05, 0.3), 0.88), colour(hue + rng.choice([0.0, 0.5]), 0.55, rng.uniform(0.25, 0.5))
-    surfaces = [_wall(rng, textures.tiles(rng, light, dark), wall_z)]
+    glaze = colour(rng.random(), rng.uniform(0.15, 0.55), rng.uniform(0.5, 0.9))
+    surfaces = [_wall(rng, textures.tiles(rng, glaze, glaze * rng.uniform(0.75, 0.95)), wall_z)]
     frames = [textures.painting(rng, colour(0.09, 0.5, 0.35)) for _ in range(int(rng.integers(1, 4)))]
     surfaces += [_panel(rng, frame, wall_z, 0.22, tilt_deg=4) for frame in frames]
     return [*surfaces, *_lights(rng, wall_z, 16, (0.06, 0.13)), *_festoon(rng, wall_z)]

@@ -54,7 +54,7 @@ def render_scene(
     shallow: bool = True,
     mask: bool = True,
     depth: bool = True,
-    sharp_samples: int = 48,
+    sharp_samples: int = 32,
     shallow_samples: int = 128,
 ) -> RenderedScene:
     """Render the views asked for of the scene with this seed.

@@ -63,13 +63,13 @@ def bricks(rng: Random, brick: ArrayLike, mortar: ArrayLike) -> Floats:
 
 
 def tiles(rng: Random, first: ArrayLike, second: ArrayLike) -> Floats:
-    """Checkered tiles with a thin joint."""
-    side = int(rng.choice([28, 36, 48, 64]))
+    """Tiles in two colours by turns, with a dark joint."""
+    side = int(rng.choice([28, 36, 48]))
     y, x = _pixels()
     board = ((y // side + x // side) % 2)[..., None]
-    joint = ((y % side < 2) | (x % side < 2))[..., None]
-    mixed = np.where(board == 1, first, second) * _shade(rng, y // side, x // side, 0.12)
-    return _finish(rng, np.where(joint, mixed * 0.55, mixed), 0.08)
+    joint = ((y % side < 3) | (x % side < 3))[..., None]
+    mixed = np.where(board == 1, first, second) * _shade(rng, y // side, x // side, 0.3)
+    return _finish(rng, np.where(joint, mixed * 0.4, mixed), 0.08)
 
 
 def foliage(rng: Random, leaf: ArrayLike, gap: ArrayLike) -> Floats:

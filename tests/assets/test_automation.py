@@ -51,13 +51,18 @@ class World:
 
     def observed(self, version: str) -> None:
         """Report the content of the reviewed folder."""
-        self.instance.report_runless_asset_event(dg.AssetObservation("review_decisions", tags={"dagster/data_version": version}))
+        self.instance.report_runless_asset_event(
+            dg.AssetObservation("review_decisions", tags={"dagster/data_version": version})
+        )
 
     def asked(self) -> dict[str, set[str]]:
         """What the automation requests now: asset → partitions (`None` as text where there are none)."""
         selection = dg.AssetSelection.all() - dg.AssetSelection.assets("review_decisions")
         result = dg.evaluate_automation_conditions(
-            self.definitions, self.instance, asset_selection=selection, cursor=self.cursor  # pyright: ignore[reportArgumentType]
+            self.definitions,
+            self.instance,
+            asset_selection=selection,
+            cursor=self.cursor,  # pyright: ignore[reportArgumentType]
         )
         self.cursor = result.cursor
         found: dict[str, set[str]] = {}
@@ -209,7 +214,9 @@ def test_only_automatic_recipes_are_trained_on_a_new_snapshot(world: World) -> N
     assert isinstance(run_sensor(world, "train_automatic_recipes"), dg.SkipReason)
 
 
-def test_the_weekly_schedule_lists_the_last_two_months_or_says_why_not(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_weekly_schedule_lists_the_last_two_months_or_says_why_not(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     schedule = world.definitions.resolve_schedule_def("weekly_rescrape")
     tick = dg.build_schedule_context(scheduled_execution_time=datetime(2024, 2, 5, 3, tzinfo=UTC))
     for variable in ("FLICKR_API_KEY", "FLICKR_API_SECRET"):

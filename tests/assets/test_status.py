@@ -2,6 +2,7 @@
 
 import json
 import random
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -23,12 +24,16 @@ queries = [{ text = "portrait bokeh" }]
 """
 
 
-def fill(name: str, rows: list[dict[str, object]], **common: object) -> pd.DataFrame:
+def fill(name: str, rows: Sequence[Mapping[str, object]], **common: object) -> pd.DataFrame:
     """Rows with harmless values for the columns that are not given."""
-    texts = {column: "x" for column in columns_of(name)}
+    texts = dict.fromkeys(columns_of(name), "x")
     numbers = {"query": 0, "date_upload_s": 1, "fetched_at_s": 1, "truncated": False, "pending": False, "row": 2}
     empty = {"reason": None, "sha256": None, "rule": None, "measure": None, "target_domain": None, "duplicate_of": None}
-    sizes = {column: 5 for column in columns_of(name) if column.endswith(("_px", "_bytes")) or column in ("views", "frames", "last_update_s")}
+    sizes = {
+        column: 5
+        for column in columns_of(name)
+        if column.endswith(("_px", "_bytes")) or column in ("views", "frames", "last_update_s")
+    }
     known = {**texts, **numbers, **empty, **sizes, **common}
     return pd.DataFrame([{**{k: v for k, v in known.items() if k in columns_of(name)}, **row} for row in rows])
 
@@ -40,9 +45,21 @@ def random_world(home: Home, seed: int) -> None:
         for month in ("2024-01", "2024-02"):
             ids = [f"flickr:{domain[0]}{month[-1]}{n}" for n in range(chance.randint(15, 30))]
             listed = [{"photo_id": i, "reason": chance.choice([None, None, None, "excluded_tag", "no_cv"])} for i in ids]
-            home.tables.write("photo_listing", fill("photo_listing", listed, domain=domain, month=month), f"{domain}|{month}")
+            home.tables.write(
+                "photo_listing", fill("photo_listing", listed, domain=domain, month=month), f"{domain}|{month}"
+            )
             files = [
-                {"photo_id": i, **chance.choice([{"sha256": f"s{i}"}, {"sha256": f"s{i}"}, {"reason": "truncated"}, {"reason": "timeout", "pending": True}])}
+                {
+                    "photo_id": i,
+                    **chance.choice(
+                        [
+                            {"sha256": f"s{i}"},
+                            {"sha256": f"s{i}"},
+                            {"reason": "truncated"},
+                            {"reason": "timeout", "pending": True},
+                        ]
+                    ),
+                }
                 for i in ids
                 if chance.random() < 0.9
             ]
@@ -50,7 +67,12 @@ def random_world(home: Home, seed: int) -> None:
     files = home.tables.read_all("photo_files")
     stored = files[files["sha256"].notna()]
     unique = [
-        {"photo_id": row.photo_id, "domain": row.domain, "group": row.photo_id, "rule": chance.choice([None, None, "same_bytes", "perceptual"])}
+        {
+            "photo_id": row.photo_id,
+            "domain": row.domain,
+            "group": row.photo_id,
+            "rule": chance.choice([None, None, "same_bytes", "perceptual"]),
+        }
         for row in stored.itertuples()
         if chance.random() < 0.9
     ]

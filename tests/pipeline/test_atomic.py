@@ -17,8 +17,13 @@ def test_a_file_appears_whole_and_nothing_else_remains(tmp_path: Path) -> None:
 def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path, interruption: type[BaseException]) -> None:
     target = tmp_path / "file.txt"
     write_text(target, "old")
-    with pytest.raises(interruption), atomic_path(target) as temporary:
-        temporary.write_text("half")
-        raise interruption
+
+    def interrupted() -> None:
+        with atomic_path(target) as temporary:
+            temporary.write_text("half")
+            raise interruption
+
+    with pytest.raises(interruption):
+        interrupted()
     assert target.read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]

@@ -2,6 +2,7 @@
 
 import hashlib
 import multiprocessing
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import pandas as pd
@@ -82,7 +83,7 @@ def test_a_missing_or_broken_table_says_how_to_make_it(tmp_path: Path) -> None:
         tables.read("unique_photos")
 
 
-def _hold(home: Path, ready: "multiprocessing.synchronize.Event", done: "multiprocessing.synchronize.Event") -> None:
+def _hold(home: Path, ready: Event, done: Event) -> None:
     with Home(home).lock("run"):
         ready.set()
         done.wait(30)
@@ -102,7 +103,9 @@ def test_the_lock_names_its_holder_and_goes_with_the_process(tmp_path: Path) -> 
         pass
 
 
-def test_the_home_is_named_by_argument_then_environment_then_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_home_is_named_by_argument_then_environment_then_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("BOKEHFLOW_HOME", raising=False)
     assert Home.at().root == tmp_path / "data"

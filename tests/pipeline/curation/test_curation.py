@@ -19,7 +19,16 @@ from pipeline.tables import conform, empty
 
 KNOWN = {f"flickr:{number}" for number in range(20)}
 DOMAINS = {"ordinary", "shallow"}
-NASTY_TITLES = ["=1+1", "@SUM(A1)", "-2", "<script>alert(1)</script>", 'a "quoted", title', "שלום 📷", "two\nlines", "x" * 10_000]
+NASTY_TITLES = [
+    "=1+1",
+    "@SUM(A1)",
+    "-2",
+    "<script>alert(1)</script>",
+    'a "quoted", title',
+    "שלום 📷",
+    "two\nlines",
+    "x" * 10_000,
+]
 
 
 def unique_table(numbers: range, rule: dict[int, str] | None = None, group: dict[int, int] | None = None) -> pd.DataFrame:
@@ -44,9 +53,13 @@ def listing() -> pd.DataFrame:
     })  # fmt: skip
 
 
-def queue(tmp_path: Path, unique: pd.DataFrame, queued: pd.DataFrame, decided: set[str], batch_size: int = 4) -> pd.DataFrame:
+def queue(
+    tmp_path: Path, unique: pd.DataFrame, queued: pd.DataFrame, decided: set[str], batch_size: int = 4
+) -> pd.DataFrame:
     folders = (tmp_path / "queue", tmp_path / "thumbnails")
-    table = queue_photos(unique, listing(), queued, decided, photo, lambda license: f"licence {license}", folders, batch_size)
+    table = queue_photos(
+        unique, listing(), queued, decided, photo, lambda license: f"licence {license}", folders, batch_size
+    )
     return conform("review_queue", table)
 
 
@@ -93,7 +106,9 @@ def reviewed(tmp_path: Path, text: str | bytes, name: str = "a.csv", when: int =
 
 
 def test_a_plain_file_is_read(tmp_path: Path) -> None:
-    reviewed(tmp_path, "photo_id,decision,reason,curator,note\nflickr:1,keep,,Ann,\nflickr:2,drop,no_person,Ann,empty room\n")
+    reviewed(
+        tmp_path, "photo_id,decision,reason,curator,note\nflickr:1,keep,,Ann,\nflickr:2,drop,no_person,Ann,empty room\n"
+    )
     decisions, problems = read_decisions(tmp_path, KNOWN, DOMAINS)
     assert not problems
     assert [(d.photo_id, d.decision, d.reason, d.curator, d.file, d.row) for d in decisions] == [
@@ -113,7 +128,10 @@ def test_what_spreadsheets_do_to_a_file_is_survived(tmp_path: Path, data: bytes)
     reviewed(tmp_path, data)
     decisions, problems = read_decisions(tmp_path, KNOWN, DOMAINS)
     assert not problems
-    assert [(d.photo_id, d.decision, d.reason) for d in decisions] == [("flickr:1", "keep", None), ("flickr:2", "drop", "wrong_tag")]
+    assert [(d.photo_id, d.decision, d.reason) for d in decisions] == [
+        ("flickr:1", "keep", None),
+        ("flickr:2", "drop", "wrong_tag"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -166,11 +184,17 @@ def decision(number: int, verdict: str, when: int = 0, **more: object) -> Decisi
 
 def test_the_last_decision_counts_and_skip_takes_it_back() -> None:
     unique = unique_table(range(4))
-    made = [decision(0, "keep"), decision(1, "keep"), decision(0, "drop", 1), decision(1, "skip", 1), decision(2, "move", move_to="shallow")]
+    made = [
+        decision(0, "keep"),
+        decision(1, "keep"),
+        decision(0, "drop", 1),
+        decision(1, "skip", 1),
+        decision(2, "move", move_to="shallow"),
+    ]
     table = conform("curated_photos", curate(unique, made)).set_index("photo_id")
     assert table["decision"].to_dict() == {"flickr:0": "drop", "flickr:2": "move"}
     assert table.loc["flickr:2", "target_domain"] == "shallow"
-    assert pd.isna(table.loc["flickr:0", "target_domain"])
+    assert table["target_domain"].isna()["flickr:0"]
 
 
 def test_a_decision_stands_for_its_whole_group() -> None:

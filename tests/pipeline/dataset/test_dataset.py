@@ -41,14 +41,26 @@ def masks_table(numbers: range) -> pd.DataFrame:
 
 def prepared(folder: Path, numbers: range, shard_rows: int = 3) -> pd.DataFrame:
     table = prepare_images(
-        masks_table(numbers), lambda digest: noise(int(digest[1:])), lambda mask: noise(int(mask[1:]))[..., 0], folder, SIZE_PX, shard_rows
+        masks_table(numbers),
+        lambda digest: noise(int(digest[1:])),
+        lambda mask: noise(int(mask[1:]))[..., 0],
+        folder,
+        SIZE_PX,
+        shard_rows,
     )
     return conform("training_images", table)
 
 
 def listing(numbers: range) -> pd.DataFrame:
     rows = [
-        {"photo_id": f"flickr:{n}", "owner": f"o{n}", "owner_name": "Ann", "title": f"t{n}", "license": "4", "page_url": "https://x"}
+        {
+            "photo_id": f"flickr:{n}",
+            "owner": f"o{n}",
+            "owner_name": "Ann",
+            "title": f"t{n}",
+            "license": "4",
+            "page_url": "https://x",
+        }
         for n in numbers
     ]
     return pd.DataFrame(rows)
@@ -118,7 +130,9 @@ def test_packing_does_not_change_pixels_or_snapshot(tmp_path: Path) -> None:
 
 def test_a_mask_of_other_proportions_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"m1: the mask of flickr:1 is 20×20 px, the photo 50×40"):
-        prepare_images(masks_table(range(1, 2)), lambda _: noise(1), lambda _: np.zeros((20, 20), np.uint8), tmp_path, SIZE_PX, 3)
+        prepare_images(
+            masks_table(range(1, 2)), lambda _: noise(1), lambda _: np.zeros((20, 20), np.uint8), tmp_path, SIZE_PX, 3
+        )
 
 
 @given(st.permutations(range(8)))

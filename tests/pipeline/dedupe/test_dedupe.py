@@ -1,7 +1,7 @@
 """Fingerprints, neighbour search and groups."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Hashable
 
 import imagehash
 import numpy as np
@@ -42,7 +42,9 @@ class World:
         self.pictures: dict[str, np.ndarray] = {}
         self.rows: list[dict[str, object]] = []
 
-    def add(self, number: int, rgb: np.ndarray, domain: str = "ordinary", digest: str | None = None, size_bytes: int = 0) -> None:
+    def add(
+        self, number: int, rgb: np.ndarray, domain: str = "ordinary", digest: str | None = None, size_bytes: int = 0
+    ) -> None:
         digest = digest or f"digest{number}"
         self.pictures[digest] = rgb
         self.rows.append({
@@ -57,7 +59,7 @@ class World:
         return conform("unique_photos", found).set_index("photo_id")
 
 
-def rules(found: pd.DataFrame) -> Mapping[str, object]:
+def rules(found: pd.DataFrame) -> dict[Hashable, object]:
     return found["rule"].astype(object).where(found["rule"].notna(), None).to_dict()
 
 
@@ -123,7 +125,9 @@ def test_flat_pictures_are_not_one_picture() -> None:
 @given(st.permutations(range(7)))
 def test_the_result_does_not_depend_on_the_order(order: list[int]) -> None:
     world, original = World(), scene(1)
-    for number, rgb in enumerate((original, resaved(original, 50), resized(original, 0.4), scene(2), scene(3), resaved(scene(3), 60), scene(4))):
+    for number, rgb in enumerate(
+        (original, resaved(original, 50), resized(original, 0.4), scene(2), scene(3), resaved(scene(3), 60), scene(4))
+    ):
         world.add(number, rgb)
     expected = world.unique()
     world.rows = [world.rows[position] for position in order]
@@ -149,7 +153,11 @@ def test_all_pairs_within_the_radius_are_found(radius_bits: int) -> None:
     expected = {
         (i, j) for i in range(300) for j in range(i + 1, 300) if int(hashes[i] ^ hashes[j]).bit_count() <= radius_bits
     }
-    found = [(int(a), int(b)) for i, j, _ in pairs_within(hashes, hashes, radius_bits, rows_at_once=37) for a, b in zip(i, j, strict=True)]
+    found = [
+        (int(a), int(b))
+        for i, j, _ in pairs_within(hashes, hashes, radius_bits, rows_at_once=37)
+        for a, b in zip(i, j, strict=True)
+    ]
     assert len(found) == len(set(found))
     assert set(found) == expected
 

@@ -80,8 +80,8 @@ def test_headline_of_a_success() -> None:
         "On 10 rendered scenes the background error against the true lens is 50 % below doing nothing "
         "(0.0500 against 0.1000).",
         "The better of the study's baselines, Gaussian 9×9 with the subject pasted back, lies 20 % below doing nothing.",
-        "On 2 test photos the subject is kept at an SSIM of 0.970 (1 is unchanged), and 40 % of the background's "
-        "sharpness is left.",
+        "On 2 test photos the subject is kept at an SSIM of 0.970 (1 is unchanged), and the background has 40 % "
+        "of its sharpness.",
     ]
 
 
@@ -101,11 +101,19 @@ def test_headline_says_what_is_wrong(world: pd.DataFrame, verdict: str, words: s
     assert (result.verdict, result.verdict_words) == (verdict, words)
 
 
-def test_without_truth_nothing_is_called_a_success() -> None:
-    world = truth(0.05)
+@pytest.mark.parametrize(
+    ("sharpness", "ssim", "verdict", "words"),
+    [
+        (0.4, 0.97, "mixed", "Whether its blur is right is not known"),
+        (0.4, 0.5, "bad", "Changes the subject"),
+        (1.2, 0.97, "bad", "Does not blur the background"),
+    ],
+)
+def test_without_truth_nothing_is_called_a_success(sharpness: float, ssim: float, verdict: str, words: str) -> None:
+    world = truth(0.05, ssim=ssim, sharpness=sharpness)
     result = summary.headline(world[~world["photo_id"].str.startswith("scene:")], "m@0")
-    assert result.verdict == "mixed"
-    assert result.figure == "40\N{NO-BREAK SPACE}%"
+    assert (result.verdict, result.verdict_words) == (verdict, words)
+    assert result.figure == f"{sharpness:.0%}".replace("%", "\N{NO-BREAK SPACE}%")
     assert "nobody can say" in result.sentences[-1]
 
 

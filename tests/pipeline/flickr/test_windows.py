@@ -3,6 +3,7 @@
 import itertools
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -135,13 +136,11 @@ class TestAnyMonth:
         expected = list(list_window(Window(0, 5000), calm, WindowState(tmp_path_factory.mktemp("calm"), "query")))
         folder = tmp_path_factory.mktemp("state")
         search = CappedSearch(dates)
-        for calls_before_the_end in itertools.count(8):
-            stopping = Stopping(search, calls_before_the_end)
-            try:
-                found = list(list_window(Window(0, 5000), stopping, WindowState(folder, "query")))
-            except FlickrUnreachable:
-                continue
-            break
+        found = None
+        calls = itertools.count(8)
+        while found is None:
+            with suppress(FlickrUnreachable):
+                found = list(list_window(Window(0, 5000), Stopping(search, next(calls)), WindowState(folder, "query")))
         assert found == expected
 
 

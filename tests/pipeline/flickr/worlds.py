@@ -3,7 +3,7 @@
 import math
 import random
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -83,11 +83,10 @@ def collection_photo(number: int, date_upload: int, **fields: object) -> Collect
     return CollectionPhoto(str(4950000000 + number), f"{number % 7}@N01", date_upload, **values)  # pyright: ignore[reportArgumentType]
 
 
-def project(*queries: dict[str, object], domain: str = "ordinary", **photos: object) -> Project:
-    """A project whose `domain` has these queries."""
-    other = "shallow" if domain == "ordinary" else "ordinary"
-    domains = {domain: {"queries": list(queries)}, other: {"queries": [{"text": "portrait bokeh"}]}}
-    return Project.model_validate({"domains": domains, "photos": photos})
+def project(*queries: Mapping[str, object], exclude_no_cv: bool = True) -> Project:
+    """A project whose domain `ordinary` has these queries."""
+    domains = {"ordinary": {"queries": list(queries)}, "shallow": {"queries": [{"text": "portrait bokeh"}]}}
+    return Project.model_validate({"domains": domains, "photos": {"exclude_no_cv": exclude_no_cv}})
 
 
 def client_of(emulator: Emulator, **arguments: object) -> FlickrClient:

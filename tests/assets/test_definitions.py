@@ -1,0 +1,95 @@
+"""The code location as a whole."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from assets.headless import BLOCKING_CHECKS, STAGES, bury_dead_runs
+from pipeline.config import load_project
+from pipeline.definitions import build_definitions, project_file
+from storage import Home
+
+REPOSITORY = Path(__file__).parents[2]
+GROUPS = {
+    "collect": {"photo_listing", "photo_files", "photo_history"},
+    "dedupe": {"fingerprints", "unique_photos"},
+    "curation": {"review_queue", "review_decisions", "curated_photos"},
+    "dataset": {"person_masks", "training_images", "dataset_manifest", "dataset_snapshot"},
+    "training": {"trained_model"},
+    "evaluation": {"evaluation", "comparison"},
+}
+
+
+@pytest.fixture
+def definitions(tmp_path: Path) -> dg.Definitions:
+    return build_definitions(load_project(REPOSITORY / "bokehflow.toml"), Home(tmp_path), REPOSITORY)
+
+
+def test_everything_loads_and_every_asset_is_in_its_group(definitions: dg.Definitions) -> None:
+    dg.Definitions.validate_loadable(definitions)
+    graph = definitions.resolve_asset_graph()
+    groups: dict[str, set[str]] = {}
+    for node in graph.asset_nodes:
+        groups.setdefault(node.group_name, set()).add(node.key.to_user_string())
+    assert groups == GROUPS
+    assert {name for names in groups.values() for name in names} - {"review_decisions"} == set(STAGES)
+
+
+def test_every_asset_says_what_it_is_and_whose(definitions: dg.Definitions) -> None:
+    for node in definitions.resolve_asset_graph().asset_nodes:
+        assert node.description, node.key
+        assert node.owners or node.is_observable, node.key
+        assert node.kinds or node.is_observable, node.key
+        assert node.code_version or node.is_observable, node.key
+
+
+def test_the_graph_is_the_designs(definitions: dg.Definitions) -> None:
+    graph = definitions.resolve_asset_graph()
+    parents = {node.key.to_user_string(): {key.to_user_string() for key in node.parent_keys} for node in graph.asset_nodes}
+    assert parents["photo_files"] == parents["photo_history"] == {"photo_listing"}
+    assert parents["unique_photos"] == {"fingerprints", "photo_history"}
+    assert parents["review_queue"] == {"unique_photos"}
+    assert parents["curated_photos"] == {"unique_photos", "review_decisions"}
+    assert parents["comparison"] == {"evaluation"}
+
+
+def test_blocking_checks_are_those_that_the_headless_run_waits_for(definitions: dg.Definitions) -> None:
+    graph = definitions.resolve_asset_graph()
+    blocking = [key for key in graph.asset_check_keys if graph.get_check_spec(key).blocking]
+    found: dict[str, set[str]] = {}
+    for key in blocking:
+        found.setdefault(key.asset_key.to_user_string(), set()).add(key.name)
+    assert found == {name: set(checks) for name, checks in BLOCKING_CHECKS.items()}
+
+
+def test_loading_does_not_import_torch() -> None:
+    code = "import sys, pipeline.definitions as d; d.definitions(); print('torch' in sys.modules, 'mitsuba' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=REPOSITORY)
+    assert done.stdout.strip() == "False False"
+
+
+def test_the_project_file_is_the_one_given_or_the_homes_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    home = Home(tmp_path / "home")
+    assert project_file(home) == tmp_path / "bokehflow.toml"
+    home.root.mkdir()
+    (home.root / "bokehflow.toml").touch()
+    assert project_file(home) == home.root / "bokehflow.toml"
+    monkeypatch.setenv("BOKEHFLOW_CONFIG", str(tmp_path / "other.toml"))
+    assert project_file(home) == tmp_path / "other.toml"
+    assert project_file(home, tmp_path / "given.toml") == tmp_path / "given.toml"
+
+
+def test_only_dead_headless_runs_are_buried() -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        gone = {"bokehflow/process": "1", "bokehflow/process_started": "1.0"}
+        for run_id, tags in (("dead", gone), ("of-the-ui", {})):
+            instance.add_run(dg.DagsterRun(job_name="dataset", run_id=run_id, status=dg.DagsterRunStatus.STARTED, tags=tags))
+        assert bury_dead_runs(instance) == ["dead"]
+        dead, living = (instance.get_run_by_id(run_id) for run_id in ("dead", "of-the-ui"))
+        assert dead is not None
+        assert living is not None
+        assert (dead.status, living.status) == (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.STARTED)
