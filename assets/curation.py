@@ -56,7 +56,6 @@ def curation_assets(project: Project) -> list[dg.AssetsDefinition | dg.SourceAss
         name="review_decisions",
         group_name="curation",
         description="The folder `review/reviewed/`: what curators decided. Its content is the data version.",
-        automation_condition=dg.AutomationCondition.cron_tick_passed("* * * * *") & ~dg.AutomationCondition.in_progress(),
         tags={"dagster/kind/csv": ""},
     )
     def review_decisions(home: HomeResource) -> dg.DataVersion:

@@ -16,6 +16,7 @@ from dagster._core.errors import DagsterAssetCheckFailedError
 from dagster._core.events import DagsterEventType
 
 from assets.partitions import SNAPSHOTS, domain_months, snapshot_recipe_key
+from assets.schedules import decisions_observed
 from assets.training import run_id
 from assets.versions import inputs_version
 from pipeline.config import Project
@@ -145,10 +146,10 @@ class HeadlessRun:
 
     def _collect(self, keys: list[str], names: list[str]) -> None:
         for position, key in enumerate(keys, 1):
-            for name in names:
-                if not self._is_current(name, key):
-                    self.say(f"{name} {key.replace('|', ' ')} ({position} of {len(keys)})")
-                    self._execute("collect", [name], key)
+            stale = next((index for index, name in enumerate(names) if not self._is_current(name, key)), None)
+            if stale is not None:
+                self.say(f"{', '.join(names[stale:])}: {key.replace('|', ' ')} ({position} of {len(keys)})")
+                self._execute("collect", names[stale:], key)
 
     def _stage(self, name: str) -> None:
         if name == "curated_photos":
@@ -218,8 +219,7 @@ class HeadlessRun:
 
     def _observe_decisions(self) -> None:
         """Tell the instance what the folder of reviewed CSVs holds, as its observable source would."""
-        version = {"dagster/data_version": folder_version(self.home.reviewed)}
-        self.instance.report_runless_asset_event(dg.AssetObservation("review_decisions", tags=version))
+        self.instance.report_runless_asset_event(decisions_observed(folder_version(self.home.reviewed)))
 
     def _execute(self, job: str, names: Sequence[str], key: str | None = None) -> None:
         definition = self.definitions.resolve_job_def(job)

@@ -12,7 +12,9 @@ from assets.partitions import (
     snapshot_recipe_key,
 )
 from pipeline.config import Project
+from pipeline.curation.decisions import folder_version
 from resources.flickr import key_missing
+from storage import Home
 
 CAN_BE_FROZEN = dg.AssetCheckKey(dg.AssetKey("dataset_manifest"), "can_be_frozen")
 DATASET_ASSETS = [
@@ -76,8 +78,21 @@ def _covered(project: Project) -> list[str]:
     return sorted({str(key).split("|")[1] for key in domain_months(project).get_partition_keys()})
 
 
-def sensors(project: Project) -> list[dg.SensorDefinition]:
-    """The automation's own sensor and the two that go on from a passed manifest."""
+def sensors(project: Project, home: Home) -> list[dg.SensorDefinition]:
+    """The automation's own sensor, the one that watches the reviewed CSVs, and the two that go on from a manifest."""
+
+    @dg.sensor(
+        name="watch_reviewed",
+        minimum_interval_seconds=15,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Notices new and changed files in review/reviewed/.",
+    )
+    def watch_reviewed(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        # An observation for each change: a job that observes every minute would bury all other runs.
+        version = folder_version(home.reviewed)
+        if version == context.cursor:
+            return dg.SkipReason("no reviewed file is new or changed")
+        return dg.SensorResult(asset_events=[decisions_observed(version)], cursor=version)
 
     @dg.sensor(
         name="freeze_passed_manifest",
@@ -116,7 +131,12 @@ def sensors(project: Project) -> list[dg.SensorDefinition]:
         default_status=dg.DefaultSensorStatus.RUNNING,
         minimum_interval_seconds=15,
     )
-    return [automation, freeze_passed_manifest, train_automatic_recipes]
+    return [automation, watch_reviewed, freeze_passed_manifest, train_automatic_recipes]
+
+
+def decisions_observed(version: str) -> dg.AssetObservation:
+    """The observation that the reviewed CSVs have this content."""
+    return dg.AssetObservation("review_decisions", tags={"dagster/data_version": version})
 
 
 def passed_snapshot(instance: dg.DagsterInstance) -> str | None:

@@ -23,6 +23,7 @@ from storage import Home
 
 # Observable sources and freshness policies are beta in the pinned Dagster; tests guard what is used of them.
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
+warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 
 CONFIG_VARIABLE = "BOKEHFLOW_CONFIG"
 PROJECT_FILE = "bokehflow.toml"
@@ -51,13 +52,16 @@ def build_definitions(project: Project, home: Home, folder: Path) -> dg.Definiti
         assets=assets,
         jobs=jobs(),
         schedules=schedules(project),
-        sensors=sensors(project),
+        sensors=sensors(project, home),
         resources={
             "home": HomeResource(root=str(home.root)),
             "flickr": FlickrResource(project_json=project.model_dump_json(by_alias=True)),
             "segmenter": SegmenterResource(name=project.masks.segmenter),
             "trainer": TrainerResource(),
         },
+        # A run is a process already. One more for each step would import everything again, and would outlive a
+        # killed run, trainer included.
+        executor=dg.in_process_executor,
         loggers={"console": terminal_logger},
     )
 

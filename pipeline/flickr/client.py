@@ -228,8 +228,9 @@ class FlickrClient:
                 return parse(answer)
             code, message = int(answer["code"]), self._without_secrets(str(answer.get("message", "")))
         except (ValueError, KeyError, TypeError) as error:
-            shown = body[:60].decode("utf-8", "replace")
-            return Failure(self._without_secrets(f"an answer that cannot be read ({shown!r}…): {error}"))
+            # Secrets go before the text is cut, which might leave half of one.
+            shown = self._without_secrets(body.decode("utf-8", "replace"))[:60]
+            return Failure(f"an answer that cannot be read ({shown!r}…): {self._without_secrets(str(error))}")
         return Failure(f'error {code} "{message}"', code=code, message=message)
 
     def _refusal(self, method: str, failure: Failure) -> RefusedCall:

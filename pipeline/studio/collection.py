@@ -212,9 +212,7 @@ def _upload_times(rng: np.random.Generator, uploads: list[Upload]) -> list[int]:
     """Times of upload, each its own; a copy comes one to nine days after its original."""
     span = LAST_UPLOAD_S - 10 * DAY_S - FIRST_UPLOAD_S
     drawn = [FIRST_UPLOAD_S + int(second) for second in rng.choice(span, len(uploads), replace=False)]
-    first = {
-        (upload.domain, upload.source): time for time, upload in zip(drawn, uploads, strict=True) if not upload.copied
-    }
+    first = {(upload.domain, upload.source): time for time, upload in zip(drawn, uploads, strict=True) if not upload.copied}
     later = rng.integers(DAY_S, 9 * DAY_S, len(uploads))
     return [
         first[upload.domain, upload.source] + int(delay) if upload.copied else time

@@ -11,6 +11,7 @@ difference measures its own noise, and sensor noise of a fixed pattern fills it 
 import importlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -72,7 +73,7 @@ def render_scene(
     )
 
 
-def import_mitsuba() -> Any:
+def import_mitsuba() -> ModuleType:
     """Mitsuba with its scalar variant set; ConfigError with the remedy if it is missing."""
     try:
         mitsuba = importlib.import_module("mitsuba")
@@ -153,7 +154,7 @@ class _Studio:
         shapes = {f"surface{k}": self._shape(surface) for k, surface in enumerate(surfaces)}
         return {"type": "scene", "integrator": integrator, "key": key, **shapes}
 
-    def _shape(self, surface: Surface) -> Any:
+    def _shape(self, surface: Surface) -> object:
         mesh, properties = surface.mesh, self.mitsuba.Properties()
         radiance, black = self._bitmap(self.scene.light.radiance(surface)), {"type": "rgb", "value": 0.0}
         reflectance = black if surface.emits else self._bitmap(surface.texture)

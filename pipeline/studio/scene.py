@@ -6,6 +6,7 @@ Nothing here needs the renderer, so a scene can be described, compared and teste
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from pipeline.studio import backdrops, subject, textures
 from pipeline.studio.meshes import Floats
@@ -104,6 +105,6 @@ def _light(rng: np.random.Generator) -> Light:
     )
 
 
-def _triple(values: Floats) -> tuple[float, float, float]:
-    red, green, blue = (float(value) for value in values)
+def _triple(values: ArrayLike) -> tuple[float, float, float]:
+    red, green, blue = (float(value) for value in np.asarray(values))
     return red, green, blue

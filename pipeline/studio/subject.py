@@ -7,13 +7,14 @@ high. `sitter` poses it and returns surfaces in scene coordinates.
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from pipeline.studio import textures
 from pipeline.studio.meshes import Floats, Mesh, ellipsoid, lathe, rotation, tube
 from pipeline.studio.surfaces import Surface, glowing, matte, mattes
 
 Random = np.random.Generator
+Reals = NDArray[np.float64]
 
 HEAD_CENTER = np.array([0.0, 0.15, 0.0])
 HEAD_RADII = np.array([0.2, 0.27, 0.22])
@@ -24,6 +25,7 @@ FACE_DEPTH = 0.21
 
 SKIN_TONES = ["#f6d7c3", "#eec1a0", "#e0ac87", "#c98f6a", "#a8714d", "#8a5c40", "#6d4835", "#d9a98c"]
 HAIR_TONES = ["#17110f", "#2d1c13", "#4f301c", "#7a4a26", "#b98a4a", "#dcc07f", "#8f3b1e", "#9a9a9c", "#d9d6d0"]
+PEARL = [0.93, 0.92, 0.9]
 IRIS_TONES = ["#4a2f1d", "#6b4a26", "#3f6a4a", "#3c6b93", "#5b6670", "#2c1c14"]
 HAIR_STYLES = ["short", "short", "long", "long", "bob", "buns", "curls", "afro", "ponytail", "bald"]
 HAIR_UNDER_HATS = ["long under hat", "bob under hat", "cropped"]
@@ -85,12 +87,12 @@ def _face(rng: Random, tones: Tones) -> list[Surface]:
     nose_width, nose_length = rng.uniform(0.8, 1.25), rng.uniform(0.85, 1.2)
     tip = _on_face(0, 0.105, jaw)
     nose = [
-        ellipsoid(tip + [0, 0.045, -0.004], [0.019, 0.065 * nose_length, 0.028]),
-        ellipsoid(tip + [0, 0, 0.012], [0.028 * nose_width, 0.024, 0.03]),
-        *(ellipsoid(tip + [s * 0.022 * nose_width, -0.003, 0], [0.015, 0.014, 0.02]) for s in (-1, 1)),
+        ellipsoid(np.add(tip, [0, 0.045, -0.004]), [0.019, 0.065 * nose_length, 0.028]),
+        ellipsoid(np.add(tip, [0, 0, 0.012]), [0.028 * nose_width, 0.024, 0.03]),
+        *(ellipsoid(np.add(tip, [s * 0.022 * nose_width, -0.003, 0]), [0.015, 0.014, 0.02]) for s in (-1, 1)),
     ]
     ears = [ellipsoid([s * 0.2, 0.14, -0.01], [0.03, 0.058, 0.04]) for s in (-1, 1)]
-    lids = [ellipsoid(_on_face(s * 0.075, 0.198, jaw) + [0, 0.006, -0.012], [0.044, 0.03, 0.022]) for s in (-1, 1)]
+    lids = [ellipsoid(np.add(_on_face(s * 0.075, 0.198, jaw), [0, 0.006, -0.012]), [0.044, 0.03, 0.022]) for s in (-1, 1)]
     return [
         matte(head, textures.skin(rng, tones.skin)),
         *mattes([*nose, *ears, *lids], tones.skin * 0.97),
@@ -106,15 +108,14 @@ def _eyes(rng: Random, tones: Tones, jaw: float) -> list[Surface]:
     brow_height, brow_tilt = rng.uniform(0.04, 0.055), rng.uniform(-0.2, 0.35)
     for side in (-1, 1):
         center = _on_face(side * 0.075, 0.19, jaw)
-        whites.append(ellipsoid(center + [0, 0, 0.0], [0.037, open_height, 0.02]))
-        irises.append(ellipsoid(center + [gaze, 0, 0.013], [iris, min(iris, open_height), 0.011]))
-        pupils.append(ellipsoid(center + [gaze, 0, 0.0195], [iris * 0.5, iris * 0.5, 0.006]))
-        glints.append(ellipsoid(center + [gaze + 0.006, 0.006, 0.0235], [0.0042, 0.0042, 0.003], 12))
+        whites.append(ellipsoid(np.add(center, [0, 0, 0.0]), [0.037, open_height, 0.02]))
+        irises.append(ellipsoid(np.add(center, [gaze, 0, 0.013]), [iris, min(iris, open_height), 0.011]))
+        pupils.append(ellipsoid(np.add(center, [gaze, 0, 0.0195]), [iris * 0.5, iris * 0.5, 0.006]))
+        glints.append(ellipsoid(np.add(center, [gaze + 0.006, 0.006, 0.0235]), [0.0042, 0.0042, 0.003], 12))
         across = np.linspace(-1, 1, 12)
-        arch = [center + [t * 0.041, open_height * (1.05 - 0.75 * t * t), 0.012 - 0.012 * t * t] for t in across]
-        lashes.append(tube(np.array(arch), 0.0052))
-        ridge = [center + [t * 0.045, brow_height + 0.012 * (1 - t * t) - side * t * 0.012 * brow_tilt, 0.012 - 0.02 * (side * t + 1) ** 2 / 4] for t in across]
-        brows.append(tube(np.array(ridge), 0.0085 * (1.15 - 0.55 * (across * side + 1) / 2)))
+        lashes.append(tube(np.add(center, _lash_line(across, open_height)), 0.0052))
+        outward = side * across
+        brows.append(tube(np.add(center, _brow_line(across, outward, brow_height, brow_tilt)), _brow_width(outward)))
     return [
         *mattes(whites, [0.95, 0.94, 0.92]),
         *mattes(irises, tones.iris),
@@ -125,6 +126,21 @@ def _eyes(rng: Random, tones: Tones, jaw: float) -> list[Surface]:
     ]
 
 
+def _lash_line(across: Reals, open_height: float) -> Reals:
+    """The upper lid's edge about the eye's centre; `across` runs from -1 to 1."""
+    return np.stack([across * 0.041, open_height * (1.05 - 0.75 * across**2), 0.012 - 0.012 * across**2], 1)
+
+
+def _brow_line(across: Reals, outward: Reals, height: float, tilt: float) -> Reals:
+    """An arched brow about the eye's centre; `outward` is 1 at the temple."""
+    up = height + 0.012 * (1 - across**2) - outward * 0.012 * tilt
+    return np.stack([across * 0.045, up, 0.012 - 0.02 * (outward + 1) ** 2 / 4], 1)
+
+
+def _brow_width(outward: Reals) -> Reals:
+    return 0.0085 * (1.15 - 0.55 * (outward + 1) / 2)
+
+
 def _mouth(rng: Random, tones: Tones, jaw: float) -> list[Surface]:
     width, smile = rng.uniform(0.045, 0.068), rng.uniform(0.2, 1.0)
     across = np.linspace(-1, 1, 16)
@@ -133,9 +149,9 @@ def _mouth(rng: Random, tones: Tones, jaw: float) -> list[Surface]:
     if rng.random() < 0.25:
         lips = textures.colour(rng.uniform(0.95, 1.02), 0.75, 0.65)
     fullness = rng.uniform(0.009, 0.015) * (1.1 - across**2 * 0.75)
-    low = tube(curve + [0, -0.008, 0.002], fullness)
-    high = tube(curve + [0, 0.006, 0.0], fullness * 0.75)
-    line = tube(curve + [0, -0.0005, 0.0115], 0.0035 * (1.1 - across**2 * 0.5))
+    low = tube(np.add(curve, [0, -0.008, 0.002]), fullness)
+    high = tube(np.add(curve, [0, 0.006, 0.0]), fullness * 0.75)
+    line = tube(np.add(curve, [0, -0.0005, 0.0115]), 0.0035 * (1.1 - across**2 * 0.5))
     return [*mattes([low, high], np.clip(lips, 0.02, 0.98)), matte(line, np.clip(lips * 0.4, 0.02, 1))]
 
 
@@ -251,7 +267,8 @@ def _beanie(rng: Random) -> list[Surface]:
     cuff = tube(np.stack([0.242 * np.sin(circle), 0.285 + 0.02 * np.cos(circle), -0.035 + 0.24 * np.cos(circle)], 1), 0.034)
     worn = [matte(dome, textures.knit(rng, tone)), matte(cuff, textures.knit(rng, tone * 0.75))]
     if rng.random() < 0.6:
-        worn.append(matte(ellipsoid([0, 0.53, -0.05], [0.07, 0.065, 0.07]), textures.knit(rng, np.clip(tone + 0.35, 0, 0.95))))
+        pompom = ellipsoid([0, 0.53, -0.05], [0.07, 0.065, 0.07])
+        worn.append(matte(pompom, textures.knit(rng, np.clip(tone + 0.35, 0, 0.95))))
     return worn
 
 
@@ -269,7 +286,8 @@ def _headscarf(rng: Random) -> list[Surface]:
     x, y, z = hood.vertices.T
     hood = hood.without((z > 0) & ((x / 0.172) ** 2 + ((y - 0.12) / 0.215) ** 2 < 1))
     angle = np.linspace(0, 2 * np.pi, 40)
-    rim = tube(np.stack([0.168 * np.sin(angle), 0.12 + 0.212 * np.cos(angle), 0.165 - 0.45 * (0.168 * np.sin(angle)) ** 2 * 5 - 0.03 * np.cos(angle)], 1), 0.02)
+    across, up = 0.168 * np.sin(angle), np.cos(angle)
+    rim = tube(np.stack([across, 0.12 + 0.212 * up, 0.165 - 0.45 * across**2 * 5 - 0.03 * up], 1), 0.02)
     y = np.linspace(-0.42, 0.05, 16)
     spread = 0.14 + 0.17 * np.clip(-y / 0.42, 0, 1) ** 0.8
     drape = lathe(y, spread, spread * 0.8).placed(np.eye(3), [0, 0, -0.03])
@@ -321,29 +339,56 @@ def _body(rng: Random, tones: Tones) -> list[Surface]:
 
 def _neckline(rng: Random, fabric: Floats) -> list[Surface]:
     """A collar, a scarf, a turtleneck, a hood or a necklace."""
-    angle = np.linspace(0, 2 * np.pi, 48)
-    ring = np.stack([np.sin(angle), 0 * angle, np.cos(angle)], 1)
-    kind = rng.choice(["crew", "crew", "scarf", "turtleneck", "hood", "necklace", "shirt"])
+    kind = str(rng.choice(["crew", "crew", "scarf", "turtleneck", "hood", "necklace", "shirt"]))
     trim = np.clip(fabric.mean((0, 1)) * rng.uniform(0.6, 0.85), 0.03, 0.95)
     if kind == "scarf":
-        tone = textures.colour(rng.random(), rng.uniform(0.3, 0.8), rng.uniform(0.35, 0.9))
-        rolls = [tube(ring * [0.16 + 0.015 * k, 1, 0.155 + 0.015 * k] + [0, -0.13 - 0.055 * k, -0.03], 0.05) for k in range(2)]
-        end = tube([[0.09, -0.16, 0.12], [0.1, -0.35, 0.2], [0.11, -0.75, 0.2]], [0.05, 0.065, 0.06])
-        return mattes([*rolls, end], textures.knit(rng, tone))
+        return _scarf(rng)
     if kind == "turtleneck":
-        rolls = [tube(ring * [0.118 + 0.01 * k, 1, 0.12 + 0.01 * k] + [0, -0.12 - 0.045 * k, -0.035], 0.03) for k in range(3)]
+        rolls = [_ring((0.118 + 0.01 * k, 0.12 + 0.01 * k), -0.12 - 0.045 * k, -0.035, 0.03) for k in range(3)]
         return mattes(rolls, textures.knit(rng, trim))
     if kind == "hood":
-        drop = 0.03 * np.cos(angle)
-        roll = tube(ring * [0.185, 1, 0.15] + np.stack([0 * angle, -0.19 - drop, 0 * angle - 0.07], 1), 0.06)
-        strings = [tube([[s * 0.07, -0.22, 0.14], [s * 0.075, -0.33, 0.175], [s * 0.07, -0.47, 0.19]], 0.008) for s in (-1, 1)]
-        return [matte(roll, fabric), *mattes(strings, [0.93, 0.92, 0.9])]
+        return _hood(fabric)
     if kind == "shirt":
-        flaps = [tube([[s * 0.115, -0.12, -0.06], [s * 0.1, -0.16, 0.06], [s * 0.035, -0.215, 0.115], [s * 0.075, -0.29, 0.14]], [0.03, 0.036, 0.034, 0.012]) for s in (-1, 1)]
-        buttons = [ellipsoid([0, y, 0.155 + 0.03 * (y < -0.4)], [0.012, 0.012, 0.02], 12) for y in (-0.33, -0.46, -0.59)]
-        return [*mattes(flaps, np.clip(trim * 1.3, 0.03, 0.97)), *mattes(buttons, [0.93, 0.92, 0.9])]
-    collar = matte(tube(ring * [0.128, 1, 0.128] + [0, -0.185, -0.045], 0.024), trim)
-    if kind == "crew":
-        return [collar]
-    beads = [ellipsoid([0.15 * np.sin(a), -0.215 - 0.06 * np.cos(a) ** 2 * (np.cos(a) > 0), -0.03 + 0.165 * np.cos(a)], [0.014] * 3, 12) for a in angle[:-1:1]]
-    return [collar, *mattes(beads, textures.colour(rng.random(), 0.45, 0.9))]
+        return _shirt_collar(trim)
+    collar = matte(_ring((0.128, 0.128), -0.185, -0.045, 0.024), trim)
+    return [collar] if kind == "crew" else [collar, *_necklace(rng)]
+
+
+def _ring(half_widths: tuple[float, float], y: float | Reals, z: float, thickness: float) -> Mesh:
+    """A tube around the neck."""
+    angle = np.linspace(0, 2 * np.pi, 48)
+    width, depth = half_widths
+    return tube(np.stack([np.sin(angle) * width, y + 0 * angle, np.cos(angle) * depth + z], 1), thickness)
+
+
+def _scarf(rng: Random) -> list[Surface]:
+    tone = textures.colour(rng.random(), rng.uniform(0.3, 0.8), rng.uniform(0.35, 0.9))
+    rolls = [_ring((0.16 + 0.015 * k, 0.155 + 0.015 * k), -0.13 - 0.055 * k, -0.03, 0.05) for k in range(2)]
+    end = tube([[0.09, -0.16, 0.12], [0.1, -0.35, 0.2], [0.11, -0.75, 0.2]], [0.05, 0.065, 0.06])
+    return mattes([*rolls, end], textures.knit(rng, tone))
+
+
+def _hood(fabric: Floats) -> list[Surface]:
+    """A hood that lies on the shoulders, with its strings."""
+    roll = _ring((0.185, 0.15), -0.19 - 0.03 * np.cos(np.linspace(0, 2 * np.pi, 48)), -0.07, 0.06)
+    paths = [[[s * 0.07, -0.22, 0.14], [s * 0.075, -0.33, 0.175], [s * 0.07, -0.47, 0.19]] for s in (-1, 1)]
+    return [matte(roll, fabric), *mattes([tube(path, 0.008) for path in paths], PEARL)]
+
+
+def _shirt_collar(trim: Floats) -> list[Surface]:
+    flaps = []
+    for side in (-1, 1):
+        path = np.array([[0.115, -0.12, -0.06], [0.1, -0.16, 0.06], [0.035, -0.215, 0.115], [0.075, -0.29, 0.14]])
+        flaps.append(tube(path * [side, 1, 1], [0.03, 0.036, 0.034, 0.012]))
+    places = [(-0.33, 0.155), (-0.46, 0.185), (-0.59, 0.185)]
+    buttons = [ellipsoid([0, y, z], [0.012, 0.012, 0.02], 12) for y, z in places]
+    return [*mattes(flaps, np.clip(trim * 1.3, 0.03, 0.97)), *mattes(buttons, PEARL)]
+
+
+def _necklace(rng: Random) -> list[Surface]:
+    beads = []
+    for angle in np.linspace(0, 2 * np.pi, 48)[:-1]:
+        front = np.cos(angle)
+        sag = 0.06 * front**2 * (front > 0)
+        beads.append(ellipsoid([0.15 * np.sin(angle), -0.215 - sag, -0.03 + 0.165 * front], [0.014] * 3, 12))
+    return mattes(beads, textures.colour(rng.random(), 0.45, 0.9))

@@ -5,6 +5,7 @@ triples in the same space; `linear` converts to the renderer's space in one plac
 """
 
 import colorsys
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,6 +14,7 @@ Floats = NDArray[np.float32]
 Random = np.random.Generator
 
 SIZE_PX = 512
+SPINE_HUES = [0.0, 0.04, 0.09, 0.12, 0.33, 0.55, 0.62, 0.95]
 
 
 def linear(srgb: ArrayLike) -> Floats:
@@ -94,7 +96,7 @@ def shelves(rng: Random, wood: ArrayLike) -> Floats:
         while column < SIZE_PX:
             width, gap = int(rng.integers(7, 20)), int(rng.random() < 0.08) * 14
             start = top + 8 + int(rng.integers(0, shelf // 4))
-            spine = colour(rng.choice([0.0, 0.04, 0.09, 0.12, 0.33, 0.55, 0.62, 0.95]), rng.uniform(0.2, 0.65), rng.uniform(0.25, 0.85))
+            spine = colour(rng.choice(SPINE_HUES), rng.uniform(0.2, 0.65), rng.uniform(0.25, 0.85))
             canvas[start : top + shelf, column : column + width] = spine
             band = start + (top + shelf - start) // 5
             canvas[band : band + 5, column : column + width] = spine * 0.35 + 0.6 * rng.random()
@@ -152,7 +154,7 @@ def planks(rng: Random, wood: ArrayLike) -> Floats:
     """Upright boards with grain."""
     width = int(rng.choice([36, 48, 64]))
     _, x = _pixels()
-    grain = smooth_noise(rng, 6)[:, :1] * 0 + np.repeat(smooth_noise(rng, 128)[:1], SIZE_PX, 0)
+    grain = np.repeat(smooth_noise(rng, 128)[:1], SIZE_PX, 0)
     board = np.asarray(wood) * _shade(rng, x * 0, x // width, 0.4) * (0.75 + 0.5 * grain[..., None])
     return _finish(rng, np.where((x % width < 3)[..., None], board * 0.3, board), 0.12)
 
@@ -256,7 +258,7 @@ def _ease(fraction: NDArray[np.float64]) -> NDArray[np.float64]:
     return fraction * fraction * (3 - 2 * fraction)
 
 
-def _finish(rng: Random, canvas: NDArray[np.float64], grain: float) -> Floats:
+def _finish(rng: Random, canvas: NDArray[np.floating[Any]], grain: float) -> Floats:
     """Add fine grain and keep clear of pure black and white, which no surface reflects."""
     grained = canvas * rng.uniform(1 - grain, 1 + grain, (*canvas.shape[:2], 1))
     return np.clip(grained, 0.02, 0.98).astype(np.float32)

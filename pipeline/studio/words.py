@@ -84,7 +84,7 @@ ORDINARY_WORDS = Pool(
     awkward=(
         Words("Portrait 😊✨ of my best friend 👩‍🦰", "", ("portrait", "face")),
         Words('"Portrait" with \'quotes\', commas; and \\backslashes\\', "She said: \"again?\"", ("portrait", "people")),
-        Words("<b>Portrait</b> <script>alert('hello')</script>", "<a href=\"https://example.org\">portrait</a>", ("portrait",)),
+        Words("<b>Portrait</b> <script>alert('hello')</script>", "<a href=\"https://example.org\">me</a>", ("portrait",)),
         Words("=1+1", "=HYPERLINK(\"https://example.org\",\"portrait\")", ("portrait", "numbers")),
         Words("פורטרט portrait صورة", "מימין לשמאל", ("portrait", "פורטרט")),
         Words("  Portrait\twith   spaces\nand a line break ", "", ("portrait",)),
@@ -99,7 +99,7 @@ SHALLOW_WORDS = Pool(
         "{name} | bokeh portrait", "Portrait with bokeh, {place}", "{name} wide open", "{name}", "Lights behind {name}",
         "Bokeh at {place}", "{name} f/1.8", "DSC_0042", "", "Evening portrait of {name}", "85mm and {name}",
     ),
-    descriptions=("", "", "", "Shot wide open.", "Lights of {place}.".format(place=PLACES[2]), "Natural light, fast lens."),
+    descriptions=("", "", "", "Shot wide open.", "Lights along the shore.", "Natural light, fast lens."),
     tags=("85mm", "dof", "depthoffield", "wideopen", "face", "people", "primelens", "blur", "lights", "model", "evening"),
     awkward=(
         Words("Bokeh ✨💡✨ portrait", "", ("portrait", "bokeh")),

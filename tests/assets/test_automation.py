@@ -203,6 +203,21 @@ def test_the_sensor_adds_a_passed_manifest_as_a_snapshot_once(world: World) -> N
     assert isinstance(run_sensor(world, "freeze_passed_manifest"), dg.SkipReason)
 
 
+def test_the_reviewed_folder_is_watched_by_its_content(world: World, tmp_path: Path) -> None:
+    sensor = world.definitions.resolve_sensor_def("watch_reviewed")
+    first = sensor(dg.build_sensor_context(instance=world.instance))
+    assert isinstance(first, dg.SensorResult)
+    assert isinstance(sensor(dg.build_sensor_context(instance=world.instance, cursor=first.cursor)), dg.SkipReason)
+    reviewed = tmp_path / "review" / "reviewed"
+    reviewed.mkdir(parents=True)
+    (reviewed / "ann.csv").write_text("photo_id,decision\n")
+    second = sensor(dg.build_sensor_context(instance=world.instance, cursor=first.cursor))
+    assert isinstance(second, dg.SensorResult)
+    (event,) = second.asset_events
+    assert isinstance(event, dg.AssetObservation)
+    assert event.tags == {"dagster/data_version": second.cursor}
+
+
 def test_only_automatic_recipes_are_trained_on_a_new_snapshot(world: World) -> None:
     assert isinstance(run_sensor(world, "train_automatic_recipes"), dg.SkipReason)
     world.instance.add_dynamic_partitions(str(SNAPSHOTS.name), ["snap1"])
