@@ -108,11 +108,11 @@ def run(
 def dev(home: Path | None, config: Path | None, port: int) -> None:
     """Open the Dagster UI on the project, with its schedules, sensors and automation running.
 
-    After a demo, and with no home named, it opens the demo's home.
+    With no home named and no ./data, it opens the demo's home.
     """
     from pipeline.demo import serve_ui
 
-    chosen = _open_home(home or os.environ.get("BOKEHFLOW_HOME") or ("demo-data" if Path("demo-data").exists() else None))
+    chosen = _open_home(home or os.environ.get("BOKEHFLOW_HOME") or (None if Path("data").exists() else "demo-data"))
     project, path = _load(chosen, config)
     sys.exit(serve_ui(chosen, project, path, port, _say))
 
@@ -177,10 +177,8 @@ def emulator(collection: Path, port: int, image_port: int, faults: Path | None) 
     from pipeline.flickr.faults import load_faults
 
     def announce(running: Emulator) -> None:
-        host = running.image_host
-        _say(
-            f'in bokehflow.toml, under [flickr]:\nendpoint = "{running.endpoint}"\nimage_hosts = ["{host}"]\nany key does; Ctrl-C stops'
-        )
+        _say("put into bokehflow.toml, under [flickr] (any key does; Ctrl-C stops):")
+        _say(f'endpoint = "{running.endpoint}"\nimage_hosts = ["{running.image_host}"]')
 
     serve(collection, load_faults(faults) if faults else None, port, image_port, announce)
 

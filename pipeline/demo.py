@@ -16,6 +16,8 @@ from types import FrameType
 from urllib.parse import urlsplit
 from uuid import uuid4
 
+import requests
+
 from assets.headless import HeadlessRun, Plan, bury_dead_runs, open_instance, prepare_instance
 from assets.status import status, summary
 from pipeline.atomic import TEMPORARY_SUFFIX, write_bytes, write_text
@@ -63,6 +65,9 @@ title = "Rendered portraits through a thin lens"
 text = "portrait bokeh"
 exclude_tags = ["blackandwhite", "BW", "monochrome", "animal", "cat", "dog", "bird", "flower"]
 
+[photos]
+min_edge_px = 192   # the rendered pictures are small
+
 [dataset]
 test_share = {{ ordinary = 0.15, shallow = 0.0 }}
 
@@ -102,9 +107,16 @@ def prepare_demo(home: Home) -> Project:
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     path = home.root / PROJECT_FILE
-    if not path.exists() or not all(map(_is_free, emulator_ports(load_project(path)))):
+    if not path.exists():
         port, image_port = _free_ports()
         write_text(path, PROJECT.format(port=port, image_port=image_port))
+    project = load_project(path)
+    if all(map(_is_free, emulator_ports(project))) or _emulator_answers(project):
+        return project
+    text = path.read_text(encoding="utf-8")
+    for taken, port in zip(emulator_ports(project), _free_ports(), strict=True):
+        text = text.replace(f"127.0.0.1:{taken}", f"127.0.0.1:{port}")
+    write_text(path, text)
     return load_project(path)
 
 
@@ -151,6 +163,20 @@ def emulator_ports(project: Project) -> tuple[int, int]:
         return int(urlsplit(project.flickr.endpoint).port or 0), int(project.flickr.image_hosts[0].split(":")[1])
     except (IndexError, ValueError):
         raise ConfigError("the demo's project file names no ports; delete it and run `bokehflow demo` again") from None
+
+
+def _emulator_answers(project: Project) -> bool:
+    """Whether an emulator (that of `bokehflow dev`, say) is at work on the project's port."""
+    arguments = {
+        "method": "flickr.photos.licenses.getInfo",
+        "api_key": EMULATOR_KEY,
+        "format": "json",
+        "nojsoncallback": "1",
+    }
+    try:
+        return requests.get(project.flickr.endpoint, arguments, timeout=2).json()["stat"] == "ok"
+    except (requests.RequestException, ValueError, KeyError, TypeError):
+        return False
 
 
 def _is_free(port: int) -> bool:

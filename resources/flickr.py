@@ -7,22 +7,19 @@ import dagster as dg
 from pipeline.config import Project
 from pipeline.errors import ConfigError
 from pipeline.flickr.budget import CallBudget
-from pipeline.flickr.client import FlickrClient
+from pipeline.flickr.client import HOW_TO_GET_A_KEY, FlickrClient
 from storage import Home
 
 KEY_VARIABLE, SECRET_VARIABLE = "FLICKR_API_KEY", "FLICKR_API_SECRET"
-
-HOW_TO_GET_A_KEY = (
-    f"set {KEY_VARIABLE} and {SECRET_VARIABLE} in the environment; a key is applied for at "
-    "https://www.flickr.com/services/apps/create/ (new keys need a Flickr Pro account). "
-    "Without a key, `make demo` runs the same pipeline on rendered portraits"
-)
 
 
 def key_missing() -> str | None:
     """What is missing for asking Flickr and how to get it; None where nothing is."""
     missing = [name for name in (KEY_VARIABLE, SECRET_VARIABLE) if not os.environ.get(name)]
-    return f"no Flickr key: {' and '.join(missing)} not set; {HOW_TO_GET_A_KEY}" if missing else None
+    if not missing:
+        return None
+    without = "without a key, `make demo` runs the same pipeline on rendered portraits"
+    return f"no Flickr key: {' and '.join(missing)} not set; {HOW_TO_GET_A_KEY}; {without}"
 
 
 class FlickrResource(dg.ConfigurableResource):

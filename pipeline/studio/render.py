@@ -92,10 +92,12 @@ class _Studio:
     def __init__(self, scene: Scene, width_px: int, height_px: int) -> None:
         self.mitsuba = import_mitsuba()
         self.scene, self.width_px, self.height_px = scene, width_px, height_px
+        self._person = [self._shape(surface) for surface in scene.person]
+        self._background = [self._shape(surface) for surface in scene.background]
 
     def photograph(self, samples: int, *, thin_lens: bool) -> Bytes:
         integrator = {"type": "direct", "emitter_samples": 1, "bsdf_samples": 0}
-        world = self._world(integrator, [*self.scene.person, *self.scene.background])
+        world = self._world(integrator, [*self._person, *self._background])
         half = max(samples // 2, 1)
         first, second = (self._render(world, half, thin_lens, 2 * self.scene.seed + k) for k in (0, 1))
         return self._developed(first[..., :3], second[..., :3])
@@ -103,13 +105,13 @@ class _Studio:
     def mask(self) -> Bytes:
         if not self.scene.person:
             return np.zeros((self.height_px, self.width_px), np.uint8)
-        world = self._world({"type": "direct", "emitter_samples": 0, "bsdf_samples": 1}, self.scene.person)
+        world = self._world({"type": "direct", "emitter_samples": 0, "bsdf_samples": 1}, self._person)
         alpha = self._render(world, MASK_SAMPLES, False, self.scene.seed)[..., 3]
         return (np.clip(alpha, 0, 1) * 255 + 0.5).astype(np.uint8)
 
     def depth_m(self) -> Floats:
         """One sample a pixel: the depth of one point, never a mixture of two."""
-        world = self._world({"type": "aov", "aovs": "at:position"}, [*self.scene.person, *self.scene.background])
+        world = self._world({"type": "aov", "aovs": "at:position"}, [*self._person, *self._background])
         position = self._render(world, 1, False, self.scene.seed)[..., -3:]
         origin, target = self._viewpoint()
         axis = (target - origin) / np.linalg.norm(target - origin)
@@ -145,14 +147,14 @@ class _Studio:
         lens = {"aperture_radius": camera.lens_radius, "focus_distance": camera.focus_distance}
         return {**sensor, **lens} if thin_lens else sensor
 
-    def _world(self, integrator: dict[str, Any], surfaces: Iterable[Surface]) -> dict[str, Any]:
+    def _world(self, integrator: dict[str, Any], shapes: Iterable[object]) -> dict[str, Any]:
         key = {
             "type": "directional",
             "direction": list(self.scene.light.key_direction),
             "irradiance": {"type": "rgb", "value": list(self.scene.light.key_irradiance)},
         }
-        shapes = {f"surface{k}": self._shape(surface) for k, surface in enumerate(surfaces)}
-        return {"type": "scene", "integrator": integrator, "key": key, **shapes}
+        named = {f"surface{k}": shape for k, shape in enumerate(shapes)}
+        return {"type": "scene", "integrator": integrator, "key": key, **named}
 
     def _shape(self, surface: Surface) -> object:
         mesh, properties = surface.mesh, self.mitsuba.Properties()

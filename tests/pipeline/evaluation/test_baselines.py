@@ -18,8 +18,7 @@ def by_kernel(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
     padded = np.pad(image, ((0, 0), (radius, radius), (radius, radius), (0, 0)), mode="reflect")
     height, width = image.shape[1:3]
     shifted = [
-        weight * padded[:, row : row + height, column : column + width]
-        for (row, column), weight in np.ndenumerate(kernel)
+        weight * padded[:, row : row + height, column : column + width] for (row, column), weight in np.ndenumerate(kernel)
     ]
     return np.sum(shifted, axis=0)
 

@@ -31,7 +31,7 @@ def test_terms_of_both_domains_share_a_panel() -> None:
 
 def test_a_curve_is_thinned_by_means() -> None:
     step = np.arange(480)
-    panel, = charts.loss_panels({"x@0": pd.DataFrame({"step": step, "cycle_a": (step % 4 == 0) * 4.0})})
+    (panel,) = charts.loss_panels({"x@0": pd.DataFrame({"step": step, "cycle_a": (step % 4 == 0) * 4.0})})
     curve = points(panel.curves[0])
     assert len(curve) == charts.MAX_POINTS
     assert np.ptp(curve[:, 1]) == 0
@@ -62,7 +62,7 @@ def test_no_losses_are_no_panels() -> None:
 def test_strip_places_dots_in_percent_and_leaves_unknown_out() -> None:
     values = {"input": pd.Series({"s1": 0.02, "s2": 0.04, "s3": np.nan}), "x@0": pd.Series({"s1": np.nan})}
     strip = charts.strip(values, {"input": "Input"}, {"input": "reference", "x@0": "model"}, digits=3)
-    row, = strip.rows
+    (row,) = strip.rows
     assert row.dots == [(pytest.approx(50.0), "s1: 0.020"), (pytest.approx(100.0), "s2: 0.040")]
     assert (row.label, row.mean, row.mean_label, row.role) == ("Input", pytest.approx(75.0), "0.030", "reference")
     assert charts.strip({}, {}, {}, digits=3) == charts.Strip([], [])

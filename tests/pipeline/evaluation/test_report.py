@@ -71,7 +71,13 @@ def losses() -> pd.DataFrame:
 def credits(count: int) -> pd.DataFrame:
     titles = [SCRIPT, RIGHT_TO_LEFT, EMOJI, QUOTES, None]
     rows = [
-        (f"flickr:{1000 + index}", titles[index % 5], f"Owner {index} & Co", "CC BY 2.0", f"https://www.flickr.com/photos/o/{index}")
+        (
+            f"flickr:{1000 + index}",
+            titles[index % 5],
+            f"Owner {index} & Co",
+            "CC BY 2.0",
+            f"https://www.flickr.com/photos/o/{index}",
+        )
         for index in range(count)
     ]
     return pd.DataFrame(rows, columns=["photo_id", "title", "owner_name", "license_name", "page_url"])

@@ -83,9 +83,7 @@ def test_identity_is_left_out_at_weight_zero() -> None:
 
 def test_r1_comes_every_so_many_steps_and_weighs_so_many_times_as_much() -> None:
     model, batch = small_model(r1_weight=2.0, r1_every_steps=4), random_batch()
-    present = [
-        "r1_a" in model.discriminator_terms(batch, batch.real_b, batch.real_a, step=step) for step in range(8)
-    ]
+    present = ["r1_a" in model.discriminator_terms(batch, batch.real_b, batch.real_a, step=step) for step in range(8)]
     assert present == [True, False, False, False] * 2
     assert model.weights["r1_a"] == 4.0
     assert "r1_a" not in small_model().discriminator_terms(batch, batch.real_b, batch.real_a, step=0)

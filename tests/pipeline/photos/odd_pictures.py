@@ -9,7 +9,7 @@ from PIL import Image
 
 def make_scene(width_px: int, height_px: int, seed: int = 0) -> np.ndarray:
     """A smooth picture that differs in all four corners; uint8 [height, width, 3]."""
-    ys, xs = np.mgrid[0:1:height_px * 1j, 0:1:width_px * 1j]
+    ys, xs = np.mgrid[0 : 1 : height_px * 1j, 0 : 1 : width_px * 1j]
     bands = [xs * 200 + 20, ys * 180 + 30, (xs * ys) * 150 + (seed * 37) % 100]
     return np.clip(np.stack(bands, -1), 0, 255).astype(np.uint8)
 

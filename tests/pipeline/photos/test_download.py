@@ -23,9 +23,7 @@ from storage.blobs import BlobStore
 from tests.pipeline.photos.odd_pictures import encoded, make_scene
 from tests.pipeline.photos.picture_server import Answer, PictureServer, RunningServers
 
-SETTINGS = PhotosSection.model_validate(
-    {"min_edge_px": 32, "max_bytes": 60_000, "max_pixels": 40_000, "threads": 4}
-)
+SETTINGS = PhotosSection.model_validate({"min_edge_px": 32, "max_bytes": 60_000, "max_pixels": 40_000, "threads": 4})
 
 
 Rows = dict[str, dict[Hashable, object]]

@@ -149,9 +149,7 @@ def test_loading_a_checkpoint_executes_no_code(tiny_settings: TrainingSettings, 
     assert not (tmp_path / "executed").exists()
 
 
-def test_generators_are_saved_alike_byte_for_byte_and_load_again(
-    tiny_settings: TrainingSettings, tmp_path: Path
-) -> None:
+def test_generators_are_saved_alike_byte_for_byte_and_load_again(tiny_settings: TrainingSettings, tmp_path: Path) -> None:
     generator = fresh_state(tiny_settings).result_a_to_b()
     provenance: dict[str, str | int] = {"run_id": "tiny", "seed": 0, "snapshot_id": "0123", "recipe": "tiny"}
     paths = [tmp_path / name for name in ("one.safetensors", "two.safetensors")]

@@ -40,9 +40,7 @@ def test_a_log_is_taken_up_at_a_step(tmp_path: Path) -> None:
     taken_up.append(rows[2])
     taken_up.settle()
     taken_up.write(tmp_path / "again.parquet")
-    pd.testing.assert_frame_equal(
-        pd.read_parquet(tmp_path / "again.parquet"), pd.read_parquet(tmp_path / "losses.parquet")
-    )
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "again.parquet"), pd.read_parquet(tmp_path / "losses.parquet"))
 
 
 def test_no_file_is_an_empty_log(tmp_path: Path) -> None:

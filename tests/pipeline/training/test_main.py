@@ -148,9 +148,7 @@ subprocess.run(command)
 
 
 @pytest.mark.parametrize("between", ["direct", "between"])
-def test_a_trainer_dies_with_its_starter_and_frees_the_folder(
-    make_job: MakeJob, tmp_path: Path, between: str
-) -> None:
+def test_a_trainer_dies_with_its_starter_and_frees_the_folder(make_job: MakeJob, tmp_path: Path, between: str) -> None:
     killed = make_job("killed", run_id="same", settings={"steps": 100_000})
     path = write_job(killed, tmp_path / "killed.json")
     starter = subprocess.Popen([sys.executable, "-c", STARTER, str(path), between], stderr=subprocess.DEVNULL)

@@ -106,9 +106,7 @@ def test_an_interrupted_run_ends_with_the_same_bytes(make_job: MakeJob) -> None:
         assert (folders[0].samples / name).read_bytes() == (folders[1].samples / name).read_bytes()
 
 
-def test_a_run_stopped_before_its_first_checkpoint_starts_anew(
-    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_stopped_before_its_first_checkpoint_starts_anew(make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
     def out_of_space(*_: object) -> None:
         raise OSError("No space left on device")
 
@@ -181,9 +179,7 @@ def test_a_second_trainer_is_refused(make_job: MakeJob, monkeypatch: pytest.Monk
     assert completed(job).steps == 12
 
 
-def test_losses_that_are_not_finite_end_the_run_by_name(
-    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_losses_that_are_not_finite_end_the_run_by_name(make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
     original, calls = CycleGAN.generator_terms, iter(range(1, 100))
 
     def broken(self: CycleGAN, batch: Batch, made: Translations) -> dict[str, torch.Tensor]:

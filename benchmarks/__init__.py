@@ -1,0 +1,1 @@
+"""One script per performance figure: `make bench NAME=demo`."""

@@ -1,0 +1,44 @@
+"""How a benchmark reports: a table for people, one line of JSON last, and the same with the machine in `results/`."""
+
+import json
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+FOLDER = Path(__file__).parent / "results"
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What is aimed for, what was measured, and whether that meets it."""
+
+    goal: str
+    measured: float | str
+    met: bool
+
+
+def report(name: str, figures: Mapping[str, float | str], goals: Sequence[Goal]) -> None:
+    """Print the figures and goals and write them to `results/NAME.json`."""
+    width = max(map(len, figures))
+    print("\n".join(f"{figure:<{width}}  {value}" for figure, value in figures.items()))
+    print("\n".join(f"{'met   ' if goal.met else 'MISSED'}  {goal.goal}: {goal.measured}" for goal in goals))
+    result = {"name": name, "figures": dict(figures), "goals": [asdict(goal) for goal in goals]}
+    FOLDER.mkdir(exist_ok=True)
+    described = {**result, "machine": machine(), "measured_on": f"{datetime.now(UTC):%Y-%m-%d}"}
+    (FOLDER / f"{name}.json").write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
+    print(json.dumps(result))
+
+
+def machine() -> dict[str, str | int | None]:
+    """Processor, cores, system and Python."""
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if Path("/proc/cpuinfo").exists() else []
+    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return {
+        "processor": models[0] if models else platform.processor(),
+        "cores": os.cpu_count(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+    }
