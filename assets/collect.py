@@ -8,7 +8,8 @@ import dagster as dg
 from assets.automation import ON_ANY_CHANGE, ON_CHANGE
 from assets.common import check, contact_sheet, count_table, photo_reader, progress, stage_asset, table_result
 from assets.partitions import DOMAIN, MONTH, domain_months, key_parts
-from assets.versions import configured_partitions, inputs_version
+from assets.plots import bars
+from assets.versions import configured_partitions, forgotten_photos, inputs_version
 from pipeline.config import Project
 from pipeline.flickr.client import user_agent
 from pipeline.flickr.listing import list_month
@@ -69,7 +70,6 @@ def collect_assets(project: Project) -> list[dg.AssetsDefinition]:
         data, key = home.open(), str(context.partition_key)
         version = inputs_version(project, data, "photo_files", key)
         journal = data.root / "journals" / f"{key.replace('|', '+')}.jsonl"
-        history = data.tables.read_or_empty("photo_history")
         frame = download_photos(
             listing=data.tables.read("photo_listing", key),
             known=data.tables.read_or_empty("photo_files", key),
@@ -80,7 +80,7 @@ def collect_assets(project: Project) -> list[dg.AssetsDefinition]:
             timeout_s=project.flickr.timeout_s,
             retries=project.flickr.retries,
             now_s=int(time.time()),
-            forgotten=set(history.loc[history["forgotten"], "photo_id"]),
+            forgotten=forgotten_photos(data),
             journal=journal,
             progress=progress(context, "photos fetched"),
         )
@@ -100,6 +100,7 @@ def collect_assets(project: Project) -> list[dg.AssetsDefinition]:
         deps=[photo_listing],
         automation_condition=ON_ANY_CHANGE,
         description="When each photo was first and last seen, what changed about it, which are gone or forgotten.",
+        check_specs=[dg.AssetCheckSpec("nothing_vanished", asset="photo_history")],
     )
     def photo_history(home: HomeResource) -> dg.MaterializeResult:
         data = home.open()
@@ -113,7 +114,10 @@ def collect_assets(project: Project) -> list[dg.AssetsDefinition]:
             "changed at some time": int(frame["changed_s"].notna().sum()),
             "forgotten": int(frame["forgotten"].sum()),
         }
-        return table_result(info, {"counts": count_table(counts, "history")})
+        by_month = listing["month"].value_counts().sort_index().to_dict()
+        shown = {"counts": count_table(counts, "history"), "by_month": bars(by_month, "upload month")}
+        absent = [f"{photo_id} is not listed any more" for photo_id in frame.loc[frame["absent"], "photo_id"]]
+        return table_result(info, shown, [check("nothing_vanished", absent, dg.AssetCheckSeverity.WARN)])
 
     return [photo_listing, photo_files, photo_history]
 

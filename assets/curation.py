@@ -25,6 +25,7 @@ def curation_assets(project: Project) -> list[dg.AssetsDefinition | dg.SourceAss
         automation_condition=ON_CHANGE,
         description="CSV batches of photos that nobody has decided, with hints and thumbnails. "
         "Fill in `decision` and `reason` and save the file, under any name, in `review/reviewed/`.",
+        check_specs=[dg.AssetCheckSpec("nobody_waits_unqueued", asset="review_queue")],
     )
     def review_queue(context: dg.AssetExecutionContext, home: HomeResource) -> dg.MaterializeResult:
         data = home.open()
@@ -50,7 +51,10 @@ def curation_assets(project: Project) -> list[dg.AssetsDefinition | dg.SourceAss
             "batches": dg.MetadataValue.path(str(data.review_queue)),
             "save reviewed files in": dg.MetadataValue.path(str(data.reviewed)),
         }
-        return table_result(info, shown)
+        decided = {decision.photo_id for decision in decisions}
+        groups = set(unique.loc[unique["photo_id"].isin(decided | set(frame["photo_id"])), "group"])
+        waiting = unique.loc[unique["rule"].isna() & ~unique["group"].isin(groups), "photo_id"].tolist()
+        return table_result(info, shown, [check("nobody_waits_unqueued", waiting)])
 
     @dg.observable_source_asset(
         name="review_decisions",
@@ -109,5 +113,5 @@ def reviewed(home: Home, project: Project) -> tuple[list[Decision], list[Problem
     Known are the ids of every photo ever listed (the history), so that a decision about a photo that has since
     vanished is no mistake. The history is looked up, not a dependency: a re-scrape alone changes no decision.
     """
-    known = set(home.tables.read_or_empty("photo_history")["photo_id"])
+    known = set(home.tables.read_or_empty("photo_history", columns=["photo_id"])["photo_id"])
     return read_decisions(home.reviewed, known, set(project.domains))

@@ -1,15 +1,19 @@
 """Dataset: masks, training pictures, the manifest and its frozen snapshots."""
 
+from pathlib import Path
+
 import dagster as dg
 import numpy as np
+import pandas as pd
 
 from assets.automation import ON_CHANGE, ON_NEW
 from assets.common import check, contact_sheet, count_table, photo_reader, progress, stage_asset, table_result
 from assets.partitions import SNAPSHOTS
+from assets.plots import histogram
 from assets.versions import configured_partitions, inputs_version
 from pipeline.config import Project
 from pipeline.dataset.manifest import build_manifest, counts, problems, snapshot_id
-from pipeline.dataset.prepare import prepare_images
+from pipeline.dataset.prepare import prepare_images, shard_index
 from pipeline.dataset.shards import ShardReader
 from pipeline.dataset.snapshot import freeze, read_snapshot
 from pipeline.errors import DatasetError
@@ -55,6 +59,7 @@ def dataset_assets(project: Project) -> list[dg.AssetsDefinition]:
         shown = {
             "counts": count_table({"with a subject": len(frame) - len(without), "without": len(without)}, "masks"),
             "median_coverage": float(frame["coverage"].median()) if len(frame) else 0.0,
+            "coverage": histogram(frame["coverage"].tolist(), "share of the frame that is subject"),
             "masks": contact_sheet(masks),
         }
         missing = [f"no subject found in {photo_id}" for photo_id in without]
@@ -67,12 +72,14 @@ def dataset_assets(project: Project) -> list[dg.AssetsDefinition]:
         deps=[person_masks],
         automation_condition=ON_CHANGE,
         description="Cropped and scaled RGB with alpha, in memory-mapped shards that all snapshots share.",
+        check_specs=[dg.AssetCheckSpec("one_for_each_mask", asset="training_images")],
     )
     def training_images(context: dg.AssetExecutionContext, home: HomeResource) -> dg.MaterializeResult:
         data = home.open()
         version = inputs_version(project, data, "training_images")
+        masks = data.tables.read("person_masks")
         frame = prepare_images(
-            masks=data.tables.read("person_masks"),
+            masks=masks,
             read_photo=photo_reader(data, project),
             read_mask=lambda mask: read_mask(data.masks / mask),
             shards_folder=data.shards,
@@ -86,7 +93,9 @@ def dataset_assets(project: Project) -> list[dg.AssetsDefinition]:
             ShardReader([data.shards / shard for shard in first["shard"]], first["row"].tolist()) if len(first) else None
         )
         sheet = list(reader.batch(np.arange(len(reader)))[0]) if reader else []
-        return table_result(info, {"shards": frame["shard"].nunique(), "pictures": contact_sheet(sheet)})
+        missing = sorted(set(masks.loc[masks["mask"].notna(), "photo_id"]) - set(frame["photo_id"]))
+        shown = {"shards": frame["shard"].nunique(), "pictures": contact_sheet(sheet)}
+        return table_result(info, shown, [check("one_for_each_mask", missing)])
 
     @stage_asset(
         "dataset_manifest",
@@ -94,7 +103,7 @@ def dataset_assets(project: Project) -> list[dg.AssetsDefinition]:
         {"parquet"},
         deps=[training_images],
         automation_condition=ON_CHANGE,
-        description="Every picture of the dataset with split, digests, origin and licence. Its data version is the snapshot id.",
+        description="Every picture with split, digests, origin and licence. Its data version is the snapshot id.",
         check_specs=[dg.AssetCheckSpec("can_be_frozen", asset="dataset_manifest", blocking=True)],
     )
     def dataset_manifest(home: HomeResource) -> dg.MaterializeResult:
@@ -126,6 +135,7 @@ def dataset_assets(project: Project) -> list[dg.AssetsDefinition]:
         partitions_def=SNAPSHOTS,
         automation_condition=ON_NEW,
         description="The frozen manifest, its split and the attribution of every photo." + FROZEN,
+        check_specs=[dg.AssetCheckSpec("every_picture_is_there", asset="dataset_snapshot")],
     )
     def dataset_snapshot(context: dg.AssetExecutionContext, home: HomeResource) -> dg.MaterializeResult:
         data, identifier = home.open(), context.partition_key
@@ -146,6 +156,15 @@ def dataset_assets(project: Project) -> list[dg.AssetsDefinition]:
                 "path": dg.MetadataValue.path(str(data.snapshots / identifier)),
                 "licences": count_table(by_license.value_counts().to_dict(), "licence"),
             },
+            check_results=[check("every_picture_is_there", missing_pictures(manifest, data.shards))],
         )
 
     return [person_masks, training_images, dataset_manifest, dataset_snapshot]
+
+
+def missing_pictures(manifest: pd.DataFrame, shards: Path) -> list[str]:
+    """Pictures of a manifest that are not where it says, by the digests that the shards carry."""
+    index = shard_index(shards).set_index(["shard", "row"])[["pixels_sha256", "alpha_sha256"]]
+    here = manifest[["shard", "row"]].merge(index, left_on=["shard", "row"], right_index=True, how="left")
+    same = (here["pixels_sha256"] == manifest["pixels_sha256"]) & (here["alpha_sha256"] == manifest["alpha_sha256"])
+    return [f"{photo_id} is not in its shard" for photo_id in manifest.loc[~same, "photo_id"]]

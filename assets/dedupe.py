@@ -5,7 +5,8 @@ import dagster as dg
 from assets.automation import ON_ANY_CHANGE, ON_CHANGE
 from assets.common import check, contact_sheet, count_table, photo_reader, progress, stage_asset, table_result
 from assets.partitions import domain_months
-from assets.versions import configured_partitions, inputs_version
+from assets.plots import histogram
+from assets.versions import forgotten_photos, inputs_version, newest_rows
 from pipeline.config import Project
 from pipeline.dedupe.fingerprints import fingerprint_photos
 from pipeline.dedupe.groups import find_unique
@@ -23,18 +24,23 @@ def dedupe_assets(project: Project) -> list[dg.AssetsDefinition]:
         partitions_def=domain_months(project),
         automation_condition=ON_CHANGE,
         description="Size, dimensions and perceptual hashes of every stored photo, computed once per picture.",
+        check_specs=[dg.AssetCheckSpec("every_file_has_one", asset="fingerprints")],
     )
     def fingerprints(context: dg.AssetExecutionContext, home: HomeResource) -> dg.MaterializeResult:
         data, key = home.open(), str(context.partition_key)
         version = inputs_version(project, data, "fingerprints", key)
+        files = data.tables.read("photo_files", key)
         frame = fingerprint_photos(
-            files=data.tables.read("photo_files", key),
+            files=files,
             listing=data.tables.read("photo_listing", key),
             known=data.tables.read_or_empty("fingerprints", key),
             read_photo=photo_reader(data, project),
             progress=progress(context, "pictures hashed"),
         )
-        return table_result(data.tables.write("fingerprints", frame, key, version), {})
+        info = data.tables.write("fingerprints", frame, key, version)
+        without = sorted(set(files.loc[files["sha256"].notna(), "photo_id"]) - set(frame["photo_id"]))
+        shown = {"long_edges": histogram(frame[["width_px", "height_px"]].max(axis=1).tolist(), "long edge, px")}
+        return table_result(info, shown, [check("every_file_has_one", without)])
 
     @stage_asset(
         "unique_photos",
@@ -48,9 +54,8 @@ def dedupe_assets(project: Project) -> list[dg.AssetsDefinition]:
     def unique_photos(home: HomeResource) -> dg.MaterializeResult:
         data = home.open()
         version = inputs_version(project, data, "unique_photos")
-        history = data.tables.read_or_empty("photo_history")
-        photos = data.tables.read_all("fingerprints", configured_partitions(project, data, "fingerprints"))
-        photos = photos[~photos["photo_id"].isin(set(history.loc[history["forgotten"], "photo_id"]))]
+        photos = newest_rows(project, data, "fingerprints")
+        photos = photos[~photos["photo_id"].isin(forgotten_photos(data))]
         read = photo_reader(data, project)
         frame = find_unique(photos, read, project.dedupe)
         info = data.tables.write("unique_photos", frame, inputs_version=version)

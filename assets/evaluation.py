@@ -14,7 +14,7 @@ from assets.automation import ON_NEW, ON_NEW_RESULT
 from assets.common import check, contact_sheet, stage_asset, table_result
 from assets.dataset import FROZEN
 from assets.partitions import RECIPE, SNAPSHOT, SNAPSHOTS, key_parts, snapshot_recipes
-from assets.status import funnel
+from assets.status import funnel, models_of
 from assets.training import run_id
 from pipeline.config import Project
 from pipeline.dataset.shards import ShardReader
@@ -24,7 +24,7 @@ from pipeline.evaluation.report import ModelReport, ReportInputs, write_report
 from pipeline.evaluation.scenes import Scenes, TrueMasks, load_scenes, load_true_masks
 from pipeline.flickr.licenses import license_name
 from pipeline.masks.segmenters import Segmenter
-from pipeline.training.runs import RunFolder
+from pipeline.training.runs import GENERATOR_A_TO_B, RunFolder, completion_of
 from resources.home import HomeResource
 from resources.segmenter import SegmenterResource
 from storage import Home
@@ -71,7 +71,7 @@ def evaluation_assets(project: Project, folder: Path) -> list[dg.AssetsDefinitio
             scenes=scenes,
             known_masks=known_masks,
         )
-        info = data.tables.write("evaluation", frame, str(context.partition_key))
+        info = data.tables.write("evaluation", frame, str(context.partition_key), model_version(run))
         means = frame.groupby(["method", "metric"])["value"].mean().unstack("metric").reset_index()
         shown = {"means": dg.MetadataValue.md(_markdown(means)), "test photos": contact_sheet(list(photos.rgb[:12]))}
         return table_result(
@@ -86,12 +86,16 @@ def evaluation_assets(project: Project, folder: Path) -> list[dg.AssetsDefinitio
         partitions_def=SNAPSHOTS,
         automation_condition=ON_NEW_RESULT,
         description="The report: all models of a snapshot and the smoothing baselines side by side.",
+        check_specs=[dg.AssetCheckSpec("every_model_is_in_it", asset="comparison")],
     )
     def comparison(context: dg.AssetExecutionContext, home: HomeResource) -> dg.MaterializeResult:
         data, snapshot = home.open(), context.partition_key
         path = data.reports / snapshot / "index.html"
         inputs = _report_inputs(project, data, snapshot)
         write_report(path, inputs)
+        shown = {model.name for model in inputs.models}
+        trained = [f"{run['recipe']}@{run['seed']}" for run in models_of(data) if run["snapshot"] == snapshot]
+        unevaluated = [f"{recipe} is trained and not evaluated" for recipe in trained if recipe not in shown]
         cards = json.dumps([dict(model.card) for model in inputs.models], sort_keys=True)
         return dg.MaterializeResult(
             metadata={
@@ -100,6 +104,7 @@ def evaluation_assets(project: Project, folder: Path) -> list[dg.AssetsDefinitio
                 "models": [model.name for model in inputs.models],
             },
             data_version=dg.DataVersion(sha256(cards.encode()).hexdigest()[:16]),
+            check_results=[check("every_model_is_in_it", unevaluated, dg.AssetCheckSeverity.WARN)],
         )
 
     return [evaluation, comparison]
@@ -161,9 +166,22 @@ def _report_inputs(project: Project, home: Home, snapshot: str) -> ReportInputs:
 
 
 def evaluated_recipes(home: Home, snapshot: str) -> list[str]:
-    """Keys `recipe@seed` of the models of a snapshot that have been evaluated."""
+    """Keys `recipe@seed` of the models of a snapshot whose evaluation is that of the model as it is now."""
     keys = [key.split("|") for key in home.tables.partitions("evaluation")]
-    return [recipe for recipe, of in keys if of == snapshot]
+    return [recipe for recipe, of in keys if of == snapshot and is_evaluated(home, snapshot, recipe)]
+
+
+def is_evaluated(home: Home, snapshot: str, recipe: str) -> bool:
+    """Whether scores and pictures of this very model are there; one that was trained anew needs new ones."""
+    run = home.runs / run_id(snapshot, recipe)
+    info = home.tables.info("evaluation", f"{recipe}|{snapshot}")
+    return info is not None and info.inputs_version == model_version(run) and (run / PICTURES).is_dir()
+
+
+def model_version(run: Path) -> str:
+    """Digest of a finished run's generator, or nothing while it is unfinished."""
+    done = completion_of(RunFolder(run))
+    return done.files[GENERATOR_A_TO_B] if done else ""
 
 
 def _model_report(home: Home, snapshot: str, recipe: str) -> ModelReport:

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import dagster as dg
-from dagster._core.errors import DagsterAssetCheckFailedError
+from dagster._core.errors import DagsterAssetCheckFailedError, DagsterExecutionInterruptedError
 from dagster._core.events import DagsterEventType
 
+from assets.evaluation import evaluated_recipes, is_evaluated
 from assets.partitions import SNAPSHOTS, domain_months, snapshot_recipe_key
-from assets.schedules import decisions_observed
-from assets.training import run_id
+from assets.schedules import DATASET_ASSETS, decisions_observed
+from assets.training import training_job
 from assets.versions import inputs_version
 from pipeline.config import Project
 from pipeline.curation.decisions import folder_version
@@ -28,11 +29,8 @@ from pipeline.training.runs import RunFolder, completion_of
 from storage import Home
 
 COLLECT = ["photo_listing", "photo_files", "fingerprints"]
-DATASET = [
-    "photo_history", "unique_photos", "review_queue", "curated_photos", "person_masks", "training_images", "dataset_manifest",
-]  # fmt: skip
 FROZEN = ["dataset_snapshot", "trained_model", "evaluation", "comparison"]
-STAGES = [*COLLECT, *DATASET, *FROZEN]
+STAGES = [*COLLECT, *DATASET_ASSETS, *FROZEN]
 """All assets in the order in which a headless run makes them."""
 BLOCKING_CHECKS = {"curated_photos": ["decisions_valid", "enough_kept"], "dataset_manifest": ["can_be_frozen"]}
 
@@ -74,19 +72,26 @@ def prepare_instance(home: Home) -> None:
 
 
 def bury_dead_runs(instance: dg.DagsterInstance) -> list[str]:
-    """Mark runs of this host as failed whose process is gone, and free their pool slots; returns their ids."""
+    """Mark runs as failed whose process is gone, and free their pool slots; returns their ids.
+
+    To be called with the home's lock `dev`: runs of the UI and its daemon are then dead, since nothing serves them.
+    """
     unfinished = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.CANCELING]
     dead = [run for run in instance.get_runs(dg.RunsFilter(statuses=unfinished)) if _is_dead(run)]
     for run in dead:
         instance.report_run_failed(run, "the process of this run is gone; what it finished is kept")
-        instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+    storage = instance.event_log_storage
+    for run_id in storage.get_concurrency_run_ids():
+        run = instance.get_run_by_id(run_id)
+        if run is None or run.is_finished:
+            storage.free_concurrency_slots_for_run(run_id)
     return [run.run_id for run in dead]
 
 
 def _is_dead(run: dg.DagsterRun) -> bool:
-    """Only headless runs carry the tags; runs of the UI are looked after by its daemon."""
+    """Runs without the tags belong to a UI, and none is open."""
     if PID_TAG not in run.tags:
-        return False
+        return True
     return not ProcessIdentity(pid=int(run.tags[PID_TAG]), started_at_s=float(run.tags[STARTED_TAG])).is_alive()
 
 
@@ -114,7 +119,7 @@ class HeadlessRun:
         """
         wanted = set(STAGES[: STAGES.index(plan.until) + 1])
         self._collect(self._months(plan), [name for name in COLLECT if name in wanted])
-        for name in DATASET:
+        for name in DATASET_ASSETS:
             if name in wanted:
                 self._stage(name)
         if "dataset_snapshot" not in wanted:
@@ -123,7 +128,7 @@ class HeadlessRun:
         for recipe in self._recipes(plan):
             if "trained_model" in wanted:
                 self._model(snapshot, recipe, evaluate="evaluation" in wanted)
-        if "comparison" in wanted and self._evaluated(snapshot):
+        if "comparison" in wanted and evaluated_recipes(self.home, snapshot):
             self._compare(snapshot)
         return snapshot
 
@@ -131,12 +136,14 @@ class HeadlessRun:
         """Partition keys of the months that the plan covers; an unknown month is an error."""
         keys = list(map(str, domain_months(self.project).get_partition_keys()))
         months = sorted({key.split("|")[1] for key in keys})
+        if not months:
+            raise ConfigError(f"[collect] begins with {self.project.collect.from_month}, which is still to come")
         for month in (plan.from_month, plan.to_month):
             if month is not None and month not in months:
-                raise ConfigError(
-                    f"unknown month {month!r}: this project covers {months[0]} to {months[-1]} ([collect] in the project file)"
-                )
+                raise ConfigError(f"unknown month {month!r}: this project covers {months[0]} to {months[-1]} ([collect])")
         first, last = plan.from_month or months[0], plan.to_month or months[-1]
+        if first > last:
+            raise ConfigError(f"--from {first} lies after --to {last}")
         return [key for key in keys if first <= key.split("|")[1] <= last]
 
     def _recipes(self, plan: Plan) -> list[str]:
@@ -170,22 +177,25 @@ class HeadlessRun:
 
     def _model(self, snapshot: str, recipe: str, evaluate: bool) -> None:
         key = str(snapshot_recipe_key(snapshot, recipe))
-        folder = RunFolder(self.home.runs / run_id(snapshot, recipe))
-        if not self._has_materialised("trained_model", key) or completion_of(folder) is None:
+        job = training_job(self.project, self.home, snapshot, recipe)
+        done = completion_of(RunFolder(job.run_dir))
+        if done is not None and done.digest != job.digest:
+            raise ConfigError(
+                f"{job.run_dir}: {recipe} was trained on this snapshot with other settings; give the changed recipe a "
+                "new name, or delete that folder to train it anew"
+            )
+        if done is None or not self._has_materialised("trained_model", key):
             self.say(f"trained_model {recipe}")
             self._execute("train", ["trained_model"], key)
-        if evaluate and not (self._has_materialised("evaluation", key) and self.home.tables.info("evaluation", key)):
+        if evaluate and not (self._has_materialised("evaluation", key) and is_evaluated(self.home, snapshot, recipe)):
             self.say(f"evaluation {recipe}")
             self._execute("train", ["evaluation"], key)
-
-    def _evaluated(self, snapshot: str) -> bool:
-        return any(key.endswith(f"|{snapshot}") for key in self.home.tables.partitions("evaluation"))
 
     def _compare(self, snapshot: str) -> None:
         """The report is made anew when an evaluation of the snapshot is newer than it."""
         report = self.home.reports / snapshot / "index.html"
-        evaluations = [key for key in self.home.tables.partitions("evaluation") if key.endswith(f"|{snapshot}")]
-        newest = max(self.home.tables.path("evaluation", key).stat().st_mtime_ns for key in evaluations)
+        keys = [str(snapshot_recipe_key(snapshot, recipe)) for recipe in evaluated_recipes(self.home, snapshot)]
+        newest = max(self.home.tables.path("evaluation", key).stat().st_mtime_ns for key in keys)
         if not report.exists() or report.stat().st_mtime_ns < newest or not self._has_materialised("comparison", snapshot):
             self.say(f"comparison {snapshot}")
             self._execute("report", ["comparison"], snapshot)
@@ -196,7 +206,17 @@ class HeadlessRun:
             return False
         if not self._has_materialised(name, key, since=info.path.stat().st_mtime) or not self._checks_passed(name):
             return False
-        return name != "photo_files" or self._files_are_complete(key)
+        return self._is_whole(name, key)
+
+    def _is_whole(self, name: str, key: str | None) -> bool:
+        """Whether the files that the table speaks of are there."""
+        if name == "photo_files":
+            return self._files_are_complete(key)
+        if name == "person_masks":
+            return all((self.home.masks / mask).exists() for mask in self.home.tables.read(name)["mask"].dropna())
+        if name == "training_images":
+            return all((self.home.shards / shard).exists() for shard in self.home.tables.read(name)["shard"].unique())
+        return True
 
     def _files_are_complete(self, key: str | None) -> bool:
         """No photo is worth another try, and every blob is there at its full size."""
@@ -232,6 +252,8 @@ class HeadlessRun:
                 run_config={"loggers": {"console": {}}},
                 raise_on_error=True,
             )
+        except DagsterExecutionInterruptedError:
+            raise KeyboardInterrupt from None
         except DagsterAssetCheckFailedError:
             self._explain_failed_check(names[0])
             raise

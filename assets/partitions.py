@@ -31,7 +31,7 @@ def months(project: Project) -> dg.TimeWindowPartitionsDefinition:
         timezone="UTC",
         start=_month_start(collect.from_month),
         end=_month_start(month_after(collect.to_month)) if collect.to_month else None,
-        end_offset=0 if collect.to_month else 1,
+        end_offset=1,
     )
 
 

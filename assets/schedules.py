@@ -16,10 +16,13 @@ from pipeline.curation.decisions import folder_version
 from resources.flickr import key_missing
 from storage import Home
 
+SETTLING = "seen once: "
 CAN_BE_FROZEN = dg.AssetCheckKey(dg.AssetKey("dataset_manifest"), "can_be_frozen")
 DATASET_ASSETS = [
-    "photo_history", "unique_photos", "review_queue", "curated_photos", "person_masks", "training_images", "dataset_manifest",
+    "photo_history", "unique_photos", "review_queue", "curated_photos",
+    "person_masks", "training_images", "dataset_manifest",
 ]  # fmt: skip
+"""Everything without partitions, in order."""
 
 
 def jobs() -> list[UnresolvedAssetJobDefinition]:
@@ -44,7 +47,7 @@ def schedules(project: Project) -> list[dg.ScheduleDefinition]:
         cron_schedule=project.collect.schedule,
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description="Lists the current and the last month of every domain again.",
+        description="Lists the current and the last month of every domain again, and tries what failed before.",
     )
     def weekly_rescrape(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
         if problem := key_missing():
@@ -52,13 +55,12 @@ def schedules(project: Project) -> list[dg.ScheduleDefinition]:
         tick = context.scheduled_execution_time.astimezone(UTC)
         months = [month for month in recent_months(tick) if month in _covered(project)]
         if not months:
-            return dg.SkipReason(f"the project's months ({_covered(project)[-1]} the last) are over")
+            return dg.SkipReason("none of the project's months is the current one or the last")
         # Run keys deduplicate for ever, so the tick is part of them.
         return [
             dg.RunRequest(
                 run_key=f"{domain}|{month}@{tick:%Y-%m-%dT%H:%M}",
                 partition_key=domain_month_key(domain, month),
-                asset_selection=[dg.AssetKey("photo_listing")],
             )
             for domain in project.domains
             for month in months
@@ -83,15 +85,18 @@ def sensors(project: Project, home: Home) -> list[dg.SensorDefinition]:
 
     @dg.sensor(
         name="watch_reviewed",
-        minimum_interval_seconds=15,
+        minimum_interval_seconds=10,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Notices new and changed files in review/reviewed/.",
     )
     def watch_reviewed(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         # An observation for each change: a job that observes every minute would bury all other runs.
-        version = folder_version(home.reviewed)
-        if version == context.cursor:
+        version, cursor = folder_version(home.reviewed), context.cursor or ""
+        if version == cursor:
             return dg.SkipReason("no reviewed file is new or changed")
+        if cursor != SETTLING + version:
+            # A file that is still being copied looks different at the next tick.
+            return dg.SensorResult(skip_reason="a reviewed file changed; is it complete?", cursor=SETTLING + version)
         return dg.SensorResult(asset_events=[decisions_observed(version)], cursor=version)
 
     @dg.sensor(
@@ -119,11 +124,14 @@ def sensors(project: Project, home: Home) -> list[dg.SensorDefinition]:
         keys = [key for key in project.recipe_keys() if key.split("@")[0] in project.training.automatic]
         if not keys:
             return dg.SkipReason("[training] automatic lists no recipe")
-        frozen = context.instance.get_materialized_partitions(dg.AssetKey("dataset_snapshot"))
+        # Only the newest: a recipe that becomes automatic must not train on every snapshot there ever was.
+        snapshot = passed_snapshot(context.instance)
+        if snapshot not in context.instance.get_materialized_partitions(dg.AssetKey("dataset_snapshot")):
+            return dg.SkipReason("the newest manifest is not frozen yet")
         trained = context.instance.get_materialized_partitions(dg.AssetKey("trained_model"))
-        wanted = [snapshot_recipe_key(snapshot, key) for snapshot in sorted(frozen) for key in keys]
+        wanted = [snapshot_recipe_key(str(snapshot), key) for key in keys]
         requests = [dg.RunRequest(run_key=str(key), partition_key=key) for key in wanted if str(key) not in trained]
-        return requests or dg.SkipReason("every snapshot has its automatic models")
+        return requests or dg.SkipReason(f"snapshot {snapshot} has its automatic models")
 
     automation = dg.AutomationConditionSensorDefinition(
         "automation",

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from assets.versions import configured_partitions
+from assets.versions import newest_rows
 from pipeline.config import Project
 from pipeline.dataset.snapshot import list_snapshots, read_facts
 from pipeline.training.runs import describe_run
@@ -25,24 +25,19 @@ def status(project: Project, home: Home) -> dict[str, Any]:
         "snapshots": [
             {"id": name, "counts": read_facts(home.snapshots, name)["counts"]} for name in list_snapshots(home.snapshots)
         ],
-        "models": _models(home),
+        "models": models_of(home),
         "reports": [{"path": str(path)} for path in _newest_first(home.reports.glob("*/index.html"))],
     }
 
 
 def funnel(project: Project, home: Home) -> dict[str, dict[str, Any]]:
     """Counts of photos by what became of them, for each domain."""
-    listing = _all(project, home, "photo_listing")
-    files = _all(project, home, "photo_files")
+    listing, files = (newest_rows(project, home, name) for name in ("photo_listing", "photo_files"))
     unique, curated = home.tables.read_or_empty("unique_photos"), home.tables.read_or_empty("curated_photos")
     return {
         domain: _domain(*(table[table["domain"] == domain] for table in (listing, files, unique, curated)))
         for domain in project.domains
     }
-
-
-def _all(project: Project, home: Home, name: str) -> pd.DataFrame:
-    return home.tables.read_all(name, configured_partitions(project, home, name))
 
 
 def _domain(listing: pd.DataFrame, files: pd.DataFrame, unique: pd.DataFrame, curated: pd.DataFrame) -> dict[str, Any]:
@@ -52,7 +47,9 @@ def _domain(listing: pd.DataFrame, files: pd.DataFrame, unique: pd.DataFrame, cu
     failed = files["sha256"].isna() & ~files["pending"]
     stored = files.loc[files["sha256"].notna(), "photo_id"]
     duplicates = unique[unique["photo_id"].isin(stored) & unique["rule"].notna()]
-    decided = curated[curated["photo_id"].isin(stored)]
+    group_of = unique.set_index("photo_id")["group"]
+    open_groups = set(unique.loc[unique["photo_id"].isin(stored) & unique["rule"].isna(), "group"])
+    decided = curated[curated["photo_id"].map(group_of).isin(open_groups)]
     queued = len(stored) - len(duplicates)
     rejected = Counter(listing["reason"].dropna()) + Counter(files.loc[failed, "reason"])
     return {
@@ -69,7 +66,8 @@ def _domain(listing: pd.DataFrame, files: pd.DataFrame, unique: pd.DataFrame, cu
     }
 
 
-def _models(home: Home) -> list[dict[str, Any]]:
+def models_of(home: Home) -> list[dict[str, Any]]:
+    """Finished training runs, newest first."""
     folders = _newest_first(home.runs.glob("*/job.json"))
     found = [describe_run(path.parent) for path in folders]
     return [run for run in found if run is not None and run["complete"]]

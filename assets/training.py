@@ -6,13 +6,17 @@ from pathlib import Path
 from subprocess import run
 
 import dagster as dg
+import numpy as np
+import pandas as pd
 
-from assets.common import stage_asset
+from assets.common import check, stage_asset
 from assets.dataset import FROZEN
 from assets.partitions import RECIPE, SNAPSHOT, key_parts, snapshot_recipes
+from assets.plots import curves
 from pipeline.config import Project
 from pipeline.dataset.snapshot import read_snapshot
 from pipeline.training.jobs import ProcessIdentity, TrainingJob
+from pipeline.training.runs import RunFolder
 from resources.home import HomeResource
 from resources.trainer import TrainerResource
 from storage import Home
@@ -29,13 +33,22 @@ def training_assets(project: Project) -> list[dg.AssetsDefinition]:
         partitions_def=snapshot_recipes(project),
         pool="gpu",
         description="One training run: losses, sample pictures, checkpoints, generators, model card." + FROZEN,
+        check_specs=[dg.AssetCheckSpec("losses_are_finite", asset="trained_model")],
     )
     def trained_model(
         context: dg.AssetExecutionContext, home: HomeResource, trainer: TrainerResource
     ) -> dg.MaterializeResult:
         data, key = home.open(), key_parts(context)
         read_snapshot(data.snapshots, key[SNAPSHOT])
-        return trainer.train(context, training_job(project, data, key[SNAPSHOT], key[RECIPE]))
+        job = training_job(project, data, key[SNAPSHOT], key[RECIPE])
+        result = trainer.train(context, job)
+        losses = pd.read_parquet(RunFolder(job.run_dir).losses)
+        broken = [str(name) for name, values in losses.items() if not np.isfinite(values.dropna()).all()]
+        return dg.MaterializeResult(
+            metadata={**(result.metadata or {}), "losses": curves(losses)},
+            data_version=result.data_version,
+            check_results=[check("losses_are_finite", broken)],
+        )
 
     return [trained_model]
 

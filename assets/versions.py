@@ -7,7 +7,9 @@ so that they hold whoever started the stage: the UI, the automation or the comma
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+
+import pandas as pd
 
 from assets.partitions import domain_months
 from pipeline.config import Project
@@ -15,6 +17,7 @@ from pipeline.curation.decisions import folder_version
 from pipeline.dataset.prepare import transform_name
 from storage import Home
 
+SETTLED_AFTER = timedelta(days=7)
 PARTITIONED = ("photo_listing", "photo_files", "fingerprints")
 """Tables by domain × upload month."""
 
@@ -28,28 +31,34 @@ class Inputs:
     code_version: str = "1"
 
 
-def _listing_configuration(project: Project) -> str:
-    queries = {name: domain.model_dump_json() for name, domain in project.domains.items()}
+def _listing_configuration(project: Project, domain: str) -> str:
+    queries = [query.model_dump_json(exclude_defaults=True) for query in project.domains[domain].queries]
     return f"{queries} {project.photos.max_edge_px} {project.photos.exclude_no_cv}"
 
 
 def _files_configuration(project: Project) -> str:
     limits = project.photos
-    return f"{limits.max_edge_px} {limits.min_edge_px} {limits.max_bytes} {limits.max_pixels}"
+    hosts = sorted({host.split(":")[0] for host in project.flickr.image_hosts})
+    return f"{limits.max_edge_px} {limits.min_edge_px} {limits.max_bytes} {limits.max_pixels} {hosts}"
 
 
 def _manifest_configuration(project: Project) -> str:
-    return f"{project.dataset.split} {sorted(project.dataset.test_share.items())} {project.training.domain_a}"
+    sides = f"{project.training.domain_a} {project.training.domain_b}"
+    return f"{project.dataset.split} {sorted(project.dataset.test_share.items())} {sides}"
+
+
+def _curation_configuration(project: Project) -> str:
+    return f"{sorted(project.domains)} {project.curation.min_kept_per_domain}"
 
 
 INPUTS: dict[str, Inputs] = {
-    "photo_listing": Inputs((), _listing_configuration),
+    "photo_listing": Inputs((), lambda project: ""),
     "photo_files": Inputs(("photo_listing",), _files_configuration),
     "photo_history": Inputs(("photo_listing",), lambda project: ""),
     "fingerprints": Inputs(("photo_files",), lambda project: ""),
     "unique_photos": Inputs(("fingerprints", "photo_history"), lambda project: project.dedupe.version()),
     "review_queue": Inputs(("unique_photos",), lambda project: str(project.curation.batch_size)),
-    "curated_photos": Inputs(("unique_photos",), lambda project: str(sorted(project.domains))),
+    "curated_photos": Inputs(("unique_photos",), _curation_configuration),
     "person_masks": Inputs(("curated_photos",), lambda project: project.masks.version()),
     "training_images": Inputs(("person_masks",), lambda project: transform_name(project.dataset.size_px)),
     "dataset_manifest": Inputs(("training_images",), _manifest_configuration),
@@ -65,7 +74,8 @@ def inputs_version(project: Project, home: Home, name: str, partition: str | Non
     if name == "curated_photos":
         parts.append(folder_version(home.reviewed))
     if name == "photo_listing" and partition:
-        parts.append(_freshness(partition.split("|")[1]))
+        domain, month = partition.split("|")
+        parts += [_listing_configuration(project, domain), _freshness(month)]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
@@ -73,6 +83,21 @@ def configured_partitions(project: Project, home: Home, name: str) -> list[str]:
     """The partitions of a table by domain × month that exist and that the project file still asks for."""
     wanted = set(map(str, domain_months(project).get_partition_keys()))
     return [key for key in home.tables.partitions(name) if key in wanted]
+
+
+def newest_rows(project: Project, home: Home, name: str) -> pd.DataFrame:
+    """All configured partitions of a table in one frame, each photo of a domain once.
+
+    An owner may change a photo's upload date, and then two months list it; the later month counts.
+    """
+    rows = home.tables.read_all(name, configured_partitions(project, home, name))
+    return rows.drop_duplicates(["domain", "photo_id"], keep="last", ignore_index=True)
+
+
+def forgotten_photos(home: Home) -> set[str]:
+    """Ids with a tombstone: purged on request and never to be fetched again."""
+    history = home.tables.read_or_empty("photo_history", columns=["photo_id", "forgotten"])
+    return set(history.loc[history["forgotten"], "photo_id"])
 
 
 def _data_versions(project: Project, home: Home, name: str, partition: str | None) -> list[str]:
@@ -85,6 +110,9 @@ def _data_versions(project: Project, home: Home, name: str, partition: str | Non
 
 
 def _freshness(month: str) -> str:
-    """A month that is over is listed once; one that still runs, once a day."""
-    today = datetime.now(UTC)
-    return "over" if month < today.strftime("%Y-%m") else f"listed on {today:%Y-%m-%d}"
+    """A month that is over is listed once; one that still runs, once a day, and for a week after its end.
+
+    Flickr indexes late, and a listing that was interrupted before midnight covers what was there then.
+    """
+    now = datetime.now(UTC)
+    return "over" if month < f"{now - SETTLED_AFTER:%Y-%m}" else f"listed on {now:%Y-%m-%d}"

@@ -24,7 +24,7 @@ def atomic_path(target: Path) -> Iterator[Path]:
     temporary = target.with_name(f".{target.name}.{uuid4().hex[:8]}{TEMPORARY_SUFFIX}")
     try:
         yield temporary
-        _sync(temporary)
+        sync(temporary)
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
@@ -41,7 +41,8 @@ def write_text(target: Path, text: str) -> None:
     write_bytes(target, text.encode())
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Have the file's content on the disk before this returns."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

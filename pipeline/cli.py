@@ -108,11 +108,13 @@ def run(
 def dev(home: Path | None, config: Path | None, port: int) -> None:
     """Open the Dagster UI on the project, with its schedules, sensors and automation running.
 
-    With no home named and no ./data, it opens the demo's home.
+    With no home named it opens ./demo-data where there is one, else ./data.
     """
     from pipeline.demo import serve_ui
 
-    chosen = _open_home(home or os.environ.get("BOKEHFLOW_HOME") or (None if Path("data").exists() else "demo-data"))
+    chosen = _open_home(
+        home or os.environ.get("BOKEHFLOW_HOME") or ("demo-data" if Path("demo-data/bokehflow.toml").exists() else None)
+    )
     project, path = _load(chosen, config)
     sys.exit(serve_ui(chosen, project, path, port, _say))
 
@@ -186,7 +188,7 @@ def emulator(collection: Path, port: int, image_port: int, faults: Path | None) 
 @cli.command("render-studio")
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 def render_studio(folder: Path) -> None:
-    """Render the studio's pictures anew into FOLDER, going on where it stopped (about an hour on two cores)."""
+    """Render the studio's pictures anew into FOLDER, going on where it stopped (about 20 minutes on two cores)."""
     from pipeline.studio.pictures import render_pictures
 
     render_pictures(folder, lambda done, total: _say(f"{done} of {total} scenes"))

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from pipeline.errors import ConfigError
 from pipeline.toml_lines import key_lines
@@ -82,6 +82,13 @@ class CollectSection(_Section):
     """Last upload month; without it, the current month."""
     schedule: str = "0 3 * * 1"
     """Cron expression (UTC) of the re-scrape of the current and the last month."""
+
+    @field_validator("schedule")
+    @classmethod
+    def _is_cron(cls, value: str) -> str:
+        if not re.fullmatch(r"[\d*/,-]+( [\d*/,-]+){4}", value):
+            raise ValueError(f"{value!r} is no cron expression; write it like 0 3 * * 1")
+        return value
 
     @model_validator(mode="after")
     def _ordered(self) -> "CollectSection":
@@ -180,7 +187,7 @@ class DatasetSection(_Section):
     split: Literal["share", "study"] = "share"
     """`share`: test where the hash of the split key is below the domain's `test_share`; `study`: the 100 lowest
     hashes of `domain_a` and none of `domain_b`."""
-    test_share: dict[Name, float] = {"ordinary": 0.05, "shallow": 0.0}
+    test_share: dict[Name, Annotated[float, Field(ge=0, le=1)]] = {"ordinary": 0.05, "shallow": 0.0}
     """For `split = "share"`: the share of each domain that is held back for testing."""
     shard_rows: int = Field(default=1024, ge=1)
     """Pictures in one shard."""
@@ -193,10 +200,16 @@ class Recipe(_Section):
     """Which model is trained."""
     profile: str = "study"
     """Set of settings to start from: `study` or `smoke`."""
-    seeds: list[int] = Field(default=[0], min_length=1)
+    seeds: list[Annotated[int, Field(ge=0)]] = Field(default=[0], min_length=1)
     """One training run for each."""
     settings: dict[str, object] = {}
     """Settings that differ from the profile's; see below."""
+
+    @model_validator(mode="after")
+    def _distinct_seeds(self) -> "Recipe":
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds {self.seeds} name one twice")
+        return self
 
     def resolved(self) -> TrainingSettings:
         """The profile's settings with this recipe's own laid over them."""
@@ -239,6 +252,8 @@ class Project(_Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Project":
+        if self.training.domain_a == self.training.domain_b:
+            raise ValueError(f"[training] translates {self.training.domain_a!r} to itself")
         for side in (self.training.domain_a, self.training.domain_b):
             if side not in self.domains:
                 raise ValueError(f"[training] names the domain {side!r}, which is not among {sorted(self.domains)}")

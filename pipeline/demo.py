@@ -117,6 +117,8 @@ def prepare_demo(home: Home) -> Project:
     for taken, port in zip(emulator_ports(project), _free_ports(), strict=True):
         text = text.replace(f"127.0.0.1:{taken}", f"127.0.0.1:{port}")
     write_text(path, text)
+    # Listings name the old port; files that were fetched are known by their path and stay.
+    shutil.rmtree(home.tables.root / "photo_listing", ignore_errors=True)
     return load_project(path)
 
 
@@ -129,8 +131,9 @@ def hand_in_decisions(home: Home) -> None:
 
 def run_plan(plan: Plan, project: Project, path: Path, home: Home, say: Say) -> str | None:
     """Run the plan in this process; returns the snapshot id where the plan reaches it."""
-    home.blobs.sweep()
-    with open_instance(home) as instance:
+    # While `bokehflow dev` is open its daemon runs stages too, and both would fetch and write the same.
+    with home.lock("dev"), open_instance(home) as instance:
+        home.sweep()
         for run_id in bury_dead_runs(instance):
             say(f"an earlier run died ({run_id[:8]}); going on from what it finished")
         definitions = build_definitions(project, home, path.parent)
@@ -150,9 +153,11 @@ def emulated_flickr(home: Home, project: Project) -> Iterator[None]:
     for variable in (KEY_VARIABLE, SECRET_VARIABLE):
         os.environ.setdefault(variable, EMULATOR_KEY)
     port, image_port = emulator_ports(project)
-    if not _is_free(port):
+    if _emulator_answers(project):
         yield
         return
+    if taken := [number for number in (port, image_port) if not _is_free(number)]:
+        raise ConfigError(f"port {taken[0]} is taken by another program; `bokehflow demo` chooses others")
     with Emulator(collection, api_port=port, image_port=image_port):
         yield
 
@@ -174,7 +179,9 @@ def _emulator_answers(project: Project) -> bool:
         "nojsoncallback": "1",
     }
     try:
-        return requests.get(project.flickr.endpoint, arguments, timeout=2).json()["stat"] == "ok"
+        with requests.Session() as session:
+            session.trust_env = False  # a proxy is for other machines
+            return session.get(project.flickr.endpoint, params=arguments, timeout=2).json()["stat"] == "ok"
     except (requests.RequestException, ValueError, KeyError, TypeError):
         return False
 
@@ -201,7 +208,9 @@ def serve_ui(home: Home, project: Project, path: Path, port: int, say: Say) -> i
     prepare_instance(home)
     workspace = Path(__file__).parents[1] / "workspace.yaml"
     command = [sys.executable, "-m", "dagster", "dev", "-w", str(workspace), "-h", "127.0.0.1", "-p", str(port)]
-    with emulated_flickr(home, project):
+    with home.lock("dev"), emulated_flickr(home, project):
+        with open_instance(home) as instance:
+            bury_dead_runs(instance)
         say(f"project {path}\nhome    {home.root}\nopen    http://127.0.0.1:{port}")
         child = subprocess.Popen(command, env=os.environ)
 

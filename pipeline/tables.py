@@ -203,7 +203,12 @@ class Table:
 TABLES: dict[str, Table] = {
     "photo_listing": Table(PhotoListing, ("domain", "photo_id"), ("views", "fetched_at_s")),
     "photo_files": Table(PhotoFiles, ("domain", "photo_id"), ("fetched_at_s", "etag", "detail")),
-    "photo_history": Table(PhotoHistory, ("photo_id",), ("first_seen_s", "last_seen_s", "changed_s")),
+    "photo_history": Table(
+        PhotoHistory,
+        ("photo_id",),
+        # Downstream asks only which photos are known and which are forgotten.
+        ("first_seen_s", "last_seen_s", "changed_s", "title", "tags", "license", "license_before", "absent"),
+    ),
     "fingerprints": Table(Fingerprints, ("domain", "photo_id")),
     "unique_photos": Table(UniquePhotos, ("domain", "photo_id")),
     "review_queue": Table(ReviewQueue, ("domain", "photo_id")),

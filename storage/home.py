@@ -6,11 +6,13 @@ stage interrupted anywhere is simply run again.
 
 import fcntl
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.atomic import TEMPORARY_SUFFIX
 from pipeline.errors import StorageError
 from storage.blobs import BlobStore
 from storage.tables import TableStore
@@ -86,6 +88,14 @@ class Home:
         """Folder of the finished windows of a month that is being listed."""
         return self.root / "listing-windows" / f"{domain}+{month}"
 
+    def sweep(self) -> None:
+        """Delete what killed processes left unfinished; to be called when no other run is at work in the home."""
+        self.blobs.sweep()
+        for folder in (self.root, self.shards, self.snapshots, self.thumbnails, self.masks, self.root / "tables"):
+            pattern = f".*{TEMPORARY_SUFFIX}" if folder == self.root else f"**/.*{TEMPORARY_SUFFIX}"
+            for path in list(folder.glob(pattern)):
+                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
     @contextmanager
     def lock(self, name: str) -> Iterator[None]:
         """Hold the home's lock `name`; it goes with the process, however that ends.
@@ -100,7 +110,7 @@ class Home:
             except BlockingIOError:
                 file.seek(0)
                 raise StorageError(
-                    f"{self.root}: process {file.read().strip() or 'unknown'} is at work in this home; wait for it or stop it"
+                    f"{self.root}: process {file.read().strip() or 'unknown'} is at work in this home; end it first"
                 ) from None
             file.truncate(0)
             file.write(str(os.getpid()))

@@ -59,14 +59,14 @@ class TableStore:
             pq.write_table(table.replace_schema_metadata({**(table.schema.metadata or {}), **marks}), temporary)
         return TableInfo(path, len(checked), version, inputs_version)
 
-    def read(self, name: str, partition: str | None = None) -> pd.DataFrame:
-        """The table or one partition of it.
+    def read(self, name: str, partition: str | None = None, columns: list[str] | None = None) -> pd.DataFrame:
+        """The table or one partition of it; all columns, or those named.
 
         Raises `StorageError` when it does not exist or is not a Parquet file.
         """
         path = self.path(name, partition)
         try:
-            return pd.read_parquet(path)
+            return pd.read_parquet(path, columns=columns)
         except FileNotFoundError:
             raise StorageError(f"{path}: the table does not exist yet; `bokehflow run --until {name}` makes it") from None
         except (pa.ArrowInvalid, OSError) as error:
@@ -74,9 +74,11 @@ class TableStore:
                 f"{path}: cannot be read ({error}); delete it and run `bokehflow run --until {name}`"
             ) from error
 
-    def read_or_empty(self, name: str, partition: str | None = None) -> pd.DataFrame:
+    def read_or_empty(self, name: str, partition: str | None = None, columns: list[str] | None = None) -> pd.DataFrame:
         """The table, or one without rows where it does not exist."""
-        return self.read(name, partition) if self.path(name, partition).exists() else empty(name)
+        if self.path(name, partition).exists():
+            return self.read(name, partition, columns)
+        return empty(name) if columns is None else empty(name)[columns]
 
     def read_all(self, name: str, partitions: list[str] | None = None) -> pd.DataFrame:
         """All partitions, or those named, in one frame."""

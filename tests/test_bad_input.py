@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.cli import cli, main
 from pipeline.config import load_project
-from pipeline.demo import emulator_ports, run_demo
+from pipeline.demo import emulator_ports
 from pipeline.flickr.emulator import Emulator
 from storage import Home
 
@@ -180,4 +180,3 @@ def test_doctor_names_each_thing_with_its_remedy(finished: Path, run: Run) -> No
 
 def test_commands_are_those_that_are_announced() -> None:
     assert sorted(cli.commands) == sorted(["demo", "run", "dev", "status", "doctor", "weights", "emulator", "render-studio"])
-    assert callable(run_demo)

@@ -11,16 +11,20 @@ from pipeline.tables import columns_of
 def curate(unique: pd.DataFrame, decisions: list[Decision]) -> pd.DataFrame:
     """The table `curated_photos` from `unique_photos` and the decisions, the earliest first.
 
-    The last decision on a photo counts, `skip` for none. One decision stands for the whole duplicate group: the
-    photo kept if it has one, else the decided member itself.
+    The last decision counts, and it stands for the whole duplicate group: for the photo kept if that was ever
+    decided, else for the decided member itself. `skip` takes a photo's decision back. Groups that a rule dropped
+    as a whole have no say.
     """
     latest = {decision.photo_id: decision for decision in decisions}
     decided = {photo_id: decision for photo_id, decision in latest.items() if decision.decision != "skip"}
-    conflict = unique["rule"].isin(["both_domains", "small_file"])
-    candidates = unique[unique["photo_id"].isin(decided.keys()) & ~conflict].copy()
+    open_groups = set(unique.loc[unique["rule"].isna(), "group"])
+    candidates = unique[unique["photo_id"].isin(decided.keys()) & unique["group"].isin(open_groups)].copy()
     candidates["undecided_keeper"] = candidates["rule"].notna()
     chosen = candidates.sort_values(["group", "undecided_keeper", "photo_id"]).drop_duplicates("group")
-    rows = [_row(photo, decided[str(photo["photo_id"])]) for photo in chosen.to_dict("records")]
+    last: dict[str, Decision] = {}
+    for photo_id, group in zip(candidates["photo_id"], candidates["group"], strict=True):
+        last[group] = max(last.get(group, decided[photo_id]), decided[photo_id], key=lambda decision: decision.when)
+    rows = [_row(photo, last[str(photo["group"])]) for photo in chosen.to_dict("records")]
     return pd.DataFrame(rows, columns=columns_of("curated_photos"))
 
 

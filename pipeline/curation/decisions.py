@@ -14,6 +14,7 @@ from pathlib import Path
 DECISIONS = ("keep", "drop", "move", "skip")
 REASONS = ("wrong_tag", "unfit_blur", "no_person", "edited", "inappropriate", "other")
 """Why a photo is dropped: the study's five reasons, and `other` with a note."""
+ENDINGS = (".csv", ".tsv", ".txt", ".xlsx", ".xls", ".ods")
 NEEDED_COLUMNS = ("photo_id", "decision")
 
 
@@ -48,9 +49,9 @@ class Problem:
 
 
 def folder_version(folder: Path) -> str:
-    """Digest of the names and contents of all reviewed CSVs, 16 hex digits."""
+    """Digest of the names and contents of all reviewed CSVs in the order in which they count, 16 hex digits."""
     digest = hashlib.sha256()
-    for path in _files(folder):
+    for path in sorted(_files(folder), key=lambda path: (path.stat().st_mtime_ns, path.name)):
         digest.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()[:16]
 
@@ -66,13 +67,15 @@ def read_decisions(folder: Path, known_ids: Set[str], domains: Set[str]) -> tupl
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("*.csv") if not path.name.startswith("."))
+    """Tables by their ending; a workbook is not read but must not be passed over in silence either."""
+    files = (path for path in folder.glob("*") if path.suffix.lower() in ENDINGS)
+    return sorted(path for path in files if path.is_file() and not path.name.startswith((".", "~")))
 
 
 def _read_file(path: Path, known_ids: Set[str], domains: Set[str]) -> Iterator[Decision | Problem]:
     try:
         header, rows = _parse(path.read_bytes())
-    except ValueError as error:
+    except (ValueError, csv.Error) as error:
         yield Problem(path.name, 0, "file", path.name, str(error))
         return
     missing = [name for name in NEEDED_COLUMNS if name not in header]
@@ -111,7 +114,7 @@ def _cell(cell: str) -> str:
 def _read_row(
     row: Mapping[str, str], file: str, number: int, modified: int, known_ids: Set[str], domains: Set[str]
 ) -> Iterator[Decision | Problem]:
-    photo_id, decision = _photo_id(row["photo_id"]), row.get("decision", "").lower()
+    photo_id, decision = _photo_id(row.get("photo_id", "")), row.get("decision", "").lower()
     reason, move_to = row.get("reason", "").lower().replace(" ", "_"), row.get("move_to", "").lower()
     if not decision:
         return

@@ -43,11 +43,12 @@ def queue_photos(
     decided_groups = set(unique.loc[unique["photo_id"].isin(decided), "group"])
     fresh = kept[~kept["photo_id"].isin(set(queued["photo_id"])) & ~kept["group"].isin(decided_groups)]
     fresh = fresh.sort_values(["domain", "photo_id"], ignore_index=True)
+    origin = listing.drop_duplicates("photo_id").set_index("photo_id")
     tables = [queued] if len(queued) else []
     first = queued["batch"].nunique() + 1
     for number, start in enumerate(range(0, len(fresh), batch_size), first):
         rows = _with_hints(fresh.iloc[start : start + batch_size], read_photo, folders[1])
-        rows["batch"] = _write_batch(rows, listing, license_name, folders[0], number)
+        rows["batch"] = _write_batch(rows, origin, license_name, folders[0], number)
         tables.append(rows)
         progress(min(start + batch_size, len(fresh)), len(fresh))
     return pd.concat(tables, ignore_index=True) if tables else queued
@@ -71,12 +72,11 @@ def _with_hints(rows: pd.DataFrame, read_photo: ReadPhoto, thumbnails: Path) -> 
 
 
 def _write_batch(
-    rows: pd.DataFrame, listing: pd.DataFrame, license_name: Callable[[str | None], str], folder: Path, number: int
+    rows: pd.DataFrame, origin: pd.DataFrame, license_name: Callable[[str | None], str], folder: Path, number: int
 ) -> str:
     """The batch's name ends with a digest of its ids, so that an interrupted run cannot put others under it."""
     digest = hashlib.sha256("\n".join(rows["photo_id"]).encode()).hexdigest()[:8]
     name = f"batch-{number:04d}-{digest}.csv"
-    origin = listing.drop_duplicates("photo_id").set_index("photo_id")
     table = rows.join(origin[["page_url", "title", "owner", "license", "tags"]], on="photo_id")
     table["license"] = [license_name(value if isinstance(value, str) else None) for value in table["license"]]
     table["thumbnail"] = "../../thumbnails/" + table["thumbnail"]

@@ -26,14 +26,16 @@ def split_of(images: pd.DataFrame, dataset: DatasetSection, domain_a: str) -> pd
     """`train` or `test` for each row of `images` (columns `domain`, `split_key`).
 
     The side depends on the split key alone, so near-duplicates share it and a photo keeps it as the set grows.
+    Keys that have photos in several domains, whose shares differ, are for training.
     """
     score = images["split_key"].map(split_score)
+    spans = images.groupby("split_key")["domain"].transform("nunique") > 1
     if dataset.split == "study":
-        lowest = score[images["domain"] == domain_a].drop_duplicates().nsmallest(STUDY_TEST_COUNT)
+        lowest = score[(images["domain"] == domain_a) & ~spans].drop_duplicates().nsmallest(STUDY_TEST_COUNT)
         test = score.isin(lowest) & (images["domain"] == domain_a)
     else:
         test = score < images["domain"].map(dataset.test_share).fillna(0.0)
-    return test.map({True: "test", False: "train"})
+    return (test & ~spans).map({True: "test", False: "train"})
 
 
 def split_score(split_key: str) -> float:

@@ -16,6 +16,7 @@ from PIL import Image
 from pipeline.dataset.shards import SUFFIX, Picture, Shard, write_shard
 from pipeline.errors import DatasetError
 
+MAX_SHARD_BYTES = 256 * 2**20
 TRANSFORM_VERSION = 1
 """To be raised when the same inputs give other pixels."""
 
@@ -50,14 +51,14 @@ def prepare_images(
 ) -> pd.DataFrame:
     """Prepare every picture that has a subject; returns the table `training_images`.
 
-    `masks` is the table `person_masks`. At most two shards' pictures are in memory at a time.
+    `masks` is the table `person_masks`. One shard's pictures, 256 MiB at most, are in memory at a time.
     """
     wanted = masks[masks["mask"].notna()].copy()
     wanted["transform"] = transform_name(size_px)
     wanted["key"] = [_key(*row) for row in zip(wanted["sha256"], wanted["mask_sha256"], wanted["transform"], strict=True)]
     missing = wanted[~wanted["key"].isin(shard_index(shards_folder).index)].drop_duplicates("key")
-    done = 0
-    for rows in _slices(missing.sort_values(["domain", "photo_id"]), shard_rows):
+    done, rows_at_once = 0, max(1, min(shard_rows, MAX_SHARD_BYTES // (4 * size_px**2)))
+    for rows in _slices(missing.sort_values(["domain", "photo_id"]), rows_at_once):
         write_shard(shards_folder, _prepare(rows, read_photo, read_mask, size_px))
         done += len(rows)
         progress(done, len(missing))

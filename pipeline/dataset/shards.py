@@ -1,8 +1,8 @@
 """Shards: Arrow files of fixed-size pictures that are mapped into memory, not decoded.
 
-A row is a key, the digests of its pixels and alpha, RGB (`size × size × 3` bytes) and alpha (`size × size`). A shard is immutable and named
-by the digest of its rows, so that snapshots share it. Rows are read by address arithmetic on the columns'
-buffers, which is several times faster than Arrow's own `take` on fixed-size binary.
+A row is a key, the digests of its pixels and alpha, RGB (`size × size × 3` bytes) and alpha (`size × size`).
+A shard is immutable and named by the digest of its rows, so that snapshots share it. Rows are read by address
+arithmetic on the columns' buffers, which is several times faster than Arrow's own `take` on fixed-size binary.
 """
 
 import hashlib

@@ -15,7 +15,7 @@ from uuid import uuid4
 
 import pandas as pd
 
-from pipeline.atomic import TEMPORARY_SUFFIX
+from pipeline.atomic import TEMPORARY_SUFFIX, sync
 from pipeline.dataset.manifest import canonical, counts, snapshot_id
 from pipeline.errors import DatasetError
 
@@ -54,6 +54,7 @@ def _fill(folder: Path, manifest: pd.DataFrame, license_name: Callable[[str | No
     }
     (folder / "snapshot.json").write_text(json.dumps(facts, indent=2) + "\n")
     for path in folder.iterdir():
+        sync(path)
         path.chmod(0o444)
 
 
@@ -74,7 +75,10 @@ def read_facts(folder: Path, identifier: str) -> dict[str, Any]:
     if not (path / "snapshot.json").exists():
         known = ", ".join(list_snapshots(folder)) or "none"
         raise DatasetError(f"{path}: there is no snapshot {identifier}; known here: {known}")
-    facts = json.loads((path / "snapshot.json").read_text())
+    try:
+        facts = json.loads((path / "snapshot.json").read_text())
+    except ValueError as error:
+        raise DatasetError(f"{path}: snapshot.json is damaged ({error}); restore the folder from a copy") from None
     if facts["format"] > FORMAT_VERSION:
         raise DatasetError(f"{path}: written by a newer bokehflow (format {facts['format']}); update to read it")
     return facts
@@ -87,7 +91,10 @@ def read_snapshot(folder: Path, identifier: str) -> pd.DataFrame:
     """
     read_facts(folder, identifier)
     path = folder / identifier
-    manifest = pd.read_parquet(path / "manifest.parquet")
+    try:
+        manifest = pd.read_parquet(path / "manifest.parquet")
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"{path}: manifest.parquet is damaged ({error}); restore the folder from a copy") from None
     if snapshot_id(manifest) != identifier:
         raise DatasetError(f"{path}: the manifest was changed after it was frozen; restore the folder from a copy")
     return manifest

@@ -35,19 +35,22 @@ def find_unique(fingerprints: pd.DataFrame, read_photo: ReadPhoto, settings: Ded
 
     `fingerprints` is the table of that name, all partitions of it.
     """
-    photos = _by_preference(fingerprints)
+    photos = _by_preference(fingerprints, settings.min_bytes)
     pairs = _verified_pairs(photos, read_photo, settings)
     result = _assign(photos, pairs)
     result["split_key"] = _components(photos["photo_id"].tolist(), pairs)
-    small = photos["size_bytes"] < settings.min_bytes
-    result.loc[small & result["rule"].isna(), "rule"] = "small_file"
+    result.loc[(photos["size_bytes"] < settings.min_bytes) & result["rule"].isna(), "rule"] = "small_file"
     return _drop_conflicts(result)
 
 
-def _by_preference(fingerprints: pd.DataFrame) -> pd.DataFrame:
-    """The photo to keep comes first: the largest, then the earliest upload, then the smallest id."""
-    photos = fingerprints.assign(pixels=-fingerprints["width_px"] * fingerprints["height_px"])
-    return photos.sort_values(["pixels", "date_upload_s", "photo_id", "domain"], ignore_index=True)
+def _by_preference(fingerprints: pd.DataFrame, min_bytes: int) -> pd.DataFrame:
+    """The photo to keep comes first: the largest, then the earliest upload, then the smallest id.
+
+    Files that are too small to be kept come after all others.
+    """
+    pixels, small = fingerprints["width_px"] * fingerprints["height_px"], fingerprints["size_bytes"] < min_bytes
+    photos = fingerprints.assign(pixels=-pixels, small=small)
+    return photos.sort_values(["small", "pixels", "date_upload_s", "photo_id", "domain"], ignore_index=True)
 
 
 def _verified_pairs(photos: pd.DataFrame, read_photo: ReadPhoto, settings: DedupeSection) -> list[Pair]:

@@ -11,7 +11,7 @@ def hashes_from_hex(digits: list[str]) -> np.ndarray:
 
 
 def pairs_within(
-    left: np.ndarray, right: np.ndarray, radius_bits: int, rows_at_once: int = 512
+    left: np.ndarray, right: np.ndarray, radius_bits: int, rows_at_once: int = 64
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Blocks of `(i, j, distance_bits)` with `i < j` and Hamming distance of `left[i]`, `right[j]` within the radius.
 

@@ -138,9 +138,7 @@ def _images(job: TrainingJob, manifest: "pd.DataFrame", domain: str, split: str)
 
     rows = manifest[(manifest["domain"] == domain) & (manifest["split"] == split)]
     if rows.empty:
-        raise TrainingError(
-            f"Snapshot {job.snapshot_id} has no {split} pictures of domain {domain!r}; curate more of them."
-        )
+        raise TrainingError(f"Snapshot {job.snapshot_id} has no {split} pictures of domain {domain!r}; curate more of them.")
     return ShardReader([job.shards_dir / shard for shard in rows["shard"]], rows["row"].tolist())
 
 

@@ -94,9 +94,7 @@ class _Clock:
 class _Run:
     """The moving parts of `run_training`."""
 
-    def __init__(
-        self, job: TrainingJob, folder: RunFolder, data: TrainingData, should_stop: Callable[[], bool]
-    ) -> None:
+    def __init__(self, job: TrainingJob, folder: RunFolder, data: TrainingData, should_stop: Callable[[], bool]) -> None:
         self.job, self.folder, self.should_stop = job, folder, should_stop
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.sampler = PairSampler(data.train_a, data.train_b, job.settings, job.seed)

@@ -100,9 +100,7 @@ class TrainingSettings(BaseModel):
     @model_validator(mode="after")
     def _size_fits_discriminator(self) -> "TrainingSettings":
         if self.size_px // 2**self.discriminator_layers < 3:
-            raise ValueError(
-                f"size_px {self.size_px} is too small for {self.discriminator_layers} discriminator_layers"
-            )
+            raise ValueError(f"size_px {self.size_px} is too small for {self.discriminator_layers} discriminator_layers")
         return self
 
     @property

@@ -113,9 +113,7 @@ class SampledBatch:
 class PairSampler:
     """Chooses and augments the pictures of each step: A in shuffled epochs, B at random."""
 
-    def __init__(
-        self, source_a: ImageSource, source_b: ImageSource, settings: TrainingSettings, seed: int
-    ) -> None:
+    def __init__(self, source_a: ImageSource, source_b: ImageSource, settings: TrainingSettings, seed: int) -> None:
         for domain, source in (("A", source_a), ("B", source_b)):
             _check_source(domain, source, settings)
         self._settings = settings

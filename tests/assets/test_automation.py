@@ -205,22 +205,34 @@ def test_the_sensor_adds_a_passed_manifest_as_a_snapshot_once(world: World) -> N
 
 def test_the_reviewed_folder_is_watched_by_its_content(world: World, tmp_path: Path) -> None:
     sensor = world.definitions.resolve_sensor_def("watch_reviewed")
-    first = sensor(dg.build_sensor_context(instance=world.instance))
-    assert isinstance(first, dg.SensorResult)
-    assert isinstance(sensor(dg.build_sensor_context(instance=world.instance, cursor=first.cursor)), dg.SkipReason)
+
+    def tick(cursor: str | None) -> dg.SensorResult | dg.SkipReason:
+        return sensor(dg.build_sensor_context(instance=world.instance, cursor=cursor))  # pyright: ignore[reportReturnType]
+
     reviewed = tmp_path / "review" / "reviewed"
     reviewed.mkdir(parents=True)
-    (reviewed / "ann.csv").write_text("photo_id,decision\n")
-    second = sensor(dg.build_sensor_context(instance=world.instance, cursor=first.cursor))
-    assert isinstance(second, dg.SensorResult)
-    (event,) = second.asset_events
+    cursor = None
+    for text in ("photo_id,decision\n", "photo_id,decision\n1,keep\n"):
+        # Half a file is seen and then the whole of it: only what stays the same between two ticks counts.
+        (reviewed / "ann.csv").write_text(text)
+        seen = tick(cursor)
+        assert isinstance(seen, dg.SensorResult)
+        assert not seen.asset_events
+        cursor = seen.cursor
+    settled = tick(cursor)
+    assert isinstance(settled, dg.SensorResult)
+    (event,) = settled.asset_events
     assert isinstance(event, dg.AssetObservation)
-    assert event.tags == {"dagster/data_version": second.cursor}
+    assert event.tags == {"dagster/data_version": settled.cursor}
+    assert isinstance(tick(settled.cursor), dg.SkipReason)
 
 
 def test_only_automatic_recipes_are_trained_on_a_new_snapshot(world: World) -> None:
     assert isinstance(run_sensor(world, "train_automatic_recipes"), dg.SkipReason)
-    world.instance.add_dynamic_partitions(str(SNAPSHOTS.name), ["snap1"])
+    world.instance.add_dynamic_partitions(str(SNAPSHOTS.name), ["snap0", "snap1"])
+    world.made("dataset_snapshot", "snap0", "snap0")
+    decided(world)
+    assert isinstance(run_sensor(world, "train_automatic_recipes"), dg.SkipReason)
     world.made("dataset_snapshot", "snap1", "snap1")
     requests = run_sensor(world, "train_automatic_recipes")
     assert isinstance(requests, list)

@@ -10,6 +10,7 @@ import pytest
 from assets.headless import BLOCKING_CHECKS, STAGES, bury_dead_runs
 from pipeline.config import load_project
 from pipeline.definitions import build_definitions, project_file
+from pipeline.training.jobs import ProcessIdentity
 from storage import Home
 
 REPOSITORY = Path(__file__).parents[2]
@@ -83,13 +84,14 @@ def test_the_project_file_is_the_one_given_or_the_homes_own(tmp_path: Path, monk
     assert project_file(home, tmp_path / "given.toml") == tmp_path / "given.toml"
 
 
-def test_only_dead_headless_runs_are_buried() -> None:
+def test_runs_whose_process_is_gone_are_buried_and_living_ones_are_not() -> None:
     with dg.DagsterInstance.ephemeral() as instance:
         gone = {"bokehflow/process": "1", "bokehflow/process_started": "1.0"}
-        for run_id, tags in (("dead", gone), ("of-the-ui", {})):
+        process = ProcessIdentity.current()
+        here = {"bokehflow/process": str(process.pid), "bokehflow/process_started": repr(process.started_at_s)}
+        for run_id, tags in (("dead", gone), ("of-a-closed-ui", {}), ("living", here)):
             instance.add_run(dg.DagsterRun(job_name="dataset", run_id=run_id, status=dg.DagsterRunStatus.STARTED, tags=tags))
-        assert bury_dead_runs(instance) == ["dead"]
-        dead, living = (instance.get_run_by_id(run_id) for run_id in ("dead", "of-the-ui"))
-        assert dead is not None
-        assert living is not None
-        assert (dead.status, living.status) == (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.STARTED)
+        assert set(bury_dead_runs(instance)) == {"dead", "of-a-closed-ui"}
+        runs = {run.run_id: run.status for run in instance.get_runs()}
+        failed, started = dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.STARTED
+        assert runs == {"dead": failed, "of-a-closed-ui": failed, "living": started}

@@ -77,12 +77,18 @@ def random_world(home: Home, seed: int) -> None:
         if chance.random() < 0.9
     ]
     home.tables.write("unique_photos", fill("unique_photos", unique, sha256="s"))
+    verdicts: list[dict[str, object]] = [
+        {"decision": "keep"},
+        {"decision": "move"},
+        {"decision": "drop", "reason": "edited"},
+        {"decision": "drop", "reason": "no_person"},
+    ]
+    # Some were decided before a rule dropped them: the curated photos may be older than the unique ones.
     decided = [
-        {"photo_id": row["photo_id"], "domain": row["domain"], **chance.choice([
-            {"decision": "keep"}, {"decision": "move"}, {"decision": "drop", "reason": "edited"}, {"decision": "drop", "reason": "no_person"}])}
+        {"photo_id": row["photo_id"], "domain": row["domain"], **chance.choice(verdicts)}
         for row in unique
-        if row["rule"] is None and chance.random() < 0.8
-    ]  # fmt: skip
+        if chance.random() < (0.8 if row["rule"] is None else 0.2)
+    ]
     home.tables.write("curated_photos", fill("curated_photos", decided, sha256="s"))
 
 

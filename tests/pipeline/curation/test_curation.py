@@ -33,8 +33,8 @@ NASTY_TITLES = [
 
 def unique_table(numbers: range, rule: dict[int, str] | None = None, group: dict[int, int] | None = None) -> pd.DataFrame:
     rows = [
-        {"photo_id": f"flickr:{n}", "domain": "ordinary" if n < 10 else "shallow", "sha256": f"{n:064x}", "width_px": 40, "height_px": 40,
-         "group": f"flickr:{(group or {}).get(n, n)}", "rule": (rule or {}).get(n), "measure": None,
+        {"photo_id": f"flickr:{n}", "domain": "ordinary" if n < 10 else "shallow", "sha256": f"{n:064x}", "width_px": 40,
+         "height_px": 40, "group": f"flickr:{(group or {}).get(n, n)}", "rule": (rule or {}).get(n), "measure": None,
          "duplicate_of": None, "split_key": f"flickr:{n}"}
         for n in numbers
     ]  # fmt: skip

@@ -32,8 +32,8 @@ def picture(seed: int) -> Picture:
 
 def masks_table(numbers: range) -> pd.DataFrame:
     rows = [
-        {"photo_id": f"flickr:{n}", "domain": "ordinary" if n % 2 else "shallow", "sha256": f"s{n}", "split_key": f"flickr:{n}",
-         "mask": f"m{n}", "mask_sha256": f"ms{n}", "coverage": 0.3, "reason": None}
+        {"photo_id": f"flickr:{n}", "domain": "ordinary" if n % 2 else "shallow", "sha256": f"s{n}",
+         "split_key": f"flickr:{n}", "mask": f"m{n}", "mask_sha256": f"ms{n}", "coverage": 0.3, "reason": None}
         for n in numbers
     ]  # fmt: skip
     return conform("person_masks", pd.DataFrame(rows))
