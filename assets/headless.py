@@ -12,7 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import dagster as dg
-from dagster._core.errors import DagsterAssetCheckFailedError, DagsterExecutionInterruptedError
+from dagster._core.errors import (
+    DagsterAssetCheckFailedError,
+    DagsterExecutionInterruptedError,
+    DagsterExecutionStepExecutionError,
+)
 from dagster._core.events import DagsterEventType
 
 from assets.evaluation import evaluated_recipes, is_evaluated
@@ -254,6 +258,8 @@ class HeadlessRun:
             )
         except DagsterExecutionInterruptedError:
             raise KeyboardInterrupt from None
+        except DagsterExecutionStepExecutionError as error:
+            raise error.user_exception from error
         except DagsterAssetCheckFailedError:
             self._explain_failed_check(names[0])
             raise

@@ -1,8 +1,9 @@
 """What several test modules share: a small demo world."""
 
-import os
+import fcntl
 import shutil
-from collections.abc import Iterator
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -40,15 +41,31 @@ def demo_home(tmp_path: Path) -> Path:
     return make_demo_home(tmp_path / "home")
 
 
-@pytest.fixture(scope="module")
-def finished_demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A demo home in which everything has run, for tests that only look."""
-    from pipeline.demo import run_demo
-    from storage import Home
+@pytest.fixture(scope="session")
+def finished_once(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A demo home in which everything has run; made once, whichever of the parallel workers needs it first."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base if worker_id == "master" else base.parent
+    with (shared / "finished.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        root = shared / "finished"
+        if not root.exists():
+            making = make_demo_home(shared / "making")
+            done = bokehflow(making, "demo")
+            assert done.returncode == 0, done.stderr
+            making.rename(root)
+    return root
 
-    before = dict(os.environ)
-    root = make_demo_home(tmp_path_factory.mktemp("finished") / "home")
-    run_demo(Home(root), lambda message: None)
-    yield root
-    os.environ.clear()
-    os.environ.update(before)
+
+@pytest.fixture(scope="module")
+def finished_demo(finished_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """This module's own copy of the finished demo, for tests that only look."""
+    root = tmp_path_factory.mktemp("demo") / "home"
+    shutil.copytree(finished_once, root)
+    return root
+
+
+def bokehflow(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command in a process of its own."""
+    command = [sys.executable, "-m", "pipeline.cli", *arguments, "--home", str(root)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)

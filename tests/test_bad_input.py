@@ -143,7 +143,8 @@ def test_missing_or_altered_weights(finished: Path, run: Run, damage: str, monke
         weights.unlink()
         monkeypatch.setattr("sys.executable", "/bin/false")
     else:
-        weights.write_bytes(weights.read_bytes()[:-1] + b"\0")
+        whole = weights.read_bytes()
+        weights.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     (finished / "tables" / "person_masks" / "all.parquet").unlink()
     outcome = run("run", "--home", str(finished), "--until", "person_masks")
     assert outcome.code == 1

@@ -21,6 +21,7 @@ from pipeline.config import load_project
 from pipeline.demo import run_demo
 from pipeline.training.runs import RunFolder
 from storage import Home
+from tests.conftest import bokehflow
 
 PLANTED = {
     "excluded_tag", "no_cv", "truncated", "not_an_image", "unavailable", "same_bytes", "perceptual", "mirrored", "edited",
@@ -103,12 +104,6 @@ def test_a_fresh_home_gives_the_same_snapshot(finished_demo: Path, demo_home: Pa
     assert done.returncode == 0, done.stderr
     (here,), (there,) = found(demo_home)["snapshots"], found(finished_demo)["snapshots"]
     assert here == there
-
-
-def bokehflow(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the command in a process of its own."""
-    command = [sys.executable, "-m", "pipeline.cli", *arguments, "--home", str(root)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
 
 
 def killed_when(root: Path, reached: Callable[[], bool], *arguments: str) -> list[psutil.Process]:
