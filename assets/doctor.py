@@ -34,7 +34,7 @@ class Finding:
 def examine(project: Project, home: Home, path: Path) -> list[Finding]:
     """All findings, in the order in which a run would stumble over them."""
     return [
-        Finding("project file", f"{path}, {len(project.domains)} domains, {len(project.recipe_keys())} recipes"),
+        Finding("project file", f"{path}: domains {', '.join(project.domains)}; recipes {', '.join(project.recipe_keys())}"),
         _python(),
         _disk(home),
         *_flickr(project, home),

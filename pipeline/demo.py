@@ -69,7 +69,7 @@ exclude_tags = ["blackandwhite", "BW", "monochrome", "animal", "cat", "dog", "bi
 min_edge_px = 192   # the rendered pictures are small
 
 [dataset]
-test_share = {{ ordinary = 0.15, shallow = 0.0 }}
+test_share = {{ ordinary = 0.25, shallow = 0.0 }}
 
 [training]
 automatic = ["smoke"]
@@ -212,6 +212,8 @@ def serve_ui(home: Home, project: Project, path: Path, port: int, say: Say) -> i
         with open_instance(home) as instance:
             bury_dead_runs(instance)
         say(f"project {path}\nhome    {home.root}\nopen    http://127.0.0.1:{port}")
+        # A shell ignores SIGINT for what it starts in the background; Dagster needs it to shut down.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         child = subprocess.Popen(command, env=os.environ)
 
         def pass_on(number: int, _frame: FrameType | None) -> None:
