@@ -70,7 +70,8 @@ def test_the_average_follows_the_generator(sampler: PairSampler, tiny_settings: 
     expected = [parameter.detach().clone() for parameter in state.model.generator_a_to_b.parameters()]
     for _ in train_steps(state, sampler):
         current = state.model.generator_a_to_b.parameters()
-        expected = [0.99 * kept + 0.01 * new.detach() for kept, new in zip(expected, current, strict=True)]
+        kept = tiny_settings.weight_average
+        expected = [kept * old + (1 - kept) * new.detach() for old, new in zip(expected, current, strict=True)]
     torch.testing.assert_close([*state.result_a_to_b().parameters()], expected, check_stride=False)
 
 
