@@ -100,6 +100,8 @@ class _Run:
         self.sampler = PairSampler(data.train_a, data.train_b, job.settings, job.seed)
         self.images = {"a": len(data.train_a), "b": len(data.train_b)}
         self.sample_inputs = _sample_inputs(data.samples_a, job.settings.size_px)
+        if job.settings.cpu_threads:
+            torch.set_num_threads(job.settings.cpu_threads)
         torch.manual_seed(job.seed)
         model = build_model(job.model, job.settings, job.seed)
         self.state = TrainingState(model, job.settings, job.seed, self.device)

@@ -54,6 +54,12 @@ class TrainingSettings(BaseModel):
     """Decay of the running average of the generators' weights, which is then what is saved, 0 for none. It
     smooths the swings of adversarial training; .99 looks back about a hundred steps."""
 
+    cpu_threads: Annotated[int, Field(ge=0)] = 0
+    """Threads on the processor, 0 for as many as torch chooses. Small networks gain little by a second thread, and
+    where other programs share the processor they lose much, since threads wait for each other in every layer: two
+    `smoke` runs at once on two cores took 12 times as long with two threads each as with one. A fixed number also
+    gives the same weights whatever the number of cores."""
+
     # What is asked for
     gan_weight: Weight = 1.0
     """Weight of the adversarial term, each direction."""
@@ -149,6 +155,7 @@ PROFILES: dict[str, TrainingSettings] = {
         steps=800,
         decay_share=0.4,
         learning_rate=1e-3,
+        cpu_threads=1,
         weight_average=0.995,
         cycle_weight=1.0,
         identity_weight=1.0,
