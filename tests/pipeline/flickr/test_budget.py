@@ -111,9 +111,10 @@ def test_processes_share_it_and_a_killed_one_leaves_it_whole(tmp_path: Path) -> 
         with output.open("w") as file:
             command = [sys.executable, "-c", SPENDER, str(tmp_path / "budget")]
             processes.append(subprocess.Popen(command, stdout=file))
-    while not outputs[0].read_text():
+    # Whichever is first: the others may spend everything before a late one has started.
+    while not any(spoke := [bool(output.read_text()) for output in outputs]):
         time.sleep(0.01)
-    os.kill(processes[0].pid, signal.SIGKILL)
+    os.kill(processes[spoke.index(True)].pid, signal.SIGKILL)
     for process in processes:
         process.wait(timeout=60)
     printed = sum(output.read_text().count("call") for output in outputs)
