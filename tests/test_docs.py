@@ -4,8 +4,10 @@ import importlib.util
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
 from pipeline.cli import cli
@@ -15,7 +17,7 @@ README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 
 
 def test_every_command_and_option_is_in_the_readme() -> None:
-    for name, command in cli.commands.items():
+    for name, command in _commands(cli):
         assert f"`bokehflow {name}" in README, name
         options = [option for parameter in command.params for option in parameter.opts if option.startswith("--")]
         (line,) = [line for line in README.splitlines() if line.startswith(f"| `bokehflow {name}")]
@@ -23,6 +25,15 @@ def test_every_command_and_option_is_in_the_readme() -> None:
             option for option in options if option not in line and option not in ("--home", "--config", "--image-port")
         ]
         assert not missing or name == "emulator", (name, missing)
+
+
+def _commands(group: click.Group, prefix: str = "") -> Iterator[tuple[str, click.Command]]:
+    """Every command by its full name, such as `snapshot list`."""
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from _commands(command, f"{prefix}{name} ")
+        else:
+            yield prefix + name, command
 
 
 def test_the_configuration_page_is_up_to_date() -> None:

@@ -1,0 +1,56 @@
+"""What the commands share: `--home`, `--config`, opening both, and speaking to the person at the terminal."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from pipeline.config import Project
+    from storage import Home
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def with_home(command: Command) -> Command:
+    """Give a command `--home`."""
+    return click.option(
+        "--home",
+        type=click.Path(file_okay=False, path_type=Path),
+        help="Where data lives; else BOKEHFLOW_HOME, else ./data.",
+    )(command)
+
+
+def with_config(command: Command) -> Command:
+    """Give a command `--config`."""
+    return click.option(
+        "--config",
+        type=click.Path(dir_okay=False, path_type=Path),
+        help="The project file; else BOKEHFLOW_CONFIG, else bokehflow.toml in the home, else ./bokehflow.toml.",
+    )(command)
+
+
+def open_home(home: Path | str | None) -> "Home":
+    """The home at hand, named in the environment as well for the processes that commands start."""
+    from storage import Home
+
+    chosen = Home.at(home)
+    os.environ["BOKEHFLOW_HOME"] = str(chosen.root)
+    return chosen
+
+
+def load(home: "Home", config: Path | None) -> tuple["Project", Path]:
+    """The project of that home, and the file it stands in."""
+    from pipeline.config import load_project
+    from pipeline.definitions import project_file
+
+    path = project_file(home, config)
+    os.environ["BOKEHFLOW_CONFIG"] = str(path)
+    return load_project(path), path
+
+
+def say(message: str) -> None:
+    """Tell the person something, beside the output that a program may read."""
+    click.echo(message, err=True)

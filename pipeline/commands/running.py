@@ -1,0 +1,136 @@
+"""Commands that drive the whole pipeline or look at it."""
+
+import os
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+import click
+
+from pipeline.commands.options import load, open_home, say, with_config, with_home
+
+
+@click.command()
+@with_home
+def demo(home: Path | None) -> None:
+    """Run everything on rendered portraits served by a local Flickr emulator: no key, no internet.
+
+    Ends with a report with pictures. Data lives in ./demo-data unless told otherwise.
+    """
+    from pipeline.demo import run_demo
+
+    chosen = open_home(home or os.environ.get("BOKEHFLOW_HOME") or "demo-data")
+    with chosen.lock("run"):
+        run_demo(chosen, say)
+
+
+@click.command()
+@with_home
+@with_config
+@click.option("--from", "from_month", metavar="MONTH", help="First upload month, like 2024-01.")
+@click.option("--to", "to_month", metavar="MONTH", help="Last upload month.")
+@click.option("--until", metavar="ASSET", help="Stop after this asset.")
+@click.option(
+    "--recipe", "recipes", multiple=True, metavar="RECIPE@SEED", help="Train this recipe, besides the automatic ones."
+)
+def run(
+    home: Path | None,
+    config: Path | None,
+    from_month: str | None,
+    to_month: str | None,
+    until: str | None,
+    recipes: tuple[str, ...],
+) -> None:
+    """Bring the configured project up to date, headless: whatever is missing or has changed inputs."""
+    from assets.headless import STAGES, Plan, WaitingForDecisions
+    from pipeline.demo import emulated_flickr, run_plan
+    from pipeline.errors import ConfigError
+    from resources.flickr import key_missing
+
+    if until is not None and until not in STAGES:
+        raise ConfigError(f"unknown asset {until!r}; one of: {', '.join(STAGES)}")
+    chosen = open_home(home)
+    project, path = load(chosen, config)
+    for recipe in recipes:
+        if recipe not in project.recipe_keys():
+            raise ConfigError(f"{path}: there is no recipe {recipe!r}; one of: {', '.join(project.recipe_keys())}")
+    automatic = [key for key in project.recipe_keys() if key.split("@")[0] in project.training.automatic]
+    plan = Plan(from_month, to_month, until or STAGES[-1], [*automatic, *(key for key in recipes if key not in automatic)])
+    with ExitStack() as stack:
+        stack.enter_context(chosen.lock("run"))
+        stack.enter_context(emulated_flickr(chosen, project))
+        if problem := key_missing():
+            raise ConfigError(problem)
+        try:
+            snapshot = run_plan(plan, project, path, chosen, say)
+        except WaitingForDecisions as waiting:
+            say(f"The photos are ready for review:\n{waiting}")
+            return
+    say(f"up to date{f', snapshot {snapshot}' if snapshot else ''}")
+
+
+@click.command()
+@with_home
+@with_config
+@click.option("--port", default=3000, show_default=True, help="Port of the Dagster UI.")
+def dev(home: Path | None, config: Path | None, port: int) -> None:
+    """Open the Dagster UI on the project, with its schedules, sensors and automation running.
+
+    With no home named it opens ./demo-data where there is one, else ./data.
+    """
+    from pipeline.demo import serve_ui
+
+    chosen = open_home(
+        home or os.environ.get("BOKEHFLOW_HOME") or ("demo-data" if Path("demo-data/bokehflow.toml").exists() else None)
+    )
+    project, path = load(chosen, config)
+    sys.exit(serve_ui(chosen, project, path, port, say))
+
+
+@click.command()
+@with_home
+@with_config
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def status(home: Path | None, config: Path | None, as_json: bool) -> None:
+    """Show where every photo stands, and which snapshots, models and reports there are."""
+    import json
+
+    from assets.status import status as find_status
+    from assets.status import summary
+
+    chosen = open_home(home)
+    project, _ = load(chosen, config)
+    found = find_status(project, chosen)
+    click.echo(json.dumps(found, indent=2, ensure_ascii=False) if as_json else summary(found))
+
+
+@click.command()
+@with_home
+@with_config
+def doctor(home: Path | None, config: Path | None) -> None:
+    """Check key, Flickr, weights, disk, GPU and versions; say what to do about each."""
+    from assets.doctor import examine
+    from pipeline.demo import emulated_flickr
+
+    chosen = open_home(home)
+    project, path = load(chosen, config)
+    with emulated_flickr(chosen, project):
+        findings = examine(project, chosen, path)
+    for finding in findings:
+        click.echo(
+            f"{finding.mark} {finding.what}: {finding.found}" + (f"\n      {finding.remedy}" if finding.remedy else "")
+        )
+    sys.exit(1 if any(finding.is_fatal for finding in findings) else 0)
+
+
+@click.command()
+@with_home
+@with_config
+def weights(home: Path | None, config: Path | None) -> None:
+    """Fetch the segmenter's weights into the home, so that later runs need no internet."""
+    from pipeline.masks.segmenters import make_segmenter
+
+    chosen = open_home(home)
+    project, _ = load(chosen, config)
+    make_segmenter(project.masks.segmenter, chosen.weights)
+    say(f"the weights of {project.masks.segmenter} are in {chosen.weights}")
