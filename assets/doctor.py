@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from pipeline import weights
 from pipeline.config import Project
 from pipeline.errors import BokehflowError
-from pipeline.masks import weights
 from resources.flickr import key_missing, make_budget, make_client
 from storage import Home
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 import numpy as np
 from PIL import Image
 
+from pipeline import weights
 from pipeline.errors import ConfigError, WeightsError
-from pipeline.masks import weights
 
 if TYPE_CHECKING:
     import torch

