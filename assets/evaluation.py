@@ -24,7 +24,7 @@ from pipeline.evaluation.report import ModelReport, ReportInputs, write_report
 from pipeline.evaluation.scenes import Scenes, TrueMasks, load_scenes, load_true_masks
 from pipeline.flickr.licenses import license_name
 from pipeline.masks.segmenters import Segmenter
-from pipeline.training.runs import GENERATOR_A_TO_B, RunFolder, completion_of
+from pipeline.training.runs import RunFolder, completion_of, generator_file
 from resources.home import HomeResource
 from resources.segmenter import SegmenterResource
 from storage import Home
@@ -181,7 +181,7 @@ def is_evaluated(home: Home, snapshot: str, recipe: str) -> bool:
 def model_version(run: Path) -> str:
     """Digest of a finished run's generator, or nothing while it is unfinished."""
     done = completion_of(RunFolder(run))
-    return done.files[GENERATOR_A_TO_B] if done else ""
+    return done.files[generator_file("a_to_b")] if done else ""
 
 
 def _model_report(home: Home, snapshot: str, recipe: str) -> ModelReport:

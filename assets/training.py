@@ -68,6 +68,7 @@ def training_job(project: Project, home: Home, snapshot: str, recipe_key: str) -
         snapshot_id=snapshot,
         manifest_path=home.snapshots / snapshot / "manifest.parquet",
         shards_dir=home.shards,
+        weights_dir=home.weights,
         domain_a=project.training.domain_a,
         domain_b=project.training.domain_b,
         lineage={"bokehflow": version("bokehflow"), "code_revision": code_revision()},

@@ -196,10 +196,10 @@ class DatasetSection(_Section):
 class Recipe(_Section):
     """`[recipes.NAME]`: a model, a profile of settings, seeds, and what differs from the profile."""
 
-    model: Literal["cyclegan"]
-    """Which model is trained."""
+    model: Literal["cyclegan", "mask_loss", "mask_overlay", "mask_loss_overlay", "one_sided"]
+    """Which model is trained: the study's four, or `one_sided`, which has no way back."""
     profile: str = "study"
-    """Set of settings to start from: `study` or `smoke`."""
+    """Set of settings to start from: `study`, `corrected` or `smoke`."""
     seeds: list[Annotated[int, Field(ge=0)]] = Field(default=[0], min_length=1)
     """One training run for each."""
     settings: dict[str, object] = {}

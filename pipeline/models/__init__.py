@@ -5,27 +5,58 @@ only needs the names (configuration, asset definitions) stays light.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import ConfigError
 
 if TYPE_CHECKING:
-    from pipeline.models.cyclegan import CycleGAN
+    from pipeline.models.translator import Translator
 
 
-def _cyclegan() -> "type[CycleGAN]":
+def _cyclegan() -> "type[Translator[Any]]":
     from pipeline.models.cyclegan import CycleGAN
 
     return CycleGAN
 
 
-MODELS: "dict[str, Callable[[], type[CycleGAN]]]" = {
+def _mask_loss() -> "type[Translator[Any]]":
+    from pipeline.models.mask_loss import MaskLoss
+
+    return MaskLoss
+
+
+def _mask_overlay() -> "type[Translator[Any]]":
+    from pipeline.models.mask_overlay import MaskOverlay
+
+    return MaskOverlay
+
+
+def _mask_loss_overlay() -> "type[Translator[Any]]":
+    from pipeline.models.mask_loss_overlay import MaskLossOverlay
+
+    return MaskLossOverlay
+
+
+def _one_sided() -> "type[Translator[Any]]":
+    from pipeline.models.one_sided import OneSided
+
+    return OneSided
+
+
+MODELS: "dict[str, Callable[[], type[Translator[Any]]]]" = {
     "cyclegan": _cyclegan,
+    "mask_loss": _mask_loss,
+    "mask_overlay": _mask_overlay,
+    "mask_loss_overlay": _mask_loss_overlay,
+    "one_sided": _one_sided,
 }
-"""Model name, as recipes write it, to a function that imports the class. A variant subclasses `CycleGAN`."""
+"""Model name, as recipes write it, to a function that imports its class."""
+
+MODELS_WITH_MASK_LOSS = frozenset({"mask_loss", "mask_loss_overlay", "one_sided"})
+"""Those that may need VGG's features."""
 
 
-def model_class(name: str) -> "type[CycleGAN]":
+def model_class(name: str) -> "type[Translator[Any]]":
     """Import and return the class of model `name`; ConfigError names the models there are."""
     if name not in MODELS:
         raise ConfigError(f"There is no model {name!r}; the models are: {', '.join(sorted(MODELS))}.")

@@ -61,6 +61,15 @@ def masks_from_uint8(alpha: AlphaArray, device: torch.device) -> Masks:
     return torch.from_numpy(np.ascontiguousarray(alpha)).to(device)[:, None].float() / 255.0
 
 
+def overlaid(generated: Images, real: Images, alpha: Masks) -> Images:
+    """The real subject over the generated background: alpha · real + (1 - alpha) · generated.
+
+    >>> overlaid(torch.zeros(1, 3, 1, 1), torch.ones(1, 3, 1, 1), torch.full((1, 1, 1, 1), 0.25)).flatten().tolist()
+    [0.25, 0.25, 0.25]
+    """
+    return generated + alpha * (real - generated)
+
+
 def translate(generator: nn.Module, rgb: RgbArray) -> UnitRgbArray:
     """Apply `generator` to pictures of any one size; returns float32 in [0, 1], same shape.
 

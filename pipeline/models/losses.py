@@ -5,15 +5,21 @@ does not depend on how a batch is cut: the loss of a batch is the mean over its 
 """
 
 from collections.abc import Mapping
+from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pipeline.models.images import Images
+from pipeline.models.images import Images, Masks
 
 Scores = Float[Tensor, "batch 1 patch_rows patch_columns"]
 Scalar = Float[Tensor, ""]
+Features = Float[Tensor, "batch channels rows columns"]
+"""Activations of a frozen network, >= 0."""
+
+MaskArea = Literal["image", "person"]
+MINIMUM_AREA = 1e-6
 
 
 def adversarial_loss(fake_scores: Scores) -> Scalar:
@@ -43,6 +49,38 @@ def l1_loss(result: Images, target: Images) -> Scalar:
     1.0
     """
     return (result - target).abs().mean()
+
+
+def masked_l1_loss(result: Images, target: Images, mask: Masks, area: MaskArea = "image") -> Scalar:
+    """mean(mask · abs(result - target)), over the whole picture or over the mask's own area; in [0, 2].
+
+    "image", the study's, divides by batch, channels and all pixels, so that a small person counts little.
+    "person" divides each picture by its mask's area, then takes the mean over the batch; an empty mask counts 0.
+    The gradient is zero outside the mask.
+
+    >>> mask = torch.tensor([1.0, 0.0, 0.0, 0.0]).reshape(1, 1, 2, 2)
+    >>> masked_l1_loss(torch.ones(1, 3, 2, 2), torch.zeros(1, 3, 2, 2), mask).item()
+    0.25
+    >>> masked_l1_loss(torch.ones(1, 3, 2, 2), torch.zeros(1, 3, 2, 2), mask, "person").item()
+    1.0
+    """
+    difference = mask * (result - target).abs()
+    if area == "image":
+        return difference.mean()
+    pixels = mask.sum((1, 2, 3)) * result.shape[1]
+    return (difference.sum((1, 2, 3)) / pixels.clamp_min(MINIMUM_AREA)).mean()
+
+
+def perceptual_loss(result_features: Features, target_features: Features) -> Scalar:
+    """mean(abs(result - target)) over a frozen network's activations, >= 0.
+
+    Johnson et al., "Perceptual Losses for Real-Time Style Transfer and Super-Resolution" (2016), with L1 for L2 as
+    in the study.
+
+    >>> perceptual_loss(torch.ones(1, 4, 2, 2), torch.zeros(1, 4, 2, 2)).item()
+    1.0
+    """
+    return (result_features - target_features).abs().mean()
 
 
 def gradient_penalty(real: Images, real_scores: Scores) -> Scalar:

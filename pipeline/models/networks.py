@@ -100,7 +100,7 @@ class Generator(nn.Module):
         features = self.body(images)
         if self.skip is not None:
             features = torch.cat([features, self.skip(images)], 1)
-        output = self.head(features)
+        output = self.head(features).float()  # under autocast what leaves the network is full again
         if self.config.output == "tanh":
             return torch.tanh(output)
         # The limit lies beyond [-1, 1] so that white and black pixels still have a gradient.
@@ -129,7 +129,7 @@ class PatchDiscriminator(nn.Module):
 
     def forward(self, images: Images) -> Scores:
         seen = torch.cat([images, absolute_laplacian(images)], 1) if self.config.laplacian else images
-        return self.layers(seen)
+        return self.layers(seen).float()
 
 
 def absolute_laplacian(images: Images) -> Images:

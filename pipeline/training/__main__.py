@@ -24,7 +24,7 @@ from pydantic import ValidationError
 from pipeline.errors import BokehflowError, TrainingError
 from pipeline.training.jobs import TrainingJob
 from pipeline.training.lifeline import follow
-from pipeline.training.runs import GENERATOR_A_TO_B, Completion
+from pipeline.training.runs import Completion, generator_file
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -156,7 +156,7 @@ def _report(context: PipesContext, job: TrainingJob, completion: Completion) -> 
         "snapshot": completion.snapshot_id,
         **{f"loss/{name}": value for name, value in completion.final_losses.items()},
     }
-    data_version = completion.files[GENERATOR_A_TO_B]
+    data_version = completion.files[generator_file("a_to_b")]
     context.report_asset_materialization(metadata=metadata, data_version=data_version)
 
 

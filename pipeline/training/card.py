@@ -3,10 +3,11 @@
 import os
 import platform
 from importlib.metadata import version
+from typing import Any
 
 import torch
 
-from pipeline.models.cyclegan import CycleGAN
+from pipeline.models.translator import Translator
 from pipeline.training.jobs import TrainingJob
 from pipeline.training.recipes import digest
 from pipeline.training.runs import Completion
@@ -15,11 +16,11 @@ LIBRARIES = ("numpy", "pillow", "safetensors")
 
 
 def model_card(
-    job: TrainingJob, completion: Completion, model: CycleGAN, images: dict[str, int], device: torch.device
+    job: TrainingJob, completion: Completion, model: Translator[Any], images: dict[str, int], device: torch.device
 ) -> dict[str, object]:
     """The card as plain values; `images` counts the training pictures of each domain. No paths are in it."""
-    generator = sum(parameter.numel() for parameter in model.generator_a_to_b.parameters())
-    discriminator = sum(parameter.numel() for parameter in model.discriminator_b.parameters())
+    generator = sum(parameter.numel() for parameter in model.generators["a_to_b"].parameters())
+    discriminator = sum(parameter.numel() for parameter in model.discriminators["b"].parameters())
     return {
         **completion.model_dump(),
         "domains": {"a": job.domain_a, "b": job.domain_b},

@@ -28,12 +28,10 @@ def save_checkpoint(state: TrainingState, path: Path, digest: str, seconds: floa
         "step": state.step,
         "seconds": seconds,
         "model": state.model.state_dict(),
-        "average_a_to_b": state.average_a_to_b.state_dict() if state.average_a_to_b else None,
-        "average_b_to_a": state.average_b_to_a.state_dict() if state.average_b_to_a else None,
+        "averages": {direction: average.state_dict() for direction, average in state.averages.items()},
         "generator_optimiser": state.generator_optimiser.state_dict(),
         "discriminator_optimiser": state.discriminator_optimiser.state_dict(),
-        "pool_a": state.pool_a.state(),
-        "pool_b": state.pool_b.state(),
+        "pools": {domain: pool.state() for domain, pool in state.pools.items()},
         "torch_random": torch.get_rng_state(),
         "cuda_random": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
     }
@@ -53,13 +51,12 @@ def restore_checkpoint(state: TrainingState, path: Path, digest: str) -> float:
     if content["digest"] != digest:
         raise TrainingError(f"The checkpoint {path} belongs to another configuration; delete it to train anew.")
     state.model.load_state_dict(content["model"])
-    for average, name in ((state.average_a_to_b, "average_a_to_b"), (state.average_b_to_a, "average_b_to_a")):
-        if average is not None:
-            average.load_state_dict(content[name])
+    for direction, average in state.averages.items():
+        average.load_state_dict(content["averages"][direction])
     state.generator_optimiser.load_state_dict(content["generator_optimiser"])
     state.discriminator_optimiser.load_state_dict(content["discriminator_optimiser"])
-    state.pool_a.restore(content["pool_a"], state.device)
-    state.pool_b.restore(content["pool_b"], state.device)
+    for domain, pool in state.pools.items():
+        pool.restore(content["pools"][domain], state.device)
     torch.set_rng_state(content["torch_random"])
     if torch.cuda.is_available() and content["cuda_random"]:
         torch.cuda.set_rng_state_all(content["cuda_random"])

@@ -19,7 +19,7 @@ def load_generator(run_dir: Path) -> tuple[Generator, TrainingSettings]:
     completion, job = completion_of(folder), job_of(folder)
     if completion is None or job is None:
         raise TrainingError(f"{run_dir} holds no finished run; train it first.")
-    path = folder.generator_a_to_b
+    path = folder.generator("a_to_b")
     if not path.exists() or file_sha256(path) != completion.files[path.name]:
         raise TrainingError(f"{path} is missing or was altered; start the run again to write it anew.")
     generator = Generator(generator_config(job.settings))

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, NonNegativeInt
 
 from pipeline.training.recipes import TrainingSettings, canonical_digest
 
-RUN_FORMAT = 1
+RUN_FORMAT = 2
 """Raised when run folders or the loop change so that an unfinished run must not be continued."""
 
 START_TOLERANCE_S = 1.0
@@ -59,6 +59,8 @@ class TrainingJob(BaseModel):
     manifest_path: Path
     """The snapshot's manifest.parquet: photo_id, domain, split ("train" or "test"), shard (file name), row."""
     shards_dir: Path
+    weights_dir: Path | None = None
+    """Where the weights of VGG's features lie, or are fetched to; None: in the run's folder."""
     domain_a: str = "ordinary"
     domain_b: str = "shallow"
     lineage: dict[str, str] = {}

@@ -5,19 +5,23 @@ nothing of files or processes.
 """
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from pipeline.models import model_class
-from pipeline.models.cyclegan import Batch, CycleGAN, CycleGANConfig
-from pipeline.models.images import images_from_uint8, masks_from_uint8
+from pipeline.models import MODELS_WITH_MASK_LOSS, model_class
+from pipeline.models.images import Images
 from pipeline.models.networks import DiscriminatorConfig, Generator, GeneratorConfig
+from pipeline.models.translator import Batch, ModelConfig, Translator
+from pipeline.models.vgg import VggFeatures
+from pipeline.training.loader import BatchLoader
 from pipeline.training.pool import ImagePool
 from pipeline.training.recipes import TrainingSettings
-from pipeline.training.sampling import PairSampler, SampledBatch, step_generator
+from pipeline.training.sampling import step_generator
 
 
 @dataclass(frozen=True)
@@ -53,9 +57,17 @@ def discriminator_config(settings: TrainingSettings) -> DiscriminatorConfig:
     )
 
 
-def build_model(name: str, settings: TrainingSettings, seed: int) -> CycleGAN:
-    """The model with its initial weights, on the CPU: the same for a seed wherever it will be trained."""
-    config = CycleGANConfig(
+def needs_features(model: str, settings: TrainingSettings) -> bool:
+    """Whether `build_model` wants VGG's features for this model and these settings."""
+    return model in MODELS_WITH_MASK_LOSS and settings.perceptual_scale != "none" and settings.mask_weight != 0
+
+
+def build_model(name: str, settings: TrainingSettings, seed: int, features: VggFeatures | None = None) -> Translator[Any]:
+    """The model with its initial weights, on the CPU: the same for a seed wherever it will be trained.
+
+    `features` are those of the settings' `perceptual_network`, where `needs_features` says so.
+    """
+    config = ModelConfig(
         generator=generator_config(settings),
         discriminator=discriminator_config(settings),
         gan_weight=settings.gan_weight,
@@ -63,81 +75,76 @@ def build_model(name: str, settings: TrainingSettings, seed: int) -> CycleGAN:
         identity_weight=settings.identity_weight,
         r1_weight=settings.r1_weight,
         r1_every_steps=settings.r1_every_steps,
+        mask_weight=settings.mask_weight,
+        mask_area=settings.mask_area,
+        perceptual_scale=settings.perceptual_scale,
     )
+    if needs_features(name, settings) and features is None:
+        raise ValueError(f"{name} with perceptual_scale {settings.perceptual_scale!r} needs VGG's features")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return model_class(name)(config)
+        return model_class(name)(config, features)
 
 
 class TrainingState:
-    """All that changes in a run: networks, optimisers, pools, average, and the number of steps done."""
+    """All that changes in a run: networks, optimisers, pools, averages, and the number of steps done."""
 
-    def __init__(self, model: CycleGAN, settings: TrainingSettings, seed: int, device: torch.device) -> None:
+    def __init__(self, model: Translator[Any], settings: TrainingSettings, seed: int, device: torch.device) -> None:
         self.device = device
         self.seed = seed
         self.settings = settings
         self.step = 0
         self.model = model.to(device)
         betas = (settings.adam_beta1, settings.adam_beta2)
-        rate = settings.learning_rate
-        self.generator_optimiser = torch.optim.Adam(model.generator_parameters(), rate, betas)
-        self.discriminator_optimiser = torch.optim.Adam(model.discriminator_parameters(), rate, betas)
-        self.pool_a, self.pool_b = ImagePool(settings.pool_size), ImagePool(settings.pool_size)
-        self.average_a_to_b: Generator | None = None
-        self.average_b_to_a: Generator | None = None
-        if settings.weight_average > 0:
-            self.average_a_to_b = _frozen_copy(model.generator_a_to_b)
-            self.average_b_to_a = _frozen_copy(model.generator_b_to_a)
+        # One kernel for all parameters where a GPU would otherwise wait for hundreds of small ones.
+        options: dict[str, Any] = {"lr": settings.learning_rate, "betas": betas, "fused": device.type == "cuda"}
+        self.generator_optimiser = torch.optim.Adam(model.generator_parameters(), **options)
+        self.discriminator_optimiser = torch.optim.Adam(model.discriminator_parameters(), **options)
+        self.pools = {domain: ImagePool(settings.pool_size) for domain in model.discriminators}
+        averaged = model.generators if settings.weight_average > 0 else {}
+        self.averages = {direction: _frozen_copy(generator) for direction, generator in averaged.items()}
 
-    def result_a_to_b(self) -> Generator:
-        """The generator that counts: the running average if there is one."""
-        return self.average_a_to_b or self.model.generator_a_to_b
+    def results(self) -> dict[str, Generator]:
+        """The generators that count, by direction: the running averages if there are any."""
+        return self.averages or self.model.generators
 
-    def result_b_to_a(self) -> Generator:
-        """As `result_a_to_b`, for the way back."""
-        return self.average_b_to_a or self.model.generator_b_to_a
+    def autocast(self) -> torch.autocast:
+        """The precision that the settings ask for; parameters, losses and optimisers stay in float32."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.precision == "bfloat16")
 
 
-def train_steps(state: TrainingState, sampler: PairSampler) -> Iterator[StepMetrics]:
+def train_steps(state: TrainingState, loader: BatchLoader) -> Iterator[StepMetrics]:
     """Train from `state.step` to the end of the run, yielding after each step; `state` is changed in place."""
-    while state.step < sampler.total_steps:
+    while state.step < loader.total_steps:
         generator = step_generator(state.seed, state.step)
-        batch = _to_device(sampler.batch(state.step, generator), state.device)
-        rate = state.settings.rate_at(state.step, sampler.steps_per_epoch)
-        terms, fake_a, fake_b = _generator_step(state, batch, rate)
-        pooled_a = state.pool_a.exchange(fake_a, generator)
-        pooled_b = state.pool_b.exchange(fake_b, generator)
-        terms |= _discriminator_step(state, batch, pooled_a, pooled_b, rate)
+        batch = loader.batch(state.step, generator)
+        rate = state.settings.rate_at(state.step, loader.steps_per_epoch)
+        terms, fakes = generator_step(state, batch, rate)
+        pooled = {domain: state.pools[domain].exchange(fake, generator) for domain, fake in fakes.items()}
+        terms |= discriminator_step(state, batch, pooled, rate)
         _update_averages(state)
         state.step += 1
         yield StepMetrics(state.step, {name: term.detach() for name, term in terms.items()})
 
 
-def _to_device(sampled: SampledBatch, device: torch.device) -> Batch:
-    return Batch(
-        real_a=images_from_uint8(sampled.rgb_a, device),
-        alpha_a=masks_from_uint8(sampled.alpha_a, device),
-        real_b=images_from_uint8(sampled.rgb_b, device),
-        alpha_b=masks_from_uint8(sampled.alpha_b, device),
-    )
-
-
-def _generator_step(state: TrainingState, batch: Batch, rate: float) -> tuple[dict[str, Tensor], Tensor, Tensor]:
-    """Move the generators; the terms and both fakes, detached."""
+def generator_step(state: TrainingState, batch: Batch, rate: float) -> tuple[dict[str, Tensor], dict[str, Images]]:
+    """Move the generators; the unweighted terms, and the fakes by domain, detached."""
     model = state.model
     # Frozen, the discriminators pass gradients through without computing their own.
     _require_gradients(model.discriminator_parameters(), False)
-    made = model.translations(batch)
-    terms = model.generator_terms(batch, made)
+    with state.autocast():
+        made = model.translations(batch)
+        terms = model.generator_terms(batch, made)
     _descend(state.generator_optimiser, model.objective(terms), rate)
     _require_gradients(model.discriminator_parameters(), True)
-    return terms, made.fake_a.detach(), made.fake_b.detach()
+    return terms, {domain: fake.detach() for domain, fake in model.fakes(made).items()}
 
 
-def _discriminator_step(
-    state: TrainingState, batch: Batch, pooled_a: Tensor, pooled_b: Tensor, rate: float
-) -> dict[str, Tensor]:
-    terms = state.model.discriminator_terms(batch, pooled_a, pooled_b, state.step)
+def discriminator_step(state: TrainingState, batch: Batch, pooled: Mapping[str, Images], rate: float) -> dict[str, Tensor]:
+    """Move the discriminators on real pictures and pooled fakes; the unweighted terms."""
+    # R1 is a gradient of a gradient, for which bfloat16 has too few digits.
+    with torch.autocast(state.device.type, enabled=False) if state.model.penalises(state.step) else state.autocast():
+        terms = state.model.discriminator_terms(batch, pooled, state.step)
     _descend(state.discriminator_optimiser, state.model.objective(terms), rate)
     return terms
 
@@ -161,11 +168,6 @@ def _frozen_copy(generator: Generator) -> Generator:
 
 @torch.no_grad()
 def _update_averages(state: TrainingState) -> None:
-    pairs = (
-        (state.average_a_to_b, state.model.generator_a_to_b),
-        (state.average_b_to_a, state.model.generator_b_to_a),
-    )
-    for average, generator in pairs:
-        if average is not None:
-            for kept, current in zip(average.parameters(), generator.parameters(), strict=True):
-                kept.lerp_(current, 1 - state.settings.weight_average)
+    follow = get_ema_multi_avg_fn(state.settings.weight_average)
+    for direction, average in state.averages.items():
+        follow([*average.parameters()], [*state.model.generators[direction].parameters()], 0)

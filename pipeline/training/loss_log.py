@@ -53,13 +53,22 @@ class LossLog:
         for name, column in self._terms.items():
             column.append(terms.get(name, np.nan))
 
+    @property
+    def settled_steps(self) -> int:
+        """How many steps are on record."""
+        return len(self._steps)
+
     def recent_means(self, steps: int) -> dict[str, float]:
         """Mean of each term over the last `steps` settled steps in which it was computed; 6 digits."""
+        return self.means(max(0, self.settled_steps - steps), self.settled_steps)
+
+    def means(self, start: int, end: int) -> dict[str, float]:
+        """Mean of each term over the steps on record from index `start` to before `end`; 6 digits."""
         means = {}
         for name, column in self._terms.items():
-            recent = np.array(column[-steps:])
-            if not np.isnan(recent).all():
-                means[name] = round(float(np.nanmean(recent)), 6)
+            chosen = np.array(column[start:end])
+            if not np.isnan(chosen).all():
+                means[name] = round(float(np.nanmean(chosen)), 6)
         return means
 
     def write(self, path: Path) -> None:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,10 +19,13 @@ from PIL import Image
 from pipeline import atomic
 from pipeline.models.images import RgbArray, translate
 from pipeline.models.networks import Generator
+from pipeline.models.vgg import VggFeatures, load_features
 from pipeline.training.card import model_card
 from pipeline.training.checkpoints import file_sha256, restore_checkpoint, save_checkpoint, save_generator
+from pipeline.training.events import EventLog
 from pipeline.training.jobs import TrainingJob
-from pipeline.training.loop import TrainingState, build_model, train_steps
+from pipeline.training.loader import BatchLoader
+from pipeline.training.loop import TrainingState, build_model, needs_features, train_steps
 from pipeline.training.loss_log import LossLog
 from pipeline.training.runs import Completion, RunFolder, completion_of, enter, exclusive
 from pipeline.training.sampling import ImageSource, PairSampler, scale
@@ -97,19 +101,20 @@ class _Run:
     def __init__(self, job: TrainingJob, folder: RunFolder, data: TrainingData, should_stop: Callable[[], bool]) -> None:
         self.job, self.folder, self.should_stop = job, folder, should_stop
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.sampler = PairSampler(data.train_a, data.train_b, job.settings, job.seed)
+        self.loader = BatchLoader(PairSampler(data.train_a, data.train_b, job.settings, job.seed), self.device)
         self.images = {"a": len(data.train_a), "b": len(data.train_b)}
         self.sample_inputs = _sample_inputs(data.samples_a, job.settings.size_px)
         if job.settings.cpu_threads:
             torch.set_num_threads(job.settings.cpu_threads)
         torch.manual_seed(job.seed)
-        model = build_model(job.model, job.settings, job.seed)
+        model = build_model(job.model, job.settings, job.seed, _features(job))
         self.state = TrainingState(model, job.settings, job.seed, self.device)
         self.losses = LossLog()
         self.seconds_before = 0.0
         if folder.checkpoint.exists():
             self.seconds_before = restore_checkpoint(self.state, folder.checkpoint, job.digest)
             self.losses = LossLog.read(folder.losses, self.state.step)
+        self.events = EventLog(folder.events, self.losses, self.loader.total_steps)
         self.started_s = time.monotonic()
         self.first_step = self.state.step
 
@@ -119,13 +124,15 @@ class _Run:
         return self.seconds_before + time.monotonic() - self.started_s
 
     def to_the_end(self) -> Completion | None:
-        total = self.sampler.total_steps
+        total = self.loader.total_steps
         logger.info("%s: step %d of %d, on %s", self.job.run_id, self.state.step, total, self.device)
         checkpoint, progress = _Clock(CHECKPOINT_INTERVAL_S), _Clock(PROGRESS_INTERVAL_S)
-        for metrics in train_steps(self.state, self.sampler):
+        for metrics in train_steps(self.state, self.loader):
             self.losses.append(metrics)
             if _is_sample_step(metrics.step, total):
                 self._write_sample()
+            if self.job.settings.keep_every_steps and metrics.step % self.job.settings.keep_every_steps == 0:
+                self._keep_generators()
             if progress.is_due():
                 self._log_progress()
                 share = PROGRESS_TIME_SHARE * (time.monotonic() - self.started_s)
@@ -145,30 +152,40 @@ class _Run:
         before_s = time.monotonic()
         self.losses.settle()
         self.losses.write(self.folder.losses)
+        self.events.follow(self.losses)
         save_checkpoint(self.state, self.folder.checkpoint, self.job.digest, self.seconds)
         return time.monotonic() - before_s
 
     def _log_progress(self) -> None:
         self.losses.settle()
+        self.events.follow(self.losses)
         speed = (self.state.step - self.first_step) / (time.monotonic() - self.started_s)
-        left_s = (self.sampler.total_steps - self.state.step) / speed
+        left_s = (self.loader.total_steps - self.state.step) / speed
         means = self.losses.recent_means(FINAL_STEPS)
         losses = ", ".join(f"{name} {value:.4f}" for name, value in means.items())
-        step, total = self.state.step, self.sampler.total_steps
+        step, total = self.state.step, self.loader.total_steps
         logger.info("step %d of %d, %.2f steps/s, %s left; %s", step, total, speed, _duration(left_s), losses)
 
     def _write_sample(self) -> None:
         self.losses.settle()  # no picture of a run whose losses are not finite
-        picture = sample_picture(self.state.result_a_to_b(), self.sample_inputs)
+        picture = sample_picture(self.state.results()["a_to_b"], self.sample_inputs)
         with atomic.atomic_path(self.folder.sample(self.state.step)) as temporary:
             Image.fromarray(picture).save(temporary, format="png")
 
+    def _keep_generators(self) -> None:
+        """Keep the generators as they are now, beside those of the end."""
+        for direction, generator in self.state.results().items():
+            save_generator(generator, self.folder.kept_generator(direction, self.state.step), self._provenance())
+
+    def _provenance(self) -> dict[str, Any]:
+        fields = self.job.model_dump(include={"run_id", "recipe", "model", "seed", "snapshot_id"})
+        return {**fields, "digest": self.job.digest}
+
     def _complete(self) -> Completion:
-        folder, state = self.folder, self.state
-        provenance = self.job.model_dump(include={"run_id", "recipe", "model", "seed", "snapshot_id"})
-        provenance["digest"] = self.job.digest
-        save_generator(state.result_a_to_b(), folder.generator_a_to_b, provenance)
-        save_generator(state.result_b_to_a(), folder.generator_b_to_a, provenance)
+        folder, state, provenance = self.folder, self.state, self._provenance()
+        paths = {direction: folder.generator(direction) for direction in state.results()}
+        for direction, generator in state.results().items():
+            save_generator(generator, paths[direction], provenance)
         if not folder.sample(state.step).exists():
             self._write_sample()
         completion = Completion(
@@ -177,13 +194,20 @@ class _Run:
             seconds=round(self.seconds, 3),
             final_losses=self.losses.recent_means(FINAL_STEPS),
             sample=str(folder.sample(state.step).relative_to(folder.root)),
-            files={path.name: file_sha256(path) for path in (folder.generator_a_to_b, folder.generator_b_to_a)},
+            files={path.name: file_sha256(path) for path in paths.values()},
         )
         card = model_card(self.job, completion, state.model, self.images, self.device)
         atomic.write_text(folder.card, json.dumps(card, indent=2, ensure_ascii=False) + "\n")
         atomic.write_text(folder.completion, completion.model_dump_json(indent=2) + "\n")
         logger.info("%s: %d steps in %s", self.job.run_id, state.step, _duration(completion.seconds))
         return completion
+
+
+def _features(job: TrainingJob) -> VggFeatures | None:
+    """VGG's features where the model wants them; `WeightsError` where they cannot be had."""
+    if not needs_features(job.model, job.settings):
+        return None
+    return load_features(job.settings.perceptual_network, job.weights_dir or job.run_dir / "weights")
 
 
 def sample_picture(generator: Generator, inputs: RgbArray) -> RgbArray:

@@ -44,6 +44,9 @@ class TrainingSettings(BaseModel):
     decay_share: Annotated[float, Field(ge=0, le=1)] = 25 / 75
     """The last share of the run, over which the rate falls linearly towards zero: epoch by epoch in a run of
     `epochs`, step by step in a run of `steps`."""
+    last_rate: Literal["paper", "code"] = "paper"
+    """Where the rate ends: just above 0 in the last epoch, as the study's paper says, or at 0, as in its code, whose
+    last epoch therefore learns nothing."""
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 2e-4
     """Adam's rate, for generators and discriminators."""
     adam_beta1: Annotated[float, Field(ge=0, lt=1)] = 0.5
@@ -54,6 +57,11 @@ class TrainingSettings(BaseModel):
     """Decay of the running average of the generators' weights, which is then what is saved, 0 for none. It
     smooths the swings of adversarial training; .99 looks back about a hundred steps."""
 
+    keep_every_steps: Annotated[int, Field(ge=0)] = 0
+    """Generators are kept every so many steps, beside the last ones; 0 for none. Each pair of the study's takes 90 MB."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of convolutions; parameters, losses and optimisers stay in float32. bfloat16 is about twice as fast where the
+    hardware has it and keeps the losses within some per cent."""
     cpu_threads: Annotated[int, Field(ge=0)] = 0
     """Threads on the processor, 0 for as many as torch chooses. Small networks gain little by a second thread, and
     where other programs share the processor they lose much, since threads wait for each other in every layer: two
@@ -68,6 +76,20 @@ class TrainingSettings(BaseModel):
     at 10 the generator stays at the identity, at 2 it learns."""
     identity_weight: Weight = 5.0
     """Weight of the identity term, each direction; 0 leaves its two passes out."""
+    mask_weight: Weight | None = None
+    """The study's lambda_mask, for the models with mask loss: their term on pixels weighs cycle_weight · mask_weight.
+    Without it the model's own: 1 for `mask_loss` and `one_sided`, 1/2 for `mask_loss_overlay`."""
+    mask_area: Literal["image", "person"] = "image"
+    """Whether the mask loss is a mean over the whole picture, as in the study, or over the person's own area, so that
+    a small person counts as much as a large one."""
+    mask_edge: Literal["hard", "soft"] = "hard"
+    """Masks of 0 and 1, as in the study, or the stored soft alpha, in mask loss and overlay."""
+    perceptual_scale: Literal["paper", "code", "none"] = "paper"
+    """Weight of the mask loss on VGG's features: cycle_weight · mask_weight as the study's paper says, 2 · mask_weight
+    as its code does, or none (saves a third of a step's time)."""
+    perceptual_network: Literal["vgg19", "vgg16"] = "vgg19"
+    """Whose features at relu3_2: VGG-19 as in the study, fetched by torchvision from the internet, or VGG-16, which
+    comes out of a package."""
     r1_weight: Weight = 0.0
     """Gamma of R1, the squared gradient at real pictures, that tames a discriminator without norm; 0 for none."""
     r1_every_steps: Count = 8
@@ -126,7 +148,7 @@ class TrainingSettings(BaseModel):
         """Learning rate of the step with this index, counted from 0."""
         index = step if self.epochs is None else step // steps_per_epoch
         decaying = round(self.decay_share * self._length)
-        return self.learning_rate * decay_factor(index, self._length, decaying)
+        return self.learning_rate * decay_factor(index + (self.last_rate == "code"), self._length, decaying)
 
     @property
     def _length(self) -> int:
@@ -147,6 +169,25 @@ def decay_factor(index: int, length: int, decaying: int) -> float:
 
 PROFILES: dict[str, TrainingSettings] = {
     "study": TrainingSettings(),
+    "corrected": TrainingSettings(
+        crop_margin=0.12,
+        flip=True,
+        weight_average=0.999,
+        cycle_weight=2.0,
+        identity_weight=1.0,
+        mask_weight=2.5,
+        mask_area="person",
+        mask_edge="soft",
+        perceptual_scale="none",
+        r1_weight=1.0,
+        upsampling="nearest",
+        output="residual",
+        skip_channels=16,
+        discriminator_layers=2,
+        discriminator_norm="none",
+        discriminator_laplacian=True,
+        initialisation="kaiming",
+    ),
     "smoke": TrainingSettings(
         size_px=64,
         crop_margin=0.3,

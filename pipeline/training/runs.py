@@ -26,7 +26,11 @@ LOCK_PATIENCE_S = 5.0
 """A killed trainer holds the lock until its last thread has ended, some moments after it is reported dead."""
 
 LOCK, SUPERSEDED = ".lock", "superseded"
-GENERATOR_A_TO_B, GENERATOR_B_TO_A = "generator_a_to_b.safetensors", "generator_b_to_a.safetensors"
+
+
+def generator_file(direction: str) -> str:
+    """Name of a generator's file, for the direction `a_to_b` or `b_to_a`."""
+    return f"generator_{direction}.safetensors"
 
 
 @dataclass(frozen=True)
@@ -56,14 +60,17 @@ class RunFolder:
         return self.root / "checkpoints" / "last.pt"
 
     @property
-    def generator_a_to_b(self) -> Path:
-        """The generator that counts, the running average if there is one."""
-        return self.root / GENERATOR_A_TO_B
+    def events(self) -> Path:
+        """The same losses for TensorBoard."""
+        return self.root / "tensorboard"
 
-    @property
-    def generator_b_to_a(self) -> Path:
-        """The way back."""
-        return self.root / GENERATOR_B_TO_A
+    def generator(self, direction: str) -> Path:
+        """The generator that counts, the running average if there is one; `a_to_b`, or `b_to_a` where there is one."""
+        return self.root / generator_file(direction)
+
+    def kept_generator(self, direction: str, step: int) -> Path:
+        """The generator as it was after `step` steps, of runs that keep some (`keep_every_steps`)."""
+        return self.root / "checkpoints" / f"step_{step:07d}" / generator_file(direction)
 
     @property
     def card(self) -> Path:

@@ -4,6 +4,7 @@ All chance in a step comes from `step_generator`, a generator made anew from see
 sees what the uninterrupted one would have seen, with no state to carry over.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -101,13 +102,16 @@ def scale(pictures: np.ndarray, size_px: int) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class SampledBatch:
-    """What one step sees: RGB [batch, size, size, 3] and alpha [batch, size, size] of both domains, uint8."""
+class Windows:
+    """Which windows of which pictures a step sees: picture, upper left corner in pixels, mirrored or not."""
 
-    rgb_a: RgbArray
-    alpha_a: AlphaArray
-    rgb_b: RgbArray
-    alpha_b: AlphaArray
+    indices: np.ndarray
+    corners: np.ndarray
+    mirrored: np.ndarray
+
+    def __iter__(self) -> Iterator[tuple[int, int, int, bool]]:
+        for index, (top, left), mirrored in zip(self.indices, self.corners, self.mirrored, strict=True):
+            yield int(index), int(top), int(left), bool(mirrored)
 
 
 class PairSampler:
@@ -116,50 +120,52 @@ class PairSampler:
     def __init__(self, source_a: ImageSource, source_b: ImageSource, settings: TrainingSettings, seed: int) -> None:
         for domain, source in (("A", source_a), ("B", source_b)):
             _check_source(domain, source, settings)
-        self._settings = settings
+        self.settings = settings
         self._seed = seed
-        self._images_a = at_size(source_a, settings.held_size_px)
-        self._images_b = at_size(source_b, settings.held_size_px)
+        self.images_a = at_size(source_a, settings.held_size_px)
+        self.images_b = at_size(source_b, settings.held_size_px)
         self.steps_per_epoch = settings.steps_per_epoch(len(source_a), len(source_b))
         self.total_steps = settings.total_steps(len(source_a), len(source_b))
         self._order_epoch = -1
         self._order = np.empty(0, np.int64)
 
-    def batch(self, step: int, generator: np.random.Generator) -> SampledBatch:
-        """The pictures of the step with this index, cut and flipped by `generator`."""
-        indices_b = generator.integers(len(self._images_b), size=self._settings.batch_size)
-        rgb_a, alpha_a = self._augmented(self._images_a, self._indices_a(step), generator)
-        rgb_b, alpha_b = self._augmented(self._images_b, indices_b, generator)
-        return SampledBatch(rgb_a, alpha_a, rgb_b, alpha_b)
+    def windows(self, step: int, generator: np.random.Generator) -> tuple[Windows, Windows]:
+        """What the step with this index sees of A and of B, chosen by `generator`."""
+        indices_b = generator.integers(len(self.images_b), size=self.settings.batch_size)
+        windows_a = self._augmented(self.images_a, self._indices_a(step), generator)
+        return windows_a, self._augmented(self.images_b, indices_b, generator)
+
+    def cut(self, images: ImageSource, windows: Windows) -> tuple[RgbArray, AlphaArray]:
+        """Those windows of `images`: RGB [batch, size, size, 3] and alpha [batch, size, size], uint8."""
+        rgb, alpha = images.batch(windows.indices)
+        return _cut(rgb, windows, self.settings.size_px), _cut(alpha, windows, self.settings.size_px)
 
     def _indices_a(self, step: int) -> np.ndarray:
         epoch, position = divmod(step, self.steps_per_epoch)
         if epoch != self._order_epoch:
             self._order_epoch, self._order = epoch, self._shuffled(epoch)
-        places = position * self._settings.batch_size + np.arange(self._settings.batch_size)
+        places = position * self.settings.batch_size + np.arange(self.settings.batch_size)
         return self._order[places % len(self._order)]
 
     def _shuffled(self, epoch: int) -> np.ndarray:
         """As many indices into A as the larger domain has pictures, each of A's as often as can be."""
         seeds = np.random.SeedSequence(self._seed, spawn_key=(ORDER_STREAM, epoch))
-        larger = max(len(self._images_a), len(self._images_b))
-        return np.random.default_rng(seeds).permutation(larger) % len(self._images_a)
+        larger = max(len(self.images_a), len(self.images_b))
+        return np.random.default_rng(seeds).permutation(larger) % len(self.images_a)
 
-    def _augmented(
-        self, images: ImageSource, indices: np.ndarray, generator: np.random.Generator
-    ) -> tuple[RgbArray, AlphaArray]:
+    def _augmented(self, images: ImageSource, indices: np.ndarray, generator: np.random.Generator) -> Windows:
         """Random windows, mirrored or not, the same for RGB and alpha."""
-        rgb, alpha = images.batch(indices)
-        side = self._settings.size_px
-        offsets = generator.integers(images.size_px - side + 1, size=(len(indices), 2))
-        mirrored = generator.random(len(indices)) < (0.5 if self._settings.flip else 0.0)
-        windows = [(slice(top, top + side), slice(left, left + side)) for top, left in offsets]
-        return _cut(rgb, windows, mirrored), _cut(alpha, windows, mirrored)
+        corners = generator.integers(images.size_px - self.settings.size_px + 1, size=(len(indices), 2))
+        mirrored = generator.random(len(indices)) < (0.5 if self.settings.flip else 0.0)
+        return Windows(indices, corners, mirrored)
 
 
-def _cut(pictures: np.ndarray, windows: list[tuple[slice, slice]], mirrored: np.ndarray) -> np.ndarray:
-    cut = [picture[window] for picture, window in zip(pictures, windows, strict=True)]
-    return np.stack([part[:, ::-1] if mirror else part for part, mirror in zip(cut, mirrored, strict=True)])
+def _cut(pictures: np.ndarray, windows: Windows, side: int) -> np.ndarray:
+    cut = []
+    for picture, (_, top, left, mirrored) in zip(pictures, windows, strict=True):
+        part = picture[top : top + side, left : left + side]
+        cut.append(part[:, ::-1] if mirrored else part)
+    return np.stack(cut)
 
 
 def _check_source(domain: str, source: ImageSource, settings: TrainingSettings) -> None:

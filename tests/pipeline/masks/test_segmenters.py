@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline import weights
 from pipeline.errors import ConfigError, WeightsError
-from pipeline.masks import weights
 from pipeline.masks.segmenters import SelfieSegmenter, make_segmenter
 from tests.pipeline.masks.drawn_person import drawn_person
 

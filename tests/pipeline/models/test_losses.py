@@ -1,6 +1,7 @@
 """Every loss against a computation of its own in NumPy, and what holds for any input."""
 
 import doctest
+from collections.abc import Callable
 from types import ModuleType
 
 import numpy as np
@@ -13,10 +14,13 @@ import pipeline.models.images
 import pipeline.models.losses
 import pipeline.models.networks
 from pipeline.models.losses import (
+    MaskArea,
     adversarial_loss,
     discriminator_loss,
     gradient_penalty,
     l1_loss,
+    masked_l1_loss,
+    perceptual_loss,
     weighted_sum,
 )
 
@@ -56,6 +60,37 @@ def test_l1_loss_is_numpys(seed: int) -> None:
     assert measured == pytest.approx(np.abs(result - target).mean())
 
 
+@given(seeds, st.sampled_from(["image", "person"]))
+@settings(deadline=None, max_examples=25)
+def test_masked_l1_loss_is_numpys(seed: int, area: MaskArea) -> None:
+    generator = np.random.default_rng(seed)
+    result, target, mask = pictures(generator), pictures(generator), generator.random((3, 1, 6, 8))
+    mask[0] = 0
+    inside = mask * np.abs(result - target)
+    person = [inside[i].sum() / (3 * mask[i].sum()) if mask[i].any() else 0 for i in range(3)]
+    expected = inside.mean() if area == "image" else np.mean(person)
+    measured = masked_l1_loss(*(torch.from_numpy(part) for part in (result, target, mask)), area=area).item()
+    assert measured == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("area", ["image", "person"])
+def test_masked_l1_loss_has_no_gradient_outside_the_mask_and_passes_gradcheck(area: MaskArea) -> None:
+    result = torch.randn(2, 3, 4, 4, dtype=torch.double, requires_grad=True)
+    target, mask = torch.randn_like(result), (torch.rand(2, 1, 4, 4) > 0.5).double()
+    assert torch.autograd.gradcheck(lambda moving: masked_l1_loss(moving, target, mask, area), (result,))
+    (gradient,) = torch.autograd.grad(masked_l1_loss(result, target, mask, area), result)
+    assert (gradient[(mask == 0).expand_as(gradient)] == 0).all()
+    assert (gradient[(mask == 1).expand_as(gradient)] != 0).all()
+
+
+def test_perceptual_loss_is_numpys_and_passes_gradcheck() -> None:
+    generator = np.random.default_rng(0)
+    result, target = generator.random((2, 5, 3, 4)), generator.random((2, 5, 3, 4))
+    tensors = torch.from_numpy(result).requires_grad_(), torch.from_numpy(target)
+    assert perceptual_loss(*tensors).item() == pytest.approx(np.abs(result - target).mean())
+    assert torch.autograd.gradcheck(perceptual_loss, tensors)
+
+
 def test_gradient_penalty_is_numpys_for_a_linear_discriminator() -> None:
     generator = np.random.default_rng(0)
     real, filters = pictures(generator), generator.normal(size=(2, 3, 6, 8))
@@ -84,7 +119,20 @@ def test_losses_do_not_depend_on_how_a_batch_is_cut() -> None:
     generator = np.random.default_rng(1)
     fake, real = torch.from_numpy(scores(generator, 4)), torch.from_numpy(scores(generator, 4))
     result, target = torch.from_numpy(pictures(generator, 4)), torch.from_numpy(pictures(generator, 4))
-    for loss, inputs in ((adversarial_loss, (fake,)), (discriminator_loss, (real, fake)), (l1_loss, (result, target))):
+    mask = torch.from_numpy(generator.random((4, 1, 6, 8)))
+
+    def of_the_person(moving: torch.Tensor, still: torch.Tensor, person: torch.Tensor) -> torch.Tensor:
+        return masked_l1_loss(moving, still, person, area="person")
+
+    cases: list[tuple[Callable[..., torch.Tensor], tuple[torch.Tensor, ...]]] = [
+        (adversarial_loss, (fake,)),
+        (discriminator_loss, (real, fake)),
+        (l1_loss, (result, target)),
+        (perceptual_loss, (result, target)),
+        (masked_l1_loss, (result, target, mask)),
+        (of_the_person, (result, target, mask)),
+    ]
+    for loss, inputs in cases:
         single = torch.stack([loss(*(part[i : i + 1] for part in inputs)) for i in range(4)]).mean()
         torch.testing.assert_close(loss(*inputs), single)
 

@@ -9,6 +9,7 @@ from PIL import Image, ImageFilter, ImageOps
 
 from pipeline.models.images import translate
 from pipeline.studio.pictures import PICTURES
+from pipeline.training.loader import BatchLoader
 from pipeline.training.loop import TrainingState, build_model, train_steps
 from pipeline.training.recipes import PROFILES
 from pipeline.training.sampling import ArrayImages, PairSampler
@@ -45,7 +46,8 @@ def test_the_smoke_profile_brings_the_background_towards_the_true_lens() -> None
     settings = PROFILES["smoke"]
     state = TrainingState(build_model("cyclegan", settings, seed=0), settings, 0, torch.device("cpu"))
     sampler = PairSampler(training_pictures("ordinary"), training_pictures("shallow"), settings, seed=0)
-    for metrics in train_steps(state, sampler):
+    loader = BatchLoader(sampler, torch.device("cpu"))
+    for metrics in train_steps(state, loader):
         assert all(torch.isfinite(term) for term in metrics.terms.values())
 
     seeds = sorted(path.stem.removesuffix("_mask") for path in (PICTURES / "scoring").glob("*_mask.png"))
@@ -55,7 +57,7 @@ def test_the_smoke_profile_brings_the_background_towards_the_true_lens() -> None
     )
     background = np.stack([surely_background(mask) for mask in masks])
     subject = np.stack([surely_subject(mask) for mask in masks])
-    truth, translated = shallow / 255.0, translate(state.result_a_to_b(), sharp)
+    truth, translated = shallow / 255.0, translate(state.results()["a_to_b"], sharp)
     untouched = np.abs(sharp / 255.0 - truth)[background].mean()
     reached = np.abs(translated - truth)[background].mean()
     assert 1 - reached / untouched >= REQUIRED_REDUCTION

@@ -17,7 +17,7 @@ import pytest
 from pipeline.training import __main__ as trainer
 from pipeline.training import process, runs
 from pipeline.training.jobs import ProcessIdentity, TrainingJob
-from pipeline.training.runs import GENERATOR_A_TO_B, RunFolder, completion_of, exclusive
+from pipeline.training.runs import RunFolder, completion_of, exclusive
 
 MakeJob = Callable[..., TrainingJob]
 
@@ -184,7 +184,7 @@ def test_under_pipes_a_run_reports_its_result(make_job: MakeJob) -> None:
     assert completion is not None
     (event,) = result.get_asset_materialization_events()
     materialization = event.step_materialization_data.materialization
-    assert (materialization.tags or {})["dagster/data_version"] == completion.files[GENERATOR_A_TO_B]
+    assert (materialization.tags or {})["dagster/data_version"] == completion.files["generator_a_to_b.safetensors"]
     metadata = materialization.metadata
     assert metadata["steps"].value == 12
     assert metadata["run_dir"].value == str(job.run_dir)

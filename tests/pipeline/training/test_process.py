@@ -12,8 +12,9 @@ import torch
 from PIL import Image
 
 from pipeline.errors import TrainingError
-from pipeline.models.cyclegan import Batch, CycleGAN, Translations
+from pipeline.models.cyclegan import CycleGAN, Translations
 from pipeline.models.images import translate
+from pipeline.models.translator import Batch
 from pipeline.training import process, runs
 from pipeline.training.__main__ import load_data
 from pipeline.training.inference import load_generator
@@ -122,7 +123,7 @@ def test_a_run_killed_between_training_and_marker_is_finished(make_job: MakeJob)
     job = make_job()
     first, folder = completed(job), RunFolder(job.run_dir)
     folder.completion.unlink()
-    folder.generator_a_to_b.unlink()
+    folder.generator("a_to_b").unlink()
     second = completed(job)
     assert second.files == first.files
     assert second.final_losses == first.final_losses
@@ -131,7 +132,7 @@ def test_a_run_killed_between_training_and_marker_is_finished(make_job: MakeJob)
 def test_an_altered_generator_is_noticed_and_written_anew(make_job: MakeJob) -> None:
     job = make_job()
     first, folder = completed(job), RunFolder(job.run_dir)
-    folder.generator_a_to_b.write_bytes(b"altered")
+    folder.generator("a_to_b").write_bytes(b"altered")
     with pytest.raises(TrainingError, match="missing or was altered; start the run again"):
         load_generator(job.run_dir)
     assert completed(job).files == first.files
@@ -149,6 +150,7 @@ def test_another_configuration_starts_anew_and_keeps_the_old_run_aside(make_job:
         "job.json",
         "losses.parquet",
         "samples",
+        "tensorboard",
         "checkpoints",
         "model.json",
         "complete.json",

@@ -1,6 +1,7 @@
 """Which pictures a step sees, and how they are scaled, cut and mirrored."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -21,9 +22,22 @@ def numbered(count: int) -> ArrayImages:
     return ArrayImages(rgb, rgb[..., 0])
 
 
+class Seen(NamedTuple):
+    rgb_a: np.ndarray
+    alpha_a: np.ndarray
+    rgb_b: np.ndarray
+    alpha_b: np.ndarray
+
+
+def sampled(sampler: PairSampler, step: int, seed: int = 0) -> Seen:
+    """The pictures of a step, uint8."""
+    windows_a, windows_b = sampler.windows(step, step_generator(seed, step))
+    return Seen(*sampler.cut(sampler.images_a, windows_a), *sampler.cut(sampler.images_b, windows_b))
+
+
 def seen(sampler: PairSampler, steps: range, seed: int = 0) -> tuple[list[int], list[int]]:
     """The numbers of the A and B pictures that the steps see."""
-    batches = [sampler.batch(step, step_generator(seed, step)) for step in steps]
+    batches = [sampled(sampler, step, seed) for step in steps]
     return (
         [int(number) for batch in batches for number in batch.rgb_a[:, 0, 0, 0]],
         [int(number) for batch in batches for number in batch.rgb_b[:, 0, 0, 0]],
@@ -56,8 +70,8 @@ def test_steps_can_be_asked_for_in_any_order() -> None:
     sources = numbered(12), numbered(5)
     settings = resolve("smoke", {**PLAIN, "batch_size": 3})
     forward = PairSampler(*sources, settings, seed=1)
-    straight = [forward.batch(step, step_generator(1, step)) for step in range(9)]
-    fresh = PairSampler(*sources, settings, seed=1).batch(7, step_generator(1, 7))
+    straight = [sampled(forward, step, 1) for step in range(9)]
+    fresh = sampled(PairSampler(*sources, settings, seed=1), 7, 1)
     np.testing.assert_array_equal(fresh.rgb_a, straight[7].rgb_a)
     np.testing.assert_array_equal(fresh.rgb_b, straight[7].rgb_b)
 
@@ -74,7 +88,7 @@ def test_alpha_is_cut_and_mirrored_like_its_picture(random_source: Sources, tiny
     sampler = PairSampler(source, source, tiny_settings, seed=0)
     windows = set()
     for step in range(40):
-        batch = sampler.batch(step, step_generator(0, step))
+        batch = sampled(sampler, step)
         assert batch.rgb_a.shape == (1, 16, 16, 3)
         np.testing.assert_array_equal(batch.rgb_a[..., 1], batch.alpha_a)
         np.testing.assert_array_equal(batch.rgb_b[..., 1], batch.alpha_b)
@@ -84,7 +98,7 @@ def test_alpha_is_cut_and_mirrored_like_its_picture(random_source: Sources, tiny
 
 def test_without_margin_and_flip_pictures_are_left_alone(random_source: Sources) -> None:
     source = random_source(3, size_px=16)
-    batch = PairSampler(source, source, resolve("smoke", PLAIN), seed=0).batch(0, step_generator(0, 0))
+    batch = sampled(PairSampler(source, source, resolve("smoke", PLAIN), seed=0), 0)
     assert any(np.array_equal(batch.rgb_a[0], picture) for picture in source.rgb)
 
 

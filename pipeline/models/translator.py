@@ -1,0 +1,137 @@
+"""What all models share: generators and discriminators by name, the adversarial terms, and the weighted sum.
+
+A model says which translations it makes of a batch and what its generators are asked for; optimisers, image pools
+and averages belong to the training loop, which knows no more of a model than stands here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar, Generic, Literal, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.models.images import Images, Masks
+from pipeline.models.losses import MaskArea, discriminator_loss, gradient_penalty, weighted_sum
+from pipeline.models.networks import DiscriminatorConfig, Generator, GeneratorConfig, PatchDiscriminator
+from pipeline.models.vgg import VggFeatures
+
+PerceptualScale = Literal["paper", "code", "none"]
+Made = TypeVar("Made")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Networks and weights of any model; the defaults are the study's."""
+
+    generator: GeneratorConfig = field(default_factory=GeneratorConfig)
+    discriminator: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
+    gan_weight: float = 1.0
+    cycle_weight: float = 10.0
+    identity_weight: float = 5.0
+    r1_weight: float = 0.0
+    """R1's gamma: the penalty enters as gamma/2 times the squared gradient norm."""
+    r1_every_steps: int = 8
+    """R1 is computed on one step of so many and weighs so many times as much there (lazy regularisation)."""
+    mask_weight: float | None = None
+    """The study's lambda_mask, for the models with mask loss; None takes the model's own (`STUDY_MASK_WEIGHT`)."""
+    mask_area: MaskArea = "image"
+    perceptual_scale: PerceptualScale = "paper"
+    """Weight of the mask loss on features: cycle_weight · mask_weight in the paper, 2 · mask_weight in the study's
+    code; "none" leaves it out."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Real pictures of both domains with the alpha of their subjects; the batches may differ in content only."""
+
+    real_a: Images
+    alpha_a: Masks
+    real_b: Images
+    alpha_b: Masks
+
+    def real(self, domain: str) -> Images:
+        """The real pictures of domain "a" or "b"."""
+        return self.real_a if domain == "a" else self.real_b
+
+
+class Translator(nn.Module, Generic[Made]):
+    """Base of all models. Subclasses make translations (`Made`), name the fakes in them, and state their terms."""
+
+    OVERLAYS_RESULT: ClassVar[bool] = False
+    """Whether the real subject belongs over the result at test time too."""
+
+    def __init__(self, config: ModelConfig, features: VggFeatures | None = None) -> None:
+        """`features` are for the models with mask loss, unless `perceptual_scale` is "none"."""
+        super().__init__()
+        self.config, self.features = config, features
+
+    @property
+    def generators(self) -> dict[str, Generator]:
+        """By direction, `a_to_b` and, where the model has it, `b_to_a`."""
+        raise NotImplementedError
+
+    @property
+    def discriminators(self) -> dict[str, PatchDiscriminator]:
+        """By the domain whose pictures are real to them, `a` or `b`."""
+        raise NotImplementedError
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """The weight of every term this model may report."""
+        config = self.config
+        return {
+            **{f"gan_{domain}": config.gan_weight for domain in self.discriminators},
+            **{f"discriminator_{domain}": 1.0 for domain in self.discriminators},
+            **{f"r1_{domain}": 0.5 * config.r1_weight * config.r1_every_steps for domain in self.discriminators},
+        }
+
+    def translations(self, batch: Batch) -> Made:
+        """What the generators make of a batch."""
+        raise NotImplementedError
+
+    def fakes(self, made: Made) -> dict[str, Images]:
+        """What each discriminator is to tell from real pictures, by its domain."""
+        raise NotImplementedError
+
+    def generator_terms(self, batch: Batch, made: Made) -> dict[str, Tensor]:
+        """What the generators are asked for, unweighted."""
+        raise NotImplementedError
+
+    def discriminator_terms(self, batch: Batch, fakes: Mapping[str, Images], step: int) -> dict[str, Tensor]:
+        """What the discriminators are asked for, unweighted; `step` says whether R1's turn has come."""
+        penalised = self.penalises(step)
+        terms: dict[str, Tensor] = {}
+        for domain, discriminator in self.discriminators.items():
+            terms |= _discriminator_terms(domain, discriminator, batch.real(domain), fakes[domain], penalised)
+        return terms
+
+    def penalises(self, step: int) -> bool:
+        """Whether R1 is computed in the step with this index."""
+        return self.config.r1_weight > 0 and step % self.config.r1_every_steps == 0
+
+    def objective(self, terms: Mapping[str, Tensor]) -> Tensor:
+        """The weighted sum that a step brings down."""
+        return weighted_sum(terms, self.weights)
+
+    def generator_parameters(self) -> list[nn.Parameter]:
+        """The parameters that the generators' step moves."""
+        return [parameter for generator in self.generators.values() for parameter in generator.parameters()]
+
+    def discriminator_parameters(self) -> list[nn.Parameter]:
+        """The parameters that the discriminators' step moves."""
+        return [parameter for network in self.discriminators.values() for parameter in network.parameters()]
+
+
+def _discriminator_terms(
+    domain: str, discriminator: PatchDiscriminator, real: Images, fake: Images, penalised: bool
+) -> dict[str, Tensor]:
+    if not penalised:
+        real_scores, fake_scores = discriminator(torch.cat([real, fake])).chunk(2)
+        return {f"discriminator_{domain}": discriminator_loss(real_scores, fake_scores)}
+    real = real.detach().requires_grad_(True)
+    real_scores = discriminator(real)
+    return {
+        f"discriminator_{domain}": discriminator_loss(real_scores, discriminator(fake)),
+        f"r1_{domain}": gradient_penalty(real, real_scores),
+    }

@@ -1,0 +1,58 @@
+"""Pictures on the training device: the same tensors wherever they are cut."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.models.translator import Batch
+from pipeline.training.loader import BatchLoader, _OnDevice
+from pipeline.training.recipes import TrainingSettings
+from pipeline.training.sampling import ArrayImages, PairSampler, step_generator
+
+CPU = torch.device("cpu")
+Sources = Callable[..., ArrayImages]
+
+
+def first_batches(loader: BatchLoader, steps: int = 6) -> list[Batch]:
+    return [loader.batch(step, step_generator(0, step)) for step in range(steps)]
+
+
+def test_values_lie_in_the_models_ranges(random_source: Sources, tiny_settings: TrainingSettings) -> None:
+    sampler = PairSampler(random_source(3), random_source(4, seed=1), tiny_settings, seed=0)
+    batch = first_batches(BatchLoader(sampler, CPU), 1)[0]
+    assert batch.real_a.shape == (1, 3, 16, 16)
+    assert batch.alpha_b.shape == (1, 1, 16, 16)
+    assert -1 <= batch.real_a.min() < -0.9 < 0.9 < batch.real_a.max() <= 1
+
+
+@pytest.mark.parametrize(("edge", "levels"), [("hard", {0.0, 1.0}), ("soft", None)])
+def test_the_edge_of_masks(
+    edge: str, levels: set[float] | None, random_source: Sources, tiny_settings: TrainingSettings
+) -> None:
+    settings = tiny_settings.model_copy(update={"mask_edge": edge})
+    alpha = first_batches(BatchLoader(PairSampler(random_source(3), random_source(4), settings, seed=0), CPU), 1)[0].alpha_a
+    assert set(alpha.unique().tolist()) == levels if levels else len(alpha.unique()) > 50
+
+
+def test_pictures_kept_on_the_device_are_cut_alike(random_source: Sources, tiny_settings: TrainingSettings) -> None:
+    source = random_source(9, size_px=tiny_settings.held_size_px)
+    sampler = PairSampler(source, source, tiny_settings.model_copy(update={"batch_size": 4}), seed=0)
+    on_device = _OnDevice(source, sampler.settings.size_px, CPU)
+    for step in range(5):
+        windows, _ = sampler.windows(step, step_generator(0, step))
+        real, alpha = on_device(windows)
+        rgb, levels = sampler.cut(source, windows)
+        np.testing.assert_array_equal(np.round((real.permute(0, 2, 3, 1).numpy() + 1) * 127.5), rgb)
+        np.testing.assert_array_equal(np.round(alpha[:, 0].numpy() * 255), levels)
+
+
+@pytest.mark.gpu
+def test_the_gpu_sees_what_the_processor_sees(random_source: Sources, tiny_settings: TrainingSettings) -> None:
+    sampler = PairSampler(random_source(5), random_source(7, seed=1), tiny_settings, seed=0)
+    for here, there in zip(
+        first_batches(BatchLoader(sampler, CPU)), first_batches(BatchLoader(sampler, torch.device("cuda"))), strict=True
+    ):
+        torch.testing.assert_close(there.real_a.cpu(), here.real_a)
+        torch.testing.assert_close(there.alpha_b.cpu(), here.alpha_b)
