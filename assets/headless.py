@@ -131,7 +131,7 @@ class HeadlessRun:
         snapshot = self._freeze()
         for recipe in self._recipes(plan):
             if "trained_model" in wanted:
-                self._model(snapshot, recipe, evaluate="evaluation" in wanted)
+                self.train(snapshot, recipe, evaluate="evaluation" in wanted)
         if "comparison" in wanted and evaluated_recipes(self.home, snapshot):
             self._compare(snapshot)
         return snapshot
@@ -179,7 +179,8 @@ class HeadlessRun:
             self._execute("freeze", ["dataset_snapshot"], snapshot)
         return snapshot
 
-    def _model(self, snapshot: str, recipe: str, evaluate: bool) -> None:
+    def train(self, snapshot: str, recipe: str, evaluate: bool = True) -> None:
+        """Train `recipe@seed` on a frozen snapshot and evaluate it, where that has not been done."""
         key = str(snapshot_recipe_key(snapshot, recipe))
         job = training_job(self.project, self.home, snapshot, recipe)
         done = completion_of(RunFolder(job.run_dir))

@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from pipeline.commands import emulation, running
+from pipeline.commands import emulation, running, training
 from pipeline.errors import BokehflowError
 
 
@@ -21,6 +21,9 @@ for command in (
     running.status,
     running.doctor,
     running.weights,
+    training.train,
+    training.translate,
+    training.export_model,
     emulation.emulator,
     emulation.render_studio,
 ):

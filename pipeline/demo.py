@@ -22,6 +22,7 @@ from assets.headless import HeadlessRun, Plan, bury_dead_runs, open_instance, pr
 from assets.status import status, summary
 from pipeline.atomic import TEMPORARY_SUFFIX, write_bytes, write_text
 from pipeline.config import Project, load_project
+from pipeline.dataset.snapshot import read_snapshot
 from pipeline.definitions import PROJECT_FILE, build_definitions
 from pipeline.errors import ConfigError
 from pipeline.flickr.emulator import Emulator
@@ -138,6 +139,18 @@ def run_plan(plan: Plan, project: Project, path: Path, home: Home, say: Say) -> 
             say(f"an earlier run died ({run_id[:8]}); going on from what it finished")
         definitions = build_definitions(project, home, path.parent)
         return HeadlessRun(project, home, definitions, instance, say).go(plan)
+
+
+def train_configured(snapshot: str, recipe: str, project: Project, path: Path, home: Home, say: Say) -> None:
+    """Train and evaluate `recipe@seed` of the project file on a frozen snapshot, in this process.
+
+    Raises `DatasetError` for an unknown snapshot.
+    """
+    read_snapshot(home.snapshots, snapshot)
+    with home.lock("dev"), open_instance(home) as instance:
+        bury_dead_runs(instance)
+        definitions = build_definitions(project, home, path.parent)
+        HeadlessRun(project, home, definitions, instance, say).train(snapshot, recipe)
 
 
 @contextmanager

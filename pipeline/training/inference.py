@@ -7,7 +7,19 @@ from pipeline.models.networks import Generator
 from pipeline.training.checkpoints import file_sha256, load_generator_weights
 from pipeline.training.loop import generator_config
 from pipeline.training.recipes import TrainingSettings
-from pipeline.training.runs import RunFolder, completion_of, job_of
+from pipeline.training.runs import RunFolder, completion_of, generator_file, job_of
+
+
+def provenance_of(run_dir: Path) -> dict[str, str | int]:
+    """What a finished run's model says of itself: run, recipe, model, seed, snapshot, digests.
+
+    TrainingError if the run is unfinished.
+    """
+    completion = completion_of(RunFolder(run_dir))
+    if completion is None:
+        raise TrainingError(f"{run_dir} holds no finished run; train it first.")
+    fields = completion.model_dump(include={"run_id", "recipe", "model", "seed", "snapshot_id", "digest", "steps"})
+    return {**fields, "generator_sha256": completion.files[generator_file("a_to_b")]}
 
 
 def load_generator(run_dir: Path) -> tuple[Generator, TrainingSettings]:

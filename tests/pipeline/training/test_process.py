@@ -10,13 +10,16 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from pipeline.errors import TrainingError
 from pipeline.models.cyclegan import CycleGAN, Translations
 from pipeline.models.images import translate
 from pipeline.models.translator import Batch
+from pipeline.models.vgg import VggFeatures
 from pipeline.training import process, runs
 from pipeline.training.__main__ import load_data
+from pipeline.training.checkpoints import file_sha256
 from pipeline.training.inference import load_generator
 from pipeline.training.jobs import TrainingJob
 from pipeline.training.process import TrainingData, run_training
@@ -216,3 +219,46 @@ def test_data_that_are_not_there_are_named(make_job: MakeJob, tmp_path: Path) ->
 def test_without_test_pictures_samples_are_made_of_training_pictures(make_job: MakeJob) -> None:
     job = make_job(domain_a="shallow", domain_b="ordinary")
     assert len(load_data(job).samples_a) == 7
+
+
+def test_losses_are_there_for_tensorboard_once_each(make_job: MakeJob) -> None:
+    job = make_job()
+    assert train(job, stop_after(5)) is None
+    completed(job)
+    events = EventAccumulator(str(RunFolder(job.run_dir).events)).Reload()
+    points = events.Scalars("loss/gan_b")
+    assert [point.step for point in points] == list(range(1, 13))
+    losses = pd.read_parquet(RunFolder(job.run_dir).losses)["gan_b"]
+    assert [point.value for point in points] == pytest.approx(losses.tolist(), abs=1e-5)
+
+
+def test_generators_are_kept_on_the_way_where_the_recipe_says_so(make_job: MakeJob) -> None:
+    job = make_job(settings={"keep_every_steps": 5})
+    folder, completion = RunFolder(job.run_dir), completed(job)
+    kept = [folder.kept_generator("a_to_b", step) for step in (5, 10)]
+    assert all(path.exists() for path in kept)
+    assert len({file_sha256(path) for path in kept} | {completion.files["generator_a_to_b.safetensors"]}) == 3
+
+
+def test_the_one_sided_model_leaves_one_generator(make_job: MakeJob) -> None:
+    job = make_job(model="one_sided", settings={"perceptual_scale": "none"})
+    assert set(completed(job).files) == {"generator_a_to_b.safetensors"}
+    generator, _ = load_generator(job.run_dir)
+    assert not generator.training
+
+
+def test_features_are_loaded_where_the_recipe_wants_them(
+    make_job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def load(network: str, folder: Path) -> VggFeatures:
+        asked.append((network, folder))
+        shapes = {0: (64, 3), 2: (64, 64), 5: (128, 64), 7: (128, 128), 10: (256, 128), 12: (256, 256)}
+        state = {f"{place}.weight": torch.full((*shape, 3, 3), 0.01) for place, shape in shapes.items()}
+        return VggFeatures(state | {f"{place}.bias": torch.zeros(shape[0]) for place, shape in shapes.items()})
+
+    monkeypatch.setattr(process, "load_features", load)
+    job = make_job(model="mask_loss", settings={"perceptual_network": "vgg16", "steps": 2}, weights_dir=tmp_path / "weights")
+    assert "mask_features_a" in completed(job).final_losses
+    assert asked == [("vgg16", tmp_path / "weights")]

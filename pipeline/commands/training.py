@@ -1,0 +1,160 @@
+"""Commands around models: train one, apply it to one's own photos, hand it on as ONNX."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pipeline.commands.options import load, open_home, say, with_config, with_home
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from pipeline.config import Project
+    from pipeline.training.jobs import TrainingJob
+    from storage import Home
+
+
+@click.command()
+@with_home
+@with_config
+@click.argument("recipe")
+@click.option("--snapshot", required=True, metavar="ID", help="The snapshot to train on.")
+@click.option("--seed", type=click.IntRange(min=0), help="Else the recipe's first.")
+@click.option("--steps", type=click.IntRange(min=1), help="Train for so many steps, in a run folder of its own.")
+def train(home: Path | None, config: Path | None, recipe: str, snapshot: str, seed: int | None, steps: int | None) -> None:
+    """Train RECIPE on a frozen snapshot, or go on where it was interrupted.
+
+    A recipe and seed of the project file run as in Dagster, where they show up, and are evaluated. Another seed or
+    another number of steps is a trial of its own: a run folder, and nothing more.
+    """
+    from pipeline.demo import train_configured
+    from pipeline.errors import ConfigError
+
+    chosen = open_home(home)
+    project, path = load(chosen, config)
+    if recipe not in project.recipes:
+        raise ConfigError(f"{path}: there is no recipe {recipe!r}; one of: {', '.join(sorted(project.recipes))}")
+    seed = project.recipes[recipe].seeds[0] if seed is None else seed
+    key = f"{recipe}@{seed}"
+    if steps is None and key in project.recipe_keys():
+        with chosen.lock("run"):
+            train_configured(snapshot, key, project, path, chosen, say)
+        return
+    sys.exit(_run(_trial(project, chosen, snapshot, key, steps)))
+
+
+@click.command()
+@with_home
+@with_config
+@click.argument("photos", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--model", "run", required=True, metavar="RUN", help="A finished run, as `bokehflow status` names it.")
+@click.option("--overlay", is_flag=True, help="Lay the real subject over the result.")
+@click.option("--edge-px", type=click.IntRange(min=64), help="Scale photos down to this long edge first.")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path(), help="Folder for the results.")
+def translate(
+    home: Path | None,
+    config: Path | None,
+    photos: tuple[Path, ...],
+    run: str,
+    overlay: bool,
+    edge_px: int | None,
+    out: Path,
+) -> None:
+    """Apply a trained model to one's own photos, at their own resolution; results are PNG files.
+
+    A network trained at 256 px blurs by a few pixels, whatever the photo's size: `--edge-px` of about the training
+    size shows what it has learnt.
+    """
+    from pipeline.masks.segmenters import make_segmenter
+    from pipeline.photos.decode import UndecodableImage, decode
+    from pipeline.training.application import Application
+
+    chosen = open_home(home)
+    project, _ = load(chosen, config)
+    segmenter = make_segmenter(project.masks.segmenter, chosen.weights) if overlay else None
+    application = Application(_run_folder(chosen, run), lambda rgb: segmenter.alpha([rgb])[0] if segmenter else None)
+    failed = 0
+    for photo in photos:
+        try:
+            rgb = decode(photo.read_bytes(), project.photos.max_pixels).rgb
+        except (UndecodableImage, OSError) as error:
+            failed += 1
+            say(f"{photo}: {error}")
+        else:
+            say(str(application.save(_scaled_down(rgb, edge_px), out, photo.stem)))
+    if failed:
+        raise click.ClickException(f"{failed} of {len(photos)} photos could not be translated")
+
+
+@click.command("export-model")
+@with_home
+@click.argument("run", metavar="RUN")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="The file; else RUN.onnx.")
+def export_model(home: Path | None, run: str, out: Path | None) -> None:
+    """Write a finished run's generator as ONNX, checked against torch."""
+    from pipeline.training.inference import load_generator, provenance_of
+    from pipeline.training.onnx_export import export_onnx
+
+    folder = _run_folder(open_home(home), run)
+    generator, _ = load_generator(folder)
+    path = out or Path(f"{folder.name}.onnx")
+    difference = export_onnx(generator, path, provenance_of(folder))
+    say(f"{path}: float32 RGB in [-1, 1], any batch, sides multiples of 4; differs from torch by at most {difference:.1e}")
+
+
+def _trial(project: "Project", home: "Home", snapshot: str, key: str, steps: int | None) -> "TrainingJob":
+    """The job of a run that the project file does not know."""
+    from assets.training import training_job
+    from pipeline.dataset.snapshot import read_snapshot
+
+    read_snapshot(home.snapshots, snapshot)
+    job = training_job(project, home, snapshot, key)
+    if steps is None:
+        return job
+    run_id = f"{job.run_id}-{steps}steps"
+    settings = job.settings.model_copy(update={"steps": steps, "epochs": None})
+    return job.model_copy(update={"run_id": run_id, "run_dir": home.runs / run_id, "settings": settings})
+
+
+def _run(job: "TrainingJob") -> int:
+    """Train in a process of its own, as a Dagster run would; returns its exit code."""
+    import subprocess
+
+    from pipeline.atomic import write_text
+
+    path = job.run_dir.with_suffix(".json")
+    write_text(path, job.model_dump_json(indent=2))
+    try:
+        with subprocess.Popen([sys.executable, "-m", "pipeline.training", "--job", str(path)]) as process:
+            while True:
+                try:
+                    return process.wait()
+                except KeyboardInterrupt:  # the trainer got it too, and ends after the step at hand
+                    continue
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _scaled_down(rgb: "np.ndarray", edge_px: int | None) -> "np.ndarray":
+    import numpy as np
+    from PIL import Image
+
+    picture = Image.fromarray(rgb)
+    if edge_px is not None:
+        picture.thumbnail((edge_px, edge_px), Image.Resampling.LANCZOS)
+    return np.asarray(picture)
+
+
+def _run_folder(home: "Home", name: str) -> Path:
+    """The run of that name, or the only one whose name begins so."""
+    from pipeline.errors import ConfigError
+
+    runs = sorted(path.parent for path in home.runs.glob("*/job.json"))
+    found = [path for path in runs if path.name == name] or [path for path in runs if path.name.startswith(name)]
+    if len(found) != 1:
+        what = "is ambiguous" if found else "does not exist"
+        names = ", ".join(path.name for path in found or runs) or "none"
+        raise ConfigError(f"{home.runs}: the run {name!r} {what}; there are: {names}")
+    return found[0]

@@ -1,0 +1,37 @@
+"""A trained model at work on photos that no dataset holds."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from pipeline.atomic import atomic_path
+from pipeline.models.images import RgbPhoto, translate_photo
+from pipeline.training.inference import load_generator
+
+
+class Application:
+    """The generator from A to B of a finished run; `alpha` gives the subject's, uint8 [height, width], or None.
+
+    TrainingError if the run is unfinished.
+    """
+
+    def __init__(self, run_dir: Path, alpha: Callable[[RgbPhoto], np.ndarray | None]) -> None:
+        self._generator, _ = load_generator(run_dir)
+        self._name, self._alpha = run_dir.name, alpha
+
+    def translate(self, rgb: RgbPhoto) -> RgbPhoto:
+        """The translation, the real subject over it where `alpha` finds one; uint8, same shape."""
+        result, alpha = translate_photo(self._generator, rgb), self._alpha(rgb)
+        if alpha is not None:
+            opacity = alpha[..., None].astype(np.float32) / 255
+            result += opacity * (rgb.astype(np.float32) / 255 - result)
+        return np.round(result * 255).astype(np.uint8)
+
+    def save(self, rgb: RgbPhoto, folder: Path, stem: str) -> Path:
+        """Write the translation as `STEM-RUN.png` into `folder`; returns its path."""
+        path = folder / f"{stem}-{self._name}.png"
+        with atomic_path(path) as temporary:
+            Image.fromarray(self.translate(rgb)).save(temporary, format="png")
+        return path
