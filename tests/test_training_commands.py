@@ -56,15 +56,7 @@ def test_what_does_not_exist_is_named(finished_demo: Path, arguments: tuple[str,
 
 def test_photos_of_ones_own_are_translated_and_bad_ones_named(finished_demo: Path, snapshot: str, tmp_path: Path) -> None:
     (tmp_path / "no-photo.jpg").write_text("<html>")
-    arguments = (
-        "translate",
-        str(PHOTO),
-        str(tmp_path / "no-photo.jpg"),
-        "--model",
-        snapshot,
-        "--out",
-        str(tmp_path / "out"),
-    )
+    photos = str(PHOTO), str(tmp_path / "no-photo.jpg")
     for run in (finished_demo / "runs").glob(f"{snapshot}-smoke-5-*"):
         run.rename(tmp_path / run.name)
     done = bokehflow(finished_demo, "translate", *photos, "--model", snapshot, "--overlay", "--out", str(tmp_path / "out"))
