@@ -8,8 +8,6 @@ torch and the data are imported late: the process must be tied to its starter be
 """
 
 import argparse
-import base64
-import io
 import logging
 import signal
 import sys
@@ -25,6 +23,7 @@ from pipeline.errors import BokehflowError, TrainingError
 from pipeline.training.jobs import TrainingJob
 from pipeline.training.lifeline import follow
 from pipeline.training.runs import Completion, generator_file
+from pipeline.training.samples import embedded_sample
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
 
 JOB_EXTRA = "job"
 MANIFEST_COLUMNS = ["photo_id", "domain", "split", "shard", "row"]
-SAMPLE_WIDTH_PX = 640
 
 logger = logging.getLogger("pipeline.training")
 
@@ -151,25 +149,13 @@ def _report(context: PipesContext, job: TrainingJob, completion: Completion) -> 
         "seconds": completion.seconds,
         "final_losses": {"raw_value": completion.final_losses, "type": "json"},
         "run_dir": {"raw_value": str(job.run_dir), "type": "path"},
-        "sample": {"raw_value": _embedded(sample), "type": "md"},
+        "sample": {"raw_value": embedded_sample(sample), "type": "md"},
         "sample_path": {"raw_value": str(sample), "type": "path"},
         "snapshot": completion.snapshot_id,
         **{f"loss/{name}": value for name, value in completion.final_losses.items()},
     }
     data_version = completion.files[generator_file("a_to_b")]
     context.report_asset_materialization(metadata=metadata, data_version=data_version)
-
-
-def _embedded(picture: Path) -> str:
-    """The picture as Markdown with its bytes inside, small enough for the event log."""
-    from PIL import Image
-
-    with Image.open(picture) as image:
-        height_px = max(1, round(image.height * SAMPLE_WIDTH_PX / image.width))
-        small = image.convert("RGB").resize((SAMPLE_WIDTH_PX, height_px))
-    buffer = io.BytesIO()
-    small.save(buffer, format="jpeg", quality=85)
-    return f"![input above, translation below](data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()})"
 
 
 if __name__ == "__main__":

@@ -1,9 +1,12 @@
 """The networks are those of the paper, and their options do what they say."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from pipeline.models.networks import (
     DiscriminatorConfig,
@@ -22,6 +25,17 @@ SMALL_RESIDUAL = GeneratorConfig(
 
 def parameter_count(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
+
+
+@pytest.mark.parametrize(
+    ("network", "gflop"),
+    [(lambda: Generator(GeneratorConfig()), 99.1), (lambda: PatchDiscriminator(DiscriminatorConfig()), 6.3)],
+)
+def test_the_studys_networks_cost_what_the_papers_do(network: Callable[[], nn.Module], gflop: float) -> None:
+    """Forward at 256², a multiplication and an addition counted as two; on `meta`, where nothing is computed."""
+    with torch.device("meta"), FlopCounterMode(display=False) as counter:
+        network()(torch.empty(1, 3, 256, 256))
+    assert counter.get_total_flops() / 1e9 == pytest.approx(gflop, rel=0.01)
 
 
 def test_the_studys_generator_has_its_parameters() -> None:
