@@ -85,5 +85,5 @@ class PerceptualNetwork:
 def _spatial_mean(values: Tensor, inside: Tensor | None) -> Tensor:
     if inside is None:
         return values.mean((1, 2, 3))
-    weight = functional.adaptive_avg_pool2d(inside, list(values.shape[2:]))
+    weight = functional.adaptive_avg_pool2d(inside, (values.shape[2], values.shape[3]))
     return (values * weight).sum((1, 2, 3)) / weight.sum((1, 2, 3))
