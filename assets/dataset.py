@@ -1,21 +1,19 @@
 """Dataset: masks, training pictures, the manifest and its frozen snapshots."""
 
-from pathlib import Path
-
 import dagster as dg
 import numpy as np
-import pandas as pd
 
 from assets.automation import ON_CHANGE, ON_NEW
 from assets.common import check, contact_sheet, count_table, photo_reader, progress, stage_asset, table_result
+from assets.origins import license_counts, made_from, strictest_name
 from assets.partitions import SNAPSHOTS
 from assets.plots import histogram
 from assets.versions import configured_partitions, inputs_version
 from pipeline.config import Project
 from pipeline.dataset.manifest import build_manifest, counts, problems, snapshot_id
-from pipeline.dataset.prepare import prepare_images, shard_index
+from pipeline.dataset.prepare import prepare_images
 from pipeline.dataset.shards import ShardReader
-from pipeline.dataset.snapshot import freeze, read_snapshot
+from pipeline.dataset.snapshot import freeze, missing_pictures, open_snapshot, read_facts
 from pipeline.errors import DatasetError
 from pipeline.flickr.licenses import license_name
 from pipeline.masks.person_masks import read_mask, segment_photos
@@ -111,7 +109,8 @@ def dataset_assets(project: Project) -> list[dg.AssetsDefinition]:
         version = inputs_version(project, data, "dataset_manifest")
         images = data.tables.read("training_images")
         listing = data.tables.read_all("photo_listing", configured_partitions(project, data, "photo_listing"))
-        frame = build_manifest(images, listing, project.dataset, project.training.domain_a)
+        curated = data.tables.read("curated_photos")
+        frame = build_manifest(images, listing, curated, project.dataset, project.training.domain_a)
         info = data.tables.write("dataset_manifest", frame, inputs_version=version)
         by_split = {f"{domain}, {split}": n for domain, splits in counts(frame).items() for split, n in splits.items()}
         found = problems(frame, images, project.training.domain_a, project.training.domain_b)
@@ -146,25 +145,19 @@ def dataset_assets(project: Project) -> list[dg.AssetsDefinition]:
                     f"snapshot {identifier} was never frozen, and the manifest has moved on to {snapshot_id(manifest)}; "
                     "materialise that one"
                 )
-            freeze(manifest, data.snapshots, license_name)
-        manifest = read_snapshot(data.snapshots, identifier)
-        by_license = manifest["license"].map(lambda value: license_name(value if isinstance(value, str) else None))
+            freeze(manifest, data.snapshots, data.shards, license_name, made_from(project, data))
+        manifest = open_snapshot(data.snapshots, identifier, data.shards)
         return dg.MaterializeResult(
             data_version=dg.DataVersion(identifier),
             metadata={
                 "dagster/row_count": len(manifest),
                 "path": dg.MetadataValue.path(str(data.snapshots / identifier)),
-                "licences": count_table(by_license.value_counts().to_dict(), "licence"),
+                "manifest_sha256": read_facts(data.snapshots, identifier)["sha256"],
+                "licences": count_table(license_counts(manifest["license"]), "licence"),
+                "strictest_licence": strictest_name(manifest["license"]),
+                "owners": int(manifest["owner"].nunique()),
             },
             check_results=[check("every_picture_is_there", missing_pictures(manifest, data.shards))],
         )
 
     return [person_masks, training_images, dataset_manifest, dataset_snapshot]
-
-
-def missing_pictures(manifest: pd.DataFrame, shards: Path) -> list[str]:
-    """Pictures of a manifest that are not where it says, by the digests that the shards carry."""
-    index = shard_index(shards).set_index(["shard", "row"])[["pixels_sha256", "alpha_sha256"]]
-    here = manifest[["shard", "row"]].merge(index, left_on=["shard", "row"], right_index=True, how="left")
-    same = (here["pixels_sha256"] == manifest["pixels_sha256"]) & (here["alpha_sha256"] == manifest["alpha_sha256"])
-    return [f"{photo_id} is not in its shard" for photo_id in manifest.loc[~same, "photo_id"]]

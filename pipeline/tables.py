@@ -172,14 +172,19 @@ class DatasetManifest(_Rows):
     transform: str
     pixels_sha256: str
     alpha_sha256: str
-    shard: str
-    row: int = pa.Field(ge=0)
+    split_key: str
     source_sha256: str
     owner: str = pa.Field(nullable=True)
     owner_name: str = pa.Field(nullable=True)
     title: str = pa.Field(nullable=True)
     license: str = pa.Field(nullable=True)
     page_url: str = pa.Field(nullable=True)
+    shard: str
+    row: int = pa.Field(ge=0)
+    image_url: str = pa.Field(nullable=True, description="Where its bytes came from")
+    curator: str = pa.Field(nullable=True)
+    decision_file: str = pa.Field(nullable=True, description="The reviewed CSV that keeps it")
+    decision_row: pd.Int64Dtype = pa.Field(nullable=True)
 
 
 class Evaluation(_Rows):
@@ -218,7 +223,11 @@ TABLES: dict[str, Table] = {
     "dataset_manifest": Table(
         DatasetManifest,
         ("domain", "photo_id"),
-        ("shard", "row", "owner_name", "title", "owner", "license", "page_url", "source_sha256"),
+        # The columns of the snapshot's identity remain.
+        (
+            *("split_key", "source_sha256", "owner", "owner_name", "title", "license", "page_url"),
+            *("shard", "row", "image_url", "curator", "decision_file", "decision_row"),
+        ),
     ),
     "evaluation": Table(Evaluation, ("photo_id", "method", "metric")),
 }

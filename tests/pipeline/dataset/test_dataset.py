@@ -60,15 +60,22 @@ def listing(numbers: range) -> pd.DataFrame:
             "title": f"t{n}",
             "license": "4",
             "page_url": "https://x",
+            "image_url": f"https://x/{n}.jpg",
         }
         for n in numbers
     ]
     return pd.DataFrame(rows)
 
 
+def curated(numbers: range) -> pd.DataFrame:
+    return pd.DataFrame(
+        [{"photo_id": f"flickr:{n}", "curator": "Bo", "file": "reviewed.csv", "row": n + 2} for n in numbers]
+    )
+
+
 def manifest_of(images: pd.DataFrame, numbers: range, **settings: object) -> pd.DataFrame:
     section = DatasetSection.model_validate({"test_share": {"ordinary": 0.3, "shallow": 0.0}, **settings})
-    return conform("dataset_manifest", build_manifest(images, listing(numbers), section, "ordinary"))
+    return conform("dataset_manifest", build_manifest(images, listing(numbers), curated(numbers), section, "ordinary"))
 
 
 def test_shards_give_back_what_was_written_at_any_position(tmp_path: Path) -> None:
@@ -175,9 +182,9 @@ def test_what_cannot_be_frozen_is_named(tmp_path: Path) -> None:
 
 def test_a_snapshot_is_frozen_once_and_read_only(tmp_path: Path) -> None:
     manifest = manifest_of(prepared(tmp_path / "shards", range(12)), range(12))
-    folder = freeze(manifest, tmp_path / "snapshots", lambda license: f"licence {license}")
+    folder = freeze(manifest, tmp_path / "snapshots", tmp_path / "shards", lambda license: f"licence {license}")
     assert folder.name == snapshot_id(manifest)
-    assert freeze(manifest, tmp_path / "snapshots", str) == folder
+    assert freeze(manifest, tmp_path / "snapshots", tmp_path / "shards", str) == folder
     assert list_snapshots(tmp_path / "snapshots") == [folder.name]
     assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o444}
     pd.testing.assert_frame_equal(read_snapshot(tmp_path / "snapshots", folder.name), manifest)
@@ -189,7 +196,7 @@ def test_a_snapshot_is_frozen_once_and_read_only(tmp_path: Path) -> None:
 
 def test_a_snapshot_that_was_edited_or_is_unknown_is_refused(tmp_path: Path) -> None:
     manifest = manifest_of(prepared(tmp_path / "shards", range(12)), range(12))
-    folder = freeze(manifest, tmp_path / "snapshots", str)
+    folder = freeze(manifest, tmp_path / "snapshots", tmp_path / "shards", str)
     with pytest.raises(DatasetError, match=f"no snapshot 0000; known here: {folder.name}"):
         read_snapshot(tmp_path / "snapshots", "0000")
     edited = folder / "manifest.parquet"
