@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -194,13 +194,15 @@ def attribution(manifest: pd.DataFrame, license_name: LicenseName) -> pd.DataFra
 # --- where pictures lie -----------------------------------------------------------------------------------------------
 
 
-def locate(manifest: pd.DataFrame, shards: Path) -> pd.DataFrame:
+def locate(manifest: pd.DataFrame, shards: Path, without: Collection[str] = ()) -> pd.DataFrame:
     """`manifest` with `key`, `shard` and `row` of each picture, found by its digests; null where it is in no shard.
 
     By content and not by name: a shard that was lost is made anew with other neighbours, under another name.
-    A picture that lies in several shards is taken where the manifest had it, else from the first by name.
+    A picture that lies in several shards is taken where the manifest had it, else from the first by name; the shards
+    named in `without` do not count.
     """
     index = all_rows(shards)
+    index = index[~index["shard"].isin(list(without))].copy()
     wanted = manifest.drop(columns=LOCATION, errors="ignore")
     before = set(manifest["shard"]) if "shard" in manifest else set()
     index["strange"] = ~index["shard"].isin(before)
@@ -241,22 +243,27 @@ def open_snapshot(folder: Path, identifier: str, shards: Path) -> pd.DataFrame:
     return read_snapshot(folder, identifier)
 
 
-def relocate(path: Path, shards: Path) -> None:
-    """Write anew where the pictures of the snapshot at `path` lie.
+def relocate(path: Path, shards: Path, without: Collection[str] = (), lost_ok: bool = False) -> None:
+    """Write anew where the pictures of the snapshot at `path` lie, other than in the shards named in `without`.
 
-    Raises `DatasetError` when one that was not forgotten is in no shard; then nothing is changed.
+    Raises `DatasetError` when one that was not forgotten is in no shard; then nothing is changed. With `lost_ok` such a
+    picture keeps the place it had.
     """
     manifest = _verified_manifest(path)
     kept = manifest[~manifest["forgotten"]]
     earlier = pq.read_table(path / PICTURES).to_pandas().drop(columns=["split"])
-    pictures = locate(kept.merge(earlier, on=KEY, how="left"), shards)
-    if lost := pictures.loc[pictures["shard"].isna(), "photo_id"].tolist():
+    before = kept.merge(earlier, on=KEY, how="left")
+    pictures = locate(before, shards, without)
+    missing = pictures["shard"].isna()
+    if lost_ok:
+        pictures[LOCATION] = pictures[LOCATION].where(~missing, before[LOCATION])
+    elif lost := pictures.loc[missing, "photo_id"].tolist():
         raise DatasetError(
             f"{path}: {len(lost)} pictures are in no shard, the first {lost[0]}; `bokehflow snapshot restore {path.name}` "
             "makes them anew"
         )
     replace_parquet(path / PICTURES, pictures, PICTURE_COLUMNS)
-    refresh_sums(path, shards, sorted(pictures["shard"].unique()))
+    refresh_sums(path, shards)
 
 
 def replace_parquet(path: Path, frame: pd.DataFrame, columns: list[str]) -> None:
@@ -269,10 +276,14 @@ def replace_parquet(path: Path, frame: pd.DataFrame, columns: list[str]) -> None
         raise disk_failed(path, error) from error
 
 
-def refresh_sums(path: Path, shards: Path, names: list[str]) -> None:
+def refresh_sums(path: Path, shards: Path) -> None:
     """`SHA256SUMS` after files were written anew; shards known before are not hashed again."""
     known = shard_digests(path)
-    _write_sums(path, path, shards, {name: known.get(name) or file_sha256(shards / name) for name in names})
+    names = sorted(set(pq.read_table(path / PICTURES, columns=["shard"])["shard"].to_pylist()))
+    digests = {
+        name: known.get(name) or file_sha256(shards / name) for name in names if name in known or (shards / name).exists()
+    }
+    _write_sums(path, path, shards, digests)
 
 
 def erase_origin(path: Path, photo_ids: set[str]) -> None:
