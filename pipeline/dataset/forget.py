@@ -5,7 +5,6 @@ snapshots' own files, and the old shards are deleted last. Done again it finishe
 """
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -101,20 +100,3 @@ def _without(path: Path, rows: set[int]) -> None:
     kept = [row for row in range(len(keys)) if row not in rows]
     if kept:
         write_shard(path.parent, [Picture(keys[row], shard.rgb[row], shard.alpha[row]) for row in kept])
-
-
-def seen_by_model(
-    tombstones: Mapping[str, int], train_rows: pd.DataFrame, trained_on: Mapping[str, int] | None
-) -> list[str]:
-    """Forgotten photos that a model was trained on, of a snapshot with these `tombstones`.
-
-    `train_rows` (photo_id, domain) are the training rows of the manifest in the model's two domains, tombstones
-    included; `trained_on` counts the pictures of each domain in the model's card. Pictures that were gone by then are
-    missing from the counts, the earliest forgotten first; without counts, all were seen.
-    """
-    seen: list[str] = []
-    for domain, rows in train_rows.groupby("domain"):
-        buried = sorted((photo_id for photo_id in rows["photo_id"] if photo_id in tombstones), key=lambda id: tombstones[id])
-        had = len(rows) if trained_on is None else trained_on.get(str(domain), len(rows))
-        seen += buried[len(rows) - had :]
-    return sorted(seen)

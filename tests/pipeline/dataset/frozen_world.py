@@ -45,7 +45,9 @@ def listing(numbers: Iterable[int]) -> pd.DataFrame:
 
 
 def curated(numbers: Iterable[int]) -> pd.DataFrame:
-    return pd.DataFrame([{"photo_id": f"flickr:{n}", "curator": "Bo", "file": "reviewed.csv", "row": n + 2} for n in numbers])
+    return pd.DataFrame(
+        [{"photo_id": f"flickr:{n}", "curator": "Bo", "file": "reviewed.csv", "row": n + 2} for n in numbers]
+    )
 
 
 @dataclass(frozen=True)
@@ -84,9 +86,7 @@ class World:
     def manifest(self, images: pd.DataFrame) -> pd.DataFrame:
         numbers = sorted(int(photo_id.split(":")[1]) for photo_id in images["photo_id"])
         section = DatasetSection.model_validate({"test_share": {"ordinary": 0.3, "shallow": 0.0}})
-        return conform(
-            "dataset_manifest", build_manifest(images, listing(numbers), curated(numbers), section, "ordinary")
-        )
+        return conform("dataset_manifest", build_manifest(images, listing(numbers), curated(numbers), section, "ordinary"))
 
     def freeze(self, numbers: Iterable[int], shard_rows: int = 4, alphas: dict[int, int] | None = None) -> str:
         """Freeze a snapshot of these photos; returns its id."""

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.dataset import forget
-from pipeline.dataset.forget import forget_in_snapshots, seen_by_model
+from pipeline.dataset.forget import forget_in_snapshots
 from pipeline.dataset.layout import ATTRIBUTION, CANONICAL, MANIFEST, list_snapshots, read_forgotten
 from pipeline.dataset.manifest import ORIGIN
 from pipeline.dataset.shards import ShardReader
@@ -137,15 +137,6 @@ def test_a_full_disk_is_a_clear_error_and_the_next_run_finishes(world: World, mo
     monkeypatch.undo()
     forget_in_snapshots(world.snapshots, world.shards, {GONE}, 5)
     check_forgotten(world)
-
-
-def test_which_forgotten_photos_a_model_has_seen() -> None:
-    rows = pd.DataFrame({"photo_id": list("abcde"), "domain": ["x", "x", "x", "y", "y"]})
-    tombstones = {"a": 10, "c": 20, "e": 20}
-    assert seen_by_model(tombstones, rows, {"x": 3, "y": 2}) == ["a", "c", "e"]
-    assert seen_by_model(tombstones, rows, {"x": 2, "y": 2}) == ["c", "e"]
-    assert seen_by_model(tombstones, rows, {"x": 1, "y": 1}) == []
-    assert seen_by_model(tombstones, rows, None) == ["a", "c", "e"]
 
 
 def test_the_copy_of_a_home_forgets_on_its_own(world: World, tmp_path: Path) -> None:
