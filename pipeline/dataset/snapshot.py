@@ -115,8 +115,8 @@ def freeze(
 
 
 @contextmanager
-def new_folder(target: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `target`, which takes its name at the end, read-only; else nothing remains.
+def new_folder(target: Path, read_only: bool = True) -> Iterator[Path]:
+    """Yield a temporary folder beside `target`, which takes its name at the end; after a failure nothing remains.
 
     Raises `DatasetError` when the disk fails.
     """
@@ -127,7 +127,8 @@ def new_folder(target: Path) -> Iterator[Path]:
         for path in temporary.rglob("*"):
             if path.is_file():
                 sync(path)
-                path.chmod(0o444)
+                if read_only:
+                    path.chmod(0o444)
         os.replace(temporary, target)
     except OSError as error:
         raise disk_failed(target, error) from error

@@ -82,14 +82,18 @@ def test_a_flipped_bit_anywhere_is_found_in_its_file(copy: tuple[World, str]) ->
         sound = path.read_bytes()
         for _ in range(12):
             flip(path, chance.randrange(len(sound)), chance.randrange(8))
-            try:
-                findings = verify(world, identifier).findings
-                assert path.name in {finding.file for finding in findings}, (path, findings)
-                assert {finding.file for finding in findings} <= {path.name, PICTURES, SUMS}, (path, findings)
-            except DatasetError as error:
-                assert path.name == FACTS, error
+            named = files_named(world, identifier)
+            assert path.name in named <= {path.name, PICTURES, SUMS}, (path, named)
             path.write_bytes(sound)
     assert verify(world, identifier).sound
+
+
+def files_named(world: World, identifier: str) -> set[str]:
+    """The files that a verification finds fault with; what cannot even begin names the file in its message."""
+    try:
+        return {finding.file for finding in verify(world, identifier).findings}
+    except DatasetError as error:
+        return {name for name in (FACTS, "format") if name in str(error)} and {FACTS}
 
 
 def test_an_edited_row_is_named_in_each_file_of_the_manifest(copy: tuple[World, str]) -> None:
