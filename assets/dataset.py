@@ -110,7 +110,9 @@ def dataset_assets(project: Project) -> list[dg.AssetsDefinition]:
         images = data.tables.read("training_images")
         listing = data.tables.read_all("photo_listing", configured_partitions(project, data, "photo_listing"))
         curated = data.tables.read("curated_photos")
-        frame = build_manifest(images, listing, curated, project.dataset, project.training.domain_a)
+        frame = build_manifest(
+            images, listing, curated, data.tables.read("person_masks"), project.dataset, project.training.domain_a
+        )
         info = data.tables.write("dataset_manifest", frame, inputs_version=version)
         by_split = {f"{domain}, {split}": n for domain, splits in counts(frame).items() for split, n in splits.items()}
         found = problems(frame, images, project.training.domain_a, project.training.domain_b)

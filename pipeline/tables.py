@@ -185,6 +185,8 @@ class DatasetManifest(_Rows):
     curator: str = pa.Field(nullable=True)
     decision_file: str = pa.Field(nullable=True, description="The reviewed CSV that keeps it")
     decision_row: pd.Int64Dtype = pa.Field(nullable=True)
+    mask: str = pa.Field(nullable=True, description="Path below masks/ of the alpha it was made with")
+    mask_sha256: str = pa.Field(nullable=True)
 
 
 class Evaluation(_Rows):
@@ -226,7 +228,7 @@ TABLES: dict[str, Table] = {
         # The columns of the snapshot's identity remain.
         (
             *("split_key", "source_sha256", "owner", "owner_name", "title", "license", "page_url"),
-            *("shard", "row", "image_url", "curator", "decision_file", "decision_row"),
+            *("shard", "row", "image_url", "curator", "decision_file", "decision_row", "mask", "mask_sha256"),
         ),
     ),
     "evaluation": Table(Evaluation, ("photo_id", "method", "metric")),

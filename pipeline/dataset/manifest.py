@@ -15,14 +15,21 @@ STUDY_TEST_COUNT = 100
 
 
 def build_manifest(
-    images: pd.DataFrame, listing: pd.DataFrame, curated: pd.DataFrame, dataset: DatasetSection, domain_a: str
+    images: pd.DataFrame,
+    listing: pd.DataFrame,
+    curated: pd.DataFrame,
+    masks: pd.DataFrame,
+    dataset: DatasetSection,
+    domain_a: str,
 ) -> pd.DataFrame:
-    """The table `dataset_manifest` from the tables `training_images`, `photo_listing` and `curated_photos`."""
+    """The table `dataset_manifest` from `training_images`, `photo_listing`, `curated_photos` and `person_masks`."""
     listed = listing.drop_duplicates("photo_id", keep="last").set_index("photo_id")
     decided = curated.drop_duplicates("photo_id").set_index("photo_id")[["curator", "file", "row"]]
     manifest = images.join(listed[[*ORIGIN, "image_url"]], on="photo_id")
     manifest = manifest.join(decided.add_prefix("decision_"), on="photo_id")
     manifest["curator"] = manifest["decision_curator"]
+    segmented = masks.set_index(["domain", "photo_id"])[["mask", "mask_sha256"]]
+    manifest = manifest.drop(columns=list(segmented), errors="ignore").join(segmented, on=["domain", "photo_id"])
     manifest["source_sha256"] = manifest["sha256"]
     manifest["split"] = split_of(manifest, dataset, domain_a)
     return manifest

@@ -67,7 +67,10 @@ KEY = ["domain", "photo_id"]
 DIGESTS = ["pixels_sha256", "alpha_sha256"]
 LOCATION = ["key", "shard", "row"]
 MANIFEST_COLUMNS = [*IDENTITY, "split_key", "source_sha256", *ORIGIN]
-PICTURE_COLUMNS = [*KEY, "split", *LOCATION, "image_url", "curator", "decision_file", "decision_row"]
+PICTURE_COLUMNS = [
+    *(*KEY, "split", *LOCATION),
+    *("image_url", "curator", "decision_file", "decision_row", "mask", "mask_sha256"),
+]
 INTEGERS = ("row", "decision_row")
 ROWS_AT_ONCE = 16_384
 """Rows of a Parquet row group: a query for one photo reads one group."""
@@ -95,7 +98,7 @@ def freeze(
     pictures = locate(manifest, shards)
     if missing := pictures["shard"].isna().sum():
         raise DatasetError(f"{shards}: {missing} pictures of the manifest are in no shard; run `bokehflow run` to make them")
-    with new_folder(target) as temporary:
+    with freeze_as(target, pictures, shards) as temporary:
         facts = {
             "format": FORMAT_VERSION,
             "id": target.name,
@@ -105,13 +108,19 @@ def freeze(
         }
         write_json(temporary / FACTS, facts)
         (temporary / CANONICAL).write_bytes(canonical(manifest))
-        _write_parquet(temporary / PICTURES, pictures, PICTURE_COLUMNS)
         _write_origin(temporary, manifest, license_name)
-        known = _known_shards(folder)
-        names = sorted(pictures["shard"].unique())
-        digests = {name: known.get(name) or file_sha256(shards / name) for name in names}
-        _write_sums(temporary, target, shards, digests)
     return target
+
+
+@contextmanager
+def freeze_as(target: Path, pictures: pd.DataFrame, shards: Path) -> Iterator[Path]:
+    """Yield a folder to fill, which becomes the snapshot `target` with the places of its `pictures` and all digests."""
+    with new_folder(target) as temporary:
+        yield temporary
+        _write_parquet(temporary / PICTURES, pictures, PICTURE_COLUMNS)
+        known = _known_shards(target.parent)
+        names = sorted(pictures["shard"].unique())
+        _write_sums(temporary, target, shards, {name: known.get(name) or file_sha256(shards / name) for name in names})
 
 
 @contextmanager
@@ -250,7 +259,7 @@ def relocate(path: Path, shards: Path, without: Collection[str] = (), lost_ok: b
     Raises `DatasetError` when one that was not forgotten is in no shard; then nothing is changed. With `lost_ok` such a
     picture keeps the place it had.
     """
-    manifest = _verified_manifest(path)
+    manifest = verified_manifest(path)
     kept = manifest[~manifest["forgotten"]]
     earlier = pq.read_table(path / PICTURES).to_pandas().drop(columns=["split"])
     before = kept.merge(earlier, on=KEY, how="left")
@@ -327,10 +336,10 @@ def read_snapshot(folder: Path, identifier: str) -> pd.DataFrame:
 def read_manifest(folder: Path, identifier: str) -> pd.DataFrame:
     """All rows of the frozen manifest, with a column `forgotten`; raises as `read_snapshot` does."""
     read_facts(folder, identifier)
-    return _verified_manifest(folder / identifier)
+    return verified_manifest(folder / identifier)
 
 
-def _verified_manifest(path: Path) -> pd.DataFrame:
+def verified_manifest(path: Path) -> pd.DataFrame:
     facts = facts_of(path)
     try:
         manifest = pq.read_table(path / MANIFEST, page_checksum_verification=True).to_pandas()

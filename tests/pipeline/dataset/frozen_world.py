@@ -50,6 +50,17 @@ def curated(numbers: Iterable[int]) -> pd.DataFrame:
     )
 
 
+def masks(numbers: Iterable[int]) -> pd.DataFrame:
+    rows = [
+        {
+            "photo_id": f"flickr:{n}", "domain": domain_of(n), "sha256": f"{n:064x}", "split_key": f"flickr:{n}",
+            "mask": f"selfie/{n}.png", "mask_sha256": f"m{n}", "coverage": 0.4, "reason": None,
+        }
+        for n in numbers
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
 @dataclass(frozen=True)
 class World:
     """Folders of a home, as `pipeline.dataset` sees it."""
@@ -86,7 +97,10 @@ class World:
     def manifest(self, images: pd.DataFrame) -> pd.DataFrame:
         numbers = sorted(int(photo_id.split(":")[1]) for photo_id in images["photo_id"])
         section = DatasetSection.model_validate({"test_share": {"ordinary": 0.3, "shallow": 0.0}})
-        return conform("dataset_manifest", build_manifest(images, listing(numbers), curated(numbers), section, "ordinary"))
+        return conform(
+            "dataset_manifest",
+            build_manifest(images, listing(numbers), curated(numbers), masks(numbers), section, "ordinary"),
+        )
 
     def freeze(self, numbers: Iterable[int], shard_rows: int = 4, alphas: dict[int, int] | None = None) -> str:
         """Freeze a snapshot of these photos; returns its id."""

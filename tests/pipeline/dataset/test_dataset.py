@@ -75,7 +75,7 @@ def curated(numbers: range) -> pd.DataFrame:
 
 def manifest_of(images: pd.DataFrame, numbers: range, **settings: object) -> pd.DataFrame:
     section = DatasetSection.model_validate({"test_share": {"ordinary": 0.3, "shallow": 0.0}, **settings})
-    return conform("dataset_manifest", build_manifest(images, listing(numbers), curated(numbers), section, "ordinary"))
+    return conform("dataset_manifest", build_manifest(images, listing(numbers), curated(numbers), masks_table(numbers), section, "ordinary"))
 
 
 def test_shards_give_back_what_was_written_at_any_position(tmp_path: Path) -> None:
