@@ -7,10 +7,16 @@ import json
 from collections import defaultdict
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
 from pipeline.dataset.layout import find_snapshot
-from pipeline.dataset.lineage import Lineage, RunFacts, forgotten_seen, model_lineage, photo_lineage, snapshot_lineage
+from pipeline.dataset.lineage import (
+    Lineage,
+    RunFacts,
+    forgotten_seen,
+    model_lineage,
+    photo_lineage,
+    read_columns,
+    snapshot_lineage,
+)
 from pipeline.errors import DatasetError
 from pipeline.flickr.licenses import license_name, strictest
 from pipeline.training.runs import RunFolder, describe_run
@@ -80,7 +86,8 @@ def _scores(home: Home, key: str, snapshot: str) -> dict[str, float]:
     if not path.exists():
         return {}
     values: dict[str, list[float]] = defaultdict(list)
-    for row in pq.read_table(path, columns=["method", "metric", "value"]).to_pylist():
-        if row["method"] == key and row["value"] is not None:
-            values[row["metric"]].append(row["value"])
+    columns = read_columns(path, ["method", "metric", "value"])
+    for method, metric, value in zip(*columns.values(), strict=True):
+        if method == key and value is not None:
+            values[metric].append(value)
     return {metric: sum(found) / len(found) for metric, found in sorted(values.items())}

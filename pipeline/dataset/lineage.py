@@ -4,12 +4,9 @@ Read with pyarrow alone and only the columns and rows that are asked for: at 100
 than it takes to import pandas. Frozen snapshots answer from their own files, whatever has become of the tables since.
 """
 
-# pyright: reportAttributeAccessIssue=false
-# (pyarrow makes the functions of pyarrow.compute when it is imported)
-
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -17,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.dataset.layout import MANIFEST, PICTURES, facts_of, list_snapshots, read_forgotten
@@ -42,6 +38,7 @@ STORY: dict[str, tuple[str, ...]] = {
 """Tables that say what became of a photo, in the order of the pipeline, and the columns worth telling."""
 
 Row = dict[str, Any]
+Columns = dict[str, list[Any]]
 Story = dict[str, list[Row]]
 """Rows of one photo by table."""
 MANY_OWNERS = 8
@@ -114,12 +111,13 @@ def _lines(value: Mapping[str, Any], indent: str) -> Iterable[str]:
         elif isinstance(item, list):
             yield f"{indent}{name}" + ("" if item else ": none")
             for entry in item:
-                text = (
-                    ", ".join(f"{k} {v}" for k, v in entry.items() if v is not None) if isinstance(entry, Mapping) else entry
-                )
-                yield f"{indent}  {text}"
+                yield f"{indent}  {entry if isinstance(entry, str) else _pairs(entry)}"
         elif item is not None:
             yield f"{indent}{name}: {item}"
+
+
+def _pairs(entry: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}".strip() for name, value in entry.items() if value is not None)
 
 
 # --- what the tables say ----------------------------------------------------------------------------------------------
@@ -127,26 +125,40 @@ def _lines(value: Mapping[str, Any], indent: str) -> Iterable[str]:
 
 def stories(files_of: TableFiles, photo_ids: Iterable[str]) -> dict[str, Story]:
     """What every table says of these photos."""
-    wanted = pa.array(sorted(set(photo_ids)), pa.string())
-    found: dict[str, Story] = {str(photo_id): {} for photo_id in wanted.to_pylist()}
+    found: dict[str, Story] = {photo_id: {} for photo_id in photo_ids}
     for name, columns in STORY.items():
-        for row in select(files_of(name), "photo_id", wanted, columns):
+        for row in select(files_of(name), found.keys(), columns):
             found[row.pop("photo_id")].setdefault(name, []).append(row)
     return found
 
 
-def select(files: Sequence[Path], key: str, wanted: pa.Array, columns: Sequence[str]) -> list[Row]:
-    """Rows of Parquet files whose `key` is among `wanted`, with those of the columns that there are."""
+def select(files: Sequence[Path], wanted: Set[str], columns: Sequence[str]) -> list[Row]:
+    """Rows of Parquet files whose `photo_id` is among `wanted`, with those of the columns that there are."""
 
     def one(path: Path) -> list[Row]:
         file = pq.ParquetFile(path)
-        names = [name for name in (key, *columns) if name in file.schema_arrow.names]
-        keys = file.read([key]).column(0).cast(pa.string())
-        mask = pc.is_in(keys, value_set=wanted)
-        return file.read(names).filter(mask).to_pylist() if pc.any(mask).as_py() else []
+        at = [position for position, key in enumerate(_column(file, "photo_id")) if key in wanted]
+        if not at:
+            return []
+        names = [name for name in ("photo_id", *columns) if name in file.schema_arrow.names]
+        table = file.read(names)
+        return [row for position in at for row in table.slice(position, 1).to_pylist()]
 
     with ThreadPoolExecutor(4) as pool:
         return [row for rows in pool.map(one, files) for row in rows]
+
+
+def _column(file: pq.ParquetFile, name: str) -> list[Any]:
+    return file.read([name]).column(0).to_pylist()
+
+
+def read_columns(path: Path, columns: Sequence[str]) -> Columns:
+    """Columns of a Parquet file as lists.
+
+    Neither by `read_table` nor through `pyarrow.compute`: both import pandas, which takes longer than the answer.
+    """
+    table = pq.ParquetFile(path).read(list(columns))
+    return {name: table.column(name).to_pylist() for name in columns}
 
 
 def why_kept(story: Story) -> str:
@@ -302,7 +314,7 @@ def _photo_nodes(
 
 def _frozen_rows(snapshots: Path, photo_id: str) -> list[tuple[str, Row, dict[str, int]]]:
     """The photo's row in each snapshot that has it, with that snapshot's tombstones; the newest snapshot first."""
-    wanted, found = pa.array([photo_id]), []
+    found = []
     for identifier in list_snapshots(snapshots):
         path = snapshots / identifier
         manifest = (
@@ -316,8 +328,8 @@ def _frozen_rows(snapshots: Path, photo_id: str) -> list[tuple[str, Row, dict[st
             "license",
             "page_url",
         )
-        rows = select([path / MANIFEST], "photo_id", wanted, manifest)
-        places = select([path / PICTURES], "photo_id", wanted, ("domain", "curator", "decision_file", "decision_row"))
+        rows = select([path / MANIFEST], {photo_id}, manifest)
+        places = select([path / PICTURES], {photo_id}, ("domain", "curator", "decision_file", "decision_row"))
         for row in rows:
             place = next((place for place in places if place["domain"] == row["domain"]), {})
             found.append((identifier, {**row, **place}, read_forgotten(path)))
@@ -383,7 +395,7 @@ def model_lineage(
         "snapshot": run.snapshot,
         "code revision": card.get("lineage", {}).get("code_revision", "unknown"),
         "versions": card.get("versions", {}),
-        "trained on": f"{trained.num_rows} photos",
+        "trained on": f"{len(trained['photo_id']):,} photos",
         "forgotten since": [f"{photo_id}, which it was trained on" for photo_id in forgotten_seen] or None,
         **_rights(trained, license_name, strictest),
         "made from": _made_from(path),
@@ -402,10 +414,11 @@ def forgotten_seen(run: RunFacts, snapshots: Path) -> list[str]:
     tombstones = read_forgotten(snapshots / run.snapshot)
     if not tombstones:
         return []
-    rows = pq.read_table(snapshots / run.snapshot / MANIFEST, columns=["photo_id", "domain", "split"])
+    rows = read_columns(snapshots / run.snapshot / MANIFEST, ["photo_id", "domain", "split"])
     by_domain: dict[str, list[str]] = {}
-    for row in _trained_on(rows, run).to_pylist():
-        by_domain.setdefault(row["domain"], []).append(row["photo_id"])
+    trained = _trained_on(rows, run)
+    for domain, photo_id in zip(trained["domain"], trained["photo_id"], strict=True):
+        by_domain.setdefault(domain, []).append(photo_id)
     counts = run.card.get("training_images")
     trained_on = {domain: counts[side] for domain, side in zip(run.uses, "ab", strict=True)} if counts else None
     return seen_by_model(tombstones, by_domain, trained_on)
@@ -430,60 +443,57 @@ def seen_by_model(
 
 def model_photos(run: RunFacts, snapshots: Path, license_name: LicenseName) -> list[Row]:
     """Every photo that the model was trained on: id, domain, title, owner, licence and page."""
-    manifest = pq.read_table(
-        snapshots / run.snapshot / MANIFEST,
-        columns=["photo_id", "domain", "split", "title", "owner", "owner_name", "license", "page_url"],
-    )
+    columns = ["photo_id", "domain", "split", "title", "owner", "owner_name", "license", "page_url"]
+    manifest = read_columns(snapshots / run.snapshot / MANIFEST, columns)
     trained = _trained_on(manifest, run)
-    names = {value: license_name(value) for value in trained["license"].unique().to_pylist()}
-    return [{**row, "license": names[row["license"]]} for row in trained.drop_columns(["split"]).to_pylist()]
+    names = {value: license_name(value) for value in set(trained["license"])}
+    shown = {**trained, "license": [names[value] for value in trained["license"]]}
+    shown.pop("split")
+    return [dict(zip(shown, row, strict=True)) for row in zip(*shown.values(), strict=True)]
 
 
-def _trained_on(manifest: pa.Table, run: RunFacts) -> pa.Table:
-    mine = pc.is_in(manifest["domain"], value_set=pa.array(run.uses))
-    return manifest.filter(pc.and_(pc.equal(manifest["split"], "train"), mine))
+def _trained_on(manifest: Columns, run: RunFacts) -> Columns:
+    pairs = zip(manifest["domain"], manifest["split"], strict=True)
+    at = [position for position, (domain, split) in enumerate(pairs) if split == "train" and domain in run.uses]
+    return {name: [values[position] for position in at] for name, values in manifest.items()}
 
 
-def _start(subject: str, identifier: str, snapshots: Path, license_name: LicenseName) -> tuple[Path, pa.Table, Lineage]:
+def _start(subject: str, identifier: str, snapshots: Path, license_name: LicenseName) -> tuple[Path, Columns, Lineage]:
     """The snapshot's manifest and a graph up to it: queries, licences and decisions."""
     path = snapshots / identifier
     facts = facts_of(path)
     try:
-        manifest = pq.read_table(path / MANIFEST, columns=["photo_id", "domain", "split", "owner", "owner_name", "license"])
-        places = pq.read_table(path / PICTURES, columns=["decision_file", "curator"])
+        manifest = read_columns(path / MANIFEST, ["photo_id", "domain", "split", "owner", "owner_name", "license"])
+        places = read_columns(path / PICTURES, ["decision_file", "curator"])
     except (OSError, pa.ArrowException) as error:
         raise DatasetError(f"{path}: cannot be read ({error}); `bokehflow snapshot verify {identifier}`") from None
     answer = Lineage(subject, {})
-    snapshot = Node(f"snapshot:{identifier}", "snapshot", f"snapshot {identifier}", f"{manifest.num_rows:,} photos", 4)
+    snapshot = Node(
+        f"snapshot:{identifier}", "snapshot", f"snapshot {identifier}", f"{len(manifest['photo_id']):,} photos", 4
+    )
     answer.add(snapshot)
     for domain, count in _counts(manifest["domain"]).items():
         queries = facts["made_from"].get("domains", {}).get(domain, {}).get("queries", [])
         detail = f"{count:,} photos" + (f", {len(queries)} queries" if len(queries) > 1 else "")
         answer.add(Node(f"query:{domain}", "query", domain, detail, 0))
-        for license in _counts(manifest.filter(pc.equal(manifest["domain"], domain))["license"]):
-            answer.add(_license_node(manifest, license, license_name), f"query:{domain}")
-    for license in _counts(manifest["license"]):
+    licensed = _counts(list(zip(manifest["domain"], manifest["license"], strict=True)))
+    for license, count in _counts(manifest["license"]).items():
+        domains = [f"query:{domain}" for domain, other in licensed if other == license]
+        answer.add(Node(f"licence:{license}", "licence", license_name(license), f"{count:,} photos", 2), *domains)
         answer.edges.append((f"licence:{license}", snapshot.id))
-    pairs = zip(places["decision_file"].to_pylist(), places["curator"].to_pylist(), strict=True)
+    pairs = zip(places["decision_file"], places["curator"], strict=True)
     for (file, curator), count in Counter(pairs).most_common(MANY_OWNERS):
         if file is not None:
             detail = f"{count:,} decisions" + (f", {curator}" if curator else "")
-            answer.add(Node(f"decision:{file}:{curator}", "decision", file, detail, 3))
+            answer.add(Node(f"decision:{file}:{curator}", "decision", file, detail, 2))
             answer.edges.append((f"decision:{file}:{curator}", snapshot.id))
     return path, manifest, answer
 
 
-def _license_node(manifest: pa.Table, license: str | None, license_name: LicenseName) -> Node:
-    count = pc.sum(
-        pc.equal(manifest["license"], license) if license is not None else pc.is_null(manifest["license"])
-    ).as_py()
-    return Node(f"licence:{license}", "licence", license_name(license), f"{count:,} photos", 2)
-
-
-def _rights(manifest: pa.Table, license_name: LicenseName, strictest: Strictest) -> dict[str, Any]:
+def _rights(manifest: Columns, license_name: LicenseName, strictest: Strictest) -> dict[str, Any]:
     licenses = _counts(manifest["license"])
     owners = _counts(manifest["owner"])
-    names = dict(zip(manifest["owner"].to_pylist(), manifest["owner_name"].to_pylist(), strict=True))
+    names = dict(zip(manifest["owner"], manifest["owner_name"], strict=True))
     shown = {f"{names.get(owner) or owner} ({owner})": count for owner, count in list(owners.items())[:MANY_OWNERS]}
     rest = len(owners) - len(shown)
     return {
@@ -493,10 +503,9 @@ def _rights(manifest: pa.Table, license_name: LicenseName, strictest: Strictest)
     }
 
 
-def _counts(column: pa.ChunkedArray) -> dict[Any, int]:
+def _counts(values: Sequence[Any]) -> dict[Any, int]:
     """How often each value occurs, the most frequent first."""
-    pairs = [(entry["values"], entry["counts"]) for entry in pc.value_counts(column).to_pylist()]
-    return dict(sorted(pairs, key=lambda pair: (-pair[1], str(pair[0]))))
+    return dict(sorted(Counter(values).items(), key=lambda pair: (-pair[1], str(pair[0]))))
 
 
 def _made_from(path: Path) -> dict[str, Any]:

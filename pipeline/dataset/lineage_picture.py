@@ -5,10 +5,10 @@ from html import escape
 
 from pipeline.dataset.lineage import Lineage, Node
 
-BOX_WIDTH_PX, BOX_HEIGHT_PX = 196, 50
-GAP_X_PX, GAP_Y_PX = 64, 16
+BOX_WIDTH_PX, BOX_HEIGHT_PX = 232, 50
+GAP_X_PX, GAP_Y_PX = 56, 14
 MARGIN_PX, TITLE_PX = 24, 44
-LABEL_CHARACTERS, DETAIL_CHARACTERS = 25, 31
+LABEL_CHARACTERS, DETAIL_CHARACTERS = 26, 35
 
 COLOURS = {
     "query": ("#eef2f7", "#5b7083"),

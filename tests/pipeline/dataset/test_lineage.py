@@ -163,7 +163,13 @@ def test_the_picture_is_valid_xml_with_a_box_for_every_node(world: World) -> Non
     assert len([path for path in root if path.tag.endswith("}path")]) == len(found.edges)
 
 
-def test_the_command_needs_neither_pandas_nor_dagster() -> None:
-    code = "import sys, assets.lineage; print(sorted({'dagster', 'pandas', 'pandera', 'torch'} & set(sys.modules)))"
+def test_an_answer_needs_neither_pandas_nor_dagster(world: World) -> None:
+    identifier = world.freeze(range(1, 13))
+    code = (
+        "import sys; from pathlib import Path; from storage import Home; from assets import lineage; "
+        f"home = Home(Path({str(world.root)!r})); lineage.lineage_of_photo(home, '5'); "
+        f"lineage.lineage_of_snapshot(home, {identifier!r}); "
+        "print(sorted({'dagster', 'pandas', 'pandera', 'torch'} & set(sys.modules)))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
