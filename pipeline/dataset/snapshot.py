@@ -330,7 +330,7 @@ def read_snapshot(folder: Path, identifier: str) -> pd.DataFrame:
         raise DatasetError(f"{folder / identifier}: {PICTURES} is incomplete; `bokehflow snapshot restore {identifier}`")
     kept["row"] = kept["row"].astype("int64")
     kept["decision_row"] = kept["decision_row"].astype("Int64")
-    return kept[columns_of("dataset_manifest")]
+    return kept.reindex(columns=columns_of("dataset_manifest"))
 
 
 def read_manifest(folder: Path, identifier: str) -> pd.DataFrame:
