@@ -145,8 +145,13 @@ class PersonMasks(_Rows):
     split_key: str
     mask: str = pa.Field(nullable=True, description="Path below masks/; null: no subject")
     mask_sha256: str = pa.Field(nullable=True)
-    coverage: float = pa.Field(ge=0, le=1)
-    reason: str = pa.Field(nullable=True, description="no_subject, or null")
+    coverage: float = pa.Field(ge=0, le=1, description="Share of the picture that is subject")
+    people: pd.Int64Dtype = pa.Field(nullable=True, ge=0, description="People who do not touch; null: nobody counted")
+    runner_up: float = pa.Field(
+        nullable=True, ge=0, le=1, description="Score of the second person relative to the subject's; near 1: unclear"
+    )
+    reason: str = pa.Field(nullable=True, description="no_subject, mask_missing, mask_unreadable, mask_wrong_size, or null")
+    detail: str = pa.Field(nullable=True, description="The reason for a person")
 
 
 class TrainingImages(_Rows):
@@ -220,7 +225,7 @@ TABLES: dict[str, Table] = {
     "unique_photos": Table(UniquePhotos, ("domain", "photo_id")),
     "review_queue": Table(ReviewQueue, ("domain", "photo_id")),
     "curated_photos": Table(CuratedPhotos, ("domain", "photo_id"), ("file", "row")),
-    "person_masks": Table(PersonMasks, ("domain", "photo_id")),
+    "person_masks": Table(PersonMasks, ("domain", "photo_id"), ("detail",)),
     "training_images": Table(TrainingImages, ("domain", "photo_id"), ("shard", "row")),
     "dataset_manifest": Table(
         DatasetManifest,
