@@ -95,7 +95,7 @@ def choose(manifest: pd.DataFrame, plan: ExportPlan) -> tuple[pd.DataFrame, dict
     allowed = mine if plan.licenses is None else mine & manifest["license"].isin(list(plan.licenses))
     chosen = manifest[allowed].copy()
     chosen["folder"] = chosen["split"] + chosen["domain"].map(sides)
-    reasons = {"another domain": int((~mine).sum()), f"licence forbids {plan.use}": int((mine & ~allowed).sum())}
+    reasons = {"another domain": int((~mine).sum()), f"licence does not allow {plan.use}": int((mine & ~allowed).sum())}
     return chosen.reset_index(drop=True), {reason: count for reason, count in reasons.items() if count}
 
 

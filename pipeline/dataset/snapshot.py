@@ -166,7 +166,7 @@ def _write_origin(folder: Path, manifest: pd.DataFrame, license_name: LicenseNam
 def _write_parquet(path: Path, frame: pd.DataFrame, columns: list[str]) -> None:
     """Equal rows give equal bytes: a written-out schema, one order, no metadata of pandas."""
     schema = pa.schema([(name, pa.int64() if name in INTEGERS else pa.string()) for name in columns])
-    ordered = frame.sort_values(KEY, ignore_index=True)[columns]
+    ordered = frame.sort_values(KEY, ignore_index=True).reindex(columns=columns)
     table = pa.Table.from_pandas(ordered, schema=schema, preserve_index=False).replace_schema_metadata(None)
     pq.write_table(table, path, row_group_size=ROWS_AT_ONCE, write_page_checksum=True)
 

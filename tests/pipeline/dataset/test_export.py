@@ -136,7 +136,7 @@ def test_only_licences_that_allow_the_use_are_exported(frozen: tuple[World, str]
             assert LICENSES[license].allows_derivatives or "derivatives" not in use
         assert license != "0"
     assert sum(done.counts.values()) == len(shown) < 24
-    assert done.left_out == {f"licence forbids {use}": 24 - len(shown)}
+    assert done.left_out == {f"licence does not allow {use}": 24 - len(shown)}
     assert f"the use `{use}`" in (tmp_path / "out" / "DATASHEET.md").read_text()
 
 
@@ -159,7 +159,7 @@ def test_an_existing_folder_is_refused_and_untouched(frozen: tuple[World, str], 
 
 
 def test_nothing_left_to_export_is_an_error(frozen: tuple[World, str], tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="24 for licence forbids moon"):
+    with pytest.raises(DatasetError, match="24 for licence does not allow moon"):
         export_to(frozen, tmp_path / "out", licenses=["8"], use="moon")
     assert not (tmp_path / "out").exists()
 
