@@ -25,6 +25,7 @@ def stage_asset(
     name: str,
     group: str,
     kinds: set[str],
+    code_version: str | None = None,
     **options: Any,  # noqa: ANN401 - passed on to dagster.asset
 ) -> Callable[[Callable[..., object]], dg.AssetsDefinition]:
     """`dagster.asset` with what every asset has: name, group, owners, kinds, code version, the table's columns."""
@@ -33,7 +34,7 @@ def stage_asset(
         group_name=group,
         owners=OWNERS,
         kinds={"python", *kinds},
-        code_version=INPUTS[name].code_version if name in INPUTS else "1",
+        code_version=code_version or (INPUTS[name].code_version if name in INPUTS else "1"),
         metadata={"dagster/column_schema": column_schema(name)} if name in TABLES else {},
         **options,
     )

@@ -1,26 +1,30 @@
 """Dataset: masks, training pictures, the manifest and its frozen snapshots."""
 
+from math import ceil
 from pathlib import Path
 
 import dagster as dg
 import numpy as np
-import pandas as pd
 
 from assets.automation import ON_CHANGE, ON_NEW
-from assets.common import check, contact_sheet, count_table, photo_reader, progress, stage_asset, table_result
+from assets.common import check, contact_sheet, count_table, progress, stage_asset, table_result
+from assets.origins import license_counts, made_from, strictest_name
 from assets.partitions import SNAPSHOTS
 from assets.plots import histogram
-from assets.versions import configured_partitions, inputs_version
+from assets.versions import configured_code_version, configured_partitions, inputs_version, transform
 from pipeline.config import Project
 from pipeline.dataset.manifest import build_manifest, counts, problems, snapshot_id
-from pipeline.dataset.prepare import prepare_images, shard_index
+from pipeline.dataset.prepare import prepare_images
 from pipeline.dataset.shards import ShardReader
-from pipeline.dataset.snapshot import freeze, read_snapshot
+from pipeline.dataset.snapshot import freeze, missing_pictures, open_snapshot, read_facts
 from pipeline.errors import DatasetError
 from pipeline.flickr.licenses import license_name
-from pipeline.masks.person_masks import read_mask, segment_photos
+from pipeline.masks.person_masks import read_mask, segment_photos, to_review
+from pipeline.masks.sources import GivenMasks, MaskSource, SegmentedMasks
+from pipeline.photos.decode import decode_reduced
 from resources.home import HomeResource
 from resources.segmenter import SegmenterResource
+from storage import Home
 
 FROZEN = " Partitioned by snapshot and frozen: a 'stale' badge on an old snapshot is expected and asks for nothing."
 
@@ -34,8 +38,13 @@ def dataset_assets(project: Project) -> list[dg.AssetsDefinition]:
         {"png", "parquet"},
         deps=["curated_photos"],
         automation_condition=ON_CHANGE,
+        code_version=configured_code_version(project, "person_masks"),
         description="Alpha of the subject of each kept photo, cached per picture and segmenter.",
-        check_specs=[dg.AssetCheckSpec("subjects_found", asset="person_masks")],
+        check_specs=[
+            dg.AssetCheckSpec("subjects_found", asset="person_masks"),
+            dg.AssetCheckSpec("subjects_are_clear", asset="person_masks"),
+            dg.AssetCheckSpec("share_of_the_frame", asset="person_masks"),
+        ],
     )
     def person_masks(
         context: dg.AssetExecutionContext, home: HomeResource, segmenter: SegmenterResource
@@ -45,25 +54,30 @@ def dataset_assets(project: Project) -> list[dg.AssetsDefinition]:
         curated = data.tables.read("curated_photos")
         frame = segment_photos(
             photos=curated[curated["target_domain"].notna()],
-            read_rgb=photo_reader(data, project, min_short_edge_px=project.masks.long_side_px),
-            segmenter=segmenter.load(data),
+            source=mask_source(project, data, segmenter),
             masks_folder=data.masks,
-            long_side_px=project.masks.long_side_px,
             min_coverage=project.masks.min_coverage,
             progress=progress(context, "pictures segmented"),
             known=data.tables.read_or_empty("person_masks"),
         )
         info = data.tables.write("person_masks", frame, inputs_version=version)
-        without = frame.loc[frame["mask"].isna(), "photo_id"].tolist()
-        masks = [read_mask(data.masks / mask) for mask in frame["mask"].dropna().head(12)]
+        found, odd = frame[frame["mask"].notna()], to_review(frame)
+        reasons = frame["reason"].dropna().value_counts().to_dict()
         shown = {
-            "counts": count_table({"with a subject": len(frame) - len(without), "without": len(without)}, "masks"),
-            "median_coverage": float(frame["coverage"].median()) if len(frame) else 0.0,
+            "counts": count_table({"with a subject": len(found), **reasons}, "masks"),
+            "people": count_table(found["people"].value_counts().sort_index().to_dict(), "people in the picture"),
+            "median_coverage": float(found["coverage"].median()) if len(found) else 0.0,
             "coverage": histogram(frame["coverage"].tolist(), "share of the frame that is subject"),
-            "masks": contact_sheet(masks),
+            "masks": contact_sheet([read_mask(data.masks / mask) for mask in found["mask"].head(12)]),
+            "look_at_them": dg.MetadataValue.text("bokehflow mask-sheet"),
         }
-        missing = [f"no subject found in {photo_id}" for photo_id in without]
-        return table_result(info, shown, [check("subjects_found", missing, dg.AssetCheckSeverity.WARN)])
+        warn = dg.AssetCheckSeverity.WARN
+        checks = [
+            check("subjects_found", odd["left out"], warn),
+            check("subjects_are_clear", odd["unclear who is meant"], warn),
+            check("share_of_the_frame", odd["fills the frame"], warn),
+        ]
+        return table_result(info, shown, checks)
 
     @stage_asset(
         "training_images",
@@ -71,6 +85,7 @@ def dataset_assets(project: Project) -> list[dg.AssetsDefinition]:
         {"arrow"},
         deps=[person_masks],
         automation_condition=ON_CHANGE,
+        code_version=configured_code_version(project, "training_images"),
         description="Cropped and scaled RGB with alpha, in memory-mapped shards that all snapshots share.",
         check_specs=[dg.AssetCheckSpec("one_for_each_mask", asset="training_images")],
     )
@@ -80,12 +95,15 @@ def dataset_assets(project: Project) -> list[dg.AssetsDefinition]:
         masks = data.tables.read("person_masks")
         frame = prepare_images(
             masks=masks,
-            read_photo=photo_reader(data, project),
+            read_photo=lambda sha256, short_edge_px: decode_reduced(
+                data.blobs.read(sha256), ceil(short_edge_px), project.photos.max_pixels
+            ),
             read_mask=lambda mask: read_mask(data.masks / mask),
             shards_folder=data.shards,
-            size_px=project.dataset.size_px,
+            transform=transform(project),
             shard_rows=project.dataset.shard_rows,
             progress=progress(context, "pictures prepared"),
+            known=data.tables.read_or_empty("training_images"),
         )
         info = data.tables.write("training_images", frame, inputs_version=version)
         first = frame.groupby("domain").head(6)
@@ -111,7 +129,10 @@ def dataset_assets(project: Project) -> list[dg.AssetsDefinition]:
         version = inputs_version(project, data, "dataset_manifest")
         images = data.tables.read("training_images")
         listing = data.tables.read_all("photo_listing", configured_partitions(project, data, "photo_listing"))
-        frame = build_manifest(images, listing, project.dataset, project.training.domain_a)
+        curated = data.tables.read("curated_photos")
+        frame = build_manifest(
+            images, listing, curated, data.tables.read("person_masks"), project.dataset, project.training.domain_a
+        )
         info = data.tables.write("dataset_manifest", frame, inputs_version=version)
         by_split = {f"{domain}, {split}": n for domain, splits in counts(frame).items() for split, n in splits.items()}
         found = problems(frame, images, project.training.domain_a, project.training.domain_b)
@@ -146,15 +167,17 @@ def dataset_assets(project: Project) -> list[dg.AssetsDefinition]:
                     f"snapshot {identifier} was never frozen, and the manifest has moved on to {snapshot_id(manifest)}; "
                     "materialise that one"
                 )
-            freeze(manifest, data.snapshots, license_name)
-        manifest = read_snapshot(data.snapshots, identifier)
-        by_license = manifest["license"].map(lambda value: license_name(value if isinstance(value, str) else None))
+            freeze(manifest, data.snapshots, data.shards, license_name, made_from(project, data))
+        manifest = open_snapshot(data.snapshots, identifier, data.shards)
         return dg.MaterializeResult(
             data_version=dg.DataVersion(identifier),
             metadata={
                 "dagster/row_count": len(manifest),
                 "path": dg.MetadataValue.path(str(data.snapshots / identifier)),
-                "licences": count_table(by_license.value_counts().to_dict(), "licence"),
+                "manifest_sha256": read_facts(data.snapshots, identifier)["sha256"],
+                "licences": count_table(license_counts(manifest["license"]), "licence"),
+                "strictest_licence": strictest_name(manifest["license"]),
+                "owners": int(manifest["owner"].nunique()),
             },
             check_results=[check("every_picture_is_there", missing_pictures(manifest, data.shards))],
         )
@@ -162,9 +185,14 @@ def dataset_assets(project: Project) -> list[dg.AssetsDefinition]:
     return [person_masks, training_images, dataset_manifest, dataset_snapshot]
 
 
-def missing_pictures(manifest: pd.DataFrame, shards: Path) -> list[str]:
-    """Pictures of a manifest that are not where it says, by the digests that the shards carry."""
-    index = shard_index(shards).set_index(["shard", "row"])[["pixels_sha256", "alpha_sha256"]]
-    here = manifest[["shard", "row"]].merge(index, left_on=["shard", "row"], right_index=True, how="left")
-    same = (here["pixels_sha256"] == manifest["pixels_sha256"]) & (here["alpha_sha256"] == manifest["alpha_sha256"])
-    return [f"{photo_id} is not in its shard" for photo_id in manifest.loc[~same, "photo_id"]]
+def mask_source(project: Project, home: Home, segmenter: SegmenterResource) -> MaskSource:
+    """Where the project's masks come from."""
+    masks = project.masks
+
+    def read_rgb(sha256: str) -> np.ndarray:
+        data = home.blobs.read(sha256)
+        return decode_reduced(data, 0, project.photos.max_pixels, min_long_edge_px=masks.long_side_px).rgb
+
+    if masks.folder is not None:
+        return GivenMasks(Path(masks.folder), read_rgb, masks.long_side_px)
+    return SegmentedMasks(segmenter.load(home), read_rgb, masks.long_side_px, masks.others, tuple(masks.refine))

@@ -18,7 +18,7 @@ from assets.status import funnel, models_of
 from assets.training import run_id
 from pipeline.config import Project
 from pipeline.dataset.shards import ShardReader
-from pipeline.dataset.snapshot import attribution, read_facts, read_snapshot
+from pipeline.dataset.snapshot import attribution, open_snapshot, read_facts, read_snapshot
 from pipeline.evaluation.judge import INPUT, Photos, judge_model
 from pipeline.evaluation.report import ModelReport, ReportInputs, write_report
 from pipeline.evaluation.scenes import Scenes, TrueMasks, load_scenes, load_true_masks
@@ -56,7 +56,7 @@ def evaluation_assets(project: Project, folder: Path) -> list[dg.AssetsDefinitio
 
         data, key = home.open(), key_parts(context)
         run = data.runs / run_id(key[SNAPSHOT], key[RECIPE])
-        manifest = read_snapshot(data.snapshots, key[SNAPSHOT])
+        manifest = open_snapshot(data.snapshots, key[SNAPSHOT], data.shards)
         generator, settings = load_generator(run)
         photos = _photos(data, manifest[_is_test(manifest, project)])
         scenes = known_masks = None

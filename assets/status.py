@@ -7,9 +7,11 @@ from typing import Any
 
 import pandas as pd
 
+from assets.lineage import finished_runs
 from assets.versions import newest_rows
 from pipeline.config import Project
-from pipeline.dataset.snapshot import list_snapshots, read_facts
+from pipeline.dataset.layout import list_snapshots, read_facts, read_forgotten
+from pipeline.dataset.lineage import forgotten_seen
 from pipeline.training.runs import describe_run
 from storage import Home
 
@@ -23,7 +25,12 @@ def status(project: Project, home: Home) -> dict[str, Any]:
     return {
         "domains": funnel(project, home),
         "snapshots": [
-            {"id": name, "counts": read_facts(home.snapshots, name)["counts"]} for name in list_snapshots(home.snapshots)
+            {
+                "id": name,
+                "counts": read_facts(home.snapshots, name)["counts"],
+                "forgotten": len(read_forgotten(home.snapshots / name)),
+            }
+            for name in list_snapshots(home.snapshots)
         ],
         "models": models_of(home),
         "reports": [{"path": str(path)} for path in _newest_first(home.reports.glob("*/index.html"))],
@@ -67,10 +74,13 @@ def _domain(listing: pd.DataFrame, files: pd.DataFrame, unique: pd.DataFrame, cu
 
 
 def models_of(home: Home) -> list[dict[str, Any]]:
-    """Finished training runs, newest first."""
+    """Finished training runs, newest first, each with how many photos it was trained on that are forgotten since."""
     folders = _newest_first(home.runs.glob("*/job.json"))
     found = [describe_run(path.parent) for path in folders]
-    return [run for run in found if run is not None and run["complete"]]
+    seen = {run.run: len(forgotten_seen(run, home.snapshots)) for run in finished_runs(home)}
+    return [
+        {**run, "forgotten_photos": seen.get(str(run["run"]), 0)} for run in found if run is not None and run["complete"]
+    ]
 
 
 def _newest_first(paths: Iterable[Path]) -> list[Path]:
@@ -82,8 +92,13 @@ def summary(found: dict[str, Any]) -> str:
     lines = [line for domain, counts in found["domains"].items() for line in _domain_lines(domain, counts)]
     for snapshot in found["snapshots"]:
         parts = ", ".join(f"{domain} {splits['train']}+{splits['test']}" for domain, splits in snapshot["counts"].items())
-        lines.append(f"snapshot {snapshot['id']}: {parts} (train+test)")
-    lines += [f"model {run['run']}: {run['recipe']}, seed {run['seed']}, {run['steps']:,} steps" for run in found["models"]]
+        forgotten = f", {snapshot['forgotten']} forgotten since" if snapshot["forgotten"] else ""
+        lines.append(f"snapshot {snapshot['id']}: {parts} (train+test){forgotten}")
+    lines += [
+        f"model {run['run']}: {run['recipe']}, seed {run['seed']}, {run['steps']:,} steps"
+        + (f"; trained on {run['forgotten_photos']} photos that were forgotten since" if run["forgotten_photos"] else "")
+        for run in found["models"]
+    ]
     lines += [f"report {report['path']}" for report in found["reports"]]
     return "\n".join(lines)
 

@@ -1,20 +1,19 @@
 """Training: one run per snapshot and `recipe@seed`, in a process of its own."""
 
-import os
 from importlib.metadata import version
-from pathlib import Path
-from subprocess import run
 
 import dagster as dg
 import numpy as np
 import pandas as pd
 
-from assets.common import check, stage_asset
+from assets.common import check, count_table, stage_asset
 from assets.dataset import FROZEN
+from assets.origins import code_revision, license_counts, strictest_name
 from assets.partitions import RECIPE, SNAPSHOT, key_parts, snapshot_recipes
 from assets.plots import curves
 from pipeline.config import Project
-from pipeline.dataset.snapshot import read_snapshot
+from pipeline.dataset.layout import PICTURES, read_facts
+from pipeline.dataset.snapshot import open_snapshot
 from pipeline.training.jobs import ProcessIdentity, TrainingJob
 from pipeline.training.runs import RunFolder
 from resources.home import HomeResource
@@ -39,13 +38,21 @@ def training_assets(project: Project) -> list[dg.AssetsDefinition]:
         context: dg.AssetExecutionContext, home: HomeResource, trainer: TrainerResource
     ) -> dg.MaterializeResult:
         data, key = home.open(), key_parts(context)
-        read_snapshot(data.snapshots, key[SNAPSHOT])
+        manifest = open_snapshot(data.snapshots, key[SNAPSHOT], data.shards)
         job = training_job(project, data, key[SNAPSHOT], key[RECIPE])
         result = trainer.train(context, job)
+        trained = manifest[(manifest["split"] == "train") & manifest["domain"].isin([job.domain_a, job.domain_b])]
         losses = pd.read_parquet(RunFolder(job.run_dir).losses)
         broken = [str(name) for name, values in losses.items() if not np.isfinite(values.dropna()).all()]
         return dg.MaterializeResult(
-            metadata={**(result.metadata or {}), "losses": curves(losses)},
+            metadata={
+                **(result.metadata or {}),
+                "losses": curves(losses),
+                "manifest_sha256": read_facts(data.snapshots, key[SNAPSHOT])["sha256"],
+                "licences": count_table(license_counts(trained["license"]), "licence"),
+                "strictest_licence": strictest_name(trained["license"]),
+                "code_revision": job.lineage["code_revision"],
+            },
             data_version=result.data_version,
             check_results=[check("losses_are_finite", broken)],
         )
@@ -66,7 +73,7 @@ def training_job(project: Project, home: Home, snapshot: str, recipe_key: str) -
         model=recipe.model,
         settings=recipe.resolved(),
         snapshot_id=snapshot,
-        manifest_path=home.snapshots / snapshot / "manifest.parquet",
+        manifest_path=home.snapshots / snapshot / PICTURES,
         shards_dir=home.shards,
         weights_dir=home.weights,
         domain_a=project.training.domain_a,
@@ -79,13 +86,3 @@ def training_job(project: Project, home: Home, snapshot: str, recipe_key: str) -
 def run_id(snapshot: str, recipe_key: str) -> str:
     """Name of the run's folder, the same for the same snapshot, recipe and seed."""
     return f"{snapshot}-{recipe_key.replace('@', '-')}"
-
-
-def code_revision() -> str:
-    """Git's name of the code that runs, with `+` where files differ from it; `unknown` outside a checkout."""
-    checkout = Path(__file__).parents[1]
-    command = ["git", "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"]
-    if not (checkout / ".git").exists():
-        return "unknown"
-    done = run(command, cwd=checkout, capture_output=True, text=True, check=False, env={**os.environ, "LC_ALL": "C"})
-    return done.stdout.strip() or "unknown"

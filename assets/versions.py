@@ -14,7 +14,8 @@ import pandas as pd
 from assets.partitions import domain_months
 from pipeline.config import Project
 from pipeline.curation.decisions import folder_version
-from pipeline.dataset.prepare import transform_name
+from pipeline.dataset.prepare import Transform
+from pipeline.masks.sources import configured_version
 from storage import Home
 
 SETTLED_AFTER = timedelta(days=7)
@@ -51,6 +52,17 @@ def _curation_configuration(project: Project) -> str:
     return f"{sorted(project.domains)} {project.curation.min_kept_per_domain}"
 
 
+def transform(project: Project) -> Transform:
+    """How the project prepares its training pictures."""
+    return Transform(project.dataset.crop, project.dataset.stored_px)
+
+
+def configured_code_version(project: Project, name: str) -> str:
+    """Code version of a table with what the project file says of it, so that Dagster shows a changed setting as stale."""
+    inputs = INPUTS[name]
+    return f"{inputs.code_version}-{hashlib.sha256(inputs.configuration(project).encode()).hexdigest()[:8]}"
+
+
 INPUTS: dict[str, Inputs] = {
     "photo_listing": Inputs((), lambda project: ""),
     "photo_files": Inputs(("photo_listing",), _files_configuration),
@@ -59,8 +71,8 @@ INPUTS: dict[str, Inputs] = {
     "unique_photos": Inputs(("fingerprints", "photo_history"), lambda project: project.dedupe.version()),
     "review_queue": Inputs(("unique_photos",), lambda project: str(project.curation.batch_size)),
     "curated_photos": Inputs(("unique_photos",), _curation_configuration),
-    "person_masks": Inputs(("curated_photos",), lambda project: project.masks.version()),
-    "training_images": Inputs(("person_masks",), lambda project: transform_name(project.dataset.size_px)),
+    "person_masks": Inputs(("curated_photos",), lambda project: configured_version(project.masks)),
+    "training_images": Inputs(("person_masks",), lambda project: transform(project).name),
     "dataset_manifest": Inputs(("training_images",), _manifest_configuration),
 }
 

@@ -171,19 +171,41 @@ class CurationSection(_Section):
 class MasksSection(_Section):
     """`[masks]`: the subject's alpha."""
 
-    segmenter: Literal["selfie", "deeplabv3_resnet101"] = "selfie"
-    """`selfie`: MediaPipe's small model, embedded; `deeplabv3_resnet101`: torchvision's, the study's family."""
+    segmenter: Literal["selfie", "deeplabv3_resnet101", "deeplabv3_mobilenet", "folder"] = "selfie"
+    """`selfie`: MediaPipe's small model, embedded; `deeplabv3_resnet101`, `deeplabv3_mobilenet`: torchvision's, the
+    study's family; `folder`: masks that you give."""
+    folder: str | None = None
+    """For `segmenter = "folder"`: where the given masks lie, relative to the project file; PNGs (or TIFF, WebP, BMP,
+    JPEG) named by photo id, with `_` for `:`, or by the SHA-256 of the picture. White, or a file's alpha, is subject."""
+    views: Literal[1, 2, 4] = 4
+    """Copies of each picture that `selfie` looks at: 1 as it is, 2 and mirrored, 4 and both with clipped highlights."""
+    others: Literal["drop", "keep"] = "drop"
+    """People besides the subject: `drop` keeps who has the highest score (area × place × sharpness), `keep` everybody."""
+    refine: list[Literal["colour", "edges"]] = ["colour", "edges"]
+    """What the picture itself sets right: `colour` decides regions where the segmenter is unsure, `edges` moves
+    the alpha's edge to the picture's. Empty: neither, about twice as fast."""
     long_side_px: int = Field(default=512, ge=64)
     """Alpha is stored at this long side at most."""
     min_coverage: float = Field(default=0.02, ge=0, le=1)
     """Pictures whose subject covers a smaller share are left out (`no_subject`)."""
 
+    @model_validator(mode="after")
+    def _folder_if_given(self) -> "MasksSection":
+        if (self.segmenter == "folder") != (self.folder is not None):
+            raise ValueError('segmenter = "folder" and folder = "PATH" go together: one is missing')
+        return self
+
 
 class DatasetSection(_Section):
     """`[dataset]`: training pictures and their split."""
 
+    crop: Literal["centre", "subject"] = "centre"
+    """Which square of a photo is taken: `centre`, as the study; `subject`: as large, moved so that no head is cut."""
     size_px: int = Field(default=256, ge=32, le=2048)
     """Side of the training pictures."""
+    stored_size_px: int | None = Field(default=None, ge=32, le=2048)
+    """Side at which they are stored, where training cuts random windows: 286 for `size_px = 256` and a recipe with
+    `crop_margin = 0.117`. Without it, `size_px`."""
     split: Literal["share", "study"] = "share"
     """`share`: test where the hash of the split key is below the domain's `test_share`; `study`: the 100 lowest
     hashes of `domain_a` and none of `domain_b`."""
@@ -191,6 +213,17 @@ class DatasetSection(_Section):
     """For `split = "share"`: the share of each domain that is held back for testing."""
     shard_rows: int = Field(default=1024, ge=1)
     """Pictures in one shard."""
+
+    @model_validator(mode="after")
+    def _stored_large_enough(self) -> "DatasetSection":
+        if self.stored_px < self.size_px:
+            raise ValueError(f"stored_size_px = {self.stored_px} is smaller than size_px = {self.size_px}")
+        return self
+
+    @property
+    def stored_px(self) -> int:
+        """Side of the squares in the shards."""
+        return self.stored_size_px or self.size_px
 
 
 class Recipe(_Section):
@@ -292,7 +325,15 @@ def parse_project(text: str, path: Path) -> Project:
     except ValidationError as error:
         raise ConfigError(_explain(error, text, path, data)) from None
     _check_recipes(project, text, path)
-    return project
+    return _from_its_folder(project, path)
+
+
+def _from_its_folder(project: Project, path: Path) -> Project:
+    """The project with the folder of given masks as it is seen from here, not from the project file."""
+    if project.masks.folder is None:
+        return project
+    folder = str(path.parent / Path(project.masks.folder).expanduser())
+    return project.model_copy(update={"masks": project.masks.model_copy(update={"folder": folder})})
 
 
 def _check_recipes(project: Project, text: str, path: Path) -> None:

@@ -145,8 +145,13 @@ class PersonMasks(_Rows):
     split_key: str
     mask: str = pa.Field(nullable=True, description="Path below masks/; null: no subject")
     mask_sha256: str = pa.Field(nullable=True)
-    coverage: float = pa.Field(ge=0, le=1)
-    reason: str = pa.Field(nullable=True, description="no_subject, or null")
+    coverage: float = pa.Field(ge=0, le=1, description="Share of the picture that is subject")
+    people: pd.Int64Dtype = pa.Field(nullable=True, ge=0, description="People who do not touch; null: nobody counted")
+    runner_up: float = pa.Field(
+        nullable=True, ge=0, le=1, description="Score of the second person relative to the subject's; near 1: unclear"
+    )
+    reason: str = pa.Field(nullable=True, description="no_subject, mask_missing, mask_unreadable, mask_wrong_size, or null")
+    detail: str = pa.Field(nullable=True, description="The reason for a person")
 
 
 class TrainingImages(_Rows):
@@ -172,14 +177,21 @@ class DatasetManifest(_Rows):
     transform: str
     pixels_sha256: str
     alpha_sha256: str
-    shard: str
-    row: int = pa.Field(ge=0)
+    split_key: str
     source_sha256: str
     owner: str = pa.Field(nullable=True)
     owner_name: str = pa.Field(nullable=True)
     title: str = pa.Field(nullable=True)
     license: str = pa.Field(nullable=True)
     page_url: str = pa.Field(nullable=True)
+    shard: str
+    row: int = pa.Field(ge=0)
+    image_url: str = pa.Field(nullable=True, description="Where its bytes came from")
+    curator: str = pa.Field(nullable=True)
+    decision_file: str = pa.Field(nullable=True, description="The reviewed CSV that keeps it")
+    decision_row: pd.Int64Dtype = pa.Field(nullable=True)
+    mask: str = pa.Field(nullable=True, description="Path below masks/ of the alpha it was made with")
+    mask_sha256: str = pa.Field(nullable=True)
 
 
 class Evaluation(_Rows):
@@ -213,12 +225,16 @@ TABLES: dict[str, Table] = {
     "unique_photos": Table(UniquePhotos, ("domain", "photo_id")),
     "review_queue": Table(ReviewQueue, ("domain", "photo_id")),
     "curated_photos": Table(CuratedPhotos, ("domain", "photo_id"), ("file", "row")),
-    "person_masks": Table(PersonMasks, ("domain", "photo_id")),
+    "person_masks": Table(PersonMasks, ("domain", "photo_id"), ("detail",)),
     "training_images": Table(TrainingImages, ("domain", "photo_id"), ("shard", "row")),
     "dataset_manifest": Table(
         DatasetManifest,
         ("domain", "photo_id"),
-        ("shard", "row", "owner_name", "title", "owner", "license", "page_url", "source_sha256"),
+        # The columns of the snapshot's identity remain.
+        (
+            *("split_key", "source_sha256", "owner", "owner_name", "title", "license", "page_url"),
+            *("shard", "row", "image_url", "curator", "decision_file", "decision_row", "mask", "mask_sha256"),
+        ),
     ),
     "evaluation": Table(Evaluation, ("photo_id", "method", "metric")),
 }

@@ -2,7 +2,8 @@
 
 import dagster as dg
 
-from pipeline.masks.segmenters import Segmenter, make_segmenter
+from pipeline.masks.segmenters import EMBEDDED, Segmenter, make_segmenter
+from pipeline.masks.sources import FOLDER
 from storage import Home
 
 
@@ -10,7 +11,12 @@ class SegmenterResource(dg.ConfigurableResource):
     """Makes the segmenter that the project file names."""
 
     name: str
+    views: int = 4
 
     def load(self, home: Home) -> Segmenter:
-        """The segmenter, its weights fetched into the home and checked. Raises `WeightsError`."""
-        return make_segmenter(self.name, home.weights)
+        """The segmenter, its weights fetched into the home and checked. Raises `WeightsError`.
+
+        A folder of given masks says nothing about pictures that are not in it, such as rendered scenes: there the
+        embedded segmenter stands in.
+        """
+        return make_segmenter(EMBEDDED if self.name == FOLDER else self.name, home.weights, self.views)

@@ -11,11 +11,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline.atomic import TEMPORARY_SUFFIX
 from pipeline.errors import StorageError
 from storage.blobs import BlobStore
-from storage.tables import TableStore
+
+if TYPE_CHECKING:
+    from storage.tables import TableStore
 
 HOME_VARIABLE = "BOKEHFLOW_HOME"
 DEFAULT_HOME = Path("data")
@@ -37,8 +40,14 @@ class Home:
         return BlobStore(self.root / "blobs")
 
     @property
-    def tables(self) -> TableStore:
+    def tables(self) -> "TableStore":
+        from storage.tables import TableStore  # needs pandas, which quick commands do without
+
         return TableStore(self.root / "tables")
+
+    def table_files(self, name: str) -> list[Path]:
+        """The Parquet files of a table, for readers that do without pandas."""
+        return sorted((self.root / "tables" / name).glob("*.parquet"))
 
     @property
     def review_queue(self) -> Path:

@@ -9,14 +9,27 @@ from pipeline.config import DatasetSection
 
 IDENTITY = ["photo_id", "domain", "pixels_sha256", "alpha_sha256", "split", "transform"]
 """The columns that make a snapshot what it is; owner, licence and packing into shards do not count."""
+ORIGIN = ["owner", "owner_name", "title", "license", "page_url"]
+"""What the listing says of a photo; it is what `forget` erases from a manifest."""
 STUDY_TEST_COUNT = 100
 
 
-def build_manifest(images: pd.DataFrame, listing: pd.DataFrame, dataset: DatasetSection, domain_a: str) -> pd.DataFrame:
-    """The table `dataset_manifest` from the tables `training_images` and `photo_listing`."""
-    origin = listing.drop_duplicates("photo_id").set_index("photo_id")
-    columns = ["owner", "owner_name", "title", "license", "page_url"]
-    manifest = images.join(origin[columns], on="photo_id")
+def build_manifest(
+    images: pd.DataFrame,
+    listing: pd.DataFrame,
+    curated: pd.DataFrame,
+    masks: pd.DataFrame,
+    dataset: DatasetSection,
+    domain_a: str,
+) -> pd.DataFrame:
+    """The table `dataset_manifest` from `training_images`, `photo_listing`, `curated_photos` and `person_masks`."""
+    listed = listing.drop_duplicates("photo_id", keep="last").set_index("photo_id")
+    decided = curated.drop_duplicates("photo_id").set_index("photo_id")[["curator", "file", "row"]]
+    manifest = images.join(listed[[*ORIGIN, "image_url"]], on="photo_id")
+    manifest = manifest.join(decided.add_prefix("decision_"), on="photo_id")
+    manifest["curator"] = manifest["decision_curator"]
+    segmented = masks.set_index(["domain", "photo_id"])[["mask", "mask_sha256"]]
+    manifest = manifest.drop(columns=list(segmented), errors="ignore").join(segmented, on=["domain", "photo_id"])
     manifest["source_sha256"] = manifest["sha256"]
     manifest["split"] = split_of(manifest, dataset, domain_a)
     return manifest
@@ -45,8 +58,10 @@ def split_score(split_key: str) -> float:
 
 def canonical(manifest: pd.DataFrame) -> bytes:
     """The manifest's identity as JSON lines in UTF-8, the same bytes for the same pictures in whatever order."""
-    rows = manifest[IDENTITY].sort_values(["domain", "photo_id"]).to_dict("records")
-    return b"".join(json.dumps(row, sort_keys=True, ensure_ascii=False).encode() + b"\n" for row in rows)
+    ordered = manifest[IDENTITY].sort_values(["domain", "photo_id"])
+    encode = json.JSONEncoder(sort_keys=True, ensure_ascii=False).encode
+    rows = zip(*(ordered[column].tolist() for column in IDENTITY), strict=True)
+    return "".join(f"{encode(dict(zip(IDENTITY, row, strict=True)))}\n" for row in rows).encode()
 
 
 def snapshot_id(manifest: pd.DataFrame) -> str:

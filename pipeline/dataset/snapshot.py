@@ -1,106 +1,353 @@
 """Snapshots: a manifest frozen in a folder of its own, read-only, with what a paper and a lawyer need.
 
-`snapshots/<id>/`: `manifest.parquet` (one row a picture, with shard and row), `manifest.jsonl` (the canonical
-bytes whose digest is the id), `attribution.csv`, `snapshot.json` (counts, digests).
+`layout` says what lies in the folder. A frozen snapshot is never computed again; what may change afterwards is where
+its pictures lie (`open_snapshot`, when a lost shard was made anew) and what is erased on request (`forget`).
 """
 
+import errno
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
-from pipeline.atomic import TEMPORARY_SUFFIX, sync
-from pipeline.dataset.manifest import canonical, counts, snapshot_id
+from pipeline.atomic import TEMPORARY_SUFFIX, atomic_path, sync
+from pipeline.dataset.layout import (
+    ATTRIBUTION,
+    CANONICAL,
+    FACTS,
+    FORMAT_VERSION,
+    MANIFEST,
+    PICTURES,
+    RESTORE,
+    SUMS,
+    facts_of,
+    file_sha256,
+    find_snapshot,
+    list_snapshots,
+    read_facts,
+    read_forgotten,
+    read_sums,
+    sums_text,
+)
+from pipeline.dataset.manifest import IDENTITY, ORIGIN, canonical, counts, snapshot_id
+from pipeline.dataset.shards import SUFFIX, Shard
 from pipeline.errors import DatasetError
+from pipeline.tables import columns_of
 
-FORMAT_VERSION = 1
+__all__ = [
+    "LicenseName",
+    "attribution",
+    "find_snapshot",
+    "freeze",
+    "list_snapshots",
+    "locate",
+    "missing_pictures",
+    "open_snapshot",
+    "read_facts",
+    "read_manifest",
+    "read_snapshot",
+    "relocate",
+]
+
+LicenseName = Callable[[str | None], str]
+"""From a licence id to words."""
+
+KEY = ["domain", "photo_id"]
+DIGESTS = ["pixels_sha256", "alpha_sha256"]
+LOCATION = ["key", "shard", "row"]
+MANIFEST_COLUMNS = [*IDENTITY, "split_key", "source_sha256", *ORIGIN]
+PICTURE_COLUMNS = [
+    *(*KEY, "split", *LOCATION),
+    *("image_url", "curator", "decision_file", "decision_row", "mask", "mask_sha256"),
+]
+INTEGERS = ("row", "decision_row")
+ROWS_AT_ONCE = 16_384
+"""Rows of a Parquet row group: a query for one photo reads one group."""
 
 
-def freeze(manifest: pd.DataFrame, folder: Path, license_name: Callable[[str | None], str]) -> Path:
+# --- freezing ---------------------------------------------------------------------------------------------------------
+
+
+def freeze(
+    manifest: pd.DataFrame,
+    folder: Path,
+    shards: Path,
+    license_name: LicenseName,
+    made_from: Mapping[str, Any] | None = None,
+) -> Path:
     """Write the snapshot of `manifest` below `folder` unless it is there already; returns its folder.
 
-    `license_name` turns a licence id into words for the attribution file.
+    `manifest` is the table `dataset_manifest`, `shards` the folder of the shards, `made_from` what a datasheet says
+    of the collection: queries, filters, counts. Only shards that no other snapshot knows are hashed. Raises
+    `DatasetError` when a picture is not in the shards or the disk is full; then nothing is left behind.
     """
     target = folder / snapshot_id(manifest)
     if target.exists():
         return target
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".{target.name}.{uuid4().hex[:8]}{TEMPORARY_SUFFIX}"
-    try:
-        temporary.mkdir()
-        _fill(temporary, manifest, license_name)
-        os.replace(temporary, target)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    pictures = locate(manifest, shards)
+    if missing := pictures["shard"].isna().sum():
+        raise DatasetError(f"{shards}: {missing} pictures of the manifest are in no shard; run `bokehflow run` to make them")
+    with freeze_as(target, pictures, shards) as temporary:
+        facts = {
+            "format": FORMAT_VERSION,
+            "id": target.name,
+            "sha256": hashlib.sha256(canonical(manifest)).hexdigest(),
+            "counts": counts(manifest),
+            "made_from": dict(made_from or {}),
+        }
+        write_json(temporary / FACTS, facts)
+        (temporary / CANONICAL).write_bytes(canonical(manifest))
+        _write_origin(temporary, manifest, license_name)
     return target
 
 
-def _fill(folder: Path, manifest: pd.DataFrame, license_name: Callable[[str | None], str]) -> None:
-    manifest.to_parquet(folder / "manifest.parquet", index=False)
-    (folder / "manifest.jsonl").write_bytes(canonical(manifest))
-    attribution(manifest, license_name).to_csv(folder / "attribution.csv", index=False)
-    facts = {
-        "format": FORMAT_VERSION,
-        "id": snapshot_id(manifest),
-        "sha256": hashlib.sha256(canonical(manifest)).hexdigest(),
-        "counts": counts(manifest),
-        "shards": sorted(manifest["shard"].unique()),
-    }
-    (folder / "snapshot.json").write_text(json.dumps(facts, indent=2) + "\n")
-    for path in folder.iterdir():
-        sync(path)
-        path.chmod(0o444)
+@contextmanager
+def freeze_as(target: Path, pictures: pd.DataFrame, shards: Path) -> Iterator[Path]:
+    """Yield a folder to fill, which becomes the snapshot `target` with the places of its `pictures` and all digests."""
+    with new_folder(target) as temporary:
+        yield temporary
+        _write_parquet(temporary / PICTURES, pictures, PICTURE_COLUMNS)
+        known = _known_shards(target.parent)
+        names = sorted(pictures["shard"].unique())
+        _write_sums(temporary, target, shards, {name: known.get(name) or file_sha256(shards / name) for name in names})
 
 
-def attribution(manifest: pd.DataFrame, license_name: Callable[[str | None], str]) -> pd.DataFrame:
+@contextmanager
+def new_folder(target: Path, read_only: bool = True) -> Iterator[Path]:
+    """Yield a temporary folder beside `target`, which takes its name at the end; after a failure nothing remains.
+
+    Raises `DatasetError` when the disk fails.
+    """
+    temporary = target.with_name(f".{target.name}.{uuid4().hex[:8]}{TEMPORARY_SUFFIX}")
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        for path in temporary.rglob("*"):
+            if path.is_file():
+                sync(path)
+                if read_only:
+                    path.chmod(0o444)
+        os.replace(temporary, target)
+    except OSError as error:
+        raise disk_failed(target, error) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def disk_failed(target: Path, error: OSError) -> DatasetError:
+    """What to tell when `target` could not be written."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    what = "the disk is full" if full else f"the disk failed ({error.strerror or error})"
+    return DatasetError(f"{target}: {what}; nothing of it was written: make room and run the same again")
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Indented JSON."""
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _write_origin(folder: Path, manifest: pd.DataFrame, license_name: LicenseName) -> None:
+    """The two files that say whose the photos are; what `forget` writes anew."""
+    _write_parquet(folder / MANIFEST, manifest, MANIFEST_COLUMNS)
+    attribution(manifest, license_name).to_csv(folder / ATTRIBUTION, index=False, lineterminator="\n")
+
+
+def _write_parquet(path: Path, frame: pd.DataFrame, columns: list[str]) -> None:
+    """Equal rows give equal bytes: a written-out schema, one order, no metadata of pandas."""
+    schema = pa.schema([(name, pa.int64() if name in INTEGERS else pa.string()) for name in columns])
+    ordered = frame.sort_values(KEY, ignore_index=True).reindex(columns=columns)
+    table = pa.Table.from_pandas(ordered, schema=schema, preserve_index=False).replace_schema_metadata(None)
+    pq.write_table(table, path, row_group_size=ROWS_AT_ONCE, write_page_checksum=True)
+
+
+def _write_sums(written: Path, target: Path, shards: Path, digests: Mapping[str, str]) -> None:
+    """`SHA256SUMS` of the files in `written`, which is or becomes `target`, and of the shards."""
+    files = {path.name: file_sha256(path) for path in written.iterdir() if path.name != SUMS and path.name[0] != "."}
+    below = {os.path.relpath(shards / name, target): digest for name, digest in digests.items()}
+    with atomic_path(written / SUMS) as temporary:
+        temporary.write_text(sums_text({**files, **below}), encoding="utf-8")
+        temporary.chmod(0o444)
+
+
+def shard_digests(path: Path) -> dict[str, str]:
+    """Digests of the shard files by name, as the snapshot at `path` knows them."""
+    return {Path(name).name: digest for name, digest in read_sums(path).items() if name.endswith(SUFFIX)}
+
+
+def _known_shards(folder: Path) -> dict[str, str]:
+    digests: dict[str, str] = {}
+    for identifier in list_snapshots(folder):
+        digests |= shard_digests(folder / identifier)
+    return digests
+
+
+def attribution(manifest: pd.DataFrame, license_name: LicenseName) -> pd.DataFrame:
     """Title, owner, licence and link of each photo, as its licence asks to be shown."""
-    table = manifest[["photo_id", "domain", "split", "title", "owner", "owner_name", "license", "page_url"]].copy()
-    known = table["license"].where(table["license"].notna(), None)
-    table["license_name"] = [license_name(value) for value in known]
+    columns = ["photo_id", "domain", "split", "title", "owner", "owner_name", "license", "page_url"]
+    table = manifest.sort_values(KEY, ignore_index=True)[columns].copy()
+    names = {value: license_name(value) for value in table["license"].dropna().unique()}
+    table["license_name"] = table["license"].map(names).fillna(license_name(None))
     return table
 
 
-def read_facts(folder: Path, identifier: str) -> dict[str, Any]:
-    """What `snapshot.json` says: `format`, `id`, `sha256`, `counts` by domain and split, `shards`.
+# --- where pictures lie -----------------------------------------------------------------------------------------------
 
-    Raises `DatasetError` when there is no such snapshot or when it is of a newer format.
+
+def locate(manifest: pd.DataFrame, shards: Path, without: Collection[str] = ()) -> pd.DataFrame:
+    """`manifest` with `key`, `shard` and `row` of each picture, found by its digests; null where it is in no shard.
+
+    By content and not by name: a shard that was lost is made anew with other neighbours, under another name.
+    A picture that lies in several shards is taken where the manifest had it, else from the first by name; the shards
+    named in `without` do not count.
     """
-    path = folder / identifier
-    if not (path / "snapshot.json").exists():
-        known = ", ".join(list_snapshots(folder)) or "none"
-        raise DatasetError(f"{path}: there is no snapshot {identifier}; known here: {known}")
+    index = all_rows(shards)
+    index = index[~index["shard"].isin(list(without))].copy()
+    wanted = manifest.drop(columns=LOCATION, errors="ignore")
+    before = set(manifest["shard"]) if "shard" in manifest else set()
+    index["strange"] = ~index["shard"].isin(before)
+    index = index.sort_values(["strange", "shard", "row"], kind="stable").drop_duplicates(DIGESTS)
+    return wanted.merge(index[[*DIGESTS, *LOCATION]], on=DIGESTS, how="left")
+
+
+def all_rows(shards: Path) -> pd.DataFrame:
+    """Every row of every shard: `key`, `pixels_sha256`, `alpha_sha256`, `shard`, `row`; no pixel is read."""
+
+    def one(path: Path) -> pd.DataFrame:
+        rows = Shard(path).index()[["key", *DIGESTS]]
+        return rows.assign(shard=path.name, row=np.arange(len(rows)))
+
+    with ThreadPoolExecutor() as pool:
+        frames = list(pool.map(one, sorted(shards.glob(f"*{SUFFIX}"))))
+    empty = pd.DataFrame({name: pd.Series(dtype=str) for name in ["key", *DIGESTS, "shard"]} | {"row": pd.Series(dtype=int)})
+    return pd.concat(frames, ignore_index=True) if frames else empty
+
+
+def missing_pictures(manifest: pd.DataFrame, shards: Path) -> list[str]:
+    """Pictures of a manifest that are not where it says, by the digests that the shards carry."""
+    index = all_rows(shards).set_index(["shard", "row"])[DIGESTS]
+    here = manifest[["shard", "row"]].merge(index, left_on=["shard", "row"], right_index=True, how="left")
+    same = (here[DIGESTS].to_numpy() == manifest[DIGESTS].to_numpy()).all(axis=1)
+    return [f"{photo_id} is not in its shard" for photo_id in manifest.loc[~same, "photo_id"]]
+
+
+def open_snapshot(folder: Path, identifier: str, shards: Path) -> pd.DataFrame:
+    """`read_snapshot`, with pictures whose shard is gone found in the shards that replaced it.
+
+    Raises `DatasetError` as well when a picture is in no shard any more.
+    """
+    manifest = read_snapshot(folder, identifier)
+    if all((shards / name).exists() for name in manifest["shard"].unique()):
+        return manifest
+    relocate(folder / identifier, shards)
+    return read_snapshot(folder, identifier)
+
+
+def relocate(path: Path, shards: Path, without: Collection[str] = (), lost_ok: bool = False) -> None:
+    """Write anew where the pictures of the snapshot at `path` lie, other than in the shards named in `without`.
+
+    Raises `DatasetError` when one that was not forgotten is in no shard; then nothing is changed. With `lost_ok` such a
+    picture keeps the place it had.
+    """
+    manifest = verified_manifest(path)
+    kept = manifest[~manifest["forgotten"]]
+    earlier = pq.read_table(path / PICTURES).to_pandas().drop(columns=["split"])
+    before = kept.merge(earlier, on=KEY, how="left")
+    pictures = locate(before, shards, without)
+    missing = pictures["shard"].isna()
+    if lost_ok:
+        pictures[LOCATION] = pictures[LOCATION].where(~missing, before[LOCATION])
+    elif lost := pictures.loc[missing, "photo_id"].tolist():
+        raise DatasetError(
+            f"{path}: {len(lost)} pictures are in no shard, the first {lost[0]}; `bokehflow snapshot restore {path.name}` "
+            "makes them anew"
+        )
+    replace_parquet(path / PICTURES, pictures, PICTURE_COLUMNS)
+    refresh_sums(path, shards)
+
+
+def replace_parquet(path: Path, frame: pd.DataFrame, columns: list[str]) -> None:
+    """Write a Parquet file of a frozen snapshot anew, atomically."""
     try:
-        facts = json.loads((path / "snapshot.json").read_text())
-    except ValueError as error:
-        raise DatasetError(f"{path}: snapshot.json is damaged ({error}); restore the folder from a copy") from None
-    if facts["format"] > FORMAT_VERSION:
-        raise DatasetError(f"{path}: written by a newer bokehflow (format {facts['format']}); update to read it")
-    return facts
+        with atomic_path(path) as temporary:
+            _write_parquet(temporary, frame, columns)
+            temporary.chmod(0o444)
+    except OSError as error:
+        raise disk_failed(path, error) from error
+
+
+def refresh_sums(path: Path, shards: Path) -> None:
+    """`SHA256SUMS` after files were written anew; shards known before are not hashed again."""
+    known = shard_digests(path)
+    names = sorted(set(pq.read_table(path / PICTURES, columns=["shard"])["shard"].to_pylist()))
+    digests = {
+        name: known.get(name) or file_sha256(shards / name) for name in names if name in known or (shards / name).exists()
+    }
+    _write_sums(path, path, shards, digests)
+
+
+def erase_origin(path: Path, photo_ids: set[str]) -> None:
+    """Take from the snapshot at `path` what it says of the owners of these photos; digests stay.
+
+    Their lines leave the attribution. Done twice, it changes nothing more.
+    """
+    manifest = pq.read_table(path / MANIFEST).to_pandas()
+    erased = manifest["photo_id"].isin(photo_ids)
+    manifest.loc[erased, ORIGIN] = None
+    replace_parquet(path / MANIFEST, manifest, MANIFEST_COLUMNS)
+    shown = pd.read_csv(path / ATTRIBUTION, dtype=str, keep_default_na=False)
+    with atomic_path(path / ATTRIBUTION) as temporary:
+        shown[~shown["photo_id"].isin(photo_ids)].to_csv(temporary, index=False, lineterminator="\n")
+        temporary.chmod(0o444)
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
 
 
 def read_snapshot(folder: Path, identifier: str) -> pd.DataFrame:
-    """The frozen manifest.
+    """The frozen manifest with the place of each picture; the forgotten ones are left out.
 
-    Raises `DatasetError` as `read_facts` does, and when the manifest's bytes no longer give its id.
+    Columns as in the table `dataset_manifest`. Raises `DatasetError` as `read_facts` does, and when the manifest's
+    bytes no longer give its id.
     """
-    read_facts(folder, identifier)
-    path = folder / identifier
+    manifest = read_manifest(folder, identifier)
     try:
-        manifest = pd.read_parquet(path / "manifest.parquet")
-    except (OSError, ValueError) as error:
-        raise DatasetError(f"{path}: manifest.parquet is damaged ({error}); restore the folder from a copy") from None
-    if snapshot_id(manifest) != identifier:
-        raise DatasetError(f"{path}: the manifest was changed after it was frozen; restore the folder from a copy")
-    return manifest
+        pictures = pq.read_table(folder / identifier / PICTURES).to_pandas().drop(columns=["split"])
+    except (OSError, pa.ArrowException) as error:
+        raise DatasetError(f"{folder / identifier}: {PICTURES} is damaged ({error}); {RESTORE}") from None
+    kept = manifest[~manifest["forgotten"]].merge(pictures, on=KEY, how="left")
+    if kept["shard"].isna().any():
+        raise DatasetError(f"{folder / identifier}: {PICTURES} is incomplete; `bokehflow snapshot restore {identifier}`")
+    kept["row"] = kept["row"].astype("int64")
+    kept["decision_row"] = kept["decision_row"].astype("Int64")
+    return kept.reindex(columns=columns_of("dataset_manifest"))
 
 
-def list_snapshots(folder: Path) -> list[str]:
-    """Ids of the snapshots below `folder`, newest first."""
-    found = [path.parent for path in folder.glob("*/snapshot.json") if not path.parent.name.startswith(".")]
-    return [path.name for path in sorted(found, key=lambda path: (-path.stat().st_mtime_ns, path.name))]
+def read_manifest(folder: Path, identifier: str) -> pd.DataFrame:
+    """All rows of the frozen manifest, with a column `forgotten`; raises as `read_snapshot` does."""
+    read_facts(folder, identifier)
+    return verified_manifest(folder / identifier)
+
+
+def verified_manifest(path: Path) -> pd.DataFrame:
+    facts = facts_of(path)
+    try:
+        manifest = pq.read_table(path / MANIFEST, page_checksum_verification=True).to_pandas()
+    except (OSError, pa.ArrowException) as error:
+        raise DatasetError(f"{path}: {MANIFEST} is damaged ({error}); {RESTORE}") from None
+    if not set(MANIFEST_COLUMNS) <= set(manifest) or snapshot_id(manifest) != facts["id"]:
+        raise DatasetError(
+            f"{path}: the manifest was changed after it was frozen; {RESTORE} (`bokehflow snapshot verify {path.name}` "
+            "names the rows)"
+        )
+    return manifest.assign(forgotten=manifest["photo_id"].isin(read_forgotten(path).keys()))

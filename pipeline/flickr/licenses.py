@@ -3,6 +3,7 @@
 The ids are those of `flickr.photos.licenses.getInfo` as of June 2025, when the 4.0 licences (11 to 16) came.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 _CC = "https://creativecommons.org"
@@ -63,3 +64,44 @@ def license_name(id: str | None) -> str:
     if id is None:
         return "unknown"
     return LICENSES[id].name if id in LICENSES else f"licence {id} of Flickr"
+
+
+USES: dict[str, str] = {
+    "research": "non-commercial study: every licence but All Rights Reserved, and no unknown one",
+    "commercial": "for money: none that forbids commercial use",
+    "derivatives": "changed pictures may be shared: none that forbids derivatives",
+    "commercial-derivatives": "both: changed, shared and for money",
+}
+"""What a photo may be wanted for, and which licences that takes."""
+
+
+def allowed_for(use: str) -> frozenset[str]:
+    """Ids of the licences that plainly allow the use (a key of `USES`); what a statement leaves open is not allowed.
+
+    >>> sorted(allowed_for("commercial-derivatives"), key=int)
+    ['4', '5', '8', '9', '10', '11', '12']
+    """
+    tests = {
+        "research": lambda license: license.id != "0",
+        "commercial": lambda license: license.allows_commercial is True,
+        "derivatives": lambda license: license.allows_derivatives is True,
+        "commercial-derivatives": lambda license: license.allows_commercial is True and license.allows_derivatives is True,
+    }
+    return frozenset(license.id for license in LICENSES.values() if tests[use](license))
+
+
+_STRICTEST_FIRST = ["0", "16", "3", "15", "1", "14", "2", "13", "6", "12", "5", "7", "11", "4", "8", "10", "9"]
+"""All rights reserved; then NC-ND, NC-SA, NC, ND, SA; no known restrictions; then BY and the public domain."""
+
+
+def strictest(ids: Iterable[str | None]) -> str | None:
+    """The licence id among these that allows least; one that is unknown (None, or not in `LICENSES`) allows nothing.
+
+    >>> strictest(["4", "9", "5"]), strictest(["4", "99"]), strictest([])
+    ('5', '99', None)
+    """
+    found = set(ids)
+    unknown = sorted(id for id in found if id is not None and id not in LICENSES)
+    if None in found or unknown:
+        return unknown[0] if unknown else None
+    return min(found, key=lambda id: _STRICTEST_FIRST.index(str(id)), default=None)

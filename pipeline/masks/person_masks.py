@@ -1,10 +1,13 @@
-"""The alpha of every kept photo's subject: made once for each picture, segmenter and size, and kept as a PNG."""
+"""The alpha of every kept photo's subject: made once for each picture and source of masks, and kept as a PNG.
+
+The PNG carries in text chunks how many people were found, so that a mask on disk needs no table beside it.
+"""
 
 import hashlib
 import io
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,62 +15,90 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from pipeline.atomic import write_bytes
 from pipeline.errors import DatasetError
-from pipeline.masks.segmenters import Segmenter
+from pipeline.masks.sources import MaskSource, Picture, Refused
+from pipeline.masks.subject import Subject
 from pipeline.tables import columns_of, conform
 
 log = logging.getLogger(__name__)
 
 BATCH = 8
 """Pictures that a segmenter gets at once."""
+COMPRESSION = 2
+"""Of the PNGs: masks are mostly flat, and more effort hardly makes them smaller."""
+DECIMALS = 4
 THREADS = max(2, os.cpu_count() or 1)
+
+
+UNCLEAR = 0.5
+"""From this share of the subject's score on, a second person makes it unclear who is meant."""
+
+FULL = 0.9
+"""A subject that covers more than this share of the picture leaves hardly any background: the mask may be wrong."""
 
 
 @dataclass(frozen=True)
 class StoredMask:
-    """A mask on disk: `path` below the folder of masks, the digest of its pixels, and the subject's share of them."""
+    """A mask on disk: `path` below the folder of masks, the digest of its pixels, the subject's share of them.
+
+    `people` and `runner_up` as in `Subject`.
+    """
 
     path: str
     sha256: str
     coverage: float
+    people: int | None
+    runner_up: float | None
 
 
 def segment_photos(
     photos: pd.DataFrame,
-    read_rgb: Callable[[str], np.ndarray],
-    segmenter: Segmenter,
+    source: MaskSource,
     masks_folder: Path,
-    long_side_px: int,
     min_coverage: float,
     progress: Callable[[int, int], None] | None = None,
     known: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """The table `person_masks`: one row for each row of `photos` (photo_id, target_domain, sha256, split_key).
 
-    `read_rgb` returns the picture of a SHA-256 as uint8 [height, width, 3]; several threads call it. Pictures are
-    scaled down to a long side of `long_side_px` before they are segmented, and the alpha is stored at that size,
-    below `masks_folder`. A mask that exists is not made again; where `known`, an earlier result, lists it, it is not
-    even read. Subjects that cover less than `min_coverage` of the picture get the reason `no_subject`.
+    Masks come from `source` and are stored below `masks_folder`. One that exists is not made again; where `known`, an
+    earlier result, lists it, it is not even read. Subjects that cover less than `min_coverage` of the picture get the
+    reason `no_subject`; a picture that the source refuses gets the source's reason.
     `progress` is called with the numbers of pictures done and in all.
     """
-    key = mask_key(segmenter, long_side_px)
-    pictures = sorted(set(photos["sha256"]))
-    masks = {} if known is None else _already_known(known, set(pictures), key, masks_folder)
-    missing = [sha256 for sha256 in pictures if sha256 not in masks]
-    maker = _Maker(read_rgb, segmenter, masks_folder, key, long_side_px)
+    pictures = _pictures(photos)
+    marks = {picture.sha256: source.mark(picture) for picture in pictures}
+    maker = _Maker(source, masks_folder, source.key, marks)
+    done = {} if known is None else _already_known(known, maker)
+    missing = [picture for picture in pictures if picture.sha256 not in done]
     with ThreadPoolExecutor(THREADS, thread_name_prefix="masks") as executor:
         for made in executor.map(maker.masks, _batches(missing)):
-            masks |= made
+            done |= made
             if progress:
-                progress(len(masks), len(pictures))
-    return _table(photos, masks, min_coverage)
+                progress(len(done), len(pictures))
+    return _table(photos, done, min_coverage)
 
 
-def mask_key(segmenter: Segmenter, long_side_px: int) -> str:
-    """Folder of the masks that one segmenter makes at one size."""
-    return f"{segmenter.name}-{segmenter.version}-{long_side_px}px"
+def to_review(table: pd.DataFrame) -> dict[str, list[str]]:
+    """Photos that a person should look at, as sentences, by what is odd about them; `table` is `person_masks`."""
+    without = table[table["reason"].notna()]
+    details = without["detail"].where(without["detail"].notna(), without["reason"])
+    crowded = table[table["mask"].notna() & (table["runner_up"].fillna(0.0) >= UNCLEAR)]
+    full = table[table["mask"].notna() & (table["coverage"] > FULL)]
+    return {
+        "left out": [f"{photo}: {detail}" for photo, detail in zip(without["photo_id"], details, strict=True)],
+        "unclear who is meant": [
+            f"{photo}: {people} people, the second scores {share:.0%} of the first"
+            for photo, people, share in crowded[["photo_id", "people", "runner_up"]].itertuples(index=False, name=None)
+        ],
+        "fills the frame": [
+            f"{photo}: the subject covers {share:.0%} of the picture; is all of it subject?"
+            for photo, share in full[["photo_id", "coverage"]].itertuples(index=False, name=None)
+        ],
+    }
 
 
 def read_mask(path: Path) -> np.ndarray:
@@ -101,84 +132,107 @@ def coverage(alpha: np.ndarray) -> float:
 class _Maker:
     """Makes masks, or reads those that exist."""
 
-    read_rgb: Callable[[str], np.ndarray]
-    segmenter: Segmenter
+    source: MaskSource
     folder: Path
     key: str
-    long_side_px: int
+    marks: Mapping[str, str]
 
-    def masks(self, pictures: Sequence[str]) -> dict[str, StoredMask]:
-        alphas = {sha256: alpha for sha256 in pictures if (alpha := self._existing(sha256)) is not None}
-        missing = [sha256 for sha256 in pictures if sha256 not in alphas]
-        small = [_shrunk(self.read_rgb(sha256), self.long_side_px) for sha256 in missing]
-        for sha256, alpha in zip(missing, self.segmenter.alpha(small), strict=True):
-            write_bytes(self.folder / _path(self.key, sha256), _png(alpha))
-            alphas[sha256] = alpha
-        return {sha256: self._stored(sha256, alpha) for sha256, alpha in alphas.items()}
+    def masks(self, pictures: Sequence[Picture]) -> dict[str, StoredMask | Refused]:
+        subjects: dict[str, Subject | Refused] = {}
+        for picture in pictures:
+            if (subject := self._existing(picture.sha256)) is not None:
+                subjects[picture.sha256] = subject
+        missing = [picture for picture in pictures if picture.sha256 not in subjects]
+        for picture, made in zip(missing, self.source.masks(missing), strict=True):
+            if isinstance(made, Subject):
+                write_bytes(self.folder / self.path(picture.sha256), _png(made))
+            subjects[picture.sha256] = made
+        return {sha256: self._stored(sha256, subject) for sha256, subject in subjects.items()}
 
-    def _existing(self, sha256: str) -> np.ndarray | None:
-        path = self.folder / _path(self.key, sha256)
+    def path(self, sha256: str) -> str:
+        """Where the mask of a picture lies below the folder of masks."""
+        mark = self.marks[sha256]
+        return f"{self.key}/{sha256[:2]}/{sha256}{f'-{mark}' if mark else ''}.png"
+
+    def _existing(self, sha256: str) -> Subject | None:
+        path = self.folder / self.path(sha256)
         try:
-            return read_mask(path) if path.exists() else None
+            return _read_subject(path) if path.exists() else None
         except DatasetError as error:
             log.warning("%s; made anew", error)
             return None
 
-    def _stored(self, sha256: str, alpha: np.ndarray) -> StoredMask:
-        return StoredMask(_path(self.key, sha256), alpha_digest(alpha), coverage(alpha))
+    def _stored(self, sha256: str, subject: Subject | Refused) -> StoredMask | Refused:
+        if isinstance(subject, Refused):
+            return subject
+        digest, share = alpha_digest(subject.alpha), coverage(subject.alpha)
+        runner_up = None if subject.runner_up is None else round(subject.runner_up, DECIMALS)
+        return StoredMask(self.path(sha256), digest, share, subject.people, runner_up)
 
 
-def _path(key: str, sha256: str) -> str:
-    return f"{key}/{sha256[:2]}/{sha256}.png"
+def _pictures(photos: pd.DataFrame) -> list[Picture]:
+    """Every picture once, in the order of their digests."""
+    shown = photos.groupby("sha256")["photo_id"]
+    return [Picture(str(sha256), tuple(sorted(set(photo_ids)))) for sha256, photo_ids in shown]
 
 
-def _batches(pictures: Sequence[str]) -> Iterator[Sequence[str]]:
+def _batches(pictures: Sequence[Picture]) -> Iterator[Sequence[Picture]]:
     for start in range(0, len(pictures), BATCH):
         yield pictures[start : start + BATCH]
 
 
-def _shrunk(rgb: np.ndarray, long_side_px: int) -> np.ndarray:
-    """The picture with its long side at `long_side_px`; smaller ones stay as they are."""
-    height_px, width_px = rgb.shape[:2]
-    scale = long_side_px / max(height_px, width_px)
-    if scale >= 1:
-        return rgb
-    size = max(1, round(width_px * scale)), max(1, round(height_px * scale))
-    return np.asarray(Image.fromarray(rgb).resize(size, Image.Resampling.BILINEAR))
-
-
-def _png(alpha: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(alpha).save(buffer, "PNG", compress_level=4)
+def _png(subject: Subject) -> bytes:
+    buffer, notes = io.BytesIO(), PngInfo()
+    if subject.people is not None and subject.runner_up is not None:
+        notes.add_text("people", str(subject.people))
+        notes.add_text("runner_up", f"{subject.runner_up:.{DECIMALS}f}")
+    Image.fromarray(subject.alpha).save(buffer, "PNG", compress_level=COMPRESSION, pnginfo=notes)
     return buffer.getvalue()
 
 
-def _already_known(known: pd.DataFrame, pictures: set[str], key: str, folder: Path) -> dict[str, StoredMask]:
+def _read_subject(path: Path) -> Subject:
+    """A stored mask with what its text chunks say. Raises `DatasetError` as `read_mask` does."""
+    alpha = read_mask(path)
+    with Image.open(path, formats=["PNG"]) as image:
+        notes = image.info
+    if "people" not in notes:
+        return Subject(alpha, None, None)
+    return Subject(alpha, int(notes["people"]), float(notes["runner_up"]))
+
+
+def _already_known(known: pd.DataFrame, maker: _Maker) -> dict[str, StoredMask | Refused]:
     """Masks of an earlier result that were made with the same key and are still there."""
-    listed = known[known["mask"].notna() & known["sha256"].isin(pictures)]
-    rows = zip(listed["sha256"], listed["mask"], listed["mask_sha256"], listed["coverage"], strict=True)
-    return {
-        sha256: StoredMask(path, digest, float(share))
-        for sha256, path, digest, share in rows
-        if path == _path(key, sha256) and (folder / path).exists()
-    }
+    listed = known[known["mask"].notna() & known["sha256"].isin(maker.marks.keys())].drop_duplicates("sha256")
+    if "people" not in listed:  # a table of an earlier version
+        return {}
+    found: dict[str, StoredMask | Refused] = {}
+    columns = listed[["sha256", "mask", "mask_sha256", "coverage", "people", "runner_up"]]
+    for sha256, path, digest, share, people, runner_up in columns.itertuples(index=False, name=None):
+        if path == maker.path(sha256) and (maker.folder / path).exists():
+            counted = (None, None) if pd.isna(people) else (int(people), float(runner_up))
+            found[sha256] = StoredMask(path, digest, float(share), *counted)
+    return found
 
 
-def _table(photos: pd.DataFrame, masks: dict[str, StoredMask], min_coverage: float) -> pd.DataFrame:
-    rows = []
-    for photo_id, domain, sha256, split_key in photos[["photo_id", "target_domain", "sha256", "split_key"]].to_numpy():
-        mask = masks[sha256]
-        found = mask.coverage >= min_coverage
-        rows.append(
-            {
-                "photo_id": photo_id,
-                "domain": domain,
-                "sha256": sha256,
-                "split_key": split_key,
-                "mask": mask.path if found else None,
-                "mask_sha256": mask.sha256 if found else None,
-                "coverage": mask.coverage,
-                "reason": None if found else "no_subject",
-            }
-        )
-    return conform("person_masks", pd.DataFrame(rows, columns=columns_of("person_masks")))
+def _table(photos: pd.DataFrame, masks: Mapping[str, StoredMask | Refused], min_coverage: float) -> pd.DataFrame:
+    columns = ["photo_id", "target_domain", "sha256", "split_key"]
+    rows = [
+        {
+            **dict(zip(["photo_id", "domain", "sha256", "split_key"], photo, strict=True)),
+            **_columns(masks[photo[2]], min_coverage),
+        }
+        for photo in photos[columns].itertuples(index=False, name=None)
+    ]
+    frame = pd.DataFrame(rows, columns=columns_of("person_masks"))
+    return conform("person_masks", frame.astype({"people": "Int64", "coverage": float, "runner_up": float}))
+
+
+def _columns(mask: StoredMask | Refused, min_coverage: float) -> dict[str, object]:
+    """What the table says of one picture's mask."""
+    if isinstance(mask, Refused):
+        return {"coverage": 0.0, "reason": mask.reason, "detail": mask.detail}
+    counted = {"coverage": mask.coverage, "people": mask.people, "runner_up": mask.runner_up}
+    if mask.coverage < min_coverage:
+        detail = f"the subject covers {mask.coverage:.1%} of the picture, less than {min_coverage:.1%}"
+        return {**counted, "reason": "no_subject", "detail": detail if mask.coverage else "nobody was found"}
+    return {**counted, "mask": mask.path, "mask_sha256": mask.sha256}

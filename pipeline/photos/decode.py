@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
+from math import ceil
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -52,11 +53,14 @@ class Decoded:
     """A picture: `rgb` is uint8 [height, width, 3] in sRGB, upright, transparency laid over white.
 
     `format` is Pillow's name of the file format; `frames` counts the pictures in the file, of which this is the first.
+    `extent` is the width and height, in pixels of `rgb`, that the picture really covers: where a reduced decode rounded
+    an odd size up, the last column or row is only partly of the picture.
     """
 
     rgb: np.ndarray
     format: str
     frames: int
+    extent: tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -78,11 +82,13 @@ def decode(data: bytes, max_pixels: int) -> Decoded:
     own limit of 179 million pixels holds besides.
     """
     with _opened(io.BytesIO(data), max_pixels) as image:
-        return _decoded(image)
+        return _decoded(image, image.size)
 
 
-def decode_reduced(data: bytes, min_short_edge_px: int, max_pixels: int) -> Decoded:
+def decode_reduced(data: bytes, min_short_edge_px: int, max_pixels: int, min_long_edge_px: int | None = None) -> Decoded:
     """`decode` for callers that go on to scale the picture down: its short edge is at least `min_short_edge_px`.
+
+    With `min_long_edge_px` the long edge is so large as well; 0 for the short one then leaves it free.
 
     A JPEG is reduced to 1/2, 1/4 or 1/8 (sizes rounded up) while it is decoded, which costs a fraction of the time;
     whatever would fall below `min_short_edge_px`, and every other format, comes at full size. The reduction is
@@ -91,8 +97,9 @@ def decode_reduced(data: bytes, min_short_edge_px: int, max_pixels: int) -> Deco
     that edge itself. Deterministic for one version of libjpeg-turbo.
     """
     with _opened(io.BytesIO(data), max_pixels) as image:
-        image.draft(None, (min_short_edge_px, min_short_edge_px))
-        return _decoded(image)
+        least = max(min_short_edge_px, ceil((min_long_edge_px or 0) * min(image.size) / max(image.size)), 1)
+        drafted = image.draft(None, (least, least))
+        return _decoded(image, image.size if drafted is None else drafted[1][2:])
 
 
 def inspect_file(path: Path, max_pixels: int) -> PictureInfo:
@@ -108,12 +115,14 @@ def inspect_file(path: Path, max_pixels: int) -> PictureInfo:
         return PictureInfo(width_px, height_px, image.format or "", frames)
 
 
-def _decoded(image: Image.Image) -> Decoded:
+def _decoded(image: Image.Image, extent: tuple[float, float]) -> Decoded:
     file_format = image.format or ""
     frames = _load(image)
     upright = _TRANSPOSE.get(_orientation(image))
     rgb = _to_srgb(image)
-    return Decoded(np.array(rgb if upright is None else rgb.transpose(upright)), file_format, frames)
+    if _orientation(image) in _SWAPS_SIDES:
+        extent = extent[1], extent[0]
+    return Decoded(np.array(rgb if upright is None else rgb.transpose(upright)), file_format, frames, extent)
 
 
 def _load(image: Image.Image) -> int:

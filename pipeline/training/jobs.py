@@ -57,7 +57,7 @@ class TrainingJob(BaseModel):
     settings: TrainingSettings
     snapshot_id: str
     manifest_path: Path
-    """The snapshot's manifest.parquet: photo_id, domain, split ("train" or "test"), shard (file name), row."""
+    """The snapshot's pictures.parquet: photo_id, domain, split ("train" or "test"), shard (file name), row."""
     shards_dir: Path
     weights_dir: Path | None = None
     """Where the weights of VGG's features lie, or are fetched to; None: in the run's folder."""

@@ -113,3 +113,13 @@ def test_an_empty_home_has_a_status(tmp_path: Path) -> None:
     found = status(parse_project(PROJECT, tmp_path / "x"), Home(tmp_path))
     assert found["domains"]["ordinary"]["listed"] == 0
     assert found["snapshots"] == found["models"] == found["reports"] == []
+
+
+def test_a_model_trained_on_a_forgotten_photo_is_marked() -> None:
+    run = {"run": "abc-smoke-0", "recipe": "smoke", "seed": 0, "steps": 6, "forgotten_photos": 2}
+    counts = {"ordinary": {"train": 5, "test": 1}}
+    found = {"domains": {}, "snapshots": [{"id": "abc", "counts": counts, "forgotten": 3}], "models": [run], "reports": []}
+    assert summary(found).splitlines() == [
+        "snapshot abc: ordinary 5+1 (train+test), 3 forgotten since",
+        "model abc-smoke-0: smoke, seed 0, 6 steps; trained on 2 photos that were forgotten since",
+    ]

@@ -1,24 +1,37 @@
 """Shards, preparation, split, manifest and snapshot."""
 
 import stat
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
 
 from pipeline.config import DatasetSection
 from pipeline.dataset.manifest import build_manifest, counts, problems, snapshot_id, split_of, split_score
-from pipeline.dataset.prepare import centre_square, prepare_images, shard_index
+from pipeline.dataset.prepare import Transform, prepare_images, shard_index
 from pipeline.dataset.shards import Picture, Shard, ShardReader, write_shard
 from pipeline.dataset.snapshot import attribution, freeze, list_snapshots, read_snapshot
 from pipeline.errors import DatasetError
 from pipeline.tables import conform
 
 SIZE_PX = 32
+TRANSFORM = Transform("centre", SIZE_PX)
+
+
+@dataclass(frozen=True, eq=False)
+class Photo:
+    """A decoded photo at its full size."""
+
+    rgb: np.ndarray
+
+    @property
+    def extent(self) -> tuple[float, float]:
+        return self.rgb.shape[1], self.rgb.shape[0]
 
 
 def noise(seed: int, height: int = 40, width: int = 50) -> np.ndarray:
@@ -42,10 +55,10 @@ def masks_table(numbers: range) -> pd.DataFrame:
 def prepared(folder: Path, numbers: range, shard_rows: int = 3) -> pd.DataFrame:
     table = prepare_images(
         masks_table(numbers),
-        lambda digest: noise(int(digest[1:])),
+        lambda digest, short_edge_px: Photo(noise(int(digest[1:]))),
         lambda mask: noise(int(mask[1:]))[..., 0],
         folder,
-        SIZE_PX,
+        TRANSFORM,
         shard_rows,
     )
     return conform("training_images", table)
@@ -60,15 +73,25 @@ def listing(numbers: range) -> pd.DataFrame:
             "title": f"t{n}",
             "license": "4",
             "page_url": "https://x",
+            "image_url": f"https://x/{n}.jpg",
         }
         for n in numbers
     ]
     return pd.DataFrame(rows)
 
 
+def curated(numbers: range) -> pd.DataFrame:
+    return pd.DataFrame(
+        [{"photo_id": f"flickr:{n}", "curator": "Bo", "file": "reviewed.csv", "row": n + 2} for n in numbers]
+    )
+
+
 def manifest_of(images: pd.DataFrame, numbers: range, **settings: object) -> pd.DataFrame:
     section = DatasetSection.model_validate({"test_share": {"ordinary": 0.3, "shallow": 0.0}, **settings})
-    return conform("dataset_manifest", build_manifest(images, listing(numbers), section, "ordinary"))
+    return conform(
+        "dataset_manifest",
+        build_manifest(images, listing(numbers), curated(numbers), masks_table(numbers), section, "ordinary"),
+    )
 
 
 def test_shards_give_back_what_was_written_at_any_position(tmp_path: Path) -> None:
@@ -97,24 +120,14 @@ def test_a_missing_or_broken_shard_is_a_clear_error(tmp_path: Path) -> None:
         Shard(tmp_path / "bad.arrow")
 
 
-@pytest.mark.parametrize(("height", "width"), [(40, 60), (60, 40), (41, 41)])
-def test_the_crop_is_the_centred_square(height: int, width: int) -> None:
-    pixels = np.zeros((height, width), np.uint8)
-    top, left = (height - 40) // 2, (width - 40) // 2
-    pixels[top : top + 40, left : left + 40] = 200
-    square = centre_square(pixels, 20)
-    assert square.shape == (20, 20)
-    assert (square[3:-3, 3:-3] >= 195).all()
-
-
 def test_preparing_again_decodes_nothing_and_growth_only_the_new(tmp_path: Path) -> None:
     first = prepared(tmp_path, range(7))
     files = {path.name for path in tmp_path.iterdir()}
 
-    def never(_: str) -> np.ndarray:
+    def never(*_: object) -> Any:  # noqa: ANN401  (stands for both readers)
         raise AssertionError("decoded again")
 
-    again = conform("training_images", prepare_images(masks_table(range(7)), never, never, tmp_path, SIZE_PX, 3))
+    again = conform("training_images", prepare_images(masks_table(range(7)), never, never, tmp_path, TRANSFORM, 3))
     pd.testing.assert_frame_equal(first, again)
     grown = prepared(tmp_path, range(8))
     assert files < {path.name for path in tmp_path.iterdir()}
@@ -131,7 +144,12 @@ def test_packing_does_not_change_pixels_or_snapshot(tmp_path: Path) -> None:
 def test_a_mask_of_other_proportions_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"m1: the mask of flickr:1 is 20×20 px, the photo 50×40"):
         prepare_images(
-            masks_table(range(1, 2)), lambda _: noise(1), lambda _: np.zeros((20, 20), np.uint8), tmp_path, SIZE_PX, 3
+            masks_table(range(1, 2)),
+            lambda *_: Photo(noise(1)),
+            lambda _: np.zeros((20, 20), np.uint8),
+            tmp_path,
+            TRANSFORM,
+            3,
         )
 
 
@@ -175,9 +193,9 @@ def test_what_cannot_be_frozen_is_named(tmp_path: Path) -> None:
 
 def test_a_snapshot_is_frozen_once_and_read_only(tmp_path: Path) -> None:
     manifest = manifest_of(prepared(tmp_path / "shards", range(12)), range(12))
-    folder = freeze(manifest, tmp_path / "snapshots", lambda license: f"licence {license}")
+    folder = freeze(manifest, tmp_path / "snapshots", tmp_path / "shards", lambda license: f"licence {license}")
     assert folder.name == snapshot_id(manifest)
-    assert freeze(manifest, tmp_path / "snapshots", str) == folder
+    assert freeze(manifest, tmp_path / "snapshots", tmp_path / "shards", str) == folder
     assert list_snapshots(tmp_path / "snapshots") == [folder.name]
     assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o444}
     pd.testing.assert_frame_equal(read_snapshot(tmp_path / "snapshots", folder.name), manifest)
@@ -189,7 +207,7 @@ def test_a_snapshot_is_frozen_once_and_read_only(tmp_path: Path) -> None:
 
 def test_a_snapshot_that_was_edited_or_is_unknown_is_refused(tmp_path: Path) -> None:
     manifest = manifest_of(prepared(tmp_path / "shards", range(12)), range(12))
-    folder = freeze(manifest, tmp_path / "snapshots", str)
+    folder = freeze(manifest, tmp_path / "snapshots", tmp_path / "shards", str)
     with pytest.raises(DatasetError, match=f"no snapshot 0000; known here: {folder.name}"):
         read_snapshot(tmp_path / "snapshots", "0000")
     edited = folder / "manifest.parquet"
@@ -197,9 +215,3 @@ def test_a_snapshot_that_was_edited_or_is_unknown_is_refused(tmp_path: Path) -> 
     manifest.assign(alpha_sha256="changed").to_parquet(edited)
     with pytest.raises(DatasetError, match="was changed after it was frozen"):
         read_snapshot(tmp_path / "snapshots", folder.name)
-
-
-def test_lanczos_is_pillows(tmp_path: Path) -> None:
-    pixels = noise(3, 64, 64)
-    expected = Image.fromarray(pixels).resize((SIZE_PX, SIZE_PX), Image.Resampling.LANCZOS)
-    np.testing.assert_array_equal(centre_square(pixels, SIZE_PX), np.asarray(expected))

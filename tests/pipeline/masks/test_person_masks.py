@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pipeline.errors import DatasetError
-from pipeline.masks.person_masks import alpha_digest, mask_key, read_mask, segment_photos
+from pipeline.masks.person_masks import alpha_digest, read_mask, segment_photos, to_review
+from pipeline.masks.sources import SegmentedMasks
 
 
 class BrightSegmenter:
@@ -54,11 +55,17 @@ def photos(shares: Sequence[int], domain: str = "ordinary") -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["photo_id", "target_domain", "sha256", "split_key"])
 
 
+def bright(
+    long_side_px: int = 64, pictures: Pictures | None = None, segmenter: BrightSegmenter | None = None
+) -> SegmentedMasks:
+    return SegmentedMasks(segmenter or BrightSegmenter(), pictures or Pictures(), long_side_px)
+
+
 def test_masks_are_stored_small_and_lossless(tmp_path: Path) -> None:
     done: list[tuple[int, int]] = []
-    table = segment_photos(photos([25, 50]), Pictures(), BrightSegmenter(), tmp_path, 64, 0.02, lambda *at: done.append(at))
+    table = segment_photos(photos([25, 50]), bright(), tmp_path, 0.02, lambda *at: done.append(at))
     row = table.iloc[1]
-    assert row["mask"] == f"bright-1-64px/00/{50:064}.png"
+    assert row["mask"] == f"bright-1-drop-1-64px/00/{50:064}.png"
     assert (row["domain"], row["split_key"], row["coverage"]) == ("ordinary", "50", 0.5)
     alpha = read_mask(tmp_path / row["mask"])
     assert alpha.shape == (32, 64)
@@ -68,25 +75,47 @@ def test_masks_are_stored_small_and_lossless(tmp_path: Path) -> None:
 
 
 def test_small_pictures_are_not_enlarged(tmp_path: Path) -> None:
-    table = segment_photos(photos([50]), Pictures(30, 20), BrightSegmenter(), tmp_path, 64, 0.02)
+    table = segment_photos(photos([50]), bright(pictures=Pictures(30, 20)), tmp_path, 0.02)
     assert read_mask(tmp_path / table["mask"].iloc[0]).shape == (20, 30)
 
 
 def test_pictures_without_a_subject(tmp_path: Path) -> None:
-    table = segment_photos(photos([1, 2, 50]), Pictures(), BrightSegmenter(), tmp_path, 200, 0.02)
+    table = segment_photos(photos([1, 2, 50]), bright(200), tmp_path, 0.02)
     assert table["reason"].fillna("").tolist() == ["no_subject", "", ""]
     assert table["mask"].isna().tolist() == [True, False, False]
     assert table["coverage"].tolist() == [0.01, 0.02, 0.5]
+    assert to_review(table)["left out"] == ["ordinary:0: the subject covers 1.0% of the picture, less than 2.0%"]
+
+
+def test_who_should_look_at_what(tmp_path: Path) -> None:
+    table = segment_photos(photos([0, 50, 97]), bright(200), tmp_path, 0.02).assign(runner_up=[0.0, 0.7, 0.2])
+    odd = to_review(table)
+    assert odd["left out"] == ["ordinary:0: nobody was found"]
+    assert odd["unclear who is meant"] == ["ordinary:1: 1 people, the second scores 70% of the first"]
+    assert odd["fills the frame"] == ["ordinary:2: the subject covers 97% of the picture; is all of it subject?"]
+
+
+def test_what_was_counted_stays_with_the_mask_on_disk(tmp_path: Path) -> None:
+    def two(sha256: str) -> np.ndarray:
+        rgb = np.zeros((100, 200, 3), np.uint8)
+        rgb[20:, 60:140], rgb[40:, 5:35] = 255, 250
+        return rgb
+
+    first = segment_photos(photos([7]), SegmentedMasks(BrightSegmenter(), two, 200), tmp_path, 0.02)
+    assert first["people"].tolist() == [2]
+    assert 0 < first["runner_up"].iloc[0] < 0.5
+    again = segment_photos(photos([7]), SegmentedMasks(BrightSegmenter(), two, 200), tmp_path, 0.02)
+    pd.testing.assert_frame_equal(again, first)
 
 
 def test_no_photos(tmp_path: Path) -> None:
-    assert len(segment_photos(photos([]), Pictures(), BrightSegmenter(), tmp_path, 64, 0.02)) == 0
+    assert len(segment_photos(photos([]), bright(), tmp_path, 0.02)) == 0
 
 
 def test_a_picture_of_two_photos_is_segmented_once(tmp_path: Path) -> None:
     segmenter = BrightSegmenter()
     both = pd.concat([photos([30]), photos([30], "shallow")])
-    table = segment_photos(both, Pictures(), segmenter, tmp_path, 64, 0.02)
+    table = segment_photos(both, bright(segmenter=segmenter), tmp_path, 0.02)
     assert table["mask"].nunique() == 1
     assert table["domain"].tolist() == ["ordinary", "shallow"]
     assert len(segmenter.shapes) == 1
@@ -94,9 +123,9 @@ def test_a_picture_of_two_photos_is_segmented_once(tmp_path: Path) -> None:
 
 def test_existing_masks_are_found_again(tmp_path: Path) -> None:
     shares = list(range(1, 60))
-    first = segment_photos(photos(shares), Pictures(), BrightSegmenter(), tmp_path, 64, 0.02)
+    first = segment_photos(photos(shares), bright(), tmp_path, 0.02)
     segmenter, pictures = BrightSegmenter(), Pictures()
-    again = segment_photos(photos([*shares, 77]), pictures, segmenter, tmp_path, 64, 0.02)
+    again = segment_photos(photos([*shares, 77]), bright(64, pictures, segmenter), tmp_path, 0.02)
     assert pictures.read == [f"{77:064}"]
     assert len(segmenter.shapes) == 1
     merged = again[again["split_key"] != "77"].reset_index(drop=True)
@@ -105,7 +134,7 @@ def test_existing_masks_are_found_again(tmp_path: Path) -> None:
 
 def test_known_masks_are_not_even_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     listed = photos([1, 30, 40])
-    first = segment_photos(listed, Pictures(), BrightSegmenter(), tmp_path, 64, 0.02)
+    first = segment_photos(listed, bright(), tmp_path, 0.02)
     (tmp_path / first["mask"].iloc[2]).unlink()
     reads: list[Path] = []
 
@@ -114,27 +143,30 @@ def test_known_masks_are_not_even_read(tmp_path: Path, monkeypatch: pytest.Monke
         return read_mask(path)
 
     monkeypatch.setattr("pipeline.masks.person_masks.read_mask", counted)
-    again = segment_photos(listed, Pictures(), BrightSegmenter(), tmp_path, 64, 0.02, known=first)
+    again = segment_photos(listed, bright(), tmp_path, 0.02, known=first)
     pd.testing.assert_frame_equal(again, first)
     assert [path.stem for path in reads] == [f"{1:064}"]
-    stricter = segment_photos(listed, Pictures(), BrightSegmenter(), tmp_path, 64, 0.35, known=first)
+    assert again["people"].tolist() == [1, 1, 1]
+    stricter = segment_photos(listed, bright(), tmp_path, 0.35, known=first)
     assert stricter["reason"].isna().tolist() == [False, False, True]
 
 
 def test_another_version_or_size_makes_other_masks(tmp_path: Path) -> None:
-    first = segment_photos(photos([30]), Pictures(), BrightSegmenter(), tmp_path, 64, 0.02)
+    first = segment_photos(photos([30]), bright(), tmp_path, 0.02)
     for segmenter, long_side_px in ((BrightSegmenter("2"), 64), (BrightSegmenter(), 80)):
-        other = segment_photos(photos([30]), Pictures(), segmenter, tmp_path, long_side_px, 0.02, known=first)
-        assert other["mask"].iloc[0].startswith(mask_key(segmenter, long_side_px))
+        source = bright(long_side_px, segmenter=segmenter)
+        other = segment_photos(photos([30]), source, tmp_path, 0.02, known=first)
+        assert other["mask"].iloc[0].startswith(source.key)
+        assert other["mask"].iloc[0] != first["mask"].iloc[0]
         assert len(segmenter.shapes) == 1
 
 
 def test_a_damaged_mask_is_made_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    first = segment_photos(photos([30]), Pictures(), BrightSegmenter(), tmp_path, 64, 0.02)
+    first = segment_photos(photos([30]), bright(), tmp_path, 0.02)
     path = tmp_path / first["mask"].iloc[0]
     good = path.read_bytes()
     path.write_bytes(good[: len(good) // 2])
-    again = segment_photos(photos([30]), Pictures(), BrightSegmenter(), tmp_path, 64, 0.02)
+    again = segment_photos(photos([30]), bright(), tmp_path, 0.02)
     pd.testing.assert_frame_equal(again, first)
     assert path.read_bytes() == good
     assert "damaged" in caplog.text
@@ -158,7 +190,7 @@ def test_a_picture_that_cannot_be_read_ends_the_stage(tmp_path: Path) -> None:
         raise DatasetError(sha256)
 
     with pytest.raises(DatasetError):
-        segment_photos(photos(range(40)), broken, BrightSegmenter(), tmp_path, 64, 0.02)
+        segment_photos(photos(range(40)), SegmentedMasks(BrightSegmenter(), broken, 64), tmp_path, 0.02)
     assert not list(tmp_path.rglob("*.png"))
 
 

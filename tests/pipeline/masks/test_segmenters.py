@@ -4,17 +4,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from pipeline import weights
 from pipeline.errors import ConfigError, WeightsError
-from pipeline.masks.segmenters import SelfieSegmenter, make_segmenter
+from pipeline.masks.segmenters import SelfieSegmenter, make_segmenter, published_version
+from pipeline.studio.pictures import PICTURES as STUDIO
 from tests.pipeline.masks.drawn_person import drawn_person
 
 
 @pytest.fixture(scope="session")
 def selfie_weights(pytestconfig: pytest.Config) -> Path:
     """The real weights: a home's in the project folder, else fetched into pytest's cache."""
-    for home in ("demo-data", "data"):
+    for home in (".venv/test-home", "demo-data", "data"):
         folder = pytestconfig.rootpath / home / "weights"
         if weights.status("selfie", folder).state == "ready":
             return folder
@@ -50,6 +52,24 @@ def test_version_follows_the_weights(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"a")
     (tmp_path / "b").write_bytes(b"b")
     assert SelfieSegmenter(tmp_path / "a").version != SelfieSegmenter(tmp_path / "b").version
+    assert SelfieSegmenter(tmp_path / "a", 1).version != SelfieSegmenter(tmp_path / "a", 2).version
+    with pytest.raises(ConfigError, match="views = 3"):
+        SelfieSegmenter(tmp_path / "a", 3)
+
+
+def test_the_published_version_is_known_without_loading(selfie_weights: Path) -> None:
+    for views in (1, 4):
+        assert make_segmenter("selfie", selfie_weights, views).version == published_version("selfie", views)
+
+
+def test_more_views_see_what_one_takes_for_a_person(selfie_weights: Path) -> None:
+    """A rendered scene whose blurred lights one view takes for people."""
+    scene = STUDIO / "shallow" / "2065.jpg"
+    truth = np.asarray(Image.open(STUDIO / "shallow" / "2065_mask.png")) >= 128
+    picture = np.asarray(Image.open(scene))
+    alphas = {views: make_segmenter("selfie", selfie_weights, views).alpha([picture])[0] >= 128 for views in (1, 4)}
+    agreement = {views: (alpha & truth).sum() / (alpha | truth).sum() for views, alpha in alphas.items()}
+    assert agreement[4] > agreement[1] + 0.1
 
 
 def test_unknown_name(tmp_path: Path) -> None:

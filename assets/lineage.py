@@ -1,0 +1,93 @@
+"""Lineage over a home: its tables, snapshots, runs and reports put together for `pipeline.dataset.lineage`.
+
+Free of Dagster and pandas, so that the command answers at once.
+"""
+
+import json
+from collections import defaultdict
+from pathlib import Path
+
+from pipeline.dataset.layout import find_snapshot
+from pipeline.dataset.lineage import (
+    Lineage,
+    RunFacts,
+    forgotten_seen,
+    model_lineage,
+    photo_lineage,
+    read_columns,
+    snapshot_lineage,
+)
+from pipeline.errors import DatasetError
+from pipeline.flickr.licenses import license_name, strictest
+from pipeline.training.runs import RunFolder, describe_run
+from storage import Home
+
+
+def lineage_of_photo(home: Home, photo_id: str) -> Lineage:
+    """From a photo to decisions, snapshots, models and evaluations; ids without their source are Flickr's."""
+    full = f"flickr:{photo_id}" if photo_id.isdigit() else photo_id
+    return photo_lineage(full, home.table_files, home.snapshots, finished_runs(home), license_name)
+
+
+def lineage_of_snapshot(home: Home, identifier: str) -> Lineage:
+    """From a snapshot to its queries, decisions, owners, licences and models; the beginning of its id will do."""
+    found = find_snapshot(home.snapshots, identifier)
+    return snapshot_lineage(found, home.snapshots, finished_runs(home), license_name, strictest)
+
+
+def lineage_of_model(home: Home, run: str) -> Lineage:
+    """From a model to its photos, owners and licences, its code and configuration."""
+    facts = find_run(home, run)
+    return model_lineage(facts, home.snapshots, license_name, strictest, forgotten_seen(facts, home.snapshots))
+
+
+def find_run(home: Home, name: str) -> RunFacts:
+    """The finished run of that name, or of that `recipe@seed` where only one snapshot has it."""
+    runs = finished_runs(home)
+    found = [run for run in runs if name in (run.run, run.key)]
+    if len(found) != 1:
+        known = ", ".join(run.run for run in found or runs) or "none"
+        problem = f"{name!r} may be any of" if found else f"there is no finished run {name!r}; known here"
+        raise DatasetError(f"{home.runs}: {problem}: {known}")
+    return found[0]
+
+
+def finished_runs(home: Home) -> list[RunFacts]:
+    """All finished training runs with their cards and scores, by name."""
+    return [run for path in sorted(home.runs.glob("*/job.json")) if (run := _run(home, path.parent)) is not None]
+
+
+def _run(home: Home, folder: Path) -> RunFacts | None:
+    found = describe_run(folder)
+    if found is None or not found["complete"]:
+        return None
+    card_path = RunFolder(folder).card
+    card = json.loads(card_path.read_text(encoding="utf-8")) if card_path.exists() else {}
+    recipe, seed, snapshot = str(found["recipe"]), int(str(found["seed"])), str(found["snapshot"])
+    report = home.reports / snapshot / "index.html"
+    domains = card.get("domains", {})
+    return RunFacts(
+        run=str(found["run"]),
+        recipe=recipe,
+        seed=seed,
+        model=str(found["model"]),
+        snapshot=snapshot,
+        steps=int(str(found["steps"])),
+        uses=(domains.get("a", "ordinary"), domains.get("b", "shallow")),
+        card=card,
+        scores=_scores(home, f"{recipe}@{seed}", snapshot),
+        report=str(report) if report.exists() else None,
+    )
+
+
+def _scores(home: Home, key: str, snapshot: str) -> dict[str, float]:
+    """Means of the model's own scores by metric."""
+    path = home.root / "tables" / "evaluation" / f"{key}+{snapshot}.parquet"
+    if not path.exists():
+        return {}
+    values: dict[str, list[float]] = defaultdict(list)
+    columns = read_columns(path, ["method", "metric", "value"])
+    for method, metric, value in zip(*columns.values(), strict=True):
+        if method == key and value is not None:
+            values[metric].append(value)
+    return {metric: sum(found) / len(found) for metric, found in sorted(values.items())}

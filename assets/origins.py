@@ -1,0 +1,57 @@
+"""What a snapshot was made from: what its datasheet, its lineage and Dagster's metadata say of its photos."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from subprocess import run
+from typing import Any
+
+import pandas as pd
+
+from assets.status import funnel
+from pipeline.config import Project
+from pipeline.flickr.licenses import license_name, strictest
+from storage import Home
+
+TABLES = ("photo_history", "unique_photos", "curated_photos", "person_masks", "training_images")
+
+
+def made_from(project: Project, home: Home) -> dict[str, Any]:
+    """Queries, filters, counts by reason, data versions and code, kept with a snapshot when it is frozen."""
+    infos = {name: home.tables.info(name) for name in TABLES}
+    domains = {
+        name: {"title": domain.title, "queries": [query.model_dump(exclude_defaults=True) for query in domain.queries]}
+        for name, domain in project.domains.items()
+    }
+    sections = ("photos", "dedupe", "curation", "masks", "dataset")
+    return {
+        "project": project.project.name,
+        "months": {"from": project.collect.from_month, "to": project.collect.to_month},
+        "domains": domains,
+        "settings": {name: getattr(project, name).model_dump(mode="json") for name in sections},
+        "counts": funnel(project, home),
+        "data_versions": {name: info.data_version for name, info in infos.items() if info},
+        "code_revision": code_revision(),
+    }
+
+
+def license_counts(licenses: Iterable[object]) -> dict[str, int]:
+    """Photos by the name of their licence, the most frequent first."""
+    names = pd.Series([license_name(value if isinstance(value, str) else None) for value in licenses], dtype=str)
+    return {str(name): int(count) for name, count in names.value_counts().items()}
+
+
+def strictest_name(licenses: Iterable[object]) -> str:
+    """Name of the licence that allows least."""
+    values = [value if isinstance(value, str) else None for value in licenses]
+    return license_name(strictest(values)) if values else "none"
+
+
+def code_revision() -> str:
+    """Git's name of the code that runs, with `+` where files differ from it; `unknown` outside a checkout."""
+    checkout = Path(__file__).parents[1]
+    command = ["git", "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"]
+    if not (checkout / ".git").exists():
+        return "unknown"
+    done = run(command, cwd=checkout, capture_output=True, text=True, check=False, env={**os.environ, "LC_ALL": "C"})
+    return done.stdout.strip() or "unknown"

@@ -1,0 +1,96 @@
+"""`bokehflow lineage`: from a photo forwards, from a model back; text, JSON or a picture of the graph."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pipeline.commands.options import Command, open_home, say, with_home
+
+if TYPE_CHECKING:
+    from pipeline.dataset.lineage import Lineage
+
+
+def with_output(command: Command) -> Command:
+    """Give a command `--json` and `--svg`."""
+    command = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")(command)
+    return click.option(
+        "--svg", type=click.Path(dir_okay=False, path_type=Path), help="Draw the graph into this file as well."
+    )(command)
+
+
+@click.group()
+def lineage() -> None:
+    """Follow a photo to the models trained on it, or a model back to its photos, owners and licences."""
+
+
+@lineage.command()
+@click.argument("photo_id")
+@with_home
+@with_output
+def photo(photo_id: str, home: Path | None, as_json: bool, svg: Path | None) -> None:
+    """From a photo to decisions, snapshots, models and evaluations."""
+    from assets.lineage import lineage_of_photo
+
+    _show(lineage_of_photo(open_home(home), photo_id), as_json, svg)
+
+
+@lineage.command()
+@click.argument("snapshot_id")
+@with_home
+@with_output
+def snapshot(snapshot_id: str, home: Path | None, as_json: bool, svg: Path | None) -> None:
+    """From a snapshot to queries, decisions, owners, licences and models."""
+    from assets.lineage import lineage_of_snapshot
+
+    _show(lineage_of_snapshot(open_home(home), snapshot_id), as_json, svg)
+
+
+@lineage.command()
+@click.argument("run")
+@click.option(
+    "--photos", type=click.Path(dir_okay=False, path_type=Path), help="Write every photo it was trained on to this CSV."
+)
+@with_home
+@with_output
+def model(run: str, photos: Path | None, home: Path | None, as_json: bool, svg: Path | None) -> None:
+    """From a model (its run, or RECIPE@SEED) to its photos, owners, licences, code and configuration."""
+    from assets.lineage import find_run, lineage_of_model
+    from pipeline.dataset.lineage import model_photos
+    from pipeline.flickr.licenses import license_name
+
+    chosen = open_home(home)
+    answer = lineage_of_model(chosen, run)
+    if as_json or photos:
+        rows = model_photos(find_run(chosen, run), chosen.snapshots, license_name)
+        answer.facts["photos"] = rows
+        if photos:
+            _write_csv(photos, rows)
+    _show(answer, as_json, svg)
+
+
+def _show(answer: "Lineage", as_json: bool, svg: Path | None) -> None:
+    from pipeline.atomic import write_text
+    from pipeline.dataset.lineage_picture import lineage_svg
+
+    if svg:
+        write_text(svg, lineage_svg(answer))
+        say(f"the graph is in {svg}")
+    if not as_json:
+        answer.facts.pop("photos", None)
+    click.echo(json.dumps(answer.to_dict(), ensure_ascii=False) if as_json else answer.to_text())
+
+
+def _write_csv(path: Path, rows: list[dict[str, object]]) -> None:
+    import csv
+    import io
+
+    from pipeline.atomic import write_text
+
+    text = io.StringIO()
+    writer = csv.DictWriter(text, ["photo_id", "domain", "title", "owner", "owner_name", "license", "page_url"])
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
+    say(f"{len(rows):,} photos are in {path}")

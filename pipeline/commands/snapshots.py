@@ -1,0 +1,209 @@
+"""`bokehflow snapshot`: what is frozen, whether it is sound, what changed, and taking it elsewhere."""
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from pipeline.commands.options import load, open_home, say, with_config, with_home
+from pipeline.flickr.licenses import USES
+
+SHOWN = 20
+"""Findings and changes that are printed; the rest is counted, and `--json` has all."""
+
+
+@click.group()
+def snapshot() -> None:
+    """Look at frozen snapshots, verify, compare, export and restore them. The beginning of an id will do."""
+
+
+@snapshot.command("list")
+@with_home
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def list_command(home: Path | None, as_json: bool) -> None:
+    """List the snapshots, newest first."""
+    from pipeline.dataset.layout import list_snapshots, read_facts, read_forgotten
+
+    folder = open_home(home).snapshots
+    found = [
+        {"id": name, "counts": read_facts(folder, name)["counts"], "forgotten": len(read_forgotten(folder / name))}
+        for name in list_snapshots(folder)
+    ]
+    if as_json:
+        click.echo(json.dumps({"snapshots": found}))
+        return
+    for entry in found:
+        parts = ", ".join(f"{domain} {n['train']}+{n['test']}" for domain, n in entry["counts"].items())
+        click.echo(f"{entry['id']}  {parts} (train+test)" + (f", {entry['forgotten']} forgotten" * bool(entry["forgotten"])))
+    if not found:
+        say(f"no snapshot in {folder}; `bokehflow run` freezes one")
+
+
+@snapshot.command()
+@click.argument("snapshot_id")
+@with_home
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def show(snapshot_id: str, home: Path | None, as_json: bool) -> None:
+    """Show what a snapshot holds: counts, licences, owners, queries, models, and where its files lie."""
+    from assets.lineage import lineage_of_snapshot
+    from pipeline.dataset.layout import find_snapshot, read_facts
+
+    chosen = open_home(home)
+    identifier = find_snapshot(chosen.snapshots, snapshot_id)
+    answer = lineage_of_snapshot(chosen, identifier)
+    folder = chosen.snapshots / identifier
+    answer.facts = {
+        "folder": str(folder),
+        "sha256": read_facts(chosen.snapshots, identifier)["sha256"],
+        **answer.facts,
+        "files": sorted(path.name for path in folder.iterdir()),
+    }
+    click.echo(json.dumps(answer.to_dict(), ensure_ascii=False) if as_json else answer.to_text())
+
+
+@snapshot.command()
+@click.argument("snapshot_id", required=False)
+@with_home
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def verify(snapshot_id: str | None, home: Path | None, as_json: bool) -> None:
+    """Hash every byte of a snapshot again (without an id, of all); exit code 1 names the files and rows that differ."""
+    from pipeline.dataset.layout import find_snapshot, list_snapshots
+    from pipeline.dataset.verify import verify_snapshot
+    from pipeline.flickr.licenses import license_name
+
+    chosen = open_home(home)
+    folder = chosen.snapshots
+    names = [find_snapshot(folder, snapshot_id)] if snapshot_id else list_snapshots(folder)
+    results = [verify_snapshot(folder, name, chosen.shards, license_name) for name in names]
+    if as_json:
+        shown = [
+            {**vars(result), "sound": result.sound, "findings": [vars(finding) for finding in result.findings]}
+            for result in results
+        ]
+        click.echo(json.dumps({"snapshots": shown}))
+    for result in [] if as_json else results:
+        state = "sound" if result.sound else f"{len(result.findings)} findings"
+        click.echo(
+            f"{result.identifier}: {state}; {result.pictures:,} pictures in {result.shards} shards, "
+            f"{result.hashed_bytes / 1e6:,.1f} MB hashed"
+        )
+        for photo_id in list(result.forgotten)[:SHOWN]:
+            click.echo(f"  {photo_id}: forgotten")
+        _some([f"  {finding}" for finding in result.findings])
+    sys.exit(0 if all(result.sound for result in results) else 1)
+
+
+@snapshot.command()
+@click.argument("before")
+@click.argument("after")
+@with_home
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def diff(before: str, after: str, home: Path | None, as_json: bool) -> None:
+    """Show which photos came, went, moved or changed from snapshot BEFORE to AFTER, and why."""
+    from assets.snapshots import diff_with_reasons
+
+    found = diff_with_reasons(open_home(home), before, after)
+    if as_json:
+        click.echo(json.dumps(found.to_dict(), ensure_ascii=False))
+        return
+    counts = ", ".join(f"{count:,} {kind.replace('_', ' ')}" for kind, count in found.counts().items() if count)
+    click.echo(f"{found.before} → {found.after}: {counts or 'nothing changed'}; {found.unchanged:,} unchanged")
+    for kind, count in found.counts().items():
+        lines = [
+            f"  {change.photo_id}: {change.what}" + (f"; {change.why}" if change.why else "")
+            for change in found.changes
+            if change.kind == kind
+        ]
+        if count:
+            click.echo(kind.replace("_", " "))
+            _some(lines)
+
+
+@snapshot.command()
+@click.argument("snapshot_id")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option(
+    "--format",
+    "format_name",
+    type=click.Choice(["folders", "hf", "bundle"]),
+    default="folders",
+    show_default=True,
+    help="folders: trainA, trainB, testA, testB of PNGs; hf: a Hugging Face dataset; bundle: manifest and masks, no photo.",
+)
+@click.option("--rgba", is_flag=True, help="With folders: PNGs with the subject's alpha as fourth channel.")
+@click.option("--use", type=click.Choice(list(USES)), help="Only photos whose licence allows this use.")
+@with_home
+@with_config
+def export(
+    snapshot_id: str, folder: Path, format_name: str, rgba: bool, use: str | None, home: Path | None, config: Path | None
+) -> None:
+    """Export a snapshot into the new FOLDER, with attribution, datasheet and Croissant metadata."""
+    from pipeline.dataset.export import ExportPlan, export_snapshot
+    from pipeline.dataset.layout import find_snapshot
+    from pipeline.dataset.restore import export_bundle
+    from pipeline.errors import ConfigError
+    from pipeline.flickr.licenses import allowed_for, license_name
+
+    chosen = open_home(home)
+    identifier = find_snapshot(chosen.snapshots, snapshot_id)
+    if format_name == "bundle":
+        if use or rgba:
+            raise ConfigError("a bundle holds no photo, so --use and --rgba mean nothing to it")
+        count = export_bundle(chosen.snapshots, identifier, chosen.masks, folder)
+        say(f"{folder}: manifest and {count:,} masks; `bokehflow snapshot restore {folder}` rebuilds it elsewhere")
+        return
+    if rgba and format_name != "folders":
+        raise ConfigError("--rgba is for --format folders; hf has the alpha as a column of its own")
+    project, _ = load(chosen, config)
+    plan = ExportPlan(
+        format_name, project.training.domain_a, project.training.domain_b, rgba, allowed_for(use) if use else None, use
+    )
+    done = export_snapshot(chosen.snapshots, identifier, chosen.shards, folder, plan, license_name)
+    say(f"{folder}: " + ", ".join(f"{name} {count:,}" for name, count in done.counts.items()))
+    for reason, count in done.left_out.items():
+        say(f"left out: {count:,} for {reason}")
+
+
+@snapshot.command()
+@click.argument("source")
+@click.option("--without-missing", is_flag=True, help="Freeze what could be restored, as a snapshot of its own.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@with_home
+@with_config
+def restore(source: str, without_missing: bool, as_json: bool, home: Path | None, config: Path | None) -> None:
+    """Rebuild a snapshot, by its id or from a bundle's folder: fetch missing photos, check every digest.
+
+    Exit code 1 names what Flickr no longer has.
+    """
+    from contextlib import ExitStack
+
+    from assets.snapshots import freeze_what_is_left
+    from assets.snapshots import restore as restore_into
+    from pipeline.demo import emulated_flickr
+
+    chosen = open_home(home)
+    project, _ = load(chosen, config)
+    with ExitStack() as stack:
+        stack.enter_context(chosen.lock("run"))
+        stack.enter_context(emulated_flickr(chosen, project))
+        done = restore_into(chosen, project, source)
+    say(
+        f"{done.identifier}: {done.pictures:,} pictures, {done.already_there:,} were there, {done.made:,} made anew, "
+        f"{done.fetched:,} photos fetched"
+    )
+    frozen = done.identifier if done.whole else freeze_what_is_left(chosen, source) if without_missing else None
+    if as_json:
+        click.echo(json.dumps({**vars(done), "whole": done.whole, "frozen": frozen}, ensure_ascii=False))
+    else:
+        _some([f"  {photo_id}: missing, {why}" for photo_id, why in done.missing.items()])
+        _some([f"  {photo_id}: differs, {why}" for photo_id, why in done.differing.items()])
+        click.echo(frozen or "not whole, and so not put in place; --without-missing freezes the rest under an id of its own")
+    sys.exit(0 if done.whole else 1)
+
+
+def _some(lines: list[str]) -> None:
+    for line in lines[:SHOWN]:
+        click.echo(line)
+    if len(lines) > SHOWN:
+        click.echo(f"  … and {len(lines) - SHOWN:,} more (--json has all)")

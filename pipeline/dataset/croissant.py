@@ -1,0 +1,173 @@
+"""Croissant metadata (format 1.0) of an export: what its files and columns are, for tools that load datasets."""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pipeline.dataset.layout import ATTRIBUTION, file_sha256
+
+CONTEXT: dict[str, Any] = {
+    "@language": "en",
+    "@vocab": "https://schema.org/",
+    "citeAs": "cr:citeAs",
+    "column": "cr:column",
+    "conformsTo": "dct:conformsTo",
+    "cr": "http://mlcommons.org/croissant/",
+    "data": {"@id": "cr:data", "@type": "@json"},
+    "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
+    "dct": "http://purl.org/dc/terms/",
+    "examples": {"@id": "cr:examples", "@type": "@json"},
+    "extract": "cr:extract",
+    "field": "cr:field",
+    "fileObject": "cr:fileObject",
+    "fileProperty": "cr:fileProperty",
+    "fileSet": "cr:fileSet",
+    "format": "cr:format",
+    "includes": "cr:includes",
+    "isLiveDataset": "cr:isLiveDataset",
+    "jsonPath": "cr:jsonPath",
+    "key": "cr:key",
+    "md5": "cr:md5",
+    "parentField": "cr:parentField",
+    "path": "cr:path",
+    "rai": "http://mlcommons.org/croissant/RAI/",
+    "recordSet": "cr:recordSet",
+    "references": "cr:references",
+    "regex": "cr:regex",
+    "repeated": "cr:repeated",
+    "replace": "cr:replace",
+    "samplingRate": "cr:samplingRate",
+    "sc": "https://schema.org/",
+    "separator": "cr:separator",
+    "source": "cr:source",
+    "subField": "cr:subField",
+    "transform": "cr:transform",
+}
+"""As the format's definition gives it."""
+
+COLUMNS = {
+    "photo_id": "Source and id of the photo",
+    "domain": "Side of the translation",
+    "split": "train or test",
+    "title": "The owner's title",
+    "owner": "Flickr's id of the owner",
+    "owner_name": "The owner's name",
+    "license_name": "The licence that Flickr showed",
+    "page_url": "The photo's page",
+    "file": "The picture's file in this folder",
+}
+
+
+def describe(
+    folder: Path, chosen: pd.DataFrame, facts: Mapping[str, Any], format: str, license_name: Callable[[str | None], str]
+) -> dict[str, Any]:
+    """The metadata of the export that lies in `folder`, whose attribution is written already."""
+    names = sorted({license_name(value) for value in chosen["license"].dropna()} or {license_name(None)})
+    project = facts.get("made_from", {}).get("project", "portraits")
+    pictures, record_set = _folders() if format == "folders" else _parquet(folder)
+    return {
+        "@context": CONTEXT,
+        "@type": "sc:Dataset",
+        "conformsTo": "http://mlcommons.org/croissant/1.0",
+        "name": f"{project}-{facts['id']}",
+        "description": f"{len(chosen):,} portraits with the alpha of their subject, snapshot {facts['id']} of {project}.",
+        "url": "https://www.flickr.com/",
+        "license": names,
+        "creator": {"@type": "Organization", "name": "The photos' owners, see attribution.csv"},
+        "citeAs": f"bokehflow snapshot {facts['id']}, manifest SHA-256 {facts['sha256']}",
+        "version": "1.0.0",
+        "datePublished": f"{datetime.now(UTC):%Y-%m-%d}",
+        "distribution": [
+            {
+                "@type": "cr:FileObject",
+                "@id": "attribution",
+                "name": "attribution",
+                "description": "Title, owner, licence and link of each photo.",
+                "contentUrl": ATTRIBUTION,
+                "encodingFormat": "text/csv",
+                "sha256": file_sha256(folder / ATTRIBUTION),
+            },
+            *pictures,
+        ],
+        "recordSet": [_photos(), record_set],
+    }
+
+
+def _photos() -> dict[str, Any]:
+    fields = [
+        {
+            "@type": "cr:Field",
+            "@id": f"photos/{name}",
+            "name": name,
+            "description": description,
+            "dataType": "sc:URL" if name == "page_url" else "sc:Text",
+            "source": {"fileObject": {"@id": "attribution"}, "extract": {"column": name}},
+        }
+        for name, description in COLUMNS.items()
+    ]
+    return {
+        "@type": "cr:RecordSet",
+        "@id": "photos",
+        "name": "photos",
+        "description": "Whose each picture is.",
+        "key": {"@id": "photos/photo_id"},
+        "field": fields,
+    }
+
+
+def _folders() -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    files = {
+        "@type": "cr:FileSet",
+        "@id": "pictures",
+        "name": "pictures",
+        "description": "trainA, trainB, testA, testB.",
+        "encodingFormat": "image/png",
+        "includes": "*/*.png",
+    }
+    fields = [
+        _field("images/image", "The picture", "sc:ImageObject", {"fileProperty": "content"}),
+        _field("images/path", "Its file", "sc:Text", {"fileProperty": "filename"}),
+    ]
+    for field in fields:
+        field["source"]["fileSet"] = {"@id": "pictures"}
+    return [files], _images(fields)
+
+
+def _parquet(folder: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    files = {
+        "@type": "cr:FileSet",
+        "@id": "pictures",
+        "name": "pictures",
+        "description": "Pictures with alpha and origin; the name begins with the split.",
+        "encodingFormat": "application/x-parquet",
+        "includes": "data/*.parquet",
+    }
+    fields = [
+        _field("images/photo_id", "Source and id of the photo", "sc:Text", {"column": "photo_id"}),
+        _field("images/domain", "Side of the translation", "sc:Text", {"column": "domain"}),
+        _field("images/image", "The picture", "sc:ImageObject", {"column": "image"}),
+        _field("images/alpha", "Opacity of the subject", "sc:ImageObject", {"column": "alpha"}),
+    ]
+    for field in fields:
+        field["source"]["fileSet"] = {"@id": "pictures"}
+        if field["dataType"] == "sc:ImageObject":
+            field["source"]["transform"] = {"jsonPath": "bytes"}
+    return [files], _images(fields)
+
+
+def _field(identifier: str, description: str, kind: str, extract: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "@type": "cr:Field",
+        "@id": identifier,
+        "name": identifier.split("/")[1],
+        "description": description,
+        "dataType": kind,
+        "source": {"extract": extract},
+    }
+
+
+def _images(fields: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"@type": "cr:RecordSet", "@id": "images", "name": "images", "description": "The pictures.", "field": fields}

@@ -1,0 +1,153 @@
+"""The datasheet of a snapshot, after Gebru et al., "Datasheets for Datasets" (2021): what a reader must know to use it."""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pandas as pd
+
+from pipeline.dataset.manifest import counts
+
+MANY = 10
+
+
+def datasheet(
+    manifest: pd.DataFrame,
+    facts: Mapping[str, Any],
+    license_name: Callable[[str | None], str],
+    left_out: Mapping[str, int] | None = None,
+    use: str | None = None,
+) -> str:
+    """Markdown about the pictures of `manifest`, a snapshot's rows or some of them; `facts` is its `snapshot.json`.
+
+    `left_out` counts the snapshot's pictures that are not among them by reason; `use` is what they were chosen for.
+    """
+    made = facts.get("made_from", {})
+    sections = [
+        f"# Datasheet of snapshot {facts['id']}",
+        f"Made by bokehflow (code revision {made.get('code_revision', 'unknown')}) for the project "
+        f"{made.get('project', 'unknown')}. SHA-256 of the manifest: `{facts['sha256']}`.",
+        "## Motivation\n\nUnpaired translation from ordinary portraits to portraits with a shallow depth of field, after "
+        "the 2018 study *Simulating Shallow Depth of Field in Portraits Using Generative Models*.",
+        _composition(manifest, left_out or {}, use),
+        _collection(made),
+        _preparation(made, manifest),
+        _licences(manifest, license_name),
+        _biases(manifest, made),
+        _uses(),
+        _maintenance(),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _composition(manifest: pd.DataFrame, left_out: Mapping[str, int], use: str | None) -> str:
+    rows = [[domain, splits["train"], splits["test"]] for domain, splits in counts(manifest).items()]
+    lines = [
+        "## Composition",
+        f"{len(manifest):,} pictures, each a photo that one person decided to keep, with an 8-bit alpha of its subject.",
+        _table(["domain", "train", "test"], rows),
+        "Test and training never share a near-duplicate: the side follows from the smallest photo id among all that are "
+        "joined by verified duplicate pairs.",
+    ]
+    if use:
+        lines.append(f"Only photos whose licence allows the use `{use}` are in it.")
+    lines += [f"{count:,} pictures of the snapshot are left out: {reason}." for reason, count in left_out.items()]
+    return "\n\n".join(lines)
+
+
+def _collection(made: Mapping[str, Any]) -> str:
+    months = made.get("months", {})
+    lines = [
+        "## Collection process",
+        f"Flickr's public search (`flickr.photos.search`), upload months {months.get('from', '?')} to "
+        f"{months.get('to') or 'the time of the last listing'}; every result was listed, none was sampled.",
+    ]
+    for domain, entry in made.get("domains", {}).items():
+        queries = "\n".join(f"- `{json.dumps(query, ensure_ascii=False)}`" for query in entry.get("queries", []))
+        lines.append(f"### {domain}: {entry.get('title') or 'no title'}\n\n{queries}")
+    for domain, found in made.get("counts", {}).items():
+        lines.append(_funnel(domain, found))
+    tagged = "left out" if made.get("settings", {}).get("photos", {}).get("exclude_no_cv") else "not left out"
+    lines.append(
+        "Owners were not asked; what they published under which licence is what counts. Photos tagged `no_cv` (not for "
+        f"computer vision) were {tagged}."
+    )
+    return "\n\n".join(lines)
+
+
+def _funnel(domain: str, found: Mapping[str, Any]) -> str:
+    rows = [["listed", found.get("listed", 0)]]
+    for name in ("rejected", "duplicates", "dropped"):
+        rows += [[f"{name}: {reason}", count] for reason, count in found.get(name, {}).items()]
+    rows += [[name, found[name]] for name in ("undecided", "moved", "kept") if name in found]
+    return f"What became of the photos found for `{domain}`:\n\n" + _table(["photos of " + domain, "count"], rows)
+
+
+def _preparation(made: Mapping[str, Any], manifest: pd.DataFrame) -> str:
+    settings = {name: made.get("settings", {}).get(name, {}) for name in ("photos", "dedupe", "masks", "dataset")}
+    shown = "\n".join(f"- {name}: `{json.dumps(values, ensure_ascii=False)}`" for name, values in settings.items() if values)
+    transforms = ", ".join(f"`{name}`" for name in sorted(manifest["transform"].unique()))
+    return (
+        "## Preprocessing\n\nDecoded upright to sRGB, duplicates removed by bytes and by perceptual hash confirmed on the "
+        f"pixels, reviewed by a person, the subject segmented, cropped and scaled ({transforms}). Settings:\n\n{shown}"
+    )
+
+
+def _licences(manifest: pd.DataFrame, license_name: Callable[[str | None], str]) -> str:
+    names = manifest["license"].map(lambda value: license_name(value if isinstance(value, str) else None))
+    rows = [[name, count] for name, count in names.value_counts().items()]
+    return (
+        "## Distribution and licences\n\nEvery photo stays its owner's, under the licence that Flickr showed when it was "
+        "listed. The attribution file names title, owner, licence and page of each; whoever passes pictures on must pass "
+        "that on too. The alphas are under the licence of the photo they were made from.\n\n"
+        + _table(["licence", "photos"], rows)
+    )
+
+
+def _biases(manifest: pd.DataFrame, made: Mapping[str, Any]) -> str:
+    owners = manifest["owner"].dropna().value_counts()
+    share = owners.iloc[0] / len(manifest) if len(owners) else 0.0
+    top = owners.head(MANY).sum() / len(manifest) if len(owners) else 0.0
+    lines = [
+        f"- {len(owners):,} owners; the most frequent has {share:.0%} of the pictures, the {MANY} most frequent {top:.0%}.",
+        "- Flickr's members are not the world: age, region, skin tone and occasion of the sitters are those of people who "
+        "are photographed by hobbyists and professionals with an account there. None of it was measured or balanced.",
+        "- The search words are English, so photos tagged in other languages are missing.",
+        "- A search by camera finds only photos whose owners publish their EXIF data.",
+        "- Keep or drop is one curator's judgement; the reasons are counted above.",
+        "- The segmenter finds some people better than others; a photo without a found subject is left out.",
+    ]
+    cameras = sorted(
+        {
+            str(query["camera"])
+            for entry in made.get("domains", {}).values()
+            for query in entry.get("queries", [])
+            if query.get("camera")
+        }
+    )
+    if cameras:
+        lines.append(f"- One side comes from few cameras ({', '.join(cameras)}), so camera and domain are confounded.")
+    return "## Known biases\n\n" + "\n".join(lines)
+
+
+def _uses() -> str:
+    return (
+        "## Uses\n\nMade for learning to render a shallow depth of field and for measuring it. Not for recognising people, "
+        "nor for judging their traits: the sitters have agreed to neither. Licences that forbid derivatives or commercial "
+        "use bind what is made of those photos too; whether a model is such a thing is for you to judge."
+    )
+
+
+def _maintenance() -> str:
+    return (
+        "## Maintenance and removal\n\nWhoever wants a photo removed asks the keeper of this copy; Flickr's terms give 24 "
+        "hours. `bokehflow forget` erases its pixels and its owner's name from all snapshots of the home and keeps a "
+        "tombstone (id and digests), so that the snapshot's id still holds, and marks the models trained on it. A copy that "
+        "was exported must be exported anew: please compare yours with the keeper's list of forgotten photos."
+    )
+
+
+def _table(header: list[str], rows: list[list[Any]]) -> str:
+    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+    lines += ["| " + " | ".join(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row) + " |" for row in rows]
+    return "\n".join(lines)

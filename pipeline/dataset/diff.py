@@ -1,0 +1,104 @@
+"""What changed between two snapshots: which photos came, went, moved or changed."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pipeline.dataset.manifest import IDENTITY
+from pipeline.dataset.snapshot import read_manifest
+
+COMPARED = (*IDENTITY[1:], "split_key", "source_sha256")
+
+
+@dataclass(frozen=True)
+class Change:
+    """One photo that differs. `kind`: came, went, moved_domain, moved_split or changed; `why` in words, where known."""
+
+    photo_id: str
+    kind: str
+    what: str
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Diff:
+    """From snapshot `before` to snapshot `after`."""
+
+    before: str
+    after: str
+    unchanged: int
+    changes: tuple[Change, ...]
+
+    def counts(self) -> dict[str, int]:
+        """Photos by kind of change."""
+        kinds = ("came", "went", "moved_domain", "moved_split", "changed")
+        return {kind: sum(change.kind == kind for change in self.changes) for kind in kinds}
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        changes = [asdict(change) for change in self.changes]
+        return {"before": self.before, "after": self.after, "unchanged": self.unchanged, **self.counts(), "changes": changes}
+
+
+def diff_snapshots(folder: Path, before: str, after: str) -> Diff:
+    """Compare two snapshots row by row; `why` is left to `explained`. Raises as `read_manifest` does."""
+    old, new = (read_manifest(folder, name).drop_duplicates("photo_id").set_index("photo_id") for name in (before, after))
+    changes = [*_came_and_went(old, new), *_moved(old, new)]
+    both = set(old.index) & set(new.index)
+    unchanged = len(both) - len(both & {change.photo_id for change in changes})
+    return Diff(before, after, unchanged, tuple(sorted(changes, key=lambda change: (change.kind, change.photo_id))))
+
+
+def explained(diff: Diff, why: Mapping[str, str]) -> Diff:
+    """The diff with a reason for each photo that `why` knows one for; what the manifests themselves say comes first."""
+    changes = tuple(
+        Change(change.photo_id, change.kind, change.what, change.why or why.get(change.photo_id, ""))
+        for change in diff.changes
+    )
+    return Diff(diff.before, diff.after, diff.unchanged, changes)
+
+
+def _came_and_went(old: pd.DataFrame, new: pd.DataFrame) -> Iterator[Change]:
+    for photo_id in new.index.difference(old.index):
+        row = new.loc[photo_id]
+        yield Change(str(photo_id), "came", f"{row['domain']}, {row['split']}")
+    for photo_id in old.index.difference(new.index):
+        row = old.loc[photo_id]
+        why = "forgotten on request" if row["forgotten"] else ""
+        yield Change(str(photo_id), "went", f"{row['domain']}, {row['split']}", why)
+
+
+def _moved(old: pd.DataFrame, new: pd.DataFrame) -> Iterator[Change]:
+    both = old.index.intersection(new.index)
+    left, right = old.loc[both, list(COMPARED)], new.loc[both, list(COMPARED)]
+    differs = left.ne(right)
+    for photo_id in both[differs[IDENTITY[1:]].any(axis=1)]:
+        a, b, other = left.loc[photo_id], right.loc[photo_id], differs.loc[photo_id]
+        if other["domain"]:
+            yield Change(str(photo_id), "moved_domain", f"{a['domain']} → {b['domain']}")
+        elif other["split"]:
+            yield Change(str(photo_id), "moved_split", f"{a['split']} → {b['split']}", _why_other_side(a, b))
+        if other[["pixels_sha256", "alpha_sha256", "transform"]].any():
+            what = [name for name, column in (("pixels", "pixels_sha256"), ("alpha", "alpha_sha256")) if other[column]]
+            yield Change(str(photo_id), "changed", " and ".join(what) or "transform", _why_changed(a, b))
+
+
+def _why_other_side(before: pd.Series, after: pd.Series) -> str:
+    if before["split_key"] != after["split_key"]:
+        return f"its near-duplicates now go with those of {after['split_key']}, before {before['split_key']}"
+    if before["domain"] == after["domain"]:
+        return "the split of [dataset] was changed, or others took its place among the lowest hashes"
+    return ""
+
+
+def _why_changed(before: pd.Series, after: pd.Series) -> str:
+    if before["source_sha256"] != after["source_sha256"]:
+        return f"the photo's file is another: {before['source_sha256'][:12]}… → {after['source_sha256'][:12]}…"
+    if before["transform"] != after["transform"]:
+        return f"prepared otherwise: {before['transform']} → {after['transform']}"
+    if before["pixels_sha256"] == after["pixels_sha256"]:
+        return "its mask was made by another segmenter or with other settings"
+    return "the same file gave other pixels: another version of the libraries, or another crop around the subject"

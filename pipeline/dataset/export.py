@@ -1,0 +1,214 @@
+"""Exports: a snapshot as the folders that CycleGAN's community reads, as a Hugging Face dataset, or without any photo.
+
+Each comes with the attribution of every picture in it, a datasheet and Croissant metadata. An export is a copy: what is
+forgotten later is forgotten here and not there.
+"""
+
+import io
+import json
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image
+
+from pipeline.dataset import croissant
+from pipeline.dataset.datasheet import datasheet
+from pipeline.dataset.layout import ATTRIBUTION, read_facts
+from pipeline.dataset.shards import ShardReader
+from pipeline.dataset.snapshot import LicenseName, attribution, new_folder, open_snapshot
+from pipeline.errors import DatasetError
+
+FORMATS = ("folders", "hf")
+AT_ONCE = 256
+"""Pictures in memory, and rows of a Parquet row group."""
+FILE_ROWS = 4096
+"""Pictures in one Parquet file."""
+DATASHEET, CROISSANT = "DATASHEET.md", "croissant.json"
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class ExportPlan:
+    """What to export: a format, the two domains, whether with alpha, and which licence ids (None: all)."""
+
+    format: str
+    domain_a: str
+    domain_b: str
+    rgba: bool = False
+    licenses: Collection[str] | None = None
+    use: str | None = None
+
+
+@dataclass(frozen=True)
+class Exported:
+    """Where the export lies, its pictures by folder or split, and how many were left out by their licence or domain."""
+
+    folder: Path
+    counts: dict[str, int]
+    left_out: dict[str, int]
+
+
+def export_snapshot(
+    snapshots: Path,
+    identifier: str,
+    shards: Path,
+    target: Path,
+    plan: ExportPlan,
+    license_name: LicenseName,
+    progress: Progress = lambda done, total: None,
+) -> Exported:
+    """Write the snapshot's pictures into the new folder `target`.
+
+    Raises `DatasetError` when `target` exists, when no picture is left, and when the disk is full; then there is no
+    `target`.
+    """
+    if target.exists():
+        raise DatasetError(f"{target}: exists already; name a new folder, or delete that one")
+    manifest = open_snapshot(snapshots, identifier, shards)
+    chosen, left_out = choose(manifest, plan)
+    if chosen.empty:
+        raise DatasetError(f"snapshot {identifier}: no picture is left to export ({_counted(left_out)} left out)")
+    facts = read_facts(snapshots, identifier)
+    with new_folder(target, read_only=False) as folder:
+        counts = _WRITERS[plan.format](folder, chosen, shards, plan, license_name, progress)
+        shown = attribution(chosen, license_name)
+        shown["file"] = chosen.sort_values(["domain", "photo_id"])["file"].to_numpy()
+        shown.to_csv(folder / ATTRIBUTION, index=False, lineterminator="\n")
+        (folder / DATASHEET).write_text(datasheet(chosen, facts, license_name, left_out, plan.use), encoding="utf-8")
+        described = croissant.describe(folder, chosen, facts, plan.format, license_name)
+        (folder / CROISSANT).write_text(json.dumps(described, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return Exported(target, counts, left_out)
+
+
+def choose(manifest: pd.DataFrame, plan: ExportPlan) -> tuple[pd.DataFrame, dict[str, int]]:
+    """The rows to export, with `folder` (trainA …), and how many go by which reason."""
+    sides = {plan.domain_a: "A", plan.domain_b: "B"}
+    mine = manifest["domain"].isin(list(sides))
+    allowed = mine if plan.licenses is None else mine & manifest["license"].isin(list(plan.licenses))
+    chosen = manifest[allowed].copy()
+    chosen["folder"] = chosen["split"] + chosen["domain"].map(sides)
+    reasons = {"another domain": int((~mine).sum()), f"licence does not allow {plan.use}": int((mine & ~allowed).sum())}
+    return chosen.reset_index(drop=True), {reason: count for reason, count in reasons.items() if count}
+
+
+def _counted(left_out: dict[str, int]) -> str:
+    return ", ".join(f"{count} for {reason}" for reason, count in left_out.items()) or "none"
+
+
+# --- folders A and B --------------------------------------------------------------------------------------------------
+
+
+def _write_folders(
+    folder: Path, chosen: pd.DataFrame, shards: Path, plan: ExportPlan, _: LicenseName, progress: Progress
+) -> dict[str, int]:
+    """`trainA`, `trainB`, `testA`, `testB` with a PNG a picture, RGBA on request."""
+    chosen["file"] = chosen["folder"] + "/" + chosen["photo_id"].map(file_name)
+    for name in ("trainA", "trainB", "testA", "testB"):
+        (folder / name).mkdir()
+    done = 0
+
+    def write(at: tuple[str, np.ndarray, np.ndarray]) -> None:
+        file, rgb, alpha = at
+        (folder / file).write_bytes(_png(np.dstack([rgb, alpha]) if plan.rgba else rgb))
+
+    with ThreadPoolExecutor() as pool:
+        for rows, rgb, alpha in batches(chosen, shards):
+            list(pool.map(write, zip(rows["file"], rgb, alpha, strict=True)))
+            done += len(rows)
+            progress(done, len(chosen))
+    return {name: int((chosen["folder"] == name).sum()) for name in ("trainA", "trainB", "testA", "testB")}
+
+
+def file_name(photo_id: str) -> str:
+    """A photo's file, its id without characters that file systems mind.
+
+    >>> file_name("flickr:4951")
+    'flickr_4951.png'
+    """
+    return "".join(character if character.isalnum() or character in "-." else "_" for character in photo_id) + ".png"
+
+
+def batches(rows: pd.DataFrame, shards: Path) -> Iterator[tuple[pd.DataFrame, np.ndarray, np.ndarray]]:
+    """Rows with their pixels and alpha, `AT_ONCE` at a time."""
+    reader = ShardReader([shards / name for name in rows["shard"]], rows["row"].tolist())
+    for start in range(0, len(rows), AT_ONCE):
+        part = rows.iloc[start : start + AT_ONCE]
+        yield part, *reader.batch(np.arange(start, start + len(part)))
+
+
+def _png(pixels: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG", compress_level=4)
+    return buffer.getvalue()
+
+
+# --- Hugging Face -----------------------------------------------------------------------------------------------------
+
+_TEXT = ("photo_id", "domain", "title", "owner", "owner_name", "license", "page_url")
+_IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+
+
+def _write_hugging_face(
+    folder: Path, chosen: pd.DataFrame, shards: Path, plan: ExportPlan, license_name: LicenseName, progress: Progress
+) -> dict[str, int]:
+    """Parquet files of PNGs, as `datasets.load_dataset(folder)` reads them; `README.md` is the dataset card."""
+    (folder / "data").mkdir()
+    chosen["file"] = ""
+    done, counts = 0, {}
+    for split in ("train", "test"):
+        rows = chosen[chosen["split"] == split]
+        if rows.empty:
+            continue
+        counts[split] = len(rows)
+        parts = range(0, len(rows), FILE_ROWS)
+        for number, start in enumerate(parts):
+            part = rows.iloc[start : start + FILE_ROWS]
+            name = f"data/{split}-{number:05d}-of-{len(parts):05d}.parquet"
+            chosen.loc[part.index, "file"] = name
+            _write_part(folder / name, part, shards, license_name)
+            done += len(part)
+            progress(done, len(chosen))
+    (folder / "README.md").write_text(_card(counts), encoding="utf-8")
+    return counts
+
+
+def _write_part(path: Path, rows: pd.DataFrame, shards: Path, license_name: LicenseName) -> None:
+    features: dict[str, Any] = {name: {"dtype": "string", "_type": "Value"} for name in _TEXT}
+    features |= {"image": {"_type": "Image"}, "alpha": {"_type": "Image"}}
+    schema = pa.schema([*((name, pa.string()) for name in _TEXT), ("image", _IMAGE), ("alpha", _IMAGE)])
+    schema = schema.with_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+    with pq.ParquetWriter(path, schema) as writer, ThreadPoolExecutor() as pool:
+        for part, rgb, alpha in batches(rows, shards):
+            names = {value: license_name(value) for value in part["license"].dropna().unique()}
+            shown = part.assign(license=part["license"].map(names).fillna(license_name(None)))
+            files = [file_name(photo_id) for photo_id in part["photo_id"]]
+            text = {
+                name: pa.array(shown[name].astype(object).where(shown[name].notna(), None), pa.string()) for name in _TEXT
+            }
+            images = {
+                name: pa.array(
+                    [{"bytes": data, "path": file} for data, file in zip(pool.map(_png, pixels), files, strict=True)], _IMAGE
+                )
+                for name, pixels in (("image", rgb), ("alpha", alpha))
+            }
+            writer.write_table(pa.table({**text, **images}, schema=schema))
+
+
+def _card(counts: dict[str, int]) -> str:
+    files = "\n".join(f"  - split: {split}\n    path: data/{split}-*.parquet" for split in counts)
+    return (
+        f"---\nconfigs:\n- config_name: default\n  data_files:\n{files}\n---\n\n"
+        f"Portraits with the alpha of their subject. [{DATASHEET}]({DATASHEET}) says how they were collected, "
+        f"[{ATTRIBUTION}]({ATTRIBUTION}) whose they are and under which licence.\n"
+    )
+
+
+_WRITERS = {"folders": _write_folders, "hf": _write_hugging_face}

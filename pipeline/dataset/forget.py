@@ -1,0 +1,102 @@
+"""Forgetting: pictures leave the shards, owners leave the manifests, a tombstone with id and digests stays.
+
+The order makes it safe to be interrupted: tombstones are written first, then the shards without the pictures, then the
+snapshots' own files, and the old shards are deleted last. Done again it finishes what was begun.
+"""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.parquet as pq
+
+from pipeline.atomic import write_text
+from pipeline.dataset.layout import FORGOTTEN, MANIFEST, PICTURES, list_snapshots, read_forgotten
+from pipeline.dataset.shards import Picture, Shard, write_shard
+from pipeline.dataset.snapshot import DIGESTS, all_rows, disk_failed, erase_origin, relocate
+from pipeline.errors import DatasetError
+
+Pair = tuple[str, str]
+"""Digests of a picture's pixels and of its alpha."""
+
+
+def forget_in_snapshots(
+    snapshots: Path, shards: Path, photo_ids: set[str], at_s: int, prepared: pd.DataFrame | None = None
+) -> list[str]:
+    """Erase the photos from all snapshots and shards; returns the ids of the snapshots that held them.
+
+    `prepared` is the table `training_images`: pictures that are in the shards and in no snapshot go as well. A picture
+    that another photo shares to the last pixel stays for that one. Raises `DatasetError` when the disk is full.
+    """
+    rows = _digests(snapshots, prepared)
+    mine = rows["photo_id"].isin(photo_ids)
+    touched = sorted(set(rows.loc[mine, "snapshot"].dropna()))
+    gone = _pairs(rows[mine]) - _pairs(rows[~mine & ~rows["forgotten"]])
+    for identifier in touched:
+        _bury(snapshots / identifier, photo_ids & set(rows.loc[rows["snapshot"] == identifier, "photo_id"]), at_s)
+    old = _rewrite(shards, gone)
+    for identifier in list_snapshots(snapshots):
+        path = snapshots / identifier
+        if identifier in touched:
+            erase_origin(path, set(read_forgotten(path)))
+        if identifier in touched or old & set(pq.read_table(path / PICTURES, columns=["shard"])["shard"].to_pylist()):
+            relocate(path, shards, without=old, lost_ok=True)
+    for name in old:
+        (shards / name).unlink(missing_ok=True)
+    return touched
+
+
+def _digests(snapshots: Path, prepared: pd.DataFrame | None) -> pd.DataFrame:
+    """Every picture that a manifest or the prepared ones name: photo, digests, snapshot (null: prepared), forgotten."""
+    columns = ["photo_id", *DIGESTS]
+    frames = [] if prepared is None else [prepared[columns].assign(snapshot=None, forgotten=False)]
+    for identifier in list_snapshots(snapshots):
+        path = snapshots / identifier
+        try:
+            rows = pq.read_table(path / MANIFEST, columns=columns).to_pandas()
+        except (OSError, ValueError) as error:
+            raise DatasetError(
+                f"{path}: {MANIFEST} cannot be read ({error}); restore or delete the folder, then forget again"
+            ) from error
+        dead = rows["photo_id"].isin(read_forgotten(path).keys())
+        frames.append(rows.assign(snapshot=identifier, forgotten=dead))
+    empty = pd.DataFrame(
+        {name: pd.Series(dtype=str) for name in [*columns, "snapshot"]} | {"forgotten": pd.Series(dtype=bool)}
+    )
+    return pd.concat(frames, ignore_index=True) if frames else empty
+
+
+def _pairs(rows: pd.DataFrame) -> set[Pair]:
+    return set(rows[DIGESTS].itertuples(index=False, name=None))
+
+
+def _bury(path: Path, photo_ids: set[str], at_s: int) -> None:
+    """Add tombstones; those that are there keep their time."""
+    tombstones = {**dict.fromkeys(photo_ids, at_s), **read_forgotten(path)}
+    target = path / FORGOTTEN
+    try:
+        write_text(target, json.dumps(dict(sorted(tombstones.items())), indent=2) + "\n")
+    except OSError as error:
+        raise disk_failed(target, error) from error
+    target.chmod(0o444)
+
+
+def _rewrite(shards: Path, gone: set[Pair]) -> set[str]:
+    """Write every shard with such a picture anew without it; returns the old ones, which are still there."""
+    index = all_rows(shards)
+    marked = index[[pair in gone for pair in index[DIGESTS].itertuples(index=False, name=None)]]
+    for name, rows in marked.groupby("shard"):
+        path = shards / str(name)
+        try:
+            _without(path, set(rows["row"]))
+        except OSError as error:
+            raise disk_failed(path, error) from error
+    return set(map(str, marked["shard"]))
+
+
+def _without(path: Path, rows: set[int]) -> None:
+    shard = Shard(path)
+    keys = shard.index()["key"].tolist()
+    kept = [row for row in range(len(keys)) if row not in rows]
+    if kept:
+        write_shard(path.parent, [Picture(keys[row], shard.rgb[row], shard.alpha[row]) for row in kept])

@@ -1,0 +1,128 @@
+"""What lies in a snapshot's folder, and what can be read of it without pandas.
+
+`snapshots/<id>/`:
+
+    manifest.jsonl     the identity, one picture a line: canonical bytes, whose SHA-256 begins with the id
+    manifest.parquet   the same rows with origin: split key, digest of the photo, owner, title, licence, page
+    pictures.parquet   where each picture lies on this machine (shard, row), whence it came (address, decision)
+    attribution.csv    title, owner, licence and link of each photo
+    snapshot.json      counts, digest, what it was made from (queries, filters, counts by reason)
+    forgotten.json     tombstones: photos purged on request, with the time; only where there are any
+    SHA256SUMS         digests of all these and of the shards, as `sha256sum -c` reads them
+
+All are read-only. `manifest.jsonl`, `manifest.parquet` and `attribution.csv` are the same bytes wherever the same
+pictures are frozen; `pictures.parquet` is written anew when pictures have moved to other shards.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import DatasetError
+
+FORMAT_VERSION = 2
+
+CANONICAL = "manifest.jsonl"
+MANIFEST = "manifest.parquet"
+PICTURES = "pictures.parquet"
+ATTRIBUTION = "attribution.csv"
+FACTS = "snapshot.json"
+FORGOTTEN = "forgotten.json"
+SUMS = "SHA256SUMS"
+
+RESTORE = "restore the folder from a copy"
+
+
+def list_snapshots(folder: Path) -> list[str]:
+    """Ids of the snapshots below `folder`, newest first."""
+    found = [path.parent for path in folder.glob(f"*/{FACTS}") if not path.parent.name.startswith(".")]
+    return [path.name for path in sorted(found, key=lambda path: (-(path / FACTS).stat().st_mtime_ns, path.name))]
+
+
+def find_snapshot(folder: Path, beginning: str) -> str:
+    """The one id that begins so. Raises `DatasetError` where there is none or more than one."""
+    known = list_snapshots(folder)
+    found = [name for name in known if beginning and name.startswith(beginning)]
+    if beginning in found:
+        return beginning
+    if len(found) != 1:
+        problem = f"{len(found)} snapshots begin with {beginning}" if found else f"there is no snapshot {beginning}"
+        raise DatasetError(f"{folder}: {problem}; known here: {', '.join(found or known) or 'none'}")
+    return found[0]
+
+
+def read_facts(folder: Path, identifier: str) -> dict[str, Any]:
+    """What `snapshot.json` says: `format`, `id`, `sha256`, `counts` by domain and split, `made_from`.
+
+    Raises `DatasetError` when there is no such snapshot or when it is of another format.
+    """
+    path = folder / identifier
+    if not (path / FACTS).exists():
+        known = ", ".join(list_snapshots(folder)) or "none"
+        raise DatasetError(f"{path}: there is no snapshot {identifier}; known here: {known}")
+    return facts_of(path)
+
+
+def facts_of(path: Path) -> dict[str, Any]:
+    """`read_facts` of the folder at `path`, wherever it lies."""
+    try:
+        facts = json.loads((path / FACTS).read_text(encoding="utf-8"))
+        written = int(facts["format"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise DatasetError(f"{path}: {FACTS} is damaged ({error}); {RESTORE}") from None
+    if written > FORMAT_VERSION:
+        raise DatasetError(f"{path}: written by a newer bokehflow (format {written}); update to read it")
+    if written < FORMAT_VERSION:
+        raise DatasetError(
+            f"{path}: written by an unreleased bokehflow (format {written}); delete the folder and run `bokehflow run`, "
+            "which freezes the same pictures anew"
+        )
+    return facts
+
+
+def read_forgotten(path: Path) -> dict[str, int]:
+    """Tombstones of the snapshot at `path`: when (Unix seconds) each photo was purged; empty where none was."""
+    try:
+        text = (path / FORGOTTEN).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return {}
+    try:
+        return {str(photo_id): int(at_s) for photo_id, at_s in json.loads(text).items()}
+    except (ValueError, AttributeError, TypeError) as error:
+        raise DatasetError(f"{path}: {FORGOTTEN} is damaged ({error}); {RESTORE}") from None
+
+
+def read_sums(path: Path) -> dict[str, str]:
+    """Digests by file name from `SHA256SUMS`; names of shards are paths from the snapshot's folder.
+
+    A line that cannot be read is left out; `sums_problem` tells.
+    """
+    try:
+        lines = (path / SUMS).read_text(encoding="utf-8", errors="replace").splitlines()
+    except FileNotFoundError:
+        return {}
+    return {line[66:]: line[:64] for line in lines if line[64:66] == "  " and not line.startswith("#")}
+
+
+def sums_text(sums: dict[str, str]) -> str:
+    """The content of `SHA256SUMS`; its last line, a comment, is the digest of those above."""
+    lines = "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items()))
+    return f"{lines}# {hashlib.sha256(lines.encode()).hexdigest()}\n"
+
+
+def sums_problem(path: Path) -> str | None:
+    """What is wrong with the file `SHA256SUMS` itself, or None."""
+    try:
+        data = (path / SUMS).read_bytes()
+    except FileNotFoundError:
+        return "is missing"
+    lines, mark, digest = data.rpartition(b"# ")
+    sound = mark and digest.strip().decode(errors="replace") == hashlib.sha256(lines).hexdigest()
+    return None if sound else "its last line is not the digest of the lines above"
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

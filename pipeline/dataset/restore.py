@@ -1,0 +1,190 @@
+"""Restoring a snapshot: from its manifest and masks, photos fetched where they are missing, every digest checked.
+
+A bundle (`export_bundle`) is what travels: the snapshot's files and the masks its pictures were made with, and no photo.
+"""
+
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.parquet as pq
+
+from pipeline.atomic import write_bytes
+from pipeline.dataset.layout import (
+    ATTRIBUTION,
+    CANONICAL,
+    FACTS,
+    FORGOTTEN,
+    MANIFEST,
+    PICTURES,
+    SUMS,
+    facts_of,
+    file_sha256,
+    sums_text,
+)
+from pipeline.dataset.snapshot import (
+    DIGESTS,
+    KEY,
+    freeze_as,
+    locate,
+    new_folder,
+    read_snapshot,
+    relocate,
+    verified_manifest,
+)
+from pipeline.errors import DatasetError
+
+MASKS = "masks"
+"""Folder of a bundle that holds the masks under their paths in the home."""
+KEPT_FILES = (FACTS, CANONICAL, MANIFEST, ATTRIBUTION, FORGOTTEN)
+
+Fetch = Callable[[pd.DataFrame], Mapping[str, str | None]]
+"""From rows (photo_id, domain, image_url, source_sha256) to what became of each photo: null, or a reason."""
+Prepare = Callable[[pd.DataFrame], pd.DataFrame]
+"""From rows as in the table `person_masks` to rows as in `training_images`."""
+
+
+@dataclass
+class Restored:
+    """What a restoration did. `missing` and `differing` say for each photo why it is not what it was."""
+
+    identifier: str
+    pictures: int
+    already_there: int = 0
+    fetched: int = 0
+    made: int = 0
+    missing: dict[str, str] = field(default_factory=dict)
+    differing: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def whole(self) -> bool:
+        """Whether every picture is there and so the snapshot."""
+        return not self.missing and not self.differing
+
+
+def export_bundle(snapshots: Path, identifier: str, masks: Path, target: Path) -> int:
+    """Write the snapshot's files and its masks, without any photo, into the new folder `target`; returns the masks.
+
+    Raises `DatasetError` when `target` exists, a mask is missing or the disk is full.
+    """
+    if target.exists():
+        raise DatasetError(f"{target}: exists already; name a new folder, or delete that one")
+    paths = sorted(set(read_snapshot(snapshots, identifier)["mask"].dropna()))
+    if missing := [path for path in paths if not (masks / path).exists()]:
+        raise DatasetError(
+            f"{masks / missing[0]}: {len(missing)} masks of the snapshot are missing; `bokehflow run` makes them anew while "
+            "the segmenter is configured as it was"
+        )
+    with new_folder(target) as folder:
+        for path in (*KEPT_FILES, PICTURES):
+            if (snapshots / identifier / path).exists():
+                shutil.copyfile(snapshots / identifier / path, folder / path)
+        for path in paths:
+            (folder / MASKS / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(masks / path, folder / MASKS / path)
+        files = [path for path in folder.rglob("*") if path.is_file()]
+        sums = {str(path.relative_to(folder)): file_sha256(path) for path in files}
+        (folder / SUMS).write_text(sums_text(sums), encoding="utf-8")
+    return len(paths)
+
+
+def restore_snapshot(
+    source: Path,
+    snapshots: Path,
+    shards: Path,
+    masks: Path,
+    has_photo: Callable[[str], bool],
+    fetch: Fetch,
+    prepare: Prepare,
+) -> Restored:
+    """Rebuild the snapshot whose files lie in `source` (a bundle, or its own folder) in the home of `snapshots`.
+
+    Pictures that are in the shards are taken as they are; for the others photos come from the home or from `fetch`,
+    masks from the home or from the bundle. The snapshot's folder is written once every picture is there with its frozen
+    digests; until then what was made stays in the shards for the next try. Raises `DatasetError` when `source` is no
+    snapshot, was changed, or is of a newer format.
+    """
+    facts = facts_of(source)
+    manifest = verified_manifest(source)
+    kept = manifest[~manifest["forgotten"]].drop(columns="forgotten")
+    places = pq.read_table(source / PICTURES).to_pandas().drop(columns=["split"])
+    rows = locate(kept.merge(places, on=KEY, how="left"), shards)
+    result = Restored(facts["id"], len(rows), already_there=int(rows["shard"].notna().sum()))
+    todo = rows[rows["shard"].isna()]
+    todo = _with_photos(todo, has_photo, fetch, result)
+    todo = _with_masks(todo, source / MASKS, masks, result)
+    if len(todo):
+        _compare(todo, prepare(_mask_rows(todo)), result)
+    if result.whole:
+        _settle(source, snapshots / facts["id"], locate(rows, shards), shards)
+    return result
+
+
+def without_missing(source: Path, shards: Path) -> pd.DataFrame:
+    """The manifest of what is there of the snapshot in `source`: another snapshot, with an id of its own."""
+    manifest = verified_manifest(source)
+    kept = manifest[~manifest["forgotten"]].drop(columns="forgotten")
+    places = pq.read_table(source / PICTURES).to_pandas().drop(columns=["split"])
+    rows = locate(kept.merge(places, on=KEY, how="left"), shards)
+    return rows[rows["shard"].notna()].reset_index(drop=True)
+
+
+def _with_photos(todo: pd.DataFrame, has_photo: Callable[[str], bool], fetch: Fetch, result: Restored) -> pd.DataFrame:
+    """Rows whose photo is in the home, after fetching those that are not."""
+    here = todo["source_sha256"].map(has_photo).astype(bool)
+    absent = todo[~here]
+    if absent.empty:
+        return todo
+    reasons = fetch(absent[["photo_id", "domain", "image_url", "source_sha256"]])
+    for photo_id, digest in absent[["photo_id", "source_sha256"]].itertuples(index=False, name=None):
+        if has_photo(digest):
+            result.fetched += 1
+        else:
+            reason = reasons.get(photo_id)
+            result.missing[photo_id] = reason or "the file that is served now is another than the frozen one"
+    return todo[todo["source_sha256"].map(has_photo).astype(bool)]
+
+
+def _with_masks(todo: pd.DataFrame, bundled: Path, masks: Path, result: Restored) -> pd.DataFrame:
+    """Rows whose mask is in the home, after copying those that the bundle has."""
+    for photo_id, path in todo[["photo_id", "mask"]].itertuples(index=False, name=None):
+        if not isinstance(path, str):
+            result.missing[photo_id] = "the snapshot does not say which mask it was made with"
+        elif not (masks / path).exists():
+            if (bundled / path).exists():
+                write_bytes(masks / path, (bundled / path).read_bytes())
+            else:
+                result.missing[photo_id] = f"its mask {path} is neither in the home nor in the bundle"
+    return todo[~todo["photo_id"].isin(result.missing.keys())]
+
+
+def _mask_rows(todo: pd.DataFrame) -> pd.DataFrame:
+    columns = ["photo_id", "domain", "split_key", "mask", "mask_sha256"]
+    return todo[columns].assign(sha256=todo["source_sha256"], coverage=1.0, reason=None)
+
+
+def _compare(todo: pd.DataFrame, made: pd.DataFrame, result: Restored) -> None:
+    """Digests of what was made against the frozen ones."""
+    both = todo.merge(made[[*KEY, *DIGESTS, "transform"]], on=KEY, how="left", suffixes=("", "_made"))
+    for row in both.to_dict("records"):
+        photo_id = str(row["photo_id"])
+        wrong = [name.split("_")[0] for name in DIGESTS if row[name] != row[f"{name}_made"]]
+        if not wrong:
+            result.made += 1
+        elif row["transform"] != row["transform_made"]:
+            result.differing[photo_id] = f"was prepared as {row['transform']}, this version prepares {row['transform_made']}"
+        else:
+            result.differing[photo_id] = f"its {' and '.join(wrong)} come out otherwise with these libraries"
+
+
+def _settle(source: Path, target: Path, pictures: pd.DataFrame, shards: Path) -> None:
+    """Put the snapshot's files in place, or have a folder that is there point to where the pictures lie now."""
+    if target.exists():
+        relocate(target, shards)
+        return
+    with freeze_as(target, pictures, shards) as folder:
+        for name in KEPT_FILES:
+            if (source / name).exists():
+                shutil.copyfile(source / name, folder / name)

@@ -1,0 +1,203 @@
+"""Where alphas come from: a segmenter and what follows it, or a folder of masks that somebody else made.
+
+Both answer to one small interface, and both tell by a key what would make their masks others than they are.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from pipeline.config import MasksSection
+from pipeline.errors import ConfigError
+from pipeline.masks.refine import decide_by_colour, follow_edges
+from pipeline.masks.segmenters import Segmenter, published_version
+from pipeline.masks.subject import Others, Subject, choose_subject
+
+PROCESSING = 1
+"""Raised whenever what happens between the segmenter's alpha and the stored one changes."""
+GIVEN_SUFFIXES = (".png", ".tif", ".tiff", ".webp", ".bmp", ".jpg", ".jpeg")
+"""Files that count as given masks; of two for one photo the first kind counts."""
+FOLDER = "folder"
+"""The name of given masks in the project file."""
+
+ReadRgb = Callable[[str], np.ndarray]
+"""From a picture's SHA-256 to uint8 [height, width, 3]; may be called by several threads."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture by its SHA-256, and the ids of the photos that show it, sorted."""
+
+    sha256: str
+    photo_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Why a picture has no alpha: a reason for the table and a sentence for a person."""
+
+    reason: str
+    detail: str
+
+
+class MaskSource(Protocol):
+    """Gives pictures their alpha. May be used by several threads at once."""
+
+    @property
+    def key(self) -> str:
+        """Changes with everything that changes all alphas; usable as a folder's name."""
+        ...
+
+    def mark(self, picture: Picture) -> str:
+        """What besides the picture itself decides its alpha; empty for nothing."""
+        ...
+
+    def masks(self, pictures: Sequence[Picture]) -> list["Subject | Refused"]:
+        """The alpha of each picture, uint8 [height, width] with a long side as configured at most, or why there is none."""
+        ...
+
+
+@dataclass(frozen=True)
+class SegmentedMasks:
+    """Alphas by a segmenter, on pictures scaled down to a long side of `long_side_px`: who is meant, and refinement.
+
+    `refine` names steps of `pipeline.masks.refine`: `colour` comes before the choice of the subject, `edges` after it.
+    """
+
+    segmenter: Segmenter
+    read_rgb: ReadRgb
+    long_side_px: int
+    others: Others = "drop"
+    refine: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        steps = "+".join([self.others, *sorted(self.refine)])
+        return f"{self.segmenter.name}-{self.segmenter.version}-{steps}-{PROCESSING}-{self.long_side_px}px"
+
+    def mark(self, picture: Picture) -> str:
+        return ""
+
+    def masks(self, pictures: Sequence[Picture]) -> list[Subject | Refused]:
+        small = [shrunk(self.read_rgb(picture.sha256), self.long_side_px) for picture in pictures]
+        return [self.finished(rgb, alpha) for rgb, alpha in zip(small, self.segmenter.alpha(small), strict=True)]
+
+    def finished(self, rgb: np.ndarray, alpha: np.ndarray) -> Subject:
+        """From the segmenter's alpha of everybody to the subject's, as it is stored."""
+        if "colour" in self.refine:
+            alpha = decide_by_colour(rgb, alpha)
+        subject = choose_subject(rgb, alpha, self.others)
+        if "edges" in self.refine and subject.people:
+            return Subject(follow_edges(rgb, subject.alpha), subject.people, subject.runner_up)
+        return subject
+
+
+@dataclass(frozen=True)
+class GivenMasks:
+    """Alphas from a folder: files named by photo id (`:` may be written `_`) or by the picture's SHA-256.
+
+    Any subfolders. White is the subject; where a file has an alpha channel, that is taken instead. Masks of another
+    size than their picture's are scaled if the proportions are the same, and refused if not. They are taken as they
+    are: nobody is dropped, nothing is refined. Raises `ConfigError` when the folder does not exist.
+    """
+
+    folder: Path
+    read_rgb: ReadRgb
+    long_side_px: int
+
+    def __post_init__(self) -> None:
+        if not self.folder.is_dir():
+            raise ConfigError(f"[masks] folder = {str(self.folder)!r}: there is no such folder")
+
+    @property
+    def key(self) -> str:
+        return f"{FOLDER}-{PROCESSING}-{self.long_side_px}px"
+
+    def mark(self, picture: Picture) -> str:
+        path = self._path(picture)
+        return hashlib.sha256(path.read_bytes()).hexdigest()[:12] if path else ""
+
+    def masks(self, pictures: Sequence[Picture]) -> list[Subject | Refused]:
+        return [self._mask(picture) for picture in pictures]
+
+    def _mask(self, picture: Picture) -> Subject | Refused:
+        path = self._path(picture)
+        if path is None:
+            wanted = " or ".join(f"{name}.png" for name in [picture.photo_ids[0].replace(":", "_"), picture.sha256])
+            return Refused("mask_missing", f"{self.folder} has no {wanted}")
+        try:
+            given = _read_given(path)
+        except (OSError, ValueError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+            return Refused("mask_unreadable", f"{path}: {error}"[:300])
+        rgb = self.read_rgb(picture.sha256)
+        if not same_proportions(given.shape, rgb.shape):
+            size = f"{given.shape[1]}×{given.shape[0]} px, the picture is {rgb.shape[1]}×{rgb.shape[0]} px"
+            return Refused("mask_wrong_size", f"{path} has {size}: other proportions")
+        return Subject(_at_size_of(given, shrunk(rgb, self.long_side_px)), None, None)
+
+    def _path(self, picture: Picture) -> Path | None:
+        named = [*picture.photo_ids, *(photo_id.replace(":", "_") for photo_id in picture.photo_ids), picture.sha256]
+        return next((self._files[name] for name in named if name in self._files), None)
+
+    @cached_property
+    def _files(self) -> dict[str, Path]:
+        found = [path for path in self.folder.rglob("*") if path.suffix.lower() in GIVEN_SUFFIXES]
+        order = sorted(found, key=lambda path: (-GIVEN_SUFFIXES.index(path.suffix.lower()), str(path)))
+        return {path.name[: -len(path.suffix)]: path for path in order}
+
+
+def configured_version(masks: MasksSection) -> str:
+    """What decides the masks of a project: settings, weights, code and, of given masks, which files there are."""
+    settings = masks.model_dump_json(exclude={"folder"})
+    if masks.segmenter == FOLDER:
+        return f"{settings} {PROCESSING} {_listing(Path(masks.folder or '.'))}"
+    return f"{settings} {PROCESSING} {published_version(masks.segmenter, masks.views)}"
+
+
+def shrunk(rgb: np.ndarray, long_side_px: int) -> np.ndarray:
+    """The picture with its long side at `long_side_px`; smaller ones stay as they are."""
+    height_px, width_px = rgb.shape[:2]
+    scale = long_side_px / max(height_px, width_px)
+    if scale >= 1:
+        return rgb
+    size = max(1, round(width_px * scale)), max(1, round(height_px * scale))
+    return np.asarray(Image.fromarray(rgb).resize(size, Image.Resampling.BILINEAR))
+
+
+def same_proportions(mask: tuple[int, ...], picture: tuple[int, ...]) -> bool:
+    """Whether two arrays [height, width, …] show the same frame, but for rounding to whole pixels."""
+    ratio = (mask[1] / mask[0]) / (picture[1] / picture[0])
+    return abs(ratio - 1) <= 1.5 / min(mask[0], mask[1])
+
+
+def _listing(folder: Path) -> str:
+    """Digest of names, sizes and times of the given masks: cheap, and different after every change."""
+    if not folder.is_dir():
+        return "none"
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in GIVEN_SUFFIXES)
+    facts = [f"{path.relative_to(folder)} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in files]
+    return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]
+
+
+def _read_given(path: Path) -> np.ndarray:
+    """uint8 [height, width]: the alpha channel of a file that has one, else its grey levels."""
+    with Image.open(path, formats=["PNG", "TIFF", "WEBP", "BMP", "JPEG"]) as image:
+        image.load()
+        if image.mode.startswith("I;16"):
+            return ((np.asarray(image).astype(np.uint32) + 128) // 257).astype(np.uint8)
+        if image.has_transparency_data:
+            return np.array(image.convert("RGBA").getchannel("A"))
+        return np.array(image.convert("L"))
+
+
+def _at_size_of(mask: np.ndarray, picture: np.ndarray) -> np.ndarray:
+    size = picture.shape[1], picture.shape[0]
+    if mask.shape == picture.shape[:2]:
+        return mask
+    return np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.LANCZOS))

@@ -1,0 +1,194 @@
+"""Each export is loaded back by the tool it is for."""
+
+import csv
+import json
+import os
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from pipeline.dataset import export, snapshot
+from pipeline.dataset.export import Exported, ExportPlan, export_snapshot, file_name
+from pipeline.dataset.forget import forget_in_snapshots
+from pipeline.dataset.snapshot import freeze, read_snapshot
+from pipeline.errors import DatasetError
+from pipeline.flickr.licenses import LICENSES, allowed_for, license_name
+from tests.pipeline.dataset.frozen_world import World, picture
+
+MADE_FROM = {
+    "project": "portraits",
+    "months": {"from": "2024-01", "to": None},
+    "domains": {"ordinary": {"title": "All in focus", "queries": [{"text": "portrait", "camera": "apple/iphone_7"}]}},
+    "settings": {"photos": {"exclude_no_cv": True}, "dataset": {"size_px": 16}},
+    "counts": {
+        "ordinary": {"listed": 30, "rejected": {"no_cv": 2}, "duplicates": {"perceptual": 3}, "dropped": {}, "kept": 8}
+    },
+    "code_revision": "abc",
+}
+
+
+@pytest.fixture(scope="module")
+def frozen(tmp_path_factory: pytest.TempPathFactory) -> tuple[World, str]:
+    world = World(tmp_path_factory.mktemp("home"))
+    manifest = world.manifest(world.images(range(1, 25)))
+    return world, freeze(manifest, world.snapshots, world.shards, license_name, MADE_FROM).name
+
+
+def export_to(frozen: tuple[World, str], target: Path, format: str = "folders", **options: object) -> Exported:
+    plan = ExportPlan(format, "ordinary", "shallow", **options)  # pyright: ignore[reportArgumentType]
+    world, identifier = frozen
+    return export_snapshot(world.snapshots, identifier, world.shards, target, plan, license_name)
+
+
+def test_folders_hold_the_very_pixels_of_each_side(frozen: tuple[World, str], tmp_path: Path) -> None:
+    done = export_to(frozen, tmp_path / "out")
+    manifest = read_snapshot(frozen[0].snapshots, frozen[1])
+    assert done.counts["trainB"] == 12
+    assert done.counts["testB"] == 0
+    assert done.counts["trainA"] + done.counts["testA"] == 12
+    for photo_id, domain, split in manifest[["photo_id", "domain", "split"]].itertuples(index=False):
+        path = tmp_path / "out" / f"{split}{'A' if domain == 'ordinary' else 'B'}" / file_name(photo_id)
+        np.testing.assert_array_equal(np.asarray(Image.open(path)), picture(int(photo_id.split(":")[1])).rgb)
+    assert len(list((tmp_path / "out").glob("*/*.png"))) == 24
+    assert os.access(tmp_path / "out" / "DATASHEET.md", os.W_OK)
+
+
+def test_rgba_carries_the_alpha(frozen: tuple[World, str], tmp_path: Path) -> None:
+    export_to(frozen, tmp_path / "out", rgba=True)
+    with Image.open(tmp_path / "out" / "trainB" / "flickr_2.png") as image:
+        assert image.mode == "RGBA"
+        np.testing.assert_array_equal(np.asarray(image)[..., 3], picture(2).alpha)
+
+
+@pytest.mark.slow
+def test_torchvision_reads_the_folders(frozen: tuple[World, str], tmp_path: Path) -> None:
+    from torchvision.datasets import ImageFolder
+
+    export_to(frozen, tmp_path / "out", licenses=None)
+    (tmp_path / "out" / "testB").rmdir()  # an empty class is an error to torchvision, as for any reader of folders
+    found = ImageFolder(str(tmp_path / "out"))
+    assert found.classes == ["testA", "trainA", "trainB"]
+    assert len(found) == 24
+
+
+@pytest.mark.slow
+def test_hugging_face_loads_its_folder(frozen: tuple[World, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "hf"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    export_to(frozen, tmp_path / "out", "hf")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from datasets import load_dataset
+
+        loaded = load_dataset(str(tmp_path / "out"), cache_dir=str(tmp_path / "cache"))
+    manifest = read_snapshot(frozen[0].snapshots, frozen[1])
+    assert {split: len(loaded[split]) for split in loaded} == manifest["split"].value_counts().to_dict()
+    row = loaded["train"][3]
+    number = int(row["photo_id"].split(":")[1])
+    np.testing.assert_array_equal(np.asarray(row["image"]), picture(number).rgb)
+    np.testing.assert_array_equal(np.asarray(row["alpha"]), picture(number).alpha)
+    assert row["license"] == license_name(manifest.set_index("photo_id").loc[row["photo_id"], "license"])
+    assert any(name is None for name in loaded["train"]["owner_name"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("format", ["folders", "hf"])
+def test_croissant_is_valid_and_yields_records(frozen: tuple[World, str], tmp_path: Path, format: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import mlcroissant
+
+        export_to(frozen, tmp_path / "out", format)
+        dataset = mlcroissant.Dataset(str(tmp_path / "out" / "croissant.json"))
+        assert not dataset.metadata.ctx.issues.errors
+        assert not dataset.metadata.ctx.issues.warnings
+        photos = list(dataset.records("photos"))
+        images = list(dataset.records("images"))
+    assert len(photos) == len(images) == 24
+    assert {photo["photos/photo_id"].decode() for photo in photos} == {f"flickr:{n}" for n in range(1, 25)}
+    image = images[0]["images/image"]
+    assert image.size == (16, 16)
+
+
+def test_attribution_names_every_exported_picture_and_no_other(frozen: tuple[World, str], tmp_path: Path) -> None:
+    export_to(frozen, tmp_path / "out", licenses=allowed_for("commercial"), use="commercial")
+    with (tmp_path / "out" / "attribution.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["file"] for row in rows} == {
+        str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").glob("*/*.png")
+    }
+    assert all(row["title"] and row["owner"] and row["license_name"] and row["page_url"] for row in rows)
+    assert {row["license"] for row in rows} == {"4", "9", "5"}
+
+
+@pytest.mark.parametrize("use", ["research", "commercial", "derivatives", "commercial-derivatives"])
+def test_only_licences_that_allow_the_use_are_exported(frozen: tuple[World, str], tmp_path: Path, use: str) -> None:
+    done = export_to(frozen, tmp_path / "out", licenses=allowed_for(use), use=use)
+    shown = pd.read_csv(tmp_path / "out" / "attribution.csv", dtype=str)
+    for license in shown["license"].unique():
+        if use != "research":
+            assert LICENSES[license].allows_commercial or "commercial" not in use
+            assert LICENSES[license].allows_derivatives or "derivatives" not in use
+        assert license != "0"
+    assert sum(done.counts.values()) == len(shown) < 24
+    assert done.left_out == {f"licence does not allow {use}": 24 - len(shown)}
+    assert f"the use `{use}`" in (tmp_path / "out" / "DATASHEET.md").read_text()
+
+
+def test_the_datasheet_tells_how_it_was_collected(frozen: tuple[World, str], tmp_path: Path) -> None:
+    export_to(frozen, tmp_path / "out")
+    text = (tmp_path / "out" / "DATASHEET.md").read_text()
+    for told in (
+        '"camera": "apple/iphone_7"', "| rejected: no_cv | 2 |", "| duplicates: perceptual | 3 |", "| ordinary |",
+        "CC BY-NC-ND 4.0", "Known biases", "5 owners", "bokehflow forget", "were left out", frozen[1],
+    ):  # fmt: skip
+        assert told in text, told
+
+
+def test_an_existing_folder_is_refused_and_untouched(frozen: tuple[World, str], tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine.txt").write_text("mine")
+    with pytest.raises(DatasetError, match=r"out: exists already; name a new folder"):
+        export_to(frozen, tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine.txt"]
+
+
+def test_nothing_left_to_export_is_an_error(frozen: tuple[World, str], tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="24 for licence does not allow moon"):
+        export_to(frozen, tmp_path / "out", licenses=["8"], use="moon")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_full_disk_leaves_neither_export_nor_snapshot(
+    frozen: tuple[World, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(export, "_png", full)
+    with pytest.raises(DatasetError, match=r"out: the disk is full; nothing of it was written"):
+        export_to(frozen, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+    world = World(tmp_path / "home")
+    images = world.images(range(1, 13))
+    for broken in ("_write_parquet", "write_json", "sync", "file_sha256"):
+        monkeypatch.setattr(snapshot, broken, full)
+        with pytest.raises(DatasetError, match="the disk is full"):
+            freeze(world.manifest(images), world.snapshots, world.shards, license_name)
+        assert list(world.snapshots.iterdir()) == []
+        monkeypatch.undo()
+
+
+def test_a_forgotten_photo_is_not_exported(tmp_path: Path) -> None:
+    world = World(tmp_path / "home")
+    identifier = world.freeze(range(1, 13))
+    forget_in_snapshots(world.snapshots, world.shards, {"flickr:2"}, 5)
+    export_to((world, identifier), tmp_path / "out")
+    assert not (tmp_path / "out" / "trainB" / "flickr_2.png").exists()
+    assert "flickr:2," not in (tmp_path / "out" / "attribution.csv").read_text()
+    assert json.loads((tmp_path / "out" / "croissant.json").read_text())["description"].startswith("11 portraits")

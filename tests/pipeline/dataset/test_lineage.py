@@ -1,0 +1,175 @@
+"""From a photo to its models and back, without pandas."""
+
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+from pipeline.dataset.forget import forget_in_snapshots
+from pipeline.dataset.lineage import (
+    RunFacts,
+    forgotten_seen,
+    model_lineage,
+    model_photos,
+    photo_lineage,
+    seen_by_model,
+    snapshot_lineage,
+    why_kept,
+    why_missing,
+)
+from pipeline.dataset.lineage_picture import lineage_svg
+from pipeline.dataset.snapshot import read_snapshot
+from pipeline.errors import DatasetError
+from pipeline.flickr.licenses import license_name, strictest
+from tests.pipeline.dataset.frozen_world import World
+
+DECIDED = {
+    "decision": "keep",
+    "target_domain": "ordinary",
+    "reason": None,
+    "curator": "Bo",
+    "note": None,
+    "file": "a.csv",
+    "row": 3,
+}
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path / "home")
+
+
+def run_on(snapshot: str, **facts: object) -> RunFacts:
+    given = {
+        "run": f"{snapshot}-smoke-0", "recipe": "smoke", "seed": 0, "model": "cyclegan", "snapshot": snapshot, "steps": 6,
+        "uses": ("ordinary", "shallow"), "card": {"lineage": {"code_revision": "abc+"}, "settings": {"size_px": 64}},
+        "scores": {"background_l1": 0.25}, "report": "/reports/index.html", **facts,
+    }  # fmt: skip
+    return RunFacts(**given)  # pyright: ignore[reportArgumentType]
+
+
+def no_tables(_: str) -> list[Path]:
+    return []
+
+
+def test_a_photo_leads_to_its_snapshots_models_and_evaluations(world: World) -> None:
+    first, second = world.freeze(range(1, 13)), world.freeze(range(2, 13))
+    manifest = read_snapshot(world.snapshots, first)
+    trained = str(manifest.loc[manifest["split"] == "train", "photo_id"].iloc[0])
+    judged = str(manifest.loc[manifest["split"] == "test", "photo_id"].iloc[0])
+    runs = [run_on(first), run_on(second, run="other")]
+    found = photo_lineage(trained, no_tables, world.snapshots, runs[:1], license_name)
+    assert found.facts["models"] == [f"{first}-smoke-0 (trained on it)"]
+    assert found.facts["decisions"][0].startswith("kept; decided in reviewed.csv, row ")
+    kinds = {node.kind for node in found.nodes}
+    assert {"photo", "decision", "snapshot", "model", "evaluation", "report"} <= kinds
+    assert photo_lineage(judged, no_tables, world.snapshots, runs[:1], license_name).facts["models"] == [
+        f"{first}-smoke-0 (judged on it)"
+    ]
+    only_first = photo_lineage("flickr:1", no_tables, world.snapshots, runs, license_name)
+    assert [entry[""] for entry in only_first.facts["snapshots"]] == [first]
+    with pytest.raises(DatasetError, match="no table and no snapshot knows a photo 'flickr:99'"):
+        photo_lineage("flickr:99", no_tables, world.snapshots, runs, license_name)
+
+
+def test_a_model_leads_back_to_photos_owners_licences_code_and_configuration(world: World) -> None:
+    run = run_on(world.freeze(range(1, 13)))
+    found = model_lineage(run, world.snapshots, license_name, strictest)
+    manifest = read_snapshot(world.snapshots, run.snapshot)
+    trained = manifest[manifest["split"] == "train"]
+    photos = model_photos(run, world.snapshots, license_name)
+    assert {photo["photo_id"] for photo in photos} == set(trained["photo_id"])
+    assert found.facts["trained on"] == f"{len(trained)} photos"
+    counts = trained["license"].map(license_name).value_counts()
+    assert found.facts["licences"] == {name: f"{counts[name]} photos" for name in found.facts["licences"]}
+    assert found.facts["strictest licence"] == "All Rights Reserved"
+    assert found.facts["code revision"] == "abc+"
+    assert found.facts["configuration"] == {"size_px": 64}
+    assert f"owners, {trained['owner'].nunique()}" in found.facts
+    assert found.to_dict()["graph"]["nodes"]
+    assert "strictest licence: All Rights Reserved" in found.to_text()
+
+
+def test_a_snapshot_leads_to_licences_decisions_and_models(world: World) -> None:
+    identifier = world.freeze(range(1, 13))
+    found = snapshot_lineage(identifier, world.snapshots, [run_on(identifier)], license_name, strictest)
+    assert found.facts["models"][0]["steps"] == 6
+    assert [node.detail for node in found.nodes if node.kind == "decision"] == ["12 decisions, Bo"]
+    assert sum(int(node.detail.split()[0]) for node in found.nodes if node.kind == "licence") == 12
+
+
+def test_a_model_that_saw_a_forgotten_photo_says_so_and_a_later_one_does_not(world: World) -> None:
+    identifier = world.freeze(range(1, 13))
+    manifest = read_snapshot(world.snapshots, identifier)
+    trained = manifest[manifest["split"] == "train"]
+    gone = str(trained["photo_id"].iloc[0])
+    counts = trained["domain"].value_counts()
+    card = {"training_images": {"a": int(counts["ordinary"]), "b": int(counts["shallow"])}}
+    run = run_on(identifier, card=card)
+    assert forgotten_seen(run, world.snapshots) == []
+    forget_in_snapshots(world.snapshots, world.shards, {gone}, 5)
+    assert forgotten_seen(run, world.snapshots) == [gone]
+    assert (
+        f"{gone}, which it was trained on" in model_lineage(run, world.snapshots, license_name, strictest, [gone]).to_text()
+    )
+    side = "a" if trained["domain"].iloc[0] == "ordinary" else "b"
+    later = run_on(
+        identifier, card={"training_images": {**card["training_images"], side: card["training_images"][side] - 1}}
+    )
+    assert forgotten_seen(later, world.snapshots) == []
+    assert photo_lineage(gone, no_tables, world.snapshots, [run], license_name).facts["forgotten"] == "1970-01-01"
+
+
+def test_which_forgotten_photos_a_model_has_seen() -> None:
+    photos = {"x": ["a", "b", "c"], "y": ["d", "e"]}
+    tombstones = {"a": 10, "c": 20, "e": 20}
+    assert seen_by_model(tombstones, photos, {"x": 3, "y": 2}) == ["a", "c", "e"]
+    assert seen_by_model(tombstones, photos, {"x": 2, "y": 2}) == ["c", "e"]
+    assert seen_by_model(tombstones, photos, {"x": 1, "y": 1}) == []
+    assert seen_by_model(tombstones, photos, None) == ["a", "c", "e"]
+
+
+def test_why_a_photo_is_not_in_the_dataset() -> None:
+    listed = [{"reason": None}]
+    stored = [{"sha256": "s", "reason": None}]
+    single = [{"rule": None, "duplicate_of": None}]
+    base = {"photo_listing": listed, "photo_files": stored, "unique_photos": single}
+    dropped = {**DECIDED, "decision": "drop", "target_domain": None, "reason": "edited", "note": "black and white"}
+    for story, said in (
+        ({"photo_listing": [{"reason": "no_cv"}]}, "rejected in the listing: no_cv"),
+        ({"photo_listing": listed, "photo_files": [{"sha256": None, "reason": "truncated"}]}, "no file: truncated"),
+        ({**base, "unique_photos": [{"rule": "perceptual", "duplicate_of": "flickr:5"}]}, "perceptual of flickr:5"),
+        ({**base, "curated_photos": [dropped]}, "drop (edited): black and white; decided in a.csv, row 3, Bo"),
+        ({**base, "curated_photos": [DECIDED], "person_masks": [{"mask": None, "reason": "no_subject"}]}, "no_subject"),
+        ({**base, "photo_history": [{"forgotten": True}]}, "forgotten on request"),
+        ({"photo_history": [{"absent": True, "forgotten": False}]}, "gone from Flickr"),
+        (base, "nobody has decided"),
+        ({}, ""),
+    ):
+        assert said in why_missing(story), story
+    kept = {**base, "curated_photos": [DECIDED], "person_masks": [{"mask": "m", "reason": None}]}
+    assert why_missing(kept) == ""
+    assert why_kept(kept) == "keep; decided in a.csv, row 3, Bo"
+
+
+def test_the_picture_is_valid_xml_with_a_box_for_every_node(world: World) -> None:
+    identifier = world.freeze(range(1, 13))
+    found = snapshot_lineage(identifier, world.snapshots, [run_on(identifier)], license_name, strictest)
+    root = ET.fromstring(lineage_svg(found))
+    boxes = [group for group in root if group.tag.endswith("}g")]
+    assert len(boxes) == len(found.nodes)
+    assert len([path for path in root if path.tag.endswith("}path")]) == len(found.edges)
+
+
+def test_an_answer_needs_neither_pandas_nor_dagster(world: World) -> None:
+    identifier = world.freeze(range(1, 13))
+    code = (
+        "import sys; from pathlib import Path; from storage import Home; from assets import lineage; "
+        f"home = Home(Path({str(world.root)!r})); lineage.lineage_of_photo(home, '5'); "
+        f"lineage.lineage_of_snapshot(home, {identifier!r}); "
+        "print(sorted({'dagster', 'pandas', 'pandera', 'torch'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
