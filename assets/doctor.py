@@ -38,7 +38,7 @@ def examine(project: Project, home: Home, path: Path) -> list[Finding]:
         _python(),
         _disk(home),
         *_flickr(project, home),
-        _weights(project, home),
+        *_weights(project, home),
         _gpu(),
         Finding("libraries", ", ".join(f"{name} {version(name)}" for name in LIBRARIES)),
     ]
@@ -66,8 +66,13 @@ def _flickr(project: Project, home: Home) -> list[Finding]:
     return [Finding("Flickr", f"{project.flickr.endpoint} accepts the key; {left}")]
 
 
-def _weights(project: Project, home: Home) -> Finding:
-    name = project.masks.segmenter
+def _weights(project: Project, home: Home) -> list[Finding]:
+    segmenter = project.masks.segmenter
+    names = [segmenter, *(["vgg16"] if project.needs_vgg16() else [])]
+    return [_weights_of(name, home) for name in dict.fromkeys(names) if name != "folder"]
+
+
+def _weights_of(name: str, home: Home) -> Finding:
     what = f"weights of {name}"
     if name not in weights.WEIGHTS:
         return Finding(what, "torchvision fetches them on first use", "run once with internet")

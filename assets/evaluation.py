@@ -1,6 +1,7 @@
 """Evaluation: each model judged on test photos and on known truth, and the report of a snapshot."""
 
 import json
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from hashlib import sha256
@@ -19,7 +20,7 @@ from assets.training import run_id
 from pipeline.config import Project
 from pipeline.dataset.shards import ShardReader
 from pipeline.dataset.snapshot import attribution, open_snapshot, read_facts, read_snapshot
-from pipeline.evaluation.judge import INPUT, Photos, judge_model
+from pipeline.evaluation.judge import INPUT, TEST_SET, Yardstick, judge_model
 from pipeline.evaluation.report import ModelReport, ReportInputs, write_report
 from pipeline.evaluation.scenes import Scenes, TrueMasks, load_scenes, load_true_masks
 from pipeline.flickr.licenses import license_name
@@ -51,6 +52,7 @@ def evaluation_assets(project: Project, folder: Path) -> list[dg.AssetsDefinitio
         context: dg.AssetExecutionContext, home: HomeResource, segmenter: SegmenterResource
     ) -> dg.MaterializeResult:
         # torch takes seconds to import, and the code location is imported for every step.
+        from pipeline.evaluation.perceptual import PerceptualNetwork
         from pipeline.models.images import translate
         from pipeline.training.inference import load_generator
 
@@ -58,7 +60,9 @@ def evaluation_assets(project: Project, folder: Path) -> list[dg.AssetsDefinitio
         run = data.runs / run_id(key[SNAPSHOT], key[RECIPE])
         manifest = open_snapshot(data.snapshots, key[SNAPSHOT], data.shards)
         generator, settings = load_generator(run)
-        photos = _photos(data, manifest[_is_test(manifest, project)])
+        photos = SnapshotPhotos.of(data, manifest[_is_test(manifest, project)])
+        of_domain_b = (manifest["domain"] == project.training.domain_b) & (manifest["split"] == "train")
+        network = PerceptualNetwork(data.weights) if project.evaluation.perceptual else None
         scenes = known_masks = None
         if truth is not None:
             scenes, known_masks = _truth(data, manifest, truth, segmenter.load(data), project.dataset.size_px)
@@ -70,10 +74,20 @@ def evaluation_assets(project: Project, folder: Path) -> list[dg.AssetsDefinitio
             run / PICTURES,
             scenes=scenes,
             known_masks=known_masks,
+            yardstick=Yardstick(SnapshotPhotos.of(data, manifest[of_domain_b]), network),
         )
         info = data.tables.write("evaluation", frame, str(context.partition_key), model_version(run))
-        means = frame.groupby(["method", "metric"])["value"].mean().unstack("metric").reset_index()
-        shown = {"means": dg.MetadataValue.md(_markdown(means)), "test photos": contact_sheet(list(photos.rgb[:12]))}
+        means = (
+            frame[frame["photo_id"] != TEST_SET]
+            .groupby(["method", "metric"])["value"]
+            .mean()
+            .unstack("metric")
+            .reset_index()
+        )
+        shown = {
+            "means": dg.MetadataValue.md(_markdown(means)),
+            "test photos": contact_sheet(list(photos.batch(np.arange(min(12, len(photos.ids))))[0])),
+        }
         return table_result(
             info, shown, [check("better_than_doing_nothing", _worse(means, key[RECIPE]), dg.AssetCheckSeverity.WARN)]
         )
@@ -114,11 +128,22 @@ def _is_test(manifest: pd.DataFrame, project: Project) -> pd.Series:
     return (manifest["split"] == "test") & (manifest["domain"] == project.training.domain_a)
 
 
-def _photos(home: Home, rows: pd.DataFrame) -> Photos:
-    """The pictures of these rows of a manifest."""
-    reader = ShardReader([home.shards / shard for shard in rows["shard"]], rows["row"].tolist())
-    rgb, alpha = reader.batch(np.arange(len(rows)))
-    return Photos(rows["photo_id"].tolist(), rgb, alpha)
+@dataclass(frozen=True)
+class SnapshotPhotos:
+    """Pictures of a snapshot, read from its shards as they are needed."""
+
+    ids: list[str]
+    reader: ShardReader
+
+    @classmethod
+    def of(cls, home: Home, rows: pd.DataFrame) -> "SnapshotPhotos":
+        """The pictures of these rows of a manifest."""
+        reader = ShardReader([home.shards / shard for shard in rows["shard"]], rows["row"].tolist())
+        return cls(rows["photo_id"].tolist(), reader)
+
+    def batch(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """RGB and alpha, uint8."""
+        return self.reader.batch(indices)
 
 
 def _truth(
@@ -128,7 +153,9 @@ def _truth(
     scenes = load_scenes(folder, size_px)
     known = load_true_masks(folder, manifest["photo_id"].tolist(), size_px)
     rows = manifest[manifest["photo_id"].isin(known.photo_ids)].set_index("photo_id").loc[known.photo_ids].reset_index()
-    return (scenes, np.stack(segmenter.alpha(list(scenes.sharp)))), (known, _photos(home, rows).alpha)
+    photos = SnapshotPhotos.of(home, rows)
+    alpha = photos.batch(np.arange(len(rows)))[1]
+    return (scenes, np.stack(segmenter.alpha(list(scenes.sharp)))), (known, alpha)
 
 
 def _worse(means: pd.DataFrame, model: str) -> list[str]:

@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from pipeline.errors import ConfigError
+from pipeline.models import MODELS_WITH_MASK_LOSS
 from pipeline.toml_lines import key_lines
 from pipeline.training.recipes import TrainingSettings, resolve
 
@@ -263,6 +264,8 @@ class TrainingSection(_Section):
 class EvaluationSection(_Section):
     """`[evaluation]`"""
 
+    perceptual: bool = True
+    """Whether pictures are also compared by a network (LPIPS, kernel distance); needs 64 MB of weights once."""
     truth: str | None = None
     """A folder of rendered scenes with known truth; relative to the project file."""
 
@@ -294,6 +297,14 @@ class Project(_Section):
             if recipe not in self.recipes:
                 raise ValueError(f"[training] automatic names {recipe!r}, which is not among {sorted(self.recipes)}")
         return self
+
+    def needs_vgg16(self) -> bool:
+        """Whether evaluation or a recipe's mask loss looks at pictures through VGG-16."""
+        recipes = (recipe for recipe in self.recipes.values() if recipe.model in MODELS_WITH_MASK_LOSS)
+        settings = (recipe.resolved() for recipe in recipes)
+        return self.evaluation.perceptual or any(
+            one.perceptual_scale != "none" and one.perceptual_network == "vgg16" for one in settings
+        )
 
     def recipe_keys(self) -> list[str]:
         """The partition keys `recipe@seed` of all recipes."""

@@ -127,10 +127,15 @@ def doctor(home: Path | None, config: Path | None) -> None:
 @with_home
 @with_config
 def weights(home: Path | None, config: Path | None) -> None:
-    """Fetch the segmenter's weights into the home, so that later runs need no internet."""
+    """Fetch the weights that the project needs into the home, so that later runs need no internet."""
     from pipeline.masks.segmenters import make_segmenter
+    from pipeline.weights import ensure
 
     chosen = open_home(home)
     project, _ = load(chosen, config)
     make_segmenter(project.masks.segmenter, chosen.weights)
-    say(f"the weights of {project.masks.segmenter} are in {chosen.weights}")
+    names = [project.masks.segmenter]
+    if project.needs_vgg16():
+        ensure("vgg16", chosen.weights)
+        names.append("vgg16")
+    say(f"the weights of {', '.join(names)} are in {chosen.weights}")

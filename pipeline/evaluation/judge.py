@@ -8,7 +8,9 @@ pictures down, and everything is compared at that size.
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import pandas as pd
@@ -16,12 +18,16 @@ from jaxtyping import Float32, UInt8
 from PIL import Image
 
 from pipeline.errors import DatasetError
-from pipeline.evaluation import metrics
-from pipeline.evaluation.baselines import average_5x5, gaussian_9x9, paste_subject
+from pipeline.evaluation import faults, metrics
+from pipeline.evaluation.baselines import average_5x5, gaussian, gaussian_9x9, matched_sigma_px, paste_subject
+from pipeline.evaluation.distribution import kid_interval, precision_recall
 from pipeline.evaluation.metrics import Mask, Region, Rgb
 from pipeline.evaluation.pictures import PictureWriter, picture_folder, shown
 from pipeline.evaluation.scenes import Scenes, TrueMasks
 from pipeline.tables import conform
+
+if TYPE_CHECKING:
+    from pipeline.evaluation.perceptual import Look, PerceptualNetwork
 
 logger = logging.getLogger(__name__)
 
@@ -34,23 +40,60 @@ Translate = Callable[[RgbBytes], Float32[np.ndarray, "_ _ _ 3"]]
 
 INPUT, TRUE_LENS, SEGMENTER = "input", "true_lens", "segmenter"
 """Methods that are no attempt: doing nothing, the known truth, and whoever made the masks."""
-BASELINES: dict[str, Callable[[Rgb], Rgb]] = {"average_5x5": average_5x5, "gaussian_9x9": gaussian_9x9}
-"""The study's smoothing; each is judged with the subject pasted back."""
+BASELINES = ("average_5x5", "gaussian_9x9", "gaussian_matched")
+"""The study's smoothing, and a Gaussian as wide as domain B is soft; each is judged with the subject pasted back."""
 
+Blurs = dict[str, Callable[[Rgb], Rgb]]
+STUDY_BLURS: Blurs = {"average_5x5": average_5x5, "gaussian_9x9": gaussian_9x9}
+
+TEST_SET = "set:test"
+"""Stands in for a photo id where a score is of the whole test set."""
 BATCH = 16
+MATCHED_PICTURES = 48
+"""Pictures of each domain by which the width of the matched Gaussian is found."""
+MAX_REFERENCE_PICTURES = 2000
+MIN_SET = 10
+"""Smaller sets say nothing about a distribution."""
+NEUTRAL = 0.5
+"""Grey that stands for the subject where backgrounds alone are compared."""
 SHOWN_PHOTOS, SHOWN_SCENES = 12, 6
 FLAT_RANGE = 2 / 255
 """A picture whose values span less than this shows nothing."""
 RANGE_TOLERANCE = 1e-3
 
 
+class Photos(Protocol):
+    """Photos of one size with the alpha of their subject, read from the shards as they are needed."""
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """Photo ids, in the order in which `batch` counts."""
+        ...
+
+    def batch(self, indices: np.ndarray) -> tuple[RgbBytes, AlphaBytes]:
+        """The photos at these indices."""
+        ...
+
+
 @dataclass(frozen=True)
-class Photos:
-    """Photos of one size with the alpha of their subject, as they lie in the shards."""
+class ArrayPhotos:
+    """`Photos` in memory."""
 
     ids: Sequence[str]
     rgb: RgbBytes
     alpha: AlphaBytes
+
+    def batch(self, indices: np.ndarray) -> tuple[RgbBytes, AlphaBytes]:
+        """The photos at these indices."""
+        return self.rgb[indices], self.alpha[indices]
+
+
+@dataclass(frozen=True)
+class Yardstick:
+    """What methods are measured against beside their input: pictures of domain B, and a network that looks."""
+
+    shallow: Photos | None = None
+    network: "PerceptualNetwork | None" = None
 
 
 def judge_model(
@@ -61,16 +104,19 @@ def judge_model(
     pictures: Path,
     scenes: tuple[Scenes, AlphaBytes] | None = None,
     known_masks: tuple[TrueMasks, AlphaBytes] | None = None,
+    yardstick: Yardstick | None = None,
 ) -> pd.DataFrame:
     """The table `evaluation` of one model, and the folder `pictures` with its side-by-side pictures.
 
     `model` names it in the column `method`, like `cyclegan@0`. With `scenes` and `known_masks` comes the alpha
     that the segmenter gave for them. Raises `DatasetError` for what cannot be judged.
     """
+    yardstick = yardstick or Yardstick()
+    blurs = _blurs(photos, yardstick.shallow)
     with picture_folder(pictures) as writer:
-        tables = [judge_photos(model, translate, judged_px, photos, writer)]
+        tables = [judge_photos(model, translate, judged_px, photos, writer, yardstick, blurs)]
         if scenes is not None:
-            tables += [judge_scenes(model, translate, judged_px, *scenes, writer)]
+            tables += [judge_scenes(model, translate, judged_px, *scenes, writer, yardstick.network, blurs)]
             tables += [judge_masks(scenes[0].ids, scenes[1], scenes[0].mask)]
         if known_masks is not None:
             tables += [judge_masks(known_masks[0].photo_ids, known_masks[1], known_masks[0].masks)]
@@ -78,25 +124,39 @@ def judge_model(
 
 
 def judge_photos(
-    model: str, translate: Translate, judged_px: int, photos: Photos, pictures: PictureWriter | None = None
+    model: str,
+    translate: Translate,
+    judged_px: int,
+    photos: Photos,
+    pictures: PictureWriter | None = None,
+    yardstick: Yardstick | None = None,
+    blurs: Blurs | None = None,
 ) -> pd.DataFrame:
-    """Subject preservation and background sharpness of every method on every photo, against the input.
+    """Every method on every photo, against the input, and against domain B as a whole.
 
-    Metrics: `subject_l1`, `subject_psnr_db`, `subject_ssim`, `background_sharpness`; null where a photo has no
-    subject or no background left. Raises `DatasetError` without photos, or when the model's output is unusable.
+    Scores of photos are those of `PHOTO_METRICS` and `FAULT_METRICS` in `summary`; null where a photo has no subject
+    or no background left. With a network come LPIPS and, with pictures of domain B too, the test set's scores under
+    the id `TEST_SET`. Raises `DatasetError` without photos, or when the model's output is unusable.
     """
     if not len(photos.ids):
         raise DatasetError("the snapshot's test split has no photos to judge by; raise `test_share` under [dataset]")
-    chosen, rows = shown(photos.ids, SHOWN_PHOTOS), []
+    yardstick = yardstick or Yardstick()
+    chosen, rows, looks = shown(photos.ids, SHOWN_PHOTOS), [], _SetLooks(yardstick)
     for part in _batches(len(photos.ids)):
         ids = photos.ids[part]
-        view = _View.of(photos.rgb[part], photos.alpha[part], judged_px)
+        view = _View.of(*photos.batch(np.arange(part.start, part.stop)), judged_px, blurs or _blurs(photos, None))
         regions = _Regions.of(view.mask)
         outputs = {**view.outputs, model: _translated(translate, view, model, ids)}
+        before = yardstick.network.look(view.outputs[INPUT]) if yardstick.network else None
         for method, output in outputs.items():
-            rows.append(_rows(ids, method, _photo_scores(output, view, regions), _flat(output, view)))
+            scores = _photo_scores(output, view, regions)
+            if yardstick.network is not None and before is not None:
+                look = yardstick.network.look(output)
+                scores["subject_lpips"] = yardstick.network.distance(look, before, regions.subject)
+                looks.add(method, output, view.mask, look)
+            rows.append(_rows(ids, method, scores, _flat(output, view)))
         _write(pictures, chosen, ids, outputs, view, model)
-    return _table(rows, model)
+    return pd.concat([_table(rows, model), looks.table(judged_px)], ignore_index=True)
 
 
 def judge_scenes(
@@ -106,21 +166,27 @@ def judge_scenes(
     scenes: Scenes,
     alpha: AlphaBytes,
     pictures: PictureWriter | None = None,
+    network: "PerceptualNetwork | None" = None,
+    blurs: Blurs | None = None,
 ) -> pd.DataFrame:
     """Errors of every method against the picture through the true lens.
 
     Regions come from the true mask; the baselines paste by `alpha`, the segmenter's, as they would have to on
-    a photo. Metrics: `truth_background_l1`, `truth_subject_l1`, `background_sharpness` (of the true lens too).
+    a photo. Metrics: those of `SCENE_METRICS` in `summary` (of the true lens too); LPIPS with a network.
     """
     chosen, rows = shown(scenes.ids, SHOWN_SCENES), []
     for part in _batches(len(scenes.names)):
         ids = scenes.ids[part]
-        view = _View.of(scenes.sharp[part], alpha[part], judged_px)
+        view = _View.of(scenes.sharp[part], alpha[part], judged_px, blurs or STUDY_BLURS)
         regions = _Regions.of(_unit_mask(_scaled(scenes.mask[part], judged_px)))
         truth = _unit(_scaled(scenes.shallow[part], judged_px))
         outputs = {**view.outputs, model: _translated(translate, view, model, ids), TRUE_LENS: truth}
+        true_look = network.look(truth) if network else None
         for method, output in outputs.items():
-            rows.append(_rows(ids, method, _truth_scores(output, truth, view, regions), _flat(output, view)))
+            scores = _truth_scores(output, truth, view, regions)
+            if network is not None and true_look is not None:
+                scores["truth_lpips"] = network.distance(network.look(output), true_look)
+            rows.append(_rows(ids, method, scores, _flat(output, view)))
         _write(pictures, chosen, ids, outputs, view, model)
     return _table(rows, model)
 
@@ -134,6 +200,80 @@ def judge_masks(ids: Sequence[str], alpha: AlphaBytes, truth: AlphaBytes) -> pd.
     return pd.DataFrame({"photo_id": list(ids), "method": SEGMENTER, "metric": "mask_iou", "value": values})
 
 
+class _SetLooks:
+    """Features of each method's outputs, in full and with the subject greyed out, against those of domain B."""
+
+    def __init__(self, yardstick: Yardstick) -> None:
+        self._yardstick = yardstick
+        self._full: dict[str, list[np.ndarray]] = {}
+        self._backgrounds: dict[str, list[np.ndarray]] = {}
+
+    def add(self, method: str, output: Rgb, mask: Mask, look: "Look") -> None:
+        """Take note of a batch of a method's outputs."""
+        if self._yardstick.network is None or self._yardstick.shallow is None:
+            return
+        self._full.setdefault(method, []).append(look.features)
+        background = self._yardstick.network.look(_greyed(output, mask)).features
+        self._backgrounds.setdefault(method, []).append(background)
+
+    def table(self, judged_px: int) -> pd.DataFrame:
+        """Rows of the test set: kernel distance with its interval, precision and recall, each in full and without
+        the subjects; none where the sets are too small."""
+        network, shallow = self._yardstick.network, self._yardstick.shallow
+        rows: list[tuple[str, str, float]] = []
+        if network is None or shallow is None or min(len(shallow.ids), _count(self._full)) < MIN_SET:
+            return pd.DataFrame(columns=["photo_id", "method", "metric", "value"])
+        real = [
+            (network.look(rgb).features, network.look(_greyed(rgb, mask)).features)
+            for rgb, mask in _judged(shallow, judged_px, MAX_REFERENCE_PICTURES)
+        ]
+        for prefix, fakes, place in (("", self._full, 0), ("background_", self._backgrounds, 1)):
+            reference = np.concatenate([pair[place] for pair in real])
+            for method, parts in fakes.items():
+                distance = kid_interval(reference, np.concatenate(parts))
+                precision, recall = precision_recall(reference, np.concatenate(parts))
+                scores = {"kid": distance.value, "kid_low": distance.low, "kid_high": distance.high}
+                scores |= {"precision": precision, "recall": recall}
+                rows += [(method, prefix + name, value) for name, value in scores.items()]
+        table = pd.DataFrame(rows, columns=["method", "metric", "value"])
+        return table.assign(photo_id=TEST_SET)
+
+
+def _count(fakes: dict[str, list[np.ndarray]]) -> int:
+    return sum(len(part) for part in next(iter(fakes.values()), []))
+
+
+def _greyed(image: Rgb, mask: Mask) -> Rgb:
+    """The subject under neutral grey."""
+    return np.where(mask >= metrics.SUBJECT_LEVEL, np.float32(NEUTRAL), image)
+
+
+def _judged(photos: Photos, judged_px: int, most: int) -> Iterator[tuple[Rgb, Mask]]:
+    """At most so many of the photos, spread evenly, at the judged size, batch by batch."""
+    indices = np.unique(np.linspace(0, len(photos.ids) - 1, min(most, len(photos.ids))).astype(int))
+    for part in _batches(len(indices)):
+        rgb, alpha = photos.batch(indices[part])
+        yield _unit(_scaled(rgb, judged_px)), _unit_mask(_scaled(alpha, judged_px))
+
+
+def _blurs(photos: Photos, shallow: Photos | None) -> Blurs:
+    """The baselines' blurs, the matched one where there are pictures of domain B to match."""
+    if shallow is None or not len(shallow.ids) or not len(photos.ids):
+        return STUDY_BLURS
+    first, second = (_stored(part, MATCHED_PICTURES) for part in (photos, shallow))
+    try:
+        sigma_px = matched_sigma_px(*first, *second)
+    except ValueError:
+        return STUDY_BLURS
+    return {**STUDY_BLURS, "gaussian_matched": partial(gaussian, sigma_px=sigma_px)}
+
+
+def _stored(photos: Photos, most: int) -> tuple[Rgb, Mask]:
+    indices = np.unique(np.linspace(0, len(photos.ids) - 1, min(most, len(photos.ids))).astype(int))
+    rgb, alpha = photos.batch(indices)
+    return _unit(rgb), _unit_mask(alpha)
+
+
 @dataclass(frozen=True)
 class _View:
     """A batch at the judged size: the model's input, the mask, and what needs no model."""
@@ -143,13 +283,13 @@ class _View:
     outputs: dict[str, Rgb]
 
     @classmethod
-    def of(cls, rgb: RgbBytes, alpha: AlphaBytes, judged_px: int) -> "_View":
+    def of(cls, rgb: RgbBytes, alpha: AlphaBytes, judged_px: int, blurs: Blurs) -> "_View":
         if rgb.shape[:3] != alpha.shape:
             raise DatasetError(f"pictures {rgb.shape[:3]} and masks {alpha.shape} differ (number, height, width)")
         if judged_px > rgb.shape[1]:
             raise DatasetError(f"the model works at {judged_px} px, the pictures have {rgb.shape[1]}; prepare larger ones")
         judged = _scaled(rgb, judged_px)
-        smoothed = {name: _unit(_scaled(_pasted(blur, rgb, alpha), judged_px)) for name, blur in BASELINES.items()}
+        smoothed = {name: _unit(_scaled(_pasted(blur, rgb, alpha), judged_px)) for name, blur in blurs.items()}
         return cls(judged, _unit_mask(_scaled(alpha, judged_px)), {INPUT: _unit(judged), **smoothed})
 
 
@@ -179,7 +319,13 @@ def _photo_scores(output: Rgb, view: _View, regions: _Regions) -> dict[str, np.n
         "subject_l1": metrics.l1(output, before, regions.subject),
         "subject_psnr_db": metrics.psnr_db(output, before, regions.subject),
         "subject_ssim": metrics.ssim(output, before, regions.subject),
+        "subject_colour_shift": faults.colour_shift(output, before, regions.subject),
         "background_sharpness": metrics.relative_sharpness(output, before, regions.background),
+        "blur_unevenness": faults.blur_unevenness(output, before, regions.background),
+        "rim_sharpness": faults.rim_sharpness(output, before, view.mask),
+        "leak": faults.leak(output, before, view.mask),
+        "imagined": faults.imagined(output, before, regions.background),
+        "checkerboard": faults.checkerboard(output) / faults.checkerboard(before),
     }
 
 
@@ -187,6 +333,8 @@ def _truth_scores(output: Rgb, truth: Rgb, view: _View, regions: _Regions) -> di
     return {
         "truth_background_l1": metrics.l1(output, truth, regions.background),
         "truth_subject_l1": metrics.l1(output, truth, regions.subject),
+        "truth_background_psnr_db": metrics.psnr_db(output, truth, regions.background),
+        "truth_background_ssim": metrics.ssim(output, truth, regions.background),
         "background_sharpness": metrics.relative_sharpness(output, view.outputs[INPUT], regions.background),
     }
 

@@ -42,6 +42,7 @@ TILE_LABELS = {
     MASK_ROLE: "Mask",
     "average_5x5": "Average 5×5",
     "gaussian_9x9": "Gaussian 9×9",
+    "gaussian_matched": "Gaussian as soft as B",
     TRUE_LENS: "True lens",
 }
 CARD_LABELS = {
@@ -155,6 +156,8 @@ class Group:
     margin_px: int
     models: list[str]
     photos: summary.Comparison
+    faults: summary.Comparison
+    sets: list[tuple[str, list[summary.SetScores]]]
     scenes: summary.Comparison | None
     strip: charts.Strip
     iou_photos: summary.Iou
@@ -247,6 +250,11 @@ def _group(judged_px: int, models: Sequence[ModelReport]) -> Group:
         margin_px=margin_px(judged_px),
         models=names,
         photos=summary.compare_photos(scores, names),
+        faults=summary.compare_faults(scores, names),
+        sets=[
+            ("whole pictures", summary.compare_sets(scores, names)),
+            ("backgrounds alone", summary.compare_sets(scores, names, "background_")),
+        ],
         scenes=scenes if scenes.pictures else None,
         strip=_strip(scores, names),
         iou_photos=summary.segmenter_iou(scores, scenes=False),
@@ -387,9 +395,11 @@ LIMITS_OF_MEASURES = (
     "Background sharpness alone is a false success: a model that blurs everything, or invents a smooth background, "
     "scores low. Read it together with the subject's scores and, where there are scenes, with the error to the truth.",
     "On photos the regions come from the segmenter's masks: where a mask is wrong, subject and background are "
-    "confused in the scores as well. A rim around the subject's edge is not scored, so halos there are not counted.",
-    "L1, PSNR and SSIM compare pixels. They do not say whether a face is still the same person, whether blur looks "
-    "like a lens's, or what people would prefer.",
+    "confused in the scores as well.",
+    "L1, PSNR, SSIM and LPIPS compare pictures. They do not say whether a face is still the same person, whether blur "
+    "looks like a lens's, or what people would prefer.",
+    "Kernel distance, precision and recall are those of VGG-16's features, not of Inception's: their values must not be "
+    "compared with published ones.",
 )
 
 

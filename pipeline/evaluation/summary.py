@@ -4,13 +4,13 @@ Works on the long table `evaluation`. Null scores do not count; how many there a
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-from pipeline.evaluation.judge import BASELINES, INPUT, TRUE_LENS
+from pipeline.evaluation.judge import BASELINES, INPUT, TEST_SET, TRUE_LENS
 
 Standing = Literal["ranked", "best", "unranked", "given"]
 """`best`: significantly better than every other ranked method. `given`: fixed by construction, so no merit."""
@@ -37,12 +37,23 @@ class Metric:
     explanation: str
     ranked: bool = True
     """Whether a better value is better in itself."""
+    optional: bool = False
+    """Whether it is left out where nothing measured it."""
 
 
 PHOTO_METRICS = (
     Metric("subject_ssim", "Subject SSIM", "higher", 3, "structural similarity to the input; 1 is unchanged"),
     Metric("subject_psnr_db", "Subject PSNR, dB", "higher", 1, "signal-to-noise ratio to the input; 100 is unchanged"),
     Metric("subject_l1", "Subject L1", "lower", 4, "mean absolute difference to the input, 0 to 1"),
+    Metric(
+        "subject_lpips",
+        "Subject LPIPS",
+        "lower",
+        3,
+        "perceptual distance to the input by VGG-16; 0 is unchanged",
+        optional=True,
+    ),
+    Metric("subject_colour_shift", "Subject colour, ΔE", "lower", 2, "shift of the mean colour; 2.3 is just noticeable"),
     Metric(
         name="background_sharpness",
         label="Background sharpness",
@@ -52,8 +63,34 @@ PHOTO_METRICS = (
         ranked=False,
     ),
 )
+FAULT_METRICS = (
+    Metric("blur_unevenness", "Uneven blur", "lower", 2, "spread of the blur over the background, in octaves; 0 is even"),
+    Metric(
+        name="rim_sharpness",
+        label="Rim sharpness",
+        better="lower",
+        digits=3,
+        explanation="sharpness just outside the subject, as a share of the input's; above the background's own is a halo",
+        ranked=False,
+    ),
+    Metric("leak", "Leak", "lower", 2, "the subject's colour in the rim outside it; 0 none, 1 as by blurring it along"),
+    Metric("imagined", "Imagined", "lower", 4, "structure of the background that the input does not have; 0 is none"),
+    Metric(
+        "checkerboard", "Checkerboard", "lower", 2, "energy at the frequencies of upsampling, against the input's; 1 is none"
+    ),
+)
 SCENE_METRICS = (
     Metric("truth_background_l1", "Background error", "lower", 4, "mean absolute difference to the true lens, 0 to 1"),
+    Metric("truth_background_psnr_db", "Background PSNR, dB", "higher", 1, "signal-to-noise ratio to the true lens"),
+    Metric("truth_background_ssim", "Background SSIM", "higher", 3, "structural similarity to the true lens"),
+    Metric(
+        "truth_lpips",
+        "LPIPS",
+        "lower",
+        3,
+        "perceptual distance of the whole picture to the true lens by VGG-16",
+        optional=True,
+    ),
     Metric("truth_subject_l1", "Subject error", "lower", 4, "mean absolute difference to the true lens, 0 to 1"),
     Metric(
         name="background_sharpness",
@@ -69,6 +106,7 @@ METHOD_LABELS = {
     INPUT: "Input, unchanged",
     "average_5x5": "Average 5×5 + subject pasted",
     "gaussian_9x9": "Gaussian 9×9 + subject pasted",
+    "gaussian_matched": "Gaussian as soft as B + subject pasted",
     TRUE_LENS: "True thin lens",
 }
 SCENE_PREFIX = "scene:"
@@ -98,7 +136,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All methods by all metrics over the same pictures."""
+    """All methods by all metrics over the same pictures; an optional metric that was not measured is left out."""
 
     metrics: Sequence[Metric]
     rows: list[Row]
@@ -134,6 +172,45 @@ def merge(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 def compare_photos(scores: pd.DataFrame, models: Sequence[str]) -> Comparison:
     """Every method on the test photos."""
     return _compare(scores[~_is_scene(scores)], PHOTO_METRICS, [INPUT, *BASELINES, *models])
+
+
+def compare_faults(scores: pd.DataFrame, models: Sequence[str]) -> Comparison:
+    """What went wrong, of every method on the test photos."""
+    return _compare(scores[~_is_scene(scores)], FAULT_METRICS, [INPUT, *BASELINES, *models])
+
+
+@dataclass(frozen=True)
+class SetScores:
+    """One method's test set against domain B: kernel distance with its interval, precision, recall."""
+
+    label: str
+    method: str
+    kid: float
+    low: float
+    high: float
+    precision: float
+    recall: float
+    standing: Standing = "unranked"
+
+
+def compare_sets(scores: pd.DataFrame, models: Sequence[str], prefix: Literal["", "background_"] = "") -> list[SetScores]:
+    """Every method's test set against domain B, in full or (`background_`) without the subjects; none without scores.
+
+    `best` is the smallest distance where its interval lies below every other method's.
+    """
+    rows = scores[scores["photo_id"] == TEST_SET].set_index(["method", "metric"])["value"]
+    found = []
+    for method in [INPUT, *BASELINES, *models]:
+        if (method, f"{prefix}kid") in rows.index:
+            kid, low, high, precision, recall = (
+                float(rows[method, prefix + name]) for name in ("kid", "kid_low", "kid_high", "precision", "recall")
+            )
+            label = METHOD_LABELS.get(method, method)
+            found.append(SetScores(label, method, kid, low, high, precision, recall))
+    return [
+        replace(one, standing="best" if all(one.high < other.low for other in found if other != one) else "ranked")
+        for one in found
+    ]
 
 
 def compare_scenes(scores: pd.DataFrame, models: Sequence[str]) -> Comparison:
@@ -232,6 +309,9 @@ def _baseline_sentence(name: str, error: float, before: float) -> str:
 
 
 def _compare(scores: pd.DataFrame, metrics: Sequence[Metric], methods: Sequence[str]) -> Comparison:
+    scores = scores[scores["photo_id"] != TEST_SET]
+    measured = set(scores["metric"])
+    metrics = [metric for metric in metrics if metric.name in measured or not metric.optional]
     present = [method for method in methods if (scores["method"] == method).any()]
     best = {metric.name: _best(scores, metric, present) for metric in metrics}
     rows = []
@@ -268,7 +348,7 @@ def _given(metric: str, method: str) -> bool:
     if method == TRUE_LENS:
         return metric.startswith("truth_")
     if method == INPUT:
-        return metric != "truth_background_l1"
+        return not metric.startswith("truth_") or metric == "truth_subject_l1"
     return method in BASELINES and "subject" in metric
 
 

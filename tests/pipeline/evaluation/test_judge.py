@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -9,11 +10,30 @@ import pytest
 from PIL import Image
 
 from pipeline.errors import DatasetError
-from pipeline.evaluation.judge import BATCH, Photos, judge_masks, judge_model, judge_photos, judge_scenes
+from pipeline.evaluation.judge import (
+    BATCH,
+    TEST_SET,
+    ArrayPhotos,
+    Yardstick,
+    judge_masks,
+    judge_model,
+    judge_photos,
+    judge_scenes,
+)
 from pipeline.evaluation.pictures import read_pictures, shown
 from pipeline.evaluation.scenes import TrueMasks
+from pipeline.evaluation.summary import FAULT_METRICS, PHOTO_METRICS
 from pipeline.tables import conform
-from tests.pipeline.evaluation.worlds import JUDGED_PX, SIDE_PX, background_blur, photos, round_alpha, scenes, unchanged
+from tests.pipeline.evaluation.worlds import (
+    JUDGED_PX,
+    SIDE_PX,
+    background_blur,
+    blurred_around,
+    photos,
+    round_alpha,
+    scenes,
+    unchanged,
+)
 
 MODEL = "cyclegan@0"
 
@@ -26,8 +46,9 @@ def means_of(table: pd.DataFrame) -> dict[str, dict[str, float]]:
 def test_photos_are_judged_by_every_method() -> None:
     table = judge_photos(MODEL, background_blur(2.0), JUDGED_PX, photos(3))
     assert set(table["method"]) == {"input", "average_5x5", "gaussian_9x9", MODEL}
-    assert set(table["metric"]) == {"subject_l1", "subject_psnr_db", "subject_ssim", "background_sharpness"}
-    assert len(conform("evaluation", table)) == 3 * 4 * 4
+    without_network = {metric.name for metric in (*PHOTO_METRICS, *FAULT_METRICS)} - {"subject_lpips"}
+    assert set(table["metric"]) == without_network
+    assert len(conform("evaluation", table)) == 3 * 4 * len(without_network)
     means = means_of(table)
     assert means["input"]["background_sharpness"] == 1.0
     assert means[MODEL]["background_sharpness"] < means["gaussian_9x9"]["background_sharpness"] < 1.0
@@ -74,23 +95,72 @@ def test_the_model_sees_pictures_of_its_own_size() -> None:
 
 def test_a_photos_scores_do_not_depend_on_the_others() -> None:
     many = photos(BATCH + 2)
-    last = Photos(many.ids[-1:], many.rgb[-1:], many.alpha[-1:])
+    last = ArrayPhotos(many.ids[-1:], many.rgb[-1:], many.alpha[-1:])
     together = judge_photos(MODEL, background_blur(1.0), JUDGED_PX, many)
     alone = judge_photos(MODEL, background_blur(1.0), JUDGED_PX, last)
     merged = alone.merge(together, on=["photo_id", "method", "metric"], suffixes=("", "_together"))
-    assert len(merged) == len(alone) == 16
+    assert len(merged) == len(alone) == 4 * alone["metric"].nunique()
     assert merged["value"].to_numpy() == pytest.approx(merged["value_together"].to_numpy(), rel=1e-9)
 
 
 def test_no_subject_and_no_background_are_null() -> None:
     world = photos(2)
     alpha = np.stack([np.zeros((SIDE_PX, SIDE_PX), np.uint8), np.full((SIDE_PX, SIDE_PX), 255, np.uint8)])
-    table = judge_photos(MODEL, unchanged, JUDGED_PX, Photos(world.ids, world.rgb, alpha))
+    table = judge_photos(MODEL, unchanged, JUDGED_PX, ArrayPhotos(world.ids, world.rgb, alpha))
     unknown = table[table["value"].isna()].groupby("photo_id")["metric"].unique().map(sorted).to_dict()
     assert unknown == {
-        "flickr:1000": ["subject_l1", "subject_psnr_db", "subject_ssim"],
-        "flickr:1001": ["background_sharpness"],
+        "flickr:1000": ["leak", "rim_sharpness", "subject_colour_shift", "subject_l1", "subject_psnr_db", "subject_ssim"],
+        "flickr:1001": ["background_sharpness", "blur_unevenness", "imagined", "leak", "rim_sharpness"],
     }
+
+
+class FourColours:
+    """Stands in for the network: sees the mean colour of each quarter."""
+
+    def look(self, images: np.ndarray) -> SimpleNamespace:
+        half = images.shape[1] // 2
+        quarters = [images[:, rows, columns].mean((1, 2)) for rows in (slice(half), slice(half, None)) for columns in
+                    (slice(half), slice(half, None))]  # fmt: skip
+        return SimpleNamespace(features=10 * np.concatenate(quarters, axis=1))
+
+    def distance(self, first: SimpleNamespace, second: SimpleNamespace, regions: np.ndarray | None = None) -> np.ndarray:
+        return np.abs(first.features - second.features).mean(axis=1)
+
+
+def test_the_test_set_is_compared_with_domain_b_as_a_whole() -> None:
+    ordinary, shallow = photos(12), photos(20)
+    reddish = (shallow.rgb * np.array([1.0, 0.6, 0.6])).astype(np.uint8)
+    tinted = ArrayPhotos(shallow.ids, reddish, shallow.alpha)
+
+    def tint(rgb: np.ndarray) -> np.ndarray:
+        return (rgb / 255.0 * np.array([1.0, 0.6, 0.6])).astype(np.float32)
+
+    yardstick = Yardstick(tinted, FourColours())  # pyright: ignore[reportArgumentType]
+    table = judge_photos(MODEL, tint, JUDGED_PX, ordinary, yardstick=yardstick)
+    of_set = table[table["photo_id"] == TEST_SET].set_index(["method", "metric"])["value"]
+    for prefix in ("", "background_"):
+        assert of_set[MODEL, f"{prefix}kid"] < 0.2 * of_set["input", f"{prefix}kid"]
+        assert of_set[MODEL, f"{prefix}kid_low"] <= of_set[MODEL, f"{prefix}kid_high"]
+    assert of_set[MODEL, "precision"] > of_set["input", "precision"] == 0
+    assert (table.loc[(table["metric"] == "subject_lpips") & (table["method"] == "input"), "value"] == 0).all()
+    assert len(conform("evaluation", table)) == len(table)
+
+
+def test_a_small_test_set_has_no_scores_as_a_whole() -> None:
+    yardstick = Yardstick(photos(20), FourColours())  # pyright: ignore[reportArgumentType]
+    table = judge_photos(MODEL, unchanged, JUDGED_PX, photos(3), yardstick=yardstick)
+    assert not (table["photo_id"] == TEST_SET).any()
+
+
+def test_the_matched_gaussian_is_as_soft_as_domain_b(tmp_path: Path) -> None:
+    world, soft = photos(6), photos(6)
+    softened = ArrayPhotos(soft.ids, blurred_around(soft.rgb, soft.alpha, 2.0), soft.alpha)
+    table = judge_model(MODEL, unchanged, SIDE_PX, world, tmp_path / "pictures", yardstick=Yardstick(softened))
+    sharpness = table[table["metric"] == "background_sharpness"].groupby("method")["value"].median()
+    expected = judge_photos(MODEL, background_blur(2.0), SIDE_PX, world)
+    truth = expected[(expected["metric"] == "background_sharpness") & (expected["method"] == MODEL)]["value"].median()
+    assert sharpness["gaussian_matched"] == pytest.approx(truth, rel=0.1)
+    assert sharpness["gaussian_matched"] < sharpness["gaussian_9x9"]
 
 
 def test_masks_are_compared_at_the_stored_size() -> None:
@@ -226,6 +296,6 @@ def test_a_model_larger_than_the_pictures_is_refused() -> None:
 def test_masks_that_do_not_fit_are_refused() -> None:
     world = photos(2)
     with pytest.raises(DatasetError, match="differ"):
-        judge_photos(MODEL, unchanged, JUDGED_PX, Photos(world.ids, world.rgb, world.alpha[:, ::2, ::2]))
+        judge_photos(MODEL, unchanged, JUDGED_PX, ArrayPhotos(world.ids, world.rgb, world.alpha[:, ::2, ::2]))
     with pytest.raises(DatasetError, match="differ"):
         judge_masks(["a"], round_alpha(1), round_alpha(2))

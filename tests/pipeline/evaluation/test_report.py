@@ -203,7 +203,7 @@ def test_two_models_stand_side_by_side(inputs: ReportInputs, make_model: MakeMod
     html = report(replace(inputs, models=[inputs.models[0], make_model("mask_loss@0", 0.8)]))
     page = Page(html)
     assert len(page.all("img")) == 6 * 6 + 6 * 7
-    assert html.count("<tr>") + html.count('<tr class="model">') == 3 + (3 + 2 + 1) + (3 + 2) + 2
+    assert html.count("<tr>") + html.count('<tr class="model">') == 3 + (3 + 2 + 1) + 2 * (3 + 2) + 3
     assert "significantly better than every other ranked method" in html
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy import ndimage
 
-from pipeline.evaluation.judge import Photos
+from pipeline.evaluation.judge import ArrayPhotos
 from pipeline.evaluation.scenes import Scenes
 
 SIDE_PX, JUDGED_PX = 64, 32
@@ -25,9 +25,9 @@ def round_alpha(count: int, side_px: int = SIDE_PX, radius: float = 0.3) -> np.n
     return np.repeat(((rows**2 + columns**2 < radius**2) * np.uint8(255))[None], count, axis=0)
 
 
-def photos(count: int) -> Photos:
-    """Photos with ids like Flickr's."""
-    return Photos([f"flickr:{1000 + index}" for index in range(count)], textured(count), round_alpha(count))
+def photos(count: int) -> ArrayPhotos:
+    """ArrayPhotos with ids like Flickr's."""
+    return ArrayPhotos([f"flickr:{1000 + index}" for index in range(count)], textured(count), round_alpha(count))
 
 
 def scenes(count: int) -> Scenes:
