@@ -6,6 +6,7 @@ Free of Dagster and pandas, so that the command answers at once.
 import json
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 from pipeline.dataset.layout import find_snapshot
 from pipeline.dataset.lineage import (
@@ -19,8 +20,11 @@ from pipeline.dataset.lineage import (
 )
 from pipeline.errors import DatasetError
 from pipeline.flickr.licenses import license_name, strictest
-from pipeline.training.runs import RunFolder, describe_run
 from storage import Home
+
+COMPLETION, CARD = "complete.json", "model.json"
+"""What `pipeline.training.runs` writes of a finished run, read here as plain JSON: pydantic takes longer to import than
+the answer takes."""
 
 
 def lineage_of_photo(home: Home, photo_id: str) -> Lineage:
@@ -54,30 +58,36 @@ def find_run(home: Home, name: str) -> RunFacts:
 
 def finished_runs(home: Home) -> list[RunFacts]:
     """All finished training runs with their cards and scores, by name."""
-    return [run for path in sorted(home.runs.glob("*/job.json")) if (run := _run(home, path.parent)) is not None]
+    return [run for path in sorted(home.runs.glob(f"*/{COMPLETION}")) if (run := _run(home, path.parent))]
 
 
 def _run(home: Home, folder: Path) -> RunFacts | None:
-    found = describe_run(folder)
-    if found is None or not found["complete"]:
+    done, card = _json(folder / COMPLETION), _json(folder / CARD) or {}
+    if done is None:
         return None
-    card_path = RunFolder(folder).card
-    card = json.loads(card_path.read_text(encoding="utf-8")) if card_path.exists() else {}
-    recipe, seed, snapshot = str(found["recipe"]), int(str(found["seed"])), str(found["snapshot"])
+    key, snapshot, domains = f"{done['recipe']}@{done['seed']}", str(done["snapshot_id"]), card.get("domains", {})
     report = home.reports / snapshot / "index.html"
-    domains = card.get("domains", {})
     return RunFacts(
-        run=str(found["run"]),
-        recipe=recipe,
-        seed=seed,
-        model=str(found["model"]),
+        run=str(done["run_id"]),
+        recipe=str(done["recipe"]),
+        seed=int(done["seed"]),
+        model=str(done["model"]),
         snapshot=snapshot,
-        steps=int(str(found["steps"])),
+        steps=int(done["steps"]),
         uses=(domains.get("a", "ordinary"), domains.get("b", "shallow")),
         card=card,
-        scores=_scores(home, f"{recipe}@{seed}", snapshot),
+        scores=_scores(home, key, snapshot),
         report=str(report) if report.exists() else None,
     )
+
+
+def _json(path: Path) -> dict[str, Any] | None:
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise DatasetError(f"{path}: is damaged ({error}); delete it to finish the run anew") from None
 
 
 def _scores(home: Home, key: str, snapshot: str) -> dict[str, float]:

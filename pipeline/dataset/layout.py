@@ -69,6 +69,8 @@ def facts_of(path: Path) -> dict[str, Any]:
     try:
         facts = json.loads((path / FACTS).read_text(encoding="utf-8"))
         written = int(facts["format"])
+    except FileNotFoundError:
+        raise DatasetError(f"{path}: holds no snapshot ({FACTS} is missing)") from None
     except (ValueError, KeyError, TypeError) as error:
         raise DatasetError(f"{path}: {FACTS} is damaged ({error}); {RESTORE}") from None
     if written > FORMAT_VERSION:

@@ -176,7 +176,9 @@ def _compare(todo: pd.DataFrame, made: pd.DataFrame, result: Restored) -> None:
         elif row["transform"] != row["transform_made"]:
             result.differing[photo_id] = f"was prepared as {row['transform']}, this version prepares {row['transform_made']}"
         else:
-            result.differing[photo_id] = f"its {' and '.join(wrong)} come out otherwise with these libraries"
+            result.differing[photo_id] = (
+                f"other {' and '.join(wrong)} than the frozen ones: made with other libraries or on another processor"
+            )
 
 
 def _settle(source: Path, target: Path, pictures: pd.DataFrame, shards: Path) -> None:

@@ -1,5 +1,6 @@
 """From a photo to its models and back, without pandas."""
 
+import json
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from assets.lineage import CARD, COMPLETION, find_run, lineage_of_model, lineage_of_snapshot
 from pipeline.dataset.forget import forget_in_snapshots
 from pipeline.dataset.lineage import (
     RunFacts,
@@ -23,6 +25,8 @@ from pipeline.dataset.lineage_picture import lineage_svg
 from pipeline.dataset.snapshot import read_snapshot
 from pipeline.errors import DatasetError
 from pipeline.flickr.licenses import license_name, strictest
+from pipeline.training.runs import Completion, RunFolder
+from storage import Home
 from tests.pipeline.dataset.frozen_world import World
 
 DECIDED = {
@@ -163,13 +167,33 @@ def test_the_picture_is_valid_xml_with_a_box_for_every_node(world: World) -> Non
     assert len([path for path in root if path.tag.endswith("}path")]) == len(found.edges)
 
 
+def test_finished_runs_are_read_where_training_writes_them(world: World) -> None:
+    folder = RunFolder(world.root / "runs" / "r")
+    assert (folder.completion.name, folder.card.name) == (COMPLETION, CARD)
+    identifier = world.freeze(range(1, 13))
+    facts = {"run_id": "r", "recipe": "smoke", "model": "cyclegan", "seed": 3, "snapshot_id": identifier, "steps": 6}
+    done = Completion(digest="d", seconds=1.0, final_losses={}, sample="s", files={}, **facts)  # pyright: ignore
+    folder.root.mkdir(parents=True)
+    folder.completion.write_text(done.model_dump_json())
+    folder.card.write_text(json.dumps({**done.model_dump(), "domains": {"a": "ordinary", "b": "shallow"}}))
+    home = Home(world.root)
+    assert find_run(home, "smoke@3").steps == 6
+    assert lineage_of_model(home, "r").facts["snapshot"] == identifier
+    assert lineage_of_snapshot(home, identifier[:6]).facts["models"][0][""] == "r"
+    with pytest.raises(DatasetError, match="no finished run 'huge@0'; known here: r"):
+        find_run(home, "huge@0")
+    folder.completion.write_text("{")
+    with pytest.raises(DatasetError, match=r"complete.json: is damaged"):
+        find_run(home, "r")
+
+
 def test_an_answer_needs_neither_pandas_nor_dagster(world: World) -> None:
     identifier = world.freeze(range(1, 13))
     code = (
         "import sys; from pathlib import Path; from storage import Home; from assets import lineage; "
         f"home = Home(Path({str(world.root)!r})); lineage.lineage_of_photo(home, '5'); "
         f"lineage.lineage_of_snapshot(home, {identifier!r}); "
-        "print(sorted({'dagster', 'pandas', 'pandera', 'torch'} & set(sys.modules)))"
+        "print(sorted({'dagster', 'pandas', 'pandera', 'pydantic', 'torch'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

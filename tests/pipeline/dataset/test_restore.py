@@ -1,0 +1,171 @@
+"""A snapshot comes back in an empty home from its manifest and masks, and what cannot come back is named."""
+
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from pipeline.dataset.forget import forget_in_snapshots
+from pipeline.dataset.layout import ATTRIBUTION, CANONICAL, FACTS, MANIFEST, SUMS
+from pipeline.dataset.restore import Restored, export_bundle, restore_snapshot, without_missing
+from pipeline.dataset.snapshot import freeze, read_snapshot
+from pipeline.dataset.verify import verify_snapshot
+from pipeline.errors import DatasetError
+from pipeline.flickr.licenses import license_name
+from tests.pipeline.dataset.frozen_world import World
+
+NUMBERS = range(1, 13)
+
+
+@pytest.fixture
+def origin(tmp_path: Path) -> tuple[World, str]:
+    world = World(tmp_path / "origin")
+    identifier = world.freeze(NUMBERS)
+    for number in NUMBERS:
+        path = world.root / "masks" / "selfie" / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(f"mask {number}".encode())
+    return world, identifier
+
+
+@pytest.fixture
+def bundle(origin: tuple[World, str], tmp_path: Path) -> Path:
+    world, identifier = origin
+    assert export_bundle(world.snapshots, identifier, world.root / "masks", tmp_path / "bundle") == len(NUMBERS)
+    return tmp_path / "bundle"
+
+
+class Elsewhere:
+    """Another home: which photos it has, which can be fetched, and what comes out when they are prepared."""
+
+    def __init__(self, root: Path) -> None:
+        self.world = World(root)
+        self.photos: set[str] = set()
+        self.served = {f"{number:064x}" for number in NUMBERS}
+        self.asked: list[str] = []
+        self.alphas: dict[int, int] = {}
+
+    def fetch(self, rows: pd.DataFrame) -> Mapping[str, str | None]:
+        self.asked += rows["photo_id"].tolist()
+        assert rows["image_url"].str.startswith("https://live.staticflickr.com/").all()
+        self.photos |= set(rows["source_sha256"]) & self.served
+        digests = zip(rows["photo_id"], rows["source_sha256"], strict=True)
+        return {photo_id: None if digest in self.served else "unavailable" for photo_id, digest in digests}
+
+    def prepare(self, masks: pd.DataFrame) -> pd.DataFrame:
+        for path in masks["mask"]:
+            assert (self.world.root / "masks" / path).read_bytes().startswith(b"mask ")
+        return self.world.images([int(photo_id.split(":")[1]) for photo_id in masks["photo_id"]], 5, self.alphas)
+
+    def restore(self, source: Path, prepare: Callable[[pd.DataFrame], pd.DataFrame] | None = None) -> Restored:
+        has = self.photos.__contains__
+        masks = self.world.root / "masks"
+        where = (self.world.snapshots, self.world.shards, masks)
+        return restore_snapshot(source, *where, has, self.fetch, prepare or self.prepare)
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Elsewhere:
+    return Elsewhere(tmp_path / "elsewhere")
+
+
+def test_a_bundle_holds_masks_and_no_picture_and_is_never_overwritten(origin: tuple[World, str], bundle: Path) -> None:
+    assert {path.name for path in bundle.iterdir()} == {
+        CANONICAL, MANIFEST, ATTRIBUTION, FACTS, SUMS, "pictures.parquet", "masks"
+    }  # fmt: skip
+    assert (bundle / "masks" / "selfie" / "7.png").read_bytes() == b"mask 7"
+    with pytest.raises(DatasetError, match="exists already"):
+        export_bundle(origin[0].snapshots, origin[1], origin[0].root / "masks", bundle)
+    shutil.rmtree(origin[0].root / "masks")
+    with pytest.raises(DatasetError, match="12 masks of the snapshot are missing"):
+        export_bundle(origin[0].snapshots, origin[1], origin[0].root / "masks", bundle.with_name("other"))
+
+
+def test_in_an_empty_home_it_is_the_same_snapshot(origin: tuple[World, str], bundle: Path, elsewhere: Elsewhere) -> None:
+    done = elsewhere.restore(bundle)
+    assert done.whole
+    assert (done.pictures, done.already_there, done.fetched, done.made) == (12, 0, 12, 12)
+    world, identifier = elsewhere.world, origin[1]
+    for name in (CANONICAL, MANIFEST, ATTRIBUTION, FACTS):
+        assert (world.snapshots / identifier / name).read_bytes() == (origin[0].snapshots / identifier / name).read_bytes()
+    assert verify_snapshot(world.snapshots, identifier, world.shards, license_name).sound
+    again = elsewhere.restore(bundle)
+    assert (again.already_there, again.fetched, again.made) == (12, 0, 0)
+
+
+def test_what_flickr_no_longer_has_is_named_and_the_rest_can_be_frozen(
+    origin: tuple[World, str], bundle: Path, elsewhere: Elsewhere
+) -> None:
+    elsewhere.served -= {f"{3:064x}", f"{8:064x}"}
+    done = elsewhere.restore(bundle)
+    assert not done.whole
+    assert done.missing == {"flickr:3": "unavailable", "flickr:8": "unavailable"}
+    assert not elsewhere.world.snapshots.exists() or not list(elsewhere.world.snapshots.iterdir())
+    rest = freeze(
+        without_missing(bundle, elsewhere.world.shards), elsewhere.world.snapshots, elsewhere.world.shards, license_name
+    )
+    assert rest.name != origin[1]
+    assert set(read_snapshot(elsewhere.world.snapshots, rest.name)["photo_id"]) == {
+        f"flickr:{n}" for n in NUMBERS if n not in (3, 8)
+    }
+    elsewhere.served.add(f"{3:064x}")
+    elsewhere.served.add(f"{8:064x}")
+    elsewhere.asked.clear()
+    assert elsewhere.restore(bundle).whole
+    assert sorted(elsewhere.asked) == ["flickr:3", "flickr:8"]
+
+
+def test_another_file_under_the_same_address_is_not_taken(bundle: Path, elsewhere: Elsewhere) -> None:
+    def other(rows: pd.DataFrame) -> Mapping[str, str | None]:
+        return dict.fromkeys(rows["photo_id"], None)
+
+    elsewhere.fetch = other  # pyright: ignore[reportAttributeAccessIssue]
+    done = elsewhere.restore(bundle)
+    assert len(done.missing) == 12
+    assert set(done.missing.values()) == {"the file that is served now is another than the frozen one"}
+
+
+def test_pictures_that_come_out_otherwise_are_named(bundle: Path, elsewhere: Elsewhere) -> None:
+    elsewhere.alphas = {5: 99}
+    done = elsewhere.restore(bundle)
+    assert done.differing == {
+        "flickr:5": "other alpha than the frozen ones: made with other libraries or on another processor"
+    }
+    assert not done.whole
+
+
+def test_a_lost_shard_of_the_home_itself_is_made_anew(origin: tuple[World, str], tmp_path: Path) -> None:
+    world, identifier = origin
+    sorted(world.shards.iterdir())[0].unlink()
+    here = Elsewhere(world.root)
+    here.photos = {f"{number:064x}" for number in NUMBERS}
+    done = here.restore(world.snapshots / identifier)
+    assert done.whole
+    assert (done.already_there, done.made, here.asked) == (8, 4, [])
+    assert verify_snapshot(world.snapshots, identifier, world.shards, license_name).sound
+
+
+def test_a_forgotten_photo_does_not_come_back(origin: tuple[World, str], tmp_path: Path, elsewhere: Elsewhere) -> None:
+    world, identifier = origin
+    forget_in_snapshots(world.snapshots, world.shards, {"flickr:4"}, 5)
+    export_bundle(world.snapshots, identifier, world.root / "masks", tmp_path / "later")
+    assert not (tmp_path / "later" / "masks" / "selfie" / "4.png").exists()
+    done = elsewhere.restore(tmp_path / "later")
+    assert done.whole
+    assert "flickr:4" not in elsewhere.asked
+    found = verify_snapshot(elsewhere.world.snapshots, identifier, elsewhere.world.shards, license_name)
+    assert found.sound
+    assert found.forgotten == {"flickr:4": 5}
+
+
+def test_an_edited_bundle_is_refused(bundle: Path, elsewhere: Elsewhere) -> None:
+    manifest = pd.read_parquet(bundle / MANIFEST)
+    manifest.loc[0, "split"] = "test" if manifest.loc[0, "split"] == "train" else "train"
+    (bundle / MANIFEST).chmod(0o644)
+    manifest.to_parquet(bundle / MANIFEST)
+    with pytest.raises(DatasetError, match="was changed after it was frozen"):
+        elsewhere.restore(bundle)
+    with pytest.raises(DatasetError, match="holds no snapshot"):
+        elsewhere.restore(bundle.parent)

@@ -1,0 +1,130 @@
+"""Equal inputs give the equal snapshot: on other paths, in another order, grown or made at once, and interrupted."""
+
+import csv
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from pipeline.dataset.layout import ATTRIBUTION, CANONICAL, MANIFEST, list_snapshots
+from pipeline.dataset.shards import Shard
+from pipeline.dataset.snapshot import read_snapshot
+from tests.conftest import bokehflow, make_demo_home
+from tests.pipeline.dataset.frozen_world import World
+
+SAME_BYTES = (CANONICAL, MANIFEST, ATTRIBUTION)
+
+
+def pictures(root: Path, identifier: str) -> dict[str, tuple[bytes, bytes]]:
+    """Pixels and alpha of every row, wherever it is packed."""
+    rows = read_snapshot(root / "snapshots", identifier)
+    shards = {name: Shard(root / "shards" / name) for name in rows["shard"].unique()}
+    places = rows[["photo_id", "shard", "row"]].itertuples(index=False, name=None)
+    return {photo: (shards[shard].rgb[row].tobytes(), shards[shard].alpha[row].tobytes()) for photo, shard, row in places}
+
+
+def assert_equal_snapshots(first: Path, second: Path, identifier: str) -> None:
+    for name in SAME_BYTES:
+        assert (first / "snapshots" / identifier / name).read_bytes() == (
+            second / "snapshots" / identifier / name
+        ).read_bytes(), name
+    assert pictures(first, identifier) == pictures(second, identifier)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_order_packing_and_growth_do_not_count(tmp_path: Path, seed: int) -> None:
+    chance = random.Random(seed)
+    at_once, grown = World(tmp_path / "a"), World(tmp_path / "elsewhere" / "b")
+    numbers = list(range(1, 25))
+    identifier = at_once.freeze(numbers, shard_rows=9)
+    shuffled = chance.sample(numbers, len(numbers))
+    cuts = sorted(chance.sample(range(13, 24), 2))
+    ids = [grown.freeze(shuffled[:cut], shard_rows=chance.randint(1, 5)) for cut in (*cuts, len(numbers))]
+    assert ids[-1] == identifier
+    assert len(set(ids)) == 3
+    assert len(list(grown.shards.iterdir())) > len(list(at_once.shards.iterdir()))
+    assert_equal_snapshots(at_once.root, grown.root, identifier)
+
+
+def months_of(collection: Path) -> Mapping[str, str]:
+    """Upload month by photo id."""
+    photos = map(json.loads, (collection / "collection.jsonl").read_text().splitlines())
+    return {photo["id"]: f"{datetime.fromtimestamp(photo['date_upload'], UTC):%Y-%m}" for photo in photos}
+
+
+def hand_in(root: Path, months: set[str], chance: random.Random | None = None) -> None:
+    """The reviewer's decisions about the photos of these months: as they are, or shuffled over several files."""
+    with (root / "collection" / "decisions.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    month_of = months_of(root / "collection")
+    wanted = [row for row in rows if month_of[row["photo_id"].removeprefix("flickr:")] in months]
+    files: dict[int, list[dict[str, str]]] = defaultdict(list)
+    for row in wanted if chance is None else chance.sample(wanted, len(wanted)):
+        files[0 if chance is None else chance.randrange(3)].append(row)
+    (root / "review" / "reviewed").mkdir(parents=True, exist_ok=True)
+    for number, part in files.items():
+        with (root / "review" / "reviewed" / f"{min(months)}-{number}.csv").open("w", newline="") as file:
+            writer = csv.DictWriter(file, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(part)
+
+
+def run_with_interruptions(root: Path, chance: random.Random, kills: int, *arguments: str) -> None:
+    """`bokehflow run`, killed at random times first."""
+    command = [sys.executable, "-m", "pipeline.cli", "run", "--until", "dataset_snapshot", *arguments, "--home", str(root)]
+    for _ in range(kills):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(chance.uniform(3, 14))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    done = bokehflow(root, "run", "--until", "dataset_snapshot", *arguments)
+    assert done.returncode == 0, done.stderr
+
+
+def newest(root: Path) -> str:
+    return list_snapshots(root / "snapshots")[0]
+
+
+@pytest.mark.slow
+def test_two_homes_one_killed_at_random_and_grown_month_by_month_give_the_same_snapshot(tmp_path: Path) -> None:
+    at_once, grown = make_demo_home(tmp_path / "one"), make_demo_home(tmp_path / "quite" / "another path")
+    all_months = {"2024-01", "2024-02", "2024-03"}
+    done = bokehflow(at_once, "run", "--until", "photo_history")
+    assert done.returncode == 0, done.stderr
+    hand_in(at_once, all_months)
+    done = bokehflow(at_once, "run", "--until", "dataset_snapshot")
+    assert done.returncode == 0, done.stderr
+    identifier = newest(at_once)
+
+    chance = random.Random(6)
+    text = (grown / "bokehflow.toml").read_text()
+    (grown / "bokehflow.toml").write_text(text.replace("[dataset]\n", "[dataset]\nshard_rows = 7\n"))
+    for number, month in enumerate(sorted(all_months)):
+        done = bokehflow(grown, "run", "--until", "photo_history", "--to", month)
+        assert done.returncode == 0, done.stderr
+        hand_in(grown, {month}, chance)
+        run_with_interruptions(grown, chance, 2 - number % 2, "--to", month)
+    assert newest(grown) == identifier
+    assert len(list_snapshots(grown / "snapshots")) == 3
+    assert_equal_snapshots(at_once, grown, identifier)
+    for root in (at_once, grown):
+        assert bokehflow(root, "snapshot", "verify").returncode == 0
+
+    changed = read_snapshot(at_once / "snapshots", identifier)["photo_id"].iloc[4]
+    decision = at_once / "review" / "reviewed" / "later.csv"
+    decision.write_text(f"photo_id,decision,reason,curator\n{changed},drop,edited,Bo\n")
+    done = bokehflow(at_once, "run", "--until", "dataset_snapshot")
+    assert done.returncode == 0, done.stderr
+    assert newest(at_once) != identifier
+    diff = bokehflow(at_once, "snapshot", "diff", identifier, newest(at_once), "--json")
+    (change,) = json.loads(diff.stdout)["changes"]
+    assert (change["photo_id"], change["kind"]) == (changed, "went")
+    assert change["why"] == "drop (edited); decided in later.csv, row 2, Bo"
