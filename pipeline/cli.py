@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from pipeline.commands import emulation, running
+from pipeline.commands import collecting, emulation, running
 from pipeline.errors import BokehflowError
 
 
@@ -21,6 +21,8 @@ for command in (
     running.status,
     running.doctor,
     running.weights,
+    collecting.import_photos,
+    collecting.forget,
     emulation.emulator,
     emulation.render_studio,
 ):
