@@ -16,8 +16,9 @@ from urllib3.util import parse_url
 from pipeline.config import PhotosSection
 from pipeline.errors import FlickrUnreachable, StorageError
 from pipeline.photos import download
+from pipeline.photos.addresses import host_allowed
 from pipeline.photos.download import download_photos
-from pipeline.photos.fetch import failure_of_status, host_allowed
+from pipeline.photos.fetch import failure_of_status
 from pipeline.tables import conform, empty
 from storage.blobs import BlobStore
 from tests.pipeline.photos.odd_pictures import encoded, make_scene
@@ -78,7 +79,7 @@ class Lab:
             set(forgotten),
             self.journal,
             lambda done, total: self.progress.append((done, total)),
-        )
+        ).table
         assert not list((self.blobs.root / "incoming").glob("*")), "temporary files are left"
         plain = self.table.astype(object).where(self.table.notna(), None)
         return {str(row["photo_id"]): dict(row) for row in plain.to_dict("records")}
