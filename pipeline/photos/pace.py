@@ -4,7 +4,8 @@ Flickr's image servers answer 429 (sometimes 403) without saying for how long, a
 `Pace` belongs to one host and to all connections to it, so that one refusal slows every one of them:
 
 - refused (429, 503, a second 403 among the last 20 answers) or slow (see below): half as many requests at a time;
-- still refused at one at a time, a fifth of the last answers: half as many requests a second, evenly spaced;
+- still refused at one at a time, a quarter of the last 20 answers: half as many requests a second, evenly spaced;
+  refused seldom after that: less by a third;
 - every good answer gives a little back: first of the rate, until it is what one connection manages anyway, then
   of the number at a time, up to what was configured.
 
@@ -22,10 +23,13 @@ from statistics import median
 
 RECENT = 20
 """So many of the last answers tell whether refusals are frequent."""
-FREQUENT = 0.2
+FREQUENT = 0.25
 """At one request at a time: from this share of refusals on the rate is lowered too."""
+LONE_DECREASE = 0.7
+"""What a lowered rate is multiplied by at a refusal among many good answers; some servers refuse at any rate."""
 ANSWERS_TO_RECOVER = 40
-"""A lowered rate is what it was before after half so many good answers, and grows on in the same steps."""
+"""So many good answers add to a lowered rate what it was before; together with the above, a server with a fixed
+limit refuses one request in thirteen."""
 ANSWERS_PER_CONNECTION = 4
 """With n requests at a time, so many times n good answers allow one more."""
 MIN_PER_S = 0.2
@@ -151,12 +155,15 @@ class Pace:
 
     def _decrease(self, now_s: float, refused: bool) -> None:
         self._decreases += 1
-        if self._limit > 1:
-            self._limit = max(1.0, self._limit / 2)
-            self._lowest_limit = min(self._lowest_limit, self._limit)
-        elif refused and (self._per_s is not None or sum(self._refused) >= FREQUENT * len(self._refused)):
-            self._reference_per_s = min(self._per_s or float("inf"), self._observed_per_s(now_s))
-            self._per_s = max(MIN_PER_S, self._reference_per_s / 2)
+        at_a_time = self.concurrency
+        self._limit = max(1.0, self._limit / 2)
+        self._lowest_limit = min(self._lowest_limit, self._limit)
+        if at_a_time > 1:
+            return
+        frequent = sum(self._refused) >= FREQUENT * RECENT
+        if refused and (frequent or self._per_s is not None):
+            self._reference_per_s = self._per_s or self._observed_per_s(now_s)
+            self._per_s = max(MIN_PER_S, self._reference_per_s * (0.5 if frequent else LONE_DECREASE))
             self._lowest_per_s = min(self._lowest_per_s or self._per_s, self._per_s)
             self._next_start_s = now_s + 1 / self._per_s
 
