@@ -85,9 +85,11 @@ class Waiting:
         with self._lock:
             self._open[owner] = time.monotonic() + self.longest_s, sock
 
-    def end(self, owner: int) -> None:
+    def end(self, owner: int) -> bool:
+        """Returns whether it came in time."""
         with self._lock:
-            self._open.pop(owner, None)
+            deadline_s, _ = self._open.pop(owner)
+        return time.monotonic() <= deadline_s
 
     def end_overdue(self, now_s: float) -> None:
         """Close what is overdue at the monotonic time `now_s`; infinity closes all."""
@@ -104,12 +106,18 @@ class _Answering(HTTPConnection):
     waiting: Waiting
 
     def getresponse(self) -> HTTPResponse:
-        if self.sock is not None:
-            self.waiting.begin(id(self), self.sock)
-        try:
+        if self.sock is None:
             return super().getresponse()
+        self.waiting.begin(id(self), self.sock)
+        try:
+            answer = super().getresponse()
         finally:
-            self.waiting.end(id(self))
+            in_time = self.waiting.end(id(self))
+        if not in_time:
+            # What a closed connection leaves looks like a short answer that is complete.
+            answer.close()
+            raise TimeoutError(f"the answer had not begun after {self.waiting.longest_s:g} s")
+        return answer
 
 
 class _Direct(_Answering):
