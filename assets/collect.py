@@ -4,20 +4,27 @@ import time
 from datetime import timedelta
 
 import dagster as dg
+import pandas as pd
 
 from assets.automation import ON_ANY_CHANGE, ON_CHANGE
 from assets.common import check, contact_sheet, count_table, photo_reader, progress, stage_asset, table_result
+from assets.forget import finish_forgetting, unpurged
+from assets.history import answers_about, gone_photos, history_counts, stricter_photos
 from assets.partitions import DOMAIN, MONTH, domain_months, key_parts
 from assets.plots import bars
-from assets.versions import configured_partitions, forgotten_photos, inputs_version
+from assets.versions import configured_partitions, forgotten_photos, inputs_version, newest_listings
 from pipeline.config import Project
+from pipeline.errors import ConfigError
 from pipeline.flickr.client import user_agent
+from pipeline.flickr.licenses import is_stricter
 from pipeline.flickr.listing import list_month
 from pipeline.flickr.windows import clear_state
 from pipeline.photos.download import download_photos
-from pipeline.photos.history import update_history
+from pipeline.photos.history import unasked, update_history, with_answers
+from pipeline.photos.pool import Transfer
 from resources.flickr import FlickrResource, make_budget
 from resources.home import HomeResource
+from storage import Home
 
 MANY_FAILURES = 0.2
 LISTING_IS_STALE_AFTER_DAYS = 10
@@ -41,8 +48,11 @@ def collect_assets(project: Project) -> list[dg.AssetsDefinition]:
         data, key = home.open(), key_parts(context)
         version = inputs_version(project, data, "photo_listing", str(context.partition_key))
         state = data.listing_windows(key[DOMAIN], key[MONTH])
+        if not project.domains[key[DOMAIN]].queries:
+            raise ConfigError(f"[domains.{key[DOMAIN]}] has no queries: its photos come by `bokehflow import`")
         client = flickr.client(data)
-        frame = list_month(client, project, key[DOMAIN], key[MONTH], state, int(time.time()))
+        forgotten = forgotten_photos(data)
+        frame = list_month(client, project, key[DOMAIN], key[MONTH], state, int(time.time()), forgotten)
         info = data.tables.write("photo_listing", frame, str(context.partition_key), version)
         clear_state(state)
         truncated = frame.loc[frame["truncated"], "photo_id"].tolist()
@@ -51,6 +61,7 @@ def collect_assets(project: Project) -> list[dg.AssetsDefinition]:
             "counts": count_table(reasons, "listed"),
             "licences": count_table(frame["license"].value_counts().to_dict(), "licence id"),
             "api_calls": client.calls,
+            "api_calls_retried": client.retried,
             "api_calls_left_this_hour": make_budget(project, data).left(),
         }
         problems = [f"{len(truncated)} photos lie in a second with more results than Flickr shows"] if truncated else []
@@ -70,9 +81,10 @@ def collect_assets(project: Project) -> list[dg.AssetsDefinition]:
         data, key = home.open(), str(context.partition_key)
         version = inputs_version(project, data, "photo_files", key)
         journal = data.root / "journals" / f"{key.replace('|', '+')}.jsonl"
-        frame = download_photos(
-            listing=data.tables.read("photo_listing", key),
-            known=data.tables.read_or_empty("photo_files", key),
+        listing = data.tables.read("photo_listing", key)
+        downloads = download_photos(
+            listing=listing,
+            known=known_files(data, key, set(listing["photo_id"])),
             blobs=data.blobs,
             settings=project.photos,
             hosts=project.flickr.image_hosts,
@@ -84,42 +96,101 @@ def collect_assets(project: Project) -> list[dg.AssetsDefinition]:
             journal=journal,
             progress=progress(context, "photos fetched"),
         )
+        frame = downloads.table
         info = data.tables.write("photo_files", frame, key, version)
         journal.unlink(missing_ok=True)
         stored = frame["sha256"].notna()
         reasons = {"stored": int(stored.sum()), **frame["reason"].value_counts().to_dict()}
         sheet = [photo_reader(data, project)(digest) for digest in frame.loc[stored, "sha256"].head(12)]
         problems = _too_many_failures(len(frame), int((~stored).sum()))
-        shown = {"counts": count_table(reasons, "files"), "pictures": contact_sheet(sheet)}
+        shown = {
+            "counts": count_table(reasons, "files"),
+            "pictures": contact_sheet(sheet),
+            **transfer_metadata(downloads.transfer),
+        }
         return table_result(info, shown, [check("few_failures", problems, dg.AssetCheckSeverity.WARN)])
 
     @stage_asset(
         "photo_history",
         "collect",
-        {"parquet"},
-        deps=[photo_listing],
+        {"flickr", "parquet"},
+        deps=[photo_listing, "imported_photos"],
         automation_condition=ON_ANY_CHANGE,
         description="When each photo was first and last seen, what changed about it, which are gone or forgotten.",
-        check_specs=[dg.AssetCheckSpec("nothing_vanished", asset="photo_history")],
+        check_specs=[
+            dg.AssetCheckSpec("nothing_vanished", asset="photo_history"),
+            dg.AssetCheckSpec("no_licence_stricter", asset="photo_history"),
+            dg.AssetCheckSpec("forgotten_are_purged", asset="photo_history"),
+        ],
     )
-    def photo_history(home: HomeResource) -> dg.MaterializeResult:
+    def photo_history(context: dg.AssetExecutionContext, home: HomeResource, flickr: FlickrResource) -> dg.MaterializeResult:
         data = home.open()
+        finish_forgetting(data, int(time.time()))
         version = inputs_version(project, data, "photo_history")
+        listings, forgotten = newest_listings(project, data), forgotten_photos(data)
         listing = data.tables.read_all("photo_listing", configured_partitions(project, data, "photo_listing"))
-        frame = update_history(data.tables.read_or_empty("photo_history"), listing)
+        before = data.tables.read_or_empty("photo_history")
+        frame = update_history(before, listing, listings, forgotten, is_stricter)
+        questions = unasked(frame, listings)["photo_id"].head(project.collect.checks_per_run).tolist()
+        answers, not_asked = answers_about(questions, flickr, data)
+        frame = with_answers(frame, answers, is_stricter)
         info = data.tables.write("photo_history", frame, inputs_version=version)
-        counts = {
-            "seen in the newest listing": int((~frame["absent"]).sum()),
-            "absent from it": int(frame["absent"].sum()),
-            "changed at some time": int(frame["changed_s"].notna().sum()),
-            "forgotten": int(frame["forgotten"].sum()),
-        }
         by_month = listing["month"].value_counts().sort_index().to_dict()
-        shown = {"counts": count_table(counts, "history"), "by_month": bars(by_month, "upload month")}
-        absent = [f"{photo_id} is not listed any more" for photo_id in frame.loc[frame["absent"], "photo_id"]]
-        return table_result(info, shown, [check("nothing_vanished", absent, dg.AssetCheckSeverity.WARN)])
+        shown = {
+            "counts": count_table(history_counts(frame), "history"),
+            "by_month": bars(by_month, "upload month"),
+            "asked_about_absent_photos": len(answers),
+            "still_to_ask": len(unasked(frame, listings)),
+        }
+        if not_asked:
+            context.log.warning(f"absent photos could not be asked about: {not_asked}")
+        left = unpurged(data)
+        return table_result(
+            info,
+            shown,
+            [
+                check("nothing_vanished", gone_photos(frame), dg.AssetCheckSeverity.WARN),
+                check("no_licence_stricter", stricter_photos(frame), dg.AssetCheckSeverity.WARN),
+                check("forgotten_are_purged", left, dg.AssetCheckSeverity.WARN),
+            ],
+        )
 
     return [photo_listing, photo_files, photo_history]
+
+
+def known_files(home: Home, partition: str, photo_ids: set[str]) -> pd.DataFrame:
+    """Rows of `photo_files` about these photos: the partition's own, and for the rest those of any other.
+
+    A photo may be found in both domains, and its owner may move it to another month: its bytes are known all the same.
+    """
+    own = home.tables.read_or_empty("photo_files", partition)
+    missing = photo_ids - set(own["photo_id"])
+    found = [own]
+    for other in home.tables.partitions("photo_files") if missing else []:
+        if other != partition and missing & set(home.tables.read("photo_files", other, ["photo_id"])["photo_id"]):
+            rows = home.tables.read("photo_files", other)
+            found.append(rows[rows["photo_id"].isin(missing)])
+    filled = [frame for frame in found if len(frame)]
+    return pd.concat(filled, ignore_index=True) if filled else own
+
+
+def transfer_metadata(transfer: Transfer) -> dict[str, int | float | dg.MarkdownMetadataValue]:
+    """The rate that was reached, and how each host was asked."""
+    if not transfer.hosts:
+        return {"pictures_received": 0}
+    rows = [
+        f"| {host} | {one.lowest_concurrency} | {one.final_concurrency} | "
+        f"{'as fast as they came' if one.lowest_per_s is None else f'{one.lowest_per_s:.2f}'} | "
+        f"{one.refusals:,} | {one.slowdowns:,} |"
+        for host, one in transfer.hosts.items()
+    ]
+    head = "| host | lowest concurrency | final concurrency | lowest rate, 1/s | refusals | slow spells |\n|" + "---|" * 6
+    return {
+        "pictures_received": transfer.pictures,
+        "pictures_per_s": round(transfer.pictures_per_s, 1),
+        "megabytes_per_s": round(transfer.megabytes_per_s, 2),
+        "hosts": dg.MetadataValue.md("\n".join([head, *rows])),
+    }
 
 
 def _too_many_failures(rows: int, failed: int) -> list[str]:

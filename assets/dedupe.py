@@ -46,7 +46,7 @@ def dedupe_assets(project: Project) -> list[dg.AssetsDefinition]:
         "unique_photos",
         "dedupe",
         {"parquet"},
-        deps=[fingerprints, "photo_history"],
+        deps=[fingerprints, "photo_history", "imported_photos"],
         automation_condition=ON_ANY_CHANGE,
         description="Every downloaded photo of all domains: kept, or the rule by which it went and for which photo.",
         check_specs=[dg.AssetCheckSpec("no_picture_in_two_domains", asset="unique_photos")],

@@ -56,6 +56,9 @@ def _disk(home: Home) -> Finding:
 
 
 def _flickr(project: Project, home: Home) -> list[Finding]:
+    asked = [name for name, domain in project.domains.items() if domain.queries]
+    if not asked:
+        return [Finding("Flickr", "no domain has queries: photos come by `bokehflow import`, and no key is needed")]
     if problem := key_missing():
         return [Finding("Flickr key", "not set", problem, is_fatal=True)]
     left = f"{make_budget(project, home).left():,} of {project.flickr.calls_per_hour:,} calls left this hour"

@@ -6,9 +6,11 @@ are freed, since without a daemon nobody else does it.
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
@@ -20,8 +22,11 @@ from dagster._core.errors import (
 from dagster._core.events import DagsterEventType
 
 from assets.evaluation import evaluated_recipes, is_evaluated
-from assets.partitions import SNAPSHOTS, domain_months, snapshot_recipe_key
-from assets.schedules import DATASET_ASSETS, decisions_observed
+from assets.forget import finish_forgetting
+from assets.history import questions_left
+from assets.imports import imports_are_whole
+from assets.partitions import SNAPSHOTS, listed_keys, snapshot_recipe_key
+from assets.schedules import DATASET_ASSETS, decisions_observed, due_for_rescrape
 from assets.training import training_job
 from assets.versions import inputs_version
 from pipeline.config import Project
@@ -30,11 +35,12 @@ from pipeline.dataset.manifest import snapshot_id
 from pipeline.errors import ConfigError, StageFailed
 from pipeline.training.jobs import ProcessIdentity
 from pipeline.training.runs import RunFolder, completion_of
+from resources.flickr import key_missing
 from storage import Home
 
 COLLECT = ["photo_listing", "photo_files", "fingerprints"]
 FROZEN = ["dataset_snapshot", "trained_model", "evaluation", "comparison"]
-STAGES = [*COLLECT, *DATASET_ASSETS, *FROZEN]
+STAGES = [*COLLECT, "imported_photos", *DATASET_ASSETS, *FROZEN]
 """All assets in the order in which a headless run makes them."""
 BLOCKING_CHECKS = {"curated_photos": ["decisions_valid", "enough_kept"], "dataset_manifest": ["can_be_frozen"]}
 
@@ -53,6 +59,8 @@ class Plan:
     from_month: str | None = None
     to_month: str | None = None
     until: str = STAGES[-1]
+    rescrape: bool = False
+    """List again what the weekly schedule would: this month, the last, and older ones in rotation."""
     recipes: Sequence[str] | None = None
     """Keys `recipe@seed`; None: those of the recipes that `[training] automatic` lists."""
 
@@ -122,8 +130,12 @@ class HeadlessRun:
         and whatever a stage raises.
         """
         wanted = set(STAGES[: STAGES.index(plan.until) + 1])
-        self._collect(self._months(plan), [name for name in COLLECT if name in wanted])
-        for name in DATASET_ASSETS:
+        if purged := finish_forgetting(self.home, int(time.time())):
+            self.say(f"an interrupted `bokehflow forget` is complete: {len(purged.photos)} photos purged")
+        again = set(due_for_rescrape(self.project, self.home, datetime.now(UTC))) if plan.rescrape else set()
+        self._collect(self._months(plan), [name for name in COLLECT if name in wanted], again)
+        was_imported = self.home.tables.info("imports") is not None
+        for name in (*(["imported_photos"] if was_imported else []), *DATASET_ASSETS):
             if name in wanted:
                 self._stage(name)
         if "dataset_snapshot" not in wanted:
@@ -138,8 +150,10 @@ class HeadlessRun:
 
     def _months(self, plan: Plan) -> list[str]:
         """Partition keys of the months that the plan covers; an unknown month is an error."""
-        keys = list(map(str, domain_months(self.project).get_partition_keys()))
+        keys = listed_keys(self.project)
         months = sorted({key.split("|")[1] for key in keys})
+        if not months and not any(domain.queries for domain in self.project.domains.values()):
+            return []
         if not months:
             raise ConfigError(f"[collect] begins with {self.project.collect.from_month}, which is still to come")
         for month in (plan.from_month, plan.to_month):
@@ -155,12 +169,29 @@ class HeadlessRun:
             return list(plan.recipes)
         return [key for key in self.project.recipe_keys() if key.split("@")[0] in self.project.training.automatic]
 
-    def _collect(self, keys: list[str], names: list[str]) -> None:
+    def _collect(self, keys: list[str], names: list[str], again: Set[str]) -> None:
+        """`again`: keys to be listed whether they are current or not."""
         for position, key in enumerate(keys, 1):
-            stale = next((index for index, name in enumerate(names) if not self._is_current(name, key)), None)
-            if stale is not None:
-                self.say(f"{', '.join(names[stale:])}: {key.replace('|', ' ')} ({position} of {len(keys)})")
-                self._execute("collect", names[stale:], key)
+            stale = self._first_stale(names, key, key in again)
+            if names[stale : stale + 1] == ["photo_listing"]:
+                if problem := key_missing():
+                    raise ConfigError(problem)
+                if self.home.tables.info("photo_files", key) is not None:
+                    # Listed before: where the new listing says the same, nothing follows.
+                    self._run_collect(["photo_listing"], key, position, len(keys))
+                    stale = self._first_stale(names, key, False)
+            if names[stale:]:
+                self._run_collect(names[stale:], key, position, len(keys))
+
+    def _first_stale(self, names: list[str], key: str, again: bool) -> int:
+        """Position in `names` of the first table that has to be made anew; their number where none has."""
+        if again:
+            return 0
+        return next((index for index, name in enumerate(names) if not self._is_current(name, key)), len(names))
+
+    def _run_collect(self, names: list[str], key: str, position: int, count: int) -> None:
+        self.say(f"{', '.join(names)}: {key.replace('|', ' ')} ({position} of {count})")
+        self._execute("collect", names, key)
 
     def _stage(self, name: str) -> None:
         if name == "curated_photos":
@@ -217,6 +248,10 @@ class HeadlessRun:
         """Whether the files that the table speaks of are there."""
         if name == "photo_files":
             return self._files_are_complete(key)
+        if name == "imported_photos":
+            return imports_are_whole(self.home)
+        if name == "photo_history":
+            return not questions_left(self.project, self.home)
         if name == "person_masks":
             return all((self.home.masks / mask).exists() for mask in self.home.tables.read(name)["mask"].dropna())
         if name == "training_images":

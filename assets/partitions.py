@@ -6,6 +6,8 @@ import dagster as dg
 
 from pipeline.config import Project
 
+IMPORTED = "imported"
+"""Stands for the month in the tables of photos that `bokehflow import` brought."""
 DOMAIN, MONTH, SNAPSHOT, RECIPE = "domain", "month", "snapshot", "recipe"
 MONTH_FORMAT = "%Y-%m"
 
@@ -39,6 +41,16 @@ def domain_months(project: Project) -> dg.MultiPartitionsDefinition:
     """Domain × upload month."""
     domains = dg.StaticPartitionsDefinition(list(project.domains))
     return dg.MultiPartitionsDefinition({DOMAIN: domains, MONTH: months(project)})
+
+
+def listed_keys(project: Project) -> list[str]:
+    """The keys `domain|month` that some query covers, up to now."""
+    keys = [str(key).split("|") for key in domain_months(project).get_partition_keys()]
+    return [
+        f"{domain}|{month}"
+        for domain, month in keys
+        if any(query.covers(month) for query in project.domains[domain].queries)
+    ]
 
 
 def snapshot_recipes(project: Project) -> dg.MultiPartitionsDefinition:

@@ -1,16 +1,15 @@
 """Jobs, the weekly re-scrape, and the sensors that freeze a passed manifest and train automatic recipes."""
 
-from datetime import UTC, datetime
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+from dagster._utils.schedules import cron_string_iterator
 
-from assets.partitions import (
-    SNAPSHOTS,
-    domain_month_key,
-    domain_months,
-    snapshot_recipe_key,
-)
+from assets.history import questions_left
+from assets.partitions import SNAPSHOTS, domain_month_key, listed_keys, snapshot_recipe_key
+from assets.versions import inputs_version
 from pipeline.config import Project
 from pipeline.curation.decisions import folder_version
 from resources.flickr import key_missing
@@ -31,6 +30,9 @@ def jobs() -> list[UnresolvedAssetJobDefinition]:
         dg.define_asset_job(
             "collect", ["photo_listing", "photo_files", "fingerprints"], description="List, fetch and fingerprint a month."
         ),
+        dg.define_asset_job(
+            "notice", ["imported_photos", "photo_history"], description="Take in what was imported, forgotten or is absent."
+        ),
         dg.define_asset_job("dataset", DATASET_ASSETS, description="From fingerprints to the manifest."),
         dg.define_asset_job("freeze", ["dataset_snapshot"], description="Freeze a manifest."),
         dg.define_asset_job("train", ["trained_model", "evaluation"], description="Train and judge a model."),
@@ -38,8 +40,8 @@ def jobs() -> list[UnresolvedAssetJobDefinition]:
     ]
 
 
-def schedules(project: Project) -> list[dg.ScheduleDefinition]:
-    """The weekly re-scrape of this month and the last."""
+def schedules(project: Project, home: Home) -> list[dg.ScheduleDefinition]:
+    """The weekly re-scrape of this month, the last, and some older ones."""
 
     @dg.schedule(
         name="weekly_rescrape",
@@ -47,26 +49,59 @@ def schedules(project: Project) -> list[dg.ScheduleDefinition]:
         cron_schedule=project.collect.schedule,
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description="Lists the current and the last month of every domain again, and tries what failed before.",
+        description="Lists the current and the last month of every domain again, and of the older ones those whose turn "
+        "it is; tries what failed before. A listing that says the same as the last one asks for nothing more.",
     )
     def weekly_rescrape(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
-        if problem := key_missing():
-            return dg.SkipReason(problem)
         tick = context.scheduled_execution_time.astimezone(UTC)
-        months = [month for month in recent_months(tick) if month in _covered(project)]
-        if not months:
-            return dg.SkipReason("none of the project's months is the current one or the last")
+        keys = due_for_rescrape(project, home, tick)
+        if keys and (problem := key_missing()):
+            return dg.SkipReason(problem)
         # Run keys deduplicate for ever, so the tick is part of them.
-        return [
+        requests = [
             dg.RunRequest(
-                run_key=f"{domain}|{month}@{tick:%Y-%m-%dT%H:%M}",
-                partition_key=domain_month_key(domain, month),
+                run_key=f"{key}@{tick:%Y-%m-%dT%H:%M}",
+                partition_key=domain_month_key(*key.split("|")),
+                asset_selection=_what_to_do(home, key),
             )
-            for domain in project.domains
-            for month in months
+            for key in keys
         ]
+        return requests or dg.SkipReason("no query of the project covers a month that could be listed again")
 
     return [weekly_rescrape]
+
+
+def due_for_rescrape(project: Project, home: Home, tick: datetime) -> list[str]:
+    """The keys `domain|month` to list again at this tick: recent months first, then the share of the older ones.
+
+    Older months are taken the longest unlisted first, never listed ones before all, so many at each tick that all of
+    them have had their turn within `rescrape_weeks`.
+    """
+    recent = recent_months(tick)
+    keys = [key for key in listed_keys(project) if key.split("|")[1] <= recent[-1]]
+    older = [key for key in keys if key.split("|")[1] not in recent]
+    ticks = max(1, round(timedelta(weeks=project.collect.rescrape_weeks) / _interval(project.collect.schedule, tick)))
+    rotation = sorted(older, key=lambda key: (_listed_at(home, key), key))
+    return [key for key in keys if key not in older] + rotation[: -(-len(older) // ticks)]
+
+
+def _interval(cron: str, tick: datetime) -> timedelta:
+    """Time to the next tick of the schedule."""
+    ticks: Iterator[datetime] = cron_string_iterator(tick.timestamp() + 1, cron, "UTC")
+    return max(next(ticks).astimezone(UTC) - tick, timedelta(minutes=1))
+
+
+def _listed_at(home: Home, key: str) -> float:
+    path = home.tables.path("photo_listing", key)
+    return path.stat().st_mtime if path.exists() else 0.0
+
+
+def _what_to_do(home: Home, key: str) -> list[dg.AssetKey]:
+    """The listing alone, since the automation goes on where it changed; with files that are missing, these as well."""
+    files = home.tables.read_or_empty("photo_files", key, columns=["pending"])
+    never = home.tables.info("photo_files", key) is None
+    names = ["photo_listing", "photo_files", "fingerprints"] if never or files["pending"].any() else ["photo_listing"]
+    return [dg.AssetKey(name) for name in names]
 
 
 def recent_months(now: datetime) -> list[str]:
@@ -74,10 +109,6 @@ def recent_months(now: datetime) -> list[str]:
     current = f"{now:%Y-%m}"
     last = f"{now.year - (now.month == 1)}-{(now.month - 2) % 12 + 1:02d}"
     return [last, current]
-
-
-def _covered(project: Project) -> list[str]:
-    return sorted({str(key).split("|")[1] for key in domain_months(project).get_partition_keys()})
 
 
 def sensors(project: Project, home: Home) -> list[dg.SensorDefinition]:
@@ -98,6 +129,42 @@ def sensors(project: Project, home: Home) -> list[dg.SensorDefinition]:
             # A file that is still being copied looks different at the next tick.
             return dg.SensorResult(skip_reason="a reviewed file changed; is it complete?", cursor=SETTLING + version)
         return dg.SensorResult(asset_events=[decisions_observed(version)], cursor=version)
+
+    @dg.sensor(
+        name="watch_imported_and_forgotten",
+        job_name="notice",
+        minimum_interval_seconds=15,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Notices what `bokehflow import` brought and what `bokehflow forget` purged.",
+    )
+    def watch_imported_and_forgotten(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        requests = []
+        imports, found = home.tables.info("imports"), home.tables.info("imported_photos")
+        wanted = inputs_version(project, home, "imported_photos") if imports else None
+        if wanted and (found is None or found.inputs_version != wanted):
+            key = f"imported@{wanted}"
+            requests.append(dg.RunRequest(run_key=key, asset_selection=[dg.AssetKey("imported_photos")]))
+        tombstones = home.tables.info("tombstones")
+        version = tombstones.data_version if tombstones else ""
+        if version != (context.cursor or ""):
+            key = f"forgotten@{version}"
+            requests.append(dg.RunRequest(run_key=key, asset_selection=[dg.AssetKey("photo_history")]))
+        if not requests:
+            return dg.SkipReason("nothing was imported or forgotten")
+        return dg.SensorResult(run_requests=requests, cursor=version)
+
+    @dg.sensor(
+        name="ask_about_absent_photos",
+        job_name="notice",
+        minimum_interval_seconds=3600,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Goes on asking Flickr about photos that no listing shows any more, some each hour.",
+    )
+    def ask_about_absent_photos(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        if home.tables.info("photo_history") is None or not questions_left(project, home):
+            return dg.SkipReason("every absent photo was asked about")
+        key = f"absent@{datetime.now(UTC):%Y-%m-%dT%H}"
+        return dg.RunRequest(run_key=key, asset_selection=[dg.AssetKey("photo_history")])
 
     @dg.sensor(
         name="freeze_passed_manifest",
@@ -139,7 +206,14 @@ def sensors(project: Project, home: Home) -> list[dg.SensorDefinition]:
         default_status=dg.DefaultSensorStatus.RUNNING,
         minimum_interval_seconds=15,
     )
-    return [automation, watch_reviewed, freeze_passed_manifest, train_automatic_recipes]
+    return [
+        automation,
+        watch_reviewed,
+        watch_imported_and_forgotten,
+        ask_about_absent_photos,
+        freeze_passed_manifest,
+        train_automatic_recipes,
+    ]
 
 
 def decisions_observed(version: str) -> dg.AssetObservation:

@@ -89,7 +89,7 @@ def _fetch(home: Home, project: Project, rows: pd.DataFrame) -> dict[str, str | 
     listing = rows.assign(month="restored", last_update_s=None, reason=None)
     journal = home.root / "journals" / "restore.jsonl"
     try:
-        frame = download_photos(
+        downloads = download_photos(
             listing=listing,
             known=pd.DataFrame(columns=["photo_id"]),
             blobs=home.blobs,
@@ -105,5 +105,6 @@ def _fetch(home: Home, project: Project, rows: pd.DataFrame) -> dict[str, str | 
     except FlickrUnreachable as error:
         return dict.fromkeys(rows["photo_id"], f"could not be fetched: {error}")
     journal.unlink(missing_ok=True)
+    frame = downloads.table
     reasons = frame["reason"].astype(object).where(frame["reason"].notna(), None)
     return dict(zip(frame["photo_id"], reasons, strict=True))

@@ -7,6 +7,8 @@ from typing import Any
 
 import pandas as pd
 
+from assets.forget import unpurged
+from assets.history import history_counts, stricter_photos
 from assets.lineage import finished_runs
 from assets.versions import newest_rows
 from pipeline.config import Project
@@ -14,6 +16,9 @@ from pipeline.dataset.layout import list_snapshots, read_facts, read_forgotten
 from pipeline.dataset.lineage import forgotten_seen
 from pipeline.training.runs import describe_run
 from storage import Home
+
+SHOWN = 5
+"""So many ids are written out for a person."""
 
 
 def status(project: Project, home: Home) -> dict[str, Any]:
@@ -24,6 +29,7 @@ def status(project: Project, home: Home) -> dict[str, Any]:
     """
     return {
         "domains": funnel(project, home),
+        "history": history(home),
         "snapshots": [
             {
                 "id": name,
@@ -34,6 +40,20 @@ def status(project: Project, home: Home) -> dict[str, Any]:
         ],
         "models": models_of(home),
         "reports": [{"path": str(path)} for path in _newest_first(home.reports.glob("*/index.html"))],
+    }
+
+
+def history(home: Home) -> dict[str, Any]:
+    """Counts of what became of photos over time, and the ids of those that need somebody's attention."""
+    found = home.tables.read_or_empty("photo_history")
+    if "stricter" not in found:
+        return {}
+    kept = found[~found["forgotten"]]
+    return {
+        **history_counts(found),
+        "gone_photos": kept.loc[kept["gone_s"].notna(), "photo_id"].tolist(),
+        "stricter_photos": stricter_photos(found),
+        "not_purged_yet": unpurged(home),
     }
 
 
@@ -90,6 +110,7 @@ def _newest_first(paths: Iterable[Path]) -> list[Path]:
 def summary(found: dict[str, Any]) -> str:
     """`status` for a person."""
     lines = [line for domain, counts in found["domains"].items() for line in _domain_lines(domain, counts)]
+    lines += _history_lines(found["history"])
     for snapshot in found["snapshots"]:
         parts = ", ".join(f"{domain} {splits['train']}+{splits['test']}" for domain, splits in snapshot["counts"].items())
         forgotten = f", {snapshot['forgotten']} forgotten since" if snapshot["forgotten"] else ""
@@ -101,6 +122,19 @@ def summary(found: dict[str, Any]) -> str:
     ]
     lines += [f"report {report['path']}" for report in found["reports"]]
     return "\n".join(lines)
+
+
+def _history_lines(history: dict[str, Any]) -> list[str]:
+    """Only what asks for something to be done."""
+    lines = []
+    if gone := history.get("gone_photos"):
+        lines.append(f"gone {len(gone)}: deleted or made private; `bokehflow forget --gone` purges them")
+    if stricter := history.get("stricter_photos"):
+        shown = "; ".join(stricter[:SHOWN]) + (" …" if len(stricter) > SHOWN else "")
+        lines.append(f"licence got stricter {len(stricter)}: {shown}; `bokehflow forget PHOTO_ID` where it binds you")
+    if left := history.get("not_purged_yet"):
+        lines.append(f"forgotten but not purged yet {len(left)}: `bokehflow forget` completes it")
+    return lines
 
 
 def _domain_lines(domain: str, counts: dict[str, Any]) -> list[str]:

@@ -11,11 +11,12 @@ from datetime import UTC, datetime, timedelta
 
 import pandas as pd
 
-from assets.partitions import domain_months
+from assets.partitions import IMPORTED, listed_keys
 from pipeline.config import Project
 from pipeline.curation.decisions import folder_version
 from pipeline.dataset.prepare import Transform
 from pipeline.masks.sources import configured_version
+from pipeline.photos.history import Relisted
 from storage import Home
 
 SETTLED_AFTER = timedelta(days=7)
@@ -32,15 +33,27 @@ class Inputs:
     code_version: str = "1"
 
 
-def _listing_configuration(project: Project, domain: str) -> str:
-    queries = [query.model_dump_json(exclude_defaults=True) for query in project.domains[domain].queries]
-    return f"{queries} {project.photos.max_edge_px} {project.photos.exclude_no_cv}"
+def listing_configuration(project: Project, key: str) -> str:
+    """Digest of all that decides what a listing of `domain|month` has; months themselves do not count."""
+    domain, month = key.split("|")
+    queries = [
+        (index, query.model_dump_json(exclude_defaults=True, exclude={"from_month", "to_month"}))
+        for index, query in enumerate(project.domains[domain].queries)
+        if query.covers(month)
+    ]
+    return _digest([f"{queries} {project.photos.max_edge_px} {project.photos.exclude_no_cv}"])
 
 
 def _files_configuration(project: Project) -> str:
     limits = project.photos
     hosts = sorted({host.split(":")[0] for host in project.flickr.image_hosts})
     return f"{limits.max_edge_px} {limits.min_edge_px} {limits.max_bytes} {limits.max_pixels} {hosts}"
+
+
+def _import_configuration(project: Project) -> str:
+    limits = project.photos
+    shape = f"{limits.min_edge_px} {limits.max_bytes} {limits.max_pixels} {limits.exclude_no_cv}"
+    return f"{sorted(project.domains)} {shape}"
 
 
 def _manifest_configuration(project: Project) -> str:
@@ -66,7 +79,8 @@ def configured_code_version(project: Project, name: str) -> str:
 INPUTS: dict[str, Inputs] = {
     "photo_listing": Inputs((), lambda project: ""),
     "photo_files": Inputs(("photo_listing",), _files_configuration),
-    "photo_history": Inputs(("photo_listing",), lambda project: ""),
+    "imported_photos": Inputs(("imports",), _import_configuration),
+    "photo_history": Inputs(("photo_listing", "tombstones"), lambda project: "", "2"),
     "fingerprints": Inputs(("photo_files",), lambda project: ""),
     "unique_photos": Inputs(("fingerprints", "photo_history"), lambda project: project.dedupe.version()),
     "review_queue": Inputs(("unique_photos",), lambda project: str(project.curation.batch_size)),
@@ -86,14 +100,31 @@ def inputs_version(project: Project, home: Home, name: str, partition: str | Non
     if name == "curated_photos":
         parts.append(folder_version(home.reviewed))
     if name == "photo_listing" and partition:
-        domain, month = partition.split("|")
-        parts += [_listing_configuration(project, domain), _freshness(month)]
+        # The configuration stands apart, so that a table tells later by which one it was made.
+        return f"{listing_configuration(project, partition)}-{_digest([*parts, _freshness(partition.split('|')[1])])}"
+    return _digest(parts)
+
+
+def _digest(parts: list[str]) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
+def newest_listings(project: Project, home: Home) -> dict[str, Relisted]:
+    """By which configuration, and when, each configured month was listed last, the empty ones too."""
+    found = {}
+    for key in configured_partitions(project, home, "photo_listing"):
+        info = home.tables.info("photo_listing", key)
+        if info is not None and not key.endswith(f"|{IMPORTED}"):
+            found[key] = Relisted(info.inputs_version.split("-")[0], int(info.path.stat().st_mtime))
+    return found
+
+
 def configured_partitions(project: Project, home: Home, name: str) -> list[str]:
-    """The partitions of a table by domain × month that exist and that the project file still asks for."""
-    wanted = set(map(str, domain_months(project).get_partition_keys()))
+    """The partitions of a table by domain × month that exist and that the project file still asks for.
+
+    Those of imported photos are among them.
+    """
+    wanted = {*listed_keys(project), *(f"{domain}|{IMPORTED}" for domain in project.domains)}
     return [key for key in home.tables.partitions(name) if key in wanted]
 
 
@@ -108,8 +139,7 @@ def newest_rows(project: Project, home: Home, name: str) -> pd.DataFrame:
 
 def forgotten_photos(home: Home) -> set[str]:
     """Ids with a tombstone: purged on request and never to be fetched again."""
-    history = home.tables.read_or_empty("photo_history", columns=["photo_id", "forgotten"])
-    return set(history.loc[history["forgotten"], "photo_id"])
+    return set(home.tables.read_or_empty("tombstones", columns=["photo_id"])["photo_id"])
 
 
 def _data_versions(project: Project, home: Home, name: str, partition: str | None) -> list[str]:

@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from pipeline.commands import emulation, lineage, running, snapshots, training
+from pipeline.commands import collecting, emulation, lineage, running, snapshots, training
 from pipeline.errors import BokehflowError
 
 
@@ -21,6 +21,8 @@ for command in (
     running.status,
     running.doctor,
     running.weights,
+    collecting.import_photos,
+    collecting.forget,
     snapshots.snapshot,
     lineage.lineage,
     training.train,

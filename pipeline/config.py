@@ -82,7 +82,11 @@ class CollectSection(_Section):
     to_month: Month | None = Field(default=None, alias="to")
     """Last upload month; without it, the current month."""
     schedule: str = "0 3 * * 1"
-    """Cron expression (UTC) of the re-scrape of the current and the last month."""
+    """Cron expression (UTC) of the re-scrape: the current and the last month, and some older ones in rotation."""
+    rescrape_weeks: int = Field(default=12, ge=1)
+    """Every older month is listed again once within so many weeks, a few at each tick of the schedule."""
+    checks_per_run: int = Field(default=500, ge=0)
+    """At most so many photos that a re-listing no longer shows are asked about, one API call each, in one run."""
 
     @field_validator("schedule")
     @classmethod
@@ -113,14 +117,26 @@ class Query(_Section):
     """Accepted Flickr licence ids; empty accepts all, all-rights-reserved included."""
     safe_search: Literal[1, 2, 3] = 1
     """1 safe, 2 moderate, 3 restricted; without a login Flickr shows safe ones only."""
+    from_month: Month | None = Field(default=None, alias="from")
+    """First upload month of this query, where it is not that of `[collect]`."""
+    to_month: Month | None = Field(default=None, alias="to")
+    """Last upload month of this query, where it is not that of `[collect]`."""
     limit_per_month: int | None = Field(default=None, ge=1)
     """At most so many accepted photos for each upload month."""
+    max_edge_px: int | None = Field(default=None, ge=64)
+    """Preferred size of this query's photos: the largest up to this long edge, in place of `photos.max_edge_px`."""
 
     @model_validator(mode="after")
     def _not_empty(self) -> "Query":
         if not (self.text or self.tags or self.camera):
             raise ValueError("a query needs at least one of text, tags and camera: Flickr refuses an empty search")
+        if self.from_month and self.to_month and self.to_month < self.from_month:
+            raise ValueError(f"the last month {self.to_month} lies before the first, {self.from_month}")
         return self
+
+    def covers(self, month: str) -> bool:
+        """Whether photos uploaded in `month`, like `2024-03`, are asked for."""
+        return (self.from_month or month) <= month <= (self.to_month or month)
 
 
 class Domain(_Section):
@@ -128,8 +144,9 @@ class Domain(_Section):
 
     title: str = ""
     """For people."""
-    queries: list[Query] = Field(min_length=1)
-    """One table `[[domains.NAME.queries]]` for each search; a photo that several find belongs to the first."""
+    queries: list[Query] = []
+    """One table `[[domains.NAME.queries]]` for each search; a photo that several find belongs to the first. A domain
+    without queries gets its photos by `bokehflow import`."""
 
 
 class PhotosSection(_Section):
@@ -293,6 +310,12 @@ class Project(_Section):
         for side in (self.training.domain_a, self.training.domain_b):
             if side not in self.domains:
                 raise ValueError(f"[training] names the domain {side!r}, which is not among {sorted(self.domains)}")
+        for name, domain in self.domains.items():
+            for number, query in enumerate(domain.queries):
+                first, last = self.collect.from_month, self.collect.to_month
+                if (query.to_month or first) < first or (last and (query.from_month or last) > last):
+                    where = f"{first} to {last or 'now'}"
+                    raise ValueError(f"query {number} of domain {name!r} covers none of the months of [collect], {where}")
         for recipe in self.training.automatic:
             if recipe not in self.recipes:
                 raise ValueError(f"[training] automatic names {recipe!r}, which is not among {sorted(self.recipes)}")

@@ -11,6 +11,7 @@ from assets.curation import curation_assets
 from assets.dataset import dataset_assets
 from assets.dedupe import dedupe_assets
 from assets.evaluation import evaluation_assets
+from assets.imports import import_assets
 from assets.schedules import jobs, schedules, sensors
 from assets.terminal import terminal_logger
 from assets.training import training_assets
@@ -42,6 +43,7 @@ def build_definitions(project: Project, home: Home, folder: Path) -> dg.Definiti
     """The code location of `project` on `home`; relative paths of the project file start at `folder`."""
     assets = [
         *collect_assets(project),
+        *import_assets(project),
         *dedupe_assets(project),
         *curation_assets(project),
         *dataset_assets(project),
@@ -51,7 +53,7 @@ def build_definitions(project: Project, home: Home, folder: Path) -> dg.Definiti
     return dg.Definitions(
         assets=assets,
         jobs=jobs(),
-        schedules=schedules(project),
+        schedules=schedules(project, home),
         sensors=sensors(project, home),
         resources={
             "home": HomeResource(root=str(home.root)),

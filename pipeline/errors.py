@@ -17,6 +17,10 @@ What goes wrong with a single photo is not an exception at all but a row with a 
     └── StageFailed          a stage of the pipeline failed or its blocking check did not pass
 """
 
+import errno
+import shutil
+from pathlib import Path
+
 
 class BokehflowError(Exception):
     """Base of all errors that carry a message for the user."""
@@ -60,3 +64,21 @@ class TrainingError(BokehflowError):
 
 class StageFailed(BokehflowError):
     """A stage of the pipeline failed or its blocking check did not pass."""
+
+
+def disk_failed(error: OSError, folder: Path) -> StorageError:
+    """What to tell when writing below `folder` failed: the folder, the room that is left, what to do."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    what = "the disk is full" if full else f"the disk failed ({error.strerror or error})"
+    return StorageError(
+        f"{folder}: {what}; {free_space(folder)}. What was finished is kept: "
+        f"{'make room' if full else 'mend that'} and run again, which does only the rest"
+    )
+
+
+def free_space(folder: Path) -> str:
+    """How much room is left on the folder's disk, in words."""
+    try:
+        return f"{shutil.disk_usage(folder).free / 1e6:,.1f} MB are free there"
+    except OSError:
+        return "how much room is left there cannot be told"

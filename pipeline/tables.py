@@ -69,15 +69,62 @@ class PhotoHistory(_Rows):
     """When each photo was seen, and what changed about it."""
 
     photo_id: str
+    partition: str = pa.Field(nullable=True, description="`domain|month` of the listing that showed it last")
+    configuration: str = pa.Field(nullable=True, description="Digest of the configuration of that listing")
     first_seen_s: int
     last_seen_s: int
     changed_s: pd.Int64Dtype = pa.Field(nullable=True, description="Last time that title, tags or licence differed")
+    changed: str = pa.Field(nullable=True, description="Which of title, tags and license differed then")
     title: str
     tags: str
     license: str = pa.Field(nullable=True)
+    license_first: str = pa.Field(nullable=True, description="The licence under which it was first seen")
     license_before: str = pa.Field(nullable=True, description="The licence before the last change of licence")
+    stricter: bool = pa.Field(description="The licence lacks a freedom that license_first gave")
     absent: bool = pa.Field(description="Missing from the newest listing of its month")
-    forgotten: bool = pa.Field(description="Tombstone: purged on request, never to be fetched again")
+    asked_s: pd.Int64Dtype = pa.Field(nullable=True, description="When Flickr was last asked about the absent photo")
+    gone_s: pd.Int64Dtype = pa.Field(nullable=True, description="When Flickr refused to show the absent photo")
+    forgotten: bool = pa.Field(description="It has a tombstone: purged on request, never to be fetched again")
+
+
+class Tombstones(_Rows):
+    """Photos purged on request; written by `bokehflow forget` before anything is deleted."""
+
+    photo_id: str
+    forgotten_s: int
+    purged_s: pd.Int64Dtype = pa.Field(nullable=True, description="When the purge was complete; null: it is to go on")
+
+
+class Imports(_Rows):
+    """Photos brought by `bokehflow import`: their bytes, and what was told about them."""
+
+    photo_id: str = pa.Field(description="`folder:` and the beginning of the SHA-256")
+    domain: str
+    file: str = pa.Field(description="Path below the imported folder, when it was first brought")
+    sha256: str
+    size_bytes: int
+    width_px: int = pa.Field(description="After EXIF orientation")
+    height_px: int
+    format: str
+    frames: int
+    owner: str = pa.Field(nullable=True)
+    owner_name: str = pa.Field(nullable=True)
+    title: str = pa.Field(nullable=True)
+    tags: str = pa.Field(nullable=True)
+    license: str = pa.Field(nullable=True, description="Flickr's licence id where it is one of those, else words")
+    page_url: str = pa.Field(nullable=True)
+    date_upload_s: pd.Int64Dtype = pa.Field(nullable=True)
+    date_taken: str = pa.Field(nullable=True)
+    imported_at_s: int
+
+
+class ImportedPhotos(_Rows):
+    """Which imported photos went on to the tables `photo_listing`, `photo_files` and `fingerprints`."""
+
+    photo_id: str
+    domain: str
+    sha256: str
+    reason: str = pa.Field(nullable=True, description="Why it goes no further; null: it does")
 
 
 class Fingerprints(_Rows):
@@ -219,8 +266,11 @@ TABLES: dict[str, Table] = {
         PhotoHistory,
         ("photo_id",),
         # Downstream asks only which photos are known and which are forgotten.
-        ("first_seen_s", "last_seen_s", "changed_s", "title", "tags", "license", "license_before", "absent"),
+        tuple(column for column in PhotoHistory.to_schema().columns if column not in ("photo_id", "forgotten")),
     ),
+    "tombstones": Table(Tombstones, ("photo_id",), ("forgotten_s", "purged_s")),
+    "imports": Table(Imports, ("domain", "photo_id"), ("file", "imported_at_s")),
+    "imported_photos": Table(ImportedPhotos, ("domain", "photo_id")),
     "fingerprints": Table(Fingerprints, ("domain", "photo_id")),
     "unique_photos": Table(UniquePhotos, ("domain", "photo_id")),
     "review_queue": Table(ReviewQueue, ("domain", "photo_id")),

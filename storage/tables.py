@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.atomic import atomic_path
-from pipeline.errors import StorageError
+from pipeline.errors import StorageError, disk_failed
 from pipeline.tables import TABLES, conform, empty
 
 WHOLE = "all"
@@ -48,15 +48,19 @@ class TableStore:
     def write(self, name: str, frame: pd.DataFrame, partition: str | None = None, inputs_version: str = "") -> TableInfo:
         """Check, order and write the table; returns what it then says of itself.
 
-        Raises pandera's `SchemaErrors` for wrong columns or values, before anything is written.
+        Raises pandera's `SchemaErrors` for wrong columns or values, before anything is written, and `StorageError`
+        when the disk does not take it; the old table stays then.
         """
         checked = conform(name, frame)
         version = data_version(name, checked)
         table = pa.Table.from_pandas(checked, preserve_index=False)
         marks = {b"bokehflow_data_version": version.encode(), b"bokehflow_inputs_version": inputs_version.encode()}
         path = self.path(name, partition)
-        with atomic_path(path) as temporary:
-            pq.write_table(table.replace_schema_metadata({**(table.schema.metadata or {}), **marks}), temporary)
+        try:
+            with atomic_path(path) as temporary:
+                pq.write_table(table.replace_schema_metadata({**(table.schema.metadata or {}), **marks}), temporary)
+        except OSError as error:
+            raise disk_failed(error, self.root) from error
         return TableInfo(path, len(checked), version, inputs_version)
 
     def read(self, name: str, partition: str | None = None, columns: list[str] | None = None) -> pd.DataFrame:

@@ -180,4 +180,6 @@ def test_doctor_names_each_thing_with_its_remedy(finished: Path, run: Run) -> No
 
 
 def test_commands_are_those_that_are_announced() -> None:
-    assert sorted(cli.commands) == sorted(["demo", "run", "dev", "status", "doctor", "weights", "emulator", "render-studio"])
+    assert sorted(cli.commands) == sorted(
+        ["demo", "run", "dev", "status", "doctor", "weights", "import", "forget", "emulator", "render-studio"]
+    )

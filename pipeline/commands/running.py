@@ -31,6 +31,9 @@ def demo(home: Path | None) -> None:
 @click.option("--to", "to_month", metavar="MONTH", help="Last upload month.")
 @click.option("--until", metavar="ASSET", help="Stop after this asset.")
 @click.option(
+    "--rescrape", is_flag=True, help="List again what the weekly schedule would: this month, the last, some older ones."
+)
+@click.option(
     "--recipe", "recipes", multiple=True, metavar="RECIPE@SEED", help="Train this recipe, besides the automatic ones."
 )
 def run(
@@ -39,13 +42,13 @@ def run(
     from_month: str | None,
     to_month: str | None,
     until: str | None,
+    rescrape: bool,
     recipes: tuple[str, ...],
 ) -> None:
     """Bring the configured project up to date, headless: whatever is missing or has changed inputs."""
     from assets.headless import STAGES, Plan, WaitingForDecisions
     from pipeline.demo import emulated_flickr, run_plan
     from pipeline.errors import ConfigError
-    from resources.flickr import key_missing
 
     if until is not None and until not in STAGES:
         raise ConfigError(f"unknown asset {until!r}; one of: {', '.join(STAGES)}")
@@ -55,12 +58,11 @@ def run(
         if recipe not in project.recipe_keys():
             raise ConfigError(f"{path}: there is no recipe {recipe!r}; one of: {', '.join(project.recipe_keys())}")
     automatic = [key for key in project.recipe_keys() if key.split("@")[0] in project.training.automatic]
-    plan = Plan(from_month, to_month, until or STAGES[-1], [*automatic, *(key for key in recipes if key not in automatic)])
+    keys = [*automatic, *(key for key in recipes if key not in automatic)]
+    plan = Plan(from_month, to_month, until or STAGES[-1], rescrape, keys)
     with ExitStack() as stack:
         stack.enter_context(chosen.lock("run"))
         stack.enter_context(emulated_flickr(chosen, project))
-        if problem := key_missing():
-            raise ConfigError(problem)
         try:
             snapshot = run_plan(plan, project, path, chosen, say)
         except WaitingForDecisions as waiting:

@@ -46,6 +46,16 @@ def forget_in_snapshots(
     return touched
 
 
+def frozen_sources(snapshots: Path) -> pd.DataFrame:
+    """`photo_id` and `sha256`, of the bytes it was made from, of every photo that a frozen manifest names."""
+    tables = [
+        pq.read_table(snapshots / identifier / MANIFEST, columns=["photo_id", "source_sha256"]).to_pandas()
+        for identifier in list_snapshots(snapshots)
+    ]
+    frame = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["photo_id", "source_sha256"])
+    return frame.rename(columns={"source_sha256": "sha256"})
+
+
 def _digests(snapshots: Path, prepared: pd.DataFrame | None) -> pd.DataFrame:
     """Every picture that a manifest or the prepared ones name: photo, digests, snapshot (null: prepared), forgotten."""
     columns = ["photo_id", *DIGESTS]

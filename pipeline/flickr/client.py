@@ -25,8 +25,10 @@ from pipeline.flickr.records import (
     EXTRAS,
     PER_PAGE,
     Named,
+    PhotoInfo,
     SearchPage,
     parse_brands,
+    parse_info,
     parse_licenses,
     parse_models,
     parse_search,
@@ -43,6 +45,8 @@ LONGEST_WAIT_S = 60.0
 _KEY_CODES = {96, 97, 98, 99, 100}
 _PASSING_CODES = {10, 105, 201}
 _NOT_FOUND = 1
+_NOT_SHOWN = {1, 2}
+"""getInfo: the photo is not there, or not for whoever asks."""
 
 log = logging.getLogger(__name__)
 # Their debug output shows keys and signatures, and flickrapi logs bodies as errors; what matters is raised.
@@ -154,6 +158,15 @@ class FlickrClient:
         window = {"min_upload_date": begin_s, "max_upload_date": end_s, "sort": "date-posted-asc"}
         paging = {"page": page, "per_page": PER_PAGE, "extras": EXTRAS}
         return self._ask("flickr.photos.search", parse_search, {**arguments, **window, **paging})
+
+    def photo_info(self, id: str) -> PhotoInfo | None:
+        """The photo as it is now, `None` where Flickr refuses it: deleted, or private by now."""
+        try:
+            return self._ask("flickr.photos.getInfo", parse_info, {"photo_id": id})
+        except RefusedCall as refusal:
+            if refusal.code in _NOT_SHOWN:
+                return None
+            raise
 
     def check_key(self) -> None:
         """One cheap call that raises `FlickrRefused` where the key does not work."""

@@ -4,6 +4,7 @@ Server-side exclusion is unreliable, so tags, licence and media are filtered aga
 in the table with its reason. The camera cannot be filtered again: a search does not tell it, and one call per
 photo is too many. Reasons, the first that applies:
 
+    forgotten      it was purged on request: its row says nothing but the id, and nothing is fetched
     bad_id         the id is not a number, as all of Flickr's are
     no_cv          the owner tagged it `no_cv`: not for computer vision (`photos.exclude_no_cv`)
     license        not among the licences that the query accepts, or unknown
@@ -16,7 +17,7 @@ of the first which found it. `limit_per_month` keeps a query's earliest uploads:
 that fills the limit, later ones are not asked for, and what came along with them is not part of the table.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from pathlib import Path
 
 import pandas as pd
@@ -29,7 +30,10 @@ from pipeline.flickr.records import FoundPhoto, SearchPage, Size, normalised_tag
 from pipeline.flickr.windows import Window, WindowState, begin_state, list_window, month_window
 from pipeline.tables import conform, empty
 
+SOURCE = "flickr:"
+"""Begins the photo ids of photos from Flickr."""
 NO_CV_TAG = "no_cv"
+FORGOTTEN = "forgotten"
 UNKNOWN_MEDIA = "unknown"
 
 Row = dict[str, object]
@@ -39,14 +43,21 @@ Found = tuple[FoundPhoto, str | None, bool]
 
 
 def list_month(
-    client: FlickrClient, project: Project, domain: str, month: str, state_folder: Path, now_s: int
+    client: FlickrClient,
+    project: Project,
+    domain: str,
+    month: str,
+    state_folder: Path,
+    now_s: int,
+    forgotten: Set[str] = frozenset(),
 ) -> pd.DataFrame:
     """The table `photo_listing` of `domain` and `month` (like `2024-03`, UTC, up to `now_s`).
 
-    Finished windows lie in `state_folder`, which belongs to this domain and month alone: called again after an
-    interruption, the listing goes on where it stopped. The caller removes it with `windows.clear_state` after
-    the table is written. Raises `ConfigError` for an unknown domain, camera or a month in the future, and
-    `FlickrRefused` or `FlickrUnreachable`.
+    Queries that do not cover the month are not asked. `forgotten` are photo ids with a tombstone. Finished windows
+    lie in `state_folder`, which belongs to this domain and month alone: called again after an interruption, the
+    listing goes on where it stopped. The caller removes it with `windows.clear_state` after the table is written.
+    Raises `ConfigError` for an unknown domain, camera or a month in the future, and `FlickrRefused` or
+    `FlickrUnreachable`.
     """
     if domain not in project.domains:
         raise ConfigError(f"there is no domain {domain!r} in the project file; it has {', '.join(project.domains)}")
@@ -55,20 +66,42 @@ def list_month(
     window = month_window(month, began_s)
     rows: dict[str, Row] = {}
     for index, query in enumerate(project.domains[domain].queries):
-        listed = list_query(client, project, query, window, state_folder)
-        _merge(rows, [{**row, "query": index} for row in listed])
+        if query.covers(month):
+            listed = list_query(client, project, query, window, state_folder, forgotten)
+            _merge(rows, [{**row, "query": index} for row in listed])
     if not rows:
         return empty("photo_listing")
     frame = pd.DataFrame(list(rows.values())).assign(domain=domain, month=month, fetched_at_s=began_s)
-    return conform("photo_listing", frame)
+    return conform("photo_listing", without_forgotten(frame, forgotten))
 
 
-def list_query(client: FlickrClient, project: Project, query: Query, window: Window, state_folder: Path) -> list[Row]:
+def without_forgotten(listing: pd.DataFrame, forgotten: Set[str]) -> pd.DataFrame:
+    """The table `photo_listing` with no word about `forgotten` photos but their ids and that they are."""
+    gone = listing["photo_id"].isin(list(forgotten))
+    if not gone.any():
+        return listing
+    blank: dict[str, object] = {"title": "", "tags": "", "owner": "", "page_url": "", "reason": FORGOTTEN}
+    unknown = ["owner_name", "license", "date_taken", "image_url", "image_width_px", "image_height_px", "last_update_s"]
+    cleaned = listing.copy()
+    for column, value in {**blank, **dict.fromkeys(unknown)}.items():
+        cleaned[column] = cleaned[column].astype(object).where(~gone, value)
+    return cleaned
+
+
+def list_query(
+    client: FlickrClient,
+    project: Project,
+    query: Query,
+    window: Window,
+    state_folder: Path,
+    forgotten: Set[str] = frozenset(),
+) -> list[Row]:
     """Rows of what `query` finds in `window`, each photo once, oldest upload first."""
     arguments = search_arguments(query, resolve_camera(client, query.camera) if query.camera else None)
     exclude_no_cv = project.photos.exclude_no_cv
     state = WindowState(state_folder, f"{client.endpoint} {arguments} {query.version()} {exclude_no_cv}")
-    reason_of = _reasons(query, exclude_no_cv)
+    reason_of = _reasons(query, exclude_no_cv, forgotten)
+    max_edge_px = query.max_edge_px or project.photos.max_edge_px
     found_photos: dict[str, Found] = {}
     accepted: set[str] = set()
 
@@ -85,7 +118,7 @@ def list_query(client: FlickrClient, project: Project, query: Query, window: Win
         found_photos.update(new)
         accepted.update(id for id, (_, reason, _) in new.items() if reason is None)
     listed = _up_to_limit(query.limit_per_month, found_photos.values())
-    return [_row(photo, reason, truncated, project.photos.max_edge_px) for photo, reason, truncated in listed]
+    return [_row(photo, reason, truncated, max_edge_px) for photo, reason, truncated in listed]
 
 
 def search_arguments(query: Query, camera: str | None) -> dict[str, str]:
@@ -120,13 +153,14 @@ def _edge_px(size: Size) -> int:
     return max(size.width_px or 0, size.height_px or 0)
 
 
-def _reasons(query: Query, exclude_no_cv: bool) -> Reason:
+def _reasons(query: Query, exclude_no_cv: bool, forgotten: Set[str]) -> Reason:
     excluded = {normalised_tag(tag) for tag in query.exclude_tags}
     no_cv = {normalised_tag(NO_CV_TAG)} if exclude_no_cv else set()
 
     def reason_of(photo: FoundPhoto) -> str | None:
         tags = {normalised_tag(tag) for tag in photo.tags}
         rejections = {
+            FORGOTTEN: photo_id_of(photo.id) in forgotten,
             "bad_id": not (photo.id.isascii() and photo.id.isdigit()),
             "no_cv": bool(tags & no_cv),
             "license": bool(query.licenses) and photo.license not in query.licenses,
@@ -157,10 +191,15 @@ def _merge(rows: dict[str, Row], more: Iterable[Row]) -> None:
             rows[id] = row
 
 
+def photo_id_of(id: str) -> str:
+    """The photo id, which carries its source, of Flickr's `id`."""
+    return f"{SOURCE}{id}"
+
+
 def _row(photo: FoundPhoto, reason: str | None, truncated: bool, max_edge_px: int) -> Row:
     size = choose_size(photo.sizes, max_edge_px)
     return {
-        "photo_id": f"flickr:{photo.id}",
+        "photo_id": photo_id_of(photo.id),
         "owner": photo.owner,
         "owner_name": photo.owner_name,
         "title": photo.title or "",

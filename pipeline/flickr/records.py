@@ -85,6 +85,16 @@ class SearchPage:
 
 
 @dataclass(frozen=True)
+class PhotoInfo:
+    """What `flickr.photos.getInfo` says of a photo that whoever asks may see."""
+
+    id: str
+    license: str | None
+    is_public: bool
+    last_update_s: int | None
+
+
+@dataclass(frozen=True)
 class Named:
     """A camera brand or model: the slug that the API takes, and the name for people."""
 
@@ -98,6 +108,24 @@ def parse_search(answer: Mapping[str, object]) -> SearchPage:
     return SearchPage(
         total=_required_integer(photos, "total"),
         photos=tuple(_parse_photo(photo) for photo in _list(photos, "photo")),
+    )
+
+
+def parse_info(answer: Mapping[str, object]) -> PhotoInfo:
+    """The answer of `flickr.photos.getInfo`:
+
+        {"photo": {"id": "495…", "license": "1", "visibility": {"ispublic": 1, "isfriend": 0, "isfamily": 0},
+                   "dates": {"posted": "1581319011", "lastupdate": "1581400000"}, …}, "stat": "ok"}
+
+    A photo that is shown without saying whether it is public counts as public. Raises `ValueError` without an id.
+    """
+    photo = _mapping(answer, "photo")
+    visibility, dates = photo.get("visibility"), photo.get("dates")
+    return PhotoInfo(
+        id=_required_text(photo, "id"),
+        license=_text(photo.get("license")) or None,
+        is_public=not isinstance(visibility, Mapping) or _integer(visibility.get("ispublic")) != 0,
+        last_update_s=_integer(dates.get("lastupdate")) if isinstance(dates, Mapping) else None,
     )
 
 

@@ -30,14 +30,20 @@ EIGHT_BIT_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CM
 LARGE_PIXELS = 16_000_000
 """Pictures with more are decoded one at a time, so that many threads together keep a bounded memory."""
 
+MAX_SCANS = 500
+"""Progressive JPEGs have ten or so; each further one costs as much time as the whole picture, and no bytes."""
+COUNTED_BYTES = 1_000_000
+"""In larger GIFs and TIFFs frames are not counted one by one, which is slow, but told apart as one or several (2)."""
+
 _one_large_at_a_time = threading.Lock()
 
 
 class UndecodableImage(BokehflowError):
     """The bytes are no picture that can be used.
 
-    `reason` is one of `not_an_image`, `truncated`, `too_many_pixels`, `unsupported_mode` and `broken`; `detail`
-    says for a person what was found. Size in pixels where the header told it, else None. Callers make a row of it.
+    `reason` is one of `not_an_image`, `truncated`, `too_many_pixels`, `too_many_scans`, `unsupported_mode` and
+    `broken`; `detail` says for a person what was found. Size in pixels where the header told it, else None. Callers
+    make a row of it.
     """
 
     def __init__(self, reason: str, detail: str, width_px: int | None = None, height_px: int | None = None) -> None:
@@ -52,7 +58,8 @@ class UndecodableImage(BokehflowError):
 class Decoded:
     """A picture: `rgb` is uint8 [height, width, 3] in sRGB, upright, transparency laid over white.
 
-    `format` is Pillow's name of the file format; `frames` counts the pictures in the file, of which this is the first.
+    `format` is Pillow's name of the file format; `frames` counts the pictures in the file, of which this is the first
+    (2 stands for several in GIFs and TIFFs of over a megabyte).
     `extent` is the width and height, in pixels of `rgb`, that the picture really covers: where a reduced decode rounded
     an odd size up, the last column or row is only partly of the picture.
     """
@@ -129,9 +136,43 @@ def _load(image: Image.Image) -> int:
     """Decode the first frame to its end; returns the number of frames."""
     if image.mode not in EIGHT_BIT_MODES + SIXTEEN_BIT_MODES:
         raise UndecodableImage("unsupported_mode", f"{image.format} with pixels of the kind {image.mode}", *image.size)
-    frames = int(getattr(image, "n_frames", 1))
+    frames = _frames(image)
+    _refuse_many_scans(image)
     image.load()
     return frames
+
+
+def _frames(image: Image.Image) -> int:
+    counted_one_by_one = image.format in ("GIF", "TIFF")
+    if counted_one_by_one and _size_bytes(image) > COUNTED_BYTES:
+        return 2 if getattr(image, "is_animated", False) else 1
+    return int(getattr(image, "n_frames", 1))
+
+
+def _refuse_many_scans(image: Image.Image) -> None:
+    """A small progressive JPEG may hold thousands of scans, each over all its pixels: a bomb of time."""
+    if not image.info.get("progressive"):
+        return
+    file = _file(image)
+    position = file.tell()
+    file.seek(0)
+    # Within a scan 0xFF is always followed by 0 or by a marker, so that this pair begins a scan or is metadata.
+    scans = file.read().count(b"\xff\xda")
+    file.seek(position)
+    if scans > MAX_SCANS:
+        raise UndecodableImage("too_many_scans", f"a JPEG of {scans} scans, allowed are {MAX_SCANS}", *image.size)
+
+
+def _size_bytes(image: Image.Image) -> int:
+    file = _file(image)
+    position = file.tell()
+    size_bytes = file.seek(0, io.SEEK_END)
+    file.seek(position)
+    return size_bytes
+
+
+def _file(image: Image.Image) -> BinaryIO:
+    return cast("BinaryIO", image.fp)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 # --- opening ----------------------------------------------------------------------------------------------------------

@@ -8,12 +8,12 @@ import errno
 import json
 import logging
 import random
-import threading
+import shutil
+import time
 from collections import defaultdict
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, closing
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Protocol, cast
 from urllib.parse import urlsplit
@@ -21,9 +21,11 @@ from urllib.parse import urlsplit
 import pandas as pd
 
 from pipeline.config import PhotosSection
-from pipeline.errors import FlickrUnreachable, StorageError
+from pipeline.errors import FlickrUnreachable, disk_failed
 from pipeline.photos.decode import PictureInfo, UndecodableImage, inspect_file
 from pipeline.photos.fetch import Body, FetchFailed, PictureClient
+from pipeline.photos.pace import Answer
+from pipeline.photos.pool import PacedPool, Transfer, Tried
 from pipeline.tables import conform
 
 log = logging.getLogger(__name__)
@@ -36,11 +38,19 @@ UNDECODABLE_RETRIES = 2
 GIVE_UP_AFTER = 20
 """So many photos in a row, each failing in a way that may pass, mean that the server is out of reach."""
 
+RESERVE_BYTES = 32_000_000
+"""Downloads end while so much room is left, so that tables, and the record of what went wrong, can still be written."""
+
 SIZE_REASONS = ("too_large", "too_many_pixels", "too_small")
 
 
 class BlobProtocol(Protocol):
     """What is needed of the blob store."""
+
+    @property
+    def root(self) -> Path:
+        """The folder of all blobs."""
+        ...
 
     def has(self, sha256: str, size_bytes: int | None = None) -> bool:
         """Whether the blob exists with that size."""
@@ -55,7 +65,7 @@ class BlobProtocol(Protocol):
         ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Wanted:
     """A photo to have; equal ones, found in several domains, are fetched once."""
 
@@ -64,7 +74,7 @@ class Wanted:
     last_update_s: int | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FileFacts:
     """What became of a photo's bytes: the columns of `photo_files` that describe it."""
 
@@ -81,6 +91,18 @@ class FileFacts:
     fetched_at_s: int = 0
 
 
+FACT_COLUMNS = tuple(column.name for column in fields(FileFacts))
+WANTED_COLUMNS = tuple(column.name for column in fields(Wanted))
+
+
+@dataclass(frozen=True)
+class Downloads:
+    """The table `photo_files`, and how fast what was fetched for it came."""
+
+    table: pd.DataFrame
+    transfer: Transfer
+
+
 def download_photos(
     listing: pd.DataFrame,
     known: pd.DataFrame,
@@ -94,38 +116,40 @@ def download_photos(
     forgotten: set[str],
     journal: Path,
     progress: Callable[[int, int], None] | None = None,
-) -> pd.DataFrame:
-    """The table `photo_files`: one row for each photo of `listing` that no filter rejected.
+) -> Downloads:
+    """Make the table `photo_files`: one row for each photo of `listing` that no filter rejected.
 
     `known` holds earlier rows of any domain. A row with the same address (the host aside, which Flickr changes) and
     last update is taken over, unless it is pending or its blob is gone; where only the last update differs, the
     server is asked with the known ETag. `forgotten` photos are not fetched. `journal` is a file that keeps finished
     photos of a run that was interrupted; the caller deletes it after writing the table. `progress` is called with the
     numbers of photos done and in all. Raises `FlickrUnreachable` when the picture server is out of reach and
-    `StorageError` when the disk fails; what was fetched by then is not fetched again.
+    `StorageError` when the disk fails or is all but full; what was fetched by then is not fetched again.
     """
     rows = _accepted(listing)
     wanted = list(dict.fromkeys(_wanted(row) for row in rows))
     records = _records(known, {photo.photo_id for photo in wanted}, journal)
     facts: dict[Wanted, FileFacts] = {}
-    to_fetch: list[tuple[Wanted, FileFacts | None]] = []
+    to_fetch: list[_Task] = []
     for photo in wanted:
         settled = _settled(photo, records[photo.photo_id], forgotten, settings, blobs, now_s)
         if settled is not None:
             facts[photo] = settled
         else:
-            to_fetch.append((photo, _revalidated(photo, records[photo.photo_id], blobs)))
+            to_fetch.append(_Task(photo, _revalidated(photo, records[photo.photo_id], blobs)))
     log.info("%d photos: %d known, %d to fetch", len(wanted), len(facts), len(to_fetch))
     client = PictureClient(hosts, user_agent, timeout_s, settings.max_bytes, settings.threads)
-    fetching = _Fetcher(client, blobs, settings, retries, now_s).run(to_fetch)
+    fetcher = _Fetcher(client, blobs, settings, retries, now_s)
+    pool = PacedPool(settings.threads, fetcher.attempt, client.end_overdue, client.stop)
+    fetching = pool.run((_host(task.photo), task) for task in to_fetch)
     with closing(client), _Journal(journal) as finished, closing(fetching):
-        for photo, fetched in _watched(fetching, hosts):
-            facts[photo] = fetched
+        for task, fetched in _watched(fetching, hosts):
+            facts[task.photo] = fetched
             if not fetched.pending:
-                finished.add(photo, fetched)
+                finished.add(task.photo, fetched)
             if progress:
                 progress(len(facts), len(wanted))
-    return _table(rows, facts)
+    return Downloads(_table(rows, facts), pool.transfer())
 
 
 # --- what is known already --------------------------------------------------------------------------------------------
@@ -152,7 +176,7 @@ def _wanted(row: dict[str, object]) -> Wanted:
 
 
 def _facts(row: dict[str, object]) -> FileFacts:
-    return FileFacts(**{field.name: row[field.name] for field in fields(FileFacts)})  # pyright: ignore[reportArgumentType]
+    return FileFacts(**{column: row[column] for column in FACT_COLUMNS})  # pyright: ignore[reportArgumentType]
 
 
 def _records(known: pd.DataFrame, photo_ids: set[str], journal: Path) -> defaultdict[str, list[tuple[Wanted, FileFacts]]]:
@@ -258,31 +282,58 @@ class _Journal:
         self._file.close()
 
     def add(self, photo: Wanted, facts: FileFacts) -> None:
+        """Write a line. Raises `StorageError` where the disk does not take all of it."""
+        line = json.dumps(_values(photo) | _values(facts)).encode() + b"\n"
         try:
-            self._file.write(json.dumps(vars(photo) | vars(facts)).encode() + b"\n")
+            if self._file.write(line) < len(line):
+                raise OSError(errno.ENOSPC, "the line was cut")
         except OSError as error:
-            raise _disk_failed(error) from error
+            raise disk_failed(error, self._path.parent) from error
+
+
+def _values(row: Wanted | FileFacts) -> dict[str, object]:
+    return {column: getattr(row, column) for column in (WANTED_COLUMNS if isinstance(row, Wanted) else FACT_COLUMNS)}
 
 
 def _journal_rows(path: Path) -> Iterator[dict[str, object]]:
-    """The journal's whole lines; none where there is no journal, and later lines win."""
+    """The newest whole line of each photo; none where there is no journal."""
     if not path.exists():
         return
-    columns = {field.name for kind in (Wanted, FileFacts) for field in fields(kind)}
-    for line in reversed(path.read_bytes().splitlines()):
-        try:
-            row = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(row, dict) and row.keys() == columns:
-            yield row
+    newest: dict[object, dict[str, object]] = {}
+    with path.open("rb") as file:
+        for line in file:
+            try:
+                row = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(row, dict) and row.keys() == {*WANTED_COLUMNS, *FACT_COLUMNS}:
+                newest[row["photo_id"]] = row
+    yield from newest.values()
 
 
 # --- fetching ---------------------------------------------------------------------------------------------------------
 
 
+@dataclass(slots=True)
+class _Task:
+    """A photo to fetch, what an earlier run knew of it, and what this one has met so far."""
+
+    photo: Wanted
+    earlier: FileFacts | None
+    attempts: int = 0
+    bad_bodies: list[FileFacts] = field(default_factory=list)
+
+
+def _host(photo: Wanted) -> str:
+    """Host and port, to which the pace belongs; what has none is refused without asking anybody."""
+    try:
+        return urlsplit(str(photo.image_url)).netloc.rpartition("@")[2].lower()
+    except ValueError:
+        return ""
+
+
 class _Fetcher:
-    """Fetches photos in parallel, each with its retries."""
+    """Makes one attempt at a time for a photo; may be shared by threads."""
 
     def __init__(
         self, client: PictureClient, blobs: BlobProtocol, settings: PhotosSection, retries: int, now_s: int
@@ -292,57 +343,54 @@ class _Fetcher:
         self._settings = settings
         self._retries = retries
         self._now_s = now_s
-        self._stop = threading.Event()
 
-    def run(self, photos: Iterable[tuple[Wanted, FileFacts | None]]) -> Generator[tuple[Wanted, FileFacts]]:
-        """Photos as they are finished. Closing the generator ends all waiting at once."""
-        with ThreadPoolExecutor(self._settings.threads, thread_name_prefix="download") as executor:
-            running: set[Future[tuple[Wanted, FileFacts]]] = set()
-            try:
-                for photo, earlier in photos:
-                    running.add(executor.submit(self._fetch, photo, earlier))
-                    if len(running) >= 4 * self._settings.threads:
-                        done, running = wait(running, return_when=FIRST_COMPLETED)
-                        yield from (future.result() for future in done)
-                while running:
-                    done, running = wait(running, return_when=FIRST_COMPLETED)
-                    yield from (future.result() for future in done)
-            finally:
-                self._stop.set()
-                executor.shutdown(wait=False, cancel_futures=True)
-
-    def _fetch(self, photo: Wanted, earlier: FileFacts | None) -> tuple[Wanted, FileFacts]:
-        """All attempts for one photo."""
-        bad_bodies: list[FileFacts] = []
-        attempt = 0
-        while True:
-            try:
-                facts = self._attempt(photo, earlier)
-                again = _may_be_a_passing_page(facts, bad_bodies) and attempt < self._retries
-                bad_bodies.append(facts)
-                wait_s = None
-            except FetchFailed as failure:
-                facts = _failed(failure)
-                again = failure.retry and attempt < self._retries
-                wait_s = failure.wait_s
-            if not again or self._stop.wait(_delay_s(attempt, wait_s)):
-                return photo, replace(facts, fetched_at_s=self._now_s)
-            log.debug("photo %s: %s (%s), asked for again", photo.photo_id, facts.reason, facts.detail)
-            attempt += 1
-
-    def _attempt(self, photo: Wanted, earlier: FileFacts | None) -> FileFacts:
+    def attempt(self, task: _Task) -> Tried[FileFacts]:
+        """Ask once; says whether and when to ask again. Raises `StorageError` when the disk fails."""
+        began_s = time.monotonic()
         try:
             with self._blobs.temporary() as path:
-                body = self._client.get(str(photo.image_url), path, earlier.etag if earlier else None)
-                if body is None and earlier is not None:
-                    return _judged(earlier, self._settings)
-                assert body is not None, "only a request with an ETag is answered by None"
-                return self._checked(body, path)
+                self._check_room()
+                body = self._client.get(str(task.photo.image_url), path, task.earlier.etag if task.earlier else None)
+                took_s = time.monotonic() - began_s
+                facts = self._judge(task, body, path)
+        except FetchFailed as failure:
+            return self._failed(task, failure, time.monotonic() - began_s)
         except OSError as error:
-            raise _disk_failed(error) from error
+            raise disk_failed(error, self._blobs.root) from error
+        again = _may_be_a_passing_page(facts, task.bad_bodies) and task.attempts < self._retries
+        task.bad_bodies.append(facts)
+        received_bytes = body.size_bytes if body else None
+        return Tried(
+            self._dated(facts), Answer.GOOD, took_s, received_bytes, again_in_s=self._next(task, facts, again, None)
+        )
 
-    def _checked(self, body: Body, path: Path) -> FileFacts:
+    def _failed(self, task: _Task, failure: FetchFailed, took_s: float) -> Tried[FileFacts]:
+        facts = FileFacts(
+            size_bytes=failure.size_bytes, reason=failure.reason, pending=failure.pending, detail=failure.detail
+        )
+        again = failure.retry and task.attempts < self._retries
+        again_in_s = self._next(task, facts, again, failure.wait_s)
+        return Tried(self._dated(facts), failure.answer, took_s, retry_after_s=failure.wait_s, again_in_s=again_in_s)
+
+    def _next(self, task: _Task, facts: FileFacts, again: bool, wait_s: float | None) -> float | None:
+        if not again:
+            return None
+        log.debug("photo %s: %s (%s), to be asked for again", task.photo.photo_id, facts.reason, facts.detail)
+        task.attempts += 1
+        return _delay_s(task.attempts - 1, wait_s)
+
+    def _dated(self, facts: FileFacts) -> FileFacts:
+        return replace(facts, fetched_at_s=self._now_s)
+
+    def _check_room(self) -> None:
+        if shutil.disk_usage(self._blobs.root).free < RESERVE_BYTES:
+            raise OSError(errno.ENOSPC, "little room is left")
+
+    def _judge(self, task: _Task, body: Body | None, path: Path) -> FileFacts:
         """Facts about complete bytes; those of a good picture are in the blob store afterwards."""
+        if body is None:
+            assert task.earlier is not None, "only a request with an ETag is answered by None"
+            return _judged(task.earlier, self._settings)
         try:
             info = inspect_file(path, self._settings.max_pixels)
         except UndecodableImage as error:
@@ -357,10 +405,6 @@ class _Fetcher:
         if facts.sha256 is not None:
             self._blobs.adopt(path, facts.sha256)
         return facts
-
-
-def _failed(failure: FetchFailed) -> FileFacts:
-    return FileFacts(size_bytes=failure.size_bytes, reason=failure.reason, pending=failure.pending, detail=failure.detail)
 
 
 def _measured(body: Body, info: PictureInfo) -> FileFacts:
@@ -391,31 +435,24 @@ def _delay_s(attempt: int, wait_s: float | None) -> float:
     return min(max(own_s, wait_s or 0.0), MAX_WAIT_S)
 
 
-def _disk_failed(error: OSError) -> StorageError:
-    what = "the disk is full" if error.errno == errno.ENOSPC else f"the disk failed ({error.strerror or error})"
-    where = f"{error.filename}: " if error.filename else ""
-    return StorageError(
-        f"{where}{what}; pictures fetched so far are kept: mend that and run again, which fetches only the rest"
-    )
-
-
-def _watched(results: Iterator[tuple[Wanted, FileFacts]], hosts: Sequence[str]) -> Iterator[tuple[Wanted, FileFacts]]:
+def _watched(results: Generator[tuple[_Task, FileFacts]], hosts: Sequence[str]) -> Iterator[tuple[_Task, FileFacts]]:
     """Pass the results on, and stop when the server seems to be out of reach."""
     in_a_row = 0
-    for photo, facts in results:
+    for task, facts in results:
         in_a_row = in_a_row + 1 if facts.pending else 0
         if in_a_row >= GIVE_UP_AFTER:
             raise FlickrUnreachable(
                 f"{', '.join(hosts)}: the last {in_a_row} pictures could not be fetched, the latest for {facts.reason} "
                 f"({facts.detail}); check the connection and [flickr] image_hosts and run again, which fetches only the rest"
             )
-        yield photo, facts
+        yield task, facts
 
 
 # --- the table --------------------------------------------------------------------------------------------------------
 
 
 def _table(rows: list[dict[str, object]], facts: dict[Wanted, FileFacts]) -> pd.DataFrame:
-    columns = [*("photo_id", "domain", "month", "image_url", "last_update_s"), *(field.name for field in fields(FileFacts))]
-    records = [row | vars(facts[_wanted(row)]) for row in rows]
-    return conform("photo_files", pd.DataFrame.from_records(records, columns=columns))
+    found = [facts[_wanted(row)] for row in rows]
+    columns = {name: [row[name] for row in rows] for name in ("photo_id", "domain", "month", "image_url", "last_update_s")}
+    measured = {name: [getattr(one, name) for one in found] for name in FACT_COLUMNS}
+    return conform("photo_files", pd.DataFrame(columns | measured, dtype=object))

@@ -7,6 +7,7 @@ or 404 with an empty HTML body; 429 and sometimes 403 come even at a few request
 import hashlib
 import http.client
 import os
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator, Sequence
@@ -20,11 +21,14 @@ import urllib3
 from urllib3 import exceptions
 from urllib3.util import Retry, Timeout, Url, parse_url
 
+from pipeline.photos.addresses import PrivateAddress, Waiting, connection_pools, host_allowed
+from pipeline.photos.pace import Answer
+
 MAX_REDIRECTS = 3
 CHUNK_BYTES = 65_536
 WHOLE_TIMEOUTS = 10
 """A whole picture may take this many times the time-out for a single answer; slower ones count as timed out."""
-DEFAULT_PORTS = {"http": 80, "https": 443}
+USUAL_SCHEMES = ("http", "https")
 REDIRECTS = (301, 302, 303, 307, 308)
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
@@ -42,7 +46,7 @@ class FetchFailed(Exception):
     """One attempt did not yield a picture.
 
     `retry`: asking again at once may help; `pending`: asking again at a later run may. `wait_s` is what the server
-    asked to wait, `size_bytes` the size of a picture that is too large.
+    asked to wait, `size_bytes` the size of a picture that is too large, `answer` what it means for the host's pace.
     """
 
     def __init__(
@@ -54,6 +58,7 @@ class FetchFailed(Exception):
         pending: bool = False,
         wait_s: float | None = None,
         size_bytes: int | None = None,
+        answer: Answer = Answer.FAILED,
     ) -> None:
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
@@ -62,17 +67,21 @@ class FetchFailed(Exception):
         self.pending = pending
         self.wait_s = wait_s
         self.size_bytes = size_bytes
+        self.answer = answer
 
 
 def failure_of_status(status: int, retry_after: str | None = None) -> FetchFailed:
     """What an HTTP status other than 200, 304 and the redirects means for the photo."""
     detail = f"the server answered with status {status}"
     if status in (404, 410, 451):
-        return FetchFailed("unavailable", detail)
+        return FetchFailed("unavailable", detail, answer=Answer.GOOD)
+    wait_s = _seconds(retry_after)
     if status in (403, 429):
-        return FetchFailed("rate_limited", detail, retry=True, pending=True, wait_s=_seconds(retry_after))
+        answer = Answer.REFUSED if status == 429 else Answer.FORBIDDEN
+        return FetchFailed("rate_limited", detail, retry=True, pending=True, wait_s=wait_s, answer=answer)
+    answer = Answer.REFUSED if status == 503 else Answer.FAILED
     passing = status >= 500 or status == 408
-    return FetchFailed("server_error", detail, retry=passing, pending=True, wait_s=_seconds(retry_after))
+    return FetchFailed("server_error", detail, retry=passing, pending=True, wait_s=wait_s, answer=answer)
 
 
 def failure_of_error(error: exceptions.HTTPError) -> FetchFailed:
@@ -84,16 +93,6 @@ def failure_of_error(error: exceptions.HTTPError) -> FetchFailed:
     if isinstance(error.__cause__, http.client.IncompleteRead):
         return FetchFailed("cut_body", detail, retry=True, pending=True)
     return FetchFailed("unreachable", detail, retry=True, pending=True)
-
-
-def host_allowed(url: Url, hosts: Sequence[str]) -> bool:
-    """Whether `hosts` names the URL's host, with its port where that is not the scheme's usual one."""
-    usual_port = DEFAULT_PORTS.get(url.scheme or "")
-    if usual_port is None or not url.host:
-        return False
-    port = url.port or usual_port
-    allowed = {host.lower() for host in hosts}
-    return f"{url.host}:{port}" in allowed or (port == usual_port and url.host in allowed)
 
 
 class PictureClient:
@@ -110,17 +109,32 @@ class PictureClient:
         self._max_bytes = max_bytes
         certificates = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or certifi.where()
         timeout = Timeout(connect=timeout_s, read=timeout_s)
-        self._direct = urllib3.PoolManager(maxsize=connections, timeout=timeout, ca_certs=certificates)
+        self._stopped = threading.Event()
+        self._waiting = Waiting(longest_s=WHOLE_TIMEOUTS * timeout_s)
+        kept = {"num_pools": len(hosts) + 1, "maxsize": connections, "timeout": timeout, "ca_certs": certificates}
+        self._direct = urllib3.PoolManager(**kept)
+        self._direct.pool_classes_by_scheme = connection_pools(self._waiting, direct=True)
         self._by_scheme = {
-            scheme: urllib3.ProxyManager(proxy, maxsize=connections, timeout=timeout, ca_certs=certificates)
+            scheme: urllib3.ProxyManager(proxy, **kept)
             for scheme, proxy in urllib.request.getproxies().items()
-            if scheme in DEFAULT_PORTS and proxy.startswith("http")
+            if scheme in USUAL_SCHEMES and proxy.startswith("http")
         }
+        for manager in self._by_scheme.values():
+            manager.pool_classes_by_scheme = connection_pools(self._waiting, direct=False)
+
+    def stop(self) -> None:
+        """Let all requests, running and to come, fail soon: at the latest when the server is silent too long."""
+        self._stopped.set()
+        self._waiting.end_overdue(float("inf"))
 
     def close(self) -> None:
         """Close all connections."""
         for manager in (self._direct, *self._by_scheme.values()):
             manager.clear()
+
+    def end_overdue(self) -> None:
+        """End requests whose answer should have begun long ago; to be called now and then while others run."""
+        self._waiting.end_overdue(time.monotonic())
 
     def get(self, url: str, target: Path, etag: str | None = None) -> Body | None:
         """Write the picture at `url` to `target`; None where it still is the one that `etag` marks.
@@ -130,6 +144,8 @@ class PictureClient:
         try:
             with self._open(url, etag) as response:
                 return None if response.status == 304 else self._save(response, target)
+        except PrivateAddress as error:
+            raise FetchFailed("private_address", str(error), pending=True) from error
         except exceptions.HTTPError as error:
             raise failure_of_error(error) from error
 
@@ -138,6 +154,7 @@ class PictureClient:
         location = self._checked(url, FetchFailed("host_not_allowed", f"{url} is not on {', '.join(self._hosts)}"))
         headers = self._headers | ({"If-None-Match": etag} if etag else {})
         for _ in range(MAX_REDIRECTS + 1):
+            self._go_on()
             manager = self._manager(location)
             response = manager.request(
                 "GET", location.url, headers=headers, redirect=False, retries=False, preload_content=False
@@ -152,7 +169,7 @@ class PictureClient:
 
     def _redirected(self, before: Url, target: str) -> Url:
         """Where a redirect leads. Other hosts, and the picture that stands for removed photos, mean unavailable."""
-        gone = FetchFailed("unavailable", f"redirected to {target[:200]}")
+        gone = FetchFailed("unavailable", f"redirected to {target[:200]}", answer=Answer.GOOD)
         try:
             location = self._checked(urljoin(before.url, target), gone)
         except ValueError:
@@ -198,13 +215,18 @@ class PictureClient:
         deadline = time.monotonic() + WHOLE_TIMEOUTS * self._timeout_s
         while chunk := response.read1(CHUNK_BYTES, decode_content=False):
             yield chunk
+            self._go_on()
             if time.monotonic() > deadline:
                 detail = f"not complete after {WHOLE_TIMEOUTS * self._timeout_s:g} s"
                 raise FetchFailed("timeout", detail, retry=True, pending=True)
 
+    def _go_on(self) -> None:
+        if self._stopped.is_set():
+            raise FetchFailed("stopped", "the run ended before", pending=True)
+
     def _too_large(self, size_bytes: int) -> FetchFailed:
         detail = f"at least {size_bytes} bytes, allowed are {self._max_bytes}"
-        return FetchFailed("too_large", detail, size_bytes=size_bytes)
+        return FetchFailed("too_large", detail, size_bytes=size_bytes, answer=Answer.GOOD)
 
 
 def _discard(response: urllib3.BaseHTTPResponse) -> None:

@@ -1,14 +1,15 @@
 """What the automation asks for, evaluated without a daemon on materialisations that are only reported."""
 
+import os
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
 from assets.partitions import SNAPSHOTS, domain_month_key, snapshot_recipe_key
-from assets.schedules import passed_snapshot, recent_months
+from assets.schedules import due_for_rescrape, passed_snapshot, recent_months
 from pipeline.config import parse_project
 from pipeline.definitions import build_definitions
 from storage import Home
@@ -257,8 +258,46 @@ def test_the_weekly_schedule_lists_the_last_two_months_or_says_why_not(
     assert isinstance(requests, list)
     assert {str(request.partition_key) for request in requests} == set(map(str, MONTHS))
     assert len({request.run_key for request in requests}) == 4
-    over = schedule(dg.build_schedule_context(scheduled_execution_time=datetime(2025, 2, 3, 3, tzinfo=UTC)))
-    assert isinstance(over, dg.SkipReason)
+    assert all(len(request.asset_selection or ()) == 3 for request in requests)
+
+
+def test_every_older_month_has_its_turn_within_the_weeks(tmp_path: Path) -> None:
+    """Two years of two domains, twelve weekly ticks: 44 older months, each once, at most four at a tick."""
+    text = PROJECT.replace('"2024-02"', '"2025-12"') + "[domains.own]\n"
+    project, home = parse_project(text, tmp_path / "x.toml"), Home(tmp_path)
+    ticks = [datetime(2025, 12, 1, 3, tzinfo=UTC) + timedelta(weeks=week) for week in range(12)]
+    recent = {f"{domain}|2025-{month}" for domain in ("ordinary", "shallow") for month in (11, 12)}
+    rotated: list[str] = []
+    for tick in ticks[:4]:
+        keys = due_for_rescrape(project, home, tick)
+        assert set(keys[:4]) == recent
+        assert len(keys) == 4 + 4
+        rotated += keys[4:]
+        for key in keys:
+            path = home.tables.path("photo_listing", key)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+            os.utime(path, (tick.timestamp(), tick.timestamp()))
+    assert rotated == sorted(rotated, key=lambda key: (key in rotated, rotated.index(key)))
+    assert len(set(rotated)) == 16
+    oldest = [key for key in due_for_rescrape(project, home, ticks[4]) if key not in recent]
+    assert not set(oldest) & set(rotated), "the longest unlisted come first"
+
+
+def test_a_daily_schedule_takes_fewer_months_at_a_tick(tmp_path: Path) -> None:
+    text = PROJECT.replace('from = "2024-01"\nto = "2024-02"', 'from = "2010-01"\nto = "2024-02"\nschedule = "0 3 * * *"')
+    project = parse_project(text, tmp_path / "x.toml")
+    tick = datetime(2026, 1, 1, 3, tzinfo=UTC)
+    assert len(due_for_rescrape(project, Home(tmp_path), tick)) == -(-340 // 84)
+
+
+def test_without_queries_the_schedule_says_so(tmp_path: Path) -> None:
+    text = "[domains.ordinary]\n[domains.shallow]\n"
+    definitions = build_definitions(parse_project(text, tmp_path / "x.toml"), Home(tmp_path), tmp_path)
+    tick = dg.build_schedule_context(scheduled_execution_time=datetime(2025, 2, 3, 3, tzinfo=UTC))
+    skipped = definitions.resolve_schedule_def("weekly_rescrape")(tick)
+    assert isinstance(skipped, dg.SkipReason)
+    assert "no query of the project covers a month" in str(skipped.skip_message)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from storage import Home
 
 REPOSITORY = Path(__file__).parents[2]
 GROUPS = {
-    "collect": {"photo_listing", "photo_files", "photo_history"},
+    "collect": {"photo_listing", "photo_files", "imported_photos", "photo_history"},
     "dedupe": {"fingerprints", "unique_photos"},
     "curation": {"review_queue", "review_decisions", "curated_photos"},
     "dataset": {"person_masks", "training_images", "dataset_manifest", "dataset_snapshot"},
@@ -50,8 +50,9 @@ def test_every_asset_says_what_it_is_and_whose(definitions: dg.Definitions) -> N
 def test_the_graph_is_the_designs(definitions: dg.Definitions) -> None:
     graph = definitions.resolve_asset_graph()
     parents = {node.key.to_user_string(): {key.to_user_string() for key in node.parent_keys} for node in graph.asset_nodes}
-    assert parents["photo_files"] == parents["photo_history"] == {"photo_listing"}
-    assert parents["unique_photos"] == {"fingerprints", "photo_history"}
+    assert parents["photo_files"] == {"photo_listing"}
+    assert parents["photo_history"] == {"photo_listing", "imported_photos"}
+    assert parents["unique_photos"] == {"fingerprints", "photo_history", "imported_photos"}
     assert parents["review_queue"] == {"unique_photos"}
     assert parents["curated_photos"] == {"unique_photos", "review_decisions"}
     assert parents["comparison"] == {"evaluation"}

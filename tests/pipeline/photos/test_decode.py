@@ -121,6 +121,31 @@ class TestPictures:
         decoded = decode(saved(deep, "PNG", transparency=500), MAX_PIXELS)
         np.testing.assert_array_equal(decoded.rgb[0, :, 0], [255, 117])
 
+    def test_junk_after_the_end_changes_nothing(self) -> None:
+        for file_format in ("JPEG", "PNG", "GIF", "WEBP"):
+            data = encoded(make_scene(40, 30), file_format)
+            clean = decode(data, MAX_PIXELS)
+            for junk in (b"\0" * 5_000, b"<html>appended</html>", encoded(make_scene(9, 9))):
+                found = decode(data + junk, MAX_PIXELS)
+                np.testing.assert_array_equal(found.rgb, clean.rgb)
+                assert (found.format, found.frames) == (file_format, 1)
+
+    def test_zeros_in_the_middle_are_a_picture(self) -> None:
+        """No decoder tells them from flat grey: only the length and the digest of what was sent could."""
+        data = bytearray(encoded(make_scene(256, 256)))
+        data[len(data) // 2 : len(data) // 2 + 400] = bytes(400)
+        assert decode(bytes(data), MAX_PIXELS).rgb.shape == (256, 256, 3)
+
+    def test_orientation_and_profile_and_transparency_together(self) -> None:
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        image = flat((180, 60, 60, 255), "RGBA", (8, 6))
+        image.paste((0, 0, 0, 0), (0, 0, 8, 3))
+        decoded = decode(saved(image, "PNG", icc_profile=wide_gamut_profile(), exif=exif), MAX_PIXELS)
+        assert decoded.rgb.shape == (8, 6, 3)
+        assert np.abs(decoded.rgb[:, :3].astype(int) - (197, 43, 51)).max() <= 2
+        assert (decoded.rgb[:, 3:] == 255).all()
+
     def test_bilevel(self) -> None:
         assert_colour(decode(saved(flat(1, "1"), "PNG"), MAX_PIXELS), (255, 255, 255))
 
@@ -213,6 +238,22 @@ class TestRefusals:
         chunk = struct.pack(">I", 13) + b"IHDR" + header + struct.pack(">I", zlib.crc32(b"IHDR" + header))
         data = b"\x89PNG\r\n\x1a\n" + chunk + struct.pack(">I", 0) + b"IDAT" + struct.pack(">I", zlib.crc32(b"IDAT"))
         assert reason_of(data) == "too_many_pixels"
+
+    def test_a_bomb_of_scans(self) -> None:
+        noise = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+        data = saved(Image.fromarray(noise), "JPEG", progressive=True)
+        last = data.rindex(b"\xff\xda")
+        scan, end = data[last:-2], data[-2:]
+        assert decode(data[:-2] + scan * 20 + end, MAX_PIXELS).rgb.shape == (32, 32, 3)
+        assert reason_of(data[:-2] + scan * 3_000 + end) == "too_many_scans"
+
+    @pytest.mark.parametrize("file_format", ["GIF", "TIFF"])
+    def test_frames_beyond_counting(self, file_format: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("pipeline.photos.decode.COUNTED_BYTES", 100)
+        frames = [Image.fromarray(make_scene(9, 9, seed)) for seed in range(6)]
+        several = saved(frames[0], file_format, save_all=True, append_images=frames[1:])
+        assert decode(several, MAX_PIXELS).frames == 2
+        assert decode(saved(frames[0], file_format), MAX_PIXELS).frames == 1
 
     @pytest.mark.parametrize("mode", ["F", "I", "LAB"])
     def test_unsupported_pixels(self, mode: str) -> None:

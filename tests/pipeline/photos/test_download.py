@@ -4,7 +4,6 @@ import hashlib
 import json
 import shutil
 import threading
-from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,92 +12,16 @@ import pytest
 from PIL import Image
 from urllib3.util import parse_url
 
-from pipeline.config import PhotosSection
 from pipeline.errors import FlickrUnreachable, StorageError
 from pipeline.photos import download
+from pipeline.photos.addresses import host_allowed
 from pipeline.photos.download import download_photos
-from pipeline.photos.fetch import failure_of_status, host_allowed
-from pipeline.tables import conform, empty
+from pipeline.photos.fetch import failure_of_status
+from pipeline.tables import empty
 from storage.blobs import BlobStore
+from tests.pipeline.photos.lab import SETTINGS, Lab, outcome
 from tests.pipeline.photos.odd_pictures import encoded, make_scene
 from tests.pipeline.photos.picture_server import Answer, PictureServer, RunningServers
-
-SETTINGS = PhotosSection.model_validate({"min_edge_px": 32, "max_bytes": 60_000, "max_pixels": 40_000, "threads": 4})
-
-
-Rows = dict[str, dict[Hashable, object]]
-"""Rows of `photo_files` by photo id, with None for what is missing."""
-
-
-class Lab:
-    """A home with a picture server before it."""
-
-    def __init__(self, root: Path, hosts: Sequence[str]) -> None:
-        self.blobs = BlobStore(root / "blobs")
-        self.journal = root / "journal.jsonl"
-        self.hosts = list(hosts)
-        self.progress: list[tuple[int, int]] = []
-        self.table = empty("photo_files")
-
-    def listing(self, urls: Mapping[str, str | None], domain: str = "ordinary", last_update_s: int = 5) -> pd.DataFrame:
-        rows = [
-            {
-                "photo_id": photo_id, "domain": domain, "month": "2024-03", "query": 0, "owner": "o", "title": "",
-                "tags": "", "date_upload_s": 1, "last_update_s": last_update_s, "media": "photo", "page_url": "p",
-                "image_url": url, "truncated": False, "fetched_at_s": 1, "reason": None,
-            }
-            for photo_id, url in urls.items()
-        ]  # fmt: skip
-        return conform("photo_listing", pd.DataFrame(rows))
-
-    def run(
-        self,
-        urls: Mapping[str, str | None],
-        known: Rows | None = None,
-        settings: PhotosSection = SETTINGS,
-        *,
-        domain: str = "ordinary",
-        last_update_s: int = 5,
-        timeout_s: float = 0.4,
-        retries: int = 3,
-        forgotten: frozenset[str] = frozenset(),
-        now_s: int = 100,
-        listing: pd.DataFrame | None = None,
-    ) -> Rows:
-        self.table = download_photos(
-            self.listing(urls, domain, last_update_s) if listing is None else listing,
-            conform("photo_files", pd.DataFrame(known.values())) if known else empty("photo_files"),
-            self.blobs,
-            settings,
-            self.hosts,
-            "bokehflow-test",
-            timeout_s,
-            retries,
-            now_s,
-            set(forgotten),
-            self.journal,
-            lambda done, total: self.progress.append((done, total)),
-        )
-        assert not list((self.blobs.root / "incoming").glob("*")), "temporary files are left"
-        plain = self.table.astype(object).where(self.table.notna(), None)
-        return {str(row["photo_id"]): dict(row) for row in plain.to_dict("records")}
-
-
-@pytest.fixture
-def lab(tmp_path: Path, server: PictureServer, monkeypatch: pytest.MonkeyPatch) -> Lab:
-    monkeypatch.setattr(download, "BACKOFF_S", 0.01)
-    return Lab(tmp_path, [server.host])
-
-
-@pytest.fixture
-def jpeg() -> bytes:
-    return encoded(make_scene(160, 120))
-
-
-def outcome(rows: Rows, photo_id: str = "1") -> tuple[object, object]:
-    row = rows[photo_id]
-    assert (row["sha256"] is None) == (row["reason"] is not None)
-    return row["reason"], row["pending"]
 
 
 class TestGoodPictures:

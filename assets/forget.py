@@ -1,0 +1,282 @@
+"""`bokehflow forget`: everything of a photo goes, out of frozen snapshots too, and a tombstone stays.
+
+The tombstone comes first: from then on nothing fetches or uses the photo. Files go before the rows that name them, so
+that an interrupted purge finds them again; each step may be done twice. What is left unfinished goes on with the next
+`forget`, the next headless run, or the next `photo_history` in Dagster.
+"""
+
+import csv
+import io
+import logging
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Set
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from assets.partitions import IMPORTED
+from assets.versions import forgotten_photos
+from pipeline.atomic import write_bytes
+from pipeline.dataset.forget import forget_in_snapshots, frozen_sources
+from pipeline.errors import ConfigError, StorageError
+from pipeline.flickr.listing import SOURCE, without_forgotten
+from pipeline.tables import conform
+from storage import Home
+
+PARTITIONED = ("photo_files", "fingerprints")
+WHOLE_TABLES = (
+    "imports", "imported_photos", "unique_photos", "review_queue", "curated_photos", "person_masks", "training_images",
+    "dataset_manifest",
+)  # fmt: skip
+"""Tables that lose the rows of forgotten photos. Those of listings keep a row that says no more than that."""
+DIGEST_COLUMNS = ("sha256", "source_sha256")
+NOT_CACHES = {
+    "blobs", "tables", "review", "shards", "snapshots", "runs", "reports", "weights", "budget", "dagster", "collection",
+}  # fmt: skip
+"""Folders of the home whose files are not named by a picture's SHA-256, or are treated by name."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Purged:
+    """What a purge took away."""
+
+    photos: list[str] = field(default_factory=list)
+    blobs: int = 0
+    bytes_freed: int = 0
+    shared: int = 0
+    derived_files: int = 0
+    queue_files: list[str] = field(default_factory=list)
+    snapshots: list[str] = field(default_factory=list)
+    """Frozen snapshots that held them, and now keep tombstones."""
+    reviewed_files: list[str] = field(default_factory=list)
+    """Files of curators that name them; these are not ours to change."""
+
+
+def forget(home: Home, photo_ids: Iterable[str], now_s: int, is_quiet: bool = True) -> Purged:
+    """Write tombstones for these photos and purge them, and whatever an earlier purge left.
+
+    Where the home is not quiet, a stage at work may write again what is purged here; the next run then purges once
+    more. Raises `ConfigError` for an id that was never listed or imported, before anything is changed.
+    """
+    wanted = sorted(set(photo_ids))
+    known = known_photos(home)
+    if unknown := [photo_id for photo_id in wanted if photo_id not in known]:
+        raise ConfigError(f"no photo of this id was ever listed or imported: {', '.join(unknown)}; nothing was changed")
+    with home.lock("forget"), home.lock("import"):
+        tombstones = home.tables.read_or_empty("tombstones")
+        new = [photo_id for photo_id in wanted if photo_id not in set(tombstones["photo_id"])]
+        if new:
+            rows = pd.DataFrame({"photo_id": new, "forgotten_s": now_s, "purged_s": None})
+            both = pd.concat([tombstones.astype(object), rows.astype(object)], ignore_index=True)
+            home.tables.write("tombstones", both)
+        return _purge(home, now_s, wanted, is_quiet)
+
+
+def finish_forgetting(home: Home, now_s: int) -> Purged | None:
+    """Go on with a purge that was interrupted; None where there is none, or another process is at it."""
+    if not unpurged(home):
+        return None
+    with suppress(StorageError), home.lock("forget"), home.lock("import"):
+        return _purge(home, now_s)
+    return None
+
+
+def unpurged(home: Home) -> list[str]:
+    """Photo ids with a tombstone whose purge is not complete."""
+    tombstones = home.tables.read_or_empty("tombstones", columns=["photo_id", "purged_s"])
+    return tombstones.loc[tombstones["purged_s"].isna(), "photo_id"].tolist()
+
+
+def gone(home: Home) -> list[str]:
+    """Photo ids that the history found gone and that are not forgotten."""
+    history = home.tables.read_or_empty("photo_history")
+    if "gone_s" not in history:
+        return []
+    done = forgotten_photos(home)
+    return [photo_id for photo_id in history.loc[history["gone_s"].notna(), "photo_id"] if photo_id not in done]
+
+
+def known_photos(home: Home) -> set[str]:
+    """Every photo id that was ever listed or imported."""
+    known = {photo_id for name in ("photo_history", "imports", "tombstones") for photo_id in _ids(home, name, None)}
+    for key in home.tables.partitions("photo_listing"):
+        known.update(_ids(home, "photo_listing", key))
+    return known
+
+
+def written_id(written: str) -> str:
+    """The photo id that a person means: an id, Flickr's number alone, or the address of a photo's page.
+
+    >>> written_id("49512345678"), written_id("https://www.flickr.com/photos/7478087@N06/49512345678/in/pool")
+    ('flickr:49512345678', 'flickr:49512345678')
+    """
+    page = re.match(r"https?://(?:www\.)?flickr\.com/photos/[^/]+/(\d+)", written.strip())
+    number = page[1] if page else written.strip()
+    return f"{SOURCE}{number}" if number.isascii() and number.isdigit() else number
+
+
+# --- the purge ----------------------------------------------------------------------------------------------------------
+
+
+def _purge(home: Home, now_s: int, also: Iterable[str] = (), is_quiet: bool = True) -> Purged:
+    """To be called with the locks `forget` and `import`."""
+    ids = sorted({*unpurged(home), *also})
+    done = Purged(photos=ids)
+    if not ids:
+        return done
+    forgotten = forgotten_photos(home)
+    _purge_files(home, set(ids), forgotten, done)
+    prepared = home.tables.read_or_empty("training_images")
+    done.snapshots = forget_in_snapshots(home.snapshots, home.shards, set(ids), now_s, prepared)
+    _purge_tables(home, set(ids), forgotten)
+    done.queue_files = [path.name for path in sorted(home.review_queue.glob("*.csv")) if _strip_csv(path, set(ids))]
+    done.reviewed_files = _naming(home.reviewed, ids)
+    if is_quiet:
+        tombstones = home.tables.read("tombstones")
+        tombstones.loc[tombstones["photo_id"].isin(ids) & tombstones["purged_s"].isna(), "purged_s"] = now_s
+        home.tables.write("tombstones", tombstones)
+    log.info("%d photos forgotten: %d blobs, %d derived files", len(ids), done.blobs, done.derived_files)
+    return done
+
+
+def _purge_files(home: Home, ids: Set[str], forgotten: Set[str], done: Purged) -> None:
+    doomed, needed = _digests(home, ids, forgotten)
+    done.shared = len(doomed & needed)
+    for digest in sorted(doomed - needed):
+        with suppress(FileNotFoundError):
+            size_bytes = home.blobs.path(digest).stat().st_size
+            home.blobs.path(digest).unlink()
+            done.blobs, done.bytes_freed = done.blobs + 1, done.bytes_freed + size_bytes
+    for path in _named_by(home, doomed - needed):
+        path.unlink(missing_ok=True)
+        done.derived_files += 1
+
+
+def _digests(home: Home, ids: Set[str], forgotten: Set[str]) -> tuple[set[str], set[str]]:
+    """SHA-256 of the bytes of photos `ids`, whichever table knows them, and of the bytes that living photos need."""
+    doomed, needed = set(), set()
+    keys = [(name, key) for name in PARTITIONED for key in home.tables.partitions(name)]
+    tables = (_with_digests(home, name, key) for name, key in [*keys, *((name, None) for name in WHOLE_TABLES)])
+    for table in (*tables, frozen_sources(home.snapshots)):
+        table = table.dropna(subset="sha256")
+        doomed.update(table.loc[table["photo_id"].isin(list(ids)), "sha256"])
+        needed.update(table.loc[~table["photo_id"].isin(list(forgotten)), "sha256"])
+    return doomed, needed
+
+
+def _with_digests(home: Home, name: str, key: str | None) -> pd.DataFrame:
+    if home.tables.info(name, key) is not None:
+        for column in DIGEST_COLUMNS:
+            with suppress(ValueError, KeyError, StorageError):
+                return home.tables.read(name, key, columns=["photo_id", column]).rename(columns={column: "sha256"})
+    return pd.DataFrame(columns=["photo_id", "sha256"])
+
+
+def _named_by(home: Home, digests: Set[str]) -> Iterator[Path]:
+    """Thumbnails, masks and whatever else is kept for a picture under its SHA-256."""
+    for folder in home.root.iterdir() if digests else ():
+        if not folder.is_dir() or folder.name in NOT_CACHES:
+            continue
+        for parent, _, names in os.walk(folder):
+            yield from (Path(parent) / name for name in names if re.split(r"[.\-_]", name, maxsplit=1)[0] in digests)
+
+
+def _purge_tables(home: Home, ids: Set[str], forgotten: Set[str]) -> None:
+    for key in home.tables.partitions("photo_listing"):
+        if key.endswith(f"|{IMPORTED}"):
+            _change(home, "photo_listing", key, ids, lambda frame: _without(frame, ids))
+        else:
+            _change(home, "photo_listing", key, ids, lambda frame: without_forgotten(frame, ids))
+    for name in PARTITIONED:
+        for key in home.tables.partitions(name):
+            _change(home, name, key, ids, lambda frame: _without(frame, ids))
+    for name in WHOLE_TABLES:
+        _change(home, name, None, ids, lambda frame: _without(frame, ids))
+    _change(home, "photo_history", None, ids, lambda frame: _blanked(frame, forgotten))
+
+
+def _change(home: Home, name: str, key: str | None, ids: Set[str], change: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
+    """Change a table that has rows of these photos, in place: it stays as new, and made from the same, as it was."""
+    if not set(_ids(home, name, key)) & ids:
+        return
+    info = home.tables.info(name, key)
+    if info is None:
+        return
+    before = info.path.stat()
+    home.tables.write(name, conform(name, change(home.tables.read(name, key))), key, info.inputs_version)
+    # Its time tells when the month was listed, and that the materialisation which Dagster knows is this one.
+    os.utime(info.path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def _without(frame: pd.DataFrame, ids: Set[str]) -> pd.DataFrame:
+    return frame[~frame["photo_id"].isin(list(ids))]
+
+
+def _blanked(history: pd.DataFrame, forgotten: Set[str]) -> pd.DataFrame:
+    purged = history["photo_id"].isin(list(forgotten))
+    text = {column: history[column].where(~purged, "") for column in ("title", "tags")}
+    return history.assign(forgotten=purged | history["forgotten"], **text)
+
+
+def _ids(home: Home, name: str, key: str | None) -> list[str]:
+    return home.tables.read_or_empty(name, key, columns=["photo_id"])["photo_id"].tolist()
+
+
+def _strip_csv(path: Path, ids: Set[str]) -> bool:
+    """Take the rows of these photos out of a batch of the queue, every other byte kept; whether there were any."""
+    text = path.read_bytes().decode("utf-8-sig")
+    rows = list(csv.reader(io.StringIO(text, newline="")))
+    column = rows[0].index("photo_id") if rows and "photo_id" in rows[0] else 0
+    kept = [row for row in rows if len(row) <= column or row[column] not in ids]
+    if len(kept) == len(rows):
+        return False
+    buffer = io.StringIO(newline="")
+    csv.writer(buffer, lineterminator="\r\n").writerows(kept)
+    write_bytes(path, buffer.getvalue().encode("utf-8-sig"))
+    return True
+
+
+def _naming(folder: Path, ids: Iterable[str]) -> list[str]:
+    """Files that mention one of the photos."""
+    needles = [re.compile(rf"(?<!\d){re.escape(id.removeprefix(SOURCE))}(?!\d)".encode()) for id in ids]
+    found = []
+    for path in sorted(folder.glob("*")) if folder.exists() else ():
+        data = path.read_bytes() if path.is_file() else b""
+        found += [path.name] if any(needle.search(data) for needle in needles) else []
+    return found
+
+
+@contextmanager
+def quiet_home(home: Home) -> Iterator[bool]:
+    """Whether no stage is at work in the home, headless or under `bokehflow dev`; if so, none begins meanwhile."""
+    with ExitStack() as locks:
+        try:
+            locks.enter_context(home.lock("run"))
+            locks.enter_context(home.lock("dev"))
+        except StorageError:
+            yield False
+            return
+        yield True
+
+
+def summary(done: Purged) -> str:
+    """A purge for a person."""
+    lines = [
+        f"{len(done.photos)} photos forgotten: {done.blobs} blobs ({done.bytes_freed / 1e6:.1f} MB), "
+        f"{done.derived_files} thumbnails and masks purged, training pictures erased from the shards"
+    ]
+    if done.shared:
+        lines.append(f"{done.shared} blobs stay, since other photos have the same bytes")
+    if done.queue_files:
+        lines.append(f"taken out of the queue: {', '.join(done.queue_files)}")
+    if done.reviewed_files:
+        lines.append(f"named in files of curators, which are left as they are: {', '.join(done.reviewed_files)}")
+    if done.snapshots:
+        lines.append(f"frozen snapshots that keep a tombstone of them: {', '.join(done.snapshots)}")
+    lines.append("the next run, or `bokehflow dev` by itself, makes a snapshot without them")
+    return "\n".join(lines)

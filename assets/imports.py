@@ -1,0 +1,190 @@
+"""Photos of one's own: what `bokehflow import` does, and the asset by which they join all others."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import dagster as dg
+import pandas as pd
+
+from assets.common import check, contact_sheet, count_table, photo_reader, progress, stage_asset, table_result
+from assets.partitions import IMPORTED
+from assets.versions import forgotten_photos, inputs_version
+from pipeline.config import Project
+from pipeline.dedupe.fingerprints import fingerprint_photos
+from pipeline.errors import ConfigError
+from pipeline.flickr.licenses import license_id
+from pipeline.flickr.listing import NO_CV_TAG
+from pipeline.flickr.records import normalised_tag
+from pipeline.photos.folder import Picture, Refused, files_of, find_pictures, import_files, listing_of, with_pictures
+from pipeline.photos.metadata import Metadata, read_metadata
+from resources.home import HomeResource
+from storage import Home
+
+SIDES = {"trainA": "domain_a", "trainB": "domain_b"}
+"""Folders of the usual layout for image translation, and the key of `[training]` that names their domain."""
+
+
+@dataclass
+class Imported:
+    """What an import did with one folder."""
+
+    domain: str
+    pictures: int = 0
+    new: int = 0
+    refused: list[Refused] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def import_folder(
+    project: Project,
+    home: Home,
+    folder: Path,
+    domain: str | None,
+    metadata: Path | None,
+    report: Callable[[int, int], None] = lambda done, total: None,
+) -> list[Imported]:
+    """Bring the pictures of `folder` into the home; `trainA` and `trainB` in it where no domain is named.
+
+    Raises `ConfigError` for a folder, domain or CSV that cannot be used. Interrupted, it is simply called again.
+    """
+    sides = _sides(project, folder, domain)
+    if metadata is not None and len(sides) > 1:
+        raise ConfigError(f"{metadata}: import {' and '.join(SIDES)} one by one, with --domain and a CSV for each")
+    with home.lock("import"):
+        return [_import_side(project, home, side, name, metadata, report) for side, name in sides]
+
+
+def _sides(project: Project, folder: Path, domain: str | None) -> list[tuple[Path, str]]:
+    if domain is not None:
+        if domain not in project.domains:
+            raise ConfigError(f"there is no domain {domain!r} in the project file; it has {', '.join(project.domains)}")
+        return [(folder, domain)]
+    found = [(folder / name, getattr(project.training, key)) for name, key in SIDES.items() if (folder / name).is_dir()]
+    if not found:
+        raise ConfigError(
+            f"{folder}: to which domain do these photos belong? Say --domain with one of {', '.join(project.domains)}, "
+            f"or put them into folders {' and '.join(SIDES)}"
+        )
+    return found
+
+
+def _import_side(
+    project: Project,
+    home: Home,
+    folder: Path,
+    domain: str,
+    metadata: Path | None,
+    report: Callable[[int, int], None],
+) -> Imported:
+    files, others = find_pictures(folder)
+    read = read_metadata(metadata, files, license_id) if metadata else Metadata({}, (), frozenset(), ())
+    done = Imported(domain, problems=[str(problem) for problem in read.problems], notes=_notes(read, others))
+    files = [file for file in files if file not in read.spoiled]
+    table = home.tables.read_or_empty("imports")
+    before = set(table.loc[table["domain"] == domain, "photo_id"])
+    batches = import_files(folder, files, table, forgotten_photos(home), home.blobs, project.photos, report)
+    for batch in batches:
+        pictures = [outcome for outcome in batch if isinstance(outcome, Picture)]
+        done.refused += [outcome for outcome in batch if isinstance(outcome, Refused)]
+        done.pictures += len(pictures)
+        table = with_pictures(table, domain, pictures, read.told, int(time.time()))
+        home.tables.write("imports", table)
+    mine = table[table["domain"] == domain]
+    done.new = len(set(mine["photo_id"]) - before)
+    elsewhere = table.loc[table["domain"] != domain, "photo_id"]
+    if both := len(set(mine["photo_id"]) & set(elsewhere)):
+        done.notes.append(f"{both} photos are in another domain too, so they will go as `both_domains`")
+    return done
+
+
+def _notes(read: Metadata, others: Counter[str]) -> list[str]:
+    notes = []
+    if others:
+        shown = ", ".join(f"{ending} {count}" for ending, count in sorted(others.items()))
+        notes.append(f"other files, not looked at: {shown}")
+    if read.unknown_columns:
+        notes.append(f"columns passed over: {', '.join(read.unknown_columns)}")
+    return notes
+
+
+def import_assets(project: Project) -> list[dg.AssetsDefinition]:
+    """The asset of this module, for the project."""
+
+    @stage_asset(
+        "imported_photos",
+        "collect",
+        {"jpeg", "parquet"},
+        description="Photos that `bokehflow import` brought, as rows of the tables that collected photos have, under "
+        f"the month `{IMPORTED}`.",
+        check_specs=[dg.AssetCheckSpec("every_picture_is_there", asset="imported_photos")],
+    )
+    def imported_photos(context: dg.AssetExecutionContext, home: HomeResource) -> dg.MaterializeResult:
+        data = home.open()
+        version = inputs_version(project, data, "imported_photos")
+        imports = data.tables.read_or_empty("imports")
+        living = imports[~imports["photo_id"].isin(forgotten_photos(data)) & imports["domain"].isin(project.domains)]
+        rows = [_domain_tables(project, data, living, domain, progress(context, "hashed")) for domain in project.domains]
+        frame = pd.concat(rows, ignore_index=True)
+        info = data.tables.write("imported_photos", frame, inputs_version=version)
+        counts = {"accepted": int(frame["reason"].isna().sum()), **frame["reason"].value_counts().to_dict()}
+        accepted = frame.loc[frame["reason"].isna(), "sha256"].head(12)
+        sheet = contact_sheet([photo_reader(data, project)(sha256) for sha256 in accepted])
+        lost = frame.loc[frame["reason"] == "missing", "photo_id"]
+        problems = [f"the bytes of {photo_id} are missing: import its folder again" for photo_id in lost]
+        shown = {"counts": count_table(counts, "imported"), "pictures": sheet}
+        return table_result(info, shown, [check("every_picture_is_there", problems, dg.AssetCheckSeverity.WARN)])
+
+    return [imported_photos]
+
+
+def _domain_tables(
+    project: Project, home: Home, living: pd.DataFrame, domain: str, report: Callable[[int, int], None]
+) -> pd.DataFrame:
+    """Write the three tables of one domain's imported photos; returns its rows of `imported_photos`."""
+    mine, key = living[living["domain"] == domain].reset_index(drop=True), f"{domain}|{IMPORTED}"
+    listing = listing_of(mine, IMPORTED, lambda tag: project.photos.exclude_no_cv and _forbids(tag))
+    files = files_of(mine, listing, home.blobs, project.photos.min_edge_px)
+    if len(mine) or home.tables.info("photo_listing", key):
+        known = home.tables.read_or_empty("fingerprints", key)
+        hashes = fingerprint_photos(files, listing, known, photo_reader(home, project), report)
+        for name, frame in (("photo_listing", listing), ("photo_files", files), ("fingerprints", hashes)):
+            home.tables.write(name, frame, key)
+    reasons = {**_reasons(listing), **_reasons(files)}
+    return mine[["photo_id", "domain", "sha256"]].assign(reason=mine["photo_id"].map(reasons).astype(object))
+
+
+def _forbids(tag: str) -> bool:
+    return normalised_tag(tag) == normalised_tag(NO_CV_TAG)
+
+
+def _reasons(table: pd.DataFrame) -> dict[str, str]:
+    rejected = table.dropna(subset="reason")
+    return dict(zip(rejected["photo_id"], rejected["reason"], strict=True))
+
+
+def imports_are_whole(home: Home) -> bool:
+    """Whether `imported_photos` tells truly which pictures are there."""
+    frame = home.tables.read("imported_photos")
+    return all(
+        home.blobs.has(sha256) != (reason == "missing")
+        for sha256, reason in zip(frame["sha256"], frame["reason"], strict=True)
+        if not isinstance(reason, str) or reason == "missing"
+    )
+
+
+def summary(done: Sequence[Imported], folder: Path) -> str:
+    """An import for a person."""
+    lines = []
+    for one in done:
+        lines.append(
+            f"{one.domain}: {one.pictures} pictures of {folder} are in the home, {one.new} of them new, "
+            f"{len(one.refused)} refused"
+        )
+        lines += [f"  refused {refused}" for refused in one.refused[:50]]
+        lines += [f"  {problem}" for problem in one.problems[:50]]
+        lines += [f"  {note}" for note in one.notes]
+    return "\n".join(lines)

@@ -1,0 +1,60 @@
+"""Commands about photos themselves: bring those of one's own, and let go of any."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from pipeline.commands.options import load, open_home, say, with_config, with_home
+
+
+@click.command("import")
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@with_home
+@with_config
+@click.option("--domain", metavar="DOMAIN", help="Domain of the photos; without it, folders trainA and trainB say it.")
+@click.option("--metadata", type=click.Path(dir_okay=False, path_type=Path), help="A CSV: owner, licence, link …")
+def import_photos(folder: Path, home: Path | None, config: Path | None, domain: str | None, metadata: Path | None) -> None:
+    """Bring the pictures in FOLDER into the home as photos like any others; again, only what is new.
+
+    Nothing in FOLDER is changed. Exit code 1 where a picture or a row of the CSV could not be used.
+    """
+    from assets.imports import import_folder, summary
+
+    chosen = open_home(home)
+    project, _ = load(chosen, config)
+
+    def report(done: int, total: int) -> None:
+        if total > done:
+            say(f"{done:,} of {total:,} pictures")
+
+    imported = import_folder(project, chosen, folder, domain, metadata, report)
+    click.echo(summary(imported, folder))
+    sys.exit(1 if any(one.refused or one.problems for one in imported) else 0)
+
+
+@click.command()
+@click.argument("photos", nargs=-1, metavar="PHOTO_ID…")
+@with_home
+@click.option("--gone", "all_gone", is_flag=True, help="All photos that were deleted or made private on Flickr.")
+def forget(photos: tuple[str, ...], home: Path | None, all_gone: bool) -> None:
+    """Purge photos and everything made from them that is not frozen, and never fetch them again.
+
+    PHOTO_ID is an id as in the tables, Flickr's number alone, or the address of a photo's page. Without any, an
+    interrupted purge is completed.
+    """
+    import time
+
+    from assets.forget import forget as purge
+    from assets.forget import gone, quiet_home, summary, unpurged, written_id
+
+    chosen = open_home(home)
+    wanted = [*map(written_id, photos), *(gone(chosen) if all_gone else ())]
+    if not wanted and not unpurged(chosen):
+        say("no photo is gone" if all_gone else "nothing to forget: name photo ids, or --gone")
+        return
+    with quiet_home(chosen) as is_quiet:
+        done = purge(chosen, wanted, int(time.time()), is_quiet)
+    click.echo(summary(done))
+    if not is_quiet:
+        say("a run is at work in this home; the next one makes sure that it has left nothing of them behind")

@@ -1,0 +1,207 @@
+"""What a lab tells about pictures of its own: a CSV, read with patience for what spreadsheets do to a file.
+
+Columns, in any order and with any capitals; only `file` is needed, unknown ones are named and passed over:
+
+    file         path below the imported folder (or the bare name, where only one file has it)
+    owner        an id of whoever owns the picture
+    owner_name   the name to attribute it to
+    license      an id, name or address of Flickr's licences (`4`, `CC BY 2.0`); other words are kept as they are
+    page_url     a link to where the picture is shown; `link` and `url` will do
+    title        for people
+    tags         separated by commas or semicolons; where there are none, by spaces
+    date_taken   the camera's clock: 2024-03-05, 2024-03-05 12:30:00, 05.03.2024; 3/5/2024 is refused, it has two meanings
+    date_upload  when it was published, in UTC; written alike, or as Unix seconds
+
+Separators `,`, `;` and tab, UTF-8 with or without mark, UTF-16 and Windows-1252, a first line `sep=;`, cells in quotes,
+an apostrophe before a formula and empty rows at the end are all understood.
+"""
+
+import csv
+import io
+import re
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+
+from pipeline.errors import ConfigError
+
+COLUMNS = ("file", "owner", "owner_name", "license", "page_url", "title", "tags", "date_taken", "date_upload")
+ALIASES = {"filename": "file", "file_name": "file", "licence": "license", "link": "page_url", "url": "page_url"}
+DATE_FORMATS = (
+    "%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ",
+    "%Y:%m:%d %H:%M:%S", "%d.%m.%Y", "%d.%m.%Y %H:%M", "%d.%m.%Y %H:%M:%S",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a row says about its file; `None` where it says nothing."""
+
+    owner: str | None = None
+    owner_name: str | None = None
+    title: str | None = None
+    tags: str | None = None
+    license: str | None = None
+    page_url: str | None = None
+    date_upload_s: int | None = None
+    date_taken: str | None = None
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong with a row of the CSV; its header is row 1."""
+
+    file: str
+    row: int
+    column: str
+    value: str
+    allowed: str
+
+    def __str__(self) -> str:
+        return f"{self.file}, row {self.row}, {self.column} {self.value!r}: {self.allowed}"
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """A CSV as read: `told` by path below the folder, files whose row is wrong, and columns that nobody knows."""
+
+    told: Mapping[str, Told]
+    problems: tuple[Problem, ...]
+    spoiled: frozenset[str]
+    unknown_columns: tuple[str, ...]
+
+
+def read_metadata(path: Path, files: list[str], license_id: Callable[[str], str | None]) -> Metadata:
+    """The CSV at `path` about `files`, paths below the imported folder; `license_id` reads a licence.
+
+    Raises `ConfigError` where the file as a whole cannot be used.
+    """
+    try:
+        header, rows = _parse(path.read_bytes())
+    except (OSError, ValueError, csv.Error) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from error
+    if "file" not in header:
+        raise ConfigError(f"{path}, row 1: the column file is missing; found are {', '.join(filter(None, header))}")
+    find = _finder(files)
+    told: dict[str, Told] = {}
+    rows_of: dict[str, int] = {}
+    problems: list[Problem] = []
+    spoiled: set[str] = set()
+    for number, cells in rows:
+        row = {name: cell for name, cell in zip(header, cells, strict=False) if name}
+        if not any(row.values()):
+            continue
+        file, trouble = find(row.get("file", ""))
+        if file is None:
+            problems.append(Problem(path.name, number, "file", row.get("file", ""), trouble))
+        elif file in rows_of:
+            problems.append(Problem(path.name, number, "file", row["file"], f"row {rows_of[file]} is about it too"))
+            spoiled.add(file)
+        else:
+            rows_of[file] = number
+            told[file], wrong = _read_row(row, license_id)
+            problems += [Problem(path.name, number, column, row[column], allowed) for column, allowed in wrong]
+            spoiled |= {file} if wrong else set()
+    unknown = tuple(name for name in header if name and name not in COLUMNS)
+    return Metadata(told, tuple(problems), frozenset(spoiled), unknown)
+
+
+def _parse(data: bytes) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
+    """Column names as in `COLUMNS`, and rows of stripped cells with the row numbers of a spreadsheet."""
+    if data.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
+        raise ValueError("this is an Excel workbook; save it as CSV")
+    text = _decoded(data)
+    if not text.strip():
+        raise ValueError("the file is empty")
+    first, skipped = text.split("\n", 1)[0].rstrip("\r"), 0
+    separator = max((",", ";", "\t"), key=first.count)
+    if match := re.fullmatch(r'"?sep=(.)"?', first):
+        separator, skipped = match[1], 1
+        text = text.split("\n", 1)[1] if "\n" in text else ""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    header = [_cell(cell).lower().replace(" ", "_") for cell in next(reader, [])]
+    header = [ALIASES.get(name, name) for name in header]
+    return header, ((number, [_cell(cell) for cell in cells]) for number, cells in enumerate(reader, 2 + skipped))
+
+
+def _decoded(data: bytes) -> str:
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return data.decode("utf-16")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("cp1252", errors="replace")
+
+
+def _cell(cell: str) -> str:
+    stripped = cell.strip().replace("\0", "")
+    if re.fullmatch(r'="[^"]*"', stripped):
+        return stripped[2:-1]  # how a spreadsheet is made to leave a number alone
+    return stripped[1:] if stripped[:2] in ("'=", "'+", "'-", "'@") else stripped
+
+
+def _finder(files: list[str]) -> Callable[[str], tuple[str | None, str]]:
+    """From what a cell says to one of `files`, or `None` and why not."""
+    by_path = {_plain(file): file for file in files}
+    by_name: dict[str, list[str]] = {}
+    for file in files:
+        by_name.setdefault(_plain(PurePosixPath(file).name), []).append(file)
+
+    def find(cell: str) -> tuple[str | None, str]:
+        if not cell:
+            return None, "which file the row is about must be said"
+        wanted = _plain(cell.replace("\\", "/").removeprefix("./"))
+        if wanted in by_path:
+            return by_path[wanted], ""
+        named = by_name.get(wanted, [])
+        if len(named) > 1:
+            return None, f"several files have this name: {', '.join(named[:3])}; write the path"
+        return (named[0], "") if named else (None, "there is no such picture in the folder")
+
+    return find
+
+
+def _plain(path: str) -> str:
+    """Spreadsheets and file systems differ in capitals and in how they compose an ä."""
+    return unicodedata.normalize("NFC", path).casefold()
+
+
+def _read_row(row: Mapping[str, str], license_id: Callable[[str], str | None]) -> tuple[Told, list[tuple[str, str]]]:
+    """What the row says, and its columns that cannot be used, each with what is allowed."""
+    wrong: list[tuple[str, str]] = []
+    uploaded, taken, page_url = row.get("date_upload", ""), row.get("date_taken", ""), row.get("page_url", "")
+    uploaded_at, taken_at = _date(uploaded), _date(taken)
+    seconds = int(uploaded) if re.fullmatch(r"\d{9,10}", uploaded) else None
+    if uploaded and seconds is None and uploaded_at is None:
+        wrong.append(("date_upload", "write it like 2024-03-05 12:30:00, or as Unix seconds"))
+    if taken and taken_at is None:
+        wrong.append(("date_taken", "write it like 2024-03-05 or 2024-03-05 12:30:00"))
+    if page_url and not re.match(r"https?://[^\s/]", page_url):
+        wrong.append(("page_url", "must begin with http:// or https://"))
+    told = Told(
+        owner=row.get("owner") or None,
+        owner_name=row.get("owner_name") or None,
+        title=row.get("title") or None,
+        tags=_tags(row.get("tags", "")),
+        license=license_id(row.get("license", "")),
+        page_url=page_url or None,
+        date_upload_s=seconds if uploaded_at is None else int(uploaded_at.timestamp()),
+        date_taken=f"{taken_at:%Y-%m-%d %H:%M:%S}" if taken_at else None,
+    )
+    return told, wrong
+
+
+def _date(written: str) -> datetime | None:
+    for form in DATE_FORMATS:
+        try:
+            return datetime.strptime(written, form).replace(tzinfo=UTC)
+        except ValueError:
+            continue
+    return None
+
+
+def _tags(written: str) -> str | None:
+    tags = re.split(r"[,;]", written) if re.search(r"[,;]", written) else written.split()
+    return " ".join(tag for tag in ("".join(tag.lower().split()) for tag in tags) if tag) or None
