@@ -14,7 +14,7 @@ from PIL import Image
 
 from pipeline.config import DedupeSection
 from pipeline.dedupe.fingerprints import ReadPhoto
-from pipeline.dedupe.neighbours import hashes_from_hex, pairs_within
+from pipeline.dedupe.neighbours import hashes_from_hex, pairs_between
 
 THUMBNAIL_PX = 64
 CACHED_THUMBNAILS = 20_000
@@ -82,8 +82,9 @@ def _equal(photos: pd.DataFrame, columns: list[str]) -> list[tuple[int, int]]:
 
 
 def _near(left: np.ndarray, right: np.ndarray, radius_bits: int) -> Iterable[tuple[int, int]]:
-    for i, j, _ in pairs_within(left, right, radius_bits):
-        yield from zip(i.tolist(), j.tolist(), strict=True)
+    for i, j, _ in pairs_between(left, right, radius_bits):
+        ahead = i < j
+        yield from zip(i[ahead].tolist(), j[ahead].tolist(), strict=True)
 
 
 def _correlation(digests: list[str], read_photo: ReadPhoto) -> Callable[[int, int, bool], float]:

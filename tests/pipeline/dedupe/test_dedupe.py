@@ -155,7 +155,7 @@ def test_all_pairs_within_the_radius_are_found(radius_bits: int) -> None:
     }
     found = [
         (int(a), int(b))
-        for i, j, _ in pairs_within(hashes, hashes, radius_bits, rows_at_once=37)
+        for i, j, _ in pairs_within(hashes, radius_bits)
         for a, b in zip(i, j, strict=True)
     ]
     assert len(found) == len(set(found))
