@@ -137,7 +137,7 @@ def both_ways(grey: np.ndarray, windows: Sequence[Window] = WINDOWS) -> np.ndarr
     small = np.empty((2, len(windows), SIDE_PX, SIDE_PX), np.uint8)
     for number, (left, top, right, bottom) in enumerate(windows):
         box = (left * width_px, top * height_px, right * width_px, bottom * height_px)
-        small[0, number] = image.resize((SIDE_PX, SIDE_PX), Image.Resampling.LANCZOS, box)
+        small[0, number] = np.asarray(image.resize((SIDE_PX, SIDE_PX), Image.Resampling.LANCZOS, box))
     small[1] = small[0, ..., ::-1]
     cosines = _cosines()
     frequencies = cosines @ small @ cosines.T
