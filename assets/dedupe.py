@@ -1,6 +1,7 @@
 """Dedupe: fingerprints of every picture, and which photo of each group of duplicates is kept."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import dagster as dg
 import numpy as np
@@ -58,7 +59,6 @@ def dedupe_assets(project: Project) -> list[dg.AssetsDefinition]:
         check_specs=[dg.AssetCheckSpec("no_picture_in_two_domains", asset="unique_photos")],
     )
     def unique_photos(context: dg.AssetExecutionContext, home: HomeResource) -> dg.MaterializeResult:
-        from pipeline.dedupe.distances import duplicate_distances, nearest_strangers
         from pipeline.dedupe.fingerprints import fingerprint_pictures
         from pipeline.dedupe.groups import find_unique
         from pipeline.dedupe.near import NearHashStore
@@ -80,10 +80,7 @@ def dedupe_assets(project: Project) -> list[dg.AssetsDefinition]:
         info = data.tables.write("unique_photos", frame, inputs_version=version)
         kept = frame["rule"].isna()
         counts = {"kept": int(kept.sum()), **frame["rule"].value_counts().to_dict()}
-        pictures = frame.drop_duplicates("sha256")
-        records = store.read(pictures["sha256"].tolist(), with_pictures=False).records
-        strangers = nearest_strangers(records, pictures["split_key"].tolist())
-        duplicates = duplicate_distances(frame["distance_bits"].tolist())
+        duplicates, strangers = _distances(frame, data)
         conflicts = frame.loc[frame["rule"] == "both_domains", "photo_id"].tolist()
         problems = [f"{photo_id} is in several domains" for photo_id in conflicts]
         shown = {
@@ -95,6 +92,38 @@ def dedupe_assets(project: Project) -> list[dg.AssetsDefinition]:
         return table_result(info, shown, [check("no_picture_in_two_domains", problems, dg.AssetCheckSeverity.WARN)])
 
     return [fingerprints, unique_photos]
+
+
+def write_duplicates(project: Project, home: Home, max_pages: int) -> Path:
+    """Write the pages of `bokehflow duplicates`; returns the first.
+
+    Raises `StorageError` when nothing was deduplicated yet.
+    """
+    from pipeline.dedupe.page import EDGE_PX, PageInputs, write_pages
+
+    frame = home.tables.read("unique_photos")
+    duplicates, strangers = _distances(frame, home)
+    inputs = PageInputs(
+        project=project.project.name,
+        unique=frame,
+        credits=home.tables.read_all("photo_listing"),
+        duplicates=duplicates,
+        strangers=strangers,
+        radius_bits=project.dedupe.radius_bits,
+        max_pages=max_pages,
+    )
+    return write_pages(home.duplicates, inputs, photo_reader(home, project, min_short_edge_px=EDGE_PX))
+
+
+def _distances(frame: pd.DataFrame, home: Home) -> tuple[dict[int, int], dict[int, int]]:
+    """Photos by distance in bits: duplicates, and a sample's nearest pictures that are none."""
+    from pipeline.dedupe.distances import duplicate_distances, nearest_strangers
+    from pipeline.dedupe.store import FingerprintStore
+
+    pictures = frame.drop_duplicates("sha256")
+    records = FingerprintStore(home.fingerprints).read(pictures["sha256"].tolist(), with_pictures=False).records
+    strangers = nearest_strangers(records, pictures["split_key"].tolist())
+    return duplicate_distances(frame["distance_bits"].dropna().tolist()), strangers
 
 
 def _pairs(frame: pd.DataFrame, project: Project, home: Home) -> Sequence[np.ndarray]:

@@ -1,5 +1,6 @@
 """How near the nearest other picture is: what helps to choose the radius."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -40,7 +41,6 @@ def nearest_strangers(
     return {bits: int(count) for bits, count in enumerate(np.bincount(closest)[: within_bits + 1]) if count}
 
 
-def duplicate_distances(distance_bits: Sequence[int | None]) -> dict[int, int]:
+def duplicate_distances(distance_bits: Sequence[int]) -> dict[int, int]:
     """How many duplicates were found at each distance in bits."""
-    known = [int(bits) for bits in distance_bits if bits is not None and bits == bits]
-    return {bits: known.count(bits) for bits in sorted(set(known))}
+    return dict(sorted(Counter(map(int, distance_bits)).items()))
