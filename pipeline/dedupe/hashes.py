@@ -20,6 +20,8 @@ SIDE_PX = 32
 FREQUENCIES = 8
 MIN_SHORT_EDGE_PX = 128
 """Below it a reduced decode moves a hash by up to 6 bits, from it on by at most 2."""
+SMALL_PRODUCT = 250_000
+"""Multiplications up to which OpenBLAS uses one thread, a little less."""
 
 
 class Window(NamedTuple):
@@ -178,9 +180,9 @@ def _parts(grey: np.ndarray, windows: tuple[Window, ...]) -> np.ndarray:
         grey = np.asarray(Image.fromarray(grey).reduce(factor))
     columns, rows = (tuple(dict.fromkeys(edges)) for edges in zip(*map(_edges, windows), strict=True))
     across = _from_pixels(grey.shape[1], columns)
-    down = _from_pixels(grey.shape[0], rows).T.reshape(len(rows), FREQUENCIES, -1)
-    blocks = _in_bands(grey.astype(np.float32), across)
-    frequencies = (down @ blocks).reshape(len(rows), FREQUENCIES, len(columns), FREQUENCIES)
+    down = np.ascontiguousarray(_from_pixels(grey.shape[0], rows).T)
+    lines = _product(grey.astype(np.float32), across)
+    frequencies = _product(down, lines).reshape(len(rows), FREQUENCIES, len(columns), FREQUENCIES)
     at = [(rows.index(row), columns.index(column)) for column, row in map(_edges, windows)]
     chosen = np.stack([frequencies[row, :, column] for row, column in at])
     above, _ = _above_median(np.stack([chosen, chosen * _FLIPPED.astype(np.float32)]), tolerance=1e-5)
@@ -191,16 +193,20 @@ def _edges(window: Window) -> tuple[tuple[float, float], tuple[float, float]]:
     return (window.left, window.right), (window.top, window.bottom)
 
 
-def _in_bands(grey: np.ndarray, across: np.ndarray) -> np.ndarray:
-    """`grey @ across`, a few rows at a time: so small that BLAS keeps to the thread that asks.
+def _product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """`left @ right` for float32 matrices, in pieces so small that BLAS keeps to the thread that asks.
 
-    Pictures are hashed in parallel already, and threads of threads would wait for each other.
+    Pictures are hashed in parallel already; on a busy machine BLAS's threads, waiting for each other, take a
+    thousand times as long as the product itself.
     """
-    rows = max(1, 250_000 // across.size)
-    whole = len(grey) // rows * rows
-    product = np.empty((len(grey), across.shape[1]), np.float32)
-    np.matmul(grey[:whole].reshape(-1, rows, grey.shape[1]), across, out=product[:whole].reshape(-1, rows, across.shape[1]))
-    np.matmul(grey[whole:], across, out=product[whole:])
+    inner = max(1, min(len(right), SMALL_PRODUCT // right.shape[1]))
+    rows = max(1, SMALL_PRODUCT // (inner * right.shape[1]))
+    whole = len(left) // rows * rows
+    product = np.zeros((len(left), right.shape[1]), np.float32)
+    for begin in range(0, len(right), inner):
+        a, b = left[:, begin : begin + inner], right[begin : begin + inner]
+        product[:whole] += (a[:whole].reshape(whole // rows, rows, len(b)) @ b).reshape(whole, right.shape[1])
+        product[whole:] += a[whole:] @ b
     return product
 
 
