@@ -40,6 +40,21 @@ def bars(counts: Mapping[Any, int], label: str) -> dg.MarkdownMetadataValue:
     return _embedded(figure)
 
 
+def distances(duplicates: Mapping[int, int], strangers: Mapping[int, int], radius_bits: int) -> dg.MarkdownMetadataValue:
+    """At how many bits duplicates were found, and from where on pictures that are none lie so near."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=SIZE_INCHES, layout="constrained")
+    axes = figure.subplots()
+    axes.bar([bits - 0.2 for bits in duplicates], list(duplicates.values()), 0.4, color="#0b7285", label="duplicates")
+    label = "nearest picture that is none (sample)"
+    axes.bar([bits + 0.2 for bits in strangers], list(strangers.values()), 0.4, color="#f59f00", label=label)
+    axes.axvline(radius_bits + 0.5, color="#868e96", linestyle="--", label="radius")
+    axes.set(xlabel="distance of the hashes, bits", ylabel="photos")
+    axes.legend(fontsize=7)
+    return _embedded(figure)
+
+
 def curves(losses: pd.DataFrame) -> dg.MarkdownMetadataValue:
     """One line for each column over the column `step`, smoothed."""
     from matplotlib.figure import Figure

@@ -169,10 +169,18 @@ class PhotosSection(_Section):
 class DedupeSection(_Section):
     """`[dedupe]`: when two pictures count as one."""
 
+    verify: bool = True
+    """Look at the pixels. `false` reproduces the study, which looked at none: only photos, bytes, and resolution
+    together with file size are compared."""
     radius_bits: int = Field(default=6, ge=0, le=16)
-    """Perceptual hashes up to this Hamming distance are candidates."""
-    min_correlation: float = Field(default=0.95, ge=-1, le=1)
-    """Candidates are duplicates from this normalised correlation of their grey thumbnails on."""
+    """Pictures are candidates when the perceptual hash of one lies within this Hamming distance of that of the other,
+    of its mirror image, or of one of ten windows in it; `bokehflow duplicates` shows what lies how near."""
+    min_correlation: float = Field(default=0.88, ge=0.85, le=1)
+    """Candidates are aligned on thumbnails and are decoded in full from this correlation on."""
+    min_detail: float = Field(default=0.9, ge=0, le=1)
+    """They are duplicates when, decoded in full and aligned, four fifths of their structured parts correlate so well."""
+    prefer_domain: Name | None = None
+    """A picture in several domains stays in this one; without it, it goes from all (`both_domains`)."""
     min_bytes: int = Field(default=0, ge=0)
     """Smaller files are dropped (`small_file`); the study's code used 100,000 and its paper does not say so."""
 
@@ -316,6 +324,8 @@ class Project(_Section):
                 if (query.to_month or first) < first or (last and (query.from_month or last) > last):
                     where = f"{first} to {last or 'now'}"
                     raise ValueError(f"query {number} of domain {name!r} covers none of the months of [collect], {where}")
+        if self.dedupe.prefer_domain not in {None, *self.domains}:
+            raise ValueError(f"[dedupe] prefers {self.dedupe.prefer_domain!r}, which is not among {sorted(self.domains)}")
         for recipe in self.training.automatic:
             if recipe not in self.recipes:
                 raise ValueError(f"[training] automatic names {recipe!r}, which is not among {sorted(self.recipes)}")

@@ -149,11 +149,24 @@ class UniquePhotos(_Rows):
     sha256: str
     width_px: int
     height_px: int
-    group: str = pa.Field(description="Photo id of the one kept; for a conflict of domains the smallest id")
+    group: str = pa.Field(description="Photo id of the one kept; of the first where a conflict of domains takes all")
     rule: str = pa.Field(nullable=True, description="Null: kept")
-    measure: float = pa.Field(nullable=True, description="What decided: bits or correlation, by rule")
+    measure: float = pa.Field(nullable=True, description="What decided: agreement in detail, 1 for equal bytes")
+    distance_bits: pd.Int64Dtype = pa.Field(nullable=True, description="Between the nearest of the perceptual hashes")
     duplicate_of: str = pa.Field(nullable=True)
     split_key: str = pa.Field(description="Smallest photo id among all joined by verified duplicate pairs")
+
+
+class DuplicatePairs(_Rows):
+    """Every pair of pictures that was ever compared, duplicates or not; a function of the two pictures alone."""
+
+    sha256_a: str
+    sha256_b: str = pa.Field(description="The larger of the two digests")
+    mirrored: bool = pa.Field(description="One of them was flipped before")
+    distance_bits: int = pa.Field(ge=0, le=64)
+    correlation: float = pa.Field(description="Of the aligned thumbnails, -1 to 1")
+    shown: float = pa.Field(ge=0, le=1, description="Share of the frame that the one showing less has of the other")
+    detail: float = pa.Field(nullable=True, description="Agreement of the exactly decoded pictures; null: far too unlike")
 
 
 class ReviewQueue(_Rows):
@@ -273,6 +286,7 @@ TABLES: dict[str, Table] = {
     "imported_photos": Table(ImportedPhotos, ("domain", "photo_id")),
     "fingerprints": Table(Fingerprints, ("domain", "photo_id")),
     "unique_photos": Table(UniquePhotos, ("domain", "photo_id")),
+    "duplicate_pairs": Table(DuplicatePairs, ("sha256_a", "sha256_b", "mirrored")),
     "review_queue": Table(ReviewQueue, ("domain", "photo_id")),
     "curated_photos": Table(CuratedPhotos, ("domain", "photo_id"), ("file", "row")),
     "person_masks": Table(PersonMasks, ("domain", "photo_id"), ("detail",)),

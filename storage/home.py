@@ -50,6 +50,14 @@ class Home:
         return sorted((self.root / "tables" / name).glob("*.parquet"))
 
     @property
+    def fingerprints(self) -> Path:
+        return self.root / "fingerprints"
+
+    @property
+    def duplicates(self) -> Path:
+        return self.root / "duplicates"
+
+    @property
     def review_queue(self) -> Path:
         return self.root / "review" / "queue"
 
@@ -100,7 +108,8 @@ class Home:
     def sweep(self) -> None:
         """Delete what killed processes left unfinished; to be called when no other run is at work in the home."""
         self.blobs.sweep()
-        for folder in (self.root, self.shards, self.snapshots, self.thumbnails, self.masks, self.root / "tables"):
+        kept = (self.shards, self.snapshots, self.thumbnails, self.masks, self.fingerprints, self.duplicates)
+        for folder in (self.root, *kept, self.root / "tables"):
             pattern = f".*{TEMPORARY_SUFFIX}" if folder == self.root else f"**/.*{TEMPORARY_SUFFIX}"
             for path in list(folder.glob(pattern)):
                 shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)

@@ -1,50 +1,94 @@
-"""What duplicates are found by: perceptual hashes, computed once per picture for ever."""
+"""What duplicates are found by: hashes and small grey pictures, computed once per picture for ever, on all cores."""
 
-from collections.abc import Callable
+import io
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-import imagehash
 import numpy as np
 import pandas as pd
 from PIL import Image
 
-ReadPhoto = Callable[[str], np.ndarray]
-"""From a blob's SHA-256 to RGB uint8 `[height, width, 3]`."""
+from pipeline.dedupe.hashes import both_ways, grey_fast
+from pipeline.dedupe.store import LARGE_PX, RECORD, SMALL_PX, Fingerprint, FingerprintStore
+from pipeline.errors import StorageError
+
+ReadBytes = Callable[[str], bytes]
+"""From a blob's SHA-256 to its bytes, an encoded picture."""
+Progress = Callable[[int, int], None]
+
+FLAT_LEVELS = 2.0
+"""Pictures whose large thumbnail varies less than this (standard deviation) hold nothing that could be compared."""
+PICTURES_AT_ONCE = 1024
+"""So many are fingerprinted between two writes; an interrupted run loses no more."""
 
 
-def perceptual_hash(rgb: np.ndarray) -> str:
-    """`imagehash.phash` of RGB uint8 `[height, width, 3]` as 16 hexadecimal digits (64 bits)."""
-    return str(imagehash.phash(Image.fromarray(rgb)))
+def fingerprint(digest: str, data: bytes) -> Fingerprint:
+    """The fingerprint of one encoded picture, `digest` being its SHA-256 in hexadecimal.
+
+    Raises `StorageError` where the bytes cannot be decoded.
+    """
+    try:
+        grey = grey_fast(data)
+        hashes = both_ways(grey)
+        small, large = (_scaled(grey, side_px) for side_px in (SMALL_PX, LARGE_PX))
+        is_flat = float(large.std()) < FLAT_LEVELS
+        colour = _mean_rgb(data) if is_flat else (0, 0, 0)
+    except StorageError as error:
+        raise StorageError(f"picture {digest[:12]}…: {error}") from error
+    record = np.zeros((), RECORD)
+    record["sha256"] = np.frombuffer(bytes.fromhex(digest), np.uint8)
+    record["windows"], record["mirrored"] = hashes[0], hashes[1, 0]
+    record["mean_rgb"], record["is_flat"] = colour, is_flat
+    return Fingerprint(record[()], small, large)
 
 
-def fingerprint_photos(
-    files: pd.DataFrame,
-    listing: pd.DataFrame,
-    known: pd.DataFrame,
-    read_photo: ReadPhoto,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-) -> pd.DataFrame:
-    """The table `fingerprints` of every stored photo of `files` (table `photo_files`).
+def _scaled(grey: np.ndarray, side_px: int) -> np.ndarray:
+    return np.asarray(Image.fromarray(grey).resize((side_px, side_px), Image.Resampling.BOX))
 
-    `listing` gives the upload dates; hashes in `known`, an earlier `fingerprints`, are taken over by SHA-256.
+
+def _mean_rgb(data: bytes) -> tuple[int, int, int]:
+    with Image.open(io.BytesIO(data)) as image:
+        red, green, blue = np.asarray(image.convert("RGB")).reshape(-1, 3).mean(axis=0).round().astype(int)
+    return int(red), int(green), int(blue)
+
+
+def fingerprint_pictures(
+    digests: Sequence[str],
+    read_bytes: ReadBytes,
+    store: FingerprintStore,
+    progress: Progress = lambda done, total: None,
+) -> int:
+    """Fingerprint those of the pictures that have none in the store yet; returns how many that were.
+
+    Threads suffice to use all cores: Pillow frees the interpreter while it decodes and scales.
+    """
+    missing, done = store.missing(digests), 0
+    with ThreadPoolExecutor() as pool:
+        for start in range(0, len(missing), PICTURES_AT_ONCE):
+            chosen, batch = missing[start : start + PICTURES_AT_ONCE], []
+            for found in pool.map(lambda digest: fingerprint(digest, read_bytes(digest)), chosen):
+                batch.append(found)
+                progress(done + len(batch), len(missing))
+            store.add(batch)
+            done += len(batch)
+    return done
+
+
+def fingerprint_table(files: pd.DataFrame, listing: pd.DataFrame, store: FingerprintStore) -> pd.DataFrame:
+    """The table `fingerprints` of every stored photo of `files` (table `photo_files`); `listing` gives the upload dates.
+
+    Raises `StorageError` when a picture has no fingerprint in the store.
     """
     stored = files[files["sha256"].notna()]
-    hashes = known.drop_duplicates("sha256").set_index("sha256")[["phash", "phash_mirrored"]]
-    missing = sorted(set(stored["sha256"]) - set(hashes.index))
-    hashes = pd.concat([hashes, _hash_all(missing, read_photo, progress)])
-    uploads = listing.set_index(["domain", "photo_id"])["date_upload_s"]
+    records = store.read(stored["sha256"].tolist(), with_pictures=False).records
     columns = ["photo_id", "domain", "sha256", "size_bytes", "width_px", "height_px"]
-    return stored[columns].join(hashes, on="sha256").join(uploads, on=["domain", "photo_id"])
+    uploads = listing.set_index(["domain", "photo_id"])["date_upload_s"]
+    return (
+        stored[columns]
+        .join(uploads, on=["domain", "photo_id"])
+        .assign(phash=_hexadecimal(records["windows"][:, 0]), phash_mirrored=_hexadecimal(records["mirrored"]))
+    )
 
 
-def _hash_all(digests: list[str], read_photo: ReadPhoto, progress: Callable[[int, int], None]) -> pd.DataFrame:
-    def one(digest: str) -> tuple[str, str]:
-        rgb = read_photo(digest)
-        return perceptual_hash(rgb), perceptual_hash(np.ascontiguousarray(rgb[:, ::-1]))
-
-    rows: list[tuple[str, str]] = []
-    with ThreadPoolExecutor() as pool:
-        for row in pool.map(one, digests):
-            rows.append(row)
-            progress(len(rows), len(digests))
-    return pd.DataFrame(rows, index=pd.Index(digests, name="sha256"), columns=["phash", "phash_mirrored"], dtype=str)
+def _hexadecimal(hashes: np.ndarray) -> list[str]:
+    return [f"{value:016x}" for value in hashes.tolist()]

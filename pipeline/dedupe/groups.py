@@ -1,46 +1,88 @@
 """Groups of one picture, which photo of each is kept, and by which rule every other one went.
 
-Candidates come from equal bytes, equal resolution and size, and near hashes; all but the first are confirmed on
-the pixels. A photo goes only where it is verified against the photo kept, so no chain joins what differs.
+A photo goes only where it is verified against the photo kept, so no chain joins what differs. The result depends on
+the photos alone: neither on their order nor on what was known before.
 """
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 from pipeline.config import DedupeSection
-from pipeline.dedupe.fingerprints import ReadPhoto
-from pipeline.dedupe.neighbours import hashes_from_hex, pairs_within
+from pipeline.dedupe.candidates import CandidateWalk
+from pipeline.dedupe.fingerprints import ReadBytes
+from pipeline.dedupe.near import NearHashes, near_hashes
+from pipeline.dedupe.store import FingerprintStore, Shelf
+from pipeline.dedupe.verify import WHOLE_FRAME, Candidate, Comparison, Verifier
 
-THUMBNAIL_PX = 64
-CACHED_THUMBNAILS = 20_000
+PAIRS_AT_ONCE = 256
+"""So many are verified at a time, over all cores."""
+SIZE = ["width_px", "height_px", "size_bytes"]
 
 
 @dataclass(frozen=True)
-class Pair:
-    """Two verified duplicates by position, the rule that found them and the measure that decided."""
+class Match:
+    """Why a picture is a duplicate: the rule, the measure that decided, and how near the hashes are; None: not looked at."""
 
-    i: int
-    j: int
     rule: str
-    measure: float
+    measure: float | None = None
+    distance_bits: int | None = None
 
 
-def find_unique(fingerprints: pd.DataFrame, read_photo: ReadPhoto, settings: DedupeSection) -> pd.DataFrame:
-    """The table `unique_photos` over all domains; independent of the order of the rows.
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What `find_unique` finds.
 
-    `fingerprints` is the table of that name, all partitions of it.
+    `unique_photos` and `duplicate_pairs` are the tables of these names, `near` is to be kept for the next time.
+    `work` counts what was done: `pictures` looked at, `hashes_searched` for the first time, `likeness_checks` of
+    small pictures, `alignments` and `detail_comparisons` of pairs, `exact_decodes`.
+    """
+
+    unique_photos: pd.DataFrame
+    duplicate_pairs: pd.DataFrame
+    near: NearHashes
+    work: dict[str, int]
+
+
+def find_unique(
+    fingerprints: pd.DataFrame,
+    store: FingerprintStore,
+    read_bytes: ReadBytes,
+    settings: DedupeSection,
+    known_pairs: pd.DataFrame,
+    known_near: NearHashes,
+) -> Found:
+    """Groups over all photos of all domains.
+
+    `fingerprints` is the table of that name, all partitions of it; `store` has the fingerprint of every picture in
+    it. `known_pairs` and `known_near` are what an earlier call found; without them (an empty table,
+    `NearHashes.nothing()`) the result is the same and takes longer.
     """
     photos = _by_preference(fingerprints, settings.min_bytes)
-    pairs = _verified_pairs(photos, read_photo, settings)
-    result = _assign(photos, pairs)
-    result["split_key"] = _components(photos["photo_id"].tolist(), pairs)
-    result.loc[(photos["size_bytes"] < settings.min_bytes) & result["rule"].isna(), "rule"] = "small_file"
-    return _drop_conflicts(result)
+    shelf = store.read(photos["sha256"].unique().tolist())
+    near = known_near
+    if settings.verify:
+        textured = shelf.records[~shelf.records["is_flat"]]
+        wholes = np.concatenate([textured["windows"][:, 0], textured["mirrored"]])
+        near = near_hashes(wholes, textured["windows"], settings.radius_bits, known_near)
+    verifier = Verifier(read_bytes, known_pairs)
+    pictures = _Pictures(photos, shelf, near, verifier, settings)
+    star = pictures.star()
+    photos["split_key"] = _smallest_ids(photos["photo_id"], pictures.connect(star)[pictures.of_photo])
+    checks = pictures.walk.likeness_checks
+    gone = pictures.unpreferred(settings.prefer_domain) if settings.prefer_domain else {}
+    stays = photos[~photos.index.isin(gone)]
+    if gone:
+        pictures = _Pictures(stays, store.read(stays["sha256"].unique().tolist()), near, verifier, settings)
+        star, checks = pictures.star(), checks + pictures.walk.likeness_checks
+    table = pd.concat([_without_conflicts(_assigned(stays, pictures, star)), _gone(photos, gone)]).sort_index()
+    small = photos["size_bytes"] < settings.min_bytes
+    table.loc[small & table["rule"].isna(), "rule"] = "small_file"
+    searched, before = len(near.wholes) + len(near.windows), len(known_near.wholes) + len(known_near.windows)
+    work = {"pictures": len(shelf.records), "hashes_searched": searched - before, "likeness_checks": checks}
+    return Found(table, verifier.table(), near, {**work, **asdict(verifier.work)})
 
 
 def _by_preference(fingerprints: pd.DataFrame, min_bytes: int) -> pd.DataFrame:
@@ -53,93 +95,247 @@ def _by_preference(fingerprints: pd.DataFrame, min_bytes: int) -> pd.DataFrame:
     return photos.sort_values(["small", "pixels", "date_upload_s", "photo_id", "domain"], ignore_index=True)
 
 
-def _verified_pairs(photos: pd.DataFrame, read_photo: ReadPhoto, settings: DedupeSection) -> list[Pair]:
-    digests = photos["sha256"].tolist()
-    pairs = [Pair(i, j, "same_photo", 0.0) for i, j in _equal(photos, ["photo_id"])]
-    pairs += [Pair(i, j, "same_bytes", 0.0) for i, j in _equal(photos, ["sha256"])]
-    known = {(pair.i, pair.j) for pair in pairs}
-    correlate = _correlation(digests, read_photo)
-
-    def confirm(candidates: Iterable[tuple[int, int]], rule: str, mirrored: bool) -> None:
-        for i, j in candidates:
-            if (i, j) not in known and (measure := correlate(i, j, mirrored)) >= settings.min_correlation:
-                known.add((i, j))
-                pairs.append(Pair(i, j, rule, round(measure, 4)))
-
-    hashes, mirrored = (hashes_from_hex(photos[column].tolist()) for column in ("phash", "phash_mirrored"))
-    confirm(_equal(photos, ["width_px", "height_px", "size_bytes"]), "same_resolution_and_size", mirrored=False)
-    confirm(_near(hashes, hashes, settings.radius_bits), "perceptual", mirrored=False)
-    confirm(_near(hashes, mirrored, settings.radius_bits), "mirrored", mirrored=True)
-    return pairs
+# --- pictures ---------------------------------------------------------------------------------------------------------
 
 
-def _equal(photos: pd.DataFrame, columns: list[str]) -> list[tuple[int, int]]:
-    """Pairs of the first of each group of equal rows with each other one."""
-    repeated = photos[photos.duplicated(columns, keep=False)]
-    groups = repeated.groupby(columns, sort=False).indices.values()
-    positions = repeated.index.to_numpy()
-    return [(int(positions[group[0]]), int(positions[other])) for group in groups for other in group[1:]]
+@dataclass(frozen=True, eq=False)
+class _Star:
+    """For each picture the one kept for it, itself if kept, and why it went."""
+
+    keeper: np.ndarray
+    match: dict[int, Match]
 
 
-def _near(left: np.ndarray, right: np.ndarray, radius_bits: int) -> Iterable[tuple[int, int]]:
-    for i, j, _ in pairs_within(left, right, radius_bits):
-        yield from zip(i.tolist(), j.tolist(), strict=True)
+class _Pictures:
+    """Distinct pictures in order of preference, and which of them are one."""
+
+    def __init__(
+        self,
+        photos: pd.DataFrame,
+        shelf: Shelf,
+        near: NearHashes,
+        verifier: Verifier,
+        settings: DedupeSection,
+    ) -> None:
+        self.photos, self.shelf, self.verifier, self.settings = photos, shelf, verifier, settings
+        self.of_photo = pd.factorize(photos["sha256"])[0]
+        self.count = len(shelf.records)
+        self.size = _numbers_of_repeated(photos.drop_duplicates("sha256"), SIZE)
+        self.walk = CandidateWalk(shelf, near, self.size)
+        self.trusted = _Trusted()
+        shared = pd.DataFrame({"photo_id": photos["photo_id"], "picture": self.of_photo}).drop_duplicates()
+        self.trusted.add(Match("same_photo"), _lists(shared["picture"], shared["photo_id"]))
+        if settings.verify:
+            flat = np.flatnonzero(shelf.records["is_flat"]).tolist()
+            looks = [shelf.records["mean_rgb"][p].tobytes() + shelf.large(p).tobytes() for p in flat]
+            self.trusted.add(Match("perceptual", 1.0, 0), _lists(pd.Series(flat), pd.Series(looks, dtype=object)))
+        else:
+            self.trusted.add(
+                Match("same_resolution_and_size"), _lists(pd.Series(np.arange(self.count)), pd.Series(self.size))
+            )
+
+    def star(self) -> _Star:
+        """Walk in order of preference: who is not taken yet is kept and takes all that are verified against it."""
+        names, nobody = np.arange(self.count, dtype=np.int32), np.zeros(self.count, bool)
+        keeper, match, settled = names.copy(), dict[int, Match](), nobody.copy()
+
+        def take(picture: int, other: int, why: Match) -> None:
+            if not settled[other]:
+                keeper[other], match[other], settled[other] = picture, why, True
+
+        position = 0
+        for stop in [*self.trusted.pictures, self.count]:
+            while position < stop:
+                position, batch = self._batch(position, stop, settled, names, names, nobody)
+                for candidate, why in self._verified(batch):
+                    take(candidate.i, candidate.j, why)
+            for other, why in self.trusted.of(stop):
+                if other > stop and not settled[stop]:
+                    take(stop, other, why)
+        return _Star(keeper, match)
+
+    def connect(self, star: _Star) -> np.ndarray:
+        """The connected component of each picture under all verified pairs, as a number."""
+        components = _Components(self.count)
+        for other in star.match:
+            components.join(int(star.keeper[other]), other)
+        for chain in self.trusted.chains():
+            for other in chain[1:]:
+                components.join(chain[0], other)
+        self.walk.join(components.label)
+        kept = star.keeper == np.arange(self.count)
+        position, nobody = 0, np.zeros(self.count, bool)
+        while position < self.count:
+            position, batch = self._batch(position, self.count, nobody, components.label, components.label, kept)
+            for candidate, _ in self._verified(batch):
+                components.join(candidate.i, candidate.j)
+        return components.label
+
+    def unpreferred(self, prefer: str) -> dict[int, tuple[int, Match]]:
+        """Photos (labels of rows) outside the preferred domain that are one with a photo inside: which, and why."""
+        inside = (self.photos["domain"] == prefer).to_numpy()
+        at_home = np.zeros(self.count, np.int32)
+        at_home[self.of_photo[inside]] = 1
+        twin: dict[int, tuple[int, Match]] = {
+            p: (p, Match("both_domains", 1.0, 0)) for p in np.flatnonzero(at_home).tolist()
+        }
+        for picture in self.trusted.pictures:
+            home = [(other, why) for other, why in self.trusted.of(picture) if at_home[other]]
+            if home and not at_home[picture]:
+                twin[picture] = home[0]
+        settled, names = np.zeros(self.count, bool), np.arange(self.count, dtype=np.int32)
+        settled[[picture for picture in twin if not at_home[picture]]] = True
+        self.walk.part()
+        position = 0
+        while position < self.count:
+            position, batch = self._batch(position, self.count, settled, at_home, names, settled & False)
+            for candidate, why in self._verified(batch):
+                home, away = (candidate.i, candidate.j) if at_home[candidate.i] else (candidate.j, candidate.i)
+                twin.setdefault(away, (home, why))
+                settled[away] = True
+        first_inside = pd.Series(self.photos.index[inside]).groupby(self.of_photo[inside]).first().to_dict()
+        outside = zip(self.photos.index[~inside].tolist(), self.of_photo[~inside].tolist(), strict=True)
+        return {label: (first_inside[twin[p][0]], twin[p][1]) for label, p in outside if p in twin}
+
+    def _batch(
+        self, position: int, stop: int, settled: np.ndarray, group: np.ndarray, names: np.ndarray, kept: np.ndarray
+    ) -> tuple[int, list[Candidate]]:
+        """Candidates that do not depend on each other's outcome (they share none of `names`), and from where to go on."""
+        batch: list[Candidate] = []
+        touched: set[int] = set()
+        while self.settings.verify and position < stop and len(batch) < PAIRS_AT_ONCE:
+            picture, candidates = self.walk.next(position, stop, settled, group, kept)
+            here = {int(names[p]) for candidate in candidates for p in (candidate.i, candidate.j)}
+            if batch and here & touched:
+                return picture, batch
+            touched |= here
+            batch += candidates
+            position = picture + 1
+        return (min(position, stop) if self.settings.verify else stop), batch
+
+    def _verified(self, batch: Sequence[Candidate]) -> Iterable[tuple[Candidate, Match]]:
+        """Those that are one picture; where a pair is so both as it is and mirrored, only the former."""
+        found: dict[tuple[int, int], tuple[Candidate, Match]] = {}
+        for candidate, measured in zip(batch, self.verifier.compare(self.shelf, batch), strict=True):
+            pair = (candidate.i, candidate.j)
+            if self._is_one(measured) and (pair not in found or not candidate.mirrored):
+                found[pair] = candidate, Match(self._rule(candidate, measured), measured.detail, measured.distance_bits)
+        return found.values()
+
+    def _is_one(self, measured: Comparison) -> bool:
+        return measured.correlation >= self.settings.min_correlation and measured.detail >= self.settings.min_detail
+
+    def _rule(self, candidate: Candidate, measured: Comparison) -> str:
+        if candidate.mirrored:
+            return "mirrored"
+        if self.size[candidate.i] >= 0 and self.size[candidate.i] == self.size[candidate.j]:
+            return "same_resolution_and_size"
+        return "cropped" if measured.shown < WHOLE_FRAME else "perceptual"
 
 
-def _correlation(digests: list[str], read_photo: ReadPhoto) -> Callable[[int, int, bool], float]:
-    @lru_cache(CACHED_THUMBNAILS)
-    def thumbnail(digest: str) -> np.ndarray:
-        grey = Image.fromarray(read_photo(digest)).convert("L")
-        small = np.asarray(grey.resize((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.BOX), np.float32)
-        centred = small - small.mean()
-        return centred / max(float(np.linalg.norm(centred)), 1e-6)
-
-    def correlate(i: int, j: int, mirrored: bool) -> float:
-        """Normalised correlation in [-1, 1] of the two grey thumbnails; flat pictures give 0."""
-        other = thumbnail(digests[j])
-        return float(np.vdot(thumbnail(digests[i]), other[:, ::-1] if mirrored else other))
-
-    return correlate
+def _numbers_of_repeated(frame: pd.DataFrame, columns: list[str]) -> np.ndarray:
+    """For each row the number of its values, int64; −1 where they occur once."""
+    numbers = frame.groupby(columns, sort=False).ngroup().to_numpy(np.int64)
+    return np.where(frame.duplicated(columns, keep=False), numbers, -1)
 
 
-def _assign(photos: pd.DataFrame, pairs: list[Pair]) -> pd.DataFrame:
-    """Walk in order of preference: who is not taken yet is kept and takes all that are verified against it."""
-    by_keeper: dict[int, list[Pair]] = {}
-    for pair in pairs:
-        by_keeper.setdefault(min(pair.i, pair.j), []).append(pair)
-    taken: dict[int, tuple[int, Pair]] = {}
-    for keeper in range(len(photos)):
-        if keeper not in taken:
-            for pair in by_keeper.get(keeper, []):
-                taken.setdefault(max(pair.i, pair.j), (keeper, pair))
-    ids = photos["photo_id"].tolist()
-    result = photos[["photo_id", "domain", "sha256", "width_px", "height_px"]].copy()
-    result["group"] = [ids[taken[position][0]] if position in taken else ids[position] for position in range(len(photos))]
-    result["rule"] = [taken[position][1].rule if position in taken else None for position in range(len(photos))]
-    result["measure"] = [taken[position][1].measure if position in taken else None for position in range(len(photos))]
-    result["duplicate_of"] = result["group"].where(result["rule"].notna(), None)
-    return result
+def _lists(pictures: pd.Series, keys: pd.Series) -> list[list[int]]:
+    """Pictures with equal keys, ascending, where there is more than one; −1 is no key."""
+    frame = pd.DataFrame({"picture": pictures.to_numpy(), "key": keys.to_numpy()})
+    frame = frame[frame["key"].ne(-1) & frame.duplicated("key", keep=False)]
+    return [sorted(set(map(int, group))) for _, group in frame.groupby("key", sort=False)["picture"]]
 
 
-def _drop_conflicts(photos: pd.DataFrame) -> pd.DataFrame:
+class _Trusted:
+    """Pictures that are one without a look at their pixels."""
+
+    def __init__(self) -> None:
+        self._chains: list[tuple[Match, list[int]]] = []
+        self._of: dict[int, list[int]] = {}
+
+    def add(self, why: Match, chains: list[list[int]]) -> None:
+        for chain in chains:
+            for picture in chain:
+                self._of.setdefault(picture, []).append(len(self._chains))
+            self._chains.append((why, chain))
+
+    @property
+    def pictures(self) -> list[int]:
+        return sorted(self._of)
+
+    def of(self, picture: int) -> Iterable[tuple[int, Match]]:
+        return [(other, why) for why, chain in (self._chains[n] for n in self._of.get(picture, [])) for other in chain]
+
+    def chains(self) -> list[list[int]]:
+        return [chain for _, chain in self._chains]
+
+
+class _Components:
+    """Disjoint sets of 0 … n − 1 with a label for every member, kept up to date by renaming the smaller set."""
+
+    def __init__(self, count: int) -> None:
+        self.label = np.arange(count, dtype=np.int32)
+        self._members: dict[int, list[int]] = {}
+
+    def join(self, i: int, j: int) -> None:
+        first, second = int(self.label[i]), int(self.label[j])
+        if first == second:
+            return
+        large, small = (self._members.pop(label, [label]) for label in (first, second))
+        if len(large) < len(small):
+            large, small = small, large
+        name = int(self.label[large[0]])
+        self.label[small] = name
+        large.extend(small)
+        self._members[name] = large
+
+
+# --- photos -----------------------------------------------------------------------------------------------------------
+
+
+def _assigned(photos: pd.DataFrame, pictures: _Pictures, star: _Star) -> pd.DataFrame:
+    """Each photo's group and why it went; a picture's first photo stands for it."""
+    keeper = star.keeper[pictures.of_photo]
+    first = pd.Series(photos.index).groupby(pictures.of_photo).first().to_numpy()
+    kept = first[keeper] if len(first) else photos.index.to_numpy()
+    ids, kept_ids = photos["photo_id"].to_numpy(), photos["photo_id"].loc[kept].to_numpy()
+    why = [
+        None if label == of
+        else Match("same_photo") if own == other
+        else Match("same_bytes", 1.0, 0) if picture == keeps
+        else star.match[picture]
+        for label, of, own, other, picture, keeps in zip(
+            photos.index, kept, ids, kept_ids, pictures.of_photo.tolist(), keeper.tolist(), strict=True
+        )
+    ]  # fmt: skip
+    return _with_reasons(photos, kept_ids, why)
+
+
+def _with_reasons(photos: pd.DataFrame, group: Sequence[str] | np.ndarray, why: Sequence[Match | None]) -> pd.DataFrame:
+    table = photos[["photo_id", "domain", "sha256", "width_px", "height_px", "split_key"]].copy()
+    table["group"] = group
+    table["rule"] = pd.Series([match and match.rule for match in why], table.index, dtype=object)
+    table["measure"] = pd.Series([match and match.measure for match in why], table.index, dtype="Float64")
+    table["distance_bits"] = pd.Series([match and match.distance_bits for match in why], table.index, dtype="Int64")
+    table["duplicate_of"] = table["group"].where(table["rule"].notna(), None)
+    return table
+
+
+def _without_conflicts(table: pd.DataFrame) -> pd.DataFrame:
     """One picture in several domains cannot be right in all: every one of its photos goes."""
-    conflict = photos.groupby("group")["domain"].transform("nunique") > 1
-    photos.loc[conflict, "rule"] = "both_domains"
-    return photos
+    conflict = table.groupby("group")["domain"].transform("nunique") > 1
+    table.loc[conflict, "rule"] = "both_domains"
+    return table
 
 
-def _components(ids: list[str], pairs: list[Pair]) -> list[str]:
-    """For each photo the smallest photo id among all that are joined to it by verified pairs."""
-    parent = list(range(len(ids)))
+def _gone(photos: pd.DataFrame, gone: dict[int, tuple[int, Match]]) -> pd.DataFrame:
+    """The photos that went for one in the preferred domain."""
+    rows = photos.loc[list(gone)]
+    preferred = photos["photo_id"].loc[[home for home, _ in gone.values()]].to_numpy()
+    return _with_reasons(
+        rows, preferred, [Match("both_domains", why.measure, why.distance_bits) for _, why in gone.values()]
+    )
 
-    def root(position: int) -> int:
-        while parent[position] != position:
-            parent[position] = parent[parent[position]]
-            position = parent[position]
-        return position
 
-    for pair in pairs:
-        a, b = root(pair.i), root(pair.j)
-        low, high = (a, b) if ids[a] <= ids[b] else (b, a)
-        parent[high] = low
-    return [ids[root(position)] for position in range(len(ids))]
+def _smallest_ids(ids: pd.Series, component: np.ndarray) -> pd.Series:
+    return ids.groupby(component).transform("min") if len(ids) else ids

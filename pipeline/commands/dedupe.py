@@ -1,0 +1,22 @@
+"""Commands about duplicates."""
+
+from pathlib import Path
+
+import click
+
+from pipeline.commands.options import load, open_home, say, with_config, with_home
+
+
+@click.command()
+@with_home
+@with_config
+@click.option("--pages", default=20, show_default=True, type=click.IntRange(min=1), help="Pages for each rule, at most.")
+def duplicates(home: Path | None, config: Path | None, pages: int) -> None:
+    """Write pages that show duplicates side by side, with rule and measure, the least sure first."""
+    from assets.dedupe import write_duplicates
+
+    chosen = open_home(home)
+    project, _ = load(chosen, config)
+    index = write_duplicates(project, chosen, pages)
+    say("open it in a browser:")
+    click.echo(index)

@@ -1,0 +1,234 @@
+"""Pages that show duplicates side by side: what was kept, what went, by which rule and by how much.
+
+Static pages that need nothing else: pictures are embedded, there is no script, and a content security policy forbids
+every request. The least sure groups come first, on pages of at most 30 photos, as Flickr's terms ask, each with its
+owner and a link to its photo page.
+"""
+
+import base64
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import jinja2
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from pipeline import atomic
+from pipeline.dedupe.distances import LOOK_WITHIN_BITS
+
+PHOTOS_PER_PAGE = 30
+GROUP_SHOWN = 12
+"""Photos of one group that are shown; the others are counted."""
+EDGE_PX = 240
+RULES: dict[str, tuple[str, str]] = {
+    "perceptual": ("Perceptual", "the same picture saved, scaled or retouched differently"),
+    "cropped": ("Cropped", "one shows a part of the other, or has a border"),
+    "mirrored": ("Mirrored", "one is the other's mirror image"),
+    "same_resolution_and_size": ("Same resolution and size", "the study's rule, confirmed on the pixels"),
+    "same_bytes": ("Same bytes", "the same file"),
+    "same_photo": ("Same photo", "one photo, found several times"),
+    "both_domains": ("Both domains", "one picture in several domains"),
+}
+"""Rule → what it is called, and what it means; in the order of the page."""
+FLICKR_NOTICE = "This product uses the Flickr API but is not endorsed or certified by SmugMug, Inc."
+
+Thumbnail = Callable[[str], np.ndarray]
+"""From a blob's SHA-256 to RGB uint8 [height, width, 3], at least `EDGE_PX` on its short side where it can be."""
+
+
+@dataclass(frozen=True)
+class PageInputs:
+    """All that the pages show.
+
+    `unique` is the table `unique_photos`; `credits` has photo_id, title, owner, owner_name and page_url. `duplicates`
+    and `strangers` count photos by distance in bits, as `pipeline.dedupe.distances` does; `max_pages` for each rule.
+    """
+
+    project: str
+    unique: pd.DataFrame
+    credits: pd.DataFrame
+    duplicates: Mapping[int, int]
+    strangers: Mapping[int, int]
+    radius_bits: int
+    max_pages: int
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One photo of a group; unknown is None."""
+
+    photo_id: str
+    domain: str
+    size: str
+    rule: str | None
+    measure: float | None
+    distance_bits: int | None
+    title: str | None
+    owner: str | None
+    link: str | None
+    picture: str
+
+
+@dataclass(frozen=True)
+class Group:
+    """The photo kept first, then those that went for it; `more` are not shown."""
+
+    photos: list[Shown]
+    more: int
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One distance of the histogram: counts, and heights as shares of the highest bar (of the square roots)."""
+
+    bits: int
+    duplicates: int
+    strangers: int
+    duplicates_height: float
+    strangers_height: float
+
+
+@dataclass(frozen=True)
+class Tab:
+    """One filter: all groups, or those of a rule."""
+
+    rule: str
+    label: str
+    meaning: str
+    photos: int
+    groups: int
+    href: str
+
+
+def write_pages(folder: Path, inputs: PageInputs, thumbnail: Thumbnail) -> Path:
+    """Write `index.html` and the pages behind it into `folder`, in place of older ones; returns the index."""
+    by_group = _members(inputs.unique)
+    chosen = {rule: _of_rule(by_group, rule) for rule in ("all", *RULES)}
+    tabs = [_tab(rule, chosen[rule], inputs.unique) for rule in chosen if rule == "all" or chosen[rule]]
+    known = inputs.credits.drop_duplicates("photo_id").set_index("photo_id")
+    template = _template()
+    written = set()
+    for tab in tabs:
+        pages = _paged(chosen[tab.rule])
+        shown = pages[: inputs.max_pages]
+        for number, groups in enumerate(shown, 1):
+            name = _name(tab.rule, number)
+            text = template.render(
+                inputs=inputs, tabs=tabs, tab=tab, page=number, rules=RULES, bars=_bars(inputs), notice=FLICKR_NOTICE,
+                links=[(other, _name(tab.rule, other)) for other in range(1, len(shown) + 1)],
+                groups=[_group(rows, known, thumbnail) for rows in groups],
+                left_out=sum(len(page) for page in pages[inputs.max_pages :]),
+            )  # fmt: skip
+            atomic.write_text(folder / name, text)
+            written.add(name)
+    for stale in folder.glob("*.html"):
+        if stale.name not in written:
+            stale.unlink()
+    return folder / "index.html"
+
+
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("pipeline.dedupe"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("duplicates.html")
+
+
+def _name(rule: str, page: int) -> str:
+    return "index.html" if (rule, page) == ("all", 1) else f"{rule}-{page}.html"
+
+
+def _members(unique: pd.DataFrame) -> list[pd.DataFrame]:
+    """Groups of more than one photo, the one kept first, the least sure group first."""
+    grouped = unique[unique["duplicate_of"].notna() | unique["photo_id"].isin(set(unique["duplicate_of"].dropna()))]
+    key = grouped["duplicate_of"].where(grouped["duplicate_of"].notna(), grouped["photo_id"])
+    kept = grouped["rule"].isna() | (grouped["photo_id"] == grouped["group"])
+    ordered = grouped.assign(key=key, kept=kept, least=grouped.groupby(key)["measure"].transform("min"))
+    ordered = ordered.sort_values(
+        ["least", "key", "kept", "measure", "photo_id", "domain"], ascending=[True, True, False, True, True, True]
+    )
+    return [rows for _, rows in ordered.groupby("key", sort=False) if len(rows) > 1]
+
+
+def _of_rule(groups: Sequence[pd.DataFrame], rule: str) -> list[pd.DataFrame]:
+    """Each group's photo kept and those that went by the rule; groups without such are left out."""
+    if rule == "all":
+        return list(groups)
+    parts = [rows[rows["kept"] | (rows["rule"] == rule)] for rows in groups if (rows["rule"] == rule).any()]
+    return sorted(parts, key=lambda rows: rows.loc[rows["rule"] == rule, "measure"].fillna(2.0).min())
+
+
+def _paged(groups: Sequence[pd.DataFrame]) -> list[list[pd.DataFrame]]:
+    pages: list[list[pd.DataFrame]] = [[]]
+    room = PHOTOS_PER_PAGE
+    for rows in groups:
+        needed = min(len(rows), GROUP_SHOWN)
+        if needed > room:
+            pages.append([])
+            room = PHOTOS_PER_PAGE
+        pages[-1].append(rows)
+        room -= needed
+    return pages
+
+
+def _tab(rule: str, groups: Sequence[pd.DataFrame], unique: pd.DataFrame) -> Tab:
+    label, meaning = RULES.get(rule, ("All", "every rule, the least sure groups first"))
+    dropped = unique["duplicate_of"].notna() if rule == "all" else unique["rule"] == rule
+    return Tab(rule, label, meaning, int(dropped.sum()), len(groups), _name(rule, 1))
+
+
+def _group(rows: pd.DataFrame, known: pd.DataFrame, thumbnail: Thumbnail) -> Group:
+    shown = [_shown(row, known, thumbnail) for _, row in rows.head(GROUP_SHOWN).iterrows()]
+    return Group(shown, len(rows) - len(shown))
+
+
+def _shown(row: pd.Series, known: pd.DataFrame, thumbnail: Thumbnail) -> Shown:
+    photo_id = str(row["photo_id"])
+    credit = known.loc[photo_id] if photo_id in known.index else pd.Series(dtype=object)
+    link = _text(credit.get("page_url"))
+    return Shown(
+        photo_id=photo_id,
+        domain=str(row["domain"]),
+        size=f"{row['width_px']} × {row['height_px']}",
+        rule=_text(row["rule"]),
+        measure=None if pd.isna(row["measure"]) else float(row["measure"]),
+        distance_bits=None if pd.isna(row["distance_bits"]) else int(row["distance_bits"]),
+        title=_text(credit.get("title")),
+        owner=_text(credit.get("owner_name")) or _text(credit.get("owner")),
+        link=link if link and _is_web(link) else None,
+        picture=_data_uri(thumbnail(str(row["sha256"]))),
+    )
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value.strip() else None
+
+
+def _is_web(link: str) -> bool:
+    """Only these may become links: a table that came from elsewhere could hold `javascript:`."""
+    try:
+        return urlsplit(link).scheme in {"http", "https"}
+    except ValueError:
+        return False
+
+
+def _data_uri(rgb: np.ndarray) -> str:
+    image, buffer = Image.fromarray(rgb), io.BytesIO()
+    image.thumbnail((EDGE_PX, EDGE_PX), Image.Resampling.LANCZOS)
+    image.save(buffer, "WEBP", quality=75)
+    return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def _bars(inputs: PageInputs) -> list[Bar]:
+    """Square roots, so that a few photos are still seen beside thousands."""
+    highest = max([1, *inputs.duplicates.values(), *inputs.strangers.values()]) ** 0.5
+    counts = [(bits, inputs.duplicates.get(bits, 0), inputs.strangers.get(bits, 0)) for bits in range(LOOK_WITHIN_BITS + 1)]
+    return [Bar(bits, own, other, own**0.5 / highest, other**0.5 / highest) for bits, own, other in counts]

@@ -1,0 +1,171 @@
+"""Fingerprints of pictures on disk: computed once for every picture, kept for ever, never rewritten.
+
+    NAME.records.npy   per picture: SHA-256, window hashes, mirrored hash, whether it is flat, its mean colour
+    NAME.small.npy     uint8 [pictures, 32, 32]: grey, to reject most candidates in memory
+    NAME.large.npy     uint8 [pictures, 96, 96]: grey, to align candidates; memory-mapped, read where needed
+
+Each batch of new pictures is one such triple, named by its content and by `VERSION`; the records are written last and
+are what makes a batch count. Anything here may be deleted: it is computed again.
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.atomic import atomic_path
+from pipeline.dedupe.hashes import WINDOWS
+from pipeline.errors import StorageError
+
+VERSION = 1
+"""Fingerprints made by another version of their code are passed over."""
+SMALL_PX, LARGE_PX = 32, 96
+RECORD = np.dtype([
+    ("sha256", "u1", 32), ("windows", "<u8", len(WINDOWS)), ("mirrored", "<u8"), ("mean_rgb", "u1", 3), ("is_flat", "?"),
+])  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Fingerprint:
+    """One picture: `record` is a scalar of `RECORD`, `small` and `large` its grey thumbnails, uint8."""
+
+    record: np.void
+    small: np.ndarray
+    large: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Shelf:
+    """The fingerprints of some pictures, in the order that was asked for.
+
+    `records` has dtype `RECORD`, `small` is uint8 [pictures, 32, 32].
+    """
+
+    digests: Sequence[str]
+    records: np.ndarray
+    small: np.ndarray
+    _sources: Sequence[np.ndarray]
+    _places: np.ndarray
+
+    def large(self, position: int) -> np.ndarray:
+        """The grey thumbnail uint8 [96, 96] of one picture, read from the disk."""
+        source, row = self._places[position]
+        return np.asarray(self._sources[source][row])
+
+
+@dataclass(frozen=True)
+class FingerprintStore:
+    """The batches below `root`."""
+
+    root: Path
+
+    def add(self, fingerprints: Sequence[Fingerprint]) -> None:
+        """Write a batch; adding what is there already does no harm."""
+        if not fingerprints:
+            return
+        records = np.array([fingerprint.record for fingerprint in fingerprints], RECORD)
+        name = f"v{VERSION}-{hashlib.sha256(records['sha256'].tobytes()).hexdigest()[:16]}"
+        self._save(f"{name}.large.npy", np.stack([fingerprint.large for fingerprint in fingerprints]))
+        self._save(f"{name}.small.npy", np.stack([fingerprint.small for fingerprint in fingerprints]))
+        self._save(f"{name}.records.npy", records)
+
+    def missing(self, digests: Iterable[str]) -> list[str]:
+        """Those of the pictures (SHA-256 in hexadecimal) that have no fingerprint yet, each once, in order."""
+        wanted = sorted(set(digests))
+        places = self._index().find(wanted)
+        return [digest for digest, source in zip(wanted, places[:, 0].tolist(), strict=True) if source < 0]
+
+    def read(self, digests: Sequence[str], with_pictures: bool = True) -> Shelf:
+        """The fingerprints of these pictures; without pictures `small` has no rows and `large` cannot be asked for.
+
+        Raises `StorageError` when one has none.
+        """
+        index = self._index()
+        places = index.find(digests)
+        if len(places) and places[:, 0].min() < 0:
+            gone = digests[int(places[:, 0].argmin())]
+            raise StorageError(
+                f"{self.root}: picture {gone[:12]}… has no fingerprint; `bokehflow run --until fingerprints` makes it"
+            )
+        records = np.empty(len(digests), RECORD)
+        small = np.empty((len(digests) if with_pictures else 0, SMALL_PX, SMALL_PX), np.uint8)
+        large = [self._map(f"{name}.large.npy") for name in index.names] if with_pictures else []
+        for number, name in enumerate(index.names):
+            here = np.flatnonzero(places[:, 0] == number)
+            if len(here):
+                records[here] = index.records[number][places[here, 1]]
+                if with_pictures:
+                    small[here] = self._map(f"{name}.small.npy")[places[here, 1]]
+        return Shelf(digests, records, small, large, places)
+
+    def forget(self, digests: Iterable[str]) -> int:
+        """Delete the fingerprints of these pictures, thumbnails included; returns how many there were."""
+        gone, count = sorted(set(digests)), 0
+        index = self._index()
+        for number, name in enumerate(index.names):
+            rows = index.records[number]
+            leaving = np.isin(_keys(rows["sha256"]), _keys(_raw(gone)))
+            if leaving.any():
+                kept = [
+                    Fingerprint(rows[row], self._map(f"{name}.small.npy")[row], self._map(f"{name}.large.npy")[row])
+                    for row in np.flatnonzero(~leaving)
+                ]
+                self.add(kept)
+                for part in ("records", "small", "large"):
+                    (self.root / f"{name}.{part}.npy").unlink(missing_ok=True)
+                count += int(leaving.sum())
+        return count
+
+    def _index(self) -> "_Index":
+        names = sorted(path.name.removesuffix(".records.npy") for path in self.root.glob(f"v{VERSION}-*.records.npy"))
+        return _Index(names, [np.array(self._map(f"{name}.records.npy")) for name in names])
+
+    def _map(self, name: str) -> np.ndarray:
+        try:
+            return np.load(self.root / name, mmap_mode="r")
+        except (OSError, ValueError) as error:
+            raise StorageError(
+                f"{self.root / name}: cannot be read ({error}); delete the files of this batch, they are computed again"
+            ) from error
+
+    def _save(self, name: str, array: np.ndarray) -> None:
+        if not (self.root / name).exists():
+            with atomic_path(self.root / name) as temporary, temporary.open("wb") as file:
+                np.save(file, array)
+
+
+@dataclass(frozen=True, eq=False)
+class _Index:
+    names: list[str]
+    records: list[np.ndarray]
+
+    @cached_property
+    def _sorted(self) -> tuple[np.ndarray, np.ndarray]:
+        keys = [_keys(records["sha256"]) for records in self.records]
+        places = [np.stack([np.full(len(key), n), np.arange(len(key))], axis=1) for n, key in enumerate(keys)]
+        joined = np.concatenate(keys) if keys else np.empty(0, np.uint64)
+        order = np.argsort(joined, kind="stable")
+        return joined[order], np.concatenate(places)[order] if places else np.empty((0, 2), np.intp)
+
+    def find(self, digests: Sequence[str]) -> np.ndarray:
+        """Batch and row of each picture, intp [pictures, 2]; batch −1: none."""
+        keys, places = self._sorted
+        if not len(keys) or not len(digests):
+            return np.full((len(digests), 2), -1, np.intp)
+        wanted = _keys(_raw(digests))
+        at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+        found = places[at].copy()
+        found[keys[at] != wanted] = -1
+        return found
+
+
+def _raw(digests: Sequence[str]) -> np.ndarray:
+    return np.frombuffer(bytes.fromhex("".join(digests)), np.uint8).reshape(-1, 32)
+
+
+def _keys(raw: np.ndarray) -> np.ndarray:
+    """The first 64 bits of each digest: among a million pictures two agree with a probability of 3 in 10⁸."""
+    return np.ascontiguousarray(raw[:, :8]).view(">u8")[:, 0].astype(np.uint64)

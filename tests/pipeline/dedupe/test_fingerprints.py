@@ -1,0 +1,112 @@
+"""Fingerprints and their store."""
+
+import hashlib
+import io
+from pathlib import Path
+
+import imagehash
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from pipeline.dedupe.fingerprints import fingerprint, fingerprint_pictures, fingerprint_table
+from pipeline.dedupe.store import FingerprintStore
+from pipeline.errors import StorageError
+from pipeline.tables import conform
+from tests.pipeline.dedupe.worlds import jpeg, png, scene
+
+PICTURES = [png(scene(seed)) for seed in range(4)]
+DIGESTS = [hashlib.sha256(data).hexdigest() for data in PICTURES]
+BYTES = dict(zip(DIGESTS, PICTURES, strict=True))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FingerprintStore:
+    return FingerprintStore(tmp_path / "fingerprints")
+
+
+def test_each_picture_is_decoded_once_for_ever(store: FingerprintStore) -> None:
+    read: list[str] = []
+
+    def reader(digest: str) -> bytes:
+        read.append(digest)
+        return BYTES[digest]
+
+    assert fingerprint_pictures(DIGESTS[:3] + DIGESTS[:1], reader, store) == 3
+    assert fingerprint_pictures(DIGESTS, reader, store) == 1
+    assert fingerprint_pictures(DIGESTS, reader, FingerprintStore(store.root)) == 0
+    assert sorted(read) == sorted(DIGESTS)
+
+
+def test_the_table_has_the_hashes_of_imagehash(store: FingerprintStore) -> None:
+    files = pd.DataFrame({
+        "photo_id": ["flickr:1", "flickr:2", "flickr:3"], "domain": "ordinary", "sha256": [*DIGESTS[:2], None],
+        "size_bytes": [1, 2, None], "width_px": [320, 320, None], "height_px": [240, 240, None],
+    })  # fmt: skip
+    listing = pd.DataFrame({"photo_id": files["photo_id"], "domain": "ordinary", "date_upload_s": [7, 8, 9]})
+    fingerprint_pictures(DIGESTS, BYTES.__getitem__, store)
+    table = conform("fingerprints", fingerprint_table(files, listing, store))
+    opened = [Image.open(io.BytesIO(data)) for data in PICTURES[:2]]
+    assert table["phash"].tolist() == [str(imagehash.phash(image)) for image in opened]
+    mirrored = [image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) for image in opened]
+    assert table["phash_mirrored"].tolist() == [str(imagehash.phash(image)) for image in mirrored]
+    assert table["date_upload_s"].tolist() == [7, 8]
+
+
+def test_what_is_read_belongs_to_the_picture_asked_for(store: FingerprintStore) -> None:
+    for start in (0, 2):
+        fingerprint_pictures(DIGESTS[start : start + 2], BYTES.__getitem__, store)
+    asked = [DIGESTS[position] for position in (3, 0, 2, 1, 3)]
+    shelf = store.read(asked)
+    for position, digest in enumerate(asked):
+        expected = fingerprint(digest, BYTES[digest])
+        assert shelf.records[position] == expected.record
+        np.testing.assert_array_equal(shelf.small[position], expected.small)
+        np.testing.assert_array_equal(shelf.large(position), expected.large)
+
+
+def test_a_forgotten_picture_leaves_no_thumbnail(store: FingerprintStore) -> None:
+    fingerprint_pictures(DIGESTS, BYTES.__getitem__, store)
+    gone = fingerprint(DIGESTS[1], PICTURES[1])
+    assert store.forget([DIGESTS[1], "ff" * 32]) == 1
+    assert store.missing(DIGESTS) == [DIGESTS[1]]
+    kept = [DIGESTS[0], *DIGESTS[2:]]
+    assert store.read(kept).records["windows"].tolist() == [
+        fingerprint(d, BYTES[d]).record["windows"].tolist() for d in kept
+    ]
+    assert not any(gone.large.tobytes() in path.read_bytes() for path in store.root.iterdir())
+    with pytest.raises(StorageError, match=r"has no fingerprint; `bokehflow run --until fingerprints`"):
+        store.read(DIGESTS)
+
+
+def test_a_batch_cut_off_before_its_records_does_not_count(store: FingerprintStore) -> None:
+    fingerprint_pictures(DIGESTS, BYTES.__getitem__, store)
+    (records,) = store.root.glob("*.records.npy")
+    records.unlink()
+    assert store.missing(DIGESTS) == sorted(DIGESTS)
+    assert fingerprint_pictures(DIGESTS, BYTES.__getitem__, store) == 4
+    assert store.missing(DIGESTS) == []
+
+
+def test_a_damaged_batch_is_named_with_its_remedy(store: FingerprintStore) -> None:
+    fingerprint_pictures(DIGESTS, BYTES.__getitem__, store)
+    (records,) = store.root.glob("*.records.npy")
+    records.write_bytes(b"not numpy")
+    with pytest.raises(StorageError, match=rf"{records.name}.*delete the files of this batch"):
+        store.missing(DIGESTS)
+
+
+def test_a_picture_that_cannot_be_decoded_is_named(store: FingerprintStore) -> None:
+    data = jpeg(scene(1))[:2000]
+    digest = hashlib.sha256(data).hexdigest()
+    with pytest.raises(StorageError, match=digest[:12]):
+        fingerprint_pictures([digest], {digest: data}.__getitem__, store)
+
+
+def test_the_mean_colour_of_flat_pictures_is_kept() -> None:
+    data = png(np.broadcast_to(np.array((10, 200, 30), np.uint8), (40, 60, 3)))
+    record = fingerprint(hashlib.sha256(data).hexdigest(), data).record
+    assert record["is_flat"]
+    assert record["mean_rgb"].tolist() == [10, 200, 30]
+    assert not fingerprint(DIGESTS[0], PICTURES[0]).record["is_flat"]
