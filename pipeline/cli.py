@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from pipeline.commands import emulation, running
+from pipeline.commands import emulation, review, running
 from pipeline.errors import BokehflowError
 
 
@@ -21,6 +21,7 @@ for command in (
     running.status,
     running.doctor,
     running.weights,
+    review.review,
     emulation.emulator,
     emulation.render_studio,
 ):
