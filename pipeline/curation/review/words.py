@@ -63,9 +63,11 @@ def _hint(name: str, value: float) -> Hint:
     if name == "edited":
         return Hint(label, "yes" if value >= 0.5 else "no", None, meaning)
     percents = name in ("person_share", "cut_off", "probability")
-    return Hint(
-        label, f"{value:.0%}".replace("%", "\u00a0%") if percents else f"{value:.2f}", min(max(value, 0), 1), meaning
-    )
+    return Hint(label, _percent(value) if percents else f"{value:.2f}", min(max(value, 0.0), 1.0), meaning)
+
+
+def _percent(share: float) -> str:
+    return f"{share:.0%}".replace("%", "\u00a0%")
 
 
 def hint_line(photo: Photo) -> str:

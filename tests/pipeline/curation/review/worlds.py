@@ -69,7 +69,8 @@ def queued(home: Home, number: int, path: str, title: str, scale: int = 1) -> di
     return {
         "photo_id": photo_id(number), "domain": domain, "batch": f"batch-{1 + number // 40:04d}-{domain}-0a1b2c3d.csv",
         "group": photo_id(number), "waiting": True, "position": number, "sha256": sha256, "width_px": image.width,
-        "height_px": image.height, "thumbnail": thumbnail, "page_url": f"https://www.flickr.com/photos/a/{4951000000 + number}/",
+        "height_px": image.height, "thumbnail": thumbnail,
+        "page_url": f"https://www.flickr.com/photos/a/{4951000000 + number}/",
         "title": title, "owner": f"{number}@N00", "owner_name": NAMES[number % len(NAMES)],
         "license": ("CC BY 2.0", "All Rights Reserved", "CC BY-NC-SA 4.0")[number % 3],
         "tags": "portrait person face outdoor", "person_share": 0.0 if drop else 0.2 + number % 7 / 20,
@@ -79,7 +80,8 @@ def queued(home: Home, number: int, path: str, title: str, scale: int = 1) -> di
         "drawn": 0.02, "edited": 0.0, "inappropriate": None, "camera": "Apple iPhone 7" if number % 4 else None,
         "software": None, "suggested_decision": "drop" if drop else "keep" if number % 3 else None,
         "suggested_reason": "no_person" if drop else None,
-        "suggestion": "nobody found" if drop else "one person, shallow look 0.80" if number % 3 else None, "probability": None,
+        "suggestion": "nobody found" if drop else "one person, shallow look 0.80" if number % 3 else None,
+        "probability": None,
     }  # fmt: skip
 
 
