@@ -56,11 +56,10 @@ def make_app(page: Page) -> Guard:
             Route("/single", handlers.single),
             Route("/state", handlers.state),
             Route("/session", handlers.session),
-            Route("/thumbnail/{sha256}", handlers.picture(lambda digest: page.pictures.thumbnail(
-                page.desk.catalog.thumbnail(digest), digest))),
-            Route("/picture/{sha256}", handlers.picture(page.pictures.scaled)),
-            Route("/original/{sha256}", handlers.picture(page.pictures.original)),
-            Route("/mask/{sha256}", handlers.picture(page.pictures.overlay, kept=False)),
+            Route("/thumbnail/{sha256}", handlers.picture(lambda digest, name: page.pictures.thumbnail(name, digest))),
+            Route("/picture/{sha256}", handlers.picture(lambda digest, name: page.pictures.scaled(digest))),
+            Route("/original/{sha256}", handlers.picture(lambda digest, name: page.pictures.original(digest))),
+            Route("/mask/{sha256}", handlers.picture(lambda digest, name: page.pictures.overlay(digest), kept=False)),
             Route("/decide", handlers.decide, methods=["POST"]),
             Route("/undo", handlers.undo, methods=["POST"]),
             Route("/curator", handlers.rename, methods=["POST"]),
@@ -182,15 +181,19 @@ class _Handlers:
 
     # --- pictures
 
-    def picture(self, make: Callable[[str], Picture], kept: bool = True) -> Callable[[Request], Response]:
-        """A route that serves the picture of a digest; browsers may keep it for ever, since it is named by content."""
+    def picture(self, make: Callable[[str, str], Picture], kept: bool = True) -> Callable[[Request], Response]:
+        """A route that serves what `make` makes of a digest and the name of its thumbnail.
+
+        Browsers may keep it for ever, since it is named by its content.
+        """
 
         def serve(request: Request) -> Response:
             digest = request.path_params["sha256"]
-            if not DIGEST.fullmatch(digest) or not self.desk.catalog.may_show(digest):
+            name = self.desk.picture(digest) if DIGEST.fullmatch(digest) else None
+            if name is None:
                 return PlainTextResponse("there is no such picture\n", 404)
             try:
-                picture = make(digest)
+                picture = make(digest, name)
             except PermissionError as error:
                 return PlainTextResponse(f"refused: {error}\n", 403)
             except BokehflowError as error:

@@ -210,6 +210,12 @@ class Desk:
             new = set(self._changes[max(0, seen - self._changes_before) :]) & set(in_sight)
             return now, [(photo_id, self._standing(photo_id)) for photo_id in sorted(new)]
 
+    def picture(self, sha256: str) -> str | None:
+        """The thumbnail's name of a picture that may be shown (empty where it has none); None for any other digest."""
+        with self._lock:
+            self._look()
+            return self.catalog.thumbnail(sha256) if self.catalog.may_show(sha256) else None
+
     def batches(self) -> list[str]:
         """All names of batches in the queue."""
         return self._names("batch")

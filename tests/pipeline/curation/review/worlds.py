@@ -1,17 +1,24 @@
 """Homes with a queue to review, made of studio pictures without running the pipeline."""
 
+import asyncio
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pandas as pd
 from PIL import Image
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message
 
 from pipeline.studio.pictures import PICTURES, shots
 from storage import Home
 
+PORT = 8765
+"""The port that the page believes it listens on."""
 PROJECT = """\
 [project]
 name = "portraits"
@@ -112,3 +119,47 @@ def unique_row(row: dict[str, object]) -> dict[str, object]:
 def photo_id(number: int) -> str:
     """The id of the photo with this number."""
     return f"flickr:{4951000000 + number}"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the page answered."""
+
+    status: int
+    headers: Headers
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        return self.body.decode()
+
+
+def ask(
+    application: ASGIApp, path: str, method: str = "GET", headers: Mapping[str, str] | None = None, body: bytes = b""
+) -> Answer:
+    """One request as a browser of this machine sends it; `headers` add to and replace its own, None leaves one out."""
+    target, _, query = path.partition("?")
+    sent = {"host": f"127.0.0.1:{PORT}", "sec-fetch-site": "same-origin", **(headers or {})}
+    scope = {
+        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "scheme": "http",
+        "path": unquote(target), "raw_path": target.encode(), "query_string": query.encode(), "root_path": "",
+        "headers": [(name.encode(), value.encode()) for name, value in sent.items() if value],
+        "client": ("127.0.0.1", 50_000), "server": ("127.0.0.1", PORT),
+    }  # fmt: skip
+    messages: list[Message] = []
+
+    unsent = [body]
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": unsent.pop()} if unsent else {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        messages.append(message)
+
+    async def exchange() -> None:
+        await application(scope, receive, send)
+
+    asyncio.run(exchange())
+    head = messages[0]
+    content = b"".join(message.get("body", b"") for message in messages[1:])
+    return Answer(head["status"], Headers(raw=head["headers"]), content)
