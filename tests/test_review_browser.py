@@ -308,10 +308,12 @@ CONTRAST = """() => {
   const canvas = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
   const rgba = colour => { canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1);
     return [...canvas.getImageData(0, 0, 1, 1).data]; };
-  const light = ([r, g, b]) => { const [x, y, z] = [r, g, b].map(v => (v /= 255) <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+  const linear = v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+  const light = ([r, g, b]) => { const [x, y, z] = [r, g, b].map(v => linear(v / 255));
     return 0.2126 * x + 0.7152 * y + 0.0722 * z; };
   const ground = element => { for (let at = element; at; at = at.parentElement) {
-    const found = rgba(getComputedStyle(at).backgroundColor); if (found[3] > 200) return found; } return [255, 255, 255, 255]; };
+    const found = rgba(getComputedStyle(at).backgroundColor); if (found[3] > 200) return found; }
+    return [255, 255, 255, 255]; };
   const poor = [];
   for (const element of document.querySelectorAll('body *')) {
     const own = [...element.childNodes].some(node => node.nodeType === 3 && node.textContent.trim());
@@ -319,7 +321,8 @@ CONTRAST = """() => {
     if (!own || !box.width || element.closest('#say, [disabled], [aria-disabled], .hidden, .skip-link, option')) continue;
     const [a, b] = [light(rgba(getComputedStyle(element).color)), light(ground(element))].sort((p, q) => q - p);
     const ratio = (a + 0.05) / (b + 0.05);
-    if (ratio < 4.5) poor.push(`${element.className || element.tagName} ${element.textContent.trim().slice(0, 20)} ${ratio.toFixed(2)}`);
+    const text = element.textContent.trim().slice(0, 20);
+    if (ratio < 4.5) poor.push(`${element.className || element.tagName} ${text} ${ratio.toFixed(2)}`);
   }
   return poor;
 }"""
