@@ -26,8 +26,9 @@ INTERCEPT, NEAR, MIDDLE, FAR = 4.81, -0.63, -3.00, -1.24
 
 @dataclass(frozen=True)
 class DepthOfField:
-    """Sharpness of people and background from 0 (blurred, or nothing to see) to 1 (steps), and how shallow it looks.
+    """Sharpness of people and background, and how shallow the depth of field looks.
 
+    Sharpness is 0 for what is blurred or shows nothing, about 0.5 for clean steps, and nears 1 for the finest texture.
     `shallowness` runs from 0 (all in focus) to 1; 0.5 is as likely the one as the other.
     """
 
@@ -62,8 +63,8 @@ def background_views(gradients: dict[float, np.ndarray], people: np.ndarray) -> 
 
 
 def _sharpness(ratio: float) -> float:
-    """A ratio of 2.5 is what the narrowest edges of real pictures reach."""
-    return min(1.0, max(0.0, (ratio - 1) / 1.5))
+    """From a ratio of gradients, from 1 on, to 0 for what is blurred, 0.5 for a step, more for lines and texture."""
+    return max(0.0, 1 - 1 / max(ratio, 1e-6))
 
 
 def _edge_ratio(fine: np.ndarray, coarse: np.ndarray, region: np.ndarray, visible: float) -> float:
