@@ -180,10 +180,10 @@ def measured(
     context: dg.AssetExecutionContext, home: Home, project: Project, segmenter: SegmenterResource, photos: pd.DataFrame
 ) -> pd.DataFrame:
     """The table `photo_hints`, brought up to date for the photos, and their thumbnails."""
+    from pipeline import weights
     from pipeline.curation.hints import Hints, measure, measure_photos, measured_by
     from pipeline.curation.inappropriate import OpenNsfw
     from pipeline.curation.queue import thumbnail_name, write_thumbnail
-    from pipeline.masks import weights
 
     known, version = home.tables.read_or_empty("photo_hints"), project.curation.inappropriate_model
     people = segmenter.load(home)

@@ -21,6 +21,7 @@ from assets.partitions import IMPORTED
 from assets.versions import forgotten_photos
 from pipeline.atomic import write_bytes
 from pipeline.dataset.forget import forget_in_snapshots, frozen_sources
+from pipeline.dedupe.store import FingerprintStore
 from pipeline.errors import ConfigError, StorageError
 from pipeline.flickr.listing import SOURCE, without_forgotten
 from pipeline.tables import conform
@@ -152,6 +153,7 @@ def _purge_files(home: Home, ids: Set[str], forgotten: Set[str], done: Purged) -
             size_bytes = home.blobs.path(digest).stat().st_size
             home.blobs.path(digest).unlink()
             done.blobs, done.bytes_freed = done.blobs + 1, done.bytes_freed + size_bytes
+    FingerprintStore(home.fingerprints).forget(doomed - needed)
     for path in _named_by(home, doomed - needed):
         path.unlink(missing_ok=True)
         done.derived_files += 1

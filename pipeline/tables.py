@@ -175,7 +175,7 @@ class _Hints(_Rows):
     person_share: float = pa.Field(ge=0, le=1, description="Share of the frame that the people cover")
     people: int = pa.Field(ge=0, description="Separate people found")
     cut_off: float = pa.Field(ge=0, le=1, description="Share of the top, left and right edge that people cover")
-    subject_sharpness: float = pa.Field(ge=0, le=1, nullable=True, description="0 smooth, 1 crisp; null: nobody found")
+    subject_sharpness: float = pa.Field(ge=0, le=1, nullable=True, description="0 blurred, 0.5 steps; null: nobody found")
     background_sharpness: float = pa.Field(ge=0, le=1, nullable=True, description="Likewise, outside the people")
     shallowness: float = pa.Field(ge=0, le=1, description="How shallow the depth of field looks: 0 deep, 1 shallow")
     colourfulness: float = pa.Field(ge=0, le=1, description="Variety of hues; 0 is monochrome, tinted ones included")

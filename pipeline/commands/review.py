@@ -81,31 +81,22 @@ def mask_reader(project: "Project", home: "Home") -> "Callable[[str], np.ndarray
 
     import pandas as pd
 
+    from assets.dataset import mask_source
     from pipeline.masks.person_masks import read_mask, segment_photos
-    from pipeline.masks.segmenters import make_segmenter
-    from pipeline.photos.decode import decode_reduced
+    from resources.segmenter import SegmenterResource
 
-    long_side_px, one_at_a_time = project.masks.long_side_px, threading.Lock()
-    folders = f"{project.masks.segmenter}-*-{long_side_px}px"
-    segmenter = cache(lambda: make_segmenter(project.masks.segmenter, home.weights))
-
-    def make(sha256: str) -> str:
-        table = segment_photos(
-            photos=pd.DataFrame({"photo_id": [""], "target_domain": [""], "sha256": [sha256], "split_key": [""]}),
-            read_rgb=lambda digest: decode_reduced(home.blobs.read(digest), long_side_px, project.photos.max_pixels).rgb,
-            segmenter=segmenter(),
-            masks_folder=home.masks,
-            long_side_px=long_side_px,
-            min_coverage=0.0,
-        )
-        return str(table["mask"].iloc[0])
+    one_at_a_time = threading.Lock()
+    source = cache(
+        lambda: mask_source(project, home, SegmenterResource(name=project.masks.segmenter, views=project.masks.views))
+    )
 
     def read(sha256: str) -> "np.ndarray | None":
+        if project.masks.folder is None and not home.weights.exists():
+            return None
+        photo = pd.DataFrame({"photo_id": [""], "target_domain": [""], "sha256": [sha256], "split_key": [""]})
         with one_at_a_time:
-            kept = sorted(home.masks.glob(f"{folders}/{sha256[:2]}/{sha256}.png"))
-            if kept:
-                return read_mask(kept[-1])
-            return read_mask(home.masks / make(sha256)) if home.weights.exists() else None
+            mask = segment_photos(photo, source(), home.masks, min_coverage=0.0)["mask"].iloc[0]
+        return read_mask(home.masks / mask) if isinstance(mask, str) else None
 
     return read
 

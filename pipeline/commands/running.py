@@ -130,12 +130,12 @@ def doctor(home: Path | None, config: Path | None) -> None:
 @with_config
 def weights(home: Path | None, config: Path | None) -> None:
     """Fetch the weights that the project needs into the home, so that later runs need no internet."""
-    from pipeline.masks.segmenters import make_segmenter
     from pipeline.weights import ensure
+    from resources.segmenter import SegmenterResource
 
     chosen = open_home(home)
     project, _ = load(chosen, config)
-    make_segmenter(project.masks.segmenter, chosen.weights)
+    SegmenterResource(name=project.masks.segmenter, views=project.masks.views).load(chosen)
     names = [project.masks.segmenter]
     if project.needs_vgg16():
         ensure("vgg16", chosen.weights)

@@ -67,13 +67,14 @@ def translate(
     A network trained at 256 px blurs by a few pixels, whatever the photo's size: `--edge-px` of about the training
     size shows what it has learnt.
     """
-    from pipeline.masks.segmenters import make_segmenter
     from pipeline.photos.decode import UndecodableImage, decode
     from pipeline.training.application import Application
+    from resources.segmenter import SegmenterResource
 
     chosen = open_home(home)
     project, _ = load(chosen, config)
-    segmenter = make_segmenter(project.masks.segmenter, chosen.weights) if overlay else None
+    people = SegmenterResource(name=project.masks.segmenter, views=project.masks.views)
+    segmenter = people.load(chosen) if overlay else None
     application = Application(_run_folder(chosen, run), lambda rgb: segmenter.alpha([rgb])[0] if segmenter else None)
     failed = 0
     for photo in photos:

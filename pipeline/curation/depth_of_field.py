@@ -3,60 +3,76 @@
 Sharpness is the width of edges, not the amount of texture: a plain wall in focus has few edges, but they are narrow.
 At an edge blurred by σ the gradients at two scales s₁ < s₂ have the ratio R = √((σ² + s₂²) / (σ² + s₁²)), whatever
 the edge's contrast (Zhuo and Sim, "Defocus map estimation from a single image", 2011): with s₂ = 2·s₁ it falls from 2
-for a step to 1 for what is wholly blurred. Everything is measured at a long side of `WORK_EDGE_PX`, which takes away
-most of the noise and makes pictures of different sizes alike.
+for a step (thin lines and corners give more) to 1 for what is wholly blurred. Everything is measured at a long side
+of `WORK_EDGE_PX`, which takes away most of the noise and makes pictures of different sizes alike.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
 
 WORK_EDGE_PX = 256
-MARGIN_PX, FAR_PX = 4, 14
-"""Distance from the people at which the background begins, and at which their outline surely has no part in it."""
+NEAR_PX, MIDDLE_PX, FAR_PX = 4, 8, 20
+"""Distances from the people at which three views of the background begin; the outline must have no part in them."""
 FRAME_PX = 3
 """The outermost pixels are left out: filters see nothing beyond."""
-VISIBLE = 0.02
-"""Gradient (levels in [0, 1] a pixel) from which on an edge can be seen above noise and compression."""
-FEW_PIXELS = 300
-INTERCEPT, CLEAREST, STRONGEST = 6.1, -1.5, -1.5
-"""Of the logistic function below."""
+FAINT, CLEAR = 0.015, 0.03
+"""Gradients (levels in [0, 1] a pixel) from which on an edge can be seen above noise, and is clear."""
+FEW_PIXELS, FEW_EDGES = 300, 20
+INTERCEPT, NEAR, MIDDLE, FAR = 4.81, -0.63, -3.00, -1.24
+"""Of the logistic function that weighs the three views; `benchmarks/hints.py` says how they were fixed."""
 
 
-def subject_sharpness(rgb: np.ndarray, people: np.ndarray) -> float:
-    """How narrow the clearest edges within the people are, 0 (blurred) to 1 (steps)."""
-    return _sharpness(rgb, ndimage.binary_erosion(people, iterations=2))
+@dataclass(frozen=True)
+class DepthOfField:
+    """Sharpness of people and background, and how shallow the depth of field looks.
 
-
-def background_sharpness(rgb: np.ndarray, people: np.ndarray) -> float:
-    """How narrow the clearest edges outside the people are, 0 (blurred, or nothing to see) to 1 (steps)."""
-    return _sharpness(rgb, _background(people, MARGIN_PX))
-
-
-def shallowness(rgb: np.ndarray, people: np.ndarray) -> float:
-    """How shallow the depth of field looks, 0 (all in focus) to 1; 0.5 is as likely the one as the other.
-
-    `rgb` is uint8 [height, width, 3] at the work size, `people` bool [height, width].
+    Sharpness is 0 for what is blurred or shows nothing, about 0.5 for clean steps, and nears 1 for the finest texture.
+    `shallowness` runs from 0 (all in focus) to 1; 0.5 is as likely the one as the other.
     """
+
+    subject_sharpness: float
+    background_sharpness: float
+    shallowness: float
+
+
+def depth_of_field(rgb: np.ndarray, people: np.ndarray) -> DepthOfField:
+    """Measure a picture, RGB uint8 [height, width, 3] at the work size; `people` bool [height, width]."""
     gradients = {scale: _gradient(rgb, scale) for scale in (0.7, 1.0, 1.4, 2.0)}
-    background, far = _background(people, MARGIN_PX), _background(people, FAR_PX)
-    clearest = _edge_ratio(gradients[1.0], gradients[2.0], background, VISIBLE, 90)
-    fine = gradients[0.7][far]
-    strong = max(float(np.percentile(fine, 90)), 0.008)
-    strongest = _edge_ratio(gradients[0.7], gradients[1.4], far, strong, 90)
-    return float(1 / (1 + np.exp(-(INTERCEPT + CLEAREST * clearest + STRONGEST * strongest))))
+    near, middle, far = background_views(gradients, people)
+    inside = ndimage.binary_erosion(people, iterations=2) & _within_frame(people.shape)
+    subject = _edge_ratio(gradients[1.0], gradients[2.0], inside, FAINT)
+    score = INTERCEPT + NEAR * near + MIDDLE * middle + FAR * far
+    return DepthOfField(_sharpness(subject), _sharpness(near), float(1 / (1 + np.exp(-score))))
 
 
-def _sharpness(rgb: np.ndarray, region: np.ndarray) -> float:
-    region = region & _inside(region.shape)
-    return max(0.0, _edge_ratio(_gradient(rgb, 1.0), _gradient(rgb, 2.0), region, VISIBLE, 90) - 1)
+def background_views(gradients: dict[float, np.ndarray], people: np.ndarray) -> tuple[float, float, float]:
+    """What tells a blurred background: clear edges at 1 px near the people, the mean of all, fine edges far away.
+
+    The first and the last are ratios R of the narrowest twentieth of the edges, the second the logarithm of the
+    ratio of the mean gradients at 0.7 and 1.4 px.
+    """
+    near, middle, far = (_background(people, margin_px) for margin_px in (NEAR_PX, MIDDLE_PX, FAR_PX))
+    fine, coarse = gradients[0.7][middle].mean(), gradients[1.4][middle].mean()
+    return (
+        _edge_ratio(gradients[1.0], gradients[2.0], near, FAINT),
+        float(np.log(fine + 1e-4) - np.log(coarse + 1e-4)),
+        _edge_ratio(gradients[0.7], gradients[1.4], far, CLEAR),
+    )
 
 
-def _edge_ratio(fine: np.ndarray, coarse: np.ndarray, region: np.ndarray, visible: float, percentile: float) -> float:
-    """The ratio of gradients that the given percentile of a region's visible edges has; 1 where there are none."""
+def _sharpness(ratio: float) -> float:
+    """From a ratio of gradients, from 1 on, to 0 for what is blurred, 0.5 for a step, more for lines and texture."""
+    return max(0.0, 1 - 1 / max(ratio, 1e-6))
+
+
+def _edge_ratio(fine: np.ndarray, coarse: np.ndarray, region: np.ndarray, visible: float) -> float:
+    """The ratio of gradients of the narrowest twentieth of a region's visible edges; 1 where there are hardly any."""
     edges = region & (fine > visible)
-    if edges.sum() <= 20:
+    if edges.sum() <= FEW_EDGES:
         return 1.0
-    return float(np.percentile(fine[edges] / (coarse[edges] + 1e-4), percentile))
+    return float(np.percentile(fine[edges] / (coarse[edges] + 1e-4), 95))
 
 
 def _gradient(rgb: np.ndarray, scale_px: float) -> np.ndarray:
@@ -66,13 +82,14 @@ def _gradient(rgb: np.ndarray, scale_px: float) -> np.ndarray:
 
 
 def _background(people: np.ndarray, margin_px: float) -> np.ndarray:
-    """What is at least so far from the people; all that is not people where that leaves too little."""
+    """What is at least so far from the people; where that leaves too little, the whole picture within its frame."""
     distance = np.asarray(ndimage.distance_transform_edt(~people)) if people.any() else np.full(people.shape, np.inf)
-    region = (distance > margin_px) & _inside(people.shape)
-    return region if region.sum() >= FEW_PIXELS else distance > 1
+    inside = _within_frame(people.shape)
+    region = (distance > margin_px) & inside
+    return region if region.sum() >= FEW_PIXELS else inside
 
 
-def _inside(shape: tuple[int, ...]) -> np.ndarray:
+def _within_frame(shape: tuple[int, ...]) -> np.ndarray:
     inside = np.zeros(shape, bool)
     inside[FRAME_PX:-FRAME_PX, FRAME_PX:-FRAME_PX] = True
-    return inside
+    return inside if inside.any() else ~inside

@@ -18,7 +18,7 @@ import pandas as pd
 from PIL import ExifTags, Image, UnidentifiedImageError
 from scipy import ndimage
 
-from pipeline.curation.depth_of_field import WORK_EDGE_PX, background_sharpness, shallowness, subject_sharpness
+from pipeline.curation.depth_of_field import WORK_EDGE_PX, depth_of_field
 from pipeline.tables import columns_of, conform
 
 MEASUREMENTS = "1"
@@ -74,14 +74,15 @@ def measure(rgb: np.ndarray, finder: PeopleFinder, data: bytes = b"", inappropri
     small = _scaled(rgb, WORK_EDGE_PX)
     people = _mask(finder.alpha([_scaled(rgb, min(SEGMENTED_EDGE_PX, max(rgb.shape[:2])))])[0], small)
     share = float(people.mean())
+    focus = depth_of_field(small, people)
     camera, software = camera_and_software(data)
     return Hints(
         person_share=_rounded(share),
         people=count_people(people),
         cut_off=_rounded(cut_off(people)),
-        subject_sharpness=_rounded(subject_sharpness(small, people)) if share >= PERSON_SHARE else None,
-        background_sharpness=_rounded(background_sharpness(small, people)),
-        shallowness=_rounded(shallowness(small, people)),
+        subject_sharpness=_rounded(focus.subject_sharpness) if share >= PERSON_SHARE else None,
+        background_sharpness=_rounded(focus.background_sharpness),
+        shallowness=_rounded(focus.shallowness),
         colourfulness=_rounded(colourfulness(small)),
         drawn=_rounded(drawn(rgb)),
         edited=None if software is None else float(any(word in software.lower() for word in EDITING_SOFTWARE)),
@@ -127,14 +128,13 @@ def drawn(rgb: np.ndarray) -> float:
 
     A photograph has noise nearly everywhere; a drawing, a screenshot or a page of text does not. 0 to 1.
     """
-    step = max(1, max(rgb.shape[:2]) // 1024)
+    # Every so many pixels, not a scaled picture: scaling would smooth the noise that is looked for.
+    step = max(1, max(rgb.shape[:2]) // 512)
     levels = rgb[::step, ::step].astype(np.int16)
-    spread = np.zeros(levels.shape[:2], np.int16)
-    for axis in (0, 1):
-        for shift in (-1, 1):
-            spread = np.maximum(spread, np.abs(levels - np.roll(levels, shift, axis)).max(axis=2))
-    exposed = (levels.max(axis=2) > 8) & (levels.min(axis=2) < 247)
-    return float(((spread <= 1) & exposed).mean())
+    here = levels[:-1, :-1]
+    spread = np.maximum(np.abs(levels[1:, :-1] - here), np.abs(levels[:-1, 1:] - here)).max(axis=2)
+    exposed = (here.max(axis=2) > 8) & (here.min(axis=2) < 247)
+    return float(((spread <= 1) & exposed).mean()) if here.size else 0.0
 
 
 def camera_and_software(data: bytes) -> tuple[str | None, str | None]:

@@ -17,6 +17,8 @@ FOLDS = 5
 MIN_OF_EACH = 20
 """Fewer photos kept, or not kept, are too few to learn from, however many decisions there are."""
 SEED = 0
+UNKNOWN = -1.0
+"""Stands for a hint that is null: outside the range of all of them."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,8 @@ def learn(photos: pd.DataFrame, opinions: Sequence[Decision], learn_from: int) -
 
 
 def features(photos: pd.DataFrame, domains: Sequence[str]) -> np.ndarray:
-    """float64 [photo, feature]: hints (unknown is NaN), fingerprints (size and the 64 bits of the hash), domain."""
-    hints = photos[list(NUMBERS)].astype(float).to_numpy()
+    """float64 [photo, feature]: hints (or `UNKNOWN`), fingerprints (sizes and the 64 bits of the hash), domain."""
+    hints = photos[list(NUMBERS)].astype(float).fillna(UNKNOWN).to_numpy()
     width, height = (photos[name].astype(float).to_numpy() for name in ("width_px", "height_px"))
     size = np.stack([width * height, width / height, photos["size_bytes"].astype(float) / (width * height)], axis=1)
     hashes = np.array([int(digits, 16) for digits in photos["phash"]], dtype=">u8")

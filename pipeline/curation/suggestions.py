@@ -11,6 +11,8 @@ from pipeline.curation.decisions import Decision
 
 NOBODY_BELOW = 0.01
 """`person_share` under which nobody is in the picture."""
+OUT_OF_FOCUS_BELOW = 0.42
+"""`subject_sharpness` under which what was taken for a person is blurred, as lights and walls behind nobody are."""
 MONOCHROME_BELOW = 0.02
 """`colourfulness` under which a picture is monochrome or one tint."""
 DRAWN_ABOVE = 0.5
@@ -45,6 +47,10 @@ def suggest(hints: Mapping[str, Any], domain: str, settings: CurationSection) ->
         return Suggestion("drop", "no_person", f"looks drawn or like a screenshot: {hints['drawn']:.2f}", hints["drawn"])
     if share < NOBODY_BELOW:
         return Suggestion("drop", "no_person", f"nobody found: {share:.1%} of the picture", 1 - share / NOBODY_BELOW)
+    sharp = hints["subject_sharpness"]
+    if not pd.isna(sharp) and sharp < OUT_OF_FOCUS_BELOW:
+        why = f"nobody in focus: what was taken for a person has the sharpness {sharp:.2f}"
+        return Suggestion("drop", "no_person", why, 1 - sharp / OUT_OF_FOCUS_BELOW)
     if colour < MONOCHROME_BELOW:
         return Suggestion("drop", "edited", f"monochrome: colourfulness {colour:.3f}", 1 - colour / MONOCHROME_BELOW)
     distance = abs(shallow - SHALLOW_ABOVE) / SHALLOW_ABOVE

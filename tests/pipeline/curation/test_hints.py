@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from pipeline.config import HintName
-from pipeline.curation.depth_of_field import background_sharpness, shallowness, subject_sharpness
+from pipeline.curation.depth_of_field import depth_of_field
 from pipeline.curation.hints import (
     HINTS,
     Hints,
@@ -60,13 +60,14 @@ def _noisy(rgb: np.ndarray) -> np.ndarray:
 def test_the_background_looks_the_softer_the_more_it_is_blurred_and_the_subject_does_not() -> None:
     disc = _disc(SIDE_PX, SIDE_PX)
     pictures = [_noisy(_picture(blur)) for blur in (0, 1.5, 3, 6)]
-    behind = [background_sharpness(picture, disc) for picture in pictures]
+    found = [depth_of_field(picture, disc) for picture in pictures]
+    behind, before = [one.background_sharpness for one in found], [one.subject_sharpness for one in found]
     assert behind == sorted(behind, reverse=True)
-    assert behind[0] > 0.6 > 0.35 > behind[-1]
-    before = [subject_sharpness(picture, disc) for picture in pictures]
+    assert behind[0] > 0.4 > 0.25 > behind[-1]
     assert max(before) - min(before) < 0.05
-    assert min(before) > 0.6
-    shallow = [shallowness(picture, disc) for picture in pictures]
+    assert min(before) > 0.4
+    shallow = [one.shallowness for one in found]
+    assert shallow[0] < 0.6 < 0.8 < shallow[-1]
     assert shallow[0] < shallow[1] < shallow[2]
 
 
@@ -199,6 +200,6 @@ def test_the_studios_pictures_are_told_apart_with_their_true_masks() -> None:
             small = Image.open(path)
             small.thumbnail((SIDE_PX, SIDE_PX), Image.Resampling.BOX)
             mask = np.asarray(Image.open(path.with_name(f"{path.stem}_mask.png")).resize(small.size)) > 127
-            found.setdefault(group, []).append(shallowness(np.asarray(small.convert("RGB")), mask))
+            found.setdefault(group, []).append(depth_of_field(np.asarray(small.convert("RGB")), mask).shallowness)
     right = [np.mean(np.array(found["shallow"]) > 0.5), np.mean(np.array(found["ordinary"]) < 0.5)]
     assert np.mean(right) >= 0.95

@@ -154,6 +154,8 @@ def test_the_clear_cases_come_first_the_keeps_before_the_drops(tmp_path: Path) -
         ("ordinary", {"shallowness": 0.1}, ("keep", "")),
         ("ordinary", {"shallowness": 0.9}, ("move", "shallow")),
         ("ordinary", {"person_share": 0.001}, ("drop", "no_person")),
+        ("shallow", {"shallowness": 0.9, "subject_sharpness": 0.3}, ("drop", "no_person")),
+        ("ordinary", {"shallowness": 0.1, "subject_sharpness": None}, ("keep", "")),
         ("ordinary", {"colourfulness": 0.001}, ("drop", "edited")),
         ("ordinary", {"drawn": 0.9}, ("drop", "no_person")),
         ("ordinary", {"inappropriate": 0.95}, ("drop", "inappropriate")),

@@ -9,6 +9,7 @@ import pandas as pd
 from pipeline.config import CurationSection
 from pipeline.curation.decisions import Decision
 from pipeline.curation.queue import QueueFolders, queue_photos
+from pipeline.curation.ranking import Ranking
 from pipeline.tables import conform
 
 KNOWN = {f"flickr:{number}" for number in range(40)}
@@ -80,6 +81,7 @@ def queue(
     batch_size: int = 4,
     hints: pd.DataFrame | None = None,
     forgotten: set[str] | None = None,
+    ranking: Ranking | None = None,
 ) -> pd.DataFrame:
     table = queue_photos(
         unique=unique,
@@ -92,6 +94,7 @@ def queue(
         license_name=lambda license: f"licence {license}",
         folders=QueueFolders(root / "queue", root / "thumbnails"),
         settings=CurationSection(batch_size=batch_size),
+        ranking=ranking,
     )
     return conform("review_queue", table)
 

@@ -23,6 +23,7 @@
   let shortcuts = store.get("shortcuts", true);
   let masked = store.get("masked", false);
   let quiet = 0;
+  let undoable = null;
   const pages = new Map();
 
   // --- speaking
@@ -195,12 +196,8 @@
     const bar = one("#bar");
     bar.max = answer.total || 1;
     bar.value = answer.decided;
-    const form = one("#undo");
-    if (form) {
-      one("[name=key]", form).value = answer.undo;
-      one("button", form).disabled = !answer.undo;
-      one("button", form).title = answer.undo_label;
-    }
+    undoable = { key: answer.undo, label: answer.undo_label };
+    offerUndo();
     for (const [photo, facts] of Object.entries(answer.changes)) {
       const card = cards().find((found) => found.dataset.photo === photo);
       if (card) {
@@ -212,6 +209,14 @@
       }
       for (const address of pages.keys()) if (new URL(address, location.href).searchParams.get("photo") === photo) pages.delete(address);
     }
+  }
+
+  function offerUndo() {
+    const form = one("#undo");
+    if (!form || !undoable) return;
+    one("[name=key]", form).value = undoable.key;
+    one("button", form).disabled = !undoable.key;
+    one("button", form).title = undoable.label;
   }
 
   async function poll() {
@@ -443,6 +448,7 @@
   // --- arriving at a page
 
   function arrive() {
+    offerUndo(); // A page that was fetched in advance does not know what was decided since.
     if (view() === "grid") {
       select(cards().find((card) => card.dataset.status === "undecided") || cards()[0]);
       if (main().dataset.after) load(main().dataset.after);

@@ -55,7 +55,7 @@ def make_home(root: Path, count: int = 60, titles: Sequence[str] = TITLES, scale
         rows.append(queued(home, number, path, titles[number % len(titles)], scale))
     unique = [unique_row(row) for row in rows]
     if count > 1:
-        unique.append({**unique[1], "photo_id": "flickr:77", "width_px": 224, "rule": "perceptual"})
+        unique.append({**unique[1], "photo_id": "flickr:77", "width_px": 240, "height_px": 320, "rule": "perceptual"})
     home.tables.write("unique_photos", pd.DataFrame(unique))
     home.tables.write("review_queue", pd.DataFrame(rows))
     return home
@@ -87,7 +87,7 @@ def queued(home: Home, number: int, path: str, title: str, scale: int = 1) -> di
         "drawn": 0.02, "edited": 0.0, "inappropriate": None, "camera": "Apple iPhone 7" if number % 4 else None,
         "software": None, "suggested_decision": "drop" if drop else "keep" if number % 3 else None,
         "suggested_reason": "no_person" if drop else None,
-        "suggestion": "nobody found" if drop else "one person, shallow look 0.80" if number % 3 else None,
+        "suggestion": "nobody found" if drop else "one person, well within the frame" if number % 3 else None,
         "probability": None,
     }  # fmt: skip
 

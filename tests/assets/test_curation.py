@@ -1,0 +1,169 @@
+"""The stage as a whole: queue, decisions, curated photos, materialised in a small home."""
+
+import hashlib
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import dagster as dg
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from assets.curation import curation_assets
+from pipeline.config import Project
+from pipeline.curation.decisions import append_decision
+from pipeline.tables import conform
+from resources.home import HomeResource
+from resources.segmenter import SegmenterResource
+from storage import Home
+
+PHOTOS = 8
+
+
+class Everybody:
+    """A segmenter that finds a person in the middle of every picture but the dark ones."""
+
+    name, version = "everybody", "1"
+    asked = 0
+
+    def alpha(self, pictures: Sequence[np.ndarray]) -> list[np.ndarray]:
+        Everybody.asked += len(pictures)
+        return [self._one(picture) for picture in pictures]
+
+    def _one(self, picture: np.ndarray) -> np.ndarray:
+        alpha = np.zeros(picture.shape[:2], np.uint8)
+        if picture.mean() > 20:
+            alpha[picture.shape[0] // 4 :, picture.shape[1] // 4 : -picture.shape[1] // 4] = 255
+        return alpha
+
+
+class EverybodyResource(SegmenterResource):
+    """Needs no weights."""
+
+    def load(self, home: Home) -> Everybody:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return Everybody()
+
+
+def _project(**curation: object) -> Project:
+    queries = [{"text": "portrait"}]
+    return Project.model_validate({
+        "domains": {"ordinary": {"queries": queries}, "shallow": {"queries": queries}},
+        "collect": {"from": "2024-01", "to": "2024-01"}, "curation": {"min_kept_per_domain": 1, **curation},
+    })  # fmt: skip
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    """A home in which everything before curation has run; photo 0 is nearly black, 1 is grey."""
+    data, rows = Home(tmp_path), []
+    chance = np.random.default_rng(0)
+    for n in range(PHOTOS):
+        rgb = chance.integers(30, 256, (96, 96, 3), np.uint8)
+        rgb = rgb // 20 if n == 0 else np.repeat(rgb[..., :1], 3, axis=2) if n == 1 else rgb
+        buffer = io.BytesIO()
+        Image.fromarray(rgb).save(buffer, "PNG")
+        domain = "ordinary" if n < PHOTOS // 2 else "shallow"
+        rows.append({"photo_id": f"flickr:{n}", "domain": domain, "sha256": _stored(data, buffer.getvalue())})
+    table = pd.DataFrame(rows).assign(
+        width_px=96, height_px=96, group=lambda rows: rows["photo_id"], rule=None, measure=None, duplicate_of=None,
+        split_key=lambda rows: rows["photo_id"], size_bytes=10_000, date_upload_s=1, phash="0" * 16, phash_mirrored="0" * 16,
+        month="2024-01", query=0, owner="1@N00", owner_name="Ann", title="=1+1", tags="portrait", license="4",
+        date_taken=None, last_update_s=1, media="photo", page_url="https://www.flickr.com/photos/x", image_url=None,
+        image_width_px=96, image_height_px=96, reason=None, truncated=False, views=1, fetched_at_s=1, first_seen_s=1,
+        last_seen_s=1, changed_s=None, license_before=None, absent=False, forgotten=False,
+    )  # fmt: skip
+    for name in ("unique_photos", "photo_history"):
+        data.tables.write(name, conform(name, table))
+    for domain, mine in table.groupby("domain"):
+        for name in ("photo_listing", "fingerprints"):
+            data.tables.write(name, conform(name, mine), f"{domain}|2024-01")
+    return data
+
+
+def _stored(home: Home, data: bytes) -> str:
+    sha256 = hashlib.sha256(data).hexdigest()
+    with home.blobs.temporary() as path:
+        path.write_bytes(data)
+        home.blobs.adopt(path, sha256)
+    return sha256
+
+
+def run(home: Home, project: Project, *names: str) -> dg.ExecuteInProcessResult:
+    resources = {"home": HomeResource(root=str(home.root)), "segmenter": EverybodyResource(name="selfie")}
+    assets = curation_assets(project)
+    keys = [dg.AssetKey(name) for name in names]
+    return dg.materialize(assets, resources=resources, selection=keys, raise_on_error=False)
+
+
+def failed_checks(result: dg.ExecuteInProcessResult) -> dict[str, str]:
+    events = [event for event in result.all_events if event.event_type_value == "ASSET_CHECK_EVALUATION"]
+    found = [event.asset_check_evaluation_data for event in events]
+    return {check.check_name: str(check.description) for check in found if not check.passed}
+
+
+def test_from_the_queue_to_the_curated_photos(home: Home) -> None:
+    project = _project()
+    assert run(home, project, "review_queue").success
+    queue = home.tables.read("review_queue").set_index("photo_id")
+    assert len(queue) == PHOTOS
+    assert queue.loc["flickr:0", ["suggested_decision", "suggested_reason"]].tolist() == ["drop", "no_person"]
+    assert queue.loc["flickr:1", ["suggested_decision", "suggested_reason"]].tolist() == ["drop", "edited"]
+    assert all((home.thumbnails / name).exists() for name in queue["thumbnail"])
+    assert not home.hints_journal.exists()
+    asked = Everybody.asked
+    page = home.reviewed / "ann.csv"
+    append_decision(page, "flickr:0", "drop", "no_person", curator="Ann")
+    for n in (2, 3, 5, 6):
+        append_decision(page, f"flickr:{n}", "keep", curator="Ann")
+    append_decision(home.reviewed / "ben.csv", "flickr:6", "drop", "unfit_blur", curator="Ben")
+    result = run(home, project, "curated_photos")
+    assert result.success
+    assert set(failed_checks(result)) == {"curators_agree"}
+    assert (
+        "flickr:6: drop by Ben (ben.csv, row 2) counts; otherwise said Ann: flickr:6 keep"
+        in failed_checks(result)["curators_agree"]
+    )
+    curated = home.tables.read("curated_photos").set_index("photo_id")
+    assert curated["decision"].to_dict() == {
+        "flickr:0": "drop", "flickr:2": "keep", "flickr:3": "keep", "flickr:5": "keep", "flickr:6": "drop",
+    }  # fmt: skip
+    assert run(home, project, "review_queue").success
+    again = home.tables.read("review_queue").set_index("photo_id")
+    assert again["waiting"].sum() == 3
+    assert Everybody.asked == asked
+
+
+def test_a_bad_row_holds_the_curated_photos_back_and_a_torn_one_does_not(home: Home) -> None:
+    project = _project()
+    for n in (2, 5):
+        append_decision(home.reviewed / "ann.csv", f"flickr:{n}", "keep", curator="Ann")
+    path = home.reviewed / "ann.csv"
+    whole = path.read_bytes()
+    path.write_bytes(whole + b"flickr:3,dro")
+    result = run(home, project, "curated_photos")
+    assert result.success
+    assert not failed_checks(result)
+    (home.reviewed / "ben.csv").write_text("photo_id,decision\nflickr:99,keep\nflickr:3,keep\n")
+    assert failed_checks(run(home, project, "curated_photos"))["decisions_valid"].startswith("ben.csv, row 2: photo_id")
+    assert "flickr:3" in set(home.tables.read("curated_photos")["photo_id"])
+
+
+def test_a_rule_decides_and_what_it_decides_is_not_queued(home: Home) -> None:
+    rule = {"name": "nobody", "hint": "person_share", "below": 0.01, "reason": "no_person"}
+    project = _project(rules=[rule])
+    assert run(home, project, "review_queue").success
+    assert "flickr:0" not in set(home.tables.read("review_queue")["photo_id"])
+    run(home, project, "curated_photos")
+    (row,) = home.tables.read("curated_photos").to_dict("records")
+    assert (row["photo_id"], row["decision"], row["curator"]) == ("flickr:0", "drop", "rule:nobody")
+    assert run(home, _project(), "review_queue").success
+    assert "flickr:0" in set(home.tables.read("review_queue")["photo_id"])
+
+
+def test_a_batch_that_was_filled_in_where_it_lies_is_reported(home: Home) -> None:
+    run(home, _project(), "review_queue")
+    path = sorted(home.review_queue.glob("*.csv"))[0]
+    path.write_text("photo_id,decision\nflickr:2,keep\n")
+    assert path.name in failed_checks(run(home, _project(), "review_queue"))["batches_are_as_written"]

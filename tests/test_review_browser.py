@@ -1,0 +1,366 @@
+"""The review page in a browser: fifty photos by keyboard, reloads and kills, undo, two people at once, narrow and dark."""
+
+import csv
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import requests
+from playwright.sync_api import Browser, Page, Playwright, sync_playwright
+
+from pipeline.curation.decisions import opinions, read_decisions
+from storage import Home
+from tests.pipeline.curation.review.worlds import NASTY_TITLES, make_home, photo_id
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+QUIET = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update"]
+DOMAINS = {"ordinary", "shallow"}
+
+pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")]
+
+
+@dataclass
+class Server:
+    """`bokehflow review` in a process of its own, which can be killed and started again on the same port."""
+
+    home: Home
+    port: int = field(default_factory=lambda: free_port())
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        command = [
+            sys.executable, "-m", "pipeline.cli", "review", "--home", str(self.home.root), "--port", str(self.port),
+            "--curator", "Ann",
+        ]  # fmt: skip
+        with (self.home.root / "review.log").open("ab") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log)
+        wait_until(self.answers, 120)
+
+    def answers(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, (self.home.root / "review.log").read_text()
+        try:
+            return requests.get(f"{self.address}/session", timeout=5).ok
+        except requests.RequestException:
+            return False
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
+        if self.process is not None and self.process.poll() is None:
+            os.kill(self.process.pid, how)
+            self.process.wait(30)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_until(true: Callable[[], bool], timeout_s: float) -> None:
+    end = time.monotonic() + timeout_s
+    while not true():
+        assert time.monotonic() < end, f"waited for {timeout_s} s"
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_home(tmp_path_factory.mktemp("made"), count=64).root
+
+
+@pytest.fixture
+def server(made: Path, tmp_path: Path) -> Iterator[Server]:
+    shutil.copytree(made, tmp_path / "home")
+    running = Server(Home(tmp_path / "home"))
+    try:
+        running.start()
+        yield running
+    finally:
+        running.stop()
+
+
+@pytest.fixture(scope="module")
+def shared_server(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One that several tests look at; what they decide does not matter."""
+    root = tmp_path_factory.mktemp("shared") / "home"
+    shutil.copytree(made, root)
+    running = Server(Home(root))
+    try:
+        running.start()
+        yield running
+    finally:
+        running.stop()
+
+
+@pytest.fixture(scope="module")
+def playwright() -> Iterator[Playwright]:
+    with sync_playwright() as started:
+        yield started
+
+
+@pytest.fixture
+def browser(playwright: Playwright) -> Iterator[Browser]:
+    launched = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+    try:
+        yield launched
+    finally:
+        launched.close()
+
+
+def opened(browser: Browser, server: Server, path: str, **options: object) -> Page:
+    """A page of a browser window of its own; whatever its console says fails the test in the end."""
+    page = browser.new_context(**options).new_page()  # pyright: ignore[reportArgumentType]
+    page.on("pageerror", lambda error: pytest.fail(f"the page's script failed: {error}"))
+    page.goto(server.address + path)
+    return page
+
+
+def current(page: Page) -> str:
+    """The photo that a key would decide."""
+    return page.evaluate("document.querySelector('#decide [name=photo_id]')?.value ?? ''")
+
+
+def press(page: Page, key: str) -> None:
+    """Press a key that decides, and wait for the next photo."""
+    before = current(page)
+    page.keyboard.press(key)
+    page.wait_for_function("before => document.querySelector('#decide [name=photo_id]')?.value !== before", arg=before)
+
+
+def rows(home: Home) -> list[dict[str, str]]:
+    """All rows of the pages' files, in the order in which they were written."""
+    found = []
+    for path in home.reviewed.glob("review-page-*.csv"):
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            found += list(csv.DictReader(file))
+    return sorted(found, key=lambda row: row["decided_at"])
+
+
+def holding(home: Home) -> dict[str, tuple[str, str | None]]:
+    decisions, problems = read_decisions(home.reviewed, {photo_id(number) for number in range(64)}, DOMAINS)
+    assert not problems
+    return {word.photo_id: (word.decision, word.reason or word.move_to) for word in opinions(decisions)}
+
+
+KEYS = {
+    "k": ("keep", None), "1": ("drop", "wrong_tag"), "2": ("drop", "unfit_blur"), "3": ("drop", "no_person"),
+    "4": ("drop", "edited"), "5": ("drop", "inappropriate"),
+}  # fmt: skip
+
+
+def test_fifty_photos_by_keyboard_alone_each_on_the_disk_before_the_next_shows(browser: Browser, server: Server) -> None:
+    page = opened(browser, server, "/single")
+    expected = {}
+    for number in range(50):
+        assert current(page) == photo_id(number)
+        key = "kk1k2k3k4k5"[number % 11]
+        expected[photo_id(number)] = KEYS[key]
+        press(page, key)
+        assert holding(server.home)[photo_id(number)] == KEYS[key]
+    assert holding(server.home) == expected
+    assert len(rows(server.home)) == 50
+    assert "50 of 64" in page.inner_text("#progress")
+    assert "an hour" in page.inner_text("#progress")
+    seen = page.evaluate("document.querySelector('img.photo').complete && document.querySelector('img.photo').naturalWidth")
+    assert seen > 0
+
+
+def test_the_grid_by_keyboard_alone(browser: Browser, server: Server) -> None:
+    page = opened(browser, server, "/grid")
+    for key in "k3m":
+        press(page, key)
+    page.keyboard.press("6")
+    page.keyboard.type("a k4 doll")
+    press(page, "Enter")
+    page.keyboard.press("ArrowRight")
+    assert current(page) == photo_id(5)
+    page.keyboard.press("ArrowLeft")
+    press(page, "s")
+    assert [(row["photo_id"], row["decision"], row["reason"], row["note"]) for row in rows(server.home)] == [
+        (photo_id(0), "keep", "", ""), (photo_id(1), "drop", "no_person", ""), (photo_id(2), "move", "", ""),
+        (photo_id(3), "drop", "other", "a k4 doll"), (photo_id(4), "skip", "", ""),
+    ]  # fmt: skip
+    assert page.inner_text(".card:nth-child(1) .badge") == "Kept"
+    page.keyboard.press("]")
+    page.wait_for_url("**start=**")
+    assert len(page.query_selector_all(".card")) == 30
+    assert current(page) == photo_id(30)
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#stage")
+    assert current(page) == photo_id(30)
+
+
+def test_looking_closely_by_keyboard(browser: Browser, server: Server) -> None:
+    page = opened(browser, server, f"/single?photo={photo_id(1)}&status=all")
+    page.keyboard.press("z")
+    page.wait_for_function("() => document.querySelector('img.photo').src.includes('/original/')")
+    assert page.evaluate("document.querySelector('img.photo').getBoundingClientRect().width") == page.evaluate(
+        "Number(document.querySelector('img.photo').getAttribute('width'))"
+    )
+    page.keyboard.press("Escape")
+    assert "zoomed" not in str(page.get_attribute("#stage", "class"))
+    page.keyboard.press("o")
+    page.wait_for_function("() => document.querySelector('#say').textContent.includes('no mask')")
+    assert page.inner_text(".duplicates") != ""
+    page.keyboard.press("?")
+    assert page.is_visible("#help")
+    page.keyboard.press("k")
+    page.keyboard.press("Escape")
+    assert not page.is_visible("#help")
+    page.keyboard.press("f")
+    page.keyboard.press("Escape")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function(f"() => document.querySelector('main').dataset.photo === '{photo_id(2)}'")
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_function(f"() => document.querySelector('main').dataset.photo === '{photo_id(1)}'")
+    assert rows(server.home) == []
+
+
+def test_undo_by_keyboard_is_a_newer_row(browser: Browser, server: Server) -> None:
+    page = opened(browser, server, "/single")
+    for key in "k4k":
+        press(page, key)
+    press(page, "u")
+    assert current(page) == photo_id(2)
+    press(page, "u")
+    assert current(page) == photo_id(1)
+    press(page, "k")
+    assert current(page) == photo_id(2)
+    assert holding(server.home) == {photo_id(0): ("keep", None), photo_id(1): ("keep", None)}
+    assert [(row["decision"], row["note"]) for row in rows(server.home)] == [
+        ("keep", ""), ("drop", ""), ("keep", ""), ("skip", "undo: keep"), ("skip", "undo: drop (edited)"), ("keep", ""),
+    ]  # fmt: skip
+
+
+def test_reload_and_kill_lose_no_decision(browser: Browser, server: Server) -> None:
+    page = opened(browser, server, "/single")
+    for number in range(4):
+        press(page, "k")
+        page.reload()
+        assert current(page) == photo_id(number + 1)
+    server.stop(signal.SIGKILL)
+    page.keyboard.press("2")
+    page.wait_for_selector("#trouble:not([hidden])")
+    assert current(page) == photo_id(4)
+    assert "not saved yet" in page.inner_text("#trouble")
+    server.start()
+    page.wait_for_function(f"() => document.querySelector('main').dataset.photo === '{photo_id(5)}'", timeout=60_000)
+    assert page.is_hidden("#trouble")
+    assert holding(server.home)[photo_id(4)] == ("drop", "unfit_blur")
+    page.keyboard.press("k")
+    os.kill(server.process.pid if server.process else 0, signal.SIGKILL)
+    server.start()
+    page.wait_for_function(f"() => document.querySelector('main').dataset.photo === '{photo_id(6)}'", timeout=60_000)
+    page.reload()
+    assert set(holding(server.home)) == {photo_id(number) for number in range(6)}
+    assert len(rows(server.home)) == 6
+
+
+def test_two_people_at_once_lose_nothing_and_see_each_other(browser: Browser, server: Server) -> None:
+    ann, ben = opened(browser, server, "/single"), opened(browser, server, "/single")
+    ben.click("#curator summary")
+    ben.fill("#curator input[name=curator]", "Ben")
+    ben.keyboard.press("Enter")
+    ben.wait_for_selector("#curator summary:has-text('Ben')")
+    assert current(ann) != current(ben)
+    for _ in range(8):
+        press(ann, "k")
+        press(ben, "3")
+    written = rows(server.home)
+    assert len({row["photo_id"] for row in written}) == len(written) == 16
+    assert sorted(row["curator"] for row in written) == ["Ann"] * 8 + ["Ben"] * 8
+    ann.wait_for_function("() => document.querySelector('#progress').textContent.includes('16 of 64')", timeout=30_000)
+    seen = current(ann)
+    ben.goto(f"{server.address}/single?photo={seen}&status=all")
+    press(ben, "4")
+    ann.wait_for_function("() => document.querySelector('#standing').textContent.includes('by Ben')", timeout=30_000)
+    press(ann, "k")
+    assert holding(server.home)[seen] == ("keep", None)
+    assert len(rows(server.home)) == 18
+
+
+@pytest.mark.parametrize("path", ["/grid", "/single"])
+def test_no_window_is_too_narrow(browser: Browser, shared_server: Server, path: str) -> None:
+    page = opened(browser, shared_server, path)
+    for width_px in (320, 390, 700, 1000, 1280, 1440):
+        page.set_viewport_size({"width": width_px, "height": 700})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width_px
+        for button in page.query_selector_all(".bar button:visible"):
+            box = button.bounding_box()
+            assert box is not None
+            inside = box["x"] >= 0 and box["x"] + box["width"] <= width_px and box["y"] + box["height"] <= 700
+            assert inside, (width_px, button.inner_text(), box)
+
+
+CONTRAST = """() => {
+  const canvas = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
+  const rgba = colour => { canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1);
+    return [...canvas.getImageData(0, 0, 1, 1).data]; };
+  const linear = v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+  const light = ([r, g, b]) => { const [x, y, z] = [r, g, b].map(v => linear(v / 255));
+    return 0.2126 * x + 0.7152 * y + 0.0722 * z; };
+  const ground = element => { for (let at = element; at; at = at.parentElement) {
+    const found = rgba(getComputedStyle(at).backgroundColor); if (found[3] > 200) return found; }
+    return [255, 255, 255, 255]; };
+  const poor = [];
+  for (const element of document.querySelectorAll('body *')) {
+    const own = [...element.childNodes].some(node => node.nodeType === 3 && node.textContent.trim());
+    const box = element.getBoundingClientRect();
+    if (!own || !box.width || element.closest('#say, [disabled], [aria-disabled], .hidden, .skip-link, option')) continue;
+    const [a, b] = [light(rgba(getComputedStyle(element).color)), light(ground(element))].sort((p, q) => q - p);
+    const ratio = (a + 0.05) / (b + 0.05);
+    const text = element.textContent.trim().slice(0, 20);
+    if (ratio < 4.5) poor.push(`${element.className || element.tagName} ${text} ${ratio.toFixed(2)}`);
+  }
+  return poor;
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_text_stands_out_from_its_ground(browser: Browser, shared_server: Server, scheme: str) -> None:
+    page = opened(browser, shared_server, "/grid", color_scheme=scheme)
+    for key in "k3ms":
+        press(page, key)
+    assert page.evaluate(CONTRAST) == []
+    page.goto(f"{shared_server.address}/single?photo={photo_id(1)}&status=all")
+    page.click("#filters summary")
+    assert page.evaluate(CONTRAST) == []
+    ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (int(ground.split("(")[1].split(",")[0]) < 60) == (scheme == "dark")
+
+
+def test_the_photo_does_not_move_while_one_decides(browser: Browser, shared_server: Server) -> None:
+    page = opened(browser, shared_server, "/single", viewport={"width": 1280, "height": 800})
+    places = set()
+    for key in "k3ksk":
+        boxes = [page.locator(where).bounding_box() for where in (".stage", ".bar .keep", "#undo button", ".bar .skip")]
+        places.add(str(boxes))
+        press(page, key)
+    assert len(places) == 1
+
+
+def test_nasty_titles_run_nothing(browser: Browser, tmp_path: Path) -> None:
+    running = Server(make_home(tmp_path / "home", count=8, titles=NASTY_TITLES))
+    try:
+        running.start()
+        page = opened(browser, running, "/grid")
+        assert page.title().startswith("Grid")
+        for number in range(len(NASTY_TITLES)):
+            page.goto(f"{running.address}/single?photo={photo_id(number)}&status=all")
+            assert "owned" not in page.title().split("·")[-1]
+            assert page.evaluate("document.documentElement.scrollWidth") <= page.evaluate("innerWidth")
+        assert page.evaluate("document.querySelectorAll('script').length") == 1
+    finally:
+        running.stop()
