@@ -21,7 +21,8 @@ def test_every_column_is_read(tmp_path: Path) -> None:
     told = read(
         tmp_path,
         "File,Owner,owner name,Licence,Link,title,tags,date_taken,date_upload\r\n"
-        'a.jpg,12@N01,"Ann, Ä.",CC BY-NC 2.0,https://x.org/1,"two\r\nlines","Two Words; red",05.03.2024,2024-03-05 12:30:00\r\n',
+        'a.jpg,12@N01,"Ann, Ä.",CC BY-NC 2.0,https://x.org/1,"two\r\nlines","Two Words; red",'
+        "05.03.2024,2024-03-05 12:30:00\r\n",
     ).told
     assert told == {
         "a.jpg": Told(
