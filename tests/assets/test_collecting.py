@@ -317,7 +317,7 @@ def test_texts_come_through_unharmed(tmp_path: Path) -> None:
         queued = pd.read_csv(batch, dtype=str, keep_default_na=False, encoding="utf-8-sig", lineterminator=None)
         queued = queued.set_index("photo_id")
         for photo_id, title in expected.items():
-            shown = queued.loc[photo_id, "title"]
+            shown = str(queued.loc[photo_id, "title"])
             assert shown.lstrip("'") == title.lstrip("'") or shown == title
             assert not shown.startswith(("=", "+", "-", "@", "\t"))
         images = world.home.tables.read("unique_photos").assign(
