@@ -1,17 +1,21 @@
 """Curation: the queue that a person works through, the reviewed CSVs, and what was kept."""
 
 import dagster as dg
+import pandas as pd
 
 from assets.automation import ON_CHANGE
 from assets.common import check, contact_sheet, count_table, photo_reader, progress, stage_asset, table_result
-from assets.versions import configured_partitions, inputs_version
+from assets.versions import configured_partitions, forgotten_photos, inputs_version, newest_rows
 from pipeline.config import Project
-from pipeline.curation.curate import curate, too_few
-from pipeline.curation.decisions import Decision, Problem, folder_version, read_decisions
-from pipeline.curation.queue import queue_photos
+from pipeline.curation.curate import curate, decided_groups, too_few
+from pipeline.curation.decisions import Decision, Problem, folder_version, opinions, read_decisions
 from pipeline.flickr.licenses import license_name
 from resources.home import HomeResource
+from resources.segmenter import SegmenterResource
 from storage import Home
+
+MEASURED_SHORT_EDGE_PX = 512
+"""Large JPEGs are decoded at a reduced size of at least this much for the hints."""
 
 
 def curation_assets(project: Project) -> list[dg.AssetsDefinition | dg.SourceAsset]:
@@ -24,37 +28,72 @@ def curation_assets(project: Project) -> list[dg.AssetsDefinition | dg.SourceAss
         deps=["unique_photos"],
         automation_condition=ON_CHANGE,
         description="CSV batches of photos that nobody has decided, with hints and thumbnails. "
-        "Fill in `decision` and `reason` and save the file, under any name, in `review/reviewed/`.",
-        check_specs=[dg.AssetCheckSpec("nobody_waits_unqueued", asset="review_queue")],
+        "Fill in `decision` and `reason` and save the file, under any name, in `review/reviewed/`; "
+        "or decide on the page that `bokehflow review` opens.",
+        check_specs=[
+            dg.AssetCheckSpec("nobody_waits_unqueued", asset="review_queue"),
+            dg.AssetCheckSpec("batches_are_as_written", asset="review_queue"),
+        ],
     )
-    def review_queue(context: dg.AssetExecutionContext, home: HomeResource) -> dg.MaterializeResult:
+    def review_queue(
+        context: dg.AssetExecutionContext, home: HomeResource, segmenter: SegmenterResource
+    ) -> dg.MaterializeResult:
+        from pipeline.curation.queue import QueueFolders, filled_in_place, queue_photos, with_fingerprints
+        from pipeline.curation.ranking import learn
+        from pipeline.curation.suggestions import rule_decisions
+
         data = home.open()
         version = inputs_version(project, data, "review_queue")
         unique, queued = data.tables.read("unique_photos"), data.tables.read_or_empty("review_queue")
-        decisions, _ = reviewed(data, project)
+        words = opinions(reviewed(data, project)[0])
+        decided = decided_groups(unique, words)
+        learning = len(words) >= project.curation.learn_from
+        wanted = unique["photo_id"].isin({word.photo_id for word in words}) if learning else unique["group"].isin([])
+        asked = unique[wanted | (unique["rule"].isna() & ~unique["group"].isin(decided))]
+        hints = measured(context, data, project, segmenter, asked)
+        fingerprints = newest_rows(project, data, "fingerprints")
+        seen = with_fingerprints(unique.merge(hints, on="sha256"), fingerprints) if learning else None
+        ranking = None if seen is None else learn(seen, words, project.curation.learn_from)
+        by_rules = rule_decisions(unique, hints, project.curation.rules, decided)
         frame = queue_photos(
             unique=unique,
             listing=data.tables.read_all("photo_listing", configured_partitions(project, data, "photo_listing")),
             queued=queued,
-            decided={decision.photo_id for decision in decisions if decision.decision != "skip"},
-            read_photo=photo_reader(data, project),
+            hints=hints,
+            fingerprints=fingerprints,
+            decided_groups=decided | decided_groups(unique, by_rules),
+            forgotten=forgotten_photos(data),
             license_name=license_name,
-            folders=(data.review_queue, data.thumbnails),
-            batch_size=project.curation.batch_size,
-            progress=progress(context, "photos queued"),
+            folders=QueueFolders(data.review_queue, data.thumbnails),
+            settings=project.curation,
+            ranking=ranking,
         )
         data.reviewed.mkdir(parents=True, exist_ok=True)
         info = data.tables.write("review_queue", frame, inputs_version=version)
         new = frame[~frame["photo_id"].isin(set(queued["photo_id"]))]
+        waiting = frame[frame["waiting"]]
+        suggested = waiting["suggested_decision"].fillna("nothing") + " " + waiting["suggested_reason"].fillna("")
         shown = {
             "new": count_table(new["domain"].value_counts().to_dict(), "newly queued"),
+            "suggested": count_table(suggested.str.strip().value_counts().to_dict(), "suggested for those who wait"),
+            "decided by rules": len(by_rules),
             "batches": dg.MetadataValue.path(str(data.review_queue)),
             "save reviewed files in": dg.MetadataValue.path(str(data.reviewed)),
         }
-        decided = {decision.photo_id for decision in decisions}
-        groups = set(unique.loc[unique["photo_id"].isin(decided | set(frame["photo_id"])), "group"])
-        waiting = unique.loc[unique["rule"].isna() & ~unique["group"].isin(groups), "photo_id"].tolist()
-        return table_result(info, shown, [check("nobody_waits_unqueued", waiting)])
+        if ranking is not None:
+            shown |= {
+                "ranking: decisions learnt from": ranking.decisions,
+                "ranking: cross-validated accuracy": ranking.accuracy,
+                "ranking: always the commoner answer": ranking.baseline,
+            }
+        groups = decided | decided_groups(unique, by_rules)
+        groups |= set(unique.loc[unique["photo_id"].isin(set(frame["photo_id"])), "group"])
+        unqueued = unique.loc[unique["rule"].isna() & ~unique["group"].isin(groups), "photo_id"].tolist()
+        checks = [
+            check("nobody_waits_unqueued", unqueued),
+            check("batches_are_as_written", filled_in_place(data.review_queue), dg.AssetCheckSeverity.WARN),
+        ]
+        return table_result(info, shown, checks)
 
     @dg.observable_source_asset(
         name="review_decisions",
@@ -69,12 +108,14 @@ def curation_assets(project: Project) -> list[dg.AssetsDefinition | dg.SourceAss
         "curated_photos",
         "curation",
         {"parquet"},
-        deps=["unique_photos", review_decisions],
+        # Rules look at hints, and those are measured for the queue.
+        deps=["unique_photos", review_decisions, *(["review_queue"] if project.curation.rules else [])],
         automation_condition=ON_CHANGE,
         description="What was decided about each photo: kept, moved or dropped, by whom and why.",
         check_specs=[
             dg.AssetCheckSpec("decisions_valid", asset="curated_photos", blocking=True),
             dg.AssetCheckSpec("enough_kept", asset="curated_photos", blocking=True),
+            dg.AssetCheckSpec("curators_agree", asset="curated_photos"),
         ],
     )
     def curated_photos(home: HomeResource) -> dg.MaterializeResult:
@@ -82,7 +123,11 @@ def curation_assets(project: Project) -> list[dg.AssetsDefinition | dg.SourceAss
         version = inputs_version(project, data, "curated_photos")
         decisions, problems = reviewed(data, project)
         unique = data.tables.read("unique_photos")
-        frame = curate(unique, decisions)
+        from pipeline.curation.suggestions import rule_decisions
+
+        hints, rules = data.tables.read_or_empty("photo_hints"), project.curation.rules
+        by_rules = rule_decisions(unique, hints, rules, decided_groups(unique, decisions))
+        frame = curate(unique, decisions, by_rules)
         info = data.tables.write("curated_photos", frame, inputs_version=version)
         kept = frame[frame["target_domain"].notna()]
         counts = {
@@ -91,6 +136,7 @@ def curation_assets(project: Project) -> list[dg.AssetsDefinition | dg.SourceAss
                 f"dropped, {reason}": int(count)
                 for reason, count in frame.loc[frame["decision"] == "drop", "reason"].value_counts().items()
             },
+            **{f"decided by rule {rule.name}": int((frame["curator"] == f"rule:{rule.name}").sum()) for rule in rules},
             "undecided": int(unique["rule"].isna().sum()) - len(frame),
         }
         read = photo_reader(data, project)
@@ -99,10 +145,13 @@ def curation_assets(project: Project) -> list[dg.AssetsDefinition | dg.SourceAss
             for domain, rows in kept.groupby("target_domain")
         }
         checks = [
-            check("decisions_valid", [str(problem) for problem in problems]),
+            check("decisions_valid", [str(problem) for problem in problems if problem.is_fatal]),
             check("enough_kept", too_few(frame, list(project.domains), project.curation.min_kept_per_domain)),
+            check("curators_agree", disagreements(frame), dg.AssetCheckSeverity.WARN),
         ]
-        return table_result(info, {"counts": count_table(counts, "curated"), **pictures}, checks)
+        notes = [str(problem) for problem in problems if not problem.is_fatal]
+        shown = {"counts": count_table(counts, "curated"), **({"not counted": notes} if notes else {}), **pictures}
+        return table_result(info, shown, checks)
 
     return [review_queue, review_decisions, curated_photos]
 
@@ -115,3 +164,48 @@ def reviewed(home: Home, project: Project) -> tuple[list[Decision], list[Problem
     """
     known = set(home.tables.read_or_empty("photo_history", columns=["photo_id"])["photo_id"])
     return read_decisions(home.reviewed, known, set(project.domains))
+
+
+def disagreements(curated: pd.DataFrame) -> list[str]:
+    """A message for each group about which not all say the same."""
+    disputed = curated[curated["dissent"].notna()]
+    columns = ["decided_photo_id", "decision", "curator", "file", "row", "dissent"]
+    return [
+        f"{photo_id}: {decision} by {curator} ({file}, row {row}) counts; otherwise said {dissent}"
+        for photo_id, decision, curator, file, row, dissent in disputed[columns].itertuples(index=False, name=None)
+    ]
+
+
+def measured(
+    context: dg.AssetExecutionContext, home: Home, project: Project, segmenter: SegmenterResource, photos: pd.DataFrame
+) -> pd.DataFrame:
+    """The table `photo_hints`, brought up to date for the photos, and their thumbnails."""
+    from pipeline.curation.hints import Hints, measure, measure_photos, measured_by
+    from pipeline.curation.inappropriate import OpenNsfw
+    from pipeline.curation.queue import thumbnail_name, write_thumbnail
+    from pipeline.masks import weights
+
+    known, version = home.tables.read_or_empty("photo_hints"), project.curation.inappropriate_model
+    people = segmenter.load(home)
+    rating = OpenNsfw(weights.ensure("opennsfw", home.weights)) if version else None
+    read = photo_reader(home, project, MEASURED_SHORT_EDGE_PX)
+
+    def one(sha256: str) -> Hints:
+        rgb = read(sha256)
+        write_thumbnail(rgb, home.thumbnails / thumbnail_name(sha256))
+        return measure(rgb, people, home.blobs.read(sha256), rating)
+
+    table = measure_photos(
+        pictures=photos["sha256"].tolist(),
+        known=known,
+        by=measured_by(f"{people.name}-{people.version}", rating.version if rating else ""),
+        one=one,
+        journal=home.hints_journal,
+        progress=progress(context, "pictures measured"),
+    )
+    home.tables.write("photo_hints", table)
+    home.hints_journal.unlink(missing_ok=True)
+    for sha256 in photos["sha256"]:
+        if not (path := home.thumbnails / thumbnail_name(sha256)).exists():
+            write_thumbnail(read(sha256), path)
+    return table

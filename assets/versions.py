@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from math import log
 
 import pandas as pd
 
@@ -62,7 +63,8 @@ def _manifest_configuration(project: Project) -> str:
 
 
 def _curation_configuration(project: Project) -> str:
-    return f"{sorted(project.domains)} {project.curation.min_kept_per_domain}"
+    rules = [rule.model_dump_json() for rule in project.curation.rules]
+    return f"{sorted(project.domains)} {project.curation.min_kept_per_domain} {rules}"
 
 
 def transform(project: Project) -> Transform:
@@ -83,8 +85,8 @@ INPUTS: dict[str, Inputs] = {
     "photo_history": Inputs(("photo_listing", "tombstones"), lambda project: "", "2"),
     "fingerprints": Inputs(("photo_files",), lambda project: "", "2"),
     "unique_photos": Inputs(("fingerprints", "photo_history"), lambda project: project.dedupe.version(), "2"),
-    "review_queue": Inputs(("unique_photos",), lambda project: str(project.curation.batch_size)),
-    "curated_photos": Inputs(("unique_photos",), _curation_configuration),
+    "review_queue": Inputs(("unique_photos",), lambda project: project.curation.version(), "2"),
+    "curated_photos": Inputs(("unique_photos",), _curation_configuration, "2"),
     "person_masks": Inputs(("curated_photos",), lambda project: configured_version(project.masks)),
     "training_images": Inputs(("person_masks",), lambda project: transform(project).name),
     "dataset_manifest": Inputs(("training_images",), _manifest_configuration),
@@ -99,6 +101,10 @@ def inputs_version(project: Project, home: Home, name: str, partition: str | Non
         parts += [upstream, *_data_versions(project, home, upstream, partition)]
     if name == "curated_photos":
         parts.append(folder_version(home.reviewed))
+        if project.curation.rules:
+            parts += _data_versions(project, home, "photo_hints", None)
+    if name == "review_queue":
+        parts.append(_learning_step(project, home))
     if name == "photo_listing" and partition:
         # The configuration stands apart, so that a table tells later by which one it was made.
         return f"{listing_configuration(project, partition)}-{_digest([*parts, _freshness(partition.split('|')[1])])}"
@@ -117,6 +123,14 @@ def newest_listings(project: Project, home: Home) -> dict[str, Relisted]:
         if info is not None and not key.endswith(f"|{IMPORTED}"):
             found[key] = Relisted(info.inputs_version.split("-")[0], int(info.path.stat().st_mtime))
     return found
+
+
+def _learning_step(project: Project, home: Home) -> str:
+    """Changes when there are enough decisions to learn from, and again whenever there are a quarter more."""
+    curated = home.tables.info("curated_photos")
+    decisions = curated.row_count if curated else 0
+    enough = project.curation.learn_from
+    return str(int(log(decisions / enough, 1.25))) if decisions >= enough else "none"
 
 
 def configured_partitions(project: Project, home: Home, name: str) -> list[str]:

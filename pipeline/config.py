@@ -186,6 +186,40 @@ class DedupeSection(_Section):
     """Smaller files are dropped (`small_file`); the study's code used 100,000 and its paper does not say so."""
 
 
+HintName = Literal[
+    "person_share", "people", "cut_off", "subject_sharpness", "background_sharpness", "shallowness", "colourfulness",
+    "drawn", "edited", "inappropriate",
+]  # fmt: skip
+"""Hints that a threshold can stand on."""
+
+
+class CurationRule(_Section):
+    """`[[curation.rules]]`: a threshold that decides by itself what nobody has decided; a person's word always wins."""
+
+    name: Name
+    """Stands as the curator, `rule:NAME`, of what it decides."""
+    hint: HintName
+    """The number that is looked at; docs/curation.md says what each means."""
+    below: float | None = None
+    """Decides where the number is smaller."""
+    above: float | None = None
+    """Decides where the number is larger."""
+    decision: Literal["keep", "drop"] = "drop"
+    """What is decided."""
+    reason: Literal["wrong_tag", "unfit_blur", "no_person", "edited", "inappropriate"] | None = None
+    """Why, for `drop`."""
+    domain: Name | None = None
+    """Only photos of this domain; without it, of all."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> "CurationRule":
+        if (self.below is None) == (self.above is None):
+            raise ValueError("a rule needs a threshold: either below or above")
+        if (self.decision == "drop") != (self.reason is not None):
+            raise ValueError("a rule that drops needs a reason, and only such a rule has one")
+        return self
+
+
 class CurationSection(_Section):
     """`[curation]`: the queue and what makes a curated set complete."""
 
@@ -193,6 +227,25 @@ class CurationSection(_Section):
     """Photos in one CSV of the queue."""
     min_kept_per_domain: int = Field(default=10, ge=1)
     """The curated photos are not passed on before each domain has this many."""
+    shallow_domains: list[Name] = ["shallow"]
+    """Domains whose photos should have a shallow depth of field; the suggestions go by it."""
+    deep_domains: list[Name] = ["ordinary"]
+    """Domains whose photos should be sharp from front to back."""
+    learn_from: int = Field(default=200, ge=50)
+    """From so many decisions on a small model is learnt that orders the queue; it never decides."""
+    inappropriate_model: bool = False
+    """Let OpenNSFW (fetched once, 22 MB) rate every picture for the hint `inappropriate`."""
+    rules: list[CurationRule] = []
+    """Thresholds that may decide by themselves; none by default. One table `[[curation.rules]]` for each."""
+
+    @model_validator(mode="after")
+    def _distinct_rules(self) -> "CurationSection":
+        names = [rule.name for rule in self.rules]
+        if len(set(names)) < len(names):
+            raise ValueError(f"rules {names} name one twice")
+        if both := set(self.shallow_domains) & set(self.deep_domains):
+            raise ValueError(f"{sorted(both)} cannot be both shallow and deep")
+        return self
 
 
 class MasksSection(_Section):
@@ -414,10 +467,14 @@ def _allowed_keys(where: tuple[int | str, ...]) -> list[str]:
     """The keys of the section at `where`, by walking the models' annotations."""
     by_depth: dict[tuple[str, ...], type[BaseModel]] = {("domains", "*"): Domain, ("recipes", "*"): Recipe, (): Project}
     by_depth[("domains", "*", "queries", "*")] = Query
+    by_depth[("curation", "rules", "*")] = CurationRule
     for name, field in Project.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             by_depth[(name,)] = field.annotation
-    pattern = tuple("*" if index in (1, 3) else str(part) for index, part in enumerate(where))
+    pattern = tuple(
+        "*" if isinstance(part, int) or (index == 1 and where[0] != "curation") else str(part)
+        for index, part in enumerate(where)
+    )
     model = by_depth.get(pattern)
     return [field.alias or name for name, field in model.model_fields.items()] if model else []
 

@@ -169,15 +169,56 @@ class DuplicatePairs(_Rows):
     detail: float = pa.Field(nullable=True, description="Agreement of the exactly decoded pictures; null: far too unlike")
 
 
-class ReviewQueue(_Rows):
-    """Which photo was put into which batch for a person to decide."""
+class _Hints(_Rows):
+    """What is measured on a picture for those who decide; each a plain number, null where it is unknown."""
+
+    person_share: float = pa.Field(ge=0, le=1, description="Share of the frame that the people cover")
+    people: int = pa.Field(ge=0, description="Separate people found")
+    cut_off: float = pa.Field(ge=0, le=1, description="Share of the top, left and right edge that people cover")
+    subject_sharpness: float = pa.Field(ge=0, le=1, nullable=True, description="0 smooth, 1 crisp; null: nobody found")
+    background_sharpness: float = pa.Field(ge=0, le=1, nullable=True, description="Likewise, outside the people")
+    shallowness: float = pa.Field(ge=0, le=1, description="How shallow the depth of field looks: 0 deep, 1 shallow")
+    colourfulness: float = pa.Field(ge=0, le=1, description="Variety of hues; 0 is monochrome, tinted ones included")
+    drawn: float = pa.Field(ge=0, le=1, description="How much it looks like a drawing or a screenshot")
+    edited: float = pa.Field(ge=0, le=1, nullable=True, description="1: EXIF names editing software, 0: other software")
+    inappropriate: float = pa.Field(ge=0, le=1, nullable=True, description="By the optional model; null: not asked")
+    camera: str = pa.Field(nullable=True, description="Make and model by EXIF")
+    software: str = pa.Field(nullable=True, description="Software by EXIF")
+
+
+class PhotoHints(_Hints):
+    """The hints of each picture: made once for each, and again only when what measures them changes."""
+
+    sha256: str
+    measured_by: str = pa.Field(description="Version of the measurements, the segmenter and the optional model")
+
+
+class ReviewQueue(_Hints):
+    """Which photo was put into which batch for a person to decide, with all that the review page shows of it.
+
+    The batches on disk never change; `waiting`, `position`, the suggestion and the probability are those of now.
+    """
 
     photo_id: str
     domain: str
-    batch: str
-    sharpness: float = pa.Field(ge=0, description="Mean absolute Laplacian of the grey thumbnail, 0 to 4")
-    colourfulness: float = pa.Field(ge=0, description="Mean chroma spread, 0 (monochrome) to about 1")
-    thumbnail: str
+    batch: str = pa.Field(description="File name in review/queue/")
+    group: str = pa.Field(nullable=True, description="The photo's group among the unique photos; null: in none now")
+    waiting: bool = pa.Field(description="Nobody has decided its group yet, and no rule has taken it out")
+    position: int = pa.Field(ge=0, description="Place in the order in which to review: those that wait come first")
+    sha256: str
+    width_px: int = pa.Field(ge=1)
+    height_px: int = pa.Field(ge=1)
+    thumbnail: str = pa.Field(description="Path below thumbnails/")
+    page_url: str
+    title: str
+    owner: str
+    owner_name: str = pa.Field(nullable=True)
+    license: str = pa.Field(description="The licence's name")
+    tags: str
+    suggested_decision: str = pa.Field(nullable=True)
+    suggested_reason: str = pa.Field(nullable=True, description="A reason of the study, for drop")
+    suggestion: str = pa.Field(nullable=True, description="Why, in a few words with the number that decided")
+    probability: float = pa.Field(ge=0, le=1, nullable=True, description="That it will be kept; null: not learnt yet")
 
 
 class CuratedPhotos(_Rows):
@@ -190,10 +231,13 @@ class CuratedPhotos(_Rows):
     decision: str = pa.Field(isin=["keep", "drop", "move"])
     target_domain: str = pa.Field(nullable=True, description="Where a kept or moved photo goes; null: dropped")
     reason: str = pa.Field(nullable=True)
-    curator: str = pa.Field(nullable=True)
+    curator: str = pa.Field(nullable=True, description="`rule:NAME` where a configured threshold decided")
     note: str = pa.Field(nullable=True)
+    decided_photo_id: str = pa.Field(description="The member of the group that the decision was about")
+    decided_at_s: int = pa.Field(description="Time of the decision; for a rule 0")
     file: str
-    row: int = pa.Field(ge=1, description="Row of the CSV, the header being 1")
+    row: int = pa.Field(ge=1, description="Row of the CSV, the header being 1; for a rule its number in the project file")
+    dissent: str = pa.Field(nullable=True, description="What others decided about this group, or about another member")
 
 
 class PersonMasks(_Rows):
@@ -287,8 +331,11 @@ TABLES: dict[str, Table] = {
     "fingerprints": Table(Fingerprints, ("domain", "photo_id")),
     "unique_photos": Table(UniquePhotos, ("domain", "photo_id")),
     "duplicate_pairs": Table(DuplicatePairs, ("sha256_a", "sha256_b", "mirrored")),
-    "review_queue": Table(ReviewQueue, ("domain", "photo_id")),
-    "curated_photos": Table(CuratedPhotos, ("domain", "photo_id"), ("file", "row")),
+    "photo_hints": Table(PhotoHints, ("sha256",)),
+    "review_queue": Table(ReviewQueue, ("domain", "photo_id"), ("position", "probability")),
+    "curated_photos": Table(
+        CuratedPhotos, ("domain", "photo_id"), ("file", "row", "decided_at_s", "decided_photo_id", "dissent")
+    ),
     "person_masks": Table(PersonMasks, ("domain", "photo_id"), ("detail",)),
     "training_images": Table(TrainingImages, ("domain", "photo_id"), ("shard", "row")),
     "dataset_manifest": Table(

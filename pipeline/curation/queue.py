@@ -1,93 +1,241 @@
-"""The queue: immutable CSV batches of photos that nobody has decided yet, with thumbnails and hints."""
+"""The queue: immutable CSV batches of photos that nobody has decided yet, with thumbnails and hints.
+
+    review/queue/batch-0001-DOMAIN-1a2b3c4d.csv    `COLUMNS`; for people and spreadsheets; never changed
+    tables/review_queue                            the same photos as `pipeline.tables.ReviewQueue` describes them, with
+                                                   what changes: who waits, the order, suggestion and probability
+    tables/photo_hints                             the hints of each picture by its SHA-256
+    thumbnails/ab/abcd….jpg                        `THUMBNAIL_EDGE_PX` at most
+
+The review page reads the table, not the batches: it holds everything, without apostrophes before what looks like a
+formula. Groups of duplicates and their members stand in `unique_photos`.
+"""
 
 import hashlib
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+import re
+from collections.abc import Callable, Iterator, Mapping, Set
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from PIL import Image
 
 from pipeline.atomic import atomic_path
-from pipeline.curation.hints import colourfulness, sharpness, suggestion
+from pipeline.config import CurationSection
+from pipeline.curation.decisions import no_formula, read_rows
+from pipeline.curation.ranking import Ranking
+from pipeline.curation.suggestions import Suggestion, suggest
+from pipeline.tables import columns_of
 
 THUMBNAIL_EDGE_PX = 320
+HINT_COLUMNS = (
+    "person_share", "people", "cut_off", "subject_sharpness", "background_sharpness", "shallowness", "colourfulness",
+    "drawn", "edited", "inappropriate", "camera", "software",
+)  # fmt: skip
+"""Hints, as numbers with the ranges that `pipeline.tables.ReviewQueue` describes; camera and software are words."""
+CURATOR_COLUMNS = ("decision", "reason", "move_to", "curator", "note")
 COLUMNS = [
-    "photo_id", "domain", "thumbnail", "page_url", "title", "owner", "license", "tags", "sharpness", "colourfulness",
-    "suggested_decision", "suggested_reason", "decision", "reason", "move_to", "curator", "note",
+    "photo_id", "domain", "thumbnail", "page_url", "title", "owner", "license", "tags", *HINT_COLUMNS,
+    "suggested_decision", "suggested_reason", "suggestion", "probability", *CURATOR_COLUMNS,
 ]  # fmt: skip
 """Columns of a batch; the last five are empty, for the curator."""
 
+ORIGIN_COLUMNS = ("page_url", "title", "owner", "owner_name", "license", "tags")
+LIKELY, UNLIKELY = 0.8, 0.2
+"""Probabilities of being kept from which on, and up to which, a photo is quickly decided."""
+
 ReadPhoto = Callable[[str], np.ndarray]
 """From a blob's SHA-256 to RGB uint8 `[height, width, 3]`."""
+
+
+@dataclass(frozen=True)
+class QueueFolders:
+    """Where the batches and the thumbnails lie."""
+
+    batches: Path
+    thumbnails: Path
 
 
 def queue_photos(
     unique: pd.DataFrame,
     listing: pd.DataFrame,
     queued: pd.DataFrame,
-    decided: set[str],
-    read_photo: ReadPhoto,
+    hints: pd.DataFrame,
+    fingerprints: pd.DataFrame,
+    decided_groups: Set[str],
+    forgotten: Set[str],
     license_name: Callable[[str | None], str],
-    folders: tuple[Path, Path],
-    batch_size: int,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    folders: QueueFolders,
+    settings: CurationSection,
+    ranking: Ranking | None = None,
 ) -> pd.DataFrame:
-    """Write batches of what is new; returns the table `review_queue`, old rows and new.
+    """Write batches of what is new; returns the table `review_queue`, old rows and new, in order of review.
 
-    `queued` is that table as it was, `decided` the ids of photos with a decision (a group is decided when one
-    of its photos is), `folders` those of the batches and of the thumbnails.
+    New is the photo kept of each group of which nobody has decided or been shown a member. `queued` is that table as
+    it was; batches on disk that it does not know, of a run that was killed, are taken up as they are. `hints` is the
+    table `photo_hints` with at least the pictures of the new photos, `fingerprints` that table; rows of `forgotten`
+    photos go. `ranking` gives the probabilities.
     """
     kept = unique[unique["rule"].isna()]
-    decided_groups = set(unique.loc[unique["photo_id"].isin(decided), "group"])
-    fresh = kept[~kept["photo_id"].isin(set(queued["photo_id"])) & ~kept["group"].isin(decided_groups)]
-    fresh = fresh.sort_values(["domain", "photo_id"], ignore_index=True)
-    origin = listing.drop_duplicates("photo_id").set_index("photo_id")
-    tables = [queued] if len(queued) else []
-    first = queued["batch"].nunique() + 1
-    for number, start in enumerate(range(0, len(fresh), batch_size), first):
-        rows = _with_hints(fresh.iloc[start : start + batch_size], read_photo, folders[1])
-        rows["batch"] = _write_batch(rows, origin, license_name, folders[0], number)
-        tables.append(rows)
-        progress(min(start + batch_size, len(fresh)), len(fresh))
-    return pd.concat(tables, ignore_index=True) if tables else queued
+    batch_of = _known_batches(queued, folders.batches)
+    shown_groups = set(unique.loc[unique["photo_id"].isin(batch_of.keys()), "group"])
+    fresh = kept[~kept["group"].isin(shown_groups | set(decided_groups)) & ~kept["photo_id"].isin(batch_of.keys())]
+    table = pd.concat(
+        [
+            _known_rows(queued, unique, listing, batch_of, hints, license_name),
+            _described(fresh, listing, hints, license_name),
+        ],
+        ignore_index=True,
+    )
+    table = table[~table["photo_id"].isin(set(forgotten))].reset_index(drop=True)
+    open_groups = set(kept["group"]) - set(decided_groups)
+    table["waiting"] = table["group"].isin(open_groups)
+    table = _in_order(_judged(table, fingerprints, settings, ranking))
+    numbers = [int(found.group(1)) for name in batch_of.values() if (found := re.match(r"batch-(\d+)-", name))]
+    for name, rows in _new_batches(table[table["batch"].isna()], settings.batch_size, max(numbers, default=0) + 1):
+        _write_batch(rows, folders.batches / name)
+        table.loc[rows.index, "batch"] = name
+    return table.reindex(columns=columns_of("review_queue"))
 
 
-def _with_hints(rows: pd.DataFrame, read_photo: ReadPhoto, thumbnails: Path) -> pd.DataFrame:
-    def one(digest: str) -> tuple[float, float, str]:
-        rgb = read_photo(digest)
+def thumbnail_name(sha256: str) -> str:
+    """A picture's thumbnail below the folder of thumbnails."""
+    return f"{sha256[:2]}/{sha256}.jpg"
+
+
+def write_thumbnail(rgb: np.ndarray, path: Path) -> None:
+    """A JPEG of RGB uint8 [height, width, 3], at most `THUMBNAIL_EDGE_PX` long, where there is none yet."""
+    if not path.exists():
         small = Image.fromarray(rgb)
         small.thumbnail((THUMBNAIL_EDGE_PX, THUMBNAIL_EDGE_PX), Image.Resampling.LANCZOS)
-        name = f"{digest[:2]}/{digest}.jpg"
-        if not (thumbnails / name).exists():
-            with atomic_path(thumbnails / name) as temporary:
-                small.save(temporary, "JPEG", quality=85)
-        pixels = np.asarray(small)
-        return round(sharpness(pixels), 5), round(colourfulness(pixels), 5), name
-
-    with ThreadPoolExecutor() as pool:
-        hints = list(pool.map(one, rows["sha256"]))
-    return rows.assign(**dict(zip(("sharpness", "colourfulness", "thumbnail"), zip(*hints, strict=True), strict=True)))
+        with atomic_path(path) as temporary:
+            small.save(temporary, "JPEG", quality=85)
 
 
-def _write_batch(
-    rows: pd.DataFrame, origin: pd.DataFrame, license_name: Callable[[str | None], str], folder: Path, number: int
-) -> str:
-    """The batch's name ends with a digest of its ids, so that an interrupted run cannot put others under it."""
-    digest = hashlib.sha256("\n".join(rows["photo_id"]).encode()).hexdigest()[:8]
-    name = f"batch-{number:04d}-{digest}.csv"
-    table = rows.join(origin[["page_url", "title", "owner", "license", "tags"]], on="photo_id")
+def filled_in_place(folder: Path) -> list[str]:
+    """A message for each batch that somebody has filled in where it lies, where nothing reads it."""
+    found = []
+    for path in sorted(folder.glob("*.csv")):
+        filled = sum(bool(row.get("decision")) for row in read_rows(path))
+        if filled:
+            found.append(
+                f"{path.name}: {filled} rows are decided in the queue's own folder; copy the file to review/reviewed/"
+            )
+    return found
+
+
+def _known_batches(queued: pd.DataFrame, folder: Path) -> dict[str, str]:
+    """Photo id -> batch, by the table and by the files on disk that it does not name."""
+    batch_of = dict(zip(queued["photo_id"], queued["batch"], strict=True))
+    named = set(batch_of.values())
+    for path in sorted(folder.glob("batch-*.csv")):
+        if path.name not in named:
+            for row in read_rows(path):
+                batch_of.setdefault(row.get("photo_id", ""), path.name)
+    return batch_of
+
+
+def _known_rows(
+    queued: pd.DataFrame,
+    unique: pd.DataFrame,
+    listing: pd.DataFrame,
+    batch_of: Mapping[str, str],
+    hints: pd.DataFrame,
+    license_name: Callable[[str | None], str],
+) -> pd.DataFrame:
+    """What has been shown: with the hints of now where there are any, else as it was."""
+    here = unique[unique["photo_id"].isin(batch_of.keys())].drop_duplicates("photo_id")
+    again = _described(here[here["sha256"].isin(set(hints["sha256"]))], listing, hints, license_name)
+    again["batch"] = again["photo_id"].map(batch_of)
+    gone = queued[~queued["photo_id"].isin(set(again["photo_id"]))].copy()
+    gone["group"] = gone["photo_id"].map(dict(zip(here["photo_id"], here["group"], strict=True)))
+    return pd.concat([frame for frame in (again, gone) if len(frame)] or [again], ignore_index=True)
+
+
+def _described(
+    photos: pd.DataFrame, listing: pd.DataFrame, hints: pd.DataFrame, license_name: Callable[[str | None], str]
+) -> pd.DataFrame:
+    """Rows of `unique_photos` with what their owners wrote and what was measured."""
+    origin = listing.drop_duplicates("photo_id").set_index("photo_id")[list(ORIGIN_COLUMNS)]
+    table = photos[["photo_id", "domain", "group", "sha256", "width_px", "height_px"]].join(origin, on="photo_id")
+    table = table.merge(hints.drop(columns="measured_by"), on="sha256", how="inner")
     table["license"] = [license_name(value if isinstance(value, str) else None) for value in table["license"]]
+    for name in ("page_url", "title", "owner", "tags"):
+        table[name] = table[name].astype(object).where(table[name].notna(), "")
+    return table.assign(thumbnail=table["sha256"].map(thumbnail_name), batch=None)
+
+
+def _judged(
+    table: pd.DataFrame, fingerprints: pd.DataFrame, settings: CurationSection, ranking: Ranking | None
+) -> pd.DataFrame:
+    """With suggestion, strength of the suggestion and probability of every row."""
+    found: list[Suggestion] = [suggest(row, str(row["domain"]), settings) for row in _records(table)]
+    words = {"suggested_decision": "decision", "suggested_reason": "reason", "suggestion": "why"}
+    for column, name in words.items():
+        table[column] = pd.Series([getattr(item, name) or None for item in found], index=table.index, dtype=object)
+    table["strength"] = [item.strength for item in found]
+    table["probability"] = None
+    if ranking is not None and len(table):
+        table["probability"] = ranking.probability(with_fingerprints(table, fingerprints))
+    return table
+
+
+def with_fingerprints(photos: pd.DataFrame, fingerprints: pd.DataFrame) -> pd.DataFrame:
+    """Rows with `phash` and `size_bytes` by SHA-256; where the fingerprint is gone, those of an empty picture."""
+    known = fingerprints.drop_duplicates("sha256").set_index("sha256")[["phash", "size_bytes"]]
+    joined = photos.join(known, on="sha256")
+    return joined.assign(phash=joined["phash"].fillna("0" * 16), size_bytes=joined["size_bytes"].fillna(0))
+
+
+def _in_order(table: pd.DataFrame) -> pd.DataFrame:
+    """What waits first; of that the likely keeps, then what is likely to go, alike cases together, doubtful ones last.
+
+    Clear cases take a glance each, and the keeps are what the dataset waits for.
+    """
+    suggested = table["suggested_decision"].fillna("")
+    probability = table["probability"].astype(float)
+    by_hints = suggested.map({"keep": 0, "drop": 1, "move": 1, "": 2}).astype(int)
+    by_model = pd.Series(np.select([probability >= LIKELY, probability <= UNLIKELY], [0, 1], 2), index=table.index)
+    strength = np.where(probability.isna(), table["strength"].astype(float), (probability - 0.5).abs())
+    order = pd.DataFrame({
+        "waiting": ~table["waiting"].astype(bool), "band": by_hints.where(probability.isna(), by_model).astype(int),
+        "domain": table["domain"], "suggested": suggested, "reason": table["suggested_reason"].fillna(""),
+        "strength": -strength, "photo_id": table["photo_id"],
+    }).sort_values(["waiting", "band", "domain", "suggested", "reason", "strength", "photo_id"])  # fmt: skip
+    ordered = table.loc[order.index].reset_index(drop=True)
+    return ordered.assign(position=range(len(ordered)))
+
+
+def _new_batches(fresh: pd.DataFrame, batch_size: int, first: int) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Names and rows of the batches, each of one domain, the best of every domain before the rest.
+
+    The name ends with a digest of the ids, so that no other rows can come under it.
+    """
+    chunks = [
+        (start, str(domain), rows.iloc[start : start + batch_size])
+        for domain, rows in fresh.groupby("domain")
+        for start in range(0, len(rows), batch_size)
+    ]
+    for number, (_, domain, rows) in enumerate(sorted(chunks, key=lambda chunk: chunk[:2]), first):
+        digest = hashlib.sha256("\n".join(rows["photo_id"]).encode()).hexdigest()[:8]
+        yield f"batch-{number:04d}-{domain}-{digest}.csv", rows
+
+
+def _write_batch(rows: pd.DataFrame, path: Path) -> None:
+    table = rows.reindex(columns=COLUMNS)
     table["thumbnail"] = "../../thumbnails/" + table["thumbnail"]
-    table[["suggested_decision", "suggested_reason"]] = [suggestion(value) for value in table["colourfulness"]]
-    table = table.reindex(columns=COLUMNS).astype(object)
-    table = table.where(table.notna(), "")
-    with atomic_path(folder / name) as temporary:
-        table.map(_no_formula).to_csv(temporary, index=False, encoding="utf-8-sig", lineterminator="\r\n")
-    return name
+    table = table.astype(object).where(table.notna(), "")
+    with atomic_path(path) as temporary:
+        table.map(_harmless).to_csv(temporary, index=False, encoding="utf-8-sig", lineterminator="\r\n")
 
 
-def _no_formula(cell: object) -> object:
-    """A spreadsheet executes a cell that begins like a formula; a leading apostrophe makes it text."""
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
+def _harmless(cell: object) -> object:
+    """Nothing that a spreadsheet would execute, even one that takes another separator for granted and splits the cell."""
+    return no_formula(re.sub(r"([,;\t\r\n|]\s*)([=+@-])", r"\1'\2", cell)) if isinstance(cell, str) else cell
+
+
+def _records(table: pd.DataFrame) -> Iterator[Mapping[str, Any]]:
+    names = ["domain", *HINT_COLUMNS]
+    for values in table[names].itertuples(index=False, name=None):
+        yield dict(zip(names, values, strict=True))

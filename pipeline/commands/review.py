@@ -1,0 +1,118 @@
+"""`bokehflow review`: the page on which a person decides about the photos of the queue."""
+
+import getpass
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pipeline.commands.options import load, open_home, say, with_config, with_home
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from pipeline.config import Project
+    from pipeline.curation.review.app import Page
+    from storage import Home
+
+
+@click.command()
+@with_home
+@with_config
+@click.option("--port", default=8765, show_default=True, help="Port of the page on 127.0.0.1; 0 takes a free one.")
+@click.option("--curator", metavar="NAME", help="Written beside each decision; else your user name.")
+def review(home: Path | None, config: Path | None, port: int, curator: str | None) -> None:
+    """Open the review page: decide about the queue in a browser, by keyboard, into the same CSVs."""
+    from pipeline.curation.review.app import make_app
+    from pipeline.curation.review.server import listen, serve
+
+    chosen = open_home(home)
+    project, _ = load(chosen, config)
+    listening = listen(port)
+    address = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    page = review_page(project, chosen, curator or user_name(), listening.getsockname()[1])
+    found = page.desk.progress(page.curator)
+    if not found.total:
+        say("the queue is empty; `bokehflow run --until review_queue` fills it, and this page notices")
+    say(f"{found.total - found.decided:,} of {found.total:,} photos wait for a decision by {page.curator}")
+    serve(make_app(page), listening, lambda: say(f"review page on {address} (Ctrl-C stops)"))
+
+
+def review_page(project: "Project", home: "Home", curator: str, port: int) -> "Page":
+    """The page of a home, nothing read yet."""
+    from pipeline.curation.review.app import Page
+    from pipeline.curation.review.catalog import Catalog, Tables
+    from pipeline.curation.review.desk import Desk
+    from pipeline.curation.review.ledger import Ledger
+    from pipeline.curation.review.pictures import Pictures
+    from pipeline.photos.decode import decode
+
+    tables = home.tables
+    catalog = Catalog(
+        Tables(
+            queue_path=tables.path("review_queue"),
+            unique_path=tables.path("unique_photos"),
+            read_queue=lambda columns: tables.read_or_empty("review_queue", columns=columns),
+            read_unique=lambda columns: tables.read_or_empty("unique_photos", columns=columns),
+        )
+    )
+    return Page(
+        desk=Desk(catalog, Ledger(home.reviewed, set(project.domains), lambda: catalog.known_ids)),
+        pictures=Pictures(
+            read_blob=home.blobs.read,
+            decode=lambda data: decode(data, project.photos.max_pixels).rgb,
+            read_mask=mask_reader(project, home),
+            thumbnails=home.thumbnails,
+        ),
+        project=project.project.name,
+        curator=curator,
+        port=port,
+    )
+
+
+def mask_reader(project: "Project", home: "Home") -> "Callable[[str], np.ndarray | None]":
+    """A function from a picture's SHA-256 to its alpha: the one that is kept, else one made now.
+
+    None where there is none and the segmenter's weights have not been fetched: looking at a photo fetches nothing.
+    """
+    import threading
+    from functools import cache
+
+    import pandas as pd
+
+    from pipeline.masks.person_masks import read_mask, segment_photos
+    from pipeline.masks.segmenters import make_segmenter
+    from pipeline.photos.decode import decode_reduced
+
+    long_side_px, one_at_a_time = project.masks.long_side_px, threading.Lock()
+    folders = f"{project.masks.segmenter}-*-{long_side_px}px"
+    segmenter = cache(lambda: make_segmenter(project.masks.segmenter, home.weights))
+
+    def make(sha256: str) -> str:
+        table = segment_photos(
+            photos=pd.DataFrame({"photo_id": [""], "target_domain": [""], "sha256": [sha256], "split_key": [""]}),
+            read_rgb=lambda digest: decode_reduced(home.blobs.read(digest), long_side_px, project.photos.max_pixels).rgb,
+            segmenter=segmenter(),
+            masks_folder=home.masks,
+            long_side_px=long_side_px,
+            min_coverage=0.0,
+        )
+        return str(table["mask"].iloc[0])
+
+    def read(sha256: str) -> "np.ndarray | None":
+        with one_at_a_time:
+            kept = sorted(home.masks.glob(f"{folders}/{sha256[:2]}/{sha256}.png"))
+            if kept:
+                return read_mask(kept[-1])
+            return read_mask(home.masks / make(sha256)) if home.weights.exists() else None
+
+    return read
+
+
+def user_name() -> str:
+    """Who is at this machine, as far as it knows."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "curator"

@@ -1,0 +1,294 @@
+"""The page's web application: routes, forms and templates. Server-rendered; the script only makes it quick.
+
+Every answer is a whole page, so that it works without script too; with it, forms are sent in the background (they ask
+for JSON) and the next pages are fetched in advance.
+"""
+
+import re
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from urllib.parse import parse_qsl, quote, unquote
+
+import jinja2
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from pipeline.curation.decisions import REASONS, Decision
+from pipeline.curation.review import words
+from pipeline.curation.review.catalog import HINTS
+from pipeline.curation.review.desk import AHEAD, Desk
+from pipeline.curation.review.filters import STATUSES, SUGGESTIONS, Filters
+from pipeline.curation.review.guard import MAX_BODY_BYTES, TOKEN_HEADER, Guard, Token
+from pipeline.curation.review.ledger import UNDO, RefusedDecision, Verdict
+from pipeline.curation.review.pictures import Picture, Pictures
+from pipeline.errors import BokehflowError
+
+NOTICE = "This product uses the Flickr API but is not endorsed or certified by SmugMug, Inc."
+DIGEST = re.compile(r"[0-9a-f]{64}")
+YEAR_S = 31_536_000
+LONGEST_NOTE, LONGEST_NAME = 500, 60
+VIEWS = ("/grid", "/single")
+
+
+@dataclass(frozen=True)
+class Page:
+    """What the application needs: who sits at it by default, on which port, and what it works on."""
+
+    desk: Desk
+    pictures: Pictures
+    project: str
+    curator: str
+    port: int
+
+
+def make_app(page: Page) -> Guard:
+    """The ASGI application, guarded against other sites."""
+    handlers = _Handlers(page)
+    application = Starlette(
+        routes=[
+            Route("/", handlers.resume),
+            Route("/grid", handlers.grid),
+            Route("/single", handlers.single),
+            Route("/state", handlers.state),
+            Route("/session", handlers.session),
+            Route("/thumbnail/{sha256}", handlers.picture(lambda digest, name: page.pictures.thumbnail(name, digest))),
+            Route("/picture/{sha256}", handlers.picture(lambda digest, name: page.pictures.scaled(digest))),
+            Route("/original/{sha256}", handlers.picture(lambda digest, name: page.pictures.original(digest))),
+            Route("/mask/{sha256}", handlers.picture(lambda digest, name: page.pictures.overlay(digest), kept=False)),
+            Route("/decide", handlers.decide, methods=["POST"]),
+            Route("/undo", handlers.undo, methods=["POST"]),
+            Route("/curator", handlers.rename, methods=["POST"]),
+            Mount("/static", StaticFiles(packages=[("pipeline.curation.review", "static")])),
+        ],
+        exception_handlers={BokehflowError: _explain, RefusedDecision: _refuse},
+    )  # fmt: skip
+    return Guard(application, page.port)
+
+
+class _Handlers:
+    """The routes; each reads the request, asks the desk and fills in a template."""
+
+    def __init__(self, page: Page) -> None:
+        self.page, self.desk = page, page.desk
+        self.token = Token()
+        self.templates = jinja2.Environment(
+            loader=jinja2.PackageLoader("pipeline.curation.review"), autoescape=True, undefined=jinja2.StrictUndefined,
+            trim_blocks=True, lstrip_blocks=True,
+        )  # fmt: skip
+        self.templates.globals |= {"words": words, "notice": NOTICE, "project": page.project, "quote": quote}
+
+    # --- pages
+
+    def resume(self, request: Request) -> Response:
+        """Where this browser was last; the grid at first."""
+        last = unquote(request.cookies.get(self._cookie("view"), ""))
+        return RedirectResponse(last if _is_view(last) else "/grid", 303)
+
+    def grid(self, request: Request) -> Response:
+        filters, start = Filters.parse(request.query_params), request.query_params.get("start", "")
+        who, seat = self._curator(request), self._seat(request)
+        found = self.desk.grid(filters, start, who, seat)
+        here = _address("/grid", filters, start=found.shown[0].photo.photo_id if found.first and found.shown else "")
+        context = {"found": found, "here": here,
+                   "after": _address("/grid", filters, start=found.after) if found.after else "",
+                   "before": _address("/grid", filters, start=found.before or "") if found.before else "",
+                   "single": {one.photo.photo_id: _address("/single", filters, photo=one.photo.photo_id)
+                              for one in found.shown}}  # fmt: skip
+        return self._render("grid.html", filters, who, seat, here, request, context)
+
+    def single(self, request: Request) -> Response:
+        """The photo named, else the first that matches after the one named `after`."""
+        filters, query = Filters.parse(request.query_params), request.query_params
+        who, seat, photo_id = self._curator(request), self._seat(request), query.get("photo", "")
+        shown = self.desk.single(photo_id, seat) if photo_id else None
+        upcoming = self.desk.upcoming(filters, photo_id or query.get("after", ""), who, seat)
+        if shown is None and upcoming:
+            return RedirectResponse(_address("/single", filters, photo=upcoming[0]), 303)
+        previous = self.desk.previous(filters, photo_id, who) if shown else None
+        here = _address("/single", filters, photo=photo_id if shown else "")
+        context = {"shown": shown, "here": here, "back": _address("/single", filters, after=photo_id),
+                   "upcoming": [_address("/single", filters, photo=other) for other in upcoming],
+                   "previous": _address("/single", filters, photo=previous) if previous else "",
+                   "grid": _address("/grid", filters, start=photo_id if filters.status == "all" else "")}  # fmt: skip
+        return self._render("single.html", filters, who, seat, here, request, context)
+
+    # --- what the script asks
+
+    def session(self, request: Request) -> Response:
+        """The token, for a page that was loaded from this server's predecessor. Other sites cannot read it."""
+        return JSONResponse({"token": self.token.value})
+
+    def state(self, request: Request) -> Response:
+        """How far the work is, and what others have decided about the photos in sight."""
+        query, who = request.query_params, self._curator(request)
+        since = int(query["since"]) if query.get("since", "").isdigit() else 0
+        in_sight = query.get("seen", "").split()[:64]
+        number, changed = self.desk.changes(since, self._seat(request), in_sight)
+        changes = {photo_id: _standing_facts(found) for photo_id, found in changed}
+        return JSONResponse({"number": number, "changes": changes, **self._progress(who)})
+
+    # --- forms
+
+    async def decide(self, request: Request) -> Response:
+        form = await _form(request)
+        self._check_token(request, form)
+        return await run_in_threadpool(self._decide, request, form)
+
+    def _decide(self, request: Request, form: Mapping[str, str]) -> Response:
+        who, photo_id = self._curator(request), form.get("photo_id", "")
+        decision = self.desk.decide(photo_id, _verdict(form), who)
+        return self._answer(request, form, f"{words.verdict(decision)}.", decision)
+
+    async def undo(self, request: Request) -> Response:
+        form = await _form(request)
+        self._check_token(request, form)
+        return await run_in_threadpool(self._undo, request, form)
+
+    def _undo(self, request: Request, form: Mapping[str, str]) -> Response:
+        undone = self.desk.undo(self._curator(request), form.get("key", ""))
+        said = f"Undone: {words.verdict(undone).lower()}." if undone else "There is nothing to undo."
+        return self._answer(request, form, said, undone)
+
+    async def rename(self, request: Request) -> Response:
+        form = await _form(request)
+        self._check_token(request, form)
+        name = " ".join(form.get("curator", "").split())[:LONGEST_NAME] or self.page.curator
+        answer = RedirectResponse(_back(form), 303)
+        self._set_cookie(answer, "curator", name)
+        return answer
+
+    def _answer(self, request: Request, form: Mapping[str, str], said: str, decision: Decision | None) -> Response:
+        """For the script: what became of it and what comes next; without script: the next page."""
+        if "application/json" not in request.headers.get("accept", ""):
+            return RedirectResponse(_back(form), 303)
+        who, seat, photo_id = self._curator(request), self._seat(request), decision.photo_id if decision else ""
+        path, _, query = _back(form).partition("?")
+        filters = Filters.parse(dict(parse_qsl(query)))
+        answer = {"said": said, "photo_id": photo_id, "changes": {}, **self._progress(who)}
+        if decision:
+            shown = self.desk.single(photo_id, seat)
+            answer["changes"] = {photo_id: _standing_facts(shown.standing)} if shown else {}
+            answer["address"] = _address("/single", filters, photo=photo_id)
+        if path == "/single":
+            upcoming = self.desk.upcoming(filters, photo_id, who, seat, AHEAD)
+            answer["upcoming"] = [_address("/single", filters, photo=other) for other in upcoming]
+        return JSONResponse(answer)
+
+    # --- pictures
+
+    def picture(self, make: Callable[[str, str], Picture], kept: bool = True) -> Callable[[Request], Response]:
+        """A route that serves what `make` makes of a digest and the name of its thumbnail.
+
+        Browsers may keep it for ever, since it is named by its content.
+        """
+
+        def serve(request: Request) -> Response:
+            digest = request.path_params["sha256"]
+            name = self.desk.picture(digest) if DIGEST.fullmatch(digest) else None
+            if name is None:
+                return PlainTextResponse("there is no such picture\n", 404)
+            try:
+                picture = make(digest, name)
+            except PermissionError as error:
+                return PlainTextResponse(f"refused: {error}\n", 403)
+            except BokehflowError as error:
+                return PlainTextResponse(f"{error}\n", 404)
+            keep = f"private, max-age={YEAR_S}, immutable" if kept else "private, max-age=3600"
+            return Response(picture.data, media_type=picture.media_type, headers={"cache-control": keep})
+
+        return serve
+
+    # --- what all pages share
+
+    def _render(
+        self, name: str, filters: Filters, who: str, seat: str, here: str, request: Request, context: Mapping[str, object]
+    ) -> Response:
+        number, _ = self.desk.changes(0, seat, [])
+        shared = {
+            "filters": filters, "statuses": STATUSES, "suggestions": SUGGESTIONS, "hints": HINTS, "curator": who,
+            "token": self.token.value, "reasons": REASONS, "number": number, "progress": self.desk.progress(who),
+            "batches": self.desk.batches(), "domains": self.desk.domains(), "move_to": sorted(self.desk.ledger.domains),
+            "grid_address": _address("/grid", filters), "single_address": _address("/single", filters),
+        }  # fmt: skip
+        answer = HTMLResponse(self.templates.get_template(name).render({**shared, **context}))
+        self._set_cookie(answer, "view", here)
+        if self._cookie("seat") not in request.cookies:
+            self._set_cookie(answer, "seat", seat)
+        return answer
+
+    def _progress(self, who: str) -> dict[str, object]:
+        found = self.desk.progress(who)
+        domains = [f"{name} {done:,} of {total:,}" for name, done, total in found.domains]
+        return {"progress": words.progress(found), "decided": found.decided, "total": found.total,
+                "domains": " · ".join(domains), "undo": found.undo_key, "undo_label": found.undo_label}  # fmt: skip
+
+    def _check_token(self, request: Request, form: Mapping[str, str]) -> None:
+        if not self.token.matches(request.headers.get(TOKEN_HEADER) or form.get("token", "")):
+            raise RefusedDecision("this page is from before the server was started; load it again")
+
+    def _curator(self, request: Request) -> str:
+        return unquote(request.cookies.get(self._cookie("curator"), ""))[:LONGEST_NAME] or self.page.curator
+
+    def _seat(self, request: Request) -> str:
+        """Which browser this is: two of them are not given the same photos."""
+        return request.cookies.get(self._cookie("seat"), "")[:32] or secrets.token_hex(8)
+
+    def _cookie(self, name: str) -> str:
+        """Browsers do not tell the ports of a host apart, so the name does."""
+        return f"bokehflow-{self.page.port}-{name}"
+
+    def _set_cookie(self, answer: Response, name: str, value: str) -> None:
+        answer.set_cookie(self._cookie(name), quote(value, safe=""), max_age=YEAR_S, httponly=True, samesite="strict")
+
+
+def _address(path: str, filters: Filters, **more: str) -> str:
+    query = filters.query(**more)
+    return f"{path}?{query}" if query else path
+
+
+def _is_view(address: str) -> bool:
+    return address.partition("?")[0] in VIEWS
+
+
+def _back(form: Mapping[str, str]) -> str:
+    """Where a form without script leads; only to this page's own views."""
+    back = form.get("back", "")
+    return back if _is_view(back) else "/grid"
+
+
+def _standing_facts(found: words.Standing) -> dict[str, str]:
+    return {"status": found.status, "badge": words.badge(found), "standing": words.standing(found)}
+
+
+def _verdict(form: Mapping[str, str]) -> Verdict:
+    """From a button's value, like `keep`, `drop:edited` or `move:shallow`, and the note."""
+    decision, _, about = form.get("verdict", "").partition(":")
+    note = " ".join(form.get("note", "").split())[:LONGEST_NOTE]
+    note = f"note: {note}" if note.startswith(UNDO) else note
+    return Verdict(decision, about if decision == "drop" else "", about if decision == "move" else "", note)
+
+
+async def _form(request: Request) -> dict[str, str]:
+    """The fields of a form of bounded size."""
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            raise RefusedDecision(f"more than {MAX_BODY_BYTES} bytes were sent")
+    return dict(parse_qsl(body.decode("utf-8", errors="replace"), keep_blank_values=True))
+
+
+def _refuse(request: Request, error: Exception) -> Response:
+    status = 403 if "load it again" in str(error) else 400
+    if "application/json" in request.headers.get("accept", ""):
+        return JSONResponse({"error": str(error)}, status)
+    return PlainTextResponse(f"refused: {error}\n", status)
+
+
+def _explain(request: Request, error: Exception) -> Response:
+    return PlainTextResponse(f"error: {error}\n", 500)

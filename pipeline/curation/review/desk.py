@@ -1,0 +1,336 @@
+"""The desk at which curators sit: which photos each of them gets, what becomes of their decisions, how far they are.
+
+Two curators with the same filters are not given the same photos: what is on one's screen, or about to be, is left out
+for the other until it is decided or has been out of sight for `CLAIM_S`.
+"""
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from pipeline.curation.decisions import Decision, opinions
+from pipeline.curation.review.catalog import Catalog, Duplicate, Photo
+from pipeline.curation.review.filters import Filters
+from pipeline.curation.review.ledger import Ledger, Verdict, key_of, said
+
+PHOTOS_ON_A_PAGE = 30
+"""Flickr's terms allow no more."""
+AHEAD = 4
+"""Photos that a single view may load in advance."""
+CLAIM_S = 45.0
+LOOK_AGAIN_S = 1.0
+"""The folder and the tables are looked at for changes of others at most so often."""
+UNDECIDED, KEPT, DROPPED, MOVED, SKIPPED, BY_RULE = range(6)
+CODE_OF = {"keep": KEPT, "drop": DROPPED, "move": MOVED}
+STATUS_CODES = {
+    "undecided": (UNDECIDED, SKIPPED), "skipped": (SKIPPED,), "kept": (KEPT,), "moved": (MOVED,), "dropped": (DROPPED,),
+    "decided": (KEPT, DROPPED, MOVED, BY_RULE), "all": tuple(range(6)),
+}  # fmt: skip
+CHANGES_KEPT = 5_000
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What is decided about a photo's group; `holds` is None while nothing is."""
+
+    holds: Decision | None
+    others: Sequence[Decision]
+    """What other curators hold, or what was said of other members of the group, and is overruled."""
+    skipped_by: Sequence[str]
+    by_rule: bool
+
+    @property
+    def status(self) -> str:
+        """`undecided`, `skipped`, `keep`, `drop`, `move` or `rule`."""
+        if self.holds:
+            return self.holds.decision
+        return "rule" if self.by_rule else "skipped" if self.skipped_by else "undecided"
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A photo with everything a person decides by."""
+
+    photo: Photo
+    standing: Standing
+    duplicates: Sequence[Duplicate]
+
+
+@dataclass(frozen=True)
+class GridPage:
+    """At most 30 photos. `before` and `after` are the ids with which the neighbouring pages begin, None at the ends."""
+
+    shown: Sequence[Shown]
+    first: int
+    matching: int
+    before: str | None
+    after: str | None
+    elsewhere: int
+    """Matching photos that are on another curator's screen."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the work is, over the whole queue and one domain at a time, and the curator's pace."""
+
+    decided: int
+    total: int
+    domains: Sequence[tuple[str, int, int]]
+    per_hour: float | None
+    undo_key: str
+    undo_label: str
+
+    @property
+    def hours_left(self) -> float | None:
+        """At this pace."""
+        return (self.total - self.decided) / self.per_hour if self.per_hour else None
+
+
+@dataclass
+class Desk:
+    """Everything behind one lock; each call takes milliseconds."""
+
+    catalog: Catalog
+    ledger: Ledger
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+    _looked_at_s: float = -1e9
+    _status: np.ndarray = field(default_factory=lambda: np.empty(0, np.int8))
+    """For each group."""
+    _skipped_by: dict[str, set[int]] = field(default_factory=dict)
+    """Curator → groups that this curator skipped."""
+    _claims: dict[str, tuple[str, float]] = field(default_factory=dict)
+    """Photo id → seat and until when."""
+    _changes: list[str] = field(default_factory=list)
+    """Photos whose standing changed, the latest last."""
+    _changes_before: int = 0
+
+    def grid(self, filters: Filters, start: str, curator: str, seat: str) -> GridPage:
+        """The first 30 photos that match, from the photo `start` on."""
+        with self._lock:
+            self._look()
+            matching = self._matching(filters, curator)
+            places = np.flatnonzero(self._free(matching, filters, seat))
+            first = int(np.searchsorted(places, self.catalog.place(start) or 0))
+            page = places[first : first + PHOTOS_ON_A_PAGE]
+            if filters.status == "undecided":
+                self._claim(page, seat)
+            earlier = places[max(0, first - PHOTOS_ON_A_PAGE)] if first else None
+            later = places[first + PHOTOS_ON_A_PAGE] if first + PHOTOS_ON_A_PAGE < len(places) else None
+            return GridPage(
+                shown=[self._shown(photo) for photo in self.catalog.photos(page)],
+                first=first,
+                matching=len(places),
+                before=None if earlier is None else self.catalog.photo_id(int(earlier)),
+                after=None if later is None else self.catalog.photo_id(int(later)),
+                elsewhere=int(matching.sum()) - len(places),
+            )
+
+    def single(self, photo_id: str, seat: str) -> Shown | None:
+        """One photo; None where it is not in the queue or may not be shown any more."""
+        with self._lock:
+            self._look()
+            place = self.catalog.place(photo_id)
+            if place is None:
+                return None
+            self._claim(np.array([place]), seat)
+            return self._shown(self.catalog.photos([place])[0])
+
+    def upcoming(self, filters: Filters, after: str, curator: str, seat: str, count: int = AHEAD) -> list[str]:
+        """Photos that match and come after the photo `after` (from the beginning where there are no more)."""
+        with self._lock:
+            self._look()
+            places = np.flatnonzero(self._free(self._matching(filters, curator), filters, seat))
+            here = self.catalog.place(after)
+            cut = 0 if here is None else int(np.searchsorted(places, here, side="right"))
+            around = filters.status == "undecided"
+            found = [int(place) for place in (*places[cut : cut + count], *(places[:cut][:count] if around else ()))]
+            chosen = [place for place in dict.fromkeys(found) if place != here][:count]
+            return [self.catalog.photo_id(place) for place in chosen]
+
+    def previous(self, filters: Filters, before: str, curator: str) -> str | None:
+        """The last photo that matches and comes before the photo `before`."""
+        with self._lock:
+            places = np.flatnonzero(self._matching(filters, curator))
+            here = self.catalog.place(before) or 0
+            cut = int(np.searchsorted(places, here))
+            return self.catalog.photo_id(int(places[cut - 1])) if cut else None
+
+    def decide(self, photo_id: str, verdict: Verdict, curator: str) -> Decision:
+        """Write the decision; it is on the disk when this returns. Raises `RefusedDecision`."""
+        with self._lock:
+            self._look()
+            decision = self.ledger.write(photo_id, verdict, curator)
+            self._claims.pop(photo_id, None)
+            self._changed({photo_id})
+            return decision
+
+    def undo(self, curator: str, expected: str = "") -> Decision | None:
+        """Take back the curator's last decision by a new row; returns what was undone, None where nothing was."""
+        with self._lock:
+            self._look()
+            undone = self.ledger.undo(curator, expected)
+            if undone is not None:
+                self._changed({undone.photo_id})
+            return undone
+
+    def progress(self, curator: str) -> Progress:
+        """How far the work is."""
+        with self._lock:
+            self._look()
+            places = np.flatnonzero(self.catalog.group >= 0)
+            decided = np.isin(self._status[self.catalog.group[places]], STATUS_CODES["decided"])
+            numbers, names = self.catalog.codes.get("domain", (np.empty(0, np.int64), []))
+            total_by = np.bincount(numbers[places], minlength=len(names))
+            decided_by = np.bincount(numbers[places[decided]], minlength=len(names))
+            last = self.ledger.undoable(curator)
+            return Progress(
+                decided=int(decided.sum()),
+                total=len(places),
+                domains=[(name, int(decided_by[n]), int(total_by[n])) for n, name in enumerate(names) if total_by[n]],
+                per_hour=self.ledger.pace(curator),
+                undo_key=key_of(last) if last else "",
+                undo_label=f"{said(last)} of {last.photo_id}" if last else "",
+            )
+
+    def changes(self, since: int, seat: str, in_sight: Sequence[str]) -> tuple[int, list[tuple[str, Standing]]]:
+        """Photos `in_sight` whose standing changed after the number `since`, and the number to ask with next time.
+
+        They stay reserved for this seat.
+        """
+        with self._lock:
+            self._look()
+            places = [place for photo_id in in_sight if (place := self.catalog.place(photo_id)) is not None]
+            self._claim(np.array(places, np.int64), seat)
+            now = self._changes_before + len(self._changes)
+            # A number from before the server was started says nothing about what was missed.
+            seen = since if since <= now else 0
+            new = set(self._changes[max(0, seen - self._changes_before) :]) & set(in_sight)
+            return now, [(photo_id, self._standing(photo_id)) for photo_id in sorted(new)]
+
+    def picture(self, sha256: str) -> str | None:
+        """The thumbnail's name of a picture that may be shown (empty where it has none); None for any other digest."""
+        with self._lock:
+            self._look()
+            return self.catalog.thumbnail(sha256) if self.catalog.may_show(sha256) else None
+
+    def batches(self) -> list[str]:
+        """All names of batches in the queue."""
+        return self._names("batch")
+
+    def domains(self) -> list[str]:
+        """All domains in the queue."""
+        return self._names("domain")
+
+    def _names(self, column: str) -> list[str]:
+        with self._lock:
+            self._look()
+            return self.catalog.codes.get(column, (np.empty(0), []))[1]
+
+    def _look(self) -> None:
+        """Take in what others have written, unless that was done a moment ago."""
+        if time.monotonic() - self._looked_at_s < LOOK_AGAIN_S:
+            return
+        reloaded = self.catalog.refresh()
+        changed = self.ledger.refresh(everything=reloaded)
+        if reloaded:
+            self._status = np.zeros(self.catalog.group_count, np.int8)
+            rule = self.catalog.group[~self.catalog.waiting & (self.catalog.group >= 0)]
+            self._status[rule] = BY_RULE
+            self._skipped_by.clear()
+            changed |= set(self.ledger.photos())
+        self._changed(changed)
+        self._looked_at_s = time.monotonic()
+
+    def _changed(self, photo_ids: set[str]) -> None:
+        for photo_id in photo_ids:
+            group = self.catalog.group_of(photo_id)
+            if group < 0:
+                continue
+            standing = self._standing(photo_id)
+            self._status[group] = _code(standing)
+            for curator in {*self._skipped_by, *standing.skipped_by}:
+                groups = self._skipped_by.setdefault(curator, set())
+                (groups.add if curator in standing.skipped_by else groups.discard)(group)
+            self._changes += self.catalog.members(photo_id)
+        if len(self._changes) > 2 * CHANGES_KEPT:
+            self._changes_before += len(self._changes) - CHANGES_KEPT
+            del self._changes[:-CHANGES_KEPT]
+
+    def _shown(self, photo: Photo) -> Shown:
+        return Shown(photo, self._standing(photo.photo_id), self.catalog.duplicates(photo.photo_id))
+
+    def _standing(self, photo_id: str) -> Standing:
+        words = [word for member in self.catalog.members(photo_id) for word in self.ledger.words(member)]
+        held = opinions(words)
+        last = {word.curator or "": word for word in sorted(words, key=lambda word: word.when)}
+        skipped = [curator for curator, word in last.items() if word.decision == "skip" and not is_undo(word)]
+        place = self.catalog.place(photo_id)
+        by_rule = not words and place is not None and not self.catalog.waiting[place]
+        return Standing(
+            holds=held[-1] if held else None,
+            others=[word for word in held[:-1] if said(word) != said(held[-1])],
+            skipped_by=[] if held else skipped,
+            by_rule=by_rule,
+        )
+
+    def _matching(self, filters: Filters, curator: str) -> np.ndarray:
+        group = self.catalog.group
+        status = np.where(group >= 0, self._status[group] if len(self._status) else 0, -1)
+        mask = np.isin(status, STATUS_CODES[filters.status])
+        if filters.status == "undecided" and (skipped := self._skipped_by.get(curator)):
+            mask &= ~np.isin(group, list(skipped))
+        for name, wanted in (("domain", filters.domain), ("batch", filters.batch)):
+            if wanted:
+                mask &= self._is(name, wanted)
+        if filters.suggestion:
+            mask &= self._is("suggested_decision", "" if filters.suggestion == "none" else filters.suggestion)
+        for name, (lowest, highest) in filters.hints.items():
+            values = self.catalog.hint(name)
+            mask &= ~np.isnan(values)
+            mask &= (values >= (-np.inf if lowest is None else lowest)) & (
+                values <= (np.inf if highest is None else highest)
+            )
+        return mask
+
+    def _free(self, matching: np.ndarray, filters: Filters, seat: str) -> np.ndarray:
+        """What matches and is on no other screen; where nothing else is left, that as well."""
+        if filters.status != "undecided":
+            return matching
+        free = matching & ~self._claimed_by_others(seat)
+        return free if free.any() else matching
+
+    def _is(self, column: str, value: str) -> np.ndarray:
+        numbers, names = self.catalog.codes.get(column, (np.empty(0, np.int64), []))
+        return numbers == (names.index(value) if value in names else -2)
+
+    def _claim(self, places: np.ndarray, seat: str) -> None:
+        until = time.monotonic() + CLAIM_S
+        for place in places:
+            photo_id = self.catalog.photo_id(int(place))
+            holder, held_until = self._claims.get(photo_id, (seat, 0.0))
+            if holder == seat or held_until < time.monotonic():
+                self._claims[photo_id] = seat, until
+
+    def _claimed_by_others(self, seat: str) -> np.ndarray:
+        now = time.monotonic()
+        self._claims = {photo_id: claim for photo_id, claim in self._claims.items() if claim[1] > now}
+        taken = np.zeros(len(self.catalog), bool)
+        for photo_id, (holder, _) in self._claims.items():
+            place = self.catalog.place(photo_id)
+            if place is not None and holder != seat:
+                taken[place] = True
+        return taken
+
+
+def is_undo(decision: Decision) -> bool:
+    """Whether the row undoes another; a `skip` of this kind is no wish to see the photo later."""
+    return (decision.note or "").startswith("undo: ")
+
+
+def _code(standing: Standing) -> int:
+    if standing.holds:
+        return CODE_OF[standing.holds.decision]
+    return BY_RULE if standing.by_rule else SKIPPED if standing.skipped_by else UNDECIDED

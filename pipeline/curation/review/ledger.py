@@ -1,0 +1,225 @@
+"""The reviewed folder as the page sees it: what every curator has said, kept current, and one's own new rows.
+
+Files of others, spreadsheets' and other pages', are read again when they change. One's own rows go to one file for
+each curator and start of the page, and are on the disk when `write` returns. An undo is a further row that says so:
+it restores what the same curator had said before, or takes the decision back.
+"""
+
+import re
+import time
+from bisect import insort
+from collections.abc import Callable, Set
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import count, pairwise
+from pathlib import Path
+from uuid import uuid4
+
+from pipeline.curation.decisions import Decision, append_decision, decision_files, problem_of, read_decision_file
+from pipeline.errors import BokehflowError
+
+UNDO = "undo: "
+"""Begins the note of a row that undoes another."""
+PAGE_FILE = "review-page-"
+"""Begins the names of the files that pages write."""
+PAUSE_S = 90.0
+"""A longer gap between two decisions is a pause and does not count for the pace."""
+PACE_OVER = 100
+"""Decisions over which the pace is measured."""
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+Signature = tuple[int, int, int]
+"""Modification time in ns, size, inode: what tells that a file has changed."""
+
+
+class RefusedDecision(BokehflowError):
+    """A decision that no reviewed CSV may hold."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a curator says about a photo, in the words of the CSV; empty where it says nothing."""
+
+    decision: str
+    reason: str = ""
+    move_to: str = ""
+    note: str = ""
+
+
+@dataclass
+class Ledger:
+    """What all curators have said. Not safe for several threads at once: the desk holds the lock.
+
+    `known_ids` are the photos about which rows count.
+    """
+
+    folder: Path
+    domains: Set[str]
+    known_ids: Callable[[], Set[str]]
+    _start: str = field(default_factory=lambda: f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid4().hex[:6]}")
+    _files: dict[str, tuple[Signature, list[Decision]]] = field(default_factory=dict)
+    _own: dict[str, Signature] = field(default_factory=dict)
+    """Files of this start, as the last row written left them."""
+    _words: dict[str, list[Decision]] = field(default_factory=dict)
+    """Photo id → all that was said about it, the earliest first."""
+    _stacks: dict[str, list[Decision]] = field(default_factory=dict)
+    """Curator → decisions made on pages that are not undone; put together anew when a page's file changes."""
+
+    def refresh(self, everything: bool = False) -> set[str]:
+        """Read files that are new, changed or gone (or all of them); returns the photos about which words changed."""
+        found = {path.name: path for path in decision_files(self.folder)}
+        changed: set[str] = set()
+        for name in [name for name in self._files if everything or name not in found]:
+            changed |= self._forget(name)
+        for path in found.values():
+            signature = _signature(path)
+            if signature is not None and signature != self._files.get(path.name, (None, []))[0]:
+                changed |= self._take(path, signature)
+        return changed
+
+    def words(self, photo_id: str) -> list[Decision]:
+        """All that was said about the photo, the earliest first."""
+        return self._words.get(photo_id, [])
+
+    def photos(self) -> Set[str]:
+        """Photos about which anything was ever said."""
+        return self._words.keys()
+
+    def write(self, photo_id: str, verdict: Verdict, curator: str) -> Decision:
+        """Append the decision to the curator's file; it is on the disk when this returns.
+
+        The curator's last decision, sent again, is not written twice: the answer to it may have been lost.
+        Raises `RefusedDecision` for what no reviewed CSV may hold.
+        """
+        row = {**asdict(verdict), "photo_id": photo_id}
+        if wrong := problem_of(row, self.known_ids(), self.domains):
+            raise RefusedDecision(f"{wrong[0]} {wrong[1][:80]!r}: {wrong[2]}")
+        last = self.undoable(curator)
+        if last is not None and last.photo_id == photo_id and verdict_of(last) == verdict:
+            return last
+        decision = self._append(photo_id, verdict, curator)
+        self._stack(curator).append(decision)
+        return decision
+
+    def undoable(self, curator: str) -> Decision | None:
+        """The curator's last decision on a page that is not undone yet."""
+        stack = self._stack(curator)
+        return stack[-1] if stack else None
+
+    def undo(self, curator: str, expected: str = "") -> Decision | None:
+        """Take back the curator's last decision by a new row; returns what was undone.
+
+        None where there is nothing to undo, or where that is not the decision whose `key_of` is `expected`: the
+        answer to an earlier undo may have been lost.
+        """
+        last = self.undoable(curator)
+        if last is None or (expected and key_of(last) != expected):
+            return None
+        before = [word for word in self.words(last.photo_id) if word.curator == last.curator and word.when < last.when]
+        self._append(last.photo_id, _restored(before[-1] if before else None, last), curator)
+        self._stack(curator).pop()
+        return last
+
+    def pace(self, curator: str) -> float | None:
+        """Decisions an hour over the last ones, pauses left out; None before there are enough to tell."""
+        times_s = [decision.when[0] / 1e9 for decision in self._stack(curator)[-PACE_OVER:]]
+        gaps_s = [later - earlier for earlier, later in pairwise(times_s) if 0 <= later - earlier <= PAUSE_S]
+        return 3600 * len(gaps_s) / sum(gaps_s) if len(gaps_s) >= 5 and sum(gaps_s) > 0 else None
+
+    def _append(self, photo_id: str, verdict: Verdict, curator: str) -> Decision:
+        path = self._own_file(curator)
+        rows = self._files.setdefault(path.name, ((0, 0, 0), []))[1]
+        # A clock that was set back must not put a new row before the one that it replaces.
+        said_us = [word.when[0] // 1000 + 1 for word in self.words(photo_id) if (word.curator or "") == curator]
+        at_us = max([time.time_ns() // 1000, *said_us])
+        append_decision(path, photo_id, curator=curator, decided_at=EPOCH + timedelta(microseconds=at_us), **asdict(verdict))
+        decision = Decision(
+            photo_id, verdict.decision, verdict.reason or None, verdict.move_to or None, curator or None,
+            verdict.note or None, path.name, len(rows) + 2, (at_us * 1000, path.name, len(rows) + 2),
+        )  # fmt: skip
+        rows.append(decision)
+        self._own[path.name] = _signature(path) or (0, 0, 0)
+        self._files[path.name] = self._own[path.name], rows
+        insort(self._words.setdefault(photo_id, []), decision, key=lambda word: word.when)
+        return decision
+
+    def _own_file(self, curator: str) -> Path:
+        """This start's file of the curator; a further one if somebody has meanwhile saved it from a spreadsheet."""
+        for number in count():
+            ending = f"-{number}" if number else ""
+            path = self.folder / f"{PAGE_FILE}{_slug(curator)}-{self._start}{ending}.csv"
+            if _signature(path) == self._own.get(path.name):
+                return path
+        raise AssertionError("count() does not end")
+
+    def _take(self, path: Path, signature: Signature) -> set[str]:
+        """Read a file; one that has only grown, as pages' files do, changes nothing but what its new rows say."""
+        before = self._files.get(path.name, (None, []))[1]
+        decisions, _ = read_decision_file(path, self.known_ids(), self.domains)
+        changed: set[str] = set()
+        if decisions[: len(before)] != before:
+            changed, before = self._forget(path.name), []
+        self._files[path.name] = signature, decisions
+        for decision in decisions[len(before) :]:
+            insort(self._words.setdefault(decision.photo_id, []), decision, key=lambda word: word.when)
+            changed.add(decision.photo_id)
+        if path.name.startswith(PAGE_FILE):
+            self._stacks.clear()
+        return changed
+
+    def _forget(self, name: str) -> set[str]:
+        _, decisions = self._files.pop(name, (None, []))
+        for decision in decisions:
+            self._words[decision.photo_id].remove(decision)
+        if name.startswith(PAGE_FILE):
+            self._stacks.clear()
+        return {decision.photo_id for decision in decisions}
+
+    def _stack(self, curator: str) -> list[Decision]:
+        if curator not in self._stacks:
+            pages = (rows for name, (_, rows) in self._files.items() if name.startswith(PAGE_FILE))
+            own = [row for rows in pages for row in rows if (row.curator or "") == curator]
+            stack: list[Decision] = []
+            for decision in sorted(own, key=lambda row: row.when):
+                if (decision.note or "").startswith(UNDO):
+                    del stack[-1:]
+                else:
+                    stack.append(decision)
+            self._stacks[curator] = stack
+        return self._stacks[curator]
+
+
+def key_of(decision: Decision) -> str:
+    """What tells one row from all others."""
+    return f"{decision.file}:{decision.row}"
+
+
+def verdict_of(decision: Decision) -> Verdict:
+    """What was said, without by whom and when."""
+    return Verdict(decision.decision, decision.reason or "", decision.move_to or "", decision.note or "")
+
+
+def said(decision: Decision) -> str:
+    """The decision in a few words, like `drop (edited)`."""
+    about = decision.move_to if decision.decision == "move" else decision.reason
+    return f"{decision.decision} ({about})" if about else decision.decision
+
+
+def _restored(former: Decision | None, undone: Decision) -> Verdict:
+    note = UNDO + said(undone)
+    if former is None or former.decision == "skip":
+        return Verdict("skip", note=note)
+    kept = (former.note or "").partition("; ")[2] if (former.note or "").startswith(UNDO) else former.note
+    return Verdict(former.decision, former.reason or "", former.move_to or "", f"{note}; {kept}" if kept else note)
+
+
+def _slug(curator: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", curator.lower()).strip("-")[:40] or "nameless"
+
+
+def _signature(path: Path) -> Signature | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino

@@ -1,0 +1,101 @@
+"""The pictures that the page shows: thumbnails, a display size, the original, the mask over it."""
+
+import io
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from pipeline.errors import StorageError
+
+DISPLAY_EDGE_PX = 1600
+THUMBNAIL_EDGE_PX = 320
+KEPT_PICTURES = 64
+"""Encoded pictures that are held in memory: what is on the screen, what comes next, what was just decided."""
+MASK_TINT = (214, 38, 132)
+"""Laid over what is not the subject: a magenta that no portrait has."""
+
+BROWSER_FORMATS = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG\r\n\x1a\n": "image/png", b"GIF8": "image/gif"}
+"""Files that are served as they are when a person wants the original; WebP's signature is in two parts."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An encoded picture."""
+
+    data: bytes
+    media_type: str
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Makes pictures from blobs, keeping the last few.
+
+    `read_blob` takes a SHA-256 and returns the file's bytes (raises `StorageError`), `decode` makes of them uint8
+    RGB `[height, width, 3]`, upright, `read_mask` returns a picture's alpha, uint8 `[height, width]`, or None.
+    """
+
+    read_blob: Callable[[str], bytes]
+    decode: Callable[[bytes], np.ndarray]
+    read_mask: Callable[[str], np.ndarray | None]
+    thumbnails: Path
+    _kept: OrderedDict[tuple[str, int], Picture] = field(default_factory=OrderedDict, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def thumbnail(self, name: str, sha256: str) -> Picture:
+        """The thumbnail `name` below the folder of thumbnails; made anew where it is missing or has no name.
+
+        Raises `PermissionError` for a name that leads out of the folder.
+        """
+        path = (self.thumbnails / name).resolve()
+        if not path.is_relative_to(self.thumbnails.resolve()):
+            raise PermissionError(f"{name[:200]!r} is not below {self.thumbnails}")
+        return Picture(path.read_bytes(), "image/jpeg") if path.is_file() else self.scaled(sha256, THUMBNAIL_EDGE_PX)
+
+    def scaled(self, sha256: str, edge_px: int = DISPLAY_EDGE_PX) -> Picture:
+        """The picture upright in sRGB as a JPEG with a long edge of at most `edge_px`."""
+        with self._lock:
+            if found := self._kept.get((sha256, edge_px)):
+                self._kept.move_to_end((sha256, edge_px))
+                return found
+        image = Image.fromarray(self.decode(self.read_blob(sha256)))
+        image.thumbnail((edge_px, edge_px), Image.Resampling.LANCZOS)
+        picture = Picture(_encoded(image, "JPEG", quality=90, subsampling=0), "image/jpeg")
+        with self._lock:
+            self._kept[sha256, edge_px] = picture
+            while len(self._kept) > KEPT_PICTURES:
+                self._kept.popitem(last=False)
+        return picture
+
+    def original(self, sha256: str) -> Picture:
+        """The file as its owner uploaded it; what browsers do not show comes as an equal PNG."""
+        data = self.read_blob(sha256)
+        if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+            return Picture(data, "image/webp")
+        for signature, media_type in BROWSER_FORMATS.items():
+            if data.startswith(signature):
+                return Picture(data, media_type)
+        return Picture(_encoded(Image.fromarray(self.decode(data)), "PNG"), "image/png")
+
+    def overlay(self, sha256: str) -> Picture:
+        """A tint over everything that is not the subject, transparent where it is.
+
+        Raises `StorageError` where there is no mask.
+        """
+        alpha = self.read_mask(sha256)
+        if alpha is None:
+            raise StorageError(f"no mask of the picture {sha256[:12]}… has been made")
+        tint = np.empty((*alpha.shape, 4), np.uint8)
+        tint[..., :3] = MASK_TINT
+        tint[..., 3] = ((255 - alpha.astype(np.uint16)) * 0.62).astype(np.uint8)
+        return Picture(_encoded(Image.fromarray(tint), "PNG"), "image/png")
+
+
+def _encoded(image: Image.Image, format: str, **options: int) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format, **options)
+    return buffer.getvalue()

@@ -1,0 +1,470 @@
+// The page works without this file, one load for each decision. With it, keys do what buttons do, decisions are sent in
+// the background and the next photos are there before they are asked for. A photo gives way to the next only after the
+// server has answered that the decision is on its disk.
+"use strict";
+(() => {
+  const POLL_MS = 2000, RETRY_MS = 700, PAGES_KEPT = 10, TRAIL_KEPT = 200, PAN_PX = 90;
+  const DECISION_KEYS = "k123456789msau";
+  const one = (selector, root = document) => root.querySelector(selector);
+  const all = (selector, root = document) => [...root.querySelectorAll(selector)];
+  const main = () => one("main");
+  const view = () => main().dataset.view;
+  const cards = () => all(".card");
+  const pause = (ms) => new Promise((done) => setTimeout(done, ms));
+  const store = {
+    get(name, otherwise) { try { return JSON.parse(sessionStorage.getItem(name)) ?? otherwise; } catch { return otherwise; } },
+    set(name, value) { try { sessionStorage.setItem(name, JSON.stringify(value)); } catch { /* a full or forbidden store */ } },
+  };
+
+  let token = document.body.dataset.token;
+  let number = Number(document.body.dataset.number);
+  let busy = false;
+  let awaitsNote = "";
+  let shortcuts = store.get("shortcuts", true);
+  let masked = store.get("masked", false);
+  let quiet = 0;
+  const pages = new Map();
+
+  // --- speaking
+
+  function say(text) {
+    const line = one("#say");
+    line.textContent = text;
+    line.classList.add("on");
+    clearTimeout(quiet);
+    quiet = setTimeout(() => line.classList.remove("on"), 3500);
+  }
+  function trouble(text) {
+    const line = one("#trouble");
+    if (line.textContent !== text) line.textContent = text;
+    line.hidden = !text;
+  }
+
+  // --- asking the server
+
+  async function send(path, fields) {
+    store.set("pending", { path, fields });
+    let renewed = false;
+    for (;;) {
+      try {
+        const answer = await fetch(path, {
+          method: "POST", body: new URLSearchParams(fields),
+          headers: { "Accept": "application/json", "X-Review-Token": token },
+        });
+        const text = await answer.text();
+        if (answer.status === 403 && !renewed) {
+          token = (await (await fetch("/session")).json()).token;
+          renewed = true;
+          continue;
+        }
+        store.set("pending", null);
+        if (answer.ok) {
+          trouble("");
+          return JSON.parse(text);
+        }
+        let error = text;
+        try { error = JSON.parse(text).error; } catch { /* plain text */ }
+        trouble(`Not saved: ${error}`);
+        return null;
+      } catch {
+        trouble("The server does not answer. Your last decision is not saved yet: it is kept here and sent as soon as `bokehflow review` runs again.");
+        await pause(RETRY_MS);
+      }
+    }
+  }
+
+  function load(address) {
+    if (!pages.has(address)) {
+      const page = fetch(address).then(async (answer) => {
+        if (!answer.ok) throw new Error(await answer.text());
+        const text = new DOMParser().parseFromString(await answer.text(), "text/html");
+        for (const image of all("main img.photo, main .picture img", text)) warm(image.getAttribute("src"));
+        const stage = one("#stage", text);
+        if (stage && masked) warm(`/mask/${stage.dataset.sha256}`);
+        return { text, address: new URL(answer.url).pathname + new URL(answer.url).search };
+      });
+      page.catch(() => pages.delete(address));
+      pages.set(address, page);
+      while (pages.size > PAGES_KEPT) pages.delete(pages.keys().next().value);
+    }
+    return pages.get(address);
+  }
+  const warmed = new Map();
+  function warm(address) {
+    if (warmed.has(address)) return;
+    const image = new Image();
+    image.src = address;
+    warmed.set(address, image);
+    while (warmed.size > 90) warmed.delete(warmed.keys().next().value);
+  }
+
+  // --- moving between photos and pages
+
+  async function show(address, announce = "") {
+    let page;
+    try {
+      page = await load(address);
+      const photo = one("img.photo", page.text);
+      if (photo) await warmed.get(photo.getAttribute("src"))?.decode().catch(() => undefined);
+    } catch {
+      trouble("The server does not answer; start `bokehflow review` again.");
+      return;
+    }
+    pages.delete(address);
+    for (const name of ["main", ".bar"]) {
+      const fresh = one(name, page.text), old = one(name);
+      if (fresh && old) old.replaceWith(document.importNode(fresh, true));
+      else if (fresh) main().after(document.importNode(fresh, true));
+      else old?.remove();
+    }
+    document.title = page.text.title;
+    history.replaceState(null, "", page.address);
+    window.scrollTo(0, 0);
+    arrive();
+    const title = one("main h1")?.textContent.trim();
+    say([announce, view() === "single" && announce ? "" : title].filter(Boolean).join(" "));
+  }
+  const here = () => location.pathname + location.search;
+  const frameOf = (address) => { const url = new URL(address, location.href); url.searchParams.delete("photo"); return url.pathname + url.search; };
+  const steps = (name) => store.get(name, []).filter((address) => frameOf(address) === frameOf(here()));
+  function push(name, address) { store.set(name, [...steps(name), address].slice(-TRAIL_KEPT)); }
+  function pop(name) { const left = steps(name), last = left.pop(); store.set(name, left); return last; }
+  const upcoming = () => (main().dataset.upcoming || "").split(" ").filter(Boolean);
+
+  function step(direction) {
+    const forward = direction > 0;
+    const next = forward ? pop("ahead") || upcoming()[0] : pop("trail") || main().dataset.previous;
+    if (!next) return say(forward ? "There is no further photo" : "There is no earlier photo");
+    push(forward ? "trail" : "ahead", here());
+    return show(next);
+  }
+
+  // --- deciding
+
+  async function decide(verdict) {
+    const photo = one("#decide [name=photo_id]")?.value;
+    const note = one("#note");
+    if (busy || !photo || !verdict) return;
+    if (verdict === "drop:other" && !note.value.trim()) {
+      awaitsNote = verdict;
+      note.focus();
+      say("What is it? Write a note and press Enter");
+      return;
+    }
+    awaitsNote = "";
+    busy = true;
+    const answer = await send("/decide", { verdict, photo_id: photo, note: note.value, back: one("#decide [name=back]").value });
+    busy = false;
+    if (!answer) return;
+    note.value = "";
+    note.blur();
+    await settle(answer);
+  }
+
+  async function settle(answer) {
+    take(answer);
+    if (view() === "grid") return nextCard(answer.said);
+    if (view() !== "single" || answer.photo_id !== main().dataset.photo) return say(answer.said);
+    (answer.upcoming || []).forEach(load);
+    const next = pop("ahead") || (answer.upcoming || [])[0];
+    push("trail", here());
+    await show(next || frameOf(here()), answer.said);
+    return undefined;
+  }
+
+  async function undo() {
+    if (busy) return;
+    busy = true;
+    const answer = await send("/undo", { key: one("#undo [name=key]").value, back: one("#decide [name=back]").value });
+    busy = false;
+    if (!answer) return;
+    take(answer);
+    const card = cards().find((found) => found.dataset.photo === answer.photo_id);
+    if (card) select(card);
+    if (view() === "single" && answer.photo_id && answer.photo_id !== main().dataset.photo) {
+      if (steps("trail").at(-1) === answer.address) pop("trail");
+      push("ahead", here());
+      pages.delete(answer.address);
+      await show(answer.address, answer.said);
+    } else say(answer.said);
+  }
+
+  function take(answer) {
+    one("#progress").textContent = answer.progress;
+    one("#domains").textContent = answer.domains;
+    const bar = one("#bar");
+    bar.max = answer.total || 1;
+    bar.value = answer.decided;
+    const form = one("#undo");
+    if (form) {
+      one("[name=key]", form).value = answer.undo;
+      one("button", form).disabled = !answer.undo;
+      one("button", form).title = answer.undo_label;
+    }
+    for (const [photo, facts] of Object.entries(answer.changes)) {
+      const card = cards().find((found) => found.dataset.photo === photo);
+      if (card) {
+        card.dataset.status = facts.status;
+        one(".badge", card).textContent = facts.badge;
+      } else if (main().dataset.photo === photo) {
+        main().dataset.status = one(".standing").dataset.status = facts.status;
+        one("#standing").textContent = facts.standing;
+      }
+      for (const address of pages.keys()) if (new URL(address, location.href).searchParams.get("photo") === photo) pages.delete(address);
+    }
+  }
+
+  async function poll() {
+    for (;;) {
+      await pause(POLL_MS);
+      if (document.hidden || busy) continue;
+      const ahead = [...pages.keys()].map((address) => new URL(address, location.href).searchParams.get("photo"));
+      const seen = [main().dataset.photo, ...cards().map((card) => card.dataset.photo), ...ahead].filter(Boolean);
+      try {
+        const answer = await (await fetch(`/state?${new URLSearchParams({ since: number, seen: seen.join(" ") })}`)).json();
+        if (busy) continue;
+        number = answer.number;
+        take(answer);
+        trouble("");
+        const facts = answer.changes[main().dataset.photo];
+        if (facts) say(facts.standing);
+      } catch {
+        if (!busy) trouble("The server does not answer; start `bokehflow review` again. Nothing is lost.");
+      }
+    }
+  }
+
+  // --- the grid
+
+  const current = () => one(".card[aria-current]");
+  function select(card, focus = true) {
+    if (!card) return;
+    for (const other of cards()) {
+      other.tabIndex = other === card ? 0 : -1;
+      if (other !== card) other.removeAttribute("aria-current");
+    }
+    card.setAttribute("aria-current", "true");
+    if (focus) card.focus({ preventScroll: true });
+    card.scrollIntoView({ block: "nearest" });
+    aim(card.dataset);
+  }
+  function aim({ photo, domain, suggested, suggestedWords }) {
+    const form = one("#decide");
+    if (!form) return;
+    one("[name=photo_id]", form).value = photo;
+    const accept = one(".accept", form);
+    accept.value = suggested;
+    accept.disabled = !suggested;
+    accept.title = suggestedWords || "No suggestion";
+    const moves = all("[data-move]", form);
+    for (const button of moves) button.hidden = button.dataset.move === domain;
+  }
+  function nextCard(announce = "") {
+    const listed = cards(), from = listed.indexOf(current());
+    const next = [...listed.slice(from + 1), ...listed.slice(0, from)].find((card) => card.dataset.status === "undecided");
+    const left = listed.filter((card) => card.dataset.status === "undecided").length;
+    if (next) {
+      select(next);
+      say(`${announce} ${left} left on this page.`.trim());
+    } else {
+      one(".pages [rel=next]")?.focus();
+      say(`${announce} This page is done; ] shows the next photos.`.trim());
+    }
+  }
+  function arrow(key) {
+    const listed = cards(), at = listed.indexOf(current());
+    const columns = listed.filter((card) => card.offsetTop === listed[0].offsetTop).length || 1;
+    const target = at + { ArrowRight: 1, ArrowLeft: -1, ArrowDown: columns, ArrowUp: -columns }[key];
+    if (listed[target]) select(listed[target]);
+  }
+  function turn(link) {
+    if (link.hasAttribute("aria-disabled")) {
+      // Those that were passed over, or came in meanwhile, stand before the place where this page began.
+      return link.rel === "next" ? show(frameOf(here()).replace(/([?&])start=[^&]*&?/, "$1")) : say("This is the first page");
+    }
+    return show(link.getAttribute("href"));
+  }
+
+  // --- the picture
+
+  function fit() {
+    const photo = one("img.photo"), scale = one("#scale");
+    if (!photo || !scale) return;
+    const width = Number(photo.getAttribute("width")), height = Number(photo.getAttribute("height"));
+    const box = one(".frame").getBoundingClientRect();
+    const zoomed = one("#stage").classList.contains("zoomed");
+    const shown = zoomed ? 1 / devicePixelRatio : Math.min(box.width / width, box.height / height);
+    scale.textContent = `at ${Math.round(shown * devicePixelRatio * 100)} %`;
+  }
+  function zoom() {
+    const stage = one("#stage"), photo = one("img.photo"), frame = one(".frame");
+    const on = stage.classList.toggle("zoomed");
+    one("#zoom").setAttribute("aria-pressed", on);
+    photo.src = `/${on ? "original" : "picture"}/${stage.dataset.sha256}`;
+    for (const image of all("img", frame)) {
+      image.style.width = on ? `${photo.getAttribute("width") / devicePixelRatio}px` : "";
+      image.style.height = on ? `${photo.getAttribute("height") / devicePixelRatio}px` : "";
+    }
+    frame.scrollTo((frame.scrollWidth - frame.clientWidth) / 2, (frame.scrollHeight - frame.clientHeight) / 2);
+    fit();
+    if (on) say("100 %: arrows or dragging move it");
+  }
+  function pan(key) {
+    const [x, y] = { ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowDown: [0, 1], ArrowUp: [0, -1] }[key];
+    one(".frame").scrollBy(x * PAN_PX, y * PAN_PX);
+  }
+  function overlay(wanted) {
+    const stage = one("#stage");
+    masked = wanted;
+    store.set("masked", masked);
+    one("#overlay").setAttribute("aria-pressed", masked);
+    one(".overlay")?.remove();
+    if (!masked) return;
+    const image = new Image(), photo = one("img.photo");
+    image.className = "overlay";
+    image.alt = "";
+    image.style.width = photo.style.width;
+    image.style.height = photo.style.height;
+    image.addEventListener("error", () => { image.remove(); say("There is no mask of this photo"); });
+    image.src = `/mask/${stage.dataset.sha256}`;
+    one(".frame").append(image);
+  }
+  function drag(event) {
+    const frame = event.target.closest(".zoomed .frame");
+    if (!frame || event.button) return;
+    event.preventDefault();
+    frame.classList.add("dragging");
+    const move = (to) => frame.scrollBy(-to.movementX, -to.movementY);
+    const stop = () => { frame.classList.remove("dragging"); removeEventListener("pointermove", move); removeEventListener("pointerup", stop); };
+    addEventListener("pointermove", move);
+    addEventListener("pointerup", stop);
+  }
+
+  // --- keys, clicks, forms
+
+  function press(key, event) {
+    const arrows = key.startsWith("Arrow");
+    if (arrows && view() === "grid") return arrow(key), true;
+    if (arrows && view() === "single") {
+      if (one("#stage").classList.contains("zoomed")) pan(key);
+      else if (key === "ArrowRight" || key === "ArrowLeft") step(key === "ArrowRight" ? 1 : -1);
+      else return false;
+      return true;
+    }
+    if (key === "Enter" && view() === "grid" && event.target === current()) return one("a.picture", current()).click(), true;
+    const name = key.length === 1 ? key.toLowerCase() : key;
+    if (event.repeat && DECISION_KEYS.includes(name)) return true;
+    if (name === "n") return one("#note")?.focus(), true;
+    if (name === "m") {
+      const moves = all("[data-move]:not([hidden])");
+      if (moves.length > 1) moves[0].focus();
+      else moves[0]?.click();
+      return true;
+    }
+    const target = all("[data-key]").find((found) => found.dataset.key === name);
+    if (!target) return false;
+    if (target.disabled) say(name === "a" ? "There is no suggestion to accept" : "There is nothing to undo");
+    else target.click();
+    return true;
+  }
+
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+    const typing = event.target.closest?.("input:not([type=checkbox]), select, textarea");
+    if (event.key === "Escape") return escape(event);
+    if (typing) {
+      if (typing.id !== "note" || event.key !== "Enter") return undefined;
+      event.preventDefault();
+      if (awaitsNote && typing.value.trim()) return decide(awaitsNote);
+      typing.blur();
+      return say(typing.value.trim() ? "The note goes with your next decision" : "No note");
+    }
+    if (one("dialog[open]")) {
+      if (event.key === "?") one("#help").close();
+      return undefined;
+    }
+    if (shortcuts && press(event.key, event)) event.preventDefault();
+    return undefined;
+  });
+  function escape() {
+    awaitsNote = "";
+    const open = one("details.pop[open]");
+    if (open) {
+      open.open = false;
+      one("summary", open).focus();
+    } else if (document.activeElement?.id === "note") document.activeElement.blur();
+    else if (one("#stage")?.classList.contains("zoomed")) zoom();
+  }
+
+  document.addEventListener("submit", (event) => {
+    if (event.target.id === "decide") {
+      event.preventDefault();
+      decide(event.submitter?.value || "");
+    } else if (event.target.id === "undo") {
+      event.preventDefault();
+      undo();
+    } else if (event.target.method === "get") {
+      for (const field of all("input, select", event.target)) field.disabled = !field.value || (field.name === "status" && field.value === "undecided");
+    } else one("[name=token]", event.target).value = token;
+  });
+
+  document.addEventListener("click", (event) => {
+    const target = event.target;
+    const plain = !(event.ctrlKey || event.metaKey || event.shiftKey || event.button);
+    const opens = target.closest("[data-opens]"), closes = target.closest("[data-closes]");
+    if (opens) one(`#${opens.dataset.opens}`).showModal();
+    if (closes) one(`#${closes.dataset.closes}`).close();
+    if (target.closest("#zoom")) zoom();
+    if (target.closest("#overlay")) overlay(!masked);
+    const link = target.closest(".pages a, .steps a");
+    if (link && plain) {
+      event.preventDefault();
+      if (link.dataset.step) step(Number(link.dataset.step));
+      else turn(link);
+    }
+    const card = target.closest(".card");
+    if (card && card !== current() && plain && !target.closest(".by a") && event.detail) {
+      event.preventDefault();
+      select(card);
+    }
+    for (const open of all("details.pop[open]")) if (!open.contains(target)) open.open = false;
+  });
+  document.addEventListener("toggle", (event) => {
+    if (event.target.open) one("select, input:not([type=hidden])", event.target)?.focus();
+  }, true);
+  document.addEventListener("focusin", (event) => {
+    const card = event.target.closest(".card");
+    if (card && card !== current()) select(card, false);
+  });
+  document.addEventListener("pointerdown", drag);
+  addEventListener("resize", fit);
+  addEventListener("pageshow", () => { for (const field of all("#filters :disabled")) field.disabled = false; });
+
+  // --- arriving at a page
+
+  function arrive() {
+    if (view() === "grid") {
+      select(cards().find((card) => card.dataset.status === "undecided") || cards()[0]);
+      if (main().dataset.after) load(main().dataset.after);
+    } else if (view() === "single") {
+      aim(main().dataset);
+      fit();
+      if (masked) overlay(true);
+      upcoming().forEach(load);
+    }
+  }
+
+  one("#shortcuts").checked = shortcuts;
+  one("#shortcuts").addEventListener("change", (event) => { shortcuts = event.target.checked; store.set("shortcuts", shortcuts); });
+  arrive();
+  poll();
+  const pending = store.get("pending", null);
+  if (pending) {
+    // The page was loaded again before the server had answered: sent again, a decision that is there already changes nothing.
+    busy = true;
+    send(pending.path, pending.fields).then((answer) => {
+      busy = false;
+      if (answer) settle(answer);
+    });
+  }
+})();

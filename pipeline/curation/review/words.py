@@ -1,0 +1,182 @@
+"""What the page says in words: hints, standings, progress, reasons."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from urllib.parse import urlsplit
+
+from pipeline.curation.decisions import REASONS, Decision
+from pipeline.curation.review.catalog import Photo
+from pipeline.curation.review.desk import Progress, Standing
+
+REASON_WORDS = {
+    "wrong_tag": "Wrong tag", "unfit_blur": "Unfit blur", "no_person": "No person", "edited": "Edited",
+    "inappropriate": "Inappropriate", "other": "Other",
+}  # fmt: skip
+RULE_WORDS = {
+    "same_bytes": "the same file", "same_size": "same size and bytes", "perceptual": "looks the same",
+    "mirrored": "mirrored",
+}  # fmt: skip
+STATUS_WORDS = {
+    "keep": "Kept", "drop": "Dropped", "move": "Moved", "skipped": "Skipped", "undecided": "Undecided",
+    "rule": "Decided by a rule",
+}  # fmt: skip
+PAST = {"keep": "Kept", "drop": "Dropped", "move": "Moved", "skip": "Skipped"}
+LONGEST_TITLE, MOST_TAGS = 300, 40
+
+HINT_WORDS: dict[str, tuple[str, str]] = {
+    "person_share": ("Person covers", "share of the frame that the people cover, 0 to 1"),
+    "people": ("People", "separate people found"),
+    "cut_off": ("Cut off", "share of the top, left and right edge that people cover, 0 to 1"),
+    "subject_sharpness": ("Subject sharp", "0 smooth, 1 crisp"),
+    "background_sharpness": ("Background sharp", "0 smooth, 1 crisp"),
+    "shallowness": ("Shallow look", "how shallow the depth of field looks: 0 deep, 1 shallow"),
+    "colourfulness": ("Colourful", "variety of hues; 0 is monochrome"),
+    "drawn": ("Drawn", "how much it looks like a drawing or a screenshot, 0 to 1"),
+    "edited": ("Edited", "1: EXIF names editing software, 0: other software"),
+    "inappropriate": ("Inappropriate", "by the optional model, 0 to 1"),
+    "probability": ("Likely kept", "learnt from the decisions so far, 0 to 1"),
+}
+"""For each hint its name on the page and what its number means."""
+
+
+@dataclass(frozen=True)
+class Hint:
+    """One hint as it is shown; `share` in [0, 1] is drawn as a bar, None for counts and what is unknown."""
+
+    name: str
+    value: str
+    share: float | None
+    meaning: str
+
+
+def hints(photo: Photo) -> list[Hint]:
+    """The hints that are known about a photo."""
+    return [_hint(name, photo.hints[name]) for name in HINT_WORDS if not math.isnan(photo.hints[name])]
+
+
+def _hint(name: str, value: float) -> Hint:
+    label, meaning = HINT_WORDS[name]
+    if name == "people":
+        return Hint(label, f"{value:.0f}", None, meaning)
+    if name == "edited":
+        return Hint(label, "yes" if value >= 0.5 else "no", None, meaning)
+    percents = name in ("person_share", "cut_off", "probability")
+    return Hint(label, _percent(value) if percents else f"{value:.2f}", min(max(value, 0.0), 1.0), meaning)
+
+
+def _percent(share: float) -> str:
+    return f"{share:.0%}".replace("%", "\u00a0%")
+
+
+def hint_line(photo: Photo) -> str:
+    """Who is there, in a short line."""
+    known = {name: value for name, value in photo.hints.items() if not math.isnan(value)}
+    parts = []
+    if "people" in known:
+        count = int(known["people"])
+        share = f", {_percent(known['person_share'])}" if count and "person_share" in known else ""
+        parts.append("nobody" if not count else f"{count} {'person' if count == 1 else 'people'}{share}")
+    return " · ".join(parts)
+
+
+def depth_line(photo: Photo) -> str:
+    """How the depth of field looks, in a short line."""
+    shown = (("shallow", "shallowness"), ("sharp", "subject_sharpness"))
+    return " · ".join(f"{word} {photo.hints[name]:.2f}" for word, name in shown if not math.isnan(photo.hints[name]))
+
+
+def standing(found: Standing) -> str:
+    """What is decided, by whom and when, in a line."""
+    if found.holds is None:
+        whose = f" by {_names(found.skipped_by)}" if found.status == "skipped" else ""
+        return STATUS_WORDS[found.status] + whose
+    return f"{verdict(found.holds)}, {by(found.holds)}"
+
+
+def badge(found: Standing) -> str:
+    """The same for a badge on a small picture; empty while nothing is decided."""
+    if found.holds is not None:
+        return verdict(found.holds)
+    return "" if found.status == "undecided" else STATUS_WORDS[found.status]
+
+
+def verdict(decision: Decision) -> str:
+    """Like `Dropped: no person`."""
+    about = {"drop": REASON_WORDS.get(decision.reason or "", "").lower(), "move": f"to {decision.move_to}"}
+    more = about.get(decision.decision, "")
+    return PAST[decision.decision] + (f": {more}" if decision.decision == "drop" and more else f" {more}" if more else "")
+
+
+def by(decision: Decision) -> str:
+    """By whom and when, in the local time of this machine."""
+    at = datetime.fromtimestamp(decision.when[0] / 1e9).astimezone()
+    today = datetime.now().astimezone().date() == at.date()
+    return f"by {decision.curator or 'a nameless curator'}, {at:%H:%M}" + ("" if today else f" on {at:%d %b %Y}")
+
+
+def suggestion(photo: Photo) -> str:
+    """Like `Drop: edited`; empty where nothing is suggested."""
+    if not photo.suggested_decision:
+        return ""
+    reason = REASON_WORDS.get(photo.suggested_reason, "").lower()
+    return photo.suggested_decision.capitalize() + (f": {reason}" if reason else "")
+
+
+def suggested_verdict(photo: Photo, domains: Sequence[str]) -> str:
+    """The suggestion as a button's value; empty where it cannot be accepted as it is."""
+    if photo.suggested_decision == "drop":
+        usable = photo.suggested_reason in REASONS and photo.suggested_reason != "other"
+        return f"drop:{photo.suggested_reason}" if usable else ""
+    if photo.suggested_decision == "move":
+        others = [domain for domain in domains if domain != photo.domain]
+        return f"move:{others[0]}" if len(others) == 1 else ""
+    return "keep" if photo.suggested_decision == "keep" else ""
+
+
+def progress(found: Progress) -> str:
+    """How far, how fast and how long still."""
+    parts = [f"{found.decided:,} of {found.total:,}"]
+    if found.per_hour:
+        parts.append(f"{found.per_hour:,.0f} an hour")
+    if found.hours_left is not None and found.decided < found.total:
+        parts.append(f"{_duration(found.hours_left)} left")
+    return " · ".join(parts)
+
+
+def _duration(hours: float) -> str:
+    minutes = max(1, round(hours * 60))
+    if minutes < 60:
+        return f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60:02d} min" if minutes < 600 else f"{minutes / 60:,.0f} h"
+
+
+def title(photo: Photo) -> str:
+    """The title, cut where it would fill the screen."""
+    text = " ".join(photo.title.split())
+    return (text[:LONGEST_TITLE] + "…" if len(text) > LONGEST_TITLE else text) or "Untitled"
+
+
+def tags(photo: Photo) -> list[str]:
+    """The first tags."""
+    return [tag[:60] for tag in photo.tags.split()[:MOST_TAGS]]
+
+
+def owner(photo: Photo) -> str:
+    """The owner's name, else Flickr's id of the owner."""
+    return (photo.owner_name or photo.owner or "an unknown owner")[:120]
+
+
+def link(photo: Photo) -> str:
+    """The photo's page where that is a web address, else empty."""
+    return photo.page_url if urlsplit(photo.page_url).scheme in ("http", "https") else ""
+
+
+def site(photo: Photo) -> str:
+    """What the link leads to."""
+    return "Flickr" if photo.photo_id.startswith("flickr:") else "the source"
+
+
+def _names(curators: Sequence[str]) -> str:
+    return ", ".join(curator or "a nameless curator" for curator in curators)

@@ -1,0 +1,187 @@
+"""Which photos a curator gets, and what becomes of decisions."""
+
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from pipeline.commands.review import review_page
+from pipeline.config import load_project
+from pipeline.curation.review.desk import PHOTOS_ON_A_PAGE, Desk
+from pipeline.curation.review.filters import Filters
+from pipeline.curation.review.ledger import Verdict
+from storage import Home
+from tests.pipeline.curation.review.worlds import make_home, photo_id
+
+UNDECIDED, ALL = Filters(), Filters(status="all")
+KEEP = Verdict("keep")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_home(tmp_path_factory.mktemp("made"), count=70).root
+
+
+@pytest.fixture
+def home(made: Path, tmp_path: Path) -> Home:
+    """A home of its own for each test; the pictures are not looked at here."""
+    shutil.copytree(made, tmp_path / "home", ignore=shutil.ignore_patterns("blobs", "thumbnails"))
+    return Home(tmp_path / "home")
+
+
+@pytest.fixture(autouse=True)
+def _look_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.curation.review.desk.LOOK_AGAIN_S", -1.0)
+
+
+def desk(home: Home) -> Desk:
+    return review_page(load_project(home.root / "bokehflow.toml"), home, "Ann", 8765).desk
+
+
+def ids(found: object) -> list[str]:
+    return [one.photo.photo_id for one in found.shown]  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_pages_of_thirty_in_the_queues_order(home: Home) -> None:
+    at = desk(home)
+    first = at.grid(ALL, "", "Ann", "a")
+    assert ids(first) == [photo_id(number) for number in range(PHOTOS_ON_A_PAGE)]
+    second = at.grid(ALL, first.after or "", "Ann", "a")
+    last = at.grid(ALL, second.after or "", "Ann", "a")
+    assert ids(second)[0] == photo_id(30)
+    assert (ids(last)[-1], last.after, last.before) == (photo_id(69), None, photo_id(30))
+    assert (last.first, last.matching) == (60, 70)
+
+
+def test_deciding_does_not_make_the_next_page_skip_photos(home: Home) -> None:
+    at = desk(home)
+    first = at.grid(UNDECIDED, "", "Ann", "a")
+    for number in range(0, 30, 2):
+        at.decide(photo_id(number), KEEP, "Ann")
+    second = at.grid(UNDECIDED, first.after or "", "Ann", "a")
+    assert ids(second)[0] == photo_id(30)
+    assert second.before == photo_id(1)
+    assert ids(at.grid(UNDECIDED, "", "Ann", "a"))[0] == photo_id(1)
+
+
+def test_a_new_start_resumes_where_one_stopped(home: Home) -> None:
+    at = desk(home)
+    for number in range(12):
+        at.decide(photo_id(number), KEEP, "Ann")
+    again = desk(home)
+    assert again.upcoming(UNDECIDED, "", "Ann", "a", 2) == [photo_id(12), photo_id(13)]
+    assert (again.progress("Ann").decided, again.progress("Ann").total) == (12, 70)
+    assert again.progress("Ann").undo_label == f"keep of {photo_id(11)}"
+
+
+def test_two_curators_are_not_given_the_same_photos(home: Home) -> None:
+    at = desk(home)
+    ann, ben = at.grid(UNDECIDED, "", "Ann", "a"), at.grid(UNDECIDED, "", "Ben", "b")
+    assert not set(ids(ann)) & set(ids(ben))
+    assert (ben.matching, ben.elsewhere) == (40, 30)
+    assert ids(at.grid(UNDECIDED, "", "Ann", "a")) == ids(ann)
+    assert at.grid(ALL, "", "Ben", "b").matching == 70
+
+
+def test_nobody_is_sent_away_while_photos_are_left(home: Home) -> None:
+    at = desk(home)
+    for number in range(60):
+        at.decide(photo_id(number), KEEP, "Ann")
+    assert len(ids(at.grid(UNDECIDED, "", "Ann", "a"))) == 10
+    assert len(ids(at.grid(UNDECIDED, "", "Ben", "b"))) == 10
+
+
+def test_each_sees_what_the_other_decided(home: Home) -> None:
+    ann, ben = desk(home), desk(home)
+    number, _ = ben.changes(0, "b", [])
+    ann.decide(photo_id(3), Verdict("drop", "edited"), "Ann")
+    number, changed = ben.changes(number, "b", [photo_id(3), photo_id(4)])
+    assert [(photo, standing.status) for photo, standing in changed] == [(photo_id(3), "drop")]
+    assert ben.changes(number, "b", [photo_id(3)])[1] == []
+    ben.decide(photo_id(3), KEEP, "Ben")
+    shown = ann.single(photo_id(3), "a")
+    assert shown is not None
+    assert shown.standing.holds is not None
+    assert (shown.standing.holds.curator, [word.curator for word in shown.standing.others]) == ("Ben", ["Ann"])
+
+
+def test_a_skipped_photo_waits_for_others_and_comes_back_when_undone(home: Home) -> None:
+    at = desk(home)
+    at.decide(photo_id(0), Verdict("skip"), "Ann")
+    assert at.upcoming(UNDECIDED, "", "Ann", "a", 1) == [photo_id(1)]
+    assert at.upcoming(UNDECIDED, "", "Ben", "b", 1) == [photo_id(0)]
+    assert at.upcoming(Filters(status="skipped"), "", "Ann", "a", 2) == [photo_id(0)]
+    at.undo("Ann")
+    assert at.upcoming(UNDECIDED, "", "Ann", "a", 1) == [photo_id(0)]
+
+
+def test_a_decision_about_a_duplicate_stands_for_the_photo(home: Home) -> None:
+    at = desk(home)
+    shown = at.single(photo_id(1), "a")
+    assert shown is not None
+    assert [(twin.photo_id, twin.rule) for twin in shown.duplicates] == [("flickr:77", "perceptual")]
+    home.reviewed.mkdir(parents=True)
+    (home.reviewed / "ben.csv").write_text("photo_id,decision,curator\n77,keep,Ben\n")
+    shown = at.single(photo_id(1), "a")
+    assert shown is not None
+    assert shown.standing.status == "keep"
+    assert at.upcoming(UNDECIDED, photo_id(0), "Ann", "a", 1) == [photo_id(2)]
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        (Filters(status="all", domain="shallow"), lambda row: row["domain"] == "shallow"),
+        (
+            Filters(status="all", batch="batch-0002-ordinary-0a1b2c3d.csv"),
+            lambda row: row["batch"].startswith("batch-0002-o"),
+        ),
+        (Filters(status="all", suggestion="drop"), lambda row: row["suggested_decision"] == "drop"),
+        (Filters(status="all", suggestion="none"), lambda row: pd.isna(row["suggested_decision"])),
+        (Filters(status="all", hints={"shallowness": (0.8, None)}), lambda row: row["shallowness"] >= 0.8),
+        (Filters(status="all", hints={"subject_sharpness": (None, 0.6)}), lambda row: row["subject_sharpness"] <= 0.6),
+        (Filters(status="all", domain="mars"), lambda row: False),
+        (Filters(status="kept"), lambda row: False),
+    ],
+)
+def test_filters(home: Home, filters: Filters, expected: object) -> None:
+    rows = home.tables.read("review_queue").sort_values("position")
+    wanted = [str(row["photo_id"]) for row in rows.to_dict("records") if expected(row)]  # pyright: ignore[reportCallIssue]
+    found = desk(home).upcoming(filters, "", "Ann", "a", 100)
+    assert found == wanted
+    assert Filters.parse(dict(pair.split("=") for pair in filters.query().split("&"))) == filters
+
+
+def test_what_was_purged_is_not_shown_and_a_new_batch_is(home: Home) -> None:
+    at = desk(home)
+    assert at.progress("Ann").total == 70
+    unique, queue = home.tables.read("unique_photos"), home.tables.read("review_queue")
+    sha256 = str(queue.loc[queue["photo_id"] == photo_id(5), "sha256"].iloc[0])
+    assert at.catalog.may_show(sha256)
+    home.tables.write("unique_photos", unique[unique["photo_id"] != photo_id(5)])
+    home.tables.write("review_queue", queue[queue["position"] < 40])
+    assert at.progress("Ann").total == 39
+    assert at.single(photo_id(5), "a") is None
+    assert not at.catalog.may_show(sha256)
+    home.tables.write("review_queue", queue)
+    assert at.progress("Ann").total == 69
+
+
+def test_an_empty_home_is_no_error(tmp_path: Path) -> None:
+    empty = make_home(tmp_path / "home", count=1)
+    empty.tables.path("review_queue").unlink()
+    empty.tables.path("unique_photos").unlink()
+    at = desk(empty)
+    assert at.grid(UNDECIDED, "", "Ann", "a").shown == []
+    assert at.progress("Ann").total == 0
+
+
+def test_photos_that_a_rule_decided_are_not_asked_again(home: Home) -> None:
+    queue = home.tables.read("review_queue")
+    home.tables.write("review_queue", queue.assign(waiting=queue["position"] != 0))
+    at = desk(home)
+    assert at.upcoming(UNDECIDED, "", "Ann", "a", 1) == [photo_id(1)]
+    shown = at.single(photo_id(0), "a")
+    assert shown is not None
+    assert shown.standing.status == "rule"

@@ -1,0 +1,189 @@
+"""Rows that the page writes, undo, and what others write beside it."""
+
+import csv
+import os
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pipeline.curation.decisions import opinions, read_decisions
+from pipeline.curation.review.ledger import Ledger, RefusedDecision, Verdict, key_of, said
+
+DOMAINS = {"ordinary", "shallow"}
+KNOWN = {f"flickr:{number}" for number in range(9)}
+KEEP, EDITED = Verdict("keep"), Verdict("drop", "edited")
+
+
+def ledger(folder: Path) -> Ledger:
+    opened = Ledger(folder, DOMAINS, lambda: KNOWN)
+    opened.refresh()
+    return opened
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    found = []
+    for path in sorted(folder.glob("*.csv")):
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            found += list(csv.DictReader(file))
+    return found
+
+
+def holding(folder: Path) -> dict[str, str]:
+    """What a reader of the folder takes from it: the last opinion about each photo."""
+    decisions, problems = read_decisions(folder, KNOWN, DOMAINS)
+    assert not problems
+    return {decision.photo_id: said(decision) for decision in opinions(decisions)}
+
+
+def test_a_decision_is_on_the_disk_when_write_returns(tmp_path: Path) -> None:
+    ledger(tmp_path).write("flickr:1", Verdict("drop", "other", note="=a statue"), "Ann")
+    (row,) = rows(tmp_path)
+    assert {**row, "decided_at": ""} == {
+        "photo_id": "flickr:1", "decision": "drop", "reason": "other", "move_to": "", "curator": "Ann",
+        "note": "'=a statue", "decided_at": "",
+    }  # fmt: skip
+    assert holding(tmp_path) == {"flickr:1": "drop (other)"}
+
+
+@pytest.mark.parametrize(
+    ("photo_id", "verdict"),
+    [
+        ("flickr:99", KEEP), ("flickr:1", Verdict("maybe")), ("flickr:1", Verdict("drop")), ("flickr:1", Verdict("")),
+        ("flickr:1", Verdict("drop", "other")), ("flickr:1", Verdict("move", move_to="mars")), ("../etc", KEEP),
+    ],
+)  # fmt: skip
+def test_what_no_csv_may_hold_is_refused_and_writes_nothing(tmp_path: Path, photo_id: str, verdict: Verdict) -> None:
+    with pytest.raises(RefusedDecision):
+        ledger(tmp_path).write(photo_id, verdict, "Ann")
+    assert not rows(tmp_path)
+
+
+def test_undo_is_a_newer_row_that_says_so(tmp_path: Path) -> None:
+    opened = ledger(tmp_path)
+    opened.write("flickr:1", KEEP, "Ann")
+    opened.write("flickr:1", EDITED, "Ann")
+    undone = opened.undo("Ann")
+    assert undone is not None
+    assert said(undone) == "drop (edited)"
+    assert holding(tmp_path) == {"flickr:1": "keep"}
+    opened.undo("Ann")
+    assert holding(tmp_path) == {}
+    assert opened.undo("Ann") is None
+    written = [(row["decision"], row["note"]) for row in rows(tmp_path)]
+    assert written == [("keep", ""), ("drop", ""), ("keep", "undo: drop (edited)"), ("skip", "undo: keep")]
+
+
+def test_undo_goes_on_after_a_restart_and_touches_nobody_elses(tmp_path: Path) -> None:
+    first = ledger(tmp_path)
+    for number, curator in ((1, "Ann"), (2, "Ben"), (3, "Ann")):
+        first.write(f"flickr:{number}", KEEP, curator)
+    second = ledger(tmp_path)
+    assert [undone.photo_id for undone in (second.undo("Ann"), second.undo("Ann")) if undone] == ["flickr:3", "flickr:1"]
+    assert second.undo("Ann") is None
+    assert holding(tmp_path) == {"flickr:2": "keep"}
+
+
+def test_undo_restores_what_a_spreadsheet_had_said(tmp_path: Path) -> None:
+    (tmp_path / "by-hand.csv").write_text("photo_id,decision,reason,curator,note\n1,drop,other,Ann,a doll\n")
+    os.utime(tmp_path / "by-hand.csv", (1, 1))
+    opened = ledger(tmp_path)
+    opened.write("flickr:1", KEEP, "Ann")
+    opened.undo("Ann")
+    (*_, last) = rows(tmp_path)
+    assert (last["decision"], last["reason"], last["note"]) == ("drop", "other", "undo: keep; a doll")
+
+
+def test_what_is_sent_again_is_not_written_again(tmp_path: Path) -> None:
+    opened = ledger(tmp_path)
+    key = key_of(opened.write("flickr:1", KEEP, "Ann"))
+    opened.write("flickr:2", KEEP, "Ann")
+    assert ledger(tmp_path).write("flickr:2", KEEP, "Ann").photo_id == "flickr:2"
+    assert opened.undo("Ann", expected=key) is None
+    assert len(rows(tmp_path)) == 2
+
+
+def test_a_file_that_a_spreadsheet_saved_over_is_left_alone(tmp_path: Path) -> None:
+    opened = ledger(tmp_path)
+    opened.write("flickr:1", KEEP, "Ann")
+    (path,) = tmp_path.glob("*.csv")
+    saved = path.read_text(encoding="utf-8-sig").replace(",", ";")
+    path.write_text(saved)
+    opened.write("flickr:2", KEEP, "Ann")
+    assert path.read_text() == saved
+    assert holding(tmp_path) == {"flickr:1": "keep", "flickr:2": "keep"}
+
+
+def test_a_clock_that_is_set_back_does_not_bury_the_newer_decision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = ledger(tmp_path)
+    opened.write("flickr:1", KEEP, "Ann")
+    an_hour_ago_ns = time.time_ns() - 3_600 * 10**9
+    monkeypatch.setattr("pipeline.curation.review.ledger.time.time_ns", lambda: an_hour_ago_ns)
+    opened.write("flickr:1", EDITED, "Ann")
+    assert holding(tmp_path) == {"flickr:1": "drop (edited)"}
+
+
+def test_two_pages_on_one_folder_see_each_other(tmp_path: Path) -> None:
+    ann, ben = ledger(tmp_path), ledger(tmp_path)
+    ann.write("flickr:1", KEEP, "Ann")
+    assert ben.refresh() == {"flickr:1"}
+    ben.write("flickr:1", EDITED, "Ben")
+    ann.write("flickr:2", KEEP, "Ann")
+    assert ann.refresh() == {"flickr:1"}
+    assert ben.refresh() == {"flickr:2"}
+    assert ann.words("flickr:1") == ben.words("flickr:1")
+    (tmp_path / "gone.csv").write_text("photo_id,decision\n3,keep\n")
+    assert ann.refresh() == {"flickr:3"}
+    (tmp_path / "gone.csv").unlink()
+    assert ann.refresh() == {"flickr:3"}
+    assert ann.words("flickr:3") == []
+
+
+def test_the_pace_leaves_pauses_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = ledger(tmp_path)
+    for second in (0, 4, 8, 12, 4000, 4004, 4008):
+        monkeypatch.setattr("pipeline.curation.review.ledger.time.time_ns", lambda at=second: (1_700_000_000 + at) * 10**9)
+        opened.write(f"flickr:{second % 9}", KEEP if second % 8 else EDITED, "Ann")
+    assert opened.pace("Ann") == pytest.approx(900)
+    assert opened.pace("Ben") is None
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["Ann", "Ben"]),
+        st.sampled_from([0, 1, 2]),
+        st.sampled_from([KEEP, EDITED, Verdict("move", move_to="shallow"), Verdict("skip"), None]),
+    ),
+    max_size=14,
+)
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(STEPS)
+def test_undo_takes_back_exactly_one_decision_whatever_came_before(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int, Verdict | None]]
+) -> None:
+    folder = tmp_path_factory.mktemp("reviewed")
+    opened = ledger(folder)
+    made: dict[str, list[tuple[int, Verdict]]] = {"Ann": [], "Ben": []}
+    for curator, number, verdict in steps:
+        if verdict is None:
+            opened.undo(curator)
+            del made[curator][-1:]
+        else:
+            opened.write(f"flickr:{number}", verdict, curator)
+            if made[curator][-1:] != [(number, verdict)]:
+                made[curator].append((number, verdict))
+    expected = {(number, curator): verdict for curator, all_made in made.items() for number, verdict in all_made}
+    decisions, problems = read_decisions(folder, KNOWN, DOMAINS)
+    found = {(word.photo_id, word.curator): said(word) for word in opinions(decisions)}
+    assert not problems
+    assert found == {
+        (f"flickr:{number}", curator): "move (shallow)" if verdict.move_to else "drop (edited)" if verdict.reason else "keep"
+        for (number, curator), verdict in expected.items()
+        if verdict.decision != "skip"
+    }
+    again = ledger(folder)
+    assert {photo: again.words(photo) for photo in KNOWN} == {photo: opened.words(photo) for photo in KNOWN}

@@ -1,0 +1,276 @@
+"""The reviewed CSVs: patience with spreadsheets, complaints that help, nothing lost."""
+
+import csv
+import io
+import os
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.curation.decisions import (
+    DECISION_COLUMNS,
+    append_decision,
+    folder_version,
+    opinions,
+    read_decisions,
+    time_ns,
+)
+from tests.pipeline.curation.worlds import DOMAINS, KNOWN, decision, reviewed
+
+BOTH = [("flickr:1", "keep", None), ("flickr:2", "drop", "wrong_tag")]
+
+
+def said(folder: Path) -> list[tuple[str, str, str | None]]:
+    decisions, problems = read_decisions(folder, KNOWN, DOMAINS)
+    assert not problems, [str(problem) for problem in problems]
+    return [(found.photo_id, found.decision, found.reason) for found in decisions]
+
+
+def complaints(folder: Path) -> list[str]:
+    return [str(problem) for problem in read_decisions(folder, KNOWN, DOMAINS)[1]]
+
+
+def test_a_plain_file_is_read_and_each_decision_says_where_it_stands(tmp_path: Path) -> None:
+    reviewed(tmp_path, "photo_id,decision,reason,curator,note\nflickr:1,keep,,Ann,\nflickr:2,drop,no_person,Ann,empty\n")
+    decisions, problems = read_decisions(tmp_path, KNOWN, DOMAINS)
+    assert not problems
+    assert [(d.photo_id, d.decision, d.reason, d.curator, d.note, d.file, d.row, d.when[0]) for d in decisions] == [
+        ("flickr:1", "keep", None, "Ann", None, "a.csv", 2, 10**9),
+        ("flickr:2", "drop", "no_person", "Ann", "empty", "a.csv", 3, 10**9),
+    ]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        "Photo_ID;Decision;Reason;Note\r\n flickr:1 ; KEEP ;;\r\nflickr:2;Drop; Wrong Tag ;schön\r\n".encode("cp1252"),
+        "\ufeffnote,extra,reason,decision,photo_id\nschön,1,,keep,1\nschön,,wrong_tag,drop,2\n".encode(),
+        b"photo_id\tdecision\treason\nflickr:1\tkeep\t\nflickr:2\tdrop\twrong_tag\n\t\t\n",
+        "photo_id\tdecision\treason\r\nflickr:1\tkeep\t\r\nflickr:2\tdrop\twrong-tag\r\n".encode("utf-16"),
+        "photo_id,decision,reason\r\nflickr:1,keep,\r\nflickr:2,drop,wrong_tag\r\n".encode("utf-16-le"),
+        "photo_id,decision,reason\r\nflickr:1,keep,\r\nflickr:2,drop,wrong_tag\r\n".encode("utf-16-be"),
+        b"sep=;\r\nphoto_id;decision;reason\r\n1;keep;\r\n2;drop;wrong_tag\r\n",
+        b"\r\n\r\nPhoto ID,Decision,Reason\rflickr:1,keep,\rFlickr:2,drop,WRONG TAG\r",
+        b'"photo_id","decision","reason"\n"1.0","keep",""\n"2,00","drop","wrong_tag"',
+        "photo_id,decision,reason\n\u00a0flickr:1\u00a0,keep\u200b,\nflickr:2,drop,wrong_tag\n".encode(),
+        b'photo_id,title,decision,reason\n1,"two\nlines",keep,\n2,"5"" lens",drop,wrong_tag\n',
+    ],
+    ids=["windows-1252", "bom", "tabs", "utf-16", "utf-16-le", "utf-16-be", "sep", "old mac", "floats", "blanks", "quotes"],
+)
+def test_what_spreadsheets_do_to_a_file_is_survived(tmp_path: Path, data: bytes) -> None:
+    reviewed(tmp_path, data)
+    assert said(tmp_path) == BOTH
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("flickr:99,keep,,,", "a.csv, row 2: photo_id 'flickr:99': no photo of this id was ever listed"),
+        (",keep,,,", "a.csv, row 2: photo_id '': the id is missing"),
+        ("4.95E+10,keep,,,", "a.csv, row 2: photo_id '4.95E+10': a spreadsheet has rounded this number; copy the id"),
+        ('"4,95E+10",keep,,,', "a.csv, row 2: photo_id '4,95E+10': a spreadsheet has rounded this number"),
+        ("flickr:1,maybe,,,", "a.csv, row 2: decision 'maybe': must be one of keep, drop, move, skip"),
+        ("flickr:1,drop,ugly,,", "a.csv, row 2: reason 'ugly': a dropped photo needs one of wrong_tag"),
+        ("flickr:1,drop,,,", "a.csv, row 2: reason '': a dropped photo needs one of wrong_tag"),
+        ("flickr:1,drop,other,,", "a.csv, row 2: note '': the reason other needs a note"),
+        ("flickr:1,move,,mars,", "a.csv, row 2: move_to 'mars': must be one of ordinary, shallow"),
+    ],
+)
+def test_a_bad_row_is_reported_and_the_good_ones_count(tmp_path: Path, row: str, message: str) -> None:
+    reviewed(tmp_path, f"photo_id,decision,reason,move_to,note\n{row}\nflickr:2,keep,,,\n")
+    decisions, problems = read_decisions(tmp_path, KNOWN, DOMAINS)
+    assert [found.photo_id for found in decisions] == ["flickr:2"]
+    assert len(problems) == 1
+    assert str(problems[0]).startswith(message)
+    assert problems[0].is_fatal
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "a.csv: file 'a.csv': the file is empty"),
+        (b"\xef\xbb\xbf\r\n", "a.csv: file 'a.csv': the file is empty"),
+        (b"PK\x03\x04rest", "a.csv: file 'a.csv': this is an Excel workbook"),
+        (b"\xd0\xcf\x11\xe0rest", "a.csv: file 'a.csv': this is an Excel workbook"),
+        (b"id,verdict\n1,keep\n", "a.csv, row 1: header 'id, verdict': the column photo_id is missing"),
+        (b"photo_id,title\n1,x\n", "a.csv, row 1: header 'photo_id, title': the column decision is missing"),
+        (b"photo_id,decision,Decision\n1,keep,drop\n", "a.csv, row 1: header 'photo_id, decision, decision': the column"),
+        (bytes(range(256)) * 4, "a.csv, row 1: header"),
+        (b'"photo_id,decision\n1,keep\n', "a.csv: file 'a.csv': the header's quotation marks do not close"),
+    ],
+    ids=["empty", "blank", "xlsx", "xls", "no id", "no decision", "twice", "binary", "open header"],
+)
+def test_a_bad_file_is_reported(tmp_path: Path, data: bytes, message: str) -> None:
+    reviewed(tmp_path, data)
+    assert not read_decisions(tmp_path, KNOWN, DOMAINS)[0]
+    assert [found[: len(message)] for found in complaints(tmp_path)] == [message]
+
+
+def test_a_workbook_under_its_own_name_is_not_passed_over(tmp_path: Path) -> None:
+    reviewed(tmp_path, b"PK\x03\x04rest", "batch.xlsx")
+    assert "Excel workbook" in complaints(tmp_path)[0]
+
+
+def test_files_that_programs_keep_for_themselves_are_not_read(tmp_path: Path) -> None:
+    for name in (".~lock.a.csv#", "~$a.csv", ".a.csv"):
+        reviewed(tmp_path, b"nonsense", name)
+    assert not complaints(tmp_path)
+
+
+def test_a_half_written_file_keeps_its_good_rows(tmp_path: Path) -> None:
+    whole = "photo_id,decision,reason,curator\nflickr:1,keep,,Ann\nflickr:2,drop,wrong_tag,Ann\n"
+    for end in range(len("photo_id,decision,reason,curator\nflickr:1,keep,,"), len(whole)):
+        reviewed(tmp_path, whole[:end])
+        decisions, problems = read_decisions(tmp_path, KNOWN, DOMAINS)
+        assert decisions[0].photo_id == "flickr:1"
+        assert len(decisions) - 1 + len(problems) <= 1
+
+
+@pytest.mark.parametrize("middle", ['flickr:2,keep,"oh', 'flickr:2,keep,"oh\nflickr:3,keep,"again'])
+def test_a_quotation_mark_that_nobody_closes_swallows_no_other_row(tmp_path: Path, middle: str) -> None:
+    rows = "".join(f"flickr:{number},keep,\n" for number in range(4, 30))
+    reviewed(tmp_path, f"photo_id,decision,note\nflickr:1,keep,\n{middle}\n{rows}")
+    decisions, problems = read_decisions(tmp_path, KNOWN, DOMAINS)
+    assert {found.photo_id for found in decisions} >= {"flickr:1", *(f"flickr:{number}" for number in range(4, 30))}
+    assert problems
+    assert "a quotation mark opens here and is not closed" in str(problems[0])
+    assert "a.csv, row 3" in str(problems[0])
+
+
+def test_an_open_quotation_mark_before_more_than_a_cell_can_hold(tmp_path: Path) -> None:
+    rows = "".join(f"x{number},,{'n' * 100}\n" for number in range(3000))
+    reviewed(tmp_path, f'photo_id,decision,note\nflickr:1,keep,"oh\n{rows}flickr:2,keep,\n')
+    assert [found.photo_id for found in read_decisions(tmp_path, KNOWN, DOMAINS)[0]] == ["flickr:2"]
+
+
+def test_rows_are_numbered_as_a_spreadsheet_does(tmp_path: Path) -> None:
+    reviewed(tmp_path, 'photo_id,decision,note\n1,keep,"two\nlines"\n,,\n\n2,perhaps,\n')
+    assert complaints(tmp_path)[0].startswith("a.csv, row 5: decision 'perhaps'")
+
+
+def test_a_hundred_thousand_rows_take_seconds(tmp_path: Path) -> None:
+    ids = [f"flickr:{4_950_000_000 + number}" for number in range(100_000)]
+    rows = "".join(f'{id},"a title, quoted",drop,no_person,Ann,2026-01-01T00:00:00.{n:06d}Z\r\n' for n, id in enumerate(ids))
+    reviewed(tmp_path, f"photo_id,title,decision,reason,curator,decided_at\r\n{rows}")
+    start = time.process_time()
+    decisions, problems = read_decisions(tmp_path, set(ids), DOMAINS)
+    assert time.process_time() - start < 8
+    assert len(decisions) == 100_000
+    assert not problems
+
+
+def test_a_row_that_bears_its_time_counts_by_it_whenever_its_file_was_saved(tmp_path: Path) -> None:
+    at = "photo_id,decision,decided_at\nflickr:1,keep,{}\n"
+    reviewed(tmp_path, at.format("2026-03-01T10:00:00Z"), "early.csv", when_s=10**9)
+    reviewed(tmp_path, at.format("2026-02-01 12:00+01:00").replace("keep", "skip"), "late.csv", when_s=2 * 10**9 - 1)
+    assert [found.file for found in read_decisions(tmp_path, KNOWN, DOMAINS)[0]] == ["late.csv", "early.csv"]
+
+
+@pytest.mark.parametrize("wrong", ["yesterday", "2999-01-01T00:00:00Z", "01.02.2026"])
+def test_a_time_that_cannot_be_is_reported(tmp_path: Path, wrong: str) -> None:
+    reviewed(tmp_path, f"photo_id,decision,decided_at\nflickr:1,keep,{wrong}\nflickr:2,keep,\n")
+    assert complaints(tmp_path)[0].startswith(f"a.csv, row 2: decided_at '{wrong}': must be a time like")
+
+
+def test_times_are_read_to_the_microsecond() -> None:
+    assert time_ns("1970-01-01T00:00:01.000002Z") == 1_000_002_000
+    assert time_ns("1970-01-01T01:00:01+01:00") == time_ns("1970-01-01 00:00:01") == 10**9
+
+
+def test_the_version_of_the_folder_follows_content_and_order(tmp_path: Path) -> None:
+    assert folder_version(tmp_path / "none") == folder_version(tmp_path)
+    path = reviewed(tmp_path, "photo_id,decision\n")
+    version = folder_version(tmp_path)
+    os.utime(path, (99, 99))
+    assert folder_version(tmp_path) == version
+    reviewed(tmp_path, "photo_id,decision\n1,keep\n")
+    one = folder_version(tmp_path)
+    assert one != version
+    other = reviewed(tmp_path, "photo_id,decision\n1,drop\n", "b.csv", when_s=5)
+    two = folder_version(tmp_path)
+    os.utime(other, (0, 0))
+    assert folder_version(tmp_path) not in (one, two)
+
+
+def test_a_file_touched_beside_rows_with_their_own_time_changes_the_version(tmp_path: Path) -> None:
+    append_decision(tmp_path / "page.csv", "flickr:1", "keep")
+    path = reviewed(tmp_path, "photo_id,decision\n1,skip\n", when_s=1)
+    version = folder_version(tmp_path)
+    os.utime(path, (2, 2))
+    assert folder_version(tmp_path) != version
+
+
+def test_appended_decisions_are_read_back_and_nothing_else_changes(tmp_path: Path) -> None:
+    path = tmp_path / "reviewed" / "ann.csv"
+    append_decision(path, "flickr:1", "keep", curator="Änn")
+    before = path.read_bytes()
+    append_decision(
+        path, "flickr:2", "drop", "other", "", "Änn", '=1+1, "quoted"\nand a line', datetime(2026, 1, 2, tzinfo=UTC)
+    )
+    assert path.read_bytes().startswith(before)
+    assert next(csv.reader(io.StringIO(before.decode("utf-8-sig")))) == list(DECISION_COLUMNS)
+    decisions, problems = read_decisions(path.parent, KNOWN, DOMAINS)
+    assert not problems
+    assert [(found.photo_id, found.curator, found.note, found.row) for found in decisions] == [
+        ("flickr:2", "Änn", '=1+1, "quoted" and a line', 3),
+        ("flickr:1", "Änn", None, 2),
+    ]
+    assert b"'=1+1" in path.read_bytes()
+
+
+def test_a_torn_last_row_is_no_obstacle_wherever_it_tore(tmp_path: Path) -> None:
+    path = tmp_path / "ann.csv"
+    append_decision(path, "flickr:1", "keep", curator="Ann")
+    first = len(path.read_bytes())
+    append_decision(path, "flickr:2", "drop", "other", curator="Ann", note='not "mine", sorry')
+    whole = path.read_bytes()
+    for end in range(first, len(whole) - 1):
+        path.write_bytes(whole[:end])
+        decisions, problems = read_decisions(tmp_path, KNOWN, DOMAINS)
+        assert "flickr:1" in {found.photo_id for found in decisions}
+        assert not [problem for problem in problems if problem.is_fatal]
+    append_decision(path, "flickr:3", "keep", curator="Ann")
+    assert {found.photo_id for found in read_decisions(tmp_path, KNOWN, DOMAINS)[0]} >= {"flickr:1", "flickr:3"}
+
+
+def test_skip_takes_back_what_the_same_curator_said_and_nothing_else() -> None:
+    made = [
+        decision(1, "keep", 1),
+        decision(1, "drop", 2, curator="Ben"),
+        decision(1, "skip", 3, curator="Ben"),
+        decision(2, "keep", 1),
+        decision(2, "skip", 2),
+    ]
+    assert [(word.photo_id, word.curator, word.decision) for word in opinions(made)] == [("flickr:1", "Ann", "keep")]
+
+
+text = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\x00"), max_size=30)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.tuples(st.sampled_from(sorted(KNOWN)), text), min_size=1, max_size=8), st.sampled_from(",;\t"))
+def test_whatever_the_notes_are_every_decision_is_read(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str]], separator: str
+) -> None:
+    folder = tmp_path_factory.mktemp("reviewed")
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, delimiter=separator)
+    writer.writerow(["photo_id", "note", "decision"])
+    writer.writerows([id, note, "keep"] for id, note in rows)
+    reviewed(folder, buffer.getvalue())
+    decisions, problems = read_decisions(folder, KNOWN, DOMAINS)
+    assert not problems
+    assert [found.photo_id for found in decisions] == [id for id, _ in rows]
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.binary(max_size=300))
+def test_no_bytes_whatever_break_the_reader(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
+    folder = tmp_path_factory.mktemp("reviewed")
+    reviewed(folder, data)
+    reviewed(folder, "photo_id,decision\nflickr:1,keep\n", "good.csv")
+    assert "flickr:1" in {found.photo_id for found in read_decisions(folder, KNOWN, DOMAINS)[0]}
