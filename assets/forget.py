@@ -146,6 +146,8 @@ def _purge(home: Home, now_s: int, also: Iterable[str] = (), is_quiet: bool = Tr
 
 def _purge_files(home: Home, ids: Set[str], forgotten: Set[str], done: Purged) -> None:
     doomed, needed = _digests(home, ids, forgotten)
+    from pipeline.dedupe.store import FingerprintStore
+
     done.shared = len(doomed & needed)
     for digest in sorted(doomed - needed):
         with suppress(FileNotFoundError):
@@ -155,6 +157,10 @@ def _purge_files(home: Home, ids: Set[str], forgotten: Set[str], done: Purged) -
     for path in _named_by(home, doomed - needed):
         path.unlink(missing_ok=True)
         done.derived_files += 1
+    FingerprintStore(home.fingerprints).forget(doomed - needed)
+    pairs = home.tables.read_or_empty("duplicate_pairs")
+    dead = pairs["sha256_a"].isin(doomed - needed) | pairs["sha256_b"].isin(doomed - needed)
+    _write_in_place(home, "duplicate_pairs", None, pairs[~dead], is_changed=bool(dead.any()))
 
 
 def _digests(home: Home, ids: Set[str], forgotten: Set[str]) -> tuple[set[str], set[str]]:
@@ -202,13 +208,16 @@ def _purge_tables(home: Home, ids: Set[str], forgotten: Set[str]) -> None:
 
 def _change(home: Home, name: str, key: str | None, ids: Set[str], change: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
     """Change a table that has rows of these photos, in place: it stays as new, and made from the same, as it was."""
-    if not set(_ids(home, name, key)) & ids:
-        return
+    if set(_ids(home, name, key)) & ids:
+        _write_in_place(home, name, key, conform(name, change(home.tables.read(name, key))))
+
+
+def _write_in_place(home: Home, name: str, key: str | None, frame: pd.DataFrame, is_changed: bool = True) -> None:
     info = home.tables.info(name, key)
-    if info is None:
+    if info is None or not is_changed:
         return
     before = info.path.stat()
-    home.tables.write(name, conform(name, change(home.tables.read(name, key))), key, info.inputs_version)
+    home.tables.write(name, frame, key, info.inputs_version)
     # Its time tells when the month was listed, and that the materialisation which Dagster knows is this one.
     os.utime(info.path, ns=(before.st_atime_ns, before.st_mtime_ns))
 

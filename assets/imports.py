@@ -13,7 +13,6 @@ from assets.common import check, contact_sheet, count_table, photo_reader, progr
 from assets.partitions import IMPORTED
 from assets.versions import forgotten_photos, inputs_version
 from pipeline.config import Project
-from pipeline.dedupe.fingerprints import fingerprint_photos
 from pipeline.errors import ConfigError
 from pipeline.flickr.licenses import license_id
 from pipeline.flickr.listing import NO_CV_TAG
@@ -145,12 +144,16 @@ def _domain_tables(
     project: Project, home: Home, living: pd.DataFrame, domain: str, report: Callable[[int, int], None]
 ) -> pd.DataFrame:
     """Write the three tables of one domain's imported photos; returns its rows of `imported_photos`."""
+    from pipeline.dedupe.fingerprints import fingerprint_pictures, fingerprint_table
+    from pipeline.dedupe.store import FingerprintStore
+
     mine, key = living[living["domain"] == domain].reset_index(drop=True), f"{domain}|{IMPORTED}"
     listing = listing_of(mine, IMPORTED, lambda tag: project.photos.exclude_no_cv and _forbids(tag))
     files = files_of(mine, listing, home.blobs, project.photos.min_edge_px)
     if len(mine) or home.tables.info("photo_listing", key):
-        known = home.tables.read_or_empty("fingerprints", key)
-        hashes = fingerprint_photos(files, listing, known, photo_reader(home, project), report)
+        store = FingerprintStore(home.fingerprints)
+        fingerprint_pictures(files["sha256"].dropna().tolist(), home.blobs.read, store, report)
+        hashes = fingerprint_table(files, listing, store)
         for name, frame in (("photo_listing", listing), ("photo_files", files), ("fingerprints", hashes)):
             home.tables.write(name, frame, key)
     reasons = {**_reasons(listing), **_reasons(files)}
