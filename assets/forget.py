@@ -10,7 +10,7 @@ import io
 import logging
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Set
+from collections.abc import Iterable, Iterator, Set
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +23,6 @@ from pipeline.atomic import write_bytes
 from pipeline.dataset.forget import forget_in_snapshots, frozen_sources
 from pipeline.errors import ConfigError, StorageError
 from pipeline.flickr.listing import SOURCE, without_forgotten
-from pipeline.tables import conform
 from storage import Home
 
 PARTITIONED = ("photo_files", "fingerprints")
@@ -195,21 +194,19 @@ def _named_by(home: Home, digests: Set[str]) -> Iterator[Path]:
 def _purge_tables(home: Home, ids: Set[str], forgotten: Set[str]) -> None:
     for key in home.tables.partitions("photo_listing"):
         if key.endswith(f"|{IMPORTED}"):
-            _change(home, "photo_listing", key, ids, lambda frame: _without(frame, ids))
-        else:
-            _change(home, "photo_listing", key, ids, lambda frame: without_forgotten(frame, ids))
+            home.tables.drop_photos("photo_listing", ids, key)
+        elif set(_ids(home, "photo_listing", key)) & ids:
+            listing = home.tables.read("photo_listing", key)
+            _write_in_place(home, "photo_listing", key, without_forgotten(listing, ids))
     for name in PARTITIONED:
         for key in home.tables.partitions(name):
-            _change(home, name, key, ids, lambda frame: _without(frame, ids))
+            home.tables.drop_photos(name, ids, key)
     for name in WHOLE_TABLES:
-        _change(home, name, None, ids, lambda frame: _without(frame, ids))
-    _change(home, "photo_history", None, ids, lambda frame: _blanked(frame, forgotten))
-
-
-def _change(home: Home, name: str, key: str | None, ids: Set[str], change: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
-    """Change a table that has rows of these photos, in place: it stays as new, and made from the same, as it was."""
-    if set(_ids(home, name, key)) & ids:
-        _write_in_place(home, name, key, conform(name, change(home.tables.read(name, key))))
+        home.tables.drop_photos(name, ids)
+    history = home.tables.read_or_empty("photo_history")
+    # One of an older version is carried on, and cleaned, by the next `photo_history`.
+    if "gone_s" in history and set(history["photo_id"]) & ids:
+        _write_in_place(home, "photo_history", None, _blanked(history, forgotten))
 
 
 def _write_in_place(home: Home, name: str, key: str | None, frame: pd.DataFrame, is_changed: bool = True) -> None:
@@ -220,10 +217,6 @@ def _write_in_place(home: Home, name: str, key: str | None, frame: pd.DataFrame,
     home.tables.write(name, frame, key, info.inputs_version)
     # Its time tells when the month was listed, and that the materialisation which Dagster knows is this one.
     os.utime(info.path, ns=(before.st_atime_ns, before.st_mtime_ns))
-
-
-def _without(frame: pd.DataFrame, ids: Set[str]) -> pd.DataFrame:
-    return frame[~frame["photo_id"].isin(list(ids))]
 
 
 def _blanked(history: pd.DataFrame, forgotten: Set[str]) -> pd.DataFrame:
