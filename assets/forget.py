@@ -10,7 +10,7 @@ import io
 import logging
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Set
+from collections.abc import Iterable, Iterator, Set
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +24,6 @@ from pipeline.dataset.forget import forget_in_snapshots, frozen_sources
 from pipeline.dedupe.store import FingerprintStore
 from pipeline.errors import ConfigError, StorageError
 from pipeline.flickr.listing import SOURCE, without_forgotten
-from pipeline.tables import conform
 from storage import Home
 
 PARTITIONED = ("photo_files", "fingerprints")
@@ -147,6 +146,8 @@ def _purge(home: Home, now_s: int, also: Iterable[str] = (), is_quiet: bool = Tr
 
 def _purge_files(home: Home, ids: Set[str], forgotten: Set[str], done: Purged) -> None:
     doomed, needed = _digests(home, ids, forgotten)
+    from pipeline.dedupe.store import FingerprintStore
+
     done.shared = len(doomed & needed)
     for digest in sorted(doomed - needed):
         with suppress(FileNotFoundError):
@@ -157,6 +158,10 @@ def _purge_files(home: Home, ids: Set[str], forgotten: Set[str], done: Purged) -
     for path in _named_by(home, doomed - needed):
         path.unlink(missing_ok=True)
         done.derived_files += 1
+    FingerprintStore(home.fingerprints).forget(doomed - needed)
+    pairs = home.tables.read_or_empty("duplicate_pairs")
+    dead = pairs["sha256_a"].isin(doomed - needed) | pairs["sha256_b"].isin(doomed - needed)
+    _write_in_place(home, "duplicate_pairs", None, pairs[~dead], is_changed=bool(dead.any()))
 
 
 def _digests(home: Home, ids: Set[str], forgotten: Set[str]) -> tuple[set[str], set[str]]:
@@ -191,32 +196,29 @@ def _named_by(home: Home, digests: Set[str]) -> Iterator[Path]:
 def _purge_tables(home: Home, ids: Set[str], forgotten: Set[str]) -> None:
     for key in home.tables.partitions("photo_listing"):
         if key.endswith(f"|{IMPORTED}"):
-            _change(home, "photo_listing", key, ids, lambda frame: _without(frame, ids))
-        else:
-            _change(home, "photo_listing", key, ids, lambda frame: without_forgotten(frame, ids))
+            home.tables.drop_photos("photo_listing", ids, key)
+        elif set(_ids(home, "photo_listing", key)) & ids:
+            listing = home.tables.read("photo_listing", key)
+            _write_in_place(home, "photo_listing", key, without_forgotten(listing, ids))
     for name in PARTITIONED:
         for key in home.tables.partitions(name):
-            _change(home, name, key, ids, lambda frame: _without(frame, ids))
+            home.tables.drop_photos(name, ids, key)
     for name in WHOLE_TABLES:
-        _change(home, name, None, ids, lambda frame: _without(frame, ids))
-    _change(home, "photo_history", None, ids, lambda frame: _blanked(frame, forgotten))
+        home.tables.drop_photos(name, ids)
+    history = home.tables.read_or_empty("photo_history")
+    # One of an older version is carried on, and cleaned, by the next `photo_history`.
+    if "gone_s" in history and set(history["photo_id"]) & ids:
+        _write_in_place(home, "photo_history", None, _blanked(history, forgotten))
 
 
-def _change(home: Home, name: str, key: str | None, ids: Set[str], change: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
-    """Change a table that has rows of these photos, in place: it stays as new, and made from the same, as it was."""
-    if not set(_ids(home, name, key)) & ids:
-        return
+def _write_in_place(home: Home, name: str, key: str | None, frame: pd.DataFrame, is_changed: bool = True) -> None:
     info = home.tables.info(name, key)
-    if info is None:
+    if info is None or not is_changed:
         return
     before = info.path.stat()
-    home.tables.write(name, conform(name, change(home.tables.read(name, key))), key, info.inputs_version)
+    home.tables.write(name, frame, key, info.inputs_version)
     # Its time tells when the month was listed, and that the materialisation which Dagster knows is this one.
     os.utime(info.path, ns=(before.st_atime_ns, before.st_mtime_ns))
-
-
-def _without(frame: pd.DataFrame, ids: Set[str]) -> pd.DataFrame:
-    return frame[~frame["photo_id"].isin(list(ids))]
 
 
 def _blanked(history: pd.DataFrame, forgotten: Set[str]) -> pd.DataFrame:

@@ -86,9 +86,10 @@ def due_for_rescrape(project: Project, home: Home, tick: datetime) -> list[str]:
 
 
 def _interval(cron: str, tick: datetime) -> timedelta:
-    """Time to the next tick of the schedule."""
+    """Time between the next two ticks of the schedule after `tick`, which need not be one itself."""
     ticks: Iterator[datetime] = cron_string_iterator(tick.timestamp() + 1, cron, "UTC")
-    return max(next(ticks).astimezone(UTC) - tick, timedelta(minutes=1))
+    first, second = next(ticks), next(ticks)
+    return second - first
 
 
 def _listed_at(home: Home, key: str) -> float:

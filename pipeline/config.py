@@ -65,7 +65,8 @@ class FlickrSection(_Section):
     endpoint: str = "https://api.flickr.com/services/rest/"
     """Address of the REST calls; an emulator's for trials."""
     image_hosts: list[str] = ["live.staticflickr.com"]
-    """Hosts (with `:port` where it is not the usual one) that pictures may come from, redirects included."""
+    """Hosts (with `:port` where it is not the usual one) that pictures may come from, redirects included. A machine of
+    your own network counts only by its address, or as `localhost`: a name that leads to one is refused."""
     calls_per_hour: int = Field(default=3600, ge=1)
     """Budget of API calls for the key, over all processes of the home; Flickr disables keys beyond 3,600."""
     timeout_s: float = Field(default=30.0, gt=0)
@@ -161,7 +162,7 @@ class PhotosSection(_Section):
     max_pixels: int = Field(default=60_000_000, ge=1)
     """Pictures with more pixels are refused (`too_many_pixels`)."""
     threads: int = Field(default=8, ge=1, le=64)
-    """Downloads at a time."""
+    """Downloads at a time, at most; a host that refuses or slows down is asked less until it recovers."""
     exclude_no_cv: bool = True
     """Drop photos whose owner tagged them `no_cv`: not for computer vision."""
 

@@ -5,7 +5,8 @@ the inputs it was made from, so that a stage knows without help from Dagster whe
 """
 
 import hashlib
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,6 +90,19 @@ class TableStore:
         frames = [self.read(name, partition) for partition in (self.partitions(name) if partitions is None else partitions)]
         filled = [frame for frame in frames if len(frame)]
         return pd.concat(filled, ignore_index=True) if filled else empty(name)
+
+    def drop_photos(self, name: str, photo_ids: Set[str], partition: str | None = None) -> None:
+        """Take the rows of these photos out of a table, whatever version wrote it; its time and inputs stay."""
+        path, info = self.path(name, partition), self.info(name, partition)
+        if info is None or not set(self.read(name, partition, ["photo_id"])["photo_id"]) & photo_ids:
+            return
+        table, before = pq.read_table(path), path.stat()
+        kept = table.filter(pa.array([photo_id not in photo_ids for photo_id in table["photo_id"].to_pylist()]))
+        version = hashlib.sha256(" ".join([info.data_version, *sorted(photo_ids)]).encode()).hexdigest()[:16]
+        marks = {**(table.schema.metadata or {}), b"bokehflow_data_version": version.encode()}
+        with atomic_path(path) as temporary:
+            pq.write_table(kept.replace_schema_metadata(marks), temporary)
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
     def info(self, name: str, partition: str | None = None) -> TableInfo | None:
         """What the table says of itself, from its footer alone; None where there is no readable table."""

@@ -38,7 +38,7 @@ def import_photos(folder: Path, home: Path | None, config: Path | None, domain: 
 @with_home
 @click.option("--gone", "all_gone", is_flag=True, help="All photos that were deleted or made private on Flickr.")
 def forget(photos: tuple[str, ...], home: Path | None, all_gone: bool) -> None:
-    """Purge photos and everything made from them that is not frozen, and never fetch them again.
+    """Purge photos and everything made from them, out of frozen snapshots too, and never fetch them again.
 
     PHOTO_ID is an id as in the tables, Flickr's number alone, or the address of a photo's page. Without any, an
     interrupted purge is completed.

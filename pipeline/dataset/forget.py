@@ -94,7 +94,8 @@ def _bury(path: Path, photo_ids: set[str], at_s: int) -> None:
 def _rewrite(shards: Path, gone: set[Pair]) -> set[str]:
     """Write every shard with such a picture anew without it; returns the old ones, which are still there."""
     index = all_rows(shards)
-    marked = index[[pair in gone for pair in index[DIGESTS].itertuples(index=False, name=None)]]
+    doomed = [pair in gone for pair in index[DIGESTS].itertuples(index=False, name=None)]
+    marked = index[pd.Series(doomed, index.index, bool)]  # an empty list would choose columns
     for name, rows in marked.groupby("shard"):
         path = shards / str(name)
         try:

@@ -6,12 +6,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
+import pandas as pd
 import pytest
 
 from assets.partitions import SNAPSHOTS, domain_month_key, snapshot_recipe_key
 from assets.schedules import due_for_rescrape, passed_snapshot, recent_months
+from assets.versions import inputs_version
 from pipeline.config import parse_project
 from pipeline.definitions import build_definitions
+from pipeline.tables import empty
 from storage import Home
 
 PROJECT = """
@@ -226,6 +229,63 @@ def test_the_reviewed_folder_is_watched_by_its_content(world: World, tmp_path: P
     assert isinstance(event, dg.AssetObservation)
     assert event.tags == {"dagster/data_version": settled.cursor}
     assert isinstance(tick(settled.cursor), dg.SkipReason)
+
+
+def test_what_was_imported_or_forgotten_is_noticed_once(world: World, tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    sensor = world.definitions.resolve_sensor_def("watch_imported_and_forgotten")
+
+    def tick(cursor: str | None) -> dg.SensorResult | dg.SkipReason:
+        return sensor(dg.build_sensor_context(instance=world.instance, cursor=cursor))  # pyright: ignore[reportReturnType]
+
+    assert isinstance(tick(None), dg.SkipReason)
+    home.tables.write("imports", empty("imports"))
+    found = tick(None)
+    assert isinstance(found, dg.SensorResult)
+    (request,) = found.run_requests or []
+    assert request.asset_selection == [dg.AssetKey("imported_photos")]
+    version = inputs_version(parse_project(PROJECT, tmp_path / "x"), home, "imported_photos")
+    home.tables.write("imported_photos", empty("imported_photos"), inputs_version=version)
+    assert isinstance(tick(None), dg.SkipReason)
+    tombstone = pd.DataFrame({"photo_id": ["flickr:1"], "forgotten_s": [1], "purged_s": [None]})
+    home.tables.write("tombstones", tombstone)
+    found = tick(None)
+    assert isinstance(found, dg.SensorResult)
+    (request,) = found.run_requests or []
+    assert request.asset_selection == [dg.AssetKey("photo_history")]
+    assert isinstance(tick(found.cursor), dg.SkipReason)
+
+
+def test_imported_photos_and_a_tombstone_go_on_downstream(world: World) -> None:
+    decided(world)
+    world.asked()
+    world.made("imported_photos", "v1")
+    assert world.asked() == {"photo_history": {"None"}, "unique_photos": {"None"}}
+    assert world.asked() == {}
+    world.made("photo_history", "with a tombstone")
+    assert world.asked() == {"unique_photos": {"None"}}
+
+
+def test_photos_that_no_listing_shows_are_asked_about_on_the_hour(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, key = Home(tmp_path), "ordinary|2024-01"
+    assert isinstance(run_sensor(world, "ask_about_absent_photos"), dg.SkipReason)
+    version = inputs_version(parse_project(PROJECT, tmp_path / "x"), home, "photo_listing", key)
+    home.tables.write("photo_listing", empty("photo_listing"), key, version)
+    row = {
+        "photo_id": "flickr:1", "partition": key, "configuration": version.split("-")[0], "first_seen_s": 1,
+        "last_seen_s": 1, "title": "", "tags": "", "stricter": False, "absent": True, "forgotten": False,
+    }  # fmt: skip
+    home.tables.write("photo_history", pd.DataFrame([row]))
+    assert isinstance(run_sensor(world, "ask_about_absent_photos"), dg.SkipReason), "without a key nobody can be asked"
+    for variable in ("FLICKR_API_KEY", "FLICKR_API_SECRET"):
+        monkeypatch.setenv(variable, "x")
+    request = run_sensor(world, "ask_about_absent_photos")
+    assert isinstance(request, dg.RunRequest)
+    assert request.asset_selection == [dg.AssetKey("photo_history")]
+    home.tables.write("photo_history", pd.DataFrame([{**row, "asked_s": 2}]))
+    assert isinstance(run_sensor(world, "ask_about_absent_photos"), dg.SkipReason)
 
 
 def test_only_automatic_recipes_are_trained_on_a_new_snapshot(world: World) -> None:

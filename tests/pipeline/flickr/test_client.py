@@ -162,6 +162,28 @@ def test_an_unknown_brand_is_no_error() -> None:
         assert client.calls == calls
 
 
+def test_a_photo_that_is_not_shown_is_none() -> None:
+    """Deleted and private photos are refused with error 1 or 2; what else is wrong stays an error."""
+    with Emulator(PHOTOS) as emulator:
+        client = client_of(emulator)
+        found = client.photo_info(PHOTOS[0].id)
+        assert found is not None
+        assert (found.id, found.license, found.is_public) == (PHOTOS[0].id, "4", True)
+        emulator.collection.change(PHOTOS[0].id, vanished=True)
+        assert client.photo_info(PHOTOS[0].id) is None
+        assert client.photo_info("1") is None
+    with Emulator(PHOTOS, valid_keys=["other"]) as emulator, pytest.raises(FlickrRefused, match="FLICKR_API_KEY"):
+        client_of(emulator).photo_info(PHOTOS[1].id)
+
+
+def test_nothing_is_written_into_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The package's own store of tokens is a database there, unless it is told not to."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with Emulator(PHOTOS) as emulator:
+        client_of(emulator).check_key()
+    assert not list(tmp_path.rglob("*"))
+
+
 # Searching, threads, budget -----------------------------------------------------------------------------
 
 

@@ -137,6 +137,31 @@ def test_an_unknown_domain_and_a_month_to_come(tmp_path: Path) -> None:
         assert emulator.calls.total() == 0
 
 
+def test_a_query_may_have_months_and_a_size_of_its_own(tmp_path: Path) -> None:
+    photos = [collection_photo(n, BEGIN_S + n, tags=("portrait", tag)) for n, tag in enumerate(("one", "two", "three"))]
+    queries = [
+        {"text": "portrait", "tags": ["one"], "to": "2024-02"},
+        {"text": "portrait", "tags": ["two"], "from": "2024-03", "to": "2024-03", "max_edge_px": 800},
+        {"text": "portrait", "tags": ["three"]},
+    ]
+    with Emulator(photos) as emulator:
+        table = listed(emulator, tmp_path, *queries)
+        assert emulator.calls["flickr.photos.search"] == 2
+    assert list(zip(table["query"], table["image_width_px"], strict=True)) == [(1, 800), (2, 1600)]
+
+
+def test_forgotten_photos_are_rows_that_say_nothing(tmp_path: Path) -> None:
+    photos = photos_of([BEGIN_S, BEGIN_S + 1, BEGIN_S + 2], title="her portrait", owner_name="Her")
+    with Emulator(photos) as emulator:
+        asked = project({"text": "portrait", "limit_per_month": 2})
+        forgotten = {"flickr:4950000000"}
+        table = list_month(client_of(emulator), asked, "ordinary", MONTH, tmp_path / "state", LATER_S, forgotten)
+    assert reasons(table) == {"0": "forgotten", "1": None, "2": None}, "they do not count for a limit"
+    row = table.iloc[0]
+    assert row[["title", "tags", "owner", "page_url"]].tolist() == [""] * 4
+    assert row[["owner_name", "license", "image_url", "date_taken"]].isna().all()
+
+
 # Filters -----------------------------------------------------------------------------------------------------
 
 

@@ -14,7 +14,8 @@ class Simulated:
 
     def __init__(self, pace: Pace, latency_s: float = 0.1, per_s: float | None = None, burst: float = 5) -> None:
         self.pace, self.latency_s, self.per_s, self.burst = pace, latency_s, per_s, burst
-        self.now_s = self.filled_s = 0.0
+        self.now_s: float = 0.0
+        self.filled_s: float = 0.0
         self.tokens = burst
         self.running: list[tuple[float, Answer, object, float]] = []
         self.good = self.refused = 0

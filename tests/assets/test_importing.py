@@ -1,0 +1,175 @@
+"""Photos of one's own: a folder into the same tables, again, renamed, interrupted, forgotten."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from assets.forget import forget
+from assets.imports import import_folder, summary
+from assets.status import status
+from pipeline.commands.collecting import import_photos
+from pipeline.config import parse_project
+from pipeline.errors import ConfigError
+from pipeline.photos import folder as folder_module
+from storage import Home
+from tests.assets.worlds import CollectWorld, collect_world, save_noise
+
+PROJECT = """
+[domains.ordinary]
+[domains.shallow]
+[photos]
+min_edge_px = 64
+threads = 2
+"""
+PARSED = parse_project(PROJECT, Path("x.toml"))
+
+
+def a_folder(root: Path) -> Path:
+    """Four good pictures, one small, one with `no_cv`, a broken one, and files of other kinds."""
+    folder = root / "mine"
+    for number in range(4):
+        save_noise(folder / f"sub{number % 2}" / f"{number}.jpg", number)
+    save_noise(folder / "small.png", 10, edge_px=32)
+    save_noise(folder / "taboo.jpg", 11)
+    (folder / "cut.jpg").write_bytes((folder / "sub0" / "0.jpg").read_bytes()[:-200])
+    (folder / "notes.txt").write_text("x")
+    (folder / ".hidden.jpg").write_text("x")
+    return folder
+
+
+def test_imported_photos_go_through_all_stages_without_a_key(tmp_path: Path) -> None:
+    folder = a_folder(tmp_path)
+    (tmp_path / "photos.csv").write_text(
+        "file;owner;owner_name;license;link;title;tags\n"
+        "0.jpg;ann;Ann;CC BY 4.0;https://x.org/0;=Zero;a, b c\ntaboo.jpg;;;;;;no_cv\n"
+    )
+    with collect_world(tmp_path, text=PROJECT) as world:
+        world.run(until="photo_files")
+        (done,) = import_folder(PARSED, world.home, folder, "ordinary", tmp_path / "photos.csv")
+        assert (done.pictures, done.new, len(done.refused)) == (6, 6, 1)
+        assert "refused cut.jpg: truncated" in summary([done], folder)
+        assert ".txt 1" in summary([done], folder)
+        world.run(until="review_queue")
+        assert not world.emulator.calls
+        home = world.home
+        listing = home.tables.read("photo_listing", "ordinary|imported")
+        row = listing[listing["owner"] == "ann"].iloc[0]
+        shown = row[["owner_name", "license", "page_url", "title", "tags", "month"]].tolist()
+        assert shown == ["Ann", "11", "https://x.org/0", "=Zero", "a bc", "imported"]
+        counts = status(world.project, home)["domains"]["ordinary"]
+        assert counts["listed"] == 6
+        assert counts["rejected"] == {"no_cv": 1, "too_small": 1}
+        assert counts["queued"] == counts["undecided"] == 4
+        assert len(home.tables.read("review_queue")) == 4
+        assert len(home.tables.read("photo_history")) == 6
+        made = world.made()
+        world.run(until="review_queue")
+        assert world.made() == made
+
+
+def test_again_and_renamed_nothing_changes_and_more_may_be_told(tmp_path: Path) -> None:
+    folder, home = a_folder(tmp_path), Home(tmp_path / "home")
+    (tmp_path / "one.csv").write_text("file,title,license\n0.jpg,Zero,4\n")
+    import_folder(PARSED, home, folder, "ordinary", tmp_path / "one.csv")
+    before, version = home.tables.read("imports"), home.tables.info("imports")
+    (folder / "sub0" / "0.jpg").rename(folder / "other name.jpg")
+    (again,) = import_folder(PARSED, home, folder, "ordinary", None)
+    assert again.new == 0
+    pd.testing.assert_frame_equal(home.tables.read("imports"), before)
+    (tmp_path / "two.csv").write_text("file,title,tags\nother name.jpg,Nought,\n")
+    import_folder(PARSED, home, folder, "ordinary", tmp_path / "two.csv")
+    row = home.tables.read("imports").dropna(subset="title").iloc[0]
+    assert row[["title", "license"]].tolist() == ["Nought", "4"]
+    now = home.tables.info("imports")
+    assert version is not None
+    assert now is not None
+    assert version.data_version != now.data_version
+
+
+def test_an_interrupted_import_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, home = a_folder(tmp_path), Home(tmp_path / "home")
+    import_folder(PARSED, Home(tmp_path / "calm"), folder, "ordinary", None)
+    monkeypatch.setattr(folder_module, "BATCH", 2)
+    checked: list[str] = []
+    inspect = folder_module.inspect_file
+
+    def dies(path: Path, max_pixels: int) -> object:
+        checked.append(path.name)
+        if len(checked) == 4:
+            raise KeyboardInterrupt
+        return inspect(path, max_pixels)
+
+    monkeypatch.setattr(folder_module, "inspect_file", dies)
+    with pytest.raises(KeyboardInterrupt):
+        import_folder(PARSED, home, folder, "ordinary", None)
+    assert 0 < len(home.tables.read("imports")) < 6
+    import_folder(PARSED, home, folder, "ordinary", None)
+    assert len(checked) == 4 + 7 - 1, "the good picture of the finished batch is not decoded again"
+    calm = Home(tmp_path / "calm").tables.read("imports")
+    pd.testing.assert_frame_equal(
+        home.tables.read("imports").drop(columns="imported_at_s"), calm.drop(columns="imported_at_s")
+    )
+    assert not list((home.root / "blobs" / "incoming").glob("*"))
+
+
+def test_train_a_and_train_b_are_the_two_domains(tmp_path: Path) -> None:
+    for side, seed in (("trainA", 1), ("trainB", 2), ("testA", 3)):
+        save_noise(tmp_path / "set" / side / "x.jpg", seed)
+    home = Home(tmp_path / "home")
+    done = import_folder(PARSED, home, tmp_path / "set", None, None)
+    assert [(one.domain, one.pictures) for one in done] == [("ordinary", 1), ("shallow", 1)]
+    (both,) = import_folder(PARSED, home, tmp_path / "set" / "trainA", "shallow", None)
+    assert "1 photos are in another domain too, so they will go as `both_domains`" in summary([both], tmp_path)
+    with pytest.raises(ConfigError, match="to which domain do these photos belong"):
+        import_folder(PARSED, home, tmp_path / "set" / "trainA", None, None)
+    with pytest.raises(ConfigError, match="there is no domain 'odd'"):
+        import_folder(PARSED, home, tmp_path / "set", "odd", None)
+    (tmp_path / "empty").mkdir()
+    for missing in ("nowhere", "empty"):
+        with pytest.raises(ConfigError, match=missing):
+            import_folder(PARSED, home, tmp_path / missing, "ordinary", None)
+
+
+def test_the_command_reports_bad_rows_and_pictures_and_keeps_the_good(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = a_folder(tmp_path)
+    config, metadata = tmp_path / "bokehflow.toml", tmp_path / "m.csv"
+    config.write_text(PROJECT)
+    metadata.write_text("file,date_taken\n0.jpg,3/5/2024\n1.jpg,2024-01-01\n")
+    arguments = [str(folder), "--domain", "shallow", "--metadata", str(metadata)]
+    with pytest.raises(SystemExit) as stopped:
+        import_photos.main([*arguments, "--home", str(tmp_path / "home"), "--config", str(config)], standalone_mode=False)
+    assert stopped.value.code == 1
+    said = capsys.readouterr().out
+    assert "m.csv, row 2, date_taken '3/5/2024': write it like 2024-03-05" in said
+    imports = Home(tmp_path / "home").tables.read("imports")
+    assert len(imports) == 5
+    assert imports["date_taken"].dropna().tolist() == ["2024-01-01 00:00:00"]
+
+
+def pictures_of(world: CollectWorld) -> set[str]:
+    return set(world.home.tables.read("unique_photos")["photo_id"])
+
+
+def test_a_forgotten_import_stays_away_and_lost_bytes_are_named(tmp_path: Path) -> None:
+    folder = a_folder(tmp_path)
+    with collect_world(tmp_path, text=PROJECT) as world:
+        import_folder(PARSED, world.home, folder, "ordinary", None)
+        world.run()
+        imports = world.home.tables.read("imports").set_index("file")
+        gone, lost = imports.loc["sub0/0.jpg"], imports.loc["sub1/1.jpg"]
+        forget(world.home, [gone["photo_id"]], 1)
+        assert not world.home.blobs.has(gone["sha256"])
+        world.home.blobs.path(lost["sha256"]).unlink()
+        world.run()
+        assert not {gone["photo_id"], lost["photo_id"]} & pictures_of(world)
+        assert world.home.tables.read("imported_photos").set_index("photo_id").loc[lost["photo_id"], "reason"] == "missing"
+        (again,) = import_folder(PARSED, world.home, folder, "ordinary", None)
+        assert [str(refused) for refused in again.refused if refused.reason == "forgotten"] == [
+            "sub0/0.jpg: forgotten (this picture was purged by `bokehflow forget`)"
+        ]
+        world.run()
+        assert lost["photo_id"] in pictures_of(world)
+        assert gone["photo_id"] not in pictures_of(world)

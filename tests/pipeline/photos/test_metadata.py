@@ -1,0 +1,94 @@
+"""The CSV about pictures of one's own, as spreadsheets leave it."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import ConfigError
+from pipeline.flickr.licenses import license_id
+from pipeline.photos.metadata import Metadata, Told, read_metadata
+
+FILES = ["a.jpg", "sub/b.jpg", "sub/Ä.JPG", "x/same.png", "y/same.png"]
+
+
+def read(folder: Path, data: bytes | str) -> Metadata:
+    path = folder / "photos.csv"
+    path.write_bytes(data if isinstance(data, bytes) else data.encode())
+    return read_metadata(path, FILES, license_id)
+
+
+def test_every_column_is_read(tmp_path: Path) -> None:
+    told = read(
+        tmp_path,
+        "File,Owner,owner name,Licence,Link,title,tags,date_taken,date_upload\r\n"
+        'a.jpg,12@N01,"Ann, Ä.",CC BY-NC 2.0,https://x.org/1,"two\r\nlines","Two Words; red",'
+        "05.03.2024,2024-03-05 12:30:00\r\n",
+    ).told
+    assert told == {
+        "a.jpg": Told(
+            owner="12@N01", owner_name="Ann, Ä.", title="two\r\nlines", tags="twowords red", license="2",
+            page_url="https://x.org/1", date_upload_s=1709641800, date_taken="2024-03-05 00:00:00",
+        )
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        "file,title\na.jpg,Ä x\n",
+        "\ufefffile;title\r\na.jpg;Ä x\r\n;\r\n",
+        "file\ttitle\na.jpg\tÄ x\t\t\n".encode("utf-16"),
+        "file,title\na.jpg,Ä x".encode("cp1252"),
+        "sep=;\r\nfile;title\r\na.jpg;Ä x\r\n",
+        '"FILE NAME","TITLE"\n" ./a.jpg "," Ä x "\n',
+        "file,title\nA.JPG,Ä x\n\n,,\n",
+    ],
+)
+def test_what_spreadsheets_do_to_a_file(tmp_path: Path, data: bytes | str) -> None:
+    found = read(tmp_path, data)
+    assert found.told == {"a.jpg": Told(title="Ä x")}
+    assert not found.problems
+
+
+def test_files_are_found_by_path_or_by_a_name_that_is_only_theirs(tmp_path: Path) -> None:
+    found = read(tmp_path, "file\nsub\\b.jpg\nä.jpg\nsame.png\nnone.jpg\n\nx/same.png\n")
+    assert set(found.told) == {"sub/b.jpg", "sub/Ä.JPG", "x/same.png"}
+    assert [str(problem) for problem in found.problems] == [
+        "photos.csv, row 4, file 'same.png': several files have this name: x/same.png, y/same.png; write the path",
+        "photos.csv, row 5, file 'none.jpg': there is no such picture in the folder",
+    ]
+
+
+def test_a_formula_comes_back_as_it_was(tmp_path: Path) -> None:
+    found = read(tmp_path, 'file,title,owner\na.jpg,\'=1+1,"=""0012"""\n')
+    assert found.told["a.jpg"] == Told(title="=1+1", owner="0012")
+
+
+def test_what_is_wrong_is_named_with_row_and_column_and_its_photo_waits(tmp_path: Path) -> None:
+    found = read(
+        tmp_path,
+        "sep=;\nfile;date_taken;date_upload;link;mood\na.jpg;3/5/2024;soon;ftp://x;good\nsub/b.jpg;;;;\nsub/b.jpg;;;;\n;2024-01-01;;;\n",
+    )
+    assert [(problem.row, problem.column) for problem in found.problems] == [
+        (3, "date_upload"), (3, "date_taken"), (3, "page_url"), (5, "file"), (6, "file"),
+    ]  # fmt: skip
+    assert found.spoiled == {"a.jpg", "sub/b.jpg"}
+    assert found.unknown_columns == ("mood",)
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"PK\x03\x04rest", "an Excel workbook; save it as CSV"),
+        (b"", "the file is empty"),
+        (b"name,title\nx,y\n", "row 1: the column file is missing; found are name, title"),
+    ],
+)
+def test_files_that_cannot_be_used(tmp_path: Path, data: bytes, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        read(tmp_path, data)
+
+
+def test_no_file_at_all(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_metadata(tmp_path / "none.csv", FILES, license_id)
