@@ -96,11 +96,12 @@ def make_photos(folder: Path, accepted: int, rejected: int) -> tuple[list[Collec
         id = str(7_000 + index)
         tags = {0: ("portrait",), 1: ("bokeh",), 2: ("portrait", "bokeh")}[index % 3]
         is_accepted = index < accepted
+        tags = tags if is_accepted else (*tags, "no_cv")
         file = _write_picture(folder / f"{id}.jpg", planted.get(id), rng) if is_accepted else None
         seconds = int(rng.integers(0, 31 * 86_400))
         photos.append(
             CollectionPhoto(
-                id=id, owner=f"{index % 9}@N00", title=f"photo {id}", tags=tags, license="4" if is_accepted else "0",
+                id=id, owner=f"{index % 9}@N00", title=f"photo {id}", tags=tags, license="4",
                 date_upload=MONTH_BEGINS_S + seconds, last_update=MONTH_BEGINS_S + seconds, file=file,
                 width_px=96, height_px=64, removed=planted.get(id) == "removed",
             )

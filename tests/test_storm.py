@@ -123,7 +123,7 @@ def collector() -> Iterator[Collector]:
 
 @pytest.mark.parametrize(
     ("world", "kills"),
-    [((120, 300), 4), pytest.param((500, 20_000), 20, marks=[pytest.mark.slow, pytest.mark.timeout(900)])],
+    [((120, 300), 4), pytest.param((500, 12_000), 20, marks=[pytest.mark.slow, pytest.mark.timeout(900)])],
     indirect=["world"],
 )
 def test_kills_in_a_storm(world: World, kills: int, collector: Collector) -> None:
