@@ -70,10 +70,18 @@ def disk_failed(error: OSError, folder: Path) -> StorageError:
     """What to tell when writing below `folder` failed: the folder, the room that is left, what to do."""
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
     what = "the disk is full" if full else f"the disk failed ({error.strerror or error})"
-    return StorageError(
-        f"{folder}: {what}; {free_space(folder)}. What was finished is kept: "
-        f"{'make room' if full else 'mend that'} and run again, which does only the rest"
-    )
+    return _stopped_for_want_of_disk(folder, what, "make room" if full else "mend that")
+
+
+def disk_nearly_full(folder: Path, reserve_bytes: int) -> StorageError:
+    """What to tell before the disk of `folder` is full, while what must be written at an end still fits."""
+    what = f"the disk is all but full (the last {reserve_bytes / 1e6:,.0f} MB are left for tables and records)"
+    return _stopped_for_want_of_disk(folder, what, "make room")
+
+
+def _stopped_for_want_of_disk(folder: Path, what: str, remedy: str) -> StorageError:
+    kept = f"What was finished is kept: {remedy} and run again, which does only the rest"
+    return StorageError(f"{folder}: {what}; {free_space(folder)}. {kept}")
 
 
 def free_space(folder: Path) -> str:

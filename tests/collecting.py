@@ -90,17 +90,18 @@ def make_photos(folder: Path, accepted: int, rejected: int) -> tuple[list[Collec
     """A month's photos of both domains, some in both, and the ids of those that always fail with their kind."""
     folder.mkdir(parents=True)
     rng = np.random.default_rng(5)
-    planted = {str(7_000 + 11 * index): kind for index, kind in enumerate([*FINAL, *FINAL])}
+    planted = {str(7_000 + 7 * index): kind for index, kind in enumerate([*FINAL, *FINAL])}
     photos = []
     for index in range(accepted + rejected):
         id = str(7_000 + index)
         tags = {0: ("portrait",), 1: ("bokeh",), 2: ("portrait", "bokeh")}[index % 3]
         is_accepted = index < accepted
+        tags = tags if is_accepted else (*tags, "no_cv")
         file = _write_picture(folder / f"{id}.jpg", planted.get(id), rng) if is_accepted else None
         seconds = int(rng.integers(0, 31 * 86_400))
         photos.append(
             CollectionPhoto(
-                id=id, owner=f"{index % 9}@N00", title=f"photo {id}", tags=tags, license="4" if is_accepted else "0",
+                id=id, owner=f"{index % 9}@N00", title=f"photo {id}", tags=tags, license="4",
                 date_upload=MONTH_BEGINS_S + seconds, last_update=MONTH_BEGINS_S + seconds, file=file,
                 width_px=96, height_px=64, removed=planted.get(id) == "removed",
             )

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import pandas as pd
 
 from pipeline.config import PhotosSection
-from pipeline.errors import FlickrUnreachable, disk_failed
+from pipeline.errors import FlickrUnreachable, disk_failed, disk_nearly_full
 from pipeline.photos.decode import PictureInfo, UndecodableImage, inspect_file
 from pipeline.photos.fetch import Body, FetchFailed, PictureClient
 from pipeline.photos.pace import Answer
@@ -384,7 +384,7 @@ class _Fetcher:
 
     def _check_room(self) -> None:
         if shutil.disk_usage(self._blobs.root).free < RESERVE_BYTES:
-            raise OSError(errno.ENOSPC, "little room is left")
+            raise disk_nearly_full(self._blobs.root, RESERVE_BYTES)
 
     def _judge(self, task: _Task, body: Body | None, path: Path) -> FileFacts:
         """Facts about complete bytes; those of a good picture are in the blob store afterwards."""

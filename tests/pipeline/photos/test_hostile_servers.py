@@ -172,6 +172,15 @@ class TestPrivateAddresses:
         assert connected == [("8.8.8.8", 80)]
         assert looked_up == ["live.staticflickr.com"]
 
+    def test_behind_a_proxy_the_proxy_looks_names_up(
+        self, lab: Lab, server: PictureServer, jpeg: bytes, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("http_proxy", server.url)
+        lab.hosts = ["live.staticflickr.com"]
+        url = "http://live.staticflickr.com/1.jpg"
+        server.picture(url, jpeg)
+        assert outcome(lab.run({"1": url})) == (None, False)
+
     def test_unknown_name(self, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
         answers_to(monkeypatch, {})
         lab.hosts = ["live.staticflickr.com"]
