@@ -134,11 +134,14 @@ def _keep_alike(
 
 @njit(cache=True, nogil=True, fastmath=True)
 def likeness(whole: np.ndarray, windowed: np.ndarray, samples: np.ndarray, flip: bool) -> float:
-    """Correlation in [-1, 1] of one small picture, flipped or not, with what the window shows of another."""
+    """Correlation in [-1, 1] of one small picture, flipped or not, with what the window shows of another.
+
+    Without the outermost pixels: where a border begins a little off the window, its rest would outweigh all else.
+    """
     sum_a = sum_b = sum_aa = sum_bb = sum_ab = np.float32(0)
-    for y in range(SIDE_PX):
+    for y in range(1, SIDE_PX - 1):
         row, down = int(samples[1, y, 0]), samples[1, y, 1]
-        for x in range(SIDE_PX):
+        for x in range(1, SIDE_PX - 1):
             column, across = int(samples[0, x, 0]), samples[0, x, 1]
             upper = windowed[row, column] * (1 - across) + windowed[row, column + 1] * across
             lower = windowed[row + 1, column] * (1 - across) + windowed[row + 1, column + 1] * across
@@ -149,15 +152,15 @@ def likeness(whole: np.ndarray, windowed: np.ndarray, samples: np.ndarray, flip:
             sum_aa += a * a
             sum_bb += b * b
             sum_ab += a * b
-    count = np.float32(SIDE_PX * SIDE_PX)
+    count = np.float32((SIDE_PX - 2) * (SIDE_PX - 2))
     spread = (sum_aa - sum_a * sum_a / count) * (sum_bb - sum_b * sum_b / count)
     return (sum_ab - sum_a * sum_b / count) / np.sqrt(spread) if spread > 0 else 0.0
 
 
 @njit(cache=True, nogil=True)
-def _bits(value: int) -> int:
+def _bits(value: np.uint64) -> int:
     count = 0
     while value:
-        value &= value - np.uint64(1)
+        value = value & (value - np.uint64(1))
         count += 1
     return count

@@ -91,7 +91,7 @@ class CandidateWalk:
 
         picture, found, looked_at = walk(
             start, stop, settled, group, kept, self._uniform, self._graph, self._windows, self._small,
-            _SAMPLES, MIN_LIKENESS, self._rank, self._seen, self._slot, self._stamp, self._out,
+            SAMPLES, MIN_LIKENESS, self._rank, self._seen, self._slot, self._stamp, self._out,
         )  # fmt: skip
         self.likeness_checks += looked_at
         rows = self._out[:found].tolist()
@@ -136,4 +136,4 @@ def _samples() -> np.ndarray:
     return samples
 
 
-_SAMPLES = _samples()
+SAMPLES = _samples()

@@ -35,11 +35,11 @@ def fingerprint(digest: str, data: bytes) -> Fingerprint:
         colour = _mean_rgb(data) if is_flat else (0, 0, 0)
     except StorageError as error:
         raise StorageError(f"picture {digest[:12]}…: {error}") from error
-    record = np.zeros((), RECORD)
+    record = np.zeros(1, RECORD)[0]
     record["sha256"] = np.frombuffer(bytes.fromhex(digest), np.uint8)
     record["windows"], record["mirrored"] = hashes[0], hashes[1, 0]
     record["mean_rgb"], record["is_flat"] = colour, is_flat
-    return Fingerprint(record[()], small, large)
+    return Fingerprint(record, small, large)
 
 
 def _scaled(grey: np.ndarray, side_px: int) -> np.ndarray:

@@ -216,7 +216,8 @@ def _from_pixels(length_px: int, parts: tuple[tuple[float, float], ...]) -> np.n
 
     Each part is scaled to 32 pixels by Lanczos's kernel, cut off at its edges, as if the rest did not exist.
     """
-    return np.concatenate([(_cosines() @ _lanczos(length_px, *part)).T for part in parts], axis=1).astype(np.float32)
+    cosines = _cosines().astype(np.float32)
+    return np.concatenate([_product(cosines, _lanczos(length_px, *part).astype(np.float32)).T for part in parts], axis=1)
 
 
 def _lanczos(length_px: int, begin: float, end: float) -> np.ndarray:

@@ -37,10 +37,10 @@ def near_hashes(wholes: np.ndarray, windows: np.ndarray, radius_bits: int, known
 
     Both are uint64 of any shape, and searched only as far as they are new. `known` must be of the same radius.
     """
-    wholes, windows = np.unique(wholes), np.unique(windows)
+    wholes, windows = _distinct(wholes), _distinct(windows)
     new_wholes = np.setdiff1d(wholes, known.wholes, assume_unique=True)
     new_windows = np.setdiff1d(windows, known.windows, assume_unique=True)
-    all_windows = np.union1d(known.windows, new_windows)
+    all_windows = _distinct(known.windows, new_windows)
     found = [known.edges]
     found += _edges(new_wholes, all_windows, pairs_between(new_wholes, all_windows, radius_bits))
     if len(known.wholes) and len(new_windows):
@@ -49,7 +49,13 @@ def near_hashes(wholes: np.ndarray, windows: np.ndarray, radius_bits: int, known
     edges = np.concatenate(found)
     if len(found) > 1:
         edges = edges[np.lexsort((edges["window"], edges["whole"]))]
-    return NearHashes(edges, np.union1d(known.wholes, new_wholes), all_windows)
+    return NearHashes(edges, _distinct(known.wholes, new_wholes), all_windows)
+
+
+def _distinct(*hashes: np.ndarray) -> np.ndarray:
+    """The different values, ascending; by sorting, which is several times as fast as `numpy.unique` here."""
+    ordered = np.sort(np.concatenate([part.ravel() for part in hashes]))
+    return ordered[np.concatenate([np.ones(min(1, len(ordered)), bool), ordered[1:] != ordered[:-1]])]
 
 
 def _edges(wholes: np.ndarray, windows: np.ndarray, pairs: Iterable[Pairs]) -> list[np.ndarray]:

@@ -20,9 +20,9 @@ Pairs = tuple[np.ndarray, np.ndarray, np.ndarray]
 HASH_BITS = 64
 PAIRS_AT_ONCE = 1 << 18
 BAND_COUNTS = (1, 3, 4, 5, 6, 7, 8)
-SORT_NS, VISIT_NS, BUCKET_NS, COMPARE_NS = 12.0, 4.0, 20.0, 0.25
-"""What a hash sorted, a bucket looked up, one that holds something, and eight comparisons cost, as measured; nothing
-but the choice of the bands depends on them."""
+SORT_NS, VISIT_NS, BUCKET_NS, FETCH_NS, COMPARE_NS = 12.0, 4.0, 20.0, 40.0, 0.25
+"""What a hash sorted, a bucket looked up, one that holds something, fetching that from memory where the other side is
+another set, and eight comparisons cost, as measured; nothing but the choice of the bands depends on them."""
 
 
 def hashes_from_hex(digits: list[str]) -> np.ndarray:
@@ -127,4 +127,5 @@ def _cost(band: Band, left: int, right: int, within: bool) -> float:
     filled = visits * (1 - np.exp(-right / values))
     compares = filled * (left / values + 2) * (right / values + 4) / 8
     sorting = SORT_NS * (right if within else left + right) + values
-    return float(sorting + VISIT_NS * visits + BUCKET_NS * filled + COMPARE_NS * compares)
+    opening = BUCKET_NS if within else BUCKET_NS + FETCH_NS
+    return float(sorting + VISIT_NS * visits + opening * filled + COMPARE_NS * compares)
