@@ -1,8 +1,9 @@
 """How far the hints can be trusted: on the rendered pictures, on the demo's planted photos and on real portraits.
 
 The constants of `pipeline.curation.depth_of_field` were fixed on one half of the portraits (`FIXED_ON`), those whose
-file names begin with an even digit, by a logistic regression whose three weights may not change sign; the other half
-was only measured. The peer is a plain high-pass of the background. Usage:
+file names begin with an even number, by a logistic regression whose three weights may not change sign; no constant was
+fitted on the other half. Which three views of the background are weighed was chosen among some hundred by their figures
+on all portraits, so the held-out figure is a little kind. The peer is a plain high-pass of the background. Usage:
 
     python benchmarks/hints.py           measure
     python benchmarks/hints.py --fit     print the constants that the half gives

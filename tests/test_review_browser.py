@@ -260,7 +260,7 @@ def test_reload_and_kill_lose_no_decision(browser: Browser, server: Server) -> N
     assert page.is_hidden("#trouble")
     assert holding(server.home)[photo_id(4)] == ("drop", "unfit_blur")
     page.keyboard.press("k")
-    os.kill(server.process.pid if server.process else 0, signal.SIGKILL)
+    server.stop(signal.SIGKILL)
     server.start()
     page.wait_for_function(f"() => document.querySelector('main').dataset.photo === '{photo_id(6)}'", timeout=60_000)
     page.reload()
@@ -330,7 +330,9 @@ CONTRAST = """() => {
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_text_stands_out_from_its_ground(browser: Browser, shared_server: Server, scheme: str) -> None:
-    page = opened(browser, shared_server, "/grid", color_scheme=scheme)
+    page = opened(browser, shared_server, "/grid?status=all", color_scheme=scheme)
+    page.wait_for_selector(".card[aria-current]")
+    page.keyboard.press("ArrowRight")
     for key in "k3ms":
         press(page, key)
     assert page.evaluate(CONTRAST) == []

@@ -196,10 +196,10 @@ def _in_order(table: pd.DataFrame) -> pd.DataFrame:
     suggested = table["suggested_decision"].fillna("")
     probability = table["probability"].astype(float)
     by_hints = suggested.map({"keep": 0, "drop": 1, "move": 1, "": 2}).astype(int)
-    by_model = pd.Series(np.select([probability >= LIKELY, probability <= UNLIKELY], [0, 1], 2), index=table.index)
+    by_model = np.select([probability >= LIKELY, probability <= UNLIKELY], [0, 1], 2)
     strength = np.where(probability.isna(), table["strength"].astype(float), (probability - 0.5).abs())
     order = pd.DataFrame({
-        "waiting": ~table["waiting"].astype(bool), "band": by_hints.where(probability.isna(), by_model).astype(int),
+        "waiting": ~table["waiting"].astype(bool), "band": np.where(probability.isna(), by_hints, by_model),
         "domain": table["domain"], "suggested": suggested, "reason": table["suggested_reason"].fillna(""),
         "strength": -strength, "photo_id": table["photo_id"],
     }).sort_values(["waiting", "band", "domain", "suggested", "reason", "strength", "photo_id"])  # fmt: skip
