@@ -9,6 +9,7 @@ from pathlib import Path
 from pipeline.config import Project
 from pipeline.errors import BokehflowError
 from pipeline.masks import weights
+from pipeline.masks.segmenters import EMBEDDED
 from resources.flickr import key_missing, make_budget, make_client
 from storage import Home
 
@@ -67,7 +68,7 @@ def _flickr(project: Project, home: Home) -> list[Finding]:
 
 
 def _weights(project: Project, home: Home) -> Finding:
-    name = project.masks.segmenter
+    name = EMBEDDED if project.masks.folder else project.masks.segmenter
     what = f"weights of {name}"
     if name not in weights.WEIGHTS:
         return Finding(what, "torchvision fetches them on first use", "run once with internet")

@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from pipeline.commands import emulation, lineage, running, snapshots
+from pipeline.commands import emulation, lineage, masks, running, snapshots
 from pipeline.errors import BokehflowError
 
 
@@ -21,6 +21,7 @@ for command in (
     running.status,
     running.doctor,
     running.weights,
+    masks.mask_sheet,
     snapshots.snapshot,
     lineage.lineage,
     emulation.emulator,

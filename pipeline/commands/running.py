@@ -128,9 +128,9 @@ def doctor(home: Path | None, config: Path | None) -> None:
 @with_config
 def weights(home: Path | None, config: Path | None) -> None:
     """Fetch the segmenter's weights into the home, so that later runs need no internet."""
-    from pipeline.masks.segmenters import make_segmenter
+    from resources.segmenter import SegmenterResource
 
     chosen = open_home(home)
     project, _ = load(chosen, config)
-    make_segmenter(project.masks.segmenter, chosen.weights)
-    say(f"the weights of {project.masks.segmenter} are in {chosen.weights}")
+    segmenter = SegmenterResource(name=project.masks.segmenter).load(chosen)
+    say(f"the weights of {segmenter.name} are in {chosen.weights}")
