@@ -3,6 +3,7 @@
 import csv
 import json
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -111,7 +112,7 @@ def test_two_homes_one_killed_at_random_and_grown_month_by_month_give_the_same_s
         done = bokehflow(grown, "run", "--until", "photo_history", "--to", month)
         assert done.returncode == 0, done.stderr
         hand_in(grown, {month}, chance)
-        run_with_interruptions(grown, chance, 2 - number % 2, "--to", month)
+        run_with_interruptions(grown, chance, 1 + number % 2, "--to", month)
     assert newest(grown) == identifier
     assert len(list_snapshots(grown / "snapshots")) == 3
     assert_equal_snapshots(at_once, grown, identifier)
@@ -128,3 +129,28 @@ def test_two_homes_one_killed_at_random_and_grown_month_by_month_give_the_same_s
     (change,) = json.loads(diff.stdout)["changes"]
     assert (change["photo_id"], change["kind"]) == (changed, "went")
     assert change["why"] == "drop (edited); decided in later.csv, row 2, Bo"
+
+
+@pytest.mark.slow
+def test_a_bundle_is_restored_in_an_empty_home_and_what_is_gone_is_named(finished_demo: Path, tmp_path: Path) -> None:
+    identifier = newest(finished_demo)
+    bundle, empty = tmp_path / "bundle", tmp_path / "empty"
+    assert bokehflow(finished_demo, "snapshot", "export", identifier, str(bundle), "--format", "bundle").returncode == 0
+    shutil.copytree(finished_demo / "collection", empty / "collection")
+    shutil.copy(finished_demo / "bokehflow.toml", empty)
+    gone = str(read_snapshot(finished_demo / "snapshots", identifier)["photo_id"].iloc[7])
+    lines = (empty / "collection" / "collection.jsonl").read_text()
+    photos = [json.loads(line) for line in lines.splitlines()]
+    removed = [{**photo, "removed": photo["removed"] or f"flickr:{photo['id']}" == gone} for photo in photos]
+    (empty / "collection" / "collection.jsonl").write_text("".join(f"{json.dumps(photo)}\n" for photo in removed))
+    done = bokehflow(empty, "snapshot", "restore", str(bundle))
+    assert done.returncode == 1
+    assert f"  {gone}: missing, unavailable" in done.stdout
+    assert list_snapshots(empty / "snapshots") == []
+    (empty / "collection" / "collection.jsonl").write_text(lines)
+    done = bokehflow(empty, "snapshot", "restore", str(bundle), "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["whole"], found["fetched"], found["already_there"]) == (True, 1, found["pictures"] - 1)
+    assert_equal_snapshots(finished_demo, empty, identifier)
+    assert bokehflow(empty, "snapshot", "verify").returncode == 0
