@@ -9,17 +9,23 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pipeline.dataset.layout import ATTRIBUTION, CANONICAL, MANIFEST, list_snapshots
+from pipeline.dataset.prepare import Transform, prepare_images
 from pipeline.dataset.shards import Shard
-from pipeline.dataset.snapshot import read_snapshot
+from pipeline.dataset.snapshot import freeze, read_snapshot
+from pipeline.flickr.licenses import license_name
+from pipeline.tables import conform
 from tests.conftest import bokehflow, make_demo_home
-from tests.pipeline.dataset.frozen_world import World
+from tests.pipeline.dataset.frozen_world import World, masks
 
 SAME_BYTES = (CANONICAL, MANIFEST, ATTRIBUTION)
 
@@ -53,6 +59,60 @@ def test_order_packing_and_growth_do_not_count(tmp_path: Path, seed: int) -> Non
     assert len(set(ids)) == 3
     assert len(list(grown.shards.iterdir())) > len(list(at_once.shards.iterdir()))
     assert_equal_snapshots(at_once.root, grown.root, identifier)
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A decoded photo, as `prepare_images` reads it."""
+
+    rgb: np.ndarray
+
+    @property
+    def extent(self) -> tuple[float, float]:
+        return self.rgb.shape[1], self.rgb.shape[0]
+
+
+def prepare_and_freeze(world: World, numbers: list[int], shard_rows: int, interrupted: Callable[[], None]) -> str:
+    """From masks to a snapshot by the pipeline's own functions; `interrupted` may end it anywhere. Returns the id."""
+
+    def pixels(name: str) -> np.ndarray:
+        interrupted()
+        return np.random.default_rng(int(name, 16)).integers(0, 256, (40, 50, 3), np.uint8)
+
+    images = prepare_images(
+        masks=masks(numbers).assign(mask=[f"{number:x}" for number in numbers]),
+        read_photo=lambda sha256, edge_px: Photo(pixels(sha256)),
+        read_mask=lambda mask: pixels(mask)[..., 0],
+        shards_folder=world.shards,
+        transform=Transform("subject", 16),
+        shard_rows=shard_rows,
+    )
+    manifest = world.manifest(conform("training_images", images))
+    interrupted()
+    return freeze(manifest, world.snapshots, world.shards, lambda value: (interrupted(), license_name(value))[1]).name
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_interruptions_anywhere_do_not_count(tmp_path: Path, seed: int) -> None:
+    chance, interruptions = random.Random(seed), 0
+
+    def perhaps() -> None:
+        nonlocal interruptions
+        if chance.random() < 0.04:
+            interruptions += 1
+            raise KeyboardInterrupt
+
+    at_once, grown, numbers = World(tmp_path / "a"), World(tmp_path / "b"), list(range(1, 25))
+    identifier = prepare_and_freeze(at_once, numbers, 9, lambda: None)
+    shuffled, ids = chance.sample(numbers, len(numbers)), []
+    for wanted, cut in enumerate((16, 20, len(numbers)), 1):
+        while len(ids) < wanted:
+            with suppress(KeyboardInterrupt):
+                ids.append(prepare_and_freeze(grown, shuffled[:cut], chance.randint(1, 5), perhaps))
+    assert interruptions > 0
+    assert ids[-1] == identifier
+    assert_equal_snapshots(at_once.root, grown.root, identifier)
+    assert not list(tmp_path.rglob("*.tmp"))
 
 
 def months_of(collection: Path) -> Mapping[str, str]:
