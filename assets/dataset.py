@@ -20,7 +20,7 @@ from pipeline.dataset.snapshot import freeze, missing_pictures, open_snapshot, r
 from pipeline.errors import DatasetError
 from pipeline.flickr.licenses import license_name
 from pipeline.masks.person_masks import read_mask, segment_photos, to_review
-from pipeline.masks.sources import GivenMasks, MaskSource, SegmentedMasks
+from pipeline.masks.sources import GivenMasks, MaskSource, ReadRgb, SegmentedMasks
 from pipeline.photos.decode import decode_reduced
 from resources.home import HomeResource
 from resources.segmenter import SegmenterResource
@@ -185,14 +185,15 @@ def dataset_assets(project: Project) -> list[dg.AssetsDefinition]:
     return [person_masks, training_images, dataset_manifest, dataset_snapshot]
 
 
-def mask_source(project: Project, home: Home, segmenter: SegmenterResource) -> MaskSource:
-    """Where the project's masks come from."""
+def mask_source(project: Project, home: Home, segmenter: SegmenterResource, read_rgb: ReadRgb | None = None) -> MaskSource:
+    """Where the project's masks come from; pictures from the home's blobs, or as `read_rgb` reads them."""
     masks = project.masks
 
-    def read_rgb(sha256: str) -> np.ndarray:
+    def read_blob(sha256: str) -> np.ndarray:
         data = home.blobs.read(sha256)
         return decode_reduced(data, 0, project.photos.max_pixels, min_long_edge_px=masks.long_side_px).rgb
 
+    read = read_rgb or read_blob
     if masks.folder is not None:
-        return GivenMasks(Path(masks.folder), read_rgb, masks.long_side_px)
-    return SegmentedMasks(segmenter.load(home), read_rgb, masks.long_side_px, masks.others, tuple(masks.refine))
+        return GivenMasks(Path(masks.folder), read, masks.long_side_px)
+    return SegmentedMasks(segmenter.load(home), read, masks.long_side_px, masks.others, tuple(masks.refine))

@@ -9,6 +9,7 @@ from pathlib import Path
 from pipeline import weights
 from pipeline.config import Project
 from pipeline.errors import BokehflowError
+from pipeline.masks.segmenters import EMBEDDED
 from resources.flickr import key_missing, make_budget, make_client
 from storage import Home
 
@@ -70,9 +71,9 @@ def _flickr(project: Project, home: Home) -> list[Finding]:
 
 
 def _weights(project: Project, home: Home) -> list[Finding]:
-    segmenter = project.masks.segmenter
+    segmenter = EMBEDDED if project.masks.folder else project.masks.segmenter
     names = [segmenter, *(["vgg16"] if project.needs_vgg16() else [])]
-    return [_weights_of(name, home) for name in dict.fromkeys(names) if name != "folder"]
+    return [_weights_of(name, home) for name in dict.fromkeys(names)]
 
 
 def _weights_of(name: str, home: Home) -> Finding:

@@ -65,7 +65,7 @@ def evaluation_assets(project: Project, folder: Path) -> list[dg.AssetsDefinitio
         network = PerceptualNetwork(data.weights) if project.evaluation.perceptual else None
         scenes = known_masks = None
         if truth is not None:
-            scenes, known_masks = _truth(data, manifest, truth, segmenter.load(data), project.dataset.size_px)
+            scenes, known_masks = _truth(data, manifest, truth, segmenter.load(data), project.dataset.stored_px)
         frame = judge_model(
             key[RECIPE],
             partial(translate, generator),

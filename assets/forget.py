@@ -146,7 +146,6 @@ def _purge(home: Home, now_s: int, also: Iterable[str] = (), is_quiet: bool = Tr
 
 def _purge_files(home: Home, ids: Set[str], forgotten: Set[str], done: Purged) -> None:
     doomed, needed = _digests(home, ids, forgotten)
-    from pipeline.dedupe.store import FingerprintStore
 
     done.shared = len(doomed & needed)
     for digest in sorted(doomed - needed):

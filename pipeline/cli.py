@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from pipeline.commands import collecting, dedupe, emulation, lineage, review, running, snapshots, training
+from pipeline.commands import collecting, dedupe, emulation, lineage, masks, review, running, snapshots, training
 from pipeline.errors import BokehflowError
 
 
@@ -21,6 +21,7 @@ for command in (
     running.status,
     running.doctor,
     running.weights,
+    masks.mask_sheet,
     review.review,
     dedupe.duplicates,
     collecting.import_photos,

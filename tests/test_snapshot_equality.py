@@ -3,22 +3,29 @@
 import csv
 import json
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pipeline.dataset.layout import ATTRIBUTION, CANONICAL, MANIFEST, list_snapshots
+from pipeline.dataset.prepare import Transform, prepare_images
 from pipeline.dataset.shards import Shard
-from pipeline.dataset.snapshot import read_snapshot
+from pipeline.dataset.snapshot import freeze, read_snapshot
+from pipeline.flickr.licenses import license_name
+from pipeline.tables import conform
 from tests.conftest import bokehflow, make_demo_home
-from tests.pipeline.dataset.frozen_world import World
+from tests.pipeline.dataset.frozen_world import World, masks
 
 SAME_BYTES = (CANONICAL, MANIFEST, ATTRIBUTION)
 
@@ -52,6 +59,60 @@ def test_order_packing_and_growth_do_not_count(tmp_path: Path, seed: int) -> Non
     assert len(set(ids)) == 3
     assert len(list(grown.shards.iterdir())) > len(list(at_once.shards.iterdir()))
     assert_equal_snapshots(at_once.root, grown.root, identifier)
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A decoded photo, as `prepare_images` reads it."""
+
+    rgb: np.ndarray
+
+    @property
+    def extent(self) -> tuple[float, float]:
+        return self.rgb.shape[1], self.rgb.shape[0]
+
+
+def prepare_and_freeze(world: World, numbers: list[int], shard_rows: int, interrupted: Callable[[], None]) -> str:
+    """From masks to a snapshot by the pipeline's own functions; `interrupted` may end it anywhere. Returns the id."""
+
+    def pixels(name: str) -> np.ndarray:
+        interrupted()
+        return np.random.default_rng(int(name, 16)).integers(0, 256, (40, 50, 3), np.uint8)
+
+    images = prepare_images(
+        masks=masks(numbers).assign(mask=[f"{number:x}" for number in numbers]),
+        read_photo=lambda sha256, edge_px: Photo(pixels(sha256)),
+        read_mask=lambda mask: pixels(mask)[..., 0],
+        shards_folder=world.shards,
+        transform=Transform("subject", 16),
+        shard_rows=shard_rows,
+    )
+    manifest = world.manifest(conform("training_images", images))
+    interrupted()
+    return freeze(manifest, world.snapshots, world.shards, lambda value: (interrupted(), license_name(value))[1]).name
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_interruptions_anywhere_do_not_count(tmp_path: Path, seed: int) -> None:
+    chance, interruptions = random.Random(seed), 0
+
+    def perhaps() -> None:
+        nonlocal interruptions
+        if chance.random() < 0.04:
+            interruptions += 1
+            raise KeyboardInterrupt
+
+    at_once, grown, numbers = World(tmp_path / "a"), World(tmp_path / "b"), list(range(1, 25))
+    identifier = prepare_and_freeze(at_once, numbers, 9, lambda: None)
+    shuffled, ids = chance.sample(numbers, len(numbers)), []
+    for wanted, cut in enumerate((16, 20, len(numbers)), 1):
+        while len(ids) < wanted:
+            with suppress(KeyboardInterrupt):
+                ids.append(prepare_and_freeze(grown, shuffled[:cut], chance.randint(1, 5), perhaps))
+    assert interruptions > 0
+    assert ids[-1] == identifier
+    assert_equal_snapshots(at_once.root, grown.root, identifier)
+    assert not list(tmp_path.rglob("*.tmp"))
 
 
 def months_of(collection: Path) -> Mapping[str, str]:
@@ -111,7 +172,7 @@ def test_two_homes_one_killed_at_random_and_grown_month_by_month_give_the_same_s
         done = bokehflow(grown, "run", "--until", "photo_history", "--to", month)
         assert done.returncode == 0, done.stderr
         hand_in(grown, {month}, chance)
-        run_with_interruptions(grown, chance, 2 - number % 2, "--to", month)
+        run_with_interruptions(grown, chance, 1 + number % 2, "--to", month)
     assert newest(grown) == identifier
     assert len(list_snapshots(grown / "snapshots")) == 3
     assert_equal_snapshots(at_once, grown, identifier)
@@ -128,3 +189,28 @@ def test_two_homes_one_killed_at_random_and_grown_month_by_month_give_the_same_s
     (change,) = json.loads(diff.stdout)["changes"]
     assert (change["photo_id"], change["kind"]) == (changed, "went")
     assert change["why"] == "drop (edited); decided in later.csv, row 2, Bo"
+
+
+@pytest.mark.slow
+def test_a_bundle_is_restored_in_an_empty_home_and_what_is_gone_is_named(finished_demo: Path, tmp_path: Path) -> None:
+    identifier = newest(finished_demo)
+    bundle, empty = tmp_path / "bundle", tmp_path / "empty"
+    assert bokehflow(finished_demo, "snapshot", "export", identifier, str(bundle), "--format", "bundle").returncode == 0
+    shutil.copytree(finished_demo / "collection", empty / "collection")
+    shutil.copy(finished_demo / "bokehflow.toml", empty)
+    gone = str(read_snapshot(finished_demo / "snapshots", identifier)["photo_id"].iloc[7])
+    lines = (empty / "collection" / "collection.jsonl").read_text()
+    photos = [json.loads(line) for line in lines.splitlines()]
+    removed = [{**photo, "removed": photo["removed"] or f"flickr:{photo['id']}" == gone} for photo in photos]
+    (empty / "collection" / "collection.jsonl").write_text("".join(f"{json.dumps(photo)}\n" for photo in removed))
+    done = bokehflow(empty, "snapshot", "restore", str(bundle))
+    assert done.returncode == 1
+    assert f"  {gone}: missing, unavailable" in done.stdout
+    assert list_snapshots(empty / "snapshots") == []
+    (empty / "collection" / "collection.jsonl").write_text(lines)
+    done = bokehflow(empty, "snapshot", "restore", str(bundle), "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["whole"], found["fetched"], found["already_there"]) == (True, 1, found["pictures"] - 1)
+    assert_equal_snapshots(finished_demo, empty, identifier)
+    assert bokehflow(empty, "snapshot", "verify").returncode == 0

@@ -14,13 +14,12 @@ from typing import Literal, Protocol
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 from pipeline.dataset.shards import SUFFIX, Picture, Shard, write_shard
 from pipeline.errors import DatasetError
 
 MAX_SHARD_BYTES = 256 * 2**20
-TRANSFORM_VERSION = 2
+TRANSFORM_VERSION = 3
 """To be raised when the same inputs give other pixels."""
 REDUCED_TO = 2
 """Photos are decoded at a reduced size that is at least so many times the picture's: 50 dB from a float Lanczos."""
@@ -68,7 +67,7 @@ class Transform:
 
     @property
     def name(self) -> str:
-        """Part of the snapshot's identity, like `centre-square-lanczos-256-v2`."""
+        """Part of the snapshot's identity, like `centre-square-lanczos-256-v3`."""
         return f"{self.crop}-square-lanczos-{self.size_px}-v{TRANSFORM_VERSION}"
 
     @classmethod
@@ -125,10 +124,11 @@ def cut(pixels: np.ndarray, extent: tuple[float, float], square: Square, size_px
     `extent` is how many pixels across and down the photo covers. Equal squares of a photo and of its alpha show the
     same part of it, whatever the sizes of the two.
     """
+    from pipeline.dataset.lanczos import resize
+
     left, top, right, bottom = square.box(*extent)
     height, width = pixels.shape[:2]
-    box = (left, top, min(right, width), min(bottom, height))
-    return np.asarray(Image.fromarray(pixels).resize((size_px, size_px), Image.Resampling.LANCZOS, box=box))
+    return resize(pixels, (left, top, min(right, width), min(bottom, height)), size_px)
 
 
 def prepare_images(
@@ -192,7 +192,7 @@ def _prepare(rows: pd.DataFrame, read_photo: ReadPhoto, read_mask: ReadMask, tra
         rgb = cut(photo.rgb, photo.extent, square, transform.size_px)
         return Picture(key, rgb, cut(alpha, (alpha.shape[1], alpha.shape[0]), square, transform.size_px))
 
-    # Pillow decodes and scales without the interpreter's lock, so threads use all cores.
+    # Decoding and scaling go without the interpreter's lock, so threads use all cores.
     with ThreadPoolExecutor() as pool:
         return list(pool.map(one, zip(rows["key"], rows["sha256"], rows["mask"], rows["photo_id"], strict=True)))
 

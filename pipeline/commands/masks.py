@@ -1,0 +1,105 @@
+"""Commands around the masks of a home or of a folder of pictures."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pipeline.commands.options import load, open_home, say, with_config, with_home
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from pipeline.config import Project
+    from pipeline.masks.sheet import Tile
+    from storage import Home
+
+
+@click.command("mask-sheet")
+@click.argument("folder", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--out", default="mask-sheet.jpg", show_default=True, type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--count", default=40, show_default=True, type=click.IntRange(1, 1000), help="Pictures on the sheet.")
+@click.option("--odd", is_flag=True, help="Only those that ask for a look: left out, unclear, filling the frame.")
+@with_home
+@with_config
+def mask_sheet(folder: Path | None, out: Path, count: int, odd: bool, home: Path | None, config: Path | None) -> None:
+    """Draw a contact sheet of masks, to be looked at.
+
+    Shows the masks of the home; or, with FOLDER, those that the configured segmenter would give the pictures in it.
+    """
+    from pipeline.errors import DatasetError
+    from pipeline.masks.sheet import draw_sheet
+
+    chosen = open_home(home)
+    project, _ = load(chosen, config)
+    tiles = list(_of_folder(project, chosen, folder, count, odd) if folder else _of_home(project, chosen, count, odd))
+    if not tiles:
+        where = folder or chosen.root
+        raise DatasetError(f"{where}: there is nothing to show" + ("; no mask asks for a look" if odd else ""))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        draw_sheet(tiles).save(out, quality=88)
+    except ValueError as error:
+        raise DatasetError(f"{out}: {error}; name a .jpg or .png") from None
+    say(f"{len(tiles)} pictures are on {out}")
+
+
+def _of_home(project: "Project", home: "Home", count: int, odd: bool) -> Iterator["Tile"]:
+    """Tiles from the table `person_masks` and the files it names."""
+    import pandas as pd
+
+    from pipeline.masks.person_masks import read_mask
+    from pipeline.masks.sheet import TILE_PX, Tile, choose, facts_of
+    from pipeline.photos.decode import decode_reduced
+
+    for row in choose(home.tables.read("person_masks"), count, odd).to_dict("records"):
+        rgb = decode_reduced(home.blobs.read(row["sha256"]), TILE_PX, project.photos.max_pixels).rgb
+        alpha = None if pd.isna(row["mask"]) else read_mask(home.masks / row["mask"])
+        known = {name: None if pd.isna(row[name]) else row[name] for name in ("people", "runner_up", "reason")}
+        yield Tile(rgb, alpha, str(row["photo_id"]), facts_of(float(row["coverage"]), **known))
+
+
+def _of_folder(project: "Project", home: "Home", folder: Path, count: int, odd: bool) -> Iterator["Tile"]:
+    """Tiles of pictures that are in no home, segmented now and not stored."""
+    import pandas as pd
+
+    from assets.dataset import mask_source
+    from pipeline.masks.person_masks import FULL, UNCLEAR, coverage
+    from pipeline.masks.sheet import Tile, choose, facts_of
+    from pipeline.masks.sources import Picture, Refused
+    from pipeline.photos.decode import UndecodableImage, decode_reduced
+    from resources.segmenter import SegmenterResource
+
+    paths = {path.name: path for path in sorted(folder.rglob("*")) if path.suffix.lower() in PICTURE_SUFFIXES}
+    table = pd.DataFrame({"photo_id": list(paths), "coverage": 0.0, "runner_up": 0.0, "reason": None})
+    names = [str(name) for name in choose(table, len(paths), odd=False)["photo_id"]]
+    settings, shown = project.masks, 0
+
+    def read(name: str) -> "np.ndarray":
+        data = paths[name].read_bytes()
+        return decode_reduced(data, 0, project.photos.max_pixels, min_long_edge_px=settings.long_side_px).rgb
+
+    source = mask_source(project, home, SegmenterResource(name=settings.segmenter, views=settings.views), read)
+    for name in names:
+        if shown >= count:
+            return
+        try:
+            rgb = read(name)
+        except UndecodableImage as error:
+            say(f"{paths[name]}: {error}")
+            continue
+        (made,) = source.masks([Picture(name, (paths[name].stem,))])
+        if isinstance(made, Refused):
+            tile, asks = Tile(rgb, None, name, made.detail), True
+        else:
+            share = coverage(made.alpha)
+            reason = "no_subject" if share < settings.min_coverage else None
+            asks = bool(reason) or (made.runner_up or 0.0) >= UNCLEAR or share > FULL
+            tile = Tile(rgb, made.alpha, name, facts_of(share, made.people, made.runner_up, reason))
+        if asks or not odd:
+            shown += 1
+            yield tile
+
+
+PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")

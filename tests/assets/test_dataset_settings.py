@@ -1,0 +1,112 @@
+"""What the project file says of masks and training pictures reaches the assets, and makes them stale where it changes."""
+
+import io
+from pathlib import Path
+
+import dagster as dg
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from assets.dataset import dataset_assets
+from assets.versions import inputs_version
+from pipeline.config import Project, parse_project
+from pipeline.errors import ConfigError
+from pipeline.tables import conform
+from resources.home import HomeResource
+from resources.segmenter import SegmenterResource
+from storage import Home
+
+DOMAINS = '[domains.ordinary]\nqueries = [{text = "a"}]\n[domains.shallow]\nqueries = [{text = "b"}]\n'
+
+
+def project(folder: Path, text: str = "") -> Project:
+    return parse_project(DOMAINS + text, folder / "bokehflow.toml")
+
+
+def code_versions(given: Project) -> dict[str, str | None]:
+    return {
+        key.to_user_string(): version
+        for asset in dataset_assets(given)
+        for key, version in asset.code_versions_by_key.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "stale"),
+    [
+        ("[masks]\nviews = 1\n", {"person_masks"}),
+        ('[masks]\nsegmenter = "deeplabv3_mobilenet"\n', {"person_masks"}),
+        ("[masks]\nrefine = []\n", {"person_masks"}),
+        ('[dataset]\ncrop = "subject"\n', {"training_images"}),
+        ("[dataset]\nstored_size_px = 286\n", {"training_images"}),
+        ('[dataset]\nsplit = "study"\n', set()),
+    ],
+)
+def test_a_changed_setting_is_stale_in_dagster_and_asks_for_a_run(tmp_path: Path, text: str, stale: set[str]) -> None:
+    before, after = project(tmp_path), project(tmp_path, text)
+    old, new = code_versions(before), code_versions(after)
+    assert {name for name in old if old[name] != new[name]} == stale
+    home = Home(tmp_path)
+    for name in ("person_masks", "training_images"):
+        assert (inputs_version(before, home, name) != inputs_version(after, home, name)) == (name in stale)
+
+
+def test_a_folder_of_masks_is_seen_from_the_project_file(tmp_path: Path) -> None:
+    given = project(tmp_path, '[masks]\nsegmenter = "folder"\nfolder = "given/masks"\n')
+    assert given.masks.folder == str(tmp_path / "given" / "masks")
+    for text in ('[masks]\nsegmenter = "folder"\n', '[masks]\nfolder = "given"\n'):
+        with pytest.raises(ConfigError, match=r"bokehflow\.toml:5: masks: .*go together"):
+            project(tmp_path, text)
+    with pytest.raises(ConfigError, match=r"stored_size_px = 128 is smaller than size_px = 256"):
+        project(tmp_path, "[dataset]\nstored_size_px = 128\n")
+
+
+def jpeg(seed: int) -> bytes:
+    buffer = io.BytesIO()
+    pixels = np.random.default_rng(seed).integers(0, 256, (30, 40, 3), np.uint8)
+    Image.fromarray(pixels).resize((400, 300)).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+def test_given_masks_become_training_pictures_and_bad_ones_rows_with_a_reason(tmp_path: Path) -> None:
+    given = project(
+        tmp_path,
+        '[masks]\nsegmenter = "folder"\nfolder = "given"\n[dataset]\ncrop = "subject"\nsize_px = 32\nstored_size_px = 40\n',
+    )
+    home, rows = Home(tmp_path / "home"), []
+    for number in range(5):
+        with home.blobs.temporary() as path:
+            path.write_bytes(jpeg(number))
+            home.blobs.adopt(path, f"{number:064x}")
+        rows.append({"photo_id": f"flickr:{number}", "sha256": f"{number:064x}"})
+    (tmp_path / "given").mkdir()
+    mask = np.zeros((150, 200), np.uint8)
+    mask[50:, 120:180] = 255
+    Image.fromarray(mask).save(tmp_path / "given" / "flickr_0.png")
+    Image.fromarray(mask[:, :150]).save(tmp_path / "given" / "flickr_1.png")
+    (tmp_path / "given" / "flickr_2.png").write_bytes(b"not a picture")
+    Image.fromarray(mask * 0).save(tmp_path / "given" / "flickr_3.png")
+    frame = pd.DataFrame(rows).assign(target_domain="ordinary", split_key="k")
+    table = _segmented(given, home, frame)
+    assert table["reason"].fillna("").tolist() == ["", "mask_wrong_size", "mask_unreadable", "no_subject", "mask_missing"]
+    assert "150×150 px" in table["detail"].iloc[1]
+    assert table["people"].isna().all()
+
+
+def _segmented(given: Project, home: Home, photos: pd.DataFrame) -> pd.DataFrame:
+    from assets.dataset import mask_source
+    from pipeline.masks.person_masks import segment_photos
+
+    def read_rgb(sha256: str) -> np.ndarray:
+        with Image.open(home.blobs.path(sha256)) as image:
+            return np.asarray(image.convert("RGB"))
+
+    source = mask_source(given, home, SegmenterResource(name=given.masks.segmenter), read_rgb)
+    return conform("person_masks", segment_photos(photos, source, home.masks, given.masks.min_coverage))
+
+
+def test_the_assets_load(tmp_path: Path) -> None:
+    resources = {"home": HomeResource(root=str(tmp_path)), "segmenter": SegmenterResource(name="selfie")}
+    dg.Definitions.validate_loadable(dg.Definitions(dataset_assets(project(tmp_path)), resources=resources))

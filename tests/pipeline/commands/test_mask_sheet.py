@@ -1,0 +1,51 @@
+"""`bokehflow mask-sheet` on a folder of given masks, where no weights are needed."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from pipeline.cli import cli
+from pipeline.errors import DatasetError
+
+PROJECT = '[domains.ordinary]\nqueries = [{text = "a"}]\n[domains.shallow]\nqueries = [{text = "b"}]\n'
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Path:
+    (tmp_path / "given").mkdir()
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "bokehflow.toml").write_text(PROJECT + '[masks]\nsegmenter = "folder"\nfolder = "given"\n')
+    for name, subject_px in (("half", 30), ("none", 0)):
+        Image.new("RGB", (60, 40), "red").save(tmp_path / "photos" / f"{name}.jpg")
+        mask = np.zeros((40, 60), np.uint8)
+        mask[:, :subject_px] = 255
+        Image.fromarray(mask).save(tmp_path / "given" / f"{name}.png")
+    (tmp_path / "photos" / "broken.jpg").write_bytes(b"<html>")
+    return tmp_path
+
+
+def sheet(world: Path, *arguments: str) -> str:
+    options = ["--home", str(world / "home"), "--config", str(world / "bokehflow.toml"), "--out", str(world / "sheet.png")]
+    done = CliRunner().invoke(cli, ["mask-sheet", *arguments, *options], catch_exceptions=False)
+    return done.output
+
+
+def test_a_folder_is_drawn_and_what_is_no_picture_named(world: Path) -> None:
+    output = sheet(world, str(world / "photos"))
+    assert "2 pictures are on" in output
+    assert "broken.jpg: not_an_image: an HTML page" in output
+    with Image.open(world / "sheet.png") as drawn:
+        assert drawn.size == (816, 238)
+
+
+def test_only_those_that_ask_for_a_look(world: Path) -> None:
+    assert "1 pictures are on" in sheet(world, str(world / "photos"), "--odd")
+
+
+def test_nothing_to_show_is_an_error(world: Path) -> None:
+    (world / "empty").mkdir()
+    with pytest.raises(DatasetError, match="empty: there is nothing to show"):
+        sheet(world, str(world / "empty"))

@@ -1,0 +1,115 @@
+"""What a user of `bokehflow snapshot` and `bokehflow lineage` sees, and their exit codes."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline.cli import main
+from pipeline.dataset.snapshot import read_snapshot
+from tests.pipeline.dataset.frozen_world import World
+
+Run = Callable[..., tuple[object, str]]
+CONFIG = "[domains.ordinary]\nqueries = [{ text = 'a' }]\n[domains.shallow]\nqueries = [{ text = 'b' }]\n"
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "bokehflow.toml").write_text(CONFIG)
+    return World(tmp_path / "home")
+
+
+@pytest.fixture
+def run(world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Call the command in this process; returns exit code and what was said."""
+
+    def call(*arguments: str) -> tuple[object, str]:
+        monkeypatch.setattr("sys.argv", ["bokehflow", *arguments, "--home", str(world.root)])
+        code: object = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = stop.code
+        captured = capsys.readouterr()
+        said = captured.out + captured.err + (code if isinstance(code, str) else "")
+        return 1 if isinstance(code, str) else code, said
+
+    return call
+
+
+def test_list_show_and_verify(world: World, run: Run) -> None:
+    assert run("snapshot", "list") == (0, f"no snapshot in {world.snapshots}; `bokehflow run` freezes one\n")
+    identifier = world.freeze(range(1, 13))
+    assert run("snapshot", "list")[1].startswith(f"{identifier}  ordinary ")
+    code, said = run("snapshot", "show", identifier[:5])
+    assert code == 0
+    assert "strictest licence: All Rights Reserved" in said
+    assert f"folder: {world.snapshots / identifier}" in said
+    assert json.loads(run("snapshot", "show", identifier, "--json")[1])["sha256"].startswith(identifier)
+    code, said = run("snapshot", "verify")
+    assert code == 0
+    assert said.startswith(f"{identifier}: sound; 12 pictures in 3 shards")
+
+
+def test_verify_ends_with_1_and_names_the_row(world: World, run: Run) -> None:
+    identifier = world.freeze(range(1, 13))
+    place = read_snapshot(world.snapshots, identifier).iloc[5]
+    path = world.shards / str(place["shard"])
+    path.chmod(0o644)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 4
+    path.write_bytes(data)
+    code, said = run("snapshot", "verify", identifier[:4])
+    assert code == 1
+    assert f"  {path.name}, row " in said
+    (result,) = json.loads(run("snapshot", "verify", "--json")[1])["snapshots"]
+    assert result["findings"][0]["photo_id"].startswith("flickr:")
+
+
+def test_diff_names_the_photo(world: World, run: Run) -> None:
+    a, b = world.freeze(range(1, 13)), world.freeze(range(2, 13))
+    code, said = run("snapshot", "diff", a, b)
+    assert code == 0
+    assert said.splitlines()[0] == f"{a} → {b}: 1 went; 11 unchanged"
+    assert "  flickr:1: ordinary, " in said
+    assert json.loads(run("snapshot", "diff", a, b, "--json")[1])["went"] == 1
+
+
+def test_export_and_what_it_refuses(world: World, run: Run, tmp_path: Path) -> None:
+    identifier = world.freeze(range(1, 13))
+    code, said = run("snapshot", "export", identifier, str(tmp_path / "out"), "--use", "commercial")
+    assert code == 0
+    assert "left out: 6 for licence does not allow commercial" in said
+    code, said = run("snapshot", "export", identifier, str(tmp_path / "out"))
+    assert (code, "exists already; name a new folder" in said) == (1, True)
+    code, said = run("snapshot", "export", identifier, str(tmp_path / "b"), "--format", "bundle", "--use", "research")
+    assert (code, "a bundle holds no photo" in said) == (1, True)
+    code, said = run("snapshot", "export", identifier, str(tmp_path / "b"), "--format", "bundle")
+    assert (code, "12 masks of the snapshot are missing" in said) == (1, True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["home", "out"]
+
+
+def test_unknown_and_ambiguous_ids(world: World, run: Run) -> None:
+    identifier = world.freeze(range(1, 13))
+    for arguments in (["show", "zzz"], ["verify", "zzz"], ["diff", identifier, "zzz"], ["restore", "zzz"]):
+        code, said = run("snapshot", *arguments)
+        assert code == 1
+        assert f"there is no snapshot zzz; known here: {identifier}" in said
+    code, said = run("snapshot", "show", "")
+    assert code == 1
+    code, said = run("lineage", "model", "smoke@0")
+    assert (code, "there is no finished run 'smoke@0'; known here: none" in said) == (1, True)
+    code, said = run("lineage", "photo", "12345")
+    assert (code, "no table and no snapshot knows a photo 'flickr:12345'" in said) == (1, True)
+
+
+def test_lineage_as_text_json_and_picture(world: World, run: Run, tmp_path: Path) -> None:
+    identifier = world.freeze(range(1, 13))
+    code, said = run("lineage", "photo", "5", "--svg", str(tmp_path / "graph.svg"))
+    assert code == 0
+    assert said.startswith("photo flickr:5")
+    assert "<svg" in (tmp_path / "graph.svg").read_text()
+    found = json.loads(run("lineage", "snapshot", identifier, "--json")[1])
+    assert {node["kind"] for node in found["graph"]["nodes"]} == {"query", "licence", "decision", "snapshot"}
