@@ -62,13 +62,13 @@ def milliseconds(ways: dict[str, Callable[[bytes], object]], photos: list[bytes]
     return {way: float(np.median(values)) for way, values in taken.items()}
 
 
-def two_cores(photos: list[bytes]) -> float:
-    """How many times as many pictures two threads hash as one does, by the clock: the best of some rounds each."""
+def two_cores(run: Callable[[bytes], object], photos: list[bytes]) -> float:
+    """How many times as many pictures two threads take as one does, by the clock: the best of some rounds each."""
     best = {}
     for threads in (1, 2) * 3:
         with ThreadPoolExecutor(threads) as pool:
             start = time.perf_counter()
-            list(pool.map(lambda data: both_ways(grey_fast(data)), photos * 4))
+            list(pool.map(run, photos * 4))
             best[threads] = min(best.get(threads, np.inf), time.perf_counter() - start)
     return float(best[1] / best[2])
 
@@ -106,7 +106,9 @@ def main() -> None:
         if name == "6mp":
             bare = round(taken["bare_decode"] / taken["hash"], 3)
             goals.append(Goal(f"{name}: {BARE_GOAL} of a bare 1/8 decode's speed", bare, bare >= BARE_GOAL))
-    cores = round(two_cores(photos), 2)
+    cores = round(two_cores(ways["everything"], photos), 2)
+    # Where other programs keep the machine busy, this falls short as well.
+    figures["two_cores_bare_decode_times_one"] = round(two_cores(bare_decode, photos), 2)
     goals.append(Goal(f"two cores {TWO_CORES_GOAL} times one", cores, cores >= TWO_CORES_GOAL))
     drifts = drift(paths)
     figures |= {f"portraits_{bits}_bits_off": count for bits, count in sorted(drifts.items())}
