@@ -214,9 +214,13 @@ def _measure(session: requests.Session, address: str, process: psutil.Process) -
         "memory_after_mib": round(after_mib),
         **browsed,
     }
-    slowest = max(figures["page_of_30_slowest_ms"], browsed.get("chromium_page_of_30_ms", 0.0))  # pyright: ignore[reportArgumentType]
+    shown = {
+        "the server's slowest page of 30": figures["page_of_30_slowest_ms"],
+        "the next 30 after a key, in Chromium": browsed.get("chromium_key_to_next_30_ms"),
+        "30 in a fresh window of Chromium, nothing cached": browsed.get("chromium_page_of_30_ms"),
+    }
     return figures, [
-        Goal(f"a page of 30 within {PAGE_MS} ms (server's slowest, Chromium's median)", slowest, float(slowest) < PAGE_MS),
+        *(Goal(f"{what} within {PAGE_MS} ms", ms, float(ms) < PAGE_MS) for what, ms in shown.items() if ms is not None),
         Goal(
             f"memory grows by less than {GROWTH_MIB} MiB",
             round(after_mib - before_mib, 1),
