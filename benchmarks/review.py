@@ -6,6 +6,7 @@ The queue is made here: real tables, a few small pictures that many rows share, 
 import hashlib
 import io
 import json
+import os
 import shutil
 import signal
 import socket
@@ -15,6 +16,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -28,9 +30,13 @@ from pipeline.curation.decisions import DECISION_COLUMNS
 from pipeline.studio.pictures import PICTURES
 from storage import Home
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
 QUEUED, DECIDED, PICTURES_USED = 100_000, 20_000, 60
 PAGES, SINGLES, BROWSED = 60, 200, 12
 PAGE_MS, GROWTH_MIB = 300, 40
+ALL_SHOWN = "[...document.querySelectorAll('.picture img')].every(image => image.complete && image.naturalWidth)"
 PROJECT = """\
 [domains.ordinary]
 queries = [{ text = "portrait" }]
@@ -112,21 +118,32 @@ def in_chromium(address: str) -> dict[str, float]:
             shown.append(page.evaluate("() => performance.getEntriesByType('navigation')[0].loadEventEnd"))
             page.close()
         page = browser.new_page(viewport={"width": 1440, "height": 900})
+        page.goto(f"{address}/grid?start=flickr:4950060000")
+        turned = []
+        for _ in range(BROWSED):
+            page.wait_for_timeout(1500)  # a person looks at a page for longer than it takes to fetch the next
+            turned.append(_until(page, "]", "document.querySelector('.card').dataset.photo", ALL_SHOWN))
         page.goto(f"{address}/single")
         decided = []
         for _ in range(40):
-            before = page.evaluate("document.querySelector('main').dataset.photo")
-            page.evaluate("() => { window.pressed = performance.now(); }")
-            page.keyboard.press("k")
-            wait = "before => document.querySelector('main').dataset.photo !== before && performance.now() - window.pressed"
-            decided.append(float(page.wait_for_function(wait, arg=before).json_value()))
+            decided.append(_until(page, "k", "document.querySelector('main').dataset.photo", "true"))
             page.wait_for_timeout(150)
         browser.close()
     return {
         "chromium_page_of_30_ms": round(statistics.median(shown), 1),
         "chromium_page_of_30_slowest_ms": round(max(shown), 1),
+        "chromium_key_to_next_30_ms": round(statistics.median(turned), 1),
         "chromium_key_to_next_photo_ms": round(statistics.median(decided), 1),
     }
+
+
+def _until(page: "Page", key: str, what: str, ready: str) -> float:
+    """Milliseconds from pressing the key until `what` has changed and the page is `ready`, both JavaScript."""
+    before = page.evaluate(f"() => {what}")
+    page.evaluate("() => { window.pressed = performance.now(); }")
+    page.keyboard.press(key)
+    wait = f"before => {what} !== before && {ready} && performance.now() - window.pressed"
+    return float(page.wait_for_function(wait, arg=before).json_value())
 
 
 def main() -> None:
@@ -157,7 +174,13 @@ def main() -> None:
         del home
     report(
         "review",
-        {"queued": QUEUED, "already_decided": DECIDED, "start_to_first_page_s": round(first_s, 1), **figures},
+        {
+            "load_of_the_machine": round(os.getloadavg()[0], 1),
+            "queued": QUEUED,
+            "already_decided": DECIDED,
+            "start_to_first_page_s": round(first_s, 1),
+            **figures,
+        },
         goals,
     )
 
@@ -191,9 +214,13 @@ def _measure(session: requests.Session, address: str, process: psutil.Process) -
         "memory_after_mib": round(after_mib),
         **browsed,
     }
-    slowest = max(figures["page_of_30_slowest_ms"], browsed.get("chromium_page_of_30_ms", 0.0))  # pyright: ignore[reportArgumentType]
+    shown = {
+        "the server's slowest page of 30": figures["page_of_30_slowest_ms"],
+        "the next 30 after a key, in Chromium": browsed.get("chromium_key_to_next_30_ms"),
+        "30 in a fresh window of Chromium, nothing cached": browsed.get("chromium_page_of_30_ms"),
+    }
     return figures, [
-        Goal(f"a page of 30 within {PAGE_MS} ms (server's slowest, Chromium's median)", slowest, float(slowest) < PAGE_MS),
+        *(Goal(f"{what} within {PAGE_MS} ms", ms, float(ms) < PAGE_MS) for what, ms in shown.items() if ms is not None),
         Goal(
             f"memory grows by less than {GROWTH_MIB} MiB",
             round(after_mib - before_mib, 1),

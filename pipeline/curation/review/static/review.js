@@ -451,13 +451,18 @@
     offerUndo(); // A page that was fetched in advance does not know what was decided since.
     if (view() === "grid") {
       select(cards().find((card) => card.dataset.status === "undecided") || cards()[0]);
-      if (main().dataset.after) load(main().dataset.after);
+      if (main().dataset.after) afterwards(() => load(main().dataset.after));
     } else if (view() === "single") {
       aim(main().dataset);
       fit();
       if (masked) overlay(true);
-      upcoming().forEach(load);
+      afterwards(() => upcoming().forEach(load));
     }
+  }
+  // What comes next must not compete with what is being looked at.
+  function afterwards(fetchAhead) {
+    if (document.readyState === "complete") fetchAhead();
+    else addEventListener("load", () => setTimeout(fetchAhead), { once: true });
   }
 
   one("#shortcuts").checked = shortcuts;
