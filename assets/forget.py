@@ -33,6 +33,8 @@ WHOLE_TABLES = (
 )  # fmt: skip
 """Tables that lose the rows of forgotten photos. Those of listings keep a row that says no more than that."""
 DIGEST_COLUMNS = ("sha256", "source_sha256")
+BY_PICTURE = {"duplicate_pairs": ["sha256_a", "sha256_b"], "photo_hints": ["sha256"]}
+"""Tables about pictures rather than photos, and their columns that name one."""
 NOT_CACHES = {
     "blobs", "tables", "review", "shards", "snapshots", "runs", "reports", "weights", "budget", "dagster", "collection",
 }  # fmt: skip
@@ -146,21 +148,21 @@ def _purge(home: Home, now_s: int, also: Iterable[str] = (), is_quiet: bool = Tr
 
 def _purge_files(home: Home, ids: Set[str], forgotten: Set[str], done: Purged) -> None:
     doomed, needed = _digests(home, ids, forgotten)
-
     done.shared = len(doomed & needed)
-    for digest in sorted(doomed - needed):
+    leaving = doomed - needed
+    for digest in sorted(leaving):
         with suppress(FileNotFoundError):
             size_bytes = home.blobs.path(digest).stat().st_size
             home.blobs.path(digest).unlink()
             done.blobs, done.bytes_freed = done.blobs + 1, done.bytes_freed + size_bytes
-    FingerprintStore(home.fingerprints).forget(doomed - needed)
-    for path in _named_by(home, doomed - needed):
+    for path in _named_by(home, leaving):
         path.unlink(missing_ok=True)
         done.derived_files += 1
-    FingerprintStore(home.fingerprints).forget(doomed - needed)
-    pairs = home.tables.read_or_empty("duplicate_pairs")
-    dead = pairs["sha256_a"].isin(doomed - needed) | pairs["sha256_b"].isin(doomed - needed)
-    _write_in_place(home, "duplicate_pairs", None, pairs[~dead], is_changed=bool(dead.any()))
+    FingerprintStore(home.fingerprints).forget(leaving)
+    for name, columns in BY_PICTURE.items():
+        rows = home.tables.read_or_empty(name)
+        dead = rows[columns].isin(leaving).any(axis=1)
+        _write_in_place(home, name, None, rows[~dead], is_changed=bool(dead.any()))
 
 
 def _digests(home: Home, ids: Set[str], forgotten: Set[str]) -> tuple[set[str], set[str]]:

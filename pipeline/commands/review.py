@@ -91,6 +91,9 @@ def mask_reader(project: "Project", home: "Home") -> "Callable[[str], np.ndarray
     )
 
     def read(sha256: str) -> "np.ndarray | None":
+        kept = sorted(home.masks.glob(f"*/{sha256[:2]}/{sha256}*.png"), key=lambda path: path.stat().st_mtime_ns)
+        if kept:
+            return read_mask(kept[-1])
         if project.masks.folder is None and not home.weights.exists():
             return None
         photo = pd.DataFrame({"photo_id": [""], "target_domain": [""], "sha256": [sha256], "split_key": [""]})

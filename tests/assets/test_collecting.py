@@ -324,7 +324,9 @@ def test_texts_come_through_unharmed(tmp_path: Path) -> None:
             transform="t", pixels_sha256="p", alpha_sha256="a", shard="s", row=0
         )
         listing = world.home.tables.read_all("photo_listing")
-        manifest = build_manifest(images, listing, world.project.dataset, "ordinary")
+        decided = images[["photo_id"]].assign(curator="me", file="a.csv", row=2)
+        masks = images[["domain", "photo_id"]].assign(mask="m.png", mask_sha256="m")
+        manifest = build_manifest(images, listing, decided, masks, world.project.dataset, "ordinary")
         written = io.StringIO(newline="")
         attribution(manifest, license_name).to_csv(written, index=False)
         read = pd.read_csv(io.StringIO(written.getvalue(), newline=""), dtype=str, keep_default_na=False)

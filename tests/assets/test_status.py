@@ -32,7 +32,7 @@ def fill(name: str, rows: Sequence[Mapping[str, object]], **common: object) -> p
     sizes = {
         column: 5
         for column in columns_of(name)
-        if column.endswith(("_px", "_bytes")) or column in ("views", "frames", "last_update_s")
+        if column.endswith(("_px", "_bytes", "_bits")) or column in ("views", "frames", "last_update_s")
     }
     known = {**texts, **numbers, **empty, **sizes, **common}
     return pd.DataFrame([{**{k: v for k, v in known.items() if k in columns_of(name)}, **row} for row in rows])
@@ -118,8 +118,10 @@ def test_an_empty_home_has_a_status(tmp_path: Path) -> None:
 def test_a_model_trained_on_a_forgotten_photo_is_marked() -> None:
     run = {"run": "abc-smoke-0", "recipe": "smoke", "seed": 0, "steps": 6, "forgotten_photos": 2}
     counts = {"ordinary": {"train": 5, "test": 1}}
-    found = {"domains": {}, "snapshots": [{"id": "abc", "counts": counts, "forgotten": 3}], "models": [run], "reports": []}
-    assert summary(found).splitlines() == [
+    snapshot = {"id": "abc", "counts": counts, "forgotten": 3}
+    history = {"seen": 0, "absent": 0, "gone": 0, "changed": 0, "licence got stricter": 0, "forgotten": 0}
+    found = {"domains": {}, "history": history, "snapshots": [snapshot], "models": [run], "reports": []}
+    assert summary(found).splitlines()[-2:] == [
         "snapshot abc: ordinary 5+1 (train+test), 3 forgotten since",
         "model abc-smoke-0: smoke, seed 0, 6 steps; trained on 2 photos that were forgotten since",
     ]
