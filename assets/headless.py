@@ -134,8 +134,8 @@ class HeadlessRun:
             self.say(f"an interrupted `bokehflow forget` is complete: {len(purged.photos)} photos purged")
         again = set(due_for_rescrape(self.project, self.home, datetime.now(UTC))) if plan.rescrape else set()
         self._collect(self._months(plan), [name for name in COLLECT if name in wanted], again)
-        was_imported = self.home.tables.info("imports") is not None
-        for name in (*(["imported_photos"] if was_imported else []), *DATASET_ASSETS):
+        # Without imports too: Dagster's UI warns of an input that has never been made.
+        for name in ("imported_photos", *DATASET_ASSETS):
             if name in wanted:
                 self._stage(name)
         if "dataset_snapshot" not in wanted:

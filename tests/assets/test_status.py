@@ -32,7 +32,7 @@ def fill(name: str, rows: Sequence[Mapping[str, object]], **common: object) -> p
     sizes = {
         column: 5
         for column in columns_of(name)
-        if column.endswith(("_px", "_bytes", "_bits")) or column in ("views", "frames", "last_update_s")
+        if column.endswith(("_px", "_bytes", "_bits", "_at_s")) or column in ("views", "frames", "last_update_s")
     }
     known = {**texts, **numbers, **empty, **sizes, **common}
     return pd.DataFrame([{**{k: v for k, v in known.items() if k in columns_of(name)}, **row} for row in rows])
