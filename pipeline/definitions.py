@@ -1,6 +1,5 @@
 """The Dagster code location: everything put together from the project file, when it is loaded and not before."""
 
-import os
 import warnings
 from pathlib import Path
 
@@ -25,18 +24,6 @@ from storage import Home
 # Observable sources and freshness policies are beta in the pinned Dagster; tests guard what is used of them.
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
 warnings.filterwarnings("ignore", category=dg.PreviewWarning)
-
-CONFIG_VARIABLE = "BOKEHFLOW_CONFIG"
-PROJECT_FILE = "bokehflow.toml"
-
-
-def project_file(home: Home, given: Path | None = None) -> Path:
-    """The project file that counts: the one given, that of the environment, the home's own, else `./bokehflow.toml`."""
-    named = given or os.environ.get(CONFIG_VARIABLE)
-    if named:
-        return Path(named).expanduser().resolve()
-    own = home.root / PROJECT_FILE
-    return own if own.exists() else Path(PROJECT_FILE).resolve()
 
 
 def build_definitions(project: Project, home: Home, folder: Path) -> dg.Definitions:
@@ -72,5 +59,5 @@ def build_definitions(project: Project, home: Home, folder: Path) -> dg.Definiti
 def definitions() -> dg.Definitions:
     """What `workspace.yaml` loads."""
     home = Home.at()
-    path = project_file(home)
+    path = home.project_file()
     return build_definitions(load_project(path), home, path.parent)

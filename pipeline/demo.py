@@ -23,12 +23,13 @@ from assets.status import status, summary
 from pipeline.atomic import TEMPORARY_SUFFIX, write_bytes, write_text
 from pipeline.config import Project, load_project
 from pipeline.dataset.snapshot import read_snapshot
-from pipeline.definitions import PROJECT_FILE, build_definitions
+from pipeline.definitions import build_definitions
 from pipeline.errors import ConfigError
 from pipeline.flickr.emulator import Emulator
 from pipeline.studio.collection import build_collection
 from resources.flickr import KEY_VARIABLE, SECRET_VARIABLE
 from storage import Home
+from storage.home import PROJECT_FILE
 
 Say = Callable[[str], None]
 

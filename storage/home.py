@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from storage.tables import TableStore
 
 HOME_VARIABLE = "BOKEHFLOW_HOME"
+CONFIG_VARIABLE = "BOKEHFLOW_CONFIG"
+PROJECT_FILE = "bokehflow.toml"
 DEFAULT_HOME = Path("data")
 
 
@@ -34,6 +36,14 @@ class Home:
     def at(cls, root: Path | str | None = None) -> "Home":
         """The home at `root`, else where `BOKEHFLOW_HOME` says, else `./data`."""
         return cls(Path(root or os.environ.get(HOME_VARIABLE) or DEFAULT_HOME).expanduser().resolve())
+
+    def project_file(self, given: Path | None = None) -> Path:
+        """The project file that counts: the one given, that of the environment, the home's own, else `./bokehflow.toml`."""
+        named = given or os.environ.get(CONFIG_VARIABLE)
+        if named:
+            return Path(named).expanduser().resolve()
+        own = self.root / PROJECT_FILE
+        return own if own.exists() else Path(PROJECT_FILE).resolve()
 
     @property
     def blobs(self) -> BlobStore:

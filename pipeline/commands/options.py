@@ -44,9 +44,8 @@ def open_home(home: Path | str | None) -> "Home":
 def load(home: "Home", config: Path | None) -> tuple["Project", Path]:
     """The project of that home, and the file it stands in."""
     from pipeline.config import load_project
-    from pipeline.definitions import project_file
 
-    path = project_file(home, config)
+    path = home.project_file(config)
     os.environ["BOKEHFLOW_CONFIG"] = str(path)
     return load_project(path), path
 

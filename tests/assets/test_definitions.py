@@ -9,7 +9,7 @@ import pytest
 
 from assets.headless import BLOCKING_CHECKS, STAGES, bury_dead_runs
 from pipeline.config import load_project
-from pipeline.definitions import build_definitions, project_file
+from pipeline.definitions import build_definitions
 from pipeline.training.jobs import ProcessIdentity
 from storage import Home
 
@@ -76,13 +76,13 @@ def test_loading_does_not_import_torch() -> None:
 def test_the_project_file_is_the_one_given_or_the_homes_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     home = Home(tmp_path / "home")
-    assert project_file(home) == tmp_path / "bokehflow.toml"
+    assert home.project_file() == tmp_path / "bokehflow.toml"
     home.root.mkdir()
     (home.root / "bokehflow.toml").touch()
-    assert project_file(home) == home.root / "bokehflow.toml"
+    assert home.project_file() == home.root / "bokehflow.toml"
     monkeypatch.setenv("BOKEHFLOW_CONFIG", str(tmp_path / "other.toml"))
-    assert project_file(home) == tmp_path / "other.toml"
-    assert project_file(home, tmp_path / "given.toml") == tmp_path / "given.toml"
+    assert home.project_file() == tmp_path / "other.toml"
+    assert home.project_file(tmp_path / "given.toml") == tmp_path / "given.toml"
 
 
 def test_runs_whose_process_is_gone_are_buried_and_living_ones_are_not() -> None:
