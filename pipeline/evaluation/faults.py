@@ -93,7 +93,7 @@ def leak(output: Rgb, reference: Rgb, mask: Mask) -> Scores:
     """How much of the subject's colour has spread into the rim outside it: 0 (none), 1 (as by blurring it along).
 
     The rim's change is compared with two blurs of the input by the margin's width: one that lets the subject in and
-    one of the background alone. The score is the share of their difference that the output shows, by least squares.
+    one of the background alone. The score is the share of their difference that the output shows, by least squares, and 0 where that is negative.
     """
     rim, sigma_px = _rim(mask), margin_px(output.shape[1]) / 2
     inside = (mask >= 0.5).astype(np.float64)
@@ -103,7 +103,8 @@ def leak(output: Rgb, reference: Rgb, mask: Mask) -> Scores:
     strength = _mean((spread**2).sum(axis=3, keepdims=True), rim)
     share = _mean(((output - outside) * spread).sum(axis=3, keepdims=True), rim)
     known = strength > 1e-6
-    return np.where(known, share / np.where(known, strength, 1.0), np.nan)
+    # Detail that was not blurred can point the other way; that is no leak either.
+    return np.where(known, np.maximum(share / np.where(known, strength, 1.0), 0.0), np.nan)
 
 
 def _rim(mask: Mask) -> Region:
