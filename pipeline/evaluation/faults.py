@@ -93,7 +93,8 @@ def leak(output: Rgb, reference: Rgb, mask: Mask) -> Scores:
     """How much of the subject's colour has spread into the rim outside it: 0 (none), 1 (as by blurring it along).
 
     The rim's change is compared with two blurs of the input by the margin's width: one that lets the subject in and
-    one of the background alone. The score is the share of their difference that the output shows, by least squares, and 0 where that is negative.
+    one of the background alone. The score is the share of their difference that the output shows, by least squares,
+    and 0 where that is negative.
     """
     rim, sigma_px = _rim(mask), margin_px(output.shape[1]) / 2
     inside = (mask >= 0.5).astype(np.float64)
