@@ -7,8 +7,10 @@ still holds, is taken over. A picture counts only once it was hashed on the way,
 import errno
 import json
 import logging
+import os
 import random
 import shutil
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -343,6 +345,7 @@ class _Fetcher:
         self._settings = settings
         self._retries = retries
         self._now_s = now_s
+        self._decoders = threading.BoundedSemaphore(os.cpu_count() or 1)
 
     def attempt(self, task: _Task) -> Tried[FileFacts]:
         """Ask once; says whether and when to ask again. Raises `StorageError` when the disk fails."""
@@ -392,7 +395,9 @@ class _Fetcher:
             assert task.earlier is not None, "only a request with an ETag is answered by None"
             return _judged(task.earlier, self._settings)
         try:
-            info = inspect_file(path, self._settings.max_pixels)
+            # More decoders than processors only wait for each other, while requests can well be many.
+            with self._decoders:
+                info = inspect_file(path, self._settings.max_pixels)
         except UndecodableImage as error:
             return FileFacts(
                 size_bytes=body.size_bytes,
