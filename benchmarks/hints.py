@@ -129,7 +129,7 @@ def precision_and_recall(rows: Sequence[tuple[str, str, str]], kind: str, reason
 
 def main() -> None:
     """Measure and report."""
-    segmenter = make_segmenter("selfie", WEIGHTS)
+    segmenter = make_segmenter("selfie", WEIGHTS, views=1)
     if "--fit" in sys.argv:
         fit(segmenter)
         return
