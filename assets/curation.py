@@ -187,7 +187,7 @@ def measured(
 
     known, version = home.tables.read_or_empty("photo_hints"), project.curation.inappropriate_model
     # One view is enough to tell who is there, and takes a third of the time that masks take.
-    people = SegmenterResource(name=segmenter.name, views=1).load(home)
+    people = segmenter.model_copy(update={"views": 1}).load(home)
     rating = OpenNsfw(weights.ensure("opennsfw", home.weights)) if version else None
     read = photo_reader(home, project, MEASURED_SHORT_EDGE_PX)
 
