@@ -8,6 +8,7 @@ import pandas as pd
 
 from assets.automation import ON_ANY_CHANGE, ON_CHANGE
 from assets.common import check, contact_sheet, count_table, photo_reader, progress, stage_asset, table_result
+from assets.downloads import download
 from assets.forget import finish_forgetting, unpurged
 from assets.history import answers_about, gone_photos, history_counts, stricter_photos
 from assets.partitions import DOMAIN, MONTH, domain_months, key_parts
@@ -15,11 +16,9 @@ from assets.plots import bars
 from assets.versions import configured_partitions, forgotten_photos, inputs_version, newest_listings
 from pipeline.config import Project
 from pipeline.errors import ConfigError
-from pipeline.flickr.client import user_agent
 from pipeline.flickr.licenses import is_stricter
 from pipeline.flickr.listing import list_month
 from pipeline.flickr.windows import clear_state
-from pipeline.photos.download import download_photos
 from pipeline.photos.history import unasked, update_history, with_answers
 from pipeline.photos.pool import Transfer
 from resources.flickr import FlickrResource, make_budget
@@ -80,22 +79,9 @@ def collect_assets(project: Project) -> list[dg.AssetsDefinition]:
     def photo_files(context: dg.AssetExecutionContext, home: HomeResource) -> dg.MaterializeResult:
         data, key = home.open(), str(context.partition_key)
         version = inputs_version(project, data, "photo_files", key)
-        journal = data.root / "journals" / f"{key.replace('|', '+')}.jsonl"
-        listing = data.tables.read("photo_listing", key)
-        downloads = download_photos(
-            listing=listing,
-            known=known_files(data, key, set(listing["photo_id"])),
-            blobs=data.blobs,
-            settings=project.photos,
-            hosts=project.flickr.image_hosts,
-            user_agent=user_agent(project.project.contact),
-            timeout_s=project.flickr.timeout_s,
-            retries=project.flickr.retries,
-            now_s=int(time.time()),
-            forgotten=forgotten_photos(data),
-            journal=journal,
-            progress=progress(context, "photos fetched"),
-        )
+        journal, listing = data.journal(key), data.tables.read("photo_listing", key)
+        known = known_files(data, key, set(listing["photo_id"]))
+        downloads = download(project, data, listing, known, journal, progress(context, "photos fetched"))
         frame = downloads.table
         info = data.tables.write("photo_files", frame, key, version)
         journal.unlink(missing_ok=True)

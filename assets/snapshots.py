@@ -1,12 +1,12 @@
 """Snapshots over a home: why photos came and went, and restoring with the photos that Flickr still has."""
 
-import time
 from math import ceil
 from pathlib import Path
 
 import pandas as pd
 
-from assets.versions import forgotten_photos, transform
+from assets.downloads import download
+from assets.versions import transform
 from pipeline.config import DatasetSection, Project
 from pipeline.dataset.diff import Diff, diff_snapshots, explained
 from pipeline.dataset.layout import facts_of, find_snapshot
@@ -15,11 +15,9 @@ from pipeline.dataset.prepare import prepare_images
 from pipeline.dataset.restore import Restored, restore_snapshot, without_missing
 from pipeline.dataset.snapshot import freeze
 from pipeline.errors import ConfigError, FlickrUnreachable
-from pipeline.flickr.client import user_agent
 from pipeline.flickr.licenses import license_name
 from pipeline.masks.person_masks import read_mask
 from pipeline.photos.decode import decode_reduced
-from pipeline.photos.download import download_photos
 from storage import Home
 
 
@@ -87,24 +85,11 @@ def frozen_settings(project: Project, folder: Path) -> Project:
 def _fetch(home: Home, project: Project, rows: pd.DataFrame) -> dict[str, str | None]:
     """Fetch photos into the blob store; what became of each: null, or a reason."""
     listing = rows.assign(month="restored", last_update_s=None, reason=None)
-    journal = home.root / "journals" / "restore.jsonl"
+    journal = home.journal("restore")
     try:
-        downloads = download_photos(
-            listing=listing,
-            known=pd.DataFrame(columns=["photo_id"]),
-            blobs=home.blobs,
-            settings=project.photos,
-            hosts=project.flickr.image_hosts,
-            user_agent=user_agent(project.project.contact),
-            timeout_s=project.flickr.timeout_s,
-            retries=project.flickr.retries,
-            now_s=int(time.time()),
-            forgotten=forgotten_photos(home),
-            journal=journal,
-        )
+        frame = download(project, home, listing, pd.DataFrame(columns=["photo_id"]), journal).table
     except FlickrUnreachable as error:
         return dict.fromkeys(rows["photo_id"], f"could not be fetched: {error}")
     journal.unlink(missing_ok=True)
-    frame = downloads.table
     reasons = frame["reason"].astype(object).where(frame["reason"].notna(), None)
     return dict(zip(frame["photo_id"], reasons, strict=True))

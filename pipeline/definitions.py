@@ -45,7 +45,7 @@ def build_definitions(project: Project, home: Home, folder: Path) -> dg.Definiti
         resources={
             "home": HomeResource(root=str(home.root)),
             "flickr": FlickrResource(project_json=project.model_dump_json(by_alias=True)),
-            "segmenter": SegmenterResource(name=project.masks.segmenter, views=project.masks.views),
+            "segmenter": SegmenterResource.of(project.masks),
             "trainer": TrainerResource(),
         },
         # A run is a process already. One more for each step would import everything again, and would outlive a

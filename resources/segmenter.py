@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from pipeline.config import MasksSection
 from pipeline.masks.segmenters import EMBEDDED, Segmenter, make_segmenter
 from pipeline.masks.sources import FOLDER
 from storage import Home
@@ -12,6 +13,11 @@ class SegmenterResource(dg.ConfigurableResource):
 
     name: str
     views: int = 4
+
+    @classmethod
+    def of(cls, masks: MasksSection) -> "SegmenterResource":
+        """The one that the project file's `[masks]` names."""
+        return cls(name=masks.segmenter, views=masks.views)
 
     def load(self, home: Home) -> Segmenter:
         """The segmenter, its weights fetched into the home and checked. Raises `WeightsError`.

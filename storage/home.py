@@ -59,6 +59,10 @@ class Home:
         """The Parquet files of a table, for readers that do without pandas."""
         return sorted((self.root / "tables" / name).glob("*.parquet"))
 
+    def journal(self, name: str) -> Path:
+        """What is done of a stage's work that is not in its table yet; `name` may be a partition key."""
+        return self.root / "journals" / f"{name.replace('|', '+')}.jsonl"
+
     @property
     def fingerprints(self) -> Path:
         return self.root / "fingerprints"

@@ -80,7 +80,7 @@ def _of_folder(project: "Project", home: "Home", folder: Path, count: int, odd: 
         data = paths[name].read_bytes()
         return decode_reduced(data, 0, project.photos.max_pixels, min_long_edge_px=settings.long_side_px).rgb
 
-    source = mask_source(project, home, SegmenterResource(name=settings.segmenter, views=settings.views), read)
+    source = mask_source(project, home, SegmenterResource.of(settings), read)
     for name in names:
         if shown >= count:
             return

@@ -86,9 +86,7 @@ def mask_reader(project: "Project", home: "Home") -> "Callable[[str], np.ndarray
     from resources.segmenter import SegmenterResource
 
     one_at_a_time = threading.Lock()
-    source = cache(
-        lambda: mask_source(project, home, SegmenterResource(name=project.masks.segmenter, views=project.masks.views))
-    )
+    source = cache(lambda: mask_source(project, home, SegmenterResource.of(project.masks)))
 
     def read(sha256: str) -> "np.ndarray | None":
         kept = sorted(home.masks.glob(f"*/{sha256[:2]}/{sha256}*.png"), key=lambda path: path.stat().st_mtime_ns)

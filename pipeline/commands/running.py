@@ -135,7 +135,7 @@ def weights(home: Path | None, config: Path | None) -> None:
 
     chosen = open_home(home)
     project, _ = load(chosen, config)
-    SegmenterResource(name=project.masks.segmenter, views=project.masks.views).load(chosen)
+    SegmenterResource.of(project.masks).load(chosen)
     names = [project.masks.segmenter]
     if project.needs_vgg16():
         ensure("vgg16", chosen.weights)

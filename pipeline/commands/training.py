@@ -73,7 +73,7 @@ def translate(
 
     chosen = open_home(home)
     project, _ = load(chosen, config)
-    people = SegmenterResource(name=project.masks.segmenter, views=project.masks.views)
+    people = SegmenterResource.of(project.masks)
     segmenter = people.load(chosen) if overlay else None
     application = Application(_run_folder(chosen, run), lambda rgb: segmenter.alpha([rgb])[0] if segmenter else None)
     failed = 0

@@ -11,9 +11,10 @@ from functools import cache, lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import Image
 
 from pipeline.errors import StorageError
+from pipeline.orientation import TRANSPOSE, orientation
 
 SIDE_PX = 32
 """The picture is scaled to this square before its frequencies are taken."""
@@ -76,7 +77,7 @@ def _grey(data: bytes, at_least_px: tuple[int, int] | None) -> np.ndarray:
             if at_least_px:
                 image.draft("L", at_least_px)
             grey = _convert(image)
-            upright = _TRANSPOSE.get(_orientation(image))
+            upright = TRANSPOSE.get(orientation(image))
             return np.asarray(grey if upright is None else grey.transpose(upright))
     except Exception as error:  # Pillow's readers let through whatever their parsing stumbles over
         if isinstance(error, MemoryError):
@@ -93,25 +94,6 @@ def _convert(image: Image.Image) -> Image.Image:
     rgba = image.convert("RGBA")
     opaque = Image.new("RGBA", image.size, "white")
     return Image.alpha_composite(opaque, rgba).convert("L")
-
-
-_TRANSPOSE = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-"""From the EXIF orientation to what makes the picture upright (EXIF 2.32, tag 0x0112)."""
-
-
-def _orientation(image: Image.Image) -> int:
-    try:
-        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # a damaged block makes Pillow raise nearly anything, and spoils no picture
-        return 1
 
 
 # --- hashing ----------------------------------------------------------------------------------------------------------

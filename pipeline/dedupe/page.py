@@ -10,7 +10,6 @@ import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import jinja2
 import numpy as np
@@ -19,6 +18,7 @@ from PIL import Image
 
 from pipeline import atomic
 from pipeline.dedupe.distances import LOOK_WITHIN_BITS
+from pipeline.links import is_web
 
 PHOTOS_PER_PAGE = 30
 GROUP_SHOWN = 12
@@ -203,21 +203,13 @@ def _shown(row: pd.Series, known: pd.DataFrame, thumbnail: Thumbnail) -> Shown:
         distance_bits=None if pd.isna(row["distance_bits"]) else int(row["distance_bits"]),
         title=_text(credit.get("title")),
         owner=_text(credit.get("owner_name")) or _text(credit.get("owner")),
-        link=link if link and _is_web(link) else None,
+        link=link if link and is_web(link) else None,
         picture=_data_uri(thumbnail(str(row["sha256"]))),
     )
 
 
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) and value.strip() else None
-
-
-def _is_web(link: str) -> bool:
-    """Only these may become links: a table that came from elsewhere could hold `javascript:`."""
-    try:
-        return urlsplit(link).scheme in {"http", "https"}
-    except ValueError:
-        return False
 
 
 def _data_uri(rgb: np.ndarray) -> str:

@@ -76,19 +76,6 @@ class Photos(Protocol):
 
 
 @dataclass(frozen=True)
-class ArrayPhotos:
-    """`Photos` in memory."""
-
-    ids: Sequence[str]
-    rgb: RgbBytes
-    alpha: AlphaBytes
-
-    def batch(self, indices: np.ndarray) -> tuple[RgbBytes, AlphaBytes]:
-        """The photos at these indices."""
-        return self.rgb[indices], self.alpha[indices]
-
-
-@dataclass(frozen=True)
 class Yardstick:
     """What methods are measured against beside their input: pictures of domain B, and a network that looks."""
 
@@ -144,7 +131,7 @@ def judge_photos(
     chosen, rows, looks = shown(photos.ids, SHOWN_PHOTOS), [], _SetLooks(yardstick)
     for part in _batches(len(photos.ids)):
         ids = photos.ids[part]
-        view = _View.of(*photos.batch(np.arange(part.start, part.stop)), judged_px, blurs or _blurs(photos, None))
+        view = _View.of(*photos.batch(np.arange(part.start, part.stop)), judged_px, blurs or STUDY_BLURS)
         regions = _Regions.of(view.mask)
         outputs = {**view.outputs, model: _translated(translate, view, model, ids)}
         before = yardstick.network.look(view.outputs[INPUT]) if yardstick.network else None

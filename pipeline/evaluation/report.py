@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
 
 import jinja2
 import pandas as pd
@@ -23,6 +22,7 @@ from pipeline.evaluation import charts, summary
 from pipeline.evaluation.judge import BASELINES, INPUT, TRUE_LENS
 from pipeline.evaluation.metrics import margin_px
 from pipeline.evaluation.pictures import Tiles, read_pictures
+from pipeline.links import is_web
 
 FunnelKind = Literal["stage", "loss", "waiting", "moved"]
 
@@ -323,19 +323,11 @@ def _credit(known: pd.DataFrame, photo_id: str) -> Credit:
         return Credit(None, None, None, None)
     row = known.loc[photo_id]
     title, owner, licence, link = (_known(row[name]) for name in ("title", "owner_name", "license_name", "page_url"))
-    return Credit(title, owner, licence, link if link and _is_web(link) else None)
+    return Credit(title, owner, licence, link if link and is_web(link) else None)
 
 
 def _known(value: object) -> str | None:
     return value if isinstance(value, str) and value.strip() else None
-
-
-def _is_web(link: str) -> bool:
-    """Only these may become links: a table that came from elsewhere could hold `javascript:`."""
-    try:
-        return urlsplit(link).scheme in {"http", "https"}
-    except ValueError:
-        return False
 
 
 def _funnel(counts: Mapping[str, int | Mapping[str, int]]) -> list[FunnelLine]:

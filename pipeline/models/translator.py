@@ -4,6 +4,7 @@ A model says which translations it makes of a batch and what its generators are 
 and averages belong to the training loop, which knows no more of a model than stands here.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Generic, Literal, TypeVar
@@ -55,7 +56,7 @@ class Batch:
         return self.real_a if domain == "a" else self.real_b
 
 
-class Translator(nn.Module, Generic[Made]):
+class Translator(nn.Module, ABC, Generic[Made]):
     """Base of all models. Subclasses make translations (`Made`), name the fakes in them, and state their terms."""
 
     OVERLAYS_RESULT: ClassVar[bool] = False
@@ -67,14 +68,14 @@ class Translator(nn.Module, Generic[Made]):
         self.config, self.features = config, features
 
     @property
+    @abstractmethod
     def generators(self) -> dict[str, Generator]:
         """By direction, `a_to_b` and, where the model has it, `b_to_a`."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def discriminators(self) -> dict[str, PatchDiscriminator]:
         """By the domain whose pictures are real to them, `a` or `b`."""
-        raise NotImplementedError
 
     @property
     def weights(self) -> dict[str, float]:
@@ -86,17 +87,17 @@ class Translator(nn.Module, Generic[Made]):
             **{f"r1_{domain}": 0.5 * config.r1_weight * config.r1_every_steps for domain in self.discriminators},
         }
 
+    @abstractmethod
     def translations(self, batch: Batch) -> Made:
         """What the generators make of a batch."""
-        raise NotImplementedError
 
+    @abstractmethod
     def fakes(self, made: Made) -> dict[str, Images]:
         """What each discriminator is to tell from real pictures, by its domain."""
-        raise NotImplementedError
 
+    @abstractmethod
     def generator_terms(self, batch: Batch, made: Made) -> dict[str, Tensor]:
         """What the generators are asked for, unweighted."""
-        raise NotImplementedError
 
     def discriminator_terms(self, batch: Batch, fakes: Mapping[str, Images], step: int) -> dict[str, Tensor]:
         """What the discriminators are asked for, unweighted; `step` says whether R1's turn has come."""

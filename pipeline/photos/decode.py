@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 import numpy as np
-from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
+from PIL import Image, ImageCms, UnidentifiedImageError
 
 from pipeline.errors import BokehflowError
+from pipeline.orientation import SWAPS_SIDES, TRANSPOSE, orientation
 
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF")
 """Pillow's names of what is accepted (MPO comes with JPEG); others, of which EPS runs a program, are not even tried."""
@@ -120,7 +121,7 @@ def inspect_file(path: Path, max_pixels: int) -> PictureInfo:
             image.draft("L", image.size)
         frames = _load(image)
         width_px, height_px = image.size
-        if _orientation(image) in _SWAPS_SIDES:
+        if orientation(image) in SWAPS_SIDES:
             width_px, height_px = height_px, width_px
         return PictureInfo(width_px, height_px, image.format or "", frames)
 
@@ -128,9 +129,9 @@ def inspect_file(path: Path, max_pixels: int) -> PictureInfo:
 def _decoded(image: Image.Image, extent: tuple[float, float]) -> Decoded:
     file_format = image.format or ""
     frames = _load(image)
-    upright = _TRANSPOSE.get(_orientation(image))
+    upright = TRANSPOSE.get(orientation(image))
     rgb = _to_srgb(image)
-    if _orientation(image) in _SWAPS_SIDES:
+    if orientation(image) in SWAPS_SIDES:
         extent = extent[1], extent[0]
     return Decoded(np.array(rgb if upright is None else rgb.transpose(upright)), file_format, frames, extent)
 
@@ -276,27 +277,6 @@ def _filters() -> list[object]:
 
 
 # --- orientation ------------------------------------------------------------------------------------------------------
-
-_TRANSPOSE = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-"""From the EXIF orientation to what makes the picture upright (EXIF 2.32, tag 0x0112)."""
-_SWAPS_SIDES = (5, 6, 7, 8)
-
-
-def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation; 1 where there is none or the EXIF block is damaged, which spoils no picture."""
-    try:
-        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # a damaged block makes Pillow raise nearly anything
-        return 1
-
 
 # --- colour -----------------------------------------------------------------------------------------------------------
 

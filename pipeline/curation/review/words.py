@@ -4,11 +4,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from urllib.parse import urlsplit
 
 from pipeline.curation.decisions import REASONS, Decision
 from pipeline.curation.review.catalog import Photo
 from pipeline.curation.review.desk import Progress, Standing
+from pipeline.links import is_web
 
 REASON_WORDS = {
     "wrong_tag": "Wrong tag", "unfit_blur": "Unfit blur", "no_person": "No person", "edited": "Edited",
@@ -170,7 +170,7 @@ def owner(photo: Photo) -> str:
 
 def link(photo: Photo) -> str:
     """The photo's page where that is a web address, else empty."""
-    return photo.page_url if urlsplit(photo.page_url).scheme in ("http", "https") else ""
+    return photo.page_url if is_web(photo.page_url) else ""
 
 
 def site(photo: Photo) -> str:

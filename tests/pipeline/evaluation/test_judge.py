@@ -13,7 +13,6 @@ from pipeline.errors import DatasetError
 from pipeline.evaluation.judge import (
     BATCH,
     TEST_SET,
-    ArrayPhotos,
     Yardstick,
     judge_masks,
     judge_model,
@@ -27,6 +26,7 @@ from pipeline.tables import conform
 from tests.pipeline.evaluation.worlds import (
     JUDGED_PX,
     SIDE_PX,
+    ArrayPhotos,
     background_blur,
     blurred_around,
     photos,

@@ -1,14 +1,28 @@
 """Pictures for the tests of judging and reporting: textured squares with a round subject, and simple models."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
 
-from pipeline.evaluation.judge import ArrayPhotos
+from pipeline.evaluation.judge import AlphaBytes, RgbBytes
 from pipeline.evaluation.scenes import Scenes
 
 SIDE_PX, JUDGED_PX = 64, 32
+
+
+@dataclass(frozen=True)
+class ArrayPhotos:
+    """`Photos` in memory."""
+
+    ids: Sequence[str]
+    rgb: RgbBytes
+    alpha: AlphaBytes
+
+    def batch(self, indices: np.ndarray) -> tuple[RgbBytes, AlphaBytes]:
+        """The photos at these indices."""
+        return self.rgb[indices], self.alpha[indices]
 
 
 def textured(count: int, seed: int = 0, side_px: int = SIDE_PX) -> np.ndarray:

@@ -34,7 +34,7 @@ def assert_only_blobs(lab: Lab, table: Rows) -> None:
 
 class TestNamesAndIds:
     def test_no_name_of_theirs_becomes_a_path(self, lab: Lab, server: PictureServer, jpeg: bytes) -> None:
-        ids = ["flickr:../../../../etc/cron.d/x", "flickr:a/b", "flickr:..", "flickr:/root/x", "flickr:\0", "flickr:🙂"]
+        ids = ["flickr:../../../../etc/cron.d/x", "flickr:a/b", "flickr:..", "flickr:/x", "flickr:\0", "flickr:🙂"]
         evil = {"Content-Disposition": 'attachment; filename="../../../../tmp/evil.sh"', "Content-Type": "image/jpeg"}
         urls: dict[str, str | None] = {}
         for number, photo_id in enumerate(ids):
