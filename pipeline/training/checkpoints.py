@@ -29,8 +29,8 @@ def save_checkpoint(state: TrainingState, path: Path, digest: str, seconds: floa
         "seconds": seconds,
         "model": state.model.state_dict(),
         "averages": {direction: average.state_dict() for direction, average in state.averages.items()},
-        "generator_optimiser": state.generator_optimiser.state_dict(),
-        "discriminator_optimiser": state.discriminator_optimiser.state_dict(),
+        "generator_optimiser": state.generator_optimiser.state_dict()["state"],
+        "discriminator_optimiser": state.discriminator_optimiser.state_dict()["state"],
         "pools": {domain: pool.state() for domain, pool in state.pools.items()},
         "torch_random": torch.get_rng_state(),
         "cuda_random": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
@@ -53,8 +53,8 @@ def restore_checkpoint(state: TrainingState, path: Path, digest: str) -> float:
     state.model.load_state_dict(content["model"])
     for direction, average in state.averages.items():
         average.load_state_dict(content["averages"][direction])
-    state.generator_optimiser.load_state_dict(content["generator_optimiser"])
-    state.discriminator_optimiser.load_state_dict(content["discriminator_optimiser"])
+    _restore_moments(state.generator_optimiser, content["generator_optimiser"])
+    _restore_moments(state.discriminator_optimiser, content["discriminator_optimiser"])
     for domain, pool in state.pools.items():
         pool.restore(content["pools"][domain], state.device)
     torch.set_rng_state(content["torch_random"])
@@ -62,6 +62,11 @@ def restore_checkpoint(state: TrainingState, path: Path, digest: str) -> float:
         torch.cuda.set_rng_state_all(content["cuda_random"])
     state.step = content["step"]
     return content["seconds"]
+
+
+def _restore_moments(optimiser: torch.optim.Optimizer, moments: dict[int, dict[str, torch.Tensor]]) -> None:
+    """Adam's moments; the rate follows from the step, and how the parameters are moved from the device."""
+    optimiser.load_state_dict({"state": moments, "param_groups": optimiser.state_dict()["param_groups"]})
 
 
 def save_generator(generator: Generator, path: Path, provenance: dict[str, str | int]) -> None:

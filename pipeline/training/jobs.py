@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, NonNegativeInt
 
 from pipeline.training.recipes import TrainingSettings, canonical_digest
 
-RUN_FORMAT = 2
+RUN_FORMAT = 3
 """Raised when run folders or the loop change so that an unfinished run must not be continued."""
 
 START_TOLERANCE_S = 1.0

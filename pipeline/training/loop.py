@@ -5,7 +5,7 @@ nothing of files or processes.
 """
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,11 @@ from pipeline.models.vgg import VggFeatures
 from pipeline.training.loader import BatchLoader
 from pipeline.training.pool import ImagePool
 from pipeline.training.recipes import TrainingSettings
+from pipeline.training.recording import Function, Places, Replayed
 from pipeline.training.sampling import step_generator
+
+FAKE = "fake of domain "
+"""Marks the fakes among what a recorded step puts out."""
 
 
 @dataclass(frozen=True)
@@ -95,11 +99,8 @@ class TrainingState:
         self.settings = settings
         self.step = 0
         self.model = model.to(device)
-        betas = (settings.adam_beta1, settings.adam_beta2)
-        # One kernel for all parameters where a GPU would otherwise wait for hundreds of small ones.
-        options: dict[str, Any] = {"lr": settings.learning_rate, "betas": betas, "fused": device.type == "cuda"}
-        self.generator_optimiser = torch.optim.Adam(model.generator_parameters(), **options)
-        self.discriminator_optimiser = torch.optim.Adam(model.discriminator_parameters(), **options)
+        self.generator_optimiser = _adam(model.generator_parameters(), settings, device)
+        self.discriminator_optimiser = _adam(model.discriminator_parameters(), settings, device)
         self.pools = {domain: ImagePool(settings.pool_size) for domain in model.discriminators}
         averaged = model.generators if settings.weight_average > 0 else {}
         self.averages = {direction: _frozen_copy(generator) for direction, generator in averaged.items()}
@@ -115,43 +116,125 @@ class TrainingState:
 
 def train_steps(state: TrainingState, loader: BatchLoader) -> Iterator[StepMetrics]:
     """Train from `state.step` to the end of the run, yielding after each step; `state` is changed in place."""
+    steps = RecordedSteps(state) if state.device.type == "cuda" else PlainSteps(state)
     while state.step < loader.total_steps:
         generator = step_generator(state.seed, state.step)
         batch = loader.batch(state.step, generator)
         rate = state.settings.rate_at(state.step, loader.steps_per_epoch)
-        terms, fakes = generator_step(state, batch, rate)
+        terms, fakes = steps.generator_step(batch, rate)
         pooled = {domain: state.pools[domain].exchange(fake, generator) for domain, fake in fakes.items()}
-        terms |= discriminator_step(state, batch, pooled, rate)
-        _update_averages(state)
+        terms |= steps.discriminator_step(batch, pooled, rate)
         state.step += 1
-        yield StepMetrics(state.step, {name: term.detach() for name, term in terms.items()})
+        yield StepMetrics(state.step, terms)
 
 
-def generator_step(state: TrainingState, batch: Batch, rate: float) -> tuple[dict[str, Tensor], dict[str, Images]]:
-    """Move the generators; the unweighted terms, and the fakes by domain, detached."""
+class PlainSteps:
+    """The two halves of a step, one operation after the other."""
+
+    def __init__(self, state: TrainingState) -> None:
+        self._state = state
+
+    def generator_step(self, batch: Batch, rate: float) -> tuple[dict[str, Tensor], dict[str, Images]]:
+        """Move the generators and their averages; the unweighted terms, and the fakes by domain, detached."""
+        _set_rate(self._state.generator_optimiser, rate)
+        return move_generators(self._state, batch)
+
+    def discriminator_step(self, batch: Batch, pooled: Mapping[str, Images], rate: float) -> dict[str, Tensor]:
+        """Move the discriminators on real pictures and pooled fakes; the unweighted terms, detached."""
+        _set_rate(self._state.discriminator_optimiser, rate)
+        return move_discriminators(self._state, batch, pooled)
+
+
+class RecordedSteps:
+    """The same halves, recorded once and replayed: that of the generators, that of the discriminators, and theirs
+    with R1."""
+
+    def __init__(self, state: TrainingState, replayed: Callable[[Function], Replayed] = Replayed) -> None:
+        self._state, self._replayed = state, replayed
+        self._places: Places | None = None
+        self._generators = replayed(self._move_generators)
+        self._discriminators = {penalised: replayed(self._move_discriminators) for penalised in (False, True)}
+
+    def generator_step(self, batch: Batch, rate: float) -> tuple[dict[str, Tensor], dict[str, Images]]:
+        """As that of `PlainSteps`; the fakes hold until the next call."""
+        if self._places is None:
+            self._places = Places.like(batch, {domain: batch.real(domain) for domain in self._state.pools})
+        self._places.put_batch(batch)
+        _set_rate(self._state.generator_optimiser, rate)
+        outputs = self._generators()
+        fakes = {domain: outputs[FAKE + domain] for domain in self._state.pools}
+        return _kept({name: value for name, value in outputs.items() if not name.startswith(FAKE)}), fakes
+
+    def discriminator_step(self, batch: Batch, pooled: Mapping[str, Images], rate: float) -> dict[str, Tensor]:
+        """As that of `PlainSteps`, for the batch of the generators' step before."""
+        self._known_places.put_pooled(pooled)
+        _set_rate(self._state.discriminator_optimiser, rate)
+        return _kept(self._discriminators[self._state.model.penalises(self._state.step)]())
+
+    @property
+    def _known_places(self) -> Places:
+        if self._places is None:
+            raise ValueError("the generators' step comes first")
+        return self._places
+
+    def _move_generators(self) -> dict[str, Tensor]:
+        terms, fakes = move_generators(self._state, self._known_places.batch)
+        return terms | {FAKE + domain: images for domain, images in fakes.items()}
+
+    def _move_discriminators(self) -> dict[str, Tensor]:
+        return move_discriminators(self._state, self._known_places.batch, self._known_places.pooled)
+
+
+def _kept(terms: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Copies, by one operation, of terms that the next replay would write over."""
+    return dict(zip(terms, torch.stack([*terms.values()]).unbind(), strict=True))
+
+
+def move_generators(state: TrainingState, batch: Batch) -> tuple[dict[str, Tensor], dict[str, Images]]:
+    """Move the generators and their averages; the unweighted terms, and the fakes by domain, detached."""
     model = state.model
     # Frozen, the discriminators pass gradients through without computing their own.
     _require_gradients(model.discriminator_parameters(), False)
     with state.autocast():
         made = model.translations(batch)
         terms = model.generator_terms(batch, made)
-    _descend(state.generator_optimiser, model.objective(terms), rate)
+    _descend(state.generator_optimiser, model.objective(terms))
     _require_gradients(model.discriminator_parameters(), True)
-    return terms, {domain: fake.detach() for domain, fake in model.fakes(made).items()}
+    _update_averages(state)
+    return _detached(terms), _detached(model.fakes(made))
 
 
-def discriminator_step(state: TrainingState, batch: Batch, pooled: Mapping[str, Images], rate: float) -> dict[str, Tensor]:
-    """Move the discriminators on real pictures and pooled fakes; the unweighted terms."""
+def move_discriminators(state: TrainingState, batch: Batch, pooled: Mapping[str, Images]) -> dict[str, Tensor]:
+    """Move the discriminators on real pictures and pooled fakes; the unweighted terms, detached."""
     # R1 is a gradient of a gradient, for which bfloat16 has too few digits.
     with torch.autocast(state.device.type, enabled=False) if state.model.penalises(state.step) else state.autocast():
         terms = state.model.discriminator_terms(batch, pooled, state.step)
-    _descend(state.discriminator_optimiser, state.model.objective(terms), rate)
-    return terms
+    _descend(state.discriminator_optimiser, state.model.objective(terms))
+    return _detached(terms)
 
 
-def _descend(optimiser: torch.optim.Optimizer, objective: Tensor, rate: float) -> None:
+def _detached(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach() for name, tensor in tensors.items()}
+
+
+def _adam(parameters: list[nn.Parameter], settings: TrainingSettings, device: torch.device) -> torch.optim.Adam:
+    """On a GPU one kernel moves all parameters and, since it may be recorded, reads the rate from a tensor."""
+    betas = (settings.adam_beta1, settings.adam_beta2)
+    if device.type != "cuda":
+        return torch.optim.Adam(parameters, settings.learning_rate, betas)
+    rate = torch.tensor(settings.learning_rate, device=device)
+    return torch.optim.Adam(parameters, rate, betas, fused=True, capturable=True)
+
+
+def _set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
     for group in optimiser.param_groups:
-        group["lr"] = rate
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
+
+
+def _descend(optimiser: torch.optim.Optimizer, objective: Tensor) -> None:
     optimiser.zero_grad(set_to_none=True)
     objective.backward()
     optimiser.step()

@@ -101,6 +101,7 @@ class _Run:
     def __init__(self, job: TrainingJob, folder: RunFolder, data: TrainingData, should_stop: Callable[[], bool]) -> None:
         self.job, self.folder, self.should_stop = job, folder, should_stop
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        torch.backends.cudnn.benchmark = True  # all steps have the same shapes, so trying every algorithm once pays
         self.loader = BatchLoader(PairSampler(data.train_a, data.train_b, job.settings, job.seed), self.device)
         self.images = {"a": len(data.train_a), "b": len(data.train_b)}
         self.sample_inputs = _sample_inputs(data.samples_a, job.settings.size_px)
