@@ -40,8 +40,9 @@ def training_assets(project: Project) -> list[dg.AssetsDefinition]:
         data, key = home.open(), key_parts(context)
         manifest = open_snapshot(data.snapshots, key[SNAPSHOT], data.shards)
         job = training_job(project, data, key[SNAPSHOT], key[RECIPE])
-        result = trainer.train(context, job)
-        trained = manifest[(manifest["split"] == "train") & manifest["domain"].isin([job.domain_a, job.domain_b])]
+        trained = training_rows(manifest, job)
+        licences = license_counts(trained["license"])
+        result = trainer.train(context, job.model_copy(update={"licences": licences}))
         losses = pd.read_parquet(RunFolder(job.run_dir).losses)
         broken = [str(name) for name, values in losses.items() if not np.isfinite(values.dropna()).all()]
         return dg.MaterializeResult(
@@ -49,7 +50,7 @@ def training_assets(project: Project) -> list[dg.AssetsDefinition]:
                 **(result.metadata or {}),
                 "losses": curves(losses),
                 "manifest_sha256": read_facts(data.snapshots, key[SNAPSHOT])["sha256"],
-                "licences": count_table(license_counts(trained["license"]), "licence"),
+                "licences": count_table(licences, "licence"),
                 "strictest_licence": strictest_name(trained["license"]),
                 "code_revision": job.lineage["code_revision"],
             },
@@ -81,6 +82,11 @@ def training_job(project: Project, home: Home, snapshot: str, recipe_key: str) -
         lineage={"bokehflow": version("bokehflow"), "code_revision": code_revision()},
         started_by=ProcessIdentity.current(),
     )
+
+
+def training_rows(manifest: pd.DataFrame, job: TrainingJob) -> pd.DataFrame:
+    """The rows of a snapshot's manifest that the job trains on."""
+    return manifest[(manifest["split"] == "train") & manifest["domain"].isin([job.domain_a, job.domain_b])]
 
 
 def run_id(snapshot: str, recipe_key: str) -> str:

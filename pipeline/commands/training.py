@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from pipeline.config import Project
+    from pipeline.training.inference import Checkpoint
     from pipeline.training.jobs import TrainingJob
     from storage import Home
 
@@ -50,6 +51,7 @@ def train(home: Path | None, config: Path | None, recipe: str, snapshot: str, se
 @with_config
 @click.argument("photos", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--model", "run", required=True, metavar="RUN", help="A finished run, as `bokehflow status` names it.")
+@click.option("--checkpoint", type=click.Choice(["last", "best"]), default="last", help="Which of the run's.")
 @click.option("--overlay", is_flag=True, help="Lay the real subject over the result.")
 @click.option("--edge-px", type=click.IntRange(min=64), help="Scale photos down to this long edge first.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path(), help="Folder for the results.")
@@ -58,6 +60,7 @@ def translate(
     config: Path | None,
     photos: tuple[Path, ...],
     run: str,
+    checkpoint: "Checkpoint",
     overlay: bool,
     edge_px: int | None,
     out: Path,
@@ -75,7 +78,8 @@ def translate(
     project, _ = load(chosen, config)
     people = SegmenterResource.of(project.masks)
     segmenter = people.load(chosen) if overlay else None
-    application = Application(_run_folder(chosen, run), lambda rgb: segmenter.alpha([rgb])[0] if segmenter else None)
+    folder = _run_folder(chosen, run)
+    application = Application(folder, lambda rgb: segmenter.alpha([rgb])[0] if segmenter else None, checkpoint)
     failed = 0
     for photo in photos:
         try:
@@ -92,26 +96,29 @@ def translate(
 @click.command("export-model")
 @with_home
 @click.argument("run", metavar="RUN")
+@click.option("--checkpoint", type=click.Choice(["last", "best"]), default="last", help="Which of the run's.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="The file; else RUN.onnx.")
-def export_model(home: Path | None, run: str, out: Path | None) -> None:
+def export_model(home: Path | None, run: str, checkpoint: "Checkpoint", out: Path | None) -> None:
     """Write a finished run's generator as ONNX, checked against torch."""
     from pipeline.training.inference import load_generator, provenance_of
     from pipeline.training.onnx_export import export_onnx
 
     folder = _run_folder(open_home(home), run)
-    generator, _ = load_generator(folder)
+    generator, _ = load_generator(folder, checkpoint)
     path = out or Path(f"{folder.name}.onnx")
-    difference = export_onnx(generator, path, provenance_of(folder))
+    difference = export_onnx(generator, path, provenance_of(folder, checkpoint))
     say(f"{path}: float32 RGB in [-1, 1], any batch, sides multiples of 4; differs from torch by at most {difference:.1e}")
 
 
 def _trial(project: "Project", home: "Home", snapshot: str, key: str, steps: int | None) -> "TrainingJob":
     """The job of a run that the project file does not know."""
-    from assets.training import training_job
+    from assets.origins import license_counts
+    from assets.training import training_job, training_rows
     from pipeline.dataset.snapshot import read_snapshot
 
-    read_snapshot(home.snapshots, snapshot)
+    manifest = read_snapshot(home.snapshots, snapshot)
     job = training_job(project, home, snapshot, key)
+    job = job.model_copy(update={"licences": license_counts(training_rows(manifest, job)["license"])})
     if steps is None:
         return job
     run_id = f"{job.run_id}-{steps}steps"

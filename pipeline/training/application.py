@@ -8,7 +8,7 @@ from PIL import Image
 
 from pipeline.atomic import atomic_path
 from pipeline.models.images import RgbPhoto, translate_photo
-from pipeline.training.inference import load_generator
+from pipeline.training.inference import Checkpoint, load_generator
 
 
 class Application:
@@ -17,9 +17,12 @@ class Application:
     TrainingError if the run is unfinished.
     """
 
-    def __init__(self, run_dir: Path, alpha: Callable[[RgbPhoto], np.ndarray | None]) -> None:
-        self._generator, _ = load_generator(run_dir)
-        self._name, self._alpha = run_dir.name, alpha
+    def __init__(
+        self, run_dir: Path, alpha: Callable[[RgbPhoto], np.ndarray | None], checkpoint: Checkpoint = "last"
+    ) -> None:
+        self._generator, _ = load_generator(run_dir, checkpoint)
+        self._name = run_dir.name if checkpoint == "last" else f"{run_dir.name}-{checkpoint}"
+        self._alpha = alpha
 
     def translate(self, rgb: RgbPhoto) -> RgbPhoto:
         """The translation, the real subject over it where `alpha` finds one; uint8, same shape."""

@@ -2,17 +2,23 @@
 
 import os
 import platform
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
+from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import torch
 
 from pipeline.models.translator import Translator
 from pipeline.training.jobs import TrainingJob
+from pipeline.training.loss_log import LossLog
+from pipeline.training.progress_checks import Check
 from pipeline.training.recipes import digest
 from pipeline.training.runs import Completion
 
 LIBRARIES = ("numpy", "pillow", "safetensors")
+CURVE_POINTS = 10
 
 
 def model_card(
@@ -29,10 +35,61 @@ def model_card(
         "settings_digest": digest(job.settings),
         "weights": "running average" if job.settings.weight_average > 0 else "last step",
         "parameters": {"generator": generator, "discriminator": discriminator},
+        "licences": job.licences,
         "lineage": job.lineage,
         "versions": _versions(),
         "hardware": _hardware(device),
     }
+
+
+def card_page(card: Mapping[str, Any], losses: LossLog, checks: Sequence[Check]) -> str:
+    """The card as Markdown, with the curves as tables: means of the unweighted losses over tenths of the run."""
+    domains, images, lineage = card["domains"], card["training_images"], card["lineage"]
+    facts = {
+        "Model": f"{card['model']}, {card['parameters']['generator']:,} parameters in its generator",
+        "Recipe, seed": f"{card['recipe']}, {card['seed']}",
+        "Snapshot": card["snapshot_id"],
+        "Trained on": f"{images['a']} pictures of {domains['a']} and {images['b']} of {domains['b']}",
+        "Their licences": ", ".join(f"{name}: {count}" for name, count in card["licences"].items()) or "not told",
+        "Steps, hours": f"{card['steps']}, {card['seconds'] / 3600:.2f}",
+        "Weights": card["weights"],
+        "Code": f"bokehflow {lineage.get('bokehflow', 'unknown')}, revision {lineage.get('code_revision', 'unknown')}",
+        "Versions": ", ".join(f"{name} {version}" for name, version in card["versions"].items()),
+        "Hardware": ", ".join(f"{name} {value}" for name, value in card["hardware"].items()),
+        "Digest of the configuration": card["digest"],
+    }
+    parts = [
+        f"# {card['run_id']}",
+        "Makes portraits in focus throughout look as if taken with a shallow depth of field. It knows no more than its "
+        "training pictures show; it may alter faces, and it invents what it blurs.",
+        _table(("", ""), [(name, str(value)) for name, value in facts.items()]),
+        "## Losses",
+        "Unweighted, means over tenths of the run; every step's lie in `losses.parquet`.",
+        _table(*_curves(losses)),
+        "## Checks",
+        "On training pictures. `gap`: what is left of the distance in background sharpness between the domains; "
+        "`change`: L1 inside the subjects, in parts of what the study's Gaussian changes there. "
+        f"The best checkpoint is that of step {card['best'].get('step', '–')}.",
+        _table(("step", "gap", "change"), [(str(row.step), f"{row.gap:.3f}", f"{row.change:.3f}") for row in checks]),
+        f"The generators' files and their SHA-256 stand in `model.json`; `{card['sample']}` shows what they do.",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _curves(losses: LossLog) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Head and rows: the last step of each tenth, and each term's mean over it."""
+    ends = np.unique(np.linspace(0, losses.settled_steps, CURVE_POINTS + 1).astype(int))
+    means = [losses.means(start, end) for start, end in pairwise(ends.tolist())]
+    names = sorted({name for row in means for name in row})
+    cells = [tuple(f"{row[name]:.4f}" if name in row else "" for name in names) for row in means]
+    rows = [(str(end), *values) for end, values in zip(ends[1:], cells, strict=True)]
+    return ("step", *names), rows
+
+
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    """A Markdown table."""
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
 def _versions() -> dict[str, str]:

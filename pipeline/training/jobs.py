@@ -65,6 +65,8 @@ class TrainingJob(BaseModel):
     domain_b: str = "shallow"
     lineage: dict[str, str] = {}
     """Further provenance for the model card, such as the code revision."""
+    licences: dict[str, int] = {}
+    """How many of the training pictures have which licence, for the model card."""
     started_by: ProcessIdentity | None = None
     """The process without which the run shall not go on; it ends as soon as that one is gone."""
 

@@ -8,7 +8,8 @@ import json
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +18,17 @@ import torch
 from PIL import Image
 
 from pipeline import atomic
-from pipeline.models.images import RgbArray, translate
+from pipeline.models.images import AlphaArray, RgbArray, translate
 from pipeline.models.networks import Generator
 from pipeline.models.vgg import VggFeatures, load_features
-from pipeline.training.card import model_card
+from pipeline.training.card import card_page, model_card
 from pipeline.training.checkpoints import file_sha256, restore_checkpoint, save_checkpoint, save_generator
 from pipeline.training.events import EventLog
 from pipeline.training.jobs import TrainingJob
 from pipeline.training.loader import BatchLoader
 from pipeline.training.loop import TrainingState, build_model, needs_features, train_steps
 from pipeline.training.loss_log import LossLog
+from pipeline.training.progress_checks import Checker, CheckLog, chosen, is_check_step
 from pipeline.training.runs import Completion, RunFolder, completion_of, enter, exclusive
 from pipeline.training.sampling import ImageSource, PairSampler, scale
 
@@ -110,11 +112,13 @@ class _Run:
         torch.manual_seed(job.seed)
         model = build_model(job.model, job.settings, job.seed, _features(job))
         self.state = TrainingState(model, job.settings, job.seed, self.device)
+        self.checker = Checker(*(_checked(source, job.settings.size_px) for source in (data.train_a, data.train_b)))
         self.losses = LossLog()
         self.seconds_before = 0.0
         if folder.checkpoint.exists():
             self.seconds_before = restore_checkpoint(self.state, folder.checkpoint, job.digest)
             self.losses = LossLog.read(folder.losses, self.state.step)
+        self.checks = CheckLog(folder.checks, self.state.step)
         self.events = EventLog(folder.events, self.losses, self.loader.total_steps)
         self.started_s = time.monotonic()
         self.first_step = self.state.step
@@ -132,8 +136,10 @@ class _Run:
             self.losses.append(metrics)
             if _is_sample_step(metrics.step, total):
                 self._write_sample()
+            if is_check_step(metrics.step, total):
+                self._check()
             if self.job.settings.keep_every_steps and metrics.step % self.job.settings.keep_every_steps == 0:
-                self._keep_generators()
+                self._save_generators(partial(self.folder.kept_generator, step=metrics.step))
             if progress.is_due():
                 self._log_progress()
                 share = PROGRESS_TIME_SHARE * (time.monotonic() - self.started_s)
@@ -173,32 +179,43 @@ class _Run:
         with atomic.atomic_path(self.folder.sample(self.state.step)) as temporary:
             Image.fromarray(picture).save(temporary, format="png")
 
-    def _keep_generators(self) -> None:
-        """Keep the generators as they are now, beside those of the end."""
+    def _check(self) -> None:
+        """Hold the generators against the training pictures; the best ones so far are kept."""
+        self.losses.settle()  # nothing is kept of a run whose losses are not finite
+        check = self.checker.check(self.state.results()["a_to_b"], self.state.step)
+        self.checks.add(check, partial(self._save_generators, self.folder.best_generator))
+        logger.info("step %d: gap %.3f, change %.3f", check.step, check.gap, check.change)
+
+    def _save_generators(self, place: Callable[[str], Path]) -> dict[str, str]:
+        """Write the generators that count now to the paths of their directions; path in the folder -> SHA-256."""
+        paths = {direction: place(direction) for direction in self.state.results()}
         for direction, generator in self.state.results().items():
-            save_generator(generator, self.folder.kept_generator(direction, self.state.step), self._provenance())
+            save_generator(generator, paths[direction], self._provenance())
+        return {str(path.relative_to(self.folder.root)): file_sha256(path) for path in paths.values()}
 
     def _provenance(self) -> dict[str, Any]:
         fields = self.job.model_dump(include={"run_id", "recipe", "model", "seed", "snapshot_id"})
         return {**fields, "digest": self.job.digest}
 
     def _complete(self) -> Completion:
-        folder, state, provenance = self.folder, self.state, self._provenance()
-        paths = {direction: folder.generator(direction) for direction in state.results()}
-        for direction, generator in state.results().items():
-            save_generator(generator, paths[direction], provenance)
+        folder, state = self.folder, self.state
+        files = self._save_generators(folder.generator)
+        best = [folder.best_generator(direction) for direction in state.results()]
+        files |= {str(path.relative_to(folder.root)): file_sha256(path) for path in best}
         if not folder.sample(state.step).exists():
             self._write_sample()
         completion = Completion(
-            **provenance,
+            **self._provenance(),
             steps=state.step,
             seconds=round(self.seconds, 3),
             final_losses=self.losses.recent_means(FINAL_STEPS),
             sample=str(folder.sample(state.step).relative_to(folder.root)),
-            files={path.name: file_sha256(path) for path in paths.values()},
+            best=asdict(self.checks.best) if self.checks.best else {},
+            files=files,
         )
         card = model_card(self.job, completion, state.model, self.images, self.device)
         atomic.write_text(folder.card, json.dumps(card, indent=2, ensure_ascii=False) + "\n")
+        atomic.write_text(folder.card_page, card_page(card, self.losses, self.checks.checks))
         atomic.write_text(folder.completion, completion.model_dump_json(indent=2) + "\n")
         logger.info("%s: %d steps in %s", self.job.run_id, state.step, _duration(completion.seconds))
         return completion
@@ -222,6 +239,12 @@ def sample_picture(generator: Generator, inputs: RgbArray) -> RgbArray:
 def _sample_inputs(source: ImageSource, size_px: int) -> RgbArray:
     rgb, _ = source.batch(np.arange(min(SAMPLE_PICTURES, len(source))))
     return scale(rgb, size_px)
+
+
+def _checked(source: ImageSource, size_px: int) -> tuple[RgbArray, AlphaArray]:
+    """The pictures of a domain that checks are made on."""
+    rgb, alpha = source.batch(chosen(len(source)))
+    return scale(rgb, size_px), scale(alpha, size_px)
 
 
 def _is_sample_step(step: int, total: int) -> bool:

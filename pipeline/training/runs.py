@@ -72,10 +72,24 @@ class RunFolder:
         """The generator as it was after `step` steps, of runs that keep some (`keep_every_steps`)."""
         return self.root / "checkpoints" / f"step_{step:07d}" / generator_file(direction)
 
+    def best_generator(self, direction: str) -> Path:
+        """The generator as it was when the run's own checks liked it best."""
+        return self.root / "checkpoints" / "best" / generator_file(direction)
+
+    @property
+    def checks(self) -> Path:
+        """What the run's own checks said."""
+        return self.root / "checks.json"
+
     @property
     def card(self) -> Path:
-        """The model card."""
+        """The model card, for programs."""
         return self.root / "model.json"
+
+    @property
+    def card_page(self) -> Path:
+        """The model card, for people."""
+        return self.root / "model_card.md"
 
     @property
     def completion(self) -> Path:
@@ -106,8 +120,10 @@ class Completion(BaseModel):
     """Unweighted terms, means over the last steps."""
     sample: str
     """The last sample picture, relative to the folder."""
+    best: dict[str, float]
+    """The check of the best checkpoint: step, gap and change, as `progress_checks` explains."""
     files: dict[str, str]
-    """SHA-256 of the generators' files."""
+    """SHA-256 of the generators' files, by their paths in the folder."""
 
 
 @contextmanager

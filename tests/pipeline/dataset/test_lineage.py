@@ -172,7 +172,7 @@ def test_finished_runs_are_read_where_training_writes_them(world: World) -> None
     assert (folder.completion.name, folder.card.name) == (COMPLETION, CARD)
     identifier = world.freeze(range(1, 13))
     facts = {"run_id": "r", "recipe": "smoke", "model": "cyclegan", "seed": 3, "snapshot_id": identifier, "steps": 6}
-    done = Completion(digest="d", seconds=1.0, final_losses={}, sample="s", files={}, **facts)  # pyright: ignore
+    done = Completion(digest="d", seconds=1.0, final_losses={}, sample="s", best={}, files={}, **facts)  # pyright: ignore
     folder.root.mkdir(parents=True)
     folder.completion.write_text(done.model_dump_json())
     folder.card.write_text(json.dumps({**done.model_dump(), "domains": {"a": "ordinary", "b": "shallow"}}))

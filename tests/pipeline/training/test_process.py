@@ -49,10 +49,11 @@ def no_data() -> TrainingData:
 
 
 def test_a_complete_folder_tells_what_was_done(make_job: MakeJob) -> None:
-    job = make_job()
+    job = make_job(licences={"CC BY 2.0": 12})
     completion, folder = completed(job), RunFolder(job.run_dir)
     assert (completion.steps, completion.snapshot_id, completion.seed) == (12, job.snapshot_id, 3)
-    assert set(completion.files) == {"generator_a_to_b.safetensors", "generator_b_to_a.safetensors"}
+    last = {"generator_a_to_b.safetensors", "generator_b_to_a.safetensors"}
+    assert set(completion.files) == last | {f"checkpoints/best/{name}" for name in last}
     losses = pd.read_parquet(folder.losses)
     assert losses["step"].tolist() == list(range(1, 13))
     assert losses["gan_b"].notna().all()
@@ -62,7 +63,10 @@ def test_a_complete_folder_tells_what_was_done(make_job: MakeJob) -> None:
     assert card["lineage"] == {"code_revision": "abc"}
     assert card["training_images"] == {"a": 5, "b": 7}
     assert card["versions"]["torch"] == torch.__version__
-    assert str(job.run_dir) not in folder.card.read_text()
+    assert card["licences"] == {"CC BY 2.0": 12}
+    page = folder.card_page.read_text()
+    assert all(part in page for part in ("CC BY 2.0: 12", "revision abc", "| 12 |", job.snapshot_id, "discriminator_b"))
+    assert str(job.run_dir) not in folder.card.read_text() + page
     assert not list(job.run_dir.rglob("*.tmp"))
 
 
@@ -156,6 +160,8 @@ def test_another_configuration_starts_anew_and_keeps_the_old_run_aside(make_job:
         "tensorboard",
         "checkpoints",
         "model.json",
+        "model_card.md",
+        "checks.json",
         "complete.json",
         "generator_a_to_b.safetensors",
         "generator_b_to_a.safetensors",
@@ -240,9 +246,28 @@ def test_generators_are_kept_on_the_way_where_the_recipe_says_so(make_job: MakeJ
     assert len({file_sha256(path) for path in kept} | {completion.files["generator_a_to_b.safetensors"]}) == 3
 
 
+def test_the_best_checkpoint_can_be_had_after_an_interruption_too(make_job: MakeJob) -> None:
+    job = make_job()
+    assert train(job, stop_after(7)) is None
+    completion, folder = completed(job), RunFolder(job.run_dir)
+    straight = make_job("straight", run_id=job.run_id)
+    assert completion.best == completed(straight).best
+    assert completion.files == completed(straight).files
+    checks = json.loads(folder.checks.read_text())
+    assert [check["step"] for check in checks] == list(range(1, 13))
+    assert completion.best == min(checks, key=lambda check: check["gap"] + check["change"])
+    best, _ = load_generator(job.run_dir, "best")
+    last, _ = load_generator(job.run_dir)
+    if completion.best["step"] != completion.steps:
+        assert any(not torch.equal(*pair) for pair in zip(best.parameters(), last.parameters(), strict=True))
+    folder.best_generator("a_to_b").write_bytes(b"altered")
+    with pytest.raises(TrainingError, match="altered"):
+        load_generator(job.run_dir, "best")
+
+
 def test_the_one_sided_model_leaves_one_generator(make_job: MakeJob) -> None:
     job = make_job(model="one_sided", settings={"perceptual_scale": "none"})
-    assert set(completed(job).files) == {"generator_a_to_b.safetensors"}
+    assert set(completed(job).files) == {"generator_a_to_b.safetensors", "checkpoints/best/generator_a_to_b.safetensors"}
     generator, _ = load_generator(job.run_dir)
     assert not generator.training
 
