@@ -200,6 +200,10 @@ PROFILES: dict[str, TrainingSettings] = {
         weight_average=0.995,
         cycle_weight=1.0,
         identity_weight=1.0,
+        mask_weight=2.5,
+        mask_area="person",
+        mask_edge="soft",
+        perceptual_scale="none",
         r1_weight=1.0,
         generator_channels=16,
         generator_blocks=3,
@@ -223,6 +227,11 @@ background's L1 error to the true lens (single runs of 700 to 1,100 steps): with
 error fell by 7 to 19 % and the sitter's colours drifted (L1 .022); with both weights at 1 it fell by 41 to 44 % and the
 sitter stayed (L1 .007). Random windows out of a larger margin brought 46 %. A discriminator without the Laplacian, two
 pictures a step, half the learning rate or longer decay did worse (8 to 17 %, 37 %).
+
+Its mask terms leave `cyclegan` as it is. With them and as many pictures as the demo trains on, on 24 scenes made for
+choosing (one run each, 96 s of one core), `cyclegan` brought the background's error down by 40 % and left the sitter's
+at .0114, `mask_loss_overlay` by 40 % and .0084; unchanged, the sitter's is .0078. Features are left out: VGG-19 is far
+larger than these networks, and its weights are a download of 550 MB.
 """
 
 
