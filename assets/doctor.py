@@ -72,7 +72,7 @@ def _flickr(project: Project, home: Home) -> list[Finding]:
 
 def _weights(project: Project, home: Home) -> list[Finding]:
     segmenter = EMBEDDED if project.masks.folder else project.masks.segmenter
-    names = [segmenter, *(["vgg16"] if project.needs_vgg16() else [])]
+    names = [segmenter, *(["vgg16"] if project.needs_vgg16() else []), "yunet"]
     return [_weights_of(name, home) for name in dict.fromkeys(names)]
 
 

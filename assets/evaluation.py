@@ -14,13 +14,23 @@ import pandas as pd
 from assets.automation import ON_NEW, ON_NEW_RESULT
 from assets.common import check, contact_sheet, stage_asset, table_result
 from assets.dataset import FROZEN
+from assets.judging import (
+    Stopwatch,
+    costs_of,
+    cycle_errors,
+    on_best_device,
+    overlay_of,
+    shared,
+    shared_version,
+    yardstick_of,
+)
 from assets.partitions import RECIPE, SNAPSHOT, SNAPSHOTS, key_parts, snapshot_recipes
 from assets.status import funnel, models_of
 from assets.training import run_id
 from pipeline.config import Project
 from pipeline.dataset.shards import ShardReader
 from pipeline.dataset.snapshot import attribution, open_snapshot, read_facts, read_snapshot
-from pipeline.evaluation.judge import INPUT, TEST_SET, Yardstick, judge_model
+from pipeline.evaluation.judge import INPUT, METHOD_VERSION, judge_model
 from pipeline.evaluation.report import ModelReport, ReportInputs, write_report
 from pipeline.evaluation.scenes import Scenes, TrueMasks, load_scenes, load_true_masks
 from pipeline.flickr.licenses import license_name
@@ -51,34 +61,14 @@ def evaluation_assets(project: Project, folder: Path) -> list[dg.AssetsDefinitio
     def evaluation(
         context: dg.AssetExecutionContext, home: HomeResource, segmenter: SegmenterResource
     ) -> dg.MaterializeResult:
-        # torch takes seconds to import, and the code location is imported for every step.
-        from pipeline.evaluation.perceptual import PerceptualNetwork
-        from pipeline.models.images import translate
-        from pipeline.training.inference import load_generator
-
         data, key = home.open(), key_parts(context)
+        watch = Stopwatch()
+        with watch.timed("in all"):
+            frame, photos = measured(project, data, key[SNAPSHOT], key[RECIPE], truth, segmenter.load(data), watch)
         run = data.runs / run_id(key[SNAPSHOT], key[RECIPE])
-        manifest = open_snapshot(data.snapshots, key[SNAPSHOT], data.shards)
-        generator, settings = load_generator(run)
-        photos = SnapshotPhotos.of(data, manifest[_is_test(manifest, project)])
-        of_domain_b = (manifest["domain"] == project.training.domain_b) & (manifest["split"] == "train")
-        network = PerceptualNetwork(data.weights) if project.evaluation.perceptual else None
-        scenes = known_masks = None
-        if truth is not None:
-            scenes, known_masks = _truth(data, manifest, truth, segmenter.load(data), project.dataset.stored_px)
-        frame = judge_model(
-            key[RECIPE],
-            partial(translate, generator),
-            settings.size_px,
-            photos,
-            run / PICTURES,
-            scenes=scenes,
-            known_masks=known_masks,
-            yardstick=Yardstick(SnapshotPhotos.of(data, manifest[of_domain_b]), network),
-        )
         info = data.tables.write("evaluation", frame, str(context.partition_key), model_version(run))
         means = (
-            frame[frame["photo_id"] != TEST_SET]
+            frame[~frame["photo_id"].str.startswith("set:")]
             .groupby(["method", "metric"])["value"]
             .mean()
             .unstack("metric")
@@ -86,6 +76,7 @@ def evaluation_assets(project: Project, folder: Path) -> list[dg.AssetsDefinitio
         )
         shown = {
             "means": dg.MetadataValue.md(_markdown(means)),
+            "seconds": dg.MetadataValue.md(_markdown(pd.DataFrame(watch.seconds.items(), columns=["spent on", "s"]))),
             "test photos": contact_sheet(list(photos.batch(np.arange(min(12, len(photos.ids))))[0])),
         }
         return table_result(
@@ -126,6 +117,49 @@ def evaluation_assets(project: Project, folder: Path) -> list[dg.AssetsDefinitio
 
 def _is_test(manifest: pd.DataFrame, project: Project) -> pd.Series:
     return (manifest["split"] == "test") & (manifest["domain"] == project.training.domain_a)
+
+
+def measured(
+    project: Project, home: Home, snapshot: str, recipe_key: str, truth: Path | None, segmenter: Segmenter, watch: Stopwatch
+) -> tuple[pd.DataFrame, "SnapshotPhotos"]:
+    """The table `evaluation` of a trained model, and the photos it was judged on; pictures go into the run's folder.
+
+    Raises `DatasetError` for a snapshot that is not there, `TrainingError` for a run that is not finished.
+    """
+    # torch takes seconds to import, and the code location is imported for every step.
+    from pipeline.models.images import translate
+    from pipeline.training.inference import load_run
+
+    run = home.runs / run_id(snapshot, recipe_key)
+    manifest = open_snapshot(home.snapshots, snapshot, home.shards)
+    trained = load_run(run)
+    size_px, test = trained.settings.size_px, manifest[_is_test(manifest, project)]
+    of_domain_b = manifest[(manifest["domain"] == project.training.domain_b) & (manifest["split"] == "train")]
+    photos, shallow = (SnapshotPhotos.of(home, rows) for rows in (test, of_domain_b))
+    known = _truth(home, manifest, truth, segmenter, project.dataset.stored_px) if truth is not None else (None, None)
+    yardstick = yardstick_of(project, home, segmenter, shallow)
+    version = shared_version(test, of_domain_b, known, segmenter, yardstick)
+    with watch.timed("what all models share"):
+        common = shared(home, snapshot, size_px, photos, known, yardstick, version)
+    generators = on_best_device(trained.generators)
+    translations = {direction: partial(translate, generator) for direction, generator in generators.items()}
+    with watch.timed("cycle and identity"):
+        errors = cycle_errors(translations, size_px, photos, shallow)
+    with watch.timed("costs"):
+        costs = costs_of(home, generators["a_to_b"])
+    frame = judge_model(
+        recipe_key,
+        watch.wrapped("translation", translations["a_to_b"]),
+        size_px,
+        photos,
+        run / PICTURES,
+        *known,
+        yardstick=yardstick,
+        overlay=overlay_of(trained),
+        common=common,
+        extra={**errors, **costs},
+    )
+    return frame, photos
 
 
 @dataclass(frozen=True)
@@ -206,9 +240,9 @@ def is_evaluated(home: Home, snapshot: str, recipe: str) -> bool:
 
 
 def model_version(run: Path) -> str:
-    """Digest of a finished run's generator, or nothing while it is unfinished."""
+    """Digest of a finished run's generator with the version of how it is judged; nothing while it is unfinished."""
     done = completion_of(RunFolder(run))
-    return done.files[generator_file("a_to_b")] if done else ""
+    return f"{done.files[generator_file('a_to_b')]}-{METHOD_VERSION}" if done else ""
 
 
 def _model_report(home: Home, snapshot: str, recipe: str) -> ModelReport:

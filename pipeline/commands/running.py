@@ -140,4 +140,6 @@ def weights(home: Path | None, config: Path | None) -> None:
     if project.needs_vgg16():
         ensure("vgg16", chosen.weights)
         names.append("vgg16")
+    ensure("yunet", chosen.weights)
+    names.append("yunet")
     say(f"the weights of {', '.join(names)} are in {chosen.weights}")

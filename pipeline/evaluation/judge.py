@@ -1,86 +1,119 @@
 """Judging a model and the baselines on the same pictures, at the model's own size.
 
-Pictures come at the size in which they are stored. The baselines smooth them there, as the study did; then
-input, baselines, masks and truth are scaled down to `judged_px` by Lanczos, the filter by which training scales
-pictures down, and everything is compared at that size.
+What needs no model (inputs, baselines, domain B, the truth against itself) is measured by `judge_common`, once for all
+models of a snapshot; `judge_model` adds one model to it.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float32, UInt8
-from PIL import Image
 
 from pipeline.errors import DatasetError
 from pipeline.evaluation import faults, metrics
-from pipeline.evaluation.baselines import average_5x5, gaussian, gaussian_9x9, matched_sigma_px, paste_subject
-from pipeline.evaluation.distribution import kid_interval, precision_recall
-from pipeline.evaluation.metrics import Mask, Region, Rgb
+from pipeline.evaluation.baselines import paste_subject
+from pipeline.evaluation.common import COLUMNS, Common
+from pipeline.evaluation.metrics import Region, Rgb
 from pipeline.evaluation.pictures import PictureWriter, picture_folder, shown
 from pipeline.evaluation.scenes import Scenes, TrueMasks
+from pipeline.evaluation.sets import (
+    DOMAIN_B,
+    INCEPTION,
+    INCEPTION_BACKGROUND,
+    MIN_SET,
+    TEST_SET,
+    VGG,
+    VGG_BACKGROUND,
+    Collected,
+    greyed,
+    ranks,
+    reference_count,
+    set_scores,
+)
+from pipeline.evaluation.views import (
+    BASELINES,
+    BATCH,
+    INPUT,
+    SEGMENTER,
+    STUDY_BLURS,
+    TRUE_LENS,
+    AlphaBytes,
+    Blurs,
+    Photos,
+    Regions,
+    RgbBytes,
+    Translate,
+    View,
+    batches,
+    blurs_of,
+    fitting_sigma_px,
+    hard,
+    judged,
+    scaled,
+    to_bytes,
+    unit,
+    unit_mask,
+)
 from pipeline.tables import conform
 
 if TYPE_CHECKING:
-    from pipeline.evaluation.perceptual import Look, PerceptualNetwork
+    from pipeline.evaluation.faces import FaceFinder
+    from pipeline.evaluation.inception import SetFeatures
+    from pipeline.evaluation.perceptual import PerceptualNetwork
+
+__all__ = [
+    "BASELINES", "BATCH", "INPUT", "MODEL_SET", "SEGMENTER", "TEST_SET", "TRUE_LENS", "AlphaBytes", "Overlay", "Photos",
+    "RgbBytes", "Translate", "Yardstick", "judge_common", "judge_masks", "judge_model", "judge_photos", "judge_scenes",
+]  # fmt: skip
 
 logger = logging.getLogger(__name__)
 
-RgbBytes = UInt8[np.ndarray, "_ _ _ 3"]
-"""Squares of sRGB, 0 to 255, as they are stored: number, height, width; of several sets in one call."""
-AlphaBytes = UInt8[np.ndarray, "_ _ _"]
-"""The subject's alpha, 0 to 255, likewise."""
-Translate = Callable[[RgbBytes], Float32[np.ndarray, "_ _ _ 3"]]
-"""A model: pictures in, pictures in [0, 1] of the same shape out."""
-
-INPUT, TRUE_LENS, SEGMENTER = "input", "true_lens", "segmenter"
-"""Methods that are no attempt: doing nothing, the known truth, and whoever made the masks."""
-BASELINES = ("average_5x5", "gaussian_9x9", "gaussian_matched")
-"""The study's smoothing, and a Gaussian as wide as domain B is soft; each is judged with the subject pasted back."""
-
-Blurs = dict[str, Callable[[Rgb], Rgb]]
-STUDY_BLURS: Blurs = {"average_5x5": average_5x5, "gaussian_9x9": gaussian_9x9}
-
-TEST_SET = "set:test"
-"""Stands in for a photo id where a score is of the whole test set."""
-BATCH = 16
-MATCHED_PICTURES = 48
-"""Pictures of each domain by which the width of the matched Gaussian is found."""
-MAX_REFERENCE_PICTURES = 2000
-MIN_SET = 10
-"""Smaller sets say nothing about a distribution."""
-NEUTRAL = 0.5
-"""Grey that stands for the subject where backgrounds alone are compared."""
-SHOWN_PHOTOS, SHOWN_SCENES = 12, 6
+METHOD_VERSION = "2"
+"""Raised whenever a score changes for equal pictures, so that older evaluations are made anew."""
+MODEL_SET = "set:model"
+"""Stands in for a photo id where a score is of the model itself."""
+LOOK_BATCH = 4
+SHOWN_PHOTOS, SHOWN_SCENES = 100, 6
 FLAT_RANGE = 2 / 255
 """A picture whose values span less than this shows nothing."""
 RANGE_TOLERANCE = 1e-3
 
-
-class Photos(Protocol):
-    """Photos of one size with the alpha of their subject, read from the shards as they are needed."""
-
-    @property
-    def ids(self) -> Sequence[str]:
-        """Photo ids, in the order in which `batch` counts."""
-        ...
-
-    def batch(self, indices: np.ndarray) -> tuple[RgbBytes, AlphaBytes]:
-        """The photos at these indices."""
-        ...
+Segment = Callable[[Sequence[np.ndarray]], list[np.ndarray]]
+"""Pictures, uint8 [height, width, 3], to the alpha of the people in them, uint8 [height, width]."""
 
 
 @dataclass(frozen=True)
 class Yardstick:
-    """What methods are measured against beside their input: pictures of domain B, and a network that looks."""
+    """What methods are measured by beside their input; what is None is not measured.
+
+    `shallow`: pictures of domain B. `network`: for LPIPS and features. `segment`, `faces`: see what is left of the
+    subject. `inception`: the features of the literature, beside VGG-16's.
+    """
 
     shallow: Photos | None = None
     network: "PerceptualNetwork | None" = None
+    segment: Segment | None = None
+    faces: "FaceFinder | None" = None
+    inception: "SetFeatures | None" = None
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """How a recipe lays the real subject over its translations: whether its result has it, and by which mask."""
+
+    on_result: bool
+    soft: bool = False
+
+    def variants(self, model: str, raw: Rgb, view: View) -> dict[str, Rgb]:
+        """The recipe's result under the model's own name, and what is the other way round."""
+        pasted = paste_subject(raw, view.input, view.mask if self.soft else hard(view.mask))
+        if self.on_result:
+            return {model: pasted, f"{model}-overlay": raw}
+        return {model: raw, f"{model}+overlay": pasted}
 
 
 def judge_model(
@@ -92,22 +125,52 @@ def judge_model(
     scenes: tuple[Scenes, AlphaBytes] | None = None,
     known_masks: tuple[TrueMasks, AlphaBytes] | None = None,
     yardstick: Yardstick | None = None,
+    overlay: Overlay | None = None,
+    common: Common | None = None,
+    extra: Mapping[str, float] | None = None,
 ) -> pd.DataFrame:
     """The table `evaluation` of one model, and the folder `pictures` with its side-by-side pictures.
 
-    `model` names it in the column `method`, like `cyclegan@0`. With `scenes` and `known_masks` comes the alpha
-    that the segmenter gave for them. Raises `DatasetError` for what cannot be judged.
+    `model` names it in the column `method`, like `cyclegan@0`; where its recipe has an `overlay`, the other way is
+    judged too, as `MODEL+overlay` or `MODEL-overlay`. With `scenes` and `known_masks` comes the alpha that the segmenter
+    gave for them. `common` is what `judge_common` gave for the same pictures and yardstick; without it that is done now.
+    `extra` are scores of the model itself, under the id `MODEL_SET`. Raises `DatasetError` for what cannot be judged.
     """
     yardstick = yardstick or Yardstick()
-    blurs = _blurs(photos, yardstick.shallow)
+    common = common or judge_common(judged_px, photos, scenes, known_masks, yardstick)
     with picture_folder(pictures) as writer:
-        tables = [judge_photos(model, translate, judged_px, photos, writer, yardstick, blurs)]
+        tables = [common.scores, _model_on_photos(model, translate, judged_px, photos, common, yardstick, overlay, writer)]
         if scenes is not None:
-            tables += [judge_scenes(model, translate, judged_px, *scenes, writer, yardstick.network, blurs)]
-            tables += [judge_masks(scenes[0].ids, scenes[1], scenes[0].mask)]
-        if known_masks is not None:
-            tables += [judge_masks(known_masks[0].photo_ids, known_masks[1], known_masks[0].masks)]
-    return conform("evaluation", pd.concat(tables, ignore_index=True))
+            tables += [_model_on_scenes(model, translate, judged_px, *scenes, common, yardstick.network, overlay, writer)]
+    rows = [(MODEL_SET, model, name, value) for name, value in (extra or {}).items()]
+    return conform("evaluation", _joined([*tables, pd.DataFrame(rows, columns=COLUMNS)]))
+
+
+def judge_common(
+    judged_px: int,
+    photos: Photos,
+    scenes: tuple[Scenes, AlphaBytes] | None = None,
+    known_masks: tuple[TrueMasks, AlphaBytes] | None = None,
+    yardstick: Yardstick | None = None,
+) -> Common:
+    """Everything that is the same for all models judged at this size on these pictures.
+
+    Raises `DatasetError` without photos, or where sizes do not fit.
+    """
+    if not len(photos.ids):
+        raise DatasetError("the snapshot's test split has no photos to judge by; raise `test_share` under [dataset]")
+    yardstick = yardstick or Yardstick()
+    sigma_px = fitting_sigma_px(photos, yardstick.shallow)
+    references, sharpness_b = _references(judged_px, len(photos.ids), yardstick)
+    common = Common(pd.DataFrame(columns=COLUMNS), references, sharpness_b, sigma_px=sigma_px)
+    common = _with_photos(common, judged_px, photos, yardstick)
+    tables = [common.scores]
+    if scenes is not None:
+        tables += [_scene_baselines(judged_px, *scenes, blurs_of(sigma_px), yardstick.network)]
+        tables += [judge_masks(scenes[0].ids, scenes[1], scenes[0].mask), _conditions(scenes[0])]
+    if known_masks is not None:
+        tables += [judge_masks(known_masks[0].photo_ids, known_masks[1], known_masks[0].masks)]
+    return Common(_joined(tables), references, sharpness_b, common.masks, common.faces, sigma_px)
 
 
 def judge_photos(
@@ -117,7 +180,7 @@ def judge_photos(
     photos: Photos,
     pictures: PictureWriter | None = None,
     yardstick: Yardstick | None = None,
-    blurs: Blurs | None = None,
+    overlay: Overlay | None = None,
 ) -> pd.DataFrame:
     """Every method on every photo, against the input, and against domain B as a whole.
 
@@ -125,25 +188,10 @@ def judge_photos(
     or no background left. With a network come LPIPS and, with pictures of domain B too, the test set's scores under
     the id `TEST_SET`. Raises `DatasetError` without photos, or when the model's output is unusable.
     """
-    if not len(photos.ids):
-        raise DatasetError("the snapshot's test split has no photos to judge by; raise `test_share` under [dataset]")
     yardstick = yardstick or Yardstick()
-    chosen, rows, looks = shown(photos.ids, SHOWN_PHOTOS), [], _SetLooks(yardstick)
-    for part in _batches(len(photos.ids)):
-        ids = photos.ids[part]
-        view = _View.of(*photos.batch(np.arange(part.start, part.stop)), judged_px, blurs or STUDY_BLURS)
-        regions = _Regions.of(view.mask)
-        outputs = {**view.outputs, model: _translated(translate, view, model, ids)}
-        before = yardstick.network.look(view.outputs[INPUT]) if yardstick.network else None
-        for method, output in outputs.items():
-            scores = _photo_scores(output, view, regions)
-            if yardstick.network is not None and before is not None:
-                look = yardstick.network.look(output)
-                scores["subject_lpips"] = yardstick.network.distance(look, before, regions.subject)
-                looks.add(method, output, view.mask, look)
-            rows.append(_rows(ids, method, scores, _flat(output, view)))
-        _write(pictures, chosen, ids, outputs, view, model)
-    return pd.concat([_table(rows, model), looks.table(judged_px)], ignore_index=True)
+    common = judge_common(judged_px, photos, yardstick=yardstick)
+    own = _model_on_photos(model, translate, judged_px, photos, common, yardstick, overlay, pictures)
+    return _joined([common.scores, own])
 
 
 def judge_scenes(
@@ -158,151 +206,110 @@ def judge_scenes(
 ) -> pd.DataFrame:
     """Errors of every method against the picture through the true lens.
 
-    Regions come from the true mask; the baselines paste by `alpha`, the segmenter's, as they would have to on
-    a photo. Metrics: those of `SCENE_METRICS` in `summary` (of the true lens too); LPIPS with a network.
+    Regions come from the true mask; the baselines and overlays paste by `alpha`, the segmenter's, as they would have to
+    on a photo. Metrics: those of `SCENE_METRICS` in `summary` (of the true lens too); LPIPS with a network.
     """
-    chosen, rows = shown(scenes.ids, SHOWN_SCENES), []
-    for part in _batches(len(scenes.names)):
-        ids = scenes.ids[part]
-        view = _View.of(scenes.sharp[part], alpha[part], judged_px, blurs or STUDY_BLURS)
-        regions = _Regions.of(_unit_mask(_scaled(scenes.mask[part], judged_px)))
-        truth = _unit(_scaled(scenes.shallow[part], judged_px))
-        outputs = {**view.outputs, model: _translated(translate, view, model, ids), TRUE_LENS: truth}
-        true_look = network.look(truth) if network else None
-        for method, output in outputs.items():
-            scores = _truth_scores(output, truth, view, regions)
-            if network is not None and true_look is not None:
-                scores["truth_lpips"] = network.distance(network.look(output), true_look)
-            rows.append(_rows(ids, method, scores, _flat(output, view)))
-        _write(pictures, chosen, ids, outputs, view, model)
-    return _table(rows, model)
+    before = _scene_baselines(judged_px, scenes, alpha, blurs or STUDY_BLURS, network)
+    common = Common(before)
+    return _joined([before, _model_on_scenes(model, translate, judged_px, scenes, alpha, common, network, None, pictures)])
 
 
 def judge_masks(ids: Sequence[str], alpha: AlphaBytes, truth: AlphaBytes) -> pd.DataFrame:
     """Metric `mask_iou` of the method `segmenter`: its masks against the true ones, at the stored size."""
     if not len(ids) == len(alpha) == len(truth) or alpha.shape != truth.shape:
         raise DatasetError(f"{len(ids)} masks to compare: {alpha.shape} and {truth.shape} (number, height, width) differ")
-    iou = [metrics.mask_iou(_unit_mask(alpha[part]), _unit_mask(truth[part])) for part in _batches(len(ids))]
+    iou = [metrics.mask_iou(unit_mask(alpha[part]), unit_mask(truth[part])) for part in batches(len(ids))]
     values = np.concatenate(iou) if iou else np.empty(0)
     return pd.DataFrame({"photo_id": list(ids), "method": SEGMENTER, "metric": "mask_iou", "value": values})
 
 
-class _SetLooks:
-    """Features of each method's outputs, in full and with the subject greyed out, against those of domain B."""
-
-    def __init__(self, yardstick: Yardstick) -> None:
-        self._yardstick = yardstick
-        self._full: dict[str, list[np.ndarray]] = {}
-        self._backgrounds: dict[str, list[np.ndarray]] = {}
-
-    def add(self, method: str, output: Rgb, mask: Mask, look: "Look") -> None:
-        """Take note of a batch of a method's outputs."""
-        if self._yardstick.network is None or self._yardstick.shallow is None:
-            return
-        self._full.setdefault(method, []).append(look.features)
-        background = self._yardstick.network.look(_greyed(output, mask)).features
-        self._backgrounds.setdefault(method, []).append(background)
-
-    def table(self, judged_px: int) -> pd.DataFrame:
-        """Rows of the test set: kernel distance with its interval, precision and recall, each in full and without
-        the subjects; none where the sets are too small."""
-        network, shallow = self._yardstick.network, self._yardstick.shallow
-        rows: list[tuple[str, str, float]] = []
-        if network is None or shallow is None or min(len(shallow.ids), _count(self._full)) < MIN_SET:
-            return pd.DataFrame(columns=["photo_id", "method", "metric", "value"])
-        real = [
-            (network.look(rgb).features, network.look(_greyed(rgb, mask)).features)
-            for rgb, mask in _judged(shallow, judged_px, MAX_REFERENCE_PICTURES)
-        ]
-        for prefix, fakes, place in (("", self._full, 0), ("background_", self._backgrounds, 1)):
-            reference = np.concatenate([pair[place] for pair in real])
-            for method, parts in fakes.items():
-                distance = kid_interval(reference, np.concatenate(parts))
-                precision, recall = precision_recall(reference, np.concatenate(parts))
-                scores = {"kid": distance.value, "kid_low": distance.low, "kid_high": distance.high}
-                scores |= {"precision": precision, "recall": recall}
-                rows += [(method, prefix + name, value) for name, value in scores.items()]
-        table = pd.DataFrame(rows, columns=["method", "metric", "value"])
-        return table.assign(photo_id=TEST_SET)
-
-
-def _count(fakes: dict[str, list[np.ndarray]]) -> int:
-    return sum(len(part) for part in next(iter(fakes.values()), []))
-
-
-def _greyed(image: Rgb, mask: Mask) -> Rgb:
-    """The subject under neutral grey."""
-    return np.where(mask >= metrics.SUBJECT_LEVEL, np.float32(NEUTRAL), image)
-
-
-def _judged(photos: Photos, judged_px: int, most: int) -> Iterator[tuple[Rgb, Mask]]:
-    """At most so many of the photos, spread evenly, at the judged size, batch by batch."""
-    indices = np.unique(np.linspace(0, len(photos.ids) - 1, min(most, len(photos.ids))).astype(int))
-    for part in _batches(len(indices)):
-        rgb, alpha = photos.batch(indices[part])
-        yield _unit(_scaled(rgb, judged_px)), _unit_mask(_scaled(alpha, judged_px))
-
-
-def _blurs(photos: Photos, shallow: Photos | None) -> Blurs:
-    """The baselines' blurs, the matched one where there are pictures of domain B to match."""
-    if shallow is None or not len(shallow.ids) or not len(photos.ids):
-        return STUDY_BLURS
-    first, second = (_stored(part, MATCHED_PICTURES) for part in (photos, shallow))
-    try:
-        sigma_px = matched_sigma_px(*first, *second)
-    except ValueError:
-        return STUDY_BLURS
-    return {**STUDY_BLURS, "gaussian_matched": partial(gaussian, sigma_px=sigma_px)}
-
-
-def _stored(photos: Photos, most: int) -> tuple[Rgb, Mask]:
-    indices = np.unique(np.linspace(0, len(photos.ids) - 1, min(most, len(photos.ids))).astype(int))
-    rgb, alpha = photos.batch(indices)
-    return _unit(rgb), _unit_mask(alpha)
+# --- photos -------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class _View:
-    """A batch at the judged size: the model's input, the mask, and what needs no model."""
+class _Seen:
+    """What segmenter and face finder see in a batch of inputs, where there are any."""
 
-    rgb: RgbBytes
-    mask: Mask
-    outputs: dict[str, Rgb]
-
-    @classmethod
-    def of(cls, rgb: RgbBytes, alpha: AlphaBytes, judged_px: int, blurs: Blurs) -> "_View":
-        if rgb.shape[:3] != alpha.shape:
-            raise DatasetError(f"pictures {rgb.shape[:3]} and masks {alpha.shape} differ (number, height, width)")
-        if judged_px > rgb.shape[1]:
-            raise DatasetError(f"the model works at {judged_px} px, the pictures have {rgb.shape[1]}; prepare larger ones")
-        judged = _scaled(rgb, judged_px)
-        smoothed = {name: _unit(_scaled(_pasted(blur, rgb, alpha), judged_px)) for name, blur in blurs.items()}
-        return cls(judged, _unit_mask(_scaled(alpha, judged_px)), {INPUT: _unit(judged), **smoothed})
-
-
-def _pasted(blur: Callable[[Rgb], Rgb], rgb: RgbBytes, alpha: AlphaBytes) -> RgbBytes:
-    """A baseline at the stored size; the mask is cut to 0 and 1, as the study's were."""
-    image = _unit(rgb)
-    mask = (_unit_mask(alpha) >= metrics.SUBJECT_LEVEL).astype(image.dtype)
-    return _bytes(paste_subject(blur(image), image, mask))
-
-
-@dataclass(frozen=True)
-class _Regions:
-    """Where a batch is scored: clear of the subject's edge on either side."""
-
-    subject: Region
-    background: Region
+    masks: np.ndarray | None
+    faces: np.ndarray | None
 
     @classmethod
-    def of(cls, mask: Mask) -> "_Regions":
-        margin = metrics.margin_px(mask.shape[1])
-        return cls(metrics.subject_region(mask, margin), metrics.background_region(mask, margin))
+    def of(cls, rgb: RgbBytes, yardstick: Yardstick) -> "_Seen":
+        masks = np.stack(yardstick.segment(list(rgb))) if yardstick.segment else None
+        return cls(masks, yardstick.faces.main_faces(rgb) if yardstick.faces else None)
 
 
-def _photo_scores(output: Rgb, view: _View, regions: _Regions) -> dict[str, np.ndarray]:
-    before = view.outputs[INPUT]
-    return {
+def _with_photos(common: Common, judged_px: int, photos: Photos, yardstick: Yardstick) -> Common:
+    """Input and baselines on the photos, and what is seen in the inputs."""
+    rows, seen, sets = [], [], _Sets(common)
+    blurs = blurs_of(common.sigma_px)
+    for part in batches(len(photos.ids)):
+        view = View.of(*photos.batch(np.arange(part.start, part.stop)), judged_px, blurs)
+        seen.append(_Seen.of(view.rgb, yardstick))
+        flat = {method: _flat(output, view) for method, output in view.outputs.items()}
+        rows += _score_photos(photos.ids[part], view.outputs, flat, view, seen[-1], common, yardstick, sets)
+    masks, faces = ([getattr(one, name) for one in seen] for name in ("masks", "faces"))
+    return Common(
+        _joined([*rows, sets.table(), _reference_rows(common)]),
+        common.references,
+        common.sharpness_b,
+        np.concatenate(masks) if yardstick.segment else None,
+        np.concatenate(faces) if yardstick.faces else None,
+        common.sigma_px,
+    )
+
+
+def _model_on_photos(
+    model: str,
+    translate: Translate,
+    judged_px: int,
+    photos: Photos,
+    common: Common,
+    yardstick: Yardstick,
+    overlay: Overlay | None,
+    pictures: PictureWriter | None,
+) -> pd.DataFrame:
+    chosen, rows, sets = shown(photos.ids, SHOWN_PHOTOS), [], _Sets(common)
+    blurs = blurs_of(common.sigma_px) if pictures else {}
+    if len(photos.ids) < MIN_SET:
+        logger.warning("only %d test photos: nothing is said about the set as a whole", len(photos.ids))
+    for part in batches(len(photos.ids)):
+        ids = photos.ids[part]
+        view = View.of(*photos.batch(np.arange(part.start, part.stop)), judged_px, blurs)
+        seen = _Seen(*(None if known is None else known[part] for known in (common.masks, common.faces)))
+        outputs, flat = _outputs(model, translate, overlay, view, ids)
+        rows += _score_photos(ids, outputs, flat, view, seen, common, yardstick, sets)
+        _write(pictures, chosen, ids, {**view.outputs, model: outputs[model]}, view, model)
+    return _joined([_refuse_flat(_joined(rows), model), sets.table()])
+
+
+def _score_photos(
+    ids: Sequence[str],
+    outputs: Mapping[str, Rgb],
+    flat: Mapping[str, np.ndarray],
+    view: View,
+    seen: _Seen,
+    common: Common,
+    yardstick: Yardstick,
+    sets: "_Sets",
+) -> list[pd.DataFrame]:
+    """Rows of every output for one batch; features go to `sets`."""
+    regions = Regions.of(view.mask)
+    looked = _look(view.input, outputs, regions, yardstick)
+    rows = []
+    for method, output in outputs.items():
+        scores = {**_photo_scores(output, view, regions, common), **_what_is_left(output, seen, yardstick)}
+        if method in looked:
+            scores["subject_lpips"] = looked[method].lpips
+        features = looked[method].features if method in looked else {}
+        sets.add(method, {**features, **_inception(output, view, yardstick)})
+        rows.append(_rows(ids, method, scores, flat[method]))
+    return rows
+
+
+def _photo_scores(output: Rgb, view: View, regions: Regions, common: Common) -> dict[str, np.ndarray]:
+    before = view.input
+    scores = {
         "subject_l1": metrics.l1(output, before, regions.subject),
         "subject_psnr_db": metrics.psnr_db(output, before, regions.subject),
         "subject_ssim": metrics.ssim(output, before, regions.subject),
@@ -314,19 +321,220 @@ def _photo_scores(output: Rgb, view: _View, regions: _Regions) -> dict[str, np.n
         "imagined": faults.imagined(output, before, regions.background),
         "checkerboard": faults.checkerboard(output) / faults.checkerboard(before),
     }
+    if len(common.sharpness_b):
+        scores["background_rank_in_b"] = ranks(metrics.sharpness(output, regions.background), common.sharpness_b)
+    return scores
 
 
-def _truth_scores(output: Rgb, truth: Rgb, view: _View, regions: _Regions) -> dict[str, np.ndarray]:
+def _what_is_left(output: Rgb, seen: _Seen, yardstick: Yardstick) -> dict[str, np.ndarray]:
+    """Whether segmenter and face finder see in the output what they see in the input."""
+    scores, levels = {}, to_bytes(output)
+    if yardstick.segment is not None and seen.masks is not None:
+        masks = np.stack(yardstick.segment(list(levels)))
+        scores["subject_mask_iou"] = metrics.mask_iou(unit_mask(masks), unit_mask(seen.masks))
+    if yardstick.faces is not None and seen.faces is not None:
+        scores["face_kept"] = yardstick.faces.kept(levels, seen.faces)
+    return scores
+
+
+@dataclass(frozen=True)
+class _Looked:
+    """What the perceptual network says of a batch of outputs."""
+
+    lpips: np.ndarray
+    features: dict[str, np.ndarray]
+
+
+def _look(before: Rgb, outputs: Mapping[str, Rgb], regions: Regions, yardstick: Yardstick) -> dict[str, _Looked]:
+    """One pass for each picture, the input's once for all outputs; nothing without a network."""
+    network = yardstick.network
+    if network is None:
+        return {}
+    found: dict[str, list[_Looked]] = {method: [] for method in outputs}
+    for start in range(0, len(before), LOOK_BATCH):
+        part = slice(start, start + LOOK_BATCH)
+        reference = network.look(before[part])
+        for method, output in outputs.items():
+            look = reference if output is before else network.look(output[part])
+            lpips = network.distance(look, reference, regions.subject[part])
+            background = network.background_features(look, regions.background[part])
+            found[method].append(_Looked(lpips, {VGG: look.features, VGG_BACKGROUND: background}))
+    return {
+        method: _Looked(
+            np.concatenate([one.lpips for one in parts]),
+            {name: np.concatenate([one.features[name] for one in parts]) for name in (VGG, VGG_BACKGROUND)},
+        )
+        for method, parts in found.items()
+    }
+
+
+def _inception(output: Rgb, view: View, yardstick: Yardstick) -> dict[str, np.ndarray]:
+    if yardstick.inception is None or yardstick.shallow is None:
+        return {}
+    return _inception_features(yardstick.inception, output, view.mask)
+
+
+def _inception_features(inception: "SetFeatures", image: Rgb, mask: np.ndarray) -> dict[str, np.ndarray]:
+    return {
+        INCEPTION: inception.features(to_bytes(image)),
+        INCEPTION_BACKGROUND: inception.features(to_bytes(greyed(image, mask))),
+    }
+
+
+class _Sets:
+    """Features of each method's outputs, to be compared with those of domain B."""
+
+    def __init__(self, common: Common) -> None:
+        self._references = common.references
+        self._collected: dict[str, Collected] = {}
+
+    def add(self, method: str, features: Mapping[str, np.ndarray]) -> None:
+        """Take note of a batch of a method's outputs, where there is a domain B to compare with."""
+        wanted = {name: values for name, values in features.items() if name in self._references}
+        self._collected.setdefault(method, Collected()).add(wanted)
+
+    def table(self) -> pd.DataFrame:
+        """Rows of the test set."""
+        tables = [set_scores(method, all_of.whole(), self._references) for method, all_of in self._collected.items()]
+        return _joined(tables)
+
+
+def _references(judged_px: int, test_photos: int, yardstick: Yardstick) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Features of domain B, and the sharpness of its backgrounds."""
+    shallow, network, inception = yardstick.shallow, yardstick.network, yardstick.inception
+    collected, sharpness = Collected(), [np.empty(0)]
+    if shallow is None or not len(shallow.ids):
+        return {}, sharpness[0]
+    for rgb, mask in judged(shallow, judged_px, reference_count(test_photos, len(shallow.ids))):
+        background = Regions.of(mask).background
+        sharpness.append(metrics.sharpness(rgb, background))
+        if test_photos < MIN_SET:
+            continue
+        if network is not None:
+            collected.add(_vgg_features(network, rgb, background))
+        if inception is not None:
+            collected.add(_inception_features(inception, rgb, mask))
+    return collected.whole(), np.concatenate(sharpness)
+
+
+def _vgg_features(network: "PerceptualNetwork", rgb: Rgb, background: Region) -> dict[str, np.ndarray]:
+    collected = Collected()
+    for start in range(0, len(rgb), LOOK_BATCH):
+        part = slice(start, start + LOOK_BATCH)
+        look = network.look(rgb[part])
+        texture = network.background_features(look, background[part])
+        collected.add({VGG: look.features, VGG_BACKGROUND: texture})
+    return collected.whole()
+
+
+def _reference_rows(common: Common) -> pd.DataFrame:
+    """How many pictures stand for domain B, and how sharp their backgrounds are on the median."""
+    known = common.sharpness_b[np.isfinite(common.sharpness_b)]
+    if not len(known):
+        return pd.DataFrame(columns=COLUMNS)
+    facts = {"pictures": float(len(common.sharpness_b)), "median_sharpness": float(np.median(known))}
+    return pd.DataFrame([(TEST_SET, DOMAIN_B, name, value) for name, value in facts.items()], columns=COLUMNS)
+
+
+# --- scenes -------------------------------------------------------------------------------------------------------------
+
+
+def _scene_baselines(
+    judged_px: int, scenes: Scenes, alpha: AlphaBytes, blurs: Blurs, network: "PerceptualNetwork | None"
+) -> pd.DataFrame:
+    """Input, baselines and the true lens itself, against the true lens."""
+    rows = []
+    for part in batches(len(scenes.names)):
+        view = View.of(scenes.sharp[part], alpha[part], judged_px, blurs)
+        truth = unit(scaled(scenes.shallow[part], judged_px))
+        outputs = {**view.outputs, TRUE_LENS: truth}
+        flat = {method: _flat(output, view) for method, output in outputs.items()}
+        rows += _score_scenes(scenes, part, outputs, flat, truth, view, network)
+    return _joined(rows)
+
+
+def _model_on_scenes(
+    model: str,
+    translate: Translate,
+    judged_px: int,
+    scenes: Scenes,
+    alpha: AlphaBytes,
+    common: Common,
+    network: "PerceptualNetwork | None",
+    overlay: Overlay | None,
+    pictures: PictureWriter | None,
+) -> pd.DataFrame:
+    chosen, rows = shown(scenes.ids, SHOWN_SCENES), []
+    blurs = blurs_of(common.sigma_px) if pictures else {}
+    for part in batches(len(scenes.names)):
+        ids = scenes.ids[part]
+        view = View.of(scenes.sharp[part], alpha[part], judged_px, blurs)
+        truth = unit(scaled(scenes.shallow[part], judged_px))
+        outputs, flat = _outputs(model, translate, overlay, view, ids)
+        rows += _score_scenes(scenes, part, outputs, flat, truth, view, network)
+        _write(pictures, chosen, ids, {**view.outputs, model: outputs[model], TRUE_LENS: truth}, view, model)
+    return _refuse_flat(_joined(rows), model)
+
+
+def _score_scenes(
+    scenes: Scenes,
+    part: slice,
+    outputs: Mapping[str, Rgb],
+    flat: Mapping[str, np.ndarray],
+    truth: Rgb,
+    view: View,
+    network: "PerceptualNetwork | None",
+) -> list[pd.DataFrame]:
+    regions = Regions.of(unit_mask(scaled(scenes.mask[part], truth.shape[1])))
+    everywhere = Regions(np.ones_like(regions.subject), np.ones_like(regions.background))
+    looked = _look(truth, outputs, everywhere, Yardstick(network=network))
+    rows = []
+    for method, output in outputs.items():
+        scores = _truth_scores(output, truth, view, regions, everywhere)
+        if method in looked:
+            scores["truth_lpips"] = looked[method].lpips
+        rows.append(_rows(scenes.ids[part], method, scores, flat[method]))
+    return rows
+
+
+def _truth_scores(output: Rgb, truth: Rgb, view: View, regions: Regions, everywhere: Regions) -> dict[str, np.ndarray]:
     return {
         "truth_background_l1": metrics.l1(output, truth, regions.background),
         "truth_subject_l1": metrics.l1(output, truth, regions.subject),
         "truth_background_psnr_db": metrics.psnr_db(output, truth, regions.background),
         "truth_background_ssim": metrics.ssim(output, truth, regions.background),
-        "background_sharpness": metrics.relative_sharpness(output, view.outputs[INPUT], regions.background),
+        "truth_psnr_db": metrics.psnr_db(output, truth, everywhere.subject),
+        "truth_ssim": metrics.ssim(output, truth, everywhere.subject),
+        "background_sharpness": metrics.relative_sharpness(output, view.input, regions.background),
     }
 
 
-def _translated(translate: Translate, view: _View, model: str, ids: Sequence[str]) -> Rgb:
+def _conditions(scenes: Scenes) -> pd.DataFrame:
+    """How each scene was taken, as rows of the true lens, so that errors can be read by aperture and distance."""
+    rows = [
+        (scene, TRUE_LENS, name, value)
+        for name, values in scenes.conditions.items()
+        for scene, value in zip(scenes.ids, values, strict=True)
+    ]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+# --- outputs ------------------------------------------------------------------------------------------------------------
+
+
+def _outputs(
+    model: str, translate: Translate, overlay: Overlay | None, view: View, ids: Sequence[str]
+) -> tuple[dict[str, Rgb], dict[str, np.ndarray]]:
+    """The model's output, with and without overlay where it has one, by one pass; and where the generator failed.
+
+    A generator that shows nothing fails under an overlay too, which would hide it.
+    """
+    raw = _translated(translate, view, model, ids)
+    outputs = overlay.variants(model, raw, view) if overlay else {model: raw}
+    return outputs, dict.fromkeys(outputs, _flat(raw, view))
+
+
+def _translated(translate: Translate, view: View, model: str, ids: Sequence[str]) -> Rgb:
     """The model's output, refused when it is no picture."""
     output = np.asarray(translate(view.rgb))
     if output.shape != view.rgb.shape:
@@ -342,16 +550,16 @@ def _translated(translate: Translate, view: _View, model: str, ids: Sequence[str
     return np.clip(output, 0.0, 1.0)
 
 
-def _flat(output: Rgb, view: _View) -> np.ndarray:
+def _flat(output: Rgb, view: View) -> np.ndarray:
     """Which outputs show nothing although their input does."""
-    return (_span(output) < FLAT_RANGE) & (_span(view.outputs[INPUT]) >= FLAT_RANGE)
+    return (_span(output) < FLAT_RANGE) & (_span(view.input) >= FLAT_RANGE)
 
 
 def _span(pictures: Rgb) -> np.ndarray:
     return np.ptp(pictures.reshape(len(pictures), -1, 3), axis=1).max(axis=1)
 
 
-def _rows(ids: Sequence[str], method: str, scores: dict[str, np.ndarray], flat: np.ndarray) -> pd.DataFrame:
+def _rows(ids: Sequence[str], method: str, scores: Mapping[str, np.ndarray], flat: np.ndarray) -> pd.DataFrame:
     """Long rows; an output that shows nothing has the metric `flat_output` and no scores, which would look good."""
     values = {name: np.where(flat, np.nan, score) for name, score in scores.items()}
     wide = pd.DataFrame({"photo_id": list(ids), "method": method, **values})
@@ -360,8 +568,7 @@ def _rows(ids: Sequence[str], method: str, scores: dict[str, np.ndarray], flat: 
     return pd.concat([long, marks], ignore_index=True) if flat.any() else long
 
 
-def _table(rows: list[pd.DataFrame], model: str) -> pd.DataFrame:
-    table = pd.concat(rows, ignore_index=True)
+def _refuse_flat(table: pd.DataFrame, model: str) -> pd.DataFrame:
     own = table[table["method"] == model]
     flat, judged = (own["metric"] == "flat_output").sum(), own["photo_id"].nunique()
     if flat == judged:
@@ -371,37 +578,18 @@ def _table(rows: list[pd.DataFrame], model: str) -> pd.DataFrame:
     return table
 
 
+def _joined(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    filled = [table for table in tables if len(table)]
+    return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=COLUMNS)
+
+
 def _write(
-    pictures: PictureWriter | None, chosen: set[str], ids: Sequence[str], outputs: dict[str, Rgb], view: _View, model: str
+    pictures: PictureWriter | None, chosen: set[str], ids: Sequence[str], outputs: Mapping[str, Rgb], view: View, model: str
 ) -> None:
     if pictures is None:
         return
     for index, photo_id in enumerate(ids):
         if photo_id in chosen:
-            pictures.add(photo_id, "mask", _bytes(view.mask[index, :, :, 0]))
+            pictures.add(photo_id, "mask", to_bytes(view.mask[index, :, :, 0]))
             for method, output in outputs.items():
-                pictures.add(photo_id, "model" if method == model else method, _bytes(output[index]))
-
-
-def _batches(count: int) -> Iterator[slice]:
-    return (slice(start, min(start + BATCH, count)) for start in range(0, count, BATCH))
-
-
-def _scaled(pictures: np.ndarray, side_px: int) -> np.ndarray:
-    """Squares of uint8 to `side_px` by Lanczos."""
-    if pictures.shape[1] == side_px:
-        return pictures
-    size = (side_px, side_px)
-    return np.stack([np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.LANCZOS)) for picture in pictures])
-
-
-def _unit(rgb: np.ndarray) -> np.ndarray:
-    return rgb.astype(np.float32) / 255.0
-
-
-def _unit_mask(alpha: np.ndarray) -> np.ndarray:
-    return _unit(alpha)[..., None]
-
-
-def _bytes(unit: np.ndarray) -> np.ndarray:
-    return np.round(unit * 255.0).astype(np.uint8)
+                pictures.add(photo_id, "model" if method == model else method, to_bytes(output[index]))

@@ -5,6 +5,9 @@ is a boolean array; where a picture's region is empty there is nothing to measur
 becomes null in tables and does not count in means.
 """
 
+from collections.abc import Callable
+
+import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Float64
 from scipy import ndimage
@@ -42,12 +45,13 @@ def margin_px(side_px: int) -> int:
 
 def subject_region(mask: Mask, margin_px: int) -> Region:
     """The subject without a rim of `margin_px`; where the frame cuts the subject there is no rim."""
-    return ndimage.binary_erosion(mask >= SUBJECT_LEVEL, _disk(margin_px), border_value=1)
+    # OpenCV's erosion takes what lies beyond the frame for subject, its dilation for background.
+    return _morphed(mask, cv2.erode, margin_px)
 
 
 def background_region(mask: Mask, margin_px: int) -> Region:
     """What lies more than `margin_px` away from the subject."""
-    return np.logical_not(ndimage.binary_dilation(mask >= SUBJECT_LEVEL, _disk(margin_px)))
+    return np.logical_not(_morphed(mask, cv2.dilate, margin_px))
 
 
 def l1(output: Rgb, reference: Rgb, region: Region) -> Scores:
@@ -107,9 +111,13 @@ def mask_iou(mask: Mask, reference: Mask) -> Scores:
     return np.where(union > 0, shared / np.maximum(union, 1), np.nan)
 
 
-def _disk(radius_px: int) -> np.ndarray:
+def _morphed(mask: Mask, operation: Callable[[np.ndarray, np.ndarray], np.ndarray], radius_px: int) -> Region:
+    """The subject made smaller or larger by a disk."""
     steps = np.arange(-radius_px, radius_px + 1)
-    return (steps[:, None] ** 2 + steps**2 <= radius_px**2)[None, :, :, None]
+    disk = (steps[:, None] ** 2 + steps**2 <= radius_px**2).astype(np.uint8)
+    subjects = (mask[..., 0] >= SUBJECT_LEVEL).astype(np.uint8)
+    morphed = [operation(subject, disk) for subject in subjects]
+    return (np.stack(morphed) if morphed else subjects).astype(bool)[..., None]
 
 
 def _mean(values: np.ndarray, region: Region) -> Scores:
@@ -125,7 +133,12 @@ def _local(values: np.ndarray, region: Region, weight: np.ndarray) -> np.ndarray
 
 
 def _window(values: np.ndarray) -> np.ndarray:
-    return ndimage.gaussian_filter(values, SSIM_SIGMA_PX, radius=SSIM_RADIUS_PX, mode="constant", axes=(1, 2))
+    kernel = cv2.getGaussianKernel(2 * SSIM_RADIUS_PX + 1, SSIM_SIGMA_PX, cv2.CV_64F)
+    windows = [
+        cv2.sepFilter2D(np.ascontiguousarray(picture), -1, kernel, kernel, borderType=cv2.BORDER_CONSTANT)
+        for picture in values
+    ]
+    return np.stack(windows).reshape(values.shape) if windows else values
 
 
 def _flat(values: np.ndarray) -> np.ndarray:

@@ -1,6 +1,7 @@
 """How alike pictures look to a network: LPIPS, and features for comparing whole sets of pictures.
 
-One pass per picture through VGG-16 serves both. Zhang et al., "The Unreasonable Effectiveness of Deep Features as a
+One pass per picture through VGG-16, at the size at which pictures are judged, serves LPIPS, the features of the picture
+and those of its background. Zhang et al., "The Unreasonable Effectiveness of Deep Features as a
 Perceptual Metric" (2018): the activations after the last ReLU of each of the five stages, each position's channels
 scaled to length 1; LPIPS is the weighted squared difference, averaged over positions, summed over stages.
 """
@@ -20,7 +21,11 @@ STAGES = ((0, 2), (5, 7), (10, 12, 14), (17, 19, 21), (24, 26, 28))
 """Places of the convolutions of each stage in torchvision's `features`; a 2x2 pooling lies between stages."""
 EPSILON = 1e-10
 FEATURES_NAME = "VGG-16 relu5_3, mean over positions"
-BATCH = 8
+BACKGROUND_FEATURES_NAME = "VGG-16 relu4_3, mean over the background's positions"
+"""A position there sees 92 px, of which the middle counts most; one of relu5_3 would see as much of the subject."""
+TEXTURE_STAGE = 3
+BATCH = 4
+"""Pictures looked at together: activations of more do not fit the processor's caches, and it gets slower."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,8 @@ class Look:
     """float32 [batch, channels, rows, columns] each."""
     features: np.ndarray
     """float32 [batch, 512]: `FEATURES_NAME`."""
+    texture: Tensor
+    """float32 [batch, 512, rows, columns]: relu4_3."""
 
 
 class PerceptualNetwork:
@@ -50,7 +57,8 @@ class PerceptualNetwork:
         tensor = torch.from_numpy(np.ascontiguousarray(images, np.float32)).to(self._device).permute(0, 3, 1, 2)
         activations = list(self._activations((tensor - self._mean) / self._std))
         features = activations[-1].mean((2, 3)).cpu().numpy()
-        return Look([functional.normalize(stage, dim=1, eps=EPSILON) for stage in activations], features)
+        texture = activations[TEXTURE_STAGE]
+        return Look([functional.normalize(stage, dim=1, eps=EPSILON) for stage in activations], features, texture)
 
     @torch.inference_mode()
     def distance(self, first: Look, second: Look, regions: np.ndarray | None = None) -> np.ndarray:
@@ -64,9 +72,16 @@ class PerceptualNetwork:
         if regions is not None:
             inside = torch.from_numpy(regions.astype(np.float32)).to(self._device).permute(0, 3, 1, 2)
         for one, other, head in zip(first.stages, second.stages, self._heads, strict=True):
-            difference = functional.conv2d((one - other).square(), head)
+            difference = functional.conv2d((one - other).square_(), head)
             total += _spatial_mean(difference, inside).double().cpu().numpy()
         return total
+
+    @torch.inference_mode()
+    def background_features(self, look: Look, regions: np.ndarray) -> np.ndarray:
+        """`BACKGROUND_FEATURES_NAME`, float32 [batch, 512], by regions, bool [batch, height, width, 1]; NaN where empty."""
+        inside = torch.from_numpy(regions.astype(np.float32)).to(self._device).permute(0, 3, 1, 2)
+        weight = functional.adaptive_avg_pool2d(inside, (look.texture.shape[2], look.texture.shape[3]))
+        return ((look.texture * weight).sum((2, 3)) / weight.sum((2, 3))).cpu().numpy()
 
     def features(self, images: np.ndarray, batch: int = BATCH) -> np.ndarray:
         """`Look.features` of uint8 [n, height, width, 3], float32 [n, 512]."""

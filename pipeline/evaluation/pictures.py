@@ -42,7 +42,7 @@ class PictureWriter:
     def add(self, photo_id: str, role: str, picture: np.ndarray) -> None:
         """Write one tile, uint8 `[height, width]` or `[height, width, 3]`."""
         file = f"{hashlib.sha256(photo_id.encode()).hexdigest()[:16]}-{role}.png"
-        Image.fromarray(picture).save(self._folder / file, optimize=True)
+        Image.fromarray(picture).save(self._folder / file)
         self._rows.append((photo_id, role, file))
 
     def finish(self) -> None:

@@ -1,11 +1,12 @@
 """Pictures with a known truth: a folder of scenes rendered twice, and true masks of photos.
 
-<folder>/scoring/scoring.csv    columns scene, sharp, shallow, mask, depth: names of files beside it
+<folder>/scoring/scoring.csv    columns scene, sharp, shallow, mask: names of files beside it; further ones may stay, and
+                                those of `CONDITIONS` tell how each scene was taken
 <folder>/masks/<number>.png     the true mask of the photo with this number, over the whole photo
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,9 @@ from PIL import Image
 from pipeline.errors import DatasetError
 
 COLUMNS = ["scene", "sharp", "shallow", "mask"]
-"""What judging needs of `scoring.csv`; `depth` is not read."""
+"""What judging needs of `scoring.csv`."""
+CONDITIONS = ("aperture_mm", "focus_distance_m", "background_distance_m")
+"""Diameter of the lens, distance of the plane in focus, median distance of what is not the subject."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,8 @@ class Scenes:
     sharp: UInt8[np.ndarray, "count side side 3"]
     shallow: UInt8[np.ndarray, "count side side 3"]
     mask: UInt8[np.ndarray, "count side side"]
+    conditions: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    """By the names of `CONDITIONS`, one number a scene, NaN where unknown; only what the list tells."""
 
     @property
     def ids(self) -> list[str]:
@@ -52,7 +57,8 @@ def load_scenes(folder: Path, size_px: int) -> Scenes:
     names = zip(*(listed[column] for column in COLUMNS), strict=True)
     loaded = [_scene(folder / "scoring", scene, files, size_px) for scene, *files in names]
     sharp, shallow, mask = (np.stack(pictures) for pictures in zip(*loaded, strict=True))
-    return Scenes(listed["scene"].tolist(), sharp, shallow, mask)
+    conditions = {name: _numbers(listed[name]) for name in CONDITIONS if name in listed.columns}
+    return Scenes(listed["scene"].tolist(), sharp, shallow, mask, conditions)
 
 
 def load_true_masks(folder: Path, photo_ids: Sequence[str], size_px: int) -> TrueMasks:
@@ -82,6 +88,10 @@ def _scoring(path: Path) -> pd.DataFrame:
     if not repeated.empty:
         raise DatasetError(f"{path}: names the scene {repeated.iloc[0]!r} twice; names must differ")
     return listed
+
+
+def _numbers(column: pd.Series) -> list[float]:
+    return pd.to_numeric(column, errors="coerce").astype(float).tolist()
 
 
 def _scene(folder: Path, scene: str, files: Sequence[str], size_px: int) -> list[np.ndarray]:

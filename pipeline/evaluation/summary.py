@@ -309,7 +309,7 @@ def _baseline_sentence(name: str, error: float, before: float) -> str:
 
 
 def _compare(scores: pd.DataFrame, metrics: Sequence[Metric], methods: Sequence[str]) -> Comparison:
-    scores = scores[scores["photo_id"] != TEST_SET]
+    scores = scores[~scores["photo_id"].str.startswith("set:")]
     measured = set(scores["metric"])
     metrics = [metric for metric in metrics if metric.name in measured or not metric.optional]
     present = [method for method in methods if (scores["method"] == method).any()]

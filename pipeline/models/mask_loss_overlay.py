@@ -18,6 +18,7 @@ from pipeline.models.translator import Batch
 class MaskLossOverlay(MaskLoss):
     """Takes its terms from the mask loss and its translations from the overlay."""
 
+    TRAINS_WITH_OVERLAY: ClassVar[bool] = True
     STUDY_MASK_WEIGHT: ClassVar[float] = 0.5
 
     def translations(self, batch: Batch) -> Translations:

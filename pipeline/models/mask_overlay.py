@@ -18,6 +18,7 @@ from pipeline.models.translator import Batch
 class MaskOverlay(CycleGAN):
     """Replaces the translations by overlaid ones."""
 
+    TRAINS_WITH_OVERLAY: ClassVar[bool] = True
     OVERLAYS_RESULT: ClassVar[bool] = True
 
     def translations(self, batch: Batch) -> Translations:

@@ -59,6 +59,8 @@ class Batch:
 class Translator(nn.Module, ABC, Generic[Made]):
     """Base of all models. Subclasses make translations (`Made`), name the fakes in them, and state their terms."""
 
+    TRAINS_WITH_OVERLAY: ClassVar[bool] = False
+    """Whether its discriminators and cycles see the real subject laid over translations."""
     OVERLAYS_RESULT: ClassVar[bool] = False
     """Whether the real subject belongs over the result at test time too."""
 

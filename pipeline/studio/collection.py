@@ -23,6 +23,7 @@ from PIL import Image
 
 from pipeline.atomic import write_bytes, write_text
 from pipeline.studio.pictures import PICTURES, Shot, shots
+from pipeline.studio.scene import METRES_PER_UNIT, camera_of
 from pipeline.studio.words import CAMERAS, ORDINARY_WORDS, OWNERS, PHONE, SHALLOW_WORDS, Camera, Words
 
 CLEAN_PER_DOMAIN = 60
@@ -290,13 +291,22 @@ def _decisions(pairs: list[tuple[Photo, Upload]]) -> Iterable[Sequence[str]]:
 
 def _copy_scoring(folder: Path, pictures: Path) -> None:
     views = ("sharp", "shallow", "mask", "depth")
-    rows: list[Sequence[str]] = [("scene", *views)]
+    rows: list[Sequence[str]] = [("scene", *views, "aperture_mm", "focus_distance_m", "background_distance_m")]
     for shot in _shots("scoring"):
         files = shot.files()
         for file in files.values():
             write_bytes(folder / Path(file).name, (pictures / file).read_bytes())
-        rows.append((str(shot.seed), *(Path(files[view]).name for view in views)))
+        rows.append((str(shot.seed), *(Path(files[view]).name for view in views), *_conditions(shot, pictures)))
     _write_csv(folder / "scoring.csv", rows)
+
+
+def _conditions(shot: Shot, pictures: Path) -> tuple[str, str, str]:
+    """Diameter of the lens in mm, distance in focus and median distance of the background in m."""
+    camera, files = camera_of(shot.seed), shot.files()
+    with Image.open(pictures / files["depth"]) as depth, Image.open(pictures / files["mask"]) as mask:
+        background_m = float(np.median(np.asarray(depth)[np.asarray(mask) == 0])) / 1000
+    aperture_mm = 2000 * camera.lens_radius * METRES_PER_UNIT
+    return f"{aperture_mm:.1f}", f"{camera.focus_distance * METRES_PER_UNIT:.3f}", f"{background_m:.3f}"
 
 
 def _write_csv(path: Path, rows: Iterable[Sequence[str]]) -> None:

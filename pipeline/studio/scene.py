@@ -77,11 +77,23 @@ def describe_scene(seed: int, *, person: bool = True) -> Scene:
     changes nothing else.
     """
     for_sitter, for_backdrop, for_light, for_camera = np.random.default_rng(seed).spawn(4)
-    scale = for_camera.uniform(0.92, 1.12)
-    position = (for_camera.uniform(-0.17, 0.17), for_camera.uniform(-0.13, 0.0), 0.0)
+    scale, position = _placed(for_camera)
     sitter = subject.sitter(for_sitter, position, scale) if person else ()
     backdrop = backdrops.backdrop(for_backdrop, -for_backdrop.uniform(2.2, 5.2))
     return Scene(seed, sitter, backdrop, _light(for_light), _camera(for_camera, scale))
+
+
+def camera_of(seed: int) -> Camera:
+    """The camera of a seed's scene, without describing the rest of it."""
+    for_camera = np.random.default_rng(seed).spawn(4)[3]
+    scale, _ = _placed(for_camera)
+    return _camera(for_camera, scale)
+
+
+def _placed(rng: np.random.Generator) -> tuple[float, tuple[float, float, float]]:
+    """The sitter's size and place."""
+    scale = rng.uniform(0.92, 1.12)
+    return scale, (rng.uniform(-0.17, 0.17), rng.uniform(-0.13, 0.0), 0.0)
 
 
 def _camera(rng: np.random.Generator, scale: float) -> Camera:

@@ -1,16 +1,20 @@
 """Loading what a run has trained."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from pipeline.errors import TrainingError
 from pipeline.models.networks import Generator
 from pipeline.training.checkpoints import file_sha256, load_generator_weights
+from pipeline.training.jobs import TrainingJob
 from pipeline.training.loop import generator_config
 from pipeline.training.recipes import TrainingSettings
-from pipeline.training.runs import RunFolder, completion_of, job_of
+from pipeline.training.runs import Completion, RunFolder, completion_of, generator_file, job_of
 
 Checkpoint = Literal["last", "best"]
+"""The last one, which counts as the result, or the one that the run's own checks liked best."""
 
 
 def provenance_of(run_dir: Path, checkpoint: Checkpoint = "last") -> dict[str, str | int]:
@@ -18,32 +22,61 @@ def provenance_of(run_dir: Path, checkpoint: Checkpoint = "last") -> dict[str, s
 
     TrainingError if the run is unfinished.
     """
-    completion = completion_of(RunFolder(run_dir))
-    if completion is None:
-        raise TrainingError(f"{run_dir} holds no finished run; train it first.")
+    completion, _ = _finished(run_dir)
     fields = completion.model_dump(include={"run_id", "recipe", "model", "seed", "snapshot_id", "digest", "steps"})
-    name = str(_generator_path(run_dir, checkpoint).relative_to(run_dir))
-    return {**fields, "checkpoint": checkpoint, "generator_sha256": completion.files[name]}
+    digest = completion.files[_name(run_dir, "a_to_b", checkpoint)]
+    return {**fields, "checkpoint": checkpoint, "generator_sha256": digest}
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A finished run's generators by direction, the settings and the model's name."""
+
+    generators: dict[str, Generator]
+    settings: TrainingSettings
+    model: str
 
 
 def load_generator(run_dir: Path, checkpoint: Checkpoint = "last") -> tuple[Generator, TrainingSettings]:
     """The generator from A to B of a finished run, on the CPU and in eval mode, and the run's settings.
 
-    It is the last one, which counts as the result, or the one that the run's own checks liked best. TrainingError if
-    the run is unfinished or the file is not the one that it completed with.
+    TrainingError if the run is unfinished or the file is not the one that it completed with.
     """
-    folder = RunFolder(run_dir)
-    completion, job = completion_of(folder), job_of(folder)
+    trained = load_run(run_dir, ("a_to_b",), checkpoint)
+    return trained.generators["a_to_b"], trained.settings
+
+
+def load_run(
+    run_dir: Path, directions: Sequence[str] = ("a_to_b", "b_to_a"), checkpoint: Checkpoint = "last"
+) -> TrainedRun:
+    """The generators of a finished run in these directions, as far as it has them, on the CPU and in eval mode.
+
+    TrainingError if the run is unfinished or a file is not the one that it completed with.
+    """
+    completion, job = _finished(run_dir)
+    made = [direction for direction in directions if generator_file(direction) in completion.files]
+    names = {direction: _name(run_dir, direction, checkpoint) for direction in made}
+    generators = {direction: _generator(run_dir / name, completion.files[name], job) for direction, name in names.items()}
+    return TrainedRun(generators, job.settings, job.model)
+
+
+def _finished(run_dir: Path) -> tuple[Completion, TrainingJob]:
+    completion, job = completion_of(RunFolder(run_dir)), job_of(RunFolder(run_dir))
     if completion is None or job is None:
         raise TrainingError(f"{run_dir} holds no finished run; train it first.")
-    path = _generator_path(run_dir, checkpoint)
-    if not path.exists() or file_sha256(path) != completion.files[str(path.relative_to(run_dir))]:
+    return completion, job
+
+
+def _name(run_dir: Path, direction: str, checkpoint: Checkpoint) -> str:
+    """The generator's path in the run's folder."""
+    folder = RunFolder(run_dir)
+    path = folder.generator(direction) if checkpoint == "last" else folder.best_generator(direction)
+    return str(path.relative_to(run_dir))
+
+
+def _generator(path: Path, digest: str, job: TrainingJob) -> Generator:
+    if not path.exists() or file_sha256(path) != digest:
         raise TrainingError(f"{path} is missing or was altered; start the run again to write it anew.")
     generator = Generator(generator_config(job.settings))
     load_generator_weights(generator, path)
-    return generator.eval(), job.settings
-
-
-def _generator_path(run_dir: Path, checkpoint: Checkpoint) -> Path:
-    folder = RunFolder(run_dir)
-    return folder.generator("a_to_b") if checkpoint == "last" else folder.best_generator("a_to_b")
+    return generator.eval()

@@ -123,6 +123,9 @@ class FourColours:
                     (slice(half), slice(half, None))]  # fmt: skip
         return SimpleNamespace(features=10 * np.concatenate(quarters, axis=1))
 
+    def background_features(self, look: SimpleNamespace, regions: np.ndarray) -> np.ndarray:
+        return look.features
+
     def distance(self, first: SimpleNamespace, second: SimpleNamespace, regions: np.ndarray | None = None) -> np.ndarray:
         return np.abs(first.features - second.features).mean(axis=1)
 
@@ -149,7 +152,9 @@ def test_the_test_set_is_compared_with_domain_b_as_a_whole() -> None:
 def test_a_small_test_set_has_no_scores_as_a_whole() -> None:
     yardstick = Yardstick(photos(20), FourColours())  # pyright: ignore[reportArgumentType]
     table = judge_photos(MODEL, unchanged, JUDGED_PX, photos(3), yardstick=yardstick)
-    assert not (table["photo_id"] == TEST_SET).any()
+    of_set = table[table["photo_id"] == TEST_SET]
+    assert set(of_set["method"]) == {"domain_b"}
+    assert of_set.set_index("metric")["value"]["pictures"] == 20
 
 
 def test_the_matched_gaussian_is_as_soft_as_domain_b(tmp_path: Path) -> None:
@@ -181,7 +186,7 @@ def test_one_call_judges_everything_and_shows_some(tmp_path: Path) -> None:
     assert 0.5 < iou["flickr:1000"] < 0.8
     tiles = read_pictures(folder)
     assert sum(one.photo_id.startswith("scene:") for one in tiles) == 6
-    assert sum(one.photo_id.startswith("flickr:") for one in tiles) == 12
+    assert sum(one.photo_id.startswith("flickr:") for one in tiles) == 14
     by_id = {one.photo_id: one.files for one in tiles}
     some_scene, some_photo = (next(name for name in by_id if name.startswith(kind)) for kind in ("scene:", "flickr:"))
     assert set(by_id[some_photo]) == {"input", "mask", "average_5x5", "gaussian_9x9", "model"}

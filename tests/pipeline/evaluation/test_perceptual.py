@@ -74,7 +74,7 @@ def test_lpips_by_hand_for_one_stage(network: PerceptualNetwork) -> None:
     np.testing.assert_allclose(np.square(one).sum(1), 1, rtol=1e-4)
     head = network._heads[0].numpy().reshape(1, -1, 1, 1)
     expected = (head * (one - other) ** 2).sum(1).mean()
-    rest = network.distance(perceptual.Look([first.stages[0], *second.stages[1:]], first.features), second)
+    rest = network.distance(perceptual.Look([first.stages[0], *second.stages[1:]], first.features, first.texture), second)
     assert rest[0] == pytest.approx(expected, rel=1e-4)
 
 

@@ -1,0 +1,181 @@
+"""Measuring one model: by what, what of it is kept for the next model, and how long each part took."""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from pipeline import weights
+from pipeline.atomic import write_text
+from pipeline.config import Project
+from pipeline.evaluation.common import Common, read_common, write_common
+from pipeline.evaluation.judge import METHOD_VERSION, Overlay, Photos, Yardstick, judge_common
+from pipeline.evaluation.scenes import Scenes, TrueMasks
+from pipeline.evaluation.views import scaled, spread
+from pipeline.masks.segmenters import Segmenter
+from storage import Home
+
+if TYPE_CHECKING:
+    from pipeline.models.networks import Generator
+    from pipeline.training.inference import TrainedRun
+
+CYCLE_PICTURES, CYCLE_PICTURES_ON_GPU = 8, 1000
+"""Of each domain, for cycle and identity errors: six passes through a generator for each pair."""
+COSTS = "costs"
+
+Truth = tuple[tuple[Scenes, np.ndarray] | None, tuple[TrueMasks, np.ndarray] | None]
+"""Scenes and true masks, each with the segmenter's alpha."""
+
+
+@dataclass
+class Stopwatch:
+    """Seconds by what they were spent on; what is timed within something else counts there too."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def timed(self, what: str) -> Iterator[None]:
+        """Count the time within as spent on this."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[what] = self.seconds.get(what, 0.0) + time.perf_counter() - start
+
+    def wrapped(self, what: str, function: Callable[[np.ndarray], np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
+        """The function, its time counted."""
+
+        def call(argument: np.ndarray) -> np.ndarray:
+            with self.timed(what):
+                return function(argument)
+
+        return call
+
+
+def yardstick_of(project: Project, home: Home, segmenter: Segmenter, shallow: Photos) -> Yardstick:
+    """Everything that the project lets models be measured by; weights are fetched where they are missing."""
+    # torch takes seconds to import, and the code location is imported for every step.
+    from pipeline.evaluation.faces import load_face_finder
+    from pipeline.evaluation.inception import load_inception
+    from pipeline.evaluation.perceptual import PerceptualNetwork
+
+    network = PerceptualNetwork(home.weights) if project.evaluation.perceptual else None
+    inception = load_inception([home.weights]) if project.evaluation.perceptual else None
+    return Yardstick(shallow, network, segmenter.alpha, load_face_finder(home.weights), inception)
+
+
+def shared(
+    home: Home,
+    snapshot: str,
+    judged_px: int,
+    photos: Photos,
+    truth: Truth,
+    yardstick: Yardstick,
+    version: str,
+) -> Common:
+    """What is the same for all models of the snapshot at this size: read where an evaluation has left it, else made."""
+    folder = home.evaluations / snapshot / f"{judged_px}px-{version}"
+    found = read_common(folder)
+    if found is None:
+        found = judge_common(judged_px, photos, *truth, yardstick)
+        write_common(found, folder)
+    return found
+
+
+def shared_version(
+    test: pd.DataFrame, shallow: pd.DataFrame, truth: Truth, segmenter: Segmenter, yardstick: Yardstick
+) -> str:
+    """Digest of all that decides `shared` beside the size; `test` and `shallow` are rows of the manifest."""
+    instruments = {
+        "method": METHOD_VERSION,
+        "segmenter": [segmenter.name, segmenter.version],
+        "network": weights.WEIGHTS["vgg16"].sha256 if yardstick.network else None,
+        "faces": yardstick.faces.version if yardstick.faces else None,
+        "inception": yardstick.inception is not None,
+    }
+    digest = sha256(json.dumps(instruments, sort_keys=True).encode())
+    for rows in (test, shallow):
+        pictures = rows[["photo_id", "pixels_sha256", "alpha_sha256"]].to_csv(index=False, lineterminator="\n")
+        digest.update(pictures.encode())
+    for part in _arrays(truth):
+        digest.update(np.ascontiguousarray(part).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def overlay_of(run: "TrainedRun") -> Overlay | None:
+    """How the run's model overlays; None for a model that does not train so."""
+    from pipeline.models import model_class
+
+    model = model_class(run.model)
+    if not model.TRAINS_WITH_OVERLAY:
+        return None
+    return Overlay(model.OVERLAYS_RESULT, soft=run.settings.mask_edge == "soft")
+
+
+def on_best_device(generators: Mapping[str, "Generator"]) -> dict[str, "Generator"]:
+    """The generators on the GPU, where there is one."""
+    import torch
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return {direction: generator.to(device) for direction, generator in generators.items()}
+
+
+def cycle_errors(
+    generators: Mapping[str, Callable[[np.ndarray], np.ndarray]], judged_px: int, photos: Photos, shallow: Photos
+) -> dict[str, float]:
+    """Cycle and identity errors on the same pictures for every model, spread evenly; on a GPU all, else a few."""
+    import torch
+
+    from pipeline.evaluation.cycles import cycle_scores
+
+    most = CYCLE_PICTURES_ON_GPU if torch.cuda.is_available() else CYCLE_PICTURES
+    return cycle_scores(generators, *(_sample(domain, judged_px, most) for domain in (photos, shallow)))
+
+
+def costs_of(home: Home, generator: "Generator") -> dict[str, float]:
+    """What a generator of this architecture costs on this machine: measured once, since times never repeat."""
+    import torch
+
+    from pipeline.evaluation.expense import generator_costs
+
+    device = next(generator.parameters()).device
+    machine = torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu, {torch.get_num_threads()} threads"
+    described = json.dumps([str(generator.config), machine, torch.__version__])
+    path = home.evaluations / COSTS / f"{sha256(described.encode()).hexdigest()[:16]}.json"
+    found = _read_costs(path)
+    if found is None:
+        found = generator_costs(generator)
+        write_text(path, json.dumps({"of": described, "costs": found}, indent=2) + "\n")
+    return found
+
+
+def _read_costs(path: Path) -> dict[str, float] | None:
+    try:
+        return {name: float(value) for name, value in json.loads(path.read_text())["costs"].items()}
+    except (OSError, ValueError, KeyError, AttributeError):
+        return None
+
+
+def _sample(photos: Photos, judged_px: int, most: int) -> np.ndarray:
+    """At most so many of the photos at the judged size, uint8."""
+    indices = spread(len(photos.ids), most)
+    if not len(indices):
+        return np.empty((0, judged_px, judged_px, 3), np.uint8)
+    return scaled(photos.batch(indices)[0], judged_px)
+
+
+def _arrays(truth: Truth) -> Iterator[np.ndarray]:
+    scenes, known_masks = truth
+    if scenes is not None:
+        yield from (scenes[0].sharp, scenes[0].shallow, scenes[0].mask, scenes[1])
+        yield np.frombuffer(json.dumps([scenes[0].names, scenes[0].conditions], default=list).encode(), np.uint8)
+    if known_masks is not None:
+        yield from (known_masks[0].masks, known_masks[1])
+        yield np.frombuffer(json.dumps(known_masks[0].photo_ids).encode(), np.uint8)
