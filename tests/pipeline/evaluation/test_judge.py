@@ -1,6 +1,6 @@
 """Judging: all methods on the same pictures at the model's size, and what cannot be judged."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,7 +12,9 @@ from PIL import Image
 from pipeline.errors import DatasetError
 from pipeline.evaluation.judge import (
     BATCH,
+    MODEL_SET,
     TEST_SET,
+    Overlay,
     Yardstick,
     judge_masks,
     judge_model,
@@ -20,8 +22,9 @@ from pipeline.evaluation.judge import (
     judge_scenes,
 )
 from pipeline.evaluation.pictures import read_pictures, shown
-from pipeline.evaluation.scenes import TrueMasks
-from pipeline.evaluation.summary import FAULT_METRICS, PHOTO_METRICS
+from pipeline.evaluation.scenes import Scenes, TrueMasks
+from pipeline.evaluation.summary import FAULT_METRICS, PHOTO_METRICS, compare_photos
+from pipeline.evaluation.views import View
 from pipeline.tables import conform
 from tests.pipeline.evaluation.worlds import (
     JUDGED_PX,
@@ -304,3 +307,115 @@ def test_masks_that_do_not_fit_are_refused() -> None:
         judge_photos(MODEL, unchanged, JUDGED_PX, ArrayPhotos(world.ids, world.rgb, world.alpha[:, ::2, ::2]))
     with pytest.raises(DatasetError, match="differ"):
         judge_masks(["a"], round_alpha(1), round_alpha(2))
+
+
+def dark_is_subject(pictures: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """A segmenter for pictures whose subject is dark."""
+    return [np.where(picture.mean(axis=2) < 100, 255, 0).astype(np.uint8) for picture in pictures]
+
+
+def test_what_the_segmenter_sees_is_compared() -> None:
+    """The subject is the dark left half; the model leaves half of that."""
+    rgb = np.full((2, SIDE_PX, SIDE_PX, 3), 200, np.uint8)
+    rgb[:, :, : SIDE_PX // 2] = 50
+    world = ArrayPhotos(["a", "b"], rgb, (rgb[..., 0] < 100).astype(np.uint8) * 255)
+
+    def bleach(rgb: np.ndarray) -> np.ndarray:
+        output = unchanged(rgb)
+        output[1, :, : rgb.shape[2] // 4] = 0.9
+        return output
+
+    table = judge_photos(MODEL, bleach, JUDGED_PX, world, yardstick=Yardstick(segment=dark_is_subject))
+    found = table[(table["metric"] == "subject_mask_iou")].set_index(["method", "photo_id"])["value"]
+    assert found[MODEL, "a"] == found["input", "a"] == 1.0
+    assert found[MODEL, "b"] == pytest.approx(0.5)
+
+
+def test_an_overlay_is_judged_with_and_without_by_one_pass() -> None:
+    seen: list[int] = []
+
+    def darker(rgb: np.ndarray) -> np.ndarray:
+        seen.append(len(rgb))
+        return unchanged(rgb) * np.float32(0.5)
+
+    for on_result, other in ((False, f"{MODEL}+overlay"), (True, f"{MODEL}-overlay")):
+        table = judge_photos(MODEL, darker, JUDGED_PX, photos(3), overlay=Overlay(on_result))
+        found = table[table["metric"] == "subject_l1"].groupby("method")["value"].mean()
+        plain, pasted = (other, MODEL) if on_result else (MODEL, other)
+        assert found[pasted] == pytest.approx(0, abs=1e-6)
+        assert found[plain] > 0.1
+        sharpness = table[table["metric"] == "background_sharpness"].groupby("method")["value"].mean()
+        assert sharpness[plain] == pytest.approx(sharpness[pasted])
+    assert seen == [3, 3]
+
+
+def test_a_soft_overlay_mixes_by_alpha() -> None:
+    view = View.of(*photos(1).batch(np.array([0])), JUDGED_PX, {})
+    half = View(view.rgb, np.full_like(view.mask, 0.25), view.outputs)
+    black = np.zeros_like(view.input)
+    np.testing.assert_allclose(Overlay(True, soft=True).variants("m", black, half)["m"], 0.25 * view.input)
+    assert (Overlay(True).variants("m", black, half)["m"] == 0).all()
+
+
+def test_an_overlay_does_not_hide_a_generator_that_shows_nothing() -> None:
+    with pytest.raises(DatasetError, match="all 3 outputs are of one colour"):
+        judge_photos(MODEL, lambda rgb: np.zeros(rgb.shape, np.float32), JUDGED_PX, photos(3), overlay=Overlay(True))
+
+
+def test_scores_of_the_model_itself_have_an_id_of_their_own(tmp_path: Path) -> None:
+    extra = {"parameters": 12.0, "cycle_l1_a": np.nan}
+    table = judge_model(MODEL, unchanged, JUDGED_PX, photos(2), tmp_path / "p", extra=extra)
+    own = table[table["photo_id"] == MODEL_SET].set_index("metric")["value"]
+    assert set(table.loc[table["photo_id"] == MODEL_SET, "method"]) == {MODEL}
+    assert own["parameters"] == 12.0
+    assert np.isnan(own["cycle_l1_a"])
+    assert compare_photos(table, [MODEL]).pictures == 2
+
+
+def test_whole_pictures_are_compared_with_the_truth_by_hand() -> None:
+    world = scenes(1)
+    flat = Scenes(world.names, np.full_like(world.sharp, 100), np.full_like(world.sharp, 151), world.mask)
+    means = means_of(judge_scenes(MODEL, unchanged, SIDE_PX, flat, flat.mask))
+    assert means["input"]["truth_psnr_db"] == pytest.approx(-20 * np.log10(51 / 255), abs=1e-4)
+    x, y = 100 / 255, 151 / 255
+    assert means["input"]["truth_ssim"] == pytest.approx((2 * x * y + 1e-4) / (x * x + y * y + 1e-4), abs=1e-5)
+    assert means["true_lens"]["truth_psnr_db"] == 100
+    assert means["true_lens"]["truth_ssim"] == pytest.approx(1)
+
+
+def test_how_scenes_were_taken_stands_beside_their_errors(tmp_path: Path) -> None:
+    world = scenes(2)
+    told = Scenes(world.names, world.sharp, world.shallow, world.mask, {"aperture_mm": [70.0, np.nan]})
+    table = judge_model(MODEL, unchanged, JUDGED_PX, photos(2), tmp_path / "p", (told, told.mask))
+    found = table[(table["method"] == "true_lens") & (table["metric"] == "aperture_mm")].set_index("photo_id")["value"]
+    assert found["scene:s000"] == 70.0
+    assert np.isnan(found["scene:s001"])
+
+
+def test_sharpness_is_ranked_among_domain_b() -> None:
+    """The input is as sharp as domain B's sharpest half, a blur is softer than all of it."""
+    world = photos(6)
+    table = judge_photos(MODEL, background_blur(4.0), SIDE_PX, world, yardstick=Yardstick(world))
+    means = table[table["metric"] == "background_rank_in_b"].groupby("method")["value"].mean()
+    assert means["input"] == pytest.approx(0.5)
+    assert means[MODEL] == 0
+
+
+def test_known_operations_move_scores_the_right_way() -> None:
+    """Blurring around the subject leaves the subject's scores; tinting the subject leaves the background's."""
+
+    def tint(rgb: np.ndarray) -> np.ndarray:
+        inside = round_alpha(len(rgb), rgb.shape[1])[..., None] > 0
+        return np.where(inside, unchanged(rgb) * np.array([1, 0.7, 0.7], np.float32), unchanged(rgb))
+
+    blurred, tinted = (means_of(judge_photos(MODEL, one, SIDE_PX, photos(4)))[MODEL] for one in (background_blur(2.0), tint))
+    assert blurred["background_sharpness"] < 0.6 < tinted["background_sharpness"] == pytest.approx(1)
+    assert blurred["subject_colour_shift"] < 0.1 < 5 < tinted["subject_colour_shift"]
+    assert blurred["subject_ssim"] == pytest.approx(1, abs=1e-3)
+    assert tinted["subject_psnr_db"] < 30 < blurred["subject_psnr_db"]
+    assert tinted["imagined"] == pytest.approx(0, abs=1e-6)
+
+
+def test_a_handful_of_photos_is_said_to_be_one(caplog: pytest.LogCaptureFixture) -> None:
+    judge_photos(MODEL, unchanged, JUDGED_PX, photos(3))
+    assert "only 3 test photos: nothing is said about the set as a whole" in caplog.text

@@ -41,6 +41,18 @@ def test_scenes_are_cropped_and_scaled(truth: Path) -> None:
     assert scenes.mask[0, :, 11:].max() < 5
 
 
+def test_how_scenes_were_taken_is_read_where_it_is_told(truth: Path) -> None:
+    assert load_scenes(truth, 20).conditions == {}
+    path = truth / "scoring" / "scoring.csv"
+    lines = path.read_text().splitlines()
+    path.write_text(f"{lines[0]},aperture_mm,focus_distance_m\n{lines[1]},70.5,0.9\n{lines[2]},,0.8\n")
+    conditions = load_scenes(truth, 20).conditions
+    assert set(conditions) == {"aperture_mm", "focus_distance_m"}
+    assert conditions["focus_distance_m"] == [0.9, 0.8]
+    assert conditions["aperture_mm"][0] == 70.5
+    assert np.isnan(conditions["aperture_mm"][1])
+
+
 def test_true_masks_are_found_by_number(truth: Path) -> None:
     save(truth / "masks" / "123.png", np.full((30, 20), 255, np.uint8))
     found = load_true_masks(truth, ["flickr:123", "flickr:124"], 16)

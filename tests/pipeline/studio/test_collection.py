@@ -15,6 +15,7 @@ from pipeline.flickr.answers import matcher
 from pipeline.flickr.collection import CollectionPhoto, load_collection
 from pipeline.flickr.records import normalised_tag
 from pipeline.studio.collection import build_collection
+from pipeline.studio.scene import METRES_PER_UNIT, describe_scene
 
 EXCLUDED = ("blackandwhite", "BW", "monochrome", "animal", "cat", "dog", "bird", "flower")
 NO_WORDS = {"tags": "", "tag_mode": "", "license": "", "media": "photos", "content_types": "0"}
@@ -191,3 +192,14 @@ def test_scoring_scenes_are_listed_beside_their_files(folder: Path) -> None:
     assert len(rows) == 24
     named = {row[view] for row in rows for view in ("sharp", "shallow", "mask", "depth")}
     assert {path.name for path in (folder / "truth" / "scoring").iterdir()} == {*named, "scoring.csv"}
+
+
+def test_scoring_scenes_say_how_they_were_taken(folder: Path) -> None:
+    with (folder / "truth" / "scoring" / "scoring.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len({row["aperture_mm"] for row in rows}) > 12
+    for row in rows:
+        camera = describe_scene(int(row["scene"])).camera
+        assert float(row["aperture_mm"]) == pytest.approx(2000 * METRES_PER_UNIT * camera.lens_radius, abs=0.06)
+        assert float(row["focus_distance_m"]) == pytest.approx(METRES_PER_UNIT * camera.focus_distance, abs=0.001)
+        assert float(row["background_distance_m"]) > float(row["focus_distance_m"]) + 0.5

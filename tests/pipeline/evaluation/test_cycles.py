@@ -1,0 +1,38 @@
+"""Cycle and identity errors by hand, and what is missing is not known."""
+
+import numpy as np
+import pytest
+
+from pipeline.evaluation.cycles import CYCLE_METRICS, cycle_scores
+
+REAL_A, REAL_B = np.full((3, 4, 4, 3), 100, np.uint8), np.full((2, 4, 4, 3), 200, np.uint8)
+
+
+def brighter(by: int):  # noqa: ANN201
+    return lambda rgb: np.clip(rgb / 255.0 + by / 255.0, 0, 1).astype(np.float32)
+
+
+def test_errors_by_hand() -> None:
+    """To B adds 20 levels, to A takes away 15: the ways there and back miss by 5."""
+    scores = cycle_scores({"a_to_b": brighter(20), "b_to_a": brighter(-15)}, REAL_A, REAL_B)
+    assert tuple(scores) == CYCLE_METRICS
+    assert scores["cycle_l1_a"] == pytest.approx(5 / 255, abs=1e-6)
+    assert scores["cycle_l1_b"] == pytest.approx(5 / 255, abs=1e-6)
+    assert scores["identity_l1_a"] == pytest.approx(15 / 255, abs=1e-6)
+    assert scores["identity_l1_b"] == pytest.approx(20 / 255, abs=1e-6)
+
+
+def test_a_one_sided_model_has_only_the_identity_of_b() -> None:
+    scores = cycle_scores({"a_to_b": brighter(20)}, REAL_A, REAL_B)
+    assert [name for name, value in scores.items() if np.isfinite(value)] == ["identity_l1_b"]
+
+
+def test_no_pictures_no_errors() -> None:
+    scores = cycle_scores({"a_to_b": brighter(1), "b_to_a": brighter(1)}, REAL_A[:0], REAL_B[:0])
+    assert np.isnan(list(scores.values())).all()
+
+
+def test_the_mean_is_over_pictures_however_many_there_are() -> None:
+    mixed = np.concatenate([REAL_A[:1], np.full((1, 4, 4, 3), 250, np.uint8)])
+    scores = cycle_scores({"a_to_b": brighter(20)}, REAL_A, mixed)
+    assert scores["identity_l1_b"] == pytest.approx((20 + 5) / 2 / 255, abs=1e-6)
