@@ -1,6 +1,7 @@
 """Evaluation: each model judged on test photos and on known truth, and the report of a snapshot."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -24,12 +25,14 @@ from assets.judging import (
     shared_version,
     yardstick_of,
 )
+from assets.origins import code_revision
 from assets.partitions import RECIPE, SNAPSHOT, SNAPSHOTS, key_parts, snapshot_recipes
 from assets.status import funnel, models_of
 from assets.training import run_id
 from pipeline.config import Project
 from pipeline.dataset.shards import ShardReader
 from pipeline.dataset.snapshot import attribution, open_snapshot, read_facts, read_snapshot
+from pipeline.errors import DatasetError
 from pipeline.evaluation.judge import INPUT, METHOD_VERSION, judge_model
 from pipeline.evaluation.report import ModelReport, ReportInputs, write_report
 from pipeline.evaluation.scenes import Scenes, TrueMasks, load_scenes, load_true_masks
@@ -96,7 +99,7 @@ def evaluation_assets(project: Project, folder: Path) -> list[dg.AssetsDefinitio
     def comparison(context: dg.AssetExecutionContext, home: HomeResource) -> dg.MaterializeResult:
         data, snapshot = home.open(), context.partition_key
         path = data.reports / snapshot / "index.html"
-        inputs = _report_inputs(project, data, snapshot)
+        inputs = report_inputs(project, data, snapshot)
         write_report(path, inputs)
         shown = {model.name for model in inputs.models}
         trained = [f"{run['recipe']}@{run['seed']}" for run in models_of(data) if run["snapshot"] == snapshot]
@@ -211,8 +214,17 @@ def _markdown(table: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def _report_inputs(project: Project, home: Home, snapshot: str) -> ReportInputs:
-    facts, manifest = read_facts(home.snapshots, snapshot), read_snapshot(home.snapshots, snapshot)
+def report_inputs(project: Project, home: Home, snapshot: str, others: Sequence[str] = ()) -> ReportInputs:
+    """All that the report of a snapshot shows; with `others` their models stand beside its own.
+
+    Raises `DatasetError` for an unknown snapshot, and for one of `others` without an evaluated model.
+    """
+    snapshots = list(dict.fromkeys([snapshot, *others]))
+    tests = {name: _test_rows(project, read_snapshot(home.snapshots, name)) for name in snapshots}
+    models = {name: [_model_report(home, name, one) for one in evaluated_recipes(home, name)] for name in snapshots}
+    if bare := [name for name in snapshots[1:] if not models[name]]:
+        raise DatasetError(f"snapshot {bare[0]} has no evaluated model to compare with; train and evaluate one")
+    facts = read_facts(home.snapshots, snapshot)
     return ReportInputs(
         project=project.project.name,
         snapshot_id=snapshot,
@@ -220,10 +232,22 @@ def _report_inputs(project: Project, home: Home, snapshot: str) -> ReportInputs:
         config_digest=project.version(),
         counts=facts["counts"],
         domains=funnel(project, home),
-        models=[_model_report(home, snapshot, recipe) for recipe in evaluated_recipes(home, snapshot)],
-        credits=attribution(manifest[_is_test(manifest, project)], license_name),
+        models=[model for of_it in models.values() for model in of_it],
+        credits=pd.concat([attribution(rows, license_name) for rows in tests.values()]).drop_duplicates("photo_id"),
         made_on=datetime.now(UTC).date(),
+        code_revision=code_revision(),
+        test_photos={name: _digests(rows) for name, rows in tests.items()},
+        reference=project.evaluation.reference,
     )
+
+
+def _test_rows(project: Project, manifest: pd.DataFrame) -> pd.DataFrame:
+    return manifest[_is_test(manifest, project)]
+
+
+def _digests(rows: pd.DataFrame) -> dict[str, str]:
+    """Photo id → digest of its pixels and its mask: equal where two snapshots hold the very same picture."""
+    return dict(zip(rows["photo_id"], rows["pixels_sha256"] + rows["alpha_sha256"], strict=True))
 
 
 def evaluated_recipes(home: Home, snapshot: str) -> list[str]:
@@ -247,6 +271,7 @@ def model_version(run: Path) -> str:
 
 def _model_report(home: Home, snapshot: str, recipe: str) -> ModelReport:
     run = RunFolder(home.runs / run_id(snapshot, recipe))
+    info = home.tables.info("evaluation", f"{recipe}|{snapshot}")
     card = json.loads(run.card.read_text())
     return ModelReport(
         name=recipe,
@@ -255,4 +280,6 @@ def _model_report(home: Home, snapshot: str, recipe: str) -> ModelReport:
         evaluation=home.tables.read("evaluation", f"{recipe}|{snapshot}"),
         losses=pd.read_parquet(run.losses),
         pictures=run.root / PICTURES,
+        evaluation_digest=info.data_version if info else "",
+        snapshot_id=snapshot,
     )

@@ -347,6 +347,8 @@ class EvaluationSection(_Section):
     """Whether pictures are also compared by a network (LPIPS, kernel distance); needs 64 MB of weights once."""
     truth: str | None = None
     """A folder of rendered scenes with known truth; relative to the project file."""
+    reference: str | None = None
+    """A model `RECIPE@SEED`, such as `cyclegan@0`: models of the same snapshot that are significantly worse are marked."""
 
 
 class Project(_Section):
@@ -383,6 +385,9 @@ class Project(_Section):
         for recipe in self.training.automatic:
             if recipe not in self.recipes:
                 raise ValueError(f"[training] automatic names {recipe!r}, which is not among {sorted(self.recipes)}")
+        if self.evaluation.reference not in {None, *self.recipe_keys()}:
+            known = sorted(self.recipe_keys())
+            raise ValueError(f"[evaluation] reference names {self.evaluation.reference!r}, which is not among {known}")
         return self
 
     def needs_vgg16(self) -> bool:

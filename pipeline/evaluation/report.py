@@ -1,92 +1,45 @@
 """The report of a snapshot: one HTML file that needs nothing else, for every model trained on it.
 
-Pictures are embedded, styles are inline, there is no script, and a content security policy forbids every
-request. The page is a function of its inputs, date included.
+Pictures are embedded, styles and the one small script are inline, and a content security policy forbids every
+request and every other script. The page is a function of its inputs, date included.
 """
 
 import base64
 import datetime
-import io
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import hashlib
+import importlib.resources
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
 
 import jinja2
 import pandas as pd
-from PIL import Image
 
 from pipeline import atomic
 from pipeline.errors import DatasetError
-from pipeline.evaluation import charts, summary
-from pipeline.evaluation.judge import BASELINES, INPUT, TRUE_LENS
+from pipeline.evaluation import charts, claims, gallery, limits, outcomes, prices, sources, summary
+from pipeline.evaluation.gallery import Side
+from pipeline.evaluation.judge import BASELINES, INPUT
 from pipeline.evaluation.metrics import margin_px
 from pipeline.evaluation.pictures import Tiles, read_pictures
-from pipeline.links import is_web
+from pipeline.evaluation.reference import Against, against
+from pipeline.evaluation.significance import LEVEL, MIN_SEEDS, RESAMPLES, SIGNIFICANCE, p_words
 
-FunnelKind = Literal["stage", "loss", "waiting", "moved"]
-
-MAX_USER_PHOTOS = 30
-"""Flickr's terms allow no more on a page."""
 FLICKR_NOTICE = "This product uses the Flickr API but is not endorsed or certified by SmugMug, Inc."
-TILE_EDGE_PX = 256
+MAX_FIGURE_COLUMNS = 4
 MAX_COLUMNS = 8
-LOSSLESS_EDGE_PX = 96
-"""Tiles up to this size are embedded as PNG, since compression would show at so few pixels."""
-PICTURE_BUDGET_BYTES = 6_000_000
-"""Embedded pictures of all photos and scenes together; what does not fit is left out and counted."""
-
-MODEL_ROLE, MASK_ROLE = "model", "mask"
-TILE_LABELS = {
-    INPUT: "Input",
-    MASK_ROLE: "Mask",
-    "average_5x5": "Average 5×5",
-    "gaussian_9x9": "Gaussian 9×9",
-    "gaussian_matched": "Gaussian as soft as B",
-    TRUE_LENS: "True lens",
-}
-CARD_LABELS = {
-    "run_id": "Run",
-    "recipe": "Recipe",
-    "model": "Architecture",
-    "seed": "Seed",
-    "snapshot_id": "Snapshot",
-    "steps": "Steps",
-    "seconds": "Training time, s",
-    "domains": "Domains",
-    "training_images": "Training pictures",
-    "weights": "Weights",
-    "parameters": "Parameters",
-    "lineage": "Lineage",
-    "versions": "Versions",
-    "hardware": "Hardware",
-    "digest": "Digest of the configuration",
-    "settings_digest": "Digest of the settings",
-    "files": "Digests of the model files",
-}
-FUNNEL: tuple[tuple[str, str, FunnelKind], ...] = (
-    ("listed", "Listed", "stage"),
-    ("rejected", "rejected", "loss"),
-    ("pending", "pending", "waiting"),
-    ("downloaded", "Downloaded", "stage"),
-    ("duplicates", "duplicate", "loss"),
-    ("queued", "Queued for review", "stage"),
-    ("undecided", "undecided", "waiting"),
-    ("dropped", "dropped", "loss"),
-    ("moved", "moved to another domain", "moved"),
-    ("kept", "Kept", "stage"),
-)
-CARD_LEFT_OUT = {"settings", "final_losses", "sample"}
-"""Shown elsewhere on the page, or of no use outside the run's folder."""
+REFERENCE_MODEL = "cyclegan"
+"""The architecture that the study's groups are told by."""
+SHORT_ID = 6
 
 
 @dataclass(frozen=True)
 class ModelReport:
     """One trained model and how it was judged.
 
-    `name` is the model's value in the column `method` of `evaluation`, like `cyclegan@0`. `card` is its
-    model.json, `losses` has `step` and one column for each unweighted term, `pictures` is the folder that
-    `judge_model` wrote.
+    `name` is the model's value in the column `method` of `evaluation`, like `cyclegan@0`. `card` is its model.json,
+    `losses` has `step` and one column for each unweighted term, `pictures` is the folder that `judge_model` wrote,
+    `evaluation_digest` the data version of the table. `snapshot_id` is empty for the report's own snapshot.
     """
 
     name: str
@@ -95,6 +48,19 @@ class ModelReport:
     evaluation: pd.DataFrame
     losses: pd.DataFrame
     pictures: Path
+    evaluation_digest: str = ""
+    snapshot_id: str = ""
+
+    @property
+    def recipe(self) -> str:
+        """The recipe's name."""
+        return str(self.card.get("recipe", self.name))
+
+    @property
+    def seed(self) -> int:
+        """The seed, 0 where the card names none."""
+        seed = self.card.get("seed", 0)
+        return seed if isinstance(seed, int) else 0
 
 
 @dataclass(frozen=True)
@@ -104,8 +70,9 @@ class ReportInputs:
     `counts` is domain → split → pictures. `domains` is the funnel as `status --json` prints it: for each domain
     `listed`, `pending`, `rejected` (reason → count), `downloaded`, `duplicates` (rule → count), `queued`,
     `undecided`, `kept`, `moved`, `dropped` (reason → count). `credits` has photo_id, title, owner_name,
-    license_name and page_url of the test photos at least. `made_on` is the only thing that differs between two
-    reports on the same models.
+    license_name and page_url of the test photos at least. `test_photos` is snapshot → photo id → digest of pixels and
+    mask, needed where models of several snapshots are compared. `reference` is the model that others are held against.
+    `made_on` is the only thing that differs between two reports on the same models by the same code.
     """
 
     project: str
@@ -117,79 +84,39 @@ class ReportInputs:
     models: Sequence[ModelReport]
     credits: pd.DataFrame
     made_on: datetime.date
+    code_revision: str = "unknown"
+    test_photos: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    reference: str | None = None
 
 
 @dataclass(frozen=True)
-class Credit:
-    """Whose photo it is; unknown is null."""
+class Sets:
+    """Test sets against domain B, whole or without the subjects."""
 
-    title: str | None
-    owner: str | None
-    license: str | None
-    link: str | None
-
-
-@dataclass(frozen=True)
-class Tile:
-    """One embedded picture."""
-
-    label: str
-    alt: str
-    data_uri: str
-    role: str
-
-
-@dataclass(frozen=True)
-class Side:
-    """Everything shown of one photo or scene, side by side."""
-
-    photo_id: str
-    tiles: list[Tile]
-    credit: Credit | None
+    title: str
+    rows: list[summary.SetScores]
 
 
 @dataclass(frozen=True)
 class Group:
-    """Models judged at one size, which alone may be compared with one another."""
+    """Models that may be compared with one another: judged at one size, on pictures that they share."""
 
+    title: str
     judged_px: int
     margin_px: int
     models: list[str]
     photos: summary.Comparison
     faults: summary.Comparison
-    sets: list[tuple[str, list[summary.SetScores]]]
+    sets: list[Sets]
     scenes: summary.Comparison | None
     strip: charts.Strip
+    scatter: charts.Scatter | None
+    pairs: summary.Pairs
+    recipes: summary.Recipes
+    outcomes: outcomes.Outcomes
     iou_photos: summary.Iou
     iou_scenes: summary.Iou
-
-
-@dataclass(frozen=True)
-class FunnelLine:
-    """One line of a domain's funnel: a stage, or what left on the way to the next one."""
-
-    label: str
-    count: int
-    share: float
-    kind: FunnelKind
-
-
-@dataclass(frozen=True)
-class Fact:
-    """A line of a model's lineage, with parts where the value is a mapping."""
-
-    label: str
-    value: str
-    parts: list[tuple[str, str]]
-
-
-@dataclass(frozen=True)
-class ModelFacts:
-    """A model's lineage."""
-
-    name: str
-    facts: list[Fact]
-    settings: list[tuple[str, str]]
+    scores: pd.DataFrame
 
 
 def write_report(path: Path, inputs: ReportInputs) -> Path:
@@ -197,16 +124,90 @@ def write_report(path: Path, inputs: ReportInputs) -> Path:
 
     Raises `DatasetError` without models, when two share a name, or when a model's pictures are missing.
     """
-    names = [model.name for model in inputs.models]
-    if not names:
+    if not inputs.models:
         raise DatasetError(f"snapshot {inputs.snapshot_id} has no evaluated model to report on; train and evaluate one")
+    models = _told_apart(inputs)
+    names = [model.name for model in models]
     if len(set(names)) < len(names):
         raise DatasetError(f"snapshot {inputs.snapshot_id}: two models share a name among {', '.join(sorted(names))}")
-    atomic.write_text(path, _render(inputs, sorted(inputs.models, key=lambda model: model.name)))
+    atomic.write_text(path, _render(inputs, models))
     return path
 
 
+def _told_apart(inputs: ReportInputs) -> list[ModelReport]:
+    """The models by name, those of the report's own snapshot first; of several snapshots each with its snapshot's."""
+    models = [replace(model, snapshot_id=model.snapshot_id or inputs.snapshot_id) for model in inputs.models]
+    models.sort(key=lambda model: (model.snapshot_id != inputs.snapshot_id, model.snapshot_id, model.name))
+    if len({model.snapshot_id for model in models}) < 2:
+        return models
+    return [_renamed(model, f"{model.name}·{model.snapshot_id[:SHORT_ID]}") for model in models]
+
+
+def _renamed(model: ModelReport, name: str) -> ModelReport:
+    methods = {model.name + end: name + end for end in ("", summary.PLAIN, summary.OVERLAID)}
+    return replace(model, name=name, evaluation=model.evaluation.replace({"method": methods}))
+
+
 def _render(inputs: ReportInputs, models: Sequence[ModelReport]) -> str:
+    colours = _colours(models)
+    shelves = {model.name: {tiles.photo_id: tiles for tiles in read_pictures(model.pictures)} for model in models}
+    common = _common_photos(inputs, models)
+    groups = _groups(models, common, _pictured(shelves))
+    columns = _figure_columns(groups, shelves)
+    sides, left_out = gallery.collect_sides(shelves, inputs.credits, [photo_id for _, photo_id in columns])
+    by_id = {side.photo_id: side for side in sides}
+    in_figure = [photo_id for _, photo_id in columns if photo_id in by_id]
+    others = [side for side in sides if side.photo_id not in in_figure]
+    script = importlib.resources.files("pipeline.evaluation").joinpath("templates/report.js").read_text(encoding="utf-8")
+    anchors = {model.name: f"model-{index}" for index, model in enumerate(models, 1)}
+    return (
+        _environment()
+        .get_template("report.html")
+        .render(
+            inputs=inputs,
+            models=models,
+            headlines=_headlines(models, groups, inputs.reference),
+            groups=groups,
+            panels=charts.loss_panels({model.name: model.losses for model in models}, colours),
+            claims=_claims(models),
+            claim=claims,
+            models_table=[_costs(models, prices.PRICES), _costs(models, prices.WAYS_BACK)],
+            panel=charts,
+            colours={
+                name + end: colour for name, colour in colours.items() for end in ("", summary.PLAIN, summary.OVERLAID)
+            },
+            anchors={
+                name + end: anchor for name, anchor in anchors.items() for end in ("", summary.PLAIN, summary.OVERLAID)
+            },
+            figure=gallery.figure([(words, by_id[photo_id]) for words, photo_id in columns if photo_id in by_id]),
+            scenes=[side for side in others if side.credit is None],
+            photos=[side for side in others if side.credit is not None],
+            columns=_columns(max((len(side.tiles) for side in sides), default=1)),
+            left_out=left_out,
+            table=_photo_table(groups, inputs.credits, by_id),
+            table_metrics=TABLE_METRICS,
+            data=_viewer_data(groups, inputs.credits, sides),
+            funnels={domain: sources.funnel_lines(counts) for domain, counts in inputs.domains.items()},
+            facts=[sources.model_facts(model.name, anchors[model.name], model.card) for model in models],
+            limits=_limits(inputs, models, groups, common),
+            notice=FLICKR_NOTICE,
+            significance={"alpha": SIGNIFICANCE, "level": LEVEL, "resamples": RESAMPLES, "seeds": MIN_SEEDS},
+            method_label=summary.method_label,
+            anchor_of=gallery.anchor_of,
+            references=_references(models),
+            photo_names={side.photo_id: side.name for side in sides},
+            script=script,
+            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        )
+    )
+
+
+def _columns(tiles: int) -> int:
+    """Columns of so many tiles, in as few rows of equal length as fit."""
+    return -(-tiles // -(-tiles // MAX_COLUMNS))
+
+
+def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("pipeline.evaluation"),
         autoescape=True,
@@ -214,212 +215,261 @@ def _render(inputs: ReportInputs, models: Sequence[ModelReport]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    sides, left_out = _sides(models, inputs.credits)
-    lead, others = sides[:1], sides[1:]
-    return environment.get_template("report.html").render(
-        inputs=inputs,
-        models=models,
-        headlines=[(model.name, summary.headline(model.evaluation, model.name)) for model in models],
-        groups=_groups(models),
-        panels=charts.loss_panels({model.name: model.losses for model in models}),
-        panel=charts,
-        colours={model.name: index % charts.COLOURS for index, model in enumerate(models)},
-        lead=lead[0] if lead else None,
-        scenes=[side for side in others if side.credit is None],
-        photos=[side for side in others if side.credit is not None],
-        columns=min(MAX_COLUMNS, max((len(side.tiles) for side in sides), default=1)),
-        left_out=left_out,
-        funnels={domain: _funnel(counts) for domain, counts in inputs.domains.items()},
-        facts=[_model_facts(model) for model in models],
-        limits=_limits(models),
-        notice=FLICKR_NOTICE,
-    )
+    environment.policies["json.dumps_kwargs"] = {"sort_keys": True, "separators": (",", ":"), "ensure_ascii": False}
+    environment.filters["p"] = p_words
+    environment.filters["signed"] = lambda value, digits: f"{value:+.{digits}f}".replace("-", "−")
+    return environment
 
 
-def _groups(models: Sequence[ModelReport]) -> list[Group]:
-    sizes = sorted({model.judged_px for model in models})
-    return [_group(size, [model for model in models if model.judged_px == size]) for size in sizes]
+def _colours(models: Sequence[ModelReport]) -> dict[str, int]:
+    """A colour for each recipe (and snapshot), which its seeds share."""
+    kinds = list(dict.fromkeys((model.snapshot_id, model.recipe) for model in models))
+    return {model.name: kinds.index((model.snapshot_id, model.recipe)) % charts.COLOURS for model in models}
 
 
-def _group(judged_px: int, models: Sequence[ModelReport]) -> Group:
+def _common_photos(inputs: ReportInputs, models: Sequence[ModelReport]) -> set[str] | None:
+    """Test photos that all snapshots have with the same pixels and mask; None with a single snapshot."""
+    snapshots = list(dict.fromkeys(model.snapshot_id for model in models))
+    if len(snapshots) < 2:
+        return None
+    known = [set(inputs.test_photos.get(snapshot, {}).items()) for snapshot in snapshots]
+    return {photo_id for photo_id, _ in set.intersection(*known)}
+
+
+def _groups(models: Sequence[ModelReport], common: set[str] | None, pictured: set[str]) -> list[Group]:
+    """By size; where snapshots share no photo, by snapshot too."""
+    keys = sorted({(model.judged_px, "" if common or common is None else model.snapshot_id) for model in models})
+    return [
+        _group(
+            f"snapshot {snapshot}" if snapshot else "",
+            [model for model in models if model.judged_px == size and snapshot in ("", model.snapshot_id)],
+            common,
+            pictured,
+        )
+        for size, snapshot in keys
+    ]
+
+
+def _group(title: str, models: Sequence[ModelReport], common: set[str] | None, pictured: set[str]) -> Group:
     names = [model.name for model in models]
-    scores = summary.merge({model.name: model.evaluation for model in models})
+    scores = summary.merge({model.name: _on_common(model.evaluation, common) for model in models})
     scenes = summary.compare_scenes(scores, names)
     return Group(
-        judged_px=judged_px,
-        margin_px=margin_px(judged_px),
+        title=title,
+        judged_px=models[0].judged_px,
+        margin_px=margin_px(models[0].judged_px),
         models=names,
         photos=summary.compare_photos(scores, names),
         faults=summary.compare_faults(scores, names),
-        sets=[
-            ("whole pictures", summary.compare_sets(scores, names)),
-            ("backgrounds alone", summary.compare_sets(scores, names, "background_")),
-        ],
+        sets=_sets(models),
         scenes=scenes if scenes.pictures else None,
         strip=_strip(scores, names),
+        scatter=_scatter(scores, names),
+        pairs=summary.compare_pairs(scores, names),
+        recipes=summary.compare_recipes(scores, _runs(models)),
+        outcomes=outcomes.sort_photos(scores, names, _references(models), pictured),
         iou_photos=summary.segmenter_iou(scores, scenes=False),
         iou_scenes=summary.segmenter_iou(scores, scenes=True),
+        scores=scores,
     )
+
+
+def _on_common(table: pd.DataFrame, common: set[str] | None) -> pd.DataFrame:
+    """Without the photos that only some snapshots have; scenes and sets stay."""
+    if not common:
+        return table
+    is_photo = ~table["photo_id"].str.startswith((summary.SCENE_PREFIX, summary.SET_PREFIX))
+    return table[~is_photo | table["photo_id"].isin(common)]
+
+
+def _sets(models: Sequence[ModelReport]) -> list[Sets]:
+    """Each snapshot's models against its own domain B."""
+    found = []
+    for snapshot in dict.fromkeys(model.snapshot_id for model in models):
+        of_it = [model for model in models if model.snapshot_id == snapshot]
+        scores, names = summary.merge({model.name: model.evaluation for model in of_it}), [model.name for model in of_it]
+        where = f", snapshot {snapshot}" if len({model.snapshot_id for model in models}) > 1 else ""
+        found += [
+            Sets(f"whole pictures{where}", summary.compare_sets(scores, names)),
+            Sets(f"backgrounds alone{where}", summary.compare_sets(scores, names, "background_")),
+        ]
+    return [one for one in found if one.rows]
+
+
+def _runs(models: Sequence[ModelReport]) -> dict[str, list[str]]:
+    """Recipe (of one snapshot) → its models."""
+    several = len({model.snapshot_id for model in models}) > 1
+    runs: dict[str, list[str]] = {}
+    for model in models:
+        runs.setdefault(model.recipe + (f"·{model.snapshot_id[:SHORT_ID]}" if several else ""), []).append(model.name)
+    return runs
+
+
+def _references(models: Sequence[ModelReport]) -> dict[str, str]:
+    """For each model the run of `cyclegan` on its snapshot, of the same seed or else the first."""
+    found = {}
+    for model in models:
+        runs = [one for one in models if one.card.get("model") == REFERENCE_MODEL and one.snapshot_id == model.snapshot_id]
+        if runs:
+            found[model.name] = next((one for one in runs if one.seed == model.seed), runs[0]).name
+    # A second seed of `cyclegan` is held against nothing: it is the measure itself.
+    measures = {model.name for model in models if model.card.get("model") == REFERENCE_MODEL}
+    return {name: name if name in measures else reference for name, reference in found.items()}
 
 
 def _strip(scores: pd.DataFrame, models: Sequence[str]) -> charts.Strip:
     roles = {INPUT: "reference", **dict.fromkeys(BASELINES, "baseline"), **dict.fromkeys(models, "model")}
-    metric = summary.SCENE_METRICS[0]
+    metric = summary.TRUTH
     values = {method: summary.scores_of(scores, metric.name, method, scenes=True) for method in roles}
     return charts.strip(values, summary.METHOD_LABELS, roles, metric.digits)
 
 
-def _sides(models: Sequence[ModelReport], credits: pd.DataFrame) -> tuple[list[Side], int]:
-    """What is shown, scenes first, and how many photos and scenes found no room."""
-    shelves = {model.name: {tiles.photo_id: tiles for tiles in read_pictures(model.pictures)} for model in models}
-    ids = dict.fromkeys(photo_id for shelf in shelves.values() for photo_id in shelf)
-    scenes = [photo_id for photo_id in ids if photo_id.startswith(summary.SCENE_PREFIX)]
-    photos = [photo_id for photo_id in ids if not photo_id.startswith(summary.SCENE_PREFIX)]
-    known = credits.drop_duplicates("photo_id").set_index("photo_id")
-    sides, room = [], PICTURE_BUDGET_BYTES
-    for photo_id in [*scenes, *photos[:MAX_USER_PHOTOS]]:
-        credit = None if photo_id.startswith(summary.SCENE_PREFIX) else _credit(known, photo_id)
-        side = _side(photo_id, shelves, credit)
-        room -= sum(len(tile.data_uri) for tile in side.tiles)
-        if room < 0:
-            break
-        sides.append(side)
-    return sides, len(ids) - len(sides)
+def _scatter(scores: pd.DataFrame, models: Sequence[str]) -> charts.Scatter | None:
+    """Preservation (subject SSIM, up) against blur (lost background sharpness, right)."""
+    methods = [INPUT, *BASELINES, *models]
+    blur = {name: 1 - summary.scores_of(scores, summary.BLUR.name, name, scenes=False) for name in methods}
+    kept = {name: summary.scores_of(scores, summary.SUBJECT.name, name, scenes=False) for name in methods}
+    return charts.scatter(blur, kept, [INPUT, *BASELINES], {name: summary.method_label(name) for name in methods})
 
 
-def _side(photo_id: str, shelves: Mapping[str, Mapping[str, Tiles]], credit: Credit | None) -> Side:
-    """Input, mask, baselines, then every model, then the truth; what models share is taken from the first."""
-    found = {model: shelf[photo_id].files for model, shelf in shelves.items() if photo_id in shelf}
-    shared = next(iter(found.values()))
-    name = (credit.title if credit else None) or photo_id
-    wanted = [(role, role, shared.get(role)) for role in (INPUT, MASK_ROLE, *BASELINES)]
-    wanted += [(MODEL_ROLE, model, files.get(MODEL_ROLE)) for model, files in found.items()]
-    wanted += [(TRUE_LENS, TRUE_LENS, shared.get(TRUE_LENS))]
-    return Side(photo_id, [_tile(role, label, path, name) for role, label, path in wanted if path is not None], credit)
-
-
-def _tile(role: str, label: str, path: Path, name: str) -> Tile:
-    label = TILE_LABELS.get(label, label)
-    return Tile(label, f"{label}: {name}", _data_uri(path), role)
-
-
-def _data_uri(path: Path) -> str:
-    try:
-        with Image.open(path) as opened:
-            image = opened.convert("RGB" if opened.mode != "L" else "L")
-    except OSError as error:
-        raise DatasetError(f"{path}: cannot be read as a picture ({error}); evaluate the model again") from error
-    image.thumbnail((TILE_EDGE_PX, TILE_EDGE_PX), Image.Resampling.LANCZOS)
-    stream = io.BytesIO()
-    if max(image.size) <= LOSSLESS_EDGE_PX:
-        image.save(stream, "PNG", optimize=True)
-        return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"
-    image.save(stream, "WEBP", quality=88, method=4)
-    return f"data:image/webp;base64,{base64.b64encode(stream.getvalue()).decode()}"
-
-
-def _credit(known: pd.DataFrame, photo_id: str) -> Credit:
-    if photo_id not in known.index:
-        return Credit(None, None, None, None)
-    row = known.loc[photo_id]
-    title, owner, licence, link = (_known(row[name]) for name in ("title", "owner_name", "license_name", "page_url"))
-    return Credit(title, owner, licence, link if link and is_web(link) else None)
-
-
-def _known(value: object) -> str | None:
-    return value if isinstance(value, str) and value.strip() else None
-
-
-def _funnel(counts: Mapping[str, int | Mapping[str, int]]) -> list[FunnelLine]:
-    """Stages in order, each with what left the way there; shares are of all listed photos."""
-    listed = max(1, _total(counts.get("listed", 0)))
-    lines: list[FunnelLine] = []
-    for key, label, kind in FUNNEL:
-        value = counts.get(key, 0)
-        parts = value.items() if isinstance(value, Mapping) else [("", value)]
-        lines += [
-            FunnelLine(f"{label}: {reason}" if reason else label, count, 100 * count / listed, kind)
-            for reason, count in parts
-            if count or kind == "stage"
-        ]
-    return lines
-
-
-def _total(value: int | Mapping[str, int]) -> int:
-    return sum(value.values()) if isinstance(value, Mapping) else value
-
-
-def _model_facts(model: ModelReport) -> ModelFacts:
-    others = sorted(set(model.card) - CARD_LABELS.keys() - CARD_LEFT_OUT)
-    keys = [*(key for key in CARD_LABELS if key in model.card), *others]
-    settings = model.card.get("settings")
-    return ModelFacts(
-        model.name,
-        [_fact(CARD_LABELS.get(key, key.replace("_", " ")), model.card[key]) for key in keys],
-        _parts(settings) if isinstance(settings, Mapping) else [],
-    )
-
-
-def _fact(label: str, value: object) -> Fact:
-    return Fact(label, "", _parts(value)) if isinstance(value, Mapping) else Fact(label, _words(value), [])
-
-
-def _parts(values: Mapping[object, object]) -> list[tuple[str, str]]:
-    return [(str(key), _words(value)) for key, value in values.items()]
-
-
-def _words(value: object) -> str:
-    if value is None:
-        return "–"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}".replace(",", " ") if abs(value) >= 10_000 else str(value)
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
-def _limits(models: Sequence[ModelReport]) -> list[str]:
-    """What the report cannot say; computed where it depends on the numbers of pictures and seeds."""
-    return [*_limits_of_seeds(models), *_limits_of_pictures(models), *LIMITS_OF_MEASURES]
-
-
-LIMITS_OF_MEASURES = (
-    "Background sharpness alone is a false success: a model that blurs everything, or invents a smooth background, "
-    "scores low. Read it together with the subject's scores and, where there are scenes, with the error to the truth.",
-    "On photos the regions come from the segmenter's masks: where a mask is wrong, subject and background are "
-    "confused in the scores as well.",
-    "L1, PSNR, SSIM and LPIPS compare pictures. They do not say whether a face is still the same person, whether blur "
-    "looks like a lens's, or what people would prefer.",
-    "Kernel distance, precision and recall are those of VGG-16's features, not of Inception's: their values must not be "
-    "compared with published ones.",
-)
-
-
-def _limits_of_seeds(models: Sequence[ModelReport]) -> Iterator[str]:
-    recipes: dict[str, int] = {}
+def _headlines(
+    models: Sequence[ModelReport], groups: Sequence[Group], reference: str | None
+) -> list[tuple[str, summary.Headline, Against | None]]:
+    """Each model's result, and how it stands against the configured reference of its own snapshot."""
+    found = []
     for model in models:
-        recipe = str(model.card.get("recipe", model.name))
-        recipes[recipe] = recipes.get(recipe, 0) + 1
-    few = [recipe for recipe, seeds in recipes.items() if seeds < 3]
-    if few:
-        yield (
-            f"With fewer than three seeds a recipe cannot be ranked, only these models can ({', '.join(few)}): another "
-            "seed of the same recipe may differ by as much as another recipe."
-        )
-    if len({model.judged_px for model in models}) > 1:
-        yield "Models judged at different sizes stand in tables of their own; their scores must not be compared."
+        (group,) = [one for one in groups if model.name in one.models]
+        rivals = [one.name for one in models if one.name.split("·")[0] == reference and one.snapshot_id == model.snapshot_id]
+        rival = rivals[0] if rivals and rivals[0] in group.models and rivals[0] != model.name else None
+        against_it = against(group.scores, model.name, rival) if rival else None
+        found.append((model.name, summary.headline(model.evaluation, model.name), against_it))
+    return found
 
 
-def _limits_of_pictures(models: Sequence[ModelReport]) -> Iterator[str]:
-    photos = min(summary.compare_photos(model.evaluation, [model.name]).pictures for model in models)
-    scenes = min(summary.compare_scenes(model.evaluation, [model.name]).pictures for model in models)
-    if photos < summary.FEW_PICTURES:
-        yield f"Only {photos} test photo{'' if photos == 1 else 's'}: means over so few are examples rather than estimates."
-    if scenes:
-        few = f", and there are only {scenes}" if scenes < summary.FEW_PICTURES else ""
-        yield (
-            "Rendered scenes are not photos: errors to the truth say how well a model does on pictures like these "
-            f"renderings, with their materials, light and one kind of sitter{few}."
+def _claims(models: Sequence[ModelReport]) -> list[claims.OverlayClaim]:
+    found = []
+    for snapshot in dict.fromkeys(model.snapshot_id for model in models):
+        found += claims.overlay_claims([_run(model) for model in models if model.snapshot_id == snapshot])
+    return found
+
+
+def _run(model: ModelReport) -> claims.Run:
+    settings = model.card.get("settings")
+    known = {str(key): value for key, value in settings.items()} if isinstance(settings, Mapping) else {}
+    return claims.Run(model.name, str(model.card.get("model", "")), model.seed, known, model.losses)
+
+
+def _costs(models: Sequence[ModelReport], measures: Sequence[prices.Measure]) -> prices.ModelTable | None:
+    scores = pd.concat([model.evaluation for model in models], ignore_index=True)
+    return prices.model_table(scores, [model.name for model in models], measures)
+
+
+def _pictured(shelves: Mapping[str, Mapping[str, Tiles]]) -> set[str]:
+    return {photo_id for shelf in shelves.values() for photo_id in shelf if not gallery.is_scene(photo_id)}
+
+
+def _figure_columns(groups: Sequence[Group], shelves: Mapping[str, Mapping[str, Tiles]]) -> list[tuple[str, str]]:
+    """Words and photo for each column of the study's figure: the groups' most typical, then further photos."""
+    chosen: dict[str, list[str]] = {}
+    for group in groups:
+        for outcome in group.outcomes.outcomes:
+            if outcome.typical is not None:
+                words = outcome.group.capitalize() + (f": {outcome.typical.model}" if outcome.typical.model else "")
+                chosen.setdefault(outcome.typical.photo_id, []).append(words)
+    columns = [(" · ".join(dict.fromkeys(words)), photo_id) for photo_id, words in chosen.items()]
+    further = [photo_id for photo_id in sorted(_pictured(shelves)) if photo_id not in chosen]
+    return [*columns, *(("Further example", photo_id) for photo_id in further)][: max(len(columns), MAX_FIGURE_COLUMNS)]
+
+
+TABLE_METRICS = (
+    summary.SUBJECT,
+    summary.BLUR,
+    *(metric for metric in summary.PHOTO_METRICS if metric.name == "subject_colour_shift"),
+    *(metric for metric in summary.FAULT_METRICS if metric.name == "imagined"),
+)
+"""What the page tells of single photos."""
+SCENE_TABLE_METRICS = (summary.TRUTH, *(metric for metric in summary.SCENE_METRICS if metric.name == "truth_subject_l1"))
+
+
+@dataclass(frozen=True)
+class PhotoRow:
+    """One test photo under every model: a line of values for each."""
+
+    photo_id: str
+    anchor: str
+    credit: gallery.Credit
+    pictured: bool
+    lines: list[tuple[str, list[str]]]
+
+
+def _photo_table(groups: Sequence[Group], credits: pd.DataFrame, shown: Mapping[str, Side]) -> list[PhotoRow]:
+    known = credits.drop_duplicates("photo_id").set_index("photo_id")
+    lines: dict[str, list[tuple[str, list[str]]]] = {}
+    for group in groups:
+        methods = summary.with_variants(group.scores, group.models)
+        for photo_id, method, values in _single_scores(group.scores, methods, TABLE_METRICS, scenes=False):
+            lines.setdefault(photo_id, []).append((method, values))
+    return [
+        PhotoRow(
+            photo_id, gallery.anchor_of(photo_id), gallery.credit_of(known, photo_id), photo_id in shown, lines[photo_id]
         )
-    else:
-        yield "There are no scenes with known truth here, so nothing says how close the blur is to that of a lens."
+        for photo_id in sorted(lines)
+    ]
+
+
+def _single_scores(
+    scores: pd.DataFrame, methods: Sequence[str], metrics: Sequence[summary.Metric], scenes: bool
+) -> list[tuple[str, str, list[str]]]:
+    """Photo or scene, method, and the values of the metrics as words, where the method has any."""
+    found = []
+    for method in methods:
+        columns = [summary.scores_of(scores, metric.name, method, scenes) for metric in metrics]
+        photos = sorted({str(one) for column in columns for one in column.index})
+        for photo_id in (one for one in photos if not one.startswith(summary.SET_PREFIX)):
+            cells = zip(metrics, columns, strict=True)
+            found.append((photo_id, method, [_value_words(column.get(photo_id), metric.digits) for metric, column in cells]))
+    return found
+
+
+def _value_words(value: object, digits: int) -> str:
+    return f"{value:.{digits}f}" if isinstance(value, float) and value == value else "–"
+
+
+def _viewer_data(groups: Sequence[Group], credits: pd.DataFrame, sides: Sequence[Side]) -> list[dict[str, object]]:
+    """What the script knows of photos and scenes beside their pictures: names, and scores by method.
+
+    Those with pictures come first, in the order in which the page shows them.
+    """
+    known = credits.drop_duplicates("photo_id").set_index("photo_id")
+    names = {side.photo_id: side.name for side in sides}
+    scores: dict[str, list[tuple[str, list[str]]]] = {photo_id: [] for photo_id in names}
+    for scenes, metrics in ((False, TABLE_METRICS), (True, SCENE_TABLE_METRICS)):
+        for group in groups:
+            methods = [*BASELINES, *summary.with_variants(group.scores, group.models)]
+            for photo_id, method, values in _single_scores(group.scores, methods, metrics, scenes):
+                if photo_id in names or not scenes:
+                    scores.setdefault(photo_id, []).append((summary.method_label(method), values))
+    return [
+        {
+            "anchor": gallery.anchor_of(photo_id),
+            "name": names.get(photo_id) or gallery.credit_of(known, photo_id).title or photo_id,
+            "metrics": [one.label for one in (SCENE_TABLE_METRICS if gallery.is_scene(photo_id) else TABLE_METRICS)],
+            "scores": lines,
+        }
+        for photo_id, lines in scores.items()
+    ]
+
+
+def _limits(
+    inputs: ReportInputs, models: Sequence[ModelReport], groups: Sequence[Group], common: set[str] | None
+) -> list[str]:
+    snapshots = list(dict.fromkeys(model.snapshot_id for model in models))
+    counts = {snapshot: len(inputs.test_photos.get(snapshot, {})) for snapshot in snapshots}
+    return [
+        *limits.limits_of_snapshots(counts, len(common or ())),
+        *limits.limits_of_seeds(_runs(models)),
+        *limits.limits_of_sizes([model.judged_px for model in models]),
+        *limits.limits_of_pictures({model.name: model.evaluation for model in models}),
+        *limits.LIMITS_OF_MEASURES,
+        *([limits.LIMIT_OF_VGG] if any(group.sets for group in groups) else []),
+    ]

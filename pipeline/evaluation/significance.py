@@ -141,6 +141,15 @@ def beats_all(scores: Mapping[str, Values], lower_is_better: bool) -> str | None
     return first if all(p < SIGNIFICANCE for p in holm(tests).values()) else None
 
 
+def p_words(p_value: float) -> str:
+    """How a p-value is written.
+
+    >>> [p_words(value) for value in (0.00001, 0.0125, 0.25)]
+    ['p < 0.001', 'p = 0.013', 'p = 0.25']
+    """
+    return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.3f}" if p_value < 0.1 else f"p = {p_value:.2f}"
+
+
 def all_pairs(names: Sequence[str]) -> list[tuple[str, str]]:
     """Each two of the names, in their order."""
     return [(first, second) for index, first in enumerate(names) for second in names[index + 1 :]]

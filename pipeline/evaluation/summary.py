@@ -10,14 +10,20 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from pipeline.evaluation import significance
 from pipeline.evaluation.judge import BASELINES, INPUT, TEST_SET, TRUE_LENS
+from pipeline.evaluation.significance import Difference, Interval
 
 Standing = Literal["ranked", "best", "unranked", "given"]
 """`best`: significantly better than every other ranked method. `given`: fixed by construction, so no merit."""
 
 Verdict = Literal["good", "mixed", "bad"]
 
-SIGNIFICANCE = 0.05
+OVERLAID, PLAIN = "+overlay", "-overlay"
+"""End the name of an overlay recipe's model in the column `method`: judged with the subject laid over, or without."""
+MODEL_PREFIX, SET_PREFIX = "set:model", "set:"
+"""Stand in for a photo id where a score is of the model itself, or of a whole set."""
+
 FEW_PICTURES = 30
 """Below this many pictures a mean is read with care, and the report says so."""
 GOAL_REDUCTION = 0.30
@@ -55,6 +61,22 @@ PHOTO_METRICS = (
     ),
     Metric("subject_colour_shift", "Subject colour, ΔE", "lower", 2, "shift of the mean colour; 2.3 is just noticeable"),
     Metric(
+        name="subject_mask_iou",
+        label="Subject mask, IoU",
+        better="higher",
+        digits=3,
+        explanation="agreement of the segmenter's masks of input and output; 1 is the same",
+        optional=True,
+    ),
+    Metric(
+        name="face_kept",
+        label="Face found",
+        better="higher",
+        digits=2,
+        explanation="share of the faces found in the input that are found in the output too",
+        optional=True,
+    ),
+    Metric(
         name="background_sharpness",
         label="Background sharpness",
         better="lower",
@@ -83,6 +105,8 @@ SCENE_METRICS = (
     Metric("truth_background_l1", "Background error", "lower", 4, "mean absolute difference to the true lens, 0 to 1"),
     Metric("truth_background_psnr_db", "Background PSNR, dB", "higher", 1, "signal-to-noise ratio to the true lens"),
     Metric("truth_background_ssim", "Background SSIM", "higher", 3, "structural similarity to the true lens"),
+    Metric("truth_psnr_db", "PSNR, dB", "higher", 1, "of the whole picture to the true lens", optional=True),
+    Metric("truth_ssim", "SSIM", "higher", 3, "of the whole picture to the true lens", optional=True),
     Metric(
         "truth_lpips",
         "LPIPS",
@@ -102,6 +126,15 @@ SCENE_METRICS = (
     ),
 )
 
+SUBJECT = next(metric for metric in PHOTO_METRICS if metric.name == "subject_ssim")
+BLUR = next(metric for metric in PHOTO_METRICS if metric.name == "background_sharpness")
+TRUTH = SCENE_METRICS[0]
+"""By these three, models and recipes are compared in pairs: is the subject kept, how soft is the background, how close
+is it to the truth."""
+
+KEY_METRICS = ((SUBJECT, False), (BLUR, False), (TRUTH, True))
+"""Each with whether it is of the scenes."""
+
 METHOD_LABELS = {
     INPUT: "Input, unchanged",
     "average_5x5": "Average 5×5 + subject pasted",
@@ -114,10 +147,10 @@ SCENE_PREFIX = "scene:"
 
 @dataclass(frozen=True)
 class Cell:
-    """One metric of one method; mean and standard deviation are null without scores (spread below two)."""
+    """One metric of one method; the mean is null without scores, its interval with fewer than two."""
 
     mean: float | None
-    spread: float | None
+    interval: Interval | None
     count: int
     missing: int
     standing: Standing
@@ -164,19 +197,22 @@ class Headline:
 
 
 def merge(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """The tables of several models, judged at one size on the same pictures, as one; what they share counts once."""
-    merged = pd.concat([tables[name] for name in sorted(tables)], ignore_index=True)
+    """The tables of several models, judged at one size on the same pictures, as one.
+
+    What they share, such as the baselines, counts once, as the first has it.
+    """
+    merged = pd.concat(list(tables.values()), ignore_index=True)
     return merged.drop_duplicates(["photo_id", "method", "metric"], ignore_index=True)
 
 
 def compare_photos(scores: pd.DataFrame, models: Sequence[str]) -> Comparison:
     """Every method on the test photos."""
-    return _compare(scores[~_is_scene(scores)], PHOTO_METRICS, [INPUT, *BASELINES, *models])
+    return _compare(scores[~_is_scene(scores)], PHOTO_METRICS, [INPUT, *BASELINES, *with_variants(scores, models)])
 
 
 def compare_faults(scores: pd.DataFrame, models: Sequence[str]) -> Comparison:
     """What went wrong, of every method on the test photos."""
-    return _compare(scores[~_is_scene(scores)], FAULT_METRICS, [INPUT, *BASELINES, *models])
+    return _compare(scores[~_is_scene(scores)], FAULT_METRICS, [INPUT, *BASELINES, *with_variants(scores, models)])
 
 
 @dataclass(frozen=True)
@@ -200,12 +236,12 @@ def compare_sets(scores: pd.DataFrame, models: Sequence[str], prefix: Literal[""
     """
     rows = scores[scores["photo_id"] == TEST_SET].set_index(["method", "metric"])["value"]
     found = []
-    for method in [INPUT, *BASELINES, *models]:
+    for method in [INPUT, *BASELINES, *with_variants(scores, models)]:
         if (method, f"{prefix}kid") in rows.index:
             kid, low, high, precision, recall = (
                 float(rows[method, prefix + name]) for name in ("kid", "kid_low", "kid_high", "precision", "recall")
             )
-            label = METHOD_LABELS.get(method, method)
+            label = method_label(method)
             found.append(SetScores(label, method, kid, low, high, precision, recall))
     return [
         replace(one, standing="best" if all(one.high < other.low for other in found if other != one) else "ranked")
@@ -215,7 +251,109 @@ def compare_sets(scores: pd.DataFrame, models: Sequence[str], prefix: Literal[""
 
 def compare_scenes(scores: pd.DataFrame, models: Sequence[str]) -> Comparison:
     """Every method on the scenes with known truth."""
-    return _compare(scores[_is_scene(scores)], SCENE_METRICS, [INPUT, *BASELINES, *models, TRUE_LENS])
+    methods = [INPUT, *BASELINES, *with_variants(scores, models), TRUE_LENS]
+    return _compare(scores[_is_scene(scores)], SCENE_METRICS, methods)
+
+
+def method_label(method: str) -> str:
+    """How a method is called on the page."""
+    for end, words in ((OVERLAID, ", subject laid over"), (PLAIN, ", without overlay")):
+        if method.endswith(end):
+            return method.removesuffix(end) + words
+    return METHOD_LABELS.get(method, method)
+
+
+def with_variants(scores: pd.DataFrame, models: Sequence[str]) -> list[str]:
+    """The methods of the models: each name, then it with and without overlay where it was judged so too."""
+    judged = set(scores["method"])
+    return [name + end for name in models for end in ("", PLAIN, OVERLAID) if name + end in judged]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One method against another: by metric the difference first − second, null where they share no scores.
+
+    Their p-values are corrected for all pairs of the table.
+    """
+
+    first: str
+    second: str
+    differences: list[Difference | None]
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Each two methods on the pictures that both were judged on."""
+
+    metrics: Sequence[Metric]
+    pairs: list[Pair]
+
+
+def compare_pairs(scores: pd.DataFrame, methods: Sequence[str]) -> Pairs:
+    """Each two of the methods by the subject, the blur and, on scenes, the truth; no pair for fewer than two methods."""
+    tables = [(metric, _wide(scores[_is_scene(scores) == scenes], metric.name, methods)) for metric, scenes in KEY_METRICS]
+    tables = [(metric, wide) for metric, wide in tables if len(wide)]
+    columns = [_pairwise(wide, methods) for _, wide in tables]
+    pairs = significance.all_pairs(list(methods))
+    return Pairs([metric for metric, _ in tables], [Pair(*pair, [column[pair] for column in columns]) for pair in pairs])
+
+
+def _pairwise(wide: pd.DataFrame, methods: Sequence[str]) -> dict[tuple[str, str], Difference | None]:
+    found = {
+        (first, second): significance.paired_difference(wide[first].to_numpy(), wide[second].to_numpy())
+        for first, second in significance.all_pairs([method for method in methods if method in wide])
+    }
+    return _corrected({pair: found.get(pair) for pair in significance.all_pairs(list(methods))})
+
+
+def _corrected(found: dict[tuple[str, str], Difference | None]) -> dict[tuple[str, str], Difference | None]:
+    p_values = significance.holm({pair: one.p_value for pair, one in found.items() if one is not None})
+    return {pair: one and replace(one, p_value=p_values[pair]) for pair, one in found.items()}
+
+
+@dataclass(frozen=True)
+class RecipeRow:
+    """A recipe over its seeds: by metric the mean and, with enough seeds, its interval over seeds and photos."""
+
+    recipe: str
+    seeds: int
+    cells: list[tuple[float | None, Interval | None]]
+
+
+@dataclass(frozen=True)
+class Recipes:
+    """Recipes side by side; `pairs` holds those with at least three seeds each."""
+
+    metrics: Sequence[Metric]
+    rows: list[RecipeRow]
+    pairs: list[Pair]
+
+
+def compare_recipes(scores: pd.DataFrame, runs: Mapping[str, Sequence[str]]) -> Recipes:
+    """Recipes by the methods that are their runs; with fewer than three seeds there are means and nothing more."""
+    names = [run for each in runs.values() for run in each]
+    tables = [(metric, _wide(scores[_is_scene(scores) == scenes], metric.name, names)) for metric, scenes in KEY_METRICS]
+    tables = [(metric, wide) for metric, wide in tables if len(wide)]
+    by_recipe = {
+        recipe: [wide.reindex(columns=list(each)).to_numpy().T for _, wide in tables] for recipe, each in runs.items()
+    }
+    rows = [
+        RecipeRow(recipe, len(runs[recipe]), [(_nanmean(values), significance.seeds_interval(values)) for values in columns])
+        for recipe, columns in by_recipe.items()
+    ]
+    seeded = [recipe for recipe, each in runs.items() if len(each) >= significance.MIN_SEEDS]
+    columns = [_recipe_pairs({recipe: by_recipe[recipe][index] for recipe in seeded}) for index in range(len(tables))]
+    pairs = [Pair(*pair, [column[pair] for column in columns]) for pair in significance.all_pairs(seeded)]
+    return Recipes([metric for metric, _ in tables], rows, pairs)
+
+
+def _recipe_pairs(values: Mapping[str, np.ndarray]) -> dict[tuple[str, str], Difference | None]:
+    pairs = significance.all_pairs(list(values))
+    return _corrected({pair: significance.recipe_difference(values[pair[0]], values[pair[1]]) for pair in pairs})
+
+
+def _nanmean(values: np.ndarray) -> float | None:
+    return float(np.nanmean(values)) if np.isfinite(values).any() else None
 
 
 def segmenter_iou(scores: pd.DataFrame, scenes: bool) -> Iou:
@@ -309,7 +447,7 @@ def _baseline_sentence(name: str, error: float, before: float) -> str:
 
 
 def _compare(scores: pd.DataFrame, metrics: Sequence[Metric], methods: Sequence[str]) -> Comparison:
-    scores = scores[~scores["photo_id"].str.startswith("set:")]
+    scores = scores[~scores["photo_id"].str.startswith(SET_PREFIX)]
     measured = set(scores["metric"])
     metrics = [metric for metric in metrics if metric.name in measured or not metric.optional]
     present = [method for method in methods if (scores["method"] == method).any()]
@@ -318,7 +456,7 @@ def _compare(scores: pd.DataFrame, metrics: Sequence[Metric], methods: Sequence[
     for method in present:
         own = scores[scores["method"] == method]
         cells = [_cell(own, metric, method, best[metric.name]) for metric in metrics]
-        rows.append(Row(method, METHOD_LABELS.get(method, method), cells, int((own["metric"] == "flat_output").sum())))
+        rows.append(Row(method, method_label(method), cells, int((own["metric"] == "flat_output").sum())))
     judged = scores.loc[scores["method"].isin(present), "photo_id"].nunique()
     return Comparison(metrics, rows, int(judged))
 
@@ -328,7 +466,7 @@ def _cell(own: pd.DataFrame, metric: Metric, method: str, best: str | None) -> C
     known = values.dropna()
     return Cell(
         mean=float(known.mean()) if len(known) else None,
-        spread=float(known.std()) if len(known) > 1 else None,
+        interval=significance.mean_interval(known.to_numpy()),
         count=len(known),
         missing=len(values) - len(known),
         standing=_standing(metric, method, best),
@@ -349,30 +487,22 @@ def _given(metric: str, method: str) -> bool:
         return metric.startswith("truth_")
     if method == INPUT:
         return not metric.startswith("truth_") or metric == "truth_subject_l1"
-    return method in BASELINES and "subject" in metric
+    return (method in BASELINES or method.endswith(OVERLAID)) and ("subject" in metric or metric == "face_kept")
 
 
 def _best(scores: pd.DataFrame, metric: Metric, methods: Sequence[str]) -> str | None:
-    """The ranked method that beats each other one on the same pictures, by Wilcoxon's signed-rank test."""
+    """The ranked method that beats each other one on the same pictures."""
     ranked = [method for method in methods if _standing(metric, method, None) == "ranked"]
-    rows = scores[(scores["metric"] == metric.name) & scores["method"].isin(ranked)]
-    wide = rows.pivot(index="photo_id", columns="method", values="value").astype(float).dropna()
-    if len(ranked) < 2 or wide.empty:
-        return None
-    means = wide.mean() * (1 if metric.better == "lower" else -1)
-    first = str(means.idxmin())
-    beats_all = all(_differs(wide[first], wide[other]) for other in ranked if other != first)
-    return first if beats_all else None
+    wide = _wide(scores, metric.name, ranked)
+    values = {method: wide[method].to_numpy() for method in ranked if method in wide}
+    return significance.beats_all(values, metric.better == "lower")
 
 
-def _differs(first: pd.Series, second: pd.Series) -> bool:
-    from scipy.stats import wilcoxon  # loads slowly, and only reports need it
-
-    difference = (first - second).to_numpy()
-    if not np.any(difference):
-        return False
-    _, p_value = np.asarray(wilcoxon(difference), float)
-    return bool(p_value < SIGNIFICANCE)
+def _wide(scores: pd.DataFrame, metric: str, methods: Sequence[str]) -> pd.DataFrame:
+    """Scores with a row for each picture and a column for each method that has any."""
+    rows = scores[(scores["metric"] == metric) & scores["method"].isin(methods)]
+    wide = rows.pivot(index="photo_id", columns="method", values="value").astype(float).sort_index()
+    return wide[[method for method in methods if method in wide]]
 
 
 def _is_scene(scores: pd.DataFrame) -> pd.Series:

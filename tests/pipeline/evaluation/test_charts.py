@@ -11,7 +11,7 @@ from pipeline.evaluation import charts
 
 def losses(steps: int) -> pd.DataFrame:
     step = np.arange(steps)
-    table = pd.DataFrame({"step": step, "cycle_a": 1.0 / (1 + step), "cycle_b": 0.5, "gan_b": 0.25, "mask_norm_a": 0.1})
+    table = pd.DataFrame({"step": step, "cycle_a": 1.0 / (1 + step), "cycle_b": 0.5, "gan_b": 0.25, "mask_a": 0.1})
     table["r1_a"] = np.where(step % 8 == 0, 0.02, np.nan)
     return table
 
@@ -22,7 +22,12 @@ def points(curve: charts.Curve) -> np.ndarray:
 
 def test_terms_of_both_domains_share_a_panel() -> None:
     panels = charts.loss_panels({"x@0": losses(900), "y@0": losses(50)})
-    assert [panel.title for panel in panels] == ["Adversarial loss, generators", "Cycle loss", "Mask loss, L1", "R1 penalty"]
+    assert [panel.title for panel in panels] == [
+        "Adversarial loss, generators",
+        "Cycle loss",
+        "Mask loss, pixels",
+        "R1 penalty",
+    ]
     cycle = panels[1].curves
     assert [(curve.label, curve.colour, curve.dashed) for curve in cycle] == [
         ("x@0: cycle_a", 0, False), ("x@0: cycle_b", 0, True), ("y@0: cycle_a", 1, False), ("y@0: cycle_b", 1, True),

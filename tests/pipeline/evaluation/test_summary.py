@@ -36,14 +36,14 @@ def test_means_and_spreads_leave_unknown_scores_out() -> None:
     table = summary.compare_photos(scores("subject_l1", {"m@0": [0.1, 0.3, np.nan]}, "flickr:"), ["m@0"])
     cell = column(table, "subject_l1")["m@0"]
     assert (cell.mean, cell.count, cell.missing) == (pytest.approx(0.2), 2, 1)
-    assert cell.spread == pytest.approx(np.std([0.1, 0.3], ddof=1))
+    assert cell.interval == summary.Interval(pytest.approx(0.1), pytest.approx(0.3))
     assert column(table, "subject_ssim")["m@0"].mean is None
     assert table.pictures == 3
 
 
-def test_one_picture_has_no_spread() -> None:
+def test_one_picture_has_no_interval() -> None:
     cell = column(summary.compare_scenes(truth(0.05, count=1), ["m@0"]), "truth_background_l1")["m@0"]
-    assert cell.spread is None
+    assert cell.interval is None
 
 
 def test_best_needs_a_significant_difference_to_every_other() -> None:
