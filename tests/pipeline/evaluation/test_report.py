@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from pipeline.errors import DatasetError
-from pipeline.evaluation.gallery import MAX_USER_PHOTOS
+from pipeline.evaluation.gallery import MAX_USER_PHOTOS, anchor_of
 from pipeline.evaluation.judge import judge_model
 from pipeline.evaluation.pictures import picture_folder
 from pipeline.evaluation.report import FLICKR_NOTICE, ModelReport, ReportInputs, write_report
@@ -26,6 +26,7 @@ from tests.pipeline.evaluation.worlds import JUDGED_PX, SIDE_PX, background_blur
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
+    from playwright.sync_api import Page as PlaywrightPage
 
 MakeModel = Callable[..., ModelReport]
 Report = Callable[[ReportInputs], str]
@@ -94,9 +95,10 @@ def make_model(tmp_path_factory: pytest.TempPathFactory) -> MakeModel:
         folder = tmp_path_factory.mktemp("model") / "pictures"
         world = scenes(scene_count) if scene_count else None
         truth = (world, world.mask) if world else None
+        recipe = name.split("@")[0]
         translate = background_blur(sigma_px) if sigma_px else unchanged
         table = judge_model(name, translate, JUDGED_PX, photos(photo_count), folder, truth)
-        return ModelReport(name, JUDGED_PX, {**CARD, "recipe": name.split("@")[0]}, table, losses(), folder)
+        return ModelReport(name, JUDGED_PX, {**CARD, "recipe": recipe, "model": recipe}, table, losses(), folder)
 
     return make
 
@@ -302,6 +304,128 @@ def test_torch_is_not_needed() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_every_number_leads_to_its_source(inputs: ReportInputs, model: ModelReport, report: Report) -> None:
+    html = report(replace(inputs, code_revision="c0de", models=[replace(model, evaluation_digest="e7a1" * 4)]))
+    page = Page(html)
+    for words in ("run-7", "5e1b0c7d9a2f4c36", "4d2a91f", "abababababab", "e7a1e7a1e7a1", "c0de"):
+        assert words in page.text
+    ids = {str(one["id"]) for _, one in page.elements if "id" in one}
+    inner = {str(one["href"]).removeprefix("#") for one in page.all("a") if str(one["href"]).startswith("#")}
+    assert "model-1" in inner
+    assert inner <= ids
+
+
+def test_every_photo_can_be_opened_from_the_scatter(inputs: ReportInputs, report: Report) -> None:
+    page = Page(report(inputs))
+    dots = [str(one["data-open"]) for one in page.all("a") if one.get("tabindex") == "-1"]
+    assert sorted(dots) == sorted(anchor_of(f"flickr:{1000 + index}") for index in range(6))
+
+
+def test_the_studys_figure_has_the_methods_in_rows(inputs: ReportInputs, make_model: MakeModel, report: Report) -> None:
+    html = report(replace(inputs, models=[inputs.models[0], make_model("mask_loss@0", 4.0)]))
+    figure = html[html.index('<div class="grid"') : html.index('<ol class="credits"')]
+    rows = re.findall(r'<div class="row (\w+)">', figure)
+    assert rows == ["heads", "input", "average_5x5", "gaussian_9x9", "model", "model"]
+    assert figure.count("<img") == 4 * 5
+    assert "Success: mask_<wbr>loss@0" in figure
+
+
+def test_groups_are_not_told_without_a_cyclegan(inputs: ReportInputs, model: ModelReport, report: Report) -> None:
+    other = replace(model, card={**CARD, "model": "mask_loss"})
+    assert "there is no run of cyclegan to hold" in Page(report(replace(inputs, models=[other]))).text
+    assert "there is no model beside cyclegan to hold" in Page(report(inputs)).text
+
+
+def test_the_named_model_is_what_others_are_held_against(
+    inputs: ReportInputs, make_model: MakeModel, report: Report
+) -> None:
+    models = [inputs.models[0], make_model("mask_loss@0", 0.5)]
+    text = Page(report(replace(inputs, models=models, reference="cyclegan@0"))).text
+    assert "mask_loss@0 is worse than cyclegan@0" in text or "mask_loss@0 wins in one and loses" in text
+    assert "than cyclegan@0:" not in Page(report(replace(inputs, models=models))).text
+
+
+def three_seeds(make_model: MakeModel, recipe: str, sigma_px: float) -> list[ModelReport]:
+    return [make_model(f"{recipe}@{seed}", sigma_px + 0.02 * seed, scene_count=0) for seed in range(3)]
+
+
+def test_three_seeds_of_each_rank_the_recipes(inputs: ReportInputs, make_model: MakeModel, report: Report) -> None:
+    models = [*three_seeds(make_model, "cyclegan", 1.5), *three_seeds(make_model, "mask_loss", 2.5)]
+    text = Page(report(replace(inputs, models=models))).text
+    assert "cyclegan − mask_ loss" in text
+    assert "The recipes cannot be ranked here" not in text
+    assert "The recipes cannot be ranked here" in Page(report(replace(inputs, models=models[:-1]))).text
+
+
+def with_mask_loss(model: ModelReport, architecture: str, loss: float) -> ModelReport:
+    card = {**model.card, "model": architecture, "settings": {"size_px": JUDGED_PX, "mask_weight": None}}
+    return replace(model, card=card, losses=losses().assign(mask_a=loss, mask_b=loss / 2))
+
+
+def test_the_claim_is_examined_where_both_runs_are_there(
+    inputs: ReportInputs, make_model: MakeModel, report: Report
+) -> None:
+    plain = with_mask_loss(make_model("mask_loss@0"), "mask_loss", 0.30)
+    overlay = with_mask_loss(make_model("mask_loss_overlay@0"), "mask_loss_overlay", 0.29)
+    text = Page(report(replace(inputs, models=[plain, overlay]))).text
+    assert "the mask loss on pixels, A to B, is unweighted 0.97 times that without the overlay, so it is not lowered" in text
+    assert "weighted it would be plotted at 0.48 times" in text
+    assert "Whether ours agree cannot be said here" in Page(report(replace(inputs, models=[plain]))).text
+
+
+def cost_rows(method: str) -> pd.DataFrame:
+    values = {"parameters": 11_378_179.0, "flops_256": 99.1e9, "ms_256": 812.4, "ms_1024": np.nan, "cycle_l1_a": 0.0312}
+    rows = [("set:model", method, metric, value) for metric, value in values.items()]
+    return pd.DataFrame(rows, columns=["photo_id", "method", "metric", "value"])
+
+
+def test_costs_are_shown_where_they_were_measured(inputs: ReportInputs, model: ModelReport, report: Report) -> None:
+    assert "Not measured: these models were evaluated without timing" in Page(report(inputs)).text
+    table = pd.concat([model.evaluation, cost_rows(model.name)], ignore_index=True)
+    text = Page(report(replace(inputs, models=[replace(model, evaluation=table)]))).text
+    assert "Not measured" not in text
+    for words in ("11.38", "99.1", "812", "0.0312"):
+        assert words in text
+    assert "Time, 1024²" not in text
+
+
+def test_a_subject_that_is_laid_over_is_grey(inputs: ReportInputs, model: ModelReport, report: Report) -> None:
+    own = model.evaluation[model.evaluation["method"] == model.name]
+    table = pd.concat([model.evaluation, own.assign(method=f"{model.name}+overlay")], ignore_index=True)
+    html = report(replace(inputs, models=[replace(model, evaluation=table)]))
+    row = html[html.index("cyclegan@0, subject laid over</a>") :]
+    photos = html[html.index('aria-label="Methods on test photos"') :]
+    row = photos[photos.index("cyclegan@0, subject laid over</a>") :]
+    assert row.index('class="number given"') < row.index("</tr>")
+
+
+SNAPSHOTS = ("5e1b0c7d9a2f4c36", "aaaa0c7d9a2f4c36")
+
+
+def of_two_snapshots(inputs: ReportInputs, other: ModelReport, shared: int) -> ReportInputs:
+    """The same model names in both; `shared` photos have the same digest."""
+    first = {f"flickr:{1000 + index}": "same" for index in range(6)}
+    second = {photo_id: "same" if index < shared else "other" for index, photo_id in enumerate(first)}
+    models = [*inputs.models, replace(other, snapshot_id=SNAPSHOTS[1])]
+    return replace(inputs, models=models, test_photos=dict(zip(SNAPSHOTS, (first, second), strict=True)))
+
+
+def test_models_of_two_snapshots_are_compared_on_what_they_share(
+    inputs: ReportInputs, make_model: MakeModel, report: Report
+) -> None:
+    text = Page(report(of_two_snapshots(inputs, make_model("cyclegan@0", 2.5), shared=4))).text
+    assert "cyclegan@0·5e1b0c − cyclegan@0·aaaa0c" in text
+    assert "Only the 4 photos that all of them have" in text
+    assert "The snapshots have different test sets (6 in 5e1b0c7d9a2f4c36, 6 in aaaa0c7d9a2f4c36)" in text
+    assert "a difference may be the data's" in text
+
+
+def test_snapshots_that_share_nothing_stand_apart(inputs: ReportInputs, make_model: MakeModel, report: Report) -> None:
+    text = Page(report(of_two_snapshots(inputs, make_model("cyclegan@0", 2.5), shared=0))).text
+    assert "share no test photo" in text
+    assert "cyclegan@0·5e1b0c − cyclegan@0·aaaa0c" not in text
+
+
 OPTIONS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"]
 QUIET = ["--disable-background-networking", "--disable-component-update"]
 WIDTHS = "all => all.map(one => [one.naturalWidth, one.getBoundingClientRect().width])"
@@ -319,3 +443,83 @@ def browser() -> Iterator["Browser"]:
             pytest.skip(f"no browser: {error}")
         yield opened
         opened.close()
+
+
+@pytest.fixture
+def opened(
+    inputs: ReportInputs, make_model: MakeModel, tmp_path: Path, browser: "Browser"
+) -> Callable[..., "PlaywrightPage"]:
+    """The report of two models in a browser; what it asks for and complains of must stay nothing."""
+
+    def show(width_px: int, scheme: Literal["light", "dark"] = "light") -> "PlaywrightPage":
+        path = write_report(
+            tmp_path / "index.html", replace(inputs, models=[*inputs.models, make_model("mask_loss@0", 0.8)])
+        )
+        page = browser.new_page(viewport={"width": width_px, "height": 900}, color_scheme=scheme)
+        troubles: list[str] = []
+        page.on("request", lambda request: troubles.append(request.url) if not request.url.startswith("data:") else None)
+        page.on("console", lambda message: troubles.append(message.text))
+        page.on("pageerror", lambda error: troubles.append(str(error)))
+        page.goto(path.as_uri())
+        assert troubles == [path.as_uri()]
+        return page
+
+    return show
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(("width_px", "scheme"), [(1280, "light"), (360, "dark")])
+def test_a_browser_shows_it(
+    opened: Callable[..., "PlaywrightPage"], width_px: int, scheme: Literal["light", "dark"]
+) -> None:
+    page = opened(width_px, scheme)
+    assert page.title() == "portraits · snapshot 5e1b0c7d9a2f4c36 · bokehflow report"
+    pictures = page.eval_on_selector_all("img[data-photo]", WIDTHS)
+    assert len(pictures) == 6 * 6 + 6 * 7 - 4
+    assert all(natural == JUDGED_PX and shown > 50 for natural, shown in pictures)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width_px
+    assert page.get_by_text(SCRIPT).first.is_visible()
+    page.close()
+
+
+@pytest.mark.browser
+def test_the_slider_obeys_the_keyboard(opened: Callable[..., "PlaywrightPage"]) -> None:
+    page = opened(1280)
+    slider = page.get_by_role("slider")
+    slider.focus()
+    for _ in range(5):
+        page.keyboard.press("ArrowRight")
+    assert slider.input_value() == "55"
+    clip = page.eval_on_selector("#viewer-over", "one => getComputedStyle(one).clipPath")
+    assert clip == "inset(0px 45% 0px 0px)"
+    page.keyboard.press("Home")
+    assert slider.input_value() == "0"
+    page.close()
+
+
+@pytest.mark.browser
+def test_dots_and_pictures_open_their_photo(opened: Callable[..., "PlaywrightPage"]) -> None:
+    page = opened(1280)
+    photo, right = page.get_by_label("Photo", exact=True), page.get_by_label("Right")
+    page.locator(f'.scatter a[data-open="{anchor_of("flickr:1003")}"][data-method="mask_loss@0"]').dispatch_event("click")
+    assert (photo.input_value(), right.input_value()) == (anchor_of("flickr:1003"), "mask_loss@0")
+    shown, own = (
+        page.eval_on_selector(one, "one => one.src")
+        for one in ("#viewer-under", f'img[data-photo="{anchor_of("flickr:1003")}"][data-label="mask_loss@0"]')
+    )
+    assert shown == own
+    page.locator(f'img[data-photo="{anchor_of("flickr:1001")}"][data-label="Gaussian 9×9"]').click()
+    assert (photo.input_value(), right.input_value()) == (anchor_of("flickr:1001"), "Gaussian 9×9")
+    assert page.locator("#viewer-scores tbody tr").count() == 2 + 2
+    assert page.evaluate("document.activeElement.id") == "viewer-at"
+    page.close()
+
+
+@pytest.mark.browser
+def test_in_print_everything_is_open_and_nothing_needs_a_hand(opened: Callable[..., "PlaywrightPage"]) -> None:
+    page = opened(800)
+    page.emulate_media(media="print")
+    assert not page.locator("#viewer").is_visible()
+    assert not page.locator("nav").is_visible()
+    assert page.get_by_role("cell", name="mask_loss@0").first.is_visible()
+    page.close()
