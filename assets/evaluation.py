@@ -27,18 +27,20 @@ from assets.judging import (
 )
 from assets.origins import code_revision
 from assets.partitions import RECIPE, SNAPSHOT, SNAPSHOTS, key_parts, snapshot_recipes
-from assets.status import funnel, models_of
+from assets.status import funnel
 from assets.training import run_id
 from pipeline.config import Project
 from pipeline.dataset.shards import ShardReader
 from pipeline.dataset.snapshot import attribution, open_snapshot, read_facts, read_snapshot
 from pipeline.errors import DatasetError
 from pipeline.evaluation.judge import INPUT, METHOD_VERSION, judge_model
+from pipeline.evaluation.reference import Against, against
 from pipeline.evaluation.report import ModelReport, ReportInputs, write_report
 from pipeline.evaluation.scenes import Scenes, TrueMasks, load_scenes, load_true_masks
+from pipeline.evaluation.summary import headline, merge
 from pipeline.flickr.licenses import license_name
 from pipeline.masks.segmenters import Segmenter
-from pipeline.training.runs import RunFolder, completion_of, generator_file
+from pipeline.training.runs import RunFolder, completion_of, describe_run, generator_file
 from resources.home import HomeResource
 from resources.segmenter import SegmenterResource
 from storage import Home
@@ -59,7 +61,10 @@ def evaluation_assets(project: Project, folder: Path) -> list[dg.AssetsDefinitio
         partitions_def=snapshot_recipes(project),
         automation_condition=ON_NEW,
         description="Scores of the model and of the smoothing baselines, photo by photo, and pictures." + FROZEN,
-        check_specs=[dg.AssetCheckSpec("better_than_doing_nothing", asset="evaluation")],
+        check_specs=[
+            dg.AssetCheckSpec("better_than_doing_nothing", asset="evaluation"),
+            dg.AssetCheckSpec("not_worse_than_the_reference", asset="evaluation"),
+        ],
     )
     def evaluation(
         context: dg.AssetExecutionContext, home: HomeResource, segmenter: SegmenterResource
@@ -83,7 +88,12 @@ def evaluation_assets(project: Project, folder: Path) -> list[dg.AssetsDefinitio
             "test photos": contact_sheet(list(photos.batch(np.arange(min(12, len(photos.ids))))[0])),
         }
         return table_result(
-            info, shown, [check("better_than_doing_nothing", _worse(means, key[RECIPE]), dg.AssetCheckSeverity.WARN)]
+            info,
+            shown,
+            [
+                check("better_than_doing_nothing", _worse(means, key[RECIPE]), dg.AssetCheckSeverity.WARN),
+                reference_check(project.evaluation.reference, data, key[SNAPSHOT], [key[RECIPE]]),
+            ],
         )
 
     @stage_asset(
@@ -94,7 +104,10 @@ def evaluation_assets(project: Project, folder: Path) -> list[dg.AssetsDefinitio
         partitions_def=SNAPSHOTS,
         automation_condition=ON_NEW_RESULT,
         description="The report: all models of a snapshot and the smoothing baselines side by side.",
-        check_specs=[dg.AssetCheckSpec("every_model_is_in_it", asset="comparison")],
+        check_specs=[
+            dg.AssetCheckSpec("every_model_is_in_it", asset="comparison"),
+            dg.AssetCheckSpec("not_worse_than_the_reference", asset="comparison"),
+        ],
     )
     def comparison(context: dg.AssetExecutionContext, home: HomeResource) -> dg.MaterializeResult:
         data, snapshot = home.open(), context.partition_key
@@ -102,17 +115,19 @@ def evaluation_assets(project: Project, folder: Path) -> list[dg.AssetsDefinitio
         inputs = report_inputs(project, data, snapshot)
         write_report(path, inputs)
         shown = {model.name for model in inputs.models}
-        trained = [f"{run['recipe']}@{run['seed']}" for run in models_of(data) if run["snapshot"] == snapshot]
-        unevaluated = [f"{recipe} is trained and not evaluated" for recipe in trained if recipe not in shown]
         cards = json.dumps([dict(model.card) for model in inputs.models], sort_keys=True)
         return dg.MaterializeResult(
             metadata={
                 "report": dg.MetadataValue.url(path.as_uri()),
                 "path": dg.MetadataValue.path(str(path)),
                 "models": [model.name for model in inputs.models],
+                "results": dg.MetadataValue.md(_results(inputs.models)),
             },
             data_version=dg.DataVersion(sha256(cards.encode()).hexdigest()[:16]),
-            check_results=[check("every_model_is_in_it", unevaluated, dg.AssetCheckSeverity.WARN)],
+            check_results=[
+                check("every_model_is_in_it", unevaluated(data, snapshot), dg.AssetCheckSeverity.WARN),
+                reference_check(project.evaluation.reference, data, snapshot, sorted(shown)),
+            ],
         )
 
     return [evaluation, comparison]
@@ -205,6 +220,39 @@ def _worse(means: pd.DataFrame, model: str) -> list[str]:
     return [f"{model}: background error {errors[model]:.4f}, the unchanged input's is {errors[INPUT]:.4f}"]
 
 
+def reference_check(reference: str | None, home: Home, snapshot: str, recipes: Sequence[str]) -> dg.AssetCheckResult:
+    """Warns of each of the models that is significantly worse than the project file's reference on the same pictures.
+
+    A model is worse where it loses in the subject or in the blur and wins in neither. Where the reference is missing
+    nothing is held against anything, and the check says so.
+    """
+    name = "not_worse_than_the_reference"
+    others = [recipe for recipe in recipes if recipe != reference]
+    if reference is None or not others or not is_evaluated(home, snapshot, reference):
+        why = "[evaluation] names no reference" if reference is None else f"nothing to hold against {reference} yet"
+        return dg.AssetCheckResult(check_name=name, passed=True, severity=dg.AssetCheckSeverity.WARN, description=why)
+    found = [_against(home, snapshot, recipe, reference) for recipe in others]
+    result = check(name, [one.words for one in found if one and one.standing == "worse"], dg.AssetCheckSeverity.WARN)
+    said = "\n".join(f"- {one.words}" for one in found if one) or "nothing that both were judged on"
+    return result._replace(metadata={**result.metadata, "comparisons": dg.MetadataValue.md(said)})
+
+
+def _against(home: Home, snapshot: str, recipe: str, reference: str) -> Against | None:
+    tables = {one: home.tables.read("evaluation", f"{one}|{snapshot}") for one in (recipe, reference)}
+    size = {one: _size_px(home, snapshot, one) for one in tables}
+    return against(merge(tables), recipe, reference) if size[recipe] == size[reference] else None
+
+
+def _size_px(home: Home, snapshot: str, recipe: str) -> int:
+    return int(json.loads(RunFolder(home.runs / run_id(snapshot, recipe)).card.read_text())["settings"]["size_px"])
+
+
+def _results(models: Sequence[ModelReport]) -> str:
+    """What came out for each model, as on top of the report."""
+    found = [(model.name, headline(model.evaluation, model.name)) for model in models]
+    return "\n".join(f"- {name}: {result.verdict_words} ({result.figure} {result.caption})" for name, result in found)
+
+
 def _markdown(table: pd.DataFrame) -> str:
     lines = ["| " + " | ".join(map(str, table.columns)) + " |", "|" + "---|" * len(table.columns)]
     lines += [
@@ -254,6 +302,19 @@ def evaluated_recipes(home: Home, snapshot: str) -> list[str]:
     """Keys `recipe@seed` of the models of a snapshot whose evaluation is that of the model as it is now."""
     keys = [key.split("|") for key in home.tables.partitions("evaluation")]
     return [recipe for recipe, of in keys if of == snapshot and is_evaluated(home, snapshot, recipe)]
+
+
+def unevaluated(home: Home, snapshot: str) -> list[str]:
+    """A line for each run on the snapshot that cannot stand in its report: unfinished, or not judged as it is now."""
+    known, lines = set(evaluated_recipes(home, snapshot)), []
+    for path in sorted(home.runs.glob(f"{snapshot}-*/job.json")):
+        run = describe_run(path.parent)
+        if run is not None and run["run"] == run_id(snapshot, recipe := f"{run['recipe']}@{run['seed']}"):
+            if not run["complete"]:
+                lines.append(f"{recipe} is not trained to its end ({run['steps']} steps so far)")
+            elif recipe not in known:
+                lines.append(f"{recipe} is trained and not evaluated")
+    return lines
 
 
 def is_evaluated(home: Home, snapshot: str, recipe: str) -> bool:

@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from pipeline.commands import collecting, dedupe, emulation, lineage, masks, review, running, snapshots, training
+from pipeline.commands import collecting, dedupe, emulation, lineage, masks, reporting, review, running, snapshots, training
 from pipeline.errors import BokehflowError
 
 
@@ -31,6 +31,7 @@ for command in (
     training.train,
     training.translate,
     training.export_model,
+    reporting.report,
     emulation.emulator,
     emulation.render_studio,
 ):

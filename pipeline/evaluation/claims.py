@@ -53,7 +53,7 @@ class Mean:
 
 @dataclass(frozen=True)
 class TermComparison:
-    """One mask term of both runs, unweighted, and what the study would have plotted."""
+    """One mask term of both runs, unweighted, with their own lambda_mask, and what the study would have plotted."""
 
     label: str
     plain: Mean
@@ -67,9 +67,9 @@ class TermComparison:
         return self.overlay.mean / self.plain.mean
 
     @property
-    def weighted_ratio(self) -> float:
-        """The same after weighting."""
-        return self.ratio * self.overlay_weight / self.plain_weight
+    def plotted_ratio(self) -> float:
+        """The same with the study's weights, as it would have plotted it."""
+        return self.ratio * STUDY_MASK_WEIGHT[OVERLAY_MODEL] / STUDY_MASK_WEIGHT[PLAIN_MODEL]
 
     @property
     def finding(self) -> Finding:

@@ -88,6 +88,11 @@ class Figure:
     rows: list[FigureRow]
 
 
+def chance(photo_id: str) -> bytes:
+    """Sorts photos by a hash of their id, so that what is shown first was not chosen by its looks."""
+    return hashlib.sha256(photo_id.encode()).digest()
+
+
 def anchor_of(photo_id: str) -> str:
     """Name of a photo within the page, free of what a link would have to escape.
 
@@ -106,7 +111,8 @@ def collect_sides(
     """
     ids = dict.fromkeys(photo_id for shelf in shelves.values() for photo_id in shelf)
     scenes = [photo_id for photo_id in ids if is_scene(photo_id)]
-    photos = sorted((photo_id for photo_id in ids if not is_scene(photo_id)), key=lambda photo_id: photo_id not in first)
+    photos = [photo_id for photo_id in ids if not is_scene(photo_id)]
+    photos.sort(key=lambda photo_id: (photo_id not in first, chance(photo_id)))
     known = credits.drop_duplicates("photo_id").set_index("photo_id")
     leading = [photo_id for photo_id in photos if photo_id in first]
     order = [*leading, *scenes, *photos[len(leading) : MAX_USER_PHOTOS]]
@@ -157,11 +163,7 @@ def _side(photo_id: str, shelves: Mapping[str, Mapping[str, Tiles]], credit: Cre
     shared = next(iter(found.values()))
     side = Side(photo_id, anchor_of(photo_id), [], credit)
     wanted = [(role, "" if role == MASK_ROLE else role, shared.get(role)) for role in (INPUT, MASK_ROLE, *BASELINES)]
-    wanted += [
-        (MODEL_ROLE, model + end, files.get(MODEL_ROLE + end))
-        for model, files in found.items()
-        for end in ("", summary.PLAIN, summary.OVERLAID)
-    ]
+    wanted += [(MODEL_ROLE, model, files.get(MODEL_ROLE)) for model, files in found.items()]
     wanted += [(TRUE_LENS, TRUE_LENS, shared.get(TRUE_LENS))]
     tiles = [_tile(role, method, path, side.name) for role, method, path in wanted if path is not None]
     return replace(side, tiles=tiles)

@@ -18,8 +18,8 @@ LIMITS_OF_MEASURES = (
     "set against the study's.",
 )
 LIMIT_OF_VGG = (
-    "Kernel distance, precision and recall are those of VGG-16's features, not of Inception's: their values must not be "
-    "compared with published ones."
+    "Kernel distances, precision and recall by VGG-16's features must not be compared with published ones, which are by "
+    "Inception's; and even those depend on how pictures were scaled and how many there were."
 )
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from pipeline.evaluation.summary import MODEL_PREFIX
+from pipeline.evaluation.judge import MODEL_SET
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class ModelTable:
 
 def model_table(scores: pd.DataFrame, models: Sequence[str], measures: Sequence[Measure]) -> ModelTable | None:
     """The models by these measures; None where nothing was measured."""
-    known = scores[scores["photo_id"] == MODEL_PREFIX].dropna(subset="value")
+    known = scores[scores["photo_id"] == MODEL_SET].dropna(subset="value")
     values = known.set_index(["method", "metric"])["value"].to_dict()
     present = [measure for measure in measures if any((model, measure.name) in values for model in models)]
     rows = [ModelRow(model, [values.get((model, measure.name)) for measure in present]) for model in models]

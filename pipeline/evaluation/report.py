@@ -17,7 +17,7 @@ import pandas as pd
 
 from pipeline import atomic
 from pipeline.errors import DatasetError
-from pipeline.evaluation import charts, claims, gallery, limits, outcomes, prices, sources, summary
+from pipeline.evaluation import charts, claims, gallery, limits, outcomes, prices, sets, sources, summary
 from pipeline.evaluation.gallery import Side
 from pipeline.evaluation.judge import BASELINES, INPUT
 from pipeline.evaluation.metrics import margin_px
@@ -31,6 +31,13 @@ MAX_COLUMNS = 8
 REFERENCE_MODEL = "cyclegan"
 """The architecture that the study's groups are told by."""
 SHORT_ID = 6
+FEATURES = {
+    sets.INCEPTION: ("Inception", "whole pictures"),
+    sets.INCEPTION_BACKGROUND: ("Inception", "backgrounds alone"),
+    sets.VGG: ("VGG-16", "whole pictures"),
+    sets.VGG_BACKGROUND: ("VGG-16", "backgrounds alone"),
+}
+"""Whose features compare sets, and of what."""
 
 
 @dataclass(frozen=True)
@@ -91,9 +98,10 @@ class ReportInputs:
 
 @dataclass(frozen=True)
 class Sets:
-    """Test sets against domain B, whole or without the subjects."""
+    """Test sets against domain B by one network's features, whole or without the subjects."""
 
     title: str
+    network: str
     rows: list[summary.SetScores]
 
 
@@ -109,6 +117,7 @@ class Group:
     faults: summary.Comparison
     sets: list[Sets]
     scenes: summary.Comparison | None
+    conditions: summary.Conditions | None
     strip: charts.Strip
     scatter: charts.Scatter | None
     pairs: summary.Pairs
@@ -263,6 +272,7 @@ def _group(title: str, models: Sequence[ModelReport], common: set[str] | None, p
         faults=summary.compare_faults(scores, names),
         sets=_sets(models),
         scenes=scenes if scenes.pictures else None,
+        conditions=summary.by_condition(scores, names),
         strip=_strip(scores, names),
         scatter=_scatter(scores, names),
         pairs=summary.compare_pairs(scores, names),
@@ -289,10 +299,8 @@ def _sets(models: Sequence[ModelReport]) -> list[Sets]:
         of_it = [model for model in models if model.snapshot_id == snapshot]
         scores, names = summary.merge({model.name: model.evaluation for model in of_it}), [model.name for model in of_it]
         where = f", snapshot {snapshot}" if len({model.snapshot_id for model in models}) > 1 else ""
-        found += [
-            Sets(f"whole pictures{where}", summary.compare_sets(scores, names)),
-            Sets(f"backgrounds alone{where}", summary.compare_sets(scores, names, "background_")),
-        ]
+        for prefix, (network, what) in FEATURES.items():
+            found.append(Sets(what + where, network, summary.compare_sets(scores, names, prefix)))
     return [one for one in found if one.rows]
 
 
@@ -377,7 +385,7 @@ def _figure_columns(groups: Sequence[Group], shelves: Mapping[str, Mapping[str, 
                 words = outcome.group.capitalize() + (f": {outcome.typical.model}" if outcome.typical.model else "")
                 chosen.setdefault(outcome.typical.photo_id, []).append(words)
     columns = [(" · ".join(dict.fromkeys(words)), photo_id) for photo_id, words in chosen.items()]
-    further = [photo_id for photo_id in sorted(_pictured(shelves)) if photo_id not in chosen]
+    further = [photo_id for photo_id in sorted(_pictured(shelves), key=gallery.chance) if photo_id not in chosen]
     return [*columns, *(("Further example", photo_id) for photo_id in further)][: max(len(columns), MAX_FIGURE_COLUMNS)]
 
 
@@ -471,5 +479,5 @@ def _limits(
         *limits.limits_of_sizes([model.judged_px for model in models]),
         *limits.limits_of_pictures({model.name: model.evaluation for model in models}),
         *limits.LIMITS_OF_MEASURES,
-        *([limits.LIMIT_OF_VGG] if any(group.sets for group in groups) else []),
+        *([limits.LIMIT_OF_VGG] if any(one.network == "VGG-16" for group in groups for one in group.sets) else []),
     ]

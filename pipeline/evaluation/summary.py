@@ -3,7 +3,7 @@
 Works on the long table `evaluation`. Null scores do not count; how many there are is kept beside the mean.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -12,6 +12,7 @@ import pandas as pd
 
 from pipeline.evaluation import significance
 from pipeline.evaluation.judge import BASELINES, INPUT, TEST_SET, TRUE_LENS
+from pipeline.evaluation.scenes import CONDITIONS
 from pipeline.evaluation.significance import Difference, Interval
 
 Standing = Literal["ranked", "best", "unranked", "given"]
@@ -21,8 +22,8 @@ Verdict = Literal["good", "mixed", "bad"]
 
 OVERLAID, PLAIN = "+overlay", "-overlay"
 """End the name of an overlay recipe's model in the column `method`: judged with the subject laid over, or without."""
-MODEL_PREFIX, SET_PREFIX = "set:model", "set:"
-"""Stand in for a photo id where a score is of the model itself, or of a whole set."""
+SET_PREFIX = "set:"
+"""Begins what stands in for a photo id where a score is of a model itself, or of a whole set."""
 
 FEW_PICTURES = 30
 """Below this many pictures a mean is read with care, and the report says so."""
@@ -83,6 +84,15 @@ PHOTO_METRICS = (
         digits=3,
         explanation="mean |Laplacian| as a share of the input's; 1 is unchanged, 0 is flat",
         ranked=False,
+    ),
+    Metric(
+        name="background_rank_in_b",
+        label="Rank in B",
+        better="lower",
+        digits=2,
+        explanation="share of domain B's backgrounds that are less sharp than this one; 0.5 is the middle of B",
+        ranked=False,
+        optional=True,
     ),
 )
 FAULT_METRICS = (
@@ -217,7 +227,8 @@ def compare_faults(scores: pd.DataFrame, models: Sequence[str]) -> Comparison:
 
 @dataclass(frozen=True)
 class SetScores:
-    """One method's test set against domain B: kernel distance with its interval, precision, recall."""
+    """One method's test set against domain B: kernel distance with its interval, precision, recall; FID where it has
+    enough pictures to mean something."""
 
     label: str
     method: str
@@ -226,27 +237,81 @@ class SetScores:
     high: float
     precision: float
     recall: float
+    fid: float | None = None
     standing: Standing = "unranked"
 
 
-def compare_sets(scores: pd.DataFrame, models: Sequence[str], prefix: Literal["", "background_"] = "") -> list[SetScores]:
-    """Every method's test set against domain B, in full or (`background_`) without the subjects; none without scores.
+def compare_sets(scores: pd.DataFrame, models: Sequence[str], prefix: str = "") -> list[SetScores]:
+    """Every method's test set against domain B; none without scores.
 
-    `best` is the smallest distance where its interval lies below every other method's.
+    `prefix` says by whose features, and of what: those that metrics of `judge` begin with. `best` is the smallest
+    distance where its interval lies below every other method's.
     """
-    rows = scores[scores["photo_id"] == TEST_SET].set_index(["method", "metric"])["value"]
+    values = scores[scores["photo_id"] == TEST_SET].set_index(["method", "metric"])["value"].astype(float).to_dict()
     found = []
     for method in [INPUT, *BASELINES, *with_variants(scores, models)]:
-        if (method, f"{prefix}kid") in rows.index:
-            kid, low, high, precision, recall = (
-                float(rows[method, prefix + name]) for name in ("kid", "kid_low", "kid_high", "precision", "recall")
-            )
-            label = method_label(method)
-            found.append(SetScores(label, method, kid, low, high, precision, recall))
+        if (method, f"{prefix}kid") in values:
+            names = ("kid", "kid_low", "kid_high", "precision", "recall")
+            kid, low, high, precision, recall = (values[method, prefix + name] for name in names)
+            fid = values.get((method, f"{prefix}fid"))
+            found.append(SetScores(method_label(method), method, kid, low, high, precision, recall, fid))
     return [
         replace(one, standing="best" if all(one.high < other.low for other in found if other != one) else "ranked")
         for one in found
     ]
+
+
+@dataclass(frozen=True)
+class Condition:
+    """Scenes taken alike: in words how, how many, and the mean error of each method."""
+
+    label: str
+    scenes: int
+    errors: list[float | None]
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """Background error to the true lens by how the scenes were taken."""
+
+    methods: list[str]
+    labels: list[str]
+    rows: list[Condition]
+
+
+def by_condition(scores: pd.DataFrame, models: Sequence[str]) -> Conditions | None:
+    """The lower and the upper half of the scenes by aperture and by distances; None where that is not known."""
+    methods = [INPUT, *BASELINES, *models]
+    errors = _wide(scores[_is_scene(scores)], TRUTH.name, methods)
+    rows = [row for name in CONDITIONS for row in _halves(scores_of(scores, name, TRUE_LENS, scenes=True), errors, name)]
+    shown = list(errors.columns)
+    return Conditions(shown, [method_label(method) for method in shown], rows) if rows else None
+
+
+CONDITION_WORDS = {
+    "aperture_mm": ("lens of {:.1f} mm and less", "lens wider than {:.1f} mm"),
+    "focus_distance_m": ("subject at {:.1f} m and nearer", "subject beyond {:.1f} m"),
+    "background_distance_m": ("background at {:.1f} m and nearer", "background beyond {:.1f} m"),
+}
+
+
+def _halves(values: pd.Series, errors: pd.DataFrame, name: str) -> list[Condition]:
+    known = values.dropna()
+    if known.nunique() < 2:
+        return []
+    middle = float(known.median())
+    near = known[known <= middle].index
+    parts = zip(CONDITION_WORDS[name], (near, known.index.difference(near)), strict=True)
+    return [
+        Condition(words.format(middle), len(scenes), [_series_mean(errors[method].reindex(scenes)) for method in errors])
+        for words, scenes in parts
+        if len(scenes)
+    ]
+
+
+def _series_mean(values: pd.Series) -> float | None:
+    known = values.dropna()
+    return float(known.mean()) if len(known) else None
 
 
 def compare_scenes(scores: pd.DataFrame, models: Sequence[str]) -> Comparison:
@@ -451,17 +516,20 @@ def _compare(scores: pd.DataFrame, metrics: Sequence[Metric], methods: Sequence[
     measured = set(scores["metric"])
     metrics = [metric for metric in metrics if metric.name in measured or not metric.optional]
     present = [method for method in methods if (scores["method"] == method).any()]
-    best = {metric.name: _best(scores, metric, present) for metric in metrics}
+    overlaid = {method for method in present if method.endswith(OVERLAID) or method + PLAIN in present}
+    best = {metric.name: _best(scores, metric, present, overlaid) for metric in metrics}
     rows = []
     for method in present:
         own = scores[scores["method"] == method]
-        cells = [_cell(own, metric, method, best[metric.name]) for metric in metrics]
-        rows.append(Row(method, method_label(method), cells, int((own["metric"] == "flat_output").sum())))
+        standings: list[Standing] = [_standing(metric, method, best[metric.name], overlaid) for metric in metrics]
+        cells = [_cell(own, metric, standing) for metric, standing in zip(metrics, standings, strict=True)]
+        label = method_label(method + OVERLAID if method + PLAIN in present else method)
+        rows.append(Row(method, label, cells, int((own["metric"] == "flat_output").sum())))
     judged = scores.loc[scores["method"].isin(present), "photo_id"].nunique()
     return Comparison(metrics, rows, int(judged))
 
 
-def _cell(own: pd.DataFrame, metric: Metric, method: str, best: str | None) -> Cell:
+def _cell(own: pd.DataFrame, metric: Metric, standing: Standing) -> Cell:
     values = own.loc[own["metric"] == metric.name, "value"].astype(float)
     known = values.dropna()
     return Cell(
@@ -469,30 +537,30 @@ def _cell(own: pd.DataFrame, metric: Metric, method: str, best: str | None) -> C
         interval=significance.mean_interval(known.to_numpy()),
         count=len(known),
         missing=len(values) - len(known),
-        standing=_standing(metric, method, best),
+        standing=standing,
     )
 
 
-def _standing(metric: Metric, method: str, best: str | None) -> Standing:
-    if _given(metric.name, method):
+def _standing(metric: Metric, method: str, best: str | None, overlaid: Set[str]) -> Standing:
+    if _given(metric.name, method, overlaid):
         return "given"
     if not metric.ranked:
         return "unranked"
     return "best" if method == best else "ranked"
 
 
-def _given(metric: str, method: str) -> bool:
+def _given(metric: str, method: str, overlaid: Set[str]) -> bool:
     """Whether construction fixes the score: pasted subjects, the input against itself, the truth against itself."""
     if method == TRUE_LENS:
         return metric.startswith("truth_")
     if method == INPUT:
         return not metric.startswith("truth_") or metric == "truth_subject_l1"
-    return (method in BASELINES or method.endswith(OVERLAID)) and ("subject" in metric or metric == "face_kept")
+    return (method in BASELINES or method in overlaid) and ("subject" in metric or metric == "face_kept")
 
 
-def _best(scores: pd.DataFrame, metric: Metric, methods: Sequence[str]) -> str | None:
+def _best(scores: pd.DataFrame, metric: Metric, methods: Sequence[str], overlaid: Set[str]) -> str | None:
     """The ranked method that beats each other one on the same pictures."""
-    ranked = [method for method in methods if _standing(metric, method, None) == "ranked"]
+    ranked = [method for method in methods if _standing(metric, method, None, overlaid) == "ranked"]
     wide = _wide(scores, metric.name, ranked)
     values = {method: wide[method].to_numpy() for method in ranked if method in wide}
     return significance.beats_all(values, metric.better == "lower")

@@ -369,7 +369,7 @@ def test_the_claim_is_examined_where_both_runs_are_there(
     overlay = with_mask_loss(make_model("mask_loss_overlay@0"), "mask_loss_overlay", 0.29)
     text = Page(report(replace(inputs, models=[plain, overlay]))).text
     assert "the mask loss on pixels, A to B, is unweighted 0.97 times that without the overlay, so it is not lowered" in text
-    assert "weighted it would be plotted at 0.48 times" in text
+    assert "with the study's weights it would be plotted at 0.48 times" in text
     assert "Whether ours agree cannot be said here" in Page(report(replace(inputs, models=[plain]))).text
 
 

@@ -1,0 +1,54 @@
+"""`bokehflow report`: the report of what has been judged, from the shell."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pipeline.commands.options import load, open_home, say, with_config, with_home
+
+if TYPE_CHECKING:
+    from storage import Home
+
+
+@click.command()
+@with_home
+@with_config
+@click.argument("snapshot_id", metavar="[SNAPSHOT]", required=False)
+@click.option(
+    "--compare", "others", multiple=True, metavar="SNAPSHOT", help="Show this snapshot's models beside; repeatable."
+)
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="The file; else in the home's reports.")
+def report(
+    home: Path | None, config: Path | None, snapshot_id: str | None, others: tuple[str, ...], output: Path | None
+) -> None:
+    """Write the report of a snapshot's evaluated models as one HTML file, and print its path.
+
+    Without SNAPSHOT that of the newest one with an evaluated model. Nothing is trained or judged: `bokehflow run` does
+    that. The beginning of an id will do.
+    """
+    from assets.evaluation import report_inputs, unevaluated
+    from pipeline.dataset.layout import find_snapshot
+    from pipeline.evaluation.report import write_report
+
+    chosen = open_home(home)
+    project, _ = load(chosen, config)
+    snapshot = find_snapshot(chosen.snapshots, snapshot_id) if snapshot_id else _newest_judged(chosen)
+    beside = [find_snapshot(chosen.snapshots, other) for other in others]
+    folder = "+".join(dict.fromkeys([snapshot, *beside]))
+    path = output or chosen.reports / folder / "index.html"
+    for name in dict.fromkeys([snapshot, *beside]):
+        for problem in unevaluated(chosen, name):
+            say(f"not in the report: {problem}")
+    click.echo(write_report(path, report_inputs(project, chosen, snapshot, beside)))
+
+
+def _newest_judged(home: "Home") -> str:
+    from assets.evaluation import evaluated_recipes
+    from pipeline.dataset.layout import list_snapshots
+    from pipeline.errors import DatasetError
+
+    found = next((name for name in list_snapshots(home.snapshots) if evaluated_recipes(home, name)), None)
+    if found is None:
+        raise DatasetError(f"{home.root}: no snapshot has an evaluated model; `bokehflow run` trains and judges one")
+    return found
