@@ -68,7 +68,8 @@ def _of_folder(project: "Project", home: "Home", folder: Path, count: int, odd: 
     from pipeline.masks.person_masks import FULL, UNCLEAR, coverage
     from pipeline.masks.sheet import Tile, choose, facts_of
     from pipeline.masks.sources import Picture, Refused
-    from pipeline.photos.decode import UndecodableImage, decode_reduced
+    from pipeline.photos.decode import decode_reduced
+    from pipeline.photos.opening import UndecodableImage
     from resources.segmenter import SegmenterResource
 
     paths = {path.name: path for path in sorted(folder.rglob("*")) if path.suffix.lower() in PICTURE_SUFFIXES}

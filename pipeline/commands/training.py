@@ -70,7 +70,8 @@ def translate(
     A network trained at 256 px blurs by a few pixels, whatever the photo's size: `--edge-px` of about the training
     size shows what it has learnt.
     """
-    from pipeline.photos.decode import UndecodableImage, decode
+    from pipeline.photos.decode import decode
+    from pipeline.photos.opening import UndecodableImage
     from pipeline.training.application import Application
     from resources.segmenter import SegmenterResource
 

@@ -10,7 +10,6 @@ import logging
 import os
 import random
 import shutil
-import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -24,8 +23,9 @@ import pandas as pd
 
 from pipeline.config import PhotosSection
 from pipeline.errors import FlickrUnreachable, disk_failed, disk_nearly_full
-from pipeline.photos.decode import PictureInfo, UndecodableImage, inspect_file
 from pipeline.photos.fetch import Body, FetchFailed, PictureClient
+from pipeline.photos.inspectors import InspectorDied, Inspectors
+from pipeline.photos.opening import PictureInfo, UndecodableImage
 from pipeline.photos.pace import Answer
 from pipeline.photos.pool import PacedPool, Transfer, Tried
 from pipeline.tables import conform
@@ -141,10 +141,12 @@ def download_photos(
             to_fetch.append(_Task(photo, _revalidated(photo, records[photo.photo_id], blobs)))
     log.info("%d photos: %d known, %d to fetch", len(wanted), len(facts), len(to_fetch))
     client = PictureClient(hosts, user_agent, timeout_s, settings.max_bytes, settings.threads)
-    fetcher = _Fetcher(client, blobs, settings, retries, now_s)
+    # More decoders than processors only wait for each other, while requests can well be many.
+    inspectors = Inspectors(min(os.cpu_count() or 1, settings.threads))
+    fetcher = _Fetcher(client, inspectors, blobs, settings, retries, now_s)
     pool = PacedPool(settings.threads, fetcher.attempt, client.end_overdue, client.stop)
     fetching = pool.run((_host(task.photo), task) for task in to_fetch)
-    with closing(client), _Journal(journal) as finished, closing(fetching):
+    with closing(client), closing(inspectors), _Journal(journal) as finished, closing(fetching):
         for task, fetched in _watched(fetching, hosts):
             facts[task.photo] = fetched
             if not fetched.pending:
@@ -338,14 +340,20 @@ class _Fetcher:
     """Makes one attempt at a time for a photo; may be shared by threads."""
 
     def __init__(
-        self, client: PictureClient, blobs: BlobProtocol, settings: PhotosSection, retries: int, now_s: int
+        self,
+        client: PictureClient,
+        inspectors: Inspectors,
+        blobs: BlobProtocol,
+        settings: PhotosSection,
+        retries: int,
+        now_s: int,
     ) -> None:
         self._client = client
+        self._inspectors = inspectors
         self._blobs = blobs
         self._settings = settings
         self._retries = retries
         self._now_s = now_s
-        self._decoders = threading.BoundedSemaphore(os.cpu_count() or 1)
 
     def attempt(self, task: _Task) -> Tried[FileFacts]:
         """Ask once; says whether and when to ask again. Raises `StorageError` when the disk fails."""
@@ -395,9 +403,7 @@ class _Fetcher:
             assert task.earlier is not None, "only a request with an ETag is answered by None"
             return _judged(task.earlier, self._settings)
         try:
-            # More decoders than processors only wait for each other, while requests can well be many.
-            with self._decoders:
-                info = inspect_file(path, self._settings.max_pixels)
+            info = self._inspectors.inspect(path, self._settings.max_pixels)
         except UndecodableImage as error:
             return FileFacts(
                 size_bytes=body.size_bytes,
@@ -406,6 +412,10 @@ class _Fetcher:
                 reason=error.reason,
                 detail=error.detail,
             )
+        except InspectorDied as death:
+            raise FetchFailed(
+                "decoder_died", death.detail, retry=death.passing, pending=death.passing, answer=Answer.GOOD
+            ) from death
         facts = _judged(_measured(body, info), self._settings)
         if facts.sha256 is not None:
             self._blobs.adopt(path, facts.sha256)

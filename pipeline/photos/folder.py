@@ -18,8 +18,8 @@ import pandas as pd
 
 from pipeline.config import PhotosSection
 from pipeline.errors import ConfigError
-from pipeline.photos.decode import PictureInfo, UndecodableImage, inspect_file
 from pipeline.photos.metadata import Told
+from pipeline.photos.opening import PictureInfo, UndecodableImage, inspect_file
 from pipeline.tables import conform
 
 SOURCE = "folder:"

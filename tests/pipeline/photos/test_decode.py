@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
-from pipeline.photos.decode import Decoded, UndecodableImage, decode, decode_reduced, inspect_file
+from pipeline.photos.decode import Decoded, decode, decode_reduced
+from pipeline.photos.opening import UndecodableImage, inspect_file
 from tests.pipeline.photos.odd_pictures import (
     all_inks_black_profile,
     encoded,
@@ -249,7 +250,7 @@ class TestRefusals:
 
     @pytest.mark.parametrize("file_format", ["GIF", "TIFF"])
     def test_frames_beyond_counting(self, file_format: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("pipeline.photos.decode.COUNTED_BYTES", 100)
+        monkeypatch.setattr("pipeline.photos.opening.COUNTED_BYTES", 100)
         frames = [Image.fromarray(make_scene(9, 9, seed)) for seed in range(6)]
         several = saved(frames[0], file_format, save_all=True, append_images=frames[1:])
         assert decode(several, MAX_PIXELS).frames == 2
