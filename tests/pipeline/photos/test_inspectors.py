@@ -1,0 +1,201 @@
+"""The processes that decode: they answer as `inspect_file` does, and what ends one of them ends nothing else."""
+
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import psutil
+import pytest
+from PIL import Image
+
+from pipeline.photos import inspectors
+from pipeline.photos.inspectors import InspectorDied, Inspectors
+from pipeline.photos.opening import PictureInfo, UndecodableImage, inspect_file
+from tests.pipeline.photos.lab import Lab, outcome
+from tests.pipeline.photos.odd_pictures import encoded, make_scene
+from tests.pipeline.photos.picture_server import PictureServer
+
+MAX_PIXELS = 1_000_000
+WAIT_S = 30.0
+
+
+@pytest.fixture
+def two() -> Iterator[Inspectors]:
+    with closing(Inspectors(2)) as made:
+        yield made
+    assert not children()
+
+
+def children() -> list[psutil.Process]:
+    return [child for child in psutil.Process().children() if "pipeline.photos.inspectors" in child.cmdline()]
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    deadline_s = time.monotonic() + WAIT_S
+    while not condition():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.02)
+
+
+def is_alive(process_id: int) -> bool:
+    """A zombie is not: nobody may be there to wait for it."""
+    try:
+        return psutil.Process(process_id).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def answer(inspect: Callable[[Path, int], PictureInfo], path: Path) -> object:
+    try:
+        return inspect(path, MAX_PIXELS)
+    except UndecodableImage as error:
+        return vars(error)
+
+
+def test_answers_are_those_of_the_same_process(two: Inspectors, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    files = {
+        "good": encoded(make_scene(50, 30)),
+        "upright": encoded(make_scene(50, 30), exif=exif),
+        "png": encoded(make_scene(9, 7), "PNG"),
+        "cut": encoded(make_scene(50, 30))[:-9],
+        "html": b"<html>",
+        "large": encoded(make_scene(1200, 900)),
+        "name with a\nnewline 🙂": encoded(make_scene(40, 20)),
+    }
+    for name, data in files.items():
+        path = tmp_path / name
+        path.write_bytes(data)
+        assert answer(two.inspect, path) == answer(inspect_file, path), name
+
+
+def test_an_unreadable_disk_stays_an_error_of_the_disk(two: Inspectors, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        two.inspect(tmp_path / "missing", MAX_PIXELS)
+
+
+def test_no_more_processes_than_places_and_none_without_work(two: Inspectors, tmp_path: Path) -> None:
+    assert not children()
+    path = tmp_path / "1.jpg"
+    path.write_bytes(encoded(make_scene(50, 30)))
+    two.inspect(path, MAX_PIXELS)
+    assert len(children()) == 1
+    threads = [threading.Thread(target=two.inspect, args=(path, MAX_PIXELS)) for _ in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert 1 <= len(children()) <= 2
+
+
+@pytest.mark.parametrize(("number", "passing"), [(signal.SIGSEGV, False), (signal.SIGABRT, False), (signal.SIGKILL, True)])
+def test_a_process_that_ends_over_a_picture(number: int, passing: bool, two: Inspectors, tmp_path: Path) -> None:
+    deaths: list[InspectorDied] = []
+
+    def ask() -> None:
+        with pytest.raises(InspectorDied) as died:
+            two.inspect(endless, MAX_PIXELS)
+        deaths.append(died.value)
+
+    endless = tmp_path / "endless"
+    os.mkfifo(endless)
+    thread = threading.Thread(target=ask)
+    thread.start()
+    wait_until(children)
+    os.kill(children()[0].pid, number)
+    thread.join(WAIT_S)
+    assert [death.passing for death in deaths] == [passing]
+    assert signal.Signals(number).name in deaths[0].detail
+    good = tmp_path / "good"
+    good.write_bytes(encoded(make_scene(50, 30)))
+    assert two.inspect(good, MAX_PIXELS).width_px == 50
+
+
+def test_a_picture_without_end(two: Inspectors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(shortened(tmp_path)))
+    endless = tmp_path / "endless"
+    os.mkfifo(endless)
+    with pytest.raises(InspectorDied, match="no end") as died:
+        two.inspect(endless, MAX_PIXELS)
+    assert died.value.passing
+
+
+def shortened(folder: Path) -> Path:
+    """A folder for `PYTHONPATH` with which a process waits a second, not two minutes."""
+    text = "import signal\nreal = signal.alarm\nsignal.alarm = lambda seconds: real(min(seconds, 1))\n"
+    (folder / "sitecustomize.py").write_text(text)
+    return folder
+
+
+def test_large_pictures_wait_for_each_other(two: Inspectors, tmp_path: Path) -> None:
+    large, small = tmp_path / "large.png", tmp_path / "small.jpg"
+    Image.new("L", (5000, 4000)).save(large)
+    small.write_bytes(encoded(make_scene(50, 30)))
+    found: list[PictureInfo] = []
+    thread = threading.Thread(target=lambda: found.append(two.inspect(large, 10**8)))
+    fcntl.lockf(two._large, fcntl.LOCK_EX)  # as another process does that decodes one
+    thread.start()
+    assert two.inspect(small, MAX_PIXELS).width_px == 50
+    thread.join(0.5)
+    assert thread.is_alive()
+    assert not found
+    fcntl.lockf(two._large, fcntl.LOCK_UN)
+    thread.join(WAIT_S)
+    assert [info.width_px for info in found] == [5000]
+
+
+def test_no_process_outlives_a_killed_one(tmp_path: Path) -> None:
+    picture = tmp_path / "1.jpg"
+    picture.write_bytes(encoded(make_scene(50, 30)))
+    code = (
+        "import sys, time\nfrom pathlib import Path\nfrom pipeline.photos.inspectors import Inspectors\n"
+        "made = Inspectors(1)\nmade.inspect(Path(sys.argv[1]), 10**6)\nprint('ready', flush=True)\ntime.sleep(600)\n"
+    )
+    command = [sys.executable, "-c", code, str(picture)]
+    environment = os.environ | {"PYTHONPATH": str(inspectors.ROOT)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True) as parent:
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == "ready\n"
+        [child] = psutil.Process(parent.pid).children()
+        parent.kill()
+    wait_until(lambda: not is_alive(child.pid))
+
+
+@pytest.mark.parametrize(
+    ("number", "attempts", "expected"),
+    [(signal.SIGSEGV, 1, ("decoder_died", False)), (signal.SIGKILL, 3, ("decoder_died", True))],
+)
+def test_a_photo_that_ends_the_decoder(
+    number: int,
+    attempts: int,
+    expected: tuple[str, bool],
+    lab: Lab,
+    server: PictureServer,
+    jpeg: bytes,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    evil = jpeg + b"evil"
+    ask = inspectors._Inspector.ask
+
+    def crash(self: inspectors._Inspector, path: Path, max_pixels: int) -> dict[str, object]:
+        if path.read_bytes() == evil:
+            os.kill(self._process.pid, number)
+            self._process.wait(WAIT_S)
+        return ask(self, path, max_pixels)
+
+    monkeypatch.setattr(inspectors._Inspector, "ask", crash)
+    urls = {str(index): server.picture(f"/{index}.jpg", jpeg) for index in range(8)}
+    table = lab.run({"evil": server.picture("/evil.jpg", evil), **urls}, retries=2)
+    assert outcome(table, "evil") == expected
+    assert signal.Signals(number).name in str(table["evil"]["detail"])
+    assert server.requests["/evil.jpg"] == attempts
+    assert {outcome(table, photo_id) for photo_id in urls} == {(None, False)}
+    assert not children()
