@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from pipeline.config import load_project
 from pipeline.flickr.collection import CollectionPhoto
 from pipeline.flickr.emulator import Emulator, Reply, _Request
-from pipeline.flickr.faults import FaultPlan
+from pipeline.flickr.faults import ApiFaults, FaultPlan
 from pipeline.flickr.listing import list_month
 from pipeline.flickr.windows import clear_state
 from pipeline.photos.download import download_photos
@@ -121,11 +121,23 @@ def _write_picture(path: Path, kind: str | None, rng: np.random.Generator) -> st
     return str(path)
 
 
-def fault_plan(planted: dict[str, str], *, storm: bool) -> FaultPlan:
+def fault_plan(planted: dict[str, str], *, storm: bool, seed: int = 3) -> FaultPlan:
     """The planted failures that the server makes, with the storm around them or without."""
     photos = {id.removeprefix("flickr:"): kind for id, kind in planted.items() if kind in ("html", "broken", "unavailable")}
     faults = STORM if storm else {"api": {}, "images": {}}
-    return FaultPlan.model_validate({"seed": 3, "api": faults["api"], "images": faults["images"] | {"photos": photos}})
+    return FaultPlan.model_validate({"seed": seed, "api": faults["api"], "images": faults["images"] | {"photos": photos}})
+
+
+def storm_plan(planted: dict[str, str], calls: int, within_calls: int) -> FaultPlan:
+    """A storm that has each of its faults of REST calls come up in the `within_calls` after so many calls.
+
+    What meets one call in a hundred may spare a month's few calls altogether: of the storms with these shares this is
+    the first that does not.
+    """
+    wanted = {name for name in STORM["api"] if name in ApiFaults.kinds}
+    plans = (fault_plan(planted, storm=True, seed=seed) for seed in range(100_000))
+    ahead = range(calls + 1, calls + 1 + within_calls)
+    return next(plan for plan in plans if wanted <= {plan.api_fault(call) for call in ahead})
 
 
 def write_project(root: Path, emulator: Emulator) -> None:

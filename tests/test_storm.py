@@ -10,13 +10,27 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pandas as pd
+import psutil
 import pytest
 
+from pipeline.flickr.faults import ApiFaults, ImageFaults
 from storage import Home
-from tests.collecting import DOMAINS, FINAL, MONTH, SlowEmulator, fault_plan, make_photos, write_project
+from tests.collecting import (
+    DOMAINS,
+    FINAL,
+    MONTH,
+    STORM,
+    SlowEmulator,
+    fault_plan,
+    make_photos,
+    storm_plan,
+    write_project,
+)
 
 TIMES = ["fetched_at_s"]
 AT_MOST_S = 120.0
+WITHIN_CALLS = 25
+"""Fewer REST calls than one listing of the larger worlds takes."""
 
 
 class World:
@@ -27,8 +41,12 @@ class World:
         self.emulator = SlowEmulator(photos, fault_plan(self.planted, storm=False))
         self.calm, self.storm = Home(folder / "calm"), Home(folder / "storm")
 
-    def begin_storm(self) -> None:
-        self.emulator.faults = fault_plan(self.planted, storm=True)
+    def begin_storm(self, within_calls: int | None = None) -> None:
+        """With `within_calls` each fault of the REST calls comes up within so many."""
+        calls = self.emulator.calls.total()
+        everything = within_calls and storm_plan(self.planted, calls, within_calls)
+        self.emulator.faults = everything or fault_plan(self.planted, storm=True)
+        self._calm_calls = calls
 
     def asked(self) -> int:
         """Requests of any kind up to now."""
@@ -43,6 +61,14 @@ class World:
         assert blobs(self.storm) == blobs(self.calm)
         for leftover in ("blobs/incoming/*", "journals/*", "listing-windows/*/*", "**/.*.tmp"):
             assert not list(self.storm.root.glob(leftover)), leftover
+
+    def assert_stormy(self) -> None:
+        """Every kind of fault that the storm has came up."""
+        kinds = {fault for fault in STORM["api"] if fault in ApiFaults.kinds}
+        kinds |= {f"picture {fault}" for fault in STORM["images"] if fault in ImageFaults.kinds}
+        assert not kinds - set(self.emulator.faulted), self.emulator.faulted
+        storm_calls = range(self._calm_calls + 1, self.emulator.calls.total() + 1)
+        assert any(self.emulator.faults.drift(call)[0] for call in storm_calls)
 
     def assert_planted(self) -> None:
         """Each planted failure has its reason, and nothing else failed."""
@@ -66,8 +92,11 @@ def world(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[World]:
 
 
 def killed_at_random(world: World, start: Callable[[], int], kills: int, chance: random.Random) -> int:
-    """Start the process `kills` times and end each by SIGKILL; returns how many of them had begun to ask."""
-    hit = 0
+    """Start the process `kills` times and end each by SIGKILL; returns how many of them had begun to ask.
+
+    None of the processes that they started may outlive them.
+    """
+    hit, left = 0, []
     for number in range(kills):
         before, began_s = world.asked(), time.monotonic()
         process = start()
@@ -75,9 +104,19 @@ def killed_at_random(world: World, start: Callable[[], int], kills: int, chance:
         while number % 3 and world.asked() == before and time.monotonic() < began_s + AT_MOST_S:
             time.sleep(0.005)
         time.sleep(chance.uniform(0.0, 0.9))
+        left += children_of(process)
         os.kill(process, signal.SIGKILL)
         hit += world.asked() > before
+    _, alive = psutil.wait_procs(left, timeout=AT_MOST_S)
+    assert not alive
     return hit
+
+
+def children_of(process: int) -> list[psutil.Process]:
+    try:
+        return psutil.Process(process).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
 
 
 class Collector:
@@ -122,18 +161,23 @@ def collector() -> Iterator[Collector]:
 
 
 @pytest.mark.parametrize(
-    ("world", "kills"),
-    [((120, 300), 4), pytest.param((500, 12_000), 20, marks=[pytest.mark.slow, pytest.mark.timeout(900)])],
+    ("world", "kills", "within_calls"),
+    [
+        ((120, 300), 4, None),
+        pytest.param((500, 12_000), 20, WITHIN_CALLS, marks=[pytest.mark.slow, pytest.mark.timeout(900)]),
+    ],
     indirect=["world"],
 )
-def test_kills_in_a_storm(world: World, kills: int, collector: Collector) -> None:
+def test_kills_in_a_storm(world: World, kills: int, within_calls: int | None, collector: Collector) -> None:
     collector.finish(world.calm)
-    world.begin_storm()
+    world.begin_storm(within_calls)
     hit = killed_at_random(world, lambda: collector.start(world.storm), kills, chance=random.Random(1))
     collector.finish(world.storm)
     collector.finish(world.storm)
     print(f"{hit} of {kills} kills hit a process that was asking; faults met: {dict(world.emulator.faulted)}")
     assert hit >= kills / 2
+    if within_calls:
+        world.assert_stormy()
     assert world.emulator.faulted
     world.assert_equal()
     world.assert_planted()
@@ -141,7 +185,7 @@ def test_kills_in_a_storm(world: World, kills: int, collector: Collector) -> Non
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("world", [(600, 1500)], indirect=True)
+@pytest.mark.parametrize("world", [(600, 9_000)], indirect=True)
 def test_twenty_kills_of_the_real_command(world: World) -> None:
     environment = os.environ | {"FLICKR_API_KEY": "key", "FLICKR_API_SECRET": "secret"}
     started: list[subprocess.Popen[bytes]] = []
@@ -158,7 +202,7 @@ def test_twenty_kills_of_the_real_command(world: World) -> None:
         assert started[-1].wait(AT_MOST_S * 4) == 0, (home.root / "log.txt").read_text()
 
     finish(world.calm)
-    world.begin_storm()
+    world.begin_storm(WITHIN_CALLS)
 
     def start_after_the_last() -> int:
         for process in started:
@@ -173,6 +217,7 @@ def test_twenty_kills_of_the_real_command(world: World) -> None:
     print(f"{hit} of 20 kills hit a process that was asking; {done_before} of 4 tables stood after the last")
     print(f"faults met: {dict(world.emulator.faulted)}")
     assert hit >= 12
+    world.assert_stormy()
     world.assert_equal()
     world.assert_planted()
     asked = world.asked()
