@@ -46,9 +46,7 @@ def load_generator(run_dir: Path, checkpoint: Checkpoint = "last") -> tuple[Gene
     return trained.generators["a_to_b"], trained.settings
 
 
-def load_run(
-    run_dir: Path, directions: Sequence[str] = ("a_to_b", "b_to_a"), checkpoint: Checkpoint = "last"
-) -> TrainedRun:
+def load_run(run_dir: Path, directions: Sequence[str] = ("a_to_b", "b_to_a"), checkpoint: Checkpoint = "last") -> TrainedRun:
     """The generators of a finished run in these directions, as far as it has them, on the CPU and in eval mode.
 
     TrainingError if the run is unfinished or a file is not the one that it completed with.
