@@ -284,6 +284,7 @@ def test_features_are_loaded_where_the_recipe_wants_them(
         return VggFeatures(state | {f"{place}.bias": torch.zeros(shape[0]) for place, shape in shapes.items()})
 
     monkeypatch.setattr(process, "load_features", load)
-    job = make_job(model="mask_loss", settings={"perceptual_network": "vgg16", "steps": 2}, weights_dir=tmp_path / "weights")
+    settings = {"perceptual_network": "vgg16", "perceptual_scale": "paper", "steps": 2}
+    job = make_job(model="mask_loss", settings=settings, weights_dir=tmp_path / "weights")
     assert "mask_features_a" in completed(job).final_losses
     assert asked == [("vgg16", tmp_path / "weights")]
