@@ -7,12 +7,13 @@ import dagster as dg
 import pandas as pd
 
 from assets.automation import ON_ANY_CHANGE, ON_CHANGE
-from assets.common import check, contact_sheet, count_table, photo_reader, progress, stage_asset, table_result
+from assets.common import check, count_table, photo_reader, progress, stage_asset, table_result
 from assets.downloads import download
 from assets.forget import finish_forgetting, unpurged
 from assets.history import answers_about, gone_photos, history_counts, stricter_photos
 from assets.partitions import DOMAIN, MONTH, domain_months, key_parts
 from assets.plots import bars
+from assets.sheets import contact_sheet
 from assets.versions import configured_partitions, forgotten_photos, inputs_version, newest_listings
 from pipeline.config import Project
 from pipeline.errors import ConfigError
@@ -87,11 +88,11 @@ def collect_assets(project: Project) -> list[dg.AssetsDefinition]:
         journal.unlink(missing_ok=True)
         stored = frame["sha256"].notna()
         reasons = {"stored": int(stored.sum()), **frame["reason"].value_counts().to_dict()}
-        sheet = [photo_reader(data, project)(digest) for digest in frame.loc[stored, "sha256"].head(12)]
+        pictures = map(photo_reader(data, project), frame.loc[stored, "sha256"])
         problems = _too_many_failures(len(frame), int((~stored).sum()))
         shown = {
             "counts": count_table(reasons, "files"),
-            "pictures": contact_sheet(sheet),
+            "pictures": contact_sheet(zip(frame.loc[stored, "photo_id"], pictures, strict=True)),
             **transfer_metadata(downloads.transfer),
         }
         return table_result(info, shown, [check("few_failures", problems, dg.AssetCheckSeverity.WARN)])

@@ -1,14 +1,12 @@
 """What all asset modules share: results with metadata, progress, reading photos."""
 
 import base64
-import io
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
 import numpy as np
-from PIL import Image
 
 from assets.versions import INPUTS
 from pipeline.config import Project
@@ -18,7 +16,6 @@ from storage import Home, TableInfo
 
 OWNERS = ["team:bokehflow"]
 PROGRESS_EVERY_S = 5.0
-SHEET_PICTURES, SHEET_EDGE_PX = 12, 112
 
 
 def stage_asset(
@@ -105,24 +102,9 @@ def photo_reader(home: Home, project: Project, min_short_edge_px: int | None = N
     return read
 
 
-def contact_sheet(pictures: Sequence[np.ndarray]) -> dg.MarkdownMetadataValue:
-    """Small pictures side by side, as Dagster's UI shows them; uint8 `[height, width, 3]` each."""
-    shown = pictures[:SHEET_PICTURES]
-    if not shown:
-        return dg.MetadataValue.md("nothing to show")
-    sheet = Image.new("RGB", (SHEET_EDGE_PX * min(len(shown), 6), SHEET_EDGE_PX * -(-len(shown) // 6)), "white")
-    for position, picture in enumerate(shown):
-        small = Image.fromarray(picture)
-        small.thumbnail((SHEET_EDGE_PX - 4, SHEET_EDGE_PX - 4))
-        sheet.paste(small, (position % 6 * SHEET_EDGE_PX + 2, position // 6 * SHEET_EDGE_PX + 2))
-    buffer = io.BytesIO()
-    sheet.save(buffer, "JPEG", quality=80)
-    return picture_metadata(buffer.getvalue(), "image/jpeg")
-
-
-def picture_metadata(data: bytes, media_type: str = "image/png") -> dg.MarkdownMetadataValue:
-    """An encoded picture embedded in Markdown."""
-    return dg.MetadataValue.md(f"![picture](data:{media_type};base64,{base64.b64encode(data).decode()})")
+def picture_metadata(data: bytes, media_type: str = "image/png", shows: str = "chart") -> dg.MarkdownMetadataValue:
+    """An encoded picture embedded in Markdown; `shows` is its alternative text."""
+    return dg.MetadataValue.md(f"![{shows}](data:{media_type};base64,{base64.b64encode(data).decode()})")
 
 
 def count_table(counts: Mapping[Any, int], heading: str) -> dg.MarkdownMetadataValue:

@@ -4,7 +4,8 @@ import dagster as dg
 import pandas as pd
 
 from assets.automation import ON_CHANGE
-from assets.common import check, contact_sheet, count_table, photo_reader, progress, stage_asset, table_result
+from assets.common import check, count_table, photo_reader, progress, stage_asset, table_result
+from assets.sheets import contact_sheet
 from assets.versions import configured_partitions, forgotten_photos, inputs_version, newest_rows
 from pipeline.config import Project
 from pipeline.curation.curate import curate, decided_groups, too_few
@@ -141,7 +142,7 @@ def curation_assets(project: Project) -> list[dg.AssetsDefinition | dg.SourceAss
         }
         read = photo_reader(data, project)
         pictures = {
-            f"kept in {domain}": contact_sheet([read(digest) for digest in rows["sha256"].head(12)])
+            f"kept in {domain}": contact_sheet(zip(rows["photo_id"], map(read, rows["sha256"]), strict=True))
             for domain, rows in kept.groupby("target_domain")
         }
         checks = [

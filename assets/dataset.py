@@ -7,10 +7,11 @@ import dagster as dg
 import numpy as np
 
 from assets.automation import ON_CHANGE, ON_NEW
-from assets.common import check, contact_sheet, count_table, progress, stage_asset, table_result
+from assets.common import check, count_table, progress, stage_asset, table_result
 from assets.origins import license_counts, made_from, strictest_name
 from assets.partitions import SNAPSHOTS
 from assets.plots import histogram
+from assets.sheets import contact_sheet
 from assets.versions import configured_code_version, configured_partitions, inputs_version, transform
 from pipeline.config import Project
 from pipeline.dataset.manifest import build_manifest, counts, problems, snapshot_id
@@ -63,12 +64,13 @@ def dataset_assets(project: Project) -> list[dg.AssetsDefinition]:
         info = data.tables.write("person_masks", frame, inputs_version=version)
         found, odd = frame[frame["mask"].notna()], to_review(frame)
         reasons = frame["reason"].dropna().value_counts().to_dict()
+        alphas = (read_mask(data.masks / mask) for mask in found["mask"])
         shown = {
             "counts": count_table({"with a subject": len(found), **reasons}, "masks"),
             "people": count_table(found["people"].value_counts().sort_index().to_dict(), "people in the picture"),
             "median_coverage": float(found["coverage"].median()) if len(found) else 0.0,
             "coverage": histogram(frame["coverage"].tolist(), "share of the frame that is subject"),
-            "masks": contact_sheet([read_mask(data.masks / mask) for mask in found["mask"].head(12)]),
+            "masks": contact_sheet(zip(found["photo_id"], alphas, strict=True)),
             "look_at_them": dg.MetadataValue.text("bokehflow mask-sheet"),
         }
         warn = dg.AssetCheckSeverity.WARN
@@ -110,9 +112,10 @@ def dataset_assets(project: Project) -> list[dg.AssetsDefinition]:
         reader = (
             ShardReader([data.shards / shard for shard in first["shard"]], first["row"].tolist()) if len(first) else None
         )
-        sheet = list(reader.batch(np.arange(len(reader)))[0]) if reader else []
+        pictures = reader.batch(np.arange(len(reader)))[0] if reader else []
+        sheet = contact_sheet(zip(first["photo_id"], pictures, strict=True))
         missing = sorted(set(masks.loc[masks["mask"].notna(), "photo_id"]) - set(frame["photo_id"]))
-        shown = {"shards": frame["shard"].nunique(), "pictures": contact_sheet(sheet)}
+        shown = {"shards": frame["shard"].nunique(), "pictures": sheet}
         return table_result(info, shown, [check("one_for_each_mask", missing)])
 
     @stage_asset(

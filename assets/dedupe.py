@@ -1,6 +1,6 @@
 """Dedupe: fingerprints of every picture, and which photo of each group of duplicates is kept."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 
 from assets.automation import ON_ANY_CHANGE, ON_CHANGE
-from assets.common import check, contact_sheet, count_table, photo_reader, progress, stage_asset, table_result
+from assets.common import check, count_table, photo_reader, progress, stage_asset, table_result
 from assets.partitions import domain_months
 from assets.plots import distances, histogram
+from assets.sheets import contact_sheet
 from assets.versions import forgotten_photos, inputs_version, newest_rows
 from pipeline.config import Project
 from resources.home import HomeResource
@@ -126,11 +127,11 @@ def _distances(frame: pd.DataFrame, home: Home) -> tuple[dict[int, int], dict[in
     return duplicate_distances(frame["distance_bits"].dropna().tolist()), strangers
 
 
-def _pairs(frame: pd.DataFrame, project: Project, home: Home) -> Sequence[np.ndarray]:
+def _pairs(frame: pd.DataFrame, project: Project, home: Home) -> Iterator[tuple[str, np.ndarray]]:
     """Photos kept and dropped, alternating."""
     read = photo_reader(home, project, min_short_edge_px=128)
     dropped = frame[frame["duplicate_of"].notna() & (frame["duplicate_of"] != frame["photo_id"])]
     dropped = dropped.sort_values("measure").drop_duplicates("duplicate_of").head(SHOWN_PAIRS)
     by_id = frame.drop_duplicates("photo_id").set_index("photo_id")["sha256"]
-    chosen = zip(dropped["duplicate_of"], dropped["sha256"], strict=True)
-    return [read(digest) for kept, digest in chosen for digest in (by_id[kept], digest)]
+    chosen = [id for pair in zip(dropped["duplicate_of"], dropped["photo_id"], strict=True) for id in pair]
+    return ((id, read(by_id[id])) for id in chosen)

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from assets.automation import ON_NEW, ON_NEW_RESULT
-from assets.common import check, contact_sheet, stage_asset, table_result
+from assets.common import check, stage_asset, table_result
 from assets.dataset import FROZEN
 from assets.judging import (
     Stopwatch,
@@ -27,6 +27,7 @@ from assets.judging import (
 )
 from assets.origins import code_revision
 from assets.partitions import RECIPE, SNAPSHOT, SNAPSHOTS, key_parts, snapshot_recipes
+from assets.sheets import SHEET_PICTURES, contact_sheet
 from assets.status import funnel
 from assets.training import run_id
 from pipeline.config import Project
@@ -85,7 +86,7 @@ def evaluation_assets(project: Project, folder: Path) -> list[dg.AssetsDefinitio
         shown = {
             "means": dg.MetadataValue.md(_markdown(means)),
             "seconds": dg.MetadataValue.md(_markdown(pd.DataFrame(watch.seconds.items(), columns=["spent on", "s"]))),
-            "test photos": contact_sheet(list(photos.batch(np.arange(min(12, len(photos.ids))))[0])),
+            "test photos": contact_sheet(photos.first(SHEET_PICTURES)),
         }
         return table_result(
             info,
@@ -192,6 +193,11 @@ class SnapshotPhotos:
         """The pictures of these rows of a manifest."""
         reader = ShardReader([home.shards / shard for shard in rows["shard"]], rows["row"].tolist())
         return cls(rows["photo_id"].tolist(), reader)
+
+    def first(self, count: int) -> list[tuple[str, np.ndarray]]:
+        """Id and RGB of the first ones."""
+        indices = np.arange(min(count, len(self.ids)))
+        return list(zip(self.ids[:count], self.batch(indices)[0], strict=True))
 
     def batch(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """RGB and alpha, uint8."""

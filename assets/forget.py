@@ -19,6 +19,7 @@ from pathlib import Path
 import pandas as pd
 
 from assets.partitions import IMPORTED
+from assets.sheets import erase_pictures
 from assets.versions import forgotten_photos
 from pipeline.atomic import write_bytes
 from pipeline.dataset.forget import forget_in_snapshots, frozen_sources
@@ -53,6 +54,8 @@ class Purged:
     bytes_freed: int = 0
     shared: int = 0
     derived_files: int = 0
+    pictures: int = 0
+    """Events of Dagster's log that showed them."""
     queue_files: list[str] = field(default_factory=list)
     snapshots: list[str] = field(default_factory=list)
     """Frozen snapshots that held them, and now keep tombstones."""
@@ -140,6 +143,9 @@ def _purge(home: Home, now_s: int, also: Iterable[str] = (), is_quiet: bool = Tr
         # It holds masks and faces of the snapshot's photos, and is made anew when a model is judged.
         shutil.rmtree(home.evaluations / snapshot, ignore_errors=True)
     _purge_tables(home, set(ids), forgotten)
+    done.pictures = erase_pictures(home.dagster, set(ids), set(done.snapshots))
+    if _naming(home.duplicates, ids):
+        shutil.rmtree(home.duplicates)  # pages that `bokehflow duplicates` writes anew
     done.queue_files = [path.name for path in sorted(home.review_queue.glob("*.csv")) if _strip_csv(path, set(ids))]
     done.reviewed_files = _naming(home.reviewed, ids)
     if is_quiet:
@@ -279,6 +285,8 @@ def summary(done: Purged) -> str:
         f"{len(done.photos)} photos forgotten: {done.blobs} blobs ({done.bytes_freed / 1e6:.1f} MB), "
         f"{done.derived_files} thumbnails and masks purged, training pictures erased from the shards"
     ]
+    if done.pictures:
+        lines.append(f"contact sheets and samples that showed them, taken out of Dagster's event log: {done.pictures}")
     if done.shared:
         lines.append(f"{done.shared} blobs stay, since other photos have the same bytes")
     if done.queue_files:

@@ -9,8 +9,9 @@ from pathlib import Path
 import dagster as dg
 import pandas as pd
 
-from assets.common import check, contact_sheet, count_table, photo_reader, progress, stage_asset, table_result
+from assets.common import check, count_table, photo_reader, progress, stage_asset, table_result
 from assets.partitions import IMPORTED
+from assets.sheets import contact_sheet
 from assets.versions import forgotten_photos, inputs_version
 from pipeline.config import Project
 from pipeline.errors import ConfigError
@@ -130,8 +131,8 @@ def import_assets(project: Project) -> list[dg.AssetsDefinition]:
         frame = pd.concat(rows, ignore_index=True)
         info = data.tables.write("imported_photos", frame, inputs_version=version)
         counts = {"accepted": int(frame["reason"].isna().sum()), **frame["reason"].value_counts().to_dict()}
-        accepted = frame.loc[frame["reason"].isna(), "sha256"].head(12)
-        sheet = contact_sheet([photo_reader(data, project)(sha256) for sha256 in accepted])
+        accepted = frame[frame["reason"].isna()]
+        sheet = contact_sheet(zip(accepted["photo_id"], map(photo_reader(data, project), accepted["sha256"]), strict=True))
         lost = frame.loc[frame["reason"] == "missing", "photo_id"]
         problems = [f"the bytes of {photo_id} are missing: import its folder again" for photo_id in lost]
         shown = {"counts": count_table(counts, "imported"), "pictures": sheet}

@@ -9,11 +9,15 @@ from PIL import Image
 SAMPLE_WIDTH_PX = 640
 
 
-def embedded_sample(picture: Path) -> str:
-    """The picture as Markdown with its bytes inside, small enough for the event log."""
+def embedded_sample(picture: Path, snapshot_id: str) -> str:
+    """The picture as Markdown with its bytes inside, small enough for the event log.
+
+    It names the snapshot whose photos it shows, by which `bokehflow forget` finds it.
+    """
     with Image.open(picture) as image:
         height_px = max(1, round(image.height * SAMPLE_WIDTH_PX / image.width))
         small = image.convert("RGB").resize((SAMPLE_WIDTH_PX, height_px))
     buffer = io.BytesIO()
     small.save(buffer, format="jpeg", quality=85)
-    return f"![input above, translation below](data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()})"
+    shows = f"snapshot {snapshot_id} input above, translation below"
+    return f"![{shows}](data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()})"

@@ -2,13 +2,19 @@
 
 import io
 import logging
+import re
+import sqlite3
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
+import dagster as dg
 import pandas as pd
 import pytest
 
 from assets.forget import finish_forgetting, forget, gone, unpurged
+from assets.forget import summary as forget_summary
+from assets.sheets import ERASED
 from assets.status import status, summary
 from pipeline.commands.collecting import forget as forget_command
 from pipeline.dataset.manifest import build_manifest
@@ -225,6 +231,53 @@ def test_a_forgotten_photo_leaves_nothing_but_its_tombstone(tmp_path: Path) -> N
         counts = status(world.project, home)["domains"]["ordinary"]
         assert counts["listed"] == counts["pending"] + sum(counts["rejected"].values()) + counts["downloaded"] == 6
         assert counts["rejected"] == {"forgotten": 2}
+
+
+def test_forgotten_photos_leave_the_event_log(tmp_path: Path) -> None:
+    folder = tmp_path / "collection"
+    photos = [photo(folder, n, month=1 + n % 2) for n in range(6)]
+    with collect_world(tmp_path, *photos, on_disk=True) as world:
+        world.run(until="unique_photos")
+        log = world.home.dagster / "history" / "runs"
+        before = embedded(log)
+        doomed = {shows for shows in before if id_of(0) in shows.split()}
+        stays = {shows for shows in before if id_of(1) in shows.split()}
+        assert doomed == {" ".join(["photos", *(id_of(n) for n in (0, 2, 4))])}
+        assert stays
+        assert "chart" in before
+        assert bytes_left(log, before, doomed) > 100
+        done = forget(world.home, [id_of(0)], NOW_S)
+        assert done.pictures >= 2, "in the file of the run and in that of all runs"
+        assert "event log" in forget_summary(done)
+        after = embedded(log)
+        assert after == {shows: data for shows, data in before.items() if shows not in doomed}
+        assert bytes_left(log, before, doomed) == 0
+        assert bytes_left(log, before, stays) > 100
+        events = world.instance.fetch_materializations(dg.AssetKey("photo_files"), limit=10).records
+        made = [event.asset_materialization for event in events if event.asset_materialization]
+        assert sum(one.metadata["pictures"].value == ERASED for one in made) == 1
+        assert forget(world.home, [id_of(0)], NOW_S).pictures == 0
+
+
+def embedded(log: Path) -> dict[str, str]:
+    """What the pictures in the events of all runs show, with a picture's base64."""
+    found = {}
+    for file in log.glob("*.db"):
+        with closing(sqlite3.connect(file)) as connection:
+            texts = [text for (text,) in connection.execute("SELECT event FROM event_logs")]
+            if file.name == "index.db":
+                texts += [text for (text,) in connection.execute("SELECT last_materialization FROM asset_keys") if text]
+        for text in texts:
+            found |= re.findall(r"!\[([^\]]*)\]\(data:image/\w+;base64,([^)]*)\)", text)
+    return found
+
+
+def bytes_left(log: Path, pictures: dict[str, str], shows: set[str]) -> int:
+    """How many pieces of these pictures' base64 are anywhere in the files, unused parts and all; not of the headers,
+    which all JPEGs share."""
+    data = b"".join(path.read_bytes() for path in log.iterdir())
+    texts = [pictures[name] for name in shows]
+    return sum(text[at : at + 40].encode() in data for text in texts for at in range(1_000, len(text) - 40, 40))
 
 
 @pytest.mark.slow

@@ -6,6 +6,8 @@ from pathlib import Path
 import dagster as dg
 from PIL import Image
 
+from assets.sheets import ERASED, without_pictures
+from pipeline.training.jobs import TrainingJob
 from pipeline.training.runs import RunFolder
 from resources.trainer import samples_shown
 
@@ -21,8 +23,9 @@ def test_new_pictures_are_observations_at_once_and_old_ones_are_not(tmp_path: Pa
     folder = RunFolder(tmp_path)
     folder.samples.mkdir()
     Image.new("RGB", (32, 16), "red").save(folder.sample(10))
+    job = TrainingJob.model_construct(run_dir=tmp_path, snapshot_id="0123456789abcdef")
     with dg.DagsterInstance.ephemeral() as instance:
-        with samples_shown(instance, ASSET, PARTITION, tmp_path, look_every_s=0.01):
+        with samples_shown(instance, ASSET, PARTITION, job, look_every_s=0.01):
             Image.new("RGB", (32, 16), "green").save(folder.sample(20))
             deadline = time.monotonic() + 20
             while not observations(instance):
@@ -31,4 +34,7 @@ def test_new_pictures_are_observations_at_once_and_old_ones_are_not(tmp_path: Pa
         (seen,) = observations(instance)
         assert seen.partition == PARTITION
         assert seen.metadata["step"].value == 20
-        assert "data:image/jpeg;base64," in str(seen.metadata["sample"].value)
+        shown = str(seen.metadata["sample"].value)
+        assert "data:image/jpeg;base64," in shown
+        assert without_pictures(shown, set(), {"fedcba9876543210"}) == shown
+        assert without_pictures(shown, set(), {"0123456789abcdef"}) == ERASED
