@@ -74,14 +74,19 @@ min_edge_px = 192   # the rendered pictures are small
 test_share = {{ ordinary = 0.25, shallow = 0.0 }}
 
 [training]
-automatic = ["smoke"]
+automatic = ["cyclegan", "mask_loss_overlay"]
 
-[recipes.smoke]
+[recipes.cyclegan]
 model = "cyclegan"
+profile = "smoke"
+
+[recipes.mask_loss_overlay]
+model = "mask_loss_overlay"
 profile = "smoke"
 
 [evaluation]
 truth = "collection/truth"
+reference = "cyclegan@0"   # do masks help?
 """
 
 

@@ -11,7 +11,7 @@ import pytest
 REPOSITORY = Path(__file__).parents[1]
 WEIGHTS = REPOSITORY / ".venv" / "test-home" / "weights"
 """Fetched by `make test` before the tests start, since these talk to this machine only."""
-FEW_STEPS = "\n[recipes.smoke.settings]\nsteps = 6\n"
+FEW_STEPS = "settings = { steps = 6 }\n"
 
 
 @pytest.fixture(autouse=True)

@@ -74,7 +74,7 @@ def test_an_unknown_month_asset_recipe_and_option(finished: Path, run: Run) -> N
     for arguments, said in (
         (["--from", "2023-12"], "unknown month '2023-12': this project covers 2024-01 to 2024-03"),
         (["--until", "photos"], "unknown asset 'photos'; one of: photo_listing"),
-        (["--recipe", "huge@0"], "there is no recipe 'huge@0'; one of: smoke@0"),
+        (["--recipe", "huge@0"], "there is no recipe 'huge@0'; one of: cyclegan@0"),
         (["--nonsense"], "No such option"),
     ):
         outcome = run("run", "--home", str(finished), *arguments)

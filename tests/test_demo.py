@@ -61,4 +61,4 @@ def test_the_demos_project_file_is_valid_and_local(home: Home) -> None:
     project = load_project(home.root / "bokehflow.toml") if prepare_demo(home) else None
     assert project is not None
     assert "127.0.0.1" in project.flickr.endpoint
-    assert project.training.automatic == ["smoke"]
+    assert project.training.automatic == ["cyclegan", "mask_loss_overlay"]

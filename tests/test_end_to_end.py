@@ -147,7 +147,7 @@ def test_killed_while_training_no_trainer_lives_on_and_the_next_run_ends_the_sam
 ) -> None:
     root = tmp_path / "home"
     shutil.copytree(finished_demo, root)
-    (model,) = found(root)["models"]
+    (model,) = [model for model in found(root)["models"] if model["recipe"] == "mask_loss_overlay"]
     run = RunFolder(root / "runs" / str(model["run"]))
     expected = json.loads(run.completion.read_text())["files"]
     shutil.rmtree(run.root)

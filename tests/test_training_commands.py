@@ -21,9 +21,9 @@ def snapshot(finished_demo: Path) -> str:
 
 
 def test_a_trial_of_other_seed_and_length_is_a_run_of_its_own(finished_demo: Path, snapshot: str) -> None:
-    done = bokehflow(finished_demo, "train", "smoke", "--snapshot", snapshot, "--seed", "5", "--steps", "3")
+    done = bokehflow(finished_demo, "train", "cyclegan", "--snapshot", snapshot, "--seed", "5", "--steps", "3")
     assert done.returncode == 0, done.stderr
-    folder = RunFolder(finished_demo / "runs" / f"{snapshot}-smoke-5-3steps")
+    folder = RunFolder(finished_demo / "runs" / f"{snapshot}-cyclegan-5-3steps")
     completion = completion_of(folder)
     assert completion is not None
     assert (completion.steps, completion.seed) == (3, 5)
@@ -32,17 +32,17 @@ def test_a_trial_of_other_seed_and_length_is_a_run_of_its_own(finished_demo: Pat
 
 
 def test_a_configured_recipe_that_is_trained_has_nothing_left_to_do(finished_demo: Path, snapshot: str) -> None:
-    before = RunFolder(finished_demo / "runs" / f"{snapshot}-smoke-0").completion.stat().st_mtime_ns
-    done = bokehflow(finished_demo, "train", "smoke", "--snapshot", snapshot)
+    before = RunFolder(finished_demo / "runs" / f"{snapshot}-cyclegan-0").completion.stat().st_mtime_ns
+    done = bokehflow(finished_demo, "train", "cyclegan", "--snapshot", snapshot)
     assert done.returncode == 0, done.stderr
-    assert RunFolder(finished_demo / "runs" / f"{snapshot}-smoke-0").completion.stat().st_mtime_ns == before
+    assert RunFolder(finished_demo / "runs" / f"{snapshot}-cyclegan-0").completion.stat().st_mtime_ns == before
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (("train", "nothing", "--snapshot", "0123"), "there is no recipe 'nothing'"),
-        (("train", "smoke", "--snapshot", "0123456789abcdef", "--steps", "3"), "0123456789abcdef"),
+        (("train", "cyclegan", "--snapshot", "0123456789abcdef", "--steps", "3"), "0123456789abcdef"),
         (("translate", str(PHOTO), "--model", "nothing"), "the run 'nothing' does not exist; there are: "),
         (("export-model", "nothing"), "the run 'nothing' does not exist"),
     ],
@@ -57,12 +57,12 @@ def test_what_does_not_exist_is_named(finished_demo: Path, arguments: tuple[str,
 def test_photos_of_ones_own_are_translated_and_bad_ones_named(finished_demo: Path, snapshot: str, tmp_path: Path) -> None:
     (tmp_path / "no-photo.jpg").write_text("<html>")
     photos = str(PHOTO), str(tmp_path / "no-photo.jpg")
-    for run in (finished_demo / "runs").glob(f"{snapshot}-smoke-5-*"):
+    for run in (finished_demo / "runs").glob(f"{snapshot}-cyclegan-5-*"):
         run.rename(tmp_path / run.name)
     done = bokehflow(finished_demo, "translate", *photos, "--model", snapshot, "--overlay", "--out", str(tmp_path / "out"))
     assert done.returncode == 1
     assert "no-photo.jpg" in done.stderr
     assert "1 of 2 photos could not be translated" in done.stderr
-    with Image.open(tmp_path / "out" / f"{PHOTO.stem}-{snapshot}-smoke-0.png") as result, Image.open(PHOTO) as photo:
+    with Image.open(tmp_path / "out" / f"{PHOTO.stem}-{snapshot}-cyclegan-0.png") as result, Image.open(PHOTO) as photo:
         assert result.size == photo.size
         assert not np.array_equal(np.asarray(result), np.asarray(photo.convert("RGB")))
