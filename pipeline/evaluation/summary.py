@@ -255,10 +255,8 @@ def compare_sets(scores: pd.DataFrame, models: Sequence[str], prefix: str = "") 
             kid, low, high, precision, recall = (values[method, prefix + name] for name in names)
             fid = values.get((method, f"{prefix}fid"))
             found.append(SetScores(method_label(method), method, kid, low, high, precision, recall, fid))
-    return [
-        replace(one, standing="best" if all(one.high < other.low for other in found if other != one) else "ranked")
-        for one in found
-    ]
+    ahead = [one for one in found if len(found) > 1 and all(one.high < other.low for other in found if other != one)]
+    return [replace(one, standing="best" if one in ahead else "ranked") for one in found]
 
 
 @dataclass(frozen=True)

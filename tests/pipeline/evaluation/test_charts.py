@@ -79,3 +79,28 @@ def test_axes_reach_the_largest_value_in_few_round_steps(largest: float) -> None
     assert steps[0] == 0
     assert largest * (1 - 1e-6) <= steps[-1] <= 2 * largest
     assert 3 <= len(steps) <= 7
+
+
+def test_a_scatter_has_a_dot_for_every_photo_with_both_scores() -> None:
+    blur = {"m@0": pd.Series({"a": 0.2, "b": 0.4, "c": np.nan}), "base": pd.Series({"a": 0.3, "b": 0.3})}
+    kept = {"m@0": pd.Series({"a": 0.9, "b": 1.0, "c": 0.5}), "base": pd.Series({"a": 1.0, "b": 1.0})}
+    found = charts.scatter(blur, kept, ["base"], {"base": "Baseline"})
+    assert found is not None
+    assert [(dot.photo_id, dot.series) for dot in found.dots] == [("a", "m@0"), ("b", "m@0")]
+    assert [mean.words for mean in found.means] == ["m@0: 0.300, 0.950", "Baseline: 0.300, 1.000"]
+    (first, second), (mean, _) = found.dots, found.means
+    assert (mean.x, mean.y) == (pytest.approx((first.x + second.x) / 2), pytest.approx((first.y + second.y) / 2))
+    assert first.x < second.x
+    assert first.y > second.y
+    for dot in (*found.dots, *found.means):
+        assert charts.SCATTER_LEFT <= dot.x <= charts.SCATTER_WIDTH - charts.RIGHT
+        assert charts.SCATTER_TOP <= dot.y <= charts.SCATTER_HEIGHT - charts.SCATTER_BOTTOM
+
+
+def test_a_scatter_without_scores_is_none() -> None:
+    assert charts.scatter({"m": pd.Series({"a": np.nan})}, {"m": pd.Series({"a": 1.0})}, [], {}) is None
+
+
+def test_seeds_of_a_recipe_share_a_colour() -> None:
+    panels = charts.loss_panels({"x@0": losses(9), "x@1": losses(9)}, {"x@0": 2, "x@1": 2})
+    assert {curve.colour for panel in panels for curve in panel.curves} == {2}

@@ -131,3 +131,88 @@ def test_merging_models_counts_what_they_share_once() -> None:
     shared = merged[merged["method"] == "input"]
     assert len(shared) == 10
     assert {row.method for row in summary.compare_scenes(merged, ["m@0", "n@0"]).rows} == {*METHODS, "m@0", "n@0"}
+
+
+def pair_world(shift: float, count: int = 10) -> pd.DataFrame:
+    base = np.linspace(0.90, 0.95, count)
+    wobble = np.linspace(-0.001, 0.001, count)
+    values = {"a@0": list(base), "b@0": list(base + shift + wobble), "c@0": list(base + 2 * shift + wobble[::-1])}
+    return scores("subject_ssim", values, "flickr:")
+
+
+def test_pairs_are_corrected_for_their_number() -> None:
+    found = summary.compare_pairs(pair_world(0.01), ["a@0", "b@0", "c@0"])
+    assert [metric.name for metric in found.metrics] == ["subject_ssim"]
+    (pair, *_) = found.pairs
+    (difference,) = pair.differences
+    assert (pair.first, pair.second) == ("a@0", "b@0")
+    assert difference is not None
+    assert difference.mean == pytest.approx(-0.01)
+    assert difference.p_value == pytest.approx(3 * 2 / 2**10)
+    assert difference.interval.high < 0
+
+
+def test_one_model_has_no_pair() -> None:
+    assert summary.compare_pairs(pair_world(0.01), ["a@0"]).pairs == []
+
+
+def test_recipes_are_compared_over_three_seeds_and_not_fewer() -> None:
+    random = np.random.default_rng(0)
+    photos = random.normal(0.9, 0.02, 20)
+    values = {
+        f"{recipe}@{seed}": list(photos + mean + 0.001 * seed)
+        for recipe, mean in (("a", 0.0), ("b", 0.03))
+        for seed in range(3)
+    }
+    table = scores("subject_ssim", values, "flickr:")
+    runs = {recipe: [f"{recipe}@{seed}" for seed in range(3)] for recipe in ("a", "b")}
+    found = summary.compare_recipes(table, runs)
+    (pair,) = found.pairs
+    (difference,) = pair.differences
+    assert difference is not None
+    assert difference.mean == pytest.approx(-0.03)
+    assert difference.p_value < summary.significance.SIGNIFICANCE
+    assert [row.seeds for row in found.rows] == [3, 3]
+    few = summary.compare_recipes(table, {**runs, "b": runs["b"][:2]})
+    assert few.pairs == []
+    assert [cell[1] is None for row in few.rows for cell in row.cells] == [False, True]
+
+
+def test_overlaid_subjects_are_given_whatever_the_method_is_called() -> None:
+    spread = list(np.linspace(0.9, 0.95, 10))
+    values = {"x@0": [1.0] * 10, "x@0-overlay": spread, "y@0": spread, "y@0+overlay": [1.0] * 10}
+    table = summary.compare_photos(scores("subject_ssim", values, "flickr:"), ["x@0", "y@0"])
+    standings = {name: cell.standing for name, cell in column(table, "subject_ssim").items()}
+    assert standings == {"x@0": "given", "x@0-overlay": "ranked", "y@0": "ranked", "y@0+overlay": "given"}
+    assert [row.label for row in table.rows] == [
+        "x@0, subject laid over", "x@0, without overlay", "y@0", "y@0, subject laid over",
+    ]  # fmt: skip
+
+
+def test_faces_are_shares_of_those_that_were_there() -> None:
+    table = summary.compare_photos(scores("face_kept", {"m@0": [1.0, 0.0, np.nan, 1.0]}, "flickr:"), ["m@0"])
+    cell = column(table, "face_kept")["m@0"]
+    assert (cell.mean, cell.count, cell.missing) == (pytest.approx(2 / 3), 3, 1)
+
+
+def test_errors_are_told_by_how_scenes_were_taken() -> None:
+    errors = scores("truth_background_l1", {"m@0": [0.1, 0.2, 0.3, 0.4]})
+    apertures = scores("aperture_mm", {"true_lens": [10.0, 20.0, 30.0, 40.0]})
+    found = summary.by_condition(pd.concat([errors, apertures]), ["m@0"])
+    assert found is not None
+    assert [(row.label, row.scenes, row.errors) for row in found.rows] == [
+        ("lens of 25.0 mm and less", 2, [pytest.approx(0.15)]),
+        ("lens wider than 25.0 mm", 2, [pytest.approx(0.35)]),
+    ]
+    assert summary.by_condition(errors, ["m@0"]) is None
+
+
+def test_sets_are_compared_by_the_features_that_are_asked_for() -> None:
+    rows = {"kid": 0.2, "kid_low": 0.1, "kid_high": 0.3, "precision": 0.5, "recall": 0.6, "fid": 80.0}
+    table = pd.DataFrame(
+        [("set:test", "m@0", f"inception_{name}", value) for name, value in rows.items()],
+        columns=["photo_id", "method", "metric", "value"],
+    )
+    (found,) = summary.compare_sets(table, ["m@0"], "inception_")
+    assert (found.kid, found.fid, found.standing) == (0.2, 80.0, "ranked")
+    assert summary.compare_sets(table, ["m@0"]) == []
