@@ -1,0 +1,104 @@
+"""`bokehflow report`, as a person types it."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline.cli import main
+from storage import Home
+from tests.judged_world import judge, judged_home, train
+from tests.pipeline.dataset.frozen_world import World
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> tuple[Home, World]:
+    return judged_home(tmp_path / "home")
+
+
+@pytest.fixture
+def run(place: tuple[Home, World], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Call the command in this process; returns the exit code and what it printed and said."""
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["bokehflow", "report", *arguments, "--home", str(place[0].root)])
+        code, said = 0, ""
+        try:
+            main()
+        except SystemExit as stop:
+            code, said = 1, str(stop.code)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err + said
+
+    return call
+
+
+def model(home: Home, snapshot: str, recipe: str, ssim: float = 0.95, sharpness: float = 0.6) -> None:
+    train(home, snapshot, recipe)
+    judge(home, snapshot, recipe, ssim, sharpness)
+
+
+def without_date(path: Path) -> str:
+    return re.sub(r"\d{4}-\d\d-\d\d", "DATE", path.read_text(encoding="utf-8"))
+
+
+def test_it_writes_the_report_of_the_newest_judged_snapshot(place: tuple[Home, World], run: Run) -> None:
+    home, world = place
+    snapshot = world.freeze(range(1, 60))
+    model(home, snapshot, "cyclegan@0")
+    world.freeze(range(1, 40))
+    code, printed, _ = run()
+    path = home.reports / snapshot / "index.html"
+    assert (code, printed.strip()) == (0, str(path))
+    text = path.read_text(encoding="utf-8")
+    assert f"{snapshot}-cyclegan-0" in text
+    assert "c0de" in text
+
+
+def test_again_it_is_the_same_but_for_its_date(place: tuple[Home, World], run: Run, tmp_path: Path) -> None:
+    home, world = place
+    snapshot = world.freeze(range(1, 60))
+    model(home, snapshot, "cyclegan@0")
+    model(home, snapshot, "mask_loss@0", 0.97)
+    for name in ("first.html", "second.html"):
+        assert run(snapshot[:6], "--output", str(tmp_path / name))[0] == 0
+    assert without_date(tmp_path / "first.html") == without_date(tmp_path / "second.html")
+
+
+def test_models_of_several_snapshots_stand_side_by_side(place: tuple[Home, World], run: Run) -> None:
+    home, world = place
+    first, second = world.freeze(range(1, 80)), world.freeze(range(5, 90))
+    for snapshot in (first, second):
+        model(home, snapshot, "cyclegan@0")
+    code, printed, _ = run(first, "--compare", second)
+    assert code == 0
+    path = Path(printed.strip())
+    assert path == home.reports / f"{first}+{second}" / "index.html"
+    text = path.read_text(encoding="utf-8")
+    assert f"cyclegan@0·{first[:6]} − cyclegan@0·{second[:6]}" in text
+    assert "The snapshots have different test sets" in text
+
+
+def test_what_is_not_in_it_is_said(place: tuple[Home, World], run: Run) -> None:
+    home, world = place
+    snapshot = world.freeze(range(1, 60))
+    model(home, snapshot, "cyclegan@0")
+    train(home, snapshot, "mask_loss@0")
+    assert "not in the report: mask_loss@0 is trained and not evaluated" in run()[2]
+    (home.runs / f"{snapshot}-mask_loss-0" / "complete.json").unlink()
+    assert "not in the report: mask_loss@0 is not trained to its end" in run()[2]
+
+
+def test_bad_input_is_named(place: tuple[Home, World], run: Run) -> None:
+    home, world = place
+    assert run()[0] == 1
+    assert "no snapshot has an evaluated model" in run()[2]
+    assert "there is no snapshot 0123" in run("0123")[2]
+    snapshot, other = world.freeze(range(1, 60)), world.freeze(range(1, 40))
+    assert f"snapshot {snapshot} has no evaluated model" in run(snapshot)[2]
+    model(home, snapshot, "cyclegan@0")
+    assert f"snapshot {other} has no evaluated model to compare with" in run(snapshot, "--compare", other)[2]
+    assert not (home.reports / other).exists()
