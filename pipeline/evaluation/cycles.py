@@ -17,8 +17,8 @@ CYCLE_METRICS = ("cycle_l1_a", "cycle_l1_b", "identity_l1_a", "identity_l1_b")
 def cycle_scores(generators: Mapping[str, Translate], real_a: np.ndarray, real_b: np.ndarray) -> dict[str, float]:
     """Mean absolute errors, 0 to 1, of pictures of both domains, uint8 [n, height, width, 3].
 
-    `cycle_l1_a`: from A to B and back; `identity_l1_a`: the generator to A on pictures of A; likewise b. NaN where a
-    generator, `a_to_b` or `b_to_a`, or the pictures of a domain are missing.
+    `cycle_l1_a`: from A to B, rounded to 8 bits, and back; `identity_l1_a`: the generator to A on pictures of A; likewise
+    b. NaN where a generator, `a_to_b` or `b_to_a`, or the pictures of a domain are missing, or an output is no picture.
     """
     a_to_b, b_to_a = (generators.get(direction) for direction in ("a_to_b", "b_to_a"))
     return {
@@ -32,7 +32,10 @@ def cycle_scores(generators: Mapping[str, Translate], real_a: np.ndarray, real_b
 def _cycle(there: Translate | None, back: Translate | None, real: np.ndarray) -> float:
     if there is None or back is None or not len(real):
         return float("nan")
-    return _error(back, np.round(there(real) * 255).astype(np.uint8), real)
+    generated = there(real)
+    if not np.isfinite(generated).all():
+        return float("nan")
+    return _error(back, np.round(generated * 255).astype(np.uint8), real)
 
 
 def _error(generator: Translate | None, seen: np.ndarray, real: np.ndarray) -> float:

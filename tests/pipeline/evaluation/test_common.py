@@ -1,6 +1,7 @@
 """What models share: the same scores as measured at once, kept and read again, measured once."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -74,7 +75,7 @@ def test_with_what_was_kept_only_the_model_is_measured(tmp_path: Path, yardstick
     seen: list[int] = []
 
     class Counting(FourColours):
-        def look(self, images: np.ndarray) -> object:
+        def look(self, images: np.ndarray) -> SimpleNamespace:
             seen.append(len(images))
             return super().look(images)
 

@@ -36,3 +36,9 @@ def test_the_mean_is_over_pictures_however_many_there_are() -> None:
     mixed = np.concatenate([REAL_A[:1], np.full((1, 4, 4, 3), 250, np.uint8)])
     scores = cycle_scores({"a_to_b": brighter(20)}, REAL_A, mixed)
     assert scores["identity_l1_b"] == pytest.approx((20 + 5) / 2 / 255, abs=1e-6)
+
+
+def test_an_output_that_is_no_picture_gives_no_error() -> None:
+    broken = {"a_to_b": lambda rgb: np.full(rgb.shape, np.nan, np.float32), "b_to_a": brighter(0)}
+    scores = cycle_scores(broken, REAL_A, REAL_B)
+    assert [name for name, value in scores.items() if np.isfinite(value)] == ["identity_l1_a"]

