@@ -4,55 +4,100 @@ They depend on the generator's architecture and the machine, not on what it has 
 """
 
 import copy
-import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import psutil
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 SIDES_PX = (256, 512, 1024)
 RUNS = {256: 3, 512: 1, 1024: 1}
 """Timed runs at each size, on a processor; a GPU, where a run costs little, does `GPU_RUNS`."""
 GPU_RUNS = 10
-MEMORY_SHARE = 0.8
-"""Of the free memory: a size that is estimated to need more is left out."""
-SAMPLE_EVERY_S = 0.002
+MEMORY_SHARE = 0.5
+"""Of the free memory: a size whose tensors need more is left out, since convolutions need room of their own."""
 MEGABYTE = 1e6
 
 COST_METRICS = ("parameters", "flops_256", *(f"{name}_{side}" for side in SIDES_PX for name in ("ms", "memory_mb")))
 
 
 def generator_costs(generator: nn.Module, sides_px: tuple[int, ...] = SIDES_PX) -> dict[str, float]:
-    """Scores of `COST_METRICS`: times are medians for one picture in milliseconds, memory the peak beyond what was used.
+    """Scores of `COST_METRICS`: times are medians for one picture in milliseconds, memory that of `peak_memory_mb`.
 
-    Measured where the generator's weights are. NaN for a size that is estimated to need more memory than is free.
+    Timed where the generator's weights are. NaN for the time of a size that needs more memory than is free.
     """
     found = {"parameters": float(sum(one.numel() for one in generator.parameters())), "flops_256": flops(generator, 256)}
-    per_pixel_mb = 0.0
     for side_px in sides_px:
-        if per_pixel_mb * side_px**2 > MEMORY_SHARE * _free_mb(generator):
-            time_ms, memory_mb = float("nan"), float("nan")
-        else:
-            time_ms, memory_mb = _measured(generator, side_px)
-            per_pixel_mb = memory_mb / side_px**2
-        found |= {f"ms_{side_px}": time_ms, f"memory_mb_{side_px}": memory_mb}
+        memory_mb = peak_memory_mb(generator, side_px)
+        fits = memory_mb <= MEMORY_SHARE * _free_mb(generator)
+        found |= {f"ms_{side_px}": _time_ms(generator, side_px) if fits else float("nan")}
+        found |= {f"memory_mb_{side_px}": memory_mb}
     return found
 
 
 def flops(generator: nn.Module, side_px: int) -> float:
     """Floating-point operations for one picture, a multiplication and an addition as two; nothing is computed."""
-    shape_only = copy.deepcopy(generator).to("meta")
-    with FlopCounterMode(display=False) as counter, torch.inference_mode():
-        shape_only(torch.empty(1, 3, side_px, side_px, device="meta"))
+    shapes_only = _shapes_only(generator)
+    with FlopCounterMode(display=False) as counter:
+        _pass(shapes_only, side_px)
     return float(counter.get_total_flops())
 
 
-def _measured(generator: nn.Module, side_px: int) -> tuple[float, float]:
-    """Median time in milliseconds and peak memory in megabytes."""
+def peak_memory_mb(generator: nn.Module, side_px: int) -> float:
+    """The most that the tensors of one picture's pass hold at once, weights left out, in megabytes; nothing is computed.
+
+    What a convolution takes for itself while it works, which differs between processors, is not in it.
+    """
+    shapes_only = _shapes_only(generator)
+    with _LiveTensors() as live:
+        _pass(shapes_only, side_px)
+    return live.peak_bytes / MEGABYTE
+
+
+def _shapes_only(generator: nn.Module) -> nn.Module:
+    """The generator without its weights, on torch's device for tensors that have no content."""
+    return copy.deepcopy(generator).to("meta")
+
+
+def _pass(shapes_only: nn.Module, side_px: int) -> None:
+    with torch.inference_mode():
+        shapes_only(torch.empty(1, 3, side_px, side_px, device="meta"))
+
+
+class _LiveTensors(TorchDispatchMode):
+    """Adds up the storages that operations make, as long as something holds them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.peak_bytes = 0
+        self._made: dict[int, tuple[StorageWeakRef, int]] = {}
+
+    def __torch_dispatch__(
+        self,
+        func: Callable[..., Any],
+        types: tuple[type, ...],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:  # noqa: ANN401  (whatever the operation returns)
+        result = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(result):
+            if isinstance(tensor, Tensor):
+                reference = StorageWeakRef(tensor.untyped_storage())
+                self._made.setdefault(reference.cdata, (reference, tensor.untyped_storage().nbytes()))
+        self._made = {place: one for place, one in self._made.items() if not one[0].expired()}
+        self.peak_bytes = max(self.peak_bytes, sum(size for _, size in self._made.values()))
+        return result
+
+
+def _time_ms(generator: nn.Module, side_px: int) -> float:
+    """Median time of a pass in milliseconds."""
     device = next(generator.parameters()).device
     picture = torch.zeros(1, 3, side_px, side_px, device=device)
 
@@ -64,14 +109,8 @@ def _measured(generator: nn.Module, side_px: int) -> tuple[float, float]:
 
     if device.type == "cuda":
         run()
-        return _median_ms(run, GPU_RUNS), _peak_on_gpu_mb(run, device)
-    peak_mb = 0.0
-    times_ms = []
-    for _ in range(RUNS.get(side_px, 1)):
-        with _PeakMemory() as memory:
-            times_ms.append(_median_ms(run, 1))
-        peak_mb = max(peak_mb, memory.megabytes)
-    return float(np.median(times_ms)), peak_mb
+        return _median_ms(run, GPU_RUNS)
+    return _median_ms(run, RUNS.get(side_px, 1))
 
 
 def _median_ms(run: Callable[[], None], times: int) -> float:
@@ -83,38 +122,7 @@ def _median_ms(run: Callable[[], None], times: int) -> float:
     return float(np.median(found))
 
 
-def _peak_on_gpu_mb(run: Callable[[], None], device: torch.device) -> float:
-    torch.cuda.reset_peak_memory_stats(device)
-    before = torch.cuda.memory_allocated(device)
-    run()
-    return (torch.cuda.max_memory_allocated(device) - before) / MEGABYTE
-
-
 def _free_mb(generator: nn.Module) -> float:
     device = next(generator.parameters()).device
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
     return free / MEGABYTE
-
-
-class _PeakMemory:
-    """Watches by how much this process grows at most while the context is open, in `megabytes`."""
-
-    def __init__(self) -> None:
-        self.megabytes = 0.0
-        self._process, self._done = psutil.Process(), threading.Event()
-        self._before = 0
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-
-    def __enter__(self) -> "_PeakMemory":
-        self._before = self._process.memory_info().rss
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._done.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        while not self._done.wait(SAMPLE_EVERY_S):
-            grown = self._process.memory_info().rss - self._before
-            self.megabytes = max(self.megabytes, grown / MEGABYTE)
