@@ -5,10 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from scipy import ndimage
 
 from pipeline.evaluation import perceptual
+from pipeline.evaluation.distribution import kid
+from pipeline.evaluation.metrics import background_region
 from pipeline.evaluation.perceptual import STAGES, PerceptualNetwork
+from pipeline.studio.pictures import PICTURES
 
 WEIGHTS = Path(__file__).parents[3] / ".venv" / "test-home" / "weights"
 CHANNELS = (64, 128, 256, 512, 512)
@@ -76,6 +80,35 @@ def test_lpips_by_hand_for_one_stage(network: PerceptualNetwork) -> None:
     expected = (head * (one - other) ** 2).sum(1).mean()
     rest = network.distance(perceptual.Look([first.stages[0], *second.stages[1:]], first.features, first.texture), second)
     assert rest[0] == pytest.approx(expected, rel=1e-4)
+
+
+def test_background_features_are_means_over_the_background_by_hand(network: PerceptualNetwork) -> None:
+    look = network.look(pictures())
+    region = np.zeros((2, 32, 32, 1), bool)
+    region[0, :, :16] = True
+    found = network.background_features(look, region)
+    np.testing.assert_allclose(found[0], look.texture[0, :, :, :2].mean((1, 2)), rtol=1e-5)
+    assert np.isnan(found[1]).all()
+
+
+@pytest.mark.skipif(not (WEIGHTS / "vgg16_lpips.ckpt").exists(), reason="`bokehflow weights` fetches them")
+def test_backgrounds_are_told_apart_whatever_the_subject_is() -> None:
+    """Hiding every subject must not look like another kind of background; blurring the backgrounds must."""
+    files = sorted((PICTURES / "scoring").glob("*_sharp.jpg"))[:12]
+    sharp, soft = (
+        np.stack([read(Path(str(path).replace("sharp", view))) for path in files]) for view in ("sharp", "shallow")
+    )
+    mask = np.stack([read(Path(str(path).replace("sharp.jpg", "mask.png"))) for path in files])[..., :1]
+    network, background = PerceptualNetwork(WEIGHTS), background_region(mask, 3)
+    hidden = np.where(mask >= 0.5, 0.5, sharp)
+    plain, blurred, greyed = (network.background_features(network.look(one), background) for one in (sharp, soft, hidden))
+    assert abs(kid(plain, greyed) - kid(plain, plain)) < 0.2 * (kid(plain, blurred) - kid(plain, plain))
+
+
+def read(path: Path) -> np.ndarray:
+    """A picture at 96 px, [96, 96, 3] in [0, 1]."""
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB").resize((96, 96)), np.float32) / 255
 
 
 @pytest.mark.skipif(not (WEIGHTS / "vgg16_lpips.ckpt").exists(), reason="`bokehflow weights --perceptual` fetches them")
