@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[1]
 PEER = ROOT / ".venv-peers" / "img2dataset"
 PEER_THREADS = (16, 32)
 """Tried in every round; the better one counts."""
-ROUNDS = 5
+ROUNDS = 3
 PICTURES, WIDTH_PX, HEIGHT_PX = 1_500, 1024, 683
 MANY, FEW = 20_000, 5_000
 SMALL_FILES, SMALL_WIDTH_PX, SMALL_HEIGHT_PX = 200, 320, 213

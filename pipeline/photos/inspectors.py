@@ -132,8 +132,10 @@ def main() -> None:
         signal.alarm(MOST_S)
         answer = _answer(Path(path), max_pixels, large)
         signal.alarm(0)
-        sys.stdout.buffer.write(json.dumps(answer).encode() + b"\n")
-        sys.stdout.buffer.flush()
+        try:
+            os.write(1, json.dumps(answer).encode() + b"\n")
+        except BrokenPipeError:  # nobody is there any more to read it
+            return
 
 
 class _Locked:
