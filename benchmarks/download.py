@@ -256,6 +256,7 @@ def main() -> None:
             "img2dataset_threads": best,
             "ratio": round(ratio, 2),
             "ratio_start_included": round(median_of(theirs[best], "whole_s") / median_of(mine, "whole_s"), 2),
+            "rounds": ROUNDS,
             "picture_bytes": round(mean_bytes),
             "our_cpu_ms_per_picture": round(1000 * median_of(mine, "cpu_s") / PICTURES, 2),
             "nginx_share_of_a_core_ours": round(median_of(mine, "nginx_share"), 2),
