@@ -4,8 +4,8 @@
 which cost what trained ones do; VGG-16's features, segmenter and face finder as in `make demo`. All four models are of
 one snapshot, so what they share is measured once, and so are the costs, since the generators are of one architecture.
 All passes through a generator count as translation: those of the test pictures, the six of each picture that cycle and
-identity errors are of, and those that are timed. The share of the test pictures' alone is printed as well, without and with those
-of the other two among the metrics. Usage:
+identity errors are of, and those that are timed. The ratio to the test pictures' alone is printed as well, without and
+with the other passes among the metrics. Usage:
 
     python benchmarks/evaluate.py [pictures]     writes results/evaluate.json for 100
 """
