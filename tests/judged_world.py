@@ -52,7 +52,7 @@ def train(home: Home, snapshot: str, recipe: str) -> RunFolder:
     facts = {"run_id": run.root.name, "recipe": name, "model": name, "seed": int(seed), "snapshot_id": snapshot}
     done = Completion.model_validate(
         {
-            **facts, "digest": "d" * 64, "steps": 3, "seconds": 1.0, "final_losses": {}, "sample": "s",
+            **facts, "digest": "d" * 64, "steps": 3, "seconds": 1.0, "final_losses": {}, "best": {}, "sample": "s",
             "files": {"generator_a_to_b.safetensors": "ab" * 32},
         }
     )  # fmt: skip

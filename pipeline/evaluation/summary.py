@@ -557,11 +557,17 @@ def _given(metric: str, method: str, overlaid: Set[str]) -> bool:
 
 
 def _best(scores: pd.DataFrame, metric: Metric, methods: Sequence[str], overlaid: Set[str]) -> str | None:
-    """The ranked method that beats each other one on the same pictures."""
+    """The ranked method that beats each other one on the same pictures; a model's variants do not compete with it."""
     ranked = [method for method in methods if _standing(metric, method, None, overlaid) == "ranked"]
+    ranked = [method for method in ranked if _base(method) == method or _base(method) not in ranked]
     wide = _wide(scores, metric.name, ranked)
     values = {method: wide[method].to_numpy() for method in ranked if method in wide}
     return significance.beats_all(values, metric.better == "lower")
+
+
+def _base(method: str) -> str:
+    """The model whose variant a method is."""
+    return method.removesuffix(OVERLAID).removesuffix(PLAIN)
 
 
 def _wide(scores: pd.DataFrame, metric: str, methods: Sequence[str]) -> pd.DataFrame:

@@ -428,6 +428,8 @@ def test_snapshots_that_share_nothing_stand_apart(inputs: ReportInputs, make_mod
 
 OPTIONS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"]
 QUIET = ["--disable-background-networking", "--disable-component-update"]
+A4_WIDTH_PX = 680
+"""180 mm between the margins."""
 WIDTHS = "all => all.map(one => [one.naturalWidth, one.getBoundingClientRect().width])"
 
 
@@ -517,8 +519,9 @@ def test_dots_and_pictures_open_their_photo(opened: Callable[..., "PlaywrightPag
 
 @pytest.mark.browser
 def test_in_print_everything_is_open_and_nothing_needs_a_hand(opened: Callable[..., "PlaywrightPage"]) -> None:
-    page = opened(800)
+    page = opened(A4_WIDTH_PX)
     page.emulate_media(media="print")
+    assert page.evaluate("document.documentElement.scrollWidth") <= A4_WIDTH_PX
     assert not page.locator("#viewer").is_visible()
     assert not page.locator("nav").is_visible()
     assert page.get_by_role("cell", name="mask_loss@0").first.is_visible()

@@ -11,6 +11,8 @@ from tests.pipeline.evaluation.worlds import JUDGED_PX, photos, unchanged
 LITTLE = "Comes a little closer to the true lens and keeps the subject"
 METHODS = {"input": 0.10, "average_5x5": 0.09, "gaussian_9x9": 0.08}
 
+METHODS_OF_TEN = {name: list(error + np.linspace(-0.001, 0.001, 10)) for name, error in METHODS.items()}
+
 
 def scores(metric: str, values: dict[str, list[float]], prefix: str = "scene:s") -> pd.DataFrame:
     columns = ["photo_id", "method", "metric", "value"]
@@ -216,3 +218,10 @@ def test_sets_are_compared_by_the_features_that_are_asked_for() -> None:
     (found,) = summary.compare_sets(table, ["m@0"], "inception_")
     assert (found.kid, found.fid, found.standing) == (0.2, 80.0, "ranked")
     assert summary.compare_sets(table, ["m@0"]) == []
+
+
+def test_a_models_variant_does_not_stand_in_its_way() -> None:
+    close = list(np.linspace(0.05, 0.06, 10))
+    values = {**METHODS_OF_TEN, "m@0": close, "m@0+overlay": [value + 1e-6 for value in close]}
+    table = column(summary.compare_scenes(scores("truth_background_l1", values), ["m@0"]), "truth_background_l1")
+    assert {name for name, cell in table.items() if cell.standing == "best"} == {"m@0"}
