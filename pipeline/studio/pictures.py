@@ -70,13 +70,14 @@ def render_pictures(folder: Path, on_progress: Progress | None = None) -> None:
     """
     planned = shots()
     for done, shot in enumerate(planned):
-        _render(folder, shot)
+        render_shot(folder, shot)
         _log.info("scene %d of %d: %s %d", done + 1, len(planned), shot.group, shot.seed)
         if on_progress is not None:
             on_progress(done + 1, len(planned))
 
 
-def _render(folder: Path, shot: Shot) -> None:
+def render_shot(folder: Path, shot: Shot) -> None:
+    """Render the views of `shot` that `folder` lacks; ConfigError if Mitsuba is not installed."""
     missing = {view: path for view, path in shot.files().items() if not (folder / path).exists()}
     if not missing:
         return

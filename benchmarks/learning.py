@@ -1,0 +1,305 @@
+"""Whether the recipes learn the lens, on rendered scenes whose true picture through the lens is known.
+
+Each recipe is trained with each seed on the committed pictures, 66 in focus and 66 others through the lens, with the
+`corrected` profile at the size of a small machine. What it makes of scenes that it never saw is compared with the
+true picture: errors are mean absolute differences in [0, 1], over the background and over the subject, a rim between
+them left out. The study's Gaussian blurs at 256 px and is scaled down, as everywhere in the evaluation.
+
+    python benchmarks/learning.py                  train what is not trained yet, then score
+    python benchmarks/learning.py --set choosing   the same on the scenes for choosing settings, rendered on first use
+
+Settings are chosen by the second; the first is for the figures that are reported. Weights are kept in `--home`, by the
+digest of their settings, so that an interrupted benchmark goes on where it was.
+"""
+
+import argparse
+import json
+import multiprocessing
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from statistics import mean
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from benchmarks.results import Goal, report
+from pipeline.evaluation import metrics
+from pipeline.evaluation.baselines import gaussian, gaussian_9x9, paste_subject
+from pipeline.models.images import RgbArray, UnitRgbArray, translate
+from pipeline.models.networks import Generator
+from pipeline.studio.pictures import PICTURES, Shot, render_shot
+from pipeline.training.checkpoints import load_generator_weights, save_generator
+from pipeline.training.loader import BatchLoader
+from pipeline.training.loop import TrainingState, build_model, generator_config, train_steps
+from pipeline.training.recipes import TrainingSettings, canonical_digest, resolve
+from pipeline.training.sampling import ArrayImages, PairSampler, scale
+
+HOME = Path(__file__).parent / "learning-home"
+STORED_PX, JUDGED_PX = 256, 96
+SMALL = {
+    "size_px": JUDGED_PX,
+    "steps": 1280,
+    "decay_share": 0.4,
+    "learning_rate": 1e-3,
+    "weight_average": 0.995,
+    "cpu_threads": 1,
+    "generator_channels": 16,
+    "generator_blocks": 3,
+    "discriminator_channels": 32,
+}
+"""What one core changes of the profile: small pictures and networks, few steps at a higher rate."""
+RECIPES: dict[str, Mapping[str, object]] = {
+    "mask_loss_overlay": {},
+    "mask_loss": {},
+    "one_sided": {"steps": 800},
+    "cyclegan": {},
+}
+"""Model -> what it changes. Without cycles colours drift when training goes on: a shorter run ends nearer the truth."""
+SEEDS = (0, 1, 2)
+HELD = ("mask_loss", "mask_loss_overlay")
+"""The recipes that the goals are set for."""
+REDUCTION = 0.5
+SHOWN_SCENES = 8
+TIME_FILE = "seconds.json"
+STAGES = 8
+"""A run is looked at after each eighth."""
+PASTED_SIGMAS_PX = (3, 4, 5, 6, 7, 8, 9, 10, 12)
+"""At 256 px; the best of them is chosen on the scenes it is reported for, in its favour."""
+CHOOSING = [Shot("scoring", 6000 + number, 256, 256, ("sharp", "shallow", "mask")) for number in range(24)]
+
+Scores = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training run, and where it leaves its weights."""
+
+    recipe: str
+    seed: int
+    home: Path
+
+    @property
+    def settings(self) -> TrainingSettings:
+        """The corrected profile at a small machine's size."""
+        return resolve("corrected", {**SMALL, **RECIPES[self.recipe]})
+
+    @property
+    def folder(self) -> Path:
+        """Named by all that decides the weights."""
+        told = {"model": self.recipe, "seed": self.seed, **self.settings.model_dump(mode="json")}
+        return self.home / "runs" / f"{self.recipe}-{self.seed}-{canonical_digest(told)[:8]}"
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it was trained to the end."""
+        return (self.folder / TIME_FILE).exists()
+
+    @property
+    def seconds(self) -> float:
+        """Time of one core that it took."""
+        return json.loads((self.folder / TIME_FILE).read_text(encoding="utf-8"))
+
+    def __str__(self) -> str:
+        return f"{self.recipe}@{self.seed}"
+
+
+Curves = Mapping[Run, Sequence[Scores]]
+"""Scores of each run after each stage."""
+
+
+@dataclass(frozen=True)
+class Scenes:
+    """Scenes at the judged size, floats in [0, 1]; `stored` and `alpha` are the input and its mask at 256 px."""
+
+    stored: RgbArray
+    alpha: np.ndarray
+    truth: metrics.Rgb
+    mask: metrics.Mask
+
+    @property
+    def rgb(self) -> RgbArray:
+        """The input as the networks take it."""
+        return scale(self.stored, JUDGED_PX)
+
+    def scores(self, output: metrics.Rgb) -> Scores:
+        """Mean errors over the scenes, and the sharpness that is left as a share of the input's."""
+        margin = metrics.margin_px(JUDGED_PX)
+        regions = {
+            "background": metrics.background_region(self.mask, margin),
+            "subject": metrics.subject_region(self.mask, margin),
+        }
+        before = unit(self.rgb)
+        errors = {f"{name}_l1": metrics.l1(output, self.truth, region) for name, region in regions.items()}
+        left = {f"{name}_sharpness": metrics.relative_sharpness(output, before, region) for name, region in regions.items()}
+        return {name: float(np.nanmean(values)) for name, values in {**errors, **left}.items()}
+
+
+def unit(stored: np.ndarray) -> np.ndarray:
+    """uint8 to float32 in [0, 1]."""
+    return stored.astype(np.float32) / 255.0
+
+
+def square(path: Path, side_px: int) -> np.ndarray:
+    """The largest centred square of a file, scaled by Lanczos, uint8."""
+    with Image.open(path) as image:
+        return np.asarray(ImageOps.fit(image, (side_px, side_px), Image.Resampling.LANCZOS))
+
+
+def training_pictures(domain: str) -> ArrayImages:
+    """The committed pictures of `ordinary` or `shallow` with their true masks."""
+    masks = sorted((PICTURES / domain).glob("*_mask.png"))
+    rgb = [square(path.with_name(path.name.replace("_mask.png", ".jpg")), STORED_PX) for path in masks]
+    return ArrayImages(np.stack(rgb), np.stack([square(path, STORED_PX) for path in masks]))
+
+
+def load_scenes(folder: Path) -> Scenes:
+    """The scenes in `folder`, named SEED_sharp.jpg, SEED_shallow.jpg and SEED_mask.png."""
+    seeds = sorted(path.name.removesuffix("_mask.png") for path in folder.glob("*_mask.png"))
+    sharp, shallow, mask = (
+        np.stack([square(folder / f"{seed}_{ending}", STORED_PX) for seed in seeds])
+        for ending in ("sharp.jpg", "shallow.jpg", "mask.png")
+    )
+    return Scenes(sharp, mask, unit(scale(shallow, JUDGED_PX)), unit(scale(mask, JUDGED_PX))[..., None])
+
+
+def choosing_scenes(home: Path) -> Scenes:
+    """The scenes that settings are chosen by, rendered where they are missing: minutes, with the extra `studio`."""
+    for shot in CHOOSING:
+        render_shot(home, shot)
+    return load_scenes(home / "scoring")
+
+
+def train(run: Run) -> None:
+    """Train on one core and keep the generator after each stage, the time it took last."""
+    torch.set_num_threads(1)
+    settings, start_s = run.settings, time.process_time()
+    state = TrainingState(build_model(run.recipe, settings, run.seed), settings, run.seed, torch.device("cpu"))
+    sampler = PairSampler(training_pictures("ordinary"), training_pictures("shallow"), settings, run.seed)
+    loader, per_stage = BatchLoader(sampler, torch.device("cpu")), sampler.total_steps // STAGES
+    for metrics_ in train_steps(state, loader):
+        if metrics_.step % per_stage == 0:
+            save_generator(state.results()["a_to_b"], run.folder / f"{metrics_.step // per_stage}.safetensors", {})
+    (run.folder / TIME_FILE).write_text(json.dumps(round(time.process_time() - start_s, 1)), encoding="utf-8")
+
+
+def output_of(run: Run, stage: int, rgb: RgbArray) -> UnitRgbArray:
+    """What the generator made of `rgb` after so many eighths of its run."""
+    generator = Generator(generator_config(run.settings))
+    load_generator_weights(generator, run.folder / f"{stage}.safetensors")
+    return translate(generator.eval(), rgb)
+
+
+def curve_of(run: Run, scenes: Scenes) -> list[Scores]:
+    """Scores after each stage."""
+    return [scenes.scores(output_of(run, stage, scenes.rgb)) for stage in range(1, STAGES + 1)]
+
+
+def baseline_scores(scenes: Scenes) -> dict[str, Scores]:
+    """The input as it is, the study's Gaussian over the whole picture, and the best Gaussian with the subject pasted."""
+    image = unit(scenes.stored)
+    mask = (unit(scenes.alpha)[..., None] >= metrics.SUBJECT_LEVEL).astype(np.float32)
+
+    def judged(output: metrics.Rgb) -> Scores:
+        return scenes.scores(unit(scale(np.round(output * 255).astype(np.uint8), JUDGED_PX)))
+
+    pasted = {sigma: judged(paste_subject(gaussian(image, sigma), image, mask)) for sigma in PASTED_SIGMAS_PX}
+    best = min(pasted, key=lambda sigma: pasted[sigma]["background_l1"])
+    return {
+        "input": judged(image),
+        "gaussian_9x9": judged(gaussian_9x9(image)),
+        "best_gaussian_pasted": pasted[best],
+    }
+
+
+def at_equal_blur(curves: Curves) -> dict[str, float]:
+    """Mean errors of each recipe where its backgrounds are as sharp as those that the least blurring run ends with.
+
+    Along each run the scores are interpolated linearly at that sharpness.
+    """
+    level = max(curve[-1]["background_sharpness"] for curve in curves.values())
+    figures = {"equal_blur_background_sharpness": level}
+    for recipe, name in product(dict.fromkeys(run.recipe for run in curves), ("background_l1", "subject_l1")):
+        errors = [_at(curve, level, name) for run, curve in curves.items() if run.recipe == recipe]
+        figures[f"equal_blur_{recipe}_{name}"] = mean(errors)
+    return figures
+
+
+def _at(curve: Sequence[Scores], level: float, name: str) -> float:
+    """`name` where the curve passes the sharpness `level` for the last time."""
+    for before, after in zip(reversed(curve[:-1]), reversed(curve[1:]), strict=True):
+        high, low = before["background_sharpness"], after["background_sharpness"]
+        if high >= level >= low:
+            share = (high - level) / (high - low) if high > low else 1.0
+            return before[name] + share * (after[name] - before[name])
+    return curve[-1][name]
+
+
+def figures_of(baselines: Mapping[str, Scores], curves: Curves) -> dict[str, float | str]:
+    """All figures by name: baselines, then every seed of every recipe, then recipes at equal blur."""
+    figures = {f"{method}_{name}": value for method, scores in baselines.items() for name, value in scores.items()}
+    for run, curve in curves.items():
+        figures |= {f"{run}_{name}": value for name, value in curve[-1].items()}
+        figures[f"{run}_background_reduction"] = 1 - curve[-1]["background_l1"] / baselines["input"]["background_l1"]
+        figures[f"{run}_seconds_of_one_core"] = run.seconds
+    return {name: round(value, 4) for name, value in {**figures, **at_equal_blur(curves)}.items()}
+
+
+def goals_of(baselines: Mapping[str, Scores], curves: Curves) -> list[Goal]:
+    """What was asked for: of every seed, not of their mean."""
+    half = (1 - REDUCTION) * baselines["input"]["background_l1"]
+    limits = [
+        (f"background's error at most {1 - REDUCTION:.0%} of the unchanged input's", "background_l1", half),
+        ("subject's error below the 9x9 Gaussian's", "subject_l1", baselines["gaussian_9x9"]["subject_l1"]),
+        (
+            "background's error below the best pasted Gaussian's",
+            "background_l1",
+            baselines["best_gaussian_pasted"]["background_l1"],
+        ),
+    ]
+    goals = []
+    for recipe, (goal, name, limit) in product(HELD, limits):
+        ends = [curve[-1][name] for run, curve in curves.items() if run.recipe == recipe]
+        if ends:
+            told = f"{recipe}, worst of {len(ends)} seeds: {goal}, {limit:.4f}"
+            goals.append(Goal(told, round(max(ends), 4), max(ends) <= limit))
+    return goals
+
+
+def contact_sheet(runs: Sequence[Run], scenes: Scenes, count: int) -> RgbArray:
+    """Rows of `count` scenes: input, what each run makes of it, truth."""
+    inputs = scenes.rgb[:count]
+    rows = [unit(inputs), *(output_of(run, STAGES, inputs) for run in runs), scenes.truth[:count]]
+    return np.concatenate([np.concatenate(list(np.round(row * 255).astype(np.uint8)), 1) for row in rows])
+
+
+def main() -> None:
+    """Train what is missing, two runs at a time, score and report."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--set", choices=["scoring", "choosing"], default="scoring")
+    parser.add_argument("--home", type=Path, default=HOME, help="where weights and rendered scenes are kept")
+    parser.add_argument("--at-once", type=int, default=2, help="runs at a time, one core each; 0 scores what is there")
+    parser.add_argument("--sheet", type=Path, help="write a contact sheet of the first seed to this file")
+    asked = parser.parse_args()
+    runs = [Run(recipe, seed, asked.home) for recipe, seed in product(RECIPES, SEEDS)]
+    if asked.at_once:
+        with ProcessPoolExecutor(asked.at_once, multiprocessing.get_context("spawn")) as pool:
+            list(pool.map(train, [run for run in runs if not run.is_done]))
+    scenes = load_scenes(PICTURES / "scoring") if asked.set == "scoring" else choosing_scenes(asked.home)
+    curves = {run: curve_of(run, scenes) for run in runs if run.is_done}
+    if asked.sheet:
+        firsts = [run for run in curves if run.seed == SEEDS[0]]
+        Image.fromarray(contact_sheet(firsts, scenes, SHOWN_SCENES)).save(asked.sheet, optimize=True)
+    baselines = baseline_scores(scenes)
+    name = "learning" if asked.set == "scoring" else "learning_choosing"
+    report(name, figures_of(baselines, curves), goals_of(baselines, curves))
+
+
+if __name__ == "__main__":
+    main()
