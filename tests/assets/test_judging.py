@@ -11,6 +11,7 @@ import torch
 
 from assets import judging
 from assets.evaluation import measured, model_version
+from assets.forget import finish_forgetting
 from assets.judging import Stopwatch
 from assets.training import run_id, training_job
 from pipeline import weights
@@ -182,3 +183,16 @@ def test_seconds_are_counted_by_what_they_went_to() -> None:
         raise ValueError("stop")
     assert set(watch.seconds) == {"doubling", "failing"}
     assert SimpleNamespace(**watch.seconds).failing >= 0
+
+
+def test_forgetting_a_photo_takes_away_what_models_share(judged: Judged) -> None:
+    judged.train("cyclegan")
+    judged.measure("cyclegan")
+    kept = judged.home.evaluations / judged.snapshot
+    assert kept.exists()
+    tombstones = pd.DataFrame({"photo_id": ["flickr:1"], "forgotten_s": 5, "purged_s": None})
+    judged.home.tables.write("tombstones", tombstones)
+    done = finish_forgetting(judged.home, now_s=6)
+    assert done is not None
+    assert done.snapshots == [judged.snapshot]
+    assert not kept.exists()
