@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ ROUNDS = 3
 PICTURES, WIDTH_PX, HEIGHT_PX = 1_500, 1024, 683
 MANY, FEW = 20_000, 5_000
 SMALL_FILES, SMALL_WIDTH_PX, SMALL_HEIGHT_PX = 200, 320, 213
+SAMPLED_EVERY_S = 0.2
 LEAST_RATIO, MOST_MEMORY_MB, MOST_GROWTH = 1.5, 500, 0.15
 
 NGINX = """\
@@ -113,13 +114,30 @@ def prepare_peer() -> Path:
 def measured(command: list[str], server: psutil.Process) -> dict[str, Any]:
     """What the command's last line says, with its whole duration and the server's share of one core meanwhile."""
     before_s, began_s = sum(server.cpu_times()[:2]), time.perf_counter()
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        sys.exit(f"{' '.join(command)}\n{done.stderr[-3000:]}")
-    whole_s = time.perf_counter() - began_s
-    result = json.loads(done.stdout.strip().splitlines()[-1])
+    with tempfile.TemporaryFile("w+") as said, tempfile.TemporaryFile("w+") as complained:
+        process, peak_mb = subprocess.Popen(command, stdout=said, stderr=complained), 0.0
+        while process.poll() is None:
+            peak_mb = max(peak_mb, memory_mb(process.pid))
+            time.sleep(SAMPLED_EVERY_S)
+        whole_s = time.perf_counter() - began_s
+        said.seek(0)
+        complained.seek(0)
+        if process.returncode:
+            sys.exit(f"{' '.join(command)}\n{complained.read()[-3000:]}")
+        result = json.loads(said.read().strip().splitlines()[-1])
     used_s = sum(server.cpu_times()[:2]) - before_s
-    return {**result, "whole_s": whole_s, "nginx_share": used_s / result["duration_s"]}
+    return {**result, "whole_s": whole_s, "peak_mb": peak_mb, "nginx_share": used_s / result["duration_s"]}
+
+
+def memory_mb(pid: int) -> float:
+    """Memory of a process and all below it, pages that several share counted once (PSS)."""
+    size_bytes = 0
+    with suppress(psutil.Error):
+        whole = psutil.Process(pid)
+        for process in (whole, *whole.children(recursive=True)):
+            with suppress(psutil.Error):
+                size_bytes += process.memory_full_info().pss
+    return size_bytes / 1e6
 
 
 def ours(urls: Path, folder: Path, server: psutil.Process) -> dict[str, Any]:
@@ -163,15 +181,11 @@ def download(urls: Path, folder: Path) -> None:
         journal=folder / "journal.jsonl",
     )
     duration_s = time.perf_counter() - began_s
-    # The processes that decode have ended by now; the system keeps the peak of the largest only, so that all of them
-    # are taken to have been so large, and at the same moment.
-    own, decoders = (resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     result = {
         "pictures": int(downloads.table["sha256"].notna().sum()),
         "duration_s": duration_s,
         "cpu_s": cpu_s() - began_cpu_s,
         "imported_mb": imported_mb,
-        "peak_mb": own + decoders * (os.cpu_count() or 1),
     }
     assert isinstance(downloads.table, pd.DataFrame)
     print(json.dumps(result))
