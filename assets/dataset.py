@@ -5,6 +5,7 @@ from pathlib import Path
 
 import dagster as dg
 import numpy as np
+import pandas as pd
 
 from assets.automation import ON_CHANGE, ON_NEW
 from assets.common import check, count_table, progress, stage_asset, table_result
@@ -12,8 +13,9 @@ from assets.origins import license_counts, made_from, strictest_name
 from assets.partitions import SNAPSHOTS
 from assets.plots import histogram
 from assets.sheets import contact_sheet
-from assets.versions import configured_code_version, configured_partitions, inputs_version, transform
+from assets.versions import configured_code_version, configured_partitions, inputs_version, plan
 from pipeline.config import Project
+from pipeline.dataset.crop import Tiling
 from pipeline.dataset.manifest import build_manifest, counts, problems, snapshot_id
 from pipeline.dataset.prepare import prepare_images
 from pipeline.dataset.shards import ShardReader
@@ -21,8 +23,9 @@ from pipeline.dataset.snapshot import freeze, missing_pictures, open_snapshot, r
 from pipeline.errors import DatasetError
 from pipeline.flickr.licenses import license_name
 from pipeline.masks.person_masks import read_mask, segment_photos, to_review
+from pipeline.masks.segmenters import Segmenter
 from pipeline.masks.sources import GivenMasks, MaskSource, ReadRgb, SegmentedMasks
-from pipeline.photos.decode import decode_reduced
+from pipeline.photos.decode import decode_reduced, upright_size
 from resources.home import HomeResource
 from resources.segmenter import SegmenterResource
 from storage import Home
@@ -89,7 +92,10 @@ def dataset_assets(project: Project) -> list[dg.AssetsDefinition]:
         automation_condition=ON_CHANGE,
         code_version=configured_code_version(project, "training_images"),
         description="Cropped and scaled RGB with alpha, in memory-mapped shards that all snapshots share.",
-        check_specs=[dg.AssetCheckSpec("one_for_each_mask", asset="training_images")],
+        check_specs=[
+            dg.AssetCheckSpec("one_for_each_mask", asset="training_images"),
+            dg.AssetCheckSpec("large_enough_for_tiles", asset="training_images"),
+        ],
     )
     def training_images(context: dg.AssetExecutionContext, home: HomeResource) -> dg.MaterializeResult:
         data = home.open()
@@ -102,7 +108,8 @@ def dataset_assets(project: Project) -> list[dg.AssetsDefinition]:
             ),
             read_mask=lambda mask: read_mask(data.masks / mask),
             shards_folder=data.shards,
-            transform=transform(project),
+            photo_size=lambda sha256: upright_size(data.blobs.read(sha256), project.photos.max_pixels),
+            plan=plan(project),
             shard_rows=project.dataset.shard_rows,
             progress=progress(context, "pictures prepared"),
             known=data.tables.read_or_empty("training_images"),
@@ -114,9 +121,18 @@ def dataset_assets(project: Project) -> list[dg.AssetsDefinition]:
         )
         pictures = reader.batch(np.arange(len(reader)))[0] if reader else []
         sheet = contact_sheet(zip(first["photo_id"], pictures, strict=True))
-        missing = sorted(set(masks.loc[masks["mask"].notna(), "photo_id"]) - set(frame["photo_id"]))
-        shown = {"shards": frame["shard"].nunique(), "pictures": sheet}
-        return table_result(info, shown, [check("one_for_each_mask", missing)])
+        missing = masks[masks["mask"].notna() & ~masks["photo_id"].isin(frame["photo_id"])]
+        small = _too_small(project, data, missing)
+        shown = {
+            "photos": int(frame["photo_id"].nunique()),
+            "shards": frame["shard"].nunique(),
+            "pictures": sheet,
+        }
+        checks = [
+            check("one_for_each_mask", sorted(set(missing["photo_id"]) - set(small))),
+            check("large_enough_for_tiles", list(small.values()), dg.AssetCheckSeverity.WARN),
+        ]
+        return table_result(info, shown, checks)
 
     @stage_asset(
         "dataset_manifest",
@@ -172,13 +188,15 @@ def dataset_assets(project: Project) -> list[dg.AssetsDefinition]:
                 )
             freeze(manifest, data.snapshots, data.shards, license_name, made_from(project, data))
         manifest = open_snapshot(data.snapshots, identifier, data.shards)
+        photos = manifest.drop_duplicates(["domain", "photo_id"])
         return dg.MaterializeResult(
             data_version=dg.DataVersion(identifier),
             metadata={
                 "dagster/row_count": len(manifest),
                 "path": dg.MetadataValue.path(str(data.snapshots / identifier)),
                 "manifest_sha256": read_facts(data.snapshots, identifier)["sha256"],
-                "licences": count_table(license_counts(manifest["license"]), "licence"),
+                "photos": len(photos),
+                "licences": count_table(license_counts(photos["license"]), "licence"),
                 "strictest_licence": strictest_name(manifest["license"]),
                 "owners": int(manifest["owner"].nunique()),
             },
@@ -188,15 +206,41 @@ def dataset_assets(project: Project) -> list[dg.AssetsDefinition]:
     return [person_masks, training_images, dataset_manifest, dataset_snapshot]
 
 
+def _too_small(project: Project, home: Home, photos: pd.DataFrame) -> dict[str, str]:
+    """Photos that have no tile, with the reason in words."""
+    planned = plan(project)
+    if not isinstance(planned, Tiling):
+        return {}
+    sizes = {
+        photo_id: upright_size(home.blobs.read(sha256), project.photos.max_pixels)
+        for photo_id, sha256 in photos[["photo_id", "sha256"]].itertuples(index=False, name=None)
+    }
+    return {
+        photo_id: f"{photo_id}: {width}×{height} px, smaller than a tile of {planned.tile_px} px"
+        for photo_id, (width, height) in sorted(sizes.items())
+        if min(width, height) < planned.tile_px
+    }
+
+
 def mask_source(project: Project, home: Home, segmenter: SegmenterResource, read_rgb: ReadRgb | None = None) -> MaskSource:
     """Where the project's masks come from; pictures from the home's blobs, or as `read_rgb` reads them."""
     masks = project.masks
-
-    def read_blob(sha256: str) -> np.ndarray:
-        data = home.blobs.read(sha256)
-        return decode_reduced(data, 0, project.photos.max_pixels, min_long_edge_px=masks.long_side_px).rgb
-
-    read = read_rgb or read_blob
     if masks.folder is not None:
-        return GivenMasks(Path(masks.folder), read, masks.long_side_px)
-    return SegmentedMasks(segmenter.load(home), read, masks.long_side_px, masks.others, tuple(masks.refine))
+        return GivenMasks(Path(masks.folder), read_rgb or _blob_reader(project, home), masks.long_side_px)
+    return segmented_masks(project, home, segmenter.load(home), read_rgb)
+
+
+def segmented_masks(
+    project: Project, home: Home, segmenter: Segmenter, read_rgb: ReadRgb | None = None
+) -> SegmentedMasks:
+    """A segmenter with what the project has follow it."""
+    masks, read = project.masks, read_rgb or _blob_reader(project, home)
+    return SegmentedMasks(segmenter, read, masks.long_side_px, masks.others, tuple(masks.refine))
+
+
+def _blob_reader(project: Project, home: Home) -> ReadRgb:
+    def read(sha256: str) -> np.ndarray:
+        data = home.blobs.read(sha256)
+        return decode_reduced(data, 0, project.photos.max_pixels, min_long_edge_px=project.masks.long_side_px).rgb
+
+    return read

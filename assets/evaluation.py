@@ -14,7 +14,7 @@ import pandas as pd
 
 from assets.automation import ON_NEW, ON_NEW_RESULT
 from assets.common import check, stage_asset, table_result
-from assets.dataset import FROZEN
+from assets.dataset import FROZEN, segmented_masks
 from assets.judging import (
     Stopwatch,
     costs_of,
@@ -30,16 +30,20 @@ from assets.partitions import RECIPE, SNAPSHOT, SNAPSHOTS, key_parts, snapshot_r
 from assets.sheets import SHEET_PICTURES, contact_sheet
 from assets.status import funnel
 from assets.training import run_id
+from assets.versions import plan
 from pipeline.config import Project
+from pipeline.dataset.crop import Crop, Transform, parse_transform, picture_id
+from pipeline.dataset.prepare import cut
 from pipeline.dataset.shards import ShardReader
 from pipeline.dataset.snapshot import attribution, open_snapshot, read_facts, read_snapshot
 from pipeline.errors import DatasetError
 from pipeline.evaluation.judge import INPUT, METHOD_VERSION, judge_model
 from pipeline.evaluation.reference import Against, against
 from pipeline.evaluation.report import ModelReport, ReportInputs, write_report
-from pipeline.evaluation.scenes import Scenes, TrueMasks, load_scenes, load_true_masks
+from pipeline.evaluation.scenes import Cut, Frame, TrueMasks, load_scenes, load_true_masks, true_mask_file
 from pipeline.evaluation.summary import headline, merge
 from pipeline.flickr.licenses import license_name
+from pipeline.masks.person_masks import read_mask
 from pipeline.masks.segmenters import Segmenter
 from pipeline.training.runs import RunFolder, completion_of, describe_run, generator_file
 from resources.home import HomeResource
@@ -155,7 +159,9 @@ def measured(
     size_px, test = trained.settings.size_px, manifest[_is_test(manifest, project)]
     of_domain_b = manifest[(manifest["domain"] == project.training.domain_b) & (manifest["split"] == "train")]
     photos, shallow = (SnapshotPhotos.of(home, rows) for rows in (test, of_domain_b))
-    known = _truth(home, manifest, truth, segmenter, project.dataset.stored_px) if truth is not None else (None, None)
+    known = (None, None)
+    if truth is not None:
+        known = load_scenes(truth, scene_frame(project, home, segmenter)), true_masks(home, manifest, truth)
     yardstick = yardstick_of(project, home, segmenter, shallow)
     version = shared_version(test, of_domain_b, known, segmenter, yardstick)
     with watch.timed("what all models share"):
@@ -192,7 +198,7 @@ class SnapshotPhotos:
     def of(cls, home: Home, rows: pd.DataFrame) -> "SnapshotPhotos":
         """The pictures of these rows of a manifest."""
         reader = ShardReader([home.shards / shard for shard in rows["shard"]], rows["row"].tolist())
-        return cls(rows["photo_id"].tolist(), reader)
+        return cls(picture_ids(rows), reader)
 
     def first(self, count: int) -> list[tuple[str, np.ndarray]]:
         """Id and RGB of the first ones."""
@@ -204,16 +210,61 @@ class SnapshotPhotos:
         return self.reader.batch(indices)
 
 
-def _truth(
-    home: Home, manifest: pd.DataFrame, folder: Path, segmenter: Segmenter, size_px: int
-) -> tuple[tuple[Scenes, np.ndarray], tuple[TrueMasks, np.ndarray]]:
-    """Scenes with known truth and true masks of photos, each with the alpha that the segmenter gives."""
-    scenes = load_scenes(folder, size_px)
-    known = load_true_masks(folder, manifest["photo_id"].tolist(), size_px)
-    rows = manifest[manifest["photo_id"].isin(known.photo_ids)].set_index("photo_id").loc[known.photo_ids].reset_index()
-    photos = SnapshotPhotos.of(home, rows)
-    alpha = photos.batch(np.arange(len(rows)))[1]
-    return (scenes, np.stack(segmenter.alpha(list(scenes.sharp)))), (known, alpha)
+def picture_ids(rows: pd.DataFrame) -> list[str]:
+    """What each picture of a manifest is called in scores: its photo's id, with the place of a tile."""
+    return [picture_id(*pair) for pair in zip(rows["photo_id"], rows["transform"], strict=True)]
+
+
+def scene_frame(project: Project, home: Home, segmenter: Segmenter) -> Frame:
+    """How a rendered scene is treated: as the project's photos are, from the segmenter to the crop.
+
+    A folder of given masks has none of scenes; there the embedded segmenter stands in. Scenes, which are small, are not
+    tiled: of a dataset of tiles the square in their middle is judged.
+    """
+    planned, source = plan(project), segmented_masks(project, home, segmenter)
+    transform = planned if isinstance(planned, Crop) else Crop("centre", planned.size_px)
+
+    def frame(sharp: np.ndarray) -> tuple[Cut, np.ndarray]:
+        alpha = source.subject(sharp).alpha
+        return _cutter(transform, alpha), alpha
+
+    return frame
+
+
+def true_masks(home: Home, manifest: pd.DataFrame, folder: Path) -> tuple[TrueMasks, np.ndarray]:
+    """True masks of the photos that have one, cut exactly as their pictures were, and the alphas of these pictures."""
+    known = manifest.drop_duplicates(["photo_id", "transform"])
+    rows = known[known["photo_id"].map(lambda photo_id: true_mask_file(folder, str(photo_id)).exists()).astype(bool)]
+    columns = zip(picture_ids(rows), rows["photo_id"], rows["transform"], rows["mask"], strict=True)
+    cutters = {name: (photo, _frozen_cutter(home, transform, mask)) for name, photo, transform, mask in columns}
+    photos = SnapshotPhotos.of(home, rows) if len(rows) else None
+    alpha = photos.batch(np.arange(len(rows)))[1] if photos else np.empty((0, 0, 0), np.uint8)
+    return load_true_masks(folder, cutters, alpha.shape[1]), alpha
+
+
+def _frozen_cutter(home: Home, transform: str, mask: str) -> Cut:
+    """How the picture with this transform was cut, by the alpha it was made with where that decided it."""
+    parsed = parse_transform(transform)
+    by_subject = isinstance(parsed, Crop) and parsed.crop == "subject"
+    return _cutter(parsed, read_mask(home.masks / mask) if by_subject else None)
+
+
+def _cutter(transform: Transform, alpha: np.ndarray | None) -> Cut:
+    """Cuts pictures of any size to the square that `transform` takes; `alpha` None: it does not look at it."""
+
+    def cut_square(pixels: np.ndarray) -> np.ndarray:
+        looked_at = pixels if alpha is None else alpha
+        square = transform.square(looked_at.reshape(*looked_at.shape[:2], -1)[..., 0])
+        return cut(pixels, (pixels.shape[1], pixels.shape[0]), square, transform.size_px)
+
+    return cut_square
+
+
+def _credits(rows: pd.DataFrame) -> pd.DataFrame:
+    """Whose each picture is, by what it is called in scores."""
+    names = rows[["domain", "photo_id"]].assign(picture=picture_ids(rows))
+    found = attribution(rows, license_name).merge(names, on=["domain", "photo_id"])
+    return found.drop(columns="photo_id").rename(columns={"picture": "photo_id"})
 
 
 def _worse(means: pd.DataFrame, model: str) -> list[str]:
@@ -287,7 +338,7 @@ def report_inputs(project: Project, home: Home, snapshot: str, others: Sequence[
         counts=facts["counts"],
         domains=funnel(project, home),
         models=[model for of_it in models.values() for model in of_it],
-        credits=pd.concat([attribution(rows, license_name) for rows in tests.values()]).drop_duplicates("photo_id"),
+        credits=pd.concat([_credits(rows) for rows in tests.values()]).drop_duplicates("photo_id"),
         made_on=datetime.now(UTC).date(),
         code_revision=code_revision(),
         test_photos={name: _digests(rows) for name, rows in tests.items()},
@@ -300,8 +351,8 @@ def _test_rows(project: Project, manifest: pd.DataFrame) -> pd.DataFrame:
 
 
 def _digests(rows: pd.DataFrame) -> dict[str, str]:
-    """Photo id → digest of its pixels and its mask: equal where two snapshots hold the very same picture."""
-    return dict(zip(rows["photo_id"], rows["pixels_sha256"] + rows["alpha_sha256"], strict=True))
+    """Picture → digest of its pixels and its mask: equal where two snapshots hold the very same picture."""
+    return dict(zip(picture_ids(rows), rows["pixels_sha256"] + rows["alpha_sha256"], strict=True))
 
 
 def evaluated_recipes(home: Home, snapshot: str) -> list[str]:

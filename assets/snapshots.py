@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from assets.downloads import download
-from assets.versions import transform
+from assets.versions import plan
 from pipeline.config import DatasetSection, Project
 from pipeline.dataset.diff import Diff, diff_snapshots, explained
 from pipeline.dataset.layout import facts_of, find_snapshot
@@ -17,7 +17,7 @@ from pipeline.dataset.snapshot import freeze
 from pipeline.errors import ConfigError, FlickrUnreachable
 from pipeline.flickr.licenses import license_name
 from pipeline.masks.person_masks import read_mask
-from pipeline.photos.decode import decode_reduced
+from pipeline.photos.decode import decode_reduced, upright_size
 from storage import Home
 
 
@@ -45,8 +45,9 @@ def restore(home: Home, project: Project, source: str) -> Restored:
                 home.blobs.read(sha256), ceil(short_edge_px), project.photos.max_pixels
             ),
             read_mask=lambda mask: read_mask(home.masks / mask),
+            photo_size=lambda sha256: upright_size(home.blobs.read(sha256), project.photos.max_pixels),
             shards_folder=home.shards,
-            transform=transform(as_frozen),
+            plan=plan(as_frozen),
             shard_rows=project.dataset.shard_rows,
         )
 

@@ -15,7 +15,7 @@ import pandas as pd
 from assets.partitions import IMPORTED, listed_keys
 from pipeline.config import Project
 from pipeline.curation.decisions import folder_version
-from pipeline.dataset.prepare import Transform
+from pipeline.dataset.crop import Crop, Plan, Tiling
 from pipeline.masks.sources import configured_version
 from pipeline.photos.history import Relisted
 from storage import Home
@@ -67,9 +67,12 @@ def _curation_configuration(project: Project) -> str:
     return f"{sorted(project.domains)} {project.curation.min_kept_per_domain} {rules}"
 
 
-def transform(project: Project) -> Transform:
+def plan(project: Project) -> Plan:
     """How the project prepares its training pictures."""
-    return Transform(project.dataset.crop, project.dataset.stored_px)
+    dataset = project.dataset
+    if dataset.crop == "tiles":
+        return Tiling(dataset.stored_px, dataset.tile_px or dataset.stored_px, dataset.tile_overlap, dataset.max_tiles)
+    return Crop(dataset.crop, dataset.stored_px)
 
 
 def configured_code_version(project: Project, name: str) -> str:
@@ -88,7 +91,7 @@ INPUTS: dict[str, Inputs] = {
     "review_queue": Inputs(("unique_photos",), lambda project: project.curation.version(), "2"),
     "curated_photos": Inputs(("unique_photos",), _curation_configuration, "2"),
     "person_masks": Inputs(("curated_photos",), lambda project: configured_version(project.masks)),
-    "training_images": Inputs(("person_masks",), lambda project: transform(project).name),
+    "training_images": Inputs(("person_masks",), lambda project: plan(project).name),
     "dataset_manifest": Inputs(("training_images",), _manifest_configuration),
 }
 

@@ -17,7 +17,8 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.pictures import photo_like
 from benchmarks.results import Goal, report
-from pipeline.dataset.prepare import REDUCED_TO, centre_square, cut
+from pipeline.dataset.crop import centre_square
+from pipeline.dataset.prepare import REDUCED_TO, cut
 from pipeline.photos.decode import decode_reduced
 
 SIZE_PX = 256

@@ -279,13 +279,22 @@ class MasksSection(_Section):
 class DatasetSection(_Section):
     """`[dataset]`: training pictures and their split."""
 
-    crop: Literal["centre", "subject"] = "centre"
-    """Which square of a photo is taken: `centre`, as the study; `subject`: as large, moved so that no head is cut."""
+    crop: Literal["centre", "subject", "tiles"] = "centre"
+    """Which square of a photo is taken: `centre`, as the study; `subject`: as large, moved so that no head is cut;
+    `tiles`: many small ones that cover all of it, for training at the photo's own resolution."""
     size_px: int = Field(default=256, ge=32, le=2048)
     """Side of the training pictures."""
     stored_size_px: int | None = Field(default=None, ge=32, le=2048)
     """Side at which they are stored, where training cuts random windows: 286 for `size_px = 256` and a recipe with
     `crop_margin = 0.117`. Without it, `size_px`."""
+    tile_px: int | None = Field(default=None, ge=32, le=8192)
+    """For `crop = "tiles"`: side of a tile in the photo's own pixels, scaled to the stored size. Without it, the stored
+    size, so nothing is scaled. Photos with a shorter edge have no tile and are listed by the check of `training_images`.
+    Masks are as fine as `long_side_px` of `[masks]`."""
+    tile_overlap: float = Field(default=0.0, ge=0, le=0.9)
+    """For `crop = "tiles"`: the least share of their side that neighbours have in common."""
+    max_tiles: int | None = Field(default=None, ge=1)
+    """For `crop = "tiles"`: at most so many of a photo, always the same ones; without it, all."""
     split: Literal["share", "study"] = "share"
     """`share`: test where the hash of the split key is below the domain's `test_share`; `study`: the 100 lowest
     hashes of `domain_a` and none of `domain_b`."""
@@ -298,6 +307,14 @@ class DatasetSection(_Section):
     def _stored_large_enough(self) -> "DatasetSection":
         if self.stored_px < self.size_px:
             raise ValueError(f"stored_size_px = {self.stored_px} is smaller than size_px = {self.size_px}")
+        return self
+
+    @model_validator(mode="after")
+    def _tiles_fit(self) -> "DatasetSection":
+        if self.crop != "tiles" and (self.tile_px, self.tile_overlap, self.max_tiles) != (None, 0.0, None):
+            raise ValueError('tile_px, tile_overlap and max_tiles are for crop = "tiles"')
+        if self.tile_px is not None and self.tile_px < self.stored_px:
+            raise ValueError(f"tile_px = {self.tile_px} is smaller than the stored size, {self.stored_px}")
         return self
 
     @property

@@ -265,7 +265,7 @@ class TrainingImages(_Rows):
     domain: str
     split_key: str
     sha256: str
-    transform: str = pa.Field(description="Crop, size and version of the preparation")
+    transform: str = pa.Field(description="Crop or tile, size and version of the preparation")
     shard: str
     row: int = pa.Field(ge=0)
     pixels_sha256: str
@@ -301,7 +301,7 @@ class DatasetManifest(_Rows):
 class Evaluation(_Rows):
     """Scores of one model or baseline on one picture."""
 
-    photo_id: str = pa.Field(description="Photo id, or `scene:` and the name of a scene with known truth")
+    photo_id: str = pa.Field(description="Photo id, of a tile with `#` and its place; or `scene:` and a scene's name")
     method: str
     metric: str
     value: float = pa.Field(nullable=True)
@@ -337,10 +337,10 @@ TABLES: dict[str, Table] = {
         CuratedPhotos, ("domain", "photo_id"), ("file", "row", "decided_at_s", "decided_photo_id", "dissent")
     ),
     "person_masks": Table(PersonMasks, ("domain", "photo_id"), ("detail",)),
-    "training_images": Table(TrainingImages, ("domain", "photo_id"), ("shard", "row")),
+    "training_images": Table(TrainingImages, ("domain", "photo_id", "transform"), ("shard", "row")),
     "dataset_manifest": Table(
         DatasetManifest,
-        ("domain", "photo_id"),
+        ("domain", "photo_id", "transform"),
         # The columns of the snapshot's identity remain.
         (
             *("split_key", "source_sha256", "owner", "owner_name", "title", "license", "page_url"),

@@ -18,8 +18,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.dataset.crop import Crop
 from pipeline.dataset.layout import ATTRIBUTION, CANONICAL, MANIFEST, list_snapshots
-from pipeline.dataset.prepare import Transform, prepare_images
+from pipeline.dataset.prepare import prepare_images
 from pipeline.dataset.shards import Shard
 from pipeline.dataset.snapshot import freeze, read_snapshot
 from pipeline.flickr.licenses import license_name
@@ -84,7 +85,7 @@ def prepare_and_freeze(world: World, numbers: list[int], shard_rows: int, interr
         read_photo=lambda sha256, edge_px: Photo(pixels(sha256)),
         read_mask=lambda mask: pixels(mask)[..., 0],
         shards_folder=world.shards,
-        transform=Transform("subject", 16),
+        plan=Crop("subject", 16),
         shard_rows=shard_rows,
     )
     manifest = world.manifest(conform("training_images", images))

@@ -113,7 +113,7 @@ def _photos() -> dict[str, Any]:
         "@id": "photos",
         "name": "photos",
         "description": "Whose each picture is.",
-        "key": {"@id": "photos/photo_id"},
+        "key": [{"@id": "photos/photo_id"}, {"@id": "photos/file"}],
         "field": fields,
     }
 

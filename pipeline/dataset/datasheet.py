@@ -44,7 +44,7 @@ def _composition(manifest: pd.DataFrame, left_out: Mapping[str, int], use: str |
     rows = [[domain, splits["train"], splits["test"]] for domain, splits in counts(manifest).items()]
     lines = [
         "## Composition",
-        f"{len(manifest):,} pictures, each a photo that one person decided to keep, with an 8-bit alpha of its subject.",
+        f"{len(manifest):,} pictures, {_each(manifest)} that one person kept, with an 8-bit alpha of its subject.",
         _table(["domain", "train", "test"], rows),
         "Test and training never share a near-duplicate: the side follows from the smallest photo id among all that are "
         "joined by verified duplicate pairs.",
@@ -53,6 +53,11 @@ def _composition(manifest: pd.DataFrame, left_out: Mapping[str, int], use: str |
         lines.append(f"Only photos whose licence allows the use `{use}` are in it.")
     lines += [f"{count:,} pictures of the snapshot are left out: {reason}." for reason, count in left_out.items()]
     return "\n\n".join(lines)
+
+
+def _each(manifest: pd.DataFrame) -> str:
+    photos = manifest["photo_id"].nunique()
+    return "each a photo" if photos == len(manifest) else f"tiles of {photos:,} photos"
 
 
 def _collection(made: Mapping[str, Any]) -> str:
@@ -86,7 +91,8 @@ def _funnel(domain: str, found: Mapping[str, Any]) -> str:
 def _preparation(made: Mapping[str, Any], manifest: pd.DataFrame) -> str:
     settings = {name: made.get("settings", {}).get(name, {}) for name in ("photos", "dedupe", "masks", "dataset")}
     shown = "\n".join(f"- {name}: `{json.dumps(values, ensure_ascii=False)}`" for name, values in settings.items() if values)
-    transforms = ", ".join(f"`{name}`" for name in sorted(manifest["transform"].unique()))
+    names = sorted(manifest["transform"].unique())
+    transforms = ", ".join(f"`{name}`" for name in names[:MANY]) + (f" and {len(names) - MANY:,} more" * (len(names) > MANY))
     return (
         "## Preprocessing\n\nDecoded upright to sRGB, duplicates removed by bytes and by perceptual hash confirmed on the "
         f"pixels, reviewed by a person, the subject segmented, cropped and scaled ({transforms}). Settings:\n\n{shown}"
@@ -94,7 +100,8 @@ def _preparation(made: Mapping[str, Any], manifest: pd.DataFrame) -> str:
 
 
 def _licences(manifest: pd.DataFrame, license_name: Callable[[str | None], str]) -> str:
-    names = manifest["license"].map(lambda value: license_name(value if isinstance(value, str) else None))
+    photos = manifest.drop_duplicates(["domain", "photo_id"])
+    names = photos["license"].map(lambda value: license_name(value if isinstance(value, str) else None))
     rows = [[name, count] for name, count in names.value_counts().items()]
     return (
         "## Distribution and licences\n\nEvery photo stays its owner's, under the licence that Flickr showed when it was "

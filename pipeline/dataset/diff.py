@@ -45,7 +45,7 @@ class Diff:
 
 def diff_snapshots(folder: Path, before: str, after: str) -> Diff:
     """Compare two snapshots row by row; `why` is left to `explained`. Raises as `read_manifest` does."""
-    old, new = (read_manifest(folder, name).drop_duplicates("photo_id").set_index("photo_id") for name in (before, after))
+    old, new = (_by_photo(read_manifest(folder, name)) for name in (before, after))
     changes = [*_came_and_went(old, new), *_moved(old, new)]
     both = set(old.index) & set(new.index)
     unchanged = len(both) - len(both & {change.photo_id for change in changes})
@@ -59,6 +59,17 @@ def explained(diff: Diff, why: Mapping[str, str]) -> Diff:
         for change in diff.changes
     )
     return Diff(diff.before, diff.after, diff.unchanged, changes)
+
+
+def _by_photo(manifest: pd.DataFrame) -> pd.DataFrame:
+    """One row for each photo by its id; the digests and transforms of its tiles are joined, in one order."""
+    rows = manifest.drop_duplicates(["photo_id", "transform"])
+    photos = rows.drop_duplicates("photo_id").set_index("photo_id")
+    tiled = rows[rows["photo_id"].duplicated(keep=False)].sort_values(["photo_id", "transform"])
+    for column in ("pixels_sha256", "alpha_sha256", "transform"):
+        joined = tiled.groupby("photo_id")[column].agg(", ".join)
+        photos.loc[joined.index, column] = joined
+    return photos
 
 
 def _came_and_went(old: pd.DataFrame, new: pd.DataFrame) -> Iterator[Change]:
@@ -94,11 +105,16 @@ def _why_other_side(before: pd.Series, after: pd.Series) -> str:
     return ""
 
 
+def _shown(transforms: str) -> str:
+    first, *others = transforms.split(", ")
+    return f"{first} and {len(others)} more tiles" if others else first
+
+
 def _why_changed(before: pd.Series, after: pd.Series) -> str:
     if before["source_sha256"] != after["source_sha256"]:
         return f"the photo's file is another: {before['source_sha256'][:12]}… → {after['source_sha256'][:12]}…"
     if before["transform"] != after["transform"]:
-        return f"prepared otherwise: {before['transform']} → {after['transform']}"
+        return f"prepared otherwise: {_shown(before['transform'])} → {_shown(after['transform'])}"
     if before["pixels_sha256"] == after["pixels_sha256"]:
         return "its mask was made by another segmenter or with other settings"
     return "the same file gave other pixels: another version of the libraries, or another crop around the subject"

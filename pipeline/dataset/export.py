@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from pipeline.dataset import croissant
+from pipeline.dataset.crop import picture_id
 from pipeline.dataset.datasheet import datasheet
 from pipeline.dataset.layout import ATTRIBUTION, read_facts
 from pipeline.dataset.shards import ShardReader
@@ -79,8 +80,8 @@ def export_snapshot(
     facts = read_facts(snapshots, identifier)
     with new_folder(target, read_only=False) as folder:
         counts = _WRITERS[plan.format](folder, chosen, shards, plan, license_name, progress)
-        shown = attribution(chosen, license_name)
-        shown["file"] = chosen.sort_values(["domain", "photo_id"])["file"].to_numpy()
+        files = chosen[["domain", "photo_id", "file"]].drop_duplicates()
+        shown = attribution(chosen, license_name).merge(files, on=["domain", "photo_id"])
         shown.to_csv(folder / ATTRIBUTION, index=False, lineterminator="\n")
         (folder / DATASHEET).write_text(datasheet(chosen, facts, license_name, left_out, plan.use), encoding="utf-8")
         described = croissant.describe(folder, chosen, facts, plan.format, license_name)
@@ -110,7 +111,7 @@ def _write_folders(
     folder: Path, chosen: pd.DataFrame, shards: Path, plan: ExportPlan, _: LicenseName, progress: Progress
 ) -> dict[str, int]:
     """`trainA`, `trainB`, `testA`, `testB` with a PNG a picture, RGBA on request."""
-    chosen["file"] = chosen["folder"] + "/" + chosen["photo_id"].map(file_name)
+    chosen["file"] = chosen["folder"] + "/" + picture_ids(chosen).map(file_name)
     for name in ("trainA", "trainB", "testA", "testB"):
         (folder / name).mkdir()
     done = 0
@@ -127,13 +128,19 @@ def _write_folders(
     return {name: int((chosen["folder"] == name).sum()) for name in ("trainA", "trainB", "testA", "testB")}
 
 
-def file_name(photo_id: str) -> str:
-    """A photo's file, its id without characters that file systems mind.
+def file_name(identifier: str) -> str:
+    """A picture's file, its id without characters that file systems mind.
 
-    >>> file_name("flickr:4951")
-    'flickr_4951.png'
+    >>> file_name("flickr:4951"), file_name("flickr:4951#x256y0")
+    ('flickr_4951.png', 'flickr_4951_x256y0.png')
     """
-    return "".join(character if character.isalnum() or character in "-." else "_" for character in photo_id) + ".png"
+    return "".join(character if character.isalnum() or character in "-." else "_" for character in identifier) + ".png"
+
+
+def picture_ids(rows: pd.DataFrame) -> pd.Series:
+    """The id of each picture: its photo's, with the place of a tile."""
+    pairs = zip(rows["photo_id"], rows["transform"], strict=True)
+    return pd.Series([picture_id(*pair) for pair in pairs], rows.index, dtype=object)
 
 
 def batches(rows: pd.DataFrame, shards: Path) -> Iterator[tuple[pd.DataFrame, np.ndarray, np.ndarray]]:
@@ -189,7 +196,7 @@ def _write_part(path: Path, rows: pd.DataFrame, shards: Path, license_name: Lice
         for part, rgb, alpha in batches(rows, shards):
             names = {value: license_name(value) for value in part["license"].dropna().unique()}
             shown = part.assign(license=part["license"].map(names).fillna(license_name(None)))
-            files = [file_name(photo_id) for photo_id in part["photo_id"]]
+            files = [file_name(identifier) for identifier in picture_ids(part)]
             text = {
                 name: pa.array(shown[name].astype(object).where(shown[name].notna(), None), pa.string()) for name in _TEXT
             }

@@ -330,7 +330,7 @@ def _frozen_rows(snapshots: Path, photo_id: str) -> list[tuple[str, Row, dict[st
         )
         rows = select([path / MANIFEST], {photo_id}, manifest)
         places = select([path / PICTURES], {photo_id}, ("domain", "curator", "decision_file", "decision_row"))
-        for row in rows:
+        for row in {row["domain"]: row for row in reversed(rows)}.values():  # of tiles the first speaks for all
             place = next((place for place in places if place["domain"] == row["domain"]), {})
             found.append((identifier, {**row, **place}, read_forgotten(path)))
     return found
@@ -438,14 +438,14 @@ def seen_by_model(
         buried = sorted((id for id in photo_ids if id in tombstones), key=lambda id: tombstones[id])
         had = len(photo_ids) if trained_on is None else trained_on.get(domain, len(photo_ids))
         seen += buried[len(photo_ids) - had :]
-    return sorted(seen)
+    return sorted(set(seen))  # of a photo with tiles there are several
 
 
 def model_photos(run: RunFacts, snapshots: Path, license_name: LicenseName) -> list[Row]:
     """Every photo that the model was trained on: id, domain, title, owner, licence and page."""
     columns = ["photo_id", "domain", "split", "title", "owner", "owner_name", "license", "page_url"]
     manifest = read_columns(snapshots / run.snapshot / MANIFEST, columns)
-    trained = _trained_on(manifest, run)
+    trained = _photos(_trained_on(manifest, run))
     names = {value: license_name(value) for value in set(trained["license"])}
     shown = {**trained, "license": [names[value] for value in trained["license"]]}
     shown.pop("split")
@@ -458,13 +458,21 @@ def _trained_on(manifest: Columns, run: RunFacts) -> Columns:
     return {name: [values[position] for position in at] for name, values in manifest.items()}
 
 
+def _photos(rows: Columns) -> Columns:
+    """The first row of each photo in each domain: tiles count once."""
+    first: dict[tuple[str, str], int] = {}
+    for position, key in enumerate(zip(rows["domain"], rows["photo_id"], strict=True)):
+        first.setdefault(key, position)
+    return {name: [values[position] for position in first.values()] for name, values in rows.items()}
+
+
 def _start(subject: str, identifier: str, snapshots: Path, license_name: LicenseName) -> tuple[Path, Columns, Lineage]:
     """The snapshot's manifest and a graph up to it: queries, licences and decisions."""
     path = snapshots / identifier
     facts = facts_of(path)
     try:
-        manifest = read_columns(path / MANIFEST, ["photo_id", "domain", "split", "owner", "owner_name", "license"])
-        places = read_columns(path / PICTURES, ["decision_file", "curator"])
+        manifest = _photos(read_columns(path / MANIFEST, ["photo_id", "domain", "split", "owner", "owner_name", "license"]))
+        places = _photos(read_columns(path / PICTURES, ["photo_id", "domain", "decision_file", "curator"]))
     except (OSError, pa.ArrowException) as error:
         raise DatasetError(f"{path}: cannot be read ({error}); `bokehflow snapshot verify {identifier}`") from None
     answer = Lineage(subject, {})

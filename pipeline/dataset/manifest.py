@@ -58,7 +58,7 @@ def split_score(split_key: str) -> float:
 
 def canonical(manifest: pd.DataFrame) -> bytes:
     """The manifest's identity as JSON lines in UTF-8, the same bytes for the same pictures in whatever order."""
-    ordered = manifest[IDENTITY].sort_values(["domain", "photo_id"])
+    ordered = manifest[IDENTITY].sort_values(["domain", "photo_id", "transform"])
     encode = json.JSONEncoder(sort_keys=True, ensure_ascii=False).encode
     rows = zip(*(ordered[column].tolist() for column in IDENTITY), strict=True)
     return "".join(f"{encode(dict(zip(IDENTITY, row, strict=True)))}\n" for row in rows).encode()
@@ -90,7 +90,8 @@ def problems(manifest: pd.DataFrame, images: pd.DataFrame, domain_a: str, domain
     ]
     sides = (
         manifest.assign(
-            split_key=images.set_index(["domain", "photo_id"])["split_key"]
+            split_key=images.drop_duplicates(["domain", "photo_id"])
+            .set_index(["domain", "photo_id"])["split_key"]
             .reindex(pd.MultiIndex.from_frame(manifest[["domain", "photo_id"]]))
             .to_numpy()
         )

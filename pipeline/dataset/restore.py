@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
-import pyarrow.parquet as pq
 
 from pipeline.atomic import write_bytes
 from pipeline.dataset.layout import (
@@ -27,12 +26,14 @@ from pipeline.dataset.layout import (
 from pipeline.dataset.snapshot import (
     DIGESTS,
     KEY,
+    PHOTO,
     freeze_as,
     locate,
     new_folder,
     read_snapshot,
     relocate,
     verified_manifest,
+    with_places,
 )
 from pipeline.errors import DatasetError
 
@@ -109,8 +110,7 @@ def restore_snapshot(
     facts = facts_of(source)
     manifest = verified_manifest(source)
     kept = manifest[~manifest["forgotten"]].drop(columns="forgotten")
-    places = pq.read_table(source / PICTURES).to_pandas().drop(columns=["split"])
-    rows = locate(kept.merge(places, on=KEY, how="left"), shards)
+    rows = locate(with_places(kept, source), shards)
     result = Restored(facts["id"], len(rows), already_there=int(rows["shard"].notna().sum()))
     todo = rows[rows["shard"].isna()]
     todo = _with_photos(todo, has_photo, fetch, result)
@@ -126,8 +126,7 @@ def without_missing(source: Path, shards: Path) -> pd.DataFrame:
     """The manifest of what is there of the snapshot in `source`: another snapshot, with an id of its own."""
     manifest = verified_manifest(source)
     kept = manifest[~manifest["forgotten"]].drop(columns="forgotten")
-    places = pq.read_table(source / PICTURES).to_pandas().drop(columns=["split"])
-    rows = locate(kept.merge(places, on=KEY, how="left"), shards)
+    rows = locate(with_places(kept, source), shards)
     return rows[rows["shard"].notna()].reset_index(drop=True)
 
 
@@ -161,20 +160,24 @@ def _with_masks(todo: pd.DataFrame, bundled: Path, masks: Path, result: Restored
 
 
 def _mask_rows(todo: pd.DataFrame) -> pd.DataFrame:
+    """A row for each photo, whatever the number of its tiles."""
+    todo = todo.drop_duplicates(PHOTO)
     columns = ["photo_id", "domain", "split_key", "mask", "mask_sha256"]
     return todo[columns].assign(sha256=todo["source_sha256"], coverage=1.0, reason=None)
 
 
 def _compare(todo: pd.DataFrame, made: pd.DataFrame, result: Restored) -> None:
     """Digests of what was made against the frozen ones."""
-    both = todo.merge(made[[*KEY, *DIGESTS, "transform"]], on=KEY, how="left", suffixes=("", "_made"))
+    both = todo.merge(made[[*KEY, *DIGESTS]], on=KEY, how="left", suffixes=("", "_made"))
+    transforms = made.groupby(PHOTO)["transform"].agg(lambda names: ", ".join(sorted(names)))
     for row in both.to_dict("records"):
         photo_id = str(row["photo_id"])
         wrong = [name.split("_")[0] for name in DIGESTS if row[name] != row[f"{name}_made"]]
         if not wrong:
             result.made += 1
-        elif row["transform"] != row["transform_made"]:
-            result.differing[photo_id] = f"was prepared as {row['transform']}, this version prepares {row['transform_made']}"
+        elif pd.isna(row[f"{DIGESTS[0]}_made"]):
+            now = transforms.get((row["domain"], photo_id), "nothing of it")
+            result.differing[photo_id] = f"was prepared as {row['transform']}, this version prepares {now}"
         else:
             result.differing[photo_id] = (
                 f"other {' and '.join(wrong)} than the frozen ones: made with other libraries or on another processor"

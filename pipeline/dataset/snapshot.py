@@ -63,7 +63,9 @@ __all__ = [
 LicenseName = Callable[[str | None], str]
 """From a licence id to words."""
 
-KEY = ["domain", "photo_id"]
+PHOTO = ["domain", "photo_id"]
+KEY = [*PHOTO, "transform"]
+"""What tells a picture from all others: a photo may have several tiles."""
 DIGESTS = ["pixels_sha256", "alpha_sha256"]
 LOCATION = ["key", "shard", "row"]
 MANIFEST_COLUMNS = [*IDENTITY, "split_key", "source_sha256", *ORIGIN]
@@ -193,9 +195,9 @@ def _known_shards(folder: Path) -> dict[str, str]:
 
 
 def attribution(manifest: pd.DataFrame, license_name: LicenseName) -> pd.DataFrame:
-    """Title, owner, licence and link of each photo, as its licence asks to be shown."""
+    """Title, owner, licence and link of each photo, as its licence asks to be shown; tiles of a photo are one row."""
     columns = ["photo_id", "domain", "split", "title", "owner", "owner_name", "license", "page_url"]
-    table = manifest.sort_values(KEY, ignore_index=True)[columns].copy()
+    table = manifest.drop_duplicates(PHOTO).sort_values(PHOTO, ignore_index=True)[columns].copy()
     names = {value: license_name(value) for value in table["license"].dropna().unique()}
     table["license_name"] = table["license"].map(names).fillna(license_name(None))
     return table
@@ -253,6 +255,13 @@ def open_snapshot(folder: Path, identifier: str, shards: Path) -> pd.DataFrame:
     return read_snapshot(folder, identifier)
 
 
+def with_places(manifest: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """The rows of `manifest` with what the snapshot at `path` says of their places; null where it knows none."""
+    places = pq.read_table(path / PICTURES).to_pandas().drop(columns=["split"])
+    # Snapshots frozen before there were tiles do not repeat the transform.
+    return manifest.merge(places, on=[name for name in KEY if name in places], how="left")
+
+
 def relocate(path: Path, shards: Path, without: Collection[str] = (), lost_ok: bool = False) -> None:
     """Write anew where the pictures of the snapshot at `path` lie, other than in the shards named in `without`.
 
@@ -261,8 +270,7 @@ def relocate(path: Path, shards: Path, without: Collection[str] = (), lost_ok: b
     """
     manifest = verified_manifest(path)
     kept = manifest[~manifest["forgotten"]]
-    earlier = pq.read_table(path / PICTURES).to_pandas().drop(columns=["split"])
-    before = kept.merge(earlier, on=KEY, how="left")
+    before = with_places(kept, path)
     pictures = locate(before, shards, without)
     missing = pictures["shard"].isna()
     if lost_ok:
@@ -322,10 +330,9 @@ def read_snapshot(folder: Path, identifier: str) -> pd.DataFrame:
     """
     manifest = read_manifest(folder, identifier)
     try:
-        pictures = pq.read_table(folder / identifier / PICTURES).to_pandas().drop(columns=["split"])
+        kept = with_places(manifest[~manifest["forgotten"]], folder / identifier)
     except (OSError, pa.ArrowException) as error:
         raise DatasetError(f"{folder / identifier}: {PICTURES} is damaged ({error}); {RESTORE}") from None
-    kept = manifest[~manifest["forgotten"]].merge(pictures, on=KEY, how="left")
     if kept["shard"].isna().any():
         raise DatasetError(f"{folder / identifier}: {PICTURES} is incomplete; `bokehflow snapshot restore {identifier}`")
     kept["row"] = kept["row"].astype("int64")

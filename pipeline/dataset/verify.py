@@ -236,7 +236,8 @@ def _expected(
 ) -> pd.DataFrame:
     """The pictures that must be there, with shard, row and digests."""
     kept = reference[~reference["photo_id"].isin(forgotten.keys())]
-    merged = kept.merge(pictures[[*KEY, "shard", "row"]], on=KEY, how="left")
+    key = [name for name in KEY if name in pictures]
+    merged = kept.merge(pictures[[*key, "shard", "row"]], on=key, how="left")
     for photo_id in merged.loc[merged["shard"].isna(), "photo_id"]:
         findings.append(Finding(PICTURES, "has no place for it", None, str(photo_id)))
     return merged[merged["shard"].notna()]

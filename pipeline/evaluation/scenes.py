@@ -5,7 +5,7 @@
 <folder>/masks/<number>.png     the true mask of the photo with this number, over the whole photo
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +15,12 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from pipeline.errors import DatasetError
+
+Cut = Callable[[np.ndarray], np.ndarray]
+"""From a whole picture or mask, uint8 `[height, width, …]`, to the square of it that is judged."""
+Frame = Callable[[np.ndarray], tuple[Cut, np.ndarray]]
+"""From a whole picture in focus, uint8 `[height, width, 3]`, to how it is cut, and to the alpha of its subject that a
+photo would get, uint8 `[height, width]` of whatever size, not cut yet."""
 
 COLUMNS = ["scene", "sharp", "shallow", "mask"]
 """What judging needs of `scoring.csv`."""
@@ -47,29 +53,34 @@ class TrueMasks:
     masks: UInt8[np.ndarray, "count side side"]
 
 
-def load_scenes(folder: Path, size_px: int) -> Scenes:
-    """The scenes of `<folder>/scoring`, cropped to the centred square and scaled by Lanczos to `size_px`.
+def load_scenes(folder: Path, frame: Frame) -> tuple[Scenes, UInt8[np.ndarray, "count side side"]]:
+    """The scenes of `<folder>/scoring`, and the alphas that `frame` gives them, all cut as `frame` says.
 
     Raises `DatasetError` when the list or a picture is missing or cannot be read, or when the pictures of a
     scene differ in size.
     """
     listed = _scoring(folder / "scoring" / "scoring.csv")
     names = zip(*(listed[column] for column in COLUMNS), strict=True)
-    loaded = [_scene(folder / "scoring", scene, files, size_px) for scene, *files in names]
-    sharp, shallow, mask = (np.stack(pictures) for pictures in zip(*loaded, strict=True))
+    loaded = [_scene(folder / "scoring", scene, files, frame) for scene, *files in names]
+    sharp, shallow, mask, alpha = (np.stack(pictures) for pictures in zip(*loaded, strict=True))
     conditions = {name: _numbers(listed[name]) for name in CONDITIONS if name in listed.columns}
-    return Scenes(listed["scene"].tolist(), sharp, shallow, mask, conditions)
+    return Scenes(listed["scene"].tolist(), sharp, shallow, mask, conditions), alpha
 
 
-def load_true_masks(folder: Path, photo_ids: Sequence[str], size_px: int) -> TrueMasks:
-    """True masks of those photos for which `<folder>/masks` has one, cropped and scaled as pictures are.
+def true_mask_file(folder: Path, photo_id: str) -> Path:
+    """Where the true mask of a photo lies, if it has one."""
+    return folder / "masks" / f"{photo_id.rpartition(':')[2]}.png"
 
-    Raises `DatasetError` when a mask cannot be read.
+
+def load_true_masks(folder: Path, pictures: Mapping[str, tuple[str, Cut]], size_px: int) -> TrueMasks:
+    """True masks of those pictures whose photo has one in `<folder>/masks`.
+
+    `pictures` says for each picture's id of which photo it is, and how it was cut from that to `size_px`. Raises
+    `DatasetError` when a mask cannot be read.
     """
-    files = {photo_id: folder / "masks" / f"{photo_id.rpartition(':')[2]}.png" for photo_id in photo_ids}
-    known = {photo_id: path for photo_id, path in files.items() if path.exists()}
-    masks = [_square(_read(path, "L"), size_px) for path in known.values()]
-    return TrueMasks(list(known), np.stack(masks) if masks else np.empty((0, size_px, size_px), np.uint8))
+    files = {identifier: (true_mask_file(folder, photo_id), cut) for identifier, (photo_id, cut) in pictures.items()}
+    masks = {identifier: cut(np.asarray(_read(path, "L"))) for identifier, (path, cut) in files.items() if path.exists()}
+    return TrueMasks(list(masks), np.stack(list(masks.values())) if masks else np.empty((0, size_px, size_px), np.uint8))
 
 
 def _scoring(path: Path) -> pd.DataFrame:
@@ -94,12 +105,14 @@ def _numbers(column: pd.Series) -> list[float]:
     return pd.to_numeric(column, errors="coerce").astype(float).tolist()
 
 
-def _scene(folder: Path, scene: str, files: Sequence[str], size_px: int) -> list[np.ndarray]:
+def _scene(folder: Path, scene: str, files: Sequence[str], frame: Frame) -> list[np.ndarray]:
     pictures = [_read(folder / file, mode) for file, mode in zip(files, ("RGB", "RGB", "L"), strict=True)]
     if len({picture.size for picture in pictures}) > 1:
         sizes = ", ".join(f"{file} {one.width}×{one.height}" for file, one in zip(files, pictures, strict=True))
         raise DatasetError(f"{folder}: the pictures of scene {scene!r} differ in size ({sizes}); render them alike")
-    return [_square(picture, size_px) for picture in pictures]
+    whole = [np.asarray(picture) for picture in pictures]
+    cut, alpha = frame(whole[0])
+    return [cut(picture) for picture in (*whole, alpha)]
 
 
 def _read(path: Path, mode: str) -> Image.Image:
@@ -110,11 +123,3 @@ def _read(path: Path, mode: str) -> Image.Image:
         raise DatasetError(f"{path}: this picture is listed but not there; render the scenes anew") from None
     except OSError as error:
         raise DatasetError(f"{path}: cannot be read as a picture ({error}); render it anew") from error
-
-
-def _square(image: Image.Image, size_px: int) -> np.ndarray:
-    """The largest centred square scaled by Lanczos, as photos are prepared for training."""
-    edge = min(image.size)
-    left, top = (image.width - edge) / 2, (image.height - edge) / 2
-    box = (left, top, left + edge, top + edge)
-    return np.asarray(image.resize((size_px, size_px), Image.Resampling.LANCZOS, box=box))

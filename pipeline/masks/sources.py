@@ -88,6 +88,11 @@ class SegmentedMasks:
         small = [shrunk(self.read_rgb(picture.sha256), self.long_side_px) for picture in pictures]
         return [self.finished(rgb, alpha) for rgb, alpha in zip(small, self.segmenter.alpha(small), strict=True)]
 
+    def subject(self, rgb: np.ndarray) -> Subject:
+        """The subject of a picture at hand, uint8 [height, width, 3], found as in those that are read by digest."""
+        small = shrunk(rgb, self.long_side_px)
+        return self.finished(small, self.segmenter.alpha([small])[0])
+
     def finished(self, rgb: np.ndarray, alpha: np.ndarray) -> Subject:
         """From the segmenter's alpha of everybody to the subject's, as it is stored."""
         if "colour" in self.refine:

@@ -62,6 +62,13 @@ def decode_reduced(data: bytes, min_short_edge_px: int, max_pixels: int, min_lon
         return _decoded(image, image.size if drafted is None else drafted[1][2:])
 
 
+def upright_size(data: bytes, max_pixels: int) -> tuple[int, int]:
+    """Width and height in pixels of the upright picture, by the header alone. Raises `UndecodableImage`."""
+    with opened(io.BytesIO(data), max_pixels) as image:
+        width_px, height_px = image.size
+        return (height_px, width_px) if orientation(image) in SWAPS_SIDES else (width_px, height_px)
+
+
 def _decoded(image: Image.Image, extent: tuple[float, float]) -> Decoded:
     file_format = image.format or ""
     frames = load(image)

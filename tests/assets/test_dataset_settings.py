@@ -41,6 +41,7 @@ def code_versions(given: Project) -> dict[str, str | None]:
         ("[masks]\nrefine = []\n", {"person_masks"}),
         ('[dataset]\ncrop = "subject"\n', {"training_images"}),
         ("[dataset]\nstored_size_px = 286\n", {"training_images"}),
+        ('[dataset]\ncrop = "tiles"\n', {"training_images"}),
         ('[dataset]\nsplit = "study"\n', set()),
     ],
 )
@@ -61,6 +62,18 @@ def test_a_folder_of_masks_is_seen_from_the_project_file(tmp_path: Path) -> None
             project(tmp_path, text)
     with pytest.raises(ConfigError, match=r"stored_size_px = 128 is smaller than size_px = 256"):
         project(tmp_path, "[dataset]\nstored_size_px = 128\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("max_tiles = 3", 'tile_px, tile_overlap and max_tiles are for crop = "tiles"'),
+        ('crop = "tiles"\ntile_px = 200', "tile_px = 200 is smaller than the stored size, 256"),
+    ],
+)
+def test_settings_of_tiles_that_cannot_be(tmp_path: Path, text: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        project(tmp_path, f"[dataset]\n{text}\n")
 
 
 def jpeg(seed: int) -> bytes:

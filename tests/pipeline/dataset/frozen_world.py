@@ -95,7 +95,11 @@ class World:
         return conform("training_images", pd.DataFrame(rows).merge(where, on=["pixels_sha256", "alpha_sha256"]))
 
     def manifest(self, images: pd.DataFrame) -> pd.DataFrame:
-        numbers = sorted(int(photo_id.split(":")[1]) for photo_id in images["photo_id"])
+        return self.manifest_of(images, sorted(int(photo_id.split(":")[1]) for photo_id in images["photo_id"]))
+
+    def manifest_of(self, images: pd.DataFrame, numbers: Iterable[int]) -> pd.DataFrame:
+        """The table `dataset_manifest` of these pictures of the photos with these numbers."""
+        numbers = list(numbers)
         section = DatasetSection.model_validate({"test_share": {"ordinary": 0.3, "shallow": 0.0}})
         return conform(
             "dataset_manifest",

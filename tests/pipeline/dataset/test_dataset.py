@@ -12,15 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.config import DatasetSection
+from pipeline.dataset.crop import Crop
 from pipeline.dataset.manifest import build_manifest, counts, problems, snapshot_id, split_of, split_score
-from pipeline.dataset.prepare import Transform, prepare_images, shard_index
+from pipeline.dataset.prepare import prepare_images, shard_index
 from pipeline.dataset.shards import Picture, Shard, ShardReader, write_shard
 from pipeline.dataset.snapshot import attribution, freeze, list_snapshots, read_snapshot
 from pipeline.errors import DatasetError
 from pipeline.tables import conform
 
 SIZE_PX = 32
-TRANSFORM = Transform("centre", SIZE_PX)
+TRANSFORM = Crop("centre", SIZE_PX)
 
 
 @dataclass(frozen=True, eq=False)

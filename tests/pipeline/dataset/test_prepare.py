@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from pipeline.dataset.crop import Crop, Square, centre_square, parse_transform, subject_square
 from pipeline.dataset.lanczos import resize
-from pipeline.dataset.prepare import Square, Transform, centre_square, cut, prepare_images, subject_square
+from pipeline.dataset.prepare import cut, prepare_images
 from pipeline.dataset.shards import ShardReader
 from pipeline.errors import DatasetError
 from pipeline.photos.decode import decode, decode_reduced
@@ -164,7 +165,7 @@ def prepared(folder: Path, masks: pd.DataFrame, known: pd.DataFrame | None = Non
         lambda digest, short_edge_px: Photo(smooth_photo(240, 160, int(digest)), short_edge_px),
         read_mask,
         folder,
-        Transform("subject", 32),
+        Crop("subject", 32),
         rows,
         known=known,
     )
@@ -201,11 +202,11 @@ def test_a_lost_shard_whose_photos_partly_went_is_packed_anew(tmp_path: Path) ->
 
 
 def test_transforms_are_known_by_their_names() -> None:
-    for transform in (Transform("centre", 256), Transform("subject", 286)):
-        assert Transform.parse(transform.name) == transform
-    assert Transform("centre", 256).name == "centre-square-lanczos-256-v3"
+    for transform in (Crop("centre", 256), Crop("subject", 286)):
+        assert parse_transform(transform.name) == transform
+    assert Crop("centre", 256).name == "centre-square-lanczos-256-v3"
     with pytest.raises(DatasetError, match="cannot repeat"):
-        Transform.parse("centre-square-lanczos-256-v1")
+        parse_transform("centre-square-lanczos-256-v1")
 
 
 def test_windows_are_cut_mirrored_and_scaled_alike(tmp_path: Path) -> None:
