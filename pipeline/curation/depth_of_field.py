@@ -8,6 +8,7 @@ of `WORK_EDGE_PX`, which takes away most of the noise and makes pictures of diff
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy import ndimage
@@ -53,7 +54,8 @@ def background_views(gradients: dict[float, np.ndarray], people: np.ndarray) -> 
     The first and the last are ratios R of the narrowest twentieth of the edges, the second the logarithm of the
     ratio of the mean gradients at 0.7 and 1.4 px.
     """
-    near, middle, far = (_background(people, margin_px) for margin_px in (NEAR_PX, MIDDLE_PX, FAR_PX))
+    distance = np.asarray(ndimage.distance_transform_edt(~people)) if people.any() else np.full(people.shape, np.inf)
+    near, middle, far = (_background(distance, margin_px) for margin_px in (NEAR_PX, MIDDLE_PX, FAR_PX))
     fine, coarse = gradients[0.7][middle].mean(), gradients[1.4][middle].mean()
     return (
         _edge_ratio(gradients[1.0], gradients[2.0], near, FAINT),
@@ -77,14 +79,31 @@ def _edge_ratio(fine: np.ndarray, coarse: np.ndarray, region: np.ndarray, visibl
 
 def _gradient(rgb: np.ndarray, scale_px: float) -> np.ndarray:
     """The largest Gaussian gradient magnitude of the three channels, levels in [0, 1] a pixel."""
+    import cv2
+
+    smooth, slope = _kernels(scale_px)
     channels = rgb.astype(np.float32) / 255
-    return np.max([ndimage.gaussian_gradient_magnitude(channels[..., k], scale_px) for k in range(3)], axis=0)
+    across = cv2.sepFilter2D(channels, cv2.CV_32F, slope, smooth, borderType=cv2.BORDER_REFLECT)
+    down = cv2.sepFilter2D(channels, cv2.CV_32F, smooth, slope, borderType=cv2.BORDER_REFLECT)
+    red, green, blue = cv2.split(across * across + down * down)
+    return np.sqrt(np.maximum(np.maximum(red, green), blue))  # `max` over so short an axis takes ten times as long
 
 
-def _background(people: np.ndarray, margin_px: float) -> np.ndarray:
-    """What is at least so far from the people; where that leaves too little, the whole picture within its frame."""
-    distance = np.asarray(ndimage.distance_transform_edt(~people)) if people.any() else np.full(people.shape, np.inf)
-    inside = _within_frame(people.shape)
+@lru_cache(maxsize=16)
+def _kernels(scale_px: float) -> tuple[np.ndarray, np.ndarray]:
+    """A Gaussian, cut at four standard deviations and adding up to one, and its derivative."""
+    at = np.arange(-int(4 * scale_px + 0.5), int(4 * scale_px + 0.5) + 1)
+    gaussian = np.exp(-0.5 * at**2 / scale_px**2)
+    gaussian /= gaussian.sum()
+    return gaussian.astype(np.float32), (-at / scale_px**2 * gaussian).astype(np.float32)
+
+
+def _background(distance: np.ndarray, margin_px: float) -> np.ndarray:
+    """What is at least so far from the people; where that leaves too little, the whole picture within its frame.
+
+    `distance` is that of each pixel from the people, in pixels.
+    """
+    inside = _within_frame(distance.shape)
     region = (distance > margin_px) & inside
     return region if region.sum() >= FEW_PIXELS else inside
 

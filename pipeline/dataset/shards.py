@@ -78,7 +78,6 @@ def _digest(pictures: Iterable[Picture]) -> str:
 class Shard:
     """One mapped shard: `rgb` uint8 `[rows, size, size, 3]` and `alpha` uint8 `[rows, size, size]`, read-only.
 
-    `rgb_rows` is `rgb` with each line of pixels as one row of bytes.
     Raises `DatasetError` when the file is missing or is not a shard.
     """
 
@@ -94,7 +93,6 @@ class Shard:
             ) from error
         self.rgb = self._pixels("rgb", (self.size_px, self.size_px, 3))
         self.alpha = self._pixels("alpha", (self.size_px, self.size_px))
-        self.rgb_rows = self.rgb.reshape(len(self.rgb), self.size_px, 3 * self.size_px)
 
     def index(self) -> pd.DataFrame:
         """Columns `key`, `pixels_sha256`, `alpha_sha256` of every row, in order."""
@@ -123,70 +121,15 @@ class ShardReader:
     def __len__(self) -> int:
         return len(self._at)
 
+    def view(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """The picture where it lies, not copied: rgb uint8 `[size, size, 3]`, alpha uint8 `[size, size]`, read-only."""
+        shard, row = self._at[index]
+        return shard.rgb[row], shard.alpha[row]
+
     def batch(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Copies of the pictures: rgb uint8 `[batch, size, size, 3]`, alpha uint8 `[batch, size, size]`."""
         rgb = np.empty((len(indices), self.size_px, self.size_px, 3), np.uint8)
         alpha = np.empty((len(indices), self.size_px, self.size_px), np.uint8)
         for position, index in enumerate(indices):
-            shard, row = self._at[index]
-            rgb[position], alpha[position] = shard.rgb[row], shard.alpha[row]
+            rgb[position], alpha[position] = self.view(index)
         return rgb, alpha
-
-    def windows(
-        self, indices: np.ndarray, offsets: np.ndarray, size_px: int, out: tuple[np.ndarray, np.ndarray] | None = None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Copies of squares of `size_px` out of the pictures, their top and left in `offsets` `[batch, 2]`.
-
-        Returns rgb uint8 `[batch, size_px, size_px, 3]` and alpha uint8 `[batch, size_px, size_px]`: the arrays `out`
-        where given. Whoever reads batch after batch gives the same ones again: fresh memory costs more than the copy.
-        """
-        rgb, alpha = out or _batch_arrays(len(indices), size_px, np.uint8)
-        rows = rgb.reshape(len(indices), size_px, 3 * size_px)
-        for position, (index, (top, left)) in enumerate(zip(indices, offsets, strict=True)):
-            shard, row = self._at[index]
-            flat, opacity = shard.rgb_rows[row], shard.alpha[row]
-            _copy(flat[top : top + size_px, 3 * left : 3 * (left + size_px)], rows[position])
-            _copy(opacity[top : top + size_px, left : left + size_px], alpha[position])
-        return rgb, alpha
-
-    def float_windows(
-        self,
-        indices: np.ndarray,
-        offsets: np.ndarray,
-        mirrored: np.ndarray,
-        size_px: int,
-        out: tuple[np.ndarray, np.ndarray] | None = None,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """`windows`, mirrored where `mirrored` (bool `[batch]`) says so, as a network takes them.
-
-        Returns rgb float32 in [-1, 1] and alpha float32 in [0, 1], shaped as from `windows`; both read once and
-        written once. The first call compiles for some seconds, or finds what an earlier process compiled.
-        """
-        import cv2
-
-        from pipeline.dataset.windows import scale_rows
-
-        rgb, alpha = out or _batch_arrays(len(indices), size_px, np.float32)
-        rows = rgb.reshape(len(indices), size_px, 3 * size_px)
-        for position, index in enumerate(indices):
-            (shard, row), (top, left) = self._at[index], offsets[position]
-            opacity = shard.alpha[row][top : top + size_px, left : left + size_px]
-            if mirrored[position]:
-                window = shard.rgb[row][top : top + size_px, left : left + size_px]
-                flat, opacity = cv2.flip(window, 1).reshape(size_px, 3 * size_px), cv2.flip(opacity, 1)
-            else:
-                flat = shard.rgb_rows[row][top : top + size_px, 3 * left : 3 * (left + size_px)]
-            scale_rows(flat, rows[position], 1 / 127.5, -1.0)
-            scale_rows(opacity, alpha[position], 1 / 255, 0.0)
-        return rgb, alpha
-
-
-def _batch_arrays(count: int, size_px: int, kind: type[np.generic]) -> tuple[np.ndarray, np.ndarray]:
-    return np.empty((count, size_px, size_px, 3), kind), np.empty((count, size_px, size_px), kind)
-
-
-def _copy(rectangle: np.ndarray, out: np.ndarray) -> None:
-    """Copy bytes `[rows, width]` to memory of the same shape: OpenCV takes half the time that NumPy does."""
-    import cv2
-
-    cv2.copyTo(rectangle, None, out)  # pyright: ignore[reportCallIssue, reportArgumentType]

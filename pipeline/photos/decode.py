@@ -72,9 +72,10 @@ def upright_size(data: bytes, max_pixels: int) -> tuple[int, int]:
 def _decoded(image: Image.Image, extent: tuple[float, float]) -> Decoded:
     file_format = image.format or ""
     frames = load(image)
-    upright = TRANSPOSE.get(orientation(image))
+    turned = orientation(image)
+    upright = TRANSPOSE.get(turned)
     rgb = _to_srgb(image)
-    if orientation(image) in SWAPS_SIDES:
+    if turned in SWAPS_SIDES:
         extent = extent[1], extent[0]
     return Decoded(np.array(rgb if upright is None else rgb.transpose(upright)), file_format, frames, extent)
 
@@ -108,13 +109,13 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 def _apply_profile(image: Image.Image, icc: object) -> Image.Image:
     """Convert an opaque picture by its profile, or without one by Pillow's plain rule."""
     if not isinstance(icc, bytes) or not icc:
-        return image.convert("RGB")
+        return image if image.mode == "RGB" else image.convert("RGB")  # `convert` would copy
     mode = {"CMYK": "CMYK", "1": "L", "L": "L"}.get(image.mode, "RGB")
     if mode == "RGB" and _colour_space(icc) == "GRAY":
         mode = "L"
     transform = _transform(icc, mode)
     if transform is None:
-        return image.convert("RGB")
+        return image if image.mode == "RGB" else image.convert("RGB")
     return cast("Image.Image", ImageCms.applyTransform(image.convert(mode), transform))
 
 

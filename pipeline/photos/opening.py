@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from PIL import Image, UnidentifiedImageError
+from PIL.ImageFile import ImageFile
 
 from pipeline.errors import BokehflowError
 from pipeline.orientation import SWAPS_SIDES, orientation
@@ -32,6 +33,9 @@ MAX_SCANS = 500
 """Progressive JPEGs have ten or so; each further one costs as much time as the whole picture, and no bytes."""
 COUNTED_BYTES = 1_000_000
 """In larger GIFs and TIFFs frames are not counted one by one, which is slow, but told apart as one or several (2)."""
+
+BLOCK_BYTES = 1 << 20
+"""Handed to Pillow's decoders at a time: with its own 64 kB, libjpeg stops and starts anew so often that it shows."""
 
 _one_large_at_a_time = threading.Lock()
 
@@ -88,6 +92,8 @@ def load(image: Image.Image) -> int:
         raise UndecodableImage("unsupported_mode", f"{image.format} with pixels of the kind {image.mode}", *image.size)
     frames = _frames(image)
     _refuse_many_scans(image)
+    if isinstance(image, ImageFile):
+        image.decodermaxblock = BLOCK_BYTES
     image.load()
     return frames
 

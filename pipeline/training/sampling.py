@@ -9,16 +9,22 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from jaxtyping import UInt8
 from PIL import Image
 
 from pipeline.errors import TrainingError
 from pipeline.models.images import AlphaArray, RgbArray
 from pipeline.training.recipes import TrainingSettings
+from pipeline.training.windows import copy_window
 
 RESIDENT_BYTES = 2 * 2**30
 """Up to this size the pictures of a domain are kept in memory, ready scaled."""
 
 PREPARATION_BATCH = 256
+
+RgbPicture = UInt8[np.ndarray, "height width 3"]
+AlphaPicture = UInt8[np.ndarray, "height width"]
+"""One stored picture, sRGB 0 to 255, and its alpha."""
 
 ORDER_STREAM, STEP_STREAM = 0, 1
 
@@ -33,8 +39,12 @@ class ImageSource(Protocol):
 
     def __len__(self) -> int: ...
 
+    def view(self, index: int) -> tuple[RgbPicture, AlphaPicture]:
+        """One picture, RGB and alpha; where it lies in memory already, it is not copied."""
+        ...
+
     def batch(self, indices: np.ndarray) -> tuple[RgbArray, AlphaArray]:
-        """The pictures at `indices`, RGB and alpha."""
+        """Copies of the pictures at `indices`, RGB and alpha."""
         ...
 
 
@@ -58,8 +68,12 @@ class ArrayImages:
     def __len__(self) -> int:
         return len(self.rgb)
 
+    def view(self, index: int) -> tuple[RgbPicture, AlphaPicture]:
+        """One picture, RGB and alpha, not copied."""
+        return self.rgb[index], self.alpha[index]
+
     def batch(self, indices: np.ndarray) -> tuple[RgbArray, AlphaArray]:
-        """The pictures at `indices`, RGB and alpha."""
+        """Copies of the pictures at `indices`, RGB and alpha."""
         return self.rgb[indices], self.alpha[indices]
 
 
@@ -73,6 +87,11 @@ class ScaledImages:
     def __len__(self) -> int:
         return len(self.source)
 
+    def view(self, index: int) -> tuple[RgbPicture, AlphaPicture]:
+        """One picture, RGB and alpha, scaled now."""
+        rgb, alpha = self.batch(np.array([index]))
+        return rgb[0], alpha[0]
+
     def batch(self, indices: np.ndarray) -> tuple[RgbArray, AlphaArray]:
         """The pictures at `indices`, RGB and alpha, at `size_px`."""
         rgb, alpha = self.source.batch(indices)
@@ -80,7 +99,10 @@ class ScaledImages:
 
 
 def at_size(source: ImageSource, size_px: int, resident_bytes: int = RESIDENT_BYTES) -> ImageSource:
-    """`source` at `size_px`: read and scaled once if it then fits into `resident_bytes`, else on demand."""
+    """`source` at `size_px`: itself where it has that size; read and scaled once if it then fits into `resident_bytes`,
+    else scaled on demand."""
+    if source.size_px == size_px:
+        return source
     scaled, count = ScaledImages(source, size_px), len(source)
     if count * size_px * size_px * 4 > resident_bytes:
         return scaled
@@ -137,8 +159,12 @@ class PairSampler:
 
     def cut(self, images: ImageSource, windows: Windows) -> tuple[RgbArray, AlphaArray]:
         """Those windows of `images`: RGB [batch, size, size, 3] and alpha [batch, size, size], uint8."""
-        rgb, alpha = images.batch(windows.indices)
-        return _cut(rgb, windows, self.settings.size_px), _cut(alpha, windows, self.settings.size_px)
+        side = (len(windows.indices), self.settings.size_px, self.settings.size_px)
+        rgb, alpha = np.empty((*side, 3), np.uint8), np.empty(side, np.uint8)
+        for position, (index, top, left, mirrored) in enumerate(windows):
+            for stored, out in zip(images.view(index), (rgb, alpha), strict=True):
+                copy_window(stored, top, left, mirrored, out[position])
+        return rgb, alpha
 
     def _indices_a(self, step: int) -> np.ndarray:
         epoch, position = divmod(step, self.steps_per_epoch)
@@ -158,14 +184,6 @@ class PairSampler:
         corners = generator.integers(images.size_px - self.settings.size_px + 1, size=(len(indices), 2))
         mirrored = generator.random(len(indices)) < (0.5 if self.settings.flip else 0.0)
         return Windows(indices, corners, mirrored)
-
-
-def _cut(pictures: np.ndarray, windows: Windows, side: int) -> np.ndarray:
-    cut = []
-    for picture, (_, top, left, mirrored) in zip(pictures, windows, strict=True):
-        part = picture[top : top + side, left : left + side]
-        cut.append(part[:, ::-1] if mirrored else part)
-    return np.stack(cut)
 
 
 def _check_source(domain: str, source: ImageSource, settings: TrainingSettings) -> None:

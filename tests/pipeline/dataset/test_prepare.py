@@ -207,22 +207,3 @@ def test_transforms_are_known_by_their_names() -> None:
     assert Crop("centre", 256).name == "centre-square-lanczos-256-v3"
     with pytest.raises(DatasetError, match="cannot repeat"):
         parse_transform("centre-square-lanczos-256-v1")
-
-
-def test_windows_are_cut_mirrored_and_scaled_alike(tmp_path: Path) -> None:
-    table = prepared(tmp_path, masks_table(4))
-    reader = ShardReader([tmp_path / shard for shard in table["shard"]], table["row"].tolist())
-    indices, offsets = np.array([3, 0, 2]), np.array([[0, 8], [5, 0], [8, 3]])
-    whole_rgb, whole_alpha = reader.batch(indices)
-    rgb, alpha = reader.windows(indices, offsets, 24)
-    mirrored = np.array([True, False, True])
-    floats, opacity = reader.float_windows(indices, offsets, mirrored, 24)
-    assert floats.flags["C_CONTIGUOUS"]
-    for position, (top, left) in enumerate(offsets):
-        window = slice(top, top + 24), slice(left, left + 24)
-        np.testing.assert_array_equal(rgb[position], whole_rgb[position][window])
-        np.testing.assert_array_equal(alpha[position], whole_alpha[position][window])
-        order = slice(None, None, -1 if mirrored[position] else 1)
-        expected = rgb[position][:, order].astype(np.float32) / 127.5 - 1
-        np.testing.assert_allclose(floats[position], expected, atol=1e-6)
-        np.testing.assert_allclose(opacity[position], alpha[position][:, order] / 255, atol=1e-6)

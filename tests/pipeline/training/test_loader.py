@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline.models.images import images_from_uint8, masks_from_uint8
 from pipeline.models.translator import Batch
-from pipeline.training.loader import BatchLoader, _OnDevice
+from pipeline.training.loader import BatchLoader, _OnDevice, cut_windows
 from pipeline.training.recipes import TrainingSettings
 from pipeline.training.sampling import ArrayImages, PairSampler, step_generator
 
@@ -46,6 +47,24 @@ def test_pictures_kept_on_the_device_are_cut_alike(random_source: Sources, tiny_
         rgb, levels = sampler.cut(source, windows)
         np.testing.assert_array_equal(np.round((real.permute(0, 2, 3, 1).numpy() + 1) * 127.5), rgb)
         np.testing.assert_array_equal(np.round(alpha[:, 0].numpy() * 255), levels)
+
+
+def test_tensors_are_the_very_numbers_of_the_cut_bytes(random_source: Sources, tiny_settings: TrainingSettings) -> None:
+    source = random_source(9, size_px=tiny_settings.held_size_px)
+    settings = tiny_settings.model_copy(update={"batch_size": 8, "flip": True})
+    sampler = PairSampler(source, source, settings, seed=0)
+    windows, _ = sampler.windows(0, step_generator(0, 0))
+    assert 0 < windows.mirrored.sum() < 8
+    rgb, levels = sampler.cut(source, windows)
+    for position, (index, top, left, mirrored) in enumerate(windows):
+        part = np.s_[top : top + settings.size_px, left : left + settings.size_px]
+        order = slice(None, None, -1 if mirrored else 1)
+        np.testing.assert_array_equal(rgb[position], source.rgb[index][part][:, order])
+        np.testing.assert_array_equal(levels[position], source.alpha[index][part][:, order])
+    images, masks = cut_windows(source, settings.size_px, windows)
+    assert images.is_contiguous()
+    torch.testing.assert_close(images, images_from_uint8(rgb, CPU), rtol=0, atol=0)
+    torch.testing.assert_close(masks, masks_from_uint8(levels, CPU), rtol=0, atol=0)
 
 
 @pytest.mark.gpu
