@@ -3,7 +3,7 @@
 The folder is read as CycleGAN's own loader does: Pillow opens a 256 px JPEG, scales it to 286, cuts a random window of
 256 and mirrors it or not; `folder` leaves it uint8, `folder_with_masks` reads the subject's alpha from a PNG beside it
 and cuts it alike. The shards hold 286 px and alpha; they are read by what training reads them with: `PairSampler.cut` for
-bytes (on their way to a GPU), `cut_windows` for the tensors of the processor, always with alpha, from one window to the
+bytes (on their way to a GPU), `InMemory` for the tensors of the processor, always with alpha, from one window to the
 next in random order. Page cache warm, one core, CPU time a picture, batches of one, as the study trains, medians over
 turns of many batches. `rgb` is the copy without alpha, `whole` with alpha and without a margin for windows.
 """
@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.pictures import photo_like
 from benchmarks.results import Goal, report
 from pipeline.dataset.shards import Picture, ShardReader, write_shard
-from pipeline.training.loader import cut_windows
+from pipeline.training.loader import InMemory
 from pipeline.training.recipes import resolve
 from pipeline.training.sampling import PairSampler, Windows
 from pipeline.training.windows import copy_window
@@ -102,7 +102,7 @@ def main() -> None:
             "uint8": (straight, lambda windows: straight.cut(reader, windows)),
             "uint8_with_flips": (flipped, lambda windows: flipped.cut(reader, windows)),
             "whole": (entire, lambda windows: entire.cut(whole, windows)),
-            "float_with_flips": (flipped, lambda windows: cut_windows(reader, SIZE_PX, windows)),
+            "float_with_flips": (flipped, InMemory(reader, SIZE_PX)),
         }
         times: dict[str, list[float]] = {name: [] for name in loaders}
         for source in (reader, whole):

@@ -4,7 +4,6 @@ On a GPU the pictures of both domains are uploaded once, where they fit, and win
 step then waits neither for the processor nor for the bus. Elsewhere they are cut in memory. Both give equal tensors.
 """
 
-from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -14,7 +13,7 @@ from torch import Tensor
 from pipeline.models.images import Images, Masks, images_from_uint8, masks_from_uint8, to_model_range
 from pipeline.models.translator import Batch
 from pipeline.training.sampling import ImageSource, PairSampler, Windows
-from pipeline.training.windows import cut_planes
+from pipeline.training.windows import PlaneCutter
 
 DEVICE_MEMORY_SHARE = 0.4
 """At most this share of a GPU's free memory is spent on pictures."""
@@ -50,7 +49,7 @@ def _cutter(sampler: PairSampler, images: ImageSource, device: torch.device) -> 
         return _OnDevice(images, sampler.settings.size_px, device)
 
     if device.type == "cpu":
-        return partial(cut_windows, images, sampler.settings.size_px)
+        return InMemory(images, sampler.settings.size_px)
 
     def cut(windows: Windows) -> tuple[Images, Masks]:
         rgb, alpha = sampler.cut(images, windows)
@@ -59,14 +58,20 @@ def _cutter(sampler: PairSampler, images: ImageSource, device: torch.device) -> 
     return cut
 
 
-def cut_windows(images: ImageSource, size_px: int, windows: Windows) -> tuple[Images, Masks]:
-    """Those windows as tensors in memory: every byte of a picture is read once, and written once as a number."""
-    count = len(windows.indices)
-    cut, masks = torch.empty(count, 3, size_px, size_px), torch.empty(count, 1, size_px, size_px)
-    planes, opacity = cut.numpy(), masks.numpy()
-    for position, (index, top, left, mirrored) in enumerate(windows):
-        cut_planes(*images.view(index), top, left, mirrored, planes[position], opacity[position, 0])
-    return cut, masks
+class InMemory:
+    """Windows of pictures that lie in memory or in mapped files, as tensors of the processor."""
+
+    def __init__(self, images: ImageSource, size_px: int) -> None:
+        self._images, self._size_px, self._cutter = images, size_px, PlaneCutter(size_px)
+
+    def __call__(self, windows: Windows) -> tuple[Images, Masks]:
+        side = (self._size_px, self._size_px)
+        cut, masks = torch.empty(len(windows.indices), 3, *side), torch.empty(len(windows.indices), 1, *side)
+        planes, opacity = cut.numpy(), masks.numpy()
+        for position, (index, top, left, mirrored) in enumerate(windows):
+            rgb, alpha = self._images.view(index)
+            self._cutter.cut(rgb, alpha, top, left, mirrored, planes[position], opacity[position, 0])
+        return cut, masks
 
 
 class _OnDevice:

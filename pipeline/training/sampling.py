@@ -132,8 +132,10 @@ class Windows:
     mirrored: np.ndarray
 
     def __iter__(self) -> Iterator[tuple[int, int, int, bool]]:
-        for index, (top, left), mirrored in zip(self.indices, self.corners, self.mirrored, strict=True):
-            yield int(index), int(top), int(left), bool(mirrored)
+        # As lists: numbers taken out of arrays one by one would cost as much time as a picture's bytes.
+        places = zip(self.indices.tolist(), self.corners.tolist(), self.mirrored.tolist(), strict=True)
+        for index, (top, left), mirrored in places:
+            yield index, top, left, mirrored
 
 
 class PairSampler:

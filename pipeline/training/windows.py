@@ -17,29 +17,32 @@ def copy_window(stored: np.ndarray, top: int, left: int, mirrored: bool, out: np
         cv2.copyTo(window, None, out)  # pyright: ignore[reportCallIssue, reportArgumentType]
 
 
-@numba.njit(cache=True, nogil=True)
-def cut_planes(
-    rgb: np.ndarray, alpha: np.ndarray, top: int, left: int, mirrored: bool, image: np.ndarray, mask: np.ndarray
-) -> None:
-    """Write a window to `image`, float32 `[3, side, side]` in [-1, 1], and to `mask`, float32 `[side, side]` in [0, 1].
+class PlaneCutter:
+    """Cuts windows of `size_px` as the planes that a network takes; for one thread, since it reuses its memory."""
 
-    `rgb` is uint8 `[height, width, 3]`, `alpha` uint8 `[height, width]`. The values are those of
-    `to_model_range(level / 255)` to the last bit. Each row is taken apart as bytes first, so that the compiler turns the
-    arithmetic into vector instructions.
-    """
-    side = mask.shape[0]
-    levels = np.empty((4, side), np.uint8)
-    full, two, one = np.float32(255), np.float32(2), np.float32(1)
-    for y in range(side):
-        colours, opacity = rgb[top + y], alpha[top + y]
-        for x in range(side):
-            at = left + (side - 1 - x if mirrored else x)
-            levels[0, x], levels[1, x], levels[2, x] = colours[at, 0], colours[at, 1], colours[at, 2]
-            levels[3, x] = opacity[at]
-        for channel in range(3):
-            row, target = levels[channel], image[channel, y]
-            for x in range(side):
-                target[x] = np.float32(row[x]) / full * two - one
-        row, target = levels[3], mask[y]
-        for x in range(side):
-            target[x] = np.float32(row[x]) / full
+    def __init__(self, size_px: int) -> None:
+        side = (size_px, size_px)
+        self._rgb, self._alpha = np.empty((*side, 3), np.uint8), np.empty(side, np.uint8)
+        self._planes = np.empty((3, *side), np.uint8)
+
+    def cut(
+        self, rgb: np.ndarray, alpha: np.ndarray, top: int, left: int, mirrored: bool, image: np.ndarray, mask: np.ndarray
+    ) -> None:
+        """Write a window to `image`, float32 `[3, size, size]` in [-1, 1], and to `mask`, float32 `[size, size]` in [0, 1].
+
+        `rgb` is uint8 `[height, width, 3]`, `alpha` uint8 `[height, width]`. The values are those of
+        `to_model_range(level / 255)` to the last bit.
+        """
+        copy_window(rgb, top, left, mirrored, self._rgb)
+        copy_window(alpha, top, left, mirrored, self._alpha)
+        cv2.split(self._rgb, list(self._planes))
+        _scale(self._planes.reshape(-1), np.float32(2), np.float32(1), image.reshape(-1))
+        _scale(self._alpha.reshape(-1), np.float32(1), np.float32(0), mask.reshape(-1))
+
+
+@numba.njit(cache=True, nogil=True)
+def _scale(levels: np.ndarray, factor: np.float32, less: np.float32, out: np.ndarray) -> None:
+    """Write `levels / 255 · factor - less` to `out`: uint8 to float32, both flat; rounded after each operation."""
+    full = np.float32(255)
+    for at in range(out.shape[0]):
+        out[at] = np.float32(levels[at]) / full * factor - less

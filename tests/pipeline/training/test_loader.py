@@ -8,7 +8,7 @@ import torch
 
 from pipeline.models.images import images_from_uint8, masks_from_uint8
 from pipeline.models.translator import Batch
-from pipeline.training.loader import BatchLoader, _OnDevice, cut_windows
+from pipeline.training.loader import BatchLoader, InMemory, _OnDevice
 from pipeline.training.recipes import TrainingSettings
 from pipeline.training.sampling import ArrayImages, PairSampler, step_generator
 
@@ -61,7 +61,7 @@ def test_tensors_are_the_very_numbers_of_the_cut_bytes(random_source: Sources, t
         order = slice(None, None, -1 if mirrored else 1)
         np.testing.assert_array_equal(rgb[position], source.rgb[index][part][:, order])
         np.testing.assert_array_equal(levels[position], source.alpha[index][part][:, order])
-    images, masks = cut_windows(source, settings.size_px, windows)
+    images, masks = InMemory(source, settings.size_px)(windows)
     assert images.is_contiguous()
     torch.testing.assert_close(images, images_from_uint8(rgb, CPU), rtol=0, atol=0)
     torch.testing.assert_close(masks, masks_from_uint8(levels, CPU), rtol=0, atol=0)
