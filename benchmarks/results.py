@@ -32,8 +32,8 @@ def report(name: str, figures: Mapping[str, float | str], goals: Sequence[Goal])
     print(json.dumps(result))
 
 
-def machine() -> dict[str, str | int | None]:
-    """Processor, cores, system and Python."""
+def machine() -> dict[str, str | int | float | None]:
+    """Processor, cores, system and Python, and how busy the cores were: a load above 1 tells of other work."""
     lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if Path("/proc/cpuinfo").exists() else []
     models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return {
@@ -41,4 +41,5 @@ def machine() -> dict[str, str | int | None]:
         "cores": os.cpu_count(),
         "system": platform.platform(),
         "python": platform.python_version(),
+        "load_average": round(os.getloadavg()[0], 1),
     }
