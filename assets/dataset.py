@@ -230,9 +230,7 @@ def mask_source(project: Project, home: Home, segmenter: SegmenterResource, read
     return segmented_masks(project, home, segmenter.load(home), read_rgb)
 
 
-def segmented_masks(
-    project: Project, home: Home, segmenter: Segmenter, read_rgb: ReadRgb | None = None
-) -> SegmentedMasks:
+def segmented_masks(project: Project, home: Home, segmenter: Segmenter, read_rgb: ReadRgb | None = None) -> SegmentedMasks:
     """A segmenter with what the project has follow it."""
     masks, read = project.masks, read_rgb or _blob_reader(project, home)
     return SegmentedMasks(segmenter, read, masks.long_side_px, masks.others, tuple(masks.refine))

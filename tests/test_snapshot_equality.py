@@ -116,13 +116,13 @@ def test_interruptions_anywhere_do_not_count(tmp_path: Path, seed: int) -> None:
     assert not list(tmp_path.rglob("*.tmp"))
 
 
-def make_small_home(root: Path, shard_rows: int) -> Path:
+def make_small_home(root: Path) -> Path:
     """A demo home with a third of its photos, whose test pictures are enough for each month to be frozen."""
     make_demo_home(root)
     path = root / "collection" / "collection.jsonl"
     path.write_text("".join(path.read_text().splitlines(keepends=True)[::3]))
     text = (root / "bokehflow.toml").read_text()
-    dataset = f"[curation]\nmin_kept_per_domain = 3\n\n[dataset]\nshard_rows = {shard_rows}\n"
+    dataset = "[curation]\nmin_kept_per_domain = 3\n\n[dataset]\nshard_rows = 1024\n"
     (root / "bokehflow.toml").write_text(text.replace("[dataset]\n", dataset).replace("ordinary = 0.25", "ordinary = 0.4"))
     return root
 
@@ -169,7 +169,10 @@ def newest(root: Path) -> str:
 @pytest.mark.slow
 @pytest.mark.timeout(900)  # a dozen processes one after another
 def test_two_homes_one_killed_at_random_and_grown_month_by_month_give_the_same_snapshot(tmp_path: Path) -> None:
-    at_once, grown = make_small_home(tmp_path / "one", 1024), make_small_home(tmp_path / "quite" / "another path", 7)
+    at_once, grown = make_small_home(tmp_path / "one"), tmp_path / "quite" / "another path"
+    shutil.copytree(at_once, grown)
+    text = (grown / "bokehflow.toml").read_text()
+    (grown / "bokehflow.toml").write_text(text.replace("shard_rows = 1024", "shard_rows = 7"))
     all_months = {"2024-01", "2024-02", "2024-03"}
     hand_in(at_once, all_months)
     done = bokehflow(at_once, "run", "--until", "dataset_snapshot")
