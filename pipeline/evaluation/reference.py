@@ -11,7 +11,7 @@ import pandas as pd
 
 from pipeline.evaluation import significance
 from pipeline.evaluation.significance import Difference
-from pipeline.evaluation.summary import BLUR, SUBJECT, TRUTH, Metric, scores_of
+from pipeline.evaluation.summary import BLUR, SUBJECT, TRUTH, Metric, overlaid_methods, scores_of
 
 Standing = Literal["better", "worse", "traded", "alike"]
 """`traded`: better in one and worse in the other."""
@@ -69,10 +69,14 @@ class Against:
 
 
 def against(scores: pd.DataFrame, model: str, reference: str) -> Against | None:
-    """`model` against `reference` in one table of scores; None where they share fewer than two pictures."""
+    """`model` against `reference` in one table of scores; None where they share fewer than two pictures.
+
+    Where either lays the real subject over its result, only the blur is compared.
+    """
     truth = _difference(scores, TRUTH, model, reference, scenes=True)
+    is_fair = not overlaid_methods(scores["method"]) & {model, reference}
     found = [
-        (SUBJECT, _difference(scores, SUBJECT, model, reference, scenes=False)),
+        (SUBJECT, _difference(scores, SUBJECT, model, reference, scenes=False) if is_fair else None),
         (TRUTH, truth) if truth else (BLUR, _difference(scores, BLUR, model, reference, scenes=False)),
     ]
     known = {metric.name: (metric, difference) for metric, difference in found if difference is not None}

@@ -3,7 +3,7 @@
 Works on the long table `evaluation`. Null scores do not count; how many there are is kept beside the mean.
 """
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -332,6 +332,22 @@ def with_variants(scores: pd.DataFrame, models: Sequence[str]) -> list[str]:
     return [name + end for name in models for end in ("", PLAIN, OVERLAID) if name + end in judged]
 
 
+def overlaid_methods(methods: Iterable[str]) -> set[str]:
+    """Those whose result has the real subject laid over it, so that what is said of the subject is no merit."""
+    known = set(methods)
+    return {method for method in known if method.endswith(OVERLAID) or method + PLAIN in known}
+
+
+def _key_tables(scores: pd.DataFrame, methods: Sequence[str]) -> list[tuple[Metric, pd.DataFrame]]:
+    """The metrics by which pairs are compared, with their scores; a subject that is laid over has none."""
+    overlaid = overlaid_methods(scores["method"])
+    found = []
+    for metric, scenes in KEY_METRICS:
+        fair = [method for method in methods if metric is not SUBJECT or method not in overlaid]
+        found.append((metric, _wide(scores[_is_scene(scores) == scenes], metric.name, fair)))
+    return [(metric, wide) for metric, wide in found if len(wide)]
+
+
 @dataclass(frozen=True)
 class Pair:
     """One method against another: by metric the difference first − second, null where they share no scores.
@@ -354,8 +370,7 @@ class Pairs:
 
 def compare_pairs(scores: pd.DataFrame, methods: Sequence[str]) -> Pairs:
     """Each two of the methods by the subject, the blur and, on scenes, the truth; no pair for fewer than two methods."""
-    tables = [(metric, _wide(scores[_is_scene(scores) == scenes], metric.name, methods)) for metric, scenes in KEY_METRICS]
-    tables = [(metric, wide) for metric, wide in tables if len(wide)]
+    tables = _key_tables(scores, methods)
     columns = [_pairwise(wide, methods) for _, wide in tables]
     pairs = significance.all_pairs(list(methods))
     return Pairs([metric for metric, _ in tables], [Pair(*pair, [column[pair] for column in columns]) for pair in pairs])
@@ -395,8 +410,7 @@ class Recipes:
 def compare_recipes(scores: pd.DataFrame, runs: Mapping[str, Sequence[str]]) -> Recipes:
     """Recipes by the methods that are their runs; with fewer than three seeds there are means and nothing more."""
     names = [run for each in runs.values() for run in each]
-    tables = [(metric, _wide(scores[_is_scene(scores) == scenes], metric.name, names)) for metric, scenes in KEY_METRICS]
-    tables = [(metric, wide) for metric, wide in tables if len(wide)]
+    tables = _key_tables(scores, names)
     by_recipe = {
         recipe: [wide.reindex(columns=list(each)).to_numpy().T for _, wide in tables] for recipe, each in runs.items()
     }
@@ -514,7 +528,7 @@ def _compare(scores: pd.DataFrame, metrics: Sequence[Metric], methods: Sequence[
     measured = set(scores["metric"])
     metrics = [metric for metric in metrics if metric.name in measured or not metric.optional]
     present = [method for method in methods if (scores["method"] == method).any()]
-    overlaid = {method for method in present if method.endswith(OVERLAID) or method + PLAIN in present}
+    overlaid = overlaid_methods(present)
     best = {metric.name: _best(scores, metric, present, overlaid) for metric in metrics}
     rows = []
     for method in present:

@@ -46,6 +46,15 @@ def test_five_photos_are_too_few_to_be_sure() -> None:
     assert found.standing == "alike"
 
 
+def test_a_subject_that_is_laid_over_wins_nothing() -> None:
+    table = world(1.0, 0.70)
+    plain = table[table["method"] == "new@0"].assign(method="new@0-overlay")
+    found = against(pd.concat([table, plain]), "new@0", "old@0")
+    assert found is not None
+    assert [change.metric.name for change in found.changes] == ["background_sharpness"]
+    assert found.standing == "alike"
+
+
 def test_it_is_said_in_words() -> None:
     found = against(world(0.93, 0.70), "new@0", "old@0")
     assert found is not None

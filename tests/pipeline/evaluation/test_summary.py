@@ -225,3 +225,16 @@ def test_a_models_variant_does_not_stand_in_its_way() -> None:
     values = {**METHODS_OF_TEN, "m@0": close, "m@0+overlay": [value + 1e-6 for value in close]}
     table = column(summary.compare_scenes(scores("truth_background_l1", values), ["m@0"]), "truth_background_l1")
     assert {name for name, cell in table.items() if cell.standing == "best"} == {"m@0"}
+
+
+def test_a_subject_that_is_laid_over_is_in_no_pair() -> None:
+    laid_over = pair_world(0.01)
+    plain = laid_over[laid_over["method"] == "b@0"].assign(method="b@0-overlay")
+    table = pd.concat([laid_over, plain], ignore_index=True)
+    known = {
+        (pair.first, pair.second): pair.differences[0] is not None
+        for pair in summary.compare_pairs(table, ["a@0", "b@0", "c@0"]).pairs
+    }
+    assert known == {("a@0", "b@0"): False, ("a@0", "c@0"): True, ("b@0", "c@0"): False}
+    recipes = summary.compare_recipes(table, {"a": ["a@0"], "b": ["b@0"]})
+    assert [row.cells[0][0] is None for row in recipes.rows] == [False, True]
