@@ -65,6 +65,7 @@ RECIPES: dict[str, Mapping[str, object]] = {
 SEEDS = (0, 1, 2)
 HELD = ("mask_loss", "mask_loss_overlay")
 """The recipes that the goals are set for."""
+COMPARED = ("cyclegan", *HELD)
 REDUCTION = 0.5
 SHOWN_SCENES = 8
 TIME_FILE = "seconds.json"
@@ -219,14 +220,15 @@ def baseline_scores(scenes: Scenes) -> dict[str, Scores]:
 
 
 def at_equal_blur(curves: Curves) -> dict[str, float]:
-    """Mean errors of each recipe where its backgrounds are as sharp as those that the least blurring run ends with.
+    """Mean errors of the recipes with cycles, where their backgrounds are as sharp as those of the least blurring run.
 
-    Along each run the scores are interpolated linearly at that sharpness.
+    Along each run the scores are interpolated linearly at the sharpness that this run ends with.
     """
-    level = max(curve[-1]["background_sharpness"] for curve in curves.values())
+    compared = {run: curve for run, curve in curves.items() if run.recipe in COMPARED}
+    level = max(curve[-1]["background_sharpness"] for curve in compared.values())
     figures = {"equal_blur_background_sharpness": level}
-    for recipe, name in product(dict.fromkeys(run.recipe for run in curves), ("background_l1", "subject_l1")):
-        errors = [_at(curve, level, name) for run, curve in curves.items() if run.recipe == recipe]
+    for recipe, name in product(dict.fromkeys(run.recipe for run in compared), ("background_l1", "subject_l1")):
+        errors = [_at(curve, level, name) for run, curve in compared.items() if run.recipe == recipe]
         figures[f"equal_blur_{recipe}_{name}"] = mean(errors)
     return figures
 
@@ -248,6 +250,9 @@ def figures_of(baselines: Mapping[str, Scores], curves: Curves) -> dict[str, flo
         figures |= {f"{run}_{name}": value for name, value in curve[-1].items()}
         figures[f"{run}_background_reduction"] = 1 - curve[-1]["background_l1"] / baselines["input"]["background_l1"]
         figures[f"{run}_seconds_of_one_core"] = run.seconds
+    for recipe in dict.fromkeys(run.recipe for run in curves):
+        reductions = [figures[f"{run}_background_reduction"] for run in curves if run.recipe == recipe]
+        figures[f"{recipe}_mean_background_reduction"] = mean(reductions)
     return {name: round(value, 4) for name, value in {**figures, **at_equal_blur(curves)}.items()}
 
 
@@ -295,7 +300,7 @@ def main() -> None:
     curves = {run: curve_of(run, scenes) for run in runs if run.is_done}
     if asked.sheet:
         firsts = [run for run in curves if run.seed == SEEDS[0]]
-        Image.fromarray(contact_sheet(firsts, scenes, SHOWN_SCENES)).save(asked.sheet, optimize=True)
+        Image.fromarray(contact_sheet(firsts, scenes, SHOWN_SCENES)).save(asked.sheet)
     baselines = baseline_scores(scenes)
     name = "learning" if asked.set == "scoring" else "learning_choosing"
     report(name, figures_of(baselines, curves), goals_of(baselines, curves))
