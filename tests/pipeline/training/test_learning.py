@@ -16,7 +16,6 @@ from pipeline.training.loop import TrainingState, build_model, train_steps
 from pipeline.training.recipes import PROFILES, TrainingSettings, resolve
 from pipeline.training.sampling import ArrayImages, PairSampler
 
-STORED_SIZE_PX = 128
 REQUIRED_REDUCTION = 0.30
 SUBJECT_ERROR_LIMIT = 0.02
 CORRECTED_REDUCTION = 0.40
@@ -29,11 +28,11 @@ def square(path: Path, size_px: int) -> np.ndarray:
         return np.asarray(ImageOps.fit(image, (size_px, size_px), Image.Resampling.LANCZOS))
 
 
-def training_pictures(domain: str) -> ArrayImages:
+def training_pictures(domain: str, stored_px: int) -> ArrayImages:
     paths = sorted((PICTURES / domain).glob("*.jpg"))
     masks = [path.with_name(f"{path.stem}_mask.png") for path in paths]
-    rgb = np.stack([square(path, STORED_SIZE_PX) for path in paths])
-    return ArrayImages(rgb, np.stack([square(path, STORED_SIZE_PX) for path in masks]))
+    rgb = np.stack([square(path, stored_px) for path in paths])
+    return ArrayImages(rgb, np.stack([square(path, stored_px) for path in masks]))
 
 
 def surely_background(mask: np.ndarray) -> np.ndarray:
@@ -46,9 +45,10 @@ def surely_subject(mask: np.ndarray) -> np.ndarray:
     return np.asarray(Image.fromarray(mask).filter(ImageFilter.MinFilter(3))) > 250
 
 
-def trained(model: str, settings: TrainingSettings) -> Generator:
+def trained(model: str, settings: TrainingSettings, stored_px: int) -> Generator:
     state = TrainingState(build_model(model, settings, seed=0), settings, 0, torch.device("cpu"))
-    sampler = PairSampler(training_pictures("ordinary"), training_pictures("shallow"), settings, seed=0)
+    sources = (training_pictures(domain, stored_px) for domain in ("ordinary", "shallow"))
+    sampler = PairSampler(*sources, settings, seed=0)
     for metrics in train_steps(state, BatchLoader(sampler, torch.device("cpu"))):
         assert all(torch.isfinite(term) for term in metrics.terms.values())
     return state.results()["a_to_b"]
@@ -72,7 +72,7 @@ def reduction_and_subject_error(generator: Generator, size_px: int) -> tuple[flo
 @pytest.mark.slow
 def test_the_smoke_profile_brings_the_background_towards_the_true_lens() -> None:
     settings = PROFILES["smoke"]
-    reduction, subject_error = reduction_and_subject_error(trained("cyclegan", settings), settings.size_px)
+    reduction, subject_error = reduction_and_subject_error(trained("cyclegan", settings, 128), settings.size_px)
     assert reduction >= REQUIRED_REDUCTION
     assert subject_error < SUBJECT_ERROR_LIMIT
 
@@ -80,6 +80,6 @@ def test_the_smoke_profile_brings_the_background_towards_the_true_lens() -> None
 @pytest.mark.slow
 def test_the_corrected_profile_learns_the_lens_and_keeps_the_subject() -> None:
     settings = resolve("corrected", SMALL)
-    reduction, subject_error = reduction_and_subject_error(trained("mask_loss_overlay", settings), settings.size_px)
+    reduction, subject_error = reduction_and_subject_error(trained("mask_loss_overlay", settings, 256), settings.size_px)
     assert reduction >= CORRECTED_REDUCTION
     assert subject_error < CORRECTED_SUBJECT_ERROR_LIMIT
