@@ -5,6 +5,8 @@ Gaussian whose width makes the backgrounds of domain A as soft as those of domai
 continued a picture beyond its frame; here it is mirrored about the outermost pixel.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 from scipy import ndimage, optimize
 
@@ -32,20 +34,24 @@ def gaussian(image: Rgb, sigma_px: float) -> Rgb:
     return ndimage.gaussian_filter(image, sigma_px, mode=FRAME, axes=(1, 2))
 
 
-def matched_sigma_px(ordinary: Rgb, ordinary_mask: Mask, shallow: Rgb, shallow_mask: Mask) -> float:
-    """Width at which the backgrounds of `ordinary`, blurred, are as sharp as those of `shallow` on the median.
+def matched_sigma_px(
+    ordinary: Rgb, ordinary_mask: Mask, shallow: Rgb, shallow_mask: Mask, scale: Callable[[Rgb], Rgb] = np.asarray
+) -> float:
+    """Width at which the backgrounds of `ordinary`, blurred and scaled, are as sharp as those of `shallow` on the median.
 
+    `scale` brings the blurred pictures to the size of `shallow` and of both masks. At the stored size a camera's noise
+    counts as sharpness, which every blur takes away, so that hardly any blur would match; scaled down it counts little.
     0 where they are as soft already, `WIDEST_SIGMA_PX` where no width does; to a hundredth of a pixel. Raises
     `ValueError` where neither set has a background.
     """
-    margin = margin_px(ordinary.shape[1])
+    margin = margin_px(shallow.shape[1])
     target = np.nanmedian(sharpness(shallow, background_region(shallow_mask, margin)))
     region = background_region(ordinary_mask, margin)
     if not np.isfinite(target) or not region.any():
         raise ValueError("no picture has a background outside its mask")
 
     def excess(sigma_px: float) -> float:
-        return float(np.nanmedian(sharpness(gaussian(ordinary, sigma_px), region)) - target)
+        return float(np.nanmedian(sharpness(scale(gaussian(ordinary, sigma_px)), region)) - target)
 
     if excess(0.0) <= 0:
         return 0.0

@@ -72,7 +72,7 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-METHOD_VERSION = "2"
+METHOD_VERSION = "3"
 """Raised whenever a score changes for equal pictures, so that older evaluations are made anew."""
 MODEL_SET = "set:model"
 """Stands in for a photo id where a score is of the model itself."""
@@ -160,7 +160,7 @@ def judge_common(
     if not len(photos.ids):
         raise DatasetError("the snapshot's test split has no photos to judge by; raise `test_share` under [dataset]")
     yardstick = yardstick or Yardstick()
-    sigma_px = fitting_sigma_px(photos, yardstick.shallow)
+    sigma_px = fitting_sigma_px(photos, yardstick.shallow, judged_px)
     references, sharpness_b = _references(judged_px, len(photos.ids), yardstick)
     common = Common(pd.DataFrame(columns=COLUMNS), references, sharpness_b, sigma_px=sigma_px)
     common = _with_photos(common, judged_px, photos, yardstick)

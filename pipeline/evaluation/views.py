@@ -97,13 +97,16 @@ def blurs_of(sigma_px: float | None) -> Blurs:
     return {**STUDY_BLURS, "gaussian_matched": partial(gaussian, sigma_px=sigma_px)}
 
 
-def fitting_sigma_px(photos: Photos, shallow: Photos | None) -> float | None:
-    """Width of the Gaussian that makes the photos' backgrounds as soft as those of domain B; None without them."""
+def fitting_sigma_px(photos: Photos, shallow: Photos | None, judged_px: int) -> float | None:
+    """Width, at the stored size, of the Gaussian that makes the photos' backgrounds as soft as those of domain B when
+    they are judged; None without pictures of either."""
     if shallow is None or not len(shallow.ids) or not len(photos.ids):
         return None
-    first, second = (_stored(part, MATCHED_PICTURES) for part in (photos, shallow))
+    rgb, alpha = photos.batch(spread(len(photos.ids), MATCHED_PICTURES))
+    rgb_b, mask_b = (np.concatenate(parts) for parts in zip(*judged(shallow, judged_px, MATCHED_PICTURES), strict=True))
+    mask = unit_mask(scaled(alpha, judged_px))
     try:
-        return matched_sigma_px(*first, *second)
+        return matched_sigma_px(unit(rgb), mask, rgb_b, mask_b, lambda blurred: unit(scaled(to_bytes(blurred), judged_px)))
     except ValueError:
         return None
 
@@ -152,11 +155,6 @@ def to_bytes(unit: np.ndarray) -> np.ndarray:
 def hard(mask: Mask) -> Mask:
     """The mask cut to 0 and 1, as the study's were."""
     return (mask >= metrics.SUBJECT_LEVEL).astype(np.float32)
-
-
-def _stored(photos: Photos, most: int) -> tuple[Rgb, Mask]:
-    rgb, alpha = photos.batch(spread(len(photos.ids), most))
-    return unit(rgb), unit_mask(alpha)
 
 
 def _pasted(blur: Callable[[Rgb], Rgb], rgb: RgbBytes, alpha: AlphaBytes) -> RgbBytes:

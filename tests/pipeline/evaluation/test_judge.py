@@ -24,7 +24,7 @@ from pipeline.evaluation.judge import (
 from pipeline.evaluation.pictures import read_pictures, shown
 from pipeline.evaluation.scenes import Scenes, TrueMasks
 from pipeline.evaluation.summary import FAULT_METRICS, PHOTO_METRICS, compare_photos
-from pipeline.evaluation.views import View
+from pipeline.evaluation.views import View, fitting_sigma_px
 from pipeline.tables import conform
 from tests.pipeline.evaluation.worlds import (
     JUDGED_PX,
@@ -169,6 +169,24 @@ def test_the_matched_gaussian_is_as_soft_as_domain_b(tmp_path: Path) -> None:
     truth = expected[(expected["metric"] == "background_sharpness") & (expected["method"] == MODEL)]["value"].median()
     assert sharpness["gaussian_matched"] == pytest.approx(truth, rel=0.1)
     assert sharpness["gaussian_matched"] < sharpness["gaussian_9x9"]
+
+
+def test_a_cameras_noise_does_not_make_the_matched_gaussian_weak() -> None:
+    """Noise of equal strength in both domains counts as sharpness at the stored size, and hardly at the judged one."""
+    world, chance = photos(6), np.random.default_rng(0)
+
+    def noisy(rgb: np.ndarray) -> ArrayPhotos:
+        values = rgb + chance.normal(0, 12, rgb.shape)
+        return ArrayPhotos(world.ids, np.clip(values, 0, 255).astype(np.uint8), world.alpha)
+
+    ordinary, shallow = noisy(world.rgb), noisy(blurred_around(world.rgb, world.alpha, 2.0))
+    calm = ArrayPhotos(world.ids, blurred_around(world.rgb, world.alpha, 2.0), world.alpha)
+    expected = fitting_sigma_px(world, calm, SIDE_PX // 2)
+    at_stored, at_judged = (fitting_sigma_px(ordinary, shallow, side_px) for side_px in (SIDE_PX, SIDE_PX // 2))
+    assert expected is not None
+    assert at_stored is not None
+    assert at_judged is not None
+    assert abs(at_judged - expected) < abs(at_stored - expected)
 
 
 def test_masks_are_compared_at_the_stored_size() -> None:
