@@ -181,7 +181,7 @@ def test_doctor_names_each_thing_with_its_remedy(finished: Path, run: Run) -> No
 
 def test_commands_are_those_that_are_announced() -> None:
     announced = (
-        "demo run dev status doctor weights import forget duplicates review mask-sheet snapshot lineage "
+        "demo run dev status doctor weights import forget duplicates review mask-sheet snapshot lineage report "
         "train translate export-model emulator render-studio"
     )
     assert sorted(cli.commands) == sorted(announced.split())

@@ -189,4 +189,5 @@ def test_under_pipes_a_run_reports_its_result(make_job: MakeJob) -> None:
     assert metadata["steps"].value == 12
     assert metadata["run_dir"].value == str(job.run_dir)
     assert metadata["final_losses"].value == completion.final_losses
-    assert str(metadata["sample"].value).startswith("![input above, translation below](data:image/jpeg;base64,")
+    begin = "![snapshot 0123456789abcdef input above, translation below](data:image/jpeg;base64,"
+    assert str(metadata["sample"].value).startswith(begin)
