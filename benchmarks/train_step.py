@@ -34,7 +34,7 @@ from pipeline.training.sampling import ArrayImages, PairSampler, step_generator
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 ON_GPU = DEVICE.type == "cuda"
 SIZE_PX, PICTURES = 256, 64
-ROUNDS, STEPS_A_TURN = (10, 20) if ON_GPU else (3, 1)
+ROUNDS, STEPS_A_TURN = (10, 20) if ON_GPU else (5, 1)
 WARM_UP_STEPS = 12 if ON_GPU else 1
 MATMUL_SIDE = 8192 if ON_GPU else 2048
 STUDY_STEPS = 170_250
