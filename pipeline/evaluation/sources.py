@@ -19,6 +19,8 @@ CARD_LABELS = {
     "weights": "Weights",
     "parameters": "Parameters",
     "lineage": "Lineage",
+    "best": "Best checkpoint",
+    "licences": "Licences",
     "versions": "Versions",
     "hardware": "Hardware",
     "digest": "Digest of the configuration",
