@@ -17,7 +17,7 @@ from assets.versions import configured_code_version, configured_partitions, inpu
 from pipeline.config import Project
 from pipeline.dataset.crop import Tiling
 from pipeline.dataset.manifest import build_manifest, counts, problems, snapshot_id
-from pipeline.dataset.prepare import prepare_images
+from pipeline.dataset.prepare import PhotoSize, prepare_images
 from pipeline.dataset.shards import ShardReader
 from pipeline.dataset.snapshot import freeze, missing_pictures, open_snapshot, read_facts
 from pipeline.errors import DatasetError
@@ -108,7 +108,7 @@ def dataset_assets(project: Project) -> list[dg.AssetsDefinition]:
             ),
             read_mask=lambda mask: read_mask(data.masks / mask),
             shards_folder=data.shards,
-            photo_size=lambda sha256: upright_size(data.blobs.read(sha256), project.photos.max_pixels),
+            photo_size=_photo_sizes(project, data) if isinstance(plan(project), Tiling) else None,
             plan=plan(project),
             shard_rows=project.dataset.shard_rows,
             progress=progress(context, "pictures prepared"),
@@ -211,15 +211,27 @@ def _too_small(project: Project, home: Home, photos: pd.DataFrame) -> dict[str, 
     planned = plan(project)
     if not isinstance(planned, Tiling):
         return {}
-    sizes = {
-        photo_id: upright_size(home.blobs.read(sha256), project.photos.max_pixels)
-        for photo_id, sha256 in photos[["photo_id", "sha256"]].itertuples(index=False, name=None)
-    }
+    size = _photo_sizes(project, home)
+    sizes = {photo_id: size(sha256) for photo_id, sha256 in zip(photos["photo_id"], photos["sha256"], strict=True)}
     return {
         photo_id: f"{photo_id}: {width}×{height} px, smaller than a tile of {planned.tile_px} px"
         for photo_id, (width, height) in sorted(sizes.items())
         if min(width, height) < planned.tile_px
     }
+
+
+def _photo_sizes(project: Project, home: Home) -> PhotoSize:
+    """Upright sizes as they were found when the photos were downloaded; of one that is not listed now, by its header."""
+    known = home.tables.read_or_empty("unique_photos").drop_duplicates("sha256").set_index("sha256")
+    edges_px = zip(known["width_px"].tolist(), known["height_px"].tolist(), strict=True)
+    sizes = dict(zip(known.index, edges_px, strict=True))
+
+    def size(sha256: str) -> tuple[int, int]:
+        if sha256 in sizes:
+            return sizes[sha256]
+        return upright_size(home.blobs.read(sha256), project.photos.max_pixels)
+
+    return size
 
 
 def mask_source(project: Project, home: Home, segmenter: SegmenterResource, read_rgb: ReadRgb | None = None) -> MaskSource:

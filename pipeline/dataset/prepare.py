@@ -127,8 +127,8 @@ def _prepare(rows: pd.DataFrame, read_photo: ReadPhoto, read_mask: ReadMask) -> 
         alpha = read_mask(mask)
         transforms = [parse_transform(name) for _, name in pictures]
         squares = [transform.square(alpha) for transform in transforms]
-        enough_px = (REDUCED_TO * one.size_px / square.side for one, square in zip(transforms, squares, strict=True))
-        photo = read_photo(source, max(enough_px))
+        pairs = list(zip(transforms, squares, strict=True))
+        photo = read_photo(source, max(REDUCED_TO * transform.size_px / square.side for transform, square in pairs))
         _same_shape(photo.extent, alpha, photo_id, mask)
         alpha_extent = (alpha.shape[1], alpha.shape[0])
         return [
@@ -137,7 +137,7 @@ def _prepare(rows: pd.DataFrame, read_photo: ReadPhoto, read_mask: ReadMask) -> 
                 cut(photo.rgb, photo.extent, square, transform.size_px),
                 cut(alpha, alpha_extent, square, transform.size_px),
             )
-            for (key, _), transform, square in zip(pictures, transforms, squares, strict=True)
+            for (key, _), (transform, square) in zip(pictures, pairs, strict=True)
         ]
 
     columns = rows[["sha256", "mask", "photo_id", "key", "transform"]].itertuples(index=False, name=None)

@@ -24,8 +24,8 @@ def provenance_of(run_dir: Path, checkpoint: Checkpoint = "last") -> dict[str, s
     """
     completion, _ = _finished(run_dir)
     fields = completion.model_dump(include={"run_id", "recipe", "model", "seed", "snapshot_id", "digest", "steps"})
-    digest = completion.files[_name(run_dir, "a_to_b", checkpoint)]
-    return {**fields, "checkpoint": checkpoint, "generator_sha256": digest}
+    name = _name(run_dir, "a_to_b", checkpoint, completion)
+    return {**fields, "checkpoint": checkpoint, "generator_sha256": completion.files[name]}
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def load_run(run_dir: Path, directions: Sequence[str] = ("a_to_b", "b_to_a"), ch
     """
     completion, job = _finished(run_dir)
     made = [direction for direction in directions if generator_file(direction) in completion.files]
-    names = {direction: _name(run_dir, direction, checkpoint) for direction in made}
+    names = {direction: _name(run_dir, direction, checkpoint, completion) for direction in made}
     generators = {direction: _generator(run_dir / name, completion.files[name], job) for direction, name in names.items()}
     return TrainedRun(generators, job.settings, job.model)
 
@@ -65,11 +65,14 @@ def _finished(run_dir: Path) -> tuple[Completion, TrainingJob]:
     return completion, job
 
 
-def _name(run_dir: Path, direction: str, checkpoint: Checkpoint) -> str:
+def _name(run_dir: Path, direction: str, checkpoint: Checkpoint, completion: Completion) -> str:
     """The generator's path in the run's folder."""
     folder = RunFolder(run_dir)
     path = folder.generator(direction) if checkpoint == "last" else folder.best_generator(direction)
-    return str(path.relative_to(run_dir))
+    name = str(path.relative_to(run_dir))
+    if name not in completion.files:
+        raise TrainingError(f"{run_dir} has no {checkpoint} checkpoint: it was trained before runs kept one; use the last.")
+    return name
 
 
 def _generator(path: Path, digest: str, job: TrainingJob) -> Generator:

@@ -28,7 +28,7 @@ from pipeline.training.jobs import TrainingJob
 from pipeline.training.loader import BatchLoader
 from pipeline.training.loop import TrainingState, build_model, needs_features, train_steps
 from pipeline.training.loss_log import LossLog
-from pipeline.training.progress_checks import Checker, CheckLog, chosen, is_check_step
+from pipeline.training.progress_checks import Checker, CheckLog, chosen, falls_evenly, is_check_step
 from pipeline.training.runs import Completion, RunFolder, completion_of, enter, exclusive
 from pipeline.training.sampling import ImageSource, PairSampler, scale
 
@@ -134,7 +134,7 @@ class _Run:
         checkpoint, progress = _Clock(CHECKPOINT_INTERVAL_S), _Clock(PROGRESS_INTERVAL_S)
         for metrics in train_steps(self.state, self.loader):
             self.losses.append(metrics)
-            if _is_sample_step(metrics.step, total):
+            if falls_evenly(metrics.step, total, SAMPLES_IN_A_RUN):
                 self._write_sample()
             if is_check_step(metrics.step, total):
                 self._check()
@@ -245,11 +245,6 @@ def _checked(source: ImageSource, size_px: int) -> tuple[RgbArray, AlphaArray]:
     """The pictures of a domain that checks are made on."""
     rgb, alpha = source.batch(chosen(len(source)))
     return scale(rgb, size_px), scale(alpha, size_px)
-
-
-def _is_sample_step(step: int, total: int) -> bool:
-    """True for the last step and, evenly before it, for as many more as a run has samples."""
-    return step * SAMPLES_IN_A_RUN // total > (step - 1) * SAMPLES_IN_A_RUN // total
 
 
 def _is_intact(folder: RunFolder, completion: Completion) -> bool:

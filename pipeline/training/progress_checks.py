@@ -112,8 +112,13 @@ def _mean_inside(values: Images, region: Masks) -> float:
 
 
 def is_check_step(step: int, total: int) -> bool:
-    """True for the last step and, evenly before it, for as many more as a run has checks."""
-    return step * CHECKS_IN_A_RUN // total > (step - 1) * CHECKS_IN_A_RUN // total
+    """Whether a run is checked after `step` of `total` steps."""
+    return falls_evenly(step, total, CHECKS_IN_A_RUN)
+
+
+def falls_evenly(step: int, total: int, times: int) -> bool:
+    """True for the last of `total` steps and, evenly before it, for as many more as make `times`, or all are fewer."""
+    return step * times // total > (step - 1) * times // total
 
 
 def chosen(count: int) -> np.ndarray:

@@ -120,8 +120,8 @@ class Completion(BaseModel):
     """Unweighted terms, means over the last steps."""
     sample: str
     """The last sample picture, relative to the folder."""
-    best: dict[str, float]
-    """The check of the best checkpoint: step, gap and change, as `progress_checks` explains."""
+    best: dict[str, float] = {}
+    """The check of the best checkpoint: step, gap and change, as `progress_checks` explains; empty in older runs."""
     files: dict[str, str]
     """SHA-256 of the generators' files, by their paths in the folder."""
 

@@ -481,6 +481,9 @@ def test_a_browser_shows_it(
     assert all(natural == JUDGED_PX and shown > 50 for natural, shown in pictures)
     assert page.evaluate("document.documentElement.scrollWidth") <= width_px
     assert page.get_by_text(SCRIPT).first.is_visible()
+    heights = page.eval_on_selector_all(".funnel dt", "all => all.map(one => one.getBoundingClientRect().height)")
+    assert heights
+    assert max(heights) < 60  # a line or two of text, and no box
     page.close()
 
 

@@ -265,6 +265,19 @@ def test_the_best_checkpoint_can_be_had_after_an_interruption_too(make_job: Make
         load_generator(job.run_dir, "best")
 
 
+def test_a_run_from_before_best_checkpoints_can_be_read(make_job: MakeJob) -> None:
+    job = make_job()
+    completed(job)
+    path = RunFolder(job.run_dir).completion
+    older = json.loads(path.read_text())
+    del older["best"]
+    older["files"] = {name: digest for name, digest in older["files"].items() if "/" not in name}
+    path.write_text(json.dumps(older))
+    load_generator(job.run_dir)
+    with pytest.raises(TrainingError, match="has no best checkpoint"):
+        load_generator(job.run_dir, "best")
+
+
 def test_the_one_sided_model_leaves_one_generator(make_job: MakeJob) -> None:
     job = make_job(model="one_sided", settings={"perceptual_scale": "none"})
     assert set(completed(job).files) == {"generator_a_to_b.safetensors", "checkpoints/best/generator_a_to_b.safetensors"}
