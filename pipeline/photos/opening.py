@@ -73,11 +73,11 @@ def inspect_file(path: Path, max_pixels: int, large: AbstractContextManager[obje
     while a picture of over `LARGE_PIXELS` is decoded.
     """
     with path.open("rb") as file, opened(file, max_pixels, large) as image:
-        # A JPEG at full size without its colours: every byte is decoded, a quarter of the time is saved.
-        if image.mode == "RGB":
-            image.draft("L", image.size)
-        frames = load(image)
         width_px, height_px = image.size
+        # A JPEG without its colours and at an eighth of its size: its whole code is read all the same, which is where
+        # damage shows; only the arithmetic that makes pixels of it is saved, nearly half of the time.
+        image.draft("L" if image.mode == "RGB" else None, (1, 1))
+        frames = load(image)
         if orientation(image) in SWAPS_SIDES:
             width_px, height_px = height_px, width_px
         return PictureInfo(width_px, height_px, image.format or "", frames)

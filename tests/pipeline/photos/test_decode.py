@@ -5,7 +5,9 @@ import struct
 import threading
 import warnings
 import zlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -265,14 +267,46 @@ class TestRefusals:
             inspect_file(tmp_path / "missing", MAX_PIXELS)
 
 
-def test_inspect_agrees_with_decode(tmp_path: Path) -> None:
-    good, cut = encoded(make_scene(50, 30)), encoded(make_scene(50, 30))[:-9]
-    (tmp_path / "good").write_bytes(good)
-    (tmp_path / "cut").write_bytes(cut)
+def test_inspect_tells_what_decode_finds(tmp_path: Path) -> None:
+    (tmp_path / "good").write_bytes(encoded(make_scene(50, 30)))
     info = inspect_file(tmp_path / "good", MAX_PIXELS)
     assert (info.width_px, info.height_px, info.format, info.frames) == (50, 30, "JPEG", 1)
-    with pytest.raises(UndecodableImage, match="truncated"):
-        inspect_file(tmp_path / "cut", MAX_PIXELS)
+
+
+JPEGS = {
+    "plain": {}, "progressive": {"progressive": True}, "full colour": {"subsampling": 0},
+    "restarts": {"restart_marker_blocks": 4},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("options", JPEGS.values(), ids=JPEGS)
+def test_inspect_refuses_what_decode_refuses(mode: str, options: dict[str, Any], tmp_path: Path) -> None:
+    """Inspecting makes no pixels of a JPEG, yet must find every damage: cut, overwritten or shortened anywhere."""
+    whole = saved(Image.fromarray(make_scene(90, 70)).convert(mode), "JPEG", **options)
+    rng, path, found = np.random.default_rng(1), tmp_path / "picture", set()
+    for number in range(90):
+        data, at = bytearray(whole), int(rng.integers(1, len(whole)))
+        if number % 3 == 0:
+            del data[at:]
+        elif number % 3 == 1:
+            data[at] = int(rng.integers(256))
+        else:
+            del data[at : at + int(rng.integers(1, 60))]
+        path.write_bytes(data)
+        decoded = outcome(decode, bytes(data))
+        assert outcome(inspect_file, path) == decoded, f"{number}: {at}"
+        found.add(decoded[0])
+    assert {"good", "truncated"} <= found
+
+
+def outcome(function: Callable[[Any, int], object], picture: bytes | Path) -> tuple[str, str]:
+    """Whether it was good; else the reason and the words."""
+    try:
+        function(picture, MAX_PIXELS)
+    except UndecodableImage as error:
+        return error.reason, error.detail
+    return "good", ""
 
 
 @pytest.mark.parametrize(
