@@ -50,9 +50,6 @@ from resources.home import HomeResource
 from resources.segmenter import SegmenterResource
 from storage import Home
 
-PICTURES = "translated"
-"""Folder of the side-by-side pictures in a run's folder."""
-
 
 def evaluation_assets(project: Project, folder: Path) -> list[dg.AssetsDefinition]:
     """The assets of this stage; `folder` is that of the project file."""
@@ -177,7 +174,7 @@ def measured(
         watch.wrapped("translation", translations["a_to_b"]),
         size_px,
         photos,
-        run / PICTURES,
+        RunFolder(run).translated,
         *known,
         yardstick=yardstick,
         overlay=overlay_of(trained),
@@ -378,7 +375,7 @@ def is_evaluated(home: Home, snapshot: str, recipe: str) -> bool:
     """Whether scores and pictures of this very model are there; one that was trained anew needs new ones."""
     run = home.runs / run_id(snapshot, recipe)
     info = home.tables.info("evaluation", f"{recipe}|{snapshot}")
-    return info is not None and info.inputs_version == model_version(run) and (run / PICTURES).is_dir()
+    return info is not None and info.inputs_version == model_version(run) and RunFolder(run).translated.is_dir()
 
 
 def model_version(run: Path) -> str:
@@ -397,7 +394,7 @@ def _model_report(home: Home, snapshot: str, recipe: str) -> ModelReport:
         card=card,
         evaluation=home.tables.read("evaluation", f"{recipe}|{snapshot}"),
         losses=pd.read_parquet(run.losses),
-        pictures=run.root / PICTURES,
+        pictures=run.translated,
         evaluation_digest=info.data_version if info else "",
         snapshot_id=snapshot,
     )

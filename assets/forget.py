@@ -25,7 +25,9 @@ from pipeline.atomic import write_bytes
 from pipeline.dataset.forget import forget_in_snapshots, frozen_sources
 from pipeline.dedupe.store import FingerprintStore
 from pipeline.errors import ConfigError, StorageError
+from pipeline.evaluation.pictures import forget_pictures
 from pipeline.flickr.listing import SOURCE, without_forgotten
+from pipeline.training.runs import RunFolder, drop_samples
 from storage import Home
 
 PARTITIONED = ("photo_files", "fingerprints")
@@ -57,6 +59,10 @@ class Purged:
     pictures: int = 0
     """Events of Dagster's log that showed them."""
     queue_files: list[str] = field(default_factory=list)
+    of_models: int = 0
+    """Sample pictures, translations and checkpoints of models."""
+    reports: list[str] = field(default_factory=list)
+    """Reports that showed them, by the ids of their snapshots."""
     snapshots: list[str] = field(default_factory=list)
     """Frozen snapshots that held them, and now keep tombstones."""
     reviewed_files: list[str] = field(default_factory=list)
@@ -143,11 +149,12 @@ def _purge(home: Home, now_s: int, also: Iterable[str] = (), is_quiet: bool = Tr
         # It holds masks and faces of the snapshot's photos, and is made anew when a model is judged.
         shutil.rmtree(home.evaluations / snapshot, ignore_errors=True)
     _purge_tables(home, set(ids), forgotten)
+    _purge_outputs(home, set(ids), done)
     done.pictures = erase_pictures(home.dagster, set(ids), set(done.snapshots))
-    if _naming(home.duplicates, ids):
+    if _naming(home.duplicates.glob("*"), ids):
         shutil.rmtree(home.duplicates)  # pages that `bokehflow duplicates` writes anew
     done.queue_files = [path.name for path in sorted(home.review_queue.glob("*.csv")) if _strip_csv(path, set(ids))]
-    done.reviewed_files = _naming(home.reviewed, ids)
+    done.reviewed_files = [path.name for path in _naming(home.reviewed.glob("*"), ids)]
     if is_quiet:
         tombstones = home.tables.read("tombstones")
         tombstones.loc[tombstones["photo_id"].isin(ids) & tombstones["purged_s"].isna(), "purged_s"] = now_s
@@ -204,6 +211,16 @@ def _named_by(home: Home, digests: Set[str]) -> Iterator[Path]:
             yield from (Path(parent) / name for name in names if re.split(r"[.\-_]", name, maxsplit=1)[0] in digests)
 
 
+def _purge_outputs(home: Home, ids: Set[str], done: Purged) -> None:
+    """What models made of them. Which photos a sample shows is not on record, so that all of a snapshot's models go."""
+    for run in sorted(home.runs.glob("*")):
+        if run.name.partition("-")[0] in done.snapshots:
+            done.of_models += drop_samples(run) + forget_pictures(RunFolder(run).translated, ids)
+    for page in _naming(home.reports.glob("*/index.html"), ids):
+        page.unlink()
+        done.reports.append(page.parent.name)
+
+
 def _purge_tables(home: Home, ids: Set[str], forgotten: Set[str]) -> None:
     for key in home.tables.partitions("photo_listing"):
         if key.endswith(f"|{IMPORTED}"):
@@ -256,14 +273,11 @@ def _strip_csv(path: Path, ids: Set[str]) -> bool:
     return True
 
 
-def _naming(folder: Path, ids: Iterable[str]) -> list[str]:
+def _naming(paths: Iterable[Path], ids: Iterable[str]) -> list[Path]:
     """Files that mention one of the photos."""
     needles = [re.compile(rf"(?<!\d){re.escape(id.removeprefix(SOURCE))}(?!\d)".encode()) for id in ids]
-    found = []
-    for path in sorted(folder.glob("*")) if folder.exists() else ():
-        data = path.read_bytes() if path.is_file() else b""
-        found += [path.name] if any(needle.search(data) for needle in needles) else []
-    return found
+    files = [path for path in sorted(paths) if path.is_file()]
+    return [path for path in files if any(needle.search(path.read_bytes()) for needle in needles)]
 
 
 @contextmanager
@@ -287,6 +301,11 @@ def summary(done: Purged) -> str:
     ]
     if done.pictures:
         lines.append(f"contact sheets and samples that showed them, taken out of Dagster's event log: {done.pictures}")
+    if done.of_models:
+        lines.append(f"sample pictures, translations and checkpoints of models, deleted: {done.of_models}")
+    for name in done.reports:
+        again = " --compare ".join(name.split("+"))
+        lines.append(f"deleted, since it showed them: reports/{name}; anew without them: bokehflow report {again}")
     if done.shared:
         lines.append(f"{done.shared} blobs stay, since other photos have the same bytes")
     if done.queue_files:

@@ -6,9 +6,10 @@ and, for scenes, `true_lens`.
 
 import csv
 import hashlib
+import io
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from uuid import uuid4
 import numpy as np
 from PIL import Image
 
-from pipeline.atomic import TEMPORARY_SUFFIX
+from pipeline.atomic import TEMPORARY_SUFFIX, write_text
 from pipeline.errors import DatasetError
 
 INDEX = "index.csv"
@@ -86,6 +87,25 @@ def read_pictures(folder: Path) -> list[Tiles]:
     if missing:
         raise DatasetError(f"{folder}: {len(missing)} pictures are missing, first {missing[0]}; evaluate the model again")
     return [Tiles(photo_id, files) for photo_id, files in found.items()]
+
+
+def forget_pictures(folder: Path, photo_ids: Set[str]) -> int:
+    """Delete the tiles of these photos, then their rows of the index; returns how many files went."""
+    index = folder / INDEX
+    if not index.exists():
+        return 0
+    with index.open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    doomed = [row for row in rows if row["photo_id"] in photo_ids]
+    for row in doomed:
+        (folder / row["file"]).unlink(missing_ok=True)
+    if doomed:
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, COLUMNS)
+        writer.writeheader()
+        writer.writerows(row for row in rows if row["photo_id"] not in photo_ids)
+        write_text(index, text.getvalue())
+    return len(doomed)
 
 
 def shown(ids: Sequence[str], count: int) -> set[str]:

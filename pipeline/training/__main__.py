@@ -149,11 +149,12 @@ def _report(context: PipesContext, job: TrainingJob, completion: Completion) -> 
         "seconds": completion.seconds,
         "final_losses": {"raw_value": completion.final_losses, "type": "json"},
         "run_dir": {"raw_value": str(job.run_dir), "type": "path"},
-        "sample": {"raw_value": embedded_sample(sample, completion.snapshot_id), "type": "md"},
-        "sample_path": {"raw_value": str(sample), "type": "path"},
         "snapshot": completion.snapshot_id,
         **{f"loss/{name}": value for name, value in completion.final_losses.items()},
     }
+    if sample.exists():  # `bokehflow forget` takes it away
+        metadata["sample"] = {"raw_value": embedded_sample(sample, completion.snapshot_id), "type": "md"}
+        metadata["sample_path"] = {"raw_value": str(sample), "type": "path"}
     data_version = completion.files[generator_file("a_to_b")]
     context.report_asset_materialization(metadata=metadata, data_version=data_version)
 

@@ -55,6 +55,11 @@ class RunFolder:
         return self.root / "samples"
 
     @property
+    def translated(self) -> Path:
+        """Side-by-side pictures of photos and what the model makes of them, written when it is evaluated."""
+        return self.root / "translated"
+
+    @property
     def checkpoint(self) -> Path:
         """Where the run goes on after an interruption."""
         return self.root / "checkpoints" / "last.pt"
@@ -177,6 +182,18 @@ def completion_of(folder: RunFolder) -> Completion | None:
         return None
     except ValidationError as error:
         raise TrainingError(f"{folder.completion} is damaged ({error}); delete it to finish the run anew.") from error
+
+
+def drop_samples(run_dir: Path) -> int:
+    """Delete the run's sample pictures, those of runs that it superseded too, and, where it is finished, the checkpoint,
+    which holds some of its last translations; returns how many files went."""
+    folder = RunFolder(run_dir)
+    doomed = [path for samples in run_dir.rglob(folder.samples.name) for path in samples.glob("*.png")]
+    if folder.completion.exists():
+        doomed += [path for path in (folder.checkpoint,) if path.exists()]
+    for path in doomed:
+        path.unlink()
+    return len(doomed)
 
 
 def job_of(folder: RunFolder) -> TrainingJob | None:
