@@ -11,10 +11,10 @@ import os
 import random
 import shutil
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Protocol, cast
 from urllib.parse import urlsplit
@@ -132,20 +132,21 @@ def download_photos(
     wanted = list(dict.fromkeys(_wanted(row) for row in rows))
     records = _records(known, {photo.photo_id for photo in wanted}, journal)
     facts: dict[Wanted, FileFacts] = {}
-    to_fetch: list[_Task] = []
+    to_fetch: deque[_Task] = deque()
     for photo in wanted:
-        settled = _settled(photo, records[photo.photo_id], forgotten, settings, blobs, now_s)
+        known_of = records.get(photo.photo_id, [])
+        settled = _settled(photo, known_of, forgotten, settings, blobs, now_s)
         if settled is not None:
             facts[photo] = settled
         else:
-            to_fetch.append(_Task(photo, _revalidated(photo, records[photo.photo_id], blobs)))
+            to_fetch.append(_Task(photo, _revalidated(photo, known_of, blobs)))
     log.info("%d photos: %d known, %d to fetch", len(wanted), len(facts), len(to_fetch))
     client = PictureClient(hosts, user_agent, timeout_s, settings.max_bytes, settings.threads)
     # More decoders than processors only wait for each other, while requests can well be many.
     inspectors = Inspectors(min(os.cpu_count() or 1, settings.threads))
     fetcher = _Fetcher(client, inspectors, blobs, settings, retries, now_s)
     pool = PacedPool(settings.threads, fetcher.attempt, client.end_overdue, client.stop)
-    fetching = pool.run((_host(task.photo), task) for task in to_fetch)
+    fetching = pool.run(_by_host(to_fetch))
     with closing(client), closing(inspectors), _Journal(journal) as finished, closing(fetching):
         for task, fetched in _watched(fetching, hosts):
             facts[task.photo] = fetched
@@ -325,7 +326,14 @@ class _Task:
     photo: Wanted
     earlier: FileFacts | None
     attempts: int = 0
-    bad_bodies: list[FileFacts] = field(default_factory=list)
+    bad_bodies: tuple[FileFacts, ...] = ()
+
+
+def _by_host(tasks: deque[_Task]) -> Iterator[tuple[str, _Task]]:
+    """The tasks with their hosts, each taken out: what is done need not stay in memory."""
+    while tasks:
+        task = tasks.popleft()
+        yield _host(task.photo), task
 
 
 def _host(photo: Wanted) -> str:
@@ -369,7 +377,8 @@ class _Fetcher:
         except OSError as error:
             raise disk_failed(error, self._blobs.root) from error
         again = _may_be_a_passing_page(facts, task.bad_bodies) and task.attempts < self._retries
-        task.bad_bodies.append(facts)
+        if again:
+            task.bad_bodies += (facts,)
         received_bytes = body.size_bytes if body else None
         return Tried(
             self._dated(facts), Answer.GOOD, took_s, received_bytes, again_in_s=self._next(task, facts, again, None)
@@ -434,7 +443,7 @@ def _measured(body: Body, info: PictureInfo) -> FileFacts:
     )
 
 
-def _may_be_a_passing_page(facts: FileFacts, earlier: list[FileFacts]) -> bool:
+def _may_be_a_passing_page(facts: FileFacts, earlier: Sequence[FileFacts]) -> bool:
     """Whether a complete answer should be asked for anew.
 
     Pages instead of pictures pass; a picture that is broken in the same way twice stays so.
