@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONUNBUFFERED := 1
+# Python keeps what it has compiled, whatever the environment says: otherwise each command compiles Dagster anew, for seconds.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help install dev-install demo dev test-weights test test-slow lint bench lock clean
 
