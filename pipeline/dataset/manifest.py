@@ -12,6 +12,8 @@ IDENTITY = ["photo_id", "domain", "pixels_sha256", "alpha_sha256", "split", "tra
 ORIGIN = ["owner", "owner_name", "title", "license", "page_url"]
 """What the listing says of a photo; it is what `forget` erases from a manifest."""
 STUDY_TEST_COUNT = 100
+ID_DIGITS = 16
+"""Hex digits of the SHA-256 that a snapshot is named by."""
 
 
 def build_manifest(
@@ -65,8 +67,8 @@ def canonical(manifest: pd.DataFrame) -> bytes:
 
 
 def snapshot_id(manifest: pd.DataFrame) -> str:
-    """First 16 hex digits of the SHA-256 of the canonical manifest."""
-    return hashlib.sha256(canonical(manifest)).hexdigest()[:16]
+    """First `ID_DIGITS` hex digits of the SHA-256 of the canonical manifest."""
+    return hashlib.sha256(canonical(manifest)).hexdigest()[:ID_DIGITS]
 
 
 def counts(manifest: pd.DataFrame) -> dict[str, dict[str, int]]:

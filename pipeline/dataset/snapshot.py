@@ -40,7 +40,7 @@ from pipeline.dataset.layout import (
     read_sums,
     sums_text,
 )
-from pipeline.dataset.manifest import IDENTITY, ORIGIN, canonical, counts, snapshot_id
+from pipeline.dataset.manifest import ID_DIGITS, IDENTITY, ORIGIN, canonical, counts, snapshot_id
 from pipeline.dataset.shards import SUFFIX, Shard
 from pipeline.errors import DatasetError
 from pipeline.tables import columns_of
@@ -94,7 +94,9 @@ def freeze(
     of the collection: queries, filters, counts. Only shards that no other snapshot knows are hashed. Raises
     `DatasetError` when a picture is not in the shards or the disk is full; then nothing is left behind.
     """
-    target = folder / snapshot_id(manifest)
+    identity = canonical(manifest)
+    sha256 = hashlib.sha256(identity).hexdigest()
+    target = folder / sha256[:ID_DIGITS]
     if target.exists():
         return target
     pictures = locate(manifest, shards)
@@ -104,12 +106,12 @@ def freeze(
         facts = {
             "format": FORMAT_VERSION,
             "id": target.name,
-            "sha256": hashlib.sha256(canonical(manifest)).hexdigest(),
+            "sha256": sha256,
             "counts": counts(manifest),
             "made_from": dict(made_from or {}),
         }
         write_json(temporary / FACTS, facts)
-        (temporary / CANONICAL).write_bytes(canonical(manifest))
+        (temporary / CANONICAL).write_bytes(identity)
         _write_origin(temporary, manifest, license_name)
     return target
 

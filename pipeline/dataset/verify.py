@@ -29,7 +29,7 @@ from pipeline.dataset.layout import (
     read_sums,
     sums_problem,
 )
-from pipeline.dataset.manifest import IDENTITY, canonical
+from pipeline.dataset.manifest import ID_DIGITS, IDENTITY, canonical
 from pipeline.dataset.shards import SUFFIX, Shard
 from pipeline.dataset.snapshot import KEY, MANIFEST_COLUMNS, LicenseName, attribution
 from pipeline.errors import DatasetError
@@ -133,11 +133,11 @@ def _line_of(path: Path, name: str, sums_problem: str | None) -> Iterator[Findin
 def _reference(path: Path) -> pd.DataFrame:
     """The identity: from `manifest.jsonl` while it is sound, else from `manifest.parquet`."""
     text = (path / CANONICAL).read_bytes() if (path / CANONICAL).exists() else b""
-    if hashlib.sha256(text).hexdigest()[:16] == path.name:
+    if hashlib.sha256(text).hexdigest()[:ID_DIGITS] == path.name:
         return pd.DataFrame([json.loads(line) for line in text.splitlines()])
     try:
         manifest = pq.read_table(path / MANIFEST).to_pandas()
-        if hashlib.sha256(canonical(manifest)).hexdigest()[:16] == path.name:
+        if hashlib.sha256(canonical(manifest)).hexdigest()[:ID_DIGITS] == path.name:
             return manifest[IDENTITY]
     except DAMAGE:
         pass

@@ -89,7 +89,7 @@ def _file(path: Path, words: list[Word], chance: Random) -> None:
         writer.writerows(rows)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(said, merged, CHANCES)
 def test_how_the_rows_are_spread_over_files_does_not_matter(
     tmp_path_factory: pytest.TempPathFactory, words: list[Word], groups: dict[int, int], chance: Random
@@ -106,7 +106,7 @@ def test_how_the_rows_are_spread_over_files_does_not_matter(
     pd.testing.assert_frame_equal(_curated(folder, _unique(groups)), table)
 
 
-@settings(deadline=None, max_examples=8)
+@settings(max_examples=8)
 @given(said, st.lists(st.integers(1, PHOTOS), min_size=1, max_size=4), merged)
 def test_batches_rescrapes_and_decisions_in_any_order_ask_once_and_lose_nothing(
     tmp_path_factory: pytest.TempPathFactory, words: list[Word], scrapes: list[int], groups: dict[int, int]

@@ -116,7 +116,7 @@ words = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.lists(words, max_size=12), st.randoms(use_true_random=False))
 def test_the_order_in_which_decisions_are_found_does_not_matter(made: list[Decision], chance: object) -> None:
     unique = unique_table(range(8), rule={1: "perceptual", 4: "mirrored"}, group={1: 0, 4: 3})

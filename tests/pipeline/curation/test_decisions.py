@@ -251,7 +251,7 @@ def test_skip_takes_back_what_the_same_curator_said_and_nothing_else() -> None:
 text = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\x00"), max_size=30)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.sampled_from(sorted(KNOWN)), text), min_size=1, max_size=8), st.sampled_from(",;\t"))
 def test_whatever_the_notes_are_every_decision_is_read(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str]], separator: str
@@ -267,7 +267,7 @@ def test_whatever_the_notes_are_every_decision_is_read(
     assert [found.photo_id for found in decisions] == [id for id, _ in rows]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.binary(max_size=300))
 def test_no_bytes_whatever_break_the_reader(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     folder = tmp_path_factory.mktemp("reviewed")

@@ -51,7 +51,7 @@ def bits(a: int, b: int) -> int:
 greys = st.tuples(st.integers(1, 90), st.integers(1, 90)).flatmap(lambda shape: arrays(np.uint8, shape))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(greys)
 @example(np.zeros((1, 1), np.uint8))
 @example(np.full((50, 50), 200, np.uint8))

@@ -51,7 +51,7 @@ def crowd(seed: int, count: int, max_flips: int) -> np.ndarray:
     return random.permutation(np.unique(hashes))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     seed=st.integers(0, 2**32 - 1),
     count=st.integers(0, 300),
@@ -82,7 +82,7 @@ def test_pairs_equal_brute_force_at_every_radius(radius_bits: int) -> None:
     assert gathered(pairs_between(hashes[:100], hashes, radius_bits)) == brute_between(hashes[:100], hashes, radius_bits)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(hashes=st.lists(st.integers(0, 2**64 - 1), max_size=40), radius_bits=st.integers(0, 64))
 def test_any_hashes_equal_ones_too(hashes: list[int], radius_bits: int) -> None:
     values = np.array(hashes + hashes[:3], np.uint64)

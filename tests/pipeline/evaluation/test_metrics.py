@@ -145,7 +145,7 @@ def every_score(image: np.ndarray, output: np.ndarray, mask: np.ndarray) -> dict
     }
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 2**32 - 1), count=st.integers(2, 5), data=st.data())
 def test_scores_do_not_depend_on_the_batch(seed: int, count: int, data: st.DataObject) -> None:
     image, output = picture(24, count, seed), picture(24, count, seed + 1)

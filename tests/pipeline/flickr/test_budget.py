@@ -72,7 +72,7 @@ def test_a_clock_set_back_does_not_block_for_ever(tmp_path: Path) -> None:
     assert sum(clock.slept) <= 2 * HOUR_S
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(1, 5), st.lists(st.floats(0, HOUR_S), min_size=1, max_size=30))
 def test_no_hour_holds_more_calls_than_allowed(
     tmp_path_factory: pytest.TempPathFactory, calls_per_hour: int, pauses_s: list[float]

@@ -95,7 +95,7 @@ def crowds(most_at_once: int) -> st.SearchStrategy[list[int]]:
 
 @pytest.mark.usefixtures("small_caps")
 class TestAnyMonth:
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=100)
     @given(dates=crowds(most_at_once=90))
     def test_every_photo_is_found_once(self, tmp_path_factory: pytest.TempPathFactory, dates: list[int]) -> None:
         search = CappedSearch(dates)
@@ -110,7 +110,7 @@ class TestAnyMonth:
             )
             assert not window.truncated or window.window.seconds == 1
 
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=100)
     @given(
         dates=crowds(most_at_once=5),
         drifts=st.lists(st.tuples(st.integers(1, 3), st.sampled_from([-3, -2, -1, 0, 1, 2, 3])), min_size=1),
@@ -127,7 +127,7 @@ class TestAnyMonth:
         found = list(list_window(Window(0, 5000), search, WindowState(tmp_path_factory.mktemp("state"), "query")))
         assert set(ids_of(found)) == {photo.id for photo in search.photos}
 
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=30)
     @given(dates=crowds(most_at_once=90))
     def test_interrupted_after_each_call_it_ends_the_same(
         self, tmp_path_factory: pytest.TempPathFactory, dates: list[int]

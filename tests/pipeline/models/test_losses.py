@@ -36,14 +36,14 @@ def pictures(generator: np.random.Generator, batch: int = 3) -> np.ndarray:
 
 
 @given(seeds)
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_adversarial_loss_is_numpys(seed: int) -> None:
     fake = scores(np.random.default_rng(seed))
     assert adversarial_loss(torch.from_numpy(fake)).item() == pytest.approx(((fake - 1) ** 2).mean())
 
 
 @given(seeds)
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_discriminator_loss_is_numpys(seed: int) -> None:
     generator = np.random.default_rng(seed)
     real, fake = scores(generator), scores(generator)
@@ -52,7 +52,7 @@ def test_discriminator_loss_is_numpys(seed: int) -> None:
 
 
 @given(seeds)
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_l1_loss_is_numpys(seed: int) -> None:
     generator = np.random.default_rng(seed)
     result, target = pictures(generator), pictures(generator)
@@ -61,7 +61,7 @@ def test_l1_loss_is_numpys(seed: int) -> None:
 
 
 @given(seeds, st.sampled_from(["image", "person"]))
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_masked_l1_loss_is_numpys(seed: int, area: MaskArea) -> None:
     generator = np.random.default_rng(seed)
     result, target, mask = pictures(generator), pictures(generator), generator.random((3, 1, 6, 8))

@@ -349,7 +349,7 @@ def test_no_warning_leaks_from_any_thread() -> None:
     assert (failures, caught) == ([], [])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     kind=st.sampled_from(["JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP"]),
     damage=st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), max_size=8),

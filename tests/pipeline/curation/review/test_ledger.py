@@ -160,7 +160,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(STEPS)
 def test_undo_takes_back_exactly_one_decision_whatever_came_before(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int, Verdict | None]]
