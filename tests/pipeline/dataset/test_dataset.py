@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.config import DatasetSection
@@ -154,7 +154,6 @@ def test_a_mask_of_other_proportions_is_refused(tmp_path: Path) -> None:
         )
 
 
-@settings(deadline=None)  # a busy machine is no defect
 @given(st.permutations(range(8)))
 def test_the_snapshot_id_does_not_depend_on_order(order: list[int]) -> None:
     rows = pd.DataFrame(
