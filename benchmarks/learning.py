@@ -1,15 +1,13 @@
 """Whether the recipes learn the lens, on rendered scenes whose true picture through the lens is known.
 
-Each recipe is trained with each seed on 132 scenes in focus and 132 others through the lens, half of each the committed
-pictures and half rendered on first use, with the `corrected` profile at the size of a small machine. What it makes of
-scenes that it never saw is compared with the true picture: errors are mean absolute differences in [0, 1], over the
-background and over the subject, a rim between them left out. The study's Gaussian blurs at 256 px and is scaled down,
-as everywhere in the evaluation.
+Each recipe is trained with each seed on the committed pictures, 66 in focus and 66 others through the lens, with the
+`corrected` profile at the size of a small machine. What it makes of scenes that it never saw is compared with the
+true picture: errors are mean absolute differences in [0, 1], over the background and over the subject, a rim between
+them left out. The study's Gaussian blurs at 256 px and is scaled down, as everywhere in the evaluation.
 
     python benchmarks/learning.py                  train what is not trained yet, then score
     python benchmarks/learning.py --set choosing   the same on the scenes for choosing settings, rendered on first use
 
-Rendering takes the extra `studio` and some seconds a scene.
 Settings are chosen by the second; the first is for the figures that are reported. Weights are kept in `--home`, by the
 digest of their settings, so that an interrupted benchmark goes on where it was.
 """
@@ -52,7 +50,6 @@ SMALL = {
     "learning_rate": 1e-3,
     "weight_average": 0.995,
     "cpu_threads": 1,
-    "precision": "bfloat16",
     "generator_channels": 16,
     "generator_blocks": 3,
     "discriminator_channels": 32,
@@ -76,12 +73,6 @@ STAGES = 8
 """A run is looked at after each eighth."""
 PASTED_SIGMAS_PX = (3, 4, 5, 6, 7, 8, 9, 10, 12)
 """At 256 px; the best of them is chosen on the scenes it is reported for, in its favour."""
-FURTHER = [
-    Shot(domain, first + number, 256, 256, (view, "mask"))
-    for number in range(66)
-    for domain, first, view in (("ordinary", 7000, "sharp"), ("shallow", 8000, "shallow"))
-]
-"""Scenes to train on besides the committed ones: with those alone the discriminators know them by heart too soon."""
 CHOOSING = [Shot("scoring", 6000 + number, 256, 256, ("sharp", "shallow", "mask")) for number in range(24)]
 
 Scores = Mapping[str, float]
@@ -103,7 +94,7 @@ class Run:
     @property
     def folder(self) -> Path:
         """Named by all that decides the weights."""
-        told = {"model": self.recipe, "seed": self.seed, "further": len(FURTHER), **self.settings.model_dump(mode="json")}
+        told = {"model": self.recipe, "seed": self.seed, **self.settings.model_dump(mode="json")}
         return self.home / "runs" / f"{self.recipe}-{self.seed}-{canonical_digest(told)[:8]}"
 
     @property
@@ -162,10 +153,9 @@ def square(path: Path, side_px: int) -> np.ndarray:
         return np.asarray(ImageOps.fit(image, (side_px, side_px), Image.Resampling.LANCZOS))
 
 
-def training_pictures(domain: str, home: Path) -> ArrayImages:
-    """The pictures of `ordinary` or `shallow`, committed ones first, with their true masks."""
-    further = [home / shot.files()["mask"] for shot in FURTHER if shot.group == domain]
-    masks = [*sorted((PICTURES / domain).glob("*_mask.png")), *further]
+def training_pictures(domain: str) -> ArrayImages:
+    """The committed pictures of `ordinary` or `shallow` with their true masks."""
+    masks = sorted((PICTURES / domain).glob("*_mask.png"))
     rgb = [square(path.with_name(path.name.replace("_mask.png", ".jpg")), STORED_PX) for path in masks]
     return ArrayImages(np.stack(rgb), np.stack([square(path, STORED_PX) for path in masks]))
 
@@ -181,7 +171,7 @@ def load_scenes(folder: Path) -> Scenes:
 
 
 def choosing_scenes(home: Path) -> Scenes:
-    """The scenes that settings are chosen by, rendered where they are missing."""
+    """The scenes that settings are chosen by, rendered where they are missing: minutes, with the extra `studio`."""
     for shot in CHOOSING:
         render_shot(home, shot)
     return load_scenes(home / "scoring")
@@ -192,8 +182,7 @@ def train(run: Run) -> None:
     torch.set_num_threads(1)
     settings, start_s = run.settings, time.process_time()
     state = TrainingState(build_model(run.recipe, settings, run.seed), settings, run.seed, torch.device("cpu"))
-    pictures = [training_pictures(domain, run.home) for domain in ("ordinary", "shallow")]
-    sampler = PairSampler(*pictures, settings, run.seed)
+    sampler = PairSampler(training_pictures("ordinary"), training_pictures("shallow"), settings, run.seed)
     loader, per_stage = BatchLoader(sampler, torch.device("cpu")), sampler.total_steps // STAGES
     for metrics_ in train_steps(state, loader):
         if metrics_.step % per_stage == 0:
@@ -305,8 +294,6 @@ def main() -> None:
     asked = parser.parse_args()
     runs = [Run(recipe, seed, asked.home) for recipe, seed in product(RECIPES, SEEDS)]
     if asked.at_once:
-        for shot in FURTHER:
-            render_shot(asked.home, shot)
         with ProcessPoolExecutor(asked.at_once, multiprocessing.get_context("spawn")) as pool:
             list(pool.map(train, [run for run in runs if not run.is_done]))
     scenes = load_scenes(PICTURES / "scoring") if asked.set == "scoring" else choosing_scenes(asked.home)

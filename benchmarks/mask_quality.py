@@ -2,8 +2,9 @@
 
 IoU of the alpha at one half (mean, lowest, scenes below .85); boundary error, the mean distance between the two outlines
 in percent of the long side; error of the alpha, mean absolute difference. Settings were chosen by looking at the
-committed scenes; the further ones of `benchmarks/learning.py`, where it has rendered them, chose nothing. What to expect
-on photographs neither says: for those, `bokehflow mask-sheet` draws what a person can judge.
+committed scenes; with `--further FOLDER` come 66 and 66 that chose nothing, rendered there on first use (minutes, with
+the extra `studio`). What to expect on photographs neither says: for those, `bokehflow mask-sheet` draws what a person
+can judge.
 """
 
 import argparse
@@ -21,10 +22,15 @@ from pipeline.masks.quality import alpha_error, boundary_error, iou
 from pipeline.masks.refine import decide_by_colour, follow_edges
 from pipeline.masks.segmenters import make_segmenter
 from pipeline.masks.subject import choose_subject
-from pipeline.studio.pictures import PICTURES
+from pipeline.studio.pictures import PICTURES, Shot, render_shot
 
 WEIGHTS = Path(__file__).parents[1] / ".venv" / "test-home" / "weights"
 LOW_IOU = 0.85
+FURTHER = [
+    Shot(domain, first + number, 256, 256, (view, "mask"))
+    for domain, first, view in (("ordinary", 7000, "sharp"), ("shallow", 8000, "shallow"))
+    for number in range(66)
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,17 +42,19 @@ class Scene:
     truth: np.ndarray
 
 
-def scenes(further: Path) -> list[Scene]:
-    """All committed scenes with a sitter, then those in the folder `further`."""
+def scenes(further: Path | None) -> list[Scene]:
+    """All committed scenes with a sitter, then the further ones where there is a folder for them."""
     found = []
     kinds = {
         "ordinary": (PICTURES / "ordinary", ""),
         "shallow": (PICTURES / "shallow", ""),
         "scoring_sharp": (PICTURES / "scoring", "_sharp"),
         "scoring_shallow": (PICTURES / "scoring", "_shallow"),
-        "further ordinary": (further / "ordinary", ""),
-        "further shallow": (further / "shallow", ""),
     }
+    if further:
+        for shot in FURTHER:
+            render_shot(further, shot)
+        kinds |= {f"further {domain}": (further / domain, "") for domain in ("ordinary", "shallow")}
     for kind, (folder, view) in kinds.items():
         for mask in sorted(folder.glob("*_mask.png")):
             picture = mask.with_name(mask.name.replace("_mask.png", f"{view}.jpg"))
@@ -75,7 +83,7 @@ def steps() -> dict[str, Callable[[Scene, np.ndarray], np.ndarray]]:
 def main() -> None:
     """Measure, print a table, write it beside the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--further", type=Path, default=Path(__file__).parent / "learning-home", help="further scenes")
+    parser.add_argument("--further", type=Path, metavar="FOLDER", help="where further scenes lie, or are rendered to")
     rows, figures, alphas = [], {}, {}
     everything = scenes(parser.parse_args().further)
     for step, apply in steps().items():
