@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import dagster as dg
 import numpy as np
@@ -15,16 +16,6 @@ import pandas as pd
 from assets.automation import ON_NEW, ON_NEW_RESULT
 from assets.common import check, stage_asset, table_result
 from assets.dataset import FROZEN, segmented_masks
-from assets.judging import (
-    Stopwatch,
-    costs_of,
-    cycle_errors,
-    on_best_device,
-    overlay_of,
-    shared,
-    shared_version,
-    yardstick_of,
-)
 from assets.origins import code_revision
 from assets.partitions import RECIPE, SNAPSHOT, SNAPSHOTS, key_parts, snapshot_recipes
 from assets.sheets import SHEET_PICTURES, contact_sheet
@@ -37,11 +28,7 @@ from pipeline.dataset.prepare import cut
 from pipeline.dataset.shards import ShardReader
 from pipeline.dataset.snapshot import attribution, open_snapshot, read_facts, read_snapshot
 from pipeline.errors import DatasetError
-from pipeline.evaluation.judge import INPUT, METHOD_VERSION, judge_model
-from pipeline.evaluation.reference import Against, against
-from pipeline.evaluation.report import ModelReport, ReportInputs, write_report
 from pipeline.evaluation.scenes import Cut, Frame, TrueMasks, load_scenes, load_true_masks, true_mask_file
-from pipeline.evaluation.summary import headline, merge
 from pipeline.flickr.licenses import license_name
 from pipeline.masks.person_masks import read_mask
 from pipeline.masks.segmenters import Segmenter
@@ -49,6 +36,12 @@ from pipeline.training.runs import RunFolder, completion_of, describe_run, gener
 from resources.home import HomeResource
 from resources.segmenter import SegmenterResource
 from storage import Home
+
+if TYPE_CHECKING:
+    # What judges and draws takes a second to import, which only those wait for who do it.
+    from assets.judging import Stopwatch
+    from pipeline.evaluation.reference import Against
+    from pipeline.evaluation.report import ModelReport, ReportInputs
 
 
 def evaluation_assets(project: Project, folder: Path) -> list[dg.AssetsDefinition]:
@@ -72,6 +65,8 @@ def evaluation_assets(project: Project, folder: Path) -> list[dg.AssetsDefinitio
         context: dg.AssetExecutionContext, home: HomeResource, segmenter: SegmenterResource
     ) -> dg.MaterializeResult:
         data, key = home.open(), key_parts(context)
+        from assets.judging import Stopwatch
+
         watch = Stopwatch()
         with watch.timed("in all"):
             frame, photos = measured(project, data, key[SNAPSHOT], key[RECIPE], truth, segmenter.load(data), watch)
@@ -112,6 +107,8 @@ def evaluation_assets(project: Project, folder: Path) -> list[dg.AssetsDefinitio
         ],
     )
     def comparison(context: dg.AssetExecutionContext, home: HomeResource) -> dg.MaterializeResult:
+        from pipeline.evaluation.report import write_report
+
         data, snapshot = home.open(), context.partition_key
         path = data.reports / snapshot / "index.html"
         inputs = report_inputs(project, data, snapshot)
@@ -140,13 +137,21 @@ def _is_test(manifest: pd.DataFrame, project: Project) -> pd.Series:
 
 
 def measured(
-    project: Project, home: Home, snapshot: str, recipe_key: str, truth: Path | None, segmenter: Segmenter, watch: Stopwatch
+    project: Project,
+    home: Home,
+    snapshot: str,
+    recipe_key: str,
+    truth: Path | None,
+    segmenter: Segmenter,
+    watch: "Stopwatch",
 ) -> tuple[pd.DataFrame, "SnapshotPhotos"]:
     """The table `evaluation` of a trained model, and the photos it was judged on; pictures go into the run's folder.
 
     Raises `DatasetError` for a snapshot that is not there, `TrainingError` for a run that is not finished.
     """
     # torch takes seconds to import, and the code location is imported for every step.
+    from assets.judging import costs_of, cycle_errors, on_best_device, overlay_of, shared, shared_version, yardstick_of
+    from pipeline.evaluation.judge import judge_model
     from pipeline.models.images import translate
     from pipeline.training.inference import load_run
 
@@ -266,6 +271,8 @@ def _credits(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _worse(means: pd.DataFrame, model: str) -> list[str]:
     """On scenes with known truth the background must come nearer to the true lens than the input is."""
+    from pipeline.evaluation.judge import INPUT
+
     if "truth_background_l1" not in means:
         return []
     errors = means.set_index("method")["truth_background_l1"]
@@ -291,7 +298,10 @@ def reference_check(reference: str | None, home: Home, snapshot: str, recipes: S
     return result._replace(metadata={**result.metadata, "comparisons": dg.MetadataValue.md(said)})
 
 
-def _against(home: Home, snapshot: str, recipe: str, reference: str) -> Against | None:
+def _against(home: Home, snapshot: str, recipe: str, reference: str) -> "Against | None":
+    from pipeline.evaluation.reference import against
+    from pipeline.evaluation.summary import merge
+
     tables = {one: home.tables.read("evaluation", f"{one}|{snapshot}") for one in (recipe, reference)}
     size = {one: _size_px(home, snapshot, one) for one in tables}
     return against(merge(tables), recipe, reference) if size[recipe] == size[reference] else None
@@ -301,8 +311,10 @@ def _size_px(home: Home, snapshot: str, recipe: str) -> int:
     return int(json.loads(RunFolder(home.runs / run_id(snapshot, recipe)).card.read_text())["settings"]["size_px"])
 
 
-def _results(models: Sequence[ModelReport]) -> str:
+def _results(models: Sequence["ModelReport"]) -> str:
     """What came out for each model, as on top of the report."""
+    from pipeline.evaluation.summary import headline
+
     found = [(model.name, headline(model.evaluation, model.name)) for model in models]
     return "\n".join(f"- {name}: {result.verdict_words} ({result.figure} {result.caption})" for name, result in found)
 
@@ -316,11 +328,13 @@ def _markdown(table: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def report_inputs(project: Project, home: Home, snapshot: str, others: Sequence[str] = ()) -> ReportInputs:
+def report_inputs(project: Project, home: Home, snapshot: str, others: Sequence[str] = ()) -> "ReportInputs":
     """All that the report of a snapshot shows; with `others` their models stand beside its own.
 
     Raises `DatasetError` for an unknown snapshot, and for one of `others` without an evaluated model.
     """
+    from pipeline.evaluation.report import ReportInputs
+
     snapshots = list(dict.fromkeys([snapshot, *others]))
     tests = {name: _test_rows(project, read_snapshot(home.snapshots, name)) for name in snapshots}
     models = {name: [_model_report(home, name, one) for one in evaluated_recipes(home, name)] for name in snapshots}
@@ -380,11 +394,16 @@ def is_evaluated(home: Home, snapshot: str, recipe: str) -> bool:
 
 def model_version(run: Path) -> str:
     """Digest of a finished run's generator with the version of how it is judged; nothing while it is unfinished."""
-    done = completion_of(RunFolder(run))
-    return f"{done.files[generator_file('a_to_b')]}-{METHOD_VERSION}" if done else ""
+    if (done := completion_of(RunFolder(run))) is None:
+        return ""
+    from pipeline.evaluation.judge import METHOD_VERSION
+
+    return f"{done.files[generator_file('a_to_b')]}-{METHOD_VERSION}"
 
 
-def _model_report(home: Home, snapshot: str, recipe: str) -> ModelReport:
+def _model_report(home: Home, snapshot: str, recipe: str) -> "ModelReport":
+    from pipeline.evaluation.report import ModelReport
+
     run = RunFolder(home.runs / run_id(snapshot, recipe))
     info = home.tables.info("evaluation", f"{recipe}|{snapshot}")
     card = json.loads(run.card.read_text())

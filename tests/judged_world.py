@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from assets.evaluation import PICTURES, model_version
+from assets.evaluation import model_version
 from assets.training import run_id
 from pipeline.dataset.snapshot import read_snapshot
 from pipeline.evaluation.pictures import picture_folder
@@ -76,7 +76,7 @@ def judge(home: Home, snapshot: str, recipe: str, ssim: float, sharpness: float)
     ]
     frame = pd.DataFrame(rows, columns=["photo_id", "method", "metric", "value"])
     home.tables.write("evaluation", conform("evaluation", frame), f"{recipe}|{snapshot}", model_version(run.root))
-    with picture_folder(run.root / PICTURES) as writer:
+    with picture_folder(run.translated) as writer:
         for index, photo_id in enumerate(photos):
             for offset, role in enumerate(("input", "mask", "model")):
                 noise = np.random.default_rng(10 * index + offset).integers(0, 256, (SIZE_PX, SIZE_PX, 3), np.uint8)

@@ -45,14 +45,14 @@ def learn(photos: pd.DataFrame, opinions: Sequence[Decision], learn_from: int) -
     `photos` has photo_id, domain, group, the hints, width_px, height_px, size_bytes and phash; one row a photo.
     Moved photos count as not kept: they did not fit where they were found.
     """
-    from sklearn.ensemble import HistGradientBoostingClassifier
-    from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
-
     kept = {word.photo_id: word.decision == "keep" for word in opinions}
     seen = photos[photos["photo_id"].isin(kept.keys())].sort_values("photo_id")
     labels = seen["photo_id"].map(kept).to_numpy(bool)
     if len(seen) < learn_from or min(labels.sum(), (~labels).sum()) < MIN_OF_EACH:
         return None
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
+
     domains = tuple(sorted(photos["domain"].unique()))
     values = features(seen, domains)
     model = HistGradientBoostingClassifier(max_iter=60, max_leaf_nodes=6, min_samples_leaf=8, l2_regularization=1.0,
