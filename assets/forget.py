@@ -22,6 +22,7 @@ from assets.partitions import IMPORTED
 from assets.sheets import erase_pictures
 from assets.versions import forgotten_photos
 from pipeline.atomic import write_bytes
+from pipeline.dataset.crop import photo_of
 from pipeline.dataset.forget import forget_in_snapshots, frozen_sources
 from pipeline.dedupe.store import FingerprintStore
 from pipeline.errors import ConfigError, StorageError
@@ -215,7 +216,8 @@ def _purge_outputs(home: Home, ids: Set[str], done: Purged) -> None:
     """What models made of them. Which photos a sample shows is not on record, so that all of a snapshot's models go."""
     for run in sorted(home.runs.glob("*")):
         if run.name.partition("-")[0] in done.snapshots:
-            done.of_models += drop_samples(run) + forget_pictures(RunFolder(run).translated, ids)
+            done.of_models += drop_samples(run)
+            done.of_models += forget_pictures(RunFolder(run).translated, lambda picture: photo_of(picture) in ids)
     for page in _naming(home.reports.glob("*/index.html"), ids):
         page.unlink()
         done.reports.append(page.parent.name)

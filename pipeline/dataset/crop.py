@@ -158,6 +158,15 @@ def picture_id(photo_id: str, transform: str) -> str:
     return f"{photo_id}#{place}" if place else photo_id
 
 
+def photo_of(picture: str) -> str:
+    """The photo's id out of a `picture_id`.
+
+    >>> photo_of("flickr:4951#x256y0"), photo_of("flickr:4951")
+    ('flickr:4951', 'flickr:4951')
+    """
+    return picture.partition("#")[0]
+
+
 def centre_square(width: float, height: float) -> Square:
     """The largest square in the middle, as the study took it."""
     edge = min(width, height)

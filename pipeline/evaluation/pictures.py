@@ -9,7 +9,7 @@ import hashlib
 import io
 import os
 import shutil
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,21 +89,21 @@ def read_pictures(folder: Path) -> list[Tiles]:
     return [Tiles(photo_id, files) for photo_id, files in found.items()]
 
 
-def forget_pictures(folder: Path, photo_ids: Set[str]) -> int:
-    """Delete the tiles of these photos, then their rows of the index; returns how many files went."""
+def forget_pictures(folder: Path, is_forgotten: Callable[[str], bool]) -> int:
+    """Delete the tiles of what is forgotten by its id, then its rows of the index; returns how many files went."""
     index = folder / INDEX
     if not index.exists():
         return 0
     with index.open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
-    doomed = [row for row in rows if row["photo_id"] in photo_ids]
+    doomed = [row for row in rows if is_forgotten(row["photo_id"])]
     for row in doomed:
         (folder / row["file"]).unlink(missing_ok=True)
     if doomed:
         text = io.StringIO(newline="")
         writer = csv.DictWriter(text, COLUMNS)
         writer.writeheader()
-        writer.writerows(row for row in rows if row["photo_id"] not in photo_ids)
+        writer.writerows(row for row in rows if row not in doomed)
         write_text(index, text.getvalue())
     return len(doomed)
 
