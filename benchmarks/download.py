@@ -29,7 +29,7 @@ PEER = ROOT / ".venv-peers" / "img2dataset"
 PEER_THREADS = (16, 32)
 """Tried in every round; the better one counts."""
 ROUNDS = 3
-PICTURES, WIDTH_PX, HEIGHT_PX = 1_500, 1024, 683
+PICTURES, WIDTH_PX, HEIGHT_PX = 3_000, 1024, 683
 MANY, FEW = 20_000, 5_000
 SMALL_FILES, SMALL_WIDTH_PX, SMALL_HEIGHT_PX = 200, 320, 213
 SAMPLED_EVERY_S = 0.2
