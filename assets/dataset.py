@@ -222,7 +222,8 @@ def _too_small(project: Project, home: Home, photos: pd.DataFrame) -> dict[str, 
 
 def _photo_sizes(project: Project, home: Home) -> PhotoSize:
     """Upright sizes as they were found when the photos were downloaded; of one that is not listed now, by its header."""
-    known = home.tables.read_or_empty("unique_photos").drop_duplicates("sha256").set_index("sha256")
+    columns = ["sha256", "width_px", "height_px"]
+    known = home.tables.read_or_empty("unique_photos", columns=columns).drop_duplicates("sha256").set_index("sha256")
     edges_px = zip(known["width_px"].tolist(), known["height_px"].tolist(), strict=True)
     sizes = dict(zip(known.index, edges_px, strict=True))
 

@@ -64,9 +64,9 @@ def evaluation_assets(project: Project, folder: Path) -> list[dg.AssetsDefinitio
     def evaluation(
         context: dg.AssetExecutionContext, home: HomeResource, segmenter: SegmenterResource
     ) -> dg.MaterializeResult:
-        data, key = home.open(), key_parts(context)
         from assets.judging import Stopwatch
 
+        data, key = home.open(), key_parts(context)
         watch = Stopwatch()
         with watch.timed("in all"):
             frame, photos = measured(project, data, key[SNAPSHOT], key[RECIPE], truth, segmenter.load(data), watch)

@@ -28,7 +28,7 @@ from pipeline.dedupe.store import FingerprintStore
 from pipeline.errors import ConfigError, StorageError
 from pipeline.evaluation.pictures import forget_pictures
 from pipeline.flickr.listing import SOURCE, without_forgotten
-from pipeline.training.runs import RunFolder, drop_samples
+from pipeline.training.runs import drop_samples, with_superseded
 from storage import Home
 
 PARTITIONED = ("photo_files", "fingerprints")
@@ -214,10 +214,10 @@ def _named_by(home: Home, digests: Set[str]) -> Iterator[Path]:
 
 def _purge_outputs(home: Home, ids: Set[str], done: Purged) -> None:
     """What models made of them. Which photos a sample shows is not on record, so that all of a snapshot's models go."""
-    for run in sorted(home.runs.glob("*")):
-        if run.name.partition("-")[0] in done.snapshots:
-            done.of_models += drop_samples(run)
-            done.of_models += forget_pictures(RunFolder(run).translated, lambda picture: photo_of(picture) in ids)
+    runs = [run for snapshot in done.snapshots for run in sorted(home.runs.glob(f"{snapshot}-*"))]
+    for folder in (folder for run in runs for folder in with_superseded(run)):
+        done.of_models += drop_samples(folder)
+        done.of_models += forget_pictures(folder.translated, lambda picture: photo_of(picture) in ids)
     for page in _naming(home.reports.glob("*/index.html"), ids):
         page.unlink()
         done.reports.append(page.parent.name)

@@ -82,6 +82,9 @@ def test_a_forgotten_photo_is_in_no_picture_that_models_made(finished_demo: Path
     root = shutil.copytree(finished_demo, tmp_path / "home")
     (report,) = root.glob("reports/*/index.html")
     runs = [RunFolder(path.parent) for path in root.glob("runs/*/complete.json")]
+    superseded = RunFolder(shutil.copytree(runs[0].root, runs[0].root / "superseded" / "0123456789ab"))
+    superseded.completion.unlink()
+    runs.append(superseded)
     shown = pd.read_csv(runs[0].translated / "index.csv")
     photo_id = str(shown.loc[shown["photo_id"].str.startswith("flickr:"), "photo_id"].iloc[0])
     (manifest,) = root.glob("snapshots/*/manifest.parquet")

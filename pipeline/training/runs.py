@@ -184,13 +184,18 @@ def completion_of(folder: RunFolder) -> Completion | None:
         raise TrainingError(f"{folder.completion} is damaged ({error}); delete it to finish the run anew.") from error
 
 
-def drop_samples(run_dir: Path) -> int:
-    """Delete the run's sample pictures, those of runs that it superseded too, and, where it is finished, the checkpoint,
-    which holds some of its last translations; returns how many files went."""
-    folder = RunFolder(run_dir)
-    doomed = [path for samples in run_dir.rglob(folder.samples.name) for path in samples.glob("*.png")]
-    if folder.completion.exists():
-        doomed += [path for path in (folder.checkpoint,) if path.exists()]
+def with_superseded(run_dir: Path) -> list[RunFolder]:
+    """The run, and those that it took the place of."""
+    return [RunFolder(path) for path in (run_dir, *sorted((run_dir / SUPERSEDED).glob("*")))]
+
+
+def drop_samples(folder: RunFolder) -> int:
+    """Delete the run's sample pictures and, where nothing will go on from it, the checkpoint, which holds some of its last
+    translations; returns how many files went."""
+    doomed = list(folder.samples.glob("*.png"))
+    is_over = folder.completion.exists() or folder.root.parent.name == SUPERSEDED
+    if is_over and folder.checkpoint.exists():
+        doomed.append(folder.checkpoint)
     for path in doomed:
         path.unlink()
     return len(doomed)
