@@ -14,6 +14,8 @@ from resources.flickr import key_missing, make_budget, make_client
 from storage import Home
 
 LOW_DISK_BYTES = 20 * 10**9
+DRIVER = Path("/proc/driver/nvidia/version")
+"""Exists where NVIDIA's driver is loaded."""
 LIBRARIES = ["dagster", "torch", "torchvision", "pillow", "pyarrow", "pandas", "ai-edge-litert", "flickrapi", "imagehash"]
 
 
@@ -92,4 +94,7 @@ def _gpu() -> Finding:
         return Finding(
             "GPU", f"{torch.cuda.get_device_name()}, {torch.cuda.get_device_properties(0).total_memory / 2**30:.0f} GiB"
         )
+    if DRIVER.exists():
+        remedy = f"update the driver: it is too old for CUDA {torch.version.cuda}, so training would take days on the CPU"
+        return Finding("GPU", "there is one that torch cannot use", remedy)
     return Finding("GPU", "none", "the study's full-size recipes take days on a CPU; the smoke profile is made for it")

@@ -45,7 +45,7 @@ HOME = Path(__file__).parent / "learning-home"
 STORED_PX, JUDGED_PX = 256, 96
 SMALL = {
     "size_px": JUDGED_PX,
-    "steps": 1280,
+    "steps": 1024,
     "decay_share": 0.4,
     "learning_rate": 1e-3,
     "weight_average": 0.995,

@@ -179,6 +179,16 @@ def test_doctor_names_each_thing_with_its_remedy(finished: Path, run: Run) -> No
         assert what in outcome.said
 
 
+def test_doctor_tells_a_driver_that_is_too_old_from_no_gpu(
+    finished: Path, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("assets.doctor.DRIVER", tmp_path / "version")
+    assert "days on a CPU" in run("doctor", "--home", str(finished)).said
+    (tmp_path / "version").write_text("NVRM version: 470")
+    assert "update the driver" in run("doctor", "--home", str(finished)).said
+
+
 def test_commands_are_those_that_are_announced() -> None:
     announced = (
         "demo run dev status doctor weights import forget duplicates review mask-sheet snapshot lineage report "

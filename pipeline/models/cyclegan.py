@@ -49,7 +49,7 @@ class CycleGAN(Translator[Translations]):
     def __init__(self, config: ModelConfig, features: VggFeatures | None = None) -> None:
         super().__init__(config, features)
         self.generator_a_to_b = Generator(config.generator)
-        self.generator_b_to_a = Generator(config.generator)
+        self.generator_b_to_a = Generator(config.generator.way_back)
         self.discriminator_a = PatchDiscriminator(config.discriminator)
         self.discriminator_b = PatchDiscriminator(config.discriminator)
 

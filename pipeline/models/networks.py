@@ -8,7 +8,7 @@ bias, as in the original.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -16,10 +16,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.models.images import Images
+from pipeline.models.lens import PLAN_CHANNELS, Lens, sharp_plan
 from pipeline.models.losses import Scores
 
 Upsampling = Literal["transposed", "nearest"]
-Output = Literal["tanh", "residual"]
+Output = Literal["tanh", "residual", "lens"]
 Initialisation = Literal["normal", "kaiming"]
 DiscriminatorNorm = Literal["instance", "none"]
 
@@ -41,12 +42,20 @@ class GeneratorConfig:
     upsampling: Upsampling = "transposed"
     """"nearest" repeats pixels and convolves, which avoids the checkerboards of transposed convolutions."""
     output: Output = "tanh"
-    """"residual" adds the output to the input, so that training starts near the identity."""
+    """"residual" adds the output to the input, so that training starts near the identity; "lens" sends the input
+    through a `Lens` that the output sets."""
+    lens_side_px: int = 256
+    """Side of the pictures that a lens is trained on; its largest disc is a share of it."""
     skip_channels: int = 0
     """Channels of a full-resolution path around the body, 0 for none: fine detail need not pass through the
     quarter resolution. It replaces the single 7x7 output convolution by a 3x3 and a 5x5 one."""
     initialisation: Initialisation = "normal"
     """"kaiming" for the layers without norm, whose scale matters; "normal" is N(0, 0.02) everywhere."""
+
+    @property
+    def way_back(self) -> "GeneratorConfig":
+        """Of the generator from B to A: a lens can only take detail away, so that one adds to its input instead."""
+        return replace(self, output="residual") if self.output == "lens" else self
 
 
 @dataclass(frozen=True)
@@ -78,6 +87,17 @@ class ResidualBlock(nn.Module):
         return features + self.body(features)
 
 
+class Doubled(nn.Module):
+    """Repeats each pixel twice in both directions, in the precision it has."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        if features.dtype == torch.float32:
+            return functional.interpolate(features, scale_factor=2.0, mode="nearest")
+        # Under autocast this would widen to float32 on a GPU, and with it all that follows until the next convolution.
+        with torch.autocast(features.device.type, enabled=False):
+            return functional.interpolate(features, scale_factor=2.0, mode="nearest")
+
+
 class Generator(nn.Module):
     """Image to image at the same size; sides must be multiples of 4."""
 
@@ -93,7 +113,9 @@ class Generator(nn.Module):
             *_doubling(4 * width, config.upsampling),
             *_doubling(2 * width, config.upsampling),
         )
-        self.skip, self.head = _skip_and_head(width, config.skip_channels)
+        outputs = PLAN_CHANNELS if config.output == "lens" else 3
+        self.skip, self.head = _skip_and_head(width, config.skip_channels, outputs)
+        self.lens = Lens(config.lens_side_px) if config.output == "lens" else None
         self._initialise()
 
     def forward(self, images: Images) -> Images:
@@ -103,6 +125,8 @@ class Generator(nn.Module):
         output = self.head(features).float()  # under autocast what leaves the network is full again
         if self.config.output == "tanh":
             return torch.tanh(output)
+        if self.lens is not None:
+            return self.lens(images, output)
         # The limit lies beyond [-1, 1] so that white and black pixels still have a gradient.
         return (images + output).clamp(-RESIDUAL_LIMIT, RESIDUAL_LIMIT)
 
@@ -111,9 +135,13 @@ class Generator(nn.Module):
         if self.config.initialisation == "kaiming":
             free = [part for part in (self.skip, self.head) if part is not None]
             _initialise_kaiming(layer for part in free for layer in _convolutions(part))
-        if self.config.output == "residual":
+        last = _convolutions(self.head)[-1]
+        if self.config.output != "tanh":
             with torch.no_grad():
-                _convolutions(self.head)[-1].weight.mul_(RESIDUAL_START)
+                last.weight.mul_(RESIDUAL_START)
+        if self.config.output == "lens" and last.bias is not None:
+            with torch.no_grad():
+                last.bias.copy_(sharp_plan())
 
 
 class PatchDiscriminator(nn.Module):
@@ -156,33 +184,34 @@ def _convolution(inputs: int, outputs: int, kernel: int, activation: bool = True
     """Reflection-padded convolution, instance norm and, if asked for, ReLU."""
     convolution = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, padding_mode="reflect")
     layers: list[nn.Module] = [convolution, nn.InstanceNorm2d(outputs)]
-    return [*layers, nn.ReLU(inplace=True)] if activation else layers
+    # Not in place: a norm puts out a view, and autograd copies the whole of what lies below a view that is written to.
+    return [*layers, nn.ReLU()] if activation else layers
 
 
 def _halving(channels: int) -> list[nn.Module]:
     convolution = nn.Conv2d(channels, 2 * channels, 3, stride=2, padding=1)
-    return [convolution, nn.InstanceNorm2d(2 * channels), nn.ReLU(inplace=True)]
+    return [convolution, nn.InstanceNorm2d(2 * channels), nn.ReLU()]
 
 
 def _doubling(channels: int, upsampling: Upsampling) -> list[nn.Module]:
     if upsampling == "nearest":
-        return [nn.Upsample(scale_factor=2, mode="nearest"), *_convolution(channels, channels // 2, 3)]
+        return [Doubled(), *_convolution(channels, channels // 2, 3)]
     convolution = nn.ConvTranspose2d(channels, channels // 2, 3, stride=2, padding=1, output_padding=1)
-    return [convolution, nn.InstanceNorm2d(channels // 2), nn.ReLU(inplace=True)]
+    return [convolution, nn.InstanceNorm2d(channels // 2), nn.ReLU()]
 
 
 def _reflected(inputs: int, outputs: int, kernel: int) -> nn.Conv2d:
     return nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, padding_mode="reflect")
 
 
-def _skip_and_head(width: int, skip_channels: int) -> tuple[nn.Sequential | None, nn.Sequential]:
+def _skip_and_head(width: int, skip_channels: int, outputs: int) -> tuple[nn.Sequential | None, nn.Sequential]:
     if skip_channels == 0:
-        return None, nn.Sequential(_reflected(width, 3, 7))
+        return None, nn.Sequential(_reflected(width, outputs, 7))
     skip = nn.Sequential(_reflected(3, skip_channels, 5), nn.ReLU(inplace=True))
     head = nn.Sequential(
         _reflected(width + skip_channels, SKIP_HEAD_CHANNELS, 3),
         nn.ReLU(inplace=True),
-        _reflected(SKIP_HEAD_CHANNELS, 3, 5),
+        _reflected(SKIP_HEAD_CHANNELS, outputs, 5),
     )
     return skip, head
 
@@ -196,7 +225,7 @@ def _patch_layers(config: DiscriminatorConfig) -> list[nn.Module]:
         layers.append(nn.Conv2d(inputs, outputs, 4, stride=stride, padding=1))
         if config.norm == "instance":
             layers.append(nn.InstanceNorm2d(outputs))
-        layers.append(nn.LeakyReLU(LEAKY_SLOPE, True))
+        layers.append(nn.LeakyReLU(LEAKY_SLOPE, inplace=config.norm == "none"))
     return [*layers, nn.Conv2d(outputs, 1, 4, stride=1, padding=1)]
 
 

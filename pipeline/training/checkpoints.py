@@ -58,8 +58,8 @@ def restore_checkpoint(state: TrainingState, path: Path, digest: str) -> float:
     for domain, pool in state.pools.items():
         pool.restore(content["pools"][domain], state.device)
     torch.set_rng_state(content["torch_random"])
-    if torch.cuda.is_available() and content["cuda_random"]:
-        torch.cuda.set_rng_state_all(content["cuda_random"])
+    if torch.cuda.is_available():  # the run may have begun on a machine with more GPUs, or with none
+        torch.cuda.set_rng_state_all(content["cuda_random"][: torch.cuda.device_count()])
     state.step = content["step"]
     return content["seconds"]
 

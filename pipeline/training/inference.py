@@ -54,7 +54,9 @@ def load_run(run_dir: Path, directions: Sequence[str] = ("a_to_b", "b_to_a"), ch
     completion, job = _finished(run_dir)
     made = [direction for direction in directions if generator_file(direction) in completion.files]
     names = {direction: _name(run_dir, direction, checkpoint, completion) for direction in made}
-    generators = {direction: _generator(run_dir / name, completion.files[name], job) for direction, name in names.items()}
+    generators = {
+        direction: _generator(run_dir / name, completion.files[name], job, direction) for direction, name in names.items()
+    }
     return TrainedRun(generators, job.settings, job.model)
 
 
@@ -75,9 +77,10 @@ def _name(run_dir: Path, direction: str, checkpoint: Checkpoint, completion: Com
     return name
 
 
-def _generator(path: Path, digest: str, job: TrainingJob) -> Generator:
+def _generator(path: Path, digest: str, job: TrainingJob, direction: str) -> Generator:
     if not path.exists() or file_sha256(path) != digest:
         raise TrainingError(f"{path} is missing or was altered; start the run again to write it anew.")
-    generator = Generator(generator_config(job.settings))
+    config = generator_config(job.settings)
+    generator = Generator(config if direction == "a_to_b" else config.way_back)
     load_generator_weights(generator, path)
     return generator.eval()

@@ -45,6 +45,7 @@ def generator_config(settings: TrainingSettings) -> GeneratorConfig:
         blocks=settings.generator_blocks,
         upsampling=settings.upsampling,
         output=settings.output,
+        lens_side_px=settings.size_px,
         skip_channels=settings.skip_channels,
         initialisation=settings.initialisation,
     )

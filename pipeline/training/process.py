@@ -1,7 +1,7 @@
 """One training run from its job to the completion marker.
 
-Interrupted anywhere and started again, a run goes on from its last checkpoint and ends with the same weights
-as one that was never interrupted.
+Interrupted anywhere and started again, a run goes on from its last checkpoint. On a processor it ends with the same
+weights, bit for bit, as one that was never interrupted; on a GPU with such that differ by the order of sums.
 """
 
 import json
@@ -18,6 +18,7 @@ import torch
 from PIL import Image
 
 from pipeline import atomic
+from pipeline.errors import TrainingError
 from pipeline.models.images import AlphaArray, RgbArray, translate
 from pipeline.models.networks import Generator
 from pipeline.models.vgg import VggFeatures, load_features
@@ -70,7 +71,7 @@ def run_training(
 
     None if `should_stop` became true: then a checkpoint was saved. A finished run returns at once, without
     loading data. TrainingError if another trainer holds the folder, if the data do not fit the settings, or
-    if losses or weights are not finite.
+    if losses or weights are not finite, or if the GPU's memory is full.
     """
     folder = RunFolder(job.run_dir)
     with exclusive(folder.root):
@@ -80,7 +81,13 @@ def run_training(
             logger.info("%s is complete: %d steps", job.run_id, completion.steps)
             return completion
         folder.completion.unlink(missing_ok=True)
-        return _Run(job, folder, load_data(), should_stop).to_the_end()
+        try:
+            return _Run(job, folder, load_data(), should_stop).to_the_end()
+        except torch.OutOfMemoryError as error:
+            raise TrainingError(
+                f"{job.run_id}: the GPU's memory is full ({error}). Lower batch_size or size_px, or end what else uses the"
+                " GPU; with the same settings the run goes on from its last checkpoint."
+            ) from error
 
 
 @dataclass

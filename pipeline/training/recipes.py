@@ -104,8 +104,9 @@ class TrainingSettings(BaseModel):
     """Residual blocks of the generators."""
     upsampling: Literal["transposed", "nearest"] = "transposed"
     """Transposed convolutions as in the study, or nearest-neighbour and convolution against checkerboards."""
-    output: Literal["tanh", "residual"] = "tanh"
-    """The generators' output, or its sum with the input."""
+    output: Literal["tanh", "residual", "lens"] = "tanh"
+    """What the generators' last layer is taken for: the picture, what to add to the input, or, from A to B, the settings
+    of a lens that the input is seen through (the way back is "residual" then)."""
     skip_channels: Annotated[int, Field(ge=0)] = 0
     """Channels of a full-resolution path around the generators' body, 0 for none."""
     discriminator_channels: Count = 64
@@ -181,7 +182,7 @@ PROFILES: dict[str, TrainingSettings] = {
         perceptual_scale="none",
         r1_weight=1.0,
         upsampling="nearest",
-        output="residual",
+        output="lens",
         skip_channels=16,
         discriminator_layers=2,
         discriminator_norm="none",

@@ -8,6 +8,7 @@ The first steps of a process are made one by one, as cuDNN and the allocator nee
 recorded. Where recording fails, the run goes on one by one.
 """
 
+import functools
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
@@ -47,16 +48,26 @@ class CudaGraph:
 
     def __init__(self, function: Function) -> None:
         self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph):
-            self.outputs = function()
+        before = torch.cuda.current_stream()
+        try:
+            with torch.cuda.graph(self._graph, stream=_side_stream()):
+                self.outputs = function()
+        finally:  # where recording fails, older versions of torch stay on its stream
+            torch.cuda.set_stream(before)
 
     def replay(self) -> None:
         self._graph.replay()
 
 
+@functools.cache
+def _side_stream() -> torch.cuda.Stream:
+    """One for all: each stream keeps its freed memory to itself, and torch hands out 32 of them in turn."""
+    return torch.cuda.Stream()
+
+
 def on_side_stream(function: Function) -> Outputs:
     """Carry out `function` as recording will, beside the default stream, which cannot be recorded."""
-    stream = torch.cuda.Stream()
+    stream = _side_stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
         outputs = function()
@@ -92,7 +103,9 @@ class Replayed:
             self._recording = self._recorder(self._function)
         except RuntimeError as error:  # out of memory too
             self._gave_up = True
-            logger.warning("this step cannot be recorded as a CUDA graph (%s); it goes on kernel by kernel", error)
+            logger.warning(
+                "this step cannot be recorded as a CUDA graph (%s); it goes on kernel by kernel", error, exc_info=True
+            )
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from pipeline.models.networks import (
     DiscriminatorConfig,
+    Doubled,
     Generator,
     GeneratorConfig,
     PatchDiscriminator,
@@ -65,6 +66,13 @@ def test_a_picture_is_translated_alike_alone_and_in_a_batch(config: GeneratorCon
     generator, images = Generator(config), torch.rand(3, 3, 16, 16)
     alone = torch.cat([generator(image[None]) for image in images])
     torch.testing.assert_close(generator(images), alone, atol=1e-5, rtol=1e-4)
+
+
+def test_repeated_pixels_keep_their_precision() -> None:
+    features = torch.tensor([[[[1.0, 2.0]]]])
+    assert Doubled()(features).tolist() == [[[[1, 1, 2, 2], [1, 1, 2, 2]]]]
+    with torch.autocast("cpu", torch.bfloat16):
+        assert Doubled()(features.bfloat16()).dtype == torch.bfloat16
 
 
 def test_normal_initialisation_has_the_papers_spread() -> None:

@@ -20,7 +20,7 @@ from pipeline.models.vgg import VggFeatures
 from pipeline.training import process, runs
 from pipeline.training.__main__ import load_data
 from pipeline.training.checkpoints import file_sha256
-from pipeline.training.inference import load_generator
+from pipeline.training.inference import load_generator, load_run
 from pipeline.training.jobs import TrainingJob
 from pipeline.training.process import TrainingData, run_training
 from pipeline.training.runs import Completion, RunFolder, describe_run, exclusive
@@ -188,6 +188,26 @@ def test_a_second_trainer_is_refused(make_job: MakeJob, monkeypatch: pytest.Monk
     with exclusive(job.run_dir), pytest.raises(TrainingError, match=r"Another trainer \(process \d+\) works in"):
         train(job)
     assert completed(job).steps == 12
+
+
+def test_a_full_gpu_ends_the_run_with_what_to_do_and_it_goes_on(make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: CycleGAN, batch: Batch) -> Translations:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    job = make_job()
+    assert train(job, stop_after(5)) is None
+    with monkeypatch.context() as patch:
+        patch.setattr(CycleGAN, "translations", full)
+        with pytest.raises(TrainingError, match=r"memory is full \(CUDA out of memory.*Lower batch_size"):
+            train(job)
+    assert completed(job).steps == 12
+
+
+def test_a_lens_is_loaded_for_the_way_that_has_one(make_job: MakeJob) -> None:
+    job = make_job(settings={"output": "lens"})
+    completed(job)
+    generators = load_run(job.run_dir).generators
+    assert [generators[direction].config.output for direction in ("a_to_b", "b_to_a")] == ["lens", "residual"]
 
 
 def test_losses_that_are_not_finite_end_the_run_by_name(make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:

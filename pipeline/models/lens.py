@@ -1,0 +1,141 @@
+"""A thin lens with learned settings: what a generator with `output = "lens"` paints through.
+
+A lens does one thing to a scene point out of focus: it spreads its light evenly over a disc, the circle of confusion
+(Potmesil and Chakravarty, "A lens and aperture camera model for synthetic image generation", 1981). Such a generator
+says for each pixel which disc its light goes to, and how much brighter a clipped highlight really was; the spreading
+itself is computed. What it can get wrong is then where and how much to blur, but not the look of the blur, the colours
+of a wall or the shape of a disc of light.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pipeline.models.images import Images, to_model_range
+
+LEVELS = 5
+"""Discs to choose from, beside staying sharp."""
+LARGEST_RADIUS = 1 / 12
+"""Of the largest disc, as a share of the side of the pictures trained on."""
+SMALLEST_RADIUS_PX = 1.0
+TRANSFORM_STEP_PX = 32
+SAMPLES = 8
+"""Per pixel and direction, for the soft edge of a disc."""
+
+CLIPPED_FROM = 0.9
+"""Of the brightest channel, sRGB: light from here on may have been more than the picture could hold."""
+HIGHLIGHT_GAIN = 10.0
+SHARP_START, DARK_START = 2.0, -4.0
+"""Logits that training starts from: nearly sharp, hardly brighter."""
+EMPTY = 1e-3
+"""Weight of the pixel itself where no light arrives from anywhere."""
+
+LinearImages = Float[Tensor, "batch 3 height width"]
+"""RGB proportional to light, >= 0; 1 is the brightest that sRGB holds."""
+Light = Float[Tensor, "batch channels level height width"]
+"""What each pixel gives to each level of blur, in any number of channels."""
+LensPlan = Float[Tensor, "batch plan height width"]
+"""What a generator's last layer puts out for a lens: `PLAN_CHANNELS` logits for each pixel."""
+
+PLAN_CHANNELS = 1 + LEVELS + 3
+
+
+class Lens(nn.Module):
+    """Spreads the light of a picture as a plan of logits says; it has no parameters of its own."""
+
+    discs: Tensor
+
+    def __init__(self, side_px: int) -> None:
+        """`side_px`: side of the pictures that are trained on, which the discs are sized by."""
+        super().__init__()
+        radii = radii_px(side_px)
+        self._reach_px = _reach_px(radii[-1])
+        self.register_buffer("discs", torch.stack([disc(radius, self._reach_px) for radius in radii]), persistent=False)
+
+    def forward(self, images: Images, plan: LensPlan) -> Images:
+        """`images` through the lens.
+
+        The first logits of `plan` choose between sharp and the discs, the last three tell the extra light of clipped
+        highlights. Sharp pixels stay in front of what is spread, so that no background bleeds over a sharp subject,
+        and give no light away, so that a subject leaves no halo.
+        """
+        plan = plan.to(images.dtype)
+        shares = plan[:, : 1 + LEVELS].softmax(1)
+        light = with_highlights(images, plan[:, 1 + LEVELS :])
+        lit = torch.cat([light, torch.ones_like(light[:, :1])], 1)
+        spread = self._spread(lit[:, :, None] * shares[:, None, 1:]) + EMPTY * lit
+        soft = to_model_range(srgb(spread[:, :3] / spread[:, 3:]))
+        return soft + shares[:, :1] * (images - soft)
+
+    def _spread(self, light: Light) -> Float[Tensor, "batch channels height width"]:
+        """Each level spread by its disc, then added up; nothing comes in from beyond the border."""
+        if torch.compiler.is_exporting():  # what runs ONNX can always convolve, and seldom transform
+            channels = light.shape[1]
+            kernels = self.discs.expand(channels, -1, -1, -1)
+            return functional.conv2d(light.flatten(1, 2), kernels, padding=self._reach_px, groups=channels)
+        return self._spread_by_transforms(light)
+
+    def _spread_by_transforms(self, light: Light) -> Float[Tensor, "batch channels height width"]:
+        """The same by Fourier transforms, whose time does not grow with the discs: a fortieth at 256 px."""
+        reach_px, (height_px, width_px) = self._reach_px, light.shape[-2:]
+        sides = (_transform_length(height_px + 2 * reach_px), _transform_length(width_px + 2 * reach_px))
+        waves = (torch.fft.rfft2(light, s=sides) * torch.fft.rfft2(self.discs, s=sides)).sum(2)
+        spread = torch.fft.irfft2(waves, s=sides)
+        return spread[..., reach_px : reach_px + height_px, reach_px : reach_px + width_px]
+
+
+def sharp_plan() -> Float[Tensor, "plan"]:
+    """The logits of a plan that hardly changes a picture, the same for every pixel."""
+    plan = torch.zeros(PLAN_CHANNELS)
+    plan[0], plan[1 + LEVELS :] = SHARP_START, DARK_START
+    return plan
+
+
+def radii_px(side_px: int) -> list[float]:
+    """Radii of the discs for pictures of that side, each the same factor larger than the one before.
+
+    >>> [round(radius, 1) for radius in radii_px(96)]
+    [1.0, 1.7, 2.8, 4.8, 8.0]
+    """
+    growth = max(1.0, LARGEST_RADIUS * side_px / SMALLEST_RADIUS_PX) ** (1 / (LEVELS - 1))
+    return [SMALLEST_RADIUS_PX * growth**number for number in range(LEVELS)]
+
+
+def disc(radius_px: float, reach_px: int) -> Float[Tensor, "side side"]:
+    """A disc of even light in a square that reaches so far to each side, its edge as soft as pixels make it; sum 1."""
+    side = 2 * reach_px + 1
+    places = (torch.arange(side * SAMPLES) + 0.5) / SAMPLES - side / 2
+    inside = (places[:, None].square() + places.square() <= radius_px**2).float()
+    coverage = inside.reshape(side, SAMPLES, side, SAMPLES).mean((1, 3))
+    return coverage / coverage.sum()
+
+
+def _reach_px(radius_px: float) -> int:
+    """Pixels to each side that a disc touches."""
+    return int(radius_px + 0.5)
+
+
+def _transform_length(length_px: int) -> int:
+    """At least so long, without large prime factors, with which a transform is slow."""
+    return -(-length_px // TRANSFORM_STEP_PX) * TRANSFORM_STEP_PX
+
+
+def with_highlights(images: Images, gains: Float[Tensor, "batch 3 height width"]) -> LinearImages:
+    """Light of `images`, more of it where they are clipped: how much more, in each channel, `gains` say as logits."""
+    unit = (images + 1.0) * 0.5
+    clipped = ((unit.amax(1, keepdim=True) - CLIPPED_FROM) / (1.0 - CLIPPED_FROM)).clamp(0.0, 1.0)
+    return linear(unit) * (1.0 + HIGHLIGHT_GAIN * clipped * functional.softplus(gains))
+
+
+def linear(unit: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """sRGB in [0, 1] to light (IEC 61966-2-1)."""
+    curved = ((unit.clamp(min=0.04045) + 0.055) / 1.055) ** 2.4
+    return torch.where(unit <= 0.04045, unit.clamp(min=0.0) / 12.92, curved)
+
+
+def srgb(light: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """Light to sRGB; what is brighter than white is clipped."""
+    light = light.clamp(0.0, 1.0)
+    curved = 1.055 * light.clamp(min=0.0031308) ** (1 / 2.4) - 0.055
+    return torch.where(light <= 0.0031308, light * 12.92, curved)

@@ -1,0 +1,181 @@
+"""The lens spreads light as a direct sum in NumPy does, keeps sharp subjects out of it, and can be trained and exported."""
+
+import doctest
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from torch import Tensor
+
+import pipeline.models.lens
+from pipeline.models.images import translate, translate_photo
+from pipeline.models.lens import (
+    EMPTY,
+    LEVELS,
+    PLAN_CHANNELS,
+    Lens,
+    disc,
+    linear,
+    radii_px,
+    sharp_plan,
+    srgb,
+    with_highlights,
+)
+from pipeline.models.networks import Generator, GeneratorConfig
+from pipeline.training.onnx_export import export_onnx
+
+SIDE_PX = 24
+SURELY = 40.0
+"""A logit that leaves nothing to the others."""
+SEEN_THROUGH_A_LENS = GeneratorConfig(
+    channels=4, blocks=1, upsampling="nearest", output="lens", lens_side_px=48, skip_channels=4, initialisation="kaiming"
+)
+
+
+def plan_of(level: int, height_px: int = SIDE_PX, width_px: int = SIDE_PX) -> Tensor:
+    """Every pixel at one level, no highlight brighter than it looks."""
+    plan = torch.zeros(1, PLAN_CHANNELS, height_px, width_px)
+    plan[:, level], plan[:, 1 + LEVELS :] = SURELY, -SURELY
+    return plan
+
+
+def random_images(*sides_px: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    return torch.rand(2, 3, *sides_px, generator=torch.Generator().manual_seed(0), dtype=dtype) * 1.6 - 0.8
+
+
+def as_light(images: np.ndarray) -> np.ndarray:
+    unit = (images + 1) / 2
+    return np.where(unit <= 0.04045, unit / 12.92, ((unit + 0.055) / 1.055) ** 2.4)
+
+
+def as_images(light: np.ndarray) -> np.ndarray:
+    return 2 * np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055) - 1
+
+
+def mean_over_disc(light: np.ndarray, radius_px: float) -> np.ndarray:
+    """For each pixel the mean of the pixels whose discs reach it, each weighed by the area of its own on that pixel; a
+    thousandth of the pixel's own light comes on top."""
+    height_px, width_px = light.shape
+    fine = (np.arange(-20.5 + 1 / 16, 20.5, 1 / 8)) ** 2
+    weights = (fine[:, None] + fine <= radius_px**2).reshape(41, 8, 41, 8).mean((1, 3))
+    weights = weights / weights.sum()
+    weights[20, 20] += EMPTY
+    padded, inside = np.pad(light, 20), np.pad(np.ones_like(light), 20)
+    windows = [
+        [(slice(row, row + 41), slice(column, column + 41)) for column in range(width_px)] for row in range(height_px)
+    ]
+    return np.array([[(weights * padded[at]).sum() / (weights * inside[at]).sum() for at in row] for row in windows])
+
+
+def test_the_docstrings_examples_hold() -> None:
+    assert doctest.testmod(pipeline.models.lens).failed == 0
+
+
+@pytest.mark.parametrize("level", range(1, LEVELS + 1))
+def test_a_level_is_the_mean_of_the_light_over_its_disc(level: int) -> None:
+    images = random_images(SIDE_PX, 20)[:1]
+    seen = Lens(SIDE_PX * 4)(images, plan_of(level, SIDE_PX, 20))
+    expected = as_images(mean_over_disc(as_light(images[0, 0].numpy()), radii_px(SIDE_PX * 4)[level - 1]))
+    np.testing.assert_allclose(seen[0, 0].numpy(), expected, atol=1e-4)
+
+
+def test_sharp_pixels_stay_as_they_are_to_the_last_bit() -> None:
+    images = random_images(SIDE_PX, SIDE_PX)
+    assert torch.equal(Lens(SIDE_PX)(images, plan_of(0).expand(2, -1, -1, -1)), images)
+
+
+def test_a_sharp_subject_neither_shines_out_nor_is_shone_over() -> None:
+    images = torch.full((1, 3, SIDE_PX, SIDE_PX), -0.5)
+    images[..., 8:16, 8:16] = 0.7
+    plan = plan_of(LEVELS)
+    plan[..., 8:16, 8:16] = plan_of(0)[..., 8:16, 8:16]
+    torch.testing.assert_close(Lens(96)(images, plan), images, atol=1e-4, rtol=0)
+
+
+def test_a_clipped_point_becomes_a_brighter_disc_and_no_other_light_changes() -> None:
+    images = torch.full((1, 3, SIDE_PX, SIDE_PX), -0.9)
+    images[..., 12, 12] = 1.0
+    dim, bright = plan_of(4), plan_of(4)
+    bright[:, 1 + LEVELS :] = 2.0
+    lens, radius_px = Lens(96), radii_px(96)[3]
+    difference = (lens(images, bright) - lens(images, dim))[0, 0]
+    places = torch.arange(SIDE_PX) - 12
+    distance_px = (places[:, None].square() + places.square()).float().sqrt()
+    assert difference[distance_px < radius_px - 1].min() > 0.05
+    assert difference[distance_px > radius_px + 1].abs().max() < 1e-3
+
+
+def test_what_is_not_clipped_has_no_extra_light() -> None:
+    images, gains = random_images(4, 4), torch.full((2, 3, 4, 4), 5.0)
+    torch.testing.assert_close(with_highlights(images, gains), linear((images + 1) / 2))
+
+
+def test_light_and_srgb_lead_back_to_each_other() -> None:
+    unit = torch.linspace(0, 1, 256)
+    torch.testing.assert_close(srgb(linear(unit)), unit, atol=1e-5, rtol=0)
+    np.testing.assert_allclose(linear(unit).numpy(), as_light(unit.numpy() * 2 - 1), atol=1e-6)
+    assert srgb(torch.tensor([-1.0, 9.0])).tolist() == pytest.approx([0.0, 1.0])
+
+
+@pytest.mark.parametrize("radius_px", [0.4, 1.0, 2.5, 8.0])
+def test_a_disc_has_the_area_of_its_radius(radius_px: float) -> None:
+    weights = disc(radius_px, 9)
+    assert weights.sum().item() == pytest.approx(1)
+    assert torch.equal(weights, weights.T)
+    if radius_px > 1:
+        assert 1 / weights.max().item() == pytest.approx(np.pi * radius_px**2, rel=0.03)
+
+
+def test_gradients_are_those_of_the_differences() -> None:
+    generator = torch.Generator().manual_seed(0)
+    lens = Lens(36).double()
+    images = (random_images(4, 6, dtype=torch.float64)[:1] * 0.9).requires_grad_(True)
+    plan = torch.randn(1, PLAN_CHANNELS, 4, 6, generator=generator, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lens, (images, plan), atol=1e-5)
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_black_white_and_flat_pictures_have_finite_gradients(precision: torch.dtype) -> None:
+    images = torch.stack([torch.full((3, 16, 16), value) for value in (-1.1, -1.0, 0.0, 1.0, 1.1)])
+    generator = Generator(SEEN_THROUGH_A_LENS)
+    with torch.autocast("cpu", precision, enabled=precision == torch.bfloat16):
+        output = generator(images)
+    assert output.dtype == torch.float32
+    output.square().mean().backward()
+    assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in generator.parameters())
+
+
+def test_a_generator_with_a_lens_starts_near_the_identity_and_can_leave_it() -> None:
+    torch.manual_seed(0)
+    generator, images = Generator(SEEN_THROUGH_A_LENS), random_images(32, 32)
+    assert (generator(images) - images).abs().mean() < 0.25
+    assert Lens(48)(images, sharp_plan()[:, None, None].expand(2, -1, 32, 32)).sub(images).abs().mean() > 0.01
+
+
+def test_pictures_go_through_alike_alone_in_batches_and_in_tiles() -> None:
+    torch.manual_seed(0)
+    generator = Generator(SEEN_THROUGH_A_LENS).eval()
+    rgb = np.random.default_rng(0).integers(0, 256, (3, 40, 53, 3), dtype=np.uint8)
+    together = translate(generator, rgb)
+    for number, picture in enumerate(rgb):
+        np.testing.assert_allclose(translate(generator, picture[None])[0], together[number], atol=1e-4)
+    assert translate_photo(generator, rgb[0], tile_px=32, overlap_px=16).shape == (40, 53, 3)
+
+
+def test_the_way_back_adds_what_a_lens_cannot() -> None:
+    assert SEEN_THROUGH_A_LENS.way_back.output == "residual"
+    assert Generator(SEEN_THROUGH_A_LENS.way_back).lens is None
+    assert GeneratorConfig().way_back == GeneratorConfig()
+
+
+def test_the_lens_goes_into_onnx_at_any_size(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    generator = Generator(SEEN_THROUGH_A_LENS).eval()
+    export_onnx(generator, tmp_path / "lens.onnx", {})
+    session = onnxruntime.InferenceSession(str(tmp_path / "lens.onnx"))
+    for sides_px in ((36, 52), (100, 24), (260, 8)):
+        images = random_images(*sides_px)
+        (output,) = session.run(None, {"images": images.numpy()})
+        torch.testing.assert_close(torch.from_numpy(output), generator(images).detach(), atol=1e-3, rtol=0)
