@@ -67,8 +67,9 @@ def translate(
 ) -> None:
     """Apply a trained model to one's own photos, at their own resolution; results are PNG files.
 
-    A network trained at 256 px blurs by a few pixels, whatever the photo's size: `--edge-px` of about the training
-    size shows what it has learnt.
+    A model with a lens (profiles `corrected` and `smoke`) decides at the size it was trained on and blurs at the photo's
+    own. Any other blurs by as few pixels as in training, whatever the photo's size: `--edge-px` of about the training size
+    shows what it has learnt.
     """
     from pipeline.photos.decode import decode
     from pipeline.photos.opening import UndecodableImage

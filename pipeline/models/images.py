@@ -4,8 +4,6 @@ Inside the models images lie in [-1, 1], everywhere else in [0, 1] (or uint8). `
 `from_model_range` are the only way between.
 """
 
-import math
-
 import numpy as np
 import torch
 from jaxtyping import Float, Float32, UInt8
@@ -32,8 +30,6 @@ RgbPhoto = UInt8[np.ndarray, "height width 3"]
 
 UnitRgbPhoto = Float32[np.ndarray, "height width 3"]
 """One photo, sRGB in [0, 1]."""
-
-TILE_PX, TILE_OVERLAP_PX = 1024, 64
 
 STRIDE_PX = 4
 """The generators halve their input twice, so that its sides must be multiples of this."""
@@ -94,45 +90,6 @@ def translate(generator: nn.Module, rgb: RgbArray) -> UnitRgbArray:
         part = slice(start, start + pictures_at_once)
         translated[part] = _translate_batch(generator, rgb[part], device)
     return translated
-
-
-def translate_photo(
-    generator: nn.Module, rgb: RgbPhoto, tile_px: int = TILE_PX, overlap_px: int = TILE_OVERLAP_PX
-) -> UnitRgbPhoto:
-    """Apply `generator` to one photo of any size; returns float32 [height, width, 3] in [0, 1].
-
-    A photo of at most `tile_px`² pixels goes through whole. A larger one goes through in tiles of that side which
-    overlap and are blended linearly, so that memory does not grow with the photo. Instance norm sees each tile by
-    itself, so tiles may differ a little in contrast; the blending hides their seams.
-    """
-    height_px, width_px = rgb.shape[:2]
-    if height_px * width_px <= tile_px**2:
-        return translate(generator, rgb[None])[0]
-    total = np.zeros(rgb.shape, np.float32)
-    weight = np.zeros((height_px, width_px, 1), np.float32)
-    for rows in _tiles(height_px, tile_px, overlap_px):
-        for columns in _tiles(width_px, tile_px, overlap_px):
-            ramp = _ramp(rows, height_px, overlap_px)[:, None, None] * _ramp(columns, width_px, overlap_px)[None, :, None]
-            total[rows, columns] += ramp * translate(generator, rgb[None, rows, columns])[0]
-            weight[rows, columns] += ramp
-    return total / weight
-
-
-def _tiles(length_px: int, tile_px: int, overlap_px: int) -> list[slice]:
-    """Slices of at most `tile_px` that cover the length, each overlapping the next by `overlap_px` or more."""
-    if length_px <= tile_px:
-        return [slice(0, length_px)]
-    count = math.ceil((length_px - overlap_px) / (tile_px - overlap_px))
-    starts = [round(number * (length_px - tile_px) / (count - 1)) for number in range(count)]
-    return [slice(start, start + tile_px) for start in starts]
-
-
-def _ramp(tile: slice, length_px: int, overlap_px: int) -> Float32[np.ndarray, "side"]:
-    """Weights of a tile's rows: rising from its inner edges over the overlap, 1 at the photo's own borders."""
-    places = np.arange(tile.start, tile.stop, dtype=np.float32)
-    rising = (places - tile.start + 1) / (overlap_px + 1) if tile.start > 0 else np.ones_like(places)
-    falling = (tile.stop - places) / (overlap_px + 1) if tile.stop < length_px else np.ones_like(places)
-    return np.minimum(1.0, np.minimum(rising, falling))
 
 
 @torch.inference_mode()

@@ -7,6 +7,8 @@ itself is computed. What it can get wrong is then where and how much to blur, bu
 of a wall or the shape of a disc of light.
 """
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -46,12 +48,12 @@ class Lens(nn.Module):
 
     discs: Tensor
 
-    def __init__(self, side_px: int) -> None:
-        """`side_px`: side of the pictures that are trained on, which the discs are sized by."""
+    def __init__(self, radii_px: Sequence[float]) -> None:
+        """`radii_px`: of the `LEVELS` discs, from the smallest to the largest."""
         super().__init__()
-        radii = radii_px(side_px)
-        self._reach_px = _reach_px(radii[-1])
-        self.register_buffer("discs", torch.stack([disc(radius, self._reach_px) for radius in radii]), persistent=False)
+        self.reach_px = int(radii_px[-1] + 0.5)
+        """Pixels to each side that light is spread."""
+        self.register_buffer("discs", torch.stack([disc(radius, self.reach_px) for radius in radii_px]), persistent=False)
 
     def forward(self, images: Images, plan: LensPlan) -> Images:
         """`images` through the lens.
@@ -73,12 +75,12 @@ class Lens(nn.Module):
         if torch.compiler.is_exporting():  # what runs ONNX can always convolve, and seldom transform
             channels = light.shape[1]
             kernels = self.discs.expand(channels, -1, -1, -1)
-            return functional.conv2d(light.flatten(1, 2), kernels, padding=self._reach_px, groups=channels)
+            return functional.conv2d(light.flatten(1, 2), kernels, padding=self.reach_px, groups=channels)
         return self._spread_by_transforms(light)
 
     def _spread_by_transforms(self, light: Light) -> Float[Tensor, "batch channels height width"]:
         """The same by Fourier transforms, whose time does not grow with the discs: a fortieth at 256 px."""
-        reach_px, (height_px, width_px) = self._reach_px, light.shape[-2:]
+        reach_px, (height_px, width_px) = self.reach_px, light.shape[-2:]
         sides = (_transform_length(height_px + 2 * reach_px), _transform_length(width_px + 2 * reach_px))
         waves = (torch.fft.rfft2(light, s=sides) * torch.fft.rfft2(self.discs, s=sides)).sum(2)
         spread = torch.fft.irfft2(waves, s=sides)
@@ -109,11 +111,6 @@ def disc(radius_px: float, reach_px: int) -> Float[Tensor, "side side"]:
     inside = (places[:, None].square() + places.square() <= radius_px**2).float()
     coverage = inside.reshape(side, SAMPLES, side, SAMPLES).mean((1, 3))
     return coverage / coverage.sum()
-
-
-def _reach_px(radius_px: float) -> int:
-    """Pixels to each side that a disc touches."""
-    return int(radius_px + 0.5)
 
 
 def _transform_length(length_px: int) -> int:

@@ -12,11 +12,12 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.models.images import Images
-from pipeline.models.lens import PLAN_CHANNELS, Lens, sharp_plan
+from pipeline.models.lens import PLAN_CHANNELS, Lens, radii_px, sharp_plan
 from pipeline.models.losses import Scores
 
 Upsampling = Literal["transposed", "nearest"]
@@ -115,20 +116,24 @@ class Generator(nn.Module):
         )
         outputs = PLAN_CHANNELS if config.output == "lens" else 3
         self.skip, self.head = _skip_and_head(width, config.skip_channels, outputs)
-        self.lens = Lens(config.lens_side_px) if config.output == "lens" else None
+        self.lens = Lens(radii_px(config.lens_side_px)) if config.output == "lens" else None
         self._initialise()
 
     def forward(self, images: Images) -> Images:
-        features = self.body(images)
-        if self.skip is not None:
-            features = torch.cat([features, self.skip(images)], 1)
-        output = self.head(features).float()  # under autocast what leaves the network is full again
+        output = self.output(images)
         if self.config.output == "tanh":
             return torch.tanh(output)
         if self.lens is not None:
             return self.lens(images, output)
         # The limit lies beyond [-1, 1] so that white and black pixels still have a gradient.
         return (images + output).clamp(-RESIDUAL_LIMIT, RESIDUAL_LIMIT)
+
+    def output(self, images: Images) -> Float[Tensor, "batch outputs height width"]:
+        """What the last layer puts out, which `config.output` says how to take; float32 under autocast too."""
+        features = self.body(images)
+        if self.skip is not None:
+            features = torch.cat([features, self.skip(images)], 1)
+        return self.head(features).float()
 
     def _initialise(self) -> None:
         _initialise_normal(_convolutions(self))

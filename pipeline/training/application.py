@@ -7,7 +7,8 @@ import numpy as np
 from PIL import Image
 
 from pipeline.atomic import atomic_path
-from pipeline.models.images import RgbPhoto, translate_photo
+from pipeline.models.images import RgbPhoto
+from pipeline.models.large_photos import translate_photo
 from pipeline.training.inference import Checkpoint, load_generator
 
 

@@ -13,7 +13,6 @@ from pipeline.models.images import (
     overlaid,
     to_model_range,
     translate,
-    translate_photo,
 )
 from pipeline.models.networks import Generator, GeneratorConfig
 
@@ -66,36 +65,6 @@ def test_translation_does_not_depend_on_the_batch_size(monkeypatch: pytest.Monke
 
 def test_no_pictures_translate_to_no_pictures() -> None:
     assert translate(Identity(), np.empty((0, 8, 8, 3), np.uint8)).shape == (0, 8, 8, 3)
-
-
-@pytest.mark.parametrize(("height", "width"), [(16, 16), (40, 17), (33, 70), (20, 100)])
-def test_tiles_of_a_large_photo_are_blended_without_a_gap(height: int, width: int) -> None:
-    (rgb,) = random_pictures(1, height, width)
-    output = translate_photo(Identity(), rgb, tile_px=16, overlap_px=4)
-    assert output.shape == rgb.shape
-    np.testing.assert_allclose(output, rgb / 255.0, atol=1e-5)
-
-
-def test_a_photo_that_fits_goes_through_whole() -> None:
-    generator = Generator(GeneratorConfig(channels=4, blocks=1)).eval()
-    (rgb,) = random_pictures(1, 24, 20)
-    np.testing.assert_array_equal(translate_photo(generator, rgb, tile_px=32), translate(generator, rgb[None])[0])
-
-
-def test_between_two_tiles_the_change_is_gradual() -> None:
-    class Counter(Identity):
-        calls = 0
-
-        def forward(self, batch: torch.Tensor) -> torch.Tensor:
-            self.calls += 1
-            return torch.full_like(batch, -1.0 if self.calls == 1 else 1.0)
-
-    output = translate_photo(Counter(), np.zeros((12, 28, 3), np.uint8), tile_px=16, overlap_px=4)[0, :, 0]
-    steps = np.diff(output)
-    assert output[0] == 0
-    assert output[-1] == 1
-    assert (steps >= 0).all()
-    assert steps.max() < 0.3
 
 
 def test_the_overlay_is_linear_in_alpha() -> None:

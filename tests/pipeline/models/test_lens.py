@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 import pipeline.models.lens
-from pipeline.models.images import translate, translate_photo
+from pipeline.models.images import translate
 from pipeline.models.lens import (
     EMPTY,
     LEVELS,
@@ -76,14 +76,14 @@ def test_the_docstrings_examples_hold() -> None:
 @pytest.mark.parametrize("level", range(1, LEVELS + 1))
 def test_a_level_is_the_mean_of_the_light_over_its_disc(level: int) -> None:
     images = random_images(SIDE_PX, 20)[:1]
-    seen = Lens(SIDE_PX * 4)(images, plan_of(level, SIDE_PX, 20))
+    seen = Lens(radii_px(SIDE_PX * 4))(images, plan_of(level, SIDE_PX, 20))
     expected = as_images(mean_over_disc(as_light(images[0, 0].numpy()), radii_px(SIDE_PX * 4)[level - 1]))
     np.testing.assert_allclose(seen[0, 0].numpy(), expected, atol=1e-4)
 
 
 def test_sharp_pixels_stay_as_they_are_to_the_last_bit() -> None:
     images = random_images(SIDE_PX, SIDE_PX)
-    assert torch.equal(Lens(SIDE_PX)(images, plan_of(0).expand(2, -1, -1, -1)), images)
+    assert torch.equal(Lens(radii_px(SIDE_PX))(images, plan_of(0).expand(2, -1, -1, -1)), images)
 
 
 def test_a_sharp_subject_neither_shines_out_nor_is_shone_over() -> None:
@@ -91,7 +91,7 @@ def test_a_sharp_subject_neither_shines_out_nor_is_shone_over() -> None:
     images[..., 8:16, 8:16] = 0.7
     plan = plan_of(LEVELS)
     plan[..., 8:16, 8:16] = plan_of(0)[..., 8:16, 8:16]
-    torch.testing.assert_close(Lens(96)(images, plan), images, atol=1e-4, rtol=0)
+    torch.testing.assert_close(Lens(radii_px(96))(images, plan), images, atol=1e-4, rtol=0)
 
 
 def test_a_clipped_point_becomes_a_brighter_disc_and_no_other_light_changes() -> None:
@@ -99,7 +99,7 @@ def test_a_clipped_point_becomes_a_brighter_disc_and_no_other_light_changes() ->
     images[..., 12, 12] = 1.0
     dim, bright = plan_of(4), plan_of(4)
     bright[:, 1 + LEVELS :] = 2.0
-    lens, radius_px = Lens(96), radii_px(96)[3]
+    lens, radius_px = Lens(radii_px(96)), radii_px(96)[3]
     difference = (lens(images, bright) - lens(images, dim))[0, 0]
     places = torch.arange(SIDE_PX) - 12
     distance_px = (places[:, None].square() + places.square()).float().sqrt()
@@ -130,7 +130,7 @@ def test_a_disc_has_the_area_of_its_radius(radius_px: float) -> None:
 
 def test_gradients_are_those_of_the_differences() -> None:
     generator = torch.Generator().manual_seed(0)
-    lens = Lens(36).double()
+    lens = Lens(radii_px(36)).double()
     images = (random_images(4, 6, dtype=torch.float64)[:1] * 0.9).requires_grad_(True)
     plan = torch.randn(1, PLAN_CHANNELS, 4, 6, generator=generator, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lens, (images, plan), atol=1e-5)
@@ -151,17 +151,16 @@ def test_a_generator_with_a_lens_starts_near_the_identity_and_can_leave_it() -> 
     torch.manual_seed(0)
     generator, images = Generator(SEEN_THROUGH_A_LENS), random_images(32, 32)
     assert (generator(images) - images).abs().mean() < 0.25
-    assert Lens(48)(images, sharp_plan()[:, None, None].expand(2, -1, 32, 32)).sub(images).abs().mean() > 0.01
+    assert Lens(radii_px(48))(images, sharp_plan()[:, None, None].expand(2, -1, 32, 32)).sub(images).abs().mean() > 0.01
 
 
-def test_pictures_go_through_alike_alone_in_batches_and_in_tiles() -> None:
+def test_pictures_go_through_alike_alone_and_in_batches() -> None:
     torch.manual_seed(0)
     generator = Generator(SEEN_THROUGH_A_LENS).eval()
     rgb = np.random.default_rng(0).integers(0, 256, (3, 40, 53, 3), dtype=np.uint8)
     together = translate(generator, rgb)
     for number, picture in enumerate(rgb):
         np.testing.assert_allclose(translate(generator, picture[None])[0], together[number], atol=1e-4)
-    assert translate_photo(generator, rgb[0], tile_px=32, overlap_px=16).shape == (40, 53, 3)
 
 
 def test_the_way_back_adds_what_a_lens_cannot() -> None:

@@ -1,0 +1,120 @@
+"""Applying a generator to photos larger than what it was trained on, with memory that does not grow with them.
+
+A generator that ends in a lens looks at the photo at the size it was trained on and sets a lens of the photo's own size,
+whose discs have grown with it. Any other is applied at the photo's size as it is, tile by tile, and blurs by as few pixels
+as it does in training.
+"""
+
+import math
+from itertools import product
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pipeline.models.images import STRIDE_PX, RgbPhoto, UnitRgbPhoto, from_model_range, images_from_uint8, translate
+from pipeline.models.lens import Lens, LensPlan, radii_px
+from pipeline.models.networks import Generator
+
+TILE_PX, TILE_OVERLAP_PX = 1024, 64
+
+
+def translate_photo(
+    generator: nn.Module, rgb: RgbPhoto, tile_px: int = TILE_PX, overlap_px: int = TILE_OVERLAP_PX
+) -> UnitRgbPhoto:
+    """Apply `generator` to one photo of any size; returns float32 [height, width, 3] in [0, 1].
+
+    Without a lens a photo of at most `tile_px`² pixels goes through whole. A larger one goes through in tiles of that
+    side which overlap and are blended linearly. Instance norm sees each tile by itself, so tiles may differ a little in
+    contrast; the blending hides their seams.
+    """
+    if isinstance(generator, Generator) and generator.lens is not None:
+        return _through_grown_lens(generator, rgb, tile_px)
+    return _in_tiles(generator, rgb, tile_px, overlap_px)
+
+
+@torch.inference_mode()
+def _through_grown_lens(generator: Generator, rgb: RgbPhoto, tile_px: int) -> UnitRgbPhoto:
+    """Through a lens that is set at the training size, where the shorter side is that of the training pictures.
+
+    The plan changes smoothly, so that it is interpolated; the light stays that of the photo.
+    """
+    side_px, (height_px, width_px) = generator.config.lens_side_px, rgb.shape[:2]
+    growth = min(height_px, width_px) / side_px
+    if growth <= 1:
+        return translate(generator, rgb[None])[0]
+    device = next(generator.parameters()).device
+    plan = _plan_of(generator, _scaled(rgb, growth), device)
+    lens = Lens([growth * radius_px for radius_px in radii_px(side_px)]).to(device)
+    rows_of, columns_of = _interpolation(plan.shape[-2], height_px, device), _interpolation(plan.shape[-1], width_px, device)
+    seen = np.empty(rgb.shape, np.float32)
+    for rows, columns in product(_tiles(height_px, tile_px, 0), _tiles(width_px, tile_px, 0)):
+        near_rows, near_columns = _grown(rows, lens.reach_px, height_px), _grown(columns, lens.reach_px, width_px)
+        tile_plan = torch.einsum("bphw,hr,wc->bprc", plan, rows_of[:, near_rows], columns_of[:, near_columns])
+        output = lens(images_from_uint8(rgb[None, near_rows, near_columns], device), tile_plan)
+        inner = output[..., _within(rows, near_rows), _within(columns, near_columns)]
+        seen[rows, columns] = from_model_range(inner)[0].permute(1, 2, 0).cpu().numpy()
+    return seen
+
+
+def _scaled(rgb: RgbPhoto, factor: float) -> RgbPhoto:
+    """The photo with sides `factor` times smaller, by Lanczos."""
+    size = max(1, round(rgb.shape[1] / factor)), max(1, round(rgb.shape[0] / factor))
+    return np.array(Image.fromarray(rgb).resize(size, Image.Resampling.LANCZOS))
+
+
+def _plan_of(generator: Generator, rgb: RgbPhoto, device: torch.device) -> LensPlan:
+    """How the generator would set its lens for a picture of any size, float32."""
+    height_px, width_px = rgb.shape[:2]
+    padding = (0, -width_px % STRIDE_PX, 0, -height_px % STRIDE_PX)
+    padded = functional.pad(images_from_uint8(rgb[None], device), padding, mode="reflect")
+    return generator.output(padded)[..., :height_px, :width_px]
+
+
+def _interpolation(length_px: int, target_px: int, device: torch.device) -> Float[Tensor, "length target"]:
+    """The matrix of linear interpolation from so many values to so many, pixels taken as areas."""
+    one_hot = torch.eye(length_px, device=device)[None]
+    return functional.interpolate(one_hot, size=target_px, mode="linear", align_corners=False)[0]
+
+
+def _grown(part: slice, margin_px: int, length_px: int) -> slice:
+    """`part` with a margin to both sides, as far as there is any."""
+    return slice(max(0, part.start - margin_px), min(length_px, part.stop + margin_px))
+
+
+def _within(part: slice, whole: slice) -> slice:
+    """Where `part` lies in `whole`, which holds it."""
+    return slice(part.start - whole.start, part.stop - whole.start)
+
+
+def _in_tiles(generator: nn.Module, rgb: RgbPhoto, tile_px: int, overlap_px: int) -> UnitRgbPhoto:
+    height_px, width_px = rgb.shape[:2]
+    if height_px * width_px <= tile_px**2:
+        return translate(generator, rgb[None])[0]
+    total = np.zeros(rgb.shape, np.float32)
+    weight = np.zeros((height_px, width_px, 1), np.float32)
+    for rows, columns in product(_tiles(height_px, tile_px, overlap_px), _tiles(width_px, tile_px, overlap_px)):
+        ramp = _ramp(rows, height_px, overlap_px)[:, None, None] * _ramp(columns, width_px, overlap_px)[None, :, None]
+        total[rows, columns] += ramp * translate(generator, rgb[None, rows, columns])[0]
+        weight[rows, columns] += ramp
+    return total / weight
+
+
+def _tiles(length_px: int, tile_px: int, overlap_px: int) -> list[slice]:
+    """Slices of at most `tile_px` that cover the length, each overlapping the next by `overlap_px` or more."""
+    if length_px <= tile_px:
+        return [slice(0, length_px)]
+    count = math.ceil((length_px - overlap_px) / (tile_px - overlap_px))
+    starts = [round(number * (length_px - tile_px) / (count - 1)) for number in range(count)]
+    return [slice(start, start + tile_px) for start in starts]
+
+
+def _ramp(tile: slice, length_px: int, overlap_px: int) -> Float32[np.ndarray, "side"]:
+    """Weights of a tile's rows: rising from its inner edges over the overlap, 1 at the photo's own borders."""
+    places = np.arange(tile.start, tile.stop, dtype=np.float32)
+    rising = (places - tile.start + 1) / (overlap_px + 1) if tile.start > 0 else np.ones_like(places)
+    falling = (tile.stop - places) / (overlap_px + 1) if tile.stop < length_px else np.ones_like(places)
+    return np.minimum(1.0, np.minimum(rising, falling))
