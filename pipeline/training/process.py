@@ -90,6 +90,11 @@ def run_training(
             ) from error
 
 
+def has_bfloat16() -> bool:
+    """Whether torch has fast convolutions in bfloat16 on this processor."""
+    return torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
 @dataclass
 class _Clock:
     """Says when something is due that should come every so often."""
@@ -110,6 +115,8 @@ class _Run:
     def __init__(self, job: TrainingJob, folder: RunFolder, data: TrainingData, should_stop: Callable[[], bool]) -> None:
         self.job, self.folder, self.should_stop = job, folder, should_stop
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        if self.device.type == "cpu" and job.settings.precision == "bfloat16" and not has_bfloat16():
+            logger.warning("this processor has no bfloat16 and takes ten times as long with it; set precision = 'float32'")
         torch.backends.cudnn.benchmark = True  # all steps have the same shapes, so trying every algorithm once pays
         self.loader = BatchLoader(PairSampler(data.train_a, data.train_b, job.settings, job.seed), self.device)
         self.images = {"a": len(data.train_a), "b": len(data.train_b)}

@@ -203,6 +203,16 @@ def test_a_full_gpu_ends_the_run_with_what_to_do_and_it_goes_on(make_job: MakeJo
     assert completed(job).steps == 12
 
 
+@pytest.mark.parametrize("supported", [True, False])
+def test_bfloat16_without_hardware_for_it_is_warned_of(
+    supported: bool, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(process, "has_bfloat16", lambda: supported)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert train(make_job(settings={"precision": "bfloat16"}), stop_after(1)) is None
+    assert ("ten times as long" in caplog.text) != supported
+
+
 def test_a_lens_is_loaded_for_the_way_that_has_one(make_job: MakeJob) -> None:
     job = make_job(settings={"output": "lens"})
     completed(job)
