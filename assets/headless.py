@@ -131,7 +131,10 @@ class HeadlessRun:
         """
         wanted = set(STAGES[: STAGES.index(plan.until) + 1])
         if purged := finish_forgetting(self.home, int(time.time())):
-            self.say(f"an interrupted `bokehflow forget` is complete: {len(purged.photos)} photos purged")
+            for problem in purged.problems:
+                self.say(f"an interrupted `bokehflow forget` is still not complete: {problem}")
+            if not purged.problems:
+                self.say(f"an interrupted `bokehflow forget` is complete: {len(purged.photos)} photos purged")
         again = set(due_for_rescrape(self.project, self.home, datetime.now(UTC))) if plan.rescrape else set()
         self._collect(self._months(plan), [name for name in COLLECT if name in wanted], again)
         # Without imports too: Dagster's UI warns of an input that has never been made.

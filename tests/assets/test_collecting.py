@@ -6,12 +6,15 @@ import re
 import sqlite3
 from collections import Counter
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
 import pandas as pd
 import pytest
+from dagster._core.test_utils import create_run_for_test
 
+from assets.attempts import others_at_work
 from assets.forget import finish_forgetting, forget, gone, unpurged
 from assets.forget import summary as forget_summary
 from assets.sheets import ERASED
@@ -25,6 +28,7 @@ from pipeline.flickr.emulator import Emulator, Reply
 from pipeline.flickr.licenses import license_name
 from storage import Home
 from tests.assets.worlds import KEY, PROJECT, SECRET, collect_world, photo
+from tests.pipeline.dataset.frozen_world import World
 
 NOW_S = 1_800_000_000
 ODD = [
@@ -286,7 +290,7 @@ def test_an_interrupted_purge_goes_on_with_the_next_run(tmp_path: Path, monkeypa
     with collect_world(tmp_path, *(photo(folder, n) for n in range(4))) as world:
         world.run()
         home, digest = world.home, world.home.tables.read_all("photo_files").set_index("photo_id")["sha256"][id_of(0)]
-        for step in ("_purge_files", "purge_rows", "_purge_tables", "_strip_csv", "_naming"):
+        for step in ("_purge_files", "forget_in_snapshots", "_purge_tables", "_strip_csv", "_naming"):
             with monkeypatch.context() as broken:
 
                 def dies(*_: object, step: str = step) -> None:
@@ -327,6 +331,63 @@ def test_while_a_run_is_at_work_the_next_one_purges_once_more(tmp_path: Path, ca
             )
         assert "1 photos forgotten: 1 blobs" in capsys.readouterr().out
         assert unpurged(world.home) == [id_of(1)]
+        world.run()
+        assert not unpurged(world.home)
+
+
+def test_beside_another_run_a_purge_is_not_complete(tmp_path: Path) -> None:
+    """A run that read the tables before the photo was forgotten may write row and blob when the purge is over."""
+    folder = tmp_path / "collection"
+    with collect_world(tmp_path, *(photo(folder, n) for n in range(3))) as world:
+        world.run(until="photo_history")
+        home, key = world.home, "ordinary|2024-01"
+        row = home.tables.read("photo_files", key)
+        digest = row.set_index("photo_id").loc[id_of(0), "sha256"]
+        data = home.blobs.read(digest)
+        forget(home, [id_of(0)], NOW_S, is_quiet=False)
+        other = create_run_for_test(world.instance, status=dg.DagsterRunStatus.STARTED)
+        world.materialise("photo_history")
+        home.tables.write("photo_files", row, key)
+        with home.blobs.temporary() as path:
+            path.write_bytes(data)
+            home.blobs.adopt(path, digest)
+        assert unpurged(home) == [id_of(0)]
+        waiting = create_run_for_test(world.instance, status=dg.DagsterRunStatus.NOT_STARTED)
+        world.instance.report_run_failed(other)
+        world.materialise("photo_history")
+        assert not waiting.is_finished
+        assert not unpurged(home)
+        assert not home.blobs.has(digest)
+        assert id_of(0) not in set(home.tables.read("photo_files", key)["photo_id"])
+
+
+def test_a_run_that_ended_during_the_purge_counts_as_one_at_work() -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        run = create_run_for_test(instance, status=dg.DagsterRunStatus.STARTED)
+        instance.report_run_failed(run)
+        assert others_at_work(instance, since=datetime.now(UTC) - timedelta(minutes=1))
+        assert not others_at_work(instance, since=datetime.now(UTC) + timedelta(minutes=1))
+        assert not others_at_work(instance, own_run_id=run.run_id, since=datetime.now(UTC) - timedelta(minutes=1))
+        assert not others_at_work(instance)
+
+
+def test_a_damaged_snapshot_is_reported_and_blocks_no_run(tmp_path: Path) -> None:
+    folder = tmp_path / "collection"
+    with collect_world(tmp_path, *(photo(folder, n) for n in range(3))) as world:
+        world.run(until="photo_history")
+        snapshot = World(world.home.root).freeze(range(1, 13))
+        manifest = world.home.snapshots / snapshot / "manifest.parquet"
+        sound = manifest.read_bytes()
+        manifest.chmod(0o644)
+        manifest.write_bytes(sound[:-100])
+        digest = world.home.tables.read_all("photo_files").set_index("photo_id").loc[id_of(0), "sha256"]
+        done = forget(world.home, [id_of(0)], NOW_S)
+        assert f"{snapshot}: manifest.parquet is damaged" in forget_summary(done)
+        assert not world.home.blobs.has(digest)
+        world.run(rescrape=True)
+        assert [line for line in world.said if "still not complete" in line and "manifest.parquet is damaged" in line]
+        assert unpurged(world.home) == [id_of(0)]
+        manifest.write_bytes(sound)
         world.run()
         assert not unpurged(world.home)
 
