@@ -29,6 +29,7 @@ from pipeline.dedupe.store import FingerprintStore
 from pipeline.errors import ConfigError, DatasetError, StorageError
 from pipeline.evaluation.pictures import forget_pictures
 from pipeline.flickr.listing import SOURCE, without_forgotten
+from pipeline.photos.download import journal_digests
 from pipeline.training.runs import drop_samples, with_superseded
 from storage import Home
 
@@ -192,21 +193,44 @@ def _purge_files(home: Home, ids: Set[str], forgotten: Set[str], done: Purged, d
         path.unlink(missing_ok=True)
         done.derived_files += 1
     FingerprintStore(home.fingerprints).forget(leaving)
+    _purge_unfinished(home, ids, leaving)
     for name, columns in BY_PICTURE.items():
         rows = home.tables.read_or_empty(name)
         dead = rows[columns].isin(leaving).any(axis=1)
         _write_in_place(home, name, None, rows[~dead], is_changed=bool(dead.any()))
 
 
+def _purge_unfinished(home: Home, ids: Set[str], leaving: Set[str]) -> None:
+    """What interrupted stages have kept of them: search results, which are asked for again, and lines of journals."""
+    for path in _naming(home.all_listing_windows.rglob("*"), ids):
+        path.unlink(missing_ok=True)
+    for path in home.all_journals():
+        _blank_lines(path, ids)
+    if leaving and home.hints_journal.exists():
+        _blank_lines(home.hints_journal, leaving)
+
+
+def _blank_lines(path: Path, ids: Set[str]) -> None:
+    """Overwrite the lines that name one with spaces, in place: a process at work may be adding to the file."""
+    names, at = _pattern(ids), 0
+    with path.open("r+b") as file:
+        for line in file.read().splitlines(keepends=True):
+            if names.search(line):
+                file.seek(at)
+                file.write(b" " * len(line.rstrip(b"\n")))
+            at += len(line)
+
+
 def _digests(home: Home, ids: Set[str], forgotten: Set[str], damaged: Set[str]) -> tuple[set[str], set[str]]:
-    """SHA-256 of the bytes of photos `ids`, whichever table knows them, and of the bytes that living photos need.
+    """SHA-256 of the bytes of photos `ids`, whichever table or journal knows them, and of those that living photos need.
 
     The snapshots in `damaged` are passed over.
     """
     doomed, needed = set(), set()
     keys = [(name, key) for name in PARTITIONED for key in home.tables.partitions(name)]
     tables = (_with_digests(home, name, key) for name, key in [*keys, *((name, None) for name in WHOLE_TABLES)])
-    for table in (*tables, frozen_sources(home.snapshots, damaged)):
+    interrupted = map(journal_digests, home.all_journals())
+    for table in (*tables, *interrupted, frozen_sources(home.snapshots, damaged)):
         table = table.dropna(subset="sha256")
         doomed.update(table.loc[table["photo_id"].isin(list(ids)), "sha256"])
         needed.update(table.loc[~table["photo_id"].isin(list(forgotten)), "sha256"])
@@ -295,9 +319,14 @@ def _strip_csv(path: Path, ids: Set[str]) -> bool:
 
 def _naming(paths: Iterable[Path], ids: Iterable[str]) -> list[Path]:
     """Files that mention one of the photos."""
-    needles = [re.compile(rf"(?<!\d){re.escape(id.removeprefix(SOURCE))}(?!\d)".encode()) for id in ids]
-    files = [path for path in sorted(paths) if path.is_file()]
-    return [path for path in files if any(needle.search(path.read_bytes()) for needle in needles)]
+    names, files = _pattern(ids), [path for path in sorted(paths) if path.is_file()]
+    return [path for path in files if names.search(path.read_bytes())]
+
+
+def _pattern(ids: Iterable[str]) -> re.Pattern[bytes]:
+    """Finds any of them; photos from Flickr by their number, which stands alone in its own files."""
+    either = "|".join(re.escape(id.removeprefix(SOURCE)) for id in ids)
+    return re.compile(rf"(?<!\d)(?:{either})(?!\d)".encode())
 
 
 @contextmanager

@@ -63,6 +63,10 @@ class Home:
         """What is done of a stage's work that is not in its table yet; `name` may be a partition key."""
         return self.root / "journals" / f"{name.replace('|', '+')}.jsonl"
 
+    def all_journals(self) -> list[Path]:
+        """The journals of interrupted stages, and of those at work."""
+        return sorted((self.root / "journals").glob("*.jsonl"))
+
     @property
     def fingerprints(self) -> Path:
         return self.root / "fingerprints"
@@ -125,9 +129,13 @@ class Home:
     def snapshots(self) -> Path:
         return self.root / "snapshots"
 
+    @property
+    def all_listing_windows(self) -> Path:
+        return self.root / "listing-windows"
+
     def listing_windows(self, domain: str, month: str) -> Path:
         """Folder of the finished windows of a month that is being listed."""
-        return self.root / "listing-windows" / f"{domain}+{month}"
+        return self.all_listing_windows / f"{domain}+{month}"
 
     def sweep(self) -> None:
         """Delete what killed processes left unfinished; to be called when no other run is at work in the home."""

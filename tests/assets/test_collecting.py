@@ -1,6 +1,7 @@
 """Collect over time: re-scrapes, what vanishes, what is forgotten, and texts and secrets on their way."""
 
 import io
+import json
 import logging
 import re
 import sqlite3
@@ -8,6 +9,7 @@ from collections import Counter
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pandas as pd
@@ -26,7 +28,7 @@ from pipeline.errors import ConfigError, FlickrUnreachable
 from pipeline.flickr.client import FlickrClient
 from pipeline.flickr.emulator import Emulator, Reply
 from pipeline.flickr.licenses import license_name
-from storage import Home
+from storage import Home, TableInfo, TableStore
 from tests.assets.worlds import KEY, PROJECT, SECRET, collect_world, photo
 from tests.pipeline.dataset.frozen_world import World
 
@@ -390,6 +392,45 @@ def test_a_damaged_snapshot_is_reported_and_blocks_no_run(tmp_path: Path) -> Non
         manifest.write_bytes(sound)
         world.run()
         assert not unpurged(world.home)
+
+
+def test_what_interrupted_stages_kept_is_purged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "collection"
+    photos = [photo(folder, n, title=f"portrait titled-{n}-so") for n in range(3)]
+    with collect_world(tmp_path, *photos) as world:
+        world.run(until="photo_listing")
+        home, write, doomed = world.home, TableStore.write, ""
+
+        def dies(self: TableStore, name: str, *arguments: Any) -> TableInfo:  # noqa: ANN401
+            if name == doomed:
+                raise KeyboardInterrupt
+            return write(self, name, *arguments)
+
+        monkeypatch.setattr(TableStore, "write", dies)
+        doomed = "photo_files"
+        with pytest.raises(KeyboardInterrupt):
+            world.run(until="photo_files")
+        doomed = "photo_listing"
+        with pytest.raises(KeyboardInterrupt):
+            world.run(until="photo_files", rescrape=True)
+        monkeypatch.undo()
+        (journal,), blobs = home.all_journals(), list(home.blobs.root.glob("??/*"))
+        assert sum(b"titled-0-so" in data for data in everything(home).values()) == 2, "in the listing and in its window"
+        lines = len(journal.read_bytes().split())
+        home.hints_journal.write_text("".join(json.dumps({"sha256": blob.name}) + "\n" for blob in blobs))
+        assert forget(home, [id_of(0)], NOW_S).blobs == 1
+        assert not [name for name, data in everything(home).items() if b"titled-0-so" in data]
+        assert id_of(0).encode() not in journal.read_bytes()
+        assert 0 < len(journal.read_bytes().split()) < lines
+        assert len(home.hints_journal.read_text().split()) == 2 * 2
+        monkeypatch.setenv("FLICKR_API_KEY", KEY)
+        monkeypatch.setenv("FLICKR_API_SECRET", SECRET)
+        monkeypatch.setattr(TableStore, "write", dies)
+        with pytest.raises(KeyboardInterrupt):
+            world.run(until="photo_listing", rescrape=True)
+        (window,) = home.all_listing_windows.rglob("*.found")
+        assert b"titled-1-so" in window.read_bytes()
+        assert b"titled-0-so" not in window.read_bytes()
 
 
 @pytest.mark.slow
