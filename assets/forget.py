@@ -287,10 +287,8 @@ def _write_in_place(home: Home, name: str, key: str | None, frame: pd.DataFrame,
     info = home.tables.info(name, key)
     if info is None or not is_changed:
         return
-    before = info.path.stat()
-    home.tables.write(name, frame, key, info.inputs_version)
     # Its time tells when the month was listed, and that the materialisation which Dagster knows is this one.
-    os.utime(info.path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    home.tables.write(name, frame, key, info.inputs_version, info.made_s)
 
 
 def _blanked(history: pd.DataFrame, forgotten: Set[str]) -> pd.DataFrame:

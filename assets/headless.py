@@ -243,7 +243,7 @@ class HeadlessRun:
         info = self.home.tables.info(name, key)
         if info is None or info.inputs_version != inputs_version(self.project, self.home, name, key):
             return False
-        if not self._has_materialised(name, key, since=info.path.stat().st_mtime) or not self._checks_passed(name):
+        if not self._has_materialised(name, key, since=info.made_s) or not self._checks_passed(name):
             return False
         return self._is_whole(name, key)
 

@@ -96,8 +96,8 @@ def _interval(cron: str, tick: datetime) -> timedelta:
 
 
 def _listed_at(home: Home, key: str) -> float:
-    path = home.tables.path("photo_listing", key)
-    return path.stat().st_mtime if path.exists() else 0.0
+    info = home.tables.info("photo_listing", key)
+    return info.made_s if info else 0.0
 
 
 def _what_to_do(home: Home, key: str) -> list[dg.AssetKey]:

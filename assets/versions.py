@@ -124,7 +124,7 @@ def newest_listings(project: Project, home: Home) -> dict[str, Relisted]:
     for key in configured_partitions(project, home, "photo_listing"):
         info = home.tables.info("photo_listing", key)
         if info is not None and not key.endswith(f"|{IMPORTED}"):
-            found[key] = Relisted(info.inputs_version.split("-")[0], int(info.path.stat().st_mtime))
+            found[key] = Relisted(info.inputs_version.split("-")[0], int(info.made_s))
     return found
 
 

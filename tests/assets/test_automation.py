@@ -1,6 +1,5 @@
 """What the automation asks for, evaluated without a daemon on materialisations that are only reported."""
 
-import os
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -438,10 +437,7 @@ def test_every_older_month_has_its_turn_within_the_weeks(tmp_path: Path) -> None
         assert len(keys) == 4 + 4
         rotated += keys[4:]
         for key in keys:
-            path = home.tables.path("photo_listing", key)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch()
-            os.utime(path, (tick.timestamp(), tick.timestamp()))
+            home.tables.write("photo_listing", empty("photo_listing"), key, made_s=tick.timestamp())
     assert rotated == sorted(rotated, key=lambda key: (key in rotated, rotated.index(key)))
     assert len(set(rotated)) == 16
     oldest = [key for key in due_for_rescrape(project, home, ticks[4]) if key not in recent]

@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import os
 import re
 import sqlite3
 from collections import Counter
@@ -120,6 +121,21 @@ def test_an_unchanged_rescrape_costs_its_listing_calls_and_nothing_else(tmp_path
         }
         world.run()
         assert world.emulator.calls.total() - calls == 2
+
+
+def test_a_home_copied_without_its_times_asks_for_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "collection"
+    photos = [photo(folder, n) for n in range(4)]
+    with collect_world(tmp_path, *photos) as world:
+        world.run()
+        world.emulator.collection.change(photos[0].id, tags=())
+        world.run(rescrape=True)
+        made, calls = world.made(), world.emulator.calls.total()
+        for path in world.home.root.rglob("*"):
+            os.utime(path, (NOW_S, NOW_S))
+        world.run()
+        assert world.made() == made
+        assert world.emulator.calls.total() == calls
 
 
 @pytest.mark.slow
