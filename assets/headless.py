@@ -21,7 +21,7 @@ from dagster._core.errors import (
 )
 from dagster._core.events import DagsterEventType
 
-from assets.evaluation import evaluated_recipes, is_evaluated
+from assets.evaluation import evaluated_recipes, judged_by, truth_folder, yardstick_version
 from assets.forget import finish_forgetting
 from assets.history import questions_left
 from assets.imports import imports_are_whole
@@ -114,11 +114,13 @@ class HeadlessRun:
         self,
         project: Project,
         home: Home,
+        folder: Path,
         definitions: dg.Definitions,
         instance: dg.DagsterInstance,
         say: Callable[[str], None],
     ) -> None:
-        self.project, self.home, self.instance, self.say = project, home, instance, say
+        """`folder` is that of the project file."""
+        self.project, self.home, self.folder, self.instance, self.say = project, home, folder, instance, say
         self.definitions = definitions
         process = ProcessIdentity.current()
         self.tags = {PID_TAG: str(process.pid), STARTED_TAG: repr(process.started_at_s)}
@@ -147,7 +149,7 @@ class HeadlessRun:
         for recipe in self._recipes(plan):
             if "trained_model" in wanted:
                 self.train(snapshot, recipe, evaluate="evaluation" in wanted)
-        if "comparison" in wanted and evaluated_recipes(self.home, snapshot):
+        if "comparison" in wanted and evaluated_recipes(self.home, snapshot)[snapshot]:
             self._compare(snapshot)
         return snapshot
 
@@ -226,16 +228,22 @@ class HeadlessRun:
         if done is None or not self._has_materialised("trained_model", key):
             self.say(f"trained_model {recipe}")
             self._execute("train", ["trained_model"], key)
-        if evaluate and not (self._has_materialised("evaluation", key) and is_evaluated(self.home, snapshot, recipe)):
+        if evaluate and not (self._has_materialised("evaluation", key) and self._is_judged(snapshot, recipe)):
             self.say(f"evaluation {recipe}")
             self._execute("train", ["evaluation"], key)
+
+    def _is_judged(self, snapshot: str, recipe: str) -> bool:
+        """Whether the model as it is now was judged by what models are judged by now."""
+        now = yardstick_version(self.project, self.home, truth_folder(self.project, self.folder))
+        return judged_by(self.home, snapshot, recipe) == now
 
     def _compare(self, snapshot: str) -> None:
         """The report is made anew when an evaluation of the snapshot is newer than it."""
         report = self.home.reports / snapshot / "index.html"
-        keys = [str(snapshot_recipe_key(snapshot, recipe)) for recipe in evaluated_recipes(self.home, snapshot)]
-        newest = max(self.home.tables.path("evaluation", key).stat().st_mtime_ns for key in keys)
-        if not report.exists() or report.stat().st_mtime_ns < newest or not self._has_materialised("comparison", snapshot):
+        keys = [snapshot_recipe_key(snapshot, recipe) for recipe in evaluated_recipes(self.home, snapshot)[snapshot]]
+        infos = [self.home.tables.info("evaluation", str(key)) for key in keys]
+        newest_s = max(info.made_s for info in infos if info)
+        if not report.exists() or report.stat().st_mtime < newest_s or not self._has_materialised("comparison", snapshot):
             self.say(f"comparison {snapshot}")
             self._execute("report", ["comparison"], snapshot)
 

@@ -144,7 +144,7 @@ def run_plan(plan: Plan, project: Project, path: Path, home: Home, say: Say) -> 
         for run_id in bury_dead_runs(instance):
             say(f"an earlier run died ({run_id[:8]}); going on from what it finished")
         definitions = build_definitions(project, home, path.parent)
-        return HeadlessRun(project, home, definitions, instance, say).go(plan)
+        return HeadlessRun(project, home, path.parent, definitions, instance, say).go(plan)
 
 
 def train_configured(snapshot: str, recipe: str, project: Project, path: Path, home: Home, say: Say) -> None:
@@ -156,7 +156,7 @@ def train_configured(snapshot: str, recipe: str, project: Project, path: Path, h
     with home.lock("dev"), open_instance(home) as instance:
         bury_dead_runs(instance)
         definitions = build_definitions(project, home, path.parent)
-        HeadlessRun(project, home, definitions, instance, say).train(snapshot, recipe)
+        HeadlessRun(project, home, path.parent, definitions, instance, say).train(snapshot, recipe)
 
 
 @contextmanager

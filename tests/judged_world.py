@@ -65,8 +65,8 @@ def train(home: Home, snapshot: str, recipe: str) -> RunFolder:
     return run
 
 
-def judge(home: Home, snapshot: str, recipe: str, ssim: float, sharpness: float) -> None:
-    """Scores around these, photo by photo, and pictures, of a model that `train` made."""
+def judge(home: Home, snapshot: str, recipe: str, ssim: float, sharpness: float, yardstick: str = "") -> None:
+    """Scores around these by a yardstick, photo by photo, and pictures, of a model that `train` made."""
     run = RunFolder(home.runs / run_id(snapshot, recipe))
     photos = photos_of_the_test_split(home, snapshot)
     wobble = np.linspace(-0.01, 0.01, len(photos))
@@ -75,7 +75,8 @@ def judge(home: Home, snapshot: str, recipe: str, ssim: float, sharpness: float)
         *_rows(photos, recipe, ssim + wobble, sharpness - wobble),
     ]
     frame = pd.DataFrame(rows, columns=["photo_id", "method", "metric", "value"])
-    home.tables.write("evaluation", conform("evaluation", frame), f"{recipe}|{snapshot}", model_version(run.root))
+    version = "-".join(filter(None, [model_version(run.root), yardstick]))
+    home.tables.write("evaluation", conform("evaluation", frame), f"{recipe}|{snapshot}", version)
     with picture_folder(run.translated) as writer:
         for index, photo_id in enumerate(photos):
             for offset, role in enumerate(("input", "mask", "model")):

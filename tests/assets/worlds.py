@@ -77,7 +77,7 @@ class CollectWorld:
 
     def run(self, until: str = "unique_photos", rescrape: bool = False) -> None:
         definitions = build_definitions(self.project, self.home, self.folder)
-        run = HeadlessRun(self.project, self.home, definitions, self.instance, self.said.append)
+        run = HeadlessRun(self.project, self.home, self.folder, definitions, self.instance, self.said.append)
         run.go(Plan(until=until, rescrape=rescrape))
 
     def materialise(self, asset: str, job: str = "notice") -> None:
