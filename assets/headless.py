@@ -27,14 +27,14 @@ from assets.history import questions_left
 from assets.imports import imports_are_whole
 from assets.partitions import SNAPSHOTS, listed_keys, snapshot_recipe_key
 from assets.schedules import DATASET_ASSETS, decisions_observed, due_for_rescrape
-from assets.training import training_job
+from assets.training import kept_model, training_job
 from assets.versions import inputs_version
 from pipeline.config import Project
 from pipeline.curation.decisions import folder_version
 from pipeline.dataset.manifest import snapshot_id
 from pipeline.errors import ConfigError, StageFailed
 from pipeline.training.jobs import ProcessIdentity
-from pipeline.training.runs import RunFolder, completion_of
+from pipeline.training.runs import RunFolder, completion_of, holds_another_result
 from resources.flickr import key_missing
 from storage import Home
 
@@ -215,17 +215,18 @@ class HeadlessRun:
             self._execute("freeze", ["dataset_snapshot"], snapshot)
         return snapshot
 
-    def train(self, snapshot: str, recipe: str, evaluate: bool = True) -> None:
-        """Train `recipe@seed` on a frozen snapshot and evaluate it, where that has not been done."""
+    def train(self, snapshot: str, recipe: str, evaluate: bool = True, anew: bool = False) -> None:
+        """Train `recipe@seed` on a frozen snapshot and evaluate it, where that has not been done.
+
+        A finished model of other settings, or of an older version, is kept and judged; with `anew` it is superseded.
+        """
         key = str(snapshot_recipe_key(snapshot, recipe))
         job = training_job(self.project, self.home, snapshot, recipe)
-        done = completion_of(RunFolder(job.run_dir))
-        if done is not None and done.digest != job.digest:
-            raise ConfigError(
-                f"{job.run_dir}: {recipe} was trained on this snapshot with other settings; give the changed recipe a "
-                "new name, or delete that folder to train it anew"
-            )
-        if done is None or not self._has_materialised("trained_model", key):
+        is_done = completion_of(RunFolder(job.run_dir)) is not None and self._has_materialised("trained_model", key)
+        if (another := holds_another_result(job)) and not anew:
+            if kept := kept_model(job):
+                self.say(kept)
+        elif another or not is_done:
             self.say(f"trained_model {recipe}")
             self._execute("train", ["trained_model"], key)
         if evaluate and not (self._has_materialised("evaluation", key) and self._is_judged(snapshot, recipe)):

@@ -147,16 +147,18 @@ def run_plan(plan: Plan, project: Project, path: Path, home: Home, say: Say) -> 
         return HeadlessRun(project, home, path.parent, definitions, instance, say).go(plan)
 
 
-def train_configured(snapshot: str, recipe: str, project: Project, path: Path, home: Home, say: Say) -> None:
+def train_configured(
+    snapshot: str, recipe: str, project: Project, path: Path, home: Home, say: Say, anew: bool = False
+) -> None:
     """Train and evaluate `recipe@seed` of the project file on a frozen snapshot, in this process.
 
-    Raises `DatasetError` for an unknown snapshot.
+    With `anew` it takes the place of a finished model of other settings. Raises `DatasetError` for an unknown snapshot.
     """
     read_snapshot(home.snapshots, snapshot)
     with home.lock("dev"), open_instance(home) as instance:
         bury_dead_runs(instance)
         definitions = build_definitions(project, home, path.parent)
-        HeadlessRun(project, home, path.parent, definitions, instance, say).train(snapshot, recipe)
+        HeadlessRun(project, home, path.parent, definitions, instance, say).train(snapshot, recipe, anew=anew)
 
 
 @contextmanager

@@ -207,6 +207,21 @@ def job_of(folder: RunFolder) -> TrainingJob | None:
     return None if content is None else TrainingJob.model_validate(content["job"])
 
 
+def holds_another_result(job: TrainingJob) -> bool:
+    """Whether the job's folder holds a finished run of another digest, which the job would supersede."""
+    done = completion_of(RunFolder(job.run_dir))
+    return done is not None and done.digest != job.digest
+
+
+def has_other_settings(job: TrainingJob) -> bool:
+    """Whether what the job's folder holds was made by other settings, not just by an older version of the code."""
+    try:
+        before = job_of(RunFolder(job.run_dir))
+    except ValidationError:  # settings that are no longer known
+        return True
+    return before is not None and before.deciding != job.deciding
+
+
 def describe_run(run_dir: Path) -> dict[str, object] | None:
     """What status shows of a run: run, recipe, seed, snapshot, model, steps and whether it is complete.
 
