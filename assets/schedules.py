@@ -11,7 +11,7 @@ from assets.attempts import attempt, has_succeeded, others_at_work
 from assets.forget import unpurged
 from assets.history import questions_left
 from assets.partitions import SNAPSHOTS, domain_month_key, listed_keys, snapshot_recipe_key
-from assets.versions import inputs_version
+from assets.versions import has_new_metadata, inputs_version
 from pipeline.config import Project
 from pipeline.curation.decisions import folder_version
 from pipeline.training.recipes import canonical_digest
@@ -162,6 +162,20 @@ def sensors(project: Project, home: Home) -> list[dg.SensorDefinition]:
         return dg.SensorResult(skip_reason=why, cursor=told)
 
     @dg.sensor(
+        name="watch_metadata",
+        job_name="dataset",
+        minimum_interval_seconds=300,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Notices owners, titles and licences that were learnt after their photos became training pictures.",
+    )
+    def watch_metadata(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        if not has_new_metadata(project, home):
+            return dg.SkipReason("the manifest, where there is one, says all that is known of owners and licences")
+        version = inputs_version(project, home, "dataset_manifest")
+        answer = attempt(context.instance, "dataset_manifest", version, asset_selection=[dg.AssetKey("dataset_manifest")])
+        return answer if isinstance(answer, dg.RunRequest) else dg.SkipReason(answer)
+
+    @dg.sensor(
         name="ask_about_absent_photos",
         job_name="notice",
         minimum_interval_seconds=3600,
@@ -224,6 +238,7 @@ def sensors(project: Project, home: Home) -> list[dg.SensorDefinition]:
         automation,
         watch_reviewed,
         watch_imported_and_forgotten,
+        watch_metadata,
         ask_about_absent_photos,
         freeze_passed_manifest,
         train_automatic_recipes,

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from pipeline.atomic import atomic_path
 from pipeline.errors import StorageError, disk_failed
-from pipeline.tables import TABLES, conform, empty
+from pipeline.tables import TABLES, columns_of, conform, empty
 
 WHOLE = "all"
 """File name of a table without partitions."""
@@ -98,11 +98,12 @@ class TableStore:
             return self.read(name, partition, columns)
         return empty(name) if columns is None else empty(name)[columns]
 
-    def read_all(self, name: str, partitions: list[str] | None = None) -> pd.DataFrame:
-        """All partitions, or those named, in one frame."""
-        frames = [self.read(name, partition) for partition in (self.partitions(name) if partitions is None else partitions)]
+    def read_all(self, name: str, partitions: list[str] | None = None, columns: list[str] | None = None) -> pd.DataFrame:
+        """All partitions, or those named, in one frame; all columns, or those named."""
+        keys = self.partitions(name) if partitions is None else partitions
+        frames = [self.read(name, partition, columns) for partition in keys]
         filled = [frame for frame in frames if len(frame)]
-        return pd.concat(filled, ignore_index=True) if filled else empty(name)
+        return pd.concat(filled, ignore_index=True) if filled else empty(name)[columns or columns_of(name)]
 
     def drop_photos(self, name: str, photo_ids: Set[str], partition: str | None = None) -> None:
         """Take the rows of these photos out of a table, whatever version wrote it; its time and inputs stay."""

@@ -19,7 +19,7 @@ from assets.schedules import due_for_rescrape, passed_snapshot, recent_months
 from assets.versions import inputs_version
 from pipeline.config import parse_project
 from pipeline.definitions import build_definitions
-from pipeline.tables import conform, empty
+from pipeline.tables import columns_of, conform, empty
 from storage import Home
 
 PROJECT = """
@@ -245,8 +245,7 @@ def tick(world: World, name: str, cursor: str | None = None) -> tuple[list[dg.Ru
         return list(found.run_requests or []), str(why), found.cursor
     if isinstance(found, dg.SkipReason):
         return [], str(found.skip_message), cursor
-    assert isinstance(found, list)
-    return found, "", cursor
+    return found if isinstance(found, list) else [found], "", cursor  # pyright: ignore[reportReturnType]
 
 
 def ran(world: World, request: dg.RunRequest, status: dg.DagsterRunStatus, ended_s: float | None = None) -> str:
@@ -389,6 +388,33 @@ def test_photos_that_no_listing_shows_are_asked_about_on_the_hour(
     assert request.asset_selection == [dg.AssetKey("photo_history")]
     home.tables.write("photo_history", pd.DataFrame([{**row, "asked_s": 2}]))
     assert isinstance(run_sensor(world, "ask_about_absent_photos"), dg.SkipReason)
+
+
+def test_metadata_learnt_later_asks_for_the_manifest_alone(world: World, tmp_path: Path) -> None:
+    home, project = Home(tmp_path), parse_project(PROJECT, tmp_path / "x")
+    images = {"domain": "ordinary", "split_key": "k", "sha256": "s", "transform": "t", "shard": "one", "row": 0,
+              "pixels_sha256": "p", "alpha_sha256": "q"}  # fmt: skip
+    home.tables.write("training_images", conform("training_images", pd.DataFrame([{"photo_id": "folder:1", **images}])))
+
+    def listed(number: int, **told: object) -> str:
+        facts = {
+            "photo_id": f"folder:{number}", "domain": "ordinary", "month": "imported", "query": 0, "owner": "", "title": "",
+            "tags": "", "date_upload_s": 1, "media": "photo", "page_url": "", "truncated": False, "fetched_at_s": 1, **told,
+        }  # fmt: skip
+        rows[number] = facts
+        frame = pd.DataFrame(rows.values()).reindex(columns=columns_of("photo_listing"))
+        home.tables.write("photo_listing", conform("photo_listing", frame), "ordinary|imported")
+        return inputs_version(project, home, "dataset_manifest")
+
+    rows: dict[int, dict[str, object]] = {}
+    version = listed(1)
+    assert not tick(world, "watch_metadata")[0], "there is no manifest"
+    home.tables.write("dataset_manifest", empty("dataset_manifest"), inputs_version=version)
+    assert listed(1, views=7, fetched_at_s=9, tags="a") == listed(2, title="of another photo") == version
+    assert not tick(world, "watch_metadata")[0]
+    assert len({version, listed(1, owner="ann"), listed(1, license="4"), listed(1, title="t"), listed(1, page_url="x")}) == 5
+    (request,) = tick(world, "watch_metadata")[0]
+    assert request.asset_selection == [dg.AssetKey("dataset_manifest")]
 
 
 def test_only_automatic_recipes_are_trained_on_a_new_snapshot(world: World) -> None:
