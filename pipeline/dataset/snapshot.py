@@ -15,14 +15,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.atomic import TEMPORARY_SUFFIX, atomic_path, sync
+from pipeline.atomic import atomic_path, sync, temporary_beside
 from pipeline.dataset.layout import (
     ATTRIBUTION,
     CANONICAL,
@@ -135,7 +134,7 @@ def new_folder(target: Path, read_only: bool = True) -> Iterator[Path]:
 
     Raises `DatasetError` when the disk fails.
     """
-    temporary = target.with_name(f".{target.name}.{uuid4().hex[:8]}{TEMPORARY_SUFFIX}")
+    temporary = temporary_beside(target)
     try:
         temporary.mkdir(parents=True)
         yield temporary

@@ -165,8 +165,7 @@ def enter(folder: RunFolder, job: TrainingJob) -> None:
 
     What another configuration left is moved to `superseded/`, remains of unfinished writes are deleted.
     """
-    for remains in folder.root.rglob(f".*{atomic.TEMPORARY_SUFFIX}"):
-        remains.unlink(missing_ok=True)
+    atomic.sweep(list(folder.root.rglob(f".*{atomic.TEMPORARY_SUFFIX}")))
     before = _job_file(folder)
     if before is None or before["digest"] != job.digest:
         _supersede(folder, before["digest"] if before else "unknown")

@@ -12,6 +12,7 @@ import pandera.errors
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.atomic import atomic_path
 from pipeline.errors import CorruptBlob, StorageError
 from storage import BlobStore, Home, TableStore
 from storage.tables import MADE_MARK
@@ -108,6 +109,18 @@ def test_a_missing_or_broken_table_says_how_to_make_it(tmp_path: Path) -> None:
     tables.path("unique_photos").write_bytes(b"PAR1 but not really")
     with pytest.raises(StorageError, match="delete it and run"):
         tables.read("unique_photos")
+
+
+def test_a_run_deletes_nothing_that_others_are_writing(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    with atomic_path(home.tables.path("imports")) as table, home.blobs.temporary() as blob:
+        for path in (table, blob, home.thumbnails / ".0.jpg.0123abcd.tmp"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("half")
+        home.sweep()
+        assert blob.exists()
+        assert table.exists()
+    assert not list(home.thumbnails.iterdir())
 
 
 def _hold(home: Path, ready: Event, done: Event) -> None:
