@@ -1,11 +1,12 @@
 """Collect: what Flickr lists, the files behind it, and what became of both over time."""
 
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 import pandas as pd
 
+from assets.attempts import others_at_work
 from assets.automation import ON_ANY_CHANGE, ON_CHANGE
 from assets.common import check, count_table, photo_reader, progress, stage_asset, table_result
 from assets.downloads import download
@@ -112,7 +113,10 @@ def collect_assets(project: Project) -> list[dg.AssetsDefinition]:
     )
     def photo_history(context: dg.AssetExecutionContext, home: HomeResource, flickr: FlickrResource) -> dg.MaterializeResult:
         data = home.open()
-        finish_forgetting(data, int(time.time()))
+        began = datetime.now(UTC)
+        purged = finish_forgetting(
+            data, int(time.time()), lambda: not others_at_work(context.instance, context.run_id, began)
+        )
         version = inputs_version(project, data, "photo_history")
         listings, forgotten = newest_listings(project, data), forgotten_photos(data)
         listing = data.tables.read_all("photo_listing", configured_partitions(project, data, "photo_listing"))
@@ -131,7 +135,7 @@ def collect_assets(project: Project) -> list[dg.AssetsDefinition]:
         }
         if not_asked:
             context.log.warning(f"absent photos could not be asked about: {not_asked}")
-        left = unpurged(data)
+        left = [*unpurged(data), *(purged.problems if purged else ())]
         return table_result(
             info,
             shown,

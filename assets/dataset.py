@@ -19,7 +19,7 @@ from pipeline.dataset.crop import Tiling
 from pipeline.dataset.manifest import build_manifest, counts, problems, snapshot_id
 from pipeline.dataset.prepare import PhotoSize, prepare_images
 from pipeline.dataset.shards import ShardReader
-from pipeline.dataset.snapshot import freeze, missing_pictures, open_snapshot, read_facts
+from pipeline.dataset.snapshot import freeze, missing_pictures, open_snapshot, read_facts, refresh_origin
 from pipeline.errors import DatasetError
 from pipeline.flickr.licenses import license_name
 from pipeline.masks.person_masks import read_mask, segment_photos, to_review
@@ -140,7 +140,8 @@ def dataset_assets(project: Project) -> list[dg.AssetsDefinition]:
         {"parquet"},
         deps=[training_images],
         automation_condition=ON_CHANGE,
-        description="Every picture with split, digests, origin and licence. Its data version is the snapshot id.",
+        description="Every picture with split, digests, origin and licence. Its data version is the snapshot id. "
+        "What it newly says of owners, titles and licences goes into the frozen snapshot of the same pictures.",
         check_specs=[dg.AssetCheckSpec("can_be_frozen", asset="dataset_manifest", blocking=True)],
     )
     def dataset_manifest(home: HomeResource) -> dg.MaterializeResult:
@@ -156,6 +157,8 @@ def dataset_assets(project: Project) -> list[dg.AssetsDefinition]:
         by_split = {f"{domain}, {split}": n for domain, splits in counts(frame).items() for split, n in splits.items()}
         found = problems(frame, images, project.training.domain_a, project.training.domain_b)
         identifier = snapshot_id(frame)
+        if (data.snapshots / identifier).exists():
+            refresh_origin(data.snapshots / identifier, frame, data.shards, license_name)
         return dg.MaterializeResult(
             data_version=dg.DataVersion(identifier),
             metadata={

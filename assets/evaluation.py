@@ -1,7 +1,7 @@
 """Evaluation: each model judged on test photos and on known truth, and the report of a snapshot."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -19,7 +19,6 @@ from assets.dataset import FROZEN, segmented_masks
 from assets.origins import code_revision
 from assets.partitions import RECIPE, SNAPSHOT, SNAPSHOTS, key_parts, snapshot_recipes
 from assets.sheets import SHEET_PICTURES, contact_sheet
-from assets.status import funnel
 from assets.training import run_id
 from assets.versions import plan
 from pipeline.config import Project
@@ -32,7 +31,10 @@ from pipeline.evaluation.scenes import Cut, Frame, TrueMasks, load_scenes, load_
 from pipeline.flickr.licenses import license_name
 from pipeline.masks.person_masks import read_mask
 from pipeline.masks.segmenters import Segmenter
+from pipeline.masks.sources import configured_version
+from pipeline.training.recipes import canonical_digest
 from pipeline.training.runs import RunFolder, completion_of, describe_run, generator_file
+from pipeline.weights import WEIGHTS
 from resources.home import HomeResource
 from resources.segmenter import SegmenterResource
 from storage import Home
@@ -46,7 +48,7 @@ if TYPE_CHECKING:
 
 def evaluation_assets(project: Project, folder: Path) -> list[dg.AssetsDefinition]:
     """The assets of this stage; `folder` is that of the project file."""
-    truth = folder / project.evaluation.truth if project.evaluation.truth else None
+    truth = truth_folder(project, folder)
 
     @stage_asset(
         "evaluation",
@@ -71,7 +73,9 @@ def evaluation_assets(project: Project, folder: Path) -> list[dg.AssetsDefinitio
         with watch.timed("in all"):
             frame, photos = measured(project, data, key[SNAPSHOT], key[RECIPE], truth, segmenter.load(data), watch)
         run = data.runs / run_id(key[SNAPSHOT], key[RECIPE])
-        info = data.tables.write("evaluation", frame, str(context.partition_key), model_version(run))
+        # Only now it is certain which weights could be had.
+        version = f"{model_version(run)}-{yardstick_version(project, data, truth)}"
+        info = data.tables.write("evaluation", frame, str(context.partition_key), version)
         means = (
             frame[~frame["photo_id"].str.startswith("set:")]
             .groupby(["method", "metric"])["value"]
@@ -124,7 +128,7 @@ def evaluation_assets(project: Project, folder: Path) -> list[dg.AssetsDefinitio
             },
             data_version=dg.DataVersion(sha256(cards.encode()).hexdigest()[:16]),
             check_results=[
-                check("every_model_is_in_it", unevaluated(data, snapshot), dg.AssetCheckSeverity.WARN),
+                check("every_model_is_in_it", unevaluated(data, snapshot)[snapshot], dg.AssetCheckSeverity.WARN),
                 reference_check(project.evaluation.reference, data, snapshot, sorted(shown)),
             ],
         )
@@ -288,8 +292,9 @@ def reference_check(reference: str | None, home: Home, snapshot: str, recipes: S
     nothing is held against anything, and the check says so.
     """
     name = "not_worse_than_the_reference"
-    others = [recipe for recipe in recipes if recipe != reference]
-    if reference is None or not others or not is_evaluated(home, snapshot, reference):
+    yardstick = judged_by(home, snapshot, reference) if reference else None
+    others = [one for one in recipes if one != reference and judged_by(home, snapshot, one) == yardstick]
+    if reference is None or not others or yardstick is None:
         why = "[evaluation] names no reference" if reference is None else f"nothing to hold against {reference} yet"
         return dg.AssetCheckResult(check_name=name, passed=True, severity=dg.AssetCheckSeverity.WARN, description=why)
     found = [_against(home, snapshot, recipe, reference) for recipe in others]
@@ -331,15 +336,18 @@ def _markdown(table: pd.DataFrame) -> str:
 def report_inputs(project: Project, home: Home, snapshot: str, others: Sequence[str] = ()) -> "ReportInputs":
     """All that the report of a snapshot shows; with `others` their models stand beside its own.
 
-    Raises `DatasetError` for an unknown snapshot, and for one of `others` without an evaluated model.
+    Raises `DatasetError` for an unknown snapshot, and for one of `others` without a model that was judged by the same
+    yardstick.
     """
     from pipeline.evaluation.report import ReportInputs
 
     snapshots = list(dict.fromkeys([snapshot, *others]))
     tests = {name: _test_rows(project, read_snapshot(home.snapshots, name)) for name in snapshots}
-    models = {name: [_model_report(home, name, one) for one in evaluated_recipes(home, name)] for name in snapshots}
+    recipes = evaluated_recipes(home, *snapshots)
+    models = {name: [_model_report(home, name, one) for one in recipes[name]] for name in snapshots}
     if bare := [name for name in snapshots[1:] if not models[name]]:
-        raise DatasetError(f"snapshot {bare[0]} has no evaluated model to compare with; train and evaluate one")
+        told = "; ".join(unevaluated(home, *snapshots)[bare[0]]) or "train and evaluate one"
+        raise DatasetError(f"snapshot {bare[0]} has no evaluated model to compare with: {told}")
     facts = read_facts(home.snapshots, snapshot)
     return ReportInputs(
         project=project.project.name,
@@ -347,7 +355,7 @@ def report_inputs(project: Project, home: Home, snapshot: str, others: Sequence[
         snapshot_digest=facts["sha256"],
         config_digest=project.version(),
         counts=facts["counts"],
-        domains=funnel(project, home),
+        domains=facts["made_from"].get("counts", {}),
         models=[model for of_it in models.values() for model in of_it],
         credits=pd.concat([_credits(rows) for rows in tests.values()]).drop_duplicates("photo_id"),
         made_on=datetime.now(UTC).date(),
@@ -366,30 +374,94 @@ def _digests(rows: pd.DataFrame) -> dict[str, str]:
     return dict(zip(picture_ids(rows), rows["pixels_sha256"] + rows["alpha_sha256"], strict=True))
 
 
-def evaluated_recipes(home: Home, snapshot: str) -> list[str]:
-    """Keys `recipe@seed` of the models of a snapshot whose evaluation is that of the model as it is now."""
+def evaluated_recipes(home: Home, *snapshots: str) -> dict[str, list[str]]:
+    """Keys `recipe@seed` of the models of each snapshot that may stand side by side.
+
+    Their evaluations are those of the models as they are now, all by the yardstick of the newest one of the first
+    snapshot that has any.
+    """
+    judged = {name: _judged(home, name) for name in snapshots}
+    first = next((found for found in judged.values() if found), [])
+    yardstick = max(first, key=lambda one: one.judged_s).yardstick if first else ""
+    return {name: [one.recipe for one in found if one.yardstick == yardstick] for name, found in judged.items()}
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """A model as it is now with an evaluation: by which yardstick, and when, in Unix seconds."""
+
+    recipe: str
+    yardstick: str
+    judged_s: float
+
+
+def _judged(home: Home, snapshot: str) -> list[_Judged]:
     keys = [key.split("|") for key in home.tables.partitions("evaluation")]
-    return [recipe for recipe, of in keys if of == snapshot and is_evaluated(home, snapshot, recipe)]
+    found = [(recipe, judged_by(home, snapshot, recipe)) for recipe, of in keys if of == snapshot]
+    infos = {recipe: home.tables.info("evaluation", f"{recipe}|{snapshot}") for recipe, _ in found}
+    return [
+        _Judged(recipe, yardstick, info.made_s)
+        for recipe, yardstick in found
+        if yardstick is not None and (info := infos[recipe])
+    ]
 
 
-def unevaluated(home: Home, snapshot: str) -> list[str]:
-    """A line for each run on the snapshot that cannot stand in its report: unfinished, or not judged as it is now."""
-    known, lines = set(evaluated_recipes(home, snapshot)), []
+def unevaluated(home: Home, *snapshots: str) -> dict[str, list[str]]:
+    """For each snapshot a line for each of its runs that cannot stand in their report: unfinished, not judged as it is
+    now, or judged by another yardstick."""
+    known = evaluated_recipes(home, *snapshots)
+    return {name: list(_left_out(home, name, known[name])) for name in snapshots}
+
+
+def _left_out(home: Home, snapshot: str, known: Sequence[str]) -> Iterator[str]:
     for path in sorted(home.runs.glob(f"{snapshot}-*/job.json")):
         run = describe_run(path.parent)
-        if run is not None and run["run"] == run_id(snapshot, recipe := f"{run['recipe']}@{run['seed']}"):
-            if not run["complete"]:
-                lines.append(f"{recipe} is not trained to its end ({run['steps']} steps so far)")
-            elif recipe not in known:
-                lines.append(f"{recipe} is trained and not evaluated")
-    return lines
+        if run is None or run["run"] != run_id(snapshot, recipe := f"{run['recipe']}@{run['seed']}"):
+            continue
+        if not run["complete"]:
+            yield f"{recipe} is not trained to its end ({run['steps']} steps so far)"
+        elif judged_by(home, snapshot, recipe) is None:
+            yield f"{recipe} is trained and not evaluated"
+        elif recipe not in known:
+            again = f"bokehflow train {run['recipe']} --seed {run['seed']} --snapshot {snapshot}"
+            yield f"{recipe} was judged by other settings, truth or weights than the newest; judged anew by: {again}"
 
 
-def is_evaluated(home: Home, snapshot: str, recipe: str) -> bool:
-    """Whether scores and pictures of this very model are there; one that was trained anew needs new ones."""
+def judged_by(home: Home, snapshot: str, recipe: str) -> str | None:
+    """By which yardstick this very model was judged; None where scores or pictures of it as it is now are not there."""
     run = home.runs / run_id(snapshot, recipe)
-    info = home.tables.info("evaluation", f"{recipe}|{snapshot}")
-    return info is not None and info.inputs_version == model_version(run) and RunFolder(run).translated.is_dir()
+    info, model = home.tables.info("evaluation", f"{recipe}|{snapshot}"), model_version(run)
+    if info is None or not model or not RunFolder(run).translated.is_dir():
+        return None
+    is_it = f"{info.inputs_version}-".startswith(f"{model}-")
+    return info.inputs_version.removeprefix(model).removeprefix("-") if is_it else None
+
+
+def truth_folder(project: Project, folder: Path) -> Path | None:
+    """The folder of rendered scenes with known truth; `folder` is that of the project file."""
+    return folder / project.evaluation.truth if project.evaluation.truth else None
+
+
+def yardstick_version(project: Project, home: Home, truth: Path | None) -> str:
+    """Digest of what models are judged by now, beside the method: settings, weights, and which files the truth has.
+
+    Files are told by name and size, so that a copy of them is the same yardstick.
+    """
+    from pipeline.evaluation.faces import WEIGHTS_NAME
+    from pipeline.evaluation.inception import find_inception
+
+    segmenter, perceptual = SegmenterResource.of(project.masks), project.evaluation.perceptual
+    instruments = {
+        "segmenter": [segmenter.name, segmenter.published_version()],
+        "network": WEIGHTS["vgg16"].sha256 if perceptual else None,
+        "faces": WEIGHTS[WEIGHTS_NAME].sha256 if (home.weights / WEIGHTS[WEIGHTS_NAME].file_name).exists() else None,
+        "inception": perceptual and find_inception([home.weights]) is not None,
+    }
+    if truth is not None:
+        files = sorted(path for path in truth.rglob("*") if path.is_file())
+        instruments["truth"] = [(path.relative_to(truth).as_posix(), path.stat().st_size) for path in files]
+        instruments["scenes"] = [configured_version(project.masks), plan(project).name]
+    return canonical_digest(instruments)[:8]
 
 
 def model_version(run: Path) -> str:

@@ -2,7 +2,8 @@
 
 The tombstone comes first: from then on nothing fetches or uses the photo. Files go before the rows that name them, so
 that an interrupted purge finds them again; each step may be done twice. What is left unfinished goes on with the next
-`forget`, the next headless run, or the next `photo_history` in Dagster.
+`forget`, the next headless run, or the next `photo_history` in Dagster. A purge is complete only where no stage was at
+work meanwhile, since one that had read the tables before may write what it read, and where every file could be read.
 """
 
 import csv
@@ -11,7 +12,7 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Callable, Iterable, Iterator, Set
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,11 +24,12 @@ from assets.sheets import erase_pictures
 from assets.versions import forgotten_photos
 from pipeline.atomic import write_bytes
 from pipeline.dataset.crop import photo_of
-from pipeline.dataset.forget import forget_in_snapshots, frozen_sources
+from pipeline.dataset.forget import forget_in_snapshots, frozen_sources, unreadable_snapshots
 from pipeline.dedupe.store import FingerprintStore
-from pipeline.errors import ConfigError, StorageError
+from pipeline.errors import ConfigError, DatasetError, StorageError
 from pipeline.evaluation.pictures import forget_pictures
 from pipeline.flickr.listing import SOURCE, without_forgotten
+from pipeline.photos.download import journal_digests
 from pipeline.training.runs import drop_samples, with_superseded
 from storage import Home
 
@@ -68,6 +70,8 @@ class Purged:
     """Frozen snapshots that held them, and now keep tombstones."""
     reviewed_files: list[str] = field(default_factory=list)
     """Files of curators that name them; these are not ours to change."""
+    problems: list[str] = field(default_factory=list)
+    """What could not be looked into, so that the purge is not complete: where, and what to do."""
 
 
 def forget(home: Home, photo_ids: Iterable[str], now_s: int, is_quiet: bool = True) -> Purged:
@@ -87,16 +91,27 @@ def forget(home: Home, photo_ids: Iterable[str], now_s: int, is_quiet: bool = Tr
             rows = pd.DataFrame({"photo_id": new, "forgotten_s": now_s, "purged_s": None})
             both = pd.concat([tombstones.astype(object), rows.astype(object)], ignore_index=True)
             home.tables.write("tombstones", both)
-        return _purge(home, now_s, wanted, is_quiet)
+        return _purge(home, now_s, wanted, lambda: is_quiet)
 
 
-def finish_forgetting(home: Home, now_s: int) -> Purged | None:
-    """Go on with a purge that was interrupted; None where there is none, or another process is at it."""
+def finish_forgetting(home: Home, now_s: int, was_quiet: Callable[[], bool] = lambda: True) -> Purged | None:
+    """Go on with a purge that was interrupted; None where there is none, or another process is at it.
+
+    `was_quiet` is asked at the end whether no stage was at work since the beginning. What goes wrong is among the
+    problems and no exception: nobody's photos wait for it.
+    """
     if not unpurged(home):
         return None
-    with suppress(StorageError), home.lock("forget"), home.lock("import"):
-        return _purge(home, now_s)
-    return None
+    with ExitStack() as locks:
+        try:
+            locks.enter_context(home.lock("forget"))
+            locks.enter_context(home.lock("import"))
+        except StorageError:
+            return None
+        try:
+            return _purge(home, now_s, was_quiet=was_quiet)
+        except (DatasetError, StorageError) as error:
+            return Purged(photos=unpurged(home), problems=[str(error)])
 
 
 def unpurged(home: Home) -> list[str]:
@@ -136,16 +151,17 @@ def written_id(written: str) -> str:
 # --- the purge ----------------------------------------------------------------------------------------------------------
 
 
-def _purge(home: Home, now_s: int, also: Iterable[str] = (), is_quiet: bool = True) -> Purged:
+def _purge(home: Home, now_s: int, also: Iterable[str] = (), was_quiet: Callable[[], bool] = lambda: True) -> Purged:
     """To be called with the locks `forget` and `import`."""
     ids = sorted({*unpurged(home), *also})
     done = Purged(photos=ids)
     if not ids:
         return done
-    forgotten = forgotten_photos(home)
-    _purge_files(home, set(ids), forgotten, done)
+    forgotten, damaged = forgotten_photos(home), unreadable_snapshots(home.snapshots)
+    done.problems += damaged.values()
+    _purge_files(home, set(ids), forgotten, done, damaged.keys())
     prepared = home.tables.read_or_empty("training_images")
-    done.snapshots = forget_in_snapshots(home.snapshots, home.shards, set(ids), now_s, prepared)
+    done.snapshots = forget_in_snapshots(home.snapshots, home.shards, set(ids), now_s, prepared, damaged.keys())
     for snapshot in done.snapshots:
         # It holds masks and faces of the snapshot's photos, and is made anew when a model is judged.
         shutil.rmtree(home.evaluations / snapshot, ignore_errors=True)
@@ -156,7 +172,7 @@ def _purge(home: Home, now_s: int, also: Iterable[str] = (), is_quiet: bool = Tr
         shutil.rmtree(home.duplicates)  # pages that `bokehflow duplicates` writes anew
     done.queue_files = [path.name for path in sorted(home.review_queue.glob("*.csv")) if _strip_csv(path, set(ids))]
     done.reviewed_files = [path.name for path in _naming(home.reviewed.glob("*"), ids)]
-    if is_quiet:
+    if was_quiet() and not done.problems:
         tombstones = home.tables.read("tombstones")
         tombstones.loc[tombstones["photo_id"].isin(ids) & tombstones["purged_s"].isna(), "purged_s"] = now_s
         home.tables.write("tombstones", tombstones)
@@ -164,8 +180,8 @@ def _purge(home: Home, now_s: int, also: Iterable[str] = (), is_quiet: bool = Tr
     return done
 
 
-def _purge_files(home: Home, ids: Set[str], forgotten: Set[str], done: Purged) -> None:
-    doomed, needed = _digests(home, ids, forgotten)
+def _purge_files(home: Home, ids: Set[str], forgotten: Set[str], done: Purged, damaged: Set[str]) -> None:
+    doomed, needed = _digests(home, ids, forgotten, damaged)
     done.shared = len(doomed & needed)
     leaving = doomed - needed
     for digest in sorted(leaving):
@@ -177,18 +193,44 @@ def _purge_files(home: Home, ids: Set[str], forgotten: Set[str], done: Purged) -
         path.unlink(missing_ok=True)
         done.derived_files += 1
     FingerprintStore(home.fingerprints).forget(leaving)
+    _purge_unfinished(home, ids, leaving)
     for name, columns in BY_PICTURE.items():
         rows = home.tables.read_or_empty(name)
         dead = rows[columns].isin(leaving).any(axis=1)
         _write_in_place(home, name, None, rows[~dead], is_changed=bool(dead.any()))
 
 
-def _digests(home: Home, ids: Set[str], forgotten: Set[str]) -> tuple[set[str], set[str]]:
-    """SHA-256 of the bytes of photos `ids`, whichever table knows them, and of the bytes that living photos need."""
+def _purge_unfinished(home: Home, ids: Set[str], leaving: Set[str]) -> None:
+    """What interrupted stages have kept of them: search results, which are asked for again, and lines of journals."""
+    for path in _naming(home.all_listing_windows.rglob("*"), ids):
+        path.unlink(missing_ok=True)
+    for path in home.all_journals():
+        _blank_lines(path, ids)
+    if leaving and home.hints_journal.exists():
+        _blank_lines(home.hints_journal, leaving)
+
+
+def _blank_lines(path: Path, ids: Set[str]) -> None:
+    """Overwrite the lines that name one with spaces, in place: a process at work may be adding to the file."""
+    names, at = _pattern(ids), 0
+    with path.open("r+b") as file:
+        for line in file.read().splitlines(keepends=True):
+            if names.search(line):
+                file.seek(at)
+                file.write(b" " * len(line.rstrip(b"\n")))
+            at += len(line)
+
+
+def _digests(home: Home, ids: Set[str], forgotten: Set[str], damaged: Set[str]) -> tuple[set[str], set[str]]:
+    """SHA-256 of the bytes of photos `ids`, whichever table or journal knows them, and of those that living photos need.
+
+    The snapshots in `damaged` are passed over.
+    """
     doomed, needed = set(), set()
     keys = [(name, key) for name in PARTITIONED for key in home.tables.partitions(name)]
     tables = (_with_digests(home, name, key) for name, key in [*keys, *((name, None) for name in WHOLE_TABLES)])
-    for table in (*tables, frozen_sources(home.snapshots)):
+    interrupted = map(journal_digests, home.all_journals())
+    for table in (*tables, *interrupted, frozen_sources(home.snapshots, damaged)):
         table = table.dropna(subset="sha256")
         doomed.update(table.loc[table["photo_id"].isin(list(ids)), "sha256"])
         needed.update(table.loc[~table["photo_id"].isin(list(forgotten)), "sha256"])
@@ -245,10 +287,8 @@ def _write_in_place(home: Home, name: str, key: str | None, frame: pd.DataFrame,
     info = home.tables.info(name, key)
     if info is None or not is_changed:
         return
-    before = info.path.stat()
-    home.tables.write(name, frame, key, info.inputs_version)
     # Its time tells when the month was listed, and that the materialisation which Dagster knows is this one.
-    os.utime(info.path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    home.tables.write(name, frame, key, info.inputs_version, info.made_s)
 
 
 def _blanked(history: pd.DataFrame, forgotten: Set[str]) -> pd.DataFrame:
@@ -277,9 +317,14 @@ def _strip_csv(path: Path, ids: Set[str]) -> bool:
 
 def _naming(paths: Iterable[Path], ids: Iterable[str]) -> list[Path]:
     """Files that mention one of the photos."""
-    needles = [re.compile(rf"(?<!\d){re.escape(id.removeprefix(SOURCE))}(?!\d)".encode()) for id in ids]
-    files = [path for path in sorted(paths) if path.is_file()]
-    return [path for path in files if any(needle.search(path.read_bytes()) for needle in needles)]
+    names, files = _pattern(ids), [path for path in sorted(paths) if path.is_file()]
+    return [path for path in files if names.search(path.read_bytes())]
+
+
+def _pattern(ids: Iterable[str]) -> re.Pattern[bytes]:
+    """Finds any of them; photos from Flickr by their number, which stands alone in its own files."""
+    either = "|".join(re.escape(id.removeprefix(SOURCE)) for id in ids)
+    return re.compile(rf"(?<!\d)(?:{either})(?!\d)".encode())
 
 
 @contextmanager
@@ -316,5 +361,6 @@ def summary(done: Purged) -> str:
         lines.append(f"named in files of curators, which are left as they are: {', '.join(done.reviewed_files)}")
     if done.snapshots:
         lines.append(f"frozen snapshots that keep a tombstone of them: {', '.join(done.snapshots)}")
+    lines += [f"not complete: {problem}; then run `bokehflow forget`" for problem in done.problems]
     lines.append("the next run, or `bokehflow dev` by itself, makes a snapshot without them")
     return "\n".join(lines)

@@ -21,20 +21,20 @@ from dagster._core.errors import (
 )
 from dagster._core.events import DagsterEventType
 
-from assets.evaluation import evaluated_recipes, is_evaluated
+from assets.evaluation import evaluated_recipes, judged_by, truth_folder, yardstick_version
 from assets.forget import finish_forgetting
 from assets.history import questions_left
 from assets.imports import imports_are_whole
 from assets.partitions import SNAPSHOTS, listed_keys, snapshot_recipe_key
 from assets.schedules import DATASET_ASSETS, decisions_observed, due_for_rescrape
-from assets.training import training_job
+from assets.training import kept_model, training_job
 from assets.versions import inputs_version
 from pipeline.config import Project
 from pipeline.curation.decisions import folder_version
 from pipeline.dataset.manifest import snapshot_id
 from pipeline.errors import ConfigError, StageFailed
 from pipeline.training.jobs import ProcessIdentity
-from pipeline.training.runs import RunFolder, completion_of
+from pipeline.training.runs import RunFolder, completion_of, holds_another_result
 from resources.flickr import key_missing
 from storage import Home
 
@@ -114,11 +114,13 @@ class HeadlessRun:
         self,
         project: Project,
         home: Home,
+        folder: Path,
         definitions: dg.Definitions,
         instance: dg.DagsterInstance,
         say: Callable[[str], None],
     ) -> None:
-        self.project, self.home, self.instance, self.say = project, home, instance, say
+        """`folder` is that of the project file."""
+        self.project, self.home, self.folder, self.instance, self.say = project, home, folder, instance, say
         self.definitions = definitions
         process = ProcessIdentity.current()
         self.tags = {PID_TAG: str(process.pid), STARTED_TAG: repr(process.started_at_s)}
@@ -131,7 +133,10 @@ class HeadlessRun:
         """
         wanted = set(STAGES[: STAGES.index(plan.until) + 1])
         if purged := finish_forgetting(self.home, int(time.time())):
-            self.say(f"an interrupted `bokehflow forget` is complete: {len(purged.photos)} photos purged")
+            for problem in purged.problems:
+                self.say(f"an interrupted `bokehflow forget` is still not complete: {problem}")
+            if not purged.problems:
+                self.say(f"an interrupted `bokehflow forget` is complete: {len(purged.photos)} photos purged")
         again = set(due_for_rescrape(self.project, self.home, datetime.now(UTC))) if plan.rescrape else set()
         self._collect(self._months(plan), [name for name in COLLECT if name in wanted], again)
         # Without imports too: Dagster's UI warns of an input that has never been made.
@@ -144,7 +149,7 @@ class HeadlessRun:
         for recipe in self._recipes(plan):
             if "trained_model" in wanted:
                 self.train(snapshot, recipe, evaluate="evaluation" in wanted)
-        if "comparison" in wanted and evaluated_recipes(self.home, snapshot):
+        if "comparison" in wanted and evaluated_recipes(self.home, snapshot)[snapshot]:
             self._compare(snapshot)
         return snapshot
 
@@ -210,29 +215,36 @@ class HeadlessRun:
             self._execute("freeze", ["dataset_snapshot"], snapshot)
         return snapshot
 
-    def train(self, snapshot: str, recipe: str, evaluate: bool = True) -> None:
-        """Train `recipe@seed` on a frozen snapshot and evaluate it, where that has not been done."""
+    def train(self, snapshot: str, recipe: str, evaluate: bool = True, anew: bool = False) -> None:
+        """Train `recipe@seed` on a frozen snapshot and evaluate it, where that has not been done.
+
+        A finished model of other settings, or of an older version, is kept and judged; with `anew` it is superseded.
+        """
         key = str(snapshot_recipe_key(snapshot, recipe))
         job = training_job(self.project, self.home, snapshot, recipe)
-        done = completion_of(RunFolder(job.run_dir))
-        if done is not None and done.digest != job.digest:
-            raise ConfigError(
-                f"{job.run_dir}: {recipe} was trained on this snapshot with other settings; give the changed recipe a "
-                "new name, or delete that folder to train it anew"
-            )
-        if done is None or not self._has_materialised("trained_model", key):
+        is_done = completion_of(RunFolder(job.run_dir)) is not None and self._has_materialised("trained_model", key)
+        if (another := holds_another_result(job)) and not anew:
+            if kept := kept_model(job):
+                self.say(kept)
+        elif another or not is_done:
             self.say(f"trained_model {recipe}")
             self._execute("train", ["trained_model"], key)
-        if evaluate and not (self._has_materialised("evaluation", key) and is_evaluated(self.home, snapshot, recipe)):
+        if evaluate and not (self._has_materialised("evaluation", key) and self._is_judged(snapshot, recipe)):
             self.say(f"evaluation {recipe}")
             self._execute("train", ["evaluation"], key)
+
+    def _is_judged(self, snapshot: str, recipe: str) -> bool:
+        """Whether the model as it is now was judged by what models are judged by now."""
+        now = yardstick_version(self.project, self.home, truth_folder(self.project, self.folder))
+        return judged_by(self.home, snapshot, recipe) == now
 
     def _compare(self, snapshot: str) -> None:
         """The report is made anew when an evaluation of the snapshot is newer than it."""
         report = self.home.reports / snapshot / "index.html"
-        keys = [str(snapshot_recipe_key(snapshot, recipe)) for recipe in evaluated_recipes(self.home, snapshot)]
-        newest = max(self.home.tables.path("evaluation", key).stat().st_mtime_ns for key in keys)
-        if not report.exists() or report.stat().st_mtime_ns < newest or not self._has_materialised("comparison", snapshot):
+        keys = [snapshot_recipe_key(snapshot, recipe) for recipe in evaluated_recipes(self.home, snapshot)[snapshot]]
+        infos = [self.home.tables.info("evaluation", str(key)) for key in keys]
+        newest_s = max(info.made_s for info in infos if info)
+        if not report.exists() or report.stat().st_mtime < newest_s or not self._has_materialised("comparison", snapshot):
             self.say(f"comparison {snapshot}")
             self._execute("report", ["comparison"], snapshot)
 
@@ -240,7 +252,7 @@ class HeadlessRun:
         info = self.home.tables.info(name, key)
         if info is None or info.inputs_version != inputs_version(self.project, self.home, name, key):
             return False
-        if not self._has_materialised(name, key, since=info.path.stat().st_mtime) or not self._checks_passed(name):
+        if not self._has_materialised(name, key, since=info.made_s) or not self._checks_passed(name):
             return False
         return self._is_whole(name, key)
 

@@ -7,11 +7,14 @@ import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 from dagster._utils.schedules import cron_string_iterator
 
+from assets.attempts import attempt, has_succeeded, others_at_work
+from assets.forget import unpurged
 from assets.history import questions_left
 from assets.partitions import SNAPSHOTS, domain_month_key, listed_keys, snapshot_recipe_key
-from assets.versions import inputs_version
+from assets.versions import has_new_metadata, inputs_version
 from pipeline.config import Project
 from pipeline.curation.decisions import folder_version
+from pipeline.training.recipes import canonical_digest
 from resources.flickr import key_missing
 from storage import Home
 
@@ -93,8 +96,8 @@ def _interval(cron: str, tick: datetime) -> timedelta:
 
 
 def _listed_at(home: Home, key: str) -> float:
-    path = home.tables.path("photo_listing", key)
-    return path.stat().st_mtime if path.exists() else 0.0
+    info = home.tables.info("photo_listing", key)
+    return info.made_s if info else 0.0
 
 
 def _what_to_do(home: Home, key: str) -> list[dg.AssetKey]:
@@ -139,20 +142,38 @@ def sensors(project: Project, home: Home) -> list[dg.SensorDefinition]:
         description="Notices what `bokehflow import` brought and what `bokehflow forget` purged.",
     )
     def watch_imported_and_forgotten(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-        requests = []
+        wanted, told = {}, context.cursor or ""
         imports, found = home.tables.info("imports"), home.tables.info("imported_photos")
-        wanted = inputs_version(project, home, "imported_photos") if imports else None
-        if wanted and (found is None or found.inputs_version != wanted):
-            key = f"imported@{wanted}"
-            requests.append(dg.RunRequest(run_key=key, asset_selection=[dg.AssetKey("imported_photos")]))
+        version = inputs_version(project, home, "imported_photos") if imports else None
+        if version and (found is None or found.inputs_version != version):
+            wanted["imported_photos"] = version
         tombstones = home.tables.info("tombstones")
-        version = tombstones.data_version if tombstones else ""
-        if version != (context.cursor or ""):
-            key = f"forgotten@{version}"
-            requests.append(dg.RunRequest(run_key=key, asset_selection=[dg.AssetKey("photo_history")]))
-        if not requests:
-            return dg.SkipReason("nothing was imported or forgotten")
-        return dg.SensorResult(run_requests=requests, cursor=version)
+        if tombstones and has_succeeded(context.instance, "photo_history", tombstones.data_version):
+            told = tombstones.data_version
+        # A purge is complete only when nothing else runs; until then it is not the time to go on with one.
+        if tombstones and (told != tombstones.data_version or (unpurged(home) and not others_at_work(context.instance))):
+            wanted["photo_history"] = tombstones.data_version
+        answers = [
+            attempt(context.instance, name, version, asset_selection=[dg.AssetKey(name)]) for name, version in wanted.items()
+        ]
+        if requests := [answer for answer in answers if isinstance(answer, dg.RunRequest)]:
+            return dg.SensorResult(run_requests=requests, cursor=told)
+        why = "; ".join(map(str, answers)) or "nothing was imported or forgotten"
+        return dg.SensorResult(skip_reason=why, cursor=told)
+
+    @dg.sensor(
+        name="watch_metadata",
+        job_name="dataset",
+        minimum_interval_seconds=300,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Notices owners, titles and licences that were learnt after their photos became training pictures.",
+    )
+    def watch_metadata(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        if not has_new_metadata(project, home):
+            return dg.SkipReason("the manifest, where there is one, says all that is known of owners and licences")
+        version = inputs_version(project, home, "dataset_manifest")
+        answer = attempt(context.instance, "dataset_manifest", version, asset_selection=[dg.AssetKey("dataset_manifest")])
+        return answer if isinstance(answer, dg.RunRequest) else dg.SkipReason(answer)
 
     @dg.sensor(
         name="ask_about_absent_photos",
@@ -197,9 +218,15 @@ def sensors(project: Project, home: Home) -> list[dg.SensorDefinition]:
         if snapshot not in context.instance.get_materialized_partitions(dg.AssetKey("dataset_snapshot")):
             return dg.SkipReason("the newest manifest is not frozen yet")
         trained = context.instance.get_materialized_partitions(dg.AssetKey("trained_model"))
-        wanted = [snapshot_recipe_key(str(snapshot), key) for key in keys]
-        requests = [dg.RunRequest(run_key=str(key), partition_key=key) for key in wanted if str(key) not in trained]
-        return requests or dg.SkipReason(f"snapshot {snapshot} has its automatic models")
+        wanted = {recipe: snapshot_recipe_key(str(snapshot), recipe) for recipe in keys}
+        answers = [
+            attempt(context.instance, str(key), recipe_version(project, recipe), partition_key=key)
+            for recipe, key in wanted.items()
+            if str(key) not in trained
+        ]
+        requests = [answer for answer in answers if isinstance(answer, dg.RunRequest)]
+        why = "; ".join(map(str, answers)) or f"snapshot {snapshot} has its automatic models"
+        return requests or dg.SkipReason(why)
 
     automation = dg.AutomationConditionSensorDefinition(
         "automation",
@@ -211,10 +238,16 @@ def sensors(project: Project, home: Home) -> list[dg.SensorDefinition]:
         automation,
         watch_reviewed,
         watch_imported_and_forgotten,
+        watch_metadata,
         ask_about_absent_photos,
         freeze_passed_manifest,
         train_automatic_recipes,
     ]
+
+
+def recipe_version(project: Project, recipe: str) -> str:
+    """Digest of what the project file says of the recipe of `recipe@seed`."""
+    return canonical_digest(project.recipes[recipe.split("@")[0]].model_dump(mode="json"))[:16]
 
 
 def decisions_observed(version: str) -> dg.AssetObservation:

@@ -15,7 +15,7 @@ from pipeline.config import Project
 from pipeline.dataset.layout import PICTURES, read_facts
 from pipeline.dataset.snapshot import open_snapshot
 from pipeline.training.jobs import ProcessIdentity, TrainingJob
-from pipeline.training.runs import RunFolder
+from pipeline.training.runs import RunFolder, has_other_settings, holds_another_result
 from resources.home import HomeResource
 from resources.trainer import TrainerResource
 from storage import Home
@@ -81,6 +81,16 @@ def training_job(project: Project, home: Home, snapshot: str, recipe_key: str) -
         domain_b=project.training.domain_b,
         lineage={"bokehflow": version("bokehflow"), "code_revision": code_revision()},
         started_by=ProcessIdentity.current(),
+    )
+
+
+def kept_model(job: TrainingJob) -> str | None:
+    """In words that the run's folder has a finished model of other settings, which is kept; None where it has none."""
+    if not (holds_another_result(job) and has_other_settings(job)):
+        return None
+    return (
+        f"{job.recipe}@{job.seed} was trained on snapshot {job.snapshot_id} with other settings, and that model is kept; "
+        f"to train it anew: bokehflow train {job.recipe} --seed {job.seed} --snapshot {job.snapshot_id} --anew"
     )
 
 

@@ -16,6 +16,7 @@ from assets.partitions import IMPORTED, listed_keys
 from pipeline.config import Project
 from pipeline.curation.decisions import folder_version
 from pipeline.dataset.crop import Crop, Plan, Tiling
+from pipeline.dataset.manifest import ORIGIN, origin_version
 from pipeline.masks.sources import configured_version
 from pipeline.photos.history import Relisted
 from storage import Home
@@ -111,7 +112,24 @@ def inputs_version(project: Project, home: Home, name: str, partition: str | Non
     if name == "photo_listing" and partition:
         # The configuration stands apart, so that a table tells later by which one it was made.
         return f"{listing_configuration(project, partition)}-{_digest([*parts, _freshness(partition.split('|')[1])])}"
+    if name == "dataset_manifest":
+        # Apart, so that one sees whether more than this changed.
+        return f"{_origin_version(project, home)}-{_digest(parts)}"
     return _digest(parts)
+
+
+def _origin_version(project: Project, home: Home) -> str:
+    """Of what is known about owners, titles and licences of the training pictures; views and times do not count."""
+    images = home.tables.read_or_empty("training_images", columns=["photo_id"])
+    keys = configured_partitions(project, home, "photo_listing")
+    listing = home.tables.read_all("photo_listing", keys, ["photo_id", *ORIGIN])
+    return origin_version(listing, set(images["photo_id"]))
+
+
+def has_new_metadata(project: Project, home: Home) -> bool:
+    """Whether owners, titles or licences are known otherwise than the manifest, where there is one, says."""
+    info = home.tables.info("dataset_manifest")
+    return info is not None and info.inputs_version.split("-")[0] != _origin_version(project, home)
 
 
 def _digest(parts: list[str]) -> str:
@@ -124,7 +142,7 @@ def newest_listings(project: Project, home: Home) -> dict[str, Relisted]:
     for key in configured_partitions(project, home, "photo_listing"):
         info = home.tables.info("photo_listing", key)
         if info is not None and not key.endswith(f"|{IMPORTED}"):
-            found[key] = Relisted(info.inputs_version.split("-")[0], int(info.path.stat().st_mtime))
+            found[key] = Relisted(info.inputs_version.split("-")[0], int(info.made_s))
     return found
 
 

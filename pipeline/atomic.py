@@ -5,13 +5,34 @@ A reader sees the old file or the new one, never half of one.
 """
 
 import os
-from collections.abc import Iterator
+import re
+import shutil
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
 TEMPORARY_SUFFIX = ".tmp"
-"""Ends the name of every unfinished file; whatever carries it may be deleted when nothing runs."""
+"""Ends the name of every unfinished file or folder, after the number of the process that writes it."""
+_WRITER = re.compile(rf"(?:^|\.)(\d+)-[0-9a-f]+{re.escape(TEMPORARY_SUFFIX)}")
+
+
+def temporary_beside(target: Path) -> Path:
+    """A hidden name beside `target` for what shall take its place, that of this process and of no other."""
+    return target.with_name(f".{target.name}.{os.getpid()}-{uuid4().hex[:8]}{TEMPORARY_SUFFIX}")
+
+
+def sweep(paths: Iterable[Path]) -> int:
+    """Delete those of these unfinished files and folders whose process is gone; returns how many.
+
+    Where the name tells no process, an older version left it.
+    """
+    from psutil import pid_exists
+
+    abandoned = [path for path in paths if not ((writer := _WRITER.search(path.name)) and pid_exists(int(writer[1])))]
+    for path in abandoned:
+        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+    return len(abandoned)
 
 
 @contextmanager
@@ -21,7 +42,7 @@ def atomic_path(target: Path) -> Iterator[Path]:
     On any exception, and on KeyboardInterrupt, the temporary file is removed and `target` stays as it was.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{uuid4().hex[:8]}{TEMPORARY_SUFFIX}")
+    temporary = temporary_beside(target)
     try:
         yield temporary
         sync(temporary)

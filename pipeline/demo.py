@@ -14,13 +14,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from urllib.parse import urlsplit
-from uuid import uuid4
 
 import requests
 
 from assets.headless import HeadlessRun, Plan, bury_dead_runs, open_instance, prepare_instance
 from assets.status import status, summary
-from pipeline.atomic import TEMPORARY_SUFFIX, write_bytes, write_text
+from pipeline.atomic import temporary_beside, write_bytes, write_text
 from pipeline.config import Project, load_project
 from pipeline.dataset.snapshot import read_snapshot
 from pipeline.definitions import build_definitions
@@ -107,7 +106,7 @@ def prepare_demo(home: Home) -> Project:
     """Collection and project file of the demo, made where they are missing; ports that are taken are replaced."""
     collection = home.root / COLLECTION
     if not collection.exists():
-        temporary = collection.with_name(f".{COLLECTION}.{uuid4().hex[:8]}{TEMPORARY_SUFFIX}")
+        temporary = temporary_beside(collection)
         try:
             build_collection(temporary)
             temporary.rename(collection)
@@ -144,19 +143,21 @@ def run_plan(plan: Plan, project: Project, path: Path, home: Home, say: Say) -> 
         for run_id in bury_dead_runs(instance):
             say(f"an earlier run died ({run_id[:8]}); going on from what it finished")
         definitions = build_definitions(project, home, path.parent)
-        return HeadlessRun(project, home, definitions, instance, say).go(plan)
+        return HeadlessRun(project, home, path.parent, definitions, instance, say).go(plan)
 
 
-def train_configured(snapshot: str, recipe: str, project: Project, path: Path, home: Home, say: Say) -> None:
+def train_configured(
+    snapshot: str, recipe: str, project: Project, path: Path, home: Home, say: Say, anew: bool = False
+) -> None:
     """Train and evaluate `recipe@seed` of the project file on a frozen snapshot, in this process.
 
-    Raises `DatasetError` for an unknown snapshot.
+    With `anew` it takes the place of a finished model of other settings. Raises `DatasetError` for an unknown snapshot.
     """
     read_snapshot(home.snapshots, snapshot)
     with home.lock("dev"), open_instance(home) as instance:
         bury_dead_runs(instance)
         definitions = build_definitions(project, home, path.parent)
-        HeadlessRun(project, home, definitions, instance, say).train(snapshot, recipe)
+        HeadlessRun(project, home, path.parent, definitions, instance, say).train(snapshot, recipe, anew=anew)
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 import dagster as dg
 
 from pipeline.config import MasksSection
-from pipeline.masks.segmenters import EMBEDDED, Segmenter, make_segmenter
+from pipeline.masks.segmenters import EMBEDDED, Segmenter, make_segmenter, published_version
 from pipeline.masks.sources import FOLDER
 from storage import Home
 
@@ -18,6 +18,10 @@ class SegmenterResource(dg.ConfigurableResource):
     def of(cls, masks: MasksSection) -> "SegmenterResource":
         """The one that the project file's `[masks]` names."""
         return cls(name=masks.segmenter, views=masks.views)
+
+    def published_version(self) -> str:
+        """The version of the segmenter that `load` gives, known without loading anything."""
+        return published_version(EMBEDDED if self.name == FOLDER else self.name, self.views)
 
     def load(self, home: Home) -> Segmenter:
         """The segmenter, its weights fetched into the home and checked. Raises `WeightsError`.

@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
-import psutil
-
-from pipeline.atomic import TEMPORARY_SUFFIX
+from pipeline.atomic import TEMPORARY_SUFFIX, sweep
 from pipeline.errors import CorruptBlob, StorageError
 
 
@@ -45,11 +43,7 @@ class BlobStore:
 
     def sweep(self) -> int:
         """Delete what processes that are gone left unfinished; returns how many files."""
-        left = list((self.root / "incoming").glob(f"*-*{TEMPORARY_SUFFIX}"))
-        dead = [path for path in left if not psutil.pid_exists(int(path.name.split("-")[0]))]
-        for path in dead:
-            path.unlink(missing_ok=True)
-        return len(dead)
+        return sweep((self.root / "incoming").glob(f"*-*{TEMPORARY_SUFFIX}"))
 
     def adopt(self, path: Path, sha256: str) -> None:
         """Move a finished file, whose digest the caller has computed, to its place."""

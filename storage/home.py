@@ -6,14 +6,13 @@ stage interrupted anywhere is simply run again.
 
 import fcntl
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.atomic import TEMPORARY_SUFFIX
+from pipeline.atomic import TEMPORARY_SUFFIX, sweep
 from pipeline.errors import StorageError
 from storage.blobs import BlobStore
 
@@ -62,6 +61,10 @@ class Home:
     def journal(self, name: str) -> Path:
         """What is done of a stage's work that is not in its table yet; `name` may be a partition key."""
         return self.root / "journals" / f"{name.replace('|', '+')}.jsonl"
+
+    def all_journals(self) -> list[Path]:
+        """The journals of interrupted stages, and of those at work."""
+        return sorted((self.root / "journals").glob("*.jsonl"))
 
     @property
     def fingerprints(self) -> Path:
@@ -125,19 +128,22 @@ class Home:
     def snapshots(self) -> Path:
         return self.root / "snapshots"
 
+    @property
+    def all_listing_windows(self) -> Path:
+        return self.root / "listing-windows"
+
     def listing_windows(self, domain: str, month: str) -> Path:
         """Folder of the finished windows of a month that is being listed."""
-        return self.root / "listing-windows" / f"{domain}+{month}"
+        return self.all_listing_windows / f"{domain}+{month}"
 
     def sweep(self) -> None:
-        """Delete what killed processes left unfinished; to be called when no other run is at work in the home."""
+        """Delete what processes that are gone left unfinished; others may be at work in the home."""
         self.blobs.sweep()
         pictures = (self.shards, self.snapshots, self.thumbnails, self.masks, self.fingerprints, self.duplicates)
         kept = (*pictures, self.evaluations)
         for folder in (self.root, *kept, self.root / "tables"):
             pattern = f".*{TEMPORARY_SUFFIX}" if folder == self.root else f"**/.*{TEMPORARY_SUFFIX}"
-            for path in list(folder.glob(pattern)):
-                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+            sweep(list(folder.glob(pattern)))
 
     @contextmanager
     def lock(self, name: str) -> Iterator[None]:

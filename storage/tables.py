@@ -1,11 +1,12 @@
 """Parquet tables: `tables/<name>/<partition>.parquet`, checked against their schema when written.
 
-Each file carries its data version (a digest of the content without what changes by itself) and the version of
-the inputs it was made from, so that a stage knows without help from Dagster whether it has anything to do.
+Each file carries its data version (a digest of the content without what changes by itself), the version of the inputs
+it was made from, so that a stage knows without help from Dagster whether it has anything to do, and when it was made,
+which a copy of the home keeps whatever becomes of the times of its files.
 """
 
 import hashlib
-import os
+import time
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +17,12 @@ import pyarrow.parquet as pq
 
 from pipeline.atomic import atomic_path
 from pipeline.errors import StorageError, disk_failed
-from pipeline.tables import TABLES, conform, empty
+from pipeline.tables import TABLES, columns_of, conform, empty
 
 WHOLE = "all"
 """File name of a table without partitions."""
+DATA_MARK, INPUTS_MARK, MADE_MARK = b"bokehflow_data_version", b"bokehflow_inputs_version", b"bokehflow_made_s"
+"""Keys of what a file's footer says."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,8 @@ class TableInfo:
     row_count: int
     data_version: str
     inputs_version: str
+    made_s: float
+    """When it was made, Unix seconds; of one that says nothing of it, the time of its file."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +51,15 @@ class TableStore:
         """Keys of the partitions that exist, in order."""
         return sorted(path.stem.replace("+", "|") for path in (self.root / name).glob("*.parquet"))
 
-    def write(self, name: str, frame: pd.DataFrame, partition: str | None = None, inputs_version: str = "") -> TableInfo:
-        """Check, order and write the table; returns what it then says of itself.
+    def write(
+        self,
+        name: str,
+        frame: pd.DataFrame,
+        partition: str | None = None,
+        inputs_version: str = "",
+        made_s: float | None = None,
+    ) -> TableInfo:
+        """Check, order and write the table; returns what it then says of itself. It was made now, or at `made_s`.
 
         Raises pandera's `SchemaErrors` for wrong columns or values, before anything is written, and `StorageError`
         when the disk does not take it; the old table stays then.
@@ -55,14 +67,15 @@ class TableStore:
         checked = conform(name, frame)
         version = data_version(name, checked)
         table = pa.Table.from_pandas(checked, preserve_index=False)
-        marks = {b"bokehflow_data_version": version.encode(), b"bokehflow_inputs_version": inputs_version.encode()}
+        made_s = time.time() if made_s is None else made_s
+        marks = {DATA_MARK: version.encode(), INPUTS_MARK: inputs_version.encode(), MADE_MARK: repr(made_s).encode()}
         path = self.path(name, partition)
         try:
             with atomic_path(path) as temporary:
                 pq.write_table(table.replace_schema_metadata({**(table.schema.metadata or {}), **marks}), temporary)
         except OSError as error:
             raise disk_failed(error, self.root) from error
-        return TableInfo(path, len(checked), version, inputs_version)
+        return TableInfo(path, len(checked), version, inputs_version, made_s)
 
     def read(self, name: str, partition: str | None = None, columns: list[str] | None = None) -> pd.DataFrame:
         """The table or one partition of it; all columns, or those named.
@@ -85,35 +98,35 @@ class TableStore:
             return self.read(name, partition, columns)
         return empty(name) if columns is None else empty(name)[columns]
 
-    def read_all(self, name: str, partitions: list[str] | None = None) -> pd.DataFrame:
-        """All partitions, or those named, in one frame."""
-        frames = [self.read(name, partition) for partition in (self.partitions(name) if partitions is None else partitions)]
+    def read_all(self, name: str, partitions: list[str] | None = None, columns: list[str] | None = None) -> pd.DataFrame:
+        """All partitions, or those named, in one frame; all columns, or those named."""
+        keys = self.partitions(name) if partitions is None else partitions
+        frames = [self.read(name, partition, columns) for partition in keys]
         filled = [frame for frame in frames if len(frame)]
-        return pd.concat(filled, ignore_index=True) if filled else empty(name)
+        return pd.concat(filled, ignore_index=True) if filled else empty(name)[columns or columns_of(name)]
 
     def drop_photos(self, name: str, photo_ids: Set[str], partition: str | None = None) -> None:
         """Take the rows of these photos out of a table, whatever version wrote it; its time and inputs stay."""
         path, info = self.path(name, partition), self.info(name, partition)
         if info is None or not set(self.read(name, partition, ["photo_id"])["photo_id"]) & photo_ids:
             return
-        table, before = pq.read_table(path), path.stat()
+        table = pq.read_table(path)
         kept = table.filter(pa.array([photo_id not in photo_ids for photo_id in table["photo_id"].to_pylist()]))
         version = hashlib.sha256(" ".join([info.data_version, *sorted(photo_ids)]).encode()).hexdigest()[:16]
-        marks = {**(table.schema.metadata or {}), b"bokehflow_data_version": version.encode()}
+        told = {DATA_MARK: version.encode(), MADE_MARK: repr(info.made_s).encode()}
         with atomic_path(path) as temporary:
-            pq.write_table(kept.replace_schema_metadata(marks), temporary)
-        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+            pq.write_table(kept.replace_schema_metadata({**(table.schema.metadata or {}), **told}), temporary)
 
     def info(self, name: str, partition: str | None = None) -> TableInfo | None:
         """What the table says of itself, from its footer alone; None where there is no readable table."""
         path = self.path(name, partition)
         try:
-            footer = pq.read_metadata(path)
+            footer, file_s = pq.read_metadata(path), path.stat().st_mtime
         except (FileNotFoundError, pa.ArrowInvalid, OSError):
             return None
         marks: Mapping[bytes, bytes] = footer.metadata or {}
-        version, inputs = marks.get(b"bokehflow_data_version", b""), marks.get(b"bokehflow_inputs_version", b"")
-        return TableInfo(path, footer.num_rows, version.decode(), inputs.decode())
+        version, inputs, made = (marks.get(mark, b"").decode() for mark in (DATA_MARK, INPUTS_MARK, MADE_MARK))
+        return TableInfo(path, footer.num_rows, version, inputs, float(made) if made else file_s)
 
 
 def data_version(name: str, frame: pd.DataFrame, rows_at_once: int = 50_000) -> str:

@@ -12,6 +12,7 @@ from assets.training import run_id
 from pipeline.dataset.snapshot import read_snapshot
 from pipeline.evaluation.pictures import picture_folder
 from pipeline.tables import conform
+from pipeline.training.jobs import TrainingJob
 from pipeline.training.runs import Completion, RunFolder
 from storage import Home
 from tests.pipeline.dataset.frozen_world import SIZE_PX, World
@@ -44,19 +45,20 @@ def photos_of_the_test_split(home: Home, snapshot: str) -> list[str]:
     return manifest.loc[(manifest["split"] == "test") & (manifest["domain"] == "ordinary"), "photo_id"].tolist()
 
 
-def train(home: Home, snapshot: str, recipe: str) -> RunFolder:
-    """A run that says that it is complete."""
+def train(home: Home, snapshot: str, recipe: str, job: TrainingJob | None = None) -> RunFolder:
+    """A run that says that it is complete, of this job where one is given."""
     name, seed = recipe.split("@")
     run = RunFolder(home.runs / run_id(snapshot, recipe))
     run.root.mkdir(parents=True)
     facts = {"run_id": run.root.name, "recipe": name, "model": name, "seed": int(seed), "snapshot_id": snapshot}
     done = Completion.model_validate(
         {
-            **facts, "digest": "d" * 64, "steps": 3, "seconds": 1.0, "final_losses": {}, "best": {}, "sample": "s",
+            **facts, "digest": job.digest if job else "d" * 64, "steps": 3, "seconds": 1.0, "final_losses": {},
+            "best": {}, "sample": "s",
             "files": {"generator_a_to_b.safetensors": "ab" * 32},
         }
     )  # fmt: skip
-    run.job.write_text(json.dumps({"digest": done.digest, "job": facts}))
+    run.job.write_text(json.dumps({"digest": done.digest, "job": job.model_dump(mode="json") if job else facts}))
     run.card.write_text(
         json.dumps({**done.model_dump(), "settings": {"size_px": SIZE_PX}, "lineage": {"code_revision": "c0de"}})
     )
@@ -65,8 +67,8 @@ def train(home: Home, snapshot: str, recipe: str) -> RunFolder:
     return run
 
 
-def judge(home: Home, snapshot: str, recipe: str, ssim: float, sharpness: float) -> None:
-    """Scores around these, photo by photo, and pictures, of a model that `train` made."""
+def judge(home: Home, snapshot: str, recipe: str, ssim: float, sharpness: float, yardstick: str = "") -> None:
+    """Scores around these by a yardstick, photo by photo, and pictures, of a model that `train` made."""
     run = RunFolder(home.runs / run_id(snapshot, recipe))
     photos = photos_of_the_test_split(home, snapshot)
     wobble = np.linspace(-0.01, 0.01, len(photos))
@@ -75,7 +77,8 @@ def judge(home: Home, snapshot: str, recipe: str, ssim: float, sharpness: float)
         *_rows(photos, recipe, ssim + wobble, sharpness - wobble),
     ]
     frame = pd.DataFrame(rows, columns=["photo_id", "method", "metric", "value"])
-    home.tables.write("evaluation", conform("evaluation", frame), f"{recipe}|{snapshot}", model_version(run.root))
+    version = "-".join(filter(None, [model_version(run.root), yardstick]))
+    home.tables.write("evaluation", conform("evaluation", frame), f"{recipe}|{snapshot}", version)
     with picture_folder(run.translated) as writer:
         for index, photo_id in enumerate(photos):
             for offset, role in enumerate(("input", "mask", "model")):

@@ -37,8 +37,8 @@ def report(
     beside = [find_snapshot(chosen.snapshots, other) for other in others]
     folder = "+".join(dict.fromkeys([snapshot, *beside]))
     path = output or chosen.reports / folder / "index.html"
-    for name in dict.fromkeys([snapshot, *beside]):
-        for problem in unevaluated(chosen, name):
+    for problems in unevaluated(chosen, *dict.fromkeys([snapshot, *beside])).values():
+        for problem in problems:
             say(f"not in the report: {problem}")
     click.echo(write_report(path, report_inputs(project, chosen, snapshot, beside)))
 
@@ -48,7 +48,7 @@ def _newest_judged(home: "Home") -> str:
     from pipeline.dataset.layout import list_snapshots
     from pipeline.errors import DatasetError
 
-    found = next((name for name in list_snapshots(home.snapshots) if evaluated_recipes(home, name)), None)
+    found = next((name for name in list_snapshots(home.snapshots) if evaluated_recipes(home, name)[name]), None)
     if found is None:
         raise DatasetError(f"{home.root}: no snapshot has an evaluated model; `bokehflow run` trains and judges one")
     return found

@@ -188,11 +188,11 @@ def restore(source: str, without_missing: bool, as_json: bool, home: Path | None
         stack.enter_context(chosen.lock("run"))
         stack.enter_context(emulated_flickr(chosen, project))
         done = restore_into(chosen, project, source)
+        frozen = done.identifier if done.whole else freeze_what_is_left(chosen, source) if without_missing else None
     say(
         f"{done.identifier}: {done.pictures:,} pictures, {done.already_there:,} were there, {done.made:,} made anew, "
         f"{done.fetched:,} photos fetched"
     )
-    frozen = done.identifier if done.whole else freeze_what_is_left(chosen, source) if without_missing else None
     if as_json:
         click.echo(json.dumps({**vars(done), "whole": done.whole, "frozen": frozen}, ensure_ascii=False))
     else:

@@ -24,7 +24,16 @@ if TYPE_CHECKING:
 @click.option("--snapshot", required=True, metavar="ID", help="The snapshot to train on.")
 @click.option("--seed", type=click.IntRange(min=0), help="Else the recipe's first.")
 @click.option("--steps", type=click.IntRange(min=1), help="Train for so many steps, in a run folder of its own.")
-def train(home: Path | None, config: Path | None, recipe: str, snapshot: str, seed: int | None, steps: int | None) -> None:
+@click.option("--anew", is_flag=True, help="Where the finished model has other settings, move it aside and train again.")
+def train(
+    home: Path | None,
+    config: Path | None,
+    recipe: str,
+    snapshot: str,
+    seed: int | None,
+    steps: int | None,
+    anew: bool,
+) -> None:
     """Train RECIPE on a frozen snapshot, or go on where it was interrupted.
 
     A recipe and seed of the project file run as in Dagster, where they show up, and are evaluated. Another seed or
@@ -32,6 +41,7 @@ def train(home: Path | None, config: Path | None, recipe: str, snapshot: str, se
     """
     from pipeline.demo import train_configured
     from pipeline.errors import ConfigError
+    from pipeline.training.runs import holds_another_result
 
     chosen = open_home(home)
     project, path = load(chosen, config)
@@ -41,9 +51,14 @@ def train(home: Path | None, config: Path | None, recipe: str, snapshot: str, se
     key = f"{recipe}@{seed}"
     if steps is None and key in project.recipe_keys():
         with chosen.lock("run"):
-            train_configured(snapshot, key, project, path, chosen, say)
+            train_configured(snapshot, key, project, path, chosen, say, anew)
         return
-    sys.exit(_run(_trial(project, chosen, snapshot, key, steps)))
+    job = _trial(project, chosen, snapshot, key, steps)
+    if not anew and holds_another_result(job):
+        raise ConfigError(
+            f"{job.run_dir}: holds a finished model of other settings or of an older version; --anew moves it to superseded/"
+        )
+    sys.exit(_run(job))
 
 
 @click.command()

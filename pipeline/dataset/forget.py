@@ -5,6 +5,7 @@ snapshots' own files, and the old shards are deleted last. Done again it finishe
 """
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 
 import pandas as pd
@@ -13,29 +14,47 @@ import pyarrow.parquet as pq
 from pipeline.atomic import write_text
 from pipeline.dataset.layout import FORGOTTEN, MANIFEST, PICTURES, list_snapshots, read_forgotten
 from pipeline.dataset.shards import Picture, Shard, write_shard
-from pipeline.dataset.snapshot import DIGESTS, all_rows, disk_failed, erase_origin, relocate
+from pipeline.dataset.snapshot import DIGESTS, all_rows, disk_failed, erase_origin, read_snapshot, relocate
 from pipeline.errors import DatasetError
 
 Pair = tuple[str, str]
 """Digests of a picture's pixels and of its alpha."""
 
 
+def unreadable_snapshots(snapshots: Path) -> dict[str, str]:
+    """Ids of the snapshots that are damaged, so that nothing can be erased from them, with what is wrong and what to do."""
+    found = {}
+    for identifier in list_snapshots(snapshots):
+        try:
+            read_snapshot(snapshots, identifier)
+        except DatasetError as error:
+            found[identifier] = f"{error}, or delete it"
+    return found
+
+
 def forget_in_snapshots(
-    snapshots: Path, shards: Path, photo_ids: set[str], at_s: int, prepared: pd.DataFrame | None = None
+    snapshots: Path,
+    shards: Path,
+    photo_ids: set[str],
+    at_s: int,
+    prepared: pd.DataFrame | None = None,
+    damaged: Collection[str] = (),
 ) -> list[str]:
     """Erase the photos from all snapshots and shards; returns the ids of the snapshots that held them.
 
     `prepared` is the table `training_images`: pictures that are in the shards and in no snapshot go as well. A picture
-    that another photo shares to the last pixel stays for that one. Raises `DatasetError` when the disk is full.
+    that another photo shares to the last pixel stays for that one. The snapshots named in `damaged` are passed over. Raises
+    `DatasetError` when another cannot be read or the disk is full.
     """
-    rows = _digests(snapshots, prepared)
+    sound = [identifier for identifier in list_snapshots(snapshots) if identifier not in damaged]
+    rows = _digests(snapshots, sound, prepared)
     mine = rows["photo_id"].isin(photo_ids)
     touched = sorted(set(rows.loc[mine, "snapshot"].dropna()))
     gone = _pairs(rows[mine]) - _pairs(rows[~mine & ~rows["forgotten"]])
     for identifier in touched:
         _bury(snapshots / identifier, photo_ids & set(rows.loc[rows["snapshot"] == identifier, "photo_id"]), at_s)
     old = _rewrite(shards, gone)
-    for identifier in list_snapshots(snapshots):
+    for identifier in sound:
         path = snapshots / identifier
         if identifier in touched:
             erase_origin(path, set(read_forgotten(path)))
@@ -46,21 +65,25 @@ def forget_in_snapshots(
     return touched
 
 
-def frozen_sources(snapshots: Path) -> pd.DataFrame:
-    """`photo_id` and `sha256`, of the bytes it was made from, of every photo that a frozen manifest names."""
+def frozen_sources(snapshots: Path, damaged: Collection[str] = ()) -> pd.DataFrame:
+    """`photo_id` and `sha256`, of the bytes it was made from, of every photo that a frozen manifest names.
+
+    The snapshots named in `damaged` are passed over.
+    """
     tables = [
         pq.read_table(snapshots / identifier / MANIFEST, columns=["photo_id", "source_sha256"]).to_pandas()
         for identifier in list_snapshots(snapshots)
+        if identifier not in damaged
     ]
     frame = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["photo_id", "source_sha256"])
     return frame.rename(columns={"source_sha256": "sha256"})
 
 
-def _digests(snapshots: Path, prepared: pd.DataFrame | None) -> pd.DataFrame:
-    """Every picture that a manifest or the prepared ones name: photo, digests, snapshot (null: prepared), forgotten."""
+def _digests(snapshots: Path, identifiers: list[str], prepared: pd.DataFrame | None) -> pd.DataFrame:
+    """Every picture that these manifests or the prepared ones name: photo, digests, snapshot (null: prepared), forgotten."""
     columns = ["photo_id", *DIGESTS]
     frames = [] if prepared is None else [prepared[columns].assign(snapshot=None, forgotten=False)]
-    for identifier in list_snapshots(snapshots):
+    for identifier in identifiers:
         path = snapshots / identifier
         try:
             rows = pq.read_table(path / MANIFEST, columns=columns).to_pandas()

@@ -11,7 +11,8 @@
     SHA256SUMS         digests of all these and of the shards, as `sha256sum -c` reads them
 
 All are read-only. `manifest.jsonl`, `manifest.parquet` and `attribution.csv` are the same bytes wherever the same
-pictures are frozen; `pictures.parquet` is written anew when pictures have moved to other shards.
+pictures are frozen; `pictures.parquet` is written anew when pictures have moved to other shards, `manifest.parquet` and
+`attribution.csv` when more is known of owners, titles and licences or a photo is forgotten.
 """
 
 import hashlib

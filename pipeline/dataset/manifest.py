@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Set
 
 import pandas as pd
 
@@ -35,6 +36,13 @@ def build_manifest(
     manifest["source_sha256"] = manifest["sha256"]
     manifest["split"] = split_of(manifest, dataset, domain_a)
     return manifest
+
+
+def origin_version(listing: pd.DataFrame, photo_ids: Set[str]) -> str:
+    """Digest of what the listing (`photo_id` and `ORIGIN`) says of these photos, 16 hex digits."""
+    listed = listing[listing["photo_id"].isin(list(photo_ids))].drop_duplicates("photo_id", keep="last")
+    told = listed.sort_values("photo_id")[["photo_id", *ORIGIN]].to_json(orient="values", force_ascii=False)
+    return hashlib.sha256(str(told).encode()).hexdigest()[:16]
 
 
 def split_of(images: pd.DataFrame, dataset: DatasetSection, domain_a: str) -> pd.Series:

@@ -1,7 +1,8 @@
 """Snapshots: a manifest frozen in a folder of its own, read-only, with what a paper and a lawyer need.
 
 `layout` says what lies in the folder. A frozen snapshot is never computed again; what may change afterwards is where
-its pictures lie (`open_snapshot`, when a lost shard was made anew) and what is erased on request (`forget`).
+its pictures lie (`open_snapshot`, when a lost shard was made anew), what is erased on request (`forget`) and what is
+learnt of owners, titles and licences (`refresh_origin`).
 """
 
 import errno
@@ -14,14 +15,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.atomic import TEMPORARY_SUFFIX, atomic_path, sync
+from pipeline.atomic import atomic_path, sync, temporary_beside
 from pipeline.dataset.layout import (
     ATTRIBUTION,
     CANONICAL,
@@ -57,6 +57,7 @@ __all__ = [
     "read_facts",
     "read_manifest",
     "read_snapshot",
+    "refresh_origin",
     "relocate",
 ]
 
@@ -133,7 +134,7 @@ def new_folder(target: Path, read_only: bool = True) -> Iterator[Path]:
 
     Raises `DatasetError` when the disk fails.
     """
-    temporary = target.with_name(f".{target.name}.{uuid4().hex[:8]}{TEMPORARY_SUFFIX}")
+    temporary = temporary_beside(target)
     try:
         temporary.mkdir(parents=True)
         yield temporary
@@ -316,8 +317,35 @@ def erase_origin(path: Path, photo_ids: set[str]) -> None:
     manifest.loc[erased, ORIGIN] = None
     replace_parquet(path / MANIFEST, manifest, MANIFEST_COLUMNS)
     shown = pd.read_csv(path / ATTRIBUTION, dtype=str, keep_default_na=False)
+    _replace_attribution(path, shown[~shown["photo_id"].isin(photo_ids)])
+
+
+def refresh_origin(path: Path, manifest: pd.DataFrame, shards: Path, license_name: LicenseName) -> bool:
+    """Have the snapshot at `path` say of owners, titles and licences what `manifest`, of the same pictures, says.
+
+    What is unknown there, and what was erased of forgotten photos, stays as it is. Returns whether anything changed.
+    """
+    frozen = verified_manifest(path)
+    told = (
+        manifest.drop_duplicates("photo_id")
+        .set_index("photo_id")[ORIGIN]
+        .reindex(frozen["photo_id"])
+        .set_index(frozen.index)
+    )
+    known = told.notna() & ~frozen[["forgotten"]].to_numpy()
+    fresh = frozen[ORIGIN].astype(object).where(~known, told.astype(object))
+    if fresh.equals(frozen[ORIGIN].astype(object)):
+        return False
+    frozen[ORIGIN] = fresh
+    replace_parquet(path / MANIFEST, frozen, MANIFEST_COLUMNS)
+    _replace_attribution(path, attribution(frozen[~frozen["forgotten"]], license_name))
+    refresh_sums(path, shards)
+    return True
+
+
+def _replace_attribution(path: Path, shown: pd.DataFrame) -> None:
     with atomic_path(path / ATTRIBUTION) as temporary:
-        shown[~shown["photo_id"].isin(photo_ids)].to_csv(temporary, index=False, lineterminator="\n")
+        shown.to_csv(temporary, index=False, lineterminator="\n")
         temporary.chmod(0o444)
 
 

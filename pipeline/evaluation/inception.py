@@ -67,11 +67,14 @@ def load_inception(folders: Sequence[Path]) -> InceptionFeatures | None:
 
     Nothing is fetched. A file whose digest is not that of its name is left alone, with a warning.
     """
-    for folder in (*folders, Path(torch.hub.get_dir()) / "checkpoints"):
-        path = folder / WEIGHTS_FILE
-        if path.exists() and _is_unaltered(path):
-            return InceptionFeatures(path)
-    return None
+    path = find_inception(folders)
+    return InceptionFeatures(path) if path else None
+
+
+def find_inception(folders: Sequence[Path]) -> Path | None:
+    """The file of weights that `load_inception` takes."""
+    paths = [folder / WEIGHTS_FILE for folder in (*folders, Path(torch.hub.get_dir()) / "checkpoints")]
+    return next((path for path in paths if path.exists() and _is_unaltered(path)), None)
 
 
 def _is_unaltered(path: Path) -> bool:

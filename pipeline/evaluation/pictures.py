@@ -13,12 +13,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import uuid4
 
 import numpy as np
 from PIL import Image
 
-from pipeline.atomic import TEMPORARY_SUFFIX, write_text
+from pipeline.atomic import TEMPORARY_SUFFIX, temporary_beside, write_text
 from pipeline.errors import DatasetError
 
 INDEX = "index.csv"
@@ -60,7 +59,7 @@ class PictureWriter:
 def picture_folder(target: Path) -> Iterator[PictureWriter]:
     """Yield a writer into a temporary folder beside `target`; on success it takes the place of `target`."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{uuid4().hex[:8]}{TEMPORARY_SUFFIX}")
+    temporary = temporary_beside(target)
     try:
         temporary.mkdir()
         writer = PictureWriter(temporary)

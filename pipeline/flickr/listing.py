@@ -18,6 +18,7 @@ that fills the limit, later ones are not asked for, and what came along with the
 """
 
 from collections.abc import Callable, Iterable, Sequence, Set
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -88,6 +89,14 @@ def without_forgotten(listing: pd.DataFrame, forgotten: Set[str]) -> pd.DataFram
     return cleaned
 
 
+def _without_words(photo: FoundPhoto, forgotten: Set[str]) -> FoundPhoto:
+    """A forgotten photo with nothing but its id and time, since finished windows are kept on the disk for a while."""
+    if photo_id_of(photo.id) not in forgotten:
+        return photo
+    unknown = dict.fromkeys(["owner_name", "title", "license", "date_taken", "last_update_s", "views"])
+    return replace(photo, owner="", tags=(), sizes=(), **unknown)
+
+
 def list_query(
     client: FlickrClient,
     project: Project,
@@ -106,7 +115,8 @@ def list_query(
     accepted: set[str] = set()
 
     def ask(window: Window, page: int) -> SearchPage:
-        return client.search(arguments, begin_s=window.begin_s, end_s=window.end_s, page=page)
+        found = client.search(arguments, begin_s=window.begin_s, end_s=window.end_s, page=page)
+        return replace(found, photos=tuple(_without_words(photo, forgotten) for photo in found.photos))
 
     def is_enough(more: Sequence[FoundPhoto]) -> bool:
         if query.limit_per_month is None:

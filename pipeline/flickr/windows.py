@@ -187,8 +187,10 @@ class WindowState:
         return self._folder / f"{window.begin_s}-{window.end_s}.{what}"
 
     def _read(self, window: Window, what: str) -> list[str] | None:
-        path = self._path(window, what)
-        return path.read_text(encoding="utf-8").split("\n") if path.exists() else None
+        try:
+            return self._path(window, what).read_text(encoding="utf-8").split("\n")
+        except FileNotFoundError:  # never finished, or purged since it was
+            return None
 
 
 def begin_state(folder: Path, now_s: int) -> int:

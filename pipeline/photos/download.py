@@ -316,6 +316,12 @@ def _journal_rows(path: Path) -> Iterator[dict[str, object]]:
     yield from newest.values()
 
 
+def journal_digests(path: Path) -> pd.DataFrame:
+    """Columns `photo_id` and `sha256` (null without bytes) of the photos in a journal."""
+    rows = [{"photo_id": row["photo_id"], "sha256": row["sha256"]} for row in _journal_rows(path)]
+    return pd.DataFrame(rows, columns=["photo_id", "sha256"], dtype=object)
+
+
 # --- fetching ---------------------------------------------------------------------------------------------------------
 
 

@@ -5,6 +5,7 @@ Free of torch. The asset that starts a run builds a `TrainingJob` and hands it o
 
 import os
 from pathlib import Path
+from typing import Any
 
 import psutil
 from pydantic import BaseModel, ConfigDict, NonNegativeInt
@@ -73,5 +74,10 @@ class TrainingJob(BaseModel):
     @property
     def digest(self) -> str:
         """SHA-256 over all that decides the result; a folder with another digest holds another run."""
-        deciding = {"model", "settings", "seed", "snapshot_id", "domain_a", "domain_b"}
-        return canonical_digest({"format": RUN_FORMAT, **self.model_dump(mode="json", include=deciding)})
+        return canonical_digest({"format": RUN_FORMAT, **self.deciding})
+
+    @property
+    def deciding(self) -> dict[str, Any]:
+        """What decides the result, but for the code, as plain values."""
+        names = {"model", "settings", "seed", "snapshot_id", "domain_a", "domain_b"}
+        return self.model_dump(mode="json", include=names)

@@ -165,8 +165,7 @@ def enter(folder: RunFolder, job: TrainingJob) -> None:
 
     What another configuration left is moved to `superseded/`, remains of unfinished writes are deleted.
     """
-    for remains in folder.root.rglob(f".*{atomic.TEMPORARY_SUFFIX}"):
-        remains.unlink(missing_ok=True)
+    atomic.sweep(list(folder.root.rglob(f".*{atomic.TEMPORARY_SUFFIX}")))
     before = _job_file(folder)
     if before is None or before["digest"] != job.digest:
         _supersede(folder, before["digest"] if before else "unknown")
@@ -205,6 +204,21 @@ def job_of(folder: RunFolder) -> TrainingJob | None:
     """The job that the folder was entered with, None if it never was."""
     content = _job_file(folder)
     return None if content is None else TrainingJob.model_validate(content["job"])
+
+
+def holds_another_result(job: TrainingJob) -> bool:
+    """Whether the job's folder holds a finished run of another digest, which the job would supersede."""
+    done = completion_of(RunFolder(job.run_dir))
+    return done is not None and done.digest != job.digest
+
+
+def has_other_settings(job: TrainingJob) -> bool:
+    """Whether what the job's folder holds was made by other settings, not just by an older version of the code."""
+    try:
+        before = job_of(RunFolder(job.run_dir))
+    except ValidationError:  # settings that are no longer known
+        return True
+    return before is not None and before.deciding != job.deciding
 
 
 def describe_run(run_dir: Path) -> dict[str, object] | None:

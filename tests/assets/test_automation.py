@@ -1,20 +1,25 @@
 """What the automation asks for, evaluated without a daemon on materialisations that are only reported."""
 
-import os
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import dagster as dg
 import pandas as pd
 import pytest
+from dagster._core.events import DagsterEvent, DagsterEventType
+from dagster._core.events.log import EventLogEntry
+from dagster._core.test_utils import create_run_for_test
 
+from assets.attempts import RETRY_AFTER_S
 from assets.partitions import SNAPSHOTS, domain_month_key, snapshot_recipe_key
 from assets.schedules import due_for_rescrape, passed_snapshot, recent_months
 from assets.versions import inputs_version
 from pipeline.config import parse_project
 from pipeline.definitions import build_definitions
-from pipeline.tables import empty
+from pipeline.tables import columns_of, conform, empty
 from storage import Home
 
 PROJECT = """
@@ -231,29 +236,126 @@ def test_the_reviewed_folder_is_watched_by_its_content(world: World, tmp_path: P
     assert isinstance(tick(settled.cursor), dg.SkipReason)
 
 
-def test_what_was_imported_or_forgotten_is_noticed_once(world: World, tmp_path: Path) -> None:
+def tick(world: World, name: str, cursor: str | None = None) -> tuple[list[dg.RunRequest], str, str | None]:
+    """What a sensor asks for, why nothing if so, and its cursor."""
+    sensor = world.definitions.resolve_sensor_def(name)
+    found = sensor(dg.build_sensor_context(instance=world.instance, cursor=cursor, definitions=world.definitions))
+    if isinstance(found, dg.SensorResult):
+        why = found.skip_reason.skip_message if found.skip_reason else None
+        return list(found.run_requests or []), str(why), found.cursor
+    if isinstance(found, dg.SkipReason):
+        return [], str(found.skip_message), cursor
+    return found if isinstance(found, list) else [found], "", cursor  # pyright: ignore[reportReturnType]
+
+
+def ran(world: World, request: dg.RunRequest, status: dg.DagsterRunStatus, ended_s: float | None = None) -> str:
+    """Have the requested run, and let it end so, at some time; returns its id."""
+    run = create_run_for_test(world.instance, tags=dict(request.tags), status=dg.DagsterRunStatus.STARTED)
+    if status != dg.DagsterRunStatus.STARTED:
+        kinds = {
+            dg.DagsterRunStatus.FAILURE: DagsterEventType.RUN_FAILURE,
+            dg.DagsterRunStatus.SUCCESS: DagsterEventType.RUN_SUCCESS,
+            dg.DagsterRunStatus.CANCELED: DagsterEventType.RUN_CANCELED,
+        }
+        event = DagsterEvent(kinds[status].value, run.job_name)
+        world.instance.handle_new_event(
+            EventLogEntry(None, 20, "", run.run_id, ended_s or time.time(), None, run.job_name, event)
+        )
+    return run.run_id
+
+
+FAILED, SUCCEEDED, CANCELED, STARTED = (
+    dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.CANCELED, dg.DagsterRunStatus.STARTED,
+)  # fmt: skip
+NOTICES = "watch_imported_and_forgotten"
+
+
+def test_what_was_imported_or_forgotten_is_noticed_until_it_is_taken_in(world: World, tmp_path: Path) -> None:
     home = Home(tmp_path)
-    sensor = world.definitions.resolve_sensor_def("watch_imported_and_forgotten")
-
-    def tick(cursor: str | None) -> dg.SensorResult | dg.SkipReason:
-        return sensor(dg.build_sensor_context(instance=world.instance, cursor=cursor))  # pyright: ignore[reportReturnType]
-
-    assert isinstance(tick(None), dg.SkipReason)
+    assert tick(world, NOTICES)[:2] == ([], "nothing was imported or forgotten")
     home.tables.write("imports", empty("imports"))
-    found = tick(None)
-    assert isinstance(found, dg.SensorResult)
-    (request,) = found.run_requests or []
+    (request,), _, _ = tick(world, NOTICES)
     assert request.asset_selection == [dg.AssetKey("imported_photos")]
     version = inputs_version(parse_project(PROJECT, tmp_path / "x"), home, "imported_photos")
     home.tables.write("imported_photos", empty("imported_photos"), inputs_version=version)
-    assert isinstance(tick(None), dg.SkipReason)
-    tombstone = pd.DataFrame({"photo_id": ["flickr:1"], "forgotten_s": [1], "purged_s": [None]})
+    assert not tick(world, NOTICES)[0]
+    tombstone = pd.DataFrame({"photo_id": ["flickr:1"], "forgotten_s": [1], "purged_s": [2]})
     home.tables.write("tombstones", tombstone)
-    found = tick(None)
-    assert isinstance(found, dg.SensorResult)
-    (request,) = found.run_requests or []
+    (request,), _, cursor = tick(world, NOTICES)
     assert request.asset_selection == [dg.AssetKey("photo_history")]
-    assert isinstance(tick(found.cursor), dg.SkipReason)
+    ran(world, request, SUCCEEDED)
+    requests, _, cursor = tick(world, NOTICES, cursor)
+    assert not requests
+    assert not tick(world, NOTICES, cursor)[0]
+
+
+def test_a_purge_that_is_not_complete_goes_on_when_nothing_else_runs(world: World, tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    home.tables.write("tombstones", pd.DataFrame({"photo_id": ["flickr:1"], "forgotten_s": [1], "purged_s": [None]}))
+    other = create_run_for_test(world.instance, status=STARTED)
+    (request,), _, cursor = tick(world, NOTICES)
+    ran(world, request, SUCCEEDED, time.time() - 100)
+    requests, _, cursor = tick(world, NOTICES, cursor)
+    assert not requests, "another run is at work"
+    world.instance.report_run_failed(other)
+    assert len(tick(world, NOTICES, cursor)[0]) == 1
+    home.tables.write("tombstones", pd.DataFrame({"photo_id": ["flickr:1"], "forgotten_s": [1], "purged_s": [2]}))
+    assert not tick(world, NOTICES, cursor)[0]
+
+
+def test_what_failed_is_tried_again_with_pauses_and_not_for_ever(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, now_s = Home(tmp_path), time.time()
+    monkeypatch.setattr("assets.attempts.time", SimpleNamespace(time=lambda: now_s))
+    home.tables.write("imports", empty("imports"))
+    (request,), _, _ = tick(world, NOTICES)
+    running = ran(world, request, STARTED)
+    assert tick(world, NOTICES)[:2] == ([], f"imported_photos: run {running[:8]} is not over")
+    world.instance.delete_run(running)
+    for pause_s in RETRY_AFTER_S:
+        failed = ran(world, request, FAILED, now_s)
+        now_s += pause_s - 5
+        says = f"imported_photos: run {failed[:8]} did not bring it; tried again in 5 s"
+        assert tick(world, NOTICES)[:2] == ([], says)
+        now_s += 5
+        (request,), _, _ = tick(world, NOTICES)
+    ran(world, request, FAILED, now_s)
+    now_s += 100 * RETRY_AFTER_S[-1]
+    requests, why, _ = tick(world, NOTICES)
+    assert not requests
+    assert "5 runs did not bring it" in why
+    home.tables.write("imports", one_import())
+    assert len(tick(world, NOTICES)[0]) == 1, "something new was imported"
+
+
+def one_import() -> pd.DataFrame:
+    row = {
+        "photo_id": "folder:1", "domain": "ordinary", "file": "1.jpg", "sha256": "1", "size_bytes": 1, "width_px": 1,
+        "height_px": 1, "format": "JPEG", "frames": 1, "imported_at_s": 1,
+    }  # fmt: skip
+    return conform("imports", pd.DataFrame([row]))
+
+
+def test_settings_that_come_back_are_taken_in_again(world: World, tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    for imports in (empty("imports"), one_import(), empty("imports")):
+        home.tables.write("imports", imports)
+        (request,), _, _ = tick(world, NOTICES)
+        ran(world, request, SUCCEEDED)
+
+
+def test_a_cancelled_training_is_not_started_again(world: World) -> None:
+    decided(world)
+    world.instance.add_dynamic_partitions(str(SNAPSHOTS.name), ["snap1"])
+    world.made("dataset_snapshot", "snap1", "snap1")
+    (request,), _, _ = tick(world, "train_automatic_recipes")
+    ran(world, request, FAILED, time.time() - RETRY_AFTER_S[0])
+    (request,), _, _ = tick(world, "train_automatic_recipes")
+    cancelled = ran(world, request, CANCELED, time.time() - RETRY_AFTER_S[-1])
+    requests, why, _ = tick(world, "train_automatic_recipes")
+    assert not requests
+    assert f"smoke@0|snap1: run {cancelled[:8]} was cancelled" in why
 
 
 def test_imported_photos_and_a_tombstone_go_on_downstream(world: World) -> None:
@@ -286,6 +388,33 @@ def test_photos_that_no_listing_shows_are_asked_about_on_the_hour(
     assert request.asset_selection == [dg.AssetKey("photo_history")]
     home.tables.write("photo_history", pd.DataFrame([{**row, "asked_s": 2}]))
     assert isinstance(run_sensor(world, "ask_about_absent_photos"), dg.SkipReason)
+
+
+def test_metadata_learnt_later_asks_for_the_manifest_alone(world: World, tmp_path: Path) -> None:
+    home, project = Home(tmp_path), parse_project(PROJECT, tmp_path / "x")
+    images = {"domain": "ordinary", "split_key": "k", "sha256": "s", "transform": "t", "shard": "one", "row": 0,
+              "pixels_sha256": "p", "alpha_sha256": "q"}  # fmt: skip
+    home.tables.write("training_images", conform("training_images", pd.DataFrame([{"photo_id": "folder:1", **images}])))
+
+    def listed(number: int, **told: object) -> str:
+        facts = {
+            "photo_id": f"folder:{number}", "domain": "ordinary", "month": "imported", "query": 0, "owner": "", "title": "",
+            "tags": "", "date_upload_s": 1, "media": "photo", "page_url": "", "truncated": False, "fetched_at_s": 1, **told,
+        }  # fmt: skip
+        rows[number] = facts
+        frame = pd.DataFrame(rows.values()).reindex(columns=columns_of("photo_listing"))
+        home.tables.write("photo_listing", conform("photo_listing", frame), "ordinary|imported")
+        return inputs_version(project, home, "dataset_manifest")
+
+    rows: dict[int, dict[str, object]] = {}
+    version = listed(1)
+    assert not tick(world, "watch_metadata")[0], "there is no manifest"
+    home.tables.write("dataset_manifest", empty("dataset_manifest"), inputs_version=version)
+    assert listed(1, views=7, fetched_at_s=9, tags="a") == listed(2, title="of another photo") == version
+    assert not tick(world, "watch_metadata")[0]
+    assert len({version, listed(1, owner="ann"), listed(1, license="4"), listed(1, title="t"), listed(1, page_url="x")}) == 5
+    (request,) = tick(world, "watch_metadata")[0]
+    assert request.asset_selection == [dg.AssetKey("dataset_manifest")]
 
 
 def test_only_automatic_recipes_are_trained_on_a_new_snapshot(world: World) -> None:
@@ -334,10 +463,7 @@ def test_every_older_month_has_its_turn_within_the_weeks(tmp_path: Path) -> None
         assert len(keys) == 4 + 4
         rotated += keys[4:]
         for key in keys:
-            path = home.tables.path("photo_listing", key)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch()
-            os.utime(path, (tick.timestamp(), tick.timestamp()))
+            home.tables.write("photo_listing", empty("photo_listing"), key, made_s=tick.timestamp())
     assert rotated == sorted(rotated, key=lambda key: (key in rotated, rotated.index(key)))
     assert len(set(rotated)) == 16
     oldest = [key for key in due_for_rescrape(project, home, ticks[4]) if key not in recent]

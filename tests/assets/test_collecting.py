@@ -1,17 +1,23 @@
 """Collect over time: re-scrapes, what vanishes, what is forgotten, and texts and secrets on their way."""
 
 import io
+import json
 import logging
+import os
 import re
 import sqlite3
 from collections import Counter
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pandas as pd
 import pytest
+from dagster._core.test_utils import create_run_for_test
 
+from assets.attempts import others_at_work
 from assets.forget import finish_forgetting, forget, gone, unpurged
 from assets.forget import summary as forget_summary
 from assets.sheets import ERASED
@@ -23,8 +29,9 @@ from pipeline.errors import ConfigError, FlickrUnreachable
 from pipeline.flickr.client import FlickrClient
 from pipeline.flickr.emulator import Emulator, Reply
 from pipeline.flickr.licenses import license_name
-from storage import Home
+from storage import Home, TableInfo, TableStore
 from tests.assets.worlds import KEY, PROJECT, SECRET, collect_world, photo
+from tests.pipeline.dataset.frozen_world import World
 
 NOW_S = 1_800_000_000
 ODD = [
@@ -114,6 +121,21 @@ def test_an_unchanged_rescrape_costs_its_listing_calls_and_nothing_else(tmp_path
         }
         world.run()
         assert world.emulator.calls.total() - calls == 2
+
+
+def test_a_home_copied_without_its_times_asks_for_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "collection"
+    photos = [photo(folder, n) for n in range(4)]
+    with collect_world(tmp_path, *photos) as world:
+        world.run()
+        world.emulator.collection.change(photos[0].id, tags=())
+        world.run(rescrape=True)
+        made, calls = world.made(), world.emulator.calls.total()
+        for path in world.home.root.rglob("*"):
+            os.utime(path, (NOW_S, NOW_S))
+        world.run()
+        assert world.made() == made
+        assert world.emulator.calls.total() == calls
 
 
 @pytest.mark.slow
@@ -286,7 +308,7 @@ def test_an_interrupted_purge_goes_on_with_the_next_run(tmp_path: Path, monkeypa
     with collect_world(tmp_path, *(photo(folder, n) for n in range(4))) as world:
         world.run()
         home, digest = world.home, world.home.tables.read_all("photo_files").set_index("photo_id")["sha256"][id_of(0)]
-        for step in ("_purge_files", "purge_rows", "_purge_tables", "_strip_csv", "_naming"):
+        for step in ("_purge_files", "forget_in_snapshots", "_purge_tables", "_strip_csv", "_naming"):
             with monkeypatch.context() as broken:
 
                 def dies(*_: object, step: str = step) -> None:
@@ -329,6 +351,102 @@ def test_while_a_run_is_at_work_the_next_one_purges_once_more(tmp_path: Path, ca
         assert unpurged(world.home) == [id_of(1)]
         world.run()
         assert not unpurged(world.home)
+
+
+def test_beside_another_run_a_purge_is_not_complete(tmp_path: Path) -> None:
+    """A run that read the tables before the photo was forgotten may write row and blob when the purge is over."""
+    folder = tmp_path / "collection"
+    with collect_world(tmp_path, *(photo(folder, n) for n in range(3))) as world:
+        world.run(until="photo_history")
+        home, key = world.home, "ordinary|2024-01"
+        row = home.tables.read("photo_files", key)
+        digest = row.set_index("photo_id").loc[id_of(0), "sha256"]
+        data = home.blobs.read(digest)
+        forget(home, [id_of(0)], NOW_S, is_quiet=False)
+        other = create_run_for_test(world.instance, status=dg.DagsterRunStatus.STARTED)
+        world.materialise("photo_history")
+        home.tables.write("photo_files", row, key)
+        with home.blobs.temporary() as path:
+            path.write_bytes(data)
+            home.blobs.adopt(path, digest)
+        assert unpurged(home) == [id_of(0)]
+        waiting = create_run_for_test(world.instance, status=dg.DagsterRunStatus.NOT_STARTED)
+        world.instance.report_run_failed(other)
+        world.materialise("photo_history")
+        assert not waiting.is_finished
+        assert not unpurged(home)
+        assert not home.blobs.has(digest)
+        assert id_of(0) not in set(home.tables.read("photo_files", key)["photo_id"])
+
+
+def test_a_run_that_ended_during_the_purge_counts_as_one_at_work() -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        run = create_run_for_test(instance, status=dg.DagsterRunStatus.STARTED)
+        instance.report_run_failed(run)
+        assert others_at_work(instance, since=datetime.now(UTC) - timedelta(minutes=1))
+        assert not others_at_work(instance, since=datetime.now(UTC) + timedelta(minutes=1))
+        assert not others_at_work(instance, own_run_id=run.run_id, since=datetime.now(UTC) - timedelta(minutes=1))
+        assert not others_at_work(instance)
+
+
+def test_a_damaged_snapshot_is_reported_and_blocks_no_run(tmp_path: Path) -> None:
+    folder = tmp_path / "collection"
+    with collect_world(tmp_path, *(photo(folder, n) for n in range(3))) as world:
+        world.run(until="photo_history")
+        snapshot = World(world.home.root).freeze(range(1, 13))
+        manifest = world.home.snapshots / snapshot / "manifest.parquet"
+        sound = manifest.read_bytes()
+        manifest.chmod(0o644)
+        manifest.write_bytes(sound[:-100])
+        digest = world.home.tables.read_all("photo_files").set_index("photo_id").loc[id_of(0), "sha256"]
+        done = forget(world.home, [id_of(0)], NOW_S)
+        assert f"{snapshot}: manifest.parquet is damaged" in forget_summary(done)
+        assert not world.home.blobs.has(digest)
+        world.run(rescrape=True)
+        assert [line for line in world.said if "still not complete" in line and "manifest.parquet is damaged" in line]
+        assert unpurged(world.home) == [id_of(0)]
+        manifest.write_bytes(sound)
+        world.run()
+        assert not unpurged(world.home)
+
+
+def test_what_interrupted_stages_kept_is_purged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "collection"
+    photos = [photo(folder, n, title=f"portrait titled-{n}-so") for n in range(3)]
+    with collect_world(tmp_path, *photos) as world:
+        world.run(until="photo_listing")
+        home, write, doomed = world.home, TableStore.write, ""
+
+        def dies(self: TableStore, name: str, *arguments: Any) -> TableInfo:  # noqa: ANN401
+            if name == doomed:
+                raise KeyboardInterrupt
+            return write(self, name, *arguments)
+
+        monkeypatch.setattr(TableStore, "write", dies)
+        doomed = "photo_files"
+        with pytest.raises(KeyboardInterrupt):
+            world.run(until="photo_files")
+        doomed = "photo_listing"
+        with pytest.raises(KeyboardInterrupt):
+            world.run(until="photo_files", rescrape=True)
+        monkeypatch.undo()
+        (journal,), blobs = home.all_journals(), list(home.blobs.root.glob("??/*"))
+        assert sum(b"titled-0-so" in data for data in everything(home).values()) == 2, "in the listing and in its window"
+        lines = len(journal.read_bytes().split())
+        home.hints_journal.write_text("".join(json.dumps({"sha256": blob.name}) + "\n" for blob in blobs))
+        assert forget(home, [id_of(0)], NOW_S).blobs == 1
+        assert not [name for name, data in everything(home).items() if b"titled-0-so" in data]
+        assert id_of(0).encode() not in journal.read_bytes()
+        assert 0 < len(journal.read_bytes().split()) < lines
+        assert len(home.hints_journal.read_text().split()) == 2 * 2
+        monkeypatch.setenv("FLICKR_API_KEY", KEY)
+        monkeypatch.setenv("FLICKR_API_SECRET", SECRET)
+        monkeypatch.setattr(TableStore, "write", dies)
+        with pytest.raises(KeyboardInterrupt):
+            world.run(until="photo_listing", rescrape=True)
+        (window,) = home.all_listing_windows.rglob("*.found")
+        assert b"titled-1-so" in window.read_bytes()
+        assert b"titled-0-so" not in window.read_bytes()
 
 
 @pytest.mark.slow

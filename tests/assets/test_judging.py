@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from assets import judging
-from assets.evaluation import measured, model_version
+from assets.evaluation import measured, model_version, yardstick_version
 from assets.forget import finish_forgetting
 from assets.judging import Stopwatch
 from assets.training import run_id, training_job
@@ -131,6 +131,30 @@ def test_another_segmenter_or_another_method_measures_anew(judged: Judged, monke
     monkeypatch.setattr(judging, "METHOD_VERSION", "another")
     judged.measure("cyclegan")
     assert len(set((judged.home.evaluations / judged.snapshot).iterdir()) - kept) == 2
+
+
+def test_whatever_models_are_judged_by_is_part_of_the_yardstick(judged: Judged, tmp_path: Path) -> None:
+    home, base = judged.home, judged.project
+    truth = tmp_path / "truth"
+    (truth / "masks").mkdir(parents=True)
+    (truth / "masks" / "1.png").write_bytes(b"a mask")
+
+    def version(text: str = "", folder: Path | None = None) -> str:
+        changed = PROJECT.replace("perceptual = false", text or "perceptual = false")
+        return yardstick_version(parse_project(changed, tmp_path / "x.toml"), home, folder)
+
+    first = yardstick_version(base, home, None)
+    assert version() == first
+    versions = [
+        first, version("perceptual = true"), version("[masks]\nviews = 1"), version(folder=truth),
+        version('[masks]\nsegmenter = "deeplabv3_mobilenet"'),
+    ]  # fmt: skip
+    (truth / "masks" / "2.png").write_bytes(b"another")
+    versions.append(version(folder=truth))
+    home.weights.mkdir(parents=True, exist_ok=True)
+    (home.weights / weights.WEIGHTS["yunet"].file_name).write_bytes(b"faces")
+    versions.append(version())
+    assert len(set(versions)) == len(versions)
 
 
 def test_without_the_weights_faces_are_left_out(judged: Judged, caplog: pytest.LogCaptureFixture) -> None:

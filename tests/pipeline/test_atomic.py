@@ -1,10 +1,13 @@
 """Atomic files."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from pipeline.atomic import atomic_path, write_text
+from pipeline.atomic import atomic_path, sweep, temporary_beside, write_text
 
 
 def test_a_file_appears_whole_and_nothing_else_remains(tmp_path: Path) -> None:
@@ -27,3 +30,18 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path, interruption: 
         interrupted()
     assert target.read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_what_is_unfinished_is_swept_when_its_process_is_gone(tmp_path: Path) -> None:
+    process = subprocess.Popen([sys.executable, "-c", "pass"])
+    process.wait()
+    mine, target = temporary_beside(tmp_path / "picture-1.png"), f".picture-1.png.{os.getpid()}-"
+    assert mine.name.startswith(target)
+    names = {pid: mine.name.replace(f".{os.getpid()}-", f".{pid}-") for pid in (os.getppid(), process.pid)}
+    old, nested = ".picture-1.png.0123abcd.tmp", f".translated.{process.pid}-0123abcd.tmp.old.tmp"
+    for name in (mine.name, *names.values(), old, f"{process.pid}-0123.tmp", f"{os.getpid()}-0123.tmp"):
+        (tmp_path / name).write_text("half")
+    (tmp_path / nested / "deep").mkdir(parents=True)
+    assert sweep(list(tmp_path.iterdir())) == 4
+    kept = {mine.name, names[os.getppid()], f"{os.getpid()}-0123.tmp"}
+    assert {path.name for path in tmp_path.iterdir()} == kept

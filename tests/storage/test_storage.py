@@ -2,15 +2,20 @@
 
 import hashlib
 import multiprocessing
+import os
+import time
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import pandas as pd
 import pandera.errors
+import pyarrow.parquet as pq
 import pytest
 
+from pipeline.atomic import atomic_path
 from pipeline.errors import CorruptBlob, StorageError
 from storage import BlobStore, Home, TableStore
+from storage.tables import MADE_MARK
 
 
 def store_bytes(blobs: BlobStore, data: bytes) -> str:
@@ -55,6 +60,29 @@ def test_a_table_comes_back_ordered_by_its_key(tmp_path: Path) -> None:
     assert info.inputs_version == "v1"
 
 
+def test_when_a_table_was_made_survives_a_copy_and_what_forgetting_rewrites(tmp_path: Path) -> None:
+    tables = TableStore(tmp_path / "tables")
+    made_s = tables.write("evaluation", scores()).made_s
+    assert abs(made_s - time.time()) < 60
+    os.utime(tables.path("evaluation"), (5, 5))
+    tables.drop_photos("evaluation", {"a"})
+    info = tables.info("evaluation")
+    assert info is not None
+    assert (info.made_s, info.row_count) == (made_s, 1)
+
+
+def test_a_table_that_does_not_say_when_it_was_made_is_as_old_as_its_file(tmp_path: Path) -> None:
+    tables = TableStore(tmp_path)
+    path = tables.write("evaluation", scores(), inputs_version="v1").path
+    table = pq.read_table(path)
+    marks = {key: value for key, value in (table.schema.metadata or {}).items() if key != MADE_MARK}
+    pq.write_table(table.replace_schema_metadata(marks), path)
+    os.utime(path, (5, 5))
+    info = tables.info("evaluation")
+    assert info is not None
+    assert (info.made_s, info.inputs_version) == (5, "v1")
+
+
 def test_the_data_version_ignores_order_and_volatile_columns(tmp_path: Path) -> None:
     tables = TableStore(tmp_path)
     rows = pd.DataFrame({"photo_id": ["a", "b"], "domain": "ordinary", "split_key": "k", "sha256": "s", "transform": "t",
@@ -81,6 +109,18 @@ def test_a_missing_or_broken_table_says_how_to_make_it(tmp_path: Path) -> None:
     tables.path("unique_photos").write_bytes(b"PAR1 but not really")
     with pytest.raises(StorageError, match="delete it and run"):
         tables.read("unique_photos")
+
+
+def test_a_run_deletes_nothing_that_others_are_writing(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    with atomic_path(home.tables.path("imports")) as table, home.blobs.temporary() as blob:
+        for path in (table, blob, home.thumbnails / ".0.jpg.0123abcd.tmp"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("half")
+        home.sweep()
+        assert blob.exists()
+        assert table.exists()
+    assert not list(home.thumbnails.iterdir())
 
 
 def _hold(home: Path, ready: Event, done: Event) -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.cli import main
+from pipeline.dataset.snapshot import freeze
+from pipeline.flickr.licenses import license_name
 from storage import Home
 from tests.judged_world import judge, judged_home, train
 from tests.pipeline.dataset.frozen_world import World
@@ -36,9 +38,9 @@ def run(place: tuple[Home, World], monkeypatch: pytest.MonkeyPatch, capsys: pyte
     return call
 
 
-def model(home: Home, snapshot: str, recipe: str, ssim: float = 0.95, sharpness: float = 0.6) -> None:
+def model(home: Home, snapshot: str, recipe: str, ssim: float = 0.95, sharpness: float = 0.6, yardstick: str = "") -> None:
     train(home, snapshot, recipe)
-    judge(home, snapshot, recipe, ssim, sharpness)
+    judge(home, snapshot, recipe, ssim, sharpness, yardstick)
 
 
 def without_date(path: Path) -> str:
@@ -90,6 +92,40 @@ def test_what_is_not_in_it_is_said(place: tuple[Home, World], run: Run) -> None:
     assert "not in the report: mask_loss@0 is trained and not evaluated" in run()[2]
     (home.runs / f"{snapshot}-mask_loss-0" / "complete.json").unlink()
     assert "not in the report: mask_loss@0 is not trained to its end" in run()[2]
+
+
+def test_models_judged_by_unlike_yardsticks_never_stand_side_by_side(place: tuple[Home, World], run: Run) -> None:
+    home, world = place
+    snapshot, other = world.freeze(range(1, 60)), world.freeze(range(5, 90))
+    model(home, snapshot, "cyclegan@0", yardstick="old")
+    model(home, snapshot, "mask_loss@0", 0.97, yardstick="new")
+    model(home, other, "cyclegan@0", yardstick="old")
+    code, printed, said = run(snapshot)
+    assert code == 0
+    assert f"bokehflow train cyclegan --seed 0 --snapshot {snapshot}" in said
+    text = Path(printed.strip()).read_text(encoding="utf-8")
+    assert f"{snapshot}-mask_loss-0" in text
+    assert f"{snapshot}-cyclegan-0" not in text
+    refused = run(snapshot, "--compare", other)
+    assert refused[0] == 1
+    assert f"snapshot {other} has no evaluated model to compare with: cyclegan@0 was judged by other" in refused[2]
+    judge(home, snapshot, "cyclegan@0", 0.95, 0.6, yardstick="new")
+    assert "not in the report" not in run(snapshot)[2]
+
+
+def test_an_old_report_shows_the_funnel_of_its_snapshot(place: tuple[Home, World], run: Run) -> None:
+    home, world = place
+    counts = {
+        "ordinary": {
+            "listed": 4321, "pending": 0, "rejected": {}, "downloaded": 4321, "duplicates": {}, "queued": 4321,
+            "undecided": 0, "kept": 4321, "moved": 0, "dropped": {},
+        }
+    }  # fmt: skip
+    manifest = world.manifest(world.images(range(1, 60)))
+    snapshot = freeze(manifest, world.snapshots, world.shards, license_name, {"counts": counts}).name
+    model(home, snapshot, "cyclegan@0")
+    _, printed, _ = run(snapshot)
+    assert "4321" in Path(printed.strip()).read_text(encoding="utf-8")
 
 
 def test_bad_input_is_named(place: tuple[Home, World], run: Run) -> None:

@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 from pipeline.cli import main
+from pipeline.dataset.restore import Restored
 from pipeline.dataset.snapshot import read_snapshot
+from pipeline.errors import StorageError
+from storage import Home
 from tests.pipeline.dataset.frozen_world import World
 
 Run = Callable[..., tuple[object, str]]
@@ -103,6 +106,22 @@ def test_unknown_and_ambiguous_ids(world: World, run: Run) -> None:
     assert (code, "there is no finished run 'smoke@0'; known here: none" in said) == (1, True)
     code, said = run("lineage", "photo", "12345")
     assert (code, "no table and no snapshot knows a photo 'flickr:12345'" in said) == (1, True)
+
+
+def test_what_is_left_is_frozen_while_no_run_can_begin(world: World, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    identifier = world.freeze(range(1, 13))
+
+    def frozen(home: Home, source: str) -> str:
+        with pytest.raises(StorageError, match="is at work in this home"), home.lock("run"):
+            pass
+        return "feedfeed"
+
+    lost = Restored(identifier, 11, missing={"flickr:1": "unavailable"})
+    monkeypatch.setattr("assets.snapshots.restore", lambda *_: lost)
+    monkeypatch.setattr("assets.snapshots.freeze_what_is_left", frozen)
+    code, said = run("snapshot", "restore", identifier, "--without-missing")
+    assert code == 1
+    assert "feedfeed" in said
 
 
 def test_lineage_as_text_json_and_picture(world: World, run: Run, tmp_path: Path) -> None:

@@ -13,12 +13,16 @@ from hypothesis import strategies as st
 
 from pipeline.config import DatasetSection
 from pipeline.dataset.crop import Crop
-from pipeline.dataset.manifest import build_manifest, counts, problems, snapshot_id, split_of, split_score
+from pipeline.dataset.forget import forget_in_snapshots
+from pipeline.dataset.manifest import ORIGIN, build_manifest, counts, problems, snapshot_id, split_of, split_score
 from pipeline.dataset.prepare import prepare_images, shard_index
 from pipeline.dataset.shards import Picture, Shard, ShardReader, write_shard
-from pipeline.dataset.snapshot import attribution, freeze, list_snapshots, read_snapshot
+from pipeline.dataset.snapshot import attribution, freeze, list_snapshots, read_manifest, read_snapshot, refresh_origin
+from pipeline.dataset.verify import verify_snapshot
 from pipeline.errors import DatasetError
+from pipeline.flickr.licenses import license_name
 from pipeline.tables import conform
+from tests.pipeline.dataset.frozen_world import World
 
 SIZE_PX = 32
 TRANSFORM = Crop("centre", SIZE_PX)
@@ -204,6 +208,27 @@ def test_a_snapshot_is_frozen_once_and_read_only(tmp_path: Path) -> None:
     assert set(shown["license_name"]) == {"licence 4"}
     assert attribution(manifest, str)["owner_name"].eq("Ann").all()
     assert sum(sum(splits.values()) for splits in counts(manifest).values()) == 12
+
+
+def test_what_is_learnt_later_of_owners_reaches_the_snapshot_and_leaves_its_id(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    manifest = world.manifest(world.images(range(1, 13)))
+    folder = freeze(manifest, world.snapshots, world.shards, license_name)
+    assert not refresh_origin(folder, manifest, world.shards, license_name)
+    forget_in_snapshots(world.snapshots, world.shards, {"flickr:7"}, 5)
+    learnt = manifest.assign(owner_name="Zoe", title=None)
+    assert refresh_origin(folder, learnt, world.shards, license_name)
+    assert not refresh_origin(folder, learnt, world.shards, license_name)
+    frozen = read_manifest(world.snapshots, folder.name).set_index("photo_id")
+    assert frozen.loc["flickr:7", ORIGIN].isna().all()
+    others = frozen.drop(index="flickr:7")
+    assert others["owner_name"].eq("Zoe").all()
+    assert others["title"].notna().all(), "what is unknown now was known before"
+    shown = pd.read_csv(folder / "attribution.csv")
+    assert set(shown["owner_name"]) == {"Zoe"}
+    assert len(shown) == 11
+    found = verify_snapshot(world.snapshots, folder.name, world.shards, license_name)
+    assert found.sound, found.findings
 
 
 def test_a_snapshot_that_was_edited_or_is_unknown_is_refused(tmp_path: Path) -> None:

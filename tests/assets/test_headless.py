@@ -1,0 +1,88 @@
+"""What a headless run does about models that are there: kept, judged again, trained anew where somebody asks for it."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from assets.evaluation import yardstick_version
+from assets.headless import HeadlessRun
+from assets.partitions import snapshot_recipe_key
+from assets.training import training_job
+from pipeline.config import parse_project
+from pipeline.training import jobs
+from storage import Home
+from tests.judged_world import CONFIG, judge, judged_home, train
+
+KEY = "cyclegan@0"
+EDITED = CONFIG.replace('model = "cyclegan"', 'model = "cyclegan"\nprofile = "smoke"')
+
+
+class Headless(HeadlessRun):
+    """Notes what it would have Dagster make."""
+
+    def _execute(self, job: str, names: Sequence[str], key: str | None = None) -> None:
+        self.made += names
+
+    made: list[str]
+
+
+class Trained:
+    """A home with a finished and judged model, and runs over it."""
+
+    def __init__(self, root: Path, instance: dg.DagsterInstance) -> None:
+        self.root, self.instance, self.said = root, instance, []
+        self.home, world = judged_home(root)
+        self.snapshot = world.freeze(range(1, 60))
+        project = parse_project(CONFIG, root / "bokehflow.toml")
+        train(self.home, self.snapshot, KEY, training_job(project, self.home, self.snapshot, KEY))
+        judge(self.home, self.snapshot, KEY, 0.9, 0.6, yardstick_version(project, self.home, None))
+        for name in ("trained_model", "evaluation"):
+            key = str(snapshot_recipe_key(self.snapshot, KEY))
+            instance.report_runless_asset_event(dg.AssetMaterialization(name, partition=key))
+
+    def made(self, text: str = CONFIG, anew: bool = False) -> list[str]:
+        """What the project file makes a run ask for."""
+        project = parse_project(text, self.root / "bokehflow.toml")
+        run = Headless(project, self.home, self.root, dg.Definitions(), self.instance, self.said.append)
+        run.made = []
+        run.train(self.snapshot, KEY, anew=anew)
+        return run.made
+
+
+@pytest.fixture
+def trained(tmp_path: Path) -> Iterator[Trained]:
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield Trained(tmp_path / "home", instance)
+
+
+def test_what_is_trained_and_judged_is_left_alone(trained: Trained) -> None:
+    assert trained.made() == []
+    assert trained.made(anew=True) == []
+    assert not trained.said
+
+
+def test_a_model_is_judged_again_by_another_yardstick(trained: Trained) -> None:
+    assert trained.made(CONFIG + "perceptual = false\n") == ["evaluation"]
+    (trained.root / "truth").mkdir()
+    assert trained.made(CONFIG + 'truth = "truth"\n') == ["evaluation"]
+
+
+def test_an_edited_recipe_ends_no_run_and_costs_no_model(trained: Trained) -> None:
+    assert trained.made(EDITED) == []
+    command = f"bokehflow train cyclegan --seed 0 --snapshot {trained.snapshot} --anew"
+    assert [line for line in trained.said if line.endswith(command)]
+    assert trained.made(EDITED, anew=True) == ["trained_model"]
+
+
+def test_a_model_of_an_older_version_is_as_good_as_before(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "RUN_FORMAT", 99)
+    trained.instance.wipe_assets([dg.AssetKey("trained_model")])
+    assert trained.made() == []
+    assert not trained.said
+
+
+def test_a_home_without_its_models_trains_them(trained: Trained) -> None:
+    (Home(trained.root).runs / f"{trained.snapshot}-cyclegan-0" / "complete.json").unlink()
+    assert trained.made()[0] == "trained_model"
