@@ -27,7 +27,8 @@ from pipeline.dataset.forget import forget_in_snapshots, frozen_sources
 from pipeline.dedupe.store import FingerprintStore
 from pipeline.errors import ConfigError, StorageError
 from pipeline.evaluation.pictures import forget_pictures
-from pipeline.flickr.listing import SOURCE, without_forgotten
+from pipeline.flickr.listing import without_forgotten
+from pipeline.photo_ids import FLICKR
 from pipeline.training.runs import drop_samples, with_superseded
 from storage import Home
 
@@ -120,17 +121,6 @@ def known_photos(home: Home) -> set[str]:
     for key in home.tables.partitions("photo_listing"):
         known.update(_ids(home, "photo_listing", key))
     return known
-
-
-def written_id(written: str) -> str:
-    """The photo id that a person means: an id, Flickr's number alone, or the address of a photo's page.
-
-    >>> written_id("49512345678"), written_id("https://www.flickr.com/photos/7478087@N06/49512345678/in/pool")
-    ('flickr:49512345678', 'flickr:49512345678')
-    """
-    page = re.match(r"https?://(?:www\.)?flickr\.com/photos/[^/]+/(\d+)", written.strip())
-    number = page[1] if page else written.strip()
-    return f"{SOURCE}{number}" if number.isascii() and number.isdigit() else number
 
 
 # --- the purge ----------------------------------------------------------------------------------------------------------
@@ -277,7 +267,7 @@ def _strip_csv(path: Path, ids: Set[str]) -> bool:
 
 def _naming(paths: Iterable[Path], ids: Iterable[str]) -> list[Path]:
     """Files that mention one of the photos."""
-    needles = [re.compile(rf"(?<!\d){re.escape(id.removeprefix(SOURCE))}(?!\d)".encode()) for id in ids]
+    needles = [re.compile(rf"(?<!\d){re.escape(id.removeprefix(FLICKR))}(?!\d)".encode()) for id in ids]
     files = [path for path in sorted(paths) if path.is_file()]
     return [path for path in files if any(needle.search(path.read_bytes()) for needle in needles)]
 

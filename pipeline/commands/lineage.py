@@ -30,7 +30,10 @@ def lineage() -> None:
 @with_home
 @with_output
 def photo(photo_id: str, home: Path | None, as_json: bool, svg: Path | None) -> None:
-    """From a photo to decisions, snapshots, models and evaluations."""
+    """From a photo to decisions, snapshots, models and evaluations.
+
+    PHOTO_ID is an id as in the tables, Flickr's number alone, or the address of a photo's page.
+    """
     from assets.lineage import lineage_of_photo
 
     _show(lineage_of_photo(open_home(home), photo_id), as_json, svg)

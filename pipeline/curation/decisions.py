@@ -3,7 +3,7 @@
 The CSV is the contract: a file filled in by hand, one saved by a spreadsheet and one written by the review page are
 read alike. A row has these columns (`DECISION_COLUMNS`), in any order, among any others:
 
-    photo_id     as in the queue, like `flickr:4951…`; a bare number is Flickr's
+    photo_id     as in the queue, like `flickr:4951…`; a bare number is Flickr's, and so is the address of a photo's page
     decision     keep | drop | move | skip; empty: the row says nothing
     reason       for drop: wrong_tag | unfit_blur | no_person | edited | inappropriate | other
     move_to      for move: the name of a domain
@@ -31,6 +31,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pipeline.atomic import sync
+from pipeline.photo_ids import written_id
 
 DECISIONS = ("keep", "drop", "move", "skip")
 REASONS = ("wrong_tag", "unfit_blur", "no_person", "edited", "inappropriate", "other")
@@ -378,7 +379,7 @@ def _swallowed(separator: str, known_ids: Set[str]) -> Callable[[list[str]], boo
 
     def test(lines: list[str]) -> bool:
         return any(
-            separator in line and _photo_id(_cell(line.split(separator)[0].strip('"'))) in known_ids for line in lines
+            separator in line and written_id(_cell(line.split(separator)[0].strip('"'))) in known_ids for line in lines
         )
 
     return test
@@ -397,7 +398,7 @@ def _read_record(
     row = dict(zip(header, record.cells, strict=False))
     if not row.get("decision"):
         return None
-    row["photo_id"] = _photo_id(row.get("photo_id", ""))
+    row["photo_id"] = written_id(row.get("photo_id", ""))
     for name in ("decision", "reason", "move_to"):
         row[name] = re.sub(r"[\s-]+", "_", row.get(name, "").lower())
     if wrong := problem_of(row, known_ids, domains):
@@ -414,14 +415,6 @@ def _read_record(
         row=record.number,
         when=(modified_ns if at_ns is None else at_ns, file, record.number),
     )
-
-
-def _photo_id(cell: str) -> str:
-    """Ids without their source are Flickr's."""
-    if cell.isascii() and cell.isdigit():
-        return f"flickr:{cell}"
-    number = re.fullmatch(r"(\d+)[.,]0+", cell)
-    return f"flickr:{number.group(1)}" if number else cell.replace("Flickr:", "flickr:").replace("FLICKR:", "flickr:")
 
 
 def _unknown_id(photo_id: str) -> str:

@@ -18,12 +18,11 @@ import pandas as pd
 
 from pipeline.config import PhotosSection
 from pipeline.errors import ConfigError
+from pipeline.photo_ids import folder_id
 from pipeline.photos.metadata import Told
 from pipeline.photos.opening import PictureInfo, UndecodableImage, inspect_file
 from pipeline.tables import conform
 
-SOURCE = "folder:"
-"""Begins the photo ids of imported photos."""
 ENDINGS = (".jpg", ".jpeg", ".jpe", ".mpo", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff")
 BATCH = 500
 """So many files are finished together; an interrupted import goes on after the last whole batch."""
@@ -92,11 +91,6 @@ def find_pictures(folder: Path) -> tuple[list[str], Counter[str]]:
         found = f"; it has files ending in {', '.join(sorted(others))}" if others else ""
         raise ConfigError(f"{folder}: no pictures found (they end in {', '.join(ENDINGS)}){found}")
     return sorted(files), others
-
-
-def photo_id_of(sha256: str) -> str:
-    """The id of the photo with these bytes."""
-    return f"{SOURCE}{sha256[:20]}"
 
 
 def import_files(
@@ -168,10 +162,10 @@ class _Bringer:
             return Refused(file, "too_large", f"{size_bytes} bytes, allowed are {self.settings.max_bytes}")
         with path.open("rb") as source:
             sha256 = hashlib.file_digest(source, "sha256").hexdigest()
-        if photo_id_of(sha256) in self.forgotten:
+        if folder_id(sha256) in self.forgotten:
             return Refused(file, "forgotten", "this picture was purged by `bokehflow forget`")
         if sha256 in self.known and self.blobs.has(sha256, size_bytes):
-            return Picture(file, photo_id_of(sha256), sha256, size_bytes, self.known[sha256])
+            return Picture(file, folder_id(sha256), sha256, size_bytes, self.known[sha256])
         return self._checked(file, path)
 
     def _checked(self, file: str, path: Path) -> Picture:
@@ -186,7 +180,7 @@ class _Bringer:
             info = inspect_file(copy, self.settings.max_pixels)
             sha256 = digest.hexdigest()
             self.blobs.adopt(copy, sha256)
-        return Picture(file, photo_id_of(sha256), sha256, size_bytes, info)
+        return Picture(file, folder_id(sha256), sha256, size_bytes, info)
 
 
 def _info(row: Mapping[Hashable, object]) -> PictureInfo:
