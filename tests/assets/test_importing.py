@@ -143,7 +143,7 @@ def test_the_command_reports_bad_rows_and_pictures_and_keeps_the_good(
         import_photos.main([*arguments, "--home", str(tmp_path / "home"), "--config", str(config)], standalone_mode=False)
     assert stopped.value.code == 1
     said = capsys.readouterr().out
-    assert "m.csv, row 2, date_taken '3/5/2024': write it like 2024-03-05" in said
+    assert "m.csv, row 2: date_taken '3/5/2024': write it like 2024-03-05" in said
     imports = Home(tmp_path / "home").tables.read("imports")
     assert len(imports) == 5
     assert imports["date_taken"].dropna().tolist() == ["2024-01-01 00:00:00"]

@@ -54,8 +54,8 @@ def test_files_are_found_by_path_or_by_a_name_that_is_only_theirs(tmp_path: Path
     found = read(tmp_path, "file\nsub\\b.jpg\nä.jpg\nsame.png\nnone.jpg\n\nx/same.png\n")
     assert set(found.told) == {"sub/b.jpg", "sub/Ä.JPG", "x/same.png"}
     assert [str(problem) for problem in found.problems] == [
-        "photos.csv, row 4, file 'same.png': several files have this name: x/same.png, y/same.png; write the path",
-        "photos.csv, row 5, file 'none.jpg': there is no such picture in the folder",
+        "photos.csv, row 4: file 'same.png': several files have this name: x/same.png, y/same.png; write the path",
+        "photos.csv, row 5: file 'none.jpg': there is no such picture in the folder",
     ]
 
 
@@ -76,10 +76,24 @@ def test_what_is_wrong_is_named_with_row_and_column_and_its_photo_waits(tmp_path
     assert found.unknown_columns == ("mood",)
 
 
+@pytest.mark.parametrize("rows", [1, 3000], ids=["few", "more than a cell can hold"])
+@pytest.mark.parametrize("columns", ["file,title,owner", "title,file,owner"], ids=["file first", "file second"])
+def test_a_quotation_mark_that_nobody_closes_costs_its_own_row_only(tmp_path: Path, columns: str, rows: int) -> None:
+    def row(file: str, title: str) -> str:
+        return ",".join({"file": file, "title": title, "owner": "Ann"}[name] for name in columns.split(","))
+
+    others = [row(f"none{number}.jpg", "x" * 100) for number in range(rows)]
+    found = read(tmp_path, "\n".join([columns, row("a.jpg", '"oh'), *others, row("sub/b.jpg", "good"), ""]))
+    assert found.told == {"sub/b.jpg": Told(title="good", owner="Ann")}
+    assert str(found.problems[0]).endswith("a quotation mark opens here and is not closed")
+    assert found.problems[0].row == 2
+    assert found.spoiled == {"a.jpg"}
+
+
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (b"PK\x03\x04rest", "an Excel workbook; save it as CSV"),
+        (b"PK\x03\x04rest", "an Excel workbook under the name of a CSV"),
         (b"", "the file is empty"),
         (b"name,title\nx,y\n", "row 1: the column file is missing; found are name, title"),
     ],
