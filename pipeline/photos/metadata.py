@@ -2,7 +2,8 @@
 
 Columns, in any order and with any capitals; only `file` is needed, unknown ones are named and passed over:
 
-    file         path below the imported folder (or the bare name, where only one file has it)
+    file         path below the imported folder (or the bare name, where only one file has it); capitals need only be
+                 right where files differ in nothing else
     owner        an id of whoever owns the picture
     owner_name   the name to attribute it to
     license      an id, name or address of Flickr's licences (`4`, `CC BY 2.0`); other words are kept as they are
@@ -97,29 +98,43 @@ def read_metadata(path: Path, files: list[str], license_id: Callable[[str], str 
 
 
 def _finder(files: list[str]) -> Callable[[str], tuple[str | None, str]]:
-    """From what a cell says to one of `files`, or `None` and why not."""
-    by_path = {_plain(file): file for file in files}
-    by_name: dict[str, list[str]] = {}
-    for file in files:
-        by_name.setdefault(_plain(PurePosixPath(file).name), []).append(file)
+    """From what a cell says to one of `files`, or `None` and why not.
+
+    It is a path before it is a name, and either as it is written before any other reading.
+    """
+    indexes = [(alike, _by(files, of, alike)) for of in (str, _name) for alike in (str, _composed, _plain)]
 
     def find(cell: str) -> tuple[str | None, str]:
         if not cell:
             return None, "which file the row is about must be said"
-        wanted = _plain(cell.replace("\\", "/").removeprefix("./"))
-        if wanted in by_path:
-            return by_path[wanted], ""
-        named = by_name.get(wanted, [])
-        if len(named) > 1:
-            return None, f"several files have this name: {', '.join(named[:3])}; write the path"
-        return (named[0], "") if named else (None, "there is no such picture in the folder")
+        wanted = cell.replace("\\", "/").removeprefix("./")
+        found = next((index[alike(wanted)] for alike, index in indexes if alike(wanted) in index), [])
+        if len(found) > 1:
+            return None, f"several files may be meant: {', '.join(found[:3])}; write the path, as the file is named"
+        return (found[0], "") if found else (None, "there is no such picture in the folder")
 
     return find
 
 
+def _by(files: list[str], of: Callable[[str], str], alike: Callable[[str], str]) -> dict[str, list[str]]:
+    index: dict[str, list[str]] = {}
+    for file in files:
+        index.setdefault(alike(of(file)), []).append(file)
+    return index
+
+
+def _name(path: str) -> str:
+    return PurePosixPath(path).name
+
+
+def _composed(path: str) -> str:
+    """File systems differ in how they compose an ä."""
+    return unicodedata.normalize("NFC", path)
+
+
 def _plain(path: str) -> str:
-    """Spreadsheets and file systems differ in capitals and in how they compose an ä."""
-    return unicodedata.normalize("NFC", path).casefold()
+    """Spreadsheets and file systems differ in capitals too."""
+    return _composed(path).casefold()
 
 
 def _read_row(row: Mapping[str, str], license_id: Callable[[str], str | None]) -> tuple[Told, list[tuple[str, str]]]:
