@@ -9,7 +9,7 @@ import pandas as pd
 from assets.automation import ON_ANY_CHANGE, ON_CHANGE
 from assets.common import check, count_table, photo_reader, progress, stage_asset, table_result
 from assets.downloads import download
-from assets.forget import finish_forgetting, unpurged
+from assets.forget import finish_forgetting, leftovers, unpurged
 from assets.history import answers_about, gone_photos, history_counts, stricter_photos
 from assets.partitions import DOMAIN, MONTH, domain_months, key_parts
 from assets.plots import bars
@@ -112,7 +112,9 @@ def collect_assets(project: Project) -> list[dg.AssetsDefinition]:
     )
     def photo_history(context: dg.AssetExecutionContext, home: HomeResource, flickr: FlickrResource) -> dg.MaterializeResult:
         data = home.open()
-        finish_forgetting(data, int(time.time()))
+        if purged := finish_forgetting(data, int(time.time())):
+            for left in leftovers(purged):
+                context.log.warning(left)
         version = inputs_version(project, data, "photo_history")
         listings, forgotten = newest_listings(project, data), forgotten_photos(data)
         listing = data.tables.read_all("photo_listing", configured_partitions(project, data, "photo_listing"))

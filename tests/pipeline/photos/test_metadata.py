@@ -55,8 +55,8 @@ def test_files_are_found_by_path_or_by_a_name_that_is_only_theirs(tmp_path: Path
     found = read(tmp_path, "file\nsub\\b.jpg\nä.jpg\nsame.png\nnone.jpg\n\nx/same.png\n")
     assert set(found.told) == {"sub/b.jpg", "sub/Ä.JPG", "x/same.png"}
     assert [str(problem) for problem in found.problems] == [
-        "photos.csv, row 4: file 'same.png': several files may be meant: x/same.png, y/same.png; write the path, as the file "
-        "is named",
+        "photos.csv, row 4: file 'same.png': several files may be meant: x/same.png, y/same.png; write the path, as the "
+        "file is named",
         "photos.csv, row 5: file 'none.jpg': there is no such picture in the folder",
     ]
 
