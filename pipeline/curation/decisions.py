@@ -19,6 +19,7 @@ Nothing in the folder is ever changed, but that `append_decision` adds rows. A b
 column, value and what is allowed; the good rows of the same file count.
 """
 
+import errno
 import hashlib
 import os
 import re
@@ -29,6 +30,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pipeline.atomic import sync
+from pipeline.errors import disk_failed
 from pipeline.photo_ids import written_id
 from pipeline.spreadsheet import OPEN_QUOTE, Problem, Record, csv_text, no_formula, read_sheet
 
@@ -165,22 +167,35 @@ def append_decision(
     `.csv`, in the folder of reviewed CSVs. A row is written in one piece, so that whatever dies, at most the last row
     is torn, and that one is not yet confirmed. `decided_at` (with its time zone) is now by default.
     The caller checks the values with `problem_of`; line breaks within them become spaces.
+    Raises `StorageError` when the disk does not take all of it; then the file is as it was before.
     """
     at = (decided_at or datetime.now(UTC)).astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
     cells = (photo_id, decision, reason, move_to, curator, note, at)
     row = csv_text([[no_formula(" ".join(cell.split())) for cell in cells]]).encode()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
     try:
-        size = os.fstat(descriptor).st_size
+        _append(path, row)
+    except OSError as error:
+        raise disk_failed(error, path.parent) from error
+
+
+def _append(path: Path, row: bytes) -> None:
+    """Add a row on a line of its own, or leave the file as it was: the rows after a torn one would not count."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+b", buffering=0) as file:
+        size = os.fstat(file.fileno()).st_size
         if not size:
             row = csv_text([DECISION_COLUMNS]).encode("utf-8-sig") + row
-        elif os.pread(descriptor, 1, size - 1) != b"\n":
+        elif os.pread(file.fileno(), 1, size - 1) != b"\n":
             row = b"\r\n" + row
-        os.write(descriptor, row)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        try:
+            if file.write(row) < len(row):
+                raise OSError(errno.ENOSPC, "the row was cut")
+            os.fsync(file.fileno())
+        except OSError:
+            file.truncate(size)
+            if not size:
+                path.unlink()  # an empty file would be no table
+            raise
     if not size:
         sync(path.parent)
 
