@@ -86,14 +86,9 @@ def _show(answer: "Lineage", as_json: bool, svg: Path | None) -> None:
 
 
 def _write_csv(path: Path, rows: list[dict[str, object]]) -> None:
-    import csv
-    import io
-
     from pipeline.atomic import write_text
+    from pipeline.spreadsheet import csv_text, harmless
 
-    text = io.StringIO()
-    writer = csv.DictWriter(text, ["photo_id", "domain", "title", "owner", "owner_name", "license", "page_url"])
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(path, text.getvalue())
+    columns = ["photo_id", "domain", "title", "owner", "owner_name", "license", "page_url"]
+    write_text(path, csv_text([columns, *([harmless(row[name]) for name in columns] for row in rows)]))
     say(f"{len(rows):,} photos are in {path}")

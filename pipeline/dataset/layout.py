@@ -11,7 +11,9 @@
     SHA256SUMS         digests of all these and of the shards, as `sha256sum -c` reads them
 
 All are read-only. `manifest.jsonl`, `manifest.parquet` and `attribution.csv` are the same bytes wherever the same
-pictures are frozen; `pictures.parquet` is written anew when pictures have moved to other shards.
+pictures are frozen; `pictures.parquet` is written anew when pictures have moved to other shards. The frozen
+attribution has titles and names to the letter, even those that a spreadsheet would execute; the CSV of an export and that
+of `lineage model --photos` have an apostrophe before them.
 """
 
 import hashlib
