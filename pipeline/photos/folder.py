@@ -18,6 +18,7 @@ import pandas as pd
 
 from pipeline.config import PhotosSection
 from pipeline.errors import ConfigError
+from pipeline.file_names import printable
 from pipeline.photo_ids import folder_id
 from pipeline.photos.metadata import Told
 from pipeline.photos.opening import PictureInfo, UndecodableImage, inspect_file
@@ -105,7 +106,7 @@ def import_files(
     """Bring `files` of `folder` into the blob store, `BATCH` of them at a time.
 
     `known` is the table `imports`: what it lists with its blob in place is hashed and not decoded again. Photos in
-    `forgotten` are refused. Reasons besides those of `decode`: `forgotten`, `too_large`, `unreadable`.
+    `forgotten` are refused. Reasons besides those of `decode`: `bad_name`, `forgotten`, `too_large`, `unreadable`.
     """
     facts = {str(row["sha256"]): row for row in known.drop_duplicates("sha256").to_dict("records")}
     bring = _Bringer(folder, {key: _info(row) for key, row in facts.items()}, forgotten, blobs, settings)
@@ -147,6 +148,8 @@ class _Bringer:
     settings: PhotosSection
 
     def one(self, file: str) -> Picture | Refused:
+        if printable(file) != file:
+            return Refused(file, "bad_name", "its name is not UTF-8, which no table takes; rename it")
         try:
             return self._bring(file, self.folder / file)
         except UndecodableImage as error:

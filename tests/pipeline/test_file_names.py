@@ -1,9 +1,11 @@
 """File names from outside stay where they are meant to be."""
 
+import doctest
 from pathlib import Path
 
 import pytest
 
+from pipeline import file_names
 from pipeline.file_names import below
 
 
@@ -23,3 +25,7 @@ def test_a_folder_that_is_a_link_itself(tmp_path: Path) -> None:
     (tmp_path / "disk").mkdir()
     (tmp_path / "masks").symlink_to(tmp_path / "disk")
     assert below(tmp_path / "masks", "a.png") == tmp_path / "masks" / "a.png"
+
+
+def test_the_examples_hold() -> None:
+    assert doctest.testmod(file_names) == (0, 1)
