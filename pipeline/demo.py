@@ -14,13 +14,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from urllib.parse import urlsplit
-from uuid import uuid4
 
 import requests
 
 from assets.headless import HeadlessRun, Plan, bury_dead_runs, open_instance, prepare_instance
 from assets.status import status, summary
-from pipeline.atomic import TEMPORARY_SUFFIX, write_bytes, write_text
+from pipeline.atomic import atomic_folder, write_bytes, write_text
 from pipeline.config import Project, load_project
 from pipeline.dataset.snapshot import read_snapshot
 from pipeline.definitions import build_definitions
@@ -107,12 +106,8 @@ def prepare_demo(home: Home) -> Project:
     """Collection and project file of the demo, made where they are missing; ports that are taken are replaced."""
     collection = home.root / COLLECTION
     if not collection.exists():
-        temporary = collection.with_name(f".{COLLECTION}.{uuid4().hex[:8]}{TEMPORARY_SUFFIX}")
-        try:
+        with atomic_folder(collection) as temporary:
             build_collection(temporary)
-            temporary.rename(collection)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
     path = home.root / PROJECT_FILE
     if not path.exists():
         port, image_port = _free_ports()

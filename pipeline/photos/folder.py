@@ -9,10 +9,8 @@ import os
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Protocol
 
 import pandas as pd
 
@@ -20,6 +18,7 @@ from pipeline.config import PhotosSection
 from pipeline.errors import ConfigError
 from pipeline.file_names import printable
 from pipeline.photo_ids import folder_id
+from pipeline.photos.blobs import BlobProtocol
 from pipeline.photos.metadata import Told
 from pipeline.photos.opening import PictureInfo, UndecodableImage, inspect_file
 from pipeline.tables import conform
@@ -28,22 +27,6 @@ ENDINGS = (".jpg", ".jpeg", ".jpe", ".mpo", ".png", ".gif", ".webp", ".bmp", ".t
 BATCH = 500
 """So many files are finished together; an interrupted import goes on after the last whole batch."""
 CHUNK_BYTES = 1 << 20
-
-
-class BlobProtocol(Protocol):
-    """What is needed of the blob store."""
-
-    def has(self, sha256: str, size_bytes: int | None = None) -> bool:
-        """Whether the blob exists with that size."""
-        ...
-
-    def temporary(self) -> AbstractContextManager[Path]:
-        """A path to write to, removed at the end."""
-        ...
-
-    def adopt(self, path: Path, sha256: str) -> None:
-        """Move a finished file to its place."""
-        ...
 
 
 @dataclass(frozen=True)
