@@ -10,7 +10,7 @@ from assets.attempts import others_at_work
 from assets.automation import ON_ANY_CHANGE, ON_CHANGE
 from assets.common import check, count_table, photo_reader, progress, stage_asset, table_result
 from assets.downloads import download
-from assets.forget import finish_forgetting, unpurged
+from assets.forget import finish_forgetting, leftovers, unpurged
 from assets.history import answers_about, gone_photos, history_counts, stricter_photos
 from assets.partitions import DOMAIN, MONTH, domain_months, key_parts
 from assets.plots import bars
@@ -117,6 +117,8 @@ def collect_assets(project: Project) -> list[dg.AssetsDefinition]:
         purged = finish_forgetting(
             data, int(time.time()), lambda: not others_at_work(context.instance, context.run_id, began)
         )
+        for left in leftovers(purged) if purged else ():
+            context.log.warning(left)
         version = inputs_version(project, data, "photo_history")
         listings, forgotten = newest_listings(project, data), forgotten_photos(data)
         listing = data.tables.read_all("photo_listing", configured_partitions(project, data, "photo_listing"))

@@ -9,8 +9,9 @@ from assets.sheets import contact_sheet
 from assets.versions import configured_partitions, forgotten_photos, inputs_version, newest_rows
 from pipeline.config import Project
 from pipeline.curation.curate import curate, decided_groups, too_few
-from pipeline.curation.decisions import Decision, Problem, folder_version, opinions, read_decisions
+from pipeline.curation.decisions import Decision, folder_version, opinions, read_decisions
 from pipeline.flickr.licenses import license_name
+from pipeline.spreadsheet import Problem
 from resources.home import HomeResource
 from resources.segmenter import SegmenterResource
 from storage import Home

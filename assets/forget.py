@@ -6,13 +6,11 @@ that an interrupted purge finds them again; each step may be done twice. What is
 work meanwhile, since one that had read the tables before may write what it read, and where every file could be read.
 """
 
-import csv
-import io
 import logging
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,13 +21,16 @@ from assets.partitions import IMPORTED
 from assets.sheets import erase_pictures
 from assets.versions import forgotten_photos
 from pipeline.atomic import write_bytes
+from pipeline.curation.decisions import decision_files
 from pipeline.dataset.crop import photo_of
 from pipeline.dataset.forget import forget_in_snapshots, frozen_sources, unreadable_snapshots
 from pipeline.dedupe.store import FingerprintStore
 from pipeline.errors import ConfigError, DatasetError, StorageError
 from pipeline.evaluation.pictures import forget_pictures
-from pipeline.flickr.listing import SOURCE, without_forgotten
+from pipeline.flickr.listing import without_forgotten
+from pipeline.photo_ids import FLICKR, written_id
 from pipeline.photos.download import journal_digests
+from pipeline.spreadsheet import Record, read_sheet
 from pipeline.training.runs import drop_samples, with_superseded
 from storage import Home
 
@@ -62,6 +63,8 @@ class Purged:
     pictures: int = 0
     """Events of Dagster's log that showed them."""
     queue_files: list[str] = field(default_factory=list)
+    queue_left: list[str] = field(default_factory=list)
+    """Files of the queue that could not be searched for them, each with the reason."""
     of_models: int = 0
     """Sample pictures, translations and checkpoints of models."""
     reports: list[str] = field(default_factory=list)
@@ -137,17 +140,6 @@ def known_photos(home: Home) -> set[str]:
     return known
 
 
-def written_id(written: str) -> str:
-    """The photo id that a person means: an id, Flickr's number alone, or the address of a photo's page.
-
-    >>> written_id("49512345678"), written_id("https://www.flickr.com/photos/7478087@N06/49512345678/in/pool")
-    ('flickr:49512345678', 'flickr:49512345678')
-    """
-    page = re.match(r"https?://(?:www\.)?flickr\.com/photos/[^/]+/(\d+)", written.strip())
-    number = page[1] if page else written.strip()
-    return f"{SOURCE}{number}" if number.isascii() and number.isdigit() else number
-
-
 # --- the purge ----------------------------------------------------------------------------------------------------------
 
 
@@ -170,7 +162,7 @@ def _purge(home: Home, now_s: int, also: Iterable[str] = (), was_quiet: Callable
     done.pictures = erase_pictures(home.dagster, set(ids), set(done.snapshots))
     if _naming(home.duplicates.glob("*"), ids):
         shutil.rmtree(home.duplicates)  # pages that `bokehflow duplicates` writes anew
-    done.queue_files = [path.name for path in sorted(home.review_queue.glob("*.csv")) if _strip_csv(path, set(ids))]
+    _strip_queue(home.review_queue, set(ids), done)
     done.reviewed_files = [path.name for path in _naming(home.reviewed.glob("*"), ids)]
     if was_quiet() and not done.problems:
         tombstones = home.tables.read("tombstones")
@@ -301,18 +293,39 @@ def _ids(home: Home, name: str, key: str | None) -> list[str]:
     return home.tables.read_or_empty(name, key, columns=["photo_id"])["photo_id"].tolist()
 
 
+def _strip_queue(folder: Path, ids: Set[str], done: Purged) -> None:
+    """Take these photos out of the batches; a file that cannot be read or written is reported and holds nothing up."""
+    for path in decision_files(folder):
+        try:
+            if _strip_csv(path, ids):
+                done.queue_files.append(path.name)
+        except (OSError, ValueError) as error:
+            done.queue_left.append(f"{path}: {error}")
+
+
 def _strip_csv(path: Path, ids: Set[str]) -> bool:
-    """Take the rows of these photos out of a batch of the queue, every other byte kept; whether there were any."""
-    text = path.read_bytes().decode("utf-8-sig")
-    rows = list(csv.reader(io.StringIO(text, newline="")))
-    column = rows[0].index("photo_id") if rows and "photo_id" in rows[0] else 0
-    kept = [row for row in rows if len(row) <= column or row[column] not in ids]
-    if len(kept) == len(rows):
+    """Take the rows of these photos out of a batch of the queue, every other as it stands; whether there were any.
+
+    Raises `ValueError` where it is no table. It is UTF-8 afterwards, whatever a spreadsheet had made of it.
+    """
+    data = path.read_bytes()
+    if not data.strip(b"\xef\xbb\xbf \r\n"):
         return False
-    buffer = io.StringIO(newline="")
-    csv.writer(buffer, lineterminator="\r\n").writerows(kept)
-    write_bytes(path, buffer.getvalue().encode("utf-8-sig"))
-    return True
+    sheet = read_sheet(data, "photo_id", lambda cell: written_id(cell) in ids)
+    if "photo_id" not in sheet.columns:
+        raise ValueError("the column photo_id is missing")
+    records = list(sheet.records)
+    kept = [record.text for record in records if not _is_about(record, sheet.row(record), ids)]
+    if len(kept) < len(records):
+        write_bytes(path, "".join([sheet.head, *kept]).encode("utf-8-sig"))
+    return len(kept) < len(records)
+
+
+def _is_about(record: Record, row: Mapping[str, str], ids: Set[str]) -> bool:
+    """Whether a row is about one of these photos: where a spreadsheet has rounded the id, the address still tells."""
+    if record.broken:
+        return any(photo_id.removeprefix(FLICKR) in record.text for photo_id in ids)
+    return any(written_id(row.get(column, "")) in ids for column in ("photo_id", "page_url"))
 
 
 def _naming(paths: Iterable[Path], ids: Iterable[str]) -> list[Path]:
@@ -323,7 +336,7 @@ def _naming(paths: Iterable[Path], ids: Iterable[str]) -> list[Path]:
 
 def _pattern(ids: Iterable[str]) -> re.Pattern[bytes]:
     """Finds any of them; photos from Flickr by their number, which stands alone in its own files."""
-    either = "|".join(re.escape(id.removeprefix(SOURCE)) for id in ids)
+    either = "|".join(re.escape(id.removeprefix(FLICKR)) for id in ids)
     return re.compile(rf"(?<!\d)(?:{either})(?!\d)".encode())
 
 
@@ -338,6 +351,11 @@ def quiet_home(home: Home) -> Iterator[bool]:
             yield False
             return
         yield True
+
+
+def leftovers(done: Purged) -> list[str]:
+    """What may still name the photos, and what to do about it."""
+    return [f"may still name them, {left}; save it as CSV or delete it, then forget them again" for left in done.queue_left]
 
 
 def summary(done: Purged) -> str:
@@ -357,6 +375,7 @@ def summary(done: Purged) -> str:
         lines.append(f"{done.shared} blobs stay, since other photos have the same bytes")
     if done.queue_files:
         lines.append(f"taken out of the queue: {', '.join(done.queue_files)}")
+    lines += leftovers(done)
     if done.reviewed_files:
         lines.append(f"named in files of curators, which are left as they are: {', '.join(done.reviewed_files)}")
     if done.snapshots:

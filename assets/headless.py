@@ -22,7 +22,7 @@ from dagster._core.errors import (
 from dagster._core.events import DagsterEventType
 
 from assets.evaluation import evaluated_recipes, judged_by, truth_folder, yardstick_version
-from assets.forget import finish_forgetting
+from assets.forget import finish_forgetting, leftovers
 from assets.history import questions_left
 from assets.imports import imports_are_whole
 from assets.partitions import SNAPSHOTS, listed_keys, snapshot_recipe_key
@@ -137,6 +137,8 @@ class HeadlessRun:
                 self.say(f"an interrupted `bokehflow forget` is still not complete: {problem}")
             if not purged.problems:
                 self.say(f"an interrupted `bokehflow forget` is complete: {len(purged.photos)} photos purged")
+            for left in leftovers(purged):
+                self.say(left)
         again = set(due_for_rescrape(self.project, self.home, datetime.now(UTC))) if plan.rescrape else set()
         self._collect(self._months(plan), [name for name in COLLECT if name in wanted], again)
         # Without imports too: Dagster's UI warns of an input that has never been made.

@@ -9,7 +9,7 @@ from assets.versions import newest_listings
 from pipeline.config import Project
 from pipeline.errors import ConfigError, FlickrError
 from pipeline.flickr.licenses import license_name
-from pipeline.flickr.listing import SOURCE
+from pipeline.photo_ids import FLICKR
 from pipeline.photos.history import Answer, unasked
 from resources.flickr import FlickrResource, key_missing
 from storage import Home
@@ -26,7 +26,7 @@ def answers_about(photo_ids: Sequence[str], flickr: FlickrResource, home: Home) 
             return {}, None
         client = flickr.client(home)
         for photo_id in photo_ids:
-            found = client.photo_info(photo_id.removeprefix(SOURCE))
+            found = client.photo_info(photo_id.removeprefix(FLICKR))
             shown = found is not None and found.is_public
             answers[photo_id] = Answer(int(time.time()), shown, found.license if found else None)
     except (ConfigError, FlickrError) as error:

@@ -15,6 +15,7 @@ from assets.sheets import contact_sheet
 from assets.versions import forgotten_photos, inputs_version
 from pipeline.config import Project
 from pipeline.errors import ConfigError
+from pipeline.file_names import printable
 from pipeline.flickr.licenses import license_id
 from pipeline.flickr.listing import NO_CV_TAG
 from pipeline.flickr.records import normalised_tag
@@ -191,4 +192,4 @@ def summary(done: Sequence[Imported], folder: Path) -> str:
         lines += [f"  refused {refused}" for refused in one.refused[:50]]
         lines += [f"  {problem}" for problem in one.problems[:50]]
         lines += [f"  {note}" for note in one.notes]
-    return "\n".join(lines)
+    return printable("\n".join(lines))

@@ -20,6 +20,7 @@ from pipeline.dataset.lineage import (
 )
 from pipeline.errors import DatasetError
 from pipeline.flickr.licenses import license_name, strictest
+from pipeline.photo_ids import written_id
 from storage import Home
 
 COMPLETION, CARD = "complete.json", "model.json"
@@ -28,9 +29,8 @@ the answer takes."""
 
 
 def lineage_of_photo(home: Home, photo_id: str) -> Lineage:
-    """From a photo to decisions, snapshots, models and evaluations; ids without their source are Flickr's."""
-    full = f"flickr:{photo_id}" if photo_id.isdigit() else photo_id
-    return photo_lineage(full, home.table_files, home.snapshots, finished_runs(home), license_name)
+    """From a photo, its id as a person writes it, to decisions, snapshots, models and evaluations."""
+    return photo_lineage(written_id(photo_id), home.table_files, home.snapshots, finished_runs(home), license_name)
 
 
 def lineage_of_snapshot(home: Home, identifier: str) -> Lineage:

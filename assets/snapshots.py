@@ -16,7 +16,7 @@ from pipeline.dataset.restore import Restored, restore_snapshot, without_missing
 from pipeline.dataset.snapshot import freeze
 from pipeline.errors import ConfigError, FlickrUnreachable
 from pipeline.flickr.licenses import license_name
-from pipeline.masks.person_masks import read_mask
+from pipeline.masks.person_masks import alpha_digest, read_mask
 from pipeline.photos.decode import decode_reduced, upright_size
 from storage import Home
 
@@ -52,7 +52,14 @@ def restore(home: Home, project: Project, source: str) -> Restored:
         )
 
     return restore_snapshot(
-        folder, home.snapshots, home.shards, home.masks, home.blobs.has, lambda rows: _fetch(home, project, rows), prepare
+        folder,
+        home.snapshots,
+        home.shards,
+        home.masks,
+        has_photo=home.blobs.has,
+        fetch=lambda rows: _fetch(home, project, rows),
+        prepare=prepare,
+        mask_digest=lambda path: alpha_digest(read_mask(path)),
     )
 
 

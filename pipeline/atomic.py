@@ -1,4 +1,4 @@
-"""Atomic files: written under a temporary name beside the target, then renamed.
+"""Atomic files and folders: written under a temporary name beside the target, then renamed.
 
 The lowest brick of all: the trainer's process, which knows nothing of `storage`, uses it as well.
 A reader sees the old file or the new one, never half of one.
@@ -49,6 +49,28 @@ def atomic_path(target: Path) -> Iterator[Path]:
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(target: Path, replace: bool = False) -> Iterator[Path]:
+    """Yield a temporary folder beside `target`, which takes its name at the end; after a failure nothing remains.
+
+    Only with `replace` may `target` hold something already; between the two renames there is none. Whoever needs the
+    files on the disk syncs them.
+    """
+    temporary = temporary_beside(target)
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        if replace and target.exists():
+            old = temporary_beside(target)
+            os.replace(target, old)
+            os.replace(temporary, target)
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            os.replace(temporary, target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_bytes(target: Path, data: bytes) -> None:

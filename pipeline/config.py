@@ -7,7 +7,6 @@ keys come from the environment.
 import hashlib
 import re
 import tomllib
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -15,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from pipeline.errors import ConfigError
 from pipeline.models import MODELS_WITH_MASK_LOSS
-from pipeline.toml_lines import key_lines
+from pipeline.toml_lines import explained, key_lines, line_of
 from pipeline.training.recipes import TrainingSettings, resolve
 
 EARLIEST_MONTH = "2004-02"
@@ -443,7 +442,7 @@ def parse_project(text: str, path: Path) -> Project:
     try:
         project = Project.model_validate(data)
     except ValidationError as error:
-        raise ConfigError(_explain(error, text, path, data)) from None
+        raise ConfigError(explained(error, text, path, "the file", _allowed_keys)) from None
     _check_recipes(project, text, path)
     return _from_its_folder(project, path)
 
@@ -461,28 +460,8 @@ def _check_recipes(project: Project, text: str, path: Path) -> None:
         try:
             recipe.resolved()
         except ConfigError as error:
-            line = _line_of(("recipes", name), key_lines(text))
+            line = line_of(("recipes", name), key_lines(text))
             raise ConfigError(f"{path}:{line}: recipes.{name}: {error}") from None
-
-
-def _explain(error: ValidationError, text: str, path: Path, data: Mapping[str, object]) -> str:
-    lines = key_lines(text)
-    messages = []
-    for problem in error.errors():
-        where = tuple(part for part in problem["loc"] if part != "[key]")
-        key = ".".join(str(part) for part in where) or "the file"
-        messages.append(f"{path}:{_line_of(where, lines)}: {key}: {_say(problem, where, data)}")
-    return "\n".join(messages)
-
-
-def _say(problem: Mapping[str, object], where: tuple[int | str, ...], data: Mapping[str, object]) -> str:
-    if problem["type"] == "extra_forbidden":
-        allowed = _allowed_keys(where[:-1])
-        return f"unknown key; allowed here: {', '.join(allowed)}" if allowed else "unknown key"
-    message = str(problem["msg"]).removeprefix("Value error, ")
-    given = problem.get("input")
-    shown = f" (found {given!r})" if not isinstance(given, dict | list | BaseModel) else ""
-    return message + shown if problem["type"] != "missing" else "is missing"
 
 
 def _allowed_keys(where: tuple[int | str, ...]) -> list[str]:
@@ -499,11 +478,3 @@ def _allowed_keys(where: tuple[int | str, ...]) -> list[str]:
     )
     model = by_depth.get(pattern)
     return [field.alias or name for name, field in model.model_fields.items()] if model else []
-
-
-def _line_of(where: tuple[int | str, ...], lines: Mapping[tuple[int | str, ...], int]) -> int:
-    """The line of the key, or of the nearest enclosing table that is written down."""
-    for end in range(len(where), 0, -1):
-        if where[:end] in lines:
-            return lines[where[:end]]
-    return 1

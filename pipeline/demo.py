@@ -19,7 +19,7 @@ import requests
 
 from assets.headless import HeadlessRun, Plan, bury_dead_runs, open_instance, prepare_instance
 from assets.status import status, summary
-from pipeline.atomic import temporary_beside, write_bytes, write_text
+from pipeline.atomic import atomic_folder, write_bytes, write_text
 from pipeline.config import Project, load_project
 from pipeline.dataset.snapshot import read_snapshot
 from pipeline.definitions import build_definitions
@@ -106,12 +106,8 @@ def prepare_demo(home: Home) -> Project:
     """Collection and project file of the demo, made where they are missing; ports that are taken are replaced."""
     collection = home.root / COLLECTION
     if not collection.exists():
-        temporary = temporary_beside(collection)
-        try:
+        with atomic_folder(collection) as temporary:
             build_collection(temporary)
-            temporary.rename(collection)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
     path = home.root / PROJECT_FILE
     if not path.exists():
         port, image_port = _free_ports()

@@ -3,10 +3,12 @@
 The standard library's parser forgets positions, so the text is walked once more with tree-sitter's grammar.
 """
 
+import pathlib
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import tree_sitter_toml
+from pydantic import BaseModel, ValidationError
 from tree_sitter import Language, Node, Parser
 
 Path = tuple[int | str, ...]
@@ -23,6 +25,40 @@ def key_lines(text: str) -> dict[Path, int]:
         elif node.type in ("table", "table_array_element"):
             lines.update(_table(node, array_sizes))
     return lines
+
+
+def line_of(where: Path, lines: Mapping[Path, int]) -> int:
+    """The line of the key, or of the nearest enclosing table that is written down."""
+    return next((lines[where[:end]] for end in range(len(where), 0, -1) if where[:end] in lines), 1)
+
+
+def explained(
+    error: ValidationError,
+    text: str,
+    file: pathlib.Path,
+    whole: str,
+    allowed_keys: Callable[[Path], Sequence[str]] = lambda where: (),
+) -> str:
+    """All that is wrong with a TOML text, each with file, line and key; what concerns all of it is about `whole`.
+
+    `allowed_keys` are those of the table at a path.
+    """
+    lines = key_lines(text)
+    messages = []
+    for problem in error.errors():
+        where = tuple(part for part in problem["loc"] if part != "[key]")
+        key = ".".join(str(part) for part in where) or whole
+        messages.append(f"{file}:{line_of(where, lines)}: {key}: {_say(problem, allowed_keys(where[:-1]))}")
+    return "\n".join(messages)
+
+
+def _say(problem: Mapping[str, object], allowed: Sequence[str]) -> str:
+    if problem["type"] == "extra_forbidden":
+        return f"unknown key; allowed here: {', '.join(allowed)}" if allowed else "unknown key"
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    given = problem.get("input")
+    shown = f" (found {given!r})" if not isinstance(given, dict | list | BaseModel) else ""
+    return message + shown if problem["type"] != "missing" else "is missing"
 
 
 def _table(node: Node, array_sizes: dict[Path, int]) -> Iterator[tuple[Path, int]]:

@@ -46,7 +46,8 @@ def forget(photos: tuple[str, ...], home: Path | None, all_gone: bool) -> None:
     import time
 
     from assets.forget import forget as purge
-    from assets.forget import gone, quiet_home, summary, unpurged, written_id
+    from assets.forget import gone, quiet_home, summary, unpurged
+    from pipeline.photo_ids import written_id
 
     chosen = open_home(home)
     wanted = [*map(written_id, photos), *(gone(chosen) if all_gone else ())]

@@ -30,7 +30,10 @@ def lineage() -> None:
 @with_home
 @with_output
 def photo(photo_id: str, home: Path | None, as_json: bool, svg: Path | None) -> None:
-    """From a photo to decisions, snapshots, models and evaluations."""
+    """From a photo to decisions, snapshots, models and evaluations.
+
+    PHOTO_ID is an id as in the tables, Flickr's number alone, or the address of a photo's page.
+    """
     from assets.lineage import lineage_of_photo
 
     _show(lineage_of_photo(open_home(home), photo_id), as_json, svg)
@@ -83,14 +86,9 @@ def _show(answer: "Lineage", as_json: bool, svg: Path | None) -> None:
 
 
 def _write_csv(path: Path, rows: list[dict[str, object]]) -> None:
-    import csv
-    import io
-
     from pipeline.atomic import write_text
+    from pipeline.spreadsheet import csv_text, harmless
 
-    text = io.StringIO()
-    writer = csv.DictWriter(text, ["photo_id", "domain", "title", "owner", "owner_name", "license", "page_url"])
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(path, text.getvalue())
+    columns = ["photo_id", "domain", "title", "owner", "owner_name", "license", "page_url"]
+    write_text(path, csv_text([columns, *([harmless(row[name]) for name in columns] for row in rows)]))
     say(f"{len(rows):,} photos are in {path}")

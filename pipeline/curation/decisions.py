@@ -3,7 +3,7 @@
 The CSV is the contract: a file filled in by hand, one saved by a spreadsheet and one written by the review page are
 read alike. A row has these columns (`DECISION_COLUMNS`), in any order, among any others:
 
-    photo_id     as in the queue, like `flickr:4951…`; a bare number is Flickr's
+    photo_id     as in the queue, like `flickr:4951…`; a bare number is Flickr's, and so is the address of a photo's page
     decision     keep | drop | move | skip; empty: the row says nothing
     reason       for drop: wrong_tag | unfit_blur | no_person | edited | inappropriate | other
     move_to      for move: the name of a domain
@@ -19,18 +19,20 @@ Nothing in the folder is ever changed, but that `append_decision` adds rows. A b
 column, value and what is allowed; the good rows of the same file count.
 """
 
-import csv
+import errno
 import hashlib
-import io
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from pipeline.atomic import sync
+from pipeline.errors import disk_failed
+from pipeline.photo_ids import written_id
+from pipeline.spreadsheet import OPEN_QUOTE, Problem, Record, csv_text, no_formula, read_sheet
 
 DECISIONS = ("keep", "drop", "move", "skip")
 REASONS = ("wrong_tag", "unfit_blur", "no_person", "edited", "inappropriate", "other")
@@ -64,26 +66,6 @@ class Decision:
         about = self.move_to if self.decision == "move" else self.reason
         said = f"{self.decision} ({about})" if about else self.decision
         return f"{self.curator or 'a nameless curator'}: {self.photo_id} {said} in {self.file}, row {self.row}"
-
-
-@dataclass(frozen=True)
-class Problem:
-    """What is wrong with a row (1 is the header) or, with row 0, with a whole file.
-
-    Not fatal is only the torn last row of a file that `append_decision` was writing when its process died: that
-    decision had not been confirmed to anybody.
-    """
-
-    file: str
-    row: int
-    column: str
-    value: str
-    allowed: str
-    is_fatal: bool = True
-
-    def __str__(self) -> str:
-        at = f"{self.file}, row {self.row}" if self.row else self.file
-        return f"{at}: {self.column} {self.value[:80]!r}: {self.allowed}"
 
 
 def folder_version(folder: Path) -> str:
@@ -129,17 +111,6 @@ def read_decision_file(path: Path, known_ids: Set[str], domains: Set[str]) -> tu
         else:
             problems.append(item)
     return decisions, problems
-
-
-def read_rows(path: Path) -> Iterator[dict[str, str]]:
-    """Rows of stripped cells by column of any such table, unjudged; none where it is no table."""
-    try:
-        records = _records(_text(path.read_bytes()), frozenset())
-        header = _header(next(records, None)).cells
-    except ValueError:
-        return
-    for record in records:
-        yield dict(zip(header, record.cells, strict=False))
 
 
 def decision_files(folder: Path) -> list[Path]:
@@ -196,29 +167,37 @@ def append_decision(
     `.csv`, in the folder of reviewed CSVs. A row is written in one piece, so that whatever dies, at most the last row
     is torn, and that one is not yet confirmed. `decided_at` (with its time zone) is now by default.
     The caller checks the values with `problem_of`; line breaks within them become spaces.
+    Raises `StorageError` when the disk does not take all of it; then the file is as it was before.
     """
     at = (decided_at or datetime.now(UTC)).astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
     cells = (photo_id, decision, reason, move_to, curator, note, at)
-    row = _csv_line([no_formula(" ".join(cell.split())) for cell in cells])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+    row = csv_text([[no_formula(" ".join(cell.split())) for cell in cells]]).encode()
     try:
-        size = os.fstat(descriptor).st_size
+        _append(path, row)
+    except OSError as error:
+        raise disk_failed(error, path.parent) from error
+
+
+def _append(path: Path, row: bytes) -> None:
+    """Add a row on a line of its own, or leave the file as it was: the rows after a torn one would not count."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+b", buffering=0) as file:
+        size = os.fstat(file.fileno()).st_size
         if not size:
-            row = b"\xef\xbb\xbf" + _csv_line(DECISION_COLUMNS) + row
-        elif os.pread(descriptor, 1, size - 1) != b"\n":
+            row = csv_text([DECISION_COLUMNS]).encode("utf-8-sig") + row
+        elif os.pread(file.fileno(), 1, size - 1) != b"\n":
             row = b"\r\n" + row
-        os.write(descriptor, row)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        try:
+            if file.write(row) < len(row):
+                raise OSError(errno.ENOSPC, "the row was cut")
+            os.fsync(file.fileno())
+        except OSError:
+            file.truncate(size)
+            if not size:
+                path.unlink()  # an empty file would be no table
+            raise
     if not size:
         sync(path.parent)
-
-
-def no_formula(cell: str) -> str:
-    """A spreadsheet executes a cell that begins like a formula; a leading apostrophe makes it text."""
-    return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else cell
 
 
 def time_ns(text: str) -> int | None:
@@ -233,75 +212,28 @@ def time_ns(text: str) -> int | None:
     return found_ns if found_ns <= time.time_ns() + CLOCK_TOLERANCE_S * 10**9 else None
 
 
-def _csv_line(cells: Sequence[str]) -> bytes:
-    buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\r\n").writerow(cells)
-    return buffer.getvalue().encode()
-
-
 # --- one file ---------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Record:
-    """A row of cells by its number; `broken` where a quotation mark opens and does not close."""
-
-    number: int
-    cells: list[str]
-    broken: bool = False
 
 
 def _read_file(path: Path, known_ids: Set[str], domains: Set[str]) -> Iterator[Decision | Problem]:
     modified_ns = path.stat().st_mtime_ns
     try:
-        text = _text(path.read_bytes())
-        records = _records(text, known_ids)
-        header = _header(next(records, None))
+        sheet = read_sheet(path.read_bytes(), "photo_id", lambda cell: written_id(cell) in known_ids)
     except ValueError as error:
         yield Problem(path.name, 0, "file", path.name, str(error))
         return
-    if wrong := _wrong_header(header.cells):
-        yield Problem(path.name, header.number, "header", ", ".join(header.cells), wrong)
+    if wrong := _wrong_header(sheet.columns):
+        yield Problem(path.name, sheet.header_number, "header", ", ".join(sheet.columns), wrong)
         return
-    rows = [record for record in records if any(record.cells)]
-    appended = "decided_at" in header.cells and not text.endswith(("\n", "\r"))
+    rows = [record for record in sheet.records if any(record.cells)]
     for record in rows:
-        item = _read_record(record, header.cells, path.name, modified_ns, known_ids, domains)
-        torn = appended and record is rows[-1] and (isinstance(item, Problem) or len(record.cells) < len(header.cells))
-        if torn:
-            yield Problem(
-                path.name, record.number, "row", ", ".join(record.cells), "unfinished, not counted", is_fatal=False
-            )
+        item = _read_record(record, sheet.row(record), path.name, modified_ns, known_ids, domains)
+        is_short = isinstance(item, Problem) or len(record.cells) < len(sheet.columns)
+        if is_short and record is rows[-1] and "decided_at" in sheet.columns and not record.text.endswith(("\n", "\r")):
+            # Its process died over it: `append_decision` had not confirmed it to anybody.
+            yield Problem(path.name, record.number, "row", record.text, "unfinished, not counted", is_fatal=False)
         elif item is not None:
             yield item
-
-
-def _text(data: bytes) -> str:
-    """The file's text, whatever encoding a spreadsheet chose. Raises `ValueError` where there is none."""
-    if data.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
-        raise ValueError("this is an Excel workbook under the name of a CSV; open it there and save it as CSV")
-    text = _decoded(data)
-    if not text.strip():
-        raise ValueError("the file is empty")
-    return text
-
-
-def _decoded(data: bytes) -> str:
-    head = data[:400]
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return data.decode("utf-16", errors="replace")
-    if head.count(b"\0") > len(head) // 4:
-        return data.decode("utf-16-le" if head[1:2] == b"\0" else "utf-16-be", errors="replace")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return data.decode("cp1252", errors="replace")
-
-
-def _header(record: _Record | None) -> _Record:
-    if record is None or record.broken:
-        raise ValueError("the header's quotation marks do not close")
-    return _Record(record.number, [re.sub(r"[\s-]+", "_", cell.lower()) for cell in record.cells])
 
 
 def _wrong_header(header: list[str]) -> str | None:
@@ -314,90 +246,14 @@ def _wrong_header(header: list[str]) -> str | None:
     return None
 
 
-def _records(text: str, known_ids: Set[str]) -> Iterator[_Record]:
-    """Rows of stripped cells, the header first, numbered as a spreadsheet numbers them.
-
-    A quotation mark that opens and does not close would swallow the rows that follow: such a row comes as broken, and
-    reading goes on at the next line.
-    """
-    lines = (
-        io.StringIO(text, newline="").readlines()
-        if "\r" not in text
-        else re.findall(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+", text)
-    )
-    start = 0
-    number = 1
-    separator = None
-    while start < len(lines) and not lines[start].strip():
-        start, number = start + 1, number + 1
-    if lines[start].strip().lower().startswith("sep=") and len(lines[start].strip()) == 5:
-        separator = lines[start].strip()[-1]
-        start, number = start + 1, number + 1
-    if start == len(lines):
-        return
-    separator = separator or max((",", ";", "\t"), key=lines[start].count)
-    swallowed = _swallowed(separator, known_ids)
-    while start < len(lines):
-        for first, end, cells in _parsed(lines, start, separator):
-            broken = end - first > 1 and (cells is None or swallowed(lines[first + 1 : end]))
-            if broken or cells is None:
-                yield _Record(number, [lines[first].strip()], broken=True)
-                start, number = first + 1, number + 1
-                break
-            yield _Record(number, [_cell(cell) for cell in cells])
-            start, number = end, number + 1
-
-
-def _parsed(lines: list[str], start: int, separator: str) -> Iterator[tuple[int, int, list[str] | None]]:
-    """First line, line after the last, and cells of each record; None for cells that a quotation mark never ends."""
-    feed = iter(lines[start:])
-    reader = csv.reader(feed, delimiter=separator)
-    first = start
-    while first < len(lines):
-        try:
-            cells = next(reader)
-        except csv.Error:  # a cell beyond csv's limit: all that an open quotation mark has swallowed
-            yield first, len(lines), None
-            return
-        end = start + reader.line_num
-        open_to_the_end = end == len(lines) and _is_open(lines[first:end], separator)
-        yield first, end, None if open_to_the_end else cells
-        first = end
-
-
-def _is_open(record: list[str], separator: str) -> bool:
-    """Whether one more line would still belong to the record."""
-    if not any('"' in line for line in record):
-        return False
-    ended = [*record[:-1], record[-1].rstrip("\r\n") + "\n", "next\n"]
-    return len(list(csv.reader(ended, delimiter=separator))) == 1
-
-
-def _swallowed(separator: str, known_ids: Set[str]) -> Callable[[list[str]], bool]:
-    """A test whether lines within a record look like rows of their own."""
-
-    def test(lines: list[str]) -> bool:
-        return any(
-            separator in line and _photo_id(_cell(line.split(separator)[0].strip('"'))) in known_ids for line in lines
-        )
-
-    return test
-
-
-def _cell(cell: str) -> str:
-    stripped = cell.strip(" \t\r\n\u00a0\ufeff\u200b")
-    return stripped[1:] if stripped[:2] in ("'=", "'+", "'-", "'@") else stripped
-
-
 def _read_record(
-    record: _Record, header: list[str], file: str, modified_ns: int, known_ids: Set[str], domains: Set[str]
+    record: Record, row: dict[str, str], file: str, modified_ns: int, known_ids: Set[str], domains: Set[str]
 ) -> Decision | Problem | None:
     if record.broken:
-        return Problem(file, record.number, "row", record.cells[0], "a quotation mark opens here and is not closed")
-    row = dict(zip(header, record.cells, strict=False))
+        return Problem(file, record.number, "row", record.text.strip(), OPEN_QUOTE)
     if not row.get("decision"):
         return None
-    row["photo_id"] = _photo_id(row.get("photo_id", ""))
+    row["photo_id"] = written_id(row.get("photo_id", ""))
     for name in ("decision", "reason", "move_to"):
         row[name] = re.sub(r"[\s-]+", "_", row.get(name, "").lower())
     if wrong := problem_of(row, known_ids, domains):
@@ -414,14 +270,6 @@ def _read_record(
         row=record.number,
         when=(modified_ns if at_ns is None else at_ns, file, record.number),
     )
-
-
-def _photo_id(cell: str) -> str:
-    """Ids without their source are Flickr's."""
-    if cell.isascii() and cell.isdigit():
-        return f"flickr:{cell}"
-    number = re.fullmatch(r"(\d+)[.,]0+", cell)
-    return f"flickr:{number.group(1)}" if number else cell.replace("Flickr:", "flickr:").replace("FLICKR:", "flickr:")
 
 
 def _unknown_id(photo_id: str) -> str:

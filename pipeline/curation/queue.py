@@ -23,9 +23,10 @@ from PIL import Image
 
 from pipeline.atomic import atomic_path
 from pipeline.config import CurationSection
-from pipeline.curation.decisions import no_formula, read_rows
 from pipeline.curation.ranking import Ranking
 from pipeline.curation.suggestions import Suggestion, suggest
+from pipeline.photo_ids import written_id
+from pipeline.spreadsheet import harmless, read_rows
 from pipeline.tables import columns_of
 
 THUMBNAIL_EDGE_PX = 320
@@ -132,7 +133,7 @@ def _known_batches(queued: pd.DataFrame, folder: Path) -> dict[str, str]:
     for path in sorted(folder.glob("batch-*.csv")):
         if path.name not in named:
             for row in read_rows(path):
-                batch_of.setdefault(row.get("photo_id", ""), path.name)
+                batch_of.setdefault(written_id(row.get("photo_id", "")), path.name)
     return batch_of
 
 
@@ -227,12 +228,7 @@ def _write_batch(rows: pd.DataFrame, path: Path) -> None:
     table["thumbnail"] = "../../thumbnails/" + table["thumbnail"]
     table = table.astype(object).where(table.notna(), "")
     with atomic_path(path) as temporary:
-        table.map(_harmless).to_csv(temporary, index=False, encoding="utf-8-sig", lineterminator="\r\n")
-
-
-def _harmless(cell: object) -> object:
-    """Nothing that a spreadsheet would execute, even one that takes another separator for granted and splits the cell."""
-    return no_formula(re.sub(r"([,;\t\r\n|]\s*)([=+@-])", r"\1'\2", cell)) if isinstance(cell, str) else cell
+        table.map(harmless).to_csv(temporary, index=False, encoding="utf-8-sig", lineterminator="\r\n")
 
 
 def _records(table: pd.DataFrame) -> Iterator[Mapping[str, Any]]:

@@ -1,6 +1,7 @@
 """Exports: a snapshot as the folders that CycleGAN's community reads, as a Hugging Face dataset, or without any photo.
 
-Each comes with the attribution of every picture in it, a datasheet and Croissant metadata. An export is a copy: what is
+Each comes with the attribution of every picture in it, a datasheet and Croissant metadata. The attribution is for people:
+what a spreadsheet would execute has an apostrophe before it, unlike in the frozen one. An export is a copy: what is
 forgotten later is forgotten here and not there.
 """
 
@@ -25,6 +26,7 @@ from pipeline.dataset.layout import ATTRIBUTION, read_facts
 from pipeline.dataset.shards import ShardReader
 from pipeline.dataset.snapshot import LicenseName, attribution, new_folder, open_snapshot
 from pipeline.errors import DatasetError
+from pipeline.spreadsheet import harmless
 
 FORMATS = ("folders", "hf")
 AT_ONCE = 256
@@ -82,7 +84,7 @@ def export_snapshot(
         counts = _WRITERS[plan.format](folder, chosen, shards, plan, license_name, progress)
         files = chosen[["domain", "photo_id", "file"]].drop_duplicates()
         shown = attribution(chosen, license_name).merge(files, on=["domain", "photo_id"])
-        shown.to_csv(folder / ATTRIBUTION, index=False, lineterminator="\n")
+        shown.map(harmless).to_csv(folder / ATTRIBUTION, index=False, lineterminator="\n")
         (folder / DATASHEET).write_text(datasheet(chosen, facts, license_name, left_out, plan.use), encoding="utf-8")
         described = croissant.describe(folder, chosen, facts, plan.format, license_name)
         (folder / CROISSANT).write_text(json.dumps(described, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -12,7 +12,9 @@
 
 All are read-only. `manifest.jsonl`, `manifest.parquet` and `attribution.csv` are the same bytes wherever the same
 pictures are frozen; `pictures.parquet` is written anew when pictures have moved to other shards, `manifest.parquet` and
-`attribution.csv` when more is known of owners, titles and licences or a photo is forgotten.
+`attribution.csv` when more is known of owners, titles and licences or a photo is forgotten. The frozen attribution has
+titles and names to the letter, even those that a spreadsheet would execute; the CSV of an export and that of `lineage model
+--photos` have an apostrophe before them.
 """
 
 import hashlib

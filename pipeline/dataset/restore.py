@@ -4,7 +4,7 @@ A bundle (`export_bundle`) is what travels: the snapshot's files and the masks i
 """
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,6 +36,7 @@ from pipeline.dataset.snapshot import (
     with_places,
 )
 from pipeline.errors import DatasetError
+from pipeline.file_names import below
 
 MASKS = "masks"
 """Folder of a bundle that holds the masks under their paths in the home."""
@@ -45,6 +46,8 @@ Fetch = Callable[[pd.DataFrame], Mapping[str, str | None]]
 """From rows (photo_id, domain, image_url, source_sha256) to what became of each photo: null, or a reason."""
 Prepare = Callable[[pd.DataFrame], pd.DataFrame]
 """From rows as in the table `person_masks` to rows as in `training_images`."""
+MaskDigest = Callable[[Path], str]
+"""From a mask's file to what `mask_sha256` says of it; raises `DatasetError` for one that is no mask."""
 
 
 @dataclass
@@ -73,6 +76,7 @@ def export_bundle(snapshots: Path, identifier: str, masks: Path, target: Path) -
     if target.exists():
         raise DatasetError(f"{target}: exists already; name a new folder, or delete that one")
     paths = sorted(set(read_snapshot(snapshots, identifier)["mask"].dropna()))
+    _check_inside(snapshots / identifier, masks, paths)
     if missing := [path for path in paths if not (masks / path).exists()]:
         raise DatasetError(
             f"{masks / missing[0]}: {len(missing)} masks of the snapshot are missing; `bokehflow run` makes them anew while "
@@ -99,22 +103,27 @@ def restore_snapshot(
     has_photo: Callable[[str], bool],
     fetch: Fetch,
     prepare: Prepare,
+    mask_digest: MaskDigest,
 ) -> Restored:
     """Rebuild the snapshot whose files lie in `source` (a bundle, or its own folder) in the home of `snapshots`.
 
     Pictures that are in the shards are taken as they are; for the others photos come from the home or from `fetch`,
     masks from the home or from the bundle. The snapshot's folder is written once every picture is there with its frozen
     digests; until then what was made stays in the shards for the next try. Raises `DatasetError` when `source` is no
-    snapshot, was changed, or is of a newer format.
+    snapshot, was changed, is of a newer format, or names files outside its own folder or the home's masks.
     """
+    _check_inside(source, source, [name for name in (*KEPT_FILES, PICTURES) if (source / name).exists()])
     facts = facts_of(source)
     manifest = verified_manifest(source)
+    if strange := sorted(set(manifest["split"]) - {"train", "test"}):
+        raise DatasetError(f"{source}: there is no side of the split {strange[0]!r}; nothing was restored")
     kept = manifest[~manifest["forgotten"]].drop(columns="forgotten")
     rows = locate(with_places(kept, source), shards)
+    _check_inside(source, masks, rows["mask"].dropna().unique())
     result = Restored(facts["id"], len(rows), already_there=int(rows["shard"].notna().sum()))
     todo = rows[rows["shard"].isna()]
     todo = _with_photos(todo, has_photo, fetch, result)
-    todo = _with_masks(todo, source / MASKS, masks, result)
+    todo = _with_masks(todo, source / MASKS, masks, mask_digest, result)
     if len(todo):
         _compare(todo, prepare(_mask_rows(todo)), result)
     if result.whole:
@@ -146,17 +155,36 @@ def _with_photos(todo: pd.DataFrame, has_photo: Callable[[str], bool], fetch: Fe
     return todo[todo["source_sha256"].map(has_photo).astype(bool)]
 
 
-def _with_masks(todo: pd.DataFrame, bundled: Path, masks: Path, result: Restored) -> pd.DataFrame:
+def _with_masks(todo: pd.DataFrame, bundled: Path, masks: Path, mask_digest: MaskDigest, result: Restored) -> pd.DataFrame:
     """Rows whose mask is in the home, after copying those that the bundle has."""
-    for photo_id, path in todo[["photo_id", "mask"]].itertuples(index=False, name=None):
+    for photo_id, path, digest in todo[["photo_id", "mask", "mask_sha256"]].itertuples(index=False, name=None):
         if not isinstance(path, str):
             result.missing[photo_id] = "the snapshot does not say which mask it was made with"
         elif not (masks / path).exists():
-            if (bundled / path).exists():
-                write_bytes(masks / path, (bundled / path).read_bytes())
-            else:
+            if not (bundled / path).exists():
                 result.missing[photo_id] = f"its mask {path} is neither in the home nor in the bundle"
+            elif problem := _wrong_mask(bundled, path, digest, mask_digest):
+                result.missing[photo_id] = problem
+            else:
+                write_bytes(masks / path, (bundled / path).read_bytes())
     return todo[~todo["photo_id"].isin(result.missing.keys())]
+
+
+def _wrong_mask(bundled: Path, path: str, digest: str, mask_digest: MaskDigest) -> str | None:
+    """Why a mask of the bundle is not taken."""
+    try:
+        return None if mask_digest(below(bundled, path)) == digest else f"the bundle's mask {path} is not the frozen one"
+    except (PermissionError, DatasetError) as error:
+        return f"the bundle's mask cannot be used: {error}"
+
+
+def _check_inside(source: Path, folder: Path, names: Iterable[str]) -> None:
+    """A bundle may come from anybody: nothing that it names may lie outside the folder meant for it."""
+    try:
+        for name in names:
+            below(folder, name)
+    except PermissionError as error:
+        raise DatasetError(f"{source}: not used, it would reach outside its folders: {error}") from None
 
 
 def _mask_rows(todo: pd.DataFrame) -> pd.DataFrame:

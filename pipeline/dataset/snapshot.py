@@ -9,7 +9,6 @@ import errno
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.atomic import atomic_path, sync, temporary_beside
+from pipeline.atomic import atomic_folder, atomic_path, sync
 from pipeline.dataset.layout import (
     ATTRIBUTION,
     CANONICAL,
@@ -134,20 +133,16 @@ def new_folder(target: Path, read_only: bool = True) -> Iterator[Path]:
 
     Raises `DatasetError` when the disk fails.
     """
-    temporary = temporary_beside(target)
     try:
-        temporary.mkdir(parents=True)
-        yield temporary
-        for path in temporary.rglob("*"):
-            if path.is_file():
-                sync(path)
-                if read_only:
-                    path.chmod(0o444)
-        os.replace(temporary, target)
+        with atomic_folder(target) as temporary:
+            yield temporary
+            for path in temporary.rglob("*"):
+                if path.is_file():
+                    sync(path)
+                    if read_only:
+                        path.chmod(0o444)
     except OSError as error:
         raise disk_failed(target, error) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def disk_failed(target: Path, error: OSError) -> DatasetError:

@@ -7,8 +7,6 @@ and, for scenes, `true_lens`.
 import csv
 import hashlib
 import io
-import os
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from pipeline.atomic import TEMPORARY_SUFFIX, temporary_beside, write_text
+from pipeline.atomic import atomic_folder, write_text
 from pipeline.errors import DatasetError
 
 INDEX = "index.csv"
@@ -58,16 +56,10 @@ class PictureWriter:
 @contextmanager
 def picture_folder(target: Path) -> Iterator[PictureWriter]:
     """Yield a writer into a temporary folder beside `target`; on success it takes the place of `target`."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = temporary_beside(target)
-    try:
-        temporary.mkdir()
+    with atomic_folder(target, replace=True) as temporary:
         writer = PictureWriter(temporary)
         yield writer
         writer.finish()
-        _replace(temporary, target)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def read_pictures(folder: Path) -> list[Tiles]:
@@ -110,14 +102,3 @@ def forget_pictures(folder: Path, is_forgotten: Callable[[str], bool]) -> int:
 def shown(ids: Sequence[str], count: int) -> set[str]:
     """Which photos are shown: those with the lowest SHA-256 of their id, so not chosen by their looks."""
     return set(sorted(ids, key=lambda photo_id: hashlib.sha256(photo_id.encode()).digest())[:count])
-
-
-def _replace(folder: Path, target: Path) -> None:
-    """Put `folder` where `target` is; between the two renames there is none, and the stage is run again."""
-    if target.exists():
-        old = folder.with_name(f"{folder.name}.old{TEMPORARY_SUFFIX}")
-        os.replace(target, old)
-        os.replace(folder, target)
-        shutil.rmtree(old, ignore_errors=True)
-    else:
-        os.replace(folder, target)

@@ -43,7 +43,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from pipeline.errors import ConfigError
 from pipeline.flickr.collection import digest
-from pipeline.toml_lines import key_lines
+from pipeline.toml_lines import explained
 
 ApiFault = Literal["http_429", "http_5xx", "error_201", "html", "broken_json", "slow"]
 ImageFault = Literal["http_429", "http_5xx", "cut", "broken", "html", "slow", "unavailable"]
@@ -154,18 +154,7 @@ def load_faults(path: Path) -> FaultPlan:
     try:
         return FaultPlan.model_validate(data)
     except ValidationError as error:
-        raise ConfigError(_explain(path, text, error)) from None
-
-
-def _explain(path: Path, text: str, error: ValidationError) -> str:
-    lines = key_lines(text)
-    messages = []
-    for problem in error.errors():
-        where = tuple(problem["loc"])
-        line = next((lines[where[:end]] for end in range(len(where), 0, -1) if where[:end] in lines), 1)
-        said = "unknown key" if problem["type"] == "extra_forbidden" else problem["msg"].removeprefix("Value error, ")
-        messages.append(f"{path}:{line}: {'.'.join(map(str, where)) or 'the plan'}: {said}")
-    return "\n".join(messages)
+        raise ConfigError(explained(error, text, path, "the plan")) from None
 
 
 def _chance(*parts: object) -> float:

@@ -29,10 +29,9 @@ from pipeline.flickr.cameras import resolve_camera
 from pipeline.flickr.client import FlickrClient
 from pipeline.flickr.records import FoundPhoto, SearchPage, Size, normalised_tag
 from pipeline.flickr.windows import Window, WindowState, begin_state, list_window, month_window
+from pipeline.photo_ids import flickr_id, is_flickr_number
 from pipeline.tables import conform, empty
 
-SOURCE = "flickr:"
-"""Begins the photo ids of photos from Flickr."""
 NO_CV_TAG = "no_cv"
 FORGOTTEN = "forgotten"
 UNKNOWN_MEDIA = "unknown"
@@ -91,7 +90,7 @@ def without_forgotten(listing: pd.DataFrame, forgotten: Set[str]) -> pd.DataFram
 
 def _without_words(photo: FoundPhoto, forgotten: Set[str]) -> FoundPhoto:
     """A forgotten photo with nothing but its id and time, since finished windows are kept on the disk for a while."""
-    if photo_id_of(photo.id) not in forgotten:
+    if flickr_id(photo.id) not in forgotten:
         return photo
     unknown = dict.fromkeys(["owner_name", "title", "license", "date_taken", "last_update_s", "views"])
     return replace(photo, owner="", tags=(), sizes=(), **unknown)
@@ -170,8 +169,8 @@ def _reasons(query: Query, exclude_no_cv: bool, forgotten: Set[str]) -> Reason:
     def reason_of(photo: FoundPhoto) -> str | None:
         tags = {normalised_tag(tag) for tag in photo.tags}
         rejections = {
-            FORGOTTEN: photo_id_of(photo.id) in forgotten,
-            "bad_id": not (photo.id.isascii() and photo.id.isdigit()),
+            FORGOTTEN: flickr_id(photo.id) in forgotten,
+            "bad_id": not is_flickr_number(photo.id),
             "no_cv": bool(tags & no_cv),
             "license": bool(query.licenses) and photo.license not in query.licenses,
             "not_a_photo": photo.media not in ("photo", None),
@@ -201,15 +200,10 @@ def _merge(rows: dict[str, Row], more: Iterable[Row]) -> None:
             rows[id] = row
 
 
-def photo_id_of(id: str) -> str:
-    """The photo id, which carries its source, of Flickr's `id`."""
-    return f"{SOURCE}{id}"
-
-
 def _row(photo: FoundPhoto, reason: str | None, truncated: bool, max_edge_px: int) -> Row:
     size = choose_size(photo.sizes, max_edge_px)
     return {
-        "photo_id": photo_id_of(photo.id),
+        "photo_id": flickr_id(photo.id),
         "owner": photo.owner,
         "owner_name": photo.owner_name,
         "title": photo.title or "",

@@ -13,16 +13,17 @@ import shutil
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing
+from contextlib import closing
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Protocol, cast
+from typing import cast
 from urllib.parse import urlsplit
 
 import pandas as pd
 
 from pipeline.config import PhotosSection
 from pipeline.errors import FlickrUnreachable, disk_failed, disk_nearly_full
+from pipeline.photos.blobs import BlobProtocol
 from pipeline.photos.fetch import Body, FetchFailed, PictureClient
 from pipeline.photos.inspectors import InspectorDied, Inspectors
 from pipeline.photos.opening import PictureInfo, UndecodableImage
@@ -44,27 +45,6 @@ RESERVE_BYTES = 32_000_000
 """Downloads end while so much room is left, so that tables, and the record of what went wrong, can still be written."""
 
 SIZE_REASONS = ("too_large", "too_many_pixels", "too_small")
-
-
-class BlobProtocol(Protocol):
-    """What is needed of the blob store."""
-
-    @property
-    def root(self) -> Path:
-        """The folder of all blobs."""
-        ...
-
-    def has(self, sha256: str, size_bytes: int | None = None) -> bool:
-        """Whether the blob exists with that size."""
-        ...
-
-    def temporary(self) -> AbstractContextManager[Path]:
-        """A path to write to, removed at the end."""
-        ...
-
-    def adopt(self, path: Path, sha256: str) -> None:
-        """Move a finished file to its place."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,41 +9,24 @@ import os
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Protocol
 
 import pandas as pd
 
 from pipeline.config import PhotosSection
 from pipeline.errors import ConfigError
+from pipeline.file_names import printable
+from pipeline.photo_ids import folder_id
+from pipeline.photos.blobs import BlobProtocol
 from pipeline.photos.metadata import Told
 from pipeline.photos.opening import PictureInfo, UndecodableImage, inspect_file
 from pipeline.tables import conform
 
-SOURCE = "folder:"
-"""Begins the photo ids of imported photos."""
 ENDINGS = (".jpg", ".jpeg", ".jpe", ".mpo", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff")
 BATCH = 500
 """So many files are finished together; an interrupted import goes on after the last whole batch."""
 CHUNK_BYTES = 1 << 20
-
-
-class BlobProtocol(Protocol):
-    """What is needed of the blob store."""
-
-    def has(self, sha256: str, size_bytes: int | None = None) -> bool:
-        """Whether the blob exists with that size."""
-        ...
-
-    def temporary(self) -> AbstractContextManager[Path]:
-        """A path to write to, removed at the end."""
-        ...
-
-    def adopt(self, path: Path, sha256: str) -> None:
-        """Move a finished file to its place."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -94,11 +77,6 @@ def find_pictures(folder: Path) -> tuple[list[str], Counter[str]]:
     return sorted(files), others
 
 
-def photo_id_of(sha256: str) -> str:
-    """The id of the photo with these bytes."""
-    return f"{SOURCE}{sha256[:20]}"
-
-
 def import_files(
     folder: Path,
     files: list[str],
@@ -111,7 +89,7 @@ def import_files(
     """Bring `files` of `folder` into the blob store, `BATCH` of them at a time.
 
     `known` is the table `imports`: what it lists with its blob in place is hashed and not decoded again. Photos in
-    `forgotten` are refused. Reasons besides those of `decode`: `forgotten`, `too_large`, `unreadable`.
+    `forgotten` are refused. Reasons besides those of `decode`: `bad_name`, `forgotten`, `too_large`, `unreadable`.
     """
     facts = {str(row["sha256"]): row for row in known.drop_duplicates("sha256").to_dict("records")}
     bring = _Bringer(folder, {key: _info(row) for key, row in facts.items()}, forgotten, blobs, settings)
@@ -153,6 +131,8 @@ class _Bringer:
     settings: PhotosSection
 
     def one(self, file: str) -> Picture | Refused:
+        if printable(file) != file:
+            return Refused(file, "bad_name", "its name is not UTF-8, which no table takes; rename it")
         try:
             return self._bring(file, self.folder / file)
         except UndecodableImage as error:
@@ -168,10 +148,10 @@ class _Bringer:
             return Refused(file, "too_large", f"{size_bytes} bytes, allowed are {self.settings.max_bytes}")
         with path.open("rb") as source:
             sha256 = hashlib.file_digest(source, "sha256").hexdigest()
-        if photo_id_of(sha256) in self.forgotten:
+        if folder_id(sha256) in self.forgotten:
             return Refused(file, "forgotten", "this picture was purged by `bokehflow forget`")
         if sha256 in self.known and self.blobs.has(sha256, size_bytes):
-            return Picture(file, photo_id_of(sha256), sha256, size_bytes, self.known[sha256])
+            return Picture(file, folder_id(sha256), sha256, size_bytes, self.known[sha256])
         return self._checked(file, path)
 
     def _checked(self, file: str, path: Path) -> Picture:
@@ -186,7 +166,7 @@ class _Bringer:
             info = inspect_file(copy, self.settings.max_pixels)
             sha256 = digest.hexdigest()
             self.blobs.adopt(copy, sha256)
-        return Picture(file, photo_id_of(sha256), sha256, size_bytes, info)
+        return Picture(file, folder_id(sha256), sha256, size_bytes, info)
 
 
 def _info(row: Mapping[Hashable, object]) -> PictureInfo:

@@ -2,7 +2,8 @@
 
 Columns, in any order and with any capitals; only `file` is needed, unknown ones are named and passed over:
 
-    file         path below the imported folder (or the bare name, where only one file has it)
+    file         path below the imported folder (or the bare name, where only one file has it); capitals need only be
+                 right where files differ in nothing else
     owner        an id of whoever owns the picture
     owner_name   the name to attribute it to
     license      an id, name or address of Flickr's licences (`4`, `CC BY 2.0`); other words are kept as they are
@@ -12,20 +13,18 @@ Columns, in any order and with any capitals; only `file` is needed, unknown ones
     date_taken   the camera's clock: 2024-03-05, 2024-03-05 12:30:00, 05.03.2024; 3/5/2024 is refused, it has two meanings
     date_upload  when it was published, in UTC; written alike, or as Unix seconds
 
-Separators `,`, `;` and tab, UTF-8 with or without mark, UTF-16 and Windows-1252, a first line `sep=;`, cells in quotes,
-an apostrophe before a formula and empty rows at the end are all understood.
+`pipeline.spreadsheet` says what is understood.
 """
 
-import csv
-import io
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
 from pipeline.errors import ConfigError
+from pipeline.spreadsheet import OPEN_QUOTE, Problem, read_sheet
 
 COLUMNS = ("file", "owner", "owner_name", "license", "page_url", "title", "tags", "date_taken", "date_upload")
 ALIASES = {"filename": "file", "file_name": "file", "licence": "license", "link": "page_url", "url": "page_url"}
@@ -50,20 +49,6 @@ class Told:
 
 
 @dataclass(frozen=True)
-class Problem:
-    """What is wrong with a row of the CSV; its header is row 1."""
-
-    file: str
-    row: int
-    column: str
-    value: str
-    allowed: str
-
-    def __str__(self) -> str:
-        return f"{self.file}, row {self.row}, {self.column} {self.value!r}: {self.allowed}"
-
-
-@dataclass(frozen=True)
 class Metadata:
     """A CSV as read: `told` by path below the folder, files whose row is wrong, and columns that nobody knows."""
 
@@ -78,23 +63,27 @@ def read_metadata(path: Path, files: list[str], license_id: Callable[[str], str 
 
     Raises `ConfigError` where the file as a whole cannot be used.
     """
-    try:
-        header, rows = _parse(path.read_bytes())
-    except (OSError, ValueError, csv.Error) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from error
-    if "file" not in header:
-        raise ConfigError(f"{path}, row 1: the column file is missing; found are {', '.join(filter(None, header))}")
     find = _finder(files)
+    try:
+        sheet = read_sheet(path.read_bytes(), "file", lambda cell: find(cell)[0] is not None, ALIASES)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from error
+    if "file" not in sheet.columns:
+        found = ", ".join(filter(None, sheet.columns))
+        raise ConfigError(f"{path}, row {sheet.header_number}: the column file is missing; found are {found}")
     told: dict[str, Told] = {}
     rows_of: dict[str, int] = {}
     problems: list[Problem] = []
     spoiled: set[str] = set()
-    for number, cells in rows:
-        row = {name: cell for name, cell in zip(header, cells, strict=False) if name}
+    for record in sheet.records:
+        row, number = sheet.row(record), record.number
         if not any(row.values()):
             continue
         file, trouble = find(row.get("file", ""))
-        if file is None:
+        if record.broken:
+            problems.append(Problem(path.name, number, "row", record.text.strip(), OPEN_QUOTE))
+            spoiled |= {file} if file else set()
+        elif file is None:
             problems.append(Problem(path.name, number, "file", row.get("file", ""), trouble))
         elif file in rows_of:
             problems.append(Problem(path.name, number, "file", row["file"], f"row {rows_of[file]} is about it too"))
@@ -104,68 +93,48 @@ def read_metadata(path: Path, files: list[str], license_id: Callable[[str], str 
             told[file], wrong = _read_row(row, license_id)
             problems += [Problem(path.name, number, column, row[column], allowed) for column, allowed in wrong]
             spoiled |= {file} if wrong else set()
-    unknown = tuple(name for name in header if name and name not in COLUMNS)
+    unknown = tuple(name for name in sheet.columns if name and name not in COLUMNS)
     return Metadata(told, tuple(problems), frozenset(spoiled), unknown)
 
 
-def _parse(data: bytes) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
-    """Column names as in `COLUMNS`, and rows of stripped cells with the row numbers of a spreadsheet."""
-    if data.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
-        raise ValueError("this is an Excel workbook; save it as CSV")
-    text = _decoded(data)
-    if not text.strip():
-        raise ValueError("the file is empty")
-    first, skipped = text.split("\n", 1)[0].rstrip("\r"), 0
-    separator = max((",", ";", "\t"), key=first.count)
-    if match := re.fullmatch(r'"?sep=(.)"?', first):
-        separator, skipped = match[1], 1
-        text = text.split("\n", 1)[1] if "\n" in text else ""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
-    header = [_cell(cell).lower().replace(" ", "_") for cell in next(reader, [])]
-    header = [ALIASES.get(name, name) for name in header]
-    return header, ((number, [_cell(cell) for cell in cells]) for number, cells in enumerate(reader, 2 + skipped))
-
-
-def _decoded(data: bytes) -> str:
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return data.decode("utf-16")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return data.decode("cp1252", errors="replace")
-
-
-def _cell(cell: str) -> str:
-    stripped = cell.strip().replace("\0", "")
-    if re.fullmatch(r'="[^"]*"', stripped):
-        return stripped[2:-1]  # how a spreadsheet is made to leave a number alone
-    return stripped[1:] if stripped[:2] in ("'=", "'+", "'-", "'@") else stripped
-
-
 def _finder(files: list[str]) -> Callable[[str], tuple[str | None, str]]:
-    """From what a cell says to one of `files`, or `None` and why not."""
-    by_path = {_plain(file): file for file in files}
-    by_name: dict[str, list[str]] = {}
-    for file in files:
-        by_name.setdefault(_plain(PurePosixPath(file).name), []).append(file)
+    """From what a cell says to one of `files`, or `None` and why not.
+
+    It is a path before it is a name, and either as it is written before any other reading.
+    """
+    indexes = [(alike, _by(files, of, alike)) for of in (str, _name) for alike in (str, _composed, _plain)]
 
     def find(cell: str) -> tuple[str | None, str]:
         if not cell:
             return None, "which file the row is about must be said"
-        wanted = _plain(cell.replace("\\", "/").removeprefix("./"))
-        if wanted in by_path:
-            return by_path[wanted], ""
-        named = by_name.get(wanted, [])
-        if len(named) > 1:
-            return None, f"several files have this name: {', '.join(named[:3])}; write the path"
-        return (named[0], "") if named else (None, "there is no such picture in the folder")
+        wanted = cell.replace("\\", "/").removeprefix("./")
+        found = next((index[alike(wanted)] for alike, index in indexes if alike(wanted) in index), [])
+        if len(found) > 1:
+            return None, f"several files may be meant: {', '.join(found[:3])}; write the path, as the file is named"
+        return (found[0], "") if found else (None, "there is no such picture in the folder")
 
     return find
 
 
+def _by(files: list[str], of: Callable[[str], str], alike: Callable[[str], str]) -> dict[str, list[str]]:
+    index: dict[str, list[str]] = {}
+    for file in files:
+        index.setdefault(alike(of(file)), []).append(file)
+    return index
+
+
+def _name(path: str) -> str:
+    return PurePosixPath(path).name
+
+
+def _composed(path: str) -> str:
+    """File systems differ in how they compose an ä."""
+    return unicodedata.normalize("NFC", path)
+
+
 def _plain(path: str) -> str:
-    """Spreadsheets and file systems differ in capitals and in how they compose an ä."""
-    return unicodedata.normalize("NFC", path).casefold()
+    """Spreadsheets and file systems differ in capitals too."""
+    return _composed(path).casefold()
 
 
 def _read_row(row: Mapping[str, str], license_id: Callable[[str], str | None]) -> tuple[Told, list[tuple[str, str]]]:

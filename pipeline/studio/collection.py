@@ -22,6 +22,7 @@ import numpy as np
 from PIL import Image
 
 from pipeline.atomic import write_bytes, write_text
+from pipeline.photo_ids import flickr_id
 from pipeline.studio.pictures import PICTURES, Shot, shots
 from pipeline.studio.scene import METRES_PER_UNIT, camera_of
 from pipeline.studio.words import CAMERAS, ORDINARY_WORDS, OWNERS, PHONE, SHALLOW_WORDS, Camera, Words
@@ -276,8 +277,8 @@ def _planted(pairs: list[tuple[Photo, Upload]]) -> Iterable[Sequence[str]]:
     yield "photo_id", "domain", "kind", "expected", "original_photo_id"
     for photo, upload in pairs:
         if upload.kind:
-            original = f"flickr:{originals[upload.domain, upload.source]}" if upload.copied else ""
-            yield f"flickr:{photo.id}", upload.domain, upload.kind, upload.expected, original
+            original = flickr_id(originals[upload.domain, upload.source]) if upload.copied else ""
+            yield flickr_id(photo.id), upload.domain, upload.kind, upload.expected, original
 
 
 def _decisions(pairs: list[tuple[Photo, Upload]]) -> Iterable[Sequence[str]]:
@@ -286,7 +287,7 @@ def _decisions(pairs: list[tuple[Photo, Upload]]) -> Iterable[Sequence[str]]:
         made = upload.decision
         if made is not None:
             row = made.decision, made.reason, made.move_to, CURATOR, made.note
-            yield f"flickr:{photo.id}", upload.domain, *row
+            yield flickr_id(photo.id), upload.domain, *row
 
 
 def _copy_scoring(folder: Path, pictures: Path) -> None:

@@ -18,7 +18,7 @@ import pytest
 from dagster._core.test_utils import create_run_for_test
 
 from assets.attempts import others_at_work
-from assets.forget import finish_forgetting, forget, gone, unpurged
+from assets.forget import _strip_csv, finish_forgetting, forget, gone, unpurged
 from assets.forget import summary as forget_summary
 from assets.sheets import ERASED
 from assets.status import status, summary
@@ -326,6 +326,54 @@ def test_an_interrupted_purge_goes_on_with_the_next_run(tmp_path: Path, monkeypa
         assert not unpurged(home)
         assert not home.blobs.has(digest)
         assert id_of(0) not in set(home.tables.read("unique_photos")["photo_id"])
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-16", "utf-8-sig"])
+@pytest.mark.parametrize("separator", [",", ";"])
+def test_a_batch_that_a_spreadsheet_saved_loses_the_rows_and_only_them(
+    tmp_path: Path, encoding: str, separator: str
+) -> None:
+    rows = [
+        ["photo_id", "title", "owner", "page_url"],
+        [id_of(0), "Gönner", "Änn", ""],
+        [id_of(1), '"a\r\nb"', "Bo", ""],
+        ["4.95E+09", "Gönner", "Änn", f"https://www.flickr.com/photos/ann/{id_of(0).removeprefix('flickr:')}/"],
+        [id_of(2), '"open', "Cy", ""],
+        [id_of(0).removeprefix("flickr:"), '"Gönner', "Änn", ""],
+        [id_of(3), "", "Di", ""],
+    ]
+    lines = [separator.join(row) + "\r\n" for row in rows]
+    path = tmp_path / "batch.csv"
+    path.write_bytes("".join(lines).encode(encoding))
+    ids = {id_of(0)}
+    assert _strip_csv(path, ids)
+    assert path.read_bytes().decode("utf-8-sig") == "".join(lines[index] for index in (0, 2, 4, 6))
+    assert not _strip_csv(path, ids)
+
+
+def test_a_file_of_the_queue_that_nobody_can_read_is_reported_and_the_purge_ends(tmp_path: Path) -> None:
+    folder = tmp_path / "collection"
+    photos = [photo(folder, n, title="Gönner") for n in range(3)]
+    with collect_world(tmp_path, *photos) as world:
+        world.run(until="review_queue")
+        home = world.home
+        (batch,) = home.review_queue.glob("*.csv")
+        batch.write_bytes(batch.read_text("utf-8-sig").replace(",", ";").encode("cp1252"))
+        for name, data in (("book.csv", b"PK\x03\x04"), ("mine.csv", b"a,b\n1,2\n"), ("none.csv", b"")):
+            (home.review_queue / name).write_bytes(data)
+        done = forget(home, [id_of(0)], NOW_S)
+        assert done.queue_files == [batch.name]
+        assert not unpurged(home)
+        assert id_of(0) not in batch.read_text("utf-8-sig")
+        assert id_of(1) in batch.read_text("utf-8-sig")
+        said = forget_summary(done)
+        assert f"{home.review_queue / 'book.csv'}: this is an Excel workbook" in said
+        assert f"{home.review_queue / 'mine.csv'}: the column photo_id is missing" in said
+        assert "none.csv" not in said
+        home.tables.write("tombstones", home.tables.read("tombstones").assign(purged_s=None))
+        world.run()
+        assert not unpurged(home)
+        assert any("book.csv" in line for line in world.said)
 
 
 def test_ids_that_were_never_seen_change_nothing(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Photos of one's own: a folder into the same tables, again, renamed, interrupted, forgotten."""
 
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -143,10 +144,30 @@ def test_the_command_reports_bad_rows_and_pictures_and_keeps_the_good(
         import_photos.main([*arguments, "--home", str(tmp_path / "home"), "--config", str(config)], standalone_mode=False)
     assert stopped.value.code == 1
     said = capsys.readouterr().out
-    assert "m.csv, row 2, date_taken '3/5/2024': write it like 2024-03-05" in said
+    assert "m.csv, row 2: date_taken '3/5/2024': write it like 2024-03-05" in said
     imports = Home(tmp_path / "home").tables.read("imports")
     assert len(imports) == 5
     assert imports["date_taken"].dropna().tolist() == ["2024-01-01 00:00:00"]
+
+
+def test_a_name_that_is_not_utf8_is_refused_and_the_rest_of_the_batch_is_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, home = a_folder(tmp_path), tmp_path / "home"
+    (tmp_path / "bokehflow.toml").write_text(PROJECT)
+    for name in (b"caf\xe9.jpg", b"caf\xe9/deep.jpg", b"notes.caf\xe9"):
+        path = Path(os.fsdecode(os.fsencode(folder) + b"/" + name))
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes((folder / "small.png").read_bytes())
+    arguments = [str(folder), "--domain", "ordinary", "--home", str(home), "--config", str(tmp_path / "bokehflow.toml")]
+    with pytest.raises(SystemExit) as stopped:
+        import_photos.main(arguments, standalone_mode=False)
+    assert stopped.value.code == 1
+    said = capsys.readouterr().out
+    assert "refused caf\\xe9.jpg: bad_name (its name is not UTF-8, which no table takes; rename it)" in said
+    assert "refused caf\\xe9/deep.jpg: bad_name" in said
+    assert "other files, not looked at: .caf\\xe9 1" in said
+    assert len(Home(home).tables.read("imports")) == 6
 
 
 def pictures_of(world: CollectWorld) -> set[str]:

@@ -1,4 +1,4 @@
-"""Atomic files."""
+"""Atomic files and folders."""
 
 import os
 import subprocess
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.atomic import atomic_path, sweep, temporary_beside, write_text
+from pipeline.atomic import atomic_folder, atomic_path, sweep, temporary_beside, write_text
 
 
 def test_a_file_appears_whole_and_nothing_else_remains(tmp_path: Path) -> None:
@@ -45,3 +45,27 @@ def test_what_is_unfinished_is_swept_when_its_process_is_gone(tmp_path: Path) ->
     assert sweep(list(tmp_path.iterdir())) == 4
     kept = {mine.name, names[os.getppid()], f"{os.getpid()}-0123.tmp"}
     assert {path.name for path in tmp_path.iterdir()} == kept
+
+
+@pytest.mark.parametrize("interruption", [RuntimeError, KeyboardInterrupt])
+def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path, interruption: type[BaseException]) -> None:
+    target = tmp_path / "deep" / "folder"
+
+    def write(text: str, replace: bool = False, ending: type[BaseException] | None = None) -> None:
+        with atomic_folder(target, replace) as temporary:
+            (temporary / "file.txt").write_text(text)
+            if ending:
+                raise ending
+
+    with pytest.raises(interruption):
+        write("half", ending=interruption)
+    assert list(target.parent.iterdir()) == []
+    write("old")
+    with pytest.raises(OSError, match="not empty"):
+        write("new")
+    assert (target / "file.txt").read_text() == "old"
+    write("new", replace=True)
+    with pytest.raises(interruption):
+        write("half", replace=True, ending=interruption)
+    assert (target / "file.txt").read_text() == "new"
+    assert list(target.parent.iterdir()) == [target]

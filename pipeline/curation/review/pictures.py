@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from pipeline.errors import StorageError
+from pipeline.file_names import below
 
 DISPLAY_EDGE_PX = 1600
 THUMBNAIL_EDGE_PX = 320
@@ -51,10 +52,9 @@ class Pictures:
 
         Raises `PermissionError` for a name that leads out of the folder.
         """
-        path = (self.thumbnails / name).resolve()
-        if not path.is_relative_to(self.thumbnails.resolve()):
-            raise PermissionError(f"{name[:200]!r} is not below {self.thumbnails}")
-        return Picture(path.read_bytes(), "image/jpeg") if path.is_file() else self.scaled(sha256, THUMBNAIL_EDGE_PX)
+        if name and (path := below(self.thumbnails, name)).is_file():
+            return Picture(path.read_bytes(), "image/jpeg")
+        return self.scaled(sha256, THUMBNAIL_EDGE_PX)
 
     def scaled(self, sha256: str, edge_px: int = DISPLAY_EDGE_PX) -> Picture:
         """The picture upright in sRGB as a JPEG with a long edge of at most `edge_px`."""

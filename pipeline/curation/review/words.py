@@ -9,6 +9,7 @@ from pipeline.curation.decisions import REASONS, Decision
 from pipeline.curation.review.catalog import Photo
 from pipeline.curation.review.desk import Progress, Standing
 from pipeline.links import is_web
+from pipeline.photo_ids import FLICKR
 
 REASON_WORDS = {
     "wrong_tag": "Wrong tag", "unfit_blur": "Unfit blur", "no_person": "No person", "edited": "Edited",
@@ -175,7 +176,7 @@ def link(photo: Photo) -> str:
 
 def site(photo: Photo) -> str:
     """What the link leads to."""
-    return "Flickr" if photo.photo_id.startswith("flickr:") else "the source"
+    return "Flickr" if photo.photo_id.startswith(FLICKR) else "the source"
 
 
 def _names(curators: Sequence[str]) -> str:

@@ -1,5 +1,6 @@
 """What a user of `bokehflow snapshot` and `bokehflow lineage` sees, and their exit codes."""
 
+import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -8,8 +9,9 @@ import pytest
 
 from pipeline.cli import main
 from pipeline.dataset.restore import Restored
-from pipeline.dataset.snapshot import read_snapshot
+from pipeline.dataset.snapshot import freeze, read_snapshot
 from pipeline.errors import StorageError
+from pipeline.flickr.licenses import license_name
 from storage import Home
 from tests.pipeline.dataset.frozen_world import World
 
@@ -132,3 +134,17 @@ def test_lineage_as_text_json_and_picture(world: World, run: Run, tmp_path: Path
     assert "<svg" in (tmp_path / "graph.svg").read_text()
     found = json.loads(run("lineage", "snapshot", identifier, "--json")[1])
     assert {node["kind"] for node in found["graph"]["nodes"]} == {"query", "licence", "decision", "snapshot"}
+
+
+def test_the_photos_of_a_model_hold_no_formula(world: World, run: Run, tmp_path: Path) -> None:
+    manifest = world.manifest(world.images(range(1, 13)))
+    identifier = freeze(manifest.assign(title="=1+1", owner_name="a;@b"), world.snapshots, world.shards, license_name).name
+    facts = {"run_id": "r", "recipe": "smoke", "model": "cyclegan", "seed": 0, "snapshot_id": identifier, "steps": 6}
+    (world.root / "runs" / "r").mkdir(parents=True)
+    (world.root / "runs" / "r" / "complete.json").write_text(json.dumps(facts))
+    code, said = run("lineage", "model", "r", "--photos", str(tmp_path / "photos.csv"))
+    assert code == 0
+    with (tmp_path / "photos.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert f"{len(rows)} photos are in" in said
+    assert {(row["title"], row["owner_name"]) for row in rows} == {("'=1+1", "a;'@b")}

@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+import resource
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +20,7 @@ from pipeline.curation.decisions import (
     read_decisions,
     time_ns,
 )
+from pipeline.errors import StorageError
 from tests.pipeline.curation.worlds import DOMAINS, KNOWN, decision, reviewed
 
 BOTH = [("flickr:1", "keep", None), ("flickr:2", "drop", "wrong_tag")]
@@ -235,6 +237,41 @@ def test_a_torn_last_row_is_no_obstacle_wherever_it_tore(tmp_path: Path) -> None
         assert not [problem for problem in problems if problem.is_fatal]
     append_decision(path, "flickr:3", "keep", curator="Ann")
     assert {found.photo_id for found in read_decisions(tmp_path, KNOWN, DOMAINS)[0]} >= {"flickr:1", "flickr:3"}
+
+
+@pytest.mark.parametrize("room", [0, 1, 30, 60])
+@pytest.mark.parametrize("is_new", [True, False])
+def test_a_row_that_the_disk_does_not_take_is_no_decision_and_leaves_no_trace(
+    tmp_path: Path, room: int, is_new: bool
+) -> None:
+    path = tmp_path / "ann.csv"
+    if not is_new:
+        append_decision(path, "flickr:1", "keep")
+    before = path.read_bytes() if path.exists() else None
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before or b"") + room, hard))
+    try:
+        with pytest.raises(StorageError, match="the disk"):
+            append_decision(path, "flickr:2", "drop", "other", curator="Ann", note="cut " * 20)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert (path.read_bytes() if path.exists() else None) == before
+    append_decision(path, "flickr:3", "keep")
+    assert [photo_id for photo_id, _, _ in said(tmp_path)][-1] == "flickr:3"
+
+
+def test_a_row_that_never_reaches_the_disk_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "ann.csv"
+    append_decision(path, "flickr:1", "keep")
+    before = path.read_bytes()
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StorageError, match="the disk is full"):
+        append_decision(path, "flickr:2", "keep")
+    assert path.read_bytes() == before
 
 
 def test_skip_takes_back_what_the_same_curator_said_and_nothing_else() -> None:

@@ -15,6 +15,7 @@ from pipeline.dataset import export, snapshot
 from pipeline.dataset.export import Exported, ExportPlan, export_snapshot, file_name
 from pipeline.dataset.forget import forget_in_snapshots
 from pipeline.dataset.snapshot import freeze, read_snapshot
+from pipeline.dataset.verify import verify_snapshot
 from pipeline.errors import DatasetError
 from pipeline.flickr.licenses import LICENSES, allowed_for, license_name
 from tests.pipeline.dataset.frozen_world import World, picture
@@ -124,6 +125,19 @@ def test_attribution_names_every_exported_picture_and_no_other(frozen: tuple[Wor
     }
     assert all(row["title"] and row["owner"] and row["license_name"] and row["page_url"] for row in rows)
     assert {row["license"] for row in rows} == {"4", "9", "5"}
+
+
+def test_a_title_that_a_spreadsheet_would_execute_goes_out_as_text_and_is_frozen_to_the_letter(tmp_path: Path) -> None:
+    world = World(tmp_path / "home")
+    manifest = world.manifest(world.images(range(1, 5)))
+    manifest["title"] = ["=1+1", "@SUM(A1)", "fine", "a;=1+1"]
+    identifier = freeze(manifest, world.snapshots, world.shards, license_name).name
+    export_to((world, identifier), tmp_path / "out")
+    shown = pd.read_csv(tmp_path / "out" / "attribution.csv", dtype=str)
+    assert shown["title"].tolist() == ["'=1+1", "'@SUM(A1)", "fine", "a;'=1+1"]
+    frozen = pd.read_csv(world.snapshots / identifier / "attribution.csv", dtype=str)
+    assert frozen["title"].tolist() == manifest["title"].tolist()
+    assert verify_snapshot(world.snapshots, identifier, world.shards, license_name).sound
 
 
 @pytest.mark.parametrize("use", ["research", "commercial", "derivatives", "commercial-derivatives"])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from assets.lineage import CARD, COMPLETION, find_run, lineage_of_model, lineage_of_snapshot
+from assets.lineage import CARD, COMPLETION, find_run, lineage_of_model, lineage_of_photo, lineage_of_snapshot
 from pipeline.dataset.forget import forget_in_snapshots
 from pipeline.dataset.lineage import (
     RunFacts,
@@ -76,6 +76,14 @@ def test_a_photo_leads_to_its_snapshots_models_and_evaluations(world: World) -> 
     assert [entry[""] for entry in only_first.facts["snapshots"]] == [first]
     with pytest.raises(DatasetError, match="no table and no snapshot knows a photo 'flickr:99'"):
         photo_lineage("flickr:99", no_tables, world.snapshots, runs, license_name)
+
+
+def test_a_photo_is_found_by_whatever_a_person_writes_for_its_id(world: World) -> None:
+    world.freeze(range(1, 13))
+    for written in ("flickr:5", "5", "Flickr:5", "https://www.flickr.com/photos/1@N00/5/in/pool"):
+        assert lineage_of_photo(Home(world.root), written).subject == "photo flickr:5"
+    with pytest.raises(DatasetError, match="knows a photo '٥'"):
+        lineage_of_photo(Home(world.root), "٥")
 
 
 def test_a_model_leads_back_to_photos_owners_licences_code_and_configuration(world: World) -> None:

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from pipeline.dataset.forget import forget_in_snapshots
-from pipeline.dataset.layout import ATTRIBUTION, CANONICAL, FACTS, MANIFEST, SUMS
+from pipeline.dataset.layout import ATTRIBUTION, CANONICAL, FACTS, MANIFEST, PICTURES, SUMS
 from pipeline.dataset.restore import Restored, export_bundle, restore_snapshot, without_missing
 from pipeline.dataset.snapshot import freeze, read_snapshot
 from pipeline.dataset.verify import verify_snapshot
@@ -63,7 +63,12 @@ class Elsewhere:
         has = self.photos.__contains__
         masks = self.world.root / "masks"
         where = (self.world.snapshots, self.world.shards, masks)
-        return restore_snapshot(source, *where, has, self.fetch, prepare or self.prepare)
+        return restore_snapshot(source, *where, has, self.fetch, prepare or self.prepare, mask_digest)
+
+
+def mask_digest(path: Path) -> str:
+    """As the small world names its masks."""
+    return f"m{path.read_text().removeprefix('mask ')}"
 
 
 @pytest.fixture
@@ -169,3 +174,71 @@ def test_an_edited_bundle_is_refused(bundle: Path, elsewhere: Elsewhere) -> None
         elsewhere.restore(bundle)
     with pytest.raises(DatasetError, match="holds no snapshot"):
         elsewhere.restore(bundle.parent)
+
+
+def rewrite(bundle: Path, column: str, value: str) -> None:
+    """What a stranger may write into a bundle: the first photo's row of what no digest covers."""
+    pictures = pd.read_parquet(bundle / PICTURES)
+    pictures.loc[0, column] = value
+    (bundle / PICTURES).chmod(0o644)
+    pictures.to_parquet(bundle / PICTURES)
+
+
+@pytest.mark.parametrize("path", ["../bokehflow.toml", "selfie/../../bokehflow.toml", "ABSOLUTE", "", ".", "a\0b"])
+def test_a_bundle_writes_nothing_outside_the_masks(bundle: Path, elsewhere: Elsewhere, path: str) -> None:
+    target = elsewhere.world.root / "bokehflow.toml"
+    rewrite(bundle, "mask", str(target) if path == "ABSOLUTE" else path)
+    (bundle / "bokehflow.toml").write_text("mask 1")
+    with pytest.raises(DatasetError, match=r"not used, it would reach outside its folders: .* is not below .*masks"):
+        elsewhere.restore(bundle)
+    assert not elsewhere.world.root.exists()
+
+
+def test_a_link_in_the_masks_leads_nowhere_else(bundle: Path, elsewhere: Elsewhere, tmp_path: Path) -> None:
+    (elsewhere.world.root / "masks").mkdir(parents=True)
+    (elsewhere.world.root / "masks" / "selfie").symlink_to(tmp_path, target_is_directory=True)
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(DatasetError, match="outside its folders"):
+        elsewhere.restore(bundle)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_bundle_brings_no_file_of_this_machine_by_a_link(bundle: Path, elsewhere: Elsewhere, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("mask 1")
+    (bundle / "masks" / "selfie" / "1.png").chmod(0o644)
+    (bundle / "masks" / "selfie" / "1.png").unlink()
+    (bundle / "masks" / "selfie" / "1.png").symlink_to(secret)
+    done = elsewhere.restore(bundle)
+    assert list(done.missing) == ["flickr:1"]
+    assert "is not below" in done.missing["flickr:1"]
+    (bundle / ATTRIBUTION).unlink()
+    (bundle / ATTRIBUTION).symlink_to(secret)
+    with pytest.raises(DatasetError, match="outside its folders"):
+        elsewhere.restore(bundle)
+
+
+def test_a_mask_that_is_not_the_frozen_one_is_not_taken(bundle: Path, elsewhere: Elsewhere) -> None:
+    (bundle / "masks" / "selfie" / "5.png").chmod(0o644)
+    (bundle / "masks" / "selfie" / "5.png").write_text("mask 6")
+    done = elsewhere.restore(bundle)
+    assert done.missing == {"flickr:5": "the bundle's mask selfie/5.png is not the frozen one"}
+    assert not (elsewhere.world.root / "masks" / "selfie" / "5.png").exists()
+
+
+def test_a_side_of_the_split_that_would_name_a_folder_is_refused(tmp_path: Path, elsewhere: Elsewhere) -> None:
+    world = World(tmp_path / "origin")
+    manifest = world.manifest(world.images(NUMBERS))
+    manifest["split"] = "../../train"
+    frozen = freeze(manifest, world.snapshots, world.shards, license_name)
+    with pytest.raises(DatasetError, match=r"there is no side of the split '\.\./\.\./train'"):
+        elsewhere.restore(frozen)
+
+
+def test_a_snapshot_that_names_files_outside_the_masks_is_not_bundled(origin: tuple[World, str], tmp_path: Path) -> None:
+    world, identifier = origin
+    rewrite(world.snapshots / identifier, "mask", "../secret")
+    (world.root / "secret").write_text("secret")
+    with pytest.raises(DatasetError, match="outside its folders"):
+        export_bundle(world.snapshots, identifier, world.root / "masks", tmp_path / "bundle")
+    assert not (tmp_path / "bundle").exists()

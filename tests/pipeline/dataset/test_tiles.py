@@ -245,16 +245,21 @@ def test_a_bundle_of_tiles_is_restored_elsewhere(world: World, tmp_path: Path) -
         asked.append(rows)
         return prepared(other.shards, rows)
 
-    done = restore_snapshot(tmp_path / "bundle", *where, lambda sha256: True, lambda rows: {}, prepare)
+    def digest(path: Path) -> str:
+        return f"m{path.stem}"
+
+    done = restore_snapshot(tmp_path / "bundle", *where, lambda sha256: True, lambda rows: {}, prepare, digest)
     assert done.whole
     assert done.made == done.pictures == len(NUMBERS) * TILES
     assert len(asked[0]) == len(NUMBERS)
     assert verify_snapshot(other.snapshots, identifier, other.shards, license_name).sound
     shutil.rmtree(other.root)
     fewer = Tiling(16, 16, 0.25, 3)
-    done = restore_snapshot(
-        tmp_path / "bundle", *where, lambda sha256: True, lambda rows: {}, lambda rows: prepared(other.shards, rows, fewer)
-    )
+
+    def prepare_fewer(rows: pd.DataFrame) -> pd.DataFrame:
+        return prepared(other.shards, rows, fewer)
+
+    done = restore_snapshot(tmp_path / "bundle", *where, lambda sha256: True, lambda rows: {}, prepare_fewer, digest)
     assert not done.whole
     assert set(done.differing) == {f"flickr:{number}" for number in NUMBERS}
     assert "was prepared as tile-" in done.differing["flickr:1"]

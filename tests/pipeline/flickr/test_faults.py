@@ -42,7 +42,7 @@ def test_a_plan_is_read(tmp_path: Path) -> None:
         ("[api]\nhttp_429 = 2.0", r"faults\.toml:2: api\.http_429: .*less than or equal to 1"),
         ("[api]\nhttp_430 = 0.1", r"faults\.toml:2: api\.http_430: unknown key"),
         ('[images.photos]\n1 = "eaten"', r"faults\.toml:2: images\.photos\.1: "),
-        ('[[changes]]\nphoto = "1"', r"faults\.toml:1: changes\.0\.after_calls: Field required"),
+        ('[[changes]]\nphoto = "1"', r"faults\.toml:1: changes\.0\.after_calls: is missing"),
         ('seed = "x"', r"faults\.toml:1: seed: "),
         ("seed = ", r"faults\.toml: not valid TOML"),
     ],

@@ -1,5 +1,6 @@
 """The CSV about pictures of one's own, as spreadsheets leave it."""
 
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -54,9 +55,30 @@ def test_files_are_found_by_path_or_by_a_name_that_is_only_theirs(tmp_path: Path
     found = read(tmp_path, "file\nsub\\b.jpg\nä.jpg\nsame.png\nnone.jpg\n\nx/same.png\n")
     assert set(found.told) == {"sub/b.jpg", "sub/Ä.JPG", "x/same.png"}
     assert [str(problem) for problem in found.problems] == [
-        "photos.csv, row 4, file 'same.png': several files have this name: x/same.png, y/same.png; write the path",
-        "photos.csv, row 5, file 'none.jpg': there is no such picture in the folder",
+        "photos.csv, row 4: file 'same.png': several files may be meant: x/same.png, y/same.png; write the path, as the "
+        "file is named",
+        "photos.csv, row 5: file 'none.jpg': there is no such picture in the folder",
     ]
+
+
+@pytest.mark.parametrize("order", [["A.jpg", "a.jpg"], ["a.jpg", "A.jpg"]])
+def test_files_that_differ_in_capitals_are_told_apart(tmp_path: Path, order: list[str]) -> None:
+    path = tmp_path / "photos.csv"
+    path.write_text("file,owner\nA.jpg,Ann\na.jpg,Bo\nB.jpg,Cy\nSUB/a.JPG,Di\n")
+    found = read_metadata(path, [*order, "b.jpg", "sub/B.jpg", "sub/A.jpg", "sub/a.jpg"], license_id)
+    assert {file: told.owner for file, told in found.told.items()} == {"A.jpg": "Ann", "a.jpg": "Bo", "b.jpg": "Cy"}
+    assert [str(problem) for problem in found.problems] == [
+        "photos.csv, row 5: file 'SUB/a.JPG': several files may be meant: sub/A.jpg, sub/a.jpg; write the path, as the file "
+        "is named"
+    ]
+
+
+def test_letters_composed_otherwise_are_told_apart_where_they_must_be(tmp_path: Path) -> None:
+    one, two = unicodedata.normalize("NFC", "ä.jpg"), unicodedata.normalize("NFD", "ä.jpg")
+    path = tmp_path / "photos.csv"
+    path.write_text(f"file,owner\n{two},Ann\n", encoding="utf-8")
+    for files in ([one, two], [two], [one]):
+        assert set(read_metadata(path, files, license_id).told) == {two if two in files else one}
 
 
 def test_a_formula_comes_back_as_it_was(tmp_path: Path) -> None:
@@ -76,10 +98,24 @@ def test_what_is_wrong_is_named_with_row_and_column_and_its_photo_waits(tmp_path
     assert found.unknown_columns == ("mood",)
 
 
+@pytest.mark.parametrize("rows", [1, 3000], ids=["few", "more than a cell can hold"])
+@pytest.mark.parametrize("columns", ["file,title,owner", "title,file,owner"], ids=["file first", "file second"])
+def test_a_quotation_mark_that_nobody_closes_costs_its_own_row_only(tmp_path: Path, columns: str, rows: int) -> None:
+    def row(file: str, title: str) -> str:
+        return ",".join({"file": file, "title": title, "owner": "Ann"}[name] for name in columns.split(","))
+
+    others = [row(f"none{number}.jpg", "x" * 100) for number in range(rows)]
+    found = read(tmp_path, "\n".join([columns, row("a.jpg", '"oh'), *others, row("sub/b.jpg", "good"), ""]))
+    assert found.told == {"sub/b.jpg": Told(title="good", owner="Ann")}
+    assert str(found.problems[0]).endswith("a quotation mark opens here and is not closed")
+    assert found.problems[0].row == 2
+    assert found.spoiled == {"a.jpg"}
+
+
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (b"PK\x03\x04rest", "an Excel workbook; save it as CSV"),
+        (b"PK\x03\x04rest", "an Excel workbook under the name of a CSV"),
         (b"", "the file is empty"),
         (b"name,title\nx,y\n", "row 1: the column file is missing; found are name, title"),
     ],

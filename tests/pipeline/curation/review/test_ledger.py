@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.curation.decisions import opinions, read_decisions
 from pipeline.curation.review.ledger import Ledger, RefusedDecision, Verdict, key_of, said
+from pipeline.errors import StorageError
 
 DOMAINS = {"ordinary", "shallow"}
 KNOWN = {f"flickr:{number}" for number in range(9)}
@@ -46,6 +47,29 @@ def test_a_decision_is_on_the_disk_when_write_returns(tmp_path: Path) -> None:
         "note": "'=a statue", "decided_at": "",
     }  # fmt: skip
     assert holding(tmp_path) == {"flickr:1": "drop (other)"}
+
+
+def test_what_the_disk_did_not_take_is_not_decided_and_may_be_said_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = ledger(tmp_path)
+    opened.write("flickr:1", KEEP, "Ann")
+    fsync = os.fsync
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    for curator in ("Ann", "Bo"):
+        monkeypatch.setattr(os, "fsync", full)
+        with pytest.raises(StorageError, match="the disk is full"):
+            opened.write("flickr:2", EDITED, curator)
+        monkeypatch.setattr(os, "fsync", fsync)
+        assert holding(tmp_path) == {"flickr:1": "keep"}
+        assert not opened.words("flickr:2")
+    opened.refresh()
+    opened.write("flickr:2", EDITED, "Ann")
+    assert opened.undoable("Bo") is None
+    assert holding(tmp_path) == {"flickr:1": "keep", "flickr:2": "drop (edited)"}
 
 
 @pytest.mark.parametrize(
