@@ -474,13 +474,18 @@ class Project(_Section):
                     message = f"the query covers none of the months of [collect], {first} to {last or 'now'}"
                     yield ("domains", name, "queries", number), message
 
-    def needs_vgg16(self) -> bool:
-        """Whether evaluation or a recipe's mask loss looks at pictures through VGG-16."""
+    def needed_weights(self) -> list[str]:
+        """Names of all weights that a run may need.
+
+        The segmenter's (where masks are given the embedded one's, which stands in on rendered scenes), the face
+        detector's, OpenNSFW's, and those that evaluation and the recipes' mask losses look at pictures through.
+        """
         recipes = (recipe for recipe in self.recipes.values() if recipe.model in MODELS_WITH_MASK_LOSS)
         settings = (recipe.resolved() for recipe in recipes)
-        return self.evaluation.perceptual or any(
-            one.perceptual_scale != "none" and one.perceptual_network == "vgg16" for one in settings
-        )
+        networks = {str(one.perceptual_network) for one in settings if one.perceptual_scale != "none"}
+        networks |= {"vgg16"} if self.evaluation.perceptual else set()
+        rating = ["opennsfw"] if self.curation.inappropriate_model else []
+        return ["selfie" if self.masks.folder else self.masks.segmenter, "yunet", *rating, *sorted(networks)]
 
     def recipe_keys(self) -> list[str]:
         """The partition keys `recipe@seed` of all recipes."""
