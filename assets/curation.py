@@ -186,10 +186,10 @@ def measured(
     from pipeline.curation.inappropriate import OpenNsfw
     from pipeline.curation.queue import thumbnail_name, write_thumbnail
 
-    known, version = home.tables.read_or_empty("photo_hints"), project.curation.inappropriate_model
+    known = home.tables.read_or_empty("photo_hints")
     # One view is enough to tell who is there, and takes a third of the time that masks take.
     people = segmenter.model_copy(update={"views": 1}).load(home)
-    rating = OpenNsfw(weights.ensure("opennsfw", home.weights)) if version else None
+    rating = OpenNsfw(weights.ensure("opennsfw", home.weights)) if project.curation.inappropriate_model else None
     read = photo_reader(home, project, MEASURED_SHORT_EDGE_PX)
 
     def one(sha256: str) -> Hints:

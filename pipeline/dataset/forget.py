@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from pipeline.atomic import write_text
 from pipeline.dataset.layout import FORGOTTEN, MANIFEST, PICTURES, list_snapshots, read_forgotten
 from pipeline.dataset.shards import Picture, Shard, write_shard
-from pipeline.dataset.snapshot import DIGESTS, all_rows, disk_failed, erase_origin, relocate
+from pipeline.dataset.snapshot import DIGESTS, all_rows, erase_origin, not_written, relocate
 from pipeline.errors import DatasetError
 
 Pair = tuple[str, str]
@@ -87,7 +87,7 @@ def _bury(path: Path, photo_ids: set[str], at_s: int) -> None:
     try:
         write_text(target, json.dumps(dict(sorted(tombstones.items())), indent=2) + "\n")
     except OSError as error:
-        raise disk_failed(target, error) from error
+        raise not_written(target, error) from error
     target.chmod(0o444)
 
 
@@ -101,7 +101,7 @@ def _rewrite(shards: Path, gone: set[Pair]) -> set[str]:
         try:
             _without(path, set(rows["row"]))
         except OSError as error:
-            raise disk_failed(path, error) from error
+            raise not_written(path, error) from error
     return set(map(str, marked["shard"]))
 
 

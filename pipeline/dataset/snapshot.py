@@ -4,7 +4,6 @@
 its pictures lie (`open_snapshot`, when a lost shard was made anew) and what is erased on request (`forget`).
 """
 
-import errno
 import hashlib
 import json
 import os
@@ -42,7 +41,7 @@ from pipeline.dataset.layout import (
 )
 from pipeline.dataset.manifest import ID_DIGITS, IDENTITY, ORIGIN, canonical, counts, snapshot_id
 from pipeline.dataset.shards import SUFFIX, Shard
-from pipeline.errors import DatasetError
+from pipeline.errors import DatasetError, disk_trouble
 from pipeline.tables import columns_of
 
 __all__ = [
@@ -144,16 +143,15 @@ def new_folder(target: Path, read_only: bool = True) -> Iterator[Path]:
                     path.chmod(0o444)
         os.replace(temporary, target)
     except OSError as error:
-        raise disk_failed(target, error) from error
+        raise not_written(target, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def disk_failed(target: Path, error: OSError) -> DatasetError:
+def not_written(target: Path, error: OSError) -> DatasetError:
     """What to tell when `target` could not be written."""
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-    what = "the disk is full" if full else f"the disk failed ({error.strerror or error})"
-    return DatasetError(f"{target}: {what}; nothing of it was written: make room and run the same again")
+    what, remedy = disk_trouble(error)
+    return DatasetError(f"{target}: {what}; nothing of it was written: {remedy} and run the same again")
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -293,7 +291,7 @@ def replace_parquet(path: Path, frame: pd.DataFrame, columns: list[str]) -> None
             _write_parquet(temporary, frame, columns)
             temporary.chmod(0o444)
     except OSError as error:
-        raise disk_failed(path, error) from error
+        raise not_written(path, error) from error
 
 
 def refresh_sums(path: Path, shards: Path) -> None:
