@@ -79,9 +79,7 @@ def _sources(manifest: pd.DataFrame, made: Mapping[str, Any]) -> Iterator[str]:
     months, queries = made.get("months", {}), _queries(made)
     if queries:
         limited = any(query.get("limit_per_month") for query in queries)
-        share = (
-            "where a query has a `limit_per_month`, each month's earliest uploads up to it were listed, else all"
-        )
+        share = "where a query has a `limit_per_month`, each month's earliest uploads up to it were listed, else all"
         yield (
             f"Flickr's public search (`flickr.photos.search`), upload months {months.get('from', '?')} to "
             f"{months.get('to') or 'the time of the last listing'}; "
