@@ -226,7 +226,7 @@ def files_of(imports: pd.DataFrame, listing: pd.DataFrame, blobs: BlobProtocol, 
     frame = imports[[*columns, "imported_at_s"]].merge(accepted, on="photo_id")
     frame = frame.rename(columns={"imported_at_s": "fetched_at_s"})
     sizes = frame[["size_bytes", "width_px", "height_px"]].astype(int).itertuples(index=False, name=None)
-    found = [refusal(*size, settings) or (None, None) for size in sizes]
+    found = [refusal(size, width, height, settings) or (None, None) for size, width, height in sizes]
     frame[["reason", "detail"]] = pd.DataFrame(found, frame.index, ["reason", "detail"], object)
     here = [blobs.has(sha256, int(size)) for sha256, size in zip(frame["sha256"], frame["size_bytes"], strict=True)]
     frame["reason"] = frame["reason"].where(pd.Series(here, index=frame.index, dtype=bool), "missing")
