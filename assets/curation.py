@@ -8,7 +8,7 @@ from assets.common import check, count_table, photo_reader, progress, stage_asse
 from assets.sheets import contact_sheet
 from assets.versions import configured_partitions, forgotten_photos, inputs_version, newest_rows
 from pipeline.config import Project
-from pipeline.curation.curate import curate, decided_groups, too_few
+from pipeline.curation.curate import curate, decided_groups, one_per_photo, too_few
 from pipeline.curation.decisions import Decision, folder_version, opinions, read_decisions
 from pipeline.flickr.licenses import license_name
 from pipeline.spreadsheet import Problem
@@ -54,7 +54,7 @@ def curation_assets(project: Project) -> list[dg.AssetsDefinition | dg.SourceAss
         asked = unique[wanted | (unique["rule"].isna() & ~unique["group"].isin(decided))]
         hints = measured(context, data, project, segmenter, asked)
         fingerprints = newest_rows(project, data, "fingerprints")
-        seen = with_fingerprints(unique.merge(hints, on="sha256"), fingerprints) if learning else None
+        seen = with_fingerprints(one_per_photo(unique).merge(hints, on="sha256"), fingerprints) if learning else None
         ranking = None if seen is None else learn(seen, words, project.curation.learn_from)
         by_rules = rule_decisions(unique, hints, project.curation.rules, decided)
         frame = queue_photos(
@@ -187,10 +187,10 @@ def measured(
     from pipeline.curation.inappropriate import OpenNsfw
     from pipeline.curation.queue import thumbnail_name, write_thumbnail
 
-    known, version = home.tables.read_or_empty("photo_hints"), project.curation.inappropriate_model
+    known = home.tables.read_or_empty("photo_hints")
     # One view is enough to tell who is there, and takes a third of the time that masks take.
     people = segmenter.model_copy(update={"views": 1}).load(home)
-    rating = OpenNsfw(weights.ensure("opennsfw", home.weights)) if version else None
+    rating = OpenNsfw(weights.ensure("opennsfw", home.weights)) if project.curation.inappropriate_model else None
     read = photo_reader(home, project, MEASURED_SHORT_EDGE_PX)
 
     def one(sha256: str) -> Hints:

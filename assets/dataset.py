@@ -149,13 +149,12 @@ def dataset_assets(project: Project) -> list[dg.AssetsDefinition]:
         version = inputs_version(project, data, "dataset_manifest")
         images = data.tables.read("training_images")
         listing = data.tables.read_all("photo_listing", configured_partitions(project, data, "photo_listing"))
-        curated = data.tables.read("curated_photos")
-        frame = build_manifest(
-            images, listing, curated, data.tables.read("person_masks"), project.dataset, project.training.domain_a
-        )
+        curated, masks = data.tables.read("curated_photos"), data.tables.read("person_masks")
+        domain_a, domain_b = project.training.domain_a, project.training.domain_b
+        frame = build_manifest(images, listing, curated, masks, project.dataset, domain_a)
         info = data.tables.write("dataset_manifest", frame, inputs_version=version)
         by_split = {f"{domain}, {split}": n for domain, splits in counts(frame).items() for split, n in splits.items()}
-        found = problems(frame, images, project.training.domain_a, project.training.domain_b)
+        found = problems(frame, masks, project.dataset, domain_a, domain_b)
         identifier = snapshot_id(frame)
         if (data.snapshots / identifier).exists():
             refresh_origin(data.snapshots / identifier, frame, data.shards, license_name)

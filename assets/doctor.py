@@ -9,10 +9,11 @@ from pathlib import Path
 from pipeline import weights
 from pipeline.config import Project
 from pipeline.errors import BokehflowError
-from pipeline.masks.segmenters import EMBEDDED
+from pipeline.masks.segmenters import DEEPLAB_FILES
 from resources.flickr import key_missing, make_budget, make_client
 from storage import Home
 
+FETCH = "`bokehflow weights` fetches them now"
 LOW_DISK_BYTES = 20 * 10**9
 DRIVER = Path("/proc/driver/nvidia/version")
 """Exists where NVIDIA's driver is loaded."""
@@ -73,17 +74,20 @@ def _flickr(project: Project, home: Home) -> list[Finding]:
 
 
 def _weights(project: Project, home: Home) -> list[Finding]:
-    segmenter = EMBEDDED if project.masks.folder else project.masks.segmenter
-    names = [segmenter, *(["vgg16"] if project.needs_vgg16() else []), "yunet"]
-    return [_weights_of(name, home) for name in dict.fromkeys(names)]
+    return [_weights_of(name, home) for name in project.needed_weights()]
 
 
 def _weights_of(name: str, home: Home) -> Finding:
     what = f"weights of {name}"
     if name not in weights.WEIGHTS:
-        return Finding(what, "torchvision fetches them on first use", "run once with internet")
+        from pipeline.models.vgg import VGG19_FILE
+
+        path = home.weights / {**DEEPLAB_FILES, "vgg19": VGG19_FILE}[name]
+        if path.exists():
+            return Finding(what, f"{path}: there")
+        return Finding(what, f"{path}: not there yet; the first run fetches it from torchvision", FETCH)
     found = weights.status(name, home.weights)
-    remedy = "`bokehflow weights` fetches them now" if found.state == "missing" else ""
+    remedy = FETCH if found.state == "missing" else ""
     return Finding(what, found.message, remedy, is_fatal=found.state == "altered")
 
 

@@ -45,6 +45,7 @@ STAGES = [*COLLECT, "imported_photos", *DATASET_ASSETS, *FROZEN]
 BLOCKING_CHECKS = {"curated_photos": ["decisions_valid", "enough_kept"], "dataset_manifest": ["can_be_frozen"]}
 
 PID_TAG, STARTED_TAG = "bokehflow/process", "bokehflow/process_started"
+TICKS_TAG = "bokehflow/process_started_ticks"
 INSTANCE_FILE = Path(__file__).parents[1] / "dagster.yaml"
 
 
@@ -104,7 +105,9 @@ def _is_dead(run: dg.DagsterRun) -> bool:
     """Runs without the tags belong to a UI, and none is open."""
     if PID_TAG not in run.tags:
         return True
-    return not ProcessIdentity(pid=int(run.tags[PID_TAG]), started_at_s=float(run.tags[STARTED_TAG])).is_alive()
+    ticks = int(run.tags[TICKS_TAG]) if TICKS_TAG in run.tags else None
+    started_at_s = float(run.tags[STARTED_TAG])
+    return not ProcessIdentity(pid=int(run.tags[PID_TAG]), started_at_s=started_at_s, started_at_ticks=ticks).is_alive()
 
 
 class HeadlessRun:
@@ -124,6 +127,8 @@ class HeadlessRun:
         self.definitions = definitions
         process = ProcessIdentity.current()
         self.tags = {PID_TAG: str(process.pid), STARTED_TAG: repr(process.started_at_s)}
+        if process.started_at_ticks is not None:
+            self.tags[TICKS_TAG] = str(process.started_at_ticks)
 
     def go(self, plan: Plan) -> str | None:
         """Run what is not up to date; returns the snapshot id, or None when the plan ends before it.

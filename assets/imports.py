@@ -151,7 +151,7 @@ def _domain_tables(
 
     mine, key = living[living["domain"] == domain].reset_index(drop=True), f"{domain}|{IMPORTED}"
     listing = listing_of(mine, IMPORTED, lambda tag: project.photos.exclude_no_cv and _forbids(tag))
-    files = files_of(mine, listing, home.blobs, project.photos.min_edge_px)
+    files = files_of(mine, listing, home.blobs, project.photos)
     if len(mine) or home.tables.info("photo_listing", key):
         store = FingerprintStore(home.fingerprints)
         fingerprint_pictures(files["sha256"].dropna().tolist(), home.blobs.read, store, report)

@@ -4,15 +4,20 @@ What a key means stands at its field. Paths and secrets do not belong here: data
 keys come from the environment.
 """
 
+import calendar
 import hashlib
 import re
 import tomllib
+from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from pipeline.errors import ConfigError
+from pipeline.flickr.licenses import LICENSES
 from pipeline.models import MODELS_WITH_MASK_LOSS
 from pipeline.toml_lines import explained, key_lines, line_of
 from pipeline.training.recipes import TrainingSettings, resolve
@@ -35,10 +40,48 @@ def _name(value: str) -> str:
     return value
 
 
+CRON_FIELDS = (("minute", 0, 59), ("hour", 0, 23), ("day", 1, 31), ("month", 1, 12), ("weekday", 0, 7))
+
+
+def _cron(value: str) -> str:
+    """The part of cron's language that has no names: numbers, ranges, lists, `*` and steps."""
+    fields = value.split(" ")
+    if len(fields) != len(CRON_FIELDS):
+        raise ValueError(f"{value!r} is no cron expression; write it like 0 3 * * 1")
+    _, _, days, months, _ = (_cron_numbers(text, *field) for text, field in zip(fields, CRON_FIELDS, strict=True))
+    if min(days) > max(calendar.monthrange(2024, month)[1] for month in months):
+        raise ValueError(f"{value!r} names a day that none of its months has")
+    return value
+
+
+def _cron_numbers(text: str, name: str, lowest: int, highest: int) -> set[int]:
+    numbers: set[int] = set()
+    for part in text.split(","):
+        found = re.fullmatch(r"(?:\*|(\d+)-(\d+))(?:/(\d+))?|(\d+)", part)
+        if found is None:
+            raise ValueError(f"the {name} {text!r} is none of a cron expression; write it like 0 3 * * 1")
+        first, last, step, single = (None if group is None else int(group) for group in found.groups())
+        first, last = (lowest, highest) if first is None or last is None else (first, last)
+        first, last = (first, last) if single is None else (single, single)
+        if not lowest <= first <= last <= highest or (step is not None and not 1 <= step <= highest):
+            raise ValueError(f"the {name} {text!r} is not within {lowest} to {highest}")
+        numbers.update(range(first, last + 1, step or 1))
+    return numbers
+
+
 Month = Annotated[str, AfterValidator(_month)]
 """An upload month in UTC, like `2024-03`."""
 Name = Annotated[str, AfterValidator(_name)]
 """A name that can stand in file names and partition keys."""
+
+
+def _license(value: str) -> str:
+    if value not in LICENSES:
+        ids = {license.name: license.id for license in LICENSES.values()}
+        alike = [f"{ids[name]} ({name})" for name in get_close_matches(value, ids, 2)]
+        meant = f"; did you mean {' or '.join(alike)}?" if alike else ""
+        raise ValueError(f"{value!r} is no id of Flickr's licences, which are {', '.join(LICENSES)}{meant}")
+    return value
 
 
 class _Section(BaseModel):
@@ -81,19 +124,12 @@ class CollectSection(_Section):
     """First upload month. The iPhone 7 of the study came out in September 2016."""
     to_month: Month | None = Field(default=None, alias="to")
     """Last upload month; without it, the current month."""
-    schedule: str = "0 3 * * 1"
+    schedule: Annotated[str, AfterValidator(_cron)] = "0 3 * * 1"
     """Cron expression (UTC) of the re-scrape: the current and the last month, and some older ones in rotation."""
     rescrape_weeks: int = Field(default=12, ge=1)
     """Every older month is listed again once within so many weeks, a few at each tick of the schedule."""
     checks_per_run: int = Field(default=500, ge=0)
     """At most so many photos that a re-listing no longer shows are asked about, one API call each, in one run."""
-
-    @field_validator("schedule")
-    @classmethod
-    def _is_cron(cls, value: str) -> str:
-        if not re.fullmatch(r"[\d*/,-]+( [\d*/,-]+){4}", value):
-            raise ValueError(f"{value!r} is no cron expression; write it like 0 3 * * 1")
-        return value
 
     @model_validator(mode="after")
     def _ordered(self) -> "CollectSection":
@@ -113,7 +149,7 @@ class Query(_Section):
     """Photos with any of these tags are dropped; tags are compared lower-case and without spaces."""
     camera: str | None = None
     """`brand/model` as in Flickr's camera finder, like `apple/iphone_7`."""
-    licenses: list[str] = []
+    licenses: list[Annotated[str, AfterValidator(_license)]] = []
     """Accepted Flickr licence ids; empty accepts all, all-rights-reserved included."""
     safe_search: Literal[1, 2, 3] = 1
     """1 safe, 2 moderate, 3 restricted; without a login Flickr shows safe ones only."""
@@ -227,9 +263,9 @@ class CurationSection(_Section):
     min_kept_per_domain: int = Field(default=10, ge=1)
     """The curated photos are not passed on before each domain has this many."""
     shallow_domains: list[Name] = ["shallow"]
-    """Domains whose photos should have a shallow depth of field; the suggestions go by it."""
+    """Domains whose photos should have a shallow depth of field; the suggestions go by it. Without it, `domain_b`."""
     deep_domains: list[Name] = ["ordinary"]
-    """Domains whose photos should be sharp from front to back."""
+    """Domains whose photos should be sharp from front to back. Without it, `domain_a`."""
     learn_from: int = Field(default=200, ge=50)
     """From so many decisions on a small model is learnt that orders the queue; it never decides."""
     inappropriate_model: bool = False
@@ -298,7 +334,7 @@ class DatasetSection(_Section):
     """`share`: test where the hash of the split key is below the domain's `test_share`; `study`: the 100 lowest
     hashes of `domain_a` and none of `domain_b`."""
     test_share: dict[Name, Annotated[float, Field(ge=0, le=1)]] = {"ordinary": 0.05, "shallow": 0.0}
-    """For `split = "share"`: the share of each domain that is held back for testing."""
+    """For `split = "share"`: the share of each domain that is held back for testing. Without it, .05 of `domain_a`."""
     shard_rows: int = Field(default=1024, ge=1)
     """Pictures in one shard."""
 
@@ -367,6 +403,26 @@ class EvaluationSection(_Section):
     """A model `RECIPE@SEED`, such as `cyclegan@0`: models of the same snapshot that are significantly worse are marked."""
 
 
+Where = tuple[int | str, ...]
+"""The path of a key in the project file."""
+
+
+def _unknown(named: Iterable[tuple[Where, str | None]], known: Iterable[str], what: str) -> Iterator[tuple[Where, str]]:
+    for where, name in named:
+        if name is not None and name not in (there := sorted(known)):
+            alike = "".join(f"; did you mean {one!r}?" for one in get_close_matches(name, there, 1))
+            yield where, f"names the {what} {name!r}, which is not among {there}{alike}"
+
+
+def _located(problems: Iterable[tuple[Where, str]]) -> ValidationError:
+    """An error with the place of each problem; what a validator of the whole raises otherwise is at no place."""
+    details = [
+        InitErrorDetails(type=PydanticCustomError("inconsistent", "{message}", {"message": message}), loc=where, input={})
+        for where, message in problems
+    ]
+    return ValidationError.from_exception_data("Project", details)
+
+
 class Project(_Section):
     """All of `bokehflow.toml`."""
 
@@ -385,34 +441,51 @@ class Project(_Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Project":
+        if found := [*self._unknown_names(), *self._queries_without_months()]:
+            raise _located(found)
         if self.training.domain_a == self.training.domain_b:
             raise ValueError(f"[training] translates {self.training.domain_a!r} to itself")
-        for side in (self.training.domain_a, self.training.domain_b):
-            if side not in self.domains:
-                raise ValueError(f"[training] names the domain {side!r}, which is not among {sorted(self.domains)}")
-        for name, domain in self.domains.items():
-            for number, query in enumerate(domain.queries):
-                first, last = self.collect.from_month, self.collect.to_month
-                if (query.to_month or first) < first or (last and (query.from_month or last) > last):
-                    where = f"{first} to {last or 'now'}"
-                    raise ValueError(f"query {number} of domain {name!r} covers none of the months of [collect], {where}")
-        if self.dedupe.prefer_domain not in {None, *self.domains}:
-            raise ValueError(f"[dedupe] prefers {self.dedupe.prefer_domain!r}, which is not among {sorted(self.domains)}")
-        for recipe in self.training.automatic:
-            if recipe not in self.recipes:
-                raise ValueError(f"[training] automatic names {recipe!r}, which is not among {sorted(self.recipes)}")
-        if self.evaluation.reference not in {None, *self.recipe_keys()}:
-            known = sorted(self.recipe_keys())
-            raise ValueError(f"[evaluation] reference names {self.evaluation.reference!r}, which is not among {known}")
         return self
 
-    def needs_vgg16(self) -> bool:
-        """Whether evaluation or a recipe's mask loss looks at pictures through VGG-16."""
+    def _unknown_names(self) -> Iterator[tuple[Where, str]]:
+        """Where something is named that the file does not have. Of names by default only those of [training] count."""
+        curation, training = self.curation, self.training
+        domains: list[tuple[Where, str | None]] = [
+            (("training", "domain_a"), training.domain_a),
+            (("training", "domain_b"), training.domain_b),
+            (("dedupe", "prefer_domain"), self.dedupe.prefer_domain),
+            *((("curation", "rules", number, "domain"), rule.domain) for number, rule in enumerate(curation.rules)),
+        ]
+        for key in ("shallow_domains", "deep_domains"):
+            if key in curation.model_fields_set:
+                domains += [(("curation", key, number), name) for number, name in enumerate(getattr(curation, key))]
+        if "test_share" in self.dataset.model_fields_set:
+            domains += [(("dataset", "test_share", name), name) for name in self.dataset.test_share]
+        yield from _unknown(domains, self.domains, "domain")
+        automatic = [(("training", "automatic", number), name) for number, name in enumerate(training.automatic)]
+        yield from _unknown(automatic, self.recipes, "recipe")
+        yield from _unknown([(("evaluation", "reference"), self.evaluation.reference)], self.recipe_keys(), "model")
+
+    def _queries_without_months(self) -> Iterator[tuple[Where, str]]:
+        first, last = self.collect.from_month, self.collect.to_month
+        for name, domain in self.domains.items():
+            for number, query in enumerate(domain.queries):
+                if (query.to_month or first) < first or (last and (query.from_month or last) > last):
+                    message = f"the query covers none of the months of [collect], {first} to {last or 'now'}"
+                    yield ("domains", name, "queries", number), message
+
+    def needed_weights(self) -> list[str]:
+        """Names of all weights that a run may need.
+
+        The segmenter's (where masks are given the embedded one's, which stands in on rendered scenes), the face
+        detector's, OpenNSFW's, and those that evaluation and the recipes' mask losses look at pictures through.
+        """
         recipes = (recipe for recipe in self.recipes.values() if recipe.model in MODELS_WITH_MASK_LOSS)
         settings = (recipe.resolved() for recipe in recipes)
-        return self.evaluation.perceptual or any(
-            one.perceptual_scale != "none" and one.perceptual_network == "vgg16" for one in settings
-        )
+        networks = {str(one.perceptual_network) for one in settings if one.perceptual_scale != "none"}
+        networks |= {"vgg16"} if self.evaluation.perceptual else set()
+        rating = ["opennsfw"] if self.curation.inappropriate_model else []
+        return ["selfie" if self.masks.folder else self.masks.segmenter, "yunet", *rating, *sorted(networks)]
 
     def recipe_keys(self) -> list[str]:
         """The partition keys `recipe@seed` of all recipes."""
@@ -444,7 +517,22 @@ def parse_project(text: str, path: Path) -> Project:
     except ValidationError as error:
         raise ConfigError(explained(error, text, path, "the file", _allowed_keys)) from None
     _check_recipes(project, text, path)
-    return _from_its_folder(project, path)
+    return _from_its_folder(_with_its_domains(project), path)
+
+
+def _with_its_domains(project: Project) -> Project:
+    """The project with what names domains by default naming its own."""
+    domain_a, domain_b, curation = project.training.domain_a, project.training.domain_b, project.curation
+    shallow = curation.shallow_domains if "shallow_domains" in curation.model_fields_set else None
+    deep = curation.deep_domains if "deep_domains" in curation.model_fields_set else None
+    names = {
+        "shallow_domains": [name for name in [domain_b] if name not in (deep or [])] if shallow is None else shallow,
+        "deep_domains": [name for name in [domain_a] if name not in (shallow or [])] if deep is None else deep,
+    }
+    updated: dict[str, _Section] = {"curation": curation.model_copy(update=names)}
+    if "test_share" not in project.dataset.model_fields_set:
+        updated["dataset"] = project.dataset.model_copy(update={"test_share": {domain_a: 0.05, domain_b: 0.0}})
+    return project.model_copy(update=updated)
 
 
 def _from_its_folder(project: Project, path: Path) -> Project:
@@ -464,7 +552,7 @@ def _check_recipes(project: Project, text: str, path: Path) -> None:
             raise ConfigError(f"{path}:{line}: recipes.{name}: {error}") from None
 
 
-def _allowed_keys(where: tuple[int | str, ...]) -> list[str]:
+def _allowed_keys(where: Where) -> list[str]:
     """The keys of the section at `where`, by walking the models' annotations."""
     by_depth: dict[tuple[str, ...], type[BaseModel]] = {("domains", "*"): Domain, ("recipes", "*"): Recipe, (): Project}
     by_depth[("domains", "*", "queries", "*")] = Query

@@ -68,9 +68,14 @@ class StageFailed(BokehflowError):
 
 def disk_failed(error: OSError, folder: Path) -> StorageError:
     """What to tell when writing below `folder` failed: the folder, the room that is left, what to do."""
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-    what = "the disk is full" if full else f"the disk failed ({error.strerror or error})"
-    return _stopped_for_want_of_disk(folder, what, "make room" if full else "mend that")
+    return _stopped_for_want_of_disk(folder, *disk_trouble(error))
+
+
+def disk_trouble(error: OSError) -> tuple[str, str]:
+    """What is wrong with a disk that could not be written, and what to do, in words."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "the disk is full", "make room"
+    return f"the disk failed ({error.strerror or error})", "mend that"
 
 
 def disk_nearly_full(folder: Path, reserve_bytes: int) -> StorageError:

@@ -72,7 +72,8 @@ def _of_folder(project: "Project", home: "Home", folder: Path, count: int, odd: 
     from pipeline.photos.opening import UndecodableImage
     from resources.segmenter import SegmenterResource
 
-    paths = {path.name: path for path in sorted(folder.rglob("*")) if path.suffix.lower() in PICTURE_SUFFIXES}
+    found = (path for path in sorted(folder.rglob("*")) if path.suffix.lower() in PICTURE_SUFFIXES)
+    paths = {path.relative_to(folder).as_posix(): path for path in found}
     table = pd.DataFrame({"photo_id": list(paths), "coverage": 0.0, "runner_up": 0.0, "reason": None})
     names = [str(name) for name in choose(table, len(paths), odd=False)["photo_id"]]
     settings, shown = project.masks, 0

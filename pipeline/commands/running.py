@@ -130,16 +130,25 @@ def doctor(home: Path | None, config: Path | None) -> None:
 @with_config
 def weights(home: Path | None, config: Path | None) -> None:
     """Fetch the weights that the project needs into the home, so that later runs need no internet."""
-    from pipeline.weights import ensure
-    from resources.segmenter import SegmenterResource
+    from pipeline.weights import WEIGHTS
 
     chosen = open_home(home)
     project, _ = load(chosen, config)
-    SegmenterResource.of(project.masks).load(chosen)
-    names = [project.masks.segmenter]
-    if project.needs_vgg16():
-        ensure("vgg16", chosen.weights)
-        names.append("vgg16")
-    ensure("yunet", chosen.weights)
-    names.append("yunet")
+    # Those out of packages first: they come where others of the internet cannot be reached.
+    names = sorted(project.needed_weights(), key=lambda name: name not in WEIGHTS)
+    for name in names:
+        _fetch_weights(name, chosen.weights)
     say(f"the weights of {', '.join(names)} are in {chosen.weights}")
+
+
+def _fetch_weights(name: str, folder: Path) -> None:
+    from pipeline.masks.segmenters import SEGMENTERS, make_segmenter
+    from pipeline.models.vgg import load_features
+    from pipeline.weights import WEIGHTS, ensure
+
+    if name in WEIGHTS:
+        ensure(name, folder)
+    elif name in SEGMENTERS:
+        make_segmenter(name, folder)
+    else:
+        load_features("vgg19", folder)

@@ -88,7 +88,7 @@ def translate(
     """
     from pipeline.photos.decode import decode
     from pipeline.photos.opening import UndecodableImage
-    from pipeline.training.application import Application
+    from pipeline.training.application import Application, result_stems
     from resources.segmenter import SegmenterResource
 
     chosen = open_home(home)
@@ -98,14 +98,14 @@ def translate(
     folder = _run_folder(chosen, run)
     application = Application(folder, lambda rgb: segmenter.alpha([rgb])[0] if segmenter else None, checkpoint)
     failed = 0
-    for photo in photos:
+    for photo, stem in zip(photos, result_stems(photos), strict=True):
         try:
             rgb = decode(photo.read_bytes(), project.photos.max_pixels).rgb
         except (UndecodableImage, OSError) as error:
             failed += 1
             say(f"{photo}: {error}")
         else:
-            say(str(application.save(_scaled_down(rgb, edge_px), out, photo.stem)))
+            say(str(application.save(_scaled_down(rgb, edge_px), out, stem)))
     if failed:
         raise click.ClickException(f"{failed} of {len(photos)} photos could not be translated")
 

@@ -7,6 +7,9 @@ import pandas as pd
 from pipeline.curation.decisions import Decision, opinions
 from pipeline.tables import columns_of
 
+OTHER_DOMAIN = "both_domains"
+"""The rule by which photos went whose picture is in another domain too."""
+
 
 def curate(unique: pd.DataFrame, decisions: Sequence[Decision], by_rules: Sequence[Decision] = ()) -> pd.DataFrame:
     """The table `curated_photos` from `unique_photos` and the decisions, in any order.
@@ -14,18 +17,29 @@ def curate(unique: pd.DataFrame, decisions: Sequence[Decision], by_rules: Sequen
     A decision stands for its whole group of duplicates: of all that curators say at the end about its members, the
     last word counts, and what differs from it is noted as dissent. Shown for the group is a member that somebody
     decided in that way: the photo kept if it is among them, else the largest, so that a larger copy uploaded later
-    neither orphans a decision nor asks again. Groups that a rule of the deduplication dropped as a whole have no say.
+    neither orphans a decision nor asks again. For a member that went because the picture is in the preferred domain,
+    the photo kept there is shown. Groups that a rule of the deduplication dropped as a whole have no say.
     `by_rules` are decisions of configured thresholds, for groups that nobody has decided.
     """
-    open_groups = set(unique.loc[unique["rule"].isna(), "group"])
-    members = unique[unique["group"].isin(open_groups)]
+    kept = unique[unique["rule"].isna()]
+    members = one_per_photo(unique[unique["group"].isin(set(kept["group"]))])
     group_of = dict(zip(members["photo_id"], members["group"], strict=True))
     said = _by_group(opinions(decisions), group_of)
     said = {**_by_group(by_rules, group_of), **said}
-    involved = {word.photo_id for words in said.values() for word in words}
-    photos = {str(photo["photo_id"]): photo for photo in members[members["photo_id"].isin(involved)].to_dict("records")}
+    involved = members["photo_id"].isin({word.photo_id for words in said.values() for word in words})
+    keepers = {photo["group"]: photo for photo in kept[kept["group"].isin(said.keys())].to_dict("records")}
+    photos = {
+        str(photo["photo_id"]): keepers[photo["group"]] if photo["rule"] == OTHER_DOMAIN else photo
+        for photo in members[involved].to_dict("records")
+    }
     rows = [_row(words, photos) for words in said.values()]
     return pd.DataFrame(rows, columns=columns_of("curated_photos"))
+
+
+def one_per_photo(unique: pd.DataFrame) -> pd.DataFrame:
+    """Rows of `unique_photos`, one a photo: of one found in several domains the row by which it stays, if it does."""
+    order = unique["rule"].notna().astype(int) + (unique["rule"] == OTHER_DOMAIN)
+    return unique.loc[order.sort_values(kind="stable").index].drop_duplicates("photo_id").sort_index()
 
 
 def decided_groups(unique: pd.DataFrame, decisions: Sequence[Decision]) -> set[str]:

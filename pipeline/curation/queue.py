@@ -23,6 +23,7 @@ from PIL import Image
 
 from pipeline.atomic import atomic_path
 from pipeline.config import CurationSection
+from pipeline.curation.curate import one_per_photo
 from pipeline.curation.ranking import Ranking
 from pipeline.curation.suggestions import Suggestion, suggest
 from pipeline.photo_ids import written_id
@@ -146,7 +147,7 @@ def _known_rows(
     license_name: Callable[[str | None], str],
 ) -> pd.DataFrame:
     """What has been shown: with the hints of now where there are any, else as it was."""
-    here = unique[unique["photo_id"].isin(batch_of.keys())].drop_duplicates("photo_id")
+    here = one_per_photo(unique[unique["photo_id"].isin(batch_of.keys())])
     again = _described(here[here["sha256"].isin(set(hints["sha256"]))], listing, hints, license_name)
     again["batch"] = again["photo_id"].map(batch_of)
     gone = queued[~queued["photo_id"].isin(set(again["photo_id"]))].copy()

@@ -1,7 +1,7 @@
 """The datasheet of a snapshot, after Gebru et al., "Datasheets for Datasets" (2021): what a reader must know to use it."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pandas as pd
@@ -30,7 +30,7 @@ def datasheet(
         "## Motivation\n\nUnpaired translation from ordinary portraits to portraits with a shallow depth of field, after "
         "the 2018 study *Simulating Shallow Depth of Field in Portraits Using Generative Models*.",
         _composition(manifest, left_out or {}, use),
-        _collection(made),
+        _collection(manifest, made),
         _preparation(made, manifest),
         _licences(manifest, license_name),
         _biases(manifest, made),
@@ -60,13 +60,8 @@ def _each(manifest: pd.DataFrame) -> str:
     return "each a photo" if photos == len(manifest) else f"tiles of {photos:,} photos"
 
 
-def _collection(made: Mapping[str, Any]) -> str:
-    months = made.get("months", {})
-    lines = [
-        "## Collection process",
-        f"Flickr's public search (`flickr.photos.search`), upload months {months.get('from', '?')} to "
-        f"{months.get('to') or 'the time of the last listing'}; every result was listed, none was sampled.",
-    ]
+def _collection(manifest: pd.DataFrame, made: Mapping[str, Any]) -> str:
+    lines = ["## Collection process", *_sources(manifest, made)]
     for domain, entry in made.get("domains", {}).items():
         queries = "\n".join(f"- `{json.dumps(query, ensure_ascii=False)}`" for query in entry.get("queries", []))
         lines.append(f"### {domain}: {entry.get('title') or 'no title'}\n\n{queries}")
@@ -78,6 +73,32 @@ def _collection(made: Mapping[str, Any]) -> str:
         f"computer vision) were {tagged}."
     )
     return "\n\n".join(lines)
+
+
+def _sources(manifest: pd.DataFrame, made: Mapping[str, Any]) -> Iterator[str]:
+    months, queries = made.get("months", {}), _queries(made)
+    if queries:
+        limited = any(query.get("limit_per_month") for query in queries)
+        share = "where a query has a `limit_per_month`, each month's earliest uploads up to it were listed, else all"
+        yield (
+            f"Flickr's public search (`flickr.photos.search`), upload months {months.get('from', '?')} to "
+            f"{months.get('to') or 'the time of the last listing'}; "
+            f"{share if limited else 'every result was listed, none was sampled'}."
+        )
+    photos = manifest.drop_duplicates(["domain", "photo_id"])
+    if imported := int((~photos["photo_id"].map(_is_of_flickr)).sum()):
+        yield (
+            f"{imported:,} of the {len(photos):,} photos were brought from folders of the keeper's own (`bokehflow import`)"
+            "; whose they are and under which licence is what was told with them."
+        )
+
+
+def _queries(made: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [query for entry in made.get("domains", {}).values() for query in entry.get("queries", [])]
+
+
+def _is_of_flickr(photo_id: str) -> bool:
+    return photo_id.startswith("flickr:")
 
 
 def _funnel(domain: str, found: Mapping[str, Any]) -> str:
@@ -105,36 +126,44 @@ def _licences(manifest: pd.DataFrame, license_name: Callable[[str | None], str])
     rows = [[name, count] for name, count in names.value_counts().items()]
     return (
         "## Distribution and licences\n\nEvery photo stays its owner's, under the licence that Flickr showed when it was "
-        "listed. The attribution file names title, owner, licence and page of each; whoever passes pictures on must pass "
-        "that on too. The alphas are under the licence of the photo they were made from.\n\n"
-        + _table(["licence", "photos"], rows)
+        "listed, or that was told when it was imported. The attribution file names title, owner, licence and page of each; "
+        "whoever passes pictures on must pass that on too. The alphas are under the licence of the photo they were made "
+        "from.\n\n" + _table(["licence", "photos"], rows)
     )
 
 
 def _biases(manifest: pd.DataFrame, made: Mapping[str, Any]) -> str:
-    owners = manifest["owner"].dropna().value_counts()
-    share = owners.iloc[0] / len(manifest) if len(owners) else 0.0
-    top = owners.head(MANY).sum() / len(manifest) if len(owners) else 0.0
-    lines = [
-        f"- {len(owners):,} owners; the most frequent has {share:.0%} of the pictures, the {MANY} most frequent {top:.0%}.",
+    lines = [_owners(manifest)]
+    of_flickr = [
         "- Flickr's members are not the world: age, region, skin tone and occasion of the sitters are those of people who "
         "are photographed by hobbyists and professionals with an account there. None of it was measured or balanced.",
         "- The search words are English, so photos tagged in other languages are missing.",
         "- A search by camera finds only photos whose owners publish their EXIF data.",
+    ]
+    if manifest["photo_id"].map(_is_of_flickr).any():
+        lines += of_flickr
+    lines += [
         "- Keep or drop is one curator's judgement; the reasons are counted above.",
         "- The segmenter finds some people better than others; a photo without a found subject is left out.",
     ]
-    cameras = sorted(
-        {
-            str(query["camera"])
-            for entry in made.get("domains", {}).values()
-            for query in entry.get("queries", [])
-            if query.get("camera")
-        }
-    )
+    cameras = sorted({str(query["camera"]) for query in _queries(made) if query.get("camera")})
     if cameras:
         lines.append(f"- One side comes from few cameras ({', '.join(cameras)}), so camera and domain are confounded.")
     return "## Known biases\n\n" + "\n".join(lines)
+
+
+def _owners(manifest: pd.DataFrame) -> str:
+    """An empty owner, as imported photos may have, is nobody known."""
+    known = manifest["owner"].fillna("").astype(str)
+    owners = known[known != ""].value_counts()
+    unknown = f"; of {len(manifest) - owners.sum():,} pictures the owner is not known" * bool(owners.sum() < len(manifest))
+    if owners.empty:
+        return "- Of no picture the owner is known."
+    share, top = owners.iloc[0] / len(manifest), owners.head(MANY).sum() / len(manifest)
+    return (
+        f"- {len(owners):,} owners; the most frequent has {share:.0%} of the pictures, the {MANY} most frequent {top:.0%}"
+        f"{unknown}."
+    )
 
 
 def _uses() -> str:

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from pipeline.atomic import write_text
 from pipeline.dataset.layout import FORGOTTEN, MANIFEST, PICTURES, list_snapshots, read_forgotten
 from pipeline.dataset.shards import Picture, Shard, write_shard
-from pipeline.dataset.snapshot import DIGESTS, all_rows, disk_failed, erase_origin, read_snapshot, relocate
+from pipeline.dataset.snapshot import DIGESTS, all_rows, erase_origin, not_written, read_snapshot, relocate
 from pipeline.errors import DatasetError
 
 Pair = tuple[str, str]
@@ -110,7 +110,7 @@ def _bury(path: Path, photo_ids: set[str], at_s: int) -> None:
     try:
         write_text(target, json.dumps(dict(sorted(tombstones.items())), indent=2) + "\n")
     except OSError as error:
-        raise disk_failed(target, error) from error
+        raise not_written(target, error) from error
     target.chmod(0o444)
 
 
@@ -124,7 +124,7 @@ def _rewrite(shards: Path, gone: set[Pair]) -> set[str]:
         try:
             _without(path, set(rows["row"]))
         except OSError as error:
-            raise disk_failed(path, error) from error
+            raise not_written(path, error) from error
     return set(map(str, marked["shard"]))
 
 

@@ -170,19 +170,15 @@ def why_kept(story: Story) -> str:
 
 
 def why_missing(story: Story) -> str:
-    """Why a photo is not in the dataset, by the first stage that stopped it; empty where no table knows."""
+    """Why a photo is not in the dataset, by the first stage that stopped it in every domain; empty where no table knows."""
     history = story.get("photo_history", [])
     if any(row.get("forgotten") for row in history):
         return "forgotten on request"
-    kept_somewhere = ""
     for name, tell in _STOPS:
         rows = story.get(name, [])
         reasons = [reason for row in rows if (reason := tell(row))]
         if rows and len(reasons) == len(rows):
             return reasons[0]
-        kept_somewhere = kept_somewhere or (reasons[0] if reasons else "")
-    if kept_somewhere:
-        return kept_somewhere
     if any(row.get("absent") for row in history) or (history and "photo_listing" not in story):
         return "gone from Flickr: the newest listing does not have it"
     if "unique_photos" in story and "curated_photos" not in story:
@@ -297,7 +293,7 @@ def _photo_nodes(
         answer.add(Node(f"query:{label}", "query", label, detail, 0))
         answer.edges.append((f"query:{label}", photo))
     last = photo
-    for row in story.get("unique_photos", [])[:1]:
+    for row in sorted(story.get("unique_photos", []), key=lambda row: bool(row["rule"]))[:1]:
         detail = _duplicate(row) if row["rule"] else "kept"
         last = answer.add(Node("group", "group", f"group of {row['group']}", detail, 2), last)
     decided = story.get("curated_photos", [])

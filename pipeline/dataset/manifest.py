@@ -90,23 +90,51 @@ def counts(manifest: pd.DataFrame) -> dict[str, dict[str, int]]:
     }
 
 
-def problems(manifest: pd.DataFrame, images: pd.DataFrame, domain_a: str, domain_b: str) -> list[str]:
-    """What forbids freezing the manifest, in words; empty when nothing does."""
+def problems(
+    manifest: pd.DataFrame, masks: pd.DataFrame, dataset: DatasetSection, domain_a: str, domain_b: str
+) -> list[str]:
+    """What forbids freezing the manifest and what to do about it, in words; empty when nothing does.
+
+    `masks` is the table `person_masks`, which says why photos have no picture.
+    """
     found = counts(manifest)
-    messages = [
-        f"no {split} picture in {domain}"
+    messages = [_no_picture(domain, masks) for domain in (domain_a, domain_b) if domain not in found]
+    messages += [
+        _empty_side(domain, split, manifest, dataset)
         for domain, split in ((domain_a, "train"), (domain_a, "test"), (domain_b, "train"))
-        if not found.get(domain, {}).get(split)
+        if domain in found and not found[domain][split]
     ]
-    sides = (
-        manifest.assign(
-            split_key=images.drop_duplicates(["domain", "photo_id"])
-            .set_index(["domain", "photo_id"])["split_key"]
-            .reindex(pd.MultiIndex.from_frame(manifest[["domain", "photo_id"]]))
-            .to_numpy()
-        )
-        .groupby("split_key")["split"]
-        .nunique()
-    )
+    sides = manifest.groupby("split_key")["split"].nunique()
     messages += [f"near-duplicates of {key} are on both sides of the split" for key in sides[sides > 1].index]
     return messages
+
+
+def _no_picture(domain: str, masks: pd.DataFrame) -> str:
+    photos = masks[masks["domain"] == domain]
+    without = photos[photos["mask"].isna()]
+    if len(without) < len(photos):
+        small = f"{len(photos) - len(without)} of its {len(photos)} photos are smaller than a tile"
+        return f"no picture in {domain}: {small}; lower `tile_px` under [dataset]"
+    reasons = ", ".join(f"{count} {reason}" for reason, count in without["reason"].value_counts().items())
+    example = "".join(f"; {row.photo_id}: {row.detail}" for row in without[without["detail"].notna()].head(1).itertuples())
+    return (
+        f"no picture in {domain}: none of its {len(photos)} photos has a mask ({reasons}{example}); "
+        "what makes masks stands under [masks]"
+    )
+
+
+def _empty_side(domain: str, split: str, manifest: pd.DataFrame, dataset: DatasetSection) -> str:
+    keys = manifest.loc[manifest["domain"] == domain, "split_key"].nunique()
+    photos = f"{keys} photos, near-duplicates counted once"
+    if dataset.split == "study" and split == "train":
+        return (
+            f'no train picture in {domain}: split = "study" takes {STUDY_TEST_COUNT} for testing and there are {photos}; '
+            'keep more, or set split = "share" under [dataset]'
+        )
+    if dataset.split == "study":
+        return f"no test picture in {domain}: all of {photos}, are in another domain too, and such are for training"
+    share, change = dataset.test_share.get(domain, 0.0), {"train": "lower", "test": "raise"}[split]
+    return (
+        f"no {split} picture in {domain}: its test_share is {share:g} and there are {photos}; "
+        f"{change} {domain} in `test_share` under [dataset]{'' if share in (0, 1) else ', or keep more'}"
+    )

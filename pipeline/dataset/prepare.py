@@ -73,7 +73,9 @@ def prepare_images(
     which is the digest of its content.
     """
     wanted = _wanted(masks[masks["mask"].notna()], plan, photo_size)
-    wanted["key"] = [_key(*row) for row in zip(wanted["sha256"], wanted["mask_sha256"], wanted["transform"], strict=True)]
+    keys = [_key(*row) for row in zip(wanted["sha256"], wanted["mask_sha256"], wanted["transform"], strict=True)]
+    # Without a type, no keys at all would be numbers and not match those of the shards.
+    wanted["key"] = pd.Series(keys, wanted.index, object)
     missing = wanted[~wanted["key"].isin(shard_index(shards_folder).index)].drop_duplicates("key")
     done, rows_at_once = 0, max(1, min(shard_rows, MAX_SHARD_BYTES // (4 * plan.size_px**2)))
     for rows in _packs(missing.sort_values(["domain", "photo_id", "transform"]), known, rows_at_once):

@@ -140,9 +140,9 @@ def without_missing(source: Path, shards: Path) -> pd.DataFrame:
 
 
 def _with_photos(todo: pd.DataFrame, has_photo: Callable[[str], bool], fetch: Fetch, result: Restored) -> pd.DataFrame:
-    """Rows whose photo is in the home, after fetching those that are not."""
+    """Rows whose photo is in the home, after fetching those that are not, each once, whatever the number of its tiles."""
     here = todo["source_sha256"].map(has_photo).astype(bool)
-    absent = todo[~here]
+    absent = todo[~here].drop_duplicates(PHOTO)
     if absent.empty:
         return todo
     reasons = fetch(absent[["photo_id", "domain", "image_url", "source_sha256"]])

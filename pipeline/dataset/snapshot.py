@@ -5,7 +5,6 @@ its pictures lie (`open_snapshot`, when a lost shard was made anew), what is era
 learnt of owners, titles and licences (`refresh_origin`).
 """
 
-import errno
 import hashlib
 import json
 import os
@@ -41,7 +40,7 @@ from pipeline.dataset.layout import (
 )
 from pipeline.dataset.manifest import ID_DIGITS, IDENTITY, ORIGIN, canonical, counts, snapshot_id
 from pipeline.dataset.shards import SUFFIX, Shard
-from pipeline.errors import DatasetError
+from pipeline.errors import DatasetError, disk_trouble
 from pipeline.tables import columns_of
 
 __all__ = [
@@ -142,14 +141,13 @@ def new_folder(target: Path, read_only: bool = True) -> Iterator[Path]:
                     if read_only:
                         path.chmod(0o444)
     except OSError as error:
-        raise disk_failed(target, error) from error
+        raise not_written(target, error) from error
 
 
-def disk_failed(target: Path, error: OSError) -> DatasetError:
+def not_written(target: Path, error: OSError) -> DatasetError:
     """What to tell when `target` could not be written."""
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-    what = "the disk is full" if full else f"the disk failed ({error.strerror or error})"
-    return DatasetError(f"{target}: {what}; nothing of it was written: make room and run the same again")
+    what, remedy = disk_trouble(error)
+    return DatasetError(f"{target}: {what}; nothing of it was written: {remedy} and run the same again")
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -289,7 +287,7 @@ def replace_parquet(path: Path, frame: pd.DataFrame, columns: list[str]) -> None
             _write_parquet(temporary, frame, columns)
             temporary.chmod(0o444)
     except OSError as error:
-        raise disk_failed(path, error) from error
+        raise not_written(path, error) from error
 
 
 def refresh_sums(path: Path, shards: Path) -> None:

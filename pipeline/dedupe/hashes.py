@@ -109,18 +109,13 @@ def phash_mirrored(grey: np.ndarray) -> int:
     return int(_whole(grey)[1])
 
 
-def window_hashes(grey: np.ndarray, windows: Sequence[Window] = WINDOWS) -> np.ndarray:
-    """Perceptual hashes of parts of one picture: uint64 [windows], for grey uint8 [height, width]."""
-    return both_ways(grey, windows)[0]
-
-
 def both_ways(grey: np.ndarray, windows: Sequence[Window] = WINDOWS) -> np.ndarray:
-    """`window_hashes` of the picture as it is and of each window mirrored left to right: uint64 [2, windows].
+    """Perceptual hashes of parts of one picture as they are and mirrored left to right: uint64 [2, windows].
 
-    The mirrored hash of window i is that of the same pixels, flipped; in the mirrored picture they lie at
-    `mirrored_window(windows[i])`. The hash of `FULL` is `phash`, exactly. Those of other windows come without the
-    rounding to whole grey levels on the way, all from two matrix products; they differ from `phash` of the cut-out
-    pixels by 0 bits mostly, by 2 or 4 seldom.
+    `grey` is uint8 [height, width]. The mirrored hash of window i is that of the same pixels, flipped; in the mirrored
+    picture they lie at `mirrored_window(windows[i])`. The hash of `FULL` is `phash`, exactly. Those of other windows come
+    without the rounding to whole grey levels on the way, all from two matrix products; they differ from `phash` of the
+    cut-out pixels by 0 bits mostly, by 2 or 4 seldom.
     """
     hashes = np.empty((2, len(windows)), np.uint64)
     parts = [number for number, window in enumerate(windows) if window != FULL]

@@ -80,9 +80,10 @@ class NearHashStore:
     def read(self, radius_bits: int) -> NearHashes:
         """What is known; nothing where there is no readable file, since it can be found again."""
         try:
-            with np.load(self.path(radius_bits)) as file:
+            # numpy leaves a file open that it opened and could not read.
+            with self.path(radius_bits).open("rb") as stream, np.load(stream) as file:
                 return NearHashes(file["edges"], file["wholes"], file["windows"])
-        except (OSError, ValueError, KeyError, EOFError):
+        except Exception:  # a damaged archive makes numpy, zipfile and zlib raise nearly anything
             return NearHashes.nothing()
 
     def write(self, radius_bits: int, near: NearHashes) -> None:

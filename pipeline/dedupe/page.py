@@ -150,8 +150,8 @@ def _members(unique: pd.DataFrame) -> list[pd.DataFrame]:
     """Groups of more than one photo, the one kept first, the least sure group first."""
     grouped = unique[unique["duplicate_of"].notna() | unique["photo_id"].isin(set(unique["duplicate_of"].dropna()))]
     key = grouped["duplicate_of"].where(grouped["duplicate_of"].notna(), grouped["photo_id"])
-    kept = grouped["rule"].isna() | (grouped["photo_id"] == grouped["group"])
-    ordered = grouped.assign(key=key, kept=kept, least=grouped.groupby(key)["measure"].transform("min"))
+    kept, least = grouped["duplicate_of"].isna(), grouped.groupby(key)["measure"].transform("min")
+    ordered = grouped.assign(key=key, kept=kept, least=least)
     ordered = ordered.sort_values(
         ["least", "key", "kept", "measure", "photo_id", "domain"], ascending=[True, True, False, True, True, True]
     )

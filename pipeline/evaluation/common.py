@@ -44,9 +44,10 @@ def read_common(folder: Path) -> Common | None:
     """What `write_common` wrote; None where that is not there or cannot be read."""
     try:
         scores = pd.read_parquet(folder / SCORES, columns=COLUMNS)
-        with np.load(folder / ARRAYS, allow_pickle=False) as stored:
+        # numpy leaves a file open that it opened and could not read.
+        with (folder / ARRAYS).open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
             arrays = dict(stored)
-    except (OSError, ValueError, KeyError):
+    except Exception:  # a damaged archive makes numpy, zipfile and zlib raise nearly anything
         return None
     references = {name.removeprefix("reference:"): arrays[name] for name in arrays if name.startswith("reference:")}
     sigma_px = float(arrays["sigma_px"]) if "sigma_px" in arrays else None

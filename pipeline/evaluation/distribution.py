@@ -4,25 +4,15 @@ Features are float [n, dimensions]. Whose they are belongs to the caller, and mu
 distances of different networks cannot be compared.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 import numpy as np
+
+from pipeline.evaluation.significance import Interval, percentiles
 
 NEIGHBOURS = 3
 RESAMPLES = 1000
-LEVEL = 0.95
+"""Each takes a time that grows with the square of the number of pictures."""
 MIN_FID_PICTURES = 2000
 """Of each set."""
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A figure with the interval that holds it with 95 % confidence, by bootstrap over pictures."""
-
-    value: float
-    low: float
-    high: float
 
 
 def kid(real: np.ndarray, fake: np.ndarray) -> float:
@@ -35,7 +25,7 @@ def kid(real: np.ndarray, fake: np.ndarray) -> float:
 
 
 def kid_interval(real: np.ndarray, fake: np.ndarray, resamples: int = RESAMPLES, seed: int = 0) -> Interval:
-    """`kid` with its interval: the fakes are drawn anew with replacement, the real set is given.
+    """The interval of `kid`: the fakes are drawn anew with replacement, the real set is given.
 
     A drawn picture that comes twice must not meet itself as if it were another one, so pairs of equal draws are left
     out.
@@ -48,8 +38,7 @@ def kid_interval(real: np.ndarray, fake: np.ndarray, resamples: int = RESAMPLES,
         chosen = generator.integers(len(fake), size=len(fake))
         other = chosen[:, None] != chosen[None]
         drawn.append(fixed + among[np.ix_(chosen, chosen)][other].mean() - 2 * between[chosen].mean())
-    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Interval(kid(real, fake), float(low), float(high))
+    return percentiles(np.array(drawn))
 
 
 def fid(real: np.ndarray, fake: np.ndarray) -> float:
@@ -86,23 +75,6 @@ def precision_recall(real: np.ndarray, fake: np.ndarray) -> tuple[float, float]:
     sets = (torch.from_numpy(np.asarray(part, np.float32)) for part in (fake, real))
     precision, recall = calculate_precision_recall_full(*sets, neighborhood=NEIGHBOURS)
     return precision, recall
-
-
-def bootstrap(
-    values: np.ndarray, statistic: Callable[[np.ndarray], float] = np.mean, resamples: int = RESAMPLES, seed: int = 0
-) -> Interval:
-    """A statistic of scores by picture with its interval (percentiles); NaN values do not count.
-
-    Raises `ValueError` without any score.
-    """
-    known = np.asarray(values, np.float64)
-    known = known[np.isfinite(known)]
-    if not len(known):
-        raise ValueError("there are no scores to take an interval of")
-    generator = np.random.default_rng(seed)
-    drawn = [statistic(known[generator.integers(len(known), size=len(known))]) for _ in range(resamples)]
-    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Interval(float(statistic(known)), float(low), float(high))
 
 
 def _kernel(first: np.ndarray, second: np.ndarray) -> np.ndarray:

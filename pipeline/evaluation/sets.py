@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.evaluation import metrics
-from pipeline.evaluation.distribution import fid, kid_interval, precision_recall
+from pipeline.evaluation.distribution import fid, kid, kid_interval, precision_recall
 from pipeline.evaluation.metrics import Mask, Rgb
 
 TEST_SET = "set:test"
@@ -82,9 +82,9 @@ def ranks(values: Sequence[float] | np.ndarray, population: np.ndarray) -> np.nd
 
 
 def _scores(real: np.ndarray, fake: np.ndarray, with_fid: bool) -> dict[str, float]:
-    distance = kid_interval(real, fake)
+    interval = kid_interval(real, fake)
     precision, recall = precision_recall(real, fake)
-    scores = {"kid": distance.value, "kid_low": distance.low, "kid_high": distance.high}
+    scores = {"kid": kid(real, fake), "kid_low": interval.low, "kid_high": interval.high}
     scores |= {"precision": precision, "recall": recall}
     score = fid(real, fake) if with_fid else float("nan")
     return {**scores, "fid": score} if np.isfinite(score) else scores

@@ -26,7 +26,7 @@ MIN_SEEDS = 3
 
 @dataclass(frozen=True)
 class Interval:
-    """Where a mean lies with a probability of `LEVEL`."""
+    """Where a figure lies with a probability of `LEVEL`."""
 
     low: float
     high: float
@@ -83,7 +83,7 @@ def mean_interval(values: Values) -> Interval | None:
     """Percentile bootstrap interval of the mean over photos; unknown values do not count, two are needed."""
     known = np.asarray(values, float)
     known = known[np.isfinite(known)]
-    return _percentiles(known[_draws(len(known), np.random.default_rng(SEED))].mean(axis=1)) if len(known) > 1 else None
+    return percentiles(known[_draws(len(known), np.random.default_rng(SEED))].mean(axis=1)) if len(known) > 1 else None
 
 
 def paired_difference(first: Values, second: Values) -> Difference | None:
@@ -103,7 +103,7 @@ def seeds_interval(scores: Float[np.ndarray, "seeds photos"]) -> Interval | None
     `MIN_SEEDS` seeds or two photos. Photos that a seed has no score for are left out of all.
     """
     known = _complete(np.atleast_2d(np.asarray(scores, float)))
-    return _percentiles(_two_way(known)) if _enough(known) else None
+    return percentiles(_two_way(known)) if _enough(known) else None
 
 
 def recipe_difference(
@@ -124,7 +124,7 @@ def recipe_difference(
     drawn = _means(one, _draws(len(one), random), photos) - _means(other, _draws(len(other), random), photos)
     beyond = min((drawn <= 0).mean(), (drawn >= 0).mean())
     p_value = float(min(1.0, max(2 * beyond, 1 / RESAMPLES)))
-    return Difference(float(one.mean() - other.mean()), _percentiles(drawn), p_value, one.shape[1])
+    return Difference(float(one.mean() - other.mean()), percentiles(drawn), p_value, one.shape[1])
 
 
 def beats_all(scores: Mapping[str, Values], lower_is_better: bool) -> str | None:
@@ -190,6 +190,7 @@ def _enough(scores: np.ndarray) -> bool:
     return scores.shape[0] >= MIN_SEEDS and scores.shape[1] >= 2
 
 
-def _percentiles(drawn: np.ndarray) -> Interval:
+def percentiles(drawn: np.ndarray) -> Interval:
+    """The interval that holds `LEVEL` of the drawn figures."""
     low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(float(low), float(high))

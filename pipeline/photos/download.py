@@ -227,16 +227,15 @@ def _path(url: str | None) -> str | None:
 
 def _judged(facts: FileFacts, settings: PhotosSection) -> FileFacts:
     """The facts, or the same measures with the reason for which the settings refuse them."""
-    refusal = _refusal(facts.size_bytes or 0, facts.width_px, facts.height_px, settings)
-    if refusal is None:
+    found = refusal(facts.size_bytes or 0, facts.width_px, facts.height_px, settings)
+    if found is None:
         return facts
-    reason, detail = refusal
+    reason, detail = found
     return replace(facts, sha256=None, reason=reason, detail=detail)
 
 
-def _refusal(
-    size_bytes: int, width_px: int | None, height_px: int | None, settings: PhotosSection
-) -> tuple[str, str] | None:
+def refusal(size_bytes: int, width_px: int | None, height_px: int | None, settings: PhotosSection) -> tuple[str, str] | None:
+    """Reason and detail for which the settings refuse a picture of that size; None where they accept it."""
     if size_bytes > settings.max_bytes:
         return "too_large", f"at least {size_bytes} bytes, allowed are {settings.max_bytes}"
     if width_px is None or height_px is None:

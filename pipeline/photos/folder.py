@@ -19,6 +19,7 @@ from pipeline.errors import ConfigError
 from pipeline.file_names import printable
 from pipeline.photo_ids import folder_id
 from pipeline.photos.blobs import BlobProtocol
+from pipeline.photos.download import refusal
 from pipeline.photos.metadata import Told
 from pipeline.photos.opening import PictureInfo, UndecodableImage, inspect_file
 from pipeline.tables import conform
@@ -194,18 +195,20 @@ def listing_of(imports: pd.DataFrame, month: str, no_cv: Callable[[str], bool]) 
     return conform("photo_listing", frame.assign(month=month, query=0, media="photo", truncated=False))
 
 
-def files_of(imports: pd.DataFrame, listing: pd.DataFrame, blobs: BlobProtocol, min_edge_px: int) -> pd.DataFrame:
+def files_of(imports: pd.DataFrame, listing: pd.DataFrame, blobs: BlobProtocol, settings: PhotosSection) -> pd.DataFrame:
     """The table `photo_files` of the imported photos that `listing` accepts.
 
-    Reasons: `too_small`, and `missing` where the blob is gone, which importing the folder again brings back.
+    Reasons: those for which the settings of today refuse a picture's size, and `missing` where the blob is gone, which
+    importing the folder again brings back.
     """
     accepted = listing.loc[listing["reason"].isna(), ["photo_id", "month"]]
     columns = ["photo_id", "domain", "sha256", "size_bytes", "width_px", "height_px", "format", "frames"]
     frame = imports[[*columns, "imported_at_s"]].merge(accepted, on="photo_id")
     frame = frame.rename(columns={"imported_at_s": "fetched_at_s"})
-    short = frame[["width_px", "height_px"]].min(axis=1)
+    sizes = frame[["size_bytes", "width_px", "height_px"]].astype(int).itertuples(index=False, name=None)
+    found = [refusal(size, width, height, settings) or (None, None) for size, width, height in sizes]
+    frame[["reason", "detail"]] = pd.DataFrame(found, frame.index, ["reason", "detail"], object)
     here = [blobs.has(sha256, int(size)) for sha256, size in zip(frame["sha256"], frame["size_bytes"], strict=True)]
-    frame["reason"] = ["too_small" if edge < min_edge_px else None for edge in short]
-    frame["reason"] = frame["reason"].astype(object).where(pd.Series(here, index=frame.index, dtype=bool), "missing")
+    frame["reason"] = frame["reason"].where(pd.Series(here, index=frame.index, dtype=bool), "missing")
     frame["sha256"] = frame["sha256"].astype(object).where(frame["reason"].isna(), None)
     return conform("photo_files", frame.assign(pending=False))

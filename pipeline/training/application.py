@@ -1,6 +1,8 @@
 """A trained model at work on photos that no dataset holds."""
 
-from collections.abc import Callable
+import os
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,19 @@ from pipeline.atomic import atomic_path
 from pipeline.models.images import RgbPhoto
 from pipeline.models.large_photos import translate_photo
 from pipeline.training.inference import Checkpoint, load_generator
+
+
+def result_stems(photos: Sequence[Path]) -> list[str]:
+    """A name for each photo's result: its own without the ending; where several have the same, with folders and ending.
+
+    The folders are those below the one that all photos have in common.
+    """
+    count = Counter(photo.stem for photo in photos)
+    common = Path(os.path.commonpath([photo.absolute().parent for photo in photos])) if photos else Path()
+    return [
+        photo.stem if count[photo.stem] == 1 else "_".join(photo.absolute().relative_to(common).parts).replace(".", "_")
+        for photo in photos
+    ]
 
 
 class Application:

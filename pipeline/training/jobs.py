@@ -19,27 +19,45 @@ START_TOLERANCE_S = 1.0
 
 
 class ProcessIdentity(BaseModel):
-    """A process, told from a later one that was given the same number by the time of its start."""
+    """A process, told from a later one that was given the same number by its start."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     pid: int
     started_at_s: float
-    """Seconds since 1970."""
+    """Seconds since 1970, as the clock stood when this was asked: a step of the clock moves it."""
+    started_at_ticks: int | None = None
+    """Clock ticks since the machine started, which no step of the clock moves; None where the system does not tell."""
 
     @classmethod
     def current(cls) -> "ProcessIdentity":
         """The process that calls this."""
-        return cls(pid=os.getpid(), started_at_s=psutil.Process().create_time())
+        pid = os.getpid()
+        return cls(pid=pid, started_at_s=psutil.Process().create_time(), started_at_ticks=_start_ticks(pid))
 
     def is_alive(self) -> bool:
         """Whether that very process still runs; a zombie does not."""
         try:
             process = psutil.Process(self.pid)
-            same = abs(process.create_time() - self.started_at_s) < START_TOLERANCE_S
-            return same and process.status() != psutil.STATUS_ZOMBIE
+            return self._is_same(process) and process.status() != psutil.STATUS_ZOMBIE
         except psutil.NoSuchProcess:
             return False
+
+    def _is_same(self, process: psutil.Process) -> bool:
+        """By the ticks, or for identities without them, as older versions wrote, by the time."""
+        if self.started_at_ticks is not None:
+            return _start_ticks(self.pid) == self.started_at_ticks
+        return abs(process.create_time() - self.started_at_s) < START_TOLERANCE_S
+
+
+def _start_ticks(pid: int) -> int | None:
+    """Field 22 of Linux' `/proc/PID/stat`; None on other systems, and where there is no such process."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return None
+    # The second field, the name in brackets, may hold spaces and brackets itself.
+    return int(stat.rpartition(b")")[2].split()[19])
 
 
 class TrainingJob(BaseModel):

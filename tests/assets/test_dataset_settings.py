@@ -108,6 +108,25 @@ def test_given_masks_become_training_pictures_and_bad_ones_rows_with_a_reason(tm
     assert table["people"].isna().all()
 
 
+def test_masks_that_are_all_missing_are_explained_where_the_manifest_is_refused(tmp_path: Path) -> None:
+    given = project(tmp_path, '[masks]\nsegmenter = "folder"\nfolder = "given"\n')
+    home = Home(tmp_path / "home")
+    rows = [
+        {"photo_id": f"flickr:{number}", "domain": domain, "sha256": f"{number:064x}", "split_key": f"flickr:{number}"}
+        for number, domain in enumerate(["ordinary", "shallow"])
+    ]
+    lost = {"coverage": 0.0, "reason": "mask_missing", "detail": "there is no flickr_0.png"}
+    home.tables.write("person_masks", pd.DataFrame(rows).assign(**lost))
+    home.tables.write("curated_photos", pd.DataFrame(rows).head(0))
+    made = ("training_images", "dataset_manifest")
+    assets = [asset for asset in dataset_assets(given) if asset.key.to_user_string() in made]
+    resources = {"home": HomeResource(root=str(home.root)), "segmenter": SegmenterResource(name="folder")}
+    done = dg.materialize(assets, resources=resources, raise_on_error=False)
+    (refused,) = [found for found in done.get_asset_check_evaluations() if not found.passed]
+    assert refused.check_name == "can_be_frozen"
+    assert "no picture in ordinary: none of its 1 photos has a mask (1 mask_missing; " in str(refused.metadata)
+
+
 def _segmented(given: Project, home: Home, photos: pd.DataFrame) -> pd.DataFrame:
     from assets.dataset import mask_source
     from pipeline.masks.person_masks import segment_photos

@@ -170,6 +170,24 @@ def test_a_name_that_is_not_utf8_is_refused_and_the_rest_of_the_batch_is_kept(
     assert len(Home(home).tables.read("imports")) == 6
 
 
+@pytest.mark.parametrize(("limit", "reason"), [("max_pixels = 5000", "too_many_pixels"), ("max_bytes = 100", "too_large")])
+def test_limits_that_were_lowered_after_an_import_refuse_what_is_beyond_them(
+    tmp_path: Path, limit: str, reason: str
+) -> None:
+    folder = tmp_path / "mine"
+    save_noise(folder / "large.jpg", 1)
+    with collect_world(tmp_path, text=PROJECT) as world:
+        import_folder(PARSED, world.home, folder, "ordinary", None)
+        world.run(until="imported_photos")
+        world.text = PROJECT + limit + "\n"
+        world.run(until="imported_photos")
+        assert world.home.tables.read("imported_photos")["reason"].tolist() == [reason]
+        (row,) = world.home.tables.read("photo_files", "ordinary|imported").to_dict("records")
+        assert row["reason"] == reason
+        assert pd.isna(row["sha256"])
+        assert "allowed are" in row["detail"]
+
+
 def pictures_of(world: CollectWorld) -> set[str]:
     return set(world.home.tables.read("unique_photos")["photo_id"])
 

@@ -45,7 +45,6 @@ def test_a_reference_that_is_not_judged_yet_marks_nothing(tmp_path: Path) -> Non
 
 
 def test_the_reference_must_be_a_recipe_of_the_project(tmp_path: Path) -> None:
-    with pytest.raises(
-        ConfigError, match=r"reference names 'cyclegan@5', which is not among \['cyclegan@0', 'mask_loss@0'\]"
-    ):
+    said = r":11: evaluation\.reference: names the model 'cyclegan@5', which is not among \['cyclegan@0', 'mask_loss@0'\]"
+    with pytest.raises(ConfigError, match=said):
         parse_project(CONFIG.replace("cyclegan@0", "cyclegan@5"), tmp_path / "bokehflow.toml")

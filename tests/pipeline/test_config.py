@@ -1,10 +1,11 @@
 """The project file: what is accepted, and how a mistake is explained."""
 
+import tomllib
 from pathlib import Path
 
 import pytest
 
-from pipeline.config import load_project, parse_project
+from pipeline.config import Project, load_project, parse_project
 from pipeline.errors import ConfigError
 
 REPOSITORY = Path(__file__).parents[2]
@@ -61,6 +62,7 @@ def test_every_mistake_is_listed() -> None:
         ("[domains.ordinary]\nqueries = [{}]\n", "a query needs at least one of text, tags and camera"),
         (MINIMAL + '[collect]\nfrom = "2024-13"\n', "is not a month"),
         (MINIMAL + '[collect]\nfrom = "2024-05"\nto = "2024-01"\n', "lies before the first"),
+        ('[domains.a]\nqueries = [{ text = "x", licenses = ["CC BY"] }]\n', "did you mean 11 (CC BY 4.0) or 4 (CC BY 2.0)?"),
         (MINIMAL + '[training]\nautomatic = ["huge"]\n', "'huge', which is not among"),
         (MINIMAL + '[training]\ndomain_b = "blurred"\n', "'blurred', which is not among"),
         (MINIMAL + '[domains."A B"]\nqueries = [{ text = "x" }]\n', "is not a usable name"),
@@ -70,6 +72,44 @@ def test_every_mistake_is_listed() -> None:
 )
 def test_other_mistakes(text: str, said: str) -> None:
     assert said in complaint(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[dataset]\ntest_share = { ordinry = 0.1 }\n', "11: dataset.test_share.ordinry: names the domain 'ordinry', which "
+         "is not among ['ordinary', 'shallow']; did you mean 'ordinary'?"),
+        ('[curation]\nshallow_domains = [\n"shalow"]\n', "12: curation.shallow_domains.0: names the domain 'shalow'"),
+        ('[curation]\ndeep_domains = ["x"]\n', "11: curation.deep_domains.0: names the domain 'x', which is not among "
+         "['ordinary', 'shallow']"),
+        ('[[curation.rules]]\nname = "a"\nhint = "people"\nabove = 3.0\nreason = "wrong_tag"\ndomain = "shalow"\n',
+         "15: curation.rules.0.domain: names the domain 'shalow'"),
+        ('[dedupe]\nprefer_domain = "shalow"\n', "11: dedupe.prefer_domain: names the domain 'shalow'"),
+        ('[training]\nautomatic = ["x"]\n', "11: training.automatic.0: names the recipe 'x', which is not among []"),
+        ('[domains.third]\nqueries = [{ text = "x", licenses = ["CC BY"] }]\n', "11: domains.third.queries.0.licenses.0: "
+         "'CC BY' is no id of Flickr's licences, which are 0, 1, 2,"),
+        ('[domains.third]\nqueries = [{ text = "x", from = "2010-01", to = "2010-02" }]\n',
+         "11: domains.third.queries.0: the query covers none of the months of [collect], 2016-09 to now"),
+        ('[collect]\nschedule = "0 25 * * *"\n', "11: collect.schedule: the hour '25' is not within 0 to 23"),
+        ('[collect]\nschedule = "0 3 * * mon"\n', "11: collect.schedule: the weekday 'mon' is none of a cron expression"),
+        ('[collect]\nschedule = "0 0 30-31 2 *"\n', "11: collect.schedule: '0 0 30-31 2 *' names a day that none of"),
+        ('[collect]\nschedule = "weekly"\n', "11: collect.schedule: 'weekly' is no cron expression"),
+    ],
+)  # fmt: skip
+def test_a_name_that_does_not_exist_is_refused_with_its_line(text: str, said: str) -> None:
+    assert f"bokehflow.toml:{said}" in complaint(MINIMAL + "\n" + text)
+
+
+def test_what_names_domains_by_default_names_those_of_the_project() -> None:
+    renamed = MINIMAL.replace("shallow", "bokeh").replace("ordinary", "sharp")
+    renamed += '[training]\ndomain_a = "sharp"\ndomain_b = "bokeh"\n'
+    project = parse_project(renamed, Path("x"))
+    assert (project.curation.shallow_domains, project.curation.deep_domains) == (["bokeh"], ["sharp"])
+    assert project.dataset.test_share == {"sharp": 0.05, "bokeh": 0.0}
+    given = parse_project(renamed + '[curation]\ndeep_domains = ["bokeh"]\n', Path("x"))
+    assert (given.curation.shallow_domains, given.curation.deep_domains) == ([], ["bokeh"])
+    unchanged = parse_project(MINIMAL, Path("x"))
+    assert unchanged == Project.model_validate(tomllib.loads(MINIMAL))
 
 
 def test_a_missing_file_says_so(tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pipeline.curation.curate import one_per_photo
+
 HINTS = (
     "person_share", "people", "cut_off", "subject_sharpness", "background_sharpness", "shallowness", "colourfulness",
     "drawn", "edited", "inappropriate", "probability",
@@ -167,10 +169,10 @@ class Catalog:
         return self._members.get(self.group_of(photo_id), [photo_id])
 
     def _take_unique(self, unique: pd.DataFrame) -> None:
-        self._unique = unique.reset_index(drop=True)
+        self._unique = one_per_photo(unique).reset_index(drop=True)
         ids = self._unique["photo_id"].tolist()
         self._row_of = {photo_id: row for row, photo_id in enumerate(ids)}
-        self._digests = set(self._unique["sha256"])
+        self._digests = set(unique["sha256"])
         numbers = pd.factorize(self._unique["group"])[0].astype(np.int64)
         self.group_count = int(numbers.max(initial=-1)) + 1
         has_kept = np.isin(numbers, numbers[self._unique["rule"].isna().to_numpy(bool)])

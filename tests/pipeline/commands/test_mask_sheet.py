@@ -1,5 +1,6 @@
 """`bokehflow mask-sheet` on a folder of given masks, where no weights are needed."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,12 @@ def test_a_folder_is_drawn_and_what_is_no_picture_named(world: Path) -> None:
     assert "broken.jpg: not_an_image: an HTML page" in output
     with Image.open(world / "sheet.png") as drawn:
         assert drawn.size == (816, 238)
+
+
+def test_pictures_of_one_name_in_several_folders_are_all_drawn(world: Path) -> None:
+    (world / "photos" / "below").mkdir()
+    shutil.copy(world / "photos" / "half.jpg", world / "photos" / "below" / "half.jpg")
+    assert "3 pictures are on" in sheet(world, str(world / "photos"))
 
 
 def test_only_those_that_ask_for_a_look(world: Path) -> None:

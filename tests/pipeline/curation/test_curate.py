@@ -10,7 +10,7 @@ from pipeline.curation.curate import curate, decided_groups, too_few
 from pipeline.curation.decisions import Decision
 from pipeline.curation.suggestions import rule_decisions
 from pipeline.tables import conform
-from tests.pipeline.curation.worlds import decision, hints_of, unique_table
+from tests.pipeline.curation.worlds import decision, hints_of, in_both, photo_id, unique_table
 
 
 def curated(unique: pd.DataFrame, made: list[Decision], by_rules: list[Decision] | None = None) -> pd.DataFrame:
@@ -71,6 +71,28 @@ def test_disagreement_between_curators_is_told_and_a_change_of_mind_is_none() ->
 def test_photos_that_no_rule_lets_through_are_not_curated() -> None:
     unique = unique_table(range(2), rule={0: "both_domains"})
     assert curated(unique, [decision(0, "keep"), decision(1, "keep")])["photo_id"].tolist() == ["flickr:1"]
+
+
+@pytest.mark.parametrize("preferred", ["ordinary", "shallow"])
+def test_a_photo_of_both_domains_is_kept_where_it_stays(preferred: str) -> None:
+    table = curated(in_both(unique_table([0, 1]), 0, preferred), [decision(0, "keep")])
+    assert table[["photo_id", "domain", "target_domain"]].to_numpy().tolist() == [["flickr:0", preferred, preferred]]
+
+
+@pytest.mark.parametrize("preferred", ["ordinary", "shallow"])
+def test_a_photo_of_both_domains_with_a_larger_copy_is_in_the_group_of_that_copy(preferred: str) -> None:
+    unique = in_both(unique_table([0, 1, 10]), 0, preferred)
+    copy = photo_id({"ordinary": 1, "shallow": 10}[preferred])
+    stays = (unique["photo_id"] == "flickr:0") & (unique["domain"] == preferred)
+    unique.loc[stays, ["rule", "group", "duplicate_of"]] = ["perceptual", copy, copy]
+    assert curated(unique, [decision(0, "keep")])["target_domain"].tolist() == [preferred]
+
+
+def test_for_a_copy_in_the_other_domain_the_photo_of_the_preferred_one_is_kept() -> None:
+    unique = unique_table([0, 11], rule={11: "both_domains"}, group={11: 0}, width_px={11: 400})
+    table = curated(unique, [decision(11, "keep")])
+    assert table[["photo_id", "domain", "target_domain"]].to_numpy().tolist() == [["flickr:0", "ordinary", "ordinary"]]
+    assert table["decided_photo_id"].tolist() == ["flickr:11"]
 
 
 def test_too_few_kept_photos_are_named() -> None:

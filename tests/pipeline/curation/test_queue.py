@@ -12,7 +12,7 @@ from pipeline.curation.decisions import read_decisions
 from pipeline.curation.queue import COLUMNS, HINT_COLUMNS, filled_in_place, thumbnail_name, write_thumbnail
 from pipeline.curation.suggestions import suggest
 from pipeline.tables import empty
-from tests.pipeline.curation.worlds import FITTING, NASTY_TITLES, hints_of, queue, unique_table
+from tests.pipeline.curation.worlds import FITTING, NASTY_TITLES, hints_of, in_both, queue, unique_table
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
@@ -82,6 +82,27 @@ def test_a_larger_copy_uploaded_later_is_not_asked_again(tmp_path: Path) -> None
     assert second["photo_id"].tolist() == ["flickr:0"]
     assert second["group"].tolist() == ["flickr:1"]
     assert second["waiting"].tolist() == [True]
+
+
+@pytest.mark.parametrize("preferred", ["ordinary", "shallow"])
+def test_a_photo_of_both_domains_waits_in_the_preferred_one(tmp_path: Path, preferred: str) -> None:
+    unique = in_both(unique_table([0, 1]), 0, preferred)
+    first = queue(tmp_path, unique, empty("review_queue"))
+    second = queue(tmp_path, unique, first)
+    for table in (first, second):
+        assert table.set_index("photo_id")["domain"].to_dict() == {"flickr:0": preferred, "flickr:1": "ordinary"}
+
+
+def test_a_photo_of_both_domains_waits_as_long_as_the_group_of_its_larger_copy(tmp_path: Path) -> None:
+    unique = in_both(unique_table([0, 10]), 0, "shallow")
+    first = queue(tmp_path, unique, empty("review_queue"))
+    second = unique.copy()
+    stays = (unique["photo_id"] == "flickr:0") & (unique["domain"] == "shallow")
+    second.loc[stays, ["rule", "group", "duplicate_of"]] = ["perceptual", "flickr:10", "flickr:10"]
+    waiting = queue(tmp_path, second, first[first["photo_id"] == "flickr:0"])
+    assert waiting[["photo_id", "domain", "group", "waiting"]].to_numpy().tolist() == [
+        ["flickr:0", "shallow", "flickr:10", True]
+    ]
 
 
 def test_decided_and_vanished_photos_wait_no_more_and_forgotten_ones_go(tmp_path: Path) -> None:

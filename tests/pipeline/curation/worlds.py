@@ -54,6 +54,16 @@ def unique_table(
     return conform("unique_photos", pd.DataFrame(rows))
 
 
+def in_both(unique: pd.DataFrame, number: int, preferred: str) -> pd.DataFrame:
+    """With the photo found by the other domain's query too, and `preferred` the domain in which it stays."""
+    row = unique["photo_id"] == photo_id(number)
+    other = unique[row].assign(domain=unique.loc[row, "domain"].map({"ordinary": "shallow", "shallow": "ordinary"}))
+    table = pd.concat([unique, other])
+    gone = (table["photo_id"] == photo_id(number)) & (table["domain"] != preferred)
+    table.loc[gone, ["rule", "duplicate_of"]] = ["both_domains", photo_id(number)]
+    return conform("unique_photos", table)
+
+
 def listing(count: int = 40) -> pd.DataFrame:
     return pd.DataFrame({
         "photo_id": [photo_id(n) for n in range(count)], "page_url": "https://www.flickr.com/photos/x",

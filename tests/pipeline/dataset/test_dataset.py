@@ -185,15 +185,54 @@ def test_the_studys_split_takes_the_hundred_lowest_of_domain_a() -> None:
     assert scores[split == "test"].max() <= scores[(split == "train") & (rows["domain"] == "ordinary")].min()
 
 
-def test_what_cannot_be_frozen_is_named(tmp_path: Path) -> None:
-    images = prepared(tmp_path, range(12))
-    manifest = manifest_of(images, range(12))
-    manifest["split"] = "train"
-    assert problems(manifest, images, "ordinary", "shallow") == ["no test picture in ordinary"]
+@pytest.mark.parametrize(
+    ("settings", "sides", "said"),
+    [
+        ({}, {"train"}, "no test picture in ordinary: its test_share is 0.05 and there are 6 photos, near-duplicates "
+         "counted once; raise ordinary in `test_share` under [dataset], or keep more"),
+        ({"test_share": {"sharp": 0.5}}, {"train"}, "its test_share is 0 and there are 6 photos"),
+        ({"test_share": {"ordinary": 1.0}}, {"test"}, "lower ordinary in `test_share` under [dataset]"),
+        ({"split": "study"}, {"test"}, 'no train picture in ordinary: split = "study" takes 100 for testing and there are 6 '
+         'photos, near-duplicates counted once; keep more, or set split = "share" under [dataset]'),
+    ],
+)  # fmt: skip
+def test_a_side_without_pictures_is_named_with_its_remedy(
+    tmp_path: Path, settings: dict[str, object], sides: set[str], said: str
+) -> None:
+    manifest = manifest_of(prepared(tmp_path, range(12)), range(12))
+    manifest.loc[manifest["domain"] == "ordinary", "split"] = next(iter(sides))
+    section = DatasetSection.model_validate(settings)
+    (message,) = problems(manifest, masks_table(range(12)), section, "ordinary", "shallow")
+    assert said in message
+
+
+def test_the_shipped_split_is_met_by_the_hundred_and_first_photo(tmp_path: Path) -> None:
+    section = DatasetSection(split="study")
+    for count, side in ((100, {"test"}), (101, {"train", "test"})):
+        rows = pd.DataFrame({"domain": "ordinary", "split_key": [f"flickr:{n}" for n in range(count)]})
+        assert set(split_of(rows, section, "ordinary")) == side
+
+
+def test_near_duplicates_on_both_sides_are_named(tmp_path: Path) -> None:
+    manifest = manifest_of(prepared(tmp_path, range(12)), range(12)).assign(split_key="flickr:1")
     manifest.loc[0, "split"] = "test"
-    assert problems(manifest, images, "ordinary", "shallow") == []
-    tied = images.assign(split_key="flickr:1")
-    assert problems(manifest, tied, "ordinary", "shallow") == ["near-duplicates of flickr:1 are on both sides of the split"]
+    found = problems(manifest, masks_table(range(12)), DatasetSection(), "ordinary", "shallow")
+    assert found == ["near-duplicates of flickr:1 are on both sides of the split"]
+
+
+def test_a_domain_without_pictures_says_why(tmp_path: Path) -> None:
+    table, numbers = prepared(tmp_path, range(12)), range(12)
+    manifest = manifest_of(table[table["domain"] == "ordinary"], numbers)
+    manifest.loc[0, "split"] = "test"
+    lost = masks_table(numbers).assign(mask=None, reason="mask_missing", detail="there is no flickr_0.png")
+    assert problems(manifest, lost, DatasetSection(), "ordinary", "shallow") == [
+        "no picture in shallow: none of its 6 photos has a mask (6 mask_missing; flickr:0: there is no flickr_0.png); "
+        "what makes masks stands under [masks]"
+    ]
+    (small,) = problems(manifest, masks_table(numbers), DatasetSection(crop="tiles"), "ordinary", "shallow")
+    assert "6 of its 6 photos are smaller than a tile; lower `tile_px` under [dataset]" in small
+    nothing = problems(manifest.head(0), lost, DatasetSection(), "ordinary", "shallow")
+    assert [message.split(":")[0] for message in nothing] == ["no picture in ordinary", "no picture in shallow"]
 
 
 def test_a_snapshot_is_frozen_once_and_read_only(tmp_path: Path) -> None:

@@ -147,6 +147,7 @@ def test_why_a_photo_is_not_in_the_dataset() -> None:
     listed = [{"reason": None}]
     stored = [{"sha256": "s", "reason": None}]
     single = [{"rule": None, "duplicate_of": None}]
+    in_both = [*single, {"rule": "both_domains", "duplicate_of": "flickr:1"}]
     base = {"photo_listing": listed, "photo_files": stored, "unique_photos": single}
     dropped = {**DECIDED, "decision": "drop", "target_domain": None, "reason": "edited", "note": "black and white"}
     for story, said in (
@@ -158,10 +159,11 @@ def test_why_a_photo_is_not_in_the_dataset() -> None:
         ({**base, "photo_history": [{"forgotten": True}]}, "forgotten on request"),
         ({"photo_history": [{"absent": True, "forgotten": False}]}, "gone from Flickr"),
         (base, "nobody has decided"),
+        ({**base, "unique_photos": in_both}, "nobody has decided"),
         ({}, ""),
     ):
         assert said in why_missing(story), story
-    kept = {**base, "curated_photos": [DECIDED], "person_masks": [{"mask": "m", "reason": None}]}
+    kept = {**base, "unique_photos": in_both, "curated_photos": [DECIDED], "person_masks": [{"mask": "m", "reason": None}]}
     assert why_missing(kept) == ""
     assert why_kept(kept) == "keep; decided in a.csv, row 3, Bo"
 

@@ -182,6 +182,13 @@ def test_pictures_of_a_table_lie_in_shards_cut_around_the_subject(tmp_path: Path
     assert alpha[0].max() == 255
 
 
+@pytest.mark.parametrize("earlier", [0, 2])
+def test_where_nothing_has_a_mask_there_is_an_empty_table(tmp_path: Path, earlier: int) -> None:
+    if earlier:
+        prepared(tmp_path, masks_table(earlier))
+    assert prepared(tmp_path, masks_table(5).assign(mask=None, mask_sha256=None, reason="mask_missing")).empty
+
+
 @pytest.mark.parametrize("lost", [0, 1])
 def test_a_lost_shard_comes_back_under_its_name_even_as_the_set_has_grown(tmp_path: Path, lost: int) -> None:
     first = prepared(tmp_path, masks_table(6))

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from pipeline.config import DatasetSection
 from pipeline.dataset.crop import Crop, Tile, Tiling, parse_transform, picture_id
 from pipeline.dataset.diff import diff_snapshots
 from pipeline.dataset.export import ExportPlan, export_snapshot
@@ -112,7 +113,7 @@ def prepared(shards: Path, rows: pd.DataFrame, tiling: Tiling = TILING, shard_ro
 
 def frozen(world: World, numbers: range, tiling: Tiling = TILING) -> str:
     manifest = world.manifest_of(prepared(world.shards, masks(numbers), tiling), numbers)
-    assert problems(manifest, manifest, "ordinary", "shallow") == []
+    assert problems(manifest, masks(numbers), DatasetSection(), "ordinary", "shallow") == []
     return freeze(manifest, world.snapshots, world.shards, license_name).name
 
 
@@ -230,13 +231,18 @@ def test_every_tile_is_exported_under_a_name_of_its_own(world: World, tmp_path: 
         assert names.map(lambda image: image["path"]).nunique() == len(NUMBERS) * TILES
 
 
-def test_a_bundle_of_tiles_is_restored_elsewhere(world: World, tmp_path: Path) -> None:
+def bundled(world: World, folder: Path) -> str:
     identifier = frozen(world, NUMBERS)
     for number in NUMBERS:
         path = world.root / "masks" / "selfie" / f"{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"mask")
-    export_bundle(world.snapshots, identifier, world.root / "masks", tmp_path / "bundle")
+    export_bundle(world.snapshots, identifier, world.root / "masks", folder)
+    return identifier
+
+
+def test_a_bundle_of_tiles_is_restored_elsewhere(world: World, tmp_path: Path) -> None:
+    identifier = bundled(world, tmp_path / "bundle")
     other = World(tmp_path / "other")
     where = (other.snapshots, other.shards, other.root / "masks")
     asked: list[pd.DataFrame] = []
@@ -263,6 +269,21 @@ def test_a_bundle_of_tiles_is_restored_elsewhere(world: World, tmp_path: Path) -
     assert not done.whole
     assert set(done.differing) == {f"flickr:{number}" for number in NUMBERS}
     assert "was prepared as tile-" in done.differing["flickr:1"]
+
+
+def test_each_photo_of_a_bundle_of_tiles_is_fetched_once(world: World, tmp_path: Path) -> None:
+    bundled(world, tmp_path / "bundle")
+    other, here = World(tmp_path / "other"), set[str]()
+
+    def fetch(rows: pd.DataFrame) -> dict[str, str | None]:
+        here.update(rows["source_sha256"])
+        assert not rows.duplicated(["domain", "photo_id"]).any()
+        return dict.fromkeys(rows["photo_id"])
+
+    where = (other.snapshots, other.shards, other.root / "masks")
+    done = restore_snapshot(tmp_path / "bundle", *where, here.__contains__, fetch, lambda rows: prepared(other.shards, rows))
+    assert done.whole
+    assert (done.fetched, done.made) == (len(NUMBERS), len(NUMBERS) * TILES)
 
 
 def test_lineage_counts_photos(world: World) -> None:

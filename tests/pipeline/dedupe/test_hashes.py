@@ -21,7 +21,6 @@ from pipeline.dedupe.hashes import (
     mirrored_window,
     phash,
     phash_mirrored,
-    window_hashes,
 )
 from pipeline.errors import StorageError
 
@@ -73,7 +72,7 @@ def test_the_mirrored_hash_is_that_of_the_mirrored_picture(seed: int, shape: tup
     mirrored = np.ascontiguousarray(grey[:, ::-1])
     assert phash(grey) == by_imagehash(grey)
     assert phash_mirrored(grey) == by_imagehash(mirrored)
-    hashes = zip(both_ways(mirrored, [*map(mirrored_window, WINDOWS)])[1], window_hashes(grey), strict=True)
+    hashes = zip(both_ways(mirrored, [*map(mirrored_window, WINDOWS)])[1], both_ways(grey)[0], strict=True)
     assert max(bits(*pair) for pair in hashes) <= (2 if min(shape) < 256 else 4)
 
 
@@ -81,10 +80,10 @@ def test_the_mirrored_hash_is_that_of_the_mirrored_picture(seed: int, shape: tup
 def test_a_window_s_hash_is_near_that_of_the_pixels_cut_out(seed: int) -> None:
     grey = np.asarray(scene(seed, 240, 200).convert("L"))
     distances = []
-    for window, found in zip(WINDOWS, window_hashes(grey), strict=True):
+    for window, found in zip(WINDOWS, both_ways(grey)[0], strict=True):
         left, top, right, bottom = np.round(np.array(window) * (240, 200, 240, 200)).astype(int)
         distances.append(bits(found, by_imagehash(np.ascontiguousarray(grey[top:bottom, left:right]))))
-    assert window_hashes(grey, (FULL,))[0] == phash(grey)
+    assert both_ways(grey, (FULL,))[0][0] == phash(grey)
     assert max(distances) <= 4
     assert np.mean(distances) < 1
 
@@ -92,7 +91,7 @@ def test_a_window_s_hash_is_near_that_of_the_pixels_cut_out(seed: int) -> None:
 def test_windows_of_large_pictures_are_taken_from_a_reduced_one() -> None:
     large = scene(3, 1200, 900).convert("L")
     reduced = np.asarray(large.reduce(4))
-    distances = [bits(*pair) for pair in zip(window_hashes(np.asarray(large)), window_hashes(reduced), strict=True)]
+    distances = [bits(*pair) for pair in zip(both_ways(np.asarray(large))[0], both_ways(reduced)[0], strict=True)]
     assert max(distances) <= 4
 
 
@@ -113,9 +112,9 @@ def test_flat_pictures_hash_alike_in_every_window() -> None:
 
 def test_windows_that_overlap_nothing_new_are_shared() -> None:
     grey = np.asarray(scene(1).convert("L"))
-    one_by_one = [int(window_hashes(grey, (window,))[0]) for window in WINDOWS]
-    assert window_hashes(grey).tolist() == one_by_one
-    assert window_hashes(grey, (Window(0.1, 0.2, 0.7, 0.9), FULL))[1] == phash(grey)
+    one_by_one = [int(both_ways(grey, (window,))[0][0]) for window in WINDOWS]
+    assert both_ways(grey)[0].tolist() == one_by_one
+    assert both_ways(grey, (Window(0.1, 0.2, 0.7, 0.9), FULL))[0][1] == phash(grey)
 
 
 def test_the_exact_grey_is_what_imagehash_sees() -> None:

@@ -108,6 +108,13 @@ def test_a_photo_of_both_domains_is_shown_once_for_each(tmp_path: Path) -> None:
     assert "ordinary" in index
 
 
+def test_a_photo_that_both_queries_found_is_led_by_the_row_that_stays(tmp_path: Path) -> None:
+    unique = unique_table({"flickr:1": [("both_domains", 1.0)]})
+    unique.loc[unique["rule"].notna(), ["photo_id", "domain"]] = ["flickr:1", "another"]
+    index = pages(tmp_path, unique)["index.html"]
+    assert re.findall(r'<figure class="(\w+)"', index) == ["kept", "dropped"]
+
+
 def test_the_page_needs_nothing_from_elsewhere(tmp_path: Path) -> None:
     written = pages(tmp_path, unique_table({"flickr:1": [("perceptual", 0.95)]}))
     for page in written.values():

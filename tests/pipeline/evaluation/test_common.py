@@ -4,6 +4,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from pipeline.evaluation.common import Common, read_common, write_common
@@ -91,6 +92,18 @@ def test_unfinished_or_damaged_remains_are_made_anew(tmp_path: Path, damage: str
     (tmp_path / damage).write_bytes(b"cut off")
     assert read_common(tmp_path) is None
     (tmp_path / damage).unlink()
+    assert read_common(tmp_path) is None
+
+
+def test_no_damaged_byte_is_more_than_nothing(tmp_path: Path) -> None:
+    write_common(Common(pd.DataFrame(columns=["photo_id", "method", "metric", "value"]), {"": np.ones((2, 3))}), tmp_path)
+    path = tmp_path / "arrays.npz"
+    whole = path.read_bytes()
+    for position in range(len(whole)):
+        path.write_bytes(whole[:position] + bytes([whole[position] ^ 0xFF]) + whole[position + 1 :])
+        found = read_common(tmp_path)
+        assert found is None or found.references.keys() <= {""}
+    path.write_bytes(whole[: len(whole) // 2])
     assert read_common(tmp_path) is None
 
 

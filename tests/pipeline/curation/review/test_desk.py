@@ -116,6 +116,17 @@ def test_a_skipped_photo_waits_for_others_and_comes_back_when_undone(home: Home)
     assert at.upcoming(UNDECIDED, "", "Ann", "a", 1) == [photo_id(0)]
 
 
+def test_a_photo_that_both_queries_found_is_one_photo(home: Home) -> None:
+    unique = home.tables.read("unique_photos")
+    row = unique[unique["photo_id"] == photo_id(1)]
+    other = row.assign(domain="z", rule="both_domains", duplicate_of=photo_id(1))
+    home.tables.write("unique_photos", pd.concat([unique, other]))
+    at = desk(home)
+    at.catalog.refresh()
+    (member,) = at.catalog.duplicates("flickr:77")
+    assert (member.photo_id, member.domain, member.rule) == (photo_id(1), row["domain"].item(), None)
+
+
 def test_a_decision_about_a_duplicate_stands_for_the_photo(home: Home) -> None:
     at = desk(home)
     shown = at.single(photo_id(1), "a")

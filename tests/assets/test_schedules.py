@@ -1,0 +1,32 @@
+"""What the project file takes for a schedule, Dagster takes too."""
+
+from dagster._utils.schedules import is_valid_cron_schedule
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from pipeline.config import CollectSection
+
+
+def field(lowest: int, highest: int) -> st.SearchStrategy[str]:
+    number = st.integers(lowest - 1, highest + 1)
+    span = st.one_of(st.just("*"), st.tuples(number, number).map(lambda pair: f"{pair[0]}-{pair[1]}"))
+    step = st.tuples(span, st.integers(0, highest + 1)).map(lambda pair: f"{pair[0]}/{pair[1]}")
+    return st.lists(st.one_of(number.map(str), span, step), min_size=1, max_size=3).map(",".join)
+
+
+FIELDS = [field(0, 59), field(0, 23), field(1, 31), field(1, 12), field(0, 7)]
+
+
+@given(st.tuples(*FIELDS).map(" ".join))
+@example("0 0 30 2 1")
+def test_what_the_project_file_accepts_dagster_accepts(cron: str) -> None:
+    try:
+        CollectSection.model_validate({"schedule": cron})
+    except ValueError:
+        return
+    assert is_valid_cron_schedule(cron)
+
+
+@given(st.sampled_from(["0 3 * * 1", "*/5 * * * *", "0 0 1-7,15 */2 0", "59 23 31 12 7", "0 0 29 2 *"]))
+def test_usual_ones_are_accepted(cron: str) -> None:
+    assert CollectSection.model_validate({"schedule": cron}).schedule == cron

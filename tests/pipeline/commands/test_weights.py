@@ -1,0 +1,43 @@
+"""`bokehflow weights` and `bokehflow doctor` name the same weights: all that a run may need."""
+
+from pathlib import Path
+
+import pytest
+
+from assets.doctor import examine
+from pipeline.commands.running import weights
+from pipeline.config import parse_project
+from storage import Home
+
+MINIMAL = "[domains.ordinary]\n[domains.shallow]\n"
+STUDY = '[recipes.with_masks]\nmodel = "mask_loss"\n'
+NO_LOSS = STUDY + '[recipes.with_masks.settings]\nperceptual_scale = "none"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "needed"),
+    [
+        ("", {"selfie", "yunet", "vgg16"}),
+        ("[evaluation]\nperceptual = false\n", {"selfie", "yunet"}),
+        ("[curation]\ninappropriate_model = true\n", {"selfie", "yunet", "vgg16", "opennsfw"}),
+        (STUDY, {"selfie", "yunet", "vgg16", "vgg19"}),
+        (NO_LOSS, {"selfie", "yunet", "vgg16"}),
+        (STUDY.replace("mask_loss", "cyclegan"), {"selfie", "yunet", "vgg16"}),
+        ('[masks]\nsegmenter = "deeplabv3_mobilenet"\n', {"deeplabv3_mobilenet", "yunet", "vgg16"}),
+        ('[masks]\nsegmenter = "folder"\nfolder = "mine"\n', {"selfie", "yunet", "vgg16"}),
+    ],
+)
+def test_all_that_a_run_needs_is_fetched_and_examined(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, needed: set[str]
+) -> None:
+    config, fetched = tmp_path / "bokehflow.toml", list[str]()
+    config.write_text(MINIMAL + text)
+    monkeypatch.setattr("pipeline.weights.ensure", lambda name, folder: fetched.append(name))
+    monkeypatch.setattr("pipeline.masks.segmenters.make_segmenter", lambda name, folder: fetched.append(name))
+    monkeypatch.setattr("pipeline.models.vgg.load_features", lambda name, folder: fetched.append(name))
+    weights.main(["--home", str(tmp_path), "--config", str(config)], standalone_mode=False)
+    assert sorted(fetched) == sorted(needed)
+    findings = examine(parse_project(MINIMAL + text, config), Home(tmp_path), config)
+    examined = [finding for finding in findings if finding.what.startswith("weights of ")]
+    assert {finding.what.removeprefix("weights of ") for finding in examined} == needed
+    assert {finding.remedy for finding in examined} == {"`bokehflow weights` fetches them now"}
