@@ -241,6 +241,10 @@ def bundled(world: World, folder: Path) -> str:
     return identifier
 
 
+def mask_digest(path: Path) -> str:
+    return f"m{path.stem}"
+
+
 def test_a_bundle_of_tiles_is_restored_elsewhere(world: World, tmp_path: Path) -> None:
     identifier = bundled(world, tmp_path / "bundle")
     other = World(tmp_path / "other")
@@ -251,10 +255,7 @@ def test_a_bundle_of_tiles_is_restored_elsewhere(world: World, tmp_path: Path) -
         asked.append(rows)
         return prepared(other.shards, rows)
 
-    def digest(path: Path) -> str:
-        return f"m{path.stem}"
-
-    done = restore_snapshot(tmp_path / "bundle", *where, lambda sha256: True, lambda rows: {}, prepare, digest)
+    done = restore_snapshot(tmp_path / "bundle", *where, lambda sha256: True, lambda rows: {}, prepare, mask_digest)
     assert done.whole
     assert done.made == done.pictures == len(NUMBERS) * TILES
     assert len(asked[0]) == len(NUMBERS)
@@ -265,7 +266,7 @@ def test_a_bundle_of_tiles_is_restored_elsewhere(world: World, tmp_path: Path) -
     def prepare_fewer(rows: pd.DataFrame) -> pd.DataFrame:
         return prepared(other.shards, rows, fewer)
 
-    done = restore_snapshot(tmp_path / "bundle", *where, lambda sha256: True, lambda rows: {}, prepare_fewer, digest)
+    done = restore_snapshot(tmp_path / "bundle", *where, lambda sha256: True, lambda rows: {}, prepare_fewer, mask_digest)
     assert not done.whole
     assert set(done.differing) == {f"flickr:{number}" for number in NUMBERS}
     assert "was prepared as tile-" in done.differing["flickr:1"]
@@ -281,7 +282,11 @@ def test_each_photo_of_a_bundle_of_tiles_is_fetched_once(world: World, tmp_path:
         return dict.fromkeys(rows["photo_id"])
 
     where = (other.snapshots, other.shards, other.root / "masks")
-    done = restore_snapshot(tmp_path / "bundle", *where, here.__contains__, fetch, lambda rows: prepared(other.shards, rows))
+
+    def prepare(rows: pd.DataFrame) -> pd.DataFrame:
+        return prepared(other.shards, rows)
+
+    done = restore_snapshot(tmp_path / "bundle", *where, here.__contains__, fetch, prepare, mask_digest)
     assert done.whole
     assert (done.fetched, done.made) == (len(NUMBERS), len(NUMBERS) * TILES)
 
