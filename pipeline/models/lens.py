@@ -28,6 +28,8 @@ SAMPLES = 8
 CLIPPED_FROM = 0.9
 """Of the brightest channel, sRGB: light from here on may have been more than the picture could hold."""
 HIGHLIGHT_GAIN = 10.0
+PALEST_SHARE = 0.5
+"""Of the extra light of its strongest channel each other has at least so much: what clips in all channels is no pure red."""
 SHARP_START, DARK_START = 2.0, -4.0
 """Logits that training starts from: nearly sharp, hardly brighter."""
 EMPTY = 1e-3
@@ -119,10 +121,15 @@ def _transform_length(length_px: int) -> int:
 
 
 def with_highlights(images: Images, gains: Float[Tensor, "batch 3 height width"]) -> LinearImages:
-    """Light of `images`, more of it where they are clipped: how much more, in each channel, `gains` say as logits."""
+    """Light of `images`, more of it where they are clipped.
+
+    The mean of the three `gains` is a logit for how much more, their differences tint it.
+    """
     unit = (images + 1.0) * 0.5
     clipped = ((unit.amax(1, keepdim=True) - CLIPPED_FROM) / (1.0 - CLIPPED_FROM)).clamp(0.0, 1.0)
-    return linear(unit) * (1.0 + HIGHLIGHT_GAIN * clipped * functional.softplus(gains))
+    brighter = HIGHLIGHT_GAIN * functional.softplus(gains.mean(1, keepdim=True))
+    tint = PALEST_SHARE + (1.0 - PALEST_SHARE) * 2.0 * (gains - gains.amax(1, keepdim=True)).sigmoid()
+    return linear(unit) * (1.0 + clipped * brighter * tint)
 
 
 def linear(unit: Float[Tensor, "..."]) -> Float[Tensor, "..."]:

@@ -228,7 +228,7 @@ rests, is told in docs/learning.md. `benchmarks/learning.py` measures it with sm
 
 `smoke` learns in a minute or two on one core. It was chosen on 24 rendered scenes that neither train nor score it, with as
 many pictures as the demo trains on (one run each): `cyclegan` brings the background's L1 error to the true lens down by
-58 % and leaves the sitter's at .0098, `mask_loss_overlay` by 57 % and .0085; unchanged, the sitter's is .0078. Before its
+58 % and leaves the sitter's at .0098, `mask_loss_overlay` by 55 % and .0085; unchanged, the sitter's is .0078. Before its
 generator ended in a lens both reached 40 % in 800 steps. Cycle weight 2 and no identity term, a discriminator without the
 Laplacian, two pictures a step, half the learning rate or longer decay had done worse. VGG's features are left out: VGG-19 is
 far larger than these networks, and its weights are a download of 550 MB.

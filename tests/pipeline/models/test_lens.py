@@ -13,7 +13,9 @@ import pipeline.models.lens
 from pipeline.models.images import translate
 from pipeline.models.lens import (
     EMPTY,
+    HIGHLIGHT_GAIN,
     LEVELS,
+    PALEST_SHARE,
     PLAN_CHANNELS,
     Lens,
     disc,
@@ -110,6 +112,15 @@ def test_a_clipped_point_becomes_a_brighter_disc_and_no_other_light_changes() ->
 def test_what_is_not_clipped_has_no_extra_light() -> None:
     images, gains = random_images(4, 4), torch.full((2, 3, 4, 4), 5.0)
     torch.testing.assert_close(with_highlights(images, gains), linear((images + 1) / 2))
+
+
+def test_extra_light_is_tinted_but_never_of_one_channel_alone() -> None:
+    white, gains = torch.ones(1, 3, 1, 1), torch.tensor([9.0, -9.0, 3.0]).reshape(1, 3, 1, 1)
+    red, green, blue = (with_highlights(white, gains) - 1).flatten().tolist()
+    assert red == pytest.approx(HIGHLIGHT_GAIN * np.log1p(np.exp(1.0)), rel=1e-4)
+    assert red > blue > green >= PALEST_SHARE * red
+    even = with_highlights(white, torch.full((1, 3, 1, 1), 1.0))
+    assert even.flatten().tolist() == pytest.approx([1 + HIGHLIGHT_GAIN * np.log1p(np.exp(1.0))] * 3, rel=1e-4)
 
 
 def test_light_and_srgb_lead_back_to_each_other() -> None:
