@@ -306,7 +306,7 @@ def test_a_purge_that_is_not_complete_goes_on_when_nothing_else_runs(world: Worl
 def test_what_failed_is_tried_again_with_pauses_and_not_for_ever(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    home, now_s = Home(tmp_path), time.time()
+    home, now_s = Home(tmp_path), float(int(time.time()))  # whole seconds, which add up without rounding
     monkeypatch.setattr("assets.attempts.time", SimpleNamespace(time=lambda: now_s))
     home.tables.write("imports", empty("imports"))
     (request,), _, _ = tick(world, NOTICES)
