@@ -21,6 +21,7 @@ from torch import Tensor
 from pipeline.models.images import Images
 from pipeline.models.losses import adversarial_loss, l1_loss
 from pipeline.models.networks import Generator, PatchDiscriminator
+from pipeline.models.streams import side_by_side
 from pipeline.models.translator import Batch, ModelConfig, Translator
 from pipeline.models.vgg import VggFeatures
 
@@ -71,13 +72,13 @@ class CycleGAN(Translator[Translations]):
 
     def translations(self, batch: Batch) -> Translations:
         """Both translations, both ways back and, where they have a weight, the identities."""
-        fake_b, identity_b = self.translate(self.generator_a_to_b, batch.real_a, batch.real_b)
-        fake_a, identity_a = self.translate(self.generator_b_to_a, batch.real_b, batch.real_a)
+        (fake_b, identity_b), (fake_a, identity_a) = self.both_translations(batch)
+        cycled_b, cycled_a = self.both_ways_back(fake_a, fake_b)
         return Translations(
             fake_b=fake_b,
             fake_a=fake_a,
-            cycled_a=self.generator_b_to_a(fake_b),
-            cycled_b=self.generator_a_to_b(fake_a),
+            cycled_a=cycled_a,
+            cycled_b=cycled_b,
             identity_a=identity_a,
             identity_b=identity_b,
             generated_b=fake_b,
@@ -92,9 +93,16 @@ class CycleGAN(Translator[Translations]):
 
         `gan_b` is the verdict of discriminator_b on fake_b; `cycle_a` and `identity_a` compare with real_a.
         """
+        gan_b, gan_a = side_by_side(
+            [
+                lambda: adversarial_loss(self.discriminator_b(made.fake_b)),
+                lambda: adversarial_loss(self.discriminator_a(made.fake_a)),
+            ],
+            given=(made.fake_a, made.fake_b),
+        )
         terms = {
-            "gan_a": adversarial_loss(self.discriminator_a(made.fake_a)),
-            "gan_b": adversarial_loss(self.discriminator_b(made.fake_b)),
+            "gan_a": gan_a,
+            "gan_b": gan_b,
             "cycle_a": l1_loss(made.cycled_a, batch.real_a),
             "cycle_b": l1_loss(made.cycled_b, batch.real_b),
         }
@@ -102,6 +110,20 @@ class CycleGAN(Translator[Translations]):
             terms["identity_a"] = l1_loss(made.identity_a, batch.real_a)
             terms["identity_b"] = l1_loss(made.identity_b, batch.real_b)
         return terms
+
+    def both_translations(self, batch: Batch) -> list[tuple[Images, Images | None]]:
+        """From A to B with the identity of B, and from B to A with that of A."""
+        return side_by_side(
+            [
+                lambda: self.translate(self.generator_a_to_b, batch.real_a, batch.real_b),
+                lambda: self.translate(self.generator_b_to_a, batch.real_b, batch.real_a),
+            ]
+        )
+
+    def both_ways_back(self, fake_a: Images, fake_b: Images) -> list[Images]:
+        """What becomes of the fakes of A in B, and of those of B in A."""
+        ways = [lambda: self.generator_a_to_b(fake_a), lambda: self.generator_b_to_a(fake_b)]
+        return side_by_side(ways, given=(fake_a, fake_b))
 
     def translate(self, generator: Generator, real: Images, target: Images) -> tuple[Images, Images | None]:
         """The translation of `real` and, if the identity has a weight, what becomes of the `target` domain."""

@@ -17,6 +17,7 @@ from torch import Tensor
 from pipeline.models.cyclegan import CycleGAN, Translations
 from pipeline.models.images import Images, Masks
 from pipeline.models.losses import masked_l1_loss, perceptual_loss
+from pipeline.models.streams import side_by_side
 from pipeline.models.translator import Batch, ModelConfig
 from pipeline.models.vgg import VggFeatures
 
@@ -32,9 +33,14 @@ class MaskLoss(CycleGAN):
 
     def generator_terms(self, batch: Batch, made: Translations) -> dict[str, Tensor]:
         """CycleGAN's, with `mask_a` (real_a against its translation) and `mask_features_a`, and the same of b."""
-        terms = super().generator_terms(batch, made)
-        terms |= mask_terms("a", made.generated_b, batch.real_a, batch.alpha_a, self.config, self.features)
-        return terms | mask_terms("b", made.generated_a, batch.real_b, batch.alpha_b, self.config, self.features)
+        of_a, of_b = side_by_side(
+            [
+                lambda: mask_terms("a", made.generated_b, batch.real_a, batch.alpha_a, self.config, self.features),
+                lambda: mask_terms("b", made.generated_a, batch.real_b, batch.alpha_b, self.config, self.features),
+            ],
+            given=(made.generated_a, made.generated_b),
+        )
+        return super().generator_terms(batch, made) | of_a | of_b
 
 
 def mask_terms(

@@ -28,15 +28,15 @@ class MaskOverlay(CycleGAN):
 
 def overlaid_translations(model: CycleGAN, batch: Batch) -> Translations:
     """Both translations under their subjects, and the ways back from there, under them again."""
-    generated_b, identity_b = model.translate(model.generator_a_to_b, batch.real_a, batch.real_b)
-    generated_a, identity_a = model.translate(model.generator_b_to_a, batch.real_b, batch.real_a)
+    (generated_b, identity_b), (generated_a, identity_a) = model.both_translations(batch)
     fake_b = overlaid(generated_b, batch.real_a, batch.alpha_a)
     fake_a = overlaid(generated_a, batch.real_b, batch.alpha_b)
+    cycled_b, cycled_a = model.both_ways_back(fake_a, fake_b)
     return Translations(
         fake_b=fake_b,
         fake_a=fake_a,
-        cycled_a=overlaid(model.generator_b_to_a(fake_b), batch.real_a, batch.alpha_a),
-        cycled_b=overlaid(model.generator_a_to_b(fake_a), batch.real_b, batch.alpha_b),
+        cycled_a=overlaid(cycled_a, batch.real_a, batch.alpha_a),
+        cycled_b=overlaid(cycled_b, batch.real_b, batch.alpha_b),
         identity_a=identity_a,
         identity_b=identity_b,
         generated_b=generated_b,

@@ -3,8 +3,8 @@
 The default options are those of `resnet_9blocks` and the 70x70 PatchGAN that Zhu et al. (2017,
 "Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks") trained; the generator's
 body follows Johnson et al. (2016, "Perceptual Losses for Real-Time Style Transfer and Super-Resolution").
-Every option names its reason. Instance norms have no affine parameters, convolutions before them keep their
-bias, as in the original.
+Every option names its reason. Instance norms have no affine parameters; convolutions before them have a bias, as in
+the original, which changes nothing.
 """
 
 from collections.abc import Iterable
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.models.images import Images
+from pipeline.models.layers import Convolution, DoublingConvolution, InstanceNorm
 from pipeline.models.lens import PLAN_CHANNELS, Lens, radii_px, sharp_plan
 from pipeline.models.losses import Scores
 
@@ -187,26 +188,24 @@ def receptive_field_px(config: DiscriminatorConfig) -> int:
 
 def _convolution(inputs: int, outputs: int, kernel: int, activation: bool = True) -> list[nn.Module]:
     """Reflection-padded convolution, instance norm and, if asked for, ReLU."""
-    convolution = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, padding_mode="reflect")
-    layers: list[nn.Module] = [convolution, nn.InstanceNorm2d(outputs)]
+    layers: list[nn.Module] = [Convolution(inputs, outputs, kernel, before_norm=True), InstanceNorm()]
     # Not in place: a norm puts out a view, and autograd copies the whole of what lies below a view that is written to.
     return [*layers, nn.ReLU()] if activation else layers
 
 
 def _halving(channels: int) -> list[nn.Module]:
-    convolution = nn.Conv2d(channels, 2 * channels, 3, stride=2, padding=1)
-    return [convolution, nn.InstanceNorm2d(2 * channels), nn.ReLU()]
+    convolution = Convolution(channels, 2 * channels, 3, stride=2, reflect=False, before_norm=True)
+    return [convolution, InstanceNorm(), nn.ReLU()]
 
 
 def _doubling(channels: int, upsampling: Upsampling) -> list[nn.Module]:
     if upsampling == "nearest":
         return [Doubled(), *_convolution(channels, channels // 2, 3)]
-    convolution = nn.ConvTranspose2d(channels, channels // 2, 3, stride=2, padding=1, output_padding=1)
-    return [convolution, nn.InstanceNorm2d(channels // 2), nn.ReLU()]
+    return [DoublingConvolution(channels, channels // 2), InstanceNorm(), nn.ReLU()]
 
 
-def _reflected(inputs: int, outputs: int, kernel: int) -> nn.Conv2d:
-    return nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, padding_mode="reflect")
+def _reflected(inputs: int, outputs: int, kernel: int) -> Convolution:
+    return Convolution(inputs, outputs, kernel, before_norm=False)
 
 
 def _skip_and_head(width: int, skip_channels: int, outputs: int) -> tuple[nn.Sequential | None, nn.Sequential]:
@@ -224,14 +223,19 @@ def _skip_and_head(width: int, skip_channels: int, outputs: int) -> tuple[nn.Seq
 def _patch_layers(config: DiscriminatorConfig) -> list[nn.Module]:
     """4x4 convolutions: the strided ones, one of stride 1, and one to a single channel."""
     inputs, outputs = (6 if config.laplacian else 3), config.channels
-    layers: list[nn.Module] = [nn.Conv2d(inputs, outputs, 4, stride=2, padding=1), nn.LeakyReLU(LEAKY_SLOPE, True)]
+    normed = config.norm == "instance"
+    layers: list[nn.Module] = [_patch_layer(inputs, outputs, 2), nn.LeakyReLU(LEAKY_SLOPE, True)]
     for stride in [2] * (config.strided_layers - 1) + [1]:
         inputs, outputs = outputs, min(2 * outputs, 8 * config.channels)
-        layers.append(nn.Conv2d(inputs, outputs, 4, stride=stride, padding=1))
-        if config.norm == "instance":
-            layers.append(nn.InstanceNorm2d(outputs))
-        layers.append(nn.LeakyReLU(LEAKY_SLOPE, inplace=config.norm == "none"))
-    return [*layers, nn.Conv2d(outputs, 1, 4, stride=1, padding=1)]
+        layers.append(_patch_layer(inputs, outputs, stride, before_norm=normed))
+        if normed:
+            layers.append(InstanceNorm())
+        layers.append(nn.LeakyReLU(LEAKY_SLOPE, inplace=not normed))
+    return [*layers, _patch_layer(outputs, 1, 1)]
+
+
+def _patch_layer(inputs: int, outputs: int, stride: int, before_norm: bool = False) -> Convolution:
+    return Convolution(inputs, outputs, 4, stride=stride, reflect=False, before_norm=before_norm)
 
 
 def _convolutions(module: nn.Module) -> list[nn.Conv2d | nn.ConvTranspose2d]:

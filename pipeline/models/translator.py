@@ -7,6 +7,7 @@ and averages belong to the training loop, which knows no more of a model than st
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import ClassVar, Generic, Literal, TypeVar
 
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from pipeline.models.images import Images, Masks
 from pipeline.models.losses import MaskArea, discriminator_loss, gradient_penalty, weighted_sum
 from pipeline.models.networks import DiscriminatorConfig, Generator, GeneratorConfig, PatchDiscriminator
+from pipeline.models.streams import side_by_side
 from pipeline.models.vgg import VggFeatures
 
 PerceptualScale = Literal["paper", "code", "none"]
@@ -104,10 +106,12 @@ class Translator(nn.Module, ABC, Generic[Made]):
     def discriminator_terms(self, batch: Batch, fakes: Mapping[str, Images], step: int) -> dict[str, Tensor]:
         """What the discriminators are asked for, unweighted; `step` says whether R1's turn has come."""
         penalised = self.penalises(step)
-        terms: dict[str, Tensor] = {}
-        for domain, discriminator in self.discriminators.items():
-            terms |= _discriminator_terms(domain, discriminator, batch.real(domain), fakes[domain], penalised)
-        return terms
+
+        def of(domain: str) -> dict[str, Tensor]:
+            return _discriminator_terms(domain, self.discriminators[domain], batch.real(domain), fakes[domain], penalised)
+
+        each = side_by_side([partial(of, domain) for domain in self.discriminators])
+        return {name: term for terms in each for name, term in terms.items()}
 
     def penalises(self, step: int) -> bool:
         """Whether R1 is computed in the step with this index."""

@@ -5,9 +5,10 @@ nothing of files or processes.
 """
 
 import copy
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -18,12 +19,16 @@ from pipeline.models.images import Images
 from pipeline.models.networks import DiscriminatorConfig, Generator, GeneratorConfig
 from pipeline.models.translator import Batch, ModelConfig, Translator
 from pipeline.models.vgg import VggFeatures
+from pipeline.training.compilation import COMPILED_FROM_STEPS, CompiledNetworks
 from pipeline.training.loader import BatchLoader
 from pipeline.training.pool import ImagePool
 from pipeline.training.recipes import TrainingSettings
 from pipeline.training.recording import Function, Places, Replayed
 from pipeline.training.sampling import step_generator
 
+logger = logging.getLogger(__name__)
+
+Moved = TypeVar("Moved")
 FAKE = "fake of domain "
 """Marks the fakes among what a recorded step puts out."""
 
@@ -117,7 +122,7 @@ class TrainingState:
 
 def train_steps(state: TrainingState, loader: BatchLoader) -> Iterator[StepMetrics]:
     """Train from `state.step` to the end of the run, yielding after each step; `state` is changed in place."""
-    steps = RecordedSteps(state) if state.device.type == "cuda" else PlainSteps(state)
+    steps = _recorded(state, loader.total_steps) if state.device.type == "cuda" else PlainSteps(state)
     while state.step < loader.total_steps:
         generator = step_generator(state.seed, state.step)
         batch = loader.batch(state.step, generator)
@@ -127,6 +132,14 @@ def train_steps(state: TrainingState, loader: BatchLoader) -> Iterator[StepMetri
         terms |= steps.discriminator_step(batch, pooled, rate)
         state.step += 1
         yield StepMetrics(state.step, terms)
+
+
+def _recorded(state: TrainingState, total_steps: int) -> "RecordedSteps":
+    """Steps recorded as CUDA graphs, of compiled networks where so many are left that compiling pays."""
+    if total_steps - state.step < COMPILED_FROM_STEPS:
+        return RecordedSteps(state)
+    logger.info("compiling the networks for this GPU: the first steps take a minute or two")
+    return RecordedSteps(state, compiled=CompiledNetworks(state))
 
 
 class PlainSteps:
@@ -148,10 +161,15 @@ class PlainSteps:
 
 class RecordedSteps:
     """The same halves, recorded once and replayed: that of the generators, that of the discriminators, and theirs
-    with R1."""
+    with R1. With `compiled`, of compiled networks, as long as those can be compiled here."""
 
-    def __init__(self, state: TrainingState, replayed: Callable[[Function], Replayed] = Replayed) -> None:
-        self._state, self._replayed = state, replayed
+    def __init__(
+        self,
+        state: TrainingState,
+        replayed: Callable[[Function], Replayed] = Replayed,
+        compiled: CompiledNetworks | None = None,
+    ) -> None:
+        self._state, self._replayed, self._compiled = state, replayed, compiled
         self._places: Places | None = None
         self._generators = replayed(self._move_generators)
         self._discriminators = {penalised: replayed(self._move_discriminators) for penalised in (False, True)}
@@ -179,11 +197,29 @@ class RecordedSteps:
         return self._places
 
     def _move_generators(self) -> dict[str, Tensor]:
-        terms, fakes = move_generators(self._state, self._known_places.batch)
+        terms, fakes = self._with_compiled(lambda: move_generators(self._state, self._known_places.batch))
         return terms | {FAKE + domain: images for domain, images in fakes.items()}
 
     def _move_discriminators(self) -> dict[str, Tensor]:
-        return move_discriminators(self._state, self._known_places.batch, self._known_places.pooled)
+        def move() -> dict[str, Tensor]:
+            return move_discriminators(self._state, self._known_places.batch, self._known_places.pooled)
+
+        return move() if self._state.model.penalises(self._state.step) else self._with_compiled(move)
+
+    def _with_compiled(self, move: Callable[[], Moved]) -> Moved:
+        """What `move` returns; it changes the state last, so that it can be done again where compiling fails."""
+        if self._compiled is None:
+            return move()
+        try:
+            with self._compiled.in_use():
+                return move()
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # compilers raise whatever
+            self._compiled.give_up()
+            self._compiled = None
+            logger.warning("the networks cannot be compiled here (%s); the run goes on without, at half the speed", error)
+            return move()
 
 
 def _kept(terms: dict[str, Tensor]) -> dict[str, Tensor]:

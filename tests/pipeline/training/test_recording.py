@@ -11,11 +11,12 @@ from torch import Tensor
 from pipeline.models import MODELS
 from pipeline.training import loop
 from pipeline.training.checkpoints import restore_checkpoint, save_checkpoint
+from pipeline.training.compilation import CompiledNetworks
 from pipeline.training.loader import BatchLoader
 from pipeline.training.loop import RecordedSteps, TrainingState, build_model, train_steps
 from pipeline.training.recipes import TrainingSettings, resolve
 from pipeline.training.recording import WARM_UP_CALLS, Function, Replayed
-from pipeline.training.sampling import ArrayImages, PairSampler
+from pipeline.training.sampling import ArrayImages, PairSampler, step_generator
 from tests.pipeline.training.conftest import TINY
 
 Sources = Callable[..., ArrayImages]
@@ -40,7 +41,14 @@ def at_once(function: Function) -> dict[str, Tensor]:
     return function()
 
 
+TORCH_LOOKS_AT_GRADIENTS = "ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning"
+"""While it compiles, torch looks whether what it is given has a gradient."""
+
 STAND_IN = partial(Replayed, recorder=StandIn, carry_out=at_once)
+
+
+SLOW: dict[str, object] = {"learning_rate": 1e-5, "decay_share": 0.0}
+"""At a high rate Adam makes much of the rounding that two ways of computing differ by."""
 
 
 def loader_of(settings: TrainingSettings, random_source: Sources, device: torch.device = CPU) -> BatchLoader:
@@ -126,6 +134,113 @@ def test_the_discriminators_step_needs_the_generators(random_source: Sources) ->
         RecordedSteps(state, STAND_IN).discriminator_step(None, {}, 1e-3)  # pyright: ignore[reportArgumentType]
 
 
+@pytest.mark.parametrize(
+    ("model", "changes"),
+    [
+        ("cyclegan", {"output": "tanh", "skip_channels": 0, "discriminator_norm": "instance", "r1_weight": 0.0}),
+        ("mask_loss_overlay", {"r1_every_steps": 4, "discriminator_layers": 2}),
+    ],
+)
+@pytest.mark.filterwarnings(TORCH_LOOKS_AT_GRADIENTS)
+def test_compiled_networks_are_the_plain_ones(
+    model: str, changes: dict[str, object], random_source: Sources, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("WARNING")
+    settings = tiny(steps=8, **SLOW, **changes)
+    (plain, compiled), (_, state) = in_steps(model, settings, random_source, "aot_eager")
+    assert not caplog.text
+    for expected, terms in zip(plain, compiled, strict=True):
+        torch.testing.assert_close(terms, expected, rtol=1e-3, atol=1e-4)
+    networks = (*state.model.generators.values(), *state.model.discriminators.values())
+    assert not any({"forward", "output"} & network.__dict__.keys() for network in networks), "pictures are not compiled for"
+
+
+@pytest.mark.filterwarnings(TORCH_LOOKS_AT_GRADIENTS)
+def test_a_resumed_run_may_be_compiled(random_source: Sources, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("WARNING")
+    settings = tiny(steps=8, **SLOW)
+    state = TrainingState(build_model("cyclegan", settings, 0), settings, 0, CPU)
+    loader = loader_of(settings, random_source)
+    whole = [step.terms for step in train_steps(state, loader)]
+    half = TrainingState(build_model("cyclegan", settings, 0), settings, 0, CPU)
+    for metrics in train_steps(half, loader):
+        if metrics.step == 4:
+            break
+    moments = [moment.clone() for moment in moments_of(half)]
+    compiled = CompiledNetworks(half, backend="eager")
+    for moment, expected in zip(moments_of(half), moments, strict=True):
+        torch.testing.assert_close(moment, expected, rtol=0, atol=0)
+    for parameter, values in half.generator_optimiser.state.items():
+        assert values["exp_avg"].stride() == parameter.stride()
+    steps = RecordedSteps(half, STAND_IN, compiled)
+    rest = [one_step(steps, half, loader) for _ in range(4)]
+    assert not caplog.text
+    for terms, expected in zip(rest, whole[4:], strict=True):
+        torch.testing.assert_close(terms, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_where_networks_cannot_be_compiled_the_run_goes_on(random_source: Sources, caplog: pytest.LogCaptureFixture) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError("no C compiler")
+
+    (plain, compiled), _ = in_steps("cyclegan", tiny(steps=6, **SLOW), random_source, refuse)
+    for expected, terms in zip(plain, compiled, strict=True):
+        torch.testing.assert_close(terms, expected, rtol=0, atol=0)
+    assert caplog.text.count("no C compiler") == 1
+
+
+def in_steps(
+    model: str, settings: TrainingSettings, random_source: Sources, backend: str | Callable[..., object]
+) -> tuple[list[list[dict[str, Tensor]]], list[TrainingState]]:
+    """The terms of each step, in plain steps and in recorded ones of networks that this backend compiles."""
+    loader, terms, states = loader_of(settings, random_source), [], []
+    for wanted in (None, backend):
+        state = TrainingState(build_model(model, settings, 0), settings, 0, CPU)
+        steps = RecordedSteps(state, STAND_IN, CompiledNetworks(state, wanted)) if wanted else loop.PlainSteps(state)
+        terms.append([one_step(steps, state, loader) for _ in range(settings.steps or 0)])
+        states.append(state)
+    return terms, states
+
+
+def one_step(steps: loop.PlainSteps | RecordedSteps, state: TrainingState, loader: BatchLoader) -> dict[str, Tensor]:
+    generator = step_generator(0, state.step)
+    batch = loader.batch(state.step, generator)
+    terms, fakes = steps.generator_step(batch, state.settings.learning_rate)
+    pooled = {domain: state.pools[domain].exchange(fake, generator) for domain, fake in fakes.items()}
+    terms |= steps.discriminator_step(batch, pooled, state.settings.learning_rate)
+    state.step += 1
+    return terms
+
+
+def moments_of(state: TrainingState) -> list[Tensor]:
+    return [values["exp_avg_sq"] for values in state.generator_optimiser.state.values()]
+
+
+@pytest.mark.gpu
+@pytest.mark.filterwarnings(TORCH_LOOKS_AT_GRADIENTS)
+@pytest.mark.parametrize(
+    ("model", "changes"),
+    [("cyclegan", {"output": "tanh", "skip_channels": 0, "discriminator_norm": "instance"}), ("mask_loss_overlay", {})],
+)
+def test_compiled_steps_stay_with_the_plain_float32_step(
+    model: str,
+    changes: dict[str, object],
+    random_source: Sources,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    device, settings = torch.device("cuda"), tiny(steps=200, decay_share=0.0, discriminator_layers=2, **changes)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "_recorded", lambda state, _: loop.PlainSteps(state))
+        expected, _ = run(model, settings, loader_of(settings, random_source, device), device)
+    monkeypatch.setattr(loop, "COMPILED_FROM_STEPS", 1)
+    changed = settings.model_copy(update={"precision": "bfloat16"})
+    terms, _ = run(model, changed, loader_of(changed, random_source, device), device)
+    assert "compiled" not in caplog.text
+    assert "kernel by kernel" not in caplog.text
+    torch.testing.assert_close(means(terms), means(expected), rtol=0.1, atol=0.02)
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
@@ -135,7 +250,7 @@ def test_cuda_graphs_stay_with_the_plain_float32_step(
     """Over 200 steps the mean of each term differs by a tenth at most, as between two orders of the same sums."""
     device, settings = torch.device("cuda"), tiny(steps=200, decay_share=0.0)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "RecordedSteps", loop.PlainSteps)
+        patch.setattr(loop, "_recorded", lambda state, _: loop.PlainSteps(state))
         expected, _ = run(model, settings, loader_of(settings, random_source, device), device)
     changed = settings.model_copy(update={"precision": precision})
     terms, _ = run(model, changed, loader_of(changed, random_source, device), device)
