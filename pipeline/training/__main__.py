@@ -4,7 +4,8 @@ Under Pipes the job comes in the extras under "job"; progress, losses and the re
 0 when the run is complete, 1 when it cannot go on, 130 and 143 when SIGINT or SIGTERM ended it after the step
 at hand with a checkpoint saved; started again it goes on from there.
 
-torch and the data are imported late: the process must be tied to its starter before anything slow.
+torch and the data are imported late: the process must be tied to its starter before anything slow. So is Pipes, which a
+machine that trains from a file need not have.
 """
 
 import argparse
@@ -16,7 +17,6 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from dagster_pipes import PipesContext, PipesEnvVarParamsLoader, open_dagster_pipes
 from pydantic import ValidationError
 
 from pipeline.errors import BokehflowError, TrainingError
@@ -27,6 +27,7 @@ from pipeline.training.samples import embedded_sample
 
 if TYPE_CHECKING:
     import pandas as pd
+    from dagster_pipes import PipesContext
 
     from pipeline.training.process import TrainingData
     from pipeline.training.sampling import ImageSource
@@ -66,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m pipeline.training", description="Train one run.")
     parser.add_argument("--job", type=Path, help="the job as JSON; without it the job comes from Dagster Pipes")
     options = parser.parse_args(arguments)
-    if options.job is None and not PipesEnvVarParamsLoader().is_dagster_pipes_process():
+    if options.job is None and not _is_under_pipes():
         parser.error("--job FILE is needed outside Dagster Pipes")
     stop = StopSignal()
     try:
@@ -86,7 +87,15 @@ def _run_from_file(path: Path, stop: StopSignal) -> bool:
     return _run(job, stop) is not None
 
 
+def _is_under_pipes() -> bool:
+    from dagster_pipes import PipesEnvVarParamsLoader
+
+    return PipesEnvVarParamsLoader().is_dagster_pipes_process()
+
+
 def _run_under_pipes(stop: StopSignal) -> bool:
+    from dagster_pipes import open_dagster_pipes
+
     with open_dagster_pipes() as context:
         package_logger = logging.getLogger("pipeline")
         package_logger.setLevel(logging.INFO)
@@ -140,7 +149,7 @@ def _images(job: TrainingJob, manifest: "pd.DataFrame", domain: str, split: str)
     return ShardReader([job.shards_dir / shard for shard in rows["shard"]], rows["row"].tolist())
 
 
-def _report(context: PipesContext, job: TrainingJob, completion: Completion) -> None:
+def _report(context: "PipesContext", job: TrainingJob, completion: Completion) -> None:
     """The run's one materialisation, whose data version is the generator's content."""
     sample = job.run_dir / completion.sample
     metadata = {

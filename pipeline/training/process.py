@@ -65,10 +65,14 @@ def never() -> bool:
 
 
 def run_training(
-    job: TrainingJob, load_data: Callable[[], TrainingData], should_stop: Callable[[], bool] = never
+    job: TrainingJob,
+    load_data: Callable[[], TrainingData],
+    should_stop: Callable[[], bool] = never,
+    features: VggFeatures | None = None,
 ) -> Completion | None:
     """Train the job in its folder, or go on where it was left; returns what the completion marker says.
 
+    Where the model wants VGG's features it gets `features`, or those of the job's `weights_dir` where there are none.
     None if `should_stop` became true: then a checkpoint was saved. A finished run returns at once, without
     loading data. TrainingError if another trainer holds the folder, if the data do not fit the settings, or
     if losses or weights are not finite, or if the GPU's memory is full.
@@ -82,7 +86,7 @@ def run_training(
             return completion
         folder.completion.unlink(missing_ok=True)
         try:
-            return _Run(job, folder, load_data(), should_stop).to_the_end()
+            return _Run(job, folder, load_data(), should_stop, features).to_the_end()
         except torch.OutOfMemoryError as error:
             raise TrainingError(
                 f"{job.run_id}: the GPU's memory is full ({error}). Lower batch_size or size_px, or end what else uses the"
@@ -112,7 +116,14 @@ class _Clock:
 class _Run:
     """The moving parts of `run_training`."""
 
-    def __init__(self, job: TrainingJob, folder: RunFolder, data: TrainingData, should_stop: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        job: TrainingJob,
+        folder: RunFolder,
+        data: TrainingData,
+        should_stop: Callable[[], bool],
+        features: VggFeatures | None,
+    ) -> None:
         self.job, self.folder, self.should_stop = job, folder, should_stop
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         if self.device.type == "cpu" and job.settings.precision == "bfloat16" and not has_bfloat16():
@@ -124,7 +135,7 @@ class _Run:
         if job.settings.cpu_threads:
             torch.set_num_threads(job.settings.cpu_threads)
         torch.manual_seed(job.seed)
-        model = build_model(job.model, job.settings, job.seed, _features(job))
+        model = build_model(job.model, job.settings, job.seed, _features(job, features))
         self.state = TrainingState(model, job.settings, job.seed, self.device)
         self.checker = Checker(*(_checked(source, job.settings.size_px) for source in (data.train_a, data.train_b)))
         self.losses = LossLog()
@@ -235,11 +246,11 @@ class _Run:
         return completion
 
 
-def _features(job: TrainingJob) -> VggFeatures | None:
+def _features(job: TrainingJob, given: VggFeatures | None) -> VggFeatures | None:
     """VGG's features where the model wants them; `WeightsError` where they cannot be had."""
     if not needs_features(job.model, job.settings):
         return None
-    return load_features(job.settings.perceptual_network, job.weights_dir or job.run_dir / "weights")
+    return given or load_features(job.settings.perceptual_network, job.weights_dir or job.run_dir / "weights")
 
 
 def sample_picture(generator: Generator, inputs: RgbArray) -> RgbArray:

@@ -315,6 +315,13 @@ def test_the_one_sided_model_leaves_one_generator(make_job: MakeJob) -> None:
     assert not generator.training
 
 
+def grey_features() -> VggFeatures:
+    """VGG's features, all weights alike."""
+    shapes = {0: (64, 3), 2: (64, 64), 5: (128, 64), 7: (128, 128), 10: (256, 128), 12: (256, 256)}
+    state = {f"{place}.weight": torch.full((*shape, 3, 3), 0.01) for place, shape in shapes.items()}
+    return VggFeatures(state | {f"{place}.bias": torch.zeros(shape[0]) for place, shape in shapes.items()})
+
+
 def test_features_are_loaded_where_the_recipe_wants_them(
     make_job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -322,12 +329,19 @@ def test_features_are_loaded_where_the_recipe_wants_them(
 
     def load(network: str, folder: Path) -> VggFeatures:
         asked.append((network, folder))
-        shapes = {0: (64, 3), 2: (64, 64), 5: (128, 64), 7: (128, 128), 10: (256, 128), 12: (256, 256)}
-        state = {f"{place}.weight": torch.full((*shape, 3, 3), 0.01) for place, shape in shapes.items()}
-        return VggFeatures(state | {f"{place}.bias": torch.zeros(shape[0]) for place, shape in shapes.items()})
+        return grey_features()
 
     monkeypatch.setattr(process, "load_features", load)
     settings = {"perceptual_network": "vgg16", "perceptual_scale": "paper", "steps": 2}
     job = make_job(model="mask_loss", settings=settings, weights_dir=tmp_path / "weights")
     assert "mask_features_a" in completed(job).final_losses
     assert asked == [("vgg16", tmp_path / "weights")]
+
+
+def test_features_that_are_given_are_not_loaded(make_job: MakeJob, tmp_path: Path) -> None:
+    settings = {"perceptual_network": "vgg16", "perceptual_scale": "paper", "steps": 2}
+    job = make_job(model="mask_loss", settings=settings, weights_dir=tmp_path / "none")
+    completion = run_training(job, lambda: load_data(job), features=grey_features())
+    assert completion is not None
+    assert "mask_features_a" in completion.final_losses
+    assert not (tmp_path / "none").exists()
