@@ -1,7 +1,7 @@
 """Layers that do more than torch's: reflected convolutions, and norms that undo the bias before them.
 
-Where torch compiles them for training on a GPU, some are written in another way, with the same result up to rounding:
-as torch's own kernels would do them, half of a step's time goes into arithmetic that is not convolution.
+Where torch compiles them for training on a GPU (not where it exports them), some are written in another way, with the
+same result up to rounding: as torch's own kernels do them, half of a step's time is not convolution.
 """
 
 from typing import Any
@@ -17,16 +17,11 @@ CHANNEL_MULTIPLE = 8
 """Tensor cores take channels in multiples of this."""
 
 
-def is_compiled() -> bool:
-    """Whether torch is compiling what is called, to run it rather than to export it."""
-    return torch.compiler.is_compiling() and not torch.compiler.is_exporting()
-
-
 class InstanceNorm(nn.Module):
     """Each channel of each picture to mean 0 and variance 1; without parameters."""
 
     def forward(self, features: Tensor) -> Tensor:
-        if is_compiled():
+        if torch.compiler.is_dynamo_compiling():
             return Standardised.apply(features)
         return functional.instance_norm(features, eps=EPSILON)
 
@@ -67,7 +62,7 @@ class Convolution(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         bias = None if self.before_norm else self.bias
-        if is_compiled() and self.kernel_size[0] >= WIDE_PX:
+        if torch.compiler.is_dynamo_compiling() and self.kernel_size[0] >= WIDE_PX:
             return wide_convolution(input, self.weight, bias)
         return self._conv_forward(input, self.weight, bias)
 

@@ -41,9 +41,6 @@ def at_once(function: Function) -> dict[str, Tensor]:
     return function()
 
 
-TORCH_LOOKS_AT_GRADIENTS = "ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning"
-"""While it compiles, torch looks whether what it is given has a gradient."""
-
 STAND_IN = partial(Replayed, recorder=StandIn, carry_out=at_once)
 
 
@@ -141,7 +138,6 @@ def test_the_discriminators_step_needs_the_generators(random_source: Sources) ->
         ("mask_loss_overlay", {"r1_every_steps": 4, "discriminator_layers": 2}),
     ],
 )
-@pytest.mark.filterwarnings(TORCH_LOOKS_AT_GRADIENTS)
 def test_compiled_networks_are_the_plain_ones(
     model: str, changes: dict[str, object], random_source: Sources, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -155,7 +151,6 @@ def test_compiled_networks_are_the_plain_ones(
     assert not any({"forward", "output"} & network.__dict__.keys() for network in networks), "pictures are not compiled for"
 
 
-@pytest.mark.filterwarnings(TORCH_LOOKS_AT_GRADIENTS)
 def test_a_resumed_run_may_be_compiled(random_source: Sources, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("WARNING")
     settings = tiny(steps=8, **SLOW)
@@ -217,7 +212,6 @@ def moments_of(state: TrainingState) -> list[Tensor]:
 
 
 @pytest.mark.gpu
-@pytest.mark.filterwarnings(TORCH_LOOKS_AT_GRADIENTS)
 @pytest.mark.parametrize(
     ("model", "changes"),
     [("cyclegan", {"output": "tanh", "skip_channels": 0, "discriminator_norm": "instance"}), ("mask_loss_overlay", {})],

@@ -1,0 +1,82 @@
+"""What is written in another way where torch compiles it: the same result, and really the other way."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pipeline.models.layers import Convolution, DoublingConvolution, InstanceNorm
+
+
+@pytest.fixture
+def compiled() -> Iterator[Callable[[nn.Module], tuple[Callable[[Tensor], Tensor], list[str]]]]:
+    """Compiles a module; the names of the operations that it was compiled to come with it."""
+
+    def make(module: nn.Module) -> tuple[Callable[[Tensor], Tensor], list[str]]:
+        operations: list[str] = []
+
+        def backend(graph: torch.fx.GraphModule, _: list[Any]) -> Callable[..., Any]:
+            operations.extend(str(node.target) for node in graph.graph.nodes)
+            return graph.forward
+
+        return torch.compile(module, backend=backend, dynamic=False), operations
+
+    torch.compiler.reset()
+    yield make
+    torch.compiler.reset()
+
+
+@pytest.mark.parametrize(("inputs", "outputs"), [(3, 8), (8, 3), (8, 9)])
+@pytest.mark.parametrize("before_norm", [True, False])
+def test_wide_convolutions_compile_to_tall_ones(
+    inputs: int, outputs: int, before_norm: bool, compiled: Callable[..., Any]
+) -> None:
+    convolution = Convolution(inputs, outputs, 7, before_norm=before_norm)
+    images = torch.randn(2, inputs, 16, 20)
+    plain = nn.functional.pad(images, (3, 3, 3, 3), mode="reflect")
+    expected = functional.conv2d(plain, convolution.weight, None if before_norm else convolution.bias)
+    call, operations = compiled(convolution)
+    torch.testing.assert_close(convolution(images), expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(call(images), expected, rtol=1e-5, atol=1e-5)
+    assert any("permute" in operation for operation in operations)
+
+
+def test_the_compiled_norm_has_the_gradient_of_the_plain_one(compiled: Callable[..., Any]) -> None:
+    features = torch.randn(2, 5, 9, 7, requires_grad=True)
+    gradient = torch.randn(2, 5, 9, 7)
+    expected = nn.InstanceNorm2d(5)(features)
+    (expected_gradient,) = torch.autograd.grad(expected, features, gradient)
+    call, operations = compiled(InstanceNorm())
+    for norm in (call, InstanceNorm()):
+        result = norm(features)
+        torch.testing.assert_close(result, expected, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(
+            torch.autograd.grad(result, features, gradient)[0], expected_gradient, rtol=1e-4, atol=1e-5
+        )
+    assert any("autograd_function" in operation for operation in operations)
+
+
+@pytest.mark.parametrize(
+    "convolution",
+    [Convolution(4, 6, 3, before_norm=True), DoublingConvolution(4, 6), Convolution(4, 6, 7, before_norm=True)],
+)
+def test_a_norm_takes_away_the_bias_that_is_not_added(convolution: nn.Conv2d | nn.ConvTranspose2d) -> None:
+    assert convolution.bias is not None
+    images, norm = torch.randn(2, 4, 16, 16), InstanceNorm()
+    with torch.no_grad():
+        convolution.bias.normal_()
+        added = convolution(images) + convolution.bias.reshape(1, -1, 1, 1)
+        torch.testing.assert_close(norm(convolution(images)), norm(added), rtol=1e-3, atol=1e-4)
+
+
+def test_a_convolution_before_no_norm_adds_its_bias() -> None:
+    convolution = Convolution(4, 6, 3, before_norm=False)
+    assert convolution.bias is not None
+    images = torch.randn(2, 4, 16, 16)
+    with torch.no_grad():
+        before = convolution(images)
+        convolution.bias += 1.0
+        torch.testing.assert_close(convolution(images), before + 1.0)
