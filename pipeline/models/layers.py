@@ -35,7 +35,7 @@ class Standardised(torch.autograd.Function):
         variance, mean = torch.var_mean(values, dim=(2, 3), keepdim=True, correction=0)
         scale = torch.rsqrt(variance + EPSILON)
         ctx.save_for_backward(features, mean, scale)
-        return ((values - mean) * scale).to(features.dtype)
+        return _as(features, (values - mean) * scale)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:  # noqa: ANN401
@@ -43,7 +43,13 @@ class Standardised(torch.autograd.Function):
         gradient, standard = gradients[0].float(), (features.float() - mean) * scale
         along_mean = gradient.mean((2, 3), keepdim=True)
         along_scale = (gradient * standard).mean((2, 3), keepdim=True)
-        return (scale * (gradient - along_mean - standard * along_scale)).to(features.dtype)
+        return _as(features, scale * (gradient - along_mean - standard * along_scale))
+
+
+def _as(features: Tensor, values: Tensor) -> Tensor:
+    """`values`, float32, in the precision of `features`."""
+    # A conversion that changes nothing makes torch 2.11 compile the gradient to zero.
+    return values if features.dtype == torch.float32 else values.to(features.dtype)
 
 
 class Convolution(nn.Conv2d):

@@ -44,15 +44,18 @@ def test_wide_convolutions_compile_to_tall_ones(
     assert any("permute" in operation for operation in operations)
 
 
-def test_the_compiled_norm_has_the_gradient_of_the_plain_one(compiled: Callable[..., Any]) -> None:
-    features = torch.randn(2, 5, 9, 7, requires_grad=True)
-    gradient = torch.randn(2, 5, 9, 7)
+@pytest.mark.parametrize(("precision", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 2e-2)])
+def test_the_compiled_norm_has_the_gradient_of_the_plain_one(
+    precision: torch.dtype, tolerance: float, compiled: Callable[..., Any]
+) -> None:
+    features = torch.randn(2, 5, 9, 7, dtype=precision, requires_grad=True)
+    gradient = torch.randn(2, 5, 9, 7, dtype=precision)
     expected = nn.InstanceNorm2d(5)(features)
     (expected_gradient,) = torch.autograd.grad(expected, features, gradient)
     call, operations = compiled(InstanceNorm())
     for norm in (call, InstanceNorm()):
         result = norm(features)
-        torch.testing.assert_close(result, expected, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(result, expected, rtol=tolerance, atol=tolerance)
         torch.testing.assert_close(
             torch.autograd.grad(result, features, gradient)[0], expected_gradient, rtol=1e-4, atol=1e-5
         )
