@@ -4,9 +4,10 @@ FOLDER holds `ordinary/*.jpg` and `shallow/*.jpg`, sorted already, so that every
 one after another or each by itself, also on different machines to which the home is copied:
 
     prepare   import, masks and a frozen snapshot at 256 px, by the product's own stages; needs FOLDER
-    train     a run for each model, which goes on where it was interrupted; needs of the home `snapshots/`, `shards/` and,
-              unless --features names them, the weights of VGG-16; no Dagster
-    score     the product's own judge on the test pictures in focus; needs of the home all but `blobs/` and `tables/`
+    train     a run for each model, which goes on where it was interrupted; no Dagster. Needs of the home `shards/`, of
+              `snapshots/` each `snapshot.json` and `pictures.parquet`, and `weights/` unless --features is given
+    score     the product's own judge on the test pictures of `ordinary`. Needs of the home `bokehflow.toml`,
+              `snapshots/`, `shards/`, `weights/` and `runs/`
 
     python benchmarks/portraits.py FOLDER --home HOME --steps 20000
     python benchmarks/portraits.py --home COPY --stage train --steps 20000 --precision bfloat16
@@ -271,13 +272,11 @@ def mean_scores(runs: Sequence[Run]) -> pd.DataFrame:
         table, _ = measured(project, home, snapshot, run.key, None, segmenter, Stopwatch())
         tables[run.key] = table.assign(method=table["method"].str.replace(run.key, run.model, regex=False))
     merged = merge(tables)
-    names = {**PHOTO_SCORES, **{name: name for name in (*SET_SCORES, *MODEL_SCORES)}}
-    of_set = merged["photo_id"].map({TEST_SET: "set", MODEL_SET: "model"}).fillna("photo")
-    wanted = {"photo": PHOTO_SCORES, "set": SET_SCORES, "model": MODEL_SCORES}
-    chosen = [metric in wanted[kind] for metric, kind in zip(merged["metric"], of_set, strict=True)]
-    kept = merged[chosen]
-    found = kept.assign(metric=kept["metric"].map(names)).groupby(["method", "metric"], sort=False)["value"].mean()
-    return found.unstack("metric")
+    wanted = {TEST_SET: SET_SCORES, MODEL_SET: MODEL_SCORES}
+    pairs = zip(merged["photo_id"], merged["metric"], strict=True)
+    kept = merged[[metric in wanted.get(photo_id, PHOTO_SCORES) for photo_id, metric in pairs]]
+    named = kept.assign(metric=kept["metric"].replace(PHOTO_SCORES))
+    return named.groupby(["method", "metric"], sort=False)["value"].mean().unstack("metric")
 
 
 def flat(means: pd.DataFrame) -> dict[str, float]:
@@ -318,14 +317,18 @@ def goals_of(means: pd.DataFrame, runs: Sequence[Run], done: Sequence[Run]) -> l
         ("backgrounds nearer domain B's than the input's, KID", "background_kid", names, "input"),
         ("subject kept closer than by cyclegan, L1", "subject_l1", [name for name in HELD if name in names], BASELINE),
     ]
-    for goal, score_name, held, other in limits:
-        if other not in means.index or score_name not in means:
-            continue
-        limit = float(means.loc[other, score_name])  # pyright: ignore[reportArgumentType]
+    for goal, name, held, other in limits:
+        limit = of_method(means, other, name)
         for model in held:
-            measured = float(means.loc[model, score_name])  # pyright: ignore[reportArgumentType]
-            goals.append(Goal(f"{model}: {goal}, {limit:.4f}", round(measured, 4), measured < limit))
+            found = of_method(means, model, name)
+            goals.append(Goal(f"{model}: {goal}, {limit:.4f}", f"{found:.4f}", found < limit))
     return goals
+
+
+def of_method(means: pd.DataFrame, method: str, name: str) -> float:
+    """One of the scores; NaN where there was nothing to measure, which meets no goal."""
+    known = method in means.index and name in means.columns
+    return float(means.at[method, name]) if known else float("nan")  # pyright: ignore[reportArgumentType]
 
 
 def main() -> None:
