@@ -11,7 +11,7 @@ from torch import Tensor
 from pipeline.models import MODELS
 from pipeline.training import loop
 from pipeline.training.checkpoints import restore_checkpoint, save_checkpoint
-from pipeline.training.compilation import CompiledNetworks
+from pipeline.training.compilation import COMPILED_FROM_STEPS, CompiledNetworks
 from pipeline.training.loader import BatchLoader
 from pipeline.training.loop import RecordedSteps, TrainingState, build_model, train_steps
 from pipeline.training.recipes import TrainingSettings, resolve
@@ -149,6 +149,15 @@ def test_compiled_networks_are_the_plain_ones(
         torch.testing.assert_close(terms, expected, rtol=1e-3, atol=1e-4)
     networks = (*state.model.generators.values(), *state.model.discriminators.values())
     assert not any({"forward", "output"} & network.__dict__.keys() for network in networks), "pictures are not compiled for"
+
+
+@pytest.mark.parametrize(("left", "compiled"), [(COMPILED_FROM_STEPS - 1, False), (COMPILED_FROM_STEPS, True)])
+def test_long_runs_are_compiled(left: int, compiled: bool) -> None:
+    settings = tiny()
+    state = TrainingState(build_model("cyclegan", settings, 0), settings, 0, CPU)
+    state.step = 7
+    steps = loop._recorded(state, state.step + left)
+    assert (steps._compiled is not None) == compiled
 
 
 def test_a_resumed_run_may_be_compiled(random_source: Sources, caplog: pytest.LogCaptureFixture) -> None:
