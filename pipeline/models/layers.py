@@ -27,7 +27,7 @@ class InstanceNorm(nn.Module):
 
 
 class Standardised(torch.autograd.Function):
-    """Instance norm whose gradient takes two sums, where torch's derivation of it takes five passes."""
+    """Instance norm whose gradient takes two sums over the picture; the one that torch derives takes more."""
 
     @staticmethod
     def forward(ctx: Any, features: Tensor) -> Tensor:  # noqa: ANN401 - torch's context has no public type

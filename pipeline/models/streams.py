@@ -19,7 +19,7 @@ Result = TypeVar("Result")
 def side_by_side(functions: Sequence[Callable[[], Result]], given: Iterable[Tensor] = ()) -> list[Result]:
     """What the functions return, in their order.
 
-    `given`: what was computed in the same step before and more than the first of them will read.
+    `given`: tensors of this step that any but the first of the functions will read.
     """
     if not (torch.cuda.is_initialized() and torch.cuda.is_current_stream_capturing()):
         return [function() for function in functions]
