@@ -1,5 +1,6 @@
 """`bokehflow doctor`: is everything there that a run will need, and what to do where it is not."""
 
+import os
 import shutil
 import sys
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ FETCH = "`bokehflow weights` fetches them now"
 LOW_DISK_BYTES = 20 * 10**9
 DRIVER = Path("/proc/driver/nvidia/version")
 """Exists where NVIDIA's driver is loaded."""
+C_COMPILERS = ("gcc", "clang", "cc")
+"""One of them compiles what starts the kernels that `torch.compile` makes."""
 LIBRARIES = ["dagster", "torch", "torchvision", "pillow", "pyarrow", "pandas", "ai-edge-litert", "flickrapi", "imagehash"]
 
 
@@ -95,9 +98,10 @@ def _gpu() -> Finding:
     import torch
 
     if torch.cuda.is_available():
-        return Finding(
-            "GPU", f"{torch.cuda.get_device_name()}, {torch.cuda.get_device_properties(0).total_memory / 2**30:.0f} GiB"
-        )
+        memory_gib = torch.cuda.get_device_properties(0).total_memory / 2**30
+        compiles = any(shutil.which(compiler) for compiler in (os.environ.get("CC", ""), *C_COMPILERS))
+        remedy = "" if compiles else "install a C compiler, such as gcc: without one, long runs go on at half the speed"
+        return Finding("GPU", f"{torch.cuda.get_device_name()}, {memory_gib:.0f} GiB", remedy)
     if DRIVER.exists():
         remedy = f"update the driver: it is too old for CUDA {torch.version.cuda}, so training would take days on the CPU"
         return Finding("GPU", "there is one that torch cannot use", remedy)

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -187,6 +188,21 @@ def test_doctor_tells_a_driver_that_is_too_old_from_no_gpu(
     assert "days on a CPU" in run("doctor", "--home", str(finished)).said
     (tmp_path / "version").write_text("NVRM version: 470")
     assert "update the driver" in run("doctor", "--home", str(finished)).said
+
+
+def test_doctor_misses_the_compiler_that_a_gpu_needs(
+    finished: Path, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda: "H200")
+    monkeypatch.setattr("torch.cuda.get_device_properties", lambda _: SimpleNamespace(total_memory=2**37))
+    monkeypatch.setattr("assets.doctor.C_COMPILERS", ("no-such-compiler",))
+    assert "install a C compiler" in run("doctor", "--home", str(finished)).said
+    (tmp_path / "some-cc").touch(mode=0o755)
+    monkeypatch.setenv("CC", str(tmp_path / "some-cc"))
+    said = run("doctor", "--home", str(finished)).said
+    assert "H200, 128 GiB" in said
+    assert "install a C compiler" not in said
 
 
 def test_commands_are_those_that_are_announced() -> None:
