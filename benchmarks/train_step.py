@@ -9,6 +9,7 @@ import logging
 import statistics
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -39,6 +40,8 @@ ROUNDS, STEPS_A_TURN = (10, 20) if ON_GPU else (5, 1)
 WARM_UP_STEPS = 12 if ON_GPU else 1
 MATMUL_SIDE = 8192 if ON_GPU else 2048
 STUDY_STEPS = 170_250
+NAME_LENGTH, SHOWN_SHARES = 60, 8
+"""Of operations in the profile; variants of a kernel differ further on in their names and count together."""
 
 Step = Callable[[], object]
 
@@ -205,11 +208,11 @@ def shares(step: Step) -> dict[str, float]:
     with profile(activities=[activity]) as profiled:
         step()
         _wait()
-    times = {
-        event.key: event.self_device_time_total if ON_GPU else event.self_cpu_time_total for event in profiled.key_averages()
-    }
+    times: Counter[str] = Counter()
+    for event in profiled.key_averages():
+        times[event.key[:NAME_LENGTH]] += event.self_device_time_total if ON_GPU else event.self_cpu_time_total
     whole = sum(times.values()) or 1.0
-    return {name[:60]: round(100 * spent / whole, 1) for name, spent in sorted(times.items(), key=lambda item: -item[1])[:8]}
+    return {name: round(100 * spent / whole, 1) for name, spent in times.most_common(SHOWN_SHARES)}
 
 
 def has_bfloat16() -> bool:
