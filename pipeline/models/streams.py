@@ -21,7 +21,7 @@ def side_by_side(functions: Sequence[Callable[[], Result]], given: Iterable[Tens
 
     `given`: tensors of this step that any but the first of the functions will read.
     """
-    if not (torch.cuda.is_initialized() and torch.cuda.is_current_stream_capturing()):
+    if not is_recording():
         return [function() for function in functions]
     own, shared = torch.cuda.current_stream(), list(given)
     others = [_stream(number) for number in range(len(functions) - 1)]
@@ -39,6 +39,11 @@ def side_by_side(functions: Sequence[Callable[[], Result]], given: Iterable[Tens
         for tensor in _tensors(result):
             tensor.record_stream(own)
     return results
+
+
+def is_recording() -> bool:
+    """Whether what a GPU is asked for now is recorded as a CUDA graph instead of carried out."""
+    return torch.cuda.is_initialized() and torch.cuda.is_current_stream_capturing()
 
 
 @functools.cache

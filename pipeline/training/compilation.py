@@ -4,7 +4,6 @@
 it is for long runs; and it is for the step alone: pictures in between are of other shapes and would be compiled anew.
 """
 
-import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -14,8 +13,6 @@ from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from pipeline.training.loop import TrainingState
-
-logger = logging.getLogger(__name__)
 
 COMPILED_FROM_STEPS = 15_000
 """So many steps must be left: compiling takes a minute or two, which the study's networks win back in some ten thousand."""

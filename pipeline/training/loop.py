@@ -17,6 +17,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from pipeline.models import MODELS_WITH_MASK_LOSS, model_class
 from pipeline.models.images import Images
 from pipeline.models.networks import DiscriminatorConfig, Generator, GeneratorConfig
+from pipeline.models.streams import is_recording
 from pipeline.models.translator import Batch, ModelConfig, Translator
 from pipeline.models.vgg import VggFeatures
 from pipeline.training.compilation import COMPILED_FROM_STEPS, CompiledNetworks
@@ -207,7 +208,11 @@ class RecordedSteps:
         return move() if self._state.model.penalises(self._state.step) else self._with_compiled(move)
 
     def _with_compiled(self, move: Callable[[], Moved]) -> Moved:
-        """What `move` returns; it changes the state last, so that it can be done again where compiling fails."""
+        """What `move` returns; it changes the state last, so that it can be done again where compiling fails.
+
+        While a step is recorded all is compiled already, and the other half's recording may hold where the weights lie:
+        what fails then is the recording's to tell.
+        """
         if self._compiled is None:
             return move()
         try:
@@ -216,6 +221,8 @@ class RecordedSteps:
         except torch.OutOfMemoryError:
             raise
         except Exception as error:  # compilers raise whatever
+            if is_recording():
+                raise
             self._compiled.give_up()
             self._compiled = None
             logger.warning("the networks cannot be compiled here (%s); the run goes on without, at half the speed", error)

@@ -193,6 +193,22 @@ def test_where_networks_cannot_be_compiled_the_run_goes_on(random_source: Source
     assert caplog.text.count("no C compiler") == 1
 
 
+def test_a_recording_that_fails_leaves_weights_where_they_lie(
+    random_source: Sources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+    settings = tiny()
+    state = TrainingState(build_model("cyclegan", settings, 0), settings, 0, CPU)
+    steps = RecordedSteps(state, STAND_IN, CompiledNetworks(state, refuse))
+    places = [parameter.data_ptr() for parameter in state.model.parameters()]
+    monkeypatch.setattr(loop, "is_recording", lambda: True)
+    with pytest.raises(RuntimeError, match="not permitted"):
+        one_step(steps, state, loader_of(settings, random_source))
+    assert [parameter.data_ptr() for parameter in state.model.parameters()] == places
+
+
 def in_steps(
     model: str, settings: TrainingSettings, random_source: Sources, backend: str | Callable[..., object]
 ) -> tuple[list[list[dict[str, Tensor]]], list[TrainingState]]:
