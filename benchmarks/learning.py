@@ -33,7 +33,7 @@ from benchmarks.results import Goal, report
 from pipeline.evaluation import metrics
 from pipeline.evaluation.baselines import gaussian, gaussian_9x9, paste_subject
 from pipeline.models.images import RgbArray, UnitRgbArray, translate
-from pipeline.models.networks import Generator
+from pipeline.models.lens_generator import build_generator
 from pipeline.studio.pictures import PICTURES, Shot, render_shot
 from pipeline.training.checkpoints import load_generator_weights, save_generator
 from pipeline.training.loader import BatchLoader
@@ -192,7 +192,7 @@ def train(run: Run) -> None:
 
 def output_of(run: Run, stage: int, rgb: RgbArray) -> UnitRgbArray:
     """What the generator made of `rgb` after so many eighths of its run."""
-    generator = Generator(generator_config(run.settings))
+    generator = build_generator(generator_config(run.settings))
     load_generator_weights(generator, run.folder / f"{stage}.safetensors")
     return translate(generator.eval(), rgb)
 

@@ -118,13 +118,13 @@ def translate(
 def export_model(home: Path | None, run: str, checkpoint: "Checkpoint", out: Path | None) -> None:
     """Write a finished run's generator as ONNX, checked against torch."""
     from pipeline.training.inference import load_generator, provenance_of
-    from pipeline.training.onnx_export import export_onnx
+    from pipeline.training.onnx_export import export_onnx, input_words
 
     folder = _run_folder(open_home(home), run)
     generator, _ = load_generator(folder, checkpoint)
     path = out or Path(f"{folder.name}.onnx")
     difference = export_onnx(generator, path, provenance_of(folder, checkpoint))
-    say(f"{path}: float32 RGB in [-1, 1], any batch, sides multiples of 4; differs from torch by at most {difference:.1e}")
+    say(f"{path}: {input_words(generator)}; differs from torch by at most {difference:.1e}")
 
 
 def _trial(project: "Project", home: "Home", snapshot: str, key: str, steps: int | None) -> "TrainingJob":

@@ -18,7 +18,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pipeline.models.images import Images
+from pipeline.models.images import Images, Masks
+from pipeline.models.lens_generator import build_generator
 from pipeline.models.losses import adversarial_loss, l1_loss
 from pipeline.models.networks import Generator, PatchDiscriminator
 from pipeline.models.streams import side_by_side
@@ -49,8 +50,8 @@ class CycleGAN(Translator[Translations]):
 
     def __init__(self, config: ModelConfig, features: VggFeatures | None = None) -> None:
         super().__init__(config, features)
-        self.generator_a_to_b = Generator(config.generator)
-        self.generator_b_to_a = Generator(config.generator.way_back)
+        self.generator_a_to_b = build_generator(config.generator)
+        self.generator_b_to_a = build_generator(config.generator.way_back)
         self.discriminator_a = PatchDiscriminator(config.discriminator)
         self.discriminator_b = PatchDiscriminator(config.discriminator)
 
@@ -73,7 +74,7 @@ class CycleGAN(Translator[Translations]):
     def translations(self, batch: Batch) -> Translations:
         """Both translations, both ways back and, where they have a weight, the identities."""
         (fake_b, identity_b), (fake_a, identity_a) = self.both_translations(batch)
-        cycled_b, cycled_a = self.both_ways_back(fake_a, fake_b)
+        cycled_b, cycled_a = self.both_ways_back(fake_a, fake_b, batch)
         return Translations(
             fake_b=fake_b,
             fake_a=fake_a,
@@ -93,10 +94,11 @@ class CycleGAN(Translator[Translations]):
 
         `gan_b` is the verdict of discriminator_b on fake_b; `cycle_a` and `identity_a` compare with real_a.
         """
+        background = self.background(batch)
         gan_b, gan_a = side_by_side(
             [
-                lambda: adversarial_loss(self.discriminator_b(made.fake_b)),
-                lambda: adversarial_loss(self.discriminator_a(made.fake_a)),
+                lambda: adversarial_loss(self.discriminator_b(made.fake_b, background), background),
+                lambda: adversarial_loss(self.discriminator_a(made.fake_a, background), background),
             ],
             given=(made.fake_a, made.fake_b),
         )
@@ -115,19 +117,24 @@ class CycleGAN(Translator[Translations]):
         """From A to B with the identity of B, and from B to A with that of A."""
         return side_by_side(
             [
-                lambda: self.translate(self.generator_a_to_b, batch.real_a, batch.real_b),
-                lambda: self.translate(self.generator_b_to_a, batch.real_b, batch.real_a),
+                lambda: self.translate(self.generator_a_to_b, (batch.real_a, batch.alpha_a), (batch.real_b, batch.alpha_b)),
+                lambda: self.translate(self.generator_b_to_a, (batch.real_b, batch.alpha_b), (batch.real_a, batch.alpha_a)),
             ]
         )
 
-    def both_ways_back(self, fake_a: Images, fake_b: Images) -> list[Images]:
-        """What becomes of the fakes of A in B, and of those of B in A."""
-        ways = [lambda: self.generator_a_to_b(fake_a), lambda: self.generator_b_to_a(fake_b)]
+    def both_ways_back(self, fake_a: Images, fake_b: Images, batch: Batch) -> list[Images]:
+        """What becomes of the fakes of A in B, and of those of B in A; a fake shows the subject of what it was made of."""
+        ways = [
+            lambda: self.generator_a_to_b(fake_a, batch.alpha_b),
+            lambda: self.generator_b_to_a(fake_b, batch.alpha_a),
+        ]
         return side_by_side(ways, given=(fake_a, fake_b))
 
-    def translate(self, generator: Generator, real: Images, target: Images) -> tuple[Images, Images | None]:
+    def translate(
+        self, generator: Generator, real: tuple[Images, Masks], target: tuple[Images, Masks]
+    ) -> tuple[Images, Images | None]:
         """The translation of `real` and, if the identity has a weight, what becomes of the `target` domain."""
         if self.config.identity_weight == 0:
-            return generator(real), None
-        fake, identity = generator(torch.cat([real, target])).chunk(2)
+            return generator(*real), None
+        fake, identity = generator(*(torch.cat(pair) for pair in zip(real, target, strict=True))).chunk(2)
         return fake, identity

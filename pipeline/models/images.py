@@ -28,11 +28,14 @@ UnitRgbArray = Float32[np.ndarray, "batch height width 3"]
 RgbPhoto = UInt8[np.ndarray, "height width 3"]
 """One photo, sRGB, 0 to 255."""
 
+AlphaPhoto = UInt8[np.ndarray, "height width"]
+"""The alpha of one photo's subject, 0 to 255."""
+
 UnitRgbPhoto = Float32[np.ndarray, "height width 3"]
 """One photo, sRGB in [0, 1]."""
 
-STRIDE_PX = 4
-"""The generators halve their input twice, so that its sides must be multiples of this."""
+STRIDE_PX = 8
+"""Sides must be multiples of this: generators halve their input twice, and a plan may be made at half the size."""
 
 MAX_BATCH_PIXELS = 16 * 256 * 256
 """Pixels that `translate` sends through a generator at once: about 1.5 GB for the full-size network."""
@@ -76,8 +79,10 @@ def overlaid(generated: Images, real: Images, alpha: Masks) -> Images:
     return generated + alpha * (real - generated)
 
 
-def translate(generator: nn.Module, rgb: RgbArray) -> UnitRgbArray:
+def translate(generator: nn.Module, rgb: RgbArray, alpha: AlphaArray | None = None) -> UnitRgbArray:
     """Apply `generator` to pictures of any one size; returns float32 in [0, 1], same shape.
+
+    `alpha` is that of the subjects, for a generator whose lens holds them; others pass over it.
 
     Pictures go through in batches of at most `MAX_BATCH_PIXELS` pixels (one at least), so that memory is
     bounded by one batch beside input and output. Sides that are no multiple of `STRIDE_PX` are padded by
@@ -88,14 +93,21 @@ def translate(generator: nn.Module, rgb: RgbArray) -> UnitRgbArray:
     translated = np.empty(rgb.shape, np.float32)
     for start in range(0, len(rgb), pictures_at_once):
         part = slice(start, start + pictures_at_once)
-        translated[part] = _translate_batch(generator, rgb[part], device)
+        masks = None if alpha is None else masks_from_uint8(alpha[part], device)
+        translated[part] = _translate_batch(generator, images_from_uint8(rgb[part], device), masks)
     return translated
 
 
 @torch.inference_mode()
-def _translate_batch(generator: nn.Module, rgb: RgbArray, device: torch.device) -> UnitRgbArray:
-    height_px, width_px = rgb.shape[1:3]
-    images = images_from_uint8(rgb, device)
-    padding = (0, -width_px % STRIDE_PX, 0, -height_px % STRIDE_PX)
-    output = generator(functional.pad(images, padding, mode="reflect"))[..., :height_px, :width_px]
-    return from_model_range(output).permute(0, 2, 3, 1).float().cpu().numpy()
+def _translate_batch(generator: nn.Module, images: Images, masks: Masks | None) -> UnitRgbArray:
+    height_px, width_px = images.shape[-2:]
+    padded = padded_to_stride(images)
+    output = generator(padded) if masks is None else generator(padded, padded_to_stride(masks))
+    return from_model_range(output[..., :height_px, :width_px]).permute(0, 2, 3, 1).float().cpu().numpy()
+
+
+def padded_to_stride(tensor: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels rows columns"]:
+    """Reflected at the lower and right border until the sides are multiples of `STRIDE_PX`; tiny ones repeat their edge."""
+    height_px, width_px = tensor.shape[-2:]
+    mode = "reflect" if min(height_px, width_px) >= STRIDE_PX else "replicate"
+    return functional.pad(tensor, (0, -width_px % STRIDE_PX, 0, -height_px % STRIDE_PX), mode=mode)

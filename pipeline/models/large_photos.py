@@ -15,29 +15,43 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipeline.models.images import STRIDE_PX, RgbPhoto, UnitRgbPhoto, from_model_range, images_from_uint8, translate
-from pipeline.models.lens import Lens, LensPlan, radii_px
-from pipeline.models.networks import Generator
+from pipeline.models.images import (
+    AlphaPhoto,
+    RgbPhoto,
+    UnitRgbPhoto,
+    from_model_range,
+    images_from_uint8,
+    masks_from_uint8,
+    padded_to_stride,
+    translate,
+)
+from pipeline.models.lens import LensPlan
+from pipeline.models.lens_generator import LensGenerator
 
 TILE_PX, TILE_OVERLAP_PX = 1024, 64
 
 
 def translate_photo(
-    generator: nn.Module, rgb: RgbPhoto, tile_px: int = TILE_PX, overlap_px: int = TILE_OVERLAP_PX
+    generator: nn.Module,
+    rgb: RgbPhoto,
+    alpha: AlphaPhoto | None = None,
+    tile_px: int = TILE_PX,
+    overlap_px: int = TILE_OVERLAP_PX,
 ) -> UnitRgbPhoto:
     """Apply `generator` to one photo of any size; returns float32 [height, width, 3] in [0, 1].
 
+    `alpha` is the subject's, for a generator that holds it.
     Without a lens a photo of at most `tile_px`² pixels goes through whole. A larger one goes through in tiles of that
     side which overlap and are blended linearly. Instance norm sees each tile by itself, so tiles may differ a little in
     contrast; the blending hides their seams.
     """
-    if isinstance(generator, Generator) and generator.lens is not None:
-        return _through_grown_lens(generator, rgb, tile_px)
+    if isinstance(generator, LensGenerator):
+        return _through_grown_lens(generator, rgb, alpha, tile_px)
     return _in_tiles(generator, rgb, tile_px, overlap_px)
 
 
 @torch.inference_mode()
-def _through_grown_lens(generator: Generator, rgb: RgbPhoto, tile_px: int) -> UnitRgbPhoto:
+def _through_grown_lens(generator: LensGenerator, rgb: RgbPhoto, alpha: AlphaPhoto | None, tile_px: int) -> UnitRgbPhoto:
     """Through a lens that is set at the training size, where the shorter side is that of the training pictures.
 
     The plan changes smoothly, so that it is interpolated; the light stays that of the photo.
@@ -45,16 +59,18 @@ def _through_grown_lens(generator: Generator, rgb: RgbPhoto, tile_px: int) -> Un
     side_px, (height_px, width_px) = generator.config.lens_side_px, rgb.shape[:2]
     growth = min(height_px, width_px) / side_px
     if growth <= 1:
-        return translate(generator, rgb[None])[0]
+        return translate(generator, rgb[None], None if alpha is None else alpha[None])[0]
     device = next(generator.parameters()).device
     plan = _plan_of(generator, _scaled(rgb, growth), device)
-    lens = Lens([growth * radius_px for radius_px in radii_px(side_px)]).to(device)
+    lens = generator.lens_of(growth).to(device)
     rows_of, columns_of = _interpolation(plan.shape[-2], height_px, device), _interpolation(plan.shape[-1], width_px, device)
     seen = np.empty(rgb.shape, np.float32)
     for rows, columns in product(_tiles(height_px, tile_px, 0), _tiles(width_px, tile_px, 0)):
         near_rows, near_columns = _grown(rows, lens.reach_px, height_px), _grown(columns, lens.reach_px, width_px)
         tile_plan = torch.einsum("bphw,hr,wc->bprc", plan, rows_of[:, near_rows], columns_of[:, near_columns])
-        output = lens(images_from_uint8(rgb[None, near_rows, near_columns], device), tile_plan)
+        near = np.s_[None, near_rows, near_columns]
+        held = generator.held(None if alpha is None else masks_from_uint8(alpha[near], device))
+        output = lens(images_from_uint8(rgb[near], device), tile_plan, held)
         inner = output[..., _within(rows, near_rows), _within(columns, near_columns)]
         seen[rows, columns] = from_model_range(inner)[0].permute(1, 2, 0).cpu().numpy()
     return seen
@@ -66,12 +82,10 @@ def _scaled(rgb: RgbPhoto, factor: float) -> RgbPhoto:
     return np.array(Image.fromarray(rgb).resize(size, Image.Resampling.LANCZOS))
 
 
-def _plan_of(generator: Generator, rgb: RgbPhoto, device: torch.device) -> LensPlan:
+def _plan_of(generator: LensGenerator, rgb: RgbPhoto, device: torch.device) -> LensPlan:
     """How the generator would set its lens for a picture of any size, float32."""
     height_px, width_px = rgb.shape[:2]
-    padding = (0, -width_px % STRIDE_PX, 0, -height_px % STRIDE_PX)
-    padded = functional.pad(images_from_uint8(rgb[None], device), padding, mode="reflect")
-    return generator.output(padded)[..., :height_px, :width_px]
+    return generator.plan(padded_to_stride(images_from_uint8(rgb[None], device)))[..., :height_px, :width_px]
 
 
 def _interpolation(length_px: int, target_px: int, device: torch.device) -> Float[Tensor, "length target"]:

@@ -1,4 +1,4 @@
-"""A thin lens with learned settings: what a generator with `output = "lens"` paints through.
+"""A thin lens with learned settings: what a `LensGenerator` paints through.
 
 A lens does one thing to a scene point out of focus: it spreads its light evenly over a disc, the circle of confusion
 (Potmesil and Chakravarty, "A lens and aperture camera model for synthetic image generation", 1981). Such a generator
@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipeline.models.images import Images, to_model_range
+from pipeline.models.images import Images, Masks, to_model_range
 
 LEVELS = 5
 """Discs to choose from, beside staying sharp."""
@@ -32,6 +32,10 @@ PALEST_SHARE = 0.5
 """Of the extra light of its strongest channel each other has at least so much: what clips in all channels is no pure red."""
 SHARP_START, DARK_START = 2.0, -4.0
 """Logits that training starts from: nearly sharp, hardly brighter."""
+LEVEL_LIMIT = 4.0
+"""Of the levels' logits where they are bounded: no pixel's light is then lost to one level, whose gradient would vanish."""
+HELD_LOGIT = 8.0
+"""Added to the sharp level inside a subject that is held: twice what bounded logits can say against it."""
 EMPTY = 1e-3
 """Weight of the pixel itself where no light arrives from anywhere."""
 
@@ -50,27 +54,37 @@ class Lens(nn.Module):
 
     discs: Tensor
 
-    def __init__(self, radii_px: Sequence[float]) -> None:
-        """`radii_px`: of the `LEVELS` discs, from the smallest to the largest."""
+    def __init__(self, radii_px: Sequence[float], bounded: bool = False) -> None:
+        """`radii_px`: of the `LEVELS` discs, from the smallest to the largest; `bounded`: keeps their logits small."""
         super().__init__()
+        self.bounded = bounded
         self.reach_px = int(radii_px[-1] + 0.5)
         """Pixels to each side that light is spread."""
         self.register_buffer("discs", torch.stack([disc(radius, self.reach_px) for radius in radii_px]), persistent=False)
 
-    def forward(self, images: Images, plan: LensPlan) -> Images:
+    def forward(self, images: Images, plan: LensPlan, held: Masks | None = None) -> Images:
         """`images` through the lens.
 
         The first logits of `plan` choose between sharp and the discs, the last three tell the extra light of clipped
         highlights. Sharp pixels stay in front of what is spread, so that no background bleeds over a sharp subject,
-        and give no light away, so that a subject leaves no halo.
+        and give no light away, so that a subject leaves no halo. What is `held` stays sharp whatever the plan says.
         """
         plan = plan.to(images.dtype)
-        shares = plan[:, : 1 + LEVELS].softmax(1)
+        shares = self._levels(plan, held).softmax(1)
         light = with_highlights(images, plan[:, 1 + LEVELS :])
         lit = torch.cat([light, torch.ones_like(light[:, :1])], 1)
         spread = self._spread(lit[:, :, None] * shares[:, None, 1:]) + EMPTY * lit
         soft = to_model_range(srgb(spread[:, :3] / spread[:, 3:]))
         return soft + shares[:, :1] * (images - soft)
+
+    def _levels(self, plan: LensPlan, held: Masks | None) -> Float[Tensor, "batch level height width"]:
+        """The logits of sharp and of each disc."""
+        levels = plan[:, : 1 + LEVELS]
+        if self.bounded:
+            levels = LEVEL_LIMIT * (levels / LEVEL_LIMIT).tanh()
+        if held is None:
+            return levels
+        return torch.cat([levels[:, :1] + HELD_LOGIT * held, levels[:, 1:]], 1)
 
     def _spread(self, light: Light) -> Float[Tensor, "batch channels height width"]:
         """Each level spread by its disc, then added up; nothing comes in from beyond the border."""

@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional
 
 from pipeline.models.images import Images, Masks
 
@@ -22,24 +23,35 @@ MaskArea = Literal["image", "person"]
 MINIMUM_AREA = 1e-6
 
 
-def adversarial_loss(fake_scores: Scores) -> Scalar:
+def adversarial_loss(fake_scores: Scores, region: Masks | None = None) -> Scalar:
     """Least squares, the generator's side: mean((D(fake) - 1)²), >= 0, 0 when every patch passes for real.
+
+    With a `region`, of any size, the mean is weighed by how much of it each patch's share of the picture shows.
 
     Mao et al., "Least Squares Generative Adversarial Networks" (2017), with targets 1 and 0.
 
     >>> adversarial_loss(torch.zeros(1, 1, 2, 2)).item()
     1.0
     """
-    return (fake_scores - 1.0).square().mean()
+    return _mean_over((fake_scores - 1.0).square(), region)
 
 
-def discriminator_loss(real_scores: Scores, fake_scores: Scores) -> Scalar:
-    """Least squares, the discriminator's side: ½ (mean((D(real) - 1)²) + mean(D(fake)²)), >= 0.
+def discriminator_loss(real_scores: Scores, fake_scores: Scores, region: Masks | None = None) -> Scalar:
+    """Least squares, the discriminator's side: ½ (mean((D(real) - 1)²) + mean(D(fake)²)), >= 0; `region` as above.
 
     >>> discriminator_loss(torch.ones(1, 1, 2, 2), torch.zeros(1, 1, 2, 2)).item()
     0.0
     """
-    return 0.5 * ((real_scores - 1.0).square().mean() + fake_scores.square().mean())
+    return 0.5 * (_mean_over((real_scores - 1.0).square(), region) + _mean_over(fake_scores.square(), region))
+
+
+def _mean_over(errors: Scores, region: Masks | None) -> Scalar:
+    """Mean over the patches, weighed by their part of `region`; 0 where there is none."""
+    if region is None:
+        return errors.mean()
+    rows, columns = errors.shape[-2:]
+    weights = functional.adaptive_avg_pool2d(region, (rows, columns))
+    return (weights * errors).sum() / weights.sum().clamp_min(MINIMUM_AREA)
 
 
 def l1_loss(result: Images, target: Images) -> Scalar:

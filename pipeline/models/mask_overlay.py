@@ -31,7 +31,7 @@ def overlaid_translations(model: CycleGAN, batch: Batch) -> Translations:
     (generated_b, identity_b), (generated_a, identity_a) = model.both_translations(batch)
     fake_b = overlaid(generated_b, batch.real_a, batch.alpha_a)
     fake_a = overlaid(generated_a, batch.real_b, batch.alpha_b)
-    cycled_b, cycled_a = model.both_ways_back(fake_a, fake_b)
+    cycled_b, cycled_a = model.both_ways_back(fake_a, fake_b, batch)
     return Translations(
         fake_b=fake_b,
         fake_a=fake_a,

@@ -1,5 +1,7 @@
 """Shared blocks of the models: the residual generator and the patch discriminator.
 
+A generator that sets a lens is `LensGenerator`, of `lens_generator`.
+
 The default options are those of `resnet_9blocks` and the 70x70 PatchGAN that Zhu et al. (2017,
 "Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks") trained; the generator's
 body follows Johnson et al. (2016, "Perceptual Losses for Real-Time Style Transfer and Super-Resolution").
@@ -9,22 +11,23 @@ the original, which changes nothing.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipeline.models.images import Images
+from pipeline.models.images import Images, Masks
 from pipeline.models.layers import Convolution, DoublingConvolution, InstanceNorm
-from pipeline.models.lens import PLAN_CHANNELS, Lens, radii_px, sharp_plan
 from pipeline.models.losses import Scores
+from pipeline.models.sight import BAND_CHANNELS, absolute_laplacian, bands
 
 Upsampling = Literal["transposed", "nearest"]
 Output = Literal["tanh", "residual", "lens"]
 Initialisation = Literal["normal", "kaiming"]
 DiscriminatorNorm = Literal["instance", "none"]
+Sight = Literal["picture", "bands"]
 
 NORMAL_STD = 0.02
 LEAKY_SLOPE = 0.2
@@ -48,6 +51,12 @@ class GeneratorConfig:
     through a `Lens` that the output sets."""
     lens_side_px: int = 256
     """Side of the pictures that a lens is trained on; its largest disc is a share of it."""
+    lens_bounded: bool = False
+    """Whether the logits of sharp and of the discs are kept within `LEVEL_LIMIT`."""
+    lens_holds_subject: bool = False
+    """Whether light inside the subject's alpha stays where it is, whatever the plan says; the alpha must be given."""
+    plan_scale: int = 1
+    """How many times smaller than the picture the network sees it and plans; the lens keeps the picture's own size."""
     skip_channels: int = 0
     """Channels of a full-resolution path around the body, 0 for none: fine detail need not pass through the
     quarter resolution. It replaces the single 7x7 output convolution by a 3x3 and a 5x5 one."""
@@ -70,8 +79,11 @@ class DiscriminatorConfig:
     """Stride-2 convolutions: 3 see patches of 70x70 pixels, 2 of 34x34, 1 of 16x16."""
     norm: DiscriminatorNorm = "instance"
     """"none" where R1 keeps the discriminator in check: instance norm hides contrast, which is what blur is."""
+    sight: Sight = "picture"
+    """"bands" shows it nothing but the background's sharpness (`bands`), so that it cannot tell the domains by what is
+    photographed, by the camera or by colours, and weighs its verdicts by the background."""
     laplacian: bool = False
-    """Whether it is shown the absolute Laplacian of each channel as well: sharpness, ready to be read."""
+    """Whether it is shown the absolute Laplacian of each channel of the picture as well: sharpness, ready to be read."""
     initialisation: Initialisation = "normal"
     """As for the generator; without norm "normal" leaves the scores near zero for long."""
 
@@ -103,6 +115,10 @@ class Doubled(nn.Module):
 class Generator(nn.Module):
     """Image to image at the same size; sides must be multiples of 4."""
 
+    OUTPUTS: ClassVar[int] = 3
+    stride_px: int = 4
+    """Sides must be multiples of it."""
+
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
         self.config = config
@@ -115,19 +131,21 @@ class Generator(nn.Module):
             *_doubling(4 * width, config.upsampling),
             *_doubling(2 * width, config.upsampling),
         )
-        outputs = PLAN_CHANNELS if config.output == "lens" else 3
-        self.skip, self.head = _skip_and_head(width, config.skip_channels, outputs)
-        self.lens = Lens(radii_px(config.lens_side_px)) if config.output == "lens" else None
+        self.skip, self.head = _skip_and_head(width, config.skip_channels, self.OUTPUTS)
         self._initialise()
 
-    def forward(self, images: Images) -> Images:
+    def forward(self, images: Images, alpha: Masks | None = None) -> Images:
+        """The translation; `alpha`, of the subjects, is for generators that hold them."""
         output = self.output(images)
         if self.config.output == "tanh":
             return torch.tanh(output)
-        if self.lens is not None:
-            return self.lens(images, output)
         # The limit lies beyond [-1, 1] so that white and black pixels still have a gradient.
         return (images + output).clamp(-RESIDUAL_LIMIT, RESIDUAL_LIMIT)
+
+    @property
+    def holds_subject(self) -> bool:
+        """Whether it must be given the subject's alpha."""
+        return self.config.lens_holds_subject
 
     def output(self, images: Images) -> Float[Tensor, "batch outputs height width"]:
         """What the last layer puts out, which `config.output` says how to take; float32 under autocast too."""
@@ -136,18 +154,19 @@ class Generator(nn.Module):
             features = torch.cat([features, self.skip(images)], 1)
         return self.head(features).float()
 
+    @property
+    def last_convolution(self) -> nn.Conv2d | nn.ConvTranspose2d:
+        """The layer whose output `output` is."""
+        return _convolutions(self.head)[-1]
+
     def _initialise(self) -> None:
         _initialise_normal(_convolutions(self))
         if self.config.initialisation == "kaiming":
             free = [part for part in (self.skip, self.head) if part is not None]
             _initialise_kaiming(layer for part in free for layer in _convolutions(part))
-        last = _convolutions(self.head)[-1]
         if self.config.output != "tanh":
             with torch.no_grad():
-                last.weight.mul_(RESIDUAL_START)
-        if self.config.output == "lens" and last.bias is not None:
-            with torch.no_grad():
-                last.bias.copy_(sharp_plan())
+                self.last_convolution.weight.mul_(RESIDUAL_START)
 
 
 class PatchDiscriminator(nn.Module):
@@ -161,17 +180,16 @@ class PatchDiscriminator(nn.Module):
         if config.initialisation == "kaiming":
             _initialise_kaiming(_convolutions(self))
 
-    def forward(self, images: Images) -> Scores:
-        seen = torch.cat([images, absolute_laplacian(images)], 1) if self.config.laplacian else images
-        return self.layers(seen).float()
+    def forward(self, images: Images, background: Masks | None = None) -> Scores:
+        """Verdicts on `images`; `background` is for the sight "bands", which knows nothing else."""
+        return self.layers(self._seen(images, background)).float()
 
-
-def absolute_laplacian(images: Images) -> Images:
-    """abs(left + right + above + below - 4 centre) of each channel, reflected at the border; in [0, 8]."""
-    padded = functional.pad(images, (1, 1, 1, 1), mode="reflect")
-    horizontal = padded[..., 1:-1, :-2] + padded[..., 1:-1, 2:]
-    vertical = padded[..., :-2, 1:-1] + padded[..., 2:, 1:-1]
-    return (horizontal + vertical - 4.0 * images).abs()
+    def _seen(self, images: Images, background: Masks | None) -> Tensor:
+        if self.config.sight == "bands":
+            if background is None:
+                raise ValueError("a discriminator that sees the background's bands must be told the background")
+            return bands(images, background)
+        return torch.cat([images, absolute_laplacian(images)], 1) if self.config.laplacian else images
 
 
 def receptive_field_px(config: DiscriminatorConfig) -> int:
@@ -220,9 +238,15 @@ def _skip_and_head(width: int, skip_channels: int, outputs: int) -> tuple[nn.Seq
     return skip, head
 
 
+def _seen_channels(config: DiscriminatorConfig) -> int:
+    if config.sight == "bands":
+        return BAND_CHANNELS
+    return 6 if config.laplacian else 3
+
+
 def _patch_layers(config: DiscriminatorConfig) -> list[nn.Module]:
     """4x4 convolutions: the strided ones, one of stride 1, and one to a single channel."""
-    inputs, outputs = (6 if config.laplacian else 3), config.channels
+    inputs, outputs = _seen_channels(config), config.channels
     normed = config.norm == "instance"
     layers: list[nn.Module] = [_patch_layer(inputs, outputs, 2), nn.LeakyReLU(LEAKY_SLOPE, True)]
     for stride in [2] * (config.strided_layers - 1) + [1]:

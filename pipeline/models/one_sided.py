@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from pipeline.models.images import Images
+from pipeline.models.lens_generator import build_generator
 from pipeline.models.losses import adversarial_loss, l1_loss
 from pipeline.models.mask_loss import mask_terms, mask_weights
 from pipeline.models.networks import Generator, PatchDiscriminator
@@ -35,7 +36,7 @@ class OneSided(Translator[OneSidedTranslations]):
 
     def __init__(self, config: ModelConfig, features: VggFeatures | None = None) -> None:
         super().__init__(config, features)
-        self.generator_a_to_b = Generator(config.generator)
+        self.generator_a_to_b = build_generator(config.generator)
         self.discriminator_b = PatchDiscriminator(config.discriminator)
 
     @property
@@ -54,8 +55,9 @@ class OneSided(Translator[OneSidedTranslations]):
     def translations(self, batch: Batch) -> OneSidedTranslations:
         """The translation of A and, if the identity has a weight, what becomes of B."""
         if self.config.identity_weight == 0:
-            return OneSidedTranslations(self.generator_a_to_b(batch.real_a), None)
-        fake, identity = self.generator_a_to_b(torch.cat([batch.real_a, batch.real_b])).chunk(2)
+            return OneSidedTranslations(self.generator_a_to_b(batch.real_a, batch.alpha_a), None)
+        both, alpha = torch.cat([batch.real_a, batch.real_b]), torch.cat([batch.alpha_a, batch.alpha_b])
+        fake, identity = self.generator_a_to_b(both, alpha).chunk(2)
         return OneSidedTranslations(fake, identity)
 
     def fakes(self, made: OneSidedTranslations) -> dict[str, Images]:
@@ -63,7 +65,8 @@ class OneSided(Translator[OneSidedTranslations]):
 
     def generator_terms(self, batch: Batch, made: OneSidedTranslations) -> dict[str, Tensor]:
         """To pass for shallow, to keep the subject, and to leave alone what is shallow already."""
-        terms = {"gan_b": adversarial_loss(self.discriminator_b(made.fake_b))}
+        background = self.background(batch)
+        terms = {"gan_b": adversarial_loss(self.discriminator_b(made.fake_b, background), background)}
         if made.identity_b is not None:
             terms["identity_b"] = l1_loss(made.identity_b, batch.real_b)
         return terms | mask_terms("a", made.fake_b, batch.real_a, batch.alpha_a, self.config, self.features)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from pipeline.models.images import Images, Masks
 from pipeline.models.losses import MaskArea, discriminator_loss, gradient_penalty, weighted_sum
 from pipeline.models.networks import DiscriminatorConfig, Generator, GeneratorConfig, PatchDiscriminator
+from pipeline.models.sight import Background, common_background
 from pipeline.models.streams import side_by_side
 from pipeline.models.vgg import VggFeatures
 
@@ -103,12 +104,19 @@ class Translator(nn.Module, ABC, Generic[Made]):
     def generator_terms(self, batch: Batch, made: Made) -> dict[str, Tensor]:
         """What the generators are asked for, unweighted."""
 
+    def background(self, batch: Batch) -> Background | None:
+        """What the discriminators are shown of a batch's pictures, where they see the background alone."""
+        if self.config.discriminator.sight != "bands":
+            return None
+        return common_background(batch.alpha_a, batch.alpha_b)
+
     def discriminator_terms(self, batch: Batch, fakes: Mapping[str, Images], step: int) -> dict[str, Tensor]:
         """What the discriminators are asked for, unweighted; `step` says whether R1's turn has come."""
-        penalised = self.penalises(step)
+        penalised, background = self.penalises(step), self.background(batch)
 
         def of(domain: str) -> dict[str, Tensor]:
-            return _discriminator_terms(domain, self.discriminators[domain], batch.real(domain), fakes[domain], penalised)
+            pictures = batch.real(domain), fakes[domain]
+            return _discriminator_terms(domain, self.discriminators[domain], *pictures, background, penalised)
 
         each = side_by_side([partial(of, domain) for domain in self.discriminators])
         return {name: term for terms in each for name, term in terms.items()}
@@ -131,14 +139,20 @@ class Translator(nn.Module, ABC, Generic[Made]):
 
 
 def _discriminator_terms(
-    domain: str, discriminator: PatchDiscriminator, real: Images, fake: Images, penalised: bool
+    domain: str,
+    discriminator: PatchDiscriminator,
+    real: Images,
+    fake: Images,
+    background: Background | None,
+    penalised: bool,
 ) -> dict[str, Tensor]:
     if not penalised:
-        real_scores, fake_scores = discriminator(torch.cat([real, fake])).chunk(2)
-        return {f"discriminator_{domain}": discriminator_loss(real_scores, fake_scores)}
+        twice = None if background is None else torch.cat([background, background])
+        real_scores, fake_scores = discriminator(torch.cat([real, fake]), twice).chunk(2)
+        return {f"discriminator_{domain}": discriminator_loss(real_scores, fake_scores, background)}
     real = real.detach().requires_grad_(True)
-    real_scores = discriminator(real)
+    real_scores = discriminator(real, background)
     return {
-        f"discriminator_{domain}": discriminator_loss(real_scores, discriminator(fake)),
+        f"discriminator_{domain}": discriminator_loss(real_scores, discriminator(fake, background), background),
         f"r1_{domain}": gradient_penalty(real, real_scores),
     }

@@ -21,7 +21,7 @@ ACROSS_CHANNELS = torch.channels_last
 KERNEL_DIMENSIONS = 4
 RECOMPILE_LIMIT = 64
 
-Call = Callable[[Tensor], Tensor]
+Call = Callable[..., Tensor]
 
 
 class CompiledNetworks:
@@ -62,7 +62,11 @@ class CompiledNetworks:
 def _compiled(call: Call, backend: str | Callable[..., Any]) -> Call:
     options: dict[str, Any] | None = {"force_layout_optimization": True} if backend == "inductor" else None
     compiled = torch.compile(call, dynamic=False, backend=backend, options=options)
-    return lambda images: compiled(images.contiguous(memory_format=ACROSS_CHANNELS))
+    return lambda *pictures: compiled(*(_across_channels(picture) for picture in pictures))
+
+
+def _across_channels(picture: Tensor | None) -> Tensor | None:
+    return None if picture is None else picture.contiguous(memory_format=ACROSS_CHANNELS)
 
 
 def _lay_out(state: "TrainingState", memory_format: torch.memory_format) -> None:

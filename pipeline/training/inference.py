@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from pipeline.errors import TrainingError
+from pipeline.models.lens_generator import build_generator
 from pipeline.models.networks import Generator
 from pipeline.training.checkpoints import file_sha256, load_generator_weights
 from pipeline.training.jobs import TrainingJob
@@ -81,6 +82,6 @@ def _generator(path: Path, digest: str, job: TrainingJob, direction: str) -> Gen
     if not path.exists() or file_sha256(path) != digest:
         raise TrainingError(f"{path} is missing or was altered; start the run again to write it anew.")
     config = generator_config(job.settings)
-    generator = Generator(config if direction == "a_to_b" else config.way_back)
+    generator = build_generator(config if direction == "a_to_b" else config.way_back)
     load_generator_weights(generator, path)
     return generator.eval()

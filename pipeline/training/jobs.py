@@ -97,5 +97,5 @@ class TrainingJob(BaseModel):
     @property
     def deciding(self) -> dict[str, Any]:
         """What decides the result, but for the code, as plain values."""
-        names = {"model", "settings", "seed", "snapshot_id", "domain_a", "domain_b"}
-        return self.model_dump(mode="json", include=names)
+        names = {"model", "seed", "snapshot_id", "domain_a", "domain_b"}
+        return {**self.model_dump(mode="json", include=names), "settings": self.settings.deciding}

@@ -52,6 +52,9 @@ def generator_config(settings: TrainingSettings) -> GeneratorConfig:
         upsampling=settings.upsampling,
         output=settings.output,
         lens_side_px=settings.size_px,
+        lens_bounded=settings.lens_bounded,
+        lens_holds_subject=settings.lens_holds_subject,
+        plan_scale=settings.plan_scale,
         skip_channels=settings.skip_channels,
         initialisation=settings.initialisation,
     )
@@ -63,6 +66,7 @@ def discriminator_config(settings: TrainingSettings) -> DiscriminatorConfig:
         channels=settings.discriminator_channels,
         strided_layers=settings.discriminator_layers,
         norm=settings.discriminator_norm,
+        sight=settings.discriminator_sight,
         laplacian=settings.discriminator_laplacian,
         initialisation=settings.initialisation,
     )

@@ -30,7 +30,7 @@ from pipeline.models.images import (
     to_model_range,
     translate,
 )
-from pipeline.models.networks import absolute_laplacian
+from pipeline.models.sight import absolute_laplacian
 
 CHECKS_IN_A_RUN = 20
 CHECK_PICTURES = 16

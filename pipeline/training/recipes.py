@@ -8,7 +8,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -18,6 +18,10 @@ SIZE_MULTIPLE_PX = 4
 
 Weight = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
+
+
+LATER_SWITCHES = frozenset({"discriminator_sight", "lens_bounded", "lens_holds_subject", "plan_scale"})
+"""Settings that earlier versions did not know; each is off by default."""
 
 
 class TrainingSettings(BaseModel):
@@ -107,6 +111,12 @@ class TrainingSettings(BaseModel):
     output: Literal["tanh", "residual", "lens"] = "tanh"
     """What the generators' last layer is taken for: the picture, what to add to the input, or, from A to B, the settings
     of a lens that the input is seen through (the way back is "residual" then)."""
+    lens_bounded: bool = False
+    """Whether the logits that set a lens are bounded, so that no pixel is lost to one disc, or to sharpness, for good."""
+    lens_holds_subject: bool = False
+    """Whether the subject's light stays where it is. Its alpha is then needed wherever the model is applied."""
+    plan_scale: Literal[1, 2] = 1
+    """How many times smaller than the picture the network of a lens sees it; the lens keeps the picture's own size."""
     skip_channels: Annotated[int, Field(ge=0)] = 0
     """Channels of a full-resolution path around the generators' body, 0 for none."""
     discriminator_channels: Count = 64
@@ -115,6 +125,9 @@ class TrainingSettings(BaseModel):
     """Stride-2 convolutions of the discriminators: 3 see 70x70 pixels, 2 see 34x34, 1 sees 16x16."""
     discriminator_norm: Literal["instance", "none"] = "instance"
     """Instance norm hides contrast from the discriminators, and contrast tells sharp from blurred."""
+    discriminator_sight: Literal["picture", "bands"] = "picture"
+    """What the discriminators see: the picture, or nothing but how sharp the background is relative to its contrast, at
+    three scales, by which two collections of any origin can be compared."""
     discriminator_laplacian: bool = False
     """Whether the discriminators are given the absolute Laplacian too."""
     initialisation: Literal["normal", "kaiming"] = "normal"
@@ -131,6 +144,34 @@ class TrainingSettings(BaseModel):
         if self.size_px // 2**self.discriminator_layers < 3:
             raise ValueError(f"size_px {self.size_px} is too small for {self.discriminator_layers} discriminator_layers")
         return self
+
+    @model_validator(mode="after")
+    def _sight_fits(self) -> "TrainingSettings":
+        if self.discriminator_sight == "bands" and self.pool_size > 0:
+            raise ValueError("discriminator_sight 'bands' compares pictures of one step: pool_size must be 0")
+        if self.discriminator_sight == "bands" and self.discriminator_laplacian:
+            raise ValueError("discriminator_sight 'bands' holds the Laplacian already: leave discriminator_laplacian out")
+        return self
+
+    @model_validator(mode="after")
+    def _lens_is_there(self) -> "TrainingSettings":
+        told = [name for name in ("lens_bounded", "lens_holds_subject") if getattr(self, name)]
+        told += ["plan_scale"] if self.plan_scale > 1 else []
+        if told and self.output != "lens":
+            raise ValueError(f"{told[0]} is for output 'lens'")
+        if self.plan_scale > 1 and self.size_px % (SIZE_MULTIPLE_PX * self.plan_scale):
+            raise ValueError(
+                f"with plan_scale {self.plan_scale} size_px must be a multiple of {SIZE_MULTIPLE_PX * self.plan_scale}"
+            )
+        return self
+
+    @property
+    def deciding(self) -> dict[str, Any]:
+        """What decides a result, as plain values. A switch that came later does not count where it is off, so that runs
+        from before it are still runs of these settings."""
+        values = self.model_dump(mode="json")
+        fields = type(self).model_fields
+        return {name: value for name, value in values.items() if name not in LATER_SWITCHES or value != fields[name].default}
 
     @property
     def held_size_px(self) -> int:
@@ -267,7 +308,7 @@ def _problems(error: ValidationError) -> str:
 
 def digest(settings: TrainingSettings) -> str:
     """SHA-256 over the settings as canonical JSON, in hex: equal for equal settings, on every machine."""
-    return canonical_digest(settings.model_dump(mode="json"))
+    return canonical_digest(settings.deciding)
 
 
 def canonical_digest(value: object) -> str:

@@ -9,13 +9,14 @@ from torch import Tensor
 from pipeline.models.images import translate
 from pipeline.models.large_photos import translate_photo
 from pipeline.models.lens import LEVELS, PLAN_CHANNELS
+from pipeline.models.lens_generator import LensGenerator
 from pipeline.models.networks import Generator, GeneratorConfig
 from tests.pipeline.models.test_images import Identity, random_pictures
 
 SIDE_PX = 24
 
 
-class Sighted(Generator):
+class Sighted(LensGenerator):
     """Keeps what is reddish sharp and spreads the light of all else over the largest disc."""
 
     def __init__(self) -> None:
@@ -39,7 +40,7 @@ def scene(factor: int) -> np.ndarray:
 @pytest.mark.parametrize("tile_px", [20, 37, 1024])
 def test_a_lens_grows_with_the_photo_and_tiles_do_not_show(tile_px: int) -> None:
     generator = Sighted().eval()
-    small, large = translate(generator, scene(1)[None])[0], translate_photo(generator, scene(4), tile_px)
+    small, large = translate(generator, scene(1)[None])[0], translate_photo(generator, scene(4), tile_px=tile_px)
     again = np.asarray(Image.fromarray(np.round(large * 255).astype(np.uint8)).resize((36, 24), Image.Resampling.BOX)) / 255
     difference = np.abs(again - small).max(-1)
     difference[5:19, 9:27] = 0  # the plan's edge is as wide as a small pixel, and its light goes two further
@@ -59,7 +60,7 @@ def test_the_subject_stays_as_sharp_as_the_photo() -> None:
 def test_any_size_goes_through_a_lens(height: int, width: int) -> None:
     (rgb,) = random_pictures(1, height, width)
     torch.manual_seed(0)
-    generator = Generator(GeneratorConfig(channels=4, blocks=1, output="lens", lens_side_px=SIDE_PX)).eval()
+    generator = LensGenerator(GeneratorConfig(channels=4, blocks=1, output="lens", lens_side_px=SIDE_PX)).eval()
     seen = translate_photo(generator, rgb, tile_px=40)
     assert (seen.shape, seen.dtype) == (rgb.shape, np.float32)
     assert 0 <= seen.min() <= seen.max() <= 1
