@@ -18,6 +18,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from pipeline.errors import ConfigError
 from pipeline.flickr.licenses import LICENSES
+from pipeline.hint_table import NUMBERS
 from pipeline.models import MODELS_WITH_MASK_LOSS
 from pipeline.toml_lines import explained, key_lines, line_of
 from pipeline.training.recipes import TrainingSettings, resolve
@@ -221,11 +222,10 @@ class DedupeSection(_Section):
     """Smaller files are dropped (`small_file`); the study's code used 100,000 and its paper does not say so."""
 
 
-HintName = Literal[
-    "person_share", "people", "cut_off", "subject_sharpness", "background_sharpness", "shallowness", "colourfulness",
-    "drawn", "edited", "inappropriate",
-]  # fmt: skip
-"""Hints that a threshold can stand on."""
+def _hint(name: str) -> str:
+    if name not in NUMBERS:
+        raise ValueError(f"{name!r} is no hint with a number; there are {', '.join(NUMBERS)}")
+    return name
 
 
 class CurationRule(_Section):
@@ -233,7 +233,7 @@ class CurationRule(_Section):
 
     name: Name
     """Stands as the curator, `rule:NAME`, of what it decides."""
-    hint: HintName
+    hint: Annotated[str, AfterValidator(_hint)]
     """The number that is looked at; docs/curation.md says what each means."""
     below: float | None = None
     """Decides where the number is smaller."""

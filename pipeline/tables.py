@@ -6,10 +6,13 @@ Unknown is null, never a default. Times are Unix seconds in UTC, ids are strings
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 import pandera.pandas as pa
 from pandera.api.pandas.model_config import BaseConfig
+
+from pipeline.hint_table import HINTS, PROBABILITY
 
 
 class _Rows(pa.DataFrameModel):
@@ -169,21 +172,27 @@ class DuplicatePairs(_Rows):
     detail: float = pa.Field(nullable=True, description="Agreement of the exactly decoded pictures; null: far too unlike")
 
 
-class _Hints(_Rows):
-    """What is measured on a picture for those who decide; each a plain number, null where it is unknown."""
+def _hint(name: str) -> Any:  # noqa: ANN401 (what pandera's own `Field` returns)
+    hint = HINTS.get(name, PROBABILITY)
+    lowest, highest = None if hint.scale == "words" else 0, 1 if hint.is_bounded else None
+    return pa.Field(ge=lowest, le=highest, nullable=hint.may_be_unknown, description=hint.meaning)
 
-    person_share: float = pa.Field(ge=0, le=1, description="Share of the frame that the people cover")
-    people: int = pa.Field(ge=0, description="Separate people found")
-    cut_off: float = pa.Field(ge=0, le=1, description="Share of the top, left and right edge that people cover")
-    subject_sharpness: float = pa.Field(ge=0, le=1, nullable=True, description="0 blurred, 0.5 steps; null: nobody found")
-    background_sharpness: float = pa.Field(ge=0, le=1, nullable=True, description="Likewise, outside the people")
-    shallowness: float = pa.Field(ge=0, le=1, description="How shallow the depth of field looks: 0 deep, 1 shallow")
-    colourfulness: float = pa.Field(ge=0, le=1, description="Variety of hues; 0 is monochrome, tinted ones included")
-    drawn: float = pa.Field(ge=0, le=1, description="How much it looks like a drawing or a screenshot")
-    edited: float = pa.Field(ge=0, le=1, nullable=True, description="1: EXIF names editing software, 0: other software")
-    inappropriate: float = pa.Field(ge=0, le=1, nullable=True, description="By the optional model; null: not asked")
-    camera: str = pa.Field(nullable=True, description="Make and model by EXIF")
-    software: str = pa.Field(nullable=True, description="Software by EXIF")
+
+class _Hints(_Rows):
+    """What is measured on a picture for those who decide (`pipeline.hint_table`); null where it is unknown."""
+
+    person_share: float = _hint("person_share")
+    people: int = _hint("people")
+    cut_off: float = _hint("cut_off")
+    subject_sharpness: float = _hint("subject_sharpness")
+    background_sharpness: float = _hint("background_sharpness")
+    shallowness: float = _hint("shallowness")
+    colourfulness: float = _hint("colourfulness")
+    drawn: float = _hint("drawn")
+    edited: float = _hint("edited")
+    inappropriate: float = _hint("inappropriate")
+    camera: str = _hint("camera")
+    software: str = _hint("software")
 
 
 class PhotoHints(_Hints):
@@ -218,7 +227,7 @@ class ReviewQueue(_Hints):
     suggested_decision: str = pa.Field(nullable=True)
     suggested_reason: str = pa.Field(nullable=True, description="A reason of the study, for drop")
     suggestion: str = pa.Field(nullable=True, description="Why, in a few words with the number that decided")
-    probability: float = pa.Field(ge=0, le=1, nullable=True, description="That it will be kept; null: not learnt yet")
+    probability: float = _hint("probability")
 
 
 class CuratedPhotos(_Rows):

@@ -32,7 +32,7 @@ def review(home: Path | None, config: Path | None, port: int, curator: str | Non
     listening = listen(port)
     address = f"http://127.0.0.1:{listening.getsockname()[1]}"
     page = review_page(project, chosen, curator or user_name(), listening.getsockname()[1])
-    found = page.desk.progress(page.curator)
+    found = page.review.progress(page.curator)
     if not found.total:
         say("the queue is empty; `bokehflow run --until review_queue` fills it, and this page notices")
     say(f"{found.total - found.decided:,} of {found.total:,} photos wait for a decision by {page.curator}")
@@ -43,9 +43,9 @@ def review_page(project: "Project", home: "Home", curator: str, port: int) -> "P
     """The page of a home, nothing read yet."""
     from pipeline.curation.review.app import Page
     from pipeline.curation.review.catalog import Catalog, Tables
-    from pipeline.curation.review.desk import Desk
-    from pipeline.curation.review.ledger import Ledger
+    from pipeline.curation.review.decision_log import DecisionLog
     from pipeline.curation.review.pictures import Pictures
+    from pipeline.curation.review.state import ReviewState
     from pipeline.photos.decode import decode
 
     tables = home.tables
@@ -58,7 +58,7 @@ def review_page(project: "Project", home: "Home", curator: str, port: int) -> "P
         )
     )
     return Page(
-        desk=Desk(catalog, Ledger(home.reviewed, set(project.domains), lambda: catalog.known_ids)),
+        review=ReviewState(catalog, DecisionLog(home.reviewed, set(project.domains), lambda: catalog.known_ids)),
         pictures=Pictures(
             read_blob=home.blobs.read,
             decode=lambda data: decode(data, project.photos.max_pixels).rgb,

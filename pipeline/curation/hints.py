@@ -1,6 +1,6 @@
 """Plain numbers that help a person to decide about a picture; they suggest and never decide.
 
-What each number means and its range stands in `pipeline.tables` (`PhotoHints`); how it is measured, below. All
+What each number means and its range stands in `pipeline.hint_table`; how it is measured, below. All
 pictures are measured at a long side of `WORK_EDGE_PX`, so that a number means the same for every size of file.
 """
 
@@ -9,7 +9,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -49,7 +49,7 @@ Inappropriate = Callable[[np.ndarray], float]
 
 @dataclass(frozen=True)
 class Hints:
-    """What was measured on one picture; see `pipeline.tables.PhotoHints` for the ranges. None is unknown."""
+    """What was measured on one picture; see `pipeline.hint_table` for the ranges. None is unknown."""
 
     person_share: float
     people: int
@@ -63,10 +63,6 @@ class Hints:
     inappropriate: float | None
     camera: str | None
     software: str | None
-
-
-HINTS = tuple(field.name for field in fields(Hints))
-"""Names of all hints in order; `camera` and `software` are words, the others numbers."""
 
 
 def measure(rgb: np.ndarray, finder: PeopleFinder, data: bytes = b"", inappropriate: Inappropriate | None = None) -> Hints:

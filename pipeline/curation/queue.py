@@ -26,19 +26,15 @@ from pipeline.config import CurationSection
 from pipeline.curation.curate import one_per_photo
 from pipeline.curation.ranking import Ranking
 from pipeline.curation.suggestions import Suggestion, suggest
+from pipeline.hint_table import HINTS
 from pipeline.photo_ids import written_id
 from pipeline.spreadsheet import harmless, read_rows
 from pipeline.tables import columns_of
 
 THUMBNAIL_EDGE_PX = 320
-HINT_COLUMNS = (
-    "person_share", "people", "cut_off", "subject_sharpness", "background_sharpness", "shallowness", "colourfulness",
-    "drawn", "edited", "inappropriate", "camera", "software",
-)  # fmt: skip
-"""Hints, as numbers with the ranges that `pipeline.tables.ReviewQueue` describes; camera and software are words."""
 CURATOR_COLUMNS = ("decision", "reason", "move_to", "curator", "note")
 COLUMNS = [
-    "photo_id", "domain", "thumbnail", "page_url", "title", "owner", "license", "tags", *HINT_COLUMNS,
+    "photo_id", "domain", "thumbnail", "page_url", "title", "owner", "license", "tags", *HINTS,
     "suggested_decision", "suggested_reason", "suggestion", "probability", *CURATOR_COLUMNS,
 ]  # fmt: skip
 """Columns of a batch; the last five are empty, for the curator."""
@@ -233,6 +229,6 @@ def _write_batch(rows: pd.DataFrame, path: Path) -> None:
 
 
 def _records(table: pd.DataFrame) -> Iterator[Mapping[str, Any]]:
-    names = ["domain", *HINT_COLUMNS]
+    names = ["domain", *HINTS]
     for values in table[names].itertuples(index=False, name=None):
         yield dict(zip(names, values, strict=True))

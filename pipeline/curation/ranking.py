@@ -8,11 +8,8 @@ import numpy as np
 import pandas as pd
 
 from pipeline.curation.decisions import Decision
+from pipeline.hint_table import NUMBERS
 
-NUMBERS = (
-    "person_share", "people", "cut_off", "subject_sharpness", "background_sharpness", "shallowness", "colourfulness",
-    "drawn", "edited", "inappropriate",
-)  # fmt: skip
 FOLDS = 5
 MIN_OF_EACH = 20
 """Fewer photos kept, or not kept, are too few to learn from, however many decisions there are."""

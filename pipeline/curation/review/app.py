@@ -19,13 +19,13 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from pipeline.curation.decisions import REASONS, Decision
-from pipeline.curation.review import words
-from pipeline.curation.review.catalog import HINTS
-from pipeline.curation.review.desk import AHEAD, Desk
+from pipeline.curation.review import wording
+from pipeline.curation.review.catalog import FILTERABLE
+from pipeline.curation.review.decision_log import UNDO, RefusedDecision, Verdict
 from pipeline.curation.review.filters import STATUSES, SUGGESTIONS, Filters
 from pipeline.curation.review.guard import MAX_BODY_BYTES, TOKEN_HEADER, Guard, Token
-from pipeline.curation.review.ledger import UNDO, RefusedDecision, Verdict
 from pipeline.curation.review.pictures import Picture, Pictures
+from pipeline.curation.review.state import AHEAD, ReviewState
 from pipeline.errors import BokehflowError
 
 NOTICE = "This product uses the Flickr API but is not endorsed or certified by SmugMug, Inc."
@@ -39,7 +39,7 @@ VIEWS = ("/grid", "/single")
 class Page:
     """What the application needs: who sits at it by default, on which port, and what it works on."""
 
-    desk: Desk
+    review: ReviewState
     pictures: Pictures
     project: str
     curator: str
@@ -71,16 +71,16 @@ def make_app(page: Page) -> Guard:
 
 
 class _Handlers:
-    """The routes; each reads the request, asks the desk and fills in a template."""
+    """The routes; each reads the request, asks the review's state and fills in a template."""
 
     def __init__(self, page: Page) -> None:
-        self.page, self.desk = page, page.desk
+        self.page, self.review = page, page.review
         self.token = Token()
         self.templates = jinja2.Environment(
             loader=jinja2.PackageLoader("pipeline.curation.review"), autoescape=True, undefined=jinja2.StrictUndefined,
             trim_blocks=True, lstrip_blocks=True,
         )  # fmt: skip
-        self.templates.globals |= {"words": words, "notice": NOTICE, "project": page.project, "quote": quote}
+        self.templates.globals |= {"wording": wording, "notice": NOTICE, "project": page.project, "quote": quote}
 
     # --- pages
 
@@ -92,7 +92,7 @@ class _Handlers:
     def grid(self, request: Request) -> Response:
         filters, start = Filters.parse(request.query_params), request.query_params.get("start", "")
         who, seat = self._curator(request), self._seat(request)
-        found = self.desk.grid(filters, start, who, seat)
+        found = self.review.grid(filters, start, who, seat)
         here = _address("/grid", filters, start=found.shown[0].photo.photo_id if found.first and found.shown else "")
         context = {"found": found, "here": here,
                    "after": _address("/grid", filters, start=found.after) if found.after else "",
@@ -105,11 +105,11 @@ class _Handlers:
         """The photo named, else the first that matches after the one named `after`."""
         filters, query = Filters.parse(request.query_params), request.query_params
         who, seat, photo_id = self._curator(request), self._seat(request), query.get("photo", "")
-        shown = self.desk.single(photo_id, seat) if photo_id else None
-        upcoming = self.desk.upcoming(filters, photo_id or query.get("after", ""), who, seat)
+        shown = self.review.single(photo_id, seat) if photo_id else None
+        upcoming = self.review.upcoming(filters, photo_id or query.get("after", ""), who, seat)
         if shown is None and upcoming:
             return RedirectResponse(_address("/single", filters, photo=upcoming[0]), 303)
-        previous = self.desk.previous(filters, photo_id, who) if shown else None
+        previous = self.review.previous(filters, photo_id, who) if shown else None
         here = _address("/single", filters, photo=photo_id if shown else "")
         context = {"shown": shown, "here": here, "back": _address("/single", filters, after=photo_id),
                    "upcoming": [_address("/single", filters, photo=other) for other in upcoming],
@@ -128,7 +128,7 @@ class _Handlers:
         query, who = request.query_params, self._curator(request)
         since = int(query["since"]) if query.get("since", "").isdigit() else 0
         in_sight = query.get("seen", "").split()[:64]
-        number, changed = self.desk.changes(since, self._seat(request), in_sight)
+        number, changed = self.review.changes(since, self._seat(request), in_sight)
         changes = {photo_id: _standing_facts(found) for photo_id, found in changed}
         return JSONResponse({"number": number, "changes": changes, **self._progress(who)})
 
@@ -141,8 +141,8 @@ class _Handlers:
 
     def _decide(self, request: Request, form: Mapping[str, str]) -> Response:
         who, photo_id = self._curator(request), form.get("photo_id", "")
-        decision = self.desk.decide(photo_id, _verdict(form), who)
-        return self._answer(request, form, f"{words.verdict(decision)}.", decision)
+        decision = self.review.decide(photo_id, _verdict(form), who)
+        return self._answer(request, form, f"{wording.verdict(decision)}.", decision)
 
     async def undo(self, request: Request) -> Response:
         form = await _form(request)
@@ -150,8 +150,8 @@ class _Handlers:
         return await run_in_threadpool(self._undo, request, form)
 
     def _undo(self, request: Request, form: Mapping[str, str]) -> Response:
-        undone = self.desk.undo(self._curator(request), form.get("key", ""))
-        said = f"Undone: {words.verdict(undone).lower()}." if undone else "There is nothing to undo."
+        undone = self.review.undo(self._curator(request), form.get("key", ""))
+        said = f"Undone: {wording.verdict(undone).lower()}." if undone else "There is nothing to undo."
         return self._answer(request, form, said, undone)
 
     async def rename(self, request: Request) -> Response:
@@ -171,11 +171,11 @@ class _Handlers:
         filters = Filters.parse(dict(parse_qsl(query)))
         answer = {"said": said, "photo_id": photo_id, "changes": {}, **self._progress(who)}
         if decision:
-            shown = self.desk.single(photo_id, seat)
+            shown = self.review.single(photo_id, seat)
             answer["changes"] = {photo_id: _standing_facts(shown.standing)} if shown else {}
             answer["address"] = _address("/single", filters, photo=photo_id)
         if path == "/single":
-            upcoming = self.desk.upcoming(filters, photo_id, who, seat, AHEAD)
+            upcoming = self.review.upcoming(filters, photo_id, who, seat, AHEAD)
             answer["upcoming"] = [_address("/single", filters, photo=other) for other in upcoming]
         return JSONResponse(answer)
 
@@ -189,7 +189,7 @@ class _Handlers:
 
         def serve(request: Request) -> Response:
             digest = request.path_params["sha256"]
-            name = self.desk.picture(digest) if DIGEST.fullmatch(digest) else None
+            name = self.review.picture(digest) if DIGEST.fullmatch(digest) else None
             if name is None:
                 return PlainTextResponse("there is no such picture\n", 404)
             try:
@@ -208,11 +208,11 @@ class _Handlers:
     def _render(
         self, name: str, filters: Filters, who: str, seat: str, here: str, request: Request, context: Mapping[str, object]
     ) -> Response:
-        number, _ = self.desk.changes(0, seat, [])
+        number, _ = self.review.changes(0, seat, [])
         shared = {
-            "filters": filters, "statuses": STATUSES, "suggestions": SUGGESTIONS, "hints": HINTS, "curator": who,
-            "token": self.token.value, "reasons": REASONS, "number": number, "progress": self.desk.progress(who),
-            "batches": self.desk.batches(), "domains": self.desk.domains(), "move_to": sorted(self.desk.ledger.domains),
+            "filters": filters, "statuses": STATUSES, "suggestions": SUGGESTIONS, "hints": FILTERABLE, "curator": who,
+            "token": self.token.value, "reasons": REASONS, "number": number, "progress": self.review.progress(who),
+            "batches": self.review.batches(), "domains": self.review.domains(), "move_to": sorted(self.review.log.domains),
             "grid_address": _address("/grid", filters), "single_address": _address("/single", filters),
         }  # fmt: skip
         answer = HTMLResponse(self.templates.get_template(name).render({**shared, **context}))
@@ -222,9 +222,9 @@ class _Handlers:
         return answer
 
     def _progress(self, who: str) -> dict[str, object]:
-        found = self.desk.progress(who)
+        found = self.review.progress(who)
         domains = [f"{name} {done:,} of {total:,}" for name, done, total in found.domains]
-        return {"progress": words.progress(found), "decided": found.decided, "total": found.total,
+        return {"progress": wording.progress(found), "decided": found.decided, "total": found.total,
                 "domains": " · ".join(domains), "undo": found.undo_key, "undo_label": found.undo_label}  # fmt: skip
 
     def _check_token(self, request: Request, form: Mapping[str, str]) -> None:
@@ -261,8 +261,8 @@ def _back(form: Mapping[str, str]) -> str:
     return back if _is_view(back) else "/grid"
 
 
-def _standing_facts(found: words.Standing) -> dict[str, str]:
-    return {"status": found.status, "badge": words.badge(found), "standing": words.standing(found)}
+def _standing_facts(found: wording.Standing) -> dict[str, str]:
+    return {"status": found.status, "badge": wording.badge(found), "standing": wording.standing(found)}
 
 
 def _verdict(form: Mapping[str, str]) -> Verdict:

@@ -14,17 +14,15 @@ import numpy as np
 import pandas as pd
 
 from pipeline.curation.curate import one_per_photo
+from pipeline.hint_table import HINTS, NUMBERS, PROBABILITY
 
-HINTS = (
-    "person_share", "people", "cut_off", "subject_sharpness", "background_sharpness", "shallowness", "colourfulness",
-    "drawn", "edited", "inappropriate", "probability",
-)  # fmt: skip
+FILTERABLE = {**{name: HINTS[name] for name in NUMBERS}, "probability": PROBABILITY}
 """Columns of numbers that a person may filter by; null is NaN."""
 TEXTS = (
     "photo_id", "domain", "batch", "sha256", "thumbnail", "page_url", "title", "owner", "owner_name", "license", "tags",
     "camera", "software", "suggested_decision", "suggested_reason", "suggestion",
 )  # fmt: skip
-QUEUE_COLUMNS = [*TEXTS, *HINTS, "width_px", "height_px", "waiting", "position"]
+QUEUE_COLUMNS = [*TEXTS, *FILTERABLE, "width_px", "height_px", "waiting", "position"]
 UNIQUE_COLUMNS = ["photo_id", "domain", "sha256", "width_px", "height_px", "group", "rule"]
 
 ReadTable = Callable[[list[str]], pd.DataFrame]
@@ -84,7 +82,7 @@ class Photo:
 
 
 class Catalog:
-    """The queue as last read. Not safe for several threads at once: the desk holds the lock."""
+    """The queue as last read. Not safe for several threads at once: the state holds the lock."""
 
     def __init__(self, tables: Tables) -> None:
         self.tables = tables
@@ -143,7 +141,7 @@ class Catalog:
         return self._thumbnails.get(sha256, "")
 
     def hint(self, name: str) -> np.ndarray:
-        """One of `HINTS` for each place, float; NaN where unknown."""
+        """One of `FILTERABLE` for each place, float; NaN where unknown."""
         return self._queue[name].to_numpy(float, na_value=np.nan)
 
     def photos(self, places: Iterable[int]) -> list[Photo]:
@@ -196,7 +194,7 @@ class Catalog:
 
 def _photo(place: int, row: Mapping[Hashable, Any]) -> Photo:
     texts = {name: str(row[name]) for name in TEXTS}
-    hints = {name: float("nan") if pd.isna(row[name]) else float(row[name]) for name in HINTS}
+    hints = {name: float("nan") if pd.isna(row[name]) else float(row[name]) for name in FILTERABLE}
     size = {name: int(row[name]) for name in ("width_px", "height_px")}
     return Photo(place=place, hints=hints, **texts, **size)  # pyright: ignore[reportArgumentType]
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
-from pipeline.curation.review.catalog import HINTS
+from pipeline.curation.review.catalog import FILTERABLE
 
 STATUSES = ("undecided", "skipped", "kept", "moved", "dropped", "decided", "all")
 SUGGESTIONS = ("keep", "drop", "move", "none")
@@ -24,7 +24,7 @@ class Filters:
     def parse(cls, query: Mapping[str, str]) -> "Filters":
         """From an address; what it does not understand counts as not said, since addresses get edited by hand."""
         status, suggestion = query.get("status", ""), query.get("suggestion", "")
-        ranges = {name: (_number(query.get(f"min_{name}")), _number(query.get(f"max_{name}"))) for name in HINTS}
+        ranges = {name: (_number(query.get(f"min_{name}")), _number(query.get(f"max_{name}"))) for name in FILTERABLE}
         return cls(
             status=status if status in STATUSES else "undecided",
             domain=query.get("domain", ""),

@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,8 @@ import pytest
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from pipeline.config import HintName
 from pipeline.curation.depth_of_field import depth_of_field
 from pipeline.curation.hints import (
-    HINTS,
     Hints,
     camera_and_software,
     colourfulness,
@@ -24,9 +23,9 @@ from pipeline.curation.hints import (
     measure,
     measure_photos,
 )
-from pipeline.curation.queue import HINT_COLUMNS
+from pipeline.hint_table import HINTS
 from pipeline.studio.pictures import PICTURES
-from pipeline.tables import conform, empty
+from pipeline.tables import TABLES, conform, empty
 from tests.pipeline.curation.worlds import FITTING
 
 SIDE_PX = 256
@@ -189,8 +188,13 @@ def _fresh(pictures: list[str], folder: Path) -> pd.DataFrame:
 
 
 def test_names_of_hints_agree_everywhere() -> None:
-    assert HINTS == HINT_COLUMNS
-    assert set(HintName.__args__) == set(HINTS) - {"camera", "software"}  # pyright: ignore[reportAttributeAccessIssue]
+    schema = TABLES["photo_hints"].schema.to_schema().columns
+    assert [field.name for field in fields(Hints)] == list(HINTS) == list(schema)[: len(HINTS)]
+    page = (Path(__file__).parents[3] / "docs" / "curation.md").read_text(encoding="utf-8")
+    for name, hint in HINTS.items():
+        assert schema[name].description == hint.meaning
+        assert schema[name].nullable == hint.may_be_unknown
+        assert f"| `{name}` | {hint.range} | {hint.meaning} |" in page
 
 
 def test_the_studios_pictures_are_told_apart_with_their_true_masks() -> None:

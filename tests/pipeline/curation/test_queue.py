@@ -9,8 +9,9 @@ import pytest
 
 from pipeline.config import CurationSection
 from pipeline.curation.decisions import read_decisions
-from pipeline.curation.queue import COLUMNS, HINT_COLUMNS, filled_in_place, thumbnail_name, write_thumbnail
+from pipeline.curation.queue import COLUMNS, filled_in_place, thumbnail_name, write_thumbnail
 from pipeline.curation.suggestions import suggest
+from pipeline.hint_table import HINTS
 from pipeline.tables import empty
 from tests.pipeline.curation.worlds import FITTING, NASTY_TITLES, hints_of, in_both, queue, unique_table
 
@@ -200,4 +201,4 @@ def test_thumbnails_are_made_once(tmp_path: Path) -> None:
 
 
 def test_the_queue_names_every_hint() -> None:
-    assert set(HINT_COLUMNS) == set(FITTING)
+    assert set(HINTS) == set(FITTING)

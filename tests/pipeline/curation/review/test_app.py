@@ -18,7 +18,7 @@ from pipeline.commands.review import review_page
 from pipeline.config import load_project
 from pipeline.curation.decisions import read_decisions
 from pipeline.curation.review.app import NOTICE, make_app
-from pipeline.curation.review.desk import PHOTOS_ON_A_PAGE
+from pipeline.curation.review.state import PHOTOS_ON_A_PAGE
 from storage import Home
 from tests.pipeline.curation.review.worlds import NASTY_TITLES, PORT, Answer, ask, make_home, photo_id, store
 

@@ -47,8 +47,8 @@ class Verdict:
 
 
 @dataclass
-class Ledger:
-    """What all curators have said. Not safe for several threads at once: the desk holds the lock.
+class DecisionLog:
+    """What all curators have said. Not safe for several threads at once: the state holds the lock.
 
     `known_ids` are the photos about which rows count.
     """

@@ -1,4 +1,4 @@
-"""The desk at which curators sit: which photos each of them gets, what becomes of their decisions, how far they are.
+"""The state of a review: which photos each curator gets, what becomes of their decisions, how far they are.
 
 Two curators with the same filters are not given the same photos: what is on one's screen, or about to be, is left out
 for the other until it is decided or has been out of sight for `CLAIM_S`.
@@ -13,8 +13,8 @@ import numpy as np
 
 from pipeline.curation.decisions import Decision, opinions
 from pipeline.curation.review.catalog import Catalog, Duplicate, Photo
+from pipeline.curation.review.decision_log import DecisionLog, Verdict, key_of, said
 from pipeline.curation.review.filters import Filters
-from pipeline.curation.review.ledger import Ledger, Verdict, key_of, said
 
 PHOTOS_ON_A_PAGE = 30
 """Flickr's terms allow no more."""
@@ -90,11 +90,11 @@ class Progress:
 
 
 @dataclass
-class Desk:
+class ReviewState:
     """Everything behind one lock; each call takes milliseconds."""
 
     catalog: Catalog
-    ledger: Ledger
+    log: DecisionLog
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _looked_at_s: float = -1e9
     _status: np.ndarray = field(default_factory=lambda: np.empty(0, np.int8))
@@ -162,7 +162,7 @@ class Desk:
         """Write the decision; it is on the disk when this returns. Raises `RefusedDecision`."""
         with self._lock:
             self._look()
-            decision = self.ledger.write(photo_id, verdict, curator)
+            decision = self.log.write(photo_id, verdict, curator)
             self._claims.pop(photo_id, None)
             self._changed({photo_id})
             return decision
@@ -171,7 +171,7 @@ class Desk:
         """Take back the curator's last decision by a new row; returns what was undone, None where nothing was."""
         with self._lock:
             self._look()
-            undone = self.ledger.undo(curator, expected)
+            undone = self.log.undo(curator, expected)
             if undone is not None:
                 self._changed({undone.photo_id})
             return undone
@@ -185,12 +185,12 @@ class Desk:
             numbers, names = self.catalog.codes.get("domain", (np.empty(0, np.int64), []))
             total_by = np.bincount(numbers[places], minlength=len(names))
             decided_by = np.bincount(numbers[places[decided]], minlength=len(names))
-            last = self.ledger.undoable(curator)
+            last = self.log.undoable(curator)
             return Progress(
                 decided=int(decided.sum()),
                 total=len(places),
                 domains=[(name, int(decided_by[n]), int(total_by[n])) for n, name in enumerate(names) if total_by[n]],
-                per_hour=self.ledger.pace(curator),
+                per_hour=self.log.pace(curator),
                 undo_key=key_of(last) if last else "",
                 undo_label=f"{said(last)} of {last.photo_id}" if last else "",
             )
@@ -234,13 +234,13 @@ class Desk:
         if time.monotonic() - self._looked_at_s < LOOK_AGAIN_S:
             return
         reloaded = self.catalog.refresh()
-        changed = self.ledger.refresh(everything=reloaded)
+        changed = self.log.refresh(everything=reloaded)
         if reloaded:
             self._status = np.zeros(self.catalog.group_count, np.int8)
             rule = self.catalog.group[~self.catalog.waiting & (self.catalog.group >= 0)]
             self._status[rule] = BY_RULE
             self._skipped_by.clear()
-            changed |= set(self.ledger.photos())
+            changed |= set(self.log.photos())
         self._changed(changed)
         self._looked_at_s = time.monotonic()
 
@@ -263,7 +263,7 @@ class Desk:
         return Shown(photo, self._standing(photo.photo_id), self.catalog.duplicates(photo.photo_id))
 
     def _standing(self, photo_id: str) -> Standing:
-        words = [word for member in self.catalog.members(photo_id) for word in self.ledger.words(member)]
+        words = [word for member in self.catalog.members(photo_id) for word in self.log.words(member)]
         held = opinions(words)
         last = {word.curator or "": word for word in sorted(words, key=lambda word: word.when)}
         skipped = [curator for curator, word in last.items() if word.decision == "skip" and not is_undo(word)]

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.curation.decisions import opinions, read_decisions
-from pipeline.curation.review.ledger import Ledger, RefusedDecision, Verdict, key_of, said
+from pipeline.curation.review.decision_log import DecisionLog, RefusedDecision, Verdict, key_of, said
 from pipeline.errors import StorageError
 
 DOMAINS = {"ordinary", "shallow"}
@@ -18,8 +18,8 @@ KNOWN = {f"flickr:{number}" for number in range(9)}
 KEEP, EDITED = Verdict("keep"), Verdict("drop", "edited")
 
 
-def ledger(folder: Path) -> Ledger:
-    opened = Ledger(folder, DOMAINS, lambda: KNOWN)
+def log(folder: Path) -> DecisionLog:
+    opened = DecisionLog(folder, DOMAINS, lambda: KNOWN)
     opened.refresh()
     return opened
 
@@ -40,7 +40,7 @@ def holding(folder: Path) -> dict[str, str]:
 
 
 def test_a_decision_is_on_the_disk_when_write_returns(tmp_path: Path) -> None:
-    ledger(tmp_path).write("flickr:1", Verdict("drop", "other", note="=a statue"), "Ann")
+    log(tmp_path).write("flickr:1", Verdict("drop", "other", note="=a statue"), "Ann")
     (row,) = rows(tmp_path)
     assert {**row, "decided_at": ""} == {
         "photo_id": "flickr:1", "decision": "drop", "reason": "other", "move_to": "", "curator": "Ann",
@@ -52,7 +52,7 @@ def test_a_decision_is_on_the_disk_when_write_returns(tmp_path: Path) -> None:
 def test_what_the_disk_did_not_take_is_not_decided_and_may_be_said_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opened = ledger(tmp_path)
+    opened = log(tmp_path)
     opened.write("flickr:1", KEEP, "Ann")
     fsync = os.fsync
 
@@ -81,12 +81,12 @@ def test_what_the_disk_did_not_take_is_not_decided_and_may_be_said_again(
 )  # fmt: skip
 def test_what_no_csv_may_hold_is_refused_and_writes_nothing(tmp_path: Path, photo_id: str, verdict: Verdict) -> None:
     with pytest.raises(RefusedDecision):
-        ledger(tmp_path).write(photo_id, verdict, "Ann")
+        log(tmp_path).write(photo_id, verdict, "Ann")
     assert not rows(tmp_path)
 
 
 def test_undo_is_a_newer_row_that_says_so(tmp_path: Path) -> None:
-    opened = ledger(tmp_path)
+    opened = log(tmp_path)
     opened.write("flickr:1", KEEP, "Ann")
     opened.write("flickr:1", EDITED, "Ann")
     undone = opened.undo("Ann")
@@ -101,10 +101,10 @@ def test_undo_is_a_newer_row_that_says_so(tmp_path: Path) -> None:
 
 
 def test_undo_goes_on_after_a_restart_and_touches_nobody_elses(tmp_path: Path) -> None:
-    first = ledger(tmp_path)
+    first = log(tmp_path)
     for number, curator in ((1, "Ann"), (2, "Ben"), (3, "Ann")):
         first.write(f"flickr:{number}", KEEP, curator)
-    second = ledger(tmp_path)
+    second = log(tmp_path)
     assert [undone.photo_id for undone in (second.undo("Ann"), second.undo("Ann")) if undone] == ["flickr:3", "flickr:1"]
     assert second.undo("Ann") is None
     assert holding(tmp_path) == {"flickr:2": "keep"}
@@ -113,7 +113,7 @@ def test_undo_goes_on_after_a_restart_and_touches_nobody_elses(tmp_path: Path) -
 def test_undo_restores_what_a_spreadsheet_had_said(tmp_path: Path) -> None:
     (tmp_path / "by-hand.csv").write_text("photo_id,decision,reason,curator,note\n1,drop,other,Ann,a doll\n")
     os.utime(tmp_path / "by-hand.csv", (1, 1))
-    opened = ledger(tmp_path)
+    opened = log(tmp_path)
     opened.write("flickr:1", KEEP, "Ann")
     opened.undo("Ann")
     (*_, last) = rows(tmp_path)
@@ -121,16 +121,16 @@ def test_undo_restores_what_a_spreadsheet_had_said(tmp_path: Path) -> None:
 
 
 def test_what_is_sent_again_is_not_written_again(tmp_path: Path) -> None:
-    opened = ledger(tmp_path)
+    opened = log(tmp_path)
     key = key_of(opened.write("flickr:1", KEEP, "Ann"))
     opened.write("flickr:2", KEEP, "Ann")
-    assert ledger(tmp_path).write("flickr:2", KEEP, "Ann").photo_id == "flickr:2"
+    assert log(tmp_path).write("flickr:2", KEEP, "Ann").photo_id == "flickr:2"
     assert opened.undo("Ann", expected=key) is None
     assert len(rows(tmp_path)) == 2
 
 
 def test_a_file_that_a_spreadsheet_saved_over_is_left_alone(tmp_path: Path) -> None:
-    opened = ledger(tmp_path)
+    opened = log(tmp_path)
     opened.write("flickr:1", KEEP, "Ann")
     (path,) = tmp_path.glob("*.csv")
     saved = path.read_text(encoding="utf-8-sig").replace(",", ";")
@@ -141,16 +141,16 @@ def test_a_file_that_a_spreadsheet_saved_over_is_left_alone(tmp_path: Path) -> N
 
 
 def test_a_clock_that_is_set_back_does_not_bury_the_newer_decision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    opened = ledger(tmp_path)
+    opened = log(tmp_path)
     opened.write("flickr:1", KEEP, "Ann")
     an_hour_ago_ns = time.time_ns() - 3_600 * 10**9
-    monkeypatch.setattr("pipeline.curation.review.ledger.time.time_ns", lambda: an_hour_ago_ns)
+    monkeypatch.setattr("pipeline.curation.review.decision_log.time.time_ns", lambda: an_hour_ago_ns)
     opened.write("flickr:1", EDITED, "Ann")
     assert holding(tmp_path) == {"flickr:1": "drop (edited)"}
 
 
 def test_two_pages_on_one_folder_see_each_other(tmp_path: Path) -> None:
-    ann, ben = ledger(tmp_path), ledger(tmp_path)
+    ann, ben = log(tmp_path), log(tmp_path)
     ann.write("flickr:1", KEEP, "Ann")
     assert ben.refresh() == {"flickr:1"}
     ben.write("flickr:1", EDITED, "Ben")
@@ -166,9 +166,11 @@ def test_two_pages_on_one_folder_see_each_other(tmp_path: Path) -> None:
 
 
 def test_the_pace_leaves_pauses_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    opened = ledger(tmp_path)
+    opened = log(tmp_path)
     for second in (0, 4, 8, 12, 4000, 4004, 4008):
-        monkeypatch.setattr("pipeline.curation.review.ledger.time.time_ns", lambda at=second: (1_700_000_000 + at) * 10**9)
+        monkeypatch.setattr(
+            "pipeline.curation.review.decision_log.time.time_ns", lambda at=second: (1_700_000_000 + at) * 10**9
+        )
         opened.write(f"flickr:{second % 9}", KEEP if second % 8 else EDITED, "Ann")
     assert opened.pace("Ann") == pytest.approx(900)
     assert opened.pace("Ben") is None
@@ -190,7 +192,7 @@ def test_undo_takes_back_exactly_one_decision_whatever_came_before(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int, Verdict | None]]
 ) -> None:
     folder = tmp_path_factory.mktemp("reviewed")
-    opened = ledger(folder)
+    opened = log(folder)
     made: dict[str, list[tuple[int, Verdict]]] = {"Ann": [], "Ben": []}
     for curator, number, verdict in steps:
         if verdict is None:
@@ -209,5 +211,5 @@ def test_undo_takes_back_exactly_one_decision_whatever_came_before(
         for (number, curator), verdict in expected.items()
         if verdict.decision != "skip"
     }
-    again = ledger(folder)
+    again = log(folder)
     assert {photo: again.words(photo) for photo in KNOWN} == {photo: opened.words(photo) for photo in KNOWN}

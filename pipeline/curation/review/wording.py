@@ -6,18 +6,15 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pipeline.curation.decisions import REASONS, Decision
-from pipeline.curation.review.catalog import Photo
-from pipeline.curation.review.desk import Progress, Standing
+from pipeline.curation.review.catalog import FILTERABLE, Photo
+from pipeline.curation.review.state import Progress, Standing
+from pipeline.hint_table import Hint
 from pipeline.links import is_web
 from pipeline.photo_ids import FLICKR
 
 REASON_WORDS = {
     "wrong_tag": "Wrong tag", "unfit_blur": "Unfit blur", "no_person": "No person", "edited": "Edited",
     "inappropriate": "Inappropriate", "other": "Other",
-}  # fmt: skip
-RULE_WORDS = {
-    "same_bytes": "the same file", "same_size": "same size and bytes", "perceptual": "looks the same",
-    "mirrored": "mirrored",
 }  # fmt: skip
 STATUS_WORDS = {
     "keep": "Kept", "drop": "Dropped", "move": "Moved", "skipped": "Skipped", "undecided": "Undecided",
@@ -26,24 +23,9 @@ STATUS_WORDS = {
 PAST = {"keep": "Kept", "drop": "Dropped", "move": "Moved", "skip": "Skipped"}
 LONGEST_TITLE, MOST_TAGS = 300, 40
 
-HINT_WORDS: dict[str, tuple[str, str]] = {
-    "person_share": ("Person covers", "share of the frame that the people cover, 0 to 1"),
-    "people": ("People", "separate people found"),
-    "cut_off": ("Cut off", "share of the top, left and right edge that people cover, 0 to 1"),
-    "subject_sharpness": ("Subject sharp", "0 smooth, 1 crisp"),
-    "background_sharpness": ("Background sharp", "0 smooth, 1 crisp"),
-    "shallowness": ("Shallow look", "how shallow the depth of field looks: 0 deep, 1 shallow"),
-    "colourfulness": ("Colourful", "variety of hues; 0 is monochrome"),
-    "drawn": ("Drawn", "how much it looks like a drawing or a screenshot, 0 to 1"),
-    "edited": ("Edited", "1: EXIF names editing software, 0: other software"),
-    "inappropriate": ("Inappropriate", "by the optional model, 0 to 1"),
-    "probability": ("Likely kept", "learnt from the decisions so far, 0 to 1"),
-}
-"""For each hint its name on the page and what its number means."""
-
 
 @dataclass(frozen=True)
-class Hint:
+class ShownHint:
     """One hint as it is shown; `share` in [0, 1] is drawn as a bar, None for counts and what is unknown."""
 
     name: str
@@ -52,19 +34,18 @@ class Hint:
     meaning: str
 
 
-def hints(photo: Photo) -> list[Hint]:
+def hints(photo: Photo) -> list[ShownHint]:
     """The hints that are known about a photo."""
-    return [_hint(name, photo.hints[name]) for name in HINT_WORDS if not math.isnan(photo.hints[name])]
+    return [_shown(hint, photo.hints[name]) for name, hint in FILTERABLE.items() if not math.isnan(photo.hints[name])]
 
 
-def _hint(name: str, value: float) -> Hint:
-    label, meaning = HINT_WORDS[name]
-    if name == "people":
-        return Hint(label, f"{value:.0f}", None, meaning)
-    if name == "edited":
-        return Hint(label, "yes" if value >= 0.5 else "no", None, meaning)
-    percents = name in ("person_share", "cut_off", "probability")
-    return Hint(label, _percent(value) if percents else f"{value:.2f}", min(max(value, 0.0), 1.0), meaning)
+def _shown(hint: Hint, value: float) -> ShownHint:
+    if hint.scale == "count":
+        return ShownHint(hint.label, f"{value:.0f}", None, hint.meaning)
+    if hint.scale == "yes_no":
+        return ShownHint(hint.label, "yes" if value >= 0.5 else "no", None, hint.meaning)
+    text = _percent(value) if hint.scale == "share" else f"{value:.2f}"
+    return ShownHint(hint.label, text, min(max(value, 0.0), 1.0), hint.meaning)
 
 
 def _percent(share: float) -> str:

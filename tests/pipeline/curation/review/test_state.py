@@ -8,9 +8,9 @@ import pytest
 
 from pipeline.commands.review import review_page
 from pipeline.config import load_project
-from pipeline.curation.review.desk import PHOTOS_ON_A_PAGE, Desk
+from pipeline.curation.review.decision_log import Verdict
 from pipeline.curation.review.filters import Filters
-from pipeline.curation.review.ledger import Verdict
+from pipeline.curation.review.state import PHOTOS_ON_A_PAGE, ReviewState
 from storage import Home
 from tests.pipeline.curation.review.worlds import make_home, photo_id
 
@@ -32,11 +32,11 @@ def home(made: Path, tmp_path: Path) -> Home:
 
 @pytest.fixture(autouse=True)
 def _look_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.curation.review.desk.LOOK_AGAIN_S", -1.0)
+    monkeypatch.setattr("pipeline.curation.review.state.LOOK_AGAIN_S", -1.0)
 
 
-def desk(home: Home) -> Desk:
-    return review_page(load_project(home.root / "bokehflow.toml"), home, "Ann", 8765).desk
+def state(home: Home) -> ReviewState:
+    return review_page(load_project(home.root / "bokehflow.toml"), home, "Ann", 8765).review
 
 
 def ids(found: object) -> list[str]:
@@ -44,7 +44,7 @@ def ids(found: object) -> list[str]:
 
 
 def test_pages_of_thirty_in_the_queues_order(home: Home) -> None:
-    at = desk(home)
+    at = state(home)
     first = at.grid(ALL, "", "Ann", "a")
     assert ids(first) == [photo_id(number) for number in range(PHOTOS_ON_A_PAGE)]
     second = at.grid(ALL, first.after or "", "Ann", "a")
@@ -55,7 +55,7 @@ def test_pages_of_thirty_in_the_queues_order(home: Home) -> None:
 
 
 def test_deciding_does_not_make_the_next_page_skip_photos(home: Home) -> None:
-    at = desk(home)
+    at = state(home)
     first = at.grid(UNDECIDED, "", "Ann", "a")
     for number in range(0, 30, 2):
         at.decide(photo_id(number), KEEP, "Ann")
@@ -66,17 +66,17 @@ def test_deciding_does_not_make_the_next_page_skip_photos(home: Home) -> None:
 
 
 def test_a_new_start_resumes_where_one_stopped(home: Home) -> None:
-    at = desk(home)
+    at = state(home)
     for number in range(12):
         at.decide(photo_id(number), KEEP, "Ann")
-    again = desk(home)
+    again = state(home)
     assert again.upcoming(UNDECIDED, "", "Ann", "a", 2) == [photo_id(12), photo_id(13)]
     assert (again.progress("Ann").decided, again.progress("Ann").total) == (12, 70)
     assert again.progress("Ann").undo_label == f"keep of {photo_id(11)}"
 
 
 def test_two_curators_are_not_given_the_same_photos(home: Home) -> None:
-    at = desk(home)
+    at = state(home)
     ann, ben = at.grid(UNDECIDED, "", "Ann", "a"), at.grid(UNDECIDED, "", "Ben", "b")
     assert not set(ids(ann)) & set(ids(ben))
     assert (ben.matching, ben.elsewhere) == (40, 30)
@@ -85,7 +85,7 @@ def test_two_curators_are_not_given_the_same_photos(home: Home) -> None:
 
 
 def test_nobody_is_sent_away_while_photos_are_left(home: Home) -> None:
-    at = desk(home)
+    at = state(home)
     for number in range(60):
         at.decide(photo_id(number), KEEP, "Ann")
     assert len(ids(at.grid(UNDECIDED, "", "Ann", "a"))) == 10
@@ -93,7 +93,7 @@ def test_nobody_is_sent_away_while_photos_are_left(home: Home) -> None:
 
 
 def test_each_sees_what_the_other_decided(home: Home) -> None:
-    ann, ben = desk(home), desk(home)
+    ann, ben = state(home), state(home)
     number, _ = ben.changes(0, "b", [])
     ann.decide(photo_id(3), Verdict("drop", "edited"), "Ann")
     number, changed = ben.changes(number, "b", [photo_id(3), photo_id(4)])
@@ -107,7 +107,7 @@ def test_each_sees_what_the_other_decided(home: Home) -> None:
 
 
 def test_a_skipped_photo_waits_for_others_and_comes_back_when_undone(home: Home) -> None:
-    at = desk(home)
+    at = state(home)
     at.decide(photo_id(0), Verdict("skip"), "Ann")
     assert at.upcoming(UNDECIDED, "", "Ann", "a", 1) == [photo_id(1)]
     assert at.upcoming(UNDECIDED, "", "Ben", "b", 1) == [photo_id(0)]
@@ -121,14 +121,14 @@ def test_a_photo_that_both_queries_found_is_one_photo(home: Home) -> None:
     row = unique[unique["photo_id"] == photo_id(1)]
     other = row.assign(domain="z", rule="both_domains", duplicate_of=photo_id(1))
     home.tables.write("unique_photos", pd.concat([unique, other]))
-    at = desk(home)
+    at = state(home)
     at.catalog.refresh()
     (member,) = at.catalog.duplicates("flickr:77")
     assert (member.photo_id, member.domain, member.rule) == (photo_id(1), row["domain"].item(), None)
 
 
 def test_a_decision_about_a_duplicate_stands_for_the_photo(home: Home) -> None:
-    at = desk(home)
+    at = state(home)
     shown = at.single(photo_id(1), "a")
     assert shown is not None
     assert [(twin.photo_id, twin.rule) for twin in shown.duplicates] == [("flickr:77", "perceptual")]
@@ -159,13 +159,13 @@ def test_a_decision_about_a_duplicate_stands_for_the_photo(home: Home) -> None:
 def test_filters(home: Home, filters: Filters, expected: object) -> None:
     rows = home.tables.read("review_queue").sort_values("position")
     wanted = [str(row["photo_id"]) for row in rows.to_dict("records") if expected(row)]  # pyright: ignore[reportCallIssue]
-    found = desk(home).upcoming(filters, "", "Ann", "a", 100)
+    found = state(home).upcoming(filters, "", "Ann", "a", 100)
     assert found == wanted
     assert Filters.parse(dict(pair.split("=") for pair in filters.query().split("&"))) == filters
 
 
 def test_what_was_purged_is_not_shown_and_a_new_batch_is(home: Home) -> None:
-    at = desk(home)
+    at = state(home)
     assert at.progress("Ann").total == 70
     unique, queue = home.tables.read("unique_photos"), home.tables.read("review_queue")
     sha256 = str(queue.loc[queue["photo_id"] == photo_id(5), "sha256"].iloc[0])
@@ -183,7 +183,7 @@ def test_an_empty_home_is_no_error(tmp_path: Path) -> None:
     empty = make_home(tmp_path / "home", count=1)
     empty.tables.path("review_queue").unlink()
     empty.tables.path("unique_photos").unlink()
-    at = desk(empty)
+    at = state(empty)
     assert at.grid(UNDECIDED, "", "Ann", "a").shown == []
     assert at.progress("Ann").total == 0
 
@@ -191,7 +191,7 @@ def test_an_empty_home_is_no_error(tmp_path: Path) -> None:
 def test_photos_that_a_rule_decided_are_not_asked_again(home: Home) -> None:
     queue = home.tables.read("review_queue")
     home.tables.write("review_queue", queue.assign(waiting=queue["position"] != 0))
-    at = desk(home)
+    at = state(home)
     assert at.upcoming(UNDECIDED, "", "Ann", "a", 1) == [photo_id(1)]
     shown = at.single(photo_id(0), "a")
     assert shown is not None
