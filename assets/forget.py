@@ -10,7 +10,7 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Set
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,7 +30,7 @@ from pipeline.evaluation.pictures import forget_pictures
 from pipeline.flickr.listing import without_forgotten
 from pipeline.photo_ids import FLICKR, written_id
 from pipeline.photos.download import journal_digests
-from pipeline.spreadsheet import Record, read_sheet
+from pipeline.spreadsheet import Record, Sheet, read_sheet, table_bytes
 from pipeline.training.runs import drop_samples, with_superseded
 from storage import Home
 
@@ -308,22 +308,23 @@ def _strip_csv(path: Path, ids: Set[str]) -> bool:
 
     Raises `ValueError` where it is no table. It is UTF-8 afterwards, whatever a spreadsheet had made of it.
     """
-    data = path.read_bytes()
+    data = table_bytes(path)
     if not data.strip(b"\xef\xbb\xbf \r\n"):
         return False
     sheet = read_sheet(data, "photo_id", lambda cell: written_id(cell) in ids)
     if "photo_id" not in sheet.columns:
         raise ValueError("the column photo_id is missing")
     records = list(sheet.records)
-    kept = [record.text for record in records if not _is_about(record, sheet.row(record), ids)]
+    kept = [record.text for record in records if not _is_about(record, sheet, ids)]
     if len(kept) < len(records):
         write_bytes(path, "".join([sheet.head, *kept]).encode("utf-8-sig"))
     return len(kept) < len(records)
 
 
-def _is_about(record: Record, row: Mapping[str, str], ids: Set[str]) -> bool:
+def _is_about(record: Record, sheet: Sheet, ids: Set[str]) -> bool:
     """Whether a row is about one of these photos: where a spreadsheet has rounded the id, the address still tells."""
-    if record.broken:
+    row = sheet.row(record)
+    if sheet.trouble(record):
         return any(photo_id.removeprefix(FLICKR) in record.text for photo_id in ids)
     return any(written_id(row.get(column, "")) in ids for column in ("photo_id", "page_url"))
 

@@ -82,9 +82,11 @@ def _import_side(
     report: Callable[[int, int], None],
 ) -> Imported:
     files, others = find_pictures(folder)
-    read = read_metadata(metadata, files, license_id) if metadata else Metadata({}, (), frozenset(), ())
+    read = read_metadata(metadata, folder, files, license_id) if metadata else Metadata({})
     done = Imported(domain, problems=[str(problem) for problem in read.problems], notes=_notes(read, others))
     files = [file for file in files if file not in read.spoiled]
+    if read.spoiled:
+        done.notes.append(f"{len(read.spoiled)} pictures wait until their rows are right")
     table = home.tables.read_or_empty("imports")
     before = set(table.loc[table["domain"] == domain, "photo_id"])
     batches = import_files(folder, files, table, forgotten_photos(home), home.blobs, project.photos, report)
@@ -109,6 +111,9 @@ def _notes(read: Metadata, others: Counter[str]) -> list[str]:
         notes.append(f"other files, not looked at: {shown}")
     if read.unknown_columns:
         notes.append(f"columns passed over: {', '.join(read.unknown_columns)}")
+    if read.short_rows:
+        shown = ", ".join(map(str, read.short_rows[:10])) + (" …" if len(read.short_rows) > 10 else "")
+        notes.append(f"rows with fewer cells than the header, the rest taken as empty: {shown}")
     return notes
 
 

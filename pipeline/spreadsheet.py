@@ -1,21 +1,37 @@
 """CSVs that people open: read with patience for what spreadsheets do to a file, written so that none executes them.
 
-Understood are commas, semicolons, tabs, and what a first line `sep=;` says; UTF-8 with or without mark, UTF-16 and
-Windows-1252; the line ends of all systems; blank lines; cells in quotes, `="0012"`, an apostrophe before a formula. A
-quotation mark that opens and does not close costs its own row only, however much it would swallow.
+Understood are commas, semicolons, tabs, and what a first line `sep=;` says; UTF-8 and UTF-16, each with or without mark,
+and UTF-32 with one; the line ends of all systems; blank lines; cells in quotes, `="0012"`, an apostrophe before a
+formula. A quotation mark that opens and does not close costs its own row only, however much it would swallow. A row
+that is shorter than the header says nothing in the columns that it lacks; one that is longer is wrong.
+
+No encoding is guessed: of other bytes the ASCII is certain, and `Sheet.doubt` says that the rest is not.
 """
 
+import codecs
 import csv
 import io
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import stat
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 SEPARATORS = (",", ";", "\t")
-BLANKS = " \t\r\n\u00a0\ufeff\u200b"
+BLANKS = " \t\r\n\0\u00a0\ufeff\u200b"
 FORMULAS = ("=", "+", "-", "@")
+MARKS = {
+    codecs.BOM_UTF8: "utf-8",
+    codecs.BOM_UTF32_LE: "utf-32-le",
+    codecs.BOM_UTF32_BE: "utf-32-be",
+    codecs.BOM_UTF16_LE: "utf-16-le",
+    codecs.BOM_UTF16_BE: "utf-16-be",
+}
+"""What a file may begin with, and what it is encoded in then; the longer marks first."""
+MAX_BYTES, MAX_LINES = 32_000_000, 1_000_000
 OPEN_QUOTE = "a quotation mark opens here and is not closed"
+LONG_CELL = f"a cell is longer than {csv.field_size_limit():,} characters"
+SAVE_AS_UTF8 = "save it as UTF-8 (in Excel: CSV UTF-8; in LibreOffice: Unicode (UTF-8) under character set)"
 
 
 @dataclass(frozen=True)
@@ -41,27 +57,57 @@ class Problem:
 class Record:
     """A row: its number as a spreadsheet counts, its stripped cells, and the text as it stands in the file.
 
-    `broken` where a quotation mark opens and does not close: then it is one line, split whatever it quotes.
+    `trouble` says why it is no row, as where a quotation mark opens and does not close: then it is one line, split
+    whatever it quotes.
     """
 
     number: int
     cells: list[str]
     text: str
-    broken: bool = False
+    trouble: str = ""
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """A table: names of columns in lower case with `_` for spaces, the text down to its header, and what is below."""
+    """A table: names of columns in lower case with `_` for spaces, the text down to its header, and what is below.
+
+    `written` are the names as they were before `aliases`. `doubt` says where the text may be wrong, since its bytes are
+    in no encoding that can be told; empty where it is certain.
+    """
 
     columns: list[str]
+    written: list[str]
     header_number: int
     head: str
     records: Iterator[Record]
+    doubt: str = ""
 
     def row(self, record: Record) -> dict[str, str]:
         """Cells by column; those of nameless columns are left out."""
         return {name: cell for name, cell in zip(self.columns, record.cells, strict=False) if name}
+
+    def trouble(self, record: Record) -> str:
+        """Why nothing of the row can be believed; empty where all can."""
+        filled = max((place for place, cell in enumerate(record.cells, 1) if cell), default=0)
+        if record.trouble or filled <= len(self.columns):
+            return record.trouble
+        return (
+            f"it has {filled} cells, the header {len(self.columns)}: a cell that holds a separator must stand in "
+            "quotation marks"
+        )
+
+    def is_short(self, record: Record) -> bool:
+        """Whether columns of the header are missing at the row's end, as spreadsheets leave empty cells out."""
+        return len(record.cells) < len(self.columns)
+
+    def twice(self, names: Collection[str]) -> str:
+        """Which of the columns `names` is there more than once, by its own name or an alias; empty where none is."""
+        for name in names:
+            given = [was for was, column in zip(self.written, self.columns, strict=True) if column == name]
+            if len(given) > 1:
+                also = f" ({', '.join(given)})" if set(given) != {name} else ""
+                return f"the column {name} is there {len(given)} times{also}; leave one"
+        return ""
 
 
 def read_sheet(
@@ -70,31 +116,49 @@ def read_sheet(
     is_key: Callable[[str], bool] = lambda cell: False,
     aliases: Mapping[str, str] | None = None,
 ) -> Sheet:
-    """The table in a file's bytes. Raises `ValueError` where there is none: an empty file, a workbook, an open header.
+    """The table in a file's bytes. Raises `ValueError` where there is none: an empty file, a workbook, an open header,
+    broken Unicode, more than `MAX_LINES`.
 
     `is_key` knows the cells of the column `key`: a line that has one begins a row, whatever quotation mark is open.
     `aliases` are other names of columns.
     """
-    lines = _lines(_text(data))
-    start = next(position for position, line in enumerate(lines) if line.strip())
-    told = re.fullmatch(r'"?sep=(.)"?', lines[start].strip(" \r\n"), re.IGNORECASE)
+    text, doubt = _text(data)
+    lines = _lines(text)
+    start = next(position for position, line in enumerate(lines) if line.strip(BLANKS))
+    told = re.fullmatch(r'"?sep=(.)"?[,;\t]*', lines[start].strip(" \r\n"), re.IGNORECASE)
     start += bool(told)
     if start == len(lines):
         raise ValueError("the file is empty")
-    separator = told[1] if told else max(SEPARATORS, key=lines[start].count)
-    _, end, cells = next(_parsed(lines, start, separator))
-    if cells is None:
+
+    def header(separator: str) -> tuple[int, list[str], list[str]]:
+        _, end, cells = next(_parsed(lines, start, separator))
+        names = [re.sub(r"[\s-]+", "_", _cell(cell).lower()) for cell in cells or ()]
+        return end, names, [(aliases or {}).get(name, name) for name in names]
+
+    best = max(SEPARATORS, key=lambda each: (bool(key) and key in header(each)[2], lines[start].count(each)))
+    separator = told[1] if told else best
+    end, names, columns = header(separator)
+    if not names:
         raise ValueError("the header's quotation marks do not close")
-    names = [re.sub(r"[\s-]+", "_", _cell(cell).lower()) for cell in cells]
-    columns = [(aliases or {}).get(name, name) for name in names]
     begins_row = _row_test(separator, columns.index(key), is_key) if key in columns else lambda lines: False
-    return Sheet(columns, start + 1, "".join(lines[:end]), _records(lines, end, start + 2, separator, begins_row))
+    records = _records(lines, end, start + 2, separator, begins_row)
+    return Sheet(columns, names, start + 1, "".join(lines[:end]), records, doubt)
+
+
+def table_bytes(path: Path) -> bytes:
+    """What is in a file that should be a table. Raises `ValueError` where it is no plain file, or too large for one."""
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError("this is no plain file")
+    if status.st_size > MAX_BYTES:
+        raise ValueError(f"it has {status.st_size:,} bytes, allowed are {MAX_BYTES:,}: divide it")
+    return path.read_bytes()
 
 
 def read_rows(path: Path) -> Iterator[dict[str, str]]:
     """Rows by column of any such table, unjudged; none where it is no table."""
     try:
-        sheet = read_sheet(path.read_bytes())
+        sheet = read_sheet(table_bytes(path))
     except ValueError:
         return
     yield from map(sheet.row, sheet.records)
@@ -120,26 +184,42 @@ def harmless(cell: object) -> object:
 # --- reading ------------------------------------------------------------------------------------------------------------
 
 
-def _text(data: bytes) -> str:
-    """The file's text, whatever encoding a spreadsheet chose."""
+def _text(data: bytes) -> tuple[str, str]:
+    """The file's text, and the doubt about it."""
     if data.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
         raise ValueError("this is an Excel workbook under the name of a CSV; open it there and save it as CSV")
-    text = _decoded(data)
-    if not text.strip():
+    text, doubt = _decoded(data)
+    if not text.strip(BLANKS):
         raise ValueError("the file is empty")
-    return text
+    if re.match(r"\s*(\[\s*)?\{", text):
+        raise ValueError("this is JSON, not a CSV: a CSV has the names of its columns in the first row")
+    if text.count("\n") + text.count("\r") - text.count("\r\n") > MAX_LINES:
+        raise ValueError(f"it has more than {MAX_LINES:,} lines: divide it")
+    return text, doubt
 
 
-def _decoded(data: bytes) -> str:
-    head = data[:400]
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return data.decode("utf-16", errors="replace")
-    if head.count(b"\0") > len(head) // 4:
-        return data.decode("utf-16-le" if head[1:2] == b"\0" else "utf-16-be", errors="replace")
+def _decoded(data: bytes) -> tuple[str, str]:
+    """Unicode where it is; else Windows-1252, of which the ASCII alone is certain."""
+    mark = next((mark for mark in MARKS if data.startswith(mark)), b"")
+    encoding = MARKS[mark] if mark else _unmarked(data)
     try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return data.decode("cp1252", errors="replace")
+        return data[len(mark) :].decode(encoding), ""
+    except UnicodeDecodeError as error:
+        if mark or encoding != "utf-8":
+            raise ValueError(f"it is broken {encoding.upper()}: {SAVE_AS_UTF8}") from error
+        row = 1 + len(re.findall(rb"\r\n|\r|\n", data[: error.start]))
+        around = data[max(0, error.start - 10) : error.start + 10].splitlines()
+        found = next(piece for piece in around if not piece.isascii())
+        doubt = f"line {row}, at {str(found)[1:]}: its encoding cannot be told: {SAVE_AS_UTF8}"
+        return data.decode("cp1252", errors="replace"), doubt
+
+
+def _unmarked(data: bytes) -> str:
+    """The encoding of a file without mark: a header of UTF-16 has NULs, one of UTF-8 none, though a note may hold some."""
+    begin = (len(data) - len(data.lstrip(b"\r\n\0"))) & ~1
+    header = re.split(rb"[\r\n]", data[begin : begin + 4096], maxsplit=1)[0]
+    low, high = header[::2].count(0), header[1::2].count(0)
+    return "utf-8" if not low + high else "utf-16-le" if high > low else "utf-16-be"
 
 
 def _lines(text: str) -> list[str]:
@@ -156,7 +236,8 @@ def _records(
         for first, end, cells in _parsed(lines, start, separator):
             if cells is None or (end - first > 1 and begins_row(lines[first:end])):
                 line = lines[first]
-                yield Record(number, [_cell(cell) for cell in line.split(separator)], line, broken=True)
+                trouble = LONG_CELL if len(line) > csv.field_size_limit() else OPEN_QUOTE
+                yield Record(number, [_cell(cell) for cell in line.split(separator)], line, trouble)
                 start, number = first + 1, number + 1
                 break
             yield Record(number, [_cell(cell) for cell in cells], "".join(lines[first:end]))
@@ -165,7 +246,7 @@ def _records(
 
 def _parsed(lines: list[str], start: int, separator: str) -> Iterator[tuple[int, int, list[str] | None]]:
     """First line, line after the last, and cells of each record; None for cells that a quotation mark never ends."""
-    feed = iter(lines[start:])
+    feed = (lines[position] for position in range(start, len(lines)))  # a slice would be copied at each open mark
     reader = csv.reader(feed, delimiter=separator)
     first = start
     while first < len(lines):

@@ -32,7 +32,8 @@ from pathlib import Path
 from pipeline.atomic import sync
 from pipeline.errors import disk_failed
 from pipeline.photo_ids import written_id
-from pipeline.spreadsheet import OPEN_QUOTE, Problem, Record, csv_text, no_formula, read_sheet
+from pipeline.spreadsheet import Problem, Record, Sheet, csv_text, no_formula, read_sheet, table_bytes
+from pipeline.times import read_time
 
 DECISIONS = ("keep", "drop", "move", "skip")
 REASONS = ("wrong_tag", "unfit_blur", "no_person", "edited", "inappropriate", "other")
@@ -201,12 +202,10 @@ def _append(path: Path, row: bytes) -> None:
 
 
 def time_ns(text: str) -> int | None:
-    """ISO 8601 as nanoseconds since 1970, UTC unless it says otherwise; None where it is none or lies in the future."""
-    try:
-        at = datetime.fromisoformat(text.strip().upper().replace("Z", "+00:00"))
-    except ValueError:
+    """A time as nanoseconds since 1970, UTC unless it says otherwise; None where it is none or lies in the future."""
+    at = read_time(text)
+    if at is None:
         return None
-    at = at if at.tzinfo else at.replace(tzinfo=UTC)
     since = at - datetime(1970, 1, 1, tzinfo=UTC)
     found_ns = (since.days * 86_400 + since.seconds) * 10**9 + since.microseconds * 1000
     return found_ns if found_ns <= time.time_ns() + CLOCK_TOLERANCE_S * 10**9 else None
@@ -218,17 +217,17 @@ def time_ns(text: str) -> int | None:
 def _read_file(path: Path, known_ids: Set[str], domains: Set[str]) -> Iterator[Decision | Problem]:
     modified_ns = path.stat().st_mtime_ns
     try:
-        sheet = read_sheet(path.read_bytes(), "photo_id", lambda cell: written_id(cell) in known_ids)
+        sheet = read_sheet(table_bytes(path), "photo_id", lambda cell: written_id(cell) in known_ids)
     except ValueError as error:
         yield Problem(path.name, 0, "file", path.name, str(error))
         return
-    if wrong := _wrong_header(sheet.columns):
+    if wrong := _wrong_header(sheet):
         yield Problem(path.name, sheet.header_number, "header", ", ".join(sheet.columns), wrong)
         return
     rows = [record for record in sheet.records if any(record.cells)]
     for record in rows:
-        item = _read_record(record, sheet.row(record), path.name, modified_ns, known_ids, domains)
-        is_short = isinstance(item, Problem) or len(record.cells) < len(sheet.columns)
+        item = _read_record(record, sheet, path.name, modified_ns, known_ids, domains)
+        is_short = isinstance(item, Problem) or sheet.is_short(record)
         if is_short and record is rows[-1] and "decided_at" in sheet.columns and not record.text.endswith(("\n", "\r")):
             # Its process died over it: `append_decision` had not confirmed it to anybody.
             yield Problem(path.name, record.number, "row", record.text, "unfinished, not counted", is_fatal=False)
@@ -236,21 +235,17 @@ def _read_file(path: Path, known_ids: Set[str], domains: Set[str]) -> Iterator[D
             yield item
 
 
-def _wrong_header(header: list[str]) -> str | None:
-    for name in NEEDED_COLUMNS:
-        if name not in header:
-            return f"the column {name} is missing"
-    for name in DECISION_COLUMNS:
-        if header.count(name) > 1:
-            return f"the column {name} is there {header.count(name)} times; leave one"
-    return None
+def _wrong_header(sheet: Sheet) -> str:
+    missing = next((name for name in NEEDED_COLUMNS if name not in sheet.columns), None)
+    return f"the column {missing} is missing" if missing else sheet.twice(DECISION_COLUMNS)
 
 
 def _read_record(
-    record: Record, row: dict[str, str], file: str, modified_ns: int, known_ids: Set[str], domains: Set[str]
+    record: Record, sheet: Sheet, file: str, modified_ns: int, known_ids: Set[str], domains: Set[str]
 ) -> Decision | Problem | None:
-    if record.broken:
-        return Problem(file, record.number, "row", record.text.strip(), OPEN_QUOTE)
+    row = sheet.row(record)
+    if trouble := sheet.trouble(record):
+        return Problem(file, record.number, "row", record.text.strip(), trouble)
     if not row.get("decision"):
         return None
     row["photo_id"] = written_id(row.get("photo_id", ""))

@@ -11,27 +11,27 @@ Columns, in any order and with any capitals; only `file` is needed, unknown ones
     title        for people
     tags         separated by commas or semicolons; where there are none, by spaces
     date_taken   the camera's clock: 2024-03-05, 2024-03-05 12:30:00, 05.03.2024; 3/5/2024 is refused, it has two meanings
-    date_upload  when it was published, in UTC; written alike, or as Unix seconds
+    date_upload  when it was published, UTC unless it says otherwise; written alike, or as Unix seconds
 
-`pipeline.spreadsheet` says what is understood.
+`pipeline.spreadsheet` and `pipeline.times` say what is understood. What it says goes into attributions, so nothing is
+guessed: a column that is there twice, an encoding that cannot be told and a row whose cells have shifted are refused.
 """
 
+import os
 import re
 import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
 from pipeline.errors import ConfigError
-from pipeline.spreadsheet import OPEN_QUOTE, Problem, read_sheet
+from pipeline.spreadsheet import Problem, Sheet, read_sheet, table_bytes
+from pipeline.times import read_time
 
 COLUMNS = ("file", "owner", "owner_name", "license", "page_url", "title", "tags", "date_taken", "date_upload")
 ALIASES = {"filename": "file", "file_name": "file", "licence": "license", "link": "page_url", "url": "page_url"}
-DATE_FORMATS = (
-    "%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ",
-    "%Y:%m:%d %H:%M:%S", "%d.%m.%Y", "%d.%m.%Y %H:%M", "%d.%m.%Y %H:%M:%S",
-)  # fmt: skip
+CELL_CHARACTERS = 10_000
+"""No owner or title is longer; a cell that is has swallowed what is not its own."""
 
 
 @dataclass(frozen=True)
@@ -50,41 +50,37 @@ class Told:
 
 @dataclass(frozen=True)
 class Metadata:
-    """A CSV as read: `told` by path below the folder, files whose row is wrong, and columns that nobody knows."""
+    """A CSV as read: `told` by path below the folder, files whose row is wrong, columns that nobody knows, short rows."""
 
     told: Mapping[str, Told]
-    problems: tuple[Problem, ...]
-    spoiled: frozenset[str]
-    unknown_columns: tuple[str, ...]
+    problems: tuple[Problem, ...] = ()
+    spoiled: frozenset[str] = frozenset()
+    unknown_columns: tuple[str, ...] = ()
+    short_rows: tuple[int, ...] = ()
 
 
-def read_metadata(path: Path, files: list[str], license_id: Callable[[str], str | None]) -> Metadata:
-    """The CSV at `path` about `files`, paths below the imported folder; `license_id` reads a licence.
+def read_metadata(path: Path, folder: Path, files: list[str], license_id: Callable[[str], str | None]) -> Metadata:
+    """The CSV at `path` about `files`, paths below the imported `folder`; `license_id` reads a licence.
 
     Raises `ConfigError` where the file as a whole cannot be used.
     """
-    find = _finder(files)
-    try:
-        sheet = read_sheet(path.read_bytes(), "file", lambda cell: find(cell)[0] is not None, ALIASES)
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from error
-    if "file" not in sheet.columns:
-        found = ", ".join(filter(None, sheet.columns))
-        raise ConfigError(f"{path}, row {sheet.header_number}: the column file is missing; found are {found}")
+    find = _finder(path, folder, files)
+    sheet = _sheet(path, lambda cell: find(cell)[0] is not None)
     told: dict[str, Told] = {}
     rows_of: dict[str, int] = {}
     problems: list[Problem] = []
     spoiled: set[str] = set()
+    short: list[int] = []
     for record in sheet.records:
         row, number = sheet.row(record), record.number
-        if not any(row.values()):
+        if not any(record.cells):
             continue
-        file, trouble = find(row.get("file", ""))
-        if record.broken:
-            problems.append(Problem(path.name, number, "row", record.text.strip(), OPEN_QUOTE))
+        file, unfound = find(row.get("file", ""))
+        if trouble := sheet.trouble(record):
+            problems.append(Problem(path.name, number, "row", record.text.strip(), trouble))
             spoiled |= {file} if file else set()
         elif file is None:
-            problems.append(Problem(path.name, number, "file", row.get("file", ""), trouble))
+            problems.append(Problem(path.name, number, "file", row.get("file", ""), unfound))
         elif file in rows_of:
             problems.append(Problem(path.name, number, "file", row["file"], f"row {rows_of[file]} is about it too"))
             spoiled.add(file)
@@ -93,22 +89,44 @@ def read_metadata(path: Path, files: list[str], license_id: Callable[[str], str 
             told[file], wrong = _read_row(row, license_id)
             problems += [Problem(path.name, number, column, row[column], allowed) for column, allowed in wrong]
             spoiled |= {file} if wrong else set()
+            short += [number] if sheet.is_short(record) else []
     unknown = tuple(name for name in sheet.columns if name and name not in COLUMNS)
-    return Metadata(told, tuple(problems), frozenset(spoiled), unknown)
+    return Metadata(told, tuple(problems), frozenset(spoiled), unknown, tuple(short))
 
 
-def _finder(files: list[str]) -> Callable[[str], tuple[str | None, str]]:
+def _sheet(path: Path, is_file: Callable[[str], bool]) -> Sheet:
+    try:
+        sheet = read_sheet(table_bytes(path), "file", is_file, ALIASES)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from error
+    if sheet.doubt:
+        raise ConfigError(f"{path}, {sheet.doubt}")
+    wrong = sheet.twice(COLUMNS)
+    if "file" not in sheet.columns:
+        wrong = f"the column file is missing; found are {', '.join(filter(None, sheet.columns))}"
+    if wrong:
+        raise ConfigError(f"{path}, row {sheet.header_number}: {wrong}")
+    return sheet
+
+
+def _finder(csv: Path, folder: Path, files: list[str]) -> Callable[[str], tuple[str | None, str]]:
     """From what a cell says to one of `files`, or `None` and why not.
 
-    It is a path before it is a name, and either as it is written before any other reading.
+    It is a path before it is a name, and either as it is written before any other reading. A path begins at the folder,
+    at the CSV, or at the root.
     """
     indexes = [(alike, _by(files, of, alike)) for of in (str, _name) for alike in (str, _composed, _plain)]
+    here, roots = os.path.abspath(csv.parent), [os.path.abspath(folder), os.path.realpath(folder)]
 
     def find(cell: str) -> tuple[str | None, str]:
         if not cell:
             return None, "which file the row is about must be said"
-        wanted = cell.replace("\\", "/").removeprefix("./")
+        wanted = os.path.normpath(cell.replace("\\", "/"))
         found = next((index[alike(wanted)] for alike, index in indexes if alike(wanted) in index), [])
+        if not found and "/" in wanted:
+            whole = os.path.normpath(os.path.join(here, wanted))
+            below = (whole[len(root) + 1 :] for root in roots if whole.startswith(f"{root}/"))
+            found = next((index[alike(path)] for path in below for alike, index in indexes[:3] if alike(path) in index), [])
         if len(found) > 1:
             return None, f"several files may be meant: {', '.join(found[:3])}; write the path, as the file is named"
         return (found[0], "") if found else (None, "there is no such picture in the folder")
@@ -139,13 +157,14 @@ def _plain(path: str) -> str:
 
 def _read_row(row: Mapping[str, str], license_id: Callable[[str], str | None]) -> tuple[Told, list[tuple[str, str]]]:
     """What the row says, and its columns that cannot be used, each with what is allowed."""
-    wrong: list[tuple[str, str]] = []
+    limit = f"a cell has at most {CELL_CHARACTERS:,} characters"
+    wrong = [(column, limit) for column in COLUMNS if len(row.get(column, "")) > CELL_CHARACTERS]
     uploaded, taken, page_url = row.get("date_upload", ""), row.get("date_taken", ""), row.get("page_url", "")
-    uploaded_at, taken_at = _date(uploaded), _date(taken)
-    seconds = int(uploaded) if re.fullmatch(r"\d{9,10}", uploaded) else None
-    if uploaded and seconds is None and uploaded_at is None:
+    seconds = int(uploaded) if re.fullmatch(r"[0-9]{9,10}", uploaded) else None
+    uploaded_at, taken_at = None if seconds else read_time(uploaded), read_time(taken)
+    if uploaded and not (seconds or uploaded_at):
         wrong.append(("date_upload", "write it like 2024-03-05 12:30:00, or as Unix seconds"))
-    if taken and taken_at is None:
+    if taken and not taken_at:
         wrong.append(("date_taken", "write it like 2024-03-05 or 2024-03-05 12:30:00"))
     if page_url and not re.match(r"https?://[^\s/]", page_url):
         wrong.append(("page_url", "must begin with http:// or https://"))
@@ -160,15 +179,6 @@ def _read_row(row: Mapping[str, str], license_id: Callable[[str], str | None]) -
         date_taken=f"{taken_at:%Y-%m-%d %H:%M:%S}" if taken_at else None,
     )
     return told, wrong
-
-
-def _date(written: str) -> datetime | None:
-    for form in DATE_FORMATS:
-        try:
-            return datetime.strptime(written, form).replace(tzinfo=UTC)
-        except ValueError:
-            continue
-    return None
 
 
 def _tags(written: str) -> str | None:

@@ -101,7 +101,7 @@ def test_a_bad_row_is_reported_and_the_good_ones_count(tmp_path: Path, row: str,
         (b"id,verdict\n1,keep\n", "a.csv, row 1: header 'id, verdict': the column photo_id is missing"),
         (b"photo_id,title\n1,x\n", "a.csv, row 1: header 'photo_id, title': the column decision is missing"),
         (b"photo_id,decision,Decision\n1,keep,drop\n", "a.csv, row 1: header 'photo_id, decision, decision': the column"),
-        (bytes(range(256)) * 4, "a.csv, row 1: header"),
+        (bytes(range(256)) * 4, "a.csv: file 'a.csv': it is broken UTF-16"),
         (b'"photo_id,decision\n1,keep\n', "a.csv: file 'a.csv': the header's quotation marks do not close"),
     ],
     ids=["empty", "blank", "xlsx", "xls", "no id", "no decision", "twice", "binary", "open header"],
@@ -149,6 +149,16 @@ def test_an_open_quotation_mark_before_more_than_a_cell_can_hold(tmp_path: Path)
     assert [found.photo_id for found in read_decisions(tmp_path, KNOWN, DOMAINS)[0]] == ["flickr:2"]
 
 
+def test_a_row_whose_cells_have_shifted_decides_nothing(tmp_path: Path) -> None:
+    reviewed(
+        tmp_path, "photo_id,title,decision,reason\nflickr:1,Smith, John,keep,\nflickr:1,a,drop,other, x\nflickr:2,b,keep\n"
+    )
+    found, problems = read_decisions(tmp_path, KNOWN, DOMAINS)
+    assert [decision.photo_id for decision in found] == ["flickr:2"]
+    assert [(problem.row, "cells, the header" in problem.allowed) for problem in problems][1:] == [(3, True)]
+    assert problems[0].row == 2
+
+
 def test_rows_are_numbered_as_a_spreadsheet_does(tmp_path: Path) -> None:
     reviewed(tmp_path, 'photo_id,decision,note\n1,keep,"two\nlines"\n,,\n\n2,perhaps,\n')
     assert complaints(tmp_path)[0].startswith("a.csv, row 5: decision 'perhaps'")
@@ -172,7 +182,7 @@ def test_a_row_that_bears_its_time_counts_by_it_whenever_its_file_was_saved(tmp_
     assert [found.file for found in read_decisions(tmp_path, KNOWN, DOMAINS)[0]] == ["late.csv", "early.csv"]
 
 
-@pytest.mark.parametrize("wrong", ["yesterday", "2999-01-01T00:00:00Z", "01.02.2026"])
+@pytest.mark.parametrize("wrong", ["yesterday", "2999-01-01T00:00:00Z", "3/5/2024"])
 def test_a_time_that_cannot_be_is_reported(tmp_path: Path, wrong: str) -> None:
     reviewed(tmp_path, f"photo_id,decision,decided_at\nflickr:1,keep,{wrong}\nflickr:2,keep,\n")
     assert complaints(tmp_path)[0].startswith(f"a.csv, row 2: decided_at '{wrong}': must be a time like")

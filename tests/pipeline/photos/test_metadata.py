@@ -15,7 +15,7 @@ FILES = ["a.jpg", "sub/b.jpg", "sub/Ä.JPG", "x/same.png", "y/same.png"]
 def read(folder: Path, data: bytes | str) -> Metadata:
     path = folder / "photos.csv"
     path.write_bytes(data if isinstance(data, bytes) else data.encode())
-    return read_metadata(path, FILES, license_id)
+    return read_metadata(path, folder, FILES, license_id)
 
 
 def test_every_column_is_read(tmp_path: Path) -> None:
@@ -39,7 +39,7 @@ def test_every_column_is_read(tmp_path: Path) -> None:
         "file,title\na.jpg,Ä x\n",
         "\ufefffile;title\r\na.jpg;Ä x\r\n;\r\n",
         "file\ttitle\na.jpg\tÄ x\t\t\n".encode("utf-16"),
-        "file,title\na.jpg,Ä x".encode("cp1252"),
+        "file,title\na.jpg,Ä x".encode("utf-16-le"),
         "sep=;\r\nfile;title\r\na.jpg;Ä x\r\n",
         '"FILE NAME","TITLE"\n" ./a.jpg "," Ä x "\n',
         "file,title\nA.JPG,Ä x\n\n,,\n",
@@ -65,7 +65,7 @@ def test_files_are_found_by_path_or_by_a_name_that_is_only_theirs(tmp_path: Path
 def test_files_that_differ_in_capitals_are_told_apart(tmp_path: Path, order: list[str]) -> None:
     path = tmp_path / "photos.csv"
     path.write_text("file,owner\nA.jpg,Ann\na.jpg,Bo\nB.jpg,Cy\nSUB/a.JPG,Di\n")
-    found = read_metadata(path, [*order, "b.jpg", "sub/B.jpg", "sub/A.jpg", "sub/a.jpg"], license_id)
+    found = read_metadata(path, tmp_path, [*order, "b.jpg", "sub/B.jpg", "sub/A.jpg", "sub/a.jpg"], license_id)
     assert {file: told.owner for file, told in found.told.items()} == {"A.jpg": "Ann", "a.jpg": "Bo", "b.jpg": "Cy"}
     assert [str(problem) for problem in found.problems] == [
         "photos.csv, row 5: file 'SUB/a.JPG': several files may be meant: sub/A.jpg, sub/a.jpg; write the path, as the file "
@@ -78,7 +78,61 @@ def test_letters_composed_otherwise_are_told_apart_where_they_must_be(tmp_path: 
     path = tmp_path / "photos.csv"
     path.write_text(f"file,owner\n{two},Ann\n", encoding="utf-8")
     for files in ([one, two], [two], [one]):
-        assert set(read_metadata(path, files, license_id).told) == {two if two in files else one}
+        assert set(read_metadata(path, tmp_path, files, license_id).told) == {two if two in files else one}
+
+
+@pytest.mark.parametrize("row", ["a.jpg,Smith, John,CC BY 2.0", "a.jpg,Smith,CC BY 2.0,x", "Smith, John,CC BY,a.jpg"])
+def test_a_row_whose_cells_have_shifted_tells_nothing(tmp_path: Path, row: str) -> None:
+    found = read(tmp_path, f"file,title,license\n{row}\nsub/b.jpg,good,4\n")
+    assert found.told == {"sub/b.jpg": Told(title="good", license="4")}
+    assert found.spoiled == ({"a.jpg"} if row.startswith("a.jpg") else set())
+    assert str(found.problems[0]).startswith(f"photos.csv, row 2: row {row!r}: it has 4 cells, the header 3")
+
+
+def test_short_rows_tell_what_they_have_and_are_named(tmp_path: Path) -> None:
+    found = read(tmp_path, "file,owner,title\na.jpg,Ann\nsub/b.jpg,Bo,x\n")
+    assert found.told == {"a.jpg": Told(owner="Ann"), "sub/b.jpg": Told(owner="Bo", title="x")}
+    assert found.short_rows == (2,)
+
+
+def test_a_file_is_found_by_its_path_from_the_csv_or_from_the_root(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "link").symlink_to("photos")
+    path = tmp_path / "photos.csv"
+    for cell in (
+        "photos/sub/b.jpg",
+        "./photos/x/../sub/b.jpg",
+        f"{tmp_path}/photos/sub/b.jpg",
+        f"{tmp_path}/photos/SUB/B.JPG",
+    ):
+        path.write_text(f"file,owner\n{cell},Ann\n")
+        assert read_metadata(path, tmp_path / "photos", FILES, license_id).told == {"sub/b.jpg": Told(owner="Ann")}
+    path.write_text(f"file,owner\n{tmp_path.resolve()}/photos/a.jpg,Ann\n{tmp_path}/link/sub/b.jpg,Bo\n")
+    assert set(read_metadata(path, tmp_path / "link", FILES, license_id).told) == {"a.jpg", "sub/b.jpg"}
+    path.write_text("file,owner\n/elsewhere/photos/a.jpg,Ann\nC:\\photos\\a.jpg,Ann\nphotosx/a.jpg,Ann\n")
+    found = read_metadata(path, tmp_path / "photos", FILES, license_id)
+    assert (found.told, [problem.row for problem in found.problems]) == ({}, [2, 3, 4])
+
+
+@pytest.mark.parametrize(
+    "taken", ["2024-03-05T12:30:00", "2024-03-05T12:30:00Z", "2024-03-05 12:30:00.5+02:00", "05.03.2024 12:30"]
+)
+def test_the_cameras_clock_is_what_is_written(tmp_path: Path, taken: str) -> None:
+    found = read(tmp_path, f"file,date_taken\na.jpg,{taken}\n")
+    assert found.told == {"a.jpg": Told(date_taken="2024-03-05 12:30:00")}
+
+
+@pytest.mark.parametrize("uploaded", ["2024-03-05T12:30:00Z", "2024-03-05 14:30:00+02:00", "1709641800", "2024-03-05T12:30"])
+def test_an_upload_has_its_time_zone(tmp_path: Path, uploaded: str) -> None:
+    assert read(tmp_path, f"file,date_upload\na.jpg,{uploaded}\n").told["a.jpg"].date_upload_s == 1709641800
+
+
+def test_a_cell_that_is_too_long_is_named(tmp_path: Path) -> None:
+    found = read(tmp_path, f"file,owner,title\na.jpg,{'x' * 10_001},t\nsub/b.jpg,{'x' * 200_000},t\nx/same.png,Ann,t\n")
+    assert [(problem.row, problem.column, problem.allowed) for problem in found.problems] == [
+        (2, "owner", "a cell has at most 10,000 characters"), (3, "row", "a cell is longer than 131,072 characters"),
+    ]  # fmt: skip
+    assert found.spoiled == {"a.jpg", "sub/b.jpg"}
 
 
 def test_a_formula_comes_back_as_it_was(tmp_path: Path) -> None:
@@ -118,6 +172,11 @@ def test_a_quotation_mark_that_nobody_closes_costs_its_own_row_only(tmp_path: Pa
         (b"PK\x03\x04rest", "an Excel workbook under the name of a CSV"),
         (b"", "the file is empty"),
         (b"name,title\nx,y\n", "row 1: the column file is missing; found are name, title"),
+        (b"file,owner,owner\na.jpg,alice,\n", "row 1: the column owner is there 2 times; leave one"),
+        (b"file,license,Licence\na.jpg,4,\n", r"row 1: the column license is there 2 times \(license, licence\); leave one"),
+        (b"file,page_url,url\n", r"the column page_url is there 2 times \(page_url, url\); leave one"),
+        ("file,owner\na.jpg,José\n".encode("cp1252"), r"line 2, at 'a.jpg,Jos\\xe9': its encoding cannot be told: save it"),
+        (b'{"file": "a.jpg", "owner": "alice"}\n', "this is JSON, not a CSV"),
     ],
 )
 def test_files_that_cannot_be_used(tmp_path: Path, data: bytes, said: str) -> None:
@@ -127,4 +186,4 @@ def test_files_that_cannot_be_used(tmp_path: Path, data: bytes, said: str) -> No
 
 def test_no_file_at_all(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
-        read_metadata(tmp_path / "none.csv", FILES, license_id)
+        read_metadata(tmp_path / "none.csv", tmp_path, FILES, license_id)
