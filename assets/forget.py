@@ -28,7 +28,7 @@ from pipeline.dedupe.store import FingerprintStore
 from pipeline.errors import ConfigError, DatasetError, StorageError
 from pipeline.evaluation.pictures import forget_pictures
 from pipeline.flickr.listing import without_forgotten
-from pipeline.photo_ids import FLICKR, written_id
+from pipeline.photo_ids import FLICKR, FOLDER, written_id
 from pipeline.photos.download import journal_digests
 from pipeline.spreadsheet import Record, Sheet, read_sheet, table_bytes
 from pipeline.training.runs import drop_samples, with_superseded
@@ -86,7 +86,13 @@ def forget(home: Home, photo_ids: Iterable[str], now_s: int, is_quiet: bool = Tr
     wanted = sorted(set(photo_ids))
     known = known_photos(home)
     if unknown := [photo_id for photo_id in wanted if photo_id not in known]:
-        raise ConfigError(f"no photo of this id was ever listed or imported: {', '.join(unknown)}; nothing was changed")
+        names_none = [id for id in unknown if not id.startswith((FLICKR, FOLDER))]
+        what = (
+            "this is neither a photo's id nor an address of one"
+            if names_none
+            else "no photo of this id was ever listed or imported"
+        )
+        raise ConfigError(f"{what}: {', '.join(names_none or unknown)}; nothing was changed")
     with home.lock("forget"), home.lock("import"):
         tombstones = home.tables.read_or_empty("tombstones")
         new = [photo_id for photo_id in wanted if photo_id not in set(tombstones["photo_id"])]

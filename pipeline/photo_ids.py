@@ -4,6 +4,7 @@ The one place where an id is made, and where one that a person or a spreadsheet 
 """
 
 import re
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 FLICKR, FOLDER = "flickr:", "folder:"
 """What ids begin with: their source."""
@@ -12,7 +13,12 @@ FOLDER_DIGITS = 20
 
 # No `\d`: it takes the digits of all scripts, and Flickr knows only these.
 _NUMBER = re.compile(r"([0-9]+)(?:[.,]0+)?")
-_PAGE = re.compile(r"(?:https?://)?(?:www\.)?flickr\.com/photos/[^/]+/([0-9]+)(?:[/?#].*)?", re.IGNORECASE)
+_PAGE = re.compile(r"/photos/(?!tags/)(?:[^/]+/)?([0-9]+)(?:/|$)")
+_FILE = re.compile(r"/(?:([0-9]+)_[0-9a-z]+(?:_[0-9a-z]+)*\.[a-z0-9]+|video/([0-9]+)/.*)$", re.IGNORECASE)
+_SHORT = re.compile(r"/p/([1-9a-zA-Z]{1,16})/?")
+_SHORT_DIGITS = "123456789abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ"
+_AROUND = " \t\r\n\u00a0\u200b\ufeff<>()[]\"'“”‘’«»,.;:!?"
+"""What mails and people put around an address or an id."""
 
 
 def flickr_id(number: str) -> str:
@@ -31,15 +37,60 @@ def is_flickr_number(text: str) -> bool:
 
 
 def written_id(written: str) -> str:
-    """The id that a person means: an id, Flickr's number alone, or the address of a photo's page.
+    """The id that a person means: an id, Flickr's number alone, or any address by which Flickr names a photo.
 
+    These are the photo's page on any host of Flickr's, also within an album or a size; the short address flic.kr/p/…; the
+    file on an image server; photo.gne?id=…; each with or without scheme, and with what a mail puts around it.
     Spreadsheets make `4951.0` of a number, people `Flickr:4951` of an id. What is none of these stays as it is.
 
     >>> written_id("49512345678"), written_id("https://www.flickr.com/photos/7478087@N06/49512345678/in/pool")
     ('flickr:49512345678', 'flickr:49512345678')
+    >>> written_id("<https://flic.kr/p/8xq3yy>."), written_id("farm5.staticflickr.com/4321/4950000056_0a1b2c3d4e_o.jpg")
+    ('flickr:4950000056', 'flickr:4950000056')
     """
-    text = written.strip()
-    if found := _NUMBER.fullmatch(text) or _PAGE.fullmatch(text):
+    text = written.strip().strip(_AROUND)
+    if found := _NUMBER.fullmatch(text):
         return flickr_id(found[1])
+    if number := _number_in(text):
+        return flickr_id(number)
     source = text[: len(FLICKR)].lower()
-    return source + text[len(source) :] if source in (FLICKR, FOLDER) else text
+    return source + text[len(source) :].strip() if source in (FLICKR, FOLDER) else written.strip()
+
+
+def _number_in(address: str) -> str | None:
+    """The number of the photo that an address of Flickr's names; None for any other text."""
+    try:
+        url = urlsplit(address if "//" in address else f"//{address}")
+        host = (url.hostname or "").removesuffix(".")
+    except ValueError:
+        return None
+    if host in ("flic.kr", "www.flic.kr"):
+        return _from_short(_SHORT.fullmatch(url.path))
+    if _is_of(host, "staticflickr.com") or _is_of(host, "static.flickr.com"):
+        found = _FILE.search(url.path)
+        return (found[1] or found[2]) if found else None
+    return _of_page(url) if _is_of(host, "flickr.com") else None
+
+
+def _is_of(host: str, domain: str) -> bool:
+    return host == domain or host.endswith(f".{domain}")
+
+
+def _of_page(url: SplitResult) -> str | None:
+    asked = parse_qs(url.query)
+    if url.path.endswith(".gne") and (number := asked.get("id", [""])[0]):
+        return number if is_flickr_number(number) else None
+    if url.path.endswith(".gne") and "short" in asked:
+        return _from_short(_SHORT.fullmatch(f"/p/{asked['short'][0]}"))
+    found = _PAGE.match(url.path) or _PAGE.match(url.fragment)  # #/photos/… is how pages were once named
+    return found[1] if found else None
+
+
+def _from_short(found: re.Match[str] | None) -> str | None:
+    """The number that a short address writes to the base 58."""
+    if not found or not set(found[1]) <= set(_SHORT_DIGITS):
+        return None
+    number = 0
+    for digit in found[1]:
+        number = number * len(_SHORT_DIGITS) + _SHORT_DIGITS.index(digit)
+    return str(number)

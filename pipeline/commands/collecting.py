@@ -40,8 +40,8 @@ def import_photos(folder: Path, home: Path | None, config: Path | None, domain: 
 def forget(photos: tuple[str, ...], home: Path | None, all_gone: bool) -> None:
     """Purge photos and everything made from them, out of frozen snapshots too, and never fetch them again.
 
-    PHOTO_ID is an id as in the tables, Flickr's number alone, or the address of a photo's page. Without any, an
-    interrupted purge is completed.
+    PHOTO_ID is an id as in the tables, Flickr's number alone, or any address by which Flickr names the photo: its
+    page, flic.kr/p/…, the file on an image server. Without any, an interrupted purge is completed.
     """
     import time
 

@@ -32,7 +32,7 @@ def lineage() -> None:
 def photo(photo_id: str, home: Path | None, as_json: bool, svg: Path | None) -> None:
     """From a photo to decisions, snapshots, models and evaluations.
 
-    PHOTO_ID is an id as in the tables, Flickr's number alone, or the address of a photo's page.
+    PHOTO_ID is an id as in the tables, Flickr's number alone, or any address by which Flickr names the photo.
     """
     from assets.lineage import lineage_of_photo
 

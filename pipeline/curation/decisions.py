@@ -3,7 +3,7 @@
 The CSV is the contract: a file filled in by hand, one saved by a spreadsheet and one written by the review page are
 read alike. A row has these columns (`DECISION_COLUMNS`), in any order, among any others:
 
-    photo_id     as in the queue, like `flickr:4951…`; a bare number is Flickr's, and so is the address of a photo's page
+    photo_id     as in the queue, like `flickr:4951…`; a bare number is Flickr's, and so is any address of a photo there
     decision     keep | drop | move | skip; empty: the row says nothing
     reason       for drop: wrong_tag | unfit_blur | no_person | edited | inappropriate | other
     move_to      for move: the name of a domain
