@@ -23,6 +23,7 @@ from pipeline.masks.segmenters import Segmenter
 from storage import Home
 
 if TYPE_CHECKING:
+    from pipeline.evaluation.cycles import Translate
     from pipeline.models.networks import Generator
     from pipeline.training.inference import TrainedRun
 
@@ -127,9 +128,7 @@ def on_best_device(generators: Mapping[str, "Generator"]) -> dict[str, "Generato
     return {direction: generator.to(device) for direction, generator in generators.items()}
 
 
-def cycle_errors(
-    generators: Mapping[str, Callable[[np.ndarray], np.ndarray]], judged_px: int, photos: Photos, shallow: Photos
-) -> dict[str, float]:
+def cycle_errors(generators: "Mapping[str, Translate]", judged_px: int, photos: Photos, shallow: Photos) -> dict[str, float]:
     """Cycle and identity errors on the same pictures for every model, spread evenly; on a GPU all, else a few."""
     import torch
 
@@ -163,12 +162,13 @@ def _read_costs(path: Path) -> dict[str, float] | None:
         return None
 
 
-def _sample(photos: Photos, judged_px: int, most: int) -> np.ndarray:
-    """At most so many of the photos at the judged size, uint8."""
+def _sample(photos: Photos, judged_px: int, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """At most so many of the photos at the judged size, RGB and alpha, uint8."""
     indices = spread(len(photos.ids), most)
     if not len(indices):
-        return np.empty((0, judged_px, judged_px, 3), np.uint8)
-    return scaled(photos.batch(indices)[0], judged_px)
+        return np.empty((0, judged_px, judged_px, 3), np.uint8), np.empty((0, judged_px, judged_px), np.uint8)
+    rgb, alpha = photos.batch(indices)
+    return scaled(rgb, judged_px), scaled(alpha, judged_px)
 
 
 def _arrays(truth: Truth) -> Iterator[np.ndarray]:

@@ -94,7 +94,7 @@ def overlay_of(name: str) -> Overlay | None:
     return Overlay(model.OVERLAYS_RESULT) if model.TRAINS_WITH_OVERLAY else None
 
 
-def generators_of(seed: int) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
+def generators_of(seed: int) -> dict[str, Callable[..., np.ndarray]]:
     """Both directions with random weights."""
     torch.manual_seed(seed)
     return {name: partial(translate, Generator(GeneratorConfig()).eval()) for name in ("a_to_b", "b_to_a")}

@@ -8,14 +8,16 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-Translate = Callable[[np.ndarray], np.ndarray]
-"""uint8 [n, height, width, 3] to float32 of the same shape in [0, 1]."""
+Translate = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""uint8 [n, height, width, 3] and the subjects' alpha [n, height, width] to float32 of the pictures' shape in [0, 1]."""
+Pictures = tuple[np.ndarray, np.ndarray]
+"""What a `Translate` takes."""
 
 CYCLE_METRICS = ("cycle_l1_a", "cycle_l1_b", "identity_l1_a", "identity_l1_b")
 
 
-def cycle_scores(generators: Mapping[str, Translate], real_a: np.ndarray, real_b: np.ndarray) -> dict[str, float]:
-    """Mean absolute errors, 0 to 1, of pictures of both domains, uint8 [n, height, width, 3].
+def cycle_scores(generators: Mapping[str, Translate], real_a: Pictures, real_b: Pictures) -> dict[str, float]:
+    """Mean absolute errors, 0 to 1, of pictures of both domains.
 
     `cycle_l1_a`: from A to B, rounded to 8 bits, and back; `identity_l1_a`: the generator to A on pictures of A; likewise
     b. NaN where a generator, `a_to_b` or `b_to_a`, or the pictures of a domain are missing, or an output is no picture.
@@ -24,24 +26,25 @@ def cycle_scores(generators: Mapping[str, Translate], real_a: np.ndarray, real_b
     return {
         "cycle_l1_a": _cycle(a_to_b, b_to_a, real_a),
         "cycle_l1_b": _cycle(b_to_a, a_to_b, real_b),
-        "identity_l1_a": _error(b_to_a, real_a, real_a),
-        "identity_l1_b": _error(a_to_b, real_b, real_b),
+        "identity_l1_a": _error(b_to_a, real_a, real_a[0]),
+        "identity_l1_b": _error(a_to_b, real_b, real_b[0]),
     }
 
 
-def _cycle(there: Translate | None, back: Translate | None, real: np.ndarray) -> float:
-    if there is None or back is None or not len(real):
+def _cycle(there: Translate | None, back: Translate | None, real: Pictures) -> float:
+    if there is None or back is None or not len(real[0]):
         return float("nan")
-    generated = there(real)
+    generated = there(*real)
     if not np.isfinite(generated).all():
         return float("nan")
-    return _error(back, np.round(generated * 255).astype(np.uint8), real)
+    return _error(back, (np.round(generated * 255).astype(np.uint8), real[1]), real[0])
 
 
-def _error(generator: Translate | None, seen: np.ndarray, real: np.ndarray) -> float:
+def _error(generator: Translate | None, seen: Pictures, real: np.ndarray) -> float:
     if generator is None or not len(real):
         return float("nan")
-    errors = [_difference(generator(seen[i : i + 1]), real[i : i + 1]) for i in range(len(real))]
+    rgb, alpha = seen
+    errors = [_difference(generator(rgb[i : i + 1], alpha[i : i + 1]), real[i : i + 1]) for i in range(len(real))]
     return float(np.mean(errors))
 
 

@@ -17,6 +17,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
+from pipeline.models.networks import Generator
+
 SIDES_PX = (256, 512, 1024)
 RUNS = {256: 3, 512: 1, 1024: 1}
 """Timed runs at each size, on a processor; a GPU, where a run costs little, does `GPU_RUNS`."""
@@ -68,7 +70,13 @@ def _shapes_only(generator: nn.Module) -> nn.Module:
 
 def _pass(shapes_only: nn.Module, side_px: int) -> None:
     with torch.inference_mode():
-        shapes_only(torch.empty(1, 3, side_px, side_px, device="meta"))
+        shapes_only(*_inputs(shapes_only, side_px, torch.device("meta")))
+
+
+def _inputs(generator: nn.Module, side_px: int, device: torch.device) -> list[Tensor]:
+    """A picture and, for a generator that holds the subject, its alpha."""
+    holds = isinstance(generator, Generator) and generator.holds_subject
+    return [torch.zeros(1, channels, side_px, side_px, device=device) for channels in ((3, 1) if holds else (3,))]
 
 
 class _LiveTensors(TorchDispatchMode):
@@ -99,11 +107,11 @@ class _LiveTensors(TorchDispatchMode):
 def _time_ms(generator: nn.Module, side_px: int) -> float:
     """Median time of a pass in milliseconds."""
     device = next(generator.parameters()).device
-    picture = torch.zeros(1, 3, side_px, side_px, device=device)
+    inputs = _inputs(generator, side_px, device)
 
     def run() -> None:
         with torch.inference_mode():
-            generator(picture)
+            generator(*inputs)
         if device.type == "cuda":
             torch.cuda.synchronize(device)
 
