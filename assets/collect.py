@@ -18,9 +18,9 @@ from assets.sheets import contact_sheet
 from assets.versions import configured_partitions, forgotten_photos, inputs_version, newest_listings
 from pipeline.config import Project
 from pipeline.errors import ConfigError
-from pipeline.flickr.licenses import is_stricter
 from pipeline.flickr.listing import list_month
 from pipeline.flickr.windows import clear_state
+from pipeline.licenses import is_stricter
 from pipeline.photos.history import unasked, update_history, with_answers
 from pipeline.photos.pool import Transfer
 from resources.flickr import FlickrResource, make_budget

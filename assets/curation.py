@@ -10,7 +10,7 @@ from assets.versions import configured_partitions, forgotten_photos, inputs_vers
 from pipeline.config import Project
 from pipeline.curation.curate import curate, decided_groups, one_per_photo, too_few
 from pipeline.curation.decisions import Decision, folder_version, opinions, read_decisions
-from pipeline.flickr.licenses import license_name
+from pipeline.licenses import license_name
 from pipeline.spreadsheet import Problem
 from resources.home import HomeResource
 from resources.segmenter import SegmenterResource

@@ -21,7 +21,7 @@ from pipeline.dataset.prepare import PhotoSize, prepare_images
 from pipeline.dataset.shards import ShardReader
 from pipeline.dataset.snapshot import freeze, missing_pictures, open_snapshot, read_facts, refresh_origin
 from pipeline.errors import DatasetError
-from pipeline.flickr.licenses import license_name
+from pipeline.licenses import license_name
 from pipeline.masks.person_masks import read_mask, segment_photos, to_review
 from pipeline.masks.segmenters import Segmenter
 from pipeline.masks.sources import GivenMasks, MaskSource, ReadRgb, SegmentedMasks

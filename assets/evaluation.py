@@ -28,7 +28,7 @@ from pipeline.dataset.shards import ShardReader
 from pipeline.dataset.snapshot import attribution, open_snapshot, read_facts, read_snapshot
 from pipeline.errors import DatasetError
 from pipeline.evaluation.scenes import Cut, Frame, TrueMasks, load_scenes, load_true_masks, true_mask_file
-from pipeline.flickr.licenses import license_name
+from pipeline.licenses import license_name
 from pipeline.masks.person_masks import read_mask
 from pipeline.masks.segmenters import Segmenter
 from pipeline.masks.sources import configured_version

@@ -8,7 +8,7 @@ import pandas as pd
 from assets.versions import newest_listings
 from pipeline.config import Project
 from pipeline.errors import ConfigError, FlickrError
-from pipeline.flickr.licenses import license_name
+from pipeline.licenses import license_name
 from pipeline.photo_ids import FLICKR
 from pipeline.photos.history import Answer, unasked
 from resources.flickr import FlickrResource, key_missing

@@ -16,9 +16,9 @@ from assets.versions import forgotten_photos, inputs_version
 from pipeline.config import Project
 from pipeline.errors import ConfigError
 from pipeline.file_names import printable
-from pipeline.flickr.licenses import license_id
 from pipeline.flickr.listing import NO_CV_TAG
 from pipeline.flickr.records import normalised_tag
+from pipeline.licenses import KNOWN
 from pipeline.photos.folder import Picture, Refused, files_of, find_pictures, import_files, listing_of, with_pictures
 from pipeline.photos.metadata import Metadata, read_metadata
 from resources.home import HomeResource
@@ -82,7 +82,7 @@ def _import_side(
     report: Callable[[int, int], None],
 ) -> Imported:
     files, others = find_pictures(folder)
-    read = read_metadata(metadata, folder, files, license_id) if metadata else Metadata({})
+    read = read_metadata(metadata, folder, files) if metadata else Metadata({})
     done = Imported(domain, problems=[str(problem) for problem in read.problems], notes=_notes(read, others))
     files = [file for file in files if file not in read.spoiled]
     if read.spoiled:
@@ -111,6 +111,12 @@ def _notes(read: Metadata, others: Counter[str]) -> list[str]:
         notes.append(f"other files, not looked at: {shown}")
     if read.unknown_columns:
         notes.append(f"columns passed over: {', '.join(read.unknown_columns)}")
+    words = Counter(told.license for told in read.told.values() if told.license and told.license not in KNOWN)
+    if words:
+        shown = ", ".join(f"{word[:60]!r} ({count})" for word, count in words.most_common(10)) + " …" * (len(words) > 10)
+        notes.append(
+            f"words that are no known licence, kept as they are; no `--use` of an export takes these photos: {shown}"
+        )
     if read.short_rows:
         shown = ", ".join(map(str, read.short_rows[:10])) + (" …" if len(read.short_rows) > 10 else "")
         notes.append(f"rows with fewer cells than the header, the rest taken as empty: {shown}")

@@ -19,7 +19,7 @@ from pipeline.dataset.lineage import (
     snapshot_lineage,
 )
 from pipeline.errors import DatasetError
-from pipeline.flickr.licenses import license_name, strictest
+from pipeline.licenses import license_name, strictest
 from pipeline.photo_ids import written_id
 from storage import Home
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from assets.status import funnel
 from pipeline.config import Project
-from pipeline.flickr.licenses import license_name, strictest
+from pipeline.licenses import license_name, strictest
 from storage import Home
 
 TABLES = ("photo_history", "unique_photos", "curated_photos", "person_masks", "training_images")

@@ -15,7 +15,7 @@ from pipeline.dataset.prepare import prepare_images
 from pipeline.dataset.restore import Restored, restore_snapshot, without_missing
 from pipeline.dataset.snapshot import freeze
 from pipeline.errors import ConfigError, FlickrUnreachable
-from pipeline.flickr.licenses import license_name
+from pipeline.licenses import license_name
 from pipeline.masks.person_masks import alpha_digest, read_mask
 from pipeline.photos.decode import decode_reduced, upright_size
 from storage import Home

@@ -21,7 +21,7 @@ from pipeline.config import DatasetSection
 from pipeline.dataset.manifest import build_manifest
 from pipeline.dataset.shards import Picture, write_shard
 from pipeline.dataset.snapshot import freeze
-from pipeline.flickr.licenses import LICENSES, license_name
+from pipeline.licenses import LICENSES, license_name
 from pipeline.tables import TABLES
 from storage import Home
 

@@ -17,8 +17,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from pipeline.errors import ConfigError
-from pipeline.flickr.licenses import LICENSES
 from pipeline.hint_table import NUMBERS
+from pipeline.licenses import LICENSES
 from pipeline.models import MODELS_WITH_MASK_LOSS
 from pipeline.toml_lines import explained, key_lines, line_of
 from pipeline.training.recipes import TrainingSettings, resolve

@@ -23,7 +23,7 @@ from pipeline.dataset.layout import ATTRIBUTION, CANONICAL, MANIFEST, list_snaps
 from pipeline.dataset.prepare import prepare_images
 from pipeline.dataset.shards import Shard
 from pipeline.dataset.snapshot import freeze, read_snapshot
-from pipeline.flickr.licenses import license_name
+from pipeline.licenses import license_name
 from pipeline.tables import conform
 from tests.conftest import bokehflow, make_demo_home
 from tests.pipeline.dataset.frozen_world import World, masks

@@ -61,7 +61,7 @@ def model(run: str, photos: Path | None, home: Path | None, as_json: bool, svg: 
     """From a model (its run, or RECIPE@SEED) to its photos, owners, licences, code and configuration."""
     from assets.lineage import find_run, lineage_of_model
     from pipeline.dataset.lineage import model_photos
-    from pipeline.flickr.licenses import license_name
+    from pipeline.licenses import license_name
 
     chosen = open_home(home)
     answer = lineage_of_model(chosen, run)

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from pipeline.commands.options import load, open_home, say, with_config, with_home
-from pipeline.flickr.licenses import USES
+from pipeline.licenses import USES
 
 SHOWN = 20
 """Findings and changes that are printed; the rest is counted, and `--json` has all."""
@@ -70,7 +70,7 @@ def verify(snapshot_id: str | None, home: Path | None, as_json: bool) -> None:
     """Hash every byte of a snapshot again (without an id, of all); exit code 1 names the files and rows that differ."""
     from pipeline.dataset.layout import find_snapshot, list_snapshots
     from pipeline.dataset.verify import verify_snapshot
-    from pipeline.flickr.licenses import license_name
+    from pipeline.licenses import license_name
 
     chosen = open_home(home)
     folder = chosen.snapshots
@@ -143,7 +143,7 @@ def export(
     from pipeline.dataset.layout import find_snapshot
     from pipeline.dataset.restore import export_bundle
     from pipeline.errors import ConfigError
-    from pipeline.flickr.licenses import allowed_for, license_name
+    from pipeline.licenses import allowed_for, license_name
 
     chosen = open_home(home)
     identifier = find_snapshot(chosen.snapshots, snapshot_id)

@@ -12,9 +12,9 @@ from functools import lru_cache
 from urllib.parse import quote
 
 from pipeline.flickr.collection import Collection, CollectionPhoto, digest, shown_tag, words_of
-from pipeline.flickr.licenses import LICENSES
 from pipeline.flickr.records import normalised_tag
 from pipeline.flickr.windows import CAP
+from pipeline.licenses import LICENSES
 
 Json = dict[str, object]
 Arguments = Mapping[str, str]

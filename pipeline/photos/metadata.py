@@ -6,7 +6,7 @@ Columns, in any order and with any capitals; only `file` is needed, unknown ones
                  right where files differ in nothing else
     owner        an id of whoever owns the picture
     owner_name   the name to attribute it to
-    license      an id, name or address of Flickr's licences (`4`, `CC BY 2.0`); other words are kept as they are
+    license      an id, name or address of a licence (`4`, `CC BY 2.0`, `cc-by-sa-3.0`); other words are kept as they are
     page_url     a link to where the picture is shown; `link` and `url` will do
     title        for people
     tags         separated by commas or semicolons; where there are none, by spaces
@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from pipeline.errors import ConfigError
+from pipeline.licenses import license_id
 from pipeline.spreadsheet import Problem, Sheet, read_sheet, table_bytes
 from pipeline.times import read_time
 
@@ -59,8 +60,8 @@ class Metadata:
     short_rows: tuple[int, ...] = ()
 
 
-def read_metadata(path: Path, folder: Path, files: list[str], license_id: Callable[[str], str | None]) -> Metadata:
-    """The CSV at `path` about `files`, paths below the imported `folder`; `license_id` reads a licence.
+def read_metadata(path: Path, folder: Path, files: list[str]) -> Metadata:
+    """The CSV at `path` about `files`, paths below the imported `folder`.
 
     Raises `ConfigError` where the file as a whole cannot be used.
     """
@@ -86,7 +87,7 @@ def read_metadata(path: Path, folder: Path, files: list[str], license_id: Callab
             spoiled.add(file)
         else:
             rows_of[file] = number
-            told[file], wrong = _read_row(row, license_id)
+            told[file], wrong = _read_row(row)
             problems += [Problem(path.name, number, column, row[column], allowed) for column, allowed in wrong]
             spoiled |= {file} if wrong else set()
             short += [number] if sheet.is_short(record) else []
@@ -155,7 +156,7 @@ def _plain(path: str) -> str:
     return _composed(path).casefold()
 
 
-def _read_row(row: Mapping[str, str], license_id: Callable[[str], str | None]) -> tuple[Told, list[tuple[str, str]]]:
+def _read_row(row: Mapping[str, str]) -> tuple[Told, list[tuple[str, str]]]:
     """What the row says, and its columns that cannot be used, each with what is allowed."""
     limit = f"a cell has at most {CELL_CHARACTERS:,} characters"
     wrong = [(column, limit) for column in COLUMNS if len(row.get(column, "")) > CELL_CHARACTERS]

@@ -28,7 +28,7 @@ from pipeline.dataset.snapshot import attribution
 from pipeline.errors import ConfigError, FlickrUnreachable
 from pipeline.flickr.client import FlickrClient
 from pipeline.flickr.emulator import Emulator, Reply
-from pipeline.flickr.licenses import license_name
+from pipeline.licenses import license_name
 from storage import Home, TableInfo, TableStore
 from tests.assets.worlds import KEY, PROJECT, SECRET, collect_world, photo
 from tests.pipeline.dataset.frozen_world import World

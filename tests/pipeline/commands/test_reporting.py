@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.cli import main
 from pipeline.dataset.snapshot import freeze
-from pipeline.flickr.licenses import license_name
+from pipeline.licenses import license_name
 from storage import Home
 from tests.judged_world import judge, judged_home, train
 from tests.pipeline.dataset.frozen_world import World

@@ -11,7 +11,7 @@ from pipeline.cli import main
 from pipeline.dataset.restore import Restored
 from pipeline.dataset.snapshot import freeze, read_snapshot
 from pipeline.errors import StorageError
-from pipeline.flickr.licenses import license_name
+from pipeline.licenses import license_name
 from storage import Home
 from tests.pipeline.dataset.frozen_world import World
 

@@ -11,7 +11,7 @@ from pipeline.config import DatasetSection
 from pipeline.dataset.manifest import build_manifest
 from pipeline.dataset.shards import Picture, write_shard
 from pipeline.dataset.snapshot import all_rows, freeze
-from pipeline.flickr.licenses import license_name
+from pipeline.licenses import license_name
 from pipeline.tables import conform
 
 SIZE_PX = 16

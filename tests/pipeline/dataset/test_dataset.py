@@ -20,7 +20,7 @@ from pipeline.dataset.shards import Picture, Shard, ShardReader, write_shard
 from pipeline.dataset.snapshot import attribution, freeze, list_snapshots, read_manifest, read_snapshot, refresh_origin
 from pipeline.dataset.verify import verify_snapshot
 from pipeline.errors import DatasetError
-from pipeline.flickr.licenses import license_name
+from pipeline.licenses import license_name
 from pipeline.tables import conform
 from tests.pipeline.dataset.frozen_world import World
 

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from pipeline.dataset.datasheet import datasheet
-from pipeline.flickr.licenses import license_name
+from pipeline.licenses import license_name
 
 SEARCHED = "Flickr's public search"
 ALL = "every result was listed, none was sampled"

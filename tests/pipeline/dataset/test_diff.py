@@ -7,7 +7,7 @@ import pytest
 from pipeline.dataset.diff import Change, diff_snapshots, explained
 from pipeline.dataset.forget import forget_in_snapshots
 from pipeline.dataset.snapshot import freeze
-from pipeline.flickr.licenses import license_name
+from pipeline.licenses import license_name
 from tests.pipeline.dataset.frozen_world import World
 
 

@@ -17,7 +17,7 @@ from pipeline.dataset.forget import forget_in_snapshots
 from pipeline.dataset.snapshot import freeze, read_snapshot
 from pipeline.dataset.verify import verify_snapshot
 from pipeline.errors import DatasetError
-from pipeline.flickr.licenses import LICENSES, allowed_for, license_name
+from pipeline.licenses import LICENSES, allowed_for, license_name
 from tests.pipeline.dataset.frozen_world import World, picture
 
 MADE_FROM = {

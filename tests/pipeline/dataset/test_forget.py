@@ -16,7 +16,7 @@ from pipeline.dataset.shards import ShardReader
 from pipeline.dataset.snapshot import all_rows, read_manifest, read_snapshot
 from pipeline.dataset.verify import verify_snapshot
 from pipeline.errors import DatasetError
-from pipeline.flickr.licenses import license_name
+from pipeline.licenses import license_name
 from tests.pipeline.dataset.frozen_world import World, picture
 
 GONE = "flickr:7"

@@ -24,7 +24,7 @@ from pipeline.dataset.lineage import (
 from pipeline.dataset.lineage_picture import lineage_svg
 from pipeline.dataset.snapshot import read_snapshot
 from pipeline.errors import DatasetError
-from pipeline.flickr.licenses import license_name, strictest
+from pipeline.licenses import license_name, strictest
 from pipeline.training.runs import Completion, RunFolder
 from storage import Home
 from tests.pipeline.dataset.frozen_world import World

@@ -13,7 +13,7 @@ from pipeline.dataset.restore import Restored, export_bundle, restore_snapshot, 
 from pipeline.dataset.snapshot import freeze, read_snapshot
 from pipeline.dataset.verify import verify_snapshot
 from pipeline.errors import DatasetError
-from pipeline.flickr.licenses import license_name
+from pipeline.licenses import license_name
 from tests.pipeline.dataset.frozen_world import World
 
 NUMBERS = range(1, 13)

@@ -25,7 +25,7 @@ from pipeline.dataset.restore import export_bundle, restore_snapshot
 from pipeline.dataset.shards import ShardReader
 from pipeline.dataset.snapshot import freeze, read_snapshot, refresh_sums, replace_parquet
 from pipeline.dataset.verify import verify_snapshot
-from pipeline.flickr.licenses import license_name, strictest
+from pipeline.licenses import license_name, strictest
 from pipeline.tables import conform
 from pipeline.training.__main__ import load_data
 from pipeline.training.jobs import TrainingJob

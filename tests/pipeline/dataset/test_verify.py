@@ -14,7 +14,7 @@ from pipeline.dataset.shards import Shard
 from pipeline.dataset.snapshot import open_snapshot, read_snapshot
 from pipeline.dataset.verify import Verification, verify_snapshot
 from pipeline.errors import DatasetError
-from pipeline.flickr.licenses import license_name
+from pipeline.licenses import license_name
 from tests.pipeline.dataset.frozen_world import World
 
 

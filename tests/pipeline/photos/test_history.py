@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.flickr.licenses import is_stricter
+from pipeline.licenses import is_stricter
 from pipeline.photos.history import Answer, Relisted, unasked, update_history, with_answers
 from pipeline.tables import conform, empty
 

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import ConfigError
-from pipeline.flickr.licenses import license_id
 from pipeline.photos.metadata import Metadata, Told, read_metadata
 
 FILES = ["a.jpg", "sub/b.jpg", "sub/Ä.JPG", "x/same.png", "y/same.png"]
@@ -15,7 +14,7 @@ FILES = ["a.jpg", "sub/b.jpg", "sub/Ä.JPG", "x/same.png", "y/same.png"]
 def read(folder: Path, data: bytes | str) -> Metadata:
     path = folder / "photos.csv"
     path.write_bytes(data if isinstance(data, bytes) else data.encode())
-    return read_metadata(path, folder, FILES, license_id)
+    return read_metadata(path, folder, FILES)
 
 
 def test_every_column_is_read(tmp_path: Path) -> None:
@@ -65,7 +64,7 @@ def test_files_are_found_by_path_or_by_a_name_that_is_only_theirs(tmp_path: Path
 def test_files_that_differ_in_capitals_are_told_apart(tmp_path: Path, order: list[str]) -> None:
     path = tmp_path / "photos.csv"
     path.write_text("file,owner\nA.jpg,Ann\na.jpg,Bo\nB.jpg,Cy\nSUB/a.JPG,Di\n")
-    found = read_metadata(path, tmp_path, [*order, "b.jpg", "sub/B.jpg", "sub/A.jpg", "sub/a.jpg"], license_id)
+    found = read_metadata(path, tmp_path, [*order, "b.jpg", "sub/B.jpg", "sub/A.jpg", "sub/a.jpg"])
     assert {file: told.owner for file, told in found.told.items()} == {"A.jpg": "Ann", "a.jpg": "Bo", "b.jpg": "Cy"}
     assert [str(problem) for problem in found.problems] == [
         "photos.csv, row 5: file 'SUB/a.JPG': several files may be meant: sub/A.jpg, sub/a.jpg; write the path, as the file "
@@ -78,7 +77,7 @@ def test_letters_composed_otherwise_are_told_apart_where_they_must_be(tmp_path: 
     path = tmp_path / "photos.csv"
     path.write_text(f"file,owner\n{two},Ann\n", encoding="utf-8")
     for files in ([one, two], [two], [one]):
-        assert set(read_metadata(path, tmp_path, files, license_id).told) == {two if two in files else one}
+        assert set(read_metadata(path, tmp_path, files).told) == {two if two in files else one}
 
 
 @pytest.mark.parametrize("row", ["a.jpg,Smith, John,CC BY 2.0", "a.jpg,Smith,CC BY 2.0,x", "Smith, John,CC BY,a.jpg"])
@@ -106,11 +105,11 @@ def test_a_file_is_found_by_its_path_from_the_csv_or_from_the_root(tmp_path: Pat
         f"{tmp_path}/photos/SUB/B.JPG",
     ):
         path.write_text(f"file,owner\n{cell},Ann\n")
-        assert read_metadata(path, tmp_path / "photos", FILES, license_id).told == {"sub/b.jpg": Told(owner="Ann")}
+        assert read_metadata(path, tmp_path / "photos", FILES).told == {"sub/b.jpg": Told(owner="Ann")}
     path.write_text(f"file,owner\n{tmp_path.resolve()}/photos/a.jpg,Ann\n{tmp_path}/link/sub/b.jpg,Bo\n")
-    assert set(read_metadata(path, tmp_path / "link", FILES, license_id).told) == {"a.jpg", "sub/b.jpg"}
+    assert set(read_metadata(path, tmp_path / "link", FILES).told) == {"a.jpg", "sub/b.jpg"}
     path.write_text("file,owner\n/elsewhere/photos/a.jpg,Ann\nC:\\photos\\a.jpg,Ann\nphotosx/a.jpg,Ann\n")
-    found = read_metadata(path, tmp_path / "photos", FILES, license_id)
+    found = read_metadata(path, tmp_path / "photos", FILES)
     assert (found.told, [problem.row for problem in found.problems]) == ({}, [2, 3, 4])
 
 
@@ -186,4 +185,4 @@ def test_files_that_cannot_be_used(tmp_path: Path, data: bytes, said: str) -> No
 
 def test_no_file_at_all(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
-        read_metadata(tmp_path / "none.csv", tmp_path, FILES, license_id)
+        read_metadata(tmp_path / "none.csv", tmp_path, FILES)
