@@ -1,8 +1,10 @@
 """Photos of one's own: what `bokehflow import` does, and the asset by which they join all others."""
 
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,7 +21,8 @@ from pipeline.file_names import printable
 from pipeline.flickr.listing import NO_CV_TAG
 from pipeline.flickr.records import normalised_tag
 from pipeline.licenses import KNOWN
-from pipeline.photos.folder import Picture, Refused, files_of, find_pictures, import_files, listing_of, with_pictures
+from pipeline.photos.folder import Picture, Refused, files_of, find_pictures, import_files, listing_of, told, with_pictures
+from pipeline.photos.inspectors import Inspectors
 from pipeline.photos.metadata import Metadata, read_metadata
 from resources.home import HomeResource
 from storage import Home
@@ -38,6 +41,12 @@ class Imported:
     refused: list[Refused] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    """What the decoder said of single pictures that were taken."""
+
+
+SHOWN = 50
+"""So many lines of a kind are printed; the others are counted."""
 
 
 def import_folder(
@@ -55,8 +64,12 @@ def import_folder(
     sides = _sides(project, folder, domain)
     if metadata is not None and len(sides) > 1:
         raise ConfigError(f"{metadata}: import {' and '.join(SIDES)} one by one, with --domain and a CSV for each")
-    with home.lock("import"):
-        return [_import_side(project, home, side, name, metadata, report) for side, name in sides]
+    inspectors = Inspectors(min(os.cpu_count() or 1, project.photos.threads))
+    with home.lock("import"), closing(inspectors):
+        done = [_import_side(project, home, side, name, metadata, inspectors, report) for side, name in sides]
+    if domain is None:
+        done[-1].notes += _beside(folder)
+    return done
 
 
 def _sides(project: Project, folder: Path, domain: str | None) -> list[tuple[Path, str]]:
@@ -73,26 +86,45 @@ def _sides(project: Project, folder: Path, domain: str | None) -> list[tuple[Pat
     return found
 
 
+def _beside(folder: Path) -> list[str]:
+    """What lies beside `trainA` and `trainB`, and was not looked at."""
+    folders = [path for path in sorted(folder.iterdir()) if path.name not in SIDES and path.is_dir()]
+    files = sum(not path.is_dir() for path in folder.iterdir())
+    notes = []
+    if folders:
+        names = ", ".join(f"{path.name} ({_count_files(path):,} files)" for path in folders)
+        notes.append(f"folders not looked at: {names}; to have one as well: bokehflow import {folders[0]} --domain DOMAIN")
+    if files:
+        notes.append(f"files beside {' and '.join(SIDES)}, not looked at: {files}")
+    return notes
+
+
+def _count_files(folder: Path) -> int:
+    return sum(len(names) for _, _, names in os.walk(folder))
+
+
 def _import_side(
     project: Project,
     home: Home,
     folder: Path,
     domain: str,
     metadata: Path | None,
+    inspectors: Inspectors,
     report: Callable[[int, int], None],
 ) -> Imported:
-    files, others = find_pictures(folder)
-    read = read_metadata(metadata, folder, files) if metadata else Metadata({})
-    done = Imported(domain, problems=[str(problem) for problem in read.problems], notes=_notes(read, others))
-    files = [file for file in files if file not in read.spoiled]
+    found = find_pictures(folder, home.root)
+    read = read_metadata(metadata, folder, found.files) if metadata else Metadata({})
+    done = Imported(domain, problems=[str(problem) for problem in read.problems], notes=_notes(read, found.others))
+    files = [file for file in found.files if file not in read.spoiled]
     if read.spoiled:
         done.notes.append(f"{len(read.spoiled)} pictures wait until their rows are right")
     table = home.tables.read_or_empty("imports")
     before = set(table.loc[table["domain"] == domain, "photo_id"])
-    batches = import_files(folder, files, table, forgotten_photos(home), home.blobs, project.photos, report)
-    for batch in batches:
+    forgotten = forgotten_photos(home)
+    for batch in import_files(folder, files, table, forgotten, home.blobs, project.photos, inspectors.inspect, report):
         pictures = [outcome for outcome in batch if isinstance(outcome, Picture)]
         done.refused += [outcome for outcome in batch if isinstance(outcome, Refused)]
+        done.remarks += [f"{picture.file}: {remark}" for picture in pictures for remark in picture.info.remarks]
         done.pictures += len(pictures)
         table = with_pictures(table, domain, pictures, read.told, int(time.time()))
         home.tables.write("imports", table)
@@ -107,8 +139,7 @@ def _import_side(
 def _notes(read: Metadata, others: Counter[str]) -> list[str]:
     notes = []
     if others:
-        shown = ", ".join(f"{ending} {count}" for ending, count in sorted(others.items()))
-        notes.append(f"other files, not looked at: {shown}")
+        notes.append(f"other files, not looked at: {told(others)}")
     if read.unknown_columns:
         notes.append(f"columns passed over: {', '.join(read.unknown_columns)}")
     words = Counter(told.license for told in read.told.values() if told.license and told.license not in KNOWN)
@@ -200,7 +231,14 @@ def summary(done: Sequence[Imported], folder: Path) -> str:
             f"{one.domain}: {one.pictures} pictures of {folder} are in the home, {one.new} of them new, "
             f"{len(one.refused)} refused"
         )
-        lines += [f"  refused {refused}" for refused in one.refused[:50]]
-        lines += [f"  {problem}" for problem in one.problems[:50]]
+        lines += _some([f"refused {refused}" for refused in one.refused])
+        if one.refused:
+            lines.append(f"  refused by reason: {told(Counter(refused.reason for refused in one.refused))}")
+        lines += _some(one.problems) + _some(one.remarks)
         lines += [f"  {note}" for note in one.notes]
     return printable("\n".join(lines))
+
+
+def _some(lines: Sequence[str]) -> list[str]:
+    more = [f"  … and {len(lines) - SHOWN:,} more like these"] if len(lines) > SHOWN else []
+    return [*(f"  {line}" for line in lines[:SHOWN]), *more]

@@ -17,8 +17,24 @@ SWAPS_SIDES = (5, 6, 7, 8)
 
 
 def orientation(image: Image.Image) -> int:
-    """The EXIF orientation; 1 where there is none or the EXIF block is damaged, which spoils no picture."""
+    """The EXIF orientation that is still to be applied; 1 where there is none or the block is damaged.
+
+    To be asked after loading: Pillow's TIFF reader turns the picture while it loads, where the tag has the type SHORT
+    or LONG, and a PNG may tell its orientation behind its pixels. A damaged block spoils no picture.
+    """
     try:
-        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+        return _number(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # a damaged block makes Pillow raise nearly anything
         return 1
+
+
+def _number(value: object) -> int:
+    """The tag should be one SHORT; some write BYTE, which Pillow gives as bytes, or several values."""
+    match value:
+        case bytes() if value[:1].isdigit():  # as text
+            return int(value[:1])
+        case bytes():
+            return next((byte for byte in value if byte), 1)  # a number of any width, of either byte order
+        case tuple() | list():
+            return _number(value[0])
+    return int(value)  # pyright: ignore[reportArgumentType]

@@ -1,7 +1,7 @@
 """Picture files of any origin to sRGB pixels.
 
-Pillow ignores colour profiles and EXIF orientation, clips 16-bit grey to white and
-shows the hidden colours below transparency; here each of these is set right or refused with a reason.
+Pillow ignores colour profiles, a PNG's gamma and EXIF orientation, clips 16-bit grey to white and shows the hidden
+colours below transparency; here each of these is set right. What it shows wrong otherwise, `kinds` refuses.
 """
 
 import io
@@ -14,7 +14,9 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from pipeline.orientation import SWAPS_SIDES, TRANSPOSE, orientation
-from pipeline.photos.opening import SIXTEEN_BIT_MODES, load, opened
+from pipeline.photos.kinds import SIXTEEN_BIT_MODES, png_gamma
+from pipeline.photos.opening import JPEGS, load, opened
+from pipeline.pillow import silenced
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,8 +43,8 @@ def decode(data: bytes, max_pixels: int) -> Decoded:
     Raises `UndecodableImage` for everything that is not a complete picture of at most `max_pixels` pixels; Pillow's
     own limit of 179 million pixels holds besides.
     """
-    with opened(io.BytesIO(data), max_pixels) as image:
-        return _decoded(image, image.size)
+    with silenced(), opened(io.BytesIO(data), max_pixels) as image:
+        return _decoded(image, None)
 
 
 def decode_reduced(data: bytes, min_short_edge_px: int, max_pixels: int, min_long_edge_px: int | None = None) -> Decoded:
@@ -56,25 +58,27 @@ def decode_reduced(data: bytes, min_short_edge_px: int, max_pixels: int, min_lon
     50 dB, 0.5 levels on average, where `min_short_edge_px` was twice the final edge; 40 dB, 1.6 levels, where it was
     that edge itself. Deterministic for one version of libjpeg-turbo.
     """
-    with opened(io.BytesIO(data), max_pixels) as image:
+    with silenced(), opened(io.BytesIO(data), max_pixels) as image:
         least = max(min_short_edge_px, ceil((min_long_edge_px or 0) * min(image.size) / max(image.size)), 1)
         drafted = image.draft(None, (least, least))
-        return _decoded(image, image.size if drafted is None else drafted[1][2:])
+        return _decoded(image, None if drafted is None else drafted[1][2:])
 
 
 def upright_size(data: bytes, max_pixels: int) -> tuple[int, int]:
-    """Width and height in pixels of the upright picture, by the header alone. Raises `UndecodableImage`."""
-    with opened(io.BytesIO(data), max_pixels) as image:
+    """Width and height in pixels of the upright picture; a JPEG tells by its header. Raises `UndecodableImage`."""
+    with silenced(), opened(io.BytesIO(data), max_pixels) as image:
+        if image.format not in JPEGS:  # others may be turned while they are loaded
+            load(image)
         width_px, height_px = image.size
         return (height_px, width_px) if orientation(image) in SWAPS_SIDES else (width_px, height_px)
 
 
-def _decoded(image: Image.Image, extent: tuple[float, float]) -> Decoded:
-    file_format = image.format or ""
+def _decoded(image: Image.Image, drafted: tuple[float, float] | None) -> Decoded:
+    file_format, gamma = image.format or "", png_gamma(image)
     frames = load(image)
-    turned = orientation(image)
+    extent, turned = drafted or image.size, orientation(image)
     upright = TRANSPOSE.get(turned)
-    rgb = _to_srgb(image)
+    rgb = _to_srgb(image, gamma)
     if turned in SWAPS_SIDES:
         extent = extent[1], extent[0]
     return Decoded(np.array(rgb if upright is None else rgb.transpose(upright)), file_format, frames, extent)
@@ -83,16 +87,16 @@ def _decoded(image: Image.Image, extent: tuple[float, float]) -> Decoded:
 # --- colour -----------------------------------------------------------------------------------------------------------
 
 
-def _to_srgb(image: Image.Image) -> Image.Image:
+def _to_srgb(image: Image.Image, gamma: float | None) -> Image.Image:
     """A loaded picture of any accepted mode as mode RGB in sRGB, transparency over white."""
-    icc = image.info.get("icc_profile")
+    icc = _profile_of(image)
     if image.mode in SIXTEEN_BIT_MODES:
         image = _eight_bits(image)
     if not image.has_transparency_data:
-        return _apply_profile(image, icc)
+        return _converted(image, icc, gamma)
     rgba = image.convert("RGBA")
     opaque = Image.new("RGB", image.size, "white")
-    opaque.paste(_apply_profile(rgba.convert("RGB"), icc), mask=rgba.getchannel("A"))
+    opaque.paste(_converted(rgba.convert("RGB"), icc, gamma), mask=rgba.getchannel("A"))
     return opaque
 
 
@@ -106,9 +110,11 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     return Image.fromarray(levels)
 
 
-def _apply_profile(image: Image.Image, icc: object) -> Image.Image:
-    """Convert an opaque picture by its profile, or without one by Pillow's plain rule."""
-    if not isinstance(icc, bytes) or not icc:
+def _converted(image: Image.Image, icc: bytes | None, gamma: float | None) -> Image.Image:
+    """An opaque picture by its profile, or its gamma, or without either by Pillow's plain rule."""
+    if gamma:
+        return (image if image.mode == "RGB" else image.convert("RGB")).point(_curve(gamma) * 3)
+    if icc is None:
         return image if image.mode == "RGB" else image.convert("RGB")  # `convert` would copy
     mode = {"CMYK": "CMYK", "1": "L", "L": "L"}.get(image.mode, "RGB")
     if mode == "RGB" and _colour_space(icc) == "GRAY":
@@ -119,15 +125,35 @@ def _apply_profile(image: Image.Image, icc: object) -> Image.Image:
     return cast("Image.Image", ImageCms.applyTransform(image.convert(mode), transform))
 
 
+@lru_cache(maxsize=8)
+def _curve(gamma: float) -> list[int]:
+    """From the levels of a PNG of that gAMA to those of sRGB (IEC 61966-2-1)."""
+    light = (np.arange(256) / 255) ** (1 / gamma)
+    encoded = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    return np.round(255 * encoded).astype(int).tolist()
+
+
+def _profile_of(image: Image.Image) -> bytes | None:
+    """The embedded profile; None where it is one of grey in a picture of colours, which it would take away."""
+    icc = image.info.get("icc_profile")
+    if not isinstance(icc, bytes) or not icc:
+        return None
+    is_grey = image.mode in ("1", "L", "LA", *SIXTEEN_BIT_MODES)
+    return icc if is_grey or _colour_space(icc) != "GRAY" else None
+
+
+_CLASSES = ("scnr", "mntr", "prtr", "spac")
+"""Of ICC profiles: those from a picture's numbers to colours; links, abstract ones and named colours are none."""
 _SPACES = {"RGB": "RGB", "L": "GRAY", "CMYK": "CMYK"}
 
 
 @lru_cache(maxsize=32)
 def _colour_space(icc: bytes) -> str | None:
-    """The profile's colour space in ICC's words; None where the profile cannot be read."""
+    """The profile's colour space in ICC's words; None where it cannot be read, or is none of a device or space."""
     try:
         profile = ImageCms.ImageCmsProfile(io.BytesIO(icc)).profile
-        return profile.xcolor_space.strip()  # pyright: ignore[reportAttributeAccessIssue]
+        of_a_device = profile.device_class in _CLASSES  # pyright: ignore[reportAttributeAccessIssue]
+        return profile.xcolor_space.strip() if of_a_device else None  # pyright: ignore[reportAttributeAccessIssue]
     except (ImageCms.PyCMSError, OSError):
         return None
 

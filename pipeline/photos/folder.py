@@ -6,11 +6,12 @@ the folder is changed. What is refused is reported with its reason and tried aga
 
 import hashlib
 import os
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Hashable, Iterator, Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import pandas as pd
 
@@ -20,14 +21,25 @@ from pipeline.file_names import printable
 from pipeline.photo_ids import folder_id
 from pipeline.photos.blobs import BlobProtocol
 from pipeline.photos.download import refusal
+from pipeline.photos.inspectors import InspectorDied
 from pipeline.photos.metadata import Told
-from pipeline.photos.opening import PictureInfo, UndecodableImage, inspect_file
+from pipeline.photos.opening import PictureInfo, UndecodableImage
+from pipeline.plain_files import NotAPlainFile, open_plain
 from pipeline.tables import conform
 
-ENDINGS = (".jpg", ".jpeg", ".jpe", ".mpo", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff")
+ENDINGS = (
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".jfi", ".jif", ".pjpeg", ".pjp", ".mpo", ".png", ".apng", ".gif", ".webp",
+    ".bmp", ".dib", ".tif", ".tiff",
+)  # fmt: skip
+"""Files that are taken for pictures by their name; others are where they begin like one (`SIGNATURES`)."""
+SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a")
+"""TIFF's is missing on purpose: the raw files of many cameras begin like a TIFF of a small preview."""
 BATCH = 500
 """So many files are finished together; an interrupted import goes on after the last whole batch."""
 CHUNK_BYTES = 1 << 20
+
+Inspect = Callable[[Path, int], PictureInfo]
+"""As `Inspectors.inspect`."""
 
 
 @dataclass(frozen=True)
@@ -53,29 +65,100 @@ class Refused:
         return f"{self.file}: {self.reason} ({self.detail})"
 
 
-def find_pictures(folder: Path) -> tuple[list[str], Counter[str]]:
-    """Paths of the picture files below `folder`, in order, and how many other files there are, by their ending.
+@dataclass(frozen=True)
+class Found:
+    """The pictures of a folder: paths below it, in order; and how many files there are besides, by what they are."""
 
-    Hidden files and folders are passed over. Raises `ConfigError` when it is no folder or has no pictures.
+    files: list[str]
+    others: Counter[str]
+
+
+def find_pictures(folder: Path, beside: Path | None = None) -> Found:
+    """The pictures in `folder` and all folders in it, linked ones too, each real one once and without `beside`.
+
+    Raises `ConfigError` when it is no folder or has no pictures.
     """
     if not folder.is_dir():
         raise ConfigError(f"{folder}: there is no such folder to import")
-    files: list[str] = []
-    others: Counter[str] = Counter()
-    for parent, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in names:
-            path = Path(parent) / name
-            if name.startswith("."):
-                continue
-            if path.suffix.lower() in ENDINGS:
-                files.append(path.relative_to(folder).as_posix())
-            else:
-                others[path.suffix.lower() or "no ending"] += 1
+    walk = _Walk(folder, beside)
+    files = [path.relative_to(folder).as_posix() for path in walk.files() if walk.is_picture(path)]
     if not files:
-        found = f"; it has files ending in {', '.join(sorted(others))}" if others else ""
-        raise ConfigError(f"{folder}: no pictures found (they end in {', '.join(ENDINGS)}){found}")
-    return sorted(files), others
+        there = f"; it has other files: {told(walk.others)}" if walk.others else ""
+        raise ConfigError(f"{folder}: no pictures found (they end in {', '.join(ENDINGS)}){there}")
+    return Found(sorted(files), walk.others)
+
+
+def told(others: Mapping[str, int]) -> str:
+    """Counts of files by what they are, in words."""
+    return ", ".join(f"{what} {count:,}" for what, count in sorted(others.items()))
+
+
+class _Walk:
+    """Through a folder; counts in `others` what is passed over."""
+
+    def __init__(self, folder: Path, beside: Path | None) -> None:
+        self.others: Counter[str] = Counter()
+        self._above = {_identity(path) for path in (folder.resolve(), *folder.resolve().parents)}
+        self._beside = _identity(beside) if beside and beside.exists() else None
+        self._seen: set[tuple[int, int]] = set()
+        self._waiting = deque([folder])
+
+    def files(self) -> Iterator[Path]:
+        """All files; a linked folder comes after the real ones, so that a file reached twice has its own path."""
+        while self._waiting:
+            root = self._waiting.popleft()
+            if _identity(root) in self._seen:
+                continue
+            for parent, folders, names in os.walk(root, onerror=self._unreadable):
+                self._seen.add(_identity(Path(parent)))
+                folders[:] = [name for name in folders if self._enters(Path(parent) / name)]
+                yield from (Path(parent) / name for name in names)
+
+    def is_picture(self, path: Path) -> bool:
+        """By its name, or by how it begins."""
+        ending = path.suffix.lower()
+        if path.name.startswith("."):
+            what = "hidden files"
+        elif ending in ENDINGS:
+            return True
+        else:
+            try:
+                if _begins_like_a_picture(path):
+                    return True
+                what = ending or "no ending"
+            except NotAPlainFile:
+                what = "pipes, sockets and devices"
+            except OSError:
+                what = "unreadable files"
+        self.others[what] += 1
+        return False
+
+    def _enters(self, path: Path) -> bool:
+        if path.name.startswith("."):
+            self.others["hidden folders"] += 1
+        elif _identity(path) == self._beside:
+            self.others["the home's own folder"] += 1
+        elif not path.is_symlink():
+            return _identity(path) not in self._seen
+        elif _identity(path) in self._above:
+            self.others["links to a folder above"] += 1
+        else:
+            self._waiting.append(path)
+        return False
+
+    def _unreadable(self, _: OSError) -> None:
+        self.others["unreadable folders"] += 1
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    facts = path.stat()
+    return facts.st_dev, facts.st_ino
+
+
+def _begins_like_a_picture(path: Path) -> bool:
+    with open_plain(path) as file:
+        head = file.read(12)
+    return head.startswith(SIGNATURES) or (head[:4], head[8:]) == (b"RIFF", b"WEBP")
 
 
 def import_files(
@@ -85,15 +168,17 @@ def import_files(
     forgotten: Set[str],
     blobs: BlobProtocol,
     settings: PhotosSection,
+    inspect: Inspect,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Iterator[list[Picture | Refused]]:
     """Bring `files` of `folder` into the blob store, `BATCH` of them at a time.
 
     `known` is the table `imports`: what it lists with its blob in place is hashed and not decoded again. Photos in
-    `forgotten` are refused. Reasons besides those of `decode`: `bad_name`, `forgotten`, `too_large`, `unreadable`.
+    `forgotten` are refused. Reasons besides those of `inspect`: `bad_name`, `decoder_died`, `forgotten`, `too_large`,
+    `unreadable`.
     """
     facts = {str(row["sha256"]): row for row in known.drop_duplicates("sha256").to_dict("records")}
-    bring = _Bringer(folder, {key: _info(row) for key, row in facts.items()}, forgotten, blobs, settings)
+    bring = _Bringer(folder, {key: _info(row) for key, row in facts.items()}, forgotten, blobs, settings, inspect)
     done = 0
     with ThreadPoolExecutor(settings.threads, thread_name_prefix="import") as executor:
         for start in range(0, len(files), BATCH):
@@ -130,44 +215,74 @@ class _Bringer:
     forgotten: Set[str]
     blobs: BlobProtocol
     settings: PhotosSection
+    inspect: Inspect
 
     def one(self, file: str) -> Picture | Refused:
         if printable(file) != file:
             return Refused(file, "bad_name", "its name is not UTF-8, which no table takes; rename it")
         try:
-            return self._bring(file, self.folder / file)
+            with open_plain(self.folder / file) as source:
+                return self._bring(file, _Source(source))
         except UndecodableImage as error:
             return Refused(file, error.reason, error.detail)
+        except InspectorDied as death:
+            return Refused(file, "decoder_died", death.detail)
+        except _Unreadable as error:
+            return Refused(file, "unreadable", str(error))
         except OSError as error:
-            if (self.folder / file).is_file() and os.access(self.folder / file, os.R_OK):
-                raise
-            return Refused(file, "unreadable", error.strerror or str(error))
+            if str(error.filename) == str(self.folder / file):
+                return Refused(file, "unreadable", error.strerror or str(error))
+            raise
 
-    def _bring(self, file: str, path: Path) -> Picture | Refused:
-        size_bytes = path.stat().st_size
-        if size_bytes > self.settings.max_bytes:
-            return Refused(file, "too_large", f"{size_bytes} bytes, allowed are {self.settings.max_bytes}")
-        with path.open("rb") as source:
-            sha256 = hashlib.file_digest(source, "sha256").hexdigest()
+    def _bring(self, file: str, source: "_Source") -> Picture | Refused:
+        if source.size_bytes > self.settings.max_bytes:
+            return Refused(file, "too_large", f"{source.size_bytes} bytes, allowed are {self.settings.max_bytes}")
+        digest = hashlib.sha256()
+        for chunk in source.chunks():
+            digest.update(chunk)
+        sha256 = digest.hexdigest()
         if folder_id(sha256) in self.forgotten:
             return Refused(file, "forgotten", "this picture was purged by `bokehflow forget`")
-        if sha256 in self.known and self.blobs.has(sha256, size_bytes):
-            return Picture(file, folder_id(sha256), sha256, size_bytes, self.known[sha256])
-        return self._checked(file, path)
+        if sha256 in self.known and self.blobs.has(sha256, source.size_bytes):
+            return Picture(file, folder_id(sha256), sha256, source.size_bytes, self.known[sha256])
+        return self._checked(file, source)
 
-    def _checked(self, file: str, path: Path) -> Picture:
+    def _checked(self, file: str, source: "_Source") -> Picture:
         """Copied, hashed on the way, decoded from the copy: the original may change meanwhile."""
         digest, size_bytes = hashlib.sha256(), 0
         with self.blobs.temporary() as copy:
-            with path.open("rb") as source, copy.open("wb") as target:
-                while chunk := source.read(CHUNK_BYTES):
+            with copy.open("wb") as target:
+                for chunk in source.chunks():
                     digest.update(chunk)
                     size_bytes += len(chunk)
                     target.write(chunk)
-            info = inspect_file(copy, self.settings.max_pixels)
+            info = self.inspect(copy, self.settings.max_pixels)
             sha256 = digest.hexdigest()
             self.blobs.adopt(copy, sha256)
         return Picture(file, folder_id(sha256), sha256, size_bytes, info)
+
+
+class _Unreadable(Exception):
+    """The file opened and then could not be read; the disk of the home is not to blame."""
+
+
+class _Source:
+    """An open file as long as it was when it was opened: one that grows while it is read would never end."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.size_bytes = os.fstat(file.fileno()).st_size
+
+    def chunks(self) -> Iterator[bytes]:
+        """From the beginning. Raises `_Unreadable`."""
+        left = self.size_bytes
+        try:
+            self._file.seek(0)
+            while left and (chunk := self._file.read(min(CHUNK_BYTES, left))):
+                left -= len(chunk)
+                yield chunk
+        except OSError as error:
+            raise _Unreadable(error.strerror or str(error)) from error
 
 
 def _info(row: Mapping[Hashable, object]) -> PictureInfo:
@@ -177,7 +292,9 @@ def _info(row: Mapping[Hashable, object]) -> PictureInfo:
 
 def _row(picture: Picture, domain: str, now_s: int) -> dict[Hashable, object]:
     facts = {"photo_id": picture.photo_id, "domain": domain, "file": picture.file, "sha256": picture.sha256}
-    return {**facts, "size_bytes": picture.size_bytes, **asdict(picture.info), "imported_at_s": now_s}
+    info = asdict(picture.info)
+    del info["remarks"]
+    return {**facts, "size_bytes": picture.size_bytes, **info, "imported_at_s": now_s}
 
 
 # --- onwards: the tables that everything downstream reads --------------------------------------------------------------

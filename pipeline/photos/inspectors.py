@@ -1,14 +1,16 @@
-"""Processes that decode what was downloaded: as many at a time as there are processors, whatever the pictures do.
+"""Processes that check pictures from outside: as many at a time as there are processors, whatever the pictures do.
 
-Decoding in the process that fetches would leave both waiting for Python's one lock, and a picture that makes the
-decoder crash, or eat all memory, would end the whole run: here it ends one process and is a reason for one photo.
-An inspector reads lines of JSON and answers each with a line; it ends with its standard input, which the kernel
-closes when the process that started it dies, however it dies.
+Every way in leads through here: what is downloaded, imported, or handed to a command. Each picture has the same time
+and memory, and what takes more is refused for good. Decoding in the process that fetches would leave both waiting for
+Python's one lock, and a picture that makes the decoder crash, or eat all memory, would end the whole run: here it ends
+one process and is a reason for one photo. An inspector reads lines of JSON and answers each with a line; it ends with
+its standard input, which the kernel closes when the process that started it dies, however it dies.
 """
 
 import fcntl
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -16,14 +18,25 @@ import tempfile
 import threading
 from collections import deque
 from contextlib import suppress
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any
 
 from pipeline.photos.opening import PictureInfo, UndecodableImage, inspect_file
+from pipeline.plain_files import FileTooLarge, read_plain
 
+CPU_S, PIXELS_PER_CPU_S = 4.0, 10_000_000
+"""Processor time for one picture: so much, and a second more for so many of the pixels allowed. Beyond it is final.
+
+For 60 million pixels 10 s, of which the slowest kinds (lossless WebP, PNG) take an eighth.
+"""
+SPARE_BYTES, BYTES_PER_PIXEL = 300_000_000, 20
+"""Memory for one picture, besides what the process starts with: so much, and for each pixel allowed. Beyond it is final.
+
+For 60 million pixels 1.5 GB, of which the hungriest kind (WebP) takes two thirds.
+"""
 MOST_S = 120
-"""An inspector that is still at one picture after so long ends itself."""
+"""An inspector that is still at one picture after so long ends itself: the machine or its disk is at a standstill."""
 CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE)
 """Signals that say something of the picture; after others, of which SIGKILL says that memory ran out, it is tried again."""
 ROOT = Path(__file__).parents[2]
@@ -64,6 +77,24 @@ class Inspectors:
         except IndexError:
             return _Inspector(self._large.fileno())
 
+    def read_checked(self, path: Path, max_bytes: int, max_pixels: int) -> bytes:
+        """The bytes of a picture out of somebody's folder, after they passed `inspect`.
+
+        Raises `UndecodableImage`, with the reasons `too_large` and `decoder_died` besides, and `OSError` where the file
+        cannot be read.
+        """
+        try:
+            data = read_plain(path, max_bytes)
+            with tempfile.NamedTemporaryFile(prefix="bokehflow-") as copy:  # of these very bytes: the file may change
+                copy.write(data)
+                copy.flush()
+                self.inspect(Path(copy.name), max_pixels)
+        except FileTooLarge as error:
+            raise UndecodableImage("too_large", error.strerror or "") from None
+        except InspectorDied as death:
+            raise UndecodableImage("decoder_died", death.detail) from None
+        return data
+
     def close(self) -> None:
         """End all; to be called when nobody asks any more."""
         while self._idle:
@@ -85,7 +116,7 @@ class _Inspector:
         )
 
     def ask(self, path: Path, max_pixels: int) -> dict[str, Any]:
-        """The answer; raises `InspectorDied` where none came."""
+        """The answer; raises `InspectorDied` where none came, and `UndecodableImage` where it took too long to decode."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         try:
@@ -93,12 +124,23 @@ class _Inspector:
             self._process.stdin.flush()
             return json.loads(self._process.stdout.readline())
         except (BrokenPipeError, ValueError):
-            raise _death(self._process.wait(10)) from None
+            code = self._process.wait(10)
+        if code == -signal.SIGPROF:
+            raise UndecodableImage("too_costly", f"more than {_most_cpu_s(max_pixels):.0f} s of processor time to decode it")
+        raise _death(code)
 
     def end(self) -> None:
         """Kill it, and wait until it is gone."""
         with suppress(BrokenPipeError), self._process:  # broken where it did not read all
             self._process.kill()
+
+
+def _most_cpu_s(max_pixels: int) -> float:
+    return CPU_S + max_pixels / PIXELS_PER_CPU_S
+
+
+def _most_bytes(max_pixels: int) -> int:
+    return SPARE_BYTES + max_pixels * BYTES_PER_PIXEL
 
 
 def _death(code: int) -> InspectorDied:
@@ -112,7 +154,8 @@ def _death(code: int) -> InspectorDied:
 def _understood(answer: dict[str, Any]) -> PictureInfo:
     match answer:
         case {"info": info}:
-            return PictureInfo(*info)
+            width_px, height_px, file_format, frames, remarks = info
+            return PictureInfo(width_px, height_px, file_format, frames, tuple(remarks))
         case {"undecodable": undecodable}:
             raise UndecodableImage(*undecodable)
         case {"disk": disk}:
@@ -127,10 +170,14 @@ def main() -> None:
     """Answer one line after the other, to the end of standard input."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is for the process that asks
     large = _Locked(int(sys.argv[1]))
+    complaints, own_bytes = _Complaints(), _address_space_bytes()
     for line in sys.stdin.buffer:
         path, max_pixels = json.loads(line)
         signal.alarm(MOST_S)
-        answer = _answer(Path(path), max_pixels, large)
+        signal.setitimer(signal.ITIMER_PROF, _most_cpu_s(max_pixels))
+        _limit_memory(own_bytes + _most_bytes(max_pixels))
+        answer = _answer(Path(path), max_pixels, large, complaints)
+        signal.setitimer(signal.ITIMER_PROF, 0)
         signal.alarm(0)
         try:
             os.write(1, json.dumps(answer).encode() + b"\n")
@@ -151,13 +198,52 @@ class _Locked:
         fcntl.lockf(self._descriptor, fcntl.LOCK_UN)
 
 
-def _answer(path: Path, max_pixels: int, large: _Locked) -> dict[str, Any]:
+def _address_space_bytes() -> int:
+    """What this process has mapped; as much as a process may where the system does not tell."""
     try:
-        return {"info": astuple(inspect_file(path, max_pixels, large))}
+        return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    except OSError:
+        return sys.maxsize
+
+
+def _limit_memory(most_bytes: int) -> None:
+    """Let allocations fail beyond the limit, where the system keeps such limits."""
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    with suppress(OSError, ValueError, OverflowError):
+        resource.setrlimit(
+            resource.RLIMIT_AS, (most_bytes if hard == resource.RLIM_INFINITY else min(most_bytes, hard), hard)
+        )
+
+
+class _Complaints:
+    """What the decoders' own libraries print about a picture, which names none; Python's own errors still go out."""
+
+    def __init__(self) -> None:
+        sys.stderr = os.fdopen(os.dup(2), "w")
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
+        os.dup2(self._file.fileno(), 2)
+
+    def taken(self) -> tuple[str, ...]:
+        """Those since the last time, each line once."""
+        if not self._file.tell():
+            return ()
+        self._file.seek(0)
+        lines = self._file.read(10_000).decode(errors="replace").splitlines()
+        self._file.seek(0)
+        self._file.truncate()
+        return tuple(dict.fromkeys(lines))
+
+
+def _answer(path: Path, max_pixels: int, large: _Locked, complaints: _Complaints) -> dict[str, Any]:
+    try:
+        info = inspect_file(path, max_pixels, large)
+        return {"info": astuple(replace(info, remarks=info.remarks + complaints.taken()))}
     except UndecodableImage as error:
-        return {"undecodable": [error.reason, error.detail, error.width_px, error.height_px]}
+        detail = "; ".join((error.detail, *complaints.taken()))
+        return {"undecodable": [error.reason, detail[:500], error.width_px, error.height_px]}
     except MemoryError:
-        return {"died": "not enough memory to decode it"}
+        detail = f"more than {_most_bytes(max_pixels) / 1e6:,.0f} MB of memory to decode it"
+        return {"undecodable": ["too_costly", detail, None, None]}
     except OSError as error:
         return {"disk": [error.errno, error.strerror, error.filename]}
 

@@ -1,13 +1,12 @@
 """Picture files of any origin, opened: what is accepted, and why the rest is not; checked to their last byte.
 
-Pillow opens a truncated JPEG without a word, and its readers raise nearly anything. Free of numpy, since the
-processes that check what was downloaded (`inspectors`) start with this.
+Pillow opens a truncated JPEG without a word, shows some kinds of TIFF and PNG wrong, and its readers raise nearly
+anything. `inspect_file` is the gate: every picture from outside passes it once, in a process of its own (`inspectors`).
 """
 
 import io
 import re
 import threading
-import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -19,18 +18,19 @@ from PIL.ImageFile import ImageFile
 
 from pipeline.errors import BokehflowError
 from pipeline.orientation import SWAPS_SIDES, orientation
+from pipeline.photos.jpeg import MAX_SCANS, NotJudged, Structure, damage_of, structure_of
+from pipeline.photos.kinds import unsupported
+from pipeline.pillow import recorded
+from pipeline.plain_files import open_plain
 
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF")
 """Pillow's names of what is accepted (MPO comes with JPEG); others, of which EPS runs a program, are not even tried."""
 
-SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B", "I;16N")
-EIGHT_BIT_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
+JPEGS = ("JPEG", "MPO")
 
 LARGE_PIXELS = 16_000_000
 """Pictures with more are decoded one at a time, so that many threads together keep a bounded memory."""
 
-MAX_SCANS = 500
-"""Progressive JPEGs have ten or so; each further one costs as much time as the whole picture, and no bytes."""
 COUNTED_BYTES = 1_000_000
 """In larger GIFs and TIFFs frames are not counted one by one, which is slow, but told apart as one or several (2)."""
 
@@ -43,8 +43,8 @@ _one_large_at_a_time = threading.Lock()
 class UndecodableImage(BokehflowError):
     """The bytes are no picture that can be used.
 
-    `reason` is one of `not_an_image`, `truncated`, `too_many_pixels`, `too_many_scans`, `unsupported_mode` and
-    `broken`; `detail` says for a person what was found. Size in pixels where the header told it, else None. Callers
+    `reason` is one of `not_an_image`, `truncated`, `too_many_pixels`, `too_many_scans`, `too_costly`, `unsupported_mode`
+    and `broken`; `detail` says for a person what was found. Size in pixels where the header told it, else None. Callers
     make a row of it.
     """
 
@@ -58,29 +58,34 @@ class UndecodableImage(BokehflowError):
 
 @dataclass(frozen=True)
 class PictureInfo:
-    """What a fully checked file holds; the size is that of the upright picture."""
+    """What a fully checked file holds; the size is that of the upright picture.
+
+    `remarks`: what the decoder warned of and took all the same, for a person.
+    """
 
     width_px: int
     height_px: int
     format: str
     frames: int
+    remarks: tuple[str, ...] = ()
 
 
 def inspect_file(path: Path, max_pixels: int, large: AbstractContextManager[object] = _one_large_at_a_time) -> PictureInfo:
     """Decode the file in full without keeping pixels.
 
-    Raises `UndecodableImage` exactly where `decode` would; errors of reading the disk stay `OSError`. `large` is held
-    while a picture of over `LARGE_PIXELS` is decoded.
+    Raises `UndecodableImage` wherever `decode` would, and for JPEGs whose code is damaged; errors of reading the disk
+    stay `OSError`, of which `NotAPlainFile` is one. `large` is held while a picture of over `LARGE_PIXELS` is decoded.
+    For one thread at a time.
     """
-    with path.open("rb") as file, opened(file, max_pixels, large) as image:
-        width_px, height_px = image.size
-        # A JPEG without its colours and at an eighth of its size: its whole code is read all the same, which is where
-        # damage shows; only the arithmetic that makes pixels of it is saved, nearly half of the time.
-        image.draft("L" if image.mode == "RGB" else None, (1, 1))
-        frames = load(image)
-        if orientation(image) in SWAPS_SIDES:
-            width_px, height_px = height_px, width_px
-        return PictureInfo(width_px, height_px, image.format or "", frames)
+    with recorded() as remarks, open_plain(path) as file, opened(file, max_pixels, large) as image:
+        if image.format in JPEGS and _is_whole_jpeg(image):
+            size, frames = image.size, _frames(image)
+        else:
+            frames = load(image)
+            size = image.size
+        width_px, height_px = reversed(size) if orientation(image) in SWAPS_SIDES else size
+        file_format = image.format or ""
+    return PictureInfo(width_px, height_px, file_format, frames, tuple(remarks))
 
 
 # --- reading -----------------------------------------------------------------------------------------------------------
@@ -88,10 +93,11 @@ def inspect_file(path: Path, max_pixels: int, large: AbstractContextManager[obje
 
 def load(image: Image.Image) -> int:
     """Decode the first frame to its end; returns the number of frames."""
-    if image.mode not in EIGHT_BIT_MODES + SIXTEEN_BIT_MODES:
-        raise UndecodableImage("unsupported_mode", f"{image.format} with pixels of the kind {image.mode}", *image.size)
+    if found := unsupported(image):
+        raise UndecodableImage("unsupported_mode", found, *image.size)
     frames = _frames(image)
-    _refuse_many_scans(image)
+    if image.format in JPEGS:
+        _refuse_many_scans(structure_of(_bytes(image)), image)
     if isinstance(image, ImageFile):
         image.decodermaxblock = BLOCK_BYTES
     image.load()
@@ -105,18 +111,35 @@ def _frames(image: Image.Image) -> int:
     return int(getattr(image, "n_frames", 1))
 
 
-def _refuse_many_scans(image: Image.Image) -> None:
-    """A small progressive JPEG may hold thousands of scans, each over all its pixels: a bomb of time."""
-    if not image.info.get("progressive"):
-        return
+def _is_whole_jpeg(image: Image.Image) -> bool:
+    """Whether the code was read to its end without a finding; False: Pillow has to tell. Raises `UndecodableImage`."""
+    if found := unsupported(image):
+        raise UndecodableImage("unsupported_mode", found, *image.size)
+    structure = structure_of(_bytes(image))
+    _refuse_many_scans(structure, image)
+    try:
+        damage = damage_of(structure)
+    except NotJudged:
+        return False
+    if damage:
+        raise UndecodableImage(*damage, *image.size)
+    return True
+
+
+def _refuse_many_scans(structure: Structure, image: Image.Image) -> None:
+    """A small JPEG may hold thousands of scans, each over all its pixels: a bomb of time."""
+    if structure.scans > MAX_SCANS:
+        detail = f"a JPEG of {structure.scans} scans, allowed are {MAX_SCANS}"
+        raise UndecodableImage("too_many_scans", detail, *image.size)
+
+
+def _bytes(image: Image.Image) -> bytes:
     file = _file(image)
     position = file.tell()
     file.seek(0)
-    # Within a scan 0xFF is always followed by 0 or by a marker, so that this pair begins a scan or is metadata.
-    scans = file.read().count(b"\xff\xda")
+    data = file.read()
     file.seek(position)
-    if scans > MAX_SCANS:
-        raise UndecodableImage("too_many_scans", f"a JPEG of {scans} scans, allowed are {MAX_SCANS}", *image.size)
+    return data
 
 
 def _size_bytes(image: Image.Image) -> int:
@@ -142,26 +165,25 @@ def opened(
 
     `large` is held meanwhile by one of over `LARGE_PIXELS`.
     """
-    with _pillow_silenced():
-        try:
-            with Image.open(source, formats=FORMATS) as image:
-                width_px, height_px = image.size
-                if width_px * height_px > max_pixels:
-                    detail = f"{width_px} × {height_px} pixels, allowed are {max_pixels}"
-                    raise UndecodableImage("too_many_pixels", detail, width_px, height_px)
-                with large if width_px * height_px > LARGE_PIXELS else nullcontext():
-                    yield image
-        except (UndecodableImage, MemoryError):
+    try:
+        with Image.open(source, formats=FORMATS) as image:
+            width_px, height_px = image.size
+            if width_px * height_px > max_pixels:
+                detail = f"{width_px} × {height_px} pixels, allowed are {max_pixels}"
+                raise UndecodableImage("too_many_pixels", detail, width_px, height_px)
+            with large if width_px * height_px > LARGE_PIXELS else nullcontext():
+                yield image
+    except (UndecodableImage, MemoryError):
+        raise
+    except Image.DecompressionBombError as error:
+        raise UndecodableImage("too_many_pixels", str(error)) from error
+    except UnidentifiedImageError:
+        raise _unidentified(source) from None
+    except Exception as error:
+        # Pillow's readers let through whatever their parsing stumbles over (SyntaxError, struct.error, KeyError …).
+        if isinstance(error, OSError) and error.errno is not None:
             raise
-        except Image.DecompressionBombError as error:
-            raise UndecodableImage("too_many_pixels", str(error)) from error
-        except UnidentifiedImageError:
-            raise _unidentified(source) from None
-        except Exception as error:
-            # Pillow's readers let through whatever their parsing stumbles over (SyntaxError, struct.error, KeyError …).
-            if isinstance(error, OSError) and error.errno is not None:
-                raise
-            raise UndecodableImage(_reason_of(error), f"{type(error).__name__}: {error}"[:300]) from error
+        raise UndecodableImage(_reason_of(error), f"{type(error).__name__}: {error}"[:300]) from error
 
 
 def _reason_of(error: Exception) -> str:
@@ -198,36 +220,16 @@ def _describe(head: bytes) -> str:
         return "JSON or another text"
     if head[4:8] == b"ftyp":
         return f"a file of the kind {head[8:12].decode('ascii', 'replace').strip()!r} (HEIC, AVIF or a video)"
+    other = next((name for signature, name in _OTHERS if re.match(signature, head, re.DOTALL)), None)
+    if other:
+        return f"{other}, which is not taken; save it as JPEG, PNG or TIFF"
     return f"unknown bytes, beginning {head[:16]!r}"
 
 
-_SILENCE = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
-"""An entry of `warnings.filters`: ignore what Pillow's modules say about odd files."""
-
-_silence_lock = threading.Lock()
-_silenced_threads = 0
-
-
-@contextmanager
-def _pillow_silenced() -> Iterator[None]:
-    """Ignore Pillow's warnings while any thread decodes.
-
-    `warnings.catch_warnings` restores a whole list and so undoes what other threads do meanwhile; this puts one
-    entry in when the first thread enters and takes it out when the last one leaves.
-    """
-    global _silenced_threads
-    with _silence_lock:
-        if not _silenced_threads:
-            _filters().insert(0, _SILENCE)
-        _silenced_threads += 1
-    try:
-        yield
-    finally:
-        with _silence_lock:
-            _silenced_threads -= 1
-            if not _silenced_threads and _SILENCE in _filters():
-                _filters().remove(_SILENCE)
-
-
-def _filters() -> list[object]:
-    return cast("list[object]", warnings.filters)
+_OTHERS = [
+    (rb"\xff\x0a|....JXL ", "a JPEG XL picture"),
+    (rb"....jP  |\xff\x4f\xff\x51", "a JPEG 2000 picture"),
+    (rb"8BPS", "a Photoshop file"),
+    (rb"\s*(<\?xml[^>]*>\s*)?<svg", "an SVG drawing"),
+    (rb"FUJIFILMCCD-RAW|II[RU][OS\0]|MMOR", "a camera's raw file"),
+]

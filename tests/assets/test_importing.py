@@ -13,6 +13,7 @@ from pipeline.commands.collecting import import_photos
 from pipeline.config import parse_project
 from pipeline.errors import ConfigError
 from pipeline.photos import folder as folder_module
+from pipeline.photos.inspectors import Inspectors
 from storage import Home
 from tests.assets.worlds import CollectWorld, collect_world, save_noise
 
@@ -93,15 +94,15 @@ def test_an_interrupted_import_goes_on(tmp_path: Path, monkeypatch: pytest.Monke
     import_folder(PARSED, Home(tmp_path / "calm"), folder, "ordinary", None)
     monkeypatch.setattr(folder_module, "BATCH", 2)
     checked: list[str] = []
-    inspect = folder_module.inspect_file
+    inspect = Inspectors.inspect
 
-    def dies(path: Path, max_pixels: int) -> object:
+    def dies(self: Inspectors, path: Path, max_pixels: int) -> object:
         checked.append(path.name)
         if len(checked) == 4:
             raise KeyboardInterrupt
-        return inspect(path, max_pixels)
+        return inspect(self, path, max_pixels)
 
-    monkeypatch.setattr(folder_module, "inspect_file", dies)
+    monkeypatch.setattr(Inspectors, "inspect", dies)
     with pytest.raises(KeyboardInterrupt):
         import_folder(PARSED, home, folder, "ordinary", None)
     assert 0 < len(home.tables.read("imports")) < 6
@@ -158,7 +159,7 @@ def test_a_name_that_is_not_utf8_is_refused_and_the_rest_of_the_batch_is_kept(
     for name in (b"caf\xe9.jpg", b"caf\xe9/deep.jpg", b"notes.caf\xe9"):
         path = Path(os.fsdecode(os.fsencode(folder) + b"/" + name))
         path.parent.mkdir(exist_ok=True)
-        path.write_bytes((folder / "small.png").read_bytes())
+        path.write_bytes((folder / "small.png").read_bytes() if path.suffix == ".jpg" else b"x")
     arguments = [str(folder), "--domain", "ordinary", "--home", str(home), "--config", str(tmp_path / "bokehflow.toml")]
     with pytest.raises(SystemExit) as stopped:
         import_photos.main(arguments, standalone_mode=False)

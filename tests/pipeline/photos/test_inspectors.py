@@ -96,17 +96,27 @@ def test_no_more_processes_than_places_and_none_without_work(two: Inspectors, tm
     assert 1 <= len(children()) <= 2
 
 
+@pytest.fixture
+def endless(two: Inspectors, tmp_path: Path) -> Iterator[Path]:
+    """A picture that waits for its turn among the large ones, which does not come."""
+    path = tmp_path / "large.png"
+    Image.new("L", (5000, 4000)).save(path)
+    fcntl.lockf(two._large, fcntl.LOCK_EX)
+    yield path
+    fcntl.lockf(two._large, fcntl.LOCK_UN)
+
+
 @pytest.mark.parametrize(("number", "passing"), [(signal.SIGSEGV, False), (signal.SIGABRT, False), (signal.SIGKILL, True)])
-def test_a_process_that_ends_over_a_picture(number: int, passing: bool, two: Inspectors, tmp_path: Path) -> None:
+def test_a_process_that_ends_over_a_picture(
+    number: int, passing: bool, two: Inspectors, endless: Path, tmp_path: Path
+) -> None:
     deaths: list[InspectorDied] = []
 
     def ask() -> None:
         with pytest.raises(InspectorDied) as died:
-            two.inspect(endless, MAX_PIXELS)
+            two.inspect(endless, 10**8)
         deaths.append(died.value)
 
-    endless = tmp_path / "endless"
-    os.mkfifo(endless)
     thread = threading.Thread(target=ask)
     thread.start()
     wait_until(children)
@@ -119,20 +129,37 @@ def test_a_process_that_ends_over_a_picture(number: int, passing: bool, two: Ins
     assert two.inspect(good, MAX_PIXELS).width_px == 50
 
 
-def test_a_picture_without_end(two: Inspectors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(shortened(tmp_path)))
-    endless = tmp_path / "endless"
-    os.mkfifo(endless)
+def test_a_picture_without_end(two: Inspectors, endless: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begin_with(tmp_path, monkeypatch, "signal.alarm = lambda seconds, real=signal.alarm: real(min(seconds, 1))")
     with pytest.raises(InspectorDied, match="no end") as died:
-        two.inspect(endless, MAX_PIXELS)
+        two.inspect(endless, 10**8)
     assert died.value.passing
 
 
-def shortened(folder: Path) -> Path:
-    """A folder for `PYTHONPATH` with which a process waits a second, not two minutes."""
-    text = "import signal\nreal = signal.alarm\nsignal.alarm = lambda seconds: real(min(seconds, 1))\n"
-    (folder / "sitecustomize.py").write_text(text)
-    return folder
+LESS_TIME = "signal.setitimer = lambda which, seconds, real=signal.setitimer: real(which, min(seconds, 0.01))"
+LESS_MEMORY = """
+def less(kind, limits, real=resource.setrlimit):
+    real(kind, (int(open("/proc/self/statm").read().split()[0]) * 4096 + 30_000_000, limits[1]))
+resource.setrlimit = less
+"""
+
+
+@pytest.mark.parametrize(("code", "words"), [(LESS_TIME, "processor time"), (LESS_MEMORY, "of memory")])
+def test_what_costs_too_much_is_refused_for_good(
+    code: str, words: str, two: Inspectors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin_with(tmp_path, monkeypatch, code)
+    Image.new("RGB", (5000, 4000)).save(tmp_path / "large.png")
+    for _ in range(2):
+        with pytest.raises(UndecodableImage, match=words) as refused:
+            two.inspect(tmp_path / "large.png", 10**8)
+        assert refused.value.reason == "too_costly"
+
+
+def begin_with(folder: Path, monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+    """Let every new process run `code` first."""
+    (folder / "sitecustomize.py").write_text(f"import resource, signal\n{code}\n")
+    monkeypatch.setenv("PYTHONPATH", str(folder))
 
 
 def test_large_pictures_wait_for_each_other(two: Inspectors, tmp_path: Path) -> None:
