@@ -10,6 +10,7 @@ from assets.versions import configured_partitions, forgotten_photos, inputs_vers
 from pipeline.config import Project
 from pipeline.curation.curate import curate, decided_groups, one_per_photo, too_few
 from pipeline.curation.decisions import Decision, folder_version, opinions, read_decisions
+from pipeline.file_names import inside
 from pipeline.licenses import license_name
 from pipeline.spreadsheet import Problem
 from resources.home import HomeResource
@@ -195,7 +196,7 @@ def measured(
 
     def one(sha256: str) -> Hints:
         rgb = read(sha256)
-        write_thumbnail(rgb, home.thumbnails / thumbnail_name(sha256))
+        write_thumbnail(rgb, inside(home.thumbnails, thumbnail_name(sha256)))
         return measure(rgb, people, home.blobs.read(sha256), rating)
 
     table = measure_photos(
@@ -209,6 +210,6 @@ def measured(
     home.tables.write("photo_hints", table)
     home.hints_journal.unlink(missing_ok=True)
     for sha256 in photos["sha256"]:
-        if not (path := home.thumbnails / thumbnail_name(sha256)).exists():
+        if not (path := inside(home.thumbnails, thumbnail_name(sha256))).exists():
             write_thumbnail(read(sha256), path)
     return table

@@ -21,6 +21,7 @@ from pipeline.dataset.prepare import PhotoSize, prepare_images
 from pipeline.dataset.shards import ShardReader
 from pipeline.dataset.snapshot import freeze, missing_pictures, open_snapshot, read_facts, refresh_origin
 from pipeline.errors import DatasetError
+from pipeline.file_names import child, inside
 from pipeline.licenses import license_name
 from pipeline.masks.person_masks import read_mask, segment_photos, to_review
 from pipeline.masks.segmenters import Segmenter
@@ -67,7 +68,7 @@ def dataset_assets(project: Project) -> list[dg.AssetsDefinition]:
         info = data.tables.write("person_masks", frame, inputs_version=version)
         found, odd = frame[frame["mask"].notna()], to_review(frame)
         reasons = frame["reason"].dropna().value_counts().to_dict()
-        alphas = (read_mask(data.masks / mask) for mask in found["mask"])
+        alphas = (read_mask(inside(data.masks, mask)) for mask in found["mask"])
         shown = {
             "counts": count_table({"with a subject": len(found), **reasons}, "masks"),
             "people": count_table(found["people"].value_counts().sort_index().to_dict(), "people in the picture"),
@@ -106,7 +107,7 @@ def dataset_assets(project: Project) -> list[dg.AssetsDefinition]:
             read_photo=lambda sha256, short_edge_px: decode_reduced(
                 data.blobs.read(sha256), ceil(short_edge_px), project.photos.max_pixels
             ),
-            read_mask=lambda mask: read_mask(data.masks / mask),
+            read_mask=lambda mask: read_mask(inside(data.masks, mask)),
             shards_folder=data.shards,
             photo_size=_photo_sizes(project, data) if isinstance(plan(project), Tiling) else None,
             plan=plan(project),
@@ -117,7 +118,9 @@ def dataset_assets(project: Project) -> list[dg.AssetsDefinition]:
         info = data.tables.write("training_images", frame, inputs_version=version)
         first = frame.groupby("domain").head(6)
         reader = (
-            ShardReader([data.shards / shard for shard in first["shard"]], first["row"].tolist()) if len(first) else None
+            ShardReader([child(data.shards, shard) for shard in first["shard"]], first["row"].tolist())
+            if len(first)
+            else None
         )
         pictures = reader.batch(np.arange(len(reader)))[0] if reader else []
         sheet = contact_sheet(zip(first["photo_id"], pictures, strict=True))
@@ -156,8 +159,8 @@ def dataset_assets(project: Project) -> list[dg.AssetsDefinition]:
         by_split = {f"{domain}, {split}": n for domain, splits in counts(frame).items() for split, n in splits.items()}
         found = problems(frame, masks, project.dataset, domain_a, domain_b)
         identifier = snapshot_id(frame)
-        if (data.snapshots / identifier).exists():
-            refresh_origin(data.snapshots / identifier, frame, data.shards, license_name)
+        if child(data.snapshots, identifier).exists():
+            refresh_origin(child(data.snapshots, identifier), frame, data.shards, license_name)
         return dg.MaterializeResult(
             data_version=dg.DataVersion(identifier),
             metadata={
@@ -181,7 +184,7 @@ def dataset_assets(project: Project) -> list[dg.AssetsDefinition]:
     )
     def dataset_snapshot(context: dg.AssetExecutionContext, home: HomeResource) -> dg.MaterializeResult:
         data, identifier = home.open(), context.partition_key
-        if not (data.snapshots / identifier).exists():
+        if not child(data.snapshots, identifier).exists():
             manifest = data.tables.read("dataset_manifest")
             if snapshot_id(manifest) != identifier:
                 raise DatasetError(
@@ -195,7 +198,7 @@ def dataset_assets(project: Project) -> list[dg.AssetsDefinition]:
             data_version=dg.DataVersion(identifier),
             metadata={
                 "dagster/row_count": len(manifest),
-                "path": dg.MetadataValue.path(str(data.snapshots / identifier)),
+                "path": dg.MetadataValue.path(str(child(data.snapshots, identifier))),
                 "manifest_sha256": read_facts(data.snapshots, identifier)["sha256"],
                 "photos": len(photos),
                 "licences": count_table(license_counts(photos["license"]), "licence"),

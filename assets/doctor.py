@@ -10,6 +10,7 @@ from pathlib import Path
 from pipeline import weights
 from pipeline.config import Project
 from pipeline.errors import BokehflowError
+from pipeline.file_names import child
 from pipeline.masks.segmenters import DEEPLAB_FILES
 from resources.flickr import key_missing, make_budget, make_client
 from storage import Home
@@ -85,7 +86,7 @@ def _weights_of(name: str, home: Home) -> Finding:
     if name not in weights.WEIGHTS:
         from pipeline.models.vgg import VGG19_FILE
 
-        path = home.weights / {**DEEPLAB_FILES, "vgg19": VGG19_FILE}[name]
+        path = child(home.weights, {**DEEPLAB_FILES, "vgg19": VGG19_FILE}[name])
         if path.exists():
             return Finding(what, f"{path}: there")
         return Finding(what, f"{path}: not there yet; the first run fetches it from torchvision", FETCH)

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from glob import escape
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +29,7 @@ from pipeline.dataset.shards import ShardReader
 from pipeline.dataset.snapshot import attribution, open_snapshot, read_facts, read_snapshot
 from pipeline.errors import DatasetError
 from pipeline.evaluation.scenes import Cut, Frame, TrueMasks, load_scenes, load_true_masks, true_mask_file
+from pipeline.file_names import child, inside
 from pipeline.licenses import license_name
 from pipeline.masks.person_masks import read_mask
 from pipeline.masks.segmenters import Segmenter
@@ -72,7 +74,7 @@ def evaluation_assets(project: Project, folder: Path) -> list[dg.AssetsDefinitio
         watch = Stopwatch()
         with watch.timed("in all"):
             frame, photos = measured(project, data, key[SNAPSHOT], key[RECIPE], truth, segmenter.load(data), watch)
-        run = data.runs / run_id(key[SNAPSHOT], key[RECIPE])
+        run = child(data.runs, run_id(key[SNAPSHOT], key[RECIPE]))
         # Only now it is certain which weights could be had.
         version = f"{model_version(run)}-{yardstick_version(project, data, truth)}"
         info = data.tables.write("evaluation", frame, str(context.partition_key), version)
@@ -114,7 +116,7 @@ def evaluation_assets(project: Project, folder: Path) -> list[dg.AssetsDefinitio
         from pipeline.evaluation.report import write_report
 
         data, snapshot = home.open(), context.partition_key
-        path = data.reports / snapshot / "index.html"
+        path = child(data.reports, snapshot) / "index.html"
         inputs = report_inputs(project, data, snapshot)
         write_report(path, inputs)
         shown = {model.name for model in inputs.models}
@@ -159,7 +161,7 @@ def measured(
     from pipeline.models.images import translate
     from pipeline.training.inference import load_run
 
-    run = home.runs / run_id(snapshot, recipe_key)
+    run = child(home.runs, run_id(snapshot, recipe_key))
     manifest = open_snapshot(home.snapshots, snapshot, home.shards)
     trained = load_run(run)
     size_px, test = trained.settings.size_px, manifest[_is_test(manifest, project)]
@@ -203,7 +205,7 @@ class SnapshotPhotos:
     @classmethod
     def of(cls, home: Home, rows: pd.DataFrame) -> "SnapshotPhotos":
         """The pictures of these rows of a manifest."""
-        reader = ShardReader([home.shards / shard for shard in rows["shard"]], rows["row"].tolist())
+        reader = ShardReader([child(home.shards, shard) for shard in rows["shard"]], rows["row"].tolist())
         return cls(picture_ids(rows), reader)
 
     def first(self, count: int) -> list[tuple[str, np.ndarray]]:
@@ -252,7 +254,7 @@ def _frozen_cutter(home: Home, transform: str, mask: str) -> Cut:
     """How the picture with this transform was cut, by the alpha it was made with where that decided it."""
     parsed = parse_transform(transform)
     by_subject = isinstance(parsed, Crop) and parsed.crop == "subject"
-    return _cutter(parsed, read_mask(home.masks / mask) if by_subject else None)
+    return _cutter(parsed, read_mask(inside(home.masks, mask)) if by_subject else None)
 
 
 def _cutter(transform: Transform, alpha: np.ndarray | None) -> Cut:
@@ -313,7 +315,7 @@ def _against(home: Home, snapshot: str, recipe: str, reference: str) -> "Against
 
 
 def _size_px(home: Home, snapshot: str, recipe: str) -> int:
-    return int(json.loads(RunFolder(home.runs / run_id(snapshot, recipe)).card.read_text())["settings"]["size_px"])
+    return int(json.loads(RunFolder(child(home.runs, run_id(snapshot, recipe))).card.read_text())["settings"]["size_px"])
 
 
 def _results(models: Sequence["ModelReport"]) -> str:
@@ -414,7 +416,7 @@ def unevaluated(home: Home, *snapshots: str) -> dict[str, list[str]]:
 
 
 def _left_out(home: Home, snapshot: str, known: Sequence[str]) -> Iterator[str]:
-    for path in sorted(home.runs.glob(f"{snapshot}-*/job.json")):
+    for path in sorted(home.runs.glob(f"{escape(snapshot)}-*/job.json")):
         run = describe_run(path.parent)
         if run is None or run["run"] != run_id(snapshot, recipe := f"{run['recipe']}@{run['seed']}"):
             continue
@@ -429,7 +431,7 @@ def _left_out(home: Home, snapshot: str, known: Sequence[str]) -> Iterator[str]:
 
 def judged_by(home: Home, snapshot: str, recipe: str) -> str | None:
     """By which yardstick this very model was judged; None where scores or pictures of it as it is now are not there."""
-    run = home.runs / run_id(snapshot, recipe)
+    run = child(home.runs, run_id(snapshot, recipe))
     info, model = home.tables.info("evaluation", f"{recipe}|{snapshot}"), model_version(run)
     if info is None or not model or not RunFolder(run).translated.is_dir():
         return None
@@ -439,7 +441,7 @@ def judged_by(home: Home, snapshot: str, recipe: str) -> str | None:
 
 def truth_folder(project: Project, folder: Path) -> Path | None:
     """The folder of rendered scenes with known truth; `folder` is that of the project file."""
-    return folder / project.evaluation.truth if project.evaluation.truth else None
+    return folder / Path(project.evaluation.truth) if project.evaluation.truth else None
 
 
 def yardstick_version(project: Project, home: Home, truth: Path | None) -> str:
@@ -454,7 +456,7 @@ def yardstick_version(project: Project, home: Home, truth: Path | None) -> str:
     instruments = {
         "segmenter": [segmenter.name, segmenter.published_version()],
         "network": WEIGHTS["vgg16"].sha256 if perceptual else None,
-        "faces": WEIGHTS[WEIGHTS_NAME].sha256 if (home.weights / WEIGHTS[WEIGHTS_NAME].file_name).exists() else None,
+        "faces": WEIGHTS[WEIGHTS_NAME].sha256 if child(home.weights, WEIGHTS[WEIGHTS_NAME].file_name).exists() else None,
         "inception": perceptual and find_inception([home.weights]) is not None,
     }
     if truth is not None:
@@ -476,7 +478,7 @@ def model_version(run: Path) -> str:
 def _model_report(home: Home, snapshot: str, recipe: str) -> "ModelReport":
     from pipeline.evaluation.report import ModelReport
 
-    run = RunFolder(home.runs / run_id(snapshot, recipe))
+    run = RunFolder(child(home.runs, run_id(snapshot, recipe)))
     info = home.tables.info("evaluation", f"{recipe}|{snapshot}")
     card = json.loads(run.card.read_text())
     return ModelReport(

@@ -13,6 +13,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Set
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from glob import escape
 from pathlib import Path
 
 import pandas as pd
@@ -20,13 +21,14 @@ import pandas as pd
 from assets.partitions import IMPORTED
 from assets.sheets import erase_pictures
 from assets.versions import forgotten_photos
-from pipeline.atomic import write_bytes
+from pipeline.atomic import write_bytes, writer_of
 from pipeline.curation.decisions import decision_files
 from pipeline.dataset.crop import photo_of
 from pipeline.dataset.forget import forget_in_snapshots, frozen_sources, unreadable_snapshots
 from pipeline.dedupe.store import FingerprintStore
 from pipeline.errors import ConfigError, DatasetError, StorageError
 from pipeline.evaluation.pictures import forget_pictures
+from pipeline.file_names import child, is_sha256
 from pipeline.flickr.listing import without_forgotten
 from pipeline.photo_ids import FLICKR, FOLDER, written_id
 from pipeline.photos.download import journal_digests
@@ -162,7 +164,7 @@ def _purge(home: Home, now_s: int, also: Iterable[str] = (), was_quiet: Callable
     done.snapshots = forget_in_snapshots(home.snapshots, home.shards, set(ids), now_s, prepared, damaged.keys())
     for snapshot in done.snapshots:
         # It holds masks and faces of the snapshot's photos, and is made anew when a model is judged.
-        shutil.rmtree(home.evaluations / snapshot, ignore_errors=True)
+        shutil.rmtree(child(home.evaluations, snapshot), ignore_errors=True)
     _purge_tables(home, set(ids), forgotten)
     _purge_outputs(home, set(ids), done)
     done.pictures = erase_pictures(home.dagster, set(ids), set(done.snapshots))
@@ -170,6 +172,8 @@ def _purge(home: Home, now_s: int, also: Iterable[str] = (), was_quiet: Callable
         shutil.rmtree(home.duplicates)  # pages that `bokehflow duplicates` writes anew
     _strip_queue(home.review_queue, set(ids), done)
     done.reviewed_files = [path.name for path in _naming(home.reviewed.glob("*"), ids)]
+    home.sweep()
+    done.problems += [f"{path}: process {writer_of(path)} is writing it, wait for it" for path in home.unfinished()]
     if was_quiet() and not done.problems:
         tombstones = home.tables.read("tombstones")
         tombstones.loc[tombstones["photo_id"].isin(ids) & tombstones["purged_s"].isna(), "purged_s"] = now_s
@@ -229,7 +233,7 @@ def _digests(home: Home, ids: Set[str], forgotten: Set[str], damaged: Set[str]) 
     tables = (_with_digests(home, name, key) for name, key in [*keys, *((name, None) for name in WHOLE_TABLES)])
     interrupted = map(journal_digests, home.all_journals())
     for table in (*tables, *interrupted, frozen_sources(home.snapshots, damaged)):
-        table = table.dropna(subset="sha256")
+        table = table[table["sha256"].map(is_sha256).astype(bool)]  # what is no digest names no file of ours
         doomed.update(table.loc[table["photo_id"].isin(list(ids)), "sha256"])
         needed.update(table.loc[~table["photo_id"].isin(list(forgotten)), "sha256"])
     return doomed, needed
@@ -254,7 +258,7 @@ def _named_by(home: Home, digests: Set[str]) -> Iterator[Path]:
 
 def _purge_outputs(home: Home, ids: Set[str], done: Purged) -> None:
     """What models made of them. Which photos a sample shows is not on record, so that all of a snapshot's models go."""
-    runs = [run for snapshot in done.snapshots for run in sorted(home.runs.glob(f"{snapshot}-*"))]
+    runs = [run for snapshot in done.snapshots for run in sorted(home.runs.glob(f"{escape(snapshot)}-*"))]
     for folder in (folder for run in runs for folder in with_superseded(run)):
         done.of_models += drop_samples(folder)
         done.of_models += forget_pictures(folder.translated, lambda picture: photo_of(picture) in ids)

@@ -33,6 +33,7 @@ from pipeline.config import Project
 from pipeline.curation.decisions import folder_version
 from pipeline.dataset.manifest import snapshot_id
 from pipeline.errors import ConfigError, StageFailed
+from pipeline.file_names import child, inside
 from pipeline.training.jobs import ProcessIdentity
 from pipeline.training.runs import RunFolder, completion_of, holds_another_result
 from resources.flickr import key_missing
@@ -77,7 +78,7 @@ def open_instance(home: Home) -> Iterator[dg.DagsterInstance]:
 def prepare_instance(home: Home) -> None:
     """Make `dagster/` in the home and link the settings there: Dagster reads them from nowhere else."""
     home.dagster.mkdir(parents=True, exist_ok=True)
-    link = home.dagster / INSTANCE_FILE.name
+    link = child(home.dagster, INSTANCE_FILE.name)
     if not link.exists():
         link.unlink(missing_ok=True)
         link.symlink_to(INSTANCE_FILE)
@@ -217,7 +218,7 @@ class HeadlessRun:
         snapshot = snapshot_id(self.home.tables.read("dataset_manifest"))
         if not self.instance.has_dynamic_partition(SNAPSHOTS.name or "", snapshot):
             self.instance.add_dynamic_partitions(SNAPSHOTS.name or "", [snapshot])
-        if not self._has_materialised("dataset_snapshot", snapshot) or not (self.home.snapshots / snapshot).exists():
+        if not self._has_materialised("dataset_snapshot", snapshot) or not child(self.home.snapshots, snapshot).exists():
             self.say(f"dataset_snapshot {snapshot}")
             self._execute("freeze", ["dataset_snapshot"], snapshot)
         return snapshot
@@ -247,7 +248,7 @@ class HeadlessRun:
 
     def _compare(self, snapshot: str) -> None:
         """The report is made anew when an evaluation of the snapshot is newer than it."""
-        report = self.home.reports / snapshot / "index.html"
+        report = child(self.home.reports, snapshot) / "index.html"
         keys = [snapshot_recipe_key(snapshot, recipe) for recipe in evaluated_recipes(self.home, snapshot)[snapshot]]
         infos = [self.home.tables.info("evaluation", str(key)) for key in keys]
         newest_s = max(info.made_s for info in infos if info)
@@ -272,9 +273,9 @@ class HeadlessRun:
         if name == "photo_history":
             return not questions_left(self.project, self.home)
         if name == "person_masks":
-            return all((self.home.masks / mask).exists() for mask in self.home.tables.read(name)["mask"].dropna())
+            return all(inside(self.home.masks, mask).exists() for mask in self.home.tables.read(name)["mask"].dropna())
         if name == "training_images":
-            return all((self.home.shards / shard).exists() for shard in self.home.tables.read(name)["shard"].unique())
+            return all(child(self.home.shards, shard).exists() for shard in self.home.tables.read(name)["shard"].unique())
         return True
 
     def _files_are_complete(self, key: str | None) -> bool:

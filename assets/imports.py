@@ -17,7 +17,7 @@ from assets.sheets import contact_sheet
 from assets.versions import forgotten_photos, inputs_version
 from pipeline.config import Project
 from pipeline.errors import ConfigError
-from pipeline.file_names import printable
+from pipeline.file_names import child, printable
 from pipeline.flickr.listing import NO_CV_TAG
 from pipeline.flickr.records import normalised_tag
 from pipeline.licenses import KNOWN
@@ -77,7 +77,9 @@ def _sides(project: Project, folder: Path, domain: str | None) -> list[tuple[Pat
         if domain not in project.domains:
             raise ConfigError(f"there is no domain {domain!r} in the project file; it has {', '.join(project.domains)}")
         return [(folder, domain)]
-    found = [(folder / name, getattr(project.training, key)) for name, key in SIDES.items() if (folder / name).is_dir()]
+    found = [
+        (child(folder, name), getattr(project.training, key)) for name, key in SIDES.items() if child(folder, name).is_dir()
+    ]
     if not found:
         raise ConfigError(
             f"{folder}: to which domain do these photos belong? Say --domain with one of {', '.join(project.domains)}, "

@@ -19,6 +19,7 @@ from pipeline.evaluation.common import Common, read_common, write_common
 from pipeline.evaluation.judge import METHOD_VERSION, Overlay, Photos, Yardstick, judge_common
 from pipeline.evaluation.scenes import Scenes, TrueMasks
 from pipeline.evaluation.views import scaled, spread
+from pipeline.file_names import child
 from pipeline.masks.segmenters import Segmenter
 from storage import Home
 
@@ -82,7 +83,7 @@ def shared(
     version: str,
 ) -> Common:
     """What is the same for all models of the snapshot at this size: read where an evaluation has left it, else made."""
-    folder = home.evaluations / snapshot / f"{judged_px}px-{version}"
+    folder = child(child(home.evaluations, snapshot), f"{judged_px}px-{version}")
     found = read_common(folder)
     if found is None:
         found = judge_common(judged_px, photos, *truth, yardstick)
@@ -147,7 +148,7 @@ def costs_of(home: Home, generator: "Generator") -> dict[str, float]:
     device = next(generator.parameters()).device
     machine = torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu, {torch.get_num_threads()} threads"
     described = json.dumps([str(generator.config), machine, torch.__version__])
-    path = home.evaluations / COSTS / f"{sha256(described.encode()).hexdigest()[:16]}.json"
+    path = child(home.evaluations / COSTS, f"{sha256(described.encode()).hexdigest()[:16]}.json")
     found = _read_costs(path)
     if found is None:
         found = generator_costs(generator)

@@ -19,6 +19,7 @@ from pipeline.dataset.lineage import (
     snapshot_lineage,
 )
 from pipeline.errors import DatasetError
+from pipeline.file_names import child
 from pipeline.licenses import license_name, strictest
 from pipeline.photo_ids import written_id
 from storage import Home
@@ -66,7 +67,7 @@ def _run(home: Home, folder: Path) -> RunFacts | None:
     if done is None:
         return None
     key, snapshot, domains = f"{done['recipe']}@{done['seed']}", str(done["snapshot_id"]), card.get("domains", {})
-    report = home.reports / snapshot / "index.html"
+    report = child(home.reports, snapshot) / "index.html"
     return RunFacts(
         run=str(done["run_id"]),
         recipe=str(done["recipe"]),
@@ -92,7 +93,7 @@ def _json(path: Path) -> dict[str, Any] | None:
 
 def _scores(home: Home, key: str, snapshot: str) -> dict[str, float]:
     """Means of the model's own scores by metric."""
-    path = home.root / "tables" / "evaluation" / f"{key}+{snapshot}.parquet"
+    path = child(home.root / "tables" / "evaluation", f"{key}+{snapshot}.parquet")
     if not path.exists():
         return {}
     values: dict[str, list[float]] = defaultdict(list)

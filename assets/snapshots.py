@@ -2,22 +2,24 @@
 
 from math import ceil
 from pathlib import Path
+from shutil import disk_usage
 
 import pandas as pd
 
 from assets.downloads import download
-from assets.versions import plan
-from pipeline.config import DatasetSection, Project
+from pipeline.config import Project
+from pipeline.dataset.crop import parse_transform
 from pipeline.dataset.diff import Diff, diff_snapshots, explained
 from pipeline.dataset.layout import facts_of, find_snapshot
 from pipeline.dataset.lineage import stories, why_kept, why_missing
-from pipeline.dataset.prepare import prepare_images
+from pipeline.dataset.prepare import prepare_named
 from pipeline.dataset.restore import Restored, restore_snapshot, without_missing
 from pipeline.dataset.snapshot import freeze
-from pipeline.errors import ConfigError, FlickrUnreachable
+from pipeline.errors import DatasetError, FlickrUnreachable, free_space
+from pipeline.file_names import child, inside
 from pipeline.licenses import license_name
 from pipeline.masks.person_masks import alpha_digest, read_mask
-from pipeline.photos.decode import decode_reduced, upright_size
+from pipeline.photos.decode import decode_reduced
 from storage import Home
 
 
@@ -36,18 +38,17 @@ def restore(home: Home, project: Project, source: str) -> Restored:
     Photos are fetched from where they came from, unless they were forgotten here.
     """
     folder = source_folder(home, source)
-    as_frozen = frozen_settings(project, folder)
 
     def prepare(masks: pd.DataFrame) -> pd.DataFrame:
-        return prepare_images(
-            masks=masks,
+        wanted = masks[masks["transform"].map(_is_ours)]
+        _check_room(home, wanted)
+        return prepare_named(
+            wanted,
             read_photo=lambda sha256, short_edge_px: decode_reduced(
                 home.blobs.read(sha256), ceil(short_edge_px), project.photos.max_pixels
             ),
-            read_mask=lambda mask: read_mask(home.masks / mask),
-            photo_size=lambda sha256: upright_size(home.blobs.read(sha256), project.photos.max_pixels),
+            read_mask=lambda mask: read_mask(inside(home.masks, mask)),
             shards_folder=home.shards,
-            plan=plan(as_frozen),
             shard_rows=project.dataset.shard_rows,
         )
 
@@ -73,21 +74,24 @@ def freeze_what_is_left(home: Home, source: str) -> str:
 def source_folder(home: Home, source: str) -> Path:
     """The folder of a bundle, or of a snapshot of the home by its id."""
     path = Path(source).expanduser()
-    return path if path.is_dir() else home.snapshots / find_snapshot(home.snapshots, source)
+    return path if path.is_dir() else child(home.snapshots, find_snapshot(home.snapshots, source))
 
 
-def frozen_settings(project: Project, folder: Path) -> Project:
-    """The project with the settings by which the snapshot's pictures were prepared."""
-    frozen = facts_of(folder)["made_from"].get("settings", {}).get("dataset")
-    if frozen is None:
-        return project
-    known = {name: value for name, value in frozen.items() if name in DatasetSection.model_fields}
+def _is_ours(transform: str) -> bool:
+    """Whether this version can repeat it."""
     try:
-        return project.model_copy(update={"dataset": DatasetSection.model_validate(known)})
-    except ValueError as error:
-        raise ConfigError(
-            f"{folder}: the settings of [dataset] that it was frozen with are no longer known: {error}"
-        ) from None
+        parse_transform(transform)
+    except DatasetError:
+        return False
+    return True
+
+
+def _check_room(home: Home, wanted: pd.DataFrame) -> None:
+    """Raises `DatasetError` where the pictures would not go on the disk: a few lines may name any number of them."""
+    needed = sum(4 * parse_transform(name).size_px ** 2 for name in wanted["transform"])
+    home.root.mkdir(parents=True, exist_ok=True)
+    if needed > disk_usage(home.root).free:
+        raise DatasetError(f"{home.root}: the pictures need {needed / 1e9:,.1f} GB; {free_space(home.root)}; make room")
 
 
 def _fetch(home: Home, project: Project, rows: pd.DataFrame) -> dict[str, str | None]:

@@ -14,6 +14,7 @@ from assets.versions import newest_rows
 from pipeline.config import Project
 from pipeline.dataset.layout import list_snapshots, read_facts, read_forgotten
 from pipeline.dataset.lineage import forgotten_seen
+from pipeline.file_names import child
 from pipeline.training.runs import describe_run
 from storage import Home
 
@@ -34,7 +35,7 @@ def status(project: Project, home: Home) -> dict[str, Any]:
             {
                 "id": name,
                 "counts": read_facts(home.snapshots, name)["counts"],
-                "forgotten": len(read_forgotten(home.snapshots / name)),
+                "forgotten": len(read_forgotten(child(home.snapshots, name))),
             }
             for name in list_snapshots(home.snapshots)
         ],

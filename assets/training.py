@@ -14,6 +14,7 @@ from assets.plots import curves
 from pipeline.config import Project
 from pipeline.dataset.layout import PICTURES, read_facts
 from pipeline.dataset.snapshot import open_snapshot
+from pipeline.file_names import child
 from pipeline.training.jobs import ProcessIdentity, TrainingJob
 from pipeline.training.runs import RunFolder, has_other_settings, holds_another_result
 from resources.home import HomeResource
@@ -68,13 +69,13 @@ def training_job(project: Project, home: Home, snapshot: str, recipe_key: str) -
     identifier = run_id(snapshot, recipe_key)
     return TrainingJob(
         run_id=identifier,
-        run_dir=home.runs / identifier,
+        run_dir=child(home.runs, identifier),
         recipe=name,
         seed=int(seed),
         model=recipe.model,
         settings=recipe.resolved(),
         snapshot_id=snapshot,
-        manifest_path=home.snapshots / snapshot / PICTURES,
+        manifest_path=child(home.snapshots, snapshot) / PICTURES,
         shards_dir=home.shards,
         weights_dir=home.weights,
         domain_a=project.training.domain_a,

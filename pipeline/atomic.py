@@ -14,7 +14,7 @@ from uuid import uuid4
 
 TEMPORARY_SUFFIX = ".tmp"
 """Ends the name of every unfinished file or folder, after the number of the process that writes it."""
-_WRITER = re.compile(rf"(?:^|\.)(\d+)-[0-9a-f]+{re.escape(TEMPORARY_SUFFIX)}")
+_WRITER = re.compile(r"(?:^|\.)([0-9]{1,9})-[0-9a-f]+" + re.escape(TEMPORARY_SUFFIX))
 
 
 def temporary_beside(target: Path) -> Path:
@@ -22,14 +22,25 @@ def temporary_beside(target: Path) -> Path:
     return target.with_name(f".{target.name}.{os.getpid()}-{uuid4().hex[:8]}{TEMPORARY_SUFFIX}")
 
 
+def is_temporary(name: str) -> bool:
+    """Whether an unfinished file or folder has this name, of whatever process."""
+    return name.endswith(TEMPORARY_SUFFIX) and (name.startswith(".") or _WRITER.match(name) is not None)
+
+
+def writer_of(path: Path) -> int | None:
+    """The number of the process that writes the unfinished file; None where its name tells none, or that one is gone."""
+    from psutil import pid_exists
+
+    found = _WRITER.search(path.name)
+    return int(found[1]) if found and pid_exists(int(found[1])) else None
+
+
 def sweep(paths: Iterable[Path]) -> int:
     """Delete those of these unfinished files and folders whose process is gone; returns how many.
 
     Where the name tells no process, an older version left it.
     """
-    from psutil import pid_exists
-
-    abandoned = [path for path in paths if not ((writer := _WRITER.search(path.name)) and pid_exists(int(writer[1])))]
+    abandoned = [path for path in paths if writer_of(path) is None]
     for path in abandoned:
         shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
     return len(abandoned)

@@ -24,6 +24,7 @@ from pipeline.config import Project, load_project
 from pipeline.dataset.snapshot import read_snapshot
 from pipeline.definitions import build_definitions
 from pipeline.errors import ConfigError
+from pipeline.file_names import child
 from pipeline.flickr.emulator import Emulator
 from pipeline.studio.collection import build_collection
 from resources.flickr import KEY_VARIABLE, SECRET_VARIABLE
@@ -98,7 +99,7 @@ def run_demo(home: Home, say: Say) -> None:
         run_plan(Plan(until="review_queue"), project, path, home, say)
         hand_in_decisions(home)
         snapshot = run_plan(Plan(), project, path, home, say)
-    report = home.reports / str(snapshot) / "index.html"
+    report = child(home.reports, str(snapshot)) / "index.html"
     say(f"\n{summary(status(project, home))}\n\nsnapshot  {snapshot}\nreport    {report}\nthe graph make dev")
 
 

@@ -10,7 +10,8 @@ What goes wrong with a single photo is not an exception at all but a row with a 
     │   ├── FlickrRefused    a final answer: a bad key, a malformed call
     │   └── FlickrUnreachable  still failing after every retry
     ├── StorageError         bytes on disk are missing or are not what they should be
-    │   └── CorruptBlob      a blob's content does not match its name
+    │   ├── CorruptBlob      a blob's content does not match its name
+    │   └── UnsafeName       a name from outside that no path may be made of
     ├── WeightsError         a model's weights are missing, altered or cannot be fetched
     ├── DatasetError         a table or snapshot cannot be used for what was asked
     ├── TrainingError        a training run cannot start or cannot go on
@@ -48,6 +49,10 @@ class StorageError(BokehflowError):
 
 class CorruptBlob(StorageError):
     """A blob's content does not match the SHA-256 in its name."""
+
+
+class UnsafeName(StorageError):
+    """A name from outside that no path may be made of."""
 
 
 class WeightsError(BokehflowError):

@@ -1,17 +1,95 @@
-"""File names that come from outside: out of a bundle or a table, from a disk of another time or system."""
+"""Names from outside (a bundle, a table of a copied home, an address, a person) and the paths that are made of them.
+
+A text becomes part of a path here and nowhere else: `child` takes one name, `inside` and `below` a relative path, and each
+raises where the text would lead elsewhere. `/` is for names that stand in the code; a test looks for every other use of it.
+"""
 
 import os
+import re
 from pathlib import Path
+from typing import NewType
+
+from pipeline.errors import UnsafeName
+
+Sha256 = NewType("Sha256", str)
+"""64 lower-case hex digits."""
+SnapshotId = NewType("SnapshotId", str)
+"""16 lower-case hex digits."""
+FileName = NewType("FileName", str)
+"""One part of a path: what stands in it leads nowhere."""
+
+MAX_NAME_BYTES = 255
+"""What file systems take."""
+SHOWN = 100
+"""Characters of a strange text that a message repeats."""
+# No `\d` and no `$`: the one takes the digits of all scripts, the other a newline.
+_SHA256, _SNAPSHOT = re.compile(r"[0-9a-f]{64}"), re.compile(r"[0-9a-f]{16}")
+_FORBIDDEN = re.compile(r"[/\\\x00-\x1f\x7f]")
 
 
-def below(folder: Path, name: str) -> Path:
-    """The path of `name` in `folder`. Raises `PermissionError` where it leads out of it, also by a link on its way."""
-    path, root = folder / name, folder.resolve()
-    if "\0" not in name:
-        found = path.resolve()
-        if found != root and found.is_relative_to(root):
-            return path
-    raise PermissionError(f"{name[:200]!r} is not below {folder}")
+def is_sha256(value: object) -> bool:
+    """Whether it is a digest in the one form that names a file here."""
+    return isinstance(value, str) and _SHA256.fullmatch(value) is not None
+
+
+def is_snapshot_id(value: object) -> bool:
+    """Whether it is an id in the form that snapshots have."""
+    return isinstance(value, str) and _SNAPSHOT.fullmatch(value) is not None
+
+
+def sha256_of(value: object) -> Sha256:
+    """The digest that a text from outside is. Raises `UnsafeName` for anything else."""
+    if isinstance(value, str) and is_sha256(value):
+        return Sha256(value)
+    raise UnsafeName(f"{_told(value)} is no SHA-256 (64 digits 0-9a-f)")
+
+
+def snapshot_id_of(value: object) -> SnapshotId:
+    """The snapshot's id that a text from outside is. Raises `UnsafeName` for anything else."""
+    if isinstance(value, str) and is_snapshot_id(value):
+        return SnapshotId(value)
+    raise UnsafeName(f"{_told(value)} is no snapshot's id (16 digits 0-9a-f)")
+
+
+def file_name(value: object) -> FileName:
+    """One part of a path. Raises `UnsafeName` for what has separators or control characters, or names a folder itself."""
+    if not isinstance(value, str) or value in ("", ".", "..") or _FORBIDDEN.search(value):
+        raise UnsafeName(f"{_told(value)} is no name of a file")
+    try:
+        size_bytes = len(os.fsencode(value))
+    except UnicodeEncodeError:
+        raise UnsafeName(f"{_told(value)} has characters that no file's name can have") from None
+    if size_bytes > MAX_NAME_BYTES:
+        raise UnsafeName(f"{_told(value)} is too long for the name of a file (at most {MAX_NAME_BYTES} bytes)")
+    return FileName(value)
+
+
+def child(folder: Path, name: object) -> Path:
+    """The file or folder of that name in `folder`. Raises `UnsafeName` as `file_name` does."""
+    return folder / file_name(name)
+
+
+def inside(folder: Path, name: object) -> Path:
+    """The path of `name` in `folder`, however deep. Raises `UnsafeName` where the name leads out of it.
+
+    Links that lie in the folder are followed: a home's own may lead to another disk.
+    """
+    try:
+        return folder.joinpath(*map(file_name, name.split("/") if isinstance(name, str) else [name]))
+    except UnsafeName as error:
+        raise UnsafeName(f"{_told(name)} is not below {folder}: {error}") from None
+
+
+def below(folder: Path, name: object) -> Path:
+    """`inside` of a folder that somebody else has made: a link on the way must not lead out of it either."""
+    path = inside(folder, name)
+    try:
+        is_inside = path.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError):  # a loop of links is a RuntimeError up to Python 3.12
+        is_inside = False
+    if not is_inside:
+        raise UnsafeName(f"{_told(name)} is not below {folder}: a link leads out of it")
+    return path
 
 
 def printable(text: str) -> str:
@@ -21,3 +99,8 @@ def printable(text: str) -> str:
     'caf\\xe9.jpg'
     """
     return os.fsencode(text).decode("utf-8", errors="backslashreplace")
+
+
+def _told(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"

@@ -18,6 +18,7 @@ from typing import Literal
 
 from pipeline.atomic import write_bytes
 from pipeline.errors import WeightsError
+from pipeline.file_names import child
 
 log = logging.getLogger(__name__)
 
@@ -117,7 +118,7 @@ def ensure(name: str, folder: Path, download: Callable[[PackagedWeights, Path], 
 def status(name: str, folder: Path) -> WeightsStatus:
     """Whether the weights `name` lie unaltered in `folder`; fetches nothing."""
     weights = WEIGHTS[name]
-    path = folder / weights.file_name
+    path = child(folder, weights.file_name)
     try:
         found = hashlib.sha256(path.read_bytes()).hexdigest()
     except FileNotFoundError:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from uuid import uuid4
 
 from pipeline.atomic import TEMPORARY_SUFFIX, sweep
 from pipeline.errors import CorruptBlob, StorageError
+from pipeline.file_names import child, is_sha256, sha256_of
 
 
 @dataclass(frozen=True)
@@ -19,23 +21,26 @@ class BlobStore:
     root: Path
 
     def path(self, sha256: str) -> Path:
-        """Where the blob lies, whether it exists or not."""
-        return self.root / sha256[:2] / sha256
+        """Where the blob lies, whether it exists or not. Raises `UnsafeName` for a text that is no digest."""
+        checked = sha256_of(sha256)
+        return child(child(self.root, checked[:2]), checked)
 
     def has(self, sha256: str, size_bytes: int | None = None) -> bool:
         """Whether the blob exists and, where its size is known, has that size."""
-        try:
-            found = self.path(sha256).stat().st_size
-        except FileNotFoundError:
+        if not is_sha256(sha256):
             return False
-        return size_bytes is None or found == size_bytes
+        try:
+            found = self.path(sha256).stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        return stat.S_ISREG(found.st_mode) and (size_bytes is None or found.st_size == size_bytes)
 
     @contextmanager
     def temporary(self) -> Iterator[Path]:
         """A path on the same file system to write to before `adopt`; removed at the end if still there."""
         folder = self.root / "incoming"
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"{os.getpid()}-{uuid4().hex}{TEMPORARY_SUFFIX}"
+        path = child(folder, f"{os.getpid()}-{uuid4().hex}{TEMPORARY_SUFFIX}")
         try:
             yield path
         finally:
@@ -57,10 +62,9 @@ class BlobStore:
         Raises `StorageError` when it is missing and `CorruptBlob` when its content differs.
         """
         path = self.path(sha256)
-        try:
-            data = path.read_bytes()
-        except FileNotFoundError:
-            raise StorageError(f"{path}: this picture is missing; run `bokehflow run` to fetch it again") from None
+        if not self.has(sha256):
+            raise StorageError(f"{path}: this picture is missing; run `bokehflow run` to fetch it again")
+        data = path.read_bytes()
         found = hashlib.sha256(data).hexdigest()
         if found != sha256:
             raise CorruptBlob(

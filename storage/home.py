@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.atomic import TEMPORARY_SUFFIX, sweep
+from pipeline.atomic import is_temporary, sweep
 from pipeline.errors import StorageError
+from pipeline.file_names import child
 from storage.blobs import BlobStore
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ HOME_VARIABLE = "BOKEHFLOW_HOME"
 CONFIG_VARIABLE = "BOKEHFLOW_CONFIG"
 PROJECT_FILE = "bokehflow.toml"
 DEFAULT_HOME = Path("data")
+DAGSTER = "dagster"
 
 
 @dataclass(frozen=True)
@@ -56,11 +58,11 @@ class Home:
 
     def table_files(self, name: str) -> list[Path]:
         """The Parquet files of a table, for readers that do without pandas."""
-        return sorted((self.root / "tables" / name).glob("*.parquet"))
+        return sorted(child(self.root / "tables", name).glob("*.parquet"))
 
     def journal(self, name: str) -> Path:
         """What is done of a stage's work that is not in its table yet; `name` may be a partition key."""
-        return self.root / "journals" / f"{name.replace('|', '+')}.jsonl"
+        return child(self.root / "journals", f"{name.replace('|', '+')}.jsonl")
 
     def all_journals(self) -> list[Path]:
         """The journals of interrupted stages, and of those at work."""
@@ -122,7 +124,7 @@ class Home:
 
     @property
     def dagster(self) -> Path:
-        return self.root / "dagster"
+        return self.root / DAGSTER
 
     @property
     def snapshots(self) -> Path:
@@ -134,16 +136,21 @@ class Home:
 
     def listing_windows(self, domain: str, month: str) -> Path:
         """Folder of the finished windows of a month that is being listed."""
-        return self.all_listing_windows / f"{domain}+{month}"
+        return child(self.all_listing_windows, f"{domain}+{month}")
 
-    def sweep(self) -> None:
-        """Delete what processes that are gone left unfinished; others may be at work in the home."""
-        self.blobs.sweep()
-        pictures = (self.shards, self.snapshots, self.thumbnails, self.masks, self.fingerprints, self.duplicates)
-        kept = (*pictures, self.evaluations)
-        for folder in (self.root, *kept, self.root / "tables"):
-            pattern = f".*{TEMPORARY_SUFFIX}" if folder == self.root else f"**/.*{TEMPORARY_SUFFIX}"
-            sweep(list(folder.glob(pattern)))
+    def unfinished(self) -> Iterator[Path]:
+        """Every file and folder under a temporary name, whoever writes it: nothing else holds what is not in place yet."""
+        for parent, folders, files in os.walk(self.root):
+            at, inner = Path(parent), [name for name in folders if not is_temporary(name)]
+            yield from (Path(parent, name) for name in (*folders, *files) if is_temporary(name))
+            # Blobs come into their folders finished; Dagster's files are not ours.
+            folders[:] = ["incoming"] * ("incoming" in inner) if at == self.blobs.root else inner
+            if at == self.root and DAGSTER in folders:
+                folders.remove(DAGSTER)
+
+    def sweep(self) -> int:
+        """Delete what processes that are gone left unfinished; others may be at work in the home. Returns how many."""
+        return sweep(list(self.unfinished()))
 
     @contextmanager
     def lock(self, name: str) -> Iterator[None]:
@@ -152,7 +159,7 @@ class Home:
         Raises `StorageError` when another process holds it.
         """
         self.root.mkdir(parents=True, exist_ok=True)
-        path = self.root / f"{name}.lock"
+        path = child(self.root, f"{name}.lock")
         with path.open("a+") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from pipeline.atomic import atomic_path
 from pipeline.errors import StorageError, disk_failed
+from pipeline.file_names import child
 from pipeline.tables import TABLES, columns_of, conform, empty
 
 WHOLE = "all"
@@ -45,11 +46,11 @@ class TableStore:
 
     def path(self, name: str, partition: str | None = None) -> Path:
         """Where the table lies; `|` between the dimensions of a partition key becomes `+`."""
-        return self.root / name / f"{(partition or WHOLE).replace('|', '+')}.parquet"
+        return child(child(self.root, name), f"{(partition or WHOLE).replace('|', '+')}.parquet")
 
     def partitions(self, name: str) -> list[str]:
         """Keys of the partitions that exist, in order."""
-        return sorted(path.stem.replace("+", "|") for path in (self.root / name).glob("*.parquet"))
+        return sorted(path.stem.replace("+", "|") for path in child(self.root, name).glob("*.parquet"))
 
     def write(
         self,

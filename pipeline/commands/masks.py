@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.commands.options import load, open_home, say, with_config, with_home
+from pipeline.file_names import inside
 
 if TYPE_CHECKING:
     import numpy as np
@@ -55,7 +56,7 @@ def _of_home(project: "Project", home: "Home", count: int, odd: bool) -> Iterato
 
     for row in choose(home.tables.read("person_masks"), count, odd).to_dict("records"):
         rgb = decode_reduced(home.blobs.read(row["sha256"]), TILE_PX, project.photos.max_pixels).rgb
-        alpha = None if pd.isna(row["mask"]) else read_mask(home.masks / row["mask"])
+        alpha = None if pd.isna(row["mask"]) else read_mask(inside(home.masks, row["mask"]))
         known = {name: None if pd.isna(row[name]) else row[name] for name in ("people", "runner_up", "reason")}
         yield Tile(rgb, alpha, str(row["photo_id"]), facts_of(float(row["coverage"]), **known))
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.commands.options import load, open_home, say, with_config, with_home
+from pipeline.file_names import child
 
 if TYPE_CHECKING:
     from storage import Home
@@ -36,7 +37,7 @@ def report(
     snapshot = find_snapshot(chosen.snapshots, snapshot_id) if snapshot_id else _newest_judged(chosen)
     beside = [find_snapshot(chosen.snapshots, other) for other in others]
     folder = "+".join(dict.fromkeys([snapshot, *beside]))
-    path = output or chosen.reports / folder / "index.html"
+    path = output or child(chosen.reports, folder) / "index.html"
     for problems in unevaluated(chosen, *dict.fromkeys([snapshot, *beside])).values():
         for problem in problems:
             say(f"not in the report: {problem}")

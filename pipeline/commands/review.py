@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.commands.options import load, open_home, say, with_config, with_home
+from pipeline.file_names import inside, sha256_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -89,7 +90,8 @@ def mask_reader(project: "Project", home: "Home") -> "Callable[[str], np.ndarray
     source = cache(lambda: mask_source(project, home, SegmenterResource.of(project.masks)))
 
     def read(sha256: str) -> "np.ndarray | None":
-        kept = sorted(home.masks.glob(f"*/{sha256[:2]}/{sha256}*.png"), key=lambda path: path.stat().st_mtime_ns)
+        files = home.masks.glob(f"*/{sha256_of(sha256)[:2]}/{sha256_of(sha256)}*.png")
+        kept = sorted(files, key=lambda path: path.stat().st_mtime_ns)
         if kept:
             return read_mask(kept[-1])
         if project.masks.folder is None and not home.weights.exists():
@@ -97,7 +99,7 @@ def mask_reader(project: "Project", home: "Home") -> "Callable[[str], np.ndarray
         photo = pd.DataFrame({"photo_id": [""], "target_domain": [""], "sha256": [sha256], "split_key": [""]})
         with one_at_a_time:
             mask = segment_photos(photo, source(), home.masks, min_coverage=0.0)["mask"].iloc[0]
-        return read_mask(home.masks / mask) if isinstance(mask, str) else None
+        return read_mask(inside(home.masks, mask)) if isinstance(mask, str) else None
 
     return read
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from pipeline.commands.options import load, open_home, say, with_config, with_home
+from pipeline.file_names import child
 from pipeline.licenses import USES
 
 SHOWN = 20
@@ -27,7 +28,7 @@ def list_command(home: Path | None, as_json: bool) -> None:
 
     folder = open_home(home).snapshots
     found = [
-        {"id": name, "counts": read_facts(folder, name)["counts"], "forgotten": len(read_forgotten(folder / name))}
+        {"id": name, "counts": read_facts(folder, name)["counts"], "forgotten": len(read_forgotten(child(folder, name)))}
         for name in list_snapshots(folder)
     ]
     if as_json:
@@ -52,7 +53,7 @@ def show(snapshot_id: str, home: Path | None, as_json: bool) -> None:
     chosen = open_home(home)
     identifier = find_snapshot(chosen.snapshots, snapshot_id)
     answer = lineage_of_snapshot(chosen, identifier)
-    folder = chosen.snapshots / identifier
+    folder = child(chosen.snapshots, identifier)
     answer.facts = {
         "folder": str(folder),
         "sha256": read_facts(chosen.snapshots, identifier)["sha256"],

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.commands.options import load, open_home, say, with_config, with_home
+from pipeline.file_names import child
 
 if TYPE_CHECKING:
     import numpy as np
@@ -140,7 +141,7 @@ def _trial(project: "Project", home: "Home", snapshot: str, key: str, steps: int
         return job
     run_id = f"{job.run_id}-{steps}steps"
     settings = job.settings.model_copy(update={"steps": steps, "epochs": None})
-    return job.model_copy(update={"run_id": run_id, "run_dir": home.runs / run_id, "settings": settings})
+    return job.model_copy(update={"run_id": run_id, "run_dir": child(home.runs, run_id), "settings": settings})
 
 
 def _run(job: "TrainingJob") -> int:

@@ -26,6 +26,7 @@ from pipeline.config import CurationSection
 from pipeline.curation.curate import one_per_photo
 from pipeline.curation.ranking import Ranking
 from pipeline.curation.suggestions import Suggestion, suggest
+from pipeline.file_names import child
 from pipeline.hint_table import HINTS
 from pipeline.photo_ids import written_id
 from pipeline.spreadsheet import harmless, read_rows
@@ -92,7 +93,7 @@ def queue_photos(
     table = _in_order(_judged(table, fingerprints, settings, ranking))
     numbers = [int(found.group(1)) for name in batch_of.values() if (found := re.match(r"batch-(\d+)-", name))]
     for name, rows in _new_batches(table[table["batch"].isna()], settings.batch_size, max(numbers, default=0) + 1):
-        _write_batch(rows, folders.batches / name)
+        _write_batch(rows, child(folders.batches, name))
         table.loc[rows.index, "batch"] = name
     return table.reindex(columns=columns_of("review_queue"))
 

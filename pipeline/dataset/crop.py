@@ -17,6 +17,8 @@ from pipeline.errors import DatasetError
 
 TRANSFORM_VERSION = 3
 """To be raised when the same inputs give other pixels."""
+NUMBER_DIGITS, MAX_SIZE_PX = 6, 2048
+"""Most digits of a number in a transform's name, and the largest picture that the project file allows."""
 HEADROOM = 0.08
 """Free space above the subject's highest point that a crop leaves where it can, as a share of its side."""
 
@@ -127,15 +129,25 @@ Plan = Crop | Tiling
 @lru_cache(maxsize=65_536)
 def parse_transform(name: str) -> Transform:
     """The transform of that name. Raises `DatasetError` for one that this version cannot repeat."""
-    if found := re.fullmatch(rf"(centre|subject)-square-lanczos-(\d+)-v{TRANSFORM_VERSION}", name):
-        return Crop("subject" if found[1] == "subject" else "centre", int(found[2]))
-    if found := re.fullmatch(rf"tile-x(\d+)y(\d+)-(\d+)px-of-(\d+)x(\d+)-lanczos-(\d+)-v{TRANSFORM_VERSION}", name):
-        left, top, side, width, height, size = map(int, found.groups())
-        return Tile(left, top, side, (width, height), size)
+    number = f"([0-9]{{1,{NUMBER_DIGITS}}})"
+    if found := re.fullmatch(rf"(centre|subject)-square-lanczos-{number}-v{TRANSFORM_VERSION}", name):
+        return Crop("subject" if found[1] == "subject" else "centre", _size(name, found[2]))
+    tile = rf"tile-x{number}y{number}-{number}px-of-{number}x{number}-lanczos-{number}-v{TRANSFORM_VERSION}"
+    if found := re.fullmatch(tile, name):
+        left, top, side, width, height = map(int, found.groups()[:-1])
+        if not (0 < side <= min(width, height) and left + side <= width and top + side <= height):
+            raise DatasetError(f"{name}: this tile does not lie in its photo")
+        return Tile(left, top, side, (width, height), _size(name, found[6]))
     raise DatasetError(
         f"{name}: this version of bokehflow prepares pictures otherwise (v{TRANSFORM_VERSION}) and cannot repeat that; take "
         "the version that froze them"
     )
+
+
+def _size(name: str, digits: str) -> int:
+    if not 1 <= int(digits) <= MAX_SIZE_PX:
+        raise DatasetError(f"{name}: pictures have 1 to {MAX_SIZE_PX} pixels on a side")
+    return int(digits)
 
 
 def place_of(name: str) -> str:
@@ -144,7 +156,7 @@ def place_of(name: str) -> str:
     >>> place_of("tile-x256y0-512px-of-1600x1067-lanczos-512-v3"), place_of("centre-square-lanczos-256-v3")
     ('x256y0', '')
     """
-    found = re.match(r"tile-(x\d+y\d+)-", name)
+    found = re.match(r"tile-(x[0-9]+y[0-9]+)-", name)
     return found[1] if found else ""
 
 

@@ -26,6 +26,7 @@ from pipeline.dataset.layout import ATTRIBUTION, read_facts
 from pipeline.dataset.shards import ShardReader
 from pipeline.dataset.snapshot import LicenseName, attribution, new_folder, open_snapshot
 from pipeline.errors import DatasetError
+from pipeline.file_names import child, inside
 from pipeline.spreadsheet import harmless
 
 FORMATS = ("folders", "hf")
@@ -115,12 +116,12 @@ def _write_folders(
     """`trainA`, `trainB`, `testA`, `testB` with a PNG a picture, RGBA on request."""
     chosen["file"] = chosen["folder"] + "/" + picture_ids(chosen).map(file_name)
     for name in ("trainA", "trainB", "testA", "testB"):
-        (folder / name).mkdir()
+        child(folder, name).mkdir()
     done = 0
 
     def write(at: tuple[str, np.ndarray, np.ndarray]) -> None:
         file, rgb, alpha = at
-        (folder / file).write_bytes(_png(np.dstack([rgb, alpha]) if plan.rgba else rgb))
+        inside(folder, file).write_bytes(_png(np.dstack([rgb, alpha]) if plan.rgba else rgb))
 
     with ThreadPoolExecutor() as pool:
         for rows, rgb, alpha in batches(chosen, shards):
@@ -147,7 +148,7 @@ def picture_ids(rows: pd.DataFrame) -> pd.Series:
 
 def batches(rows: pd.DataFrame, shards: Path) -> Iterator[tuple[pd.DataFrame, np.ndarray, np.ndarray]]:
     """Rows with their pixels and alpha, `AT_ONCE` at a time."""
-    reader = ShardReader([shards / name for name in rows["shard"]], rows["row"].tolist())
+    reader = ShardReader([child(shards, name) for name in rows["shard"]], rows["row"].tolist())
     for start in range(0, len(rows), AT_ONCE):
         part = rows.iloc[start : start + AT_ONCE]
         yield part, *reader.batch(np.arange(start, start + len(part)))
@@ -182,7 +183,7 @@ def _write_hugging_face(
             part = rows.iloc[start : start + FILE_ROWS]
             name = f"data/{split}-{number:05d}-of-{len(parts):05d}.parquet"
             chosen.loc[part.index, "file"] = name
-            _write_part(folder / name, part, shards, license_name)
+            _write_part(inside(folder, name), part, shards, license_name)
             done += len(part)
             progress(done, len(chosen))
     (folder / "README.md").write_text(_card(counts), encoding="utf-8")

@@ -16,6 +16,7 @@ from pipeline.dataset.layout import FORGOTTEN, MANIFEST, PICTURES, list_snapshot
 from pipeline.dataset.shards import Picture, Shard, write_shard
 from pipeline.dataset.snapshot import DIGESTS, all_rows, erase_origin, not_written, read_snapshot, relocate
 from pipeline.errors import DatasetError
+from pipeline.file_names import child
 
 Pair = tuple[str, str]
 """Digests of a picture's pixels and of its alpha."""
@@ -52,16 +53,16 @@ def forget_in_snapshots(
     touched = sorted(set(rows.loc[mine, "snapshot"].dropna()))
     gone = _pairs(rows[mine]) - _pairs(rows[~mine & ~rows["forgotten"]])
     for identifier in touched:
-        _bury(snapshots / identifier, photo_ids & set(rows.loc[rows["snapshot"] == identifier, "photo_id"]), at_s)
+        _bury(child(snapshots, identifier), photo_ids & set(rows.loc[rows["snapshot"] == identifier, "photo_id"]), at_s)
     old = _rewrite(shards, gone)
     for identifier in sound:
-        path = snapshots / identifier
+        path = child(snapshots, identifier)
         if identifier in touched:
             erase_origin(path, set(read_forgotten(path)))
         if identifier in touched or old & set(pq.read_table(path / PICTURES, columns=["shard"])["shard"].to_pylist()):
             relocate(path, shards, without=old, lost_ok=True)
     for name in old:
-        (shards / name).unlink(missing_ok=True)
+        child(shards, name).unlink(missing_ok=True)
     return touched
 
 
@@ -71,7 +72,7 @@ def frozen_sources(snapshots: Path, damaged: Collection[str] = ()) -> pd.DataFra
     The snapshots named in `damaged` are passed over.
     """
     tables = [
-        pq.read_table(snapshots / identifier / MANIFEST, columns=["photo_id", "source_sha256"]).to_pandas()
+        pq.read_table(child(snapshots, identifier) / MANIFEST, columns=["photo_id", "source_sha256"]).to_pandas()
         for identifier in list_snapshots(snapshots)
         if identifier not in damaged
     ]
@@ -84,7 +85,7 @@ def _digests(snapshots: Path, identifiers: list[str], prepared: pd.DataFrame | N
     columns = ["photo_id", *DIGESTS]
     frames = [] if prepared is None else [prepared[columns].assign(snapshot=None, forgotten=False)]
     for identifier in identifiers:
-        path = snapshots / identifier
+        path = child(snapshots, identifier)
         try:
             rows = pq.read_table(path / MANIFEST, columns=columns).to_pandas()
         except (OSError, ValueError) as error:
@@ -120,7 +121,7 @@ def _rewrite(shards: Path, gone: set[Pair]) -> set[str]:
     doomed = [pair in gone for pair in index[DIGESTS].itertuples(index=False, name=None)]
     marked = index[pd.Series(doomed, index.index, bool)]  # an empty list would choose columns
     for name, rows in marked.groupby("shard"):
-        path = shards / str(name)
+        path = child(shards, str(name))
         try:
             _without(path, set(rows["row"]))
         except OSError as error:

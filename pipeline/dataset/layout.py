@@ -18,11 +18,12 @@ titles and names to the letter, even those that a spreadsheet would execute; the
 """
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import DatasetError
+from pipeline.bounded import form_problem, read_json
+from pipeline.errors import DatasetError, StorageError
+from pipeline.file_names import child, is_snapshot_id
 
 FORMAT_VERSION = 2
 
@@ -37,9 +38,28 @@ SUMS = "SHA256SUMS"
 RESTORE = "restore the folder from a copy"
 
 
+_COUNTS = {str: {str: int}}
+_FACTS = {
+    "format": int,
+    "id": str,
+    "sha256": str,
+    "counts": _COUNTS,
+    "made_from": {
+        "project": str,
+        "months": dict,
+        "domains": {str: {"title": str, "queries": [dict]}},
+        "settings": {str: dict},
+        "counts": {str: dict},
+        "code_revision": str,
+    },
+}
+"""The form of `snapshot.json`: what readers rely on; there may be more, and less of what it was made from."""
+_REQUIRED = ("format", "id", "sha256", "counts", "made_from")
+
+
 def list_snapshots(folder: Path) -> list[str]:
     """Ids of the snapshots below `folder`, newest first."""
-    found = [path.parent for path in folder.glob(f"*/{FACTS}") if not path.parent.name.startswith(".")]
+    found = [path.parent for path in folder.glob(f"*/{FACTS}") if is_snapshot_id(path.parent.name)]
     return [path.name for path in sorted(found, key=lambda path: (-(path / FACTS).stat().st_mtime_ns, path.name))]
 
 
@@ -60,8 +80,8 @@ def read_facts(folder: Path, identifier: str) -> dict[str, Any]:
 
     Raises `DatasetError` when there is no such snapshot or when it is of another format.
     """
-    path = folder / identifier
-    if not (path / FACTS).exists():
+    path = child(folder, identifier)
+    if not (path / FACTS).is_file():
         known = ", ".join(list_snapshots(folder)) or "none"
         raise DatasetError(f"{path}: there is no snapshot {identifier}; known here: {known}")
     return facts_of(path)
@@ -70,11 +90,11 @@ def read_facts(folder: Path, identifier: str) -> dict[str, Any]:
 def facts_of(path: Path) -> dict[str, Any]:
     """`read_facts` of the folder at `path`, wherever it lies."""
     try:
-        facts = json.loads((path / FACTS).read_text(encoding="utf-8"))
+        facts = read_json(path / FACTS)
         written = int(facts["format"])
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise DatasetError(f"{path}: holds no snapshot ({FACTS} is missing)") from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OSError, StorageError) as error:
         raise DatasetError(f"{path}: {FACTS} is damaged ({error}); {RESTORE}") from None
     if written > FORMAT_VERSION:
         raise DatasetError(f"{path}: written by a newer bokehflow (format {written}); update to read it")
@@ -83,19 +103,23 @@ def facts_of(path: Path) -> dict[str, Any]:
             f"{path}: written by an unreleased bokehflow (format {written}); delete the folder and run `bokehflow run`, "
             "which freezes the same pictures anew"
         )
+    missing = [name for name in _REQUIRED if name not in facts]
+    if problem := f"{missing[0]} is missing" if missing else form_problem(facts, _FACTS):
+        raise DatasetError(f"{path}: {FACTS} is damaged ({problem}); {RESTORE}")
     return facts
 
 
 def read_forgotten(path: Path) -> dict[str, int]:
     """Tombstones of the snapshot at `path`: when (Unix seconds) each photo was purged; empty where none was."""
     try:
-        text = (path / FORGOTTEN).read_text(encoding="utf-8")
-    except FileNotFoundError:
+        found = read_json(path / FORGOTTEN)
+    except (FileNotFoundError, NotADirectoryError):
         return {}
-    try:
-        return {str(photo_id): int(at_s) for photo_id, at_s in json.loads(text).items()}
-    except (ValueError, AttributeError, TypeError) as error:
+    except (ValueError, OSError, StorageError) as error:
         raise DatasetError(f"{path}: {FORGOTTEN} is damaged ({error}); {RESTORE}") from None
+    if problem := form_problem(found, {str: int}):
+        raise DatasetError(f"{path}: {FORGOTTEN} is damaged ({problem}); {RESTORE}")
+    return found
 
 
 def read_sums(path: Path) -> dict[str, str]:

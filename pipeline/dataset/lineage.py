@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from pipeline.dataset.layout import MANIFEST, PICTURES, facts_of, list_snapshots, read_forgotten
 from pipeline.errors import DatasetError
+from pipeline.file_names import child
 
 TableFiles = Callable[[str], Sequence[Path]]
 """From a table's name to its Parquet files."""
@@ -312,7 +313,7 @@ def _frozen_rows(snapshots: Path, photo_id: str) -> list[tuple[str, Row, dict[st
     """The photo's row in each snapshot that has it, with that snapshot's tombstones; the newest snapshot first."""
     found = []
     for identifier in list_snapshots(snapshots):
-        path = snapshots / identifier
+        path = child(snapshots, identifier)
         manifest = (
             "domain",
             "split",
@@ -407,10 +408,10 @@ def model_lineage(
 
 def forgotten_seen(run: RunFacts, snapshots: Path) -> list[str]:
     """Photos that the model was trained on and that were forgotten since."""
-    tombstones = read_forgotten(snapshots / run.snapshot)
+    tombstones = read_forgotten(child(snapshots, run.snapshot))
     if not tombstones:
         return []
-    rows = read_columns(snapshots / run.snapshot / MANIFEST, ["photo_id", "domain", "split"])
+    rows = read_columns(child(snapshots, run.snapshot) / MANIFEST, ["photo_id", "domain", "split"])
     by_domain: dict[str, list[str]] = {}
     trained = _trained_on(rows, run)
     for domain, photo_id in zip(trained["domain"], trained["photo_id"], strict=True):
@@ -440,7 +441,7 @@ def seen_by_model(
 def model_photos(run: RunFacts, snapshots: Path, license_name: LicenseName) -> list[Row]:
     """Every photo that the model was trained on: id, domain, title, owner, licence and page."""
     columns = ["photo_id", "domain", "split", "title", "owner", "owner_name", "license", "page_url"]
-    manifest = read_columns(snapshots / run.snapshot / MANIFEST, columns)
+    manifest = read_columns(child(snapshots, run.snapshot) / MANIFEST, columns)
     trained = _photos(_trained_on(manifest, run))
     names = {value: license_name(value) for value in set(trained["license"])}
     shown = {**trained, "license": [names[value] for value in trained["license"]]}
@@ -464,7 +465,7 @@ def _photos(rows: Columns) -> Columns:
 
 def _start(subject: str, identifier: str, snapshots: Path, license_name: LicenseName) -> tuple[Path, Columns, Lineage]:
     """The snapshot's manifest and a graph up to it: queries, licences and decisions."""
-    path = snapshots / identifier
+    path = child(snapshots, identifier)
     facts = facts_of(path)
     try:
         manifest = _photos(read_columns(path / MANIFEST, ["photo_id", "domain", "split", "owner", "owner_name", "license"]))

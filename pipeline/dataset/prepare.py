@@ -73,11 +73,40 @@ def prepare_images(
     which is the digest of its content.
     """
     wanted = _wanted(masks[masks["mask"].notna()], plan, photo_size)
+    rows_at_once = max(1, min(shard_rows, MAX_SHARD_BYTES // (4 * plan.size_px**2)))
+    return _prepared(wanted, read_photo, read_mask, shards_folder, rows_at_once, progress, known)
+
+
+def prepare_named(
+    wanted: pd.DataFrame, read_photo: ReadPhoto, read_mask: ReadMask, shards_folder: Path, shard_rows: int
+) -> pd.DataFrame:
+    """`prepare_images` for just the pictures that the rows of `wanted` name by their `transform`, by no plan of ours.
+
+    Raises `DatasetError` where a transform's name is none.
+    """
+    sizes = wanted["transform"].map(lambda name: parse_transform(name).size_px)
+    made = [
+        _prepared(rows, read_photo, read_mask, shards_folder, max(1, min(shard_rows, MAX_SHARD_BYTES // (4 * size_px**2))))
+        for size_px, rows in wanted.groupby(sizes)
+    ]
+    return pd.concat(made, ignore_index=True)
+
+
+def _prepared(
+    wanted: pd.DataFrame,
+    read_photo: ReadPhoto,
+    read_mask: ReadMask,
+    shards_folder: Path,
+    rows_at_once: int,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    known: pd.DataFrame | None = None,
+) -> pd.DataFrame:
+    """Rows with a `transform` each, with the places of their pictures, which are made where they are missing."""
     keys = [_key(*row) for row in zip(wanted["sha256"], wanted["mask_sha256"], wanted["transform"], strict=True)]
     # Without a type, no keys at all would be numbers and not match those of the shards.
-    wanted["key"] = pd.Series(keys, wanted.index, object)
+    wanted = wanted.assign(key=pd.Series(keys, wanted.index, object))
     missing = wanted[~wanted["key"].isin(shard_index(shards_folder).index)].drop_duplicates("key")
-    done, rows_at_once = 0, max(1, min(shard_rows, MAX_SHARD_BYTES // (4 * plan.size_px**2)))
+    done = 0
     for rows in _packs(missing.sort_values(["domain", "photo_id", "transform"]), known, rows_at_once):
         write_shard(shards_folder, _prepare(rows, read_photo, read_mask))
         done += len(rows)

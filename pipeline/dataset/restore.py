@@ -5,12 +5,16 @@ A bundle (`export_bundle`) is what travels: the snapshot's files and the masks i
 
 import shutil
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
 
 from pipeline.atomic import write_bytes
+from pipeline.bounded import plain_file
+from pipeline.dataset.forms import check_forms
+from pipeline.dataset.frozen_tables import MAX_FILE_BYTES
 from pipeline.dataset.layout import (
     ATTRIBUTION,
     CANONICAL,
@@ -23,6 +27,7 @@ from pipeline.dataset.layout import (
     file_sha256,
     sums_text,
 )
+from pipeline.dataset.manifest import canonical
 from pipeline.dataset.snapshot import (
     DIGESTS,
     KEY,
@@ -35,17 +40,18 @@ from pipeline.dataset.snapshot import (
     verified_manifest,
     with_places,
 )
-from pipeline.errors import DatasetError
-from pipeline.file_names import below
+from pipeline.errors import DatasetError, StorageError, UnsafeName
+from pipeline.file_names import SnapshotId, below, child, inside, snapshot_id_of
 
 MASKS = "masks"
 """Folder of a bundle that holds the masks under their paths in the home."""
 KEPT_FILES = (FACTS, CANONICAL, MANIFEST, ATTRIBUTION, FORGOTTEN)
+MAX_MASK_BYTES = 64 * 2**20
 
 Fetch = Callable[[pd.DataFrame], Mapping[str, str | None]]
 """From rows (photo_id, domain, image_url, source_sha256) to what became of each photo: null, or a reason."""
 Prepare = Callable[[pd.DataFrame], pd.DataFrame]
-"""From rows as in the table `person_masks` to rows as in `training_images`."""
+"""From rows as in the table `person_masks`, one for each `transform`, to rows as in `training_images`."""
 MaskDigest = Callable[[Path], str]
 """From a mask's file to what `mask_sha256` says of it; raises `DatasetError` for one that is no mask."""
 
@@ -76,19 +82,20 @@ def export_bundle(snapshots: Path, identifier: str, masks: Path, target: Path) -
     if target.exists():
         raise DatasetError(f"{target}: exists already; name a new folder, or delete that one")
     paths = sorted(set(read_snapshot(snapshots, identifier)["mask"].dropna()))
-    _check_inside(snapshots / identifier, masks, paths)
-    if missing := [path for path in paths if not (masks / path).exists()]:
+    _check_inside(child(snapshots, identifier), masks, paths)
+    frozen = child(snapshots, identifier)
+    if missing := [path for path in paths if not inside(masks, path).exists()]:
         raise DatasetError(
-            f"{masks / missing[0]}: {len(missing)} masks of the snapshot are missing; `bokehflow run` makes them anew while "
-            "the segmenter is configured as it was"
+            f"{inside(masks, missing[0])}: {len(missing)} masks of the snapshot are missing; `bokehflow run` makes them "
+            "anew while the segmenter is configured as it was"
         )
     with new_folder(target) as folder:
         for path in (*KEPT_FILES, PICTURES):
-            if (snapshots / identifier / path).exists():
-                shutil.copyfile(snapshots / identifier / path, folder / path)
+            if child(frozen, path).exists():
+                shutil.copyfile(child(frozen, path), child(folder, path))
         for path in paths:
-            (folder / MASKS / path).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(masks / path, folder / MASKS / path)
+            inside(folder / MASKS, path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(inside(masks, path), inside(folder / MASKS, path))
         files = [path for path in folder.rglob("*") if path.is_file()]
         sums = {str(path.relative_to(folder)): file_sha256(path) for path in files}
         (folder / SUMS).write_text(sums_text(sums), encoding="utf-8")
@@ -112,31 +119,43 @@ def restore_snapshot(
     digests; until then what was made stays in the shards for the next try. Raises `DatasetError` when `source` is no
     snapshot, was changed, is of a newer format, or names files outside its own folder or the home's masks.
     """
-    _check_inside(source, source, [name for name in (*KEPT_FILES, PICTURES) if (source / name).exists()])
-    facts = facts_of(source)
-    manifest = verified_manifest(source)
-    if strange := sorted(set(manifest["split"]) - {"train", "test"}):
-        raise DatasetError(f"{source}: there is no side of the split {strange[0]!r}; nothing was restored")
-    kept = manifest[~manifest["forgotten"]].drop(columns="forgotten")
-    rows = locate(with_places(kept, source), shards)
-    _check_inside(source, masks, rows["mask"].dropna().unique())
-    result = Restored(facts["id"], len(rows), already_there=int(rows["shard"].notna().sum()))
+    identifier, kept = _checked(source)
+    _check_inside(source, masks, kept["mask"].dropna().unique())
+    rows = locate(kept, shards)
+    result = Restored(identifier, len(rows), already_there=int(rows["shard"].notna().sum()))
     todo = rows[rows["shard"].isna()]
     todo = _with_photos(todo, has_photo, fetch, result)
     todo = _with_masks(todo, source / MASKS, masks, mask_digest, result)
     if len(todo):
         _compare(todo, prepare(_mask_rows(todo)), result)
     if result.whole:
-        _settle(source, snapshots / facts["id"], locate(rows, shards), shards)
+        _settle(source, child(snapshots, identifier), locate(rows, shards), shards)
     return result
 
 
 def without_missing(source: Path, shards: Path) -> pd.DataFrame:
     """The manifest of what is there of the snapshot in `source`: another snapshot, with an id of its own."""
-    manifest = verified_manifest(source)
-    kept = manifest[~manifest["forgotten"]].drop(columns="forgotten")
-    rows = locate(with_places(kept, source), shards)
+    rows = locate(_checked(source)[1], shards)
     return rows[rows["shard"].notna()].reset_index(drop=True)
+
+
+def _checked(source: Path) -> tuple[SnapshotId, pd.DataFrame]:
+    """The id of a stranger's snapshot and its pictures, forgotten ones left out, once all that it says has its form."""
+    names = [*KEPT_FILES, PICTURES]
+    try:
+        for name in names:
+            with suppress(FileNotFoundError):
+                plain_file(source, name, MAX_FILE_BYTES)
+    except StorageError as error:
+        raise DatasetError(f"{source}: not used, it would reach outside its folders: {error}") from None
+    identifier = snapshot_id_of(facts_of(source)["id"])
+    manifest = verified_manifest(source)
+    rows = with_places(manifest[~manifest["forgotten"]].drop(columns="forgotten"), source)
+    check_forms(source, manifest)
+    check_forms(source, rows)
+    if not child(source, CANONICAL).exists() or child(source, CANONICAL).read_bytes() != canonical(manifest):
+        raise DatasetError(f"{source}: {CANONICAL} and {MANIFEST} do not say the same; nothing was restored")
+    return identifier, rows
 
 
 def _with_photos(todo: pd.DataFrame, has_photo: Callable[[str], bool], fetch: Fetch, result: Restored) -> pd.DataFrame:
@@ -160,21 +179,25 @@ def _with_masks(todo: pd.DataFrame, bundled: Path, masks: Path, mask_digest: Mas
     for photo_id, path, digest in todo[["photo_id", "mask", "mask_sha256"]].itertuples(index=False, name=None):
         if not isinstance(path, str):
             result.missing[photo_id] = "the snapshot does not say which mask it was made with"
-        elif not (masks / path).exists():
-            if not (bundled / path).exists():
+        elif not inside(masks, path).exists():
+            if not inside(bundled, path).exists():
                 result.missing[photo_id] = f"its mask {path} is neither in the home nor in the bundle"
             elif problem := _wrong_mask(bundled, path, digest, mask_digest):
                 result.missing[photo_id] = problem
             else:
-                write_bytes(masks / path, (bundled / path).read_bytes())
+                write_bytes(inside(masks, path), inside(bundled, path).read_bytes())
     return todo[~todo["photo_id"].isin(result.missing.keys())]
 
 
 def _wrong_mask(bundled: Path, path: str, digest: str, mask_digest: MaskDigest) -> str | None:
     """Why a mask of the bundle is not taken."""
     try:
-        return None if mask_digest(below(bundled, path)) == digest else f"the bundle's mask {path} is not the frozen one"
-    except (PermissionError, DatasetError) as error:
+        return (
+            None
+            if mask_digest(plain_file(bundled, path, MAX_MASK_BYTES)) == digest
+            else f"the bundle's mask {path} is not the frozen one"
+        )
+    except (OSError, StorageError, DatasetError) as error:
         return f"the bundle's mask cannot be used: {error}"
 
 
@@ -183,14 +206,13 @@ def _check_inside(source: Path, folder: Path, names: Iterable[str]) -> None:
     try:
         for name in names:
             below(folder, name)
-    except PermissionError as error:
+    except UnsafeName as error:
         raise DatasetError(f"{source}: not used, it would reach outside its folders: {error}") from None
 
 
 def _mask_rows(todo: pd.DataFrame) -> pd.DataFrame:
-    """A row for each photo, whatever the number of its tiles."""
-    todo = todo.drop_duplicates(PHOTO)
-    columns = ["photo_id", "domain", "split_key", "mask", "mask_sha256"]
+    """A row for each picture, with its transform."""
+    columns = ["photo_id", "domain", "split_key", "transform", "mask", "mask_sha256"]
     return todo[columns].assign(sha256=todo["source_sha256"], coverage=1.0, reason=None)
 
 
@@ -219,5 +241,5 @@ def _settle(source: Path, target: Path, pictures: pd.DataFrame, shards: Path) ->
         return
     with freeze_as(target, pictures, shards) as folder:
         for name in KEPT_FILES:
-            if (source / name).exists():
-                shutil.copyfile(source / name, folder / name)
+            if child(source, name).exists():
+                shutil.copyfile(child(source, name), child(folder, name))

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from pipeline.atomic import atomic_path
 from pipeline.errors import DatasetError
+from pipeline.file_names import child
 
 SUFFIX = ".arrow"
 
@@ -43,7 +44,7 @@ def write_shard(folder: Path, pictures: Sequence[Picture]) -> str:
     """Write the pictures as one shard in their order; returns its file name. An equal shard is not written twice."""
     table = _table(pictures)
     name = _digest(pictures) + SUFFIX
-    path = folder / name
+    path = child(folder, name)
     if not path.exists():
         with (
             atomic_path(path) as temporary,

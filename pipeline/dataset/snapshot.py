@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.atomic import atomic_folder, atomic_path, sync
+from pipeline.dataset.frozen_tables import read_frozen
 from pipeline.dataset.layout import (
     ATTRIBUTION,
     CANONICAL,
@@ -41,6 +42,7 @@ from pipeline.dataset.layout import (
 from pipeline.dataset.manifest import ID_DIGITS, IDENTITY, ORIGIN, canonical, counts, snapshot_id
 from pipeline.dataset.shards import SUFFIX, Shard
 from pipeline.errors import DatasetError, disk_trouble
+from pipeline.file_names import child
 from pipeline.tables import columns_of
 
 __all__ = [
@@ -95,7 +97,7 @@ def freeze(
     """
     identity = canonical(manifest)
     sha256 = hashlib.sha256(identity).hexdigest()
-    target = folder / sha256[:ID_DIGITS]
+    target = child(folder, sha256[:ID_DIGITS])
     if target.exists():
         return target
     pictures = locate(manifest, shards)
@@ -123,7 +125,7 @@ def freeze_as(target: Path, pictures: pd.DataFrame, shards: Path) -> Iterator[Pa
         _write_parquet(temporary / PICTURES, pictures, PICTURE_COLUMNS)
         known = _known_shards(target.parent)
         names = sorted(pictures["shard"].unique())
-        _write_sums(temporary, target, shards, {name: known.get(name) or file_sha256(shards / name) for name in names})
+        _write_sums(temporary, target, shards, {name: known.get(name) or file_sha256(child(shards, name)) for name in names})
 
 
 @contextmanager
@@ -172,7 +174,7 @@ def _write_parquet(path: Path, frame: pd.DataFrame, columns: list[str]) -> None:
 def _write_sums(written: Path, target: Path, shards: Path, digests: Mapping[str, str]) -> None:
     """`SHA256SUMS` of the files in `written`, which is or becomes `target`, and of the shards."""
     files = {path.name: file_sha256(path) for path in written.iterdir() if path.name != SUMS and path.name[0] != "."}
-    below = {os.path.relpath(shards / name, target): digest for name, digest in digests.items()}
+    below = {os.path.relpath(child(shards, name), target): digest for name, digest in digests.items()}
     with atomic_path(written / SUMS) as temporary:
         temporary.write_text(sums_text({**files, **below}), encoding="utf-8")
         temporary.chmod(0o444)
@@ -186,7 +188,7 @@ def shard_digests(path: Path) -> dict[str, str]:
 def _known_shards(folder: Path) -> dict[str, str]:
     digests: dict[str, str] = {}
     for identifier in list_snapshots(folder):
-        digests |= shard_digests(folder / identifier)
+        digests |= shard_digests(child(folder, identifier))
     return digests
 
 
@@ -245,17 +247,24 @@ def open_snapshot(folder: Path, identifier: str, shards: Path) -> pd.DataFrame:
     Raises `DatasetError` as well when a picture is in no shard any more.
     """
     manifest = read_snapshot(folder, identifier)
-    if all((shards / name).exists() for name in manifest["shard"].unique()):
+    if all(child(shards, name).exists() for name in manifest["shard"].unique()):
         return manifest
-    relocate(folder / identifier, shards)
+    relocate(child(folder, identifier), shards)
     return read_snapshot(folder, identifier)
 
 
 def with_places(manifest: pd.DataFrame, path: Path) -> pd.DataFrame:
     """The rows of `manifest` with what the snapshot at `path` says of their places; null where it knows none."""
-    places = pq.read_table(path / PICTURES).to_pandas().drop(columns=["split"])
     # Snapshots frozen before there were tiles do not repeat the transform.
-    return manifest.merge(places, on=[name for name in KEY if name in places], how="left")
+    columns = [name for name in PICTURE_COLUMNS if name != "split"]
+    try:
+        places = read_frozen(path / PICTURES, columns, INTEGERS, optional=["transform"])
+    except DatasetError as error:
+        raise DatasetError(f"{path}: {PICTURES} is damaged ({error}); {RESTORE}") from None
+    key = [name for name in KEY if name in places]
+    if places.duplicated(key).any() or manifest.duplicated(KEY).any():
+        raise DatasetError(f"{path}: {PICTURES} or {MANIFEST} names a picture twice; {RESTORE}")
+    return manifest.merge(places, on=key, how="left")
 
 
 def relocate(path: Path, shards: Path, without: Collection[str] = (), lost_ok: bool = False) -> None:
@@ -295,7 +304,9 @@ def refresh_sums(path: Path, shards: Path) -> None:
     known = shard_digests(path)
     names = sorted(set(pq.read_table(path / PICTURES, columns=["shard"])["shard"].to_pylist()))
     digests = {
-        name: known.get(name) or file_sha256(shards / name) for name in names if name in known or (shards / name).exists()
+        name: known.get(name) or file_sha256(child(shards, name))
+        for name in names
+        if name in known or child(shards, name).exists()
     }
     _write_sums(path, path, shards, digests)
 
@@ -352,12 +363,11 @@ def read_snapshot(folder: Path, identifier: str) -> pd.DataFrame:
     bytes no longer give its id.
     """
     manifest = read_manifest(folder, identifier)
-    try:
-        kept = with_places(manifest[~manifest["forgotten"]], folder / identifier)
-    except (OSError, pa.ArrowException) as error:
-        raise DatasetError(f"{folder / identifier}: {PICTURES} is damaged ({error}); {RESTORE}") from None
+    kept = with_places(manifest[~manifest["forgotten"]], child(folder, identifier))
     if kept["shard"].isna().any():
-        raise DatasetError(f"{folder / identifier}: {PICTURES} is incomplete; `bokehflow snapshot restore {identifier}`")
+        raise DatasetError(
+            f"{child(folder, identifier)}: {PICTURES} is incomplete; `bokehflow snapshot restore {identifier}`"
+        )
     kept["row"] = kept["row"].astype("int64")
     kept["decision_row"] = kept["decision_row"].astype("Int64")
     return kept.reindex(columns=columns_of("dataset_manifest"))
@@ -366,16 +376,16 @@ def read_snapshot(folder: Path, identifier: str) -> pd.DataFrame:
 def read_manifest(folder: Path, identifier: str) -> pd.DataFrame:
     """All rows of the frozen manifest, with a column `forgotten`; raises as `read_snapshot` does."""
     read_facts(folder, identifier)
-    return verified_manifest(folder / identifier)
+    return verified_manifest(child(folder, identifier))
 
 
 def verified_manifest(path: Path) -> pd.DataFrame:
     facts = facts_of(path)
     try:
-        manifest = pq.read_table(path / MANIFEST, page_checksum_verification=True).to_pandas()
-    except (OSError, pa.ArrowException) as error:
+        manifest = read_frozen(path / MANIFEST, MANIFEST_COLUMNS)
+    except DatasetError as error:
         raise DatasetError(f"{path}: {MANIFEST} is damaged ({error}); {RESTORE}") from None
-    if not set(MANIFEST_COLUMNS) <= set(manifest) or snapshot_id(manifest) != facts["id"]:
+    if snapshot_id(manifest) != facts["id"]:
         raise DatasetError(
             f"{path}: the manifest was changed after it was frozen; {RESTORE} (`bokehflow snapshot verify {path.name}` "
             "names the rows)"

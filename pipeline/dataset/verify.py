@@ -33,6 +33,7 @@ from pipeline.dataset.manifest import ID_DIGITS, IDENTITY, canonical
 from pipeline.dataset.shards import SUFFIX, Shard
 from pipeline.dataset.snapshot import KEY, MANIFEST_COLUMNS, LicenseName, attribution
 from pipeline.errors import DatasetError
+from pipeline.file_names import child
 
 AT_ONCE = 4
 """Shards hashed at a time."""
@@ -86,7 +87,7 @@ def verify_snapshot(
     `progress` gets the numbers of shards done and in all. Raises `DatasetError` when there is no such snapshot or when
     it is of a newer format.
     """
-    path = folder / identifier
+    path = child(folder, identifier)
     read_facts(folder, identifier)
     findings = list(_check_files(path))
     reference = _reference(path)
@@ -99,7 +100,7 @@ def verify_snapshot(
         expected = _expected(reference, pictures, forgotten, findings)
         names = sorted(expected["shard"].unique())
         findings += _check_shards(path, shards, expected, progress)
-    files = [*path.iterdir(), *(shards / name for name in names)]
+    files = [*path.iterdir(), *(child(shards, name) for name in names)]
     size = sum(file.stat().st_size for file in files if file.exists())
     return Verification(identifier, len(reference), len(names), size, forgotten, _merged(findings))
 
@@ -111,12 +112,12 @@ def _check_files(path: Path) -> Iterator[Finding]:
         yield Finding(SUMS, problem)
     sums = read_sums(path)
     for name in (FACTS, CANONICAL, MANIFEST, PICTURES, ATTRIBUTION, FORGOTTEN):
-        there = (path / name).exists()
+        there = child(path, name).exists()
         if not there and (name in sums or name != FORGOTTEN):
             yield Finding(name, "is missing")
         elif there and name not in sums:
             yield Finding(SUMS, f"does not know {name}; if photos were being forgotten, forget them again to finish it")
-        elif there and file_sha256(path / name) != sums[name]:
+        elif there and file_sha256(child(path, name)) != sums[name]:
             yield from _line_of(path, name, problem)
 
 
@@ -185,7 +186,7 @@ def _check_manifest(path: Path, reference: pd.DataFrame, license_name: LicenseNa
 
 
 def _is_sound(path: Path, name: str) -> bool:
-    return read_sums(path).get(name) == file_sha256(path / name)
+    return read_sums(path).get(name) == file_sha256(child(path, name))
 
 
 def _differing(reference: pd.DataFrame, manifest: pd.DataFrame) -> Iterator[Finding]:
@@ -251,7 +252,7 @@ def _check_shards(
     groups = list(expected.groupby("shard"))
 
     def one(group: tuple[str, pd.DataFrame]) -> list[Finding]:
-        return list(check_shard(shards / group[0], group[1], digests.get(group[0]) if sound_sums else None))
+        return list(check_shard(child(shards, group[0]), group[1], digests.get(group[0]) if sound_sums else None))
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         for done, found in enumerate(pool.map(one, groups), 1):

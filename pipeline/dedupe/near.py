@@ -14,6 +14,7 @@ import numpy as np
 from pipeline.atomic import atomic_path
 from pipeline.dedupe.neighbours import Pairs, pairs_between
 from pipeline.dedupe.store import VERSION
+from pipeline.file_names import child
 
 EDGE = np.dtype([("whole", "<u8"), ("window", "<u8"), ("distance_bits", "u1")])
 
@@ -75,7 +76,7 @@ class NearHashStore:
 
     def path(self, radius_bits: int) -> Path:
         """The file of a radius."""
-        return self.root / f"near-v{VERSION}-{radius_bits}.npz"
+        return child(self.root, f"near-v{VERSION}-{radius_bits}.npz")
 
     def read(self, radius_bits: int) -> NearHashes:
         """What is known; nothing where there is no readable file, since it can be found again."""

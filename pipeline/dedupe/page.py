@@ -18,6 +18,7 @@ from PIL import Image
 
 from pipeline import atomic
 from pipeline.dedupe.distances import LOOK_WITHIN_BITS
+from pipeline.file_names import child
 from pipeline.links import is_web
 
 PHOTOS_PER_PAGE = 30
@@ -123,7 +124,7 @@ def write_pages(folder: Path, inputs: PageInputs, thumbnail: Thumbnail) -> Path:
                 groups=[_group(rows, known, thumbnail) for rows in groups],
                 left_out=sum(len(page) for page in pages[inputs.max_pages :]),
             )  # fmt: skip
-            atomic.write_text(folder / name, text)
+            atomic.write_text(child(folder, name), text)
             written.add(name)
     for stale in folder.glob("*.html"):
         if stale.name not in written:

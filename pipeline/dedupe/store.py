@@ -19,6 +19,7 @@ import numpy as np
 from pipeline.atomic import atomic_path
 from pipeline.dedupe.hashes import WINDOWS
 from pipeline.errors import StorageError
+from pipeline.file_names import child
 
 VERSION = 1
 """Fingerprints made by another version of their code are passed over."""
@@ -115,7 +116,7 @@ class FingerprintStore:
                 ]
                 self.add(kept)
                 for part in ("records", "small", "large"):
-                    (self.root / f"{name}.{part}.npy").unlink(missing_ok=True)
+                    child(self.root, f"{name}.{part}.npy").unlink(missing_ok=True)
                 count += int(leaving.sum())
         return count
 
@@ -125,15 +126,15 @@ class FingerprintStore:
 
     def _map(self, name: str) -> np.ndarray:
         try:
-            return np.load(self.root / name, mmap_mode="r")
+            return np.load(child(self.root, name), mmap_mode="r")
         except (OSError, ValueError) as error:
             raise StorageError(
-                f"{self.root / name}: cannot be read ({error}); delete the files of this batch, they are computed again"
+                f"{self.root}: {name} cannot be read ({error}); delete the files of this batch, they are computed again"
             ) from error
 
     def _save(self, name: str, array: np.ndarray) -> None:
-        if not (self.root / name).exists():
-            with atomic_path(self.root / name) as temporary, temporary.open("wb") as file:
+        if not child(self.root, name).exists():
+            with atomic_path(child(self.root, name)) as temporary, temporary.open("wb") as file:
                 np.save(file, array)
 
 

@@ -17,6 +17,7 @@ from PIL import Image
 
 from pipeline.atomic import atomic_folder, write_text
 from pipeline.errors import DatasetError
+from pipeline.file_names import inside
 
 INDEX = "index.csv"
 COMPRESSION = 1
@@ -73,7 +74,7 @@ def read_pictures(folder: Path) -> list[Tiles]:
     found: dict[str, dict[str, Path]] = {}
     with index.open(newline="", encoding="utf-8") as stream:
         for row in csv.DictReader(stream):
-            found.setdefault(row["photo_id"], {})[row["role"]] = folder / row["file"]
+            found.setdefault(row["photo_id"], {})[row["role"]] = inside(folder, row["file"])
     missing = [path.name for files in found.values() for path in files.values() if not path.exists()]
     if missing:
         raise DatasetError(f"{folder}: {len(missing)} pictures are missing, first {missing[0]}; evaluate the model again")
@@ -89,7 +90,7 @@ def forget_pictures(folder: Path, is_forgotten: Callable[[str], bool]) -> int:
         rows = list(csv.DictReader(stream))
     doomed = [row for row in rows if is_forgotten(row["photo_id"])]
     for row in doomed:
-        (folder / row["file"]).unlink(missing_ok=True)
+        inside(folder, row["file"]).unlink(missing_ok=True)
     if doomed:
         text = io.StringIO(newline="")
         writer = csv.DictWriter(text, COLUMNS)

@@ -15,6 +15,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from pipeline.errors import DatasetError
+from pipeline.file_names import child, inside
 
 Cut = Callable[[np.ndarray], np.ndarray]
 """From a whole picture or mask, uint8 `[height, width, …]`, to the square of it that is judged."""
@@ -69,7 +70,7 @@ def load_scenes(folder: Path, frame: Frame) -> tuple[Scenes, UInt8[np.ndarray, "
 
 def true_mask_file(folder: Path, photo_id: str) -> Path:
     """Where the true mask of a photo lies, if it has one."""
-    return folder / "masks" / f"{photo_id.rpartition(':')[2]}.png"
+    return child(folder / "masks", f"{photo_id.rpartition(':')[2]}.png")
 
 
 def load_true_masks(folder: Path, pictures: Mapping[str, tuple[str, Cut]], size_px: int) -> TrueMasks:
@@ -106,7 +107,7 @@ def _numbers(column: pd.Series) -> list[float]:
 
 
 def _scene(folder: Path, scene: str, files: Sequence[str], frame: Frame) -> list[np.ndarray]:
-    pictures = [_read(folder / file, mode) for file, mode in zip(files, ("RGB", "RGB", "L"), strict=True)]
+    pictures = [_read(inside(folder, file), mode) for file, mode in zip(files, ("RGB", "RGB", "L"), strict=True)]
     if len({picture.size for picture in pictures}) > 1:
         sizes = ", ".join(f"{file} {one.width}×{one.height}" for file, one in zip(files, pictures, strict=True))
         raise DatasetError(f"{folder}: the pictures of scene {scene!r} differ in size ({sizes}); render them alike")

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pipeline.file_names import child
+
 HOUR_S = 3600.0
 _QUIET_WAIT_S = 5.0
 
@@ -35,7 +37,7 @@ class CallBudget:
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self.path = folder / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.calls"
+        self.path = child(folder, f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.calls")
         self.calls_per_hour = calls_per_hour
         self._clock = clock
         self._sleep = sleep

@@ -18,6 +18,7 @@ from PIL import Image
 from pydantic import TypeAdapter, ValidationError
 
 from pipeline.errors import ConfigError
+from pipeline.file_names import inside
 from pipeline.flickr.records import normalised_tag
 
 COLLECTION_FILE = "collection.jsonl"
@@ -150,7 +151,7 @@ class Collection:
         return path.read_bytes() if edge_px is None else _resized(path, edge_px)
 
     def _path(self, photo: CollectionPhoto) -> Path | None:
-        return (self._folder or Path()) / photo.file if photo.file else None
+        return inside(self._folder or Path(), photo.file) if photo.file else None
 
 
 def words_of(photo: CollectionPhoto) -> set[str]:

@@ -28,6 +28,7 @@ from typing import Protocol
 
 from pipeline.atomic import write_text
 from pipeline.errors import ConfigError
+from pipeline.file_names import child
 from pipeline.flickr.records import PER_PAGE, FoundPhoto, SearchPage
 
 CAP = 4000
@@ -154,7 +155,7 @@ class WindowState:
 
     def __init__(self, folder: Path, query: str) -> None:
         shape = ",".join(FoundPhoto.__dataclass_fields__)
-        self._folder = folder / hashlib.sha256(f"{query}\n{shape}".encode()).hexdigest()[:16]
+        self._folder = child(folder, hashlib.sha256(f"{query}\n{shape}".encode()).hexdigest()[:16])
 
     def found(self, window: Window) -> FoundWindow | None:
         """The window as it was finished, else `None`."""

@@ -19,6 +19,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from pipeline.atomic import write_bytes
 from pipeline.errors import DatasetError
+from pipeline.file_names import inside
 from pipeline.masks.sources import MaskSource, Picture, Refused
 from pipeline.masks.subject import Subject
 from pipeline.tables import columns_of, conform
@@ -145,7 +146,7 @@ class _Maker:
         missing = [picture for picture in pictures if picture.sha256 not in subjects]
         for picture, made in zip(missing, self.source.masks(missing), strict=True):
             if isinstance(made, Subject):
-                write_bytes(self.folder / self.path(picture.sha256), _png(made))
+                write_bytes(inside(self.folder, self.path(picture.sha256)), _png(made))
             subjects[picture.sha256] = made
         return {sha256: self._stored(sha256, subject) for sha256, subject in subjects.items()}
 
@@ -155,7 +156,7 @@ class _Maker:
         return f"{self.key}/{sha256[:2]}/{sha256}{f'-{mark}' if mark else ''}.png"
 
     def _existing(self, sha256: str) -> Subject | None:
-        path = self.folder / self.path(sha256)
+        path = inside(self.folder, self.path(sha256))
         try:
             return _read_subject(path) if path.exists() else None
         except DatasetError as error:
@@ -208,7 +209,7 @@ def _already_known(known: pd.DataFrame, maker: _Maker) -> dict[str, StoredMask |
     found: dict[str, StoredMask | Refused] = {}
     columns = listed[["sha256", "mask", "mask_sha256", "coverage", "people", "runner_up"]]
     for sha256, path, digest, share, people, runner_up in columns.itertuples(index=False, name=None):
-        if path == maker.path(sha256) and (maker.folder / path).exists():
+        if path == maker.path(sha256) and inside(maker.folder, path).exists():
             counted = (None, None) if pd.isna(people) else (int(people), float(runner_up))
             found[sha256] = StoredMask(path, digest, float(share), *counted)
     return found

@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image
 
 from pipeline.atomic import write_bytes
+from pipeline.file_names import inside
 from pipeline.studio.render import RenderedScene, render_scene
 
 PICTURES = Path(__file__).parent / "pictures"
@@ -78,13 +79,13 @@ def render_pictures(folder: Path, on_progress: Progress | None = None) -> None:
 
 def render_shot(folder: Path, shot: Shot) -> None:
     """Render the views of `shot` that `folder` lacks; ConfigError if Mitsuba is not installed."""
-    missing = {view: path for view, path in shot.files().items() if not (folder / path).exists()}
+    missing = {view: path for view, path in shot.files().items() if not inside(folder, path).exists()}
     if not missing:
         return
     asked = {view: view in missing for view in ("sharp", "shallow", "mask", "depth")}
     rendered = render_scene(shot.seed, shot.width_px, shot.height_px, person=shot.person, **asked)
     for view, data in _encoded(rendered):
-        write_bytes(folder / missing[view], data)
+        write_bytes(inside(folder, missing[view]), data)
 
 
 def _encoded(rendered: RenderedScene) -> Iterator[tuple[str, bytes]]:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from pipeline.errors import BokehflowError, TrainingError
+from pipeline.file_names import child, inside
 from pipeline.training.jobs import TrainingJob
 from pipeline.training.lifeline import follow
 from pipeline.training.runs import Completion, generator_file
@@ -146,12 +147,12 @@ def _images(job: TrainingJob, manifest: "pd.DataFrame", domain: str, split: str)
     rows = manifest[(manifest["domain"] == domain) & (manifest["split"] == split)]
     if rows.empty:
         raise TrainingError(f"Snapshot {job.snapshot_id} has no {split} pictures of domain {domain!r}; curate more of them.")
-    return ShardReader([job.shards_dir / shard for shard in rows["shard"]], rows["row"].tolist())
+    return ShardReader([child(job.shards_dir, shard) for shard in rows["shard"]], rows["row"].tolist())
 
 
 def _report(context: "PipesContext", job: TrainingJob, completion: Completion) -> None:
     """The run's one materialisation, whose data version is the generator's content."""
-    sample = job.run_dir / completion.sample
+    sample = inside(job.run_dir, completion.sample)
     metadata = {
         "run": completion.run_id,
         "steps": completion.steps,

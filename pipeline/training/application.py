@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from pipeline.atomic import atomic_path
+from pipeline.file_names import child
 from pipeline.models.images import RgbPhoto
 from pipeline.models.large_photos import translate_photo
 from pipeline.training.inference import Checkpoint, load_generator
@@ -50,7 +51,7 @@ class Application:
 
     def save(self, rgb: RgbPhoto, folder: Path, stem: str) -> Path:
         """Write the translation as `STEM-RUN.png` into `folder`; returns its path."""
-        path = folder / f"{stem}-{self._name}.png"
+        path = child(folder, f"{stem}-{self._name}.png")
         with atomic_path(path) as temporary:
             Image.fromarray(self.translate(rgb)).save(temporary, format="png")
         return path

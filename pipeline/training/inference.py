@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from pipeline.errors import TrainingError
+from pipeline.file_names import inside
 from pipeline.models.lens_generator import build_generator
 from pipeline.models.networks import Generator
 from pipeline.training.checkpoints import file_sha256, load_generator_weights
@@ -56,7 +57,8 @@ def load_run(run_dir: Path, directions: Sequence[str] = ("a_to_b", "b_to_a"), ch
     made = [direction for direction in directions if generator_file(direction) in completion.files]
     names = {direction: _name(run_dir, direction, checkpoint, completion) for direction in made}
     generators = {
-        direction: _generator(run_dir / name, completion.files[name], job, direction) for direction, name in names.items()
+        direction: _generator(inside(run_dir, name), completion.files[name], job, direction)
+        for direction, name in names.items()
     }
     return TrainedRun(generators, job.settings, job.model)
 

@@ -19,6 +19,7 @@ from PIL import Image
 
 from pipeline import atomic
 from pipeline.errors import TrainingError
+from pipeline.file_names import inside
 from pipeline.models.images import AlphaArray, RgbArray, translate
 from pipeline.models.networks import Generator
 from pipeline.models.vgg import VggFeatures, load_features
@@ -274,7 +275,7 @@ def _checked(source: ImageSource, size_px: int) -> tuple[RgbArray, AlphaArray]:
 
 def _is_intact(folder: RunFolder, completion: Completion) -> bool:
     """Whether the generators are still the files that the run completed with."""
-    paths: list[tuple[Path, str]] = [(folder.root / name, digest) for name, digest in completion.files.items()]
+    paths: list[tuple[Path, str]] = [(inside(folder.root, name), digest) for name, digest in completion.files.items()]
     return all(path.exists() and file_sha256(path) == digest for path, digest in paths)
 
 

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pipeline import atomic
 from pipeline.errors import TrainingError
+from pipeline.file_names import child
 from pipeline.training.jobs import TrainingJob
 
 LOCK_PATIENCE_S = 5.0
@@ -71,15 +72,15 @@ class RunFolder:
 
     def generator(self, direction: str) -> Path:
         """The generator that counts, the running average if there is one; `a_to_b`, or `b_to_a` where there is one."""
-        return self.root / generator_file(direction)
+        return child(self.root, generator_file(direction))
 
     def kept_generator(self, direction: str, step: int) -> Path:
         """The generator as it was after `step` steps, of runs that keep some (`keep_every_steps`)."""
-        return self.root / "checkpoints" / f"step_{step:07d}" / generator_file(direction)
+        return child(child(self.root / "checkpoints", f"step_{step:07d}"), generator_file(direction))
 
     def best_generator(self, direction: str) -> Path:
         """The generator as it was when the run's own checks liked it best."""
-        return self.root / "checkpoints" / "best" / generator_file(direction)
+        return child(self.root / "checkpoints" / "best", generator_file(direction))
 
     @property
     def checks(self) -> Path:
@@ -103,7 +104,7 @@ class RunFolder:
 
     def sample(self, step: int) -> Path:
         """The sample picture taken after `step` steps."""
-        return self.samples / f"step_{step:07d}.png"
+        return child(self.samples, f"step_{step:07d}.png")
 
 
 class Completion(BaseModel):
@@ -259,7 +260,7 @@ def _supersede(folder: RunFolder, digest: str) -> None:
     old = [path for path in folder.root.iterdir() if path.name not in {LOCK, SUPERSEDED}]
     if not old:
         return
-    target = folder.root / SUPERSEDED / digest[:12]
+    target = child(folder.root / SUPERSEDED, digest[:12])
     target.mkdir(parents=True, exist_ok=True)
     for path in sorted(old, key=lambda path: path == folder.job):
         if (target / path.name).is_dir():

@@ -1,12 +1,31 @@
-"""File names from outside stay where they are meant to be."""
+"""Names from outside stay where they are meant to be."""
 
 import doctest
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline import file_names
-from pipeline.file_names import below
+from pipeline.errors import UnsafeName
+from pipeline.file_names import below, child, file_name, inside, sha256_of, snapshot_id_of
+
+LEADS_OUT = [
+    "",
+    ".",
+    "..",
+    "../masks",
+    "../masks2/x",
+    "/etc/passwd",
+    "a/../../x",
+    "a\0b",
+    "a\\b",
+    "a//b",
+    "a/",
+    "./a",
+    "a\nb",
+]
 
 
 def test_names_below_a_folder_and_others(tmp_path: Path) -> None:
@@ -14,17 +33,57 @@ def test_names_below_a_folder_and_others(tmp_path: Path) -> None:
     (folder / "kept").mkdir(parents=True)
     (folder / "out").symlink_to(tmp_path)
     (folder / "in").symlink_to(folder / "kept")
-    assert below(folder, "a/b.png") == folder / "a" / "b.png"
-    assert below(folder, "in/b.png") == folder / "in" / "b.png"
-    for name in ("", ".", "..", "../masks", "../masks2/x", "/etc/passwd", "a/../../x", "out/x", "a\0b"):
-        with pytest.raises(PermissionError, match="is not below"):
+    (folder / "loop").symlink_to(folder / "loop")
+    for make in (below, inside):
+        assert make(folder, "a/b.png") == folder / "a" / "b.png"
+        assert make(folder, "in/b.png") == folder / "in" / "b.png"
+    for name in (*LEADS_OUT, "out/x", "loop/x"):
+        with pytest.raises(UnsafeName, match="is not below"):
             below(folder, name)
+    assert inside(folder, "out/x") == folder / "out" / "x"
 
 
 def test_a_folder_that_is_a_link_itself(tmp_path: Path) -> None:
     (tmp_path / "disk").mkdir()
     (tmp_path / "masks").symlink_to(tmp_path / "disk")
     assert below(tmp_path / "masks", "a.png") == tmp_path / "masks" / "a.png"
+
+
+@pytest.mark.parametrize("name", [*LEADS_OUT, "a/b", "a" * 256, "ä" * 128, "\ud800", None, 7, float("nan"), b"a"])
+def test_what_is_no_name_of_a_file(tmp_path: Path, name: object) -> None:
+    with pytest.raises(UnsafeName):
+        file_name(name)
+    with pytest.raises(UnsafeName):
+        child(tmp_path, name)
+
+
+@given(st.text(max_size=300))
+def test_a_child_lies_in_its_folder(text: str) -> None:
+    try:
+        path = child(Path("/home/h"), text)
+    except UnsafeName:
+        return
+    assert path.parent == Path("/home/h")
+    assert path.name == text
+
+
+DIGEST = "0123456789abcdef" * 4
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "", DIGEST[:-1], DIGEST + "0", DIGEST + "\n", DIGEST.upper(), "../" * 21 + "a", "٣" + DIGEST[1:], "０" + DIGEST[1:],
+        f" {DIGEST}", "\0" + DIGEST[1:], None, 5, float("nan"), DIGEST.encode(),
+    ],
+)  # fmt: skip
+def test_what_is_no_digest_and_no_id(value: object) -> None:
+    with pytest.raises(UnsafeName, match="is no SHA-256"):
+        sha256_of(value)
+    with pytest.raises(UnsafeName, match="is no snapshot's id"):
+        snapshot_id_of(value)
+    assert sha256_of(DIGEST) == DIGEST
+    assert snapshot_id_of(DIGEST[:16]) == DIGEST[:16]
 
 
 def test_the_examples_hold() -> None:

@@ -26,7 +26,7 @@ from pipeline.curation.review.filters import STATUSES, SUGGESTIONS, Filters
 from pipeline.curation.review.guard import MAX_BODY_BYTES, TOKEN_HEADER, Guard, Token
 from pipeline.curation.review.pictures import Picture, Pictures
 from pipeline.curation.review.state import AHEAD, ReviewState
-from pipeline.errors import BokehflowError
+from pipeline.errors import BokehflowError, UnsafeName
 
 NOTICE = "This product uses the Flickr API but is not endorsed or certified by SmugMug, Inc."
 DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -194,7 +194,7 @@ class _Handlers:
                 return PlainTextResponse("there is no such picture\n", 404)
             try:
                 picture = make(digest, name)
-            except PermissionError as error:
+            except UnsafeName as error:
                 return PlainTextResponse(f"refused: {error}\n", 403)
             except BokehflowError as error:
                 return PlainTextResponse(f"{error}\n", 404)

@@ -17,6 +17,7 @@ from uuid import uuid4
 
 from pipeline.curation.decisions import Decision, append_decision, decision_files, problem_of, read_decision_file
 from pipeline.errors import BokehflowError
+from pipeline.file_names import child
 
 UNDO = "undo: "
 """Begins the note of a row that undoes another."""
@@ -147,7 +148,7 @@ class DecisionLog:
         """This start's file of the curator; a further one if somebody has meanwhile saved it from a spreadsheet."""
         for number in count():
             ending = f"-{number}" if number else ""
-            path = self.folder / f"{PAGE_FILE}{_slug(curator)}-{self._start}{ending}.csv"
+            path = child(self.folder, f"{PAGE_FILE}{_slug(curator)}-{self._start}{ending}.csv")
             if _signature(path) == self._own.get(path.name):
                 return path
         raise AssertionError("count() does not end")

@@ -50,7 +50,7 @@ class Pictures:
     def thumbnail(self, name: str, sha256: str) -> Picture:
         """The thumbnail `name` below the folder of thumbnails; made anew where it is missing or has no name.
 
-        Raises `PermissionError` for a name that leads out of the folder.
+        Raises `UnsafeName` for a name that leads out of the folder.
         """
         if name and (path := below(self.thumbnails, name)).is_file():
             return Picture(path.read_bytes(), "image/jpeg")

@@ -54,7 +54,7 @@ def masks(numbers: Iterable[int]) -> pd.DataFrame:
     rows = [
         {
             "photo_id": f"flickr:{n}", "domain": domain_of(n), "sha256": f"{n:064x}", "split_key": f"flickr:{n}",
-            "mask": f"selfie/{n}.png", "mask_sha256": f"m{n}", "coverage": 0.4, "reason": None,
+            "mask": f"selfie/{n}.png", "mask_sha256": f"{n:064d}", "coverage": 0.4, "reason": None,
         }
         for n in numbers
     ]  # fmt: skip

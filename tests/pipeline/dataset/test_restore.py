@@ -68,7 +68,7 @@ class Elsewhere:
 
 def mask_digest(path: Path) -> str:
     """As the small world names its masks."""
-    return f"m{path.read_text().removeprefix('mask ')}"
+    return f"{int(path.read_text().removeprefix('mask ')):064d}"
 
 
 @pytest.fixture
@@ -189,7 +189,7 @@ def test_a_bundle_writes_nothing_outside_the_masks(bundle: Path, elsewhere: Else
     target = elsewhere.world.root / "bokehflow.toml"
     rewrite(bundle, "mask", str(target) if path == "ABSOLUTE" else path)
     (bundle / "bokehflow.toml").write_text("mask 1")
-    with pytest.raises(DatasetError, match=r"not used, it would reach outside its folders: .* is not below .*masks"):
+    with pytest.raises(DatasetError, match=r"not used, (it would .* is not below .*masks|its mask )"):
         elsewhere.restore(bundle)
     assert not elsewhere.world.root.exists()
 
@@ -231,7 +231,7 @@ def test_a_side_of_the_split_that_would_name_a_folder_is_refused(tmp_path: Path,
     manifest = world.manifest(world.images(NUMBERS))
     manifest["split"] = "../../train"
     frozen = freeze(manifest, world.snapshots, world.shards, license_name)
-    with pytest.raises(DatasetError, match=r"there is no side of the split '\.\./\.\./train'"):
+    with pytest.raises(DatasetError, match=r"its split '\.\./\.\./train' is none"):
         elsewhere.restore(frozen)
 
 

@@ -20,7 +20,7 @@ from pipeline.dataset.forget import forget_in_snapshots
 from pipeline.dataset.layout import PICTURES
 from pipeline.dataset.lineage import RunFacts, model_lineage, model_photos, photo_lineage
 from pipeline.dataset.manifest import counts, problems
-from pipeline.dataset.prepare import prepare_images
+from pipeline.dataset.prepare import prepare_images, prepare_named
 from pipeline.dataset.restore import export_bundle, restore_snapshot
 from pipeline.dataset.shards import ShardReader
 from pipeline.dataset.snapshot import freeze, read_snapshot, refresh_sums, replace_parquet
@@ -109,6 +109,12 @@ def prepared(shards: Path, rows: pd.DataFrame, tiling: Tiling = TILING, shard_ro
         photo_size=lambda sha256: (WIDTH, HEIGHT) if int(sha256, 16) < 100 else (WIDTH, 15),
     )
     return conform("training_images", table)
+
+
+def named(shards: Path, rows: pd.DataFrame) -> pd.DataFrame:
+    """Just the tiles that the rows name."""
+    read = lambda sha256, short_edge_px: Photo(photo_of(sha256))  # noqa: E731
+    return conform("training_images", prepare_named(rows, read, alpha_of, shards, 5))
 
 
 def frozen(world: World, numbers: range, tiling: Tiling = TILING) -> str:
@@ -242,7 +248,7 @@ def bundled(world: World, folder: Path) -> str:
 
 
 def mask_digest(path: Path) -> str:
-    return f"m{path.stem}"
+    return f"{int(path.stem):064d}"
 
 
 def test_a_bundle_of_tiles_is_restored_elsewhere(world: World, tmp_path: Path) -> None:
@@ -253,18 +259,17 @@ def test_a_bundle_of_tiles_is_restored_elsewhere(world: World, tmp_path: Path) -
 
     def prepare(rows: pd.DataFrame) -> pd.DataFrame:
         asked.append(rows)
-        return prepared(other.shards, rows)
+        return named(other.shards, rows)
 
     done = restore_snapshot(tmp_path / "bundle", *where, lambda sha256: True, lambda rows: {}, prepare, mask_digest)
     assert done.whole
     assert done.made == done.pictures == len(NUMBERS) * TILES
-    assert len(asked[0]) == len(NUMBERS)
+    assert len(asked[0]) == len(NUMBERS) * TILES
     assert verify_snapshot(other.snapshots, identifier, other.shards, license_name).sound
     shutil.rmtree(other.root)
-    fewer = Tiling(16, 16, 0.25, 3)
 
     def prepare_fewer(rows: pd.DataFrame) -> pd.DataFrame:
-        return prepared(other.shards, rows, fewer)
+        return named(other.shards, rows.groupby("photo_id").head(3))
 
     done = restore_snapshot(tmp_path / "bundle", *where, lambda sha256: True, lambda rows: {}, prepare_fewer, mask_digest)
     assert not done.whole
@@ -284,7 +289,7 @@ def test_each_photo_of_a_bundle_of_tiles_is_fetched_once(world: World, tmp_path:
     where = (other.snapshots, other.shards, other.root / "masks")
 
     def prepare(rows: pd.DataFrame) -> pd.DataFrame:
-        return prepared(other.shards, rows)
+        return named(other.shards, rows)
 
     done = restore_snapshot(tmp_path / "bundle", *where, here.__contains__, fetch, prepare, mask_digest)
     assert done.whole
