@@ -91,11 +91,11 @@ def _batches(file: pq.ParquetFile, columns: Sequence[str], size_bytes: int) -> I
 
 def _text_bytes(column: pa.DictionaryArray) -> int:
     """Bytes of a column of texts once each stands by itself. Raises `ValueError` where one is too long."""
-    lengths = pc.binary_length(column.dictionary)
-    longest = pc.max(lengths).as_py() or 0
+    lengths = pc.call_function("binary_length", [column.dictionary])
+    longest = pc.call_function("max", [lengths]).as_py() or 0
     if longest > MAX_TEXT_BYTES:
         raise ValueError(f"a text of {longest:,} bytes, allowed are {MAX_TEXT_BYTES:,}")
-    return pc.sum(lengths.take(column.indices)).as_py() or 0
+    return pc.call_function("sum", [lengths.take(column.indices)]).as_py() or 0
 
 
 def _unfolded(table: pa.Table, whole: Sequence[str]) -> pa.Table:
