@@ -8,6 +8,7 @@ from typing import Any
 
 from pipeline.errors import StorageError
 from pipeline.file_names import below
+from pipeline.plain_files import read_plain
 
 MAX_JSON_BYTES = 64 * 2**20
 MAX_DEPTH = 64
@@ -37,10 +38,9 @@ def check_plain(path: Path, max_bytes: int) -> int:
 def read_json(path: Path, max_bytes: int = MAX_JSON_BYTES) -> Any:  # noqa: ANN401 - whatever the file holds
     """The content of a JSON file in UTF-8.
 
-    Raises `ValueError` for what is none or is nested beyond `MAX_DEPTH`, and what `check_plain` does.
+    Raises `ValueError` for what is none or is nested beyond `MAX_DEPTH`, and the `OSError`s of `read_plain`.
     """
-    check_plain(path, max_bytes)
-    return parse_json(path.read_bytes())
+    return parse_json(read_plain(path, max_bytes))
 
 
 def parse_json(data: bytes) -> Any:  # noqa: ANN401 - whatever the text holds

@@ -70,9 +70,7 @@ def upright_size(data: bytes, max_pixels: int) -> tuple[int, int]:
         if image.format not in JPEGS:  # others may be turned while they are loaded
             load(image)
         width_px, height_px = image.size
-        # Of a TIFF Pillow tells the upright size even before it is loaded.
-        swaps = image.format != "TIFF" and orientation(image) in SWAPS_SIDES
-        return (height_px, width_px) if swaps else (width_px, height_px)
+        return (height_px, width_px) if orientation(image) in SWAPS_SIDES else (width_px, height_px)
 
 
 def _decoded(image: Image.Image, drafted: tuple[float, float] | None) -> Decoded:
