@@ -364,7 +364,7 @@ class Recipe(_Section):
     model: Literal["cyclegan", "mask_loss", "mask_overlay", "mask_loss_overlay", "one_sided"]
     """Which model is trained: the study's four, or `one_sided`, which has no way back."""
     profile: str = "study"
-    """Set of settings to start from: `study`, `corrected` or `smoke`."""
+    """Set of settings to start from: `study`, `corrected`, `small` (one core, two minutes) or `smoke` (rendered scenes)."""
     seeds: list[Annotated[int, Field(ge=0)]] = Field(default=[0], min_length=1)
     """One training run for each."""
     settings: dict[str, object] = {}

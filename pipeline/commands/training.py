@@ -83,10 +83,11 @@ def translate(
 ) -> None:
     """Apply a trained model to one's own photos, at their own resolution; results are PNG files.
 
-    A model with a lens (profiles `corrected` and `smoke`) decides at the size it was trained on and blurs at the photo's
-    own. Any other blurs by as few pixels as in training, whatever the photo's size: `--edge-px` of about the training size
-    shows what it has learnt.
+    A model with a lens (all profiles but `study`) decides at the size it was trained on and blurs at the photo's own. Any
+    other blurs by as few pixels as in training, whatever the photo's size: `--edge-px` of about the training size shows
+    what it has learnt. Where the model holds the subject, `[masks]` of the project file say who that is.
     """
+    from assets.dataset import segmented_masks
     from pipeline.photos.decode import decode
     from pipeline.photos.opening import UndecodableImage
     from pipeline.training.application import Application, result_stems
@@ -94,10 +95,8 @@ def translate(
 
     chosen = open_home(home)
     project, _ = load(chosen, config)
-    people = SegmenterResource.of(project.masks)
-    segmenter = people.load(chosen) if overlay else None
-    folder = _run_folder(chosen, run)
-    application = Application(folder, lambda rgb: segmenter.alpha([rgb])[0] if segmenter else None, checkpoint)
+    people = segmented_masks(project, chosen, SegmenterResource.of(project.masks).load(chosen))
+    application = Application(_run_folder(chosen, run), people.full_size_alpha, overlay, checkpoint)
     failed = 0
     for photo, stem in zip(photos, result_stems(photos), strict=True):
         try:

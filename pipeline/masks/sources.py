@@ -93,6 +93,10 @@ class SegmentedMasks:
         small = shrunk(rgb, self.long_side_px)
         return self.finished(small, self.segmenter.alpha([small])[0])
 
+    def full_size_alpha(self, rgb: np.ndarray) -> np.ndarray:
+        """The alpha of `subject`, uint8 [height, width] at the picture's own size."""
+        return at_size_of(self.subject(rgb).alpha, rgb)
+
     def finished(self, rgb: np.ndarray, alpha: np.ndarray) -> Subject:
         """From the segmenter's alpha of everybody to the subject's, as it is stored."""
         if "colour" in self.refine:
@@ -144,7 +148,7 @@ class GivenMasks:
         if not same_proportions(given.shape, rgb.shape):
             size = f"{given.shape[1]}×{given.shape[0]} px, the picture is {rgb.shape[1]}×{rgb.shape[0]} px"
             return Refused("mask_wrong_size", f"{path} has {size}: other proportions")
-        return Subject(_at_size_of(given, shrunk(rgb, self.long_side_px)), None, None)
+        return Subject(at_size_of(given, shrunk(rgb, self.long_side_px)), None, None)
 
     def _path(self, picture: Picture) -> Path | None:
         named = [*picture.photo_ids, *(photo_id.replace(":", "_") for photo_id in picture.photo_ids), picture.sha256]
@@ -201,7 +205,8 @@ def _read_given(path: Path) -> np.ndarray:
         return np.array(image.convert("L"))
 
 
-def _at_size_of(mask: np.ndarray, picture: np.ndarray) -> np.ndarray:
+def at_size_of(mask: np.ndarray, picture: np.ndarray) -> np.ndarray:
+    """A mask [height, width] scaled to the size of a picture [height, width, …]."""
     size = picture.shape[1], picture.shape[0]
     if mask.shape == picture.shape[:2]:
         return mask

@@ -10,7 +10,7 @@ from PIL import Image
 
 from pipeline.atomic import atomic_path
 from pipeline.file_names import child
-from pipeline.models.images import RgbPhoto
+from pipeline.models.images import AlphaPhoto, RgbPhoto
 from pipeline.models.large_photos import translate_photo
 from pipeline.training.inference import Checkpoint, load_generator
 
@@ -29,22 +29,28 @@ def result_stems(photos: Sequence[Path]) -> list[str]:
 
 
 class Application:
-    """The generator from A to B of a finished run; `alpha` gives the subject's, uint8 [height, width], or None.
+    """The generator from A to B of a finished run.
 
-    TrainingError if the run is unfinished.
+    `find_alpha` gives the alpha of a photo's subject, uint8 [height, width]. It is asked where the generator holds the
+    subject, and where `overlay` lays the real one over the result. TrainingError if the run is unfinished.
     """
 
     def __init__(
-        self, run_dir: Path, alpha: Callable[[RgbPhoto], np.ndarray | None], checkpoint: Checkpoint = "last"
+        self,
+        run_dir: Path,
+        find_alpha: Callable[[RgbPhoto], AlphaPhoto],
+        overlay: bool = False,
+        checkpoint: Checkpoint = "last",
     ) -> None:
         self._generator, _ = load_generator(run_dir, checkpoint)
         self._name = run_dir.name if checkpoint == "last" else f"{run_dir.name}-{checkpoint}"
-        self._alpha = alpha
+        self._find_alpha, self._overlay = find_alpha, overlay
 
     def translate(self, rgb: RgbPhoto) -> RgbPhoto:
-        """The translation, the real subject over it where `alpha` finds one; uint8, same shape."""
-        result, alpha = translate_photo(self._generator, rgb), self._alpha(rgb)
-        if alpha is not None:
+        """The translation; uint8, same shape."""
+        alpha = self._find_alpha(rgb) if self._overlay or self._generator.holds_subject else None
+        result = translate_photo(self._generator, rgb, alpha)
+        if self._overlay and alpha is not None:
             opacity = alpha[..., None].astype(np.float32) / 255
             result += opacity * (rgb.astype(np.float32) / 255 - result)
         return np.round(result * 255).astype(np.uint8)

@@ -132,7 +132,7 @@ class _Run:
         torch.backends.cudnn.benchmark = True  # all steps have the same shapes, so trying every algorithm once pays
         self.loader = BatchLoader(PairSampler(data.train_a, data.train_b, job.settings, job.seed), self.device)
         self.images = {"a": len(data.train_a), "b": len(data.train_b)}
-        self.sample_inputs = _sample_inputs(data.samples_a, job.settings.size_px)
+        self.samples = _samples(data.samples_a, job.settings.size_px)
         if job.settings.cpu_threads:
             torch.set_num_threads(job.settings.cpu_threads)
         torch.manual_seed(job.seed)
@@ -201,7 +201,7 @@ class _Run:
 
     def _write_sample(self) -> None:
         self.losses.settle()  # no picture of a run whose losses are not finite
-        picture = sample_picture(self.state.results()["a_to_b"], self.sample_inputs)
+        picture = sample_picture(self.state.results()["a_to_b"], *self.samples)
         with atomic.atomic_path(self.folder.sample(self.state.step)) as temporary:
             Image.fromarray(picture).save(temporary, format="png")
 
@@ -254,17 +254,17 @@ def _features(job: TrainingJob, given: VggFeatures | None) -> VggFeatures | None
     return given or load_features(job.settings.perceptual_network, job.weights_dir or job.run_dir / "weights")
 
 
-def sample_picture(generator: Generator, inputs: RgbArray) -> RgbArray:
-    """Inputs side by side above their translations: uint8 [2 · side, n · side, 3]."""
+def sample_picture(generator: Generator, rgb: RgbArray, alpha: AlphaArray) -> RgbArray:
+    """Pictures side by side above their translations: uint8 [2 · side, n · side, 3]."""
     training = generator.training
-    outputs = np.round(translate(generator.eval(), inputs) * 255).astype(np.uint8)
+    outputs = np.round(translate(generator.eval(), rgb, alpha) * 255).astype(np.uint8)
     generator.train(training)
-    return np.concatenate([np.concatenate(list(row), 1) for row in (inputs, outputs)])
+    return np.concatenate([np.concatenate(list(row), 1) for row in (rgb, outputs)])
 
 
-def _sample_inputs(source: ImageSource, size_px: int) -> RgbArray:
-    rgb, _ = source.batch(np.arange(min(SAMPLE_PICTURES, len(source))))
-    return scale(rgb, size_px)
+def _samples(source: ImageSource, size_px: int) -> tuple[RgbArray, AlphaArray]:
+    rgb, alpha = source.batch(np.arange(min(SAMPLE_PICTURES, len(source))))
+    return scale(rgb, size_px), scale(alpha, size_px)
 
 
 def _checked(source: ImageSource, size_px: int) -> tuple[RgbArray, AlphaArray]:
