@@ -14,6 +14,7 @@ from assets.plots import distances, histogram
 from assets.sheets import contact_sheet
 from assets.versions import forgotten_photos, inputs_version, newest_rows
 from pipeline.config import Project
+from pipeline.errors import BokehflowError
 from resources.home import HomeResource
 from storage import Home
 
@@ -95,8 +96,8 @@ def dedupe_assets(project: Project) -> list[dg.AssetsDefinition]:
     return [fingerprints, unique_photos]
 
 
-def write_duplicates(project: Project, home: Home, max_pages: int) -> Path:
-    """Write the pages of `bokehflow duplicates`; returns the first.
+def write_duplicates(project: Project, home: Home, max_pages: int) -> tuple[Path, list[str]]:
+    """Write the pages of `bokehflow duplicates`; returns the first, and what could not be shown, each with the reason.
 
     Raises `StorageError` when nothing was deduplicated yet.
     """
@@ -113,7 +114,16 @@ def write_duplicates(project: Project, home: Home, max_pages: int) -> Path:
         radius_bits=project.dedupe.radius_bits,
         max_pages=max_pages,
     )
-    return write_pages(home.duplicates, inputs, photo_reader(home, project, min_short_edge_px=EDGE_PX))
+    read, failed = photo_reader(home, project, min_short_edge_px=EDGE_PX), dict[str, str]()
+
+    def thumbnail(sha256: str) -> np.ndarray:
+        try:
+            return read(sha256)
+        except (BokehflowError, OSError) as error:
+            failed[sha256] = str(error)
+            return np.full((EDGE_PX, EDGE_PX, 3), 128, np.uint8)
+
+    return write_pages(home.duplicates, inputs, thumbnail), list(failed.values())
 
 
 def _distances(frame: pd.DataFrame, home: Home) -> tuple[dict[int, int], dict[int, int]]:

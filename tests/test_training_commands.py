@@ -1,5 +1,6 @@
 """`train`, `translate` and `export-model`, as a person types them."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -56,12 +57,17 @@ def test_what_does_not_exist_is_named(finished_demo: Path, arguments: tuple[str,
 
 def test_photos_of_ones_own_are_translated_and_bad_ones_named(finished_demo: Path, snapshot: str, tmp_path: Path) -> None:
     (tmp_path / "no-photo.jpg").write_text("<html>")
-    photos = str(PHOTO), str(tmp_path / "no-photo.jpg")
+    Image.new("RGB", (2, 40), "red").save(tmp_path / "tiny.png")
+    os.mkfifo(tmp_path / "pipe.jpg")
+    bad = [str(tmp_path / name) for name in ("no-photo.jpg", "tiny.png", "missing.jpg", "pipe.jpg")]
+    photos = [*bad, str(PHOTO)]
     run, out = f"{snapshot}-cyclegan-0", tmp_path / "out"
     done = bokehflow(finished_demo, "translate", *photos, "--model", run, "--overlay", "--out", str(out))
     assert done.returncode == 1
-    assert "no-photo.jpg" in done.stderr
-    assert "1 of 2 photos could not be translated" in done.stderr
+    assert all(name in done.stderr for name in bad)
+    assert "tiny.png: too_small: 2 × 40 pixels" in done.stderr
+    assert "4 of 5 photos could not be translated" in done.stderr
+    assert "Traceback" not in done.stderr
     with Image.open(out / f"{PHOTO.stem}-{run}.png") as result, Image.open(PHOTO) as photo:
         assert result.size == photo.size
         assert not np.array_equal(np.asarray(result), np.asarray(photo.convert("RGB")))

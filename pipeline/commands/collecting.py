@@ -41,12 +41,13 @@ def forget(photos: tuple[str, ...], home: Path | None, all_gone: bool) -> None:
     """Purge photos and everything made from them, out of frozen snapshots too, and never fetch them again.
 
     PHOTO_ID is an id as in the tables, Flickr's number alone, or any address by which Flickr names the photo: its
-    page, flic.kr/p/…, the file on an image server. Without any, an interrupted purge is completed.
+    page, flic.kr/p/…, the file on an image server. Without any, an interrupted purge is completed. Unknown ids are named,
+    the others are purged; exit code 1 then.
     """
     import time
 
     from assets.forget import forget as purge
-    from assets.forget import gone, quiet_home, summary, unpurged
+    from assets.forget import gone, known_photos, quiet_home, summary, unpurged
     from pipeline.photo_ids import written_id
 
     chosen = open_home(home)
@@ -54,8 +55,13 @@ def forget(photos: tuple[str, ...], home: Path | None, all_gone: bool) -> None:
     if not wanted and not unpurged(chosen):
         say("no photo is gone" if all_gone else "nothing to forget: name photo ids, or --gone")
         return
+    known = known_photos(chosen)
+    found = [photo_id for photo_id in wanted if photo_id in known]
+    unknown = [photo_id for photo_id in wanted if photo_id not in known]
     with quiet_home(chosen) as is_quiet:
-        done = purge(chosen, wanted, int(time.time()), is_quiet)
+        done = purge(chosen, found or unknown, int(time.time()), is_quiet)
     click.echo(summary(done))
     if not is_quiet:
         say("a run is at work in this home; the next one makes sure that it has left nothing of them behind")
+    if unknown:
+        raise click.ClickException(f"never listed or imported, and so not purged: {', '.join(unknown)}")

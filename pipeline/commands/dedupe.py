@@ -17,6 +17,9 @@ def duplicates(home: Path | None, config: Path | None, pages: int) -> None:
 
     chosen = open_home(home)
     project, _ = load(chosen, config)
-    index = write_duplicates(project, chosen, pages)
+    index, failed = write_duplicates(project, chosen, pages)
     say("open it in a browser:")
     click.echo(index)
+    if failed:
+        words = f"{len(failed)} pictures cannot be read and are shown as grey"
+        raise click.ClickException("\n".join([words, *failed]))

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from pipeline.config import Project
     from pipeline.masks.sheet import Tile
+    from pipeline.photos.inspectors import Inspectors
     from storage import Home
 
 
@@ -34,54 +35,78 @@ def mask_sheet(folder: Path | None, out: Path, count: int, odd: bool, home: Path
 
     chosen = open_home(home)
     project, _ = load(chosen, config)
-    tiles = list(_of_folder(project, chosen, folder, count, odd) if folder else _of_home(project, chosen, count, odd))
-    if not tiles:
+    failed: list[str] = []
+    of = _of_folder(project, chosen, folder, count, odd, failed) if folder else _of_home(project, chosen, count, odd, failed)
+    tiles = list(of)
+    if not tiles and not failed:
         where = folder or chosen.root
         raise DatasetError(f"{where}: there is nothing to show" + ("; no mask asks for a look" if odd else ""))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        draw_sheet(tiles).save(out, quality=88)
-    except ValueError as error:
-        raise DatasetError(f"{out}: {error}; name a .jpg or .png") from None
-    say(f"{len(tiles)} pictures are on {out}")
+    if tiles:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            draw_sheet(tiles).save(out, quality=88)
+        except ValueError as error:
+            raise DatasetError(f"{out}: {error}; name a .jpg or .png") from None
+        say(f"{len(tiles)} pictures are on {out}")
+    if failed:
+        raise click.ClickException("\n".join([f"{len(failed)} pictures could not be shown", *failed]))
 
 
-def _of_home(project: "Project", home: "Home", count: int, odd: bool) -> Iterator["Tile"]:
-    """Tiles from the table `person_masks` and the files it names."""
+def _of_home(project: "Project", home: "Home", count: int, odd: bool, failed: list[str]) -> Iterator["Tile"]:
+    """Tiles from the table `person_masks` and the files it names; what could not be read is added to `failed`."""
     import pandas as pd
 
+    from pipeline.errors import BokehflowError
     from pipeline.masks.person_masks import read_mask
     from pipeline.masks.sheet import TILE_PX, Tile, choose, facts_of
     from pipeline.photos.decode import decode_reduced
 
     for row in choose(home.tables.read("person_masks"), count, odd).to_dict("records"):
-        rgb = decode_reduced(home.blobs.read(row["sha256"]), TILE_PX, project.photos.max_pixels).rgb
-        alpha = None if pd.isna(row["mask"]) else read_mask(inside(home.masks, row["mask"]))
+        try:
+            rgb = decode_reduced(home.blobs.read(row["sha256"]), TILE_PX, project.photos.max_pixels).rgb
+            alpha = None if pd.isna(row["mask"]) else read_mask(inside(home.masks, row["mask"]))
+        except (BokehflowError, OSError) as error:
+            failed.append(f"{row['photo_id']}: {error}")
+            continue
         known = {name: None if pd.isna(row[name]) else row[name] for name in ("people", "runner_up", "reason")}
         yield Tile(rgb, alpha, str(row["photo_id"]), facts_of(float(row["coverage"]), **known))
 
 
-def _of_folder(project: "Project", home: "Home", folder: Path, count: int, odd: bool) -> Iterator["Tile"]:
-    """Tiles of pictures that are in no home, segmented now and not stored."""
+def _of_folder(project: "Project", home: "Home", folder: Path, count: int, odd: bool, failed: list[str]) -> Iterator["Tile"]:
+    """Tiles of pictures that are in no home, segmented now and not stored; what could not be read is added to `failed`."""
+    from contextlib import closing
+
+    from pipeline.photos.inspectors import Inspectors
+
+    with closing(Inspectors(1)) as inspectors:
+        yield from _segmented(project, home, folder, inspectors, count, odd, failed)
+
+
+def _segmented(
+    project: "Project", home: "Home", folder: Path, inspectors: "Inspectors", count: int, odd: bool, failed: list[str]
+) -> Iterator["Tile"]:
+    from functools import lru_cache
+
     import pandas as pd
 
     from assets.dataset import mask_source
+    from pipeline.errors import BokehflowError
     from pipeline.masks.person_masks import FULL, UNCLEAR, coverage
     from pipeline.masks.sheet import Tile, choose, facts_of
     from pipeline.masks.sources import Picture, Refused
     from pipeline.photos.decode import decode_reduced
-    from pipeline.photos.opening import UndecodableImage
+    from pipeline.photos.folder import pictures_below
     from resources.segmenter import SegmenterResource
 
-    found = (path for path in sorted(folder.rglob("*")) if path.suffix.lower() in PICTURE_SUFFIXES)
-    paths = {path.relative_to(folder).as_posix(): path for path in found}
-    table = pd.DataFrame({"photo_id": list(paths), "coverage": 0.0, "runner_up": 0.0, "reason": None})
-    names = [str(name) for name in choose(table, len(paths), odd=False)["photo_id"]]
-    settings, shown = project.masks, 0
+    files = pictures_below(folder, home.root).files
+    table = pd.DataFrame({"photo_id": files, "coverage": 0.0, "runner_up": 0.0, "reason": None})
+    names = [str(name) for name in choose(table, len(files), odd=False)["photo_id"]]
+    settings, limits, shown = project.masks, project.photos, 0
 
+    @lru_cache(maxsize=1)
     def read(name: str) -> "np.ndarray":
-        data = paths[name].read_bytes()
-        return decode_reduced(data, 0, project.photos.max_pixels, min_long_edge_px=settings.long_side_px).rgb
+        data = inspectors.read_checked(folder / name, limits.max_bytes, limits.max_pixels)
+        return decode_reduced(data, 0, limits.max_pixels, min_long_edge_px=settings.long_side_px).rgb
 
     source = mask_source(project, home, SegmenterResource.of(settings), read)
     for name in names:
@@ -89,10 +114,10 @@ def _of_folder(project: "Project", home: "Home", folder: Path, count: int, odd: 
             return
         try:
             rgb = read(name)
-        except UndecodableImage as error:
-            say(f"{paths[name]}: {error}")
+            (made,) = source.masks([Picture(name, (Path(name).stem,))])
+        except (BokehflowError, OSError) as error:
+            failed.append(f"{folder / name}: {error}")
             continue
-        (made,) = source.masks([Picture(name, (paths[name].stem,))])
         if isinstance(made, Refused):
             tile, asks = Tile(rgb, None, name, made.detail), True
         else:
@@ -103,6 +128,3 @@ def _of_folder(project: "Project", home: "Home", folder: Path, count: int, odd: 
         if asks or not odd:
             shown += 1
             yield tile
-
-
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")

@@ -71,17 +71,24 @@ def verify(snapshot_id: str | None, home: Path | None, as_json: bool) -> None:
     """Hash every byte of a snapshot again (without an id, of all); exit code 1 names the files and rows that differ."""
     from pipeline.dataset.layout import find_snapshot, list_snapshots
     from pipeline.dataset.verify import verify_snapshot
+    from pipeline.errors import BokehflowError
     from pipeline.licenses import license_name
 
     chosen = open_home(home)
     folder = chosen.snapshots
     names = [find_snapshot(folder, snapshot_id)] if snapshot_id else list_snapshots(folder)
-    results = [verify_snapshot(folder, name, chosen.shards, license_name) for name in names]
+    results, failed = [], {}
+    for name in names:
+        try:
+            results.append(verify_snapshot(folder, name, chosen.shards, license_name))
+        except (BokehflowError, OSError) as error:
+            failed[name] = str(error)
     if as_json:
         shown = [
             {**vars(result), "sound": result.sound, "findings": [vars(finding) for finding in result.findings]}
             for result in results
         ]
+        shown += [{"identifier": name, "sound": False, "findings": [], "error": error} for name, error in failed.items()]
         click.echo(json.dumps({"snapshots": shown}))
     for result in [] if as_json else results:
         state = "sound" if result.sound else f"{len(result.findings)} findings"
@@ -92,7 +99,9 @@ def verify(snapshot_id: str | None, home: Path | None, as_json: bool) -> None:
         for photo_id in list(result.forgotten)[:SHOWN]:
             click.echo(f"  {photo_id}: forgotten")
         _some([f"  {finding}" for finding in result.findings])
-    sys.exit(0 if all(result.sound for result in results) else 1)
+    for name, error in failed.items():
+        say(f"error: {name} could not be verified: {error}")
+    sys.exit(0 if not failed and all(result.sound for result in results) else 1)
 
 
 @snapshot.command()

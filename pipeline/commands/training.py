@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from pipeline.config import Project
+    from pipeline.photos.inspectors import Inspectors
     from pipeline.training.inference import Checkpoint
     from pipeline.training.jobs import TrainingJob
     from storage import Home
@@ -65,7 +66,7 @@ def train(
 @click.command()
 @with_home
 @with_config
-@click.argument("photos", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("photos", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--model", "run", required=True, metavar="RUN", help="A finished run, as `bokehflow status` names it.")
 @click.option("--checkpoint", type=click.Choice(["last", "best"]), default="last", help="Which of the run's.")
 @click.option("--overlay", is_flag=True, help="Lay the real subject over the result.")
@@ -86,10 +87,13 @@ def translate(
     A model with a lens (all profiles but `study`) decides at the size it was trained on and blurs at the photo's own. Any
     other blurs by as few pixels as in training, whatever the photo's size: `--edge-px` of about the training size shows
     what it has learnt. Where the model holds the subject, `[masks]` of the project file say who that is.
+    Photos that cannot be translated are named, the others are; exit code 1 then.
     """
+    from contextlib import closing
+
     from assets.dataset import segmented_masks
-    from pipeline.photos.decode import decode
-    from pipeline.photos.opening import UndecodableImage
+    from pipeline.errors import BokehflowError
+    from pipeline.photos.inspectors import Inspectors
     from pipeline.training.application import Application, result_stems
     from resources.segmenter import SegmenterResource
 
@@ -97,17 +101,18 @@ def translate(
     project, _ = load(chosen, config)
     people = segmented_masks(project, chosen, SegmenterResource.of(project.masks).load(chosen))
     application = Application(_run_folder(chosen, run), people.full_size_alpha, overlay, checkpoint)
-    failed = 0
-    for photo, stem in zip(photos, result_stems(photos), strict=True):
-        try:
-            rgb = decode(photo.read_bytes(), project.photos.max_pixels).rgb
-        except (UndecodableImage, OSError) as error:
-            failed += 1
-            say(f"{photo}: {error}")
-        else:
-            say(str(application.save(_scaled_down(rgb, edge_px), out, stem)))
+    failed = []
+    with closing(Inspectors(1)) as inspectors:
+        for photo, stem in zip(photos, result_stems(photos), strict=True):
+            try:
+                rgb = _rgb(inspectors, photo, project, edge_px)
+                say(str(application.save(rgb, out, stem)))
+            except (BokehflowError, OSError) as error:
+                failed.append(f"{photo}: {error}")
+            except Exception as error:  # whatever a network stumbles over is of this photo; the next may be good
+                failed.append(f"{photo}: {type(error).__name__}: {error}")
     if failed:
-        raise click.ClickException(f"{failed} of {len(photos)} photos could not be translated")
+        raise click.ClickException("\n".join([f"{len(failed)} of {len(photos)} photos could not be translated", *failed]))
 
 
 @click.command("export-model")
@@ -162,13 +167,24 @@ def _run(job: "TrainingJob") -> int:
         path.unlink(missing_ok=True)
 
 
-def _scaled_down(rgb: "np.ndarray", edge_px: int | None) -> "np.ndarray":
+def _rgb(inspectors: "Inspectors", photo: Path, project: "Project", edge_px: int | None) -> "np.ndarray":
+    """A photo out of somebody's folder, checked, upright and scaled down. Raises `UndecodableImage` and `OSError`."""
     import numpy as np
     from PIL import Image
 
-    picture = Image.fromarray(rgb)
+    from pipeline.photos.decode import decode
+    from pipeline.photos.opening import UndecodableImage
+    from pipeline.training.application import LEAST_EDGE_PX
+
+    limits = project.photos
+    picture = Image.fromarray(
+        decode(inspectors.read_checked(photo, limits.max_bytes, limits.max_pixels), limits.max_pixels).rgb
+    )
     if edge_px is not None:
         picture.thumbnail((edge_px, edge_px), Image.Resampling.LANCZOS)
+    if min(picture.size) < LEAST_EDGE_PX:
+        detail = f"{picture.width} × {picture.height} pixels, each side must have {LEAST_EDGE_PX}"
+        raise UndecodableImage("too_small", detail, *picture.size)
     return np.asarray(picture)
 
 

@@ -80,11 +80,17 @@ def find_pictures(folder: Path, beside: Path | None = None) -> Found:
     """
     if not folder.is_dir():
         raise ConfigError(f"{folder}: there is no such folder to import")
+    found = pictures_below(folder, beside)
+    if not found.files:
+        there = f"; it has other files: {told(found.others)}" if found.others else ""
+        raise ConfigError(f"{folder}: no pictures found (they end in {', '.join(ENDINGS)}){there}")
+    return found
+
+
+def pictures_below(folder: Path, beside: Path | None = None) -> Found:
+    """`find_pictures` where there may be none."""
     walk = _Walk(folder, beside)
     files = [path.relative_to(folder).as_posix() for path in walk.files() if walk.is_picture(path)]
-    if not files:
-        there = f"; it has other files: {told(walk.others)}" if walk.others else ""
-        raise ConfigError(f"{folder}: no pictures found (they end in {', '.join(ENDINGS)}){there}")
     return Found(sorted(files), walk.others)
 
 

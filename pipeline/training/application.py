@@ -14,6 +14,9 @@ from pipeline.models.images import AlphaPhoto, RgbPhoto
 from pipeline.models.large_photos import translate_photo
 from pipeline.training.inference import Checkpoint, load_generator
 
+LEAST_EDGE_PX = 8
+"""Of photos: generators halve the sides twice and reflect what lies beyond them."""
+
 
 def result_stems(photos: Sequence[Path]) -> list[str]:
     """A name for each photo's result: its own without the ending; where several have the same, with folders and ending.
