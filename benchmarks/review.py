@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -102,7 +103,7 @@ def timed_ms(session: requests.Session, url: str) -> tuple[float, str]:
     return (time.perf_counter() - start) * 1000, answer.text
 
 
-def in_chromium(address: str) -> dict[str, float]:
+def in_chromium(address: str, door: str) -> dict[str, float]:
     """Milliseconds from asking for a grid page until its 30 pictures are there, and from a key to the next photo."""
     chromium = shutil.which("chromium")
     if chromium is None:
@@ -111,13 +112,15 @@ def in_chromium(address: str) -> dict[str, float]:
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-        shown = []
+        shown, opened = [], browser.new_page()
+        opened.goto(door)
+        kept = opened.context.storage_state()  # the cookie for the token in the address, and no picture
         for number in range(BROWSED):  # each in a fresh window, so that no picture comes from the browser's cache
-            page = browser.new_page(viewport={"width": 1440, "height": 900})
+            page = browser.new_page(viewport={"width": 1440, "height": 900}, storage_state=kept)
             page.goto(f"{address}/grid?start=flickr:{4950030000 + 900 * number}")
             shown.append(page.evaluate("() => performance.getEntriesByType('navigation')[0].loadEventEnd"))
             page.close()
-        page = browser.new_page(viewport={"width": 1440, "height": 900})
+        page = browser.new_page(viewport={"width": 1440, "height": 900}, storage_state=kept)
         page.goto(f"{address}/grid?start=flickr:4950060000")
         turned = []
         for _ in range(BROWSED):
@@ -146,6 +149,15 @@ def _until(page: "Page", key: str, what: str, ready: str) -> float:
     return float(page.wait_for_function(wait, arg=before).json_value())
 
 
+def printed_address(server: subprocess.Popen[str]) -> str:
+    """The address, with its token, that `bokehflow review` prints once it listens."""
+    assert server.stderr is not None
+    for line in server.stderr:
+        if found := re.search(r"review page on (\S+)", line):
+            return found[1]
+    raise SystemExit("the review page did not start")
+
+
 def main() -> None:
     """Serve the queue, page through it, decide, and report."""
     with tempfile.TemporaryDirectory(prefix="bokehflow-bench-") as folder:
@@ -155,19 +167,15 @@ def main() -> None:
             port = probe.getsockname()[1]
         command = [sys.executable, "-m", "pipeline.cli", "review", "--home", folder, "--port", str(port), "--curator", "Ann"]
         start = time.perf_counter()
-        server = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         address = f"http://127.0.0.1:{port}"
         session = requests.Session()
-        while True:
-            try:
-                timed_ms(session, f"{address}/grid")
-                break
-            except requests.ConnectionError:
-                time.sleep(0.1)
+        door = printed_address(server)
+        timed_ms(session, door)
         first_s = time.perf_counter() - start
         process = psutil.Process(server.pid)
         try:
-            figures, goals = _measure(session, address, process)
+            figures, goals = _measure(session, address, door, process)
         finally:
             server.send_signal(signal.SIGTERM)
             server.wait(30)
@@ -185,7 +193,9 @@ def main() -> None:
     )
 
 
-def _measure(session: requests.Session, address: str, process: psutil.Process) -> tuple[dict[str, float | str], list[Goal]]:
+def _measure(
+    session: requests.Session, address: str, door: str, process: psutil.Process
+) -> tuple[dict[str, float | str], list[Goal]]:
     rng = np.random.default_rng(1)
     starts = [f"flickr:{4950000000 + int(number)}" for number in rng.integers(DECIDED, QUEUED - 100, PAGES)]
     grids = [timed_ms(session, f"{address}/grid?start={start}")[0] for start in starts]
@@ -202,7 +212,7 @@ def _measure(session: requests.Session, address: str, process: psutil.Process) -
         headers = {"X-Review-Token": token, "Accept": "application/json"}
         session.post(f"{address}/decide", data=fields, headers=headers, timeout=60).raise_for_status()
         decisions.append((time.perf_counter() - at) * 1000)
-    browsed = in_chromium(address)
+    browsed = in_chromium(address, door)
     after_mib = process.memory_info().rss / 2**20
     figures: dict[str, float | str] = {
         "page_of_30_ms": round(statistics.median(grids), 1),

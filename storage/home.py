@@ -123,6 +123,11 @@ class Home:
         return self.root / "evaluations"
 
     @property
+    def page_secret(self) -> Path:
+        """What the cookies of the pages on this machine are made from; of this home and nobody else's."""
+        return self.root / "page-secret"
+
+    @property
     def dagster(self) -> Path:
         return self.root / DAGSTER
 

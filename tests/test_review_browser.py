@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 import shutil
 import signal
 import socket
@@ -38,6 +39,11 @@ class Server:
     @property
     def address(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def door(self) -> str:
+        """The address with the token, as it was printed last."""
+        return re.findall(r"review page on (\S+)", (self.home.root / "review.log").read_text())[-1]
 
     def start(self) -> None:
         command = [
@@ -123,6 +129,7 @@ def opened(browser: Browser, server: Server, path: str, **options: object) -> Pa
     """A page of a browser window of its own; whatever its console says fails the test in the end."""
     page = browser.new_context(**options).new_page()  # pyright: ignore[reportArgumentType]
     page.on("pageerror", lambda error: pytest.fail(f"the page's script failed: {error}"))
+    page.goto(server.door)
     page.goto(server.address + path)
     return page
 

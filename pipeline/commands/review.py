@@ -24,20 +24,24 @@ if TYPE_CHECKING:
 @click.option("--port", default=8765, show_default=True, help="Port of the page on 127.0.0.1; 0 takes a free one.")
 @click.option("--curator", metavar="NAME", help="Written beside each decision; else your user name.")
 def review(home: Path | None, config: Path | None, port: int, curator: str | None) -> None:
-    """Open the review page: decide about the queue in a browser, by keyboard, into the same CSVs."""
+    """Open the review page: decide about the queue in a browser, by keyboard, into the same CSVs.
+
+    Open the address that it prints: without the token in it nobody on this machine gets in.
+    """
     from pipeline.curation.review.app import make_app
-    from pipeline.curation.review.server import listen, serve
+    from pipeline.loopback.guard import Door, kept_secret
+    from pipeline.loopback.server import listen, serve
 
     chosen = open_home(home)
     project, _ = load(chosen, config)
     listening = listen(port)
-    address = f"http://127.0.0.1:{listening.getsockname()[1]}"
-    page = review_page(project, chosen, curator or user_name(), listening.getsockname()[1])
+    door = Door(listening.getsockname()[1], kept_secret(chosen.page_secret))
+    page = review_page(project, chosen, curator or user_name(), door.port)
     found = page.review.progress(page.curator)
     if not found.total:
         say("the queue is empty; `bokehflow run --until review_queue` fills it, and this page notices")
     say(f"{found.total - found.decided:,} of {found.total:,} photos wait for a decision by {page.curator}")
-    serve(make_app(page), listening, lambda: say(f"review page on {address} (Ctrl-C stops)"))
+    serve(make_app(page), door, listening, lambda: say(f"review page on {door.address} (Ctrl-C stops)"))
 
 
 def review_page(project: "Project", home: "Home", curator: str, port: int) -> "Page":

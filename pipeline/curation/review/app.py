@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, quote, unquote
 import jinja2
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
@@ -23,13 +23,21 @@ from pipeline.curation.review import wording
 from pipeline.curation.review.catalog import FILTERABLE
 from pipeline.curation.review.decision_log import UNDO, RefusedDecision, Verdict
 from pipeline.curation.review.filters import STATUSES, SUGGESTIONS, Filters
-from pipeline.curation.review.guard import MAX_BODY_BYTES, TOKEN_HEADER, Guard, Token
 from pipeline.curation.review.pictures import Picture, Pictures
 from pipeline.curation.review.state import AHEAD, ReviewState
 from pipeline.errors import BokehflowError, UnsafeName
+from pipeline.loopback.guard import Guard, Token
 
+TOKEN_HEADER = "x-review-token"
+MAX_BODY_BYTES = 65_536
+HEADERS: Mapping[str, str] = {
+    "content-security-policy": "default-src 'none'; img-src 'self'; style-src 'self'; script-src 'self'; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+}
+"""No script but our own file, nothing from elsewhere."""
 NOTICE = "This product uses the Flickr API but is not endorsed or certified by SmugMug, Inc."
 DIGEST = re.compile(r"[0-9a-f]{64}")
+NUMBER = re.compile(r"[0-9]{1,15}")
 YEAR_S = 31_536_000
 LONGEST_NOTE, LONGEST_NAME = 500, 60
 VIEWS = ("/grid", "/single")
@@ -65,9 +73,9 @@ def make_app(page: Page) -> Guard:
             Route("/curator", handlers.rename, methods=["POST"]),
             Mount("/static", StaticFiles(packages=[("pipeline.curation.review", "static")])),
         ],
-        exception_handlers={BokehflowError: _explain, RefusedDecision: _refuse},
+        exception_handlers={BokehflowError: _explain, RefusedDecision: _refuse, ClientDisconnect: _give_up},
     )  # fmt: skip
-    return Guard(application, page.port)
+    return Guard(application, page.port, MAX_BODY_BYTES, HEADERS)
 
 
 class _Handlers:
@@ -126,7 +134,7 @@ class _Handlers:
     def state(self, request: Request) -> Response:
         """How far the work is, and what others have decided about the photos in sight."""
         query, who = request.query_params, self._curator(request)
-        since = int(query["since"]) if query.get("since", "").isdigit() else 0
+        since = int(query["since"]) if NUMBER.fullmatch(query.get("since", "")) else 0
         in_sight = query.get("seen", "").split()[:64]
         number, changed = self.review.changes(since, self._seat(request), in_sight)
         changes = {photo_id: _standing_facts(found) for photo_id, found in changed}
@@ -292,3 +300,8 @@ def _refuse(request: Request, error: Exception) -> Response:
 
 def _explain(request: Request, error: Exception) -> Response:
     return PlainTextResponse(f"error: {error}\n", 500)
+
+
+def _give_up(request: Request, error: Exception) -> Response:
+    """For whoever went before the form was sent whole; nobody reads it."""
+    return PlainTextResponse("the form did not arrive whole\n", 400)

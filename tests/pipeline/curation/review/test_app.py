@@ -326,3 +326,37 @@ def test_nothing_comes_from_elsewhere(page: ASGIApp) -> None:
         text = ask(page, path).text
         loaded = re.findall(r"""(?:src|href)=["']?(https?://[^"'\s>]+)|url\(([^)]+)\)|@import""", text)
         assert all("flickr.com/photos" in address for address, _ in loaded)
+
+
+# --- odd addresses
+
+ODD = (
+    "", "x" * 50_000, "%ff%fe", "%00", "%0d%0aset-cookie:a=b", "²", "٣", "-1", "nan", "inf", "-1e308", "9" * 5000, "1e999",
+    "0x10", "../../etc/passwd", "%ed%a0%80", "{{7*7}}", "flickr:%00", "a" * 200 + "%f0%9f", "a;b",
+    "&&&==", "+", "%",
+)  # fmt: skip
+PARAMETERS = (
+    "status", "domain", "batch", "suggestion", "min_shallowness", "max_probability", "start", "photo", "after", "since",
+    "seen",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("path", ["/", "/grid", "/single", "/state"])
+def test_an_odd_query_is_answered_without_a_failure(page: ASGIApp, path: str) -> None:
+    for value in ODD:
+        for name in PARAMETERS:
+            answer = ask(page, f"{path}?{name}={value}&{name}={value}")
+            assert answer.status in (200, 303, 400), (name, value[:40], answer.status)
+            assert "set-cookie:a=b" not in str(answer.headers)
+    assert ask(page, path + "?" + "&".join(f"a{number}={number}" for number in range(5000))).status < 500
+
+
+@pytest.mark.parametrize("value", ODD)
+def test_an_odd_path_or_form_is_refused(page: ASGIApp, home: Home, value: str) -> None:
+    for path in ("/thumbnail/", "/picture/", "/original/", "/mask/", "/static/", "/"):
+        assert ask(page, path + "x" + value.replace("?", "")).status == 404
+    for body in ({"photo_id": value, "verdict": "keep"}, {"photo_id": photo_id(1), "verdict": value}):
+        assert send(page, "/decide", body).status in (400, 404)
+    assert send(page, "/undo", {"key": value}).status in (200, 400)
+    assert ask(page, "/grid", headers={"cookie": f"bokehflow-{PORT}-seat={value[:99]}"}).status == 200
+    assert decisions(home) == []
