@@ -45,7 +45,9 @@ def collect_assets(project: Project) -> list[dg.AssetsDefinition]:
         check_specs=[dg.AssetCheckSpec("every_result_seen", asset="photo_listing")],
         freshness_policy=dg.FreshnessPolicy.time_window(fail_window=_days(LISTING_IS_STALE_AFTER_DAYS)),
     )
-    def photo_listing(context: dg.AssetExecutionContext, home: HomeResource, flickr: FlickrResource) -> dg.MaterializeResult:
+    def photo_listing(
+        context: dg.AssetExecutionContext, home: dg.ResourceParam[HomeResource], flickr: dg.ResourceParam[FlickrResource]
+    ) -> dg.MaterializeResult:
         data, key = home.open(), key_parts(context)
         version = inputs_version(project, data, "photo_listing", str(context.partition_key))
         state = data.listing_windows(key[DOMAIN], key[MONTH])
@@ -78,7 +80,7 @@ def collect_assets(project: Project) -> list[dg.AssetsDefinition]:
         description="The bytes of every accepted photo as a blob, or the reason why there are none.",
         check_specs=[dg.AssetCheckSpec("few_failures", asset="photo_files")],
     )
-    def photo_files(context: dg.AssetExecutionContext, home: HomeResource) -> dg.MaterializeResult:
+    def photo_files(context: dg.AssetExecutionContext, home: dg.ResourceParam[HomeResource]) -> dg.MaterializeResult:
         data, key = home.open(), str(context.partition_key)
         version = inputs_version(project, data, "photo_files", key)
         journal, listing = data.journal(key), data.tables.read("photo_listing", key)
@@ -111,7 +113,9 @@ def collect_assets(project: Project) -> list[dg.AssetsDefinition]:
             dg.AssetCheckSpec("forgotten_are_purged", asset="photo_history"),
         ],
     )
-    def photo_history(context: dg.AssetExecutionContext, home: HomeResource, flickr: FlickrResource) -> dg.MaterializeResult:
+    def photo_history(
+        context: dg.AssetExecutionContext, home: dg.ResourceParam[HomeResource], flickr: dg.ResourceParam[FlickrResource]
+    ) -> dg.MaterializeResult:
         data = home.open()
         began = datetime.now(UTC)
         purged = finish_forgetting(

@@ -1,5 +1,7 @@
 """Curation: the queue that a person works through, the reviewed CSVs, and what was kept."""
 
+from dataclasses import replace
+
 import dagster as dg
 import pandas as pd
 
@@ -39,7 +41,9 @@ def curation_assets(project: Project) -> list[dg.AssetsDefinition | dg.SourceAss
         ],
     )
     def review_queue(
-        context: dg.AssetExecutionContext, home: HomeResource, segmenter: SegmenterResource
+        context: dg.AssetExecutionContext,
+        home: dg.ResourceParam[HomeResource],
+        segmenter: dg.ResourceParam[SegmenterResource],
     ) -> dg.MaterializeResult:
         from pipeline.curation.queue import QueueFolders, filled_in_place, queue_photos, with_fingerprints
         from pipeline.curation.ranking import learn
@@ -104,7 +108,7 @@ def curation_assets(project: Project) -> list[dg.AssetsDefinition | dg.SourceAss
         description="The folder `review/reviewed/`: what curators decided. Its content is the data version.",
         tags={"dagster/kind/csv": ""},
     )
-    def review_decisions(home: HomeResource) -> dg.DataVersion:
+    def review_decisions(home: dg.ResourceParam[HomeResource]) -> dg.DataVersion:
         return dg.DataVersion(folder_version(home.open().reviewed))
 
     @stage_asset(
@@ -121,7 +125,7 @@ def curation_assets(project: Project) -> list[dg.AssetsDefinition | dg.SourceAss
             dg.AssetCheckSpec("curators_agree", asset="curated_photos"),
         ],
     )
-    def curated_photos(home: HomeResource) -> dg.MaterializeResult:
+    def curated_photos(home: dg.ResourceParam[HomeResource]) -> dg.MaterializeResult:
         data = home.open()
         version = inputs_version(project, data, "curated_photos")
         decisions, problems = reviewed(data, project)
@@ -190,7 +194,7 @@ def measured(
 
     known = home.tables.read_or_empty("photo_hints")
     # One view is enough to tell who is there, and takes a third of the time that masks take.
-    people = segmenter.model_copy(update={"views": 1}).load(home)
+    people = replace(segmenter, views=1).load(home)
     rating = OpenNsfw(weights.ensure("opennsfw", home.weights)) if project.curation.inappropriate_model else None
     read = photo_reader(home, project, MEASURED_SHORT_EDGE_PX)
 

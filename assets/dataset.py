@@ -52,7 +52,9 @@ def dataset_assets(project: Project) -> list[dg.AssetsDefinition]:
         ],
     )
     def person_masks(
-        context: dg.AssetExecutionContext, home: HomeResource, segmenter: SegmenterResource
+        context: dg.AssetExecutionContext,
+        home: dg.ResourceParam[HomeResource],
+        segmenter: dg.ResourceParam[SegmenterResource],
     ) -> dg.MaterializeResult:
         data = home.open()
         version = inputs_version(project, data, "person_masks")
@@ -98,7 +100,7 @@ def dataset_assets(project: Project) -> list[dg.AssetsDefinition]:
             dg.AssetCheckSpec("large_enough_for_tiles", asset="training_images"),
         ],
     )
-    def training_images(context: dg.AssetExecutionContext, home: HomeResource) -> dg.MaterializeResult:
+    def training_images(context: dg.AssetExecutionContext, home: dg.ResourceParam[HomeResource]) -> dg.MaterializeResult:
         data = home.open()
         version = inputs_version(project, data, "training_images")
         masks = data.tables.read("person_masks")
@@ -147,7 +149,7 @@ def dataset_assets(project: Project) -> list[dg.AssetsDefinition]:
         "What it newly says of owners, titles and licences goes into the frozen snapshot of the same pictures.",
         check_specs=[dg.AssetCheckSpec("can_be_frozen", asset="dataset_manifest", blocking=True)],
     )
-    def dataset_manifest(home: HomeResource) -> dg.MaterializeResult:
+    def dataset_manifest(home: dg.ResourceParam[HomeResource]) -> dg.MaterializeResult:
         data = home.open()
         version = inputs_version(project, data, "dataset_manifest")
         images = data.tables.read("training_images")
@@ -182,7 +184,7 @@ def dataset_assets(project: Project) -> list[dg.AssetsDefinition]:
         description="The frozen manifest, its split and the attribution of every photo." + FROZEN,
         check_specs=[dg.AssetCheckSpec("every_picture_is_there", asset="dataset_snapshot")],
     )
-    def dataset_snapshot(context: dg.AssetExecutionContext, home: HomeResource) -> dg.MaterializeResult:
+    def dataset_snapshot(context: dg.AssetExecutionContext, home: dg.ResourceParam[HomeResource]) -> dg.MaterializeResult:
         data, identifier = home.open(), context.partition_key
         if not child(data.snapshots, identifier).exists():
             manifest = data.tables.read("dataset_manifest")

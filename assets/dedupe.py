@@ -34,7 +34,7 @@ def dedupe_assets(project: Project) -> list[dg.AssetsDefinition]:
         description="Size, dimensions and perceptual hashes of every stored photo, computed once per picture.",
         check_specs=[dg.AssetCheckSpec("every_file_has_one", asset="fingerprints")],
     )
-    def fingerprints(context: dg.AssetExecutionContext, home: HomeResource) -> dg.MaterializeResult:
+    def fingerprints(context: dg.AssetExecutionContext, home: dg.ResourceParam[HomeResource]) -> dg.MaterializeResult:
         from pipeline.dedupe.fingerprints import fingerprint_pictures, fingerprint_table
         from pipeline.dedupe.store import FingerprintStore
 
@@ -60,7 +60,7 @@ def dedupe_assets(project: Project) -> list[dg.AssetsDefinition]:
         "`bokehflow duplicates` shows them side by side.",
         check_specs=[dg.AssetCheckSpec("no_picture_in_two_domains", asset="unique_photos")],
     )
-    def unique_photos(context: dg.AssetExecutionContext, home: HomeResource) -> dg.MaterializeResult:
+    def unique_photos(context: dg.AssetExecutionContext, home: dg.ResourceParam[HomeResource]) -> dg.MaterializeResult:
         from pipeline.dedupe.fingerprints import fingerprint_pictures
         from pipeline.dedupe.groups import find_unique
         from pipeline.dedupe.near import NearHashStore

@@ -66,7 +66,9 @@ def evaluation_assets(project: Project, folder: Path) -> list[dg.AssetsDefinitio
         ],
     )
     def evaluation(
-        context: dg.AssetExecutionContext, home: HomeResource, segmenter: SegmenterResource
+        context: dg.AssetExecutionContext,
+        home: dg.ResourceParam[HomeResource],
+        segmenter: dg.ResourceParam[SegmenterResource],
     ) -> dg.MaterializeResult:
         from assets.judging import Stopwatch
 
@@ -112,7 +114,7 @@ def evaluation_assets(project: Project, folder: Path) -> list[dg.AssetsDefinitio
             dg.AssetCheckSpec("not_worse_than_the_reference", asset="comparison"),
         ],
     )
-    def comparison(context: dg.AssetExecutionContext, home: HomeResource) -> dg.MaterializeResult:
+    def comparison(context: dg.AssetExecutionContext, home: dg.ResourceParam[HomeResource]) -> dg.MaterializeResult:
         from pipeline.evaluation.report import write_report
 
         data, snapshot = home.open(), context.partition_key

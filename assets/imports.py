@@ -167,7 +167,7 @@ def import_assets(project: Project) -> list[dg.AssetsDefinition]:
         f"the month `{IMPORTED}`.",
         check_specs=[dg.AssetCheckSpec("every_picture_is_there", asset="imported_photos")],
     )
-    def imported_photos(context: dg.AssetExecutionContext, home: HomeResource) -> dg.MaterializeResult:
+    def imported_photos(context: dg.AssetExecutionContext, home: dg.ResourceParam[HomeResource]) -> dg.MaterializeResult:
         data = home.open()
         version = inputs_version(project, data, "imported_photos")
         imports = data.tables.read_or_empty("imports")

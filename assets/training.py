@@ -36,7 +36,7 @@ def training_assets(project: Project) -> list[dg.AssetsDefinition]:
         check_specs=[dg.AssetCheckSpec("losses_are_finite", asset="trained_model")],
     )
     def trained_model(
-        context: dg.AssetExecutionContext, home: HomeResource, trainer: TrainerResource
+        context: dg.AssetExecutionContext, home: dg.ResourceParam[HomeResource], trainer: dg.ResourceParam[TrainerResource]
     ) -> dg.MaterializeResult:
         data, key = home.open(), key_parts(context)
         manifest = open_snapshot(data.snapshots, key[SNAPSHOT], data.shards)

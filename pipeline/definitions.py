@@ -43,16 +43,21 @@ def build_definitions(project: Project, home: Home, folder: Path) -> dg.Definiti
         schedules=schedules(project, home),
         sensors=sensors(project, home),
         resources={
-            "home": HomeResource(root=str(home.root)),
-            "flickr": FlickrResource(project_json=project.model_dump_json(by_alias=True)),
-            "segmenter": SegmenterResource.of(project.masks),
-            "trainer": TrainerResource(),
+            "home": fixed(HomeResource(root=str(home.root))),
+            "flickr": fixed(FlickrResource(project)),
+            "segmenter": fixed(SegmenterResource.of(project.masks)),
+            "trainer": fixed(TrainerResource()),
         },
         # A run is a process already. One more for each step would import everything again, and would outlive a
         # killed run, trainer included.
         executor=dg.in_process_executor,
         loggers={"console": terminal_logger},
     )
+
+
+def fixed(resource: object) -> dg.ResourceDefinition:
+    """The object as a resource for which a run can configure nothing."""
+    return dg.ResourceDefinition(resource_fn=lambda _: resource, config_schema={})
 
 
 @dg.definitions

@@ -1,23 +1,19 @@
-"""The demo's world, and what the command line does on the whole pipeline: run it, open its UI.
+"""The demo's world, and what the command line does on the whole pipeline.
 
 Like `cli` and `definitions`, this module stands at the top and may import everything.
 """
 
 import os
 import shutil
-import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from urllib.parse import urlsplit
 
 import requests
 
-from assets.headless import HeadlessRun, Plan, bury_dead_runs, open_instance, prepare_instance
+from assets.headless import HeadlessRun, Plan, bury_dead_runs, open_instance
 from assets.status import status, summary
 from pipeline.atomic import atomic_folder, write_bytes, write_text
 from pipeline.config import Project, load_project
@@ -27,6 +23,8 @@ from pipeline.errors import ConfigError
 from pipeline.file_names import child
 from pipeline.flickr.emulator import Emulator
 from pipeline.studio.collection import build_collection
+from pipeline.web.reading import parse_json
+from pipeline.web.session import BoundedSession
 from resources.flickr import KEY_VARIABLE, SECRET_VARIABLE
 from storage import Home
 from storage.home import PROJECT_FILE
@@ -196,9 +194,9 @@ def _emulator_answers(project: Project) -> bool:
         "nojsoncallback": "1",
     }
     try:
-        with requests.Session() as session:
+        with BoundedSession(longest_s=5) as session:
             session.trust_env = False  # a proxy is for other machines
-            return "stat" in session.get(project.flickr.endpoint, params=arguments, timeout=2).json()
+            return "stat" in parse_json(session.get(project.flickr.endpoint, params=arguments, timeout=2).content)  # pyright: ignore[reportOperatorIssue]
     except (requests.RequestException, ValueError, TypeError):
         return False
 
@@ -218,24 +216,3 @@ def _free_ports() -> tuple[int, int]:
         first.bind(("127.0.0.1", 0))
         second.bind(("127.0.0.1", 0))
         return first.getsockname()[1], second.getsockname()[1]
-
-
-def serve_ui(home: Home, project: Project, path: Path, port: int, say: Say) -> int:
-    """Run Dagster's web server and daemon on the home until they are stopped; returns their exit code."""
-    prepare_instance(home)
-    workspace = Path(__file__).parents[1] / "workspace.yaml"
-    command = [sys.executable, "-m", "dagster", "dev", "-w", str(workspace), "-h", "127.0.0.1", "-p", str(port)]
-    with home.lock("dev"), emulated_flickr(home, project):
-        with open_instance(home) as instance:
-            bury_dead_runs(instance)
-        say(f"project {path}\nhome    {home.root}\nopen    http://127.0.0.1:{port}")
-        # A shell ignores SIGINT for what it starts in the background; Dagster needs it to shut down.
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        child = subprocess.Popen(command, env=os.environ)
-
-        def pass_on(number: int, _frame: FrameType | None) -> None:
-            child.send_signal(number)
-
-        signal.signal(signal.SIGTERM, pass_on)
-        signal.signal(signal.SIGINT, pass_on)
-        return child.wait()

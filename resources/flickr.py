@@ -1,8 +1,7 @@
 """Flickr as a Dagster resource: endpoint, hosts and limits from the project file, the key from the environment."""
 
 import os
-
-import dagster as dg
+from dataclasses import dataclass
 
 from pipeline.config import Project
 from pipeline.errors import ConfigError
@@ -22,16 +21,17 @@ def key_missing() -> str | None:
     return f"no Flickr key: {' and '.join(missing)} not set; {HOW_TO_GET_A_KEY}; {without}"
 
 
-class FlickrResource(dg.ConfigurableResource):
-    """Makes clients; `project_json` is the validated project file."""
+@dataclass(frozen=True)
+class FlickrResource:
+    """Makes clients of the project file's endpoint."""
 
-    project_json: str
+    project: Project
 
     def client(self, home: Home) -> FlickrClient:
         """A client that shares the home's budget of calls. Raises `ConfigError` when there is no key."""
         if problem := key_missing():
             raise ConfigError(problem)
-        return make_client(Project.model_validate_json(self.project_json), home)
+        return make_client(self.project, home)
 
 
 def make_client(project: Project, home: Home) -> FlickrClient:

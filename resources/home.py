@@ -1,11 +1,12 @@
 """The data folder as a Dagster resource."""
 
-import dagster as dg
+from dataclasses import dataclass
 
 from storage import Home
 
 
-class HomeResource(dg.ConfigurableResource):
+@dataclass(frozen=True)
+class HomeResource:
     """Where all data lies."""
 
     root: str

@@ -1,6 +1,6 @@
 """The segmenter as a Dagster resource."""
 
-import dagster as dg
+from dataclasses import dataclass
 
 from pipeline.config import MasksSection
 from pipeline.masks.segmenters import EMBEDDED, Segmenter, make_segmenter, published_version
@@ -8,7 +8,8 @@ from pipeline.masks.sources import FOLDER
 from storage import Home
 
 
-class SegmenterResource(dg.ConfigurableResource):
+@dataclass(frozen=True)
+class SegmenterResource:
     """Makes the segmenter that the project file names."""
 
     name: str

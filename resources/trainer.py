@@ -15,7 +15,7 @@ from pipeline.training.samples import embedded_sample
 LOOK_EVERY_S = 2.0
 
 
-class TrainerResource(dg.ConfigurableResource):
+class TrainerResource:
     """Starts `python -m pipeline.training` and waits for it; logs, losses and pictures stream back."""
 
     def train(self, context: dg.AssetExecutionContext, job: TrainingJob) -> dg.MaterializeResult:

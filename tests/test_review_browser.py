@@ -41,9 +41,9 @@ class Server:
         return f"http://127.0.0.1:{self.port}"
 
     @property
-    def door(self) -> str:
-        """The address with the token, as it was printed last."""
-        return re.findall(r"review page on (\S+)", (self.home.root / "review.log").read_text())[-1]
+    def token(self) -> str:
+        """What stands in the address that was printed last."""
+        return re.findall(r"review page on \S+\?token=(\S+)", (self.home.root / "review.log").read_text())[-1]
 
     def start(self) -> None:
         command = [
@@ -129,8 +129,7 @@ def opened(browser: Browser, server: Server, path: str, **options: object) -> Pa
     """A page of a browser window of its own; whatever its console says fails the test in the end."""
     page = browser.new_context(**options).new_page()  # pyright: ignore[reportArgumentType]
     page.on("pageerror", lambda error: pytest.fail(f"the page's script failed: {error}"))
-    page.goto(server.door)
-    page.goto(server.address + path)
+    page.goto(f"{server.address}{path}{'&' if '?' in path else '?'}token={server.token}")
     return page
 
 

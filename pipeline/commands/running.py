@@ -74,13 +74,14 @@ def run(
 @click.command()
 @with_home
 @with_config
-@click.option("--port", default=3000, show_default=True, help="Port of the Dagster UI.")
+@click.option("--port", default=3000, show_default=True, help="Port of the Dagster UI on 127.0.0.1; 0 takes a free one.")
 def dev(home: Path | None, config: Path | None, port: int) -> None:
     """Open the Dagster UI on the project, with its schedules, sensors and automation running.
 
+    Open the address that it prints: without the token in it nobody on this machine, and no web site, gets in.
     With no home named it opens ./demo-data where there is one, else ./data.
     """
-    from pipeline.demo import serve_ui
+    from pipeline.ui import serve_ui
 
     chosen = open_home(
         home or os.environ.get("BOKEHFLOW_HOME") or ("demo-data" if Path("demo-data/bokehflow.toml").exists() else None)

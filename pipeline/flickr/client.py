@@ -1,12 +1,12 @@
 """Asking Flickr: the `flickrapi` package with time-outs, retries, a budget, and no key in any message.
 
 What the package does by itself and is undone here: one requests session shared by all instances (each thread
-gets its own), no time-out, no retries, tokens stored in the home folder, and logs that repeat whole bodies of
-refused answers (Flickr's reply to a wrong signature quotes the signed text, key included).
+gets its own, which bounds what is read and follows no redirect), no time-out, no retries, tokens stored in the home
+folder, and logs that repeat whole bodies of refused answers (Flickr's reply to a wrong signature quotes the signed
+text, key included).
 """
 
 import http
-import json
 import logging
 import random
 import threading
@@ -33,6 +33,8 @@ from pipeline.flickr.records import (
     parse_models,
     parse_search,
 )
+from pipeline.web.reading import parse_json
+from pipeline.web.session import BoundedSession, UnusableAnswer, trusts_environment
 
 ENDPOINT = "https://api.flickr.com/services/rest/"
 HOW_TO_GET_A_KEY = (
@@ -42,6 +44,8 @@ HOW_TO_GET_A_KEY = (
 
 FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 60.0
+WHOLE_TIMEOUTS = 3
+"""A whole answer may take so many times as long as the silence that is borne."""
 _KEY_CODES = {96, 97, 98, 99, 100}
 _PASSING_CODES = {10, 105, 201}
 _NOT_FOUND = 1
@@ -132,8 +136,7 @@ class FlickrClient:
         sleep: Callable[[float], None] = time.sleep,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        if urlsplit(endpoint).scheme not in ("http", "https") or not urlsplit(endpoint).hostname:
-            raise ConfigError(f"`[flickr] endpoint` is {endpoint!r}, which is no http(s) address, like {ENDPOINT}")
+        check_endpoint(endpoint)
         self.endpoint = endpoint
         self.user_agent = user_agent(contact)
         self.calls = 0
@@ -234,7 +237,7 @@ class FlickrClient:
 
     def _read(self, body: bytes, parse: Callable[[Mapping[str, object]], Answer]) -> Answer | Failure:
         try:
-            answer = json.loads(body)
+            answer = parse_json(body)
             if not isinstance(answer, dict):
                 return Failure("an answer that is not a JSON object")
             if answer.get("stat") == "ok":
@@ -269,11 +272,10 @@ class FlickrClient:
         return self._per_thread.api
 
     def _session(self) -> requests.Session:
-        session = requests.Session()
+        session = BoundedSession(WHOLE_TIMEOUTS * self._timeout_s)
         session.headers["User-Agent"] = self.user_agent
         session.hooks["response"].append(self._note_status)
-        # An emulator on this machine is not reached through anybody's proxy.
-        session.trust_env = urlsplit(self.endpoint).hostname not in ("127.0.0.1", "localhost", "::1")
+        session.trust_env = trusts_environment(urlsplit(self.endpoint).hostname)
         return session
 
     def _note_status(self, response: requests.Response, **_: object) -> None:
@@ -284,6 +286,20 @@ class FlickrClient:
         for secret in filter(None, (self._key, self._secret)):
             text = text.replace(secret, "…")
         return text
+
+
+def check_endpoint(endpoint: str) -> None:
+    """Raises `ConfigError` for what is no address to which calls could be sent."""
+    try:
+        parts = urlsplit(endpoint)
+        is_address = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        raise ConfigError(f"`[flickr] endpoint` is {endpoint!r}, which is no http(s) address, like {ENDPOINT}") from None
+    if not is_address:
+        raise ConfigError(f"`[flickr] endpoint` is {endpoint!r}, which is no http(s) address, like {ENDPOINT}")
+    if "@" in parts.netloc:
+        # It stands in messages, and in the project file, which others may read.
+        raise ConfigError(f"`[flickr] endpoint` holds a name or password for {parts.hostname}; leave them out")
 
 
 def user_agent(contact: str) -> str:
@@ -305,6 +321,8 @@ def _phrase(status: int) -> str:
 
 def _transport(error: requests.RequestException, timeout_s: float) -> str:
     """What went wrong on the way, in a few words; the exception's own text is a page of nested objects."""
+    if isinstance(error, UnusableAnswer):
+        return str(error)
     if isinstance(error, requests.Timeout):
         return f"no answer within {timeout_s:g} s"
     text = str(error).lower()

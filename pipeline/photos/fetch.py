@@ -21,16 +21,15 @@ import urllib3
 from urllib3 import exceptions
 from urllib3.util import Retry, Timeout, Url, parse_url
 
-from pipeline.photos.addresses import PrivateAddress, Waiting, connection_pools, host_allowed
 from pipeline.photos.pace import Answer
+from pipeline.web.addresses import PrivateAddress, Waiting, connection_pools, host_allowed, is_loopback
+from pipeline.web.reading import CHUNK_BYTES, chunks
 
 MAX_REDIRECTS = 3
-CHUNK_BYTES = 65_536
 WHOLE_TIMEOUTS = 10
 """A whole picture may take this many times the time-out for a single answer; slower ones count as timed out."""
 USUAL_SCHEMES = ("http", "https")
 REDIRECTS = (301, 302, 303, 307, 308)
-LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
 @dataclass(frozen=True)
@@ -192,7 +191,7 @@ class PictureClient:
     def _manager(self, url: Url) -> urllib3.PoolManager:
         proxied = self._by_scheme.get(url.scheme or "")
         host = url.host or ""
-        if proxied is None or host in LOOPBACK or urllib.request.proxy_bypass(host):
+        if proxied is None or is_loopback(host) or urllib.request.proxy_bypass(host):
             return self._direct
         return proxied
 
@@ -212,13 +211,13 @@ class PictureClient:
 
     def _chunks(self, response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
         """The body as it arrives; a body shorter than its Content-Length raises `IncompleteRead` at its end."""
-        deadline = time.monotonic() + WHOLE_TIMEOUTS * self._timeout_s
-        while chunk := response.read1(CHUNK_BYTES, decode_content=False):
-            yield chunk
-            self._go_on()
-            if time.monotonic() > deadline:
-                detail = f"not complete after {WHOLE_TIMEOUTS * self._timeout_s:g} s"
-                raise FetchFailed("timeout", detail, retry=True, pending=True)
+        whole_s = WHOLE_TIMEOUTS * self._timeout_s
+        try:
+            for chunk in chunks(response, time.monotonic() + whole_s):
+                yield chunk
+                self._go_on()
+        except TimeoutError:
+            raise FetchFailed("timeout", f"not complete after {whole_s:g} s", retry=True, pending=True) from None
 
     def _go_on(self) -> None:
         if self._stopped.is_set():

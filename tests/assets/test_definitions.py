@@ -67,6 +67,24 @@ def test_blocking_checks_are_those_that_the_headless_run_waits_for(definitions: 
     assert found == {name: set(checks) for name, checks in BLOCKING_CHECKS.items()}
 
 
+@pytest.mark.parametrize(
+    ("resource", "config"),
+    [
+        ("flickr", {"project_json": "{}"}),
+        ("home", {"root": "/elsewhere"}),
+        ("segmenter", {"name": "other"}),
+        ("trainer", {"x": 1}),
+    ],
+)
+def test_a_runs_configuration_cannot_say_who_is_asked_or_where_data_goes(
+    definitions: dg.Definitions, resource: str, config: dict[str, object]
+) -> None:
+    for job in definitions.resolve_all_job_defs():
+        dg.validate_run_config(job, {})
+        with pytest.raises(dg.DagsterInvalidConfigError):
+            dg.validate_run_config(job, {"resources": {resource: {"config": config}}})
+
+
 def test_loading_does_not_import_torch() -> None:
     code = "import sys, pipeline.definitions as d; d.definitions(); print('torch' in sys.modules, 'mitsuba' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=REPOSITORY)

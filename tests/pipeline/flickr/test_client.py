@@ -3,8 +3,10 @@
 import logging
 import socket
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
+import flickrapi
 import flickrapi.auth
 import pytest
 import requests
@@ -119,10 +121,40 @@ def test_a_slow_answer_runs_into_the_time_out() -> None:
         client_of(emulator, timeout_s=0.1, retries=0).license_names()
 
 
-@pytest.mark.parametrize("endpoint", ["", "api.flickr.com", "ftp://api.flickr.com/", "https://"])
+@pytest.mark.parametrize(
+    "endpoint", ["", "api.flickr.com", "ftp://api.flickr.com/", "https://", "http://[", "http://x:99999/"]
+)
 def test_an_endpoint_that_is_no_address(endpoint: str) -> None:
     with pytest.raises(ConfigError, match="endpoint"):
         FlickrClient(KEY, SECRET, endpoint=endpoint)
+
+
+def test_an_endpoint_with_a_password_is_refused_and_not_repeated() -> None:
+    with pytest.raises(ConfigError, match=r"example\.org") as caught:
+        FlickrClient(KEY, SECRET, endpoint="https://me:hidden@example.org/")
+    assert "hidden" not in str(caught.value)
+
+
+def test_an_endpoint_whose_name_leads_inwards_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One private address among public ones is enough: which is used would be chance."""
+    for found in (["127.0.0.1"], ["8.8.8.8", "::ffff:10.0.0.1"], ["2001:0:7f00:1::"]):
+        entries = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 443)) for address in found]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, entries=entries, **__: entries)
+        client = FlickrClient(KEY, SECRET, endpoint="https://api.example.org/", retries=0)
+        monkeypatch.setattr(client, "_api", unproxied(client._api))
+        with pytest.raises(FlickrUnreachable, match="not an address of the public internet"):
+            client.check_key()
+
+
+def unproxied(make: Callable[[], flickrapi.FlickrAPI]) -> Callable[[], flickrapi.FlickrAPI]:
+    """The same without the proxies of this environment, which look names up themselves."""
+
+    def made() -> flickrapi.FlickrAPI:
+        api = make()
+        api.flickr_oauth.session.trust_env = False
+        return api
+
+    return made
 
 
 # What is final -------------------------------------------------------------------------------------------

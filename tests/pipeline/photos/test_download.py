@@ -14,10 +14,10 @@ from urllib3.util import parse_url
 
 from pipeline.errors import FlickrUnreachable, StorageError
 from pipeline.photos import download
-from pipeline.photos.addresses import host_allowed
 from pipeline.photos.download import download_photos
 from pipeline.photos.fetch import failure_of_status
 from pipeline.tables import empty
+from pipeline.web.addresses import host_allowed
 from storage.blobs import BlobStore
 from tests.pipeline.photos.lab import SETTINGS, Lab, outcome
 from tests.pipeline.photos.odd_pictures import encoded, make_scene

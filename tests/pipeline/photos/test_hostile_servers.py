@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.photos import download, fetch
-from pipeline.photos.addresses import PrivateAddress, is_literal, is_public, public_addresses
+from pipeline.web.addresses import PrivateAddress, is_literal, is_public, public_addresses
 from tests.pipeline.photos.lab import SETTINGS, Lab, Rows, outcome
 from tests.pipeline.photos.odd_pictures import encoded, make_scene
 from tests.pipeline.photos.picture_server import Answer, PictureServer, RunningServers
@@ -115,13 +115,20 @@ class TestPrivateAddresses:
         [
             "127.0.0.1", "10.1.2.3", "192.168.0.1", "172.16.9.9", "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.0.1",
             "255.255.255.255", "::1", "::", "fe80::1", "fe80::1%eth0", "fc00::1", "ff02::1", "::ffff:127.0.0.1",
-            "::ffff:10.0.0.1", "64:ff9b::a00:1", "2002:7f00:1::",
+            "::ffff:10.0.0.1", "64:ff9b::a00:1", "2002:7f00:1::", "::127.0.0.1", "::7f00:1", "::8.8.8.8", "fec0::1",
+            "fd00::1", "2001:0:7f00:1::", "2001:0:808:808::80ff:fffe",
+            "64:ff9b:1::808:808", "2001:db8::1", "3fff::1", "5f00::1",
+            "2606:4700::5efe:7f00:1", "2606:4700::200:5efe:a00:1", "2606:4700::1111%lo", "8.8.8.8%lo", "100::1", "4000::1",
+            "192.0.0.8", "192.88.99.1", "198.18.0.1", "240.0.0.1", "0177.0.0.1", "0x7f.1", "127.1", "2130706433", "",
+            "localhost",
         ],
     )  # fmt: skip
     def test_special_addresses(self, address: str) -> None:
         assert not is_public(address)
 
-    @pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808"])
+    @pytest.mark.parametrize(
+        "address", ["8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808", "2002:808:808::"]
+    )
     def test_public_addresses(self, address: str) -> None:
         assert is_public(address)
 

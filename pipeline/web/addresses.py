@@ -1,4 +1,4 @@
-"""Which servers pictures may come from: the configured hosts, and no machine of the local network by another name.
+"""Which servers may be asked: the configured hosts, and no machine of the local network by another name.
 
 A name that is allowed may still lead inwards (a hijacked or careless DNS, a name rebound between two look-ups).
 So each connection looks the name up once, refuses private, loopback and other special addresses, and connects to
@@ -46,18 +46,50 @@ def is_literal(host: str) -> bool:
     return True
 
 
+def is_loopback(host: str) -> bool:
+    """Whether a host in a URL names this machine."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def is_public(address: str) -> bool:
-    """Whether an IP address belongs to the public internet, whatever form an IPv4 address is wrapped in."""
-    found = ipaddress.ip_address(address.split("%")[0])
-    if isinstance(found, ipaddress.IPv6Address):
-        wrapped = found.ipv4_mapped or found.sixtofour or (found.teredo[1] if found.teredo else None)
-        if wrapped is None and found in _NAT64:
-            wrapped = ipaddress.IPv4Address(int(found) & 0xFFFF_FFFF)
-        found = wrapped or found
-    return found.is_global and not found.is_multicast
+    """Whether an IP address belongs to the public internet, whatever form an IPv4 address is wrapped in.
+
+    Of IPv6 only the global unicast block counts, without what stands for other addresses or documents: IPv4-compatible,
+    unique-local, site-local and link-local addresses, those with a zone, and local translators' lie outside of it.
+    """
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    if isinstance(found, ipaddress.IPv4Address):
+        return found.is_global and not found.is_multicast and not any(found in block for block in _SPECIAL_IPV4)
+    if found.scope_id is not None:
+        return False
+    wrapped = _wrapped(found)
+    if wrapped:
+        return all(is_public(str(one)) for one in wrapped)
+    return found in _GLOBAL_UNICAST and found.is_global and not any(found in block for block in _SPECIAL_IPV6)
+
+
+def _wrapped(found: ipaddress.IPv6Address) -> list[ipaddress.IPv4Address]:
+    """The IPv4 addresses to which this one leads: mapped, 6to4, Teredo (server and client), NAT64, ISATAP."""
+    last = ipaddress.IPv4Address(int(found) & 0xFFFF_FFFF)
+    if found.teredo:
+        return list(found.teredo)
+    if found.ipv4_mapped or found in _NAT64 or (int(found) >> 32) & 0xFCFF_FFFF == _ISATAP:
+        return [last]
+    return [found.sixtofour] if found.sixtofour else []
 
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_ISATAP = 0x5EFE
+_GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
+# Not all of these are known to every version of Python.
+_SPECIAL_IPV4 = [ipaddress.IPv4Network(block) for block in ("192.0.0.0/24", "192.88.99.0/24", "240.0.0.0/4")]
+_SPECIAL_IPV6 = [ipaddress.IPv6Network(block) for block in ("2001::/23", "2001:db8::/32", "3fff::/20")]
 
 
 def public_addresses(host: str, port: int) -> list[str]:
@@ -71,10 +103,10 @@ def public_addresses(host: str, port: int) -> list[str]:
 
 @dataclass
 class Waiting:
-    """Connections whose answer has not begun, each with the time by which it must have.
+    """Connections on which something was asked, each with the time by which the whole answer must be there.
 
-    A read's time-out starts anew with each byte, so that a server could send the head of an answer for hours;
-    `end_overdue` closes such connections, from any thread.
+    A read's time-out starts anew with each byte, so that a server could send the head of an answer, or the size of a
+    chunk, for hours; `end_overdue` closes such connections, from any thread.
     """
 
     longest_s: float
@@ -85,23 +117,23 @@ class Waiting:
         with self._lock:
             self._open[owner] = time.monotonic() + self.longest_s, sock
 
-    def end(self, owner: int) -> bool:
-        """Returns whether it came in time."""
+    def in_time(self, owner: int) -> bool:
+        """Whether what was asked last is not overdue."""
         with self._lock:
-            deadline_s, _ = self._open.pop(owner)
-        return time.monotonic() <= deadline_s
+            return owner in self._open and time.monotonic() <= self._open[owner][0]
 
     def end_overdue(self, now_s: float) -> None:
         """Close what is overdue at the monotonic time `now_s`; infinity closes all."""
         with self._lock:
-            overdue = [sock for deadline_s, sock in self._open.values() if deadline_s < now_s]
-        for sock in overdue:
+            overdue = [owner for owner, (deadline_s, _) in self._open.items() if deadline_s < now_s]
+            socks = [self._open.pop(owner)[1] for owner in overdue]
+        for sock in socks:
             with suppress(OSError):  # it ended meanwhile
                 sock.shutdown(socket.SHUT_RDWR)
 
 
 class _Answering(HTTPConnection):
-    """Lets `waiting` know while the head of an answer is awaited."""
+    """Lets `waiting` know when an answer is awaited."""
 
     waiting: Waiting
 
@@ -109,11 +141,8 @@ class _Answering(HTTPConnection):
         if self.sock is None:
             return super().getresponse()
         self.waiting.begin(id(self), self.sock)
-        try:
-            answer = super().getresponse()
-        finally:
-            in_time = self.waiting.end(id(self))
-        if not in_time:
+        answer = super().getresponse()
+        if not self.waiting.in_time(id(self)):
             # What a closed connection leaves looks like a short answer that is complete.
             answer.close()
             raise TimeoutError(f"the answer had not begun after {self.waiting.longest_s:g} s")
@@ -134,7 +163,10 @@ class _Direct(_Answering):
 
     def _connect_to_one_of(self, addresses: Sequence[str]) -> socket.socket:
         failure: OSError | None = None
+        give_up_s = time.monotonic() + self.waiting.longest_s
         for address in addresses:
+            if failure and time.monotonic() > give_up_s:
+                break
             try:
                 return connection.create_connection(
                     (address, self.port), self.timeout, self.source_address, self.socket_options

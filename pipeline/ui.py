@@ -1,0 +1,130 @@
+"""Dagster's web server and daemon on a home, the web server behind the guard of all pages of this machine.
+
+`dagster dev` does the same without a guard: any site open in the browser could start runs there. So its parts are put
+together here: one code server, which both use; the daemon, a process of its own; and the web application in this
+process, where nothing reaches it but through the guard. What is imported of Dagster for that is what its own command
+line imports; the tests open the UI.
+"""
+
+import json
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import parse_qs
+
+import dagster as dg
+import uvicorn
+from dagster._cli.proxy_server_manager import ProxyServerManager
+from dagster._core.workspace.context import WorkspaceProcessContext
+from dagster._core.workspace.load_target import WorkspaceFileTarget
+from dagster_webserver.app import create_app_from_workspace_process_context
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from assets.headless import bury_dead_runs, open_instance
+from pipeline.config import Project
+from pipeline.demo import Say, emulated_flickr
+from pipeline.loopback.guard import Door, Guard, kept_secret
+from pipeline.loopback.server import listen, make_server
+from storage import Home
+
+WORKSPACE = Path(__file__).parents[1] / "workspace.yaml"
+MAX_BODY_BYTES = 8_000_000
+"""A query of the UI names assets and partitions, thousands at most."""
+LOG_LEVEL = "warning"
+DAEMON_ENDS_S = 60
+
+
+def serve_ui(home: Home, project: Project, path: Path, port: int, say: Say) -> int:
+    """Run Dagster's web server and daemon on the home until they are stopped; returns their exit code."""
+    with home.lock("dev"), emulated_flickr(home, project), open_instance(home) as instance:
+        bury_dead_runs(instance)
+        with listen(port) as listening:
+            door = Door(listening.getsockname()[1], kept_secret(home.page_secret))
+            say(f"project {path}\nhome    {home.root}\nloading the pipeline …")
+            with interruptible() as stopped, code_server(instance) as workspace, web_application(instance, workspace) as web:
+                server = make_server(Guard(web, door.port, MAX_BODY_BYTES), door, websockets=True)
+                with daemon(instance, workspace, lambda: stop(server)) as running:
+                    if not stopped.is_set():
+                        say(f"open    {door.address} (Ctrl-C stops)")
+                        server.run(sockets=[listening])
+                    return 1 if running.poll() else 0
+
+
+@contextmanager
+def interruptible() -> Iterator[threading.Event]:
+    """Turn SIGINT and SIGTERM into an event, so that whatever was started is stopped in order.
+
+    While the web server runs it takes the signals itself, and passes them on when it has ended.
+    """
+    stopped = threading.Event()
+    handlers = {number: signal.signal(number, lambda *_: stopped.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stopped
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def code_server(instance: dg.DagsterInstance) -> Iterator[Path]:
+    """The code location in a process of its own, reloaded from the UI; yields the workspace file that names it."""
+    target = WorkspaceFileTarget([str(WORKSPACE)])
+    with (
+        ProxyServerManager(instance, target, code_server_log_level=LOG_LEVEL) as servers,
+        tempfile.TemporaryDirectory(prefix="bokehflow-ui-") as folder,
+    ):
+        path = Path(folder) / "workspace.yaml"
+        # JSON is YAML, too.
+        path.write_text(json.dumps({"load_from": list(servers.get_code_server_specs())}), encoding="utf-8")
+        yield path
+
+
+@contextmanager
+def web_application(instance: dg.DagsterInstance, workspace: Path) -> Iterator[ASGIApp]:
+    """Dagster's web application; not yet guarded."""
+    instance.optimize_for_webserver(statement_timeout=15_000, pool_recycle=3600, max_overflow=20)
+    target = WorkspaceFileTarget([str(workspace)])
+    with WorkspaceProcessContext(instance, target, version=dg.__version__, code_server_log_level=LOG_LEVEL) as context:
+        yield without_queries_in_links(create_app_from_workspace_process_context(context, live_data_poll_rate=2000))
+
+
+def without_queries_in_links(web: ASGIApp) -> ASGIApp:
+    """Dagster answers queries, changes too, that stand in an address: a link that somebody opens would start a run."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        is_page = scope["type"] == "http" and scope["path"].rstrip("/") == "/graphql"
+        if is_page and "query" in parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True):
+            refused = PlainTextResponse("refused: send the query as the JSON body of a POST\n", 405)
+            return await refused(scope, receive, send)
+        await web(scope, receive, send)
+
+    return answer
+
+
+@contextmanager
+def daemon(instance: dg.DagsterInstance, workspace: Path, ended: Callable[[], None]) -> Iterator[subprocess.Popen[bytes]]:
+    """Dagster's daemon: schedules, sensors, automation and the queue of runs; `ended` is called when it ends by itself."""
+    command = [sys.executable, "-m", "dagster._daemon", "run", "--workspace", str(workspace)]
+    process = subprocess.Popen(command, start_new_session=True)
+    watch = threading.Thread(target=lambda: (process.wait(), ended()), name="daemon watch", daemon=True)
+    watch.start()
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(DAEMON_ENDS_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+        watch.join()
+
+
+def stop(server: uvicorn.Server) -> None:
+    """Let the server end, after the answers that it is giving."""
+    server.should_exit = True
