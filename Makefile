@@ -19,19 +19,20 @@ help:
 install: $(VENV)/.installed
 dev-install: $(VENV)/.installed-dev
 
-$(BIN)/uv:
+# What installs and builds is pinned by hash as well: uv, and setuptools, which runs when this package is built.
+$(BIN)/uv: requirements-build.lock
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "bokehflow needs Python 3.11 or newer; name one: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet "uv>=0.9"
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements-build.lock
 
 # The lock pins every package and its hashes; the torch in it is the CUDA build, which runs without a GPU too.
 $(VENV)/.installed: $(BIN)/uv pyproject.toml requirements.lock
 	@echo "installing into $(VENV) (several GB on the first time, a minute or two)"
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint requirements.lock --editable .
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint requirements.lock --build-constraint requirements-build.lock --editable .
 	touch $@
 
 $(VENV)/.installed-dev: $(BIN)/uv pyproject.toml requirements.lock
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint requirements.lock --editable '.[dev,studio]'
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint requirements.lock --build-constraint requirements-build.lock --editable '.[dev,studio]'
 	touch $@ $(VENV)/.installed
 
 demo: install
@@ -60,6 +61,8 @@ bench: dev-install
 	$(BIN)/python benchmarks/$(NAME).py
 
 lock: $(BIN)/uv
+	printf 'setuptools>=77\nuv\n' | $(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --python-version 3.11 \
+		- --output-file requirements-build.lock
 	$(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --extra dev --extra studio --python-version 3.11 \
 		pyproject.toml --output-file requirements.lock
 

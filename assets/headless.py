@@ -77,6 +77,8 @@ def open_instance(home: Home) -> Iterator[dg.DagsterInstance]:
 
 def prepare_instance(home: Home) -> None:
     """Make `dagster/` in the home and link the settings there: Dagster reads them from nowhere else."""
+    if "?" in str(home.root):
+        raise ConfigError(f"{home.root}: a path with ? cannot hold Dagster's database, whose address ends there; rename it")
     home.dagster.mkdir(parents=True, exist_ok=True)
     link = child(home.dagster, INSTANCE_FILE.name)
     if not link.exists():

@@ -56,8 +56,8 @@ def atomic_path(target: Path) -> Iterator[Path]:
     temporary = temporary_beside(target)
     try:
         yield temporary
-        sync(temporary)
-        os.replace(temporary, target)
+        put_in_place(temporary, target)
+        sync(target.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -80,6 +80,7 @@ def atomic_folder(target: Path, replace: bool = False) -> Iterator[Path]:
             shutil.rmtree(old, ignore_errors=True)
         else:
             os.replace(temporary, target)
+        sync(target.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -95,8 +96,17 @@ def write_text(target: Path, text: str) -> None:
     write_bytes(target, text.encode())
 
 
+def put_in_place(temporary: Path, target: Path) -> None:
+    """Rename a finished file once its content is on the disk: after a power cut `target` is whole, or not there.
+
+    That it is there is sure only when its folder is synced as well, which costs as much again.
+    """
+    sync(temporary)
+    os.replace(temporary, target)
+
+
 def sync(path: Path) -> None:
-    """Have the file's content on the disk before this returns."""
+    """Have a file's content, or a folder's names, on the disk before this returns."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

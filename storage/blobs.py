@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
-from pipeline.atomic import TEMPORARY_SUFFIX, sweep
+from pipeline.atomic import TEMPORARY_SUFFIX, put_in_place, sweep
 from pipeline.errors import CorruptBlob, StorageError
 from pipeline.file_names import child, is_sha256, sha256_of
 
@@ -51,10 +51,14 @@ class BlobStore:
         return sweep((self.root / "incoming").glob(f"*-*{TEMPORARY_SUFFIX}"))
 
     def adopt(self, path: Path, sha256: str) -> None:
-        """Move a finished file, whose digest the caller has computed, to its place."""
+        """Move a finished file, whose digest the caller has computed, to its place.
+
+        Its content is on the disk before. Its name may be lost in a power cut, even where a table that speaks of it is
+        not: the next run finds the blob missing and fetches it, which costs less than to sync a folder for each photo.
+        """
         target = self.path(sha256)
         target.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(path, target)
+        put_in_place(path, target)
 
     def read(self, sha256: str) -> bytes:
         """The blob's bytes, checked against its name.

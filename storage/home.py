@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from pipeline.atomic import is_temporary, sweep
-from pipeline.errors import StorageError
+from pipeline.errors import StorageError, disk_failed
 from pipeline.file_names import child
 from storage.blobs import BlobStore
 
@@ -163,9 +163,7 @@ class Home:
 
         Raises `StorageError` when another process holds it.
         """
-        self.root.mkdir(parents=True, exist_ok=True)
-        path = child(self.root, f"{name}.lock")
-        with path.open("a+") as file:
+        with self._lock_file(name) as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -177,3 +175,10 @@ class Home:
             file.write(str(os.getpid()))
             file.flush()
             yield
+
+    def _lock_file(self, name: str) -> TextIO:
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            return child(self.root, f"{name}.lock").open("a+")
+        except OSError as error:
+            raise disk_failed(error, self.root) from error

@@ -120,7 +120,9 @@ class TestPip:
         assert pip_download(weights.WEIGHTS["selfie"], tmp_path) == tmp_path / "a.whl"
         assert commands == [pip_command(weights.WEIGHTS["selfie"], tmp_path)]
         assert commands[0][:4] == [sys.executable, "-m", "pip", "download"]
-        assert {"--no-deps", "--only-binary=:all:", "mediapipe==0.10.21", str(tmp_path)} < set(commands[0])
+        assert {"--no-deps", "--only-binary=:all:", "--require-hashes", str(tmp_path)} < set(commands[0])
+        told = (tmp_path / "requirement.txt").read_text()
+        assert told == f"mediapipe==0.10.21 --hash=sha256:{weights.WEIGHTS['selfie'].package_sha256}\n"
         assert not [part for part in commands[0] if "://" in part]
 
     @pytest.mark.parametrize(("returncode", "stderr"), [(1, "noise\nERROR: No matching distribution found\n"), (0, "")])

@@ -3,6 +3,7 @@
 import hashlib
 import multiprocessing
 import os
+import stat
 import time
 from multiprocessing.synchronize import Event
 from pathlib import Path
@@ -12,7 +13,7 @@ import pandera.errors
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.atomic import atomic_path
+from pipeline.atomic import atomic_path, write_bytes
 from pipeline.errors import CorruptBlob, StorageError
 from storage import BlobStore, Home, TableStore
 from storage.tables import MADE_MARK
@@ -152,3 +153,44 @@ def test_the_home_is_named_by_argument_then_environment_then_default(
     monkeypatch.setenv("BOKEHFLOW_HOME", str(tmp_path / "elsewhere"))
     assert Home.at().root == tmp_path / "elsewhere"
     assert Home.at(tmp_path / "given").root == tmp_path / "given"
+
+
+def test_what_is_put_in_place_is_on_the_disk_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The order of syncing and renaming: after a power cut a name stands for whole content, or is not there."""
+    done: list[str] = []
+    fsync, replace = os.fsync, os.replace
+
+    def synced(descriptor: int) -> None:
+        done.append("sync folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "sync file")
+        fsync(descriptor)
+
+    def renamed(before: Path, after: Path) -> None:
+        done.append("rename")
+        replace(before, after)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "replace", renamed)
+    home = Home(tmp_path)
+    write_bytes(tmp_path / "table", b"1")
+    assert done == ["sync file", "rename", "sync folder"]
+    done.clear()
+    with home.blobs.temporary() as path:
+        path.write_bytes(b"1")
+        home.blobs.adopt(path, "a" * 64)
+    assert done == ["sync file", "rename"]
+
+
+def test_a_blob_that_a_power_cut_took_is_missing_and_not_empty(tmp_path: Path) -> None:
+    blobs = Home(tmp_path).blobs
+    blobs.path("a" * 64).parent.mkdir(parents=True)
+    blobs.path("a" * 64).write_bytes(b"")
+    assert not blobs.has("a" * 64, 5)
+
+
+@pytest.mark.parametrize("digest", ["../../x", "/etc/passwd", "A" * 64, "", "٣" * 64])
+def test_what_is_no_digest_is_no_blob(tmp_path: Path, digest: str) -> None:
+    blobs = Home(tmp_path).blobs
+    assert not blobs.has(digest)
+    for use in (blobs.path, blobs.read, lambda each: blobs.adopt(tmp_path / "a", each)):
+        with pytest.raises(StorageError, match="is no SHA-256"):
+            use(digest)

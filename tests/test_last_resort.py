@@ -1,0 +1,167 @@
+"""Whatever a home holds, no command ends in a traceback: a sentence, an exit code, and for a defect a file with the rest."""
+
+import os
+import socket
+import sqlite3
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import click
+import pytest
+import uvicorn
+
+from pipeline import cli as command_line
+from pipeline.cli import DEFECT, cli, last_resort, main, umask_of
+
+ARGUMENTS = {
+    "import": ["PICTURES", "--domain", "ordinary"],
+    "forget": ["flickr:1"],
+    "train": ["cyclegan"],
+    "translate": ["PICTURES/a.jpg", "--model", "aaaa"],
+    "export-model": ["aaaa"],
+    "report": ["0123456789abcdef"],
+    "snapshot show": ["0123"],
+    "snapshot verify": ["0123"],
+    "snapshot diff": ["0123", "0123"],
+    "snapshot export": ["0123", "PICTURES/out"],
+    "snapshot restore": ["0123"],
+    "lineage photo": ["flickr:1"],
+    "lineage snapshot": ["0123"],
+    "lineage model": ["aaaa"],
+}
+"""What commands need besides `--home`."""
+NOT_OF_A_HOME = {"demo", "emulator", "render-studio", "weights", "dev"}
+"""They make their own home or none, or go to the network; `dev` starts processes that serve."""
+
+
+def leaves(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    if isinstance(command, click.Group):
+        for name, inner in command.commands.items():
+            yield from leaves(inner, (*path, name))
+    else:
+        yield path
+
+
+COMMANDS = [path for path in leaves(cli) if path[0] not in NOT_OF_A_HOME]
+SLOW = {"run", "doctor"}
+TABLES = ("photo_listing", "photo_files", "unique_photos", "dataset_manifest", "tombstones", "photo_history", "imports")
+
+
+def garbage(home: Path) -> None:
+    for name in TABLES:
+        (home / "tables" / name).mkdir(parents=True)
+        (home / "tables" / name / "all.parquet").write_bytes(b"PAR1 rubbish")
+        (home / "tables" / name / "ordinary+2024-01.parquet").write_bytes(b"")
+
+
+def files_for_folders(home: Path) -> None:
+    for name in ("tables", "blobs", "snapshots", "runs", "review", "dagster", "shards", "reports", "journals", "budget"):
+        (home / name).write_text("a file")
+
+
+def folders_for_files(home: Path) -> None:
+    for name in TABLES:
+        (home / "tables" / name / "all.parquet").mkdir(parents=True)
+    for name in ("run.lock", "import.lock", "forget.lock", "dev.lock", "snapshots/0123456789abcdef/snapshot.json"):
+        (home / name).mkdir(parents=True)
+    for name in ("job.json", "complete.json", "model.json"):
+        (home / "runs" / "aaaa" / name).mkdir(parents=True)
+
+
+def broken_json(home: Path) -> None:
+    for text, name in enumerate(("[" * 100_000, "null", "[]", '{"digest": 1}', '{"job": {}}')):
+        folder = home / "runs" / f"aaaa{text}"
+        folder.mkdir(parents=True)
+        for file in ("job.json", "complete.json", "model.json", "checks.json"):
+            (folder / file).write_text(name)
+    (home / "snapshots" / "0123456789abcdef").mkdir(parents=True)
+    (home / "snapshots" / "0123456789abcdef" / "snapshot.json").write_text("[" * 100_000)
+    (home / "hints-journal.jsonl").write_text("[" * 100_000)
+
+
+def broken_history(home: Path) -> None:
+    for name in ("history/runs.db", "history/runs/index.db", "schedules/schedules.db"):
+        path = home / "dagster" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with sqlite3.connect(path) as connection:
+            connection.execute("CREATE TABLE runs (id INTEGER)")
+        connection.close()
+        os.truncate(path, 1000)
+
+
+def served(_: object, sockets: list[socket.socket] | None = None) -> None:
+    for each in sockets or ():
+        each.close()
+
+
+POISONS = (garbage, files_for_folders, folders_for_files, broken_json, broken_history)
+
+
+@pytest.mark.parametrize("poison", POISONS)
+@pytest.mark.parametrize(
+    "path", [pytest.param(path, marks=[pytest.mark.slow] * (path[0] in SLOW), id=" ".join(path)) for path in COMMANDS]
+)
+def test_no_traceback_reaches_the_terminal(
+    path: tuple[str, ...],
+    poison: Callable[[Path], None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    home, pictures = tmp_path / "home", tmp_path / "pictures"
+    home.mkdir()
+    pictures.mkdir()
+    (pictures / "a.jpg").write_bytes(b"no picture")
+    (home / "bokehflow.toml").write_text("[domains.ordinary]\n[domains.shallow]\n")
+    poison(home)
+    arguments = [text.replace("PICTURES", str(pictures)) for text in ARGUMENTS.get(" ".join(path), [])]
+    for name, value in {"BOKEHFLOW_HOME": "", "BOKEHFLOW_CONFIG": "", "DAGSTER_HOME": "", "TMPDIR": str(tmp_path)}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("sys.argv", ["bokehflow", *path, *arguments, "--home", str(home)])
+    monkeypatch.setattr(uvicorn.Server, "run", served)
+    monkeypatch.chdir(tmp_path)
+    before = os.umask(0o022)
+    code: object = 0
+    try:
+        main()
+    except SystemExit as ended:
+        code = ended.code
+    finally:
+        os.umask(before)
+    said = capfd.readouterr()
+    assert "Traceback" not in said.out + said.err
+    assert code in (0, 1, 2, None, DEFECT) or str(code).startswith(("error: ", "stopped"))
+
+
+def test_a_defect_ends_with_a_sentence_and_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with pytest.raises(KeyError) as caught:
+        raise KeyError("what\nnobody\x1b[31m expected")
+    assert last_resort(caught.value) == DEFECT
+    (log,) = tmp_path.glob("bokehflow-*.log")
+    said = capsys.readouterr().err
+    assert str(log) in said
+    assert "\x1b" not in said
+    assert said.count("\n") == 1
+    assert "Traceback (most recent call last)" in log.read_text()
+    assert stat.S_IMODE(log.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("number", sorted(command_line.MACHINE_FAULTS))
+def test_a_machine_that_fails_is_no_defect(number: int, capsys: pytest.CaptureFixture[str]) -> None:
+    assert last_resort(OSError(number, os.strerror(number), "/home/h/x")) == 1
+    assert capsys.readouterr().err.startswith("error: /home/h/x: ")
+
+
+def test_new_files_are_ones_own_or_the_groups() -> None:
+    assert (umask_of(None), umask_of(""), umask_of("private"), umask_of("group")) == (0o077, 0o077, 0o077, 0o007)
+    with pytest.raises(SystemExit, match="may be private"):
+        umask_of("022")
+
+
+def test_every_command_is_tried() -> None:
+    assert {" ".join(path) for path in COMMANDS} >= set(ARGUMENTS)
