@@ -11,6 +11,7 @@ import numpy as np
 from assets.versions import INPUTS
 from pipeline.config import Project
 from pipeline.photos.decode import decode, decode_reduced
+from pipeline.plain_text import plain, plain_markdown
 from pipeline.tables import TABLES
 from storage import Home, TableInfo
 
@@ -64,12 +65,12 @@ def check(
     name: str, problems: Sequence[str], severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR
 ) -> dg.AssetCheckResult:
     """A check that passes when there are no problems, and says which there are."""
-    shown = "\n".join(f"- {problem}" for problem in problems[:50]) or "none"
+    shown = "\n".join(f"- {plain_markdown(problem)}" for problem in problems[:50]) or "none"
     return dg.AssetCheckResult(
         check_name=name,
         passed=not problems,
         severity=severity,
-        description="; ".join(problems[:3]) or None,
+        description=plain("; ".join(problems[:3])) or None,
         metadata={"problems": dg.MetadataValue.md(shown), "count": len(problems)},
     )
 
@@ -109,5 +110,5 @@ def picture_metadata(data: bytes, media_type: str = "image/png", shows: str = "c
 
 def count_table(counts: Mapping[Any, int], heading: str) -> dg.MarkdownMetadataValue:
     """Counts by name as a small table."""
-    rows = "\n".join(f"| {name} | {count:,} |" for name, count in counts.items())
+    rows = "\n".join(f"| {plain_markdown(str(name))} | {count:,} |" for name, count in counts.items())
     return dg.MetadataValue.md(f"| {heading} | photos |\n|---|---|\n{rows}")

@@ -17,13 +17,14 @@ from assets.sheets import contact_sheet
 from assets.versions import forgotten_photos, inputs_version
 from pipeline.config import Project
 from pipeline.errors import ConfigError
-from pipeline.file_names import child, printable
+from pipeline.file_names import child
 from pipeline.flickr.listing import NO_CV_TAG
 from pipeline.flickr.records import normalised_tag
 from pipeline.licenses import KNOWN
 from pipeline.photos.folder import Picture, Refused, files_of, find_pictures, import_files, listing_of, told, with_pictures
 from pipeline.photos.inspectors import Inspectors
 from pipeline.photos.metadata import Metadata, read_metadata
+from pipeline.plain_text import plain, plain_lines
 from resources.home import HomeResource
 from storage import Home
 
@@ -143,7 +144,7 @@ def _notes(read: Metadata, others: Counter[str]) -> list[str]:
     if others:
         notes.append(f"other files, not looked at: {told(others)}")
     if read.unknown_columns:
-        notes.append(f"columns passed over: {', '.join(read.unknown_columns)}")
+        notes.append(f"columns passed over: {', '.join(map(plain, read.unknown_columns))}")
     words = Counter(told.license for told in read.told.values() if told.license and told.license not in KNOWN)
     if words:
         shown = ", ".join(f"{word[:60]!r} ({count})" for word, count in words.most_common(10)) + " …" * (len(words) > 10)
@@ -238,7 +239,7 @@ def summary(done: Sequence[Imported], folder: Path) -> str:
             lines.append(f"  refused by reason: {told(Counter(refused.reason for refused in one.refused))}")
         lines += _some(one.problems) + _some(one.remarks)
         lines += [f"  {note}" for note in one.notes]
-    return printable("\n".join(lines))
+    return plain_lines("\n".join(lines))
 
 
 def _some(lines: Sequence[str]) -> list[str]:

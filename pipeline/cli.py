@@ -1,6 +1,7 @@
 """The `bokehflow` command: the commands put together, and errors made for people."""
 
 import errno
+import io
 import os
 import sys
 import tempfile
@@ -9,7 +10,9 @@ import traceback
 import click
 
 from pipeline.commands import collecting, dedupe, emulation, lineage, masks, reporting, review, running, snapshots, training
+from pipeline.commands.options import say
 from pipeline.errors import BokehflowError, disk_trouble
+from pipeline.plain_text import plain_lines
 
 UMASK_VARIABLE = "BOKEHFLOW_FILES"
 """Who may read what is written: `private`, or `group`."""
@@ -59,10 +62,12 @@ def main() -> None:
     except click.exceptions.Abort:
         sys.exit("stopped")
     except click.ClickException as error:
-        error.show()
+        shown = io.StringIO()
+        error.show(shown)
+        say(shown.getvalue().rstrip("\n"))
         sys.exit(1)
     except BokehflowError as error:
-        sys.exit(f"error: {error}")
+        sys.exit(plain_lines(f"error: {error}"))
     except KeyboardInterrupt:
         sys.exit("stopped; run the same command again to go on")
     except BrokenPipeError:  # the reader of a pipe has seen enough
@@ -84,14 +89,14 @@ def last_resort(error: Exception) -> int:
     """Tell of a defect, or of a machine that fails, in a sentence; the traceback goes to a file. Returns the exit code."""
     if isinstance(error, OSError) and error.errno in MACHINE_FAULTS:
         what, remedy = disk_trouble(error)
-        click.echo(f"error: {error.filename or 'a file'}: {what}; {remedy} and run the same command again", err=True)
+        say(f"error: {error.filename or 'a file'}: {what}; {remedy} and run the same command again")
         return 1
     descriptor, path = tempfile.mkstemp(prefix="bokehflow-", suffix=".log")
     with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
         file.write(f"bokehflow {' '.join(sys.argv[1:])}\n\n")
         file.writelines(traceback.format_exception(error))
     words = "".join(each if each.isprintable() else " " for each in f"{type(error).__name__}: {error}")[:200]
-    click.echo(f"error: something unexpected went wrong ({words}); the details are in {path}, please report them", err=True)
+    say(f"error: something unexpected went wrong ({words}); the details are in {path}, please report them")
     return DEFECT
 
 

@@ -14,8 +14,7 @@ the other gives; so a change may be neither, and BY-NC to BY-SA, which give and 
 
 From the freest: 7 8 9 10 > BY 4 11 > BY-SA 5 12, BY-NC 2 14, BY-ND 6 13 > BY-NC-SA 1 15, BY-NC-ND 3 16 > 0. The version
 of a licence (2.0 or 4.0) does not count, nor does the country it was adapted to. Flickr's statement of "no known
-restrictions" (7) promises nothing, but to
-go from there to any licence is to claim something.
+restrictions" (7) promises nothing, but to go from there to any licence is to claim something.
 """
 
 import re

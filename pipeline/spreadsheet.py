@@ -17,6 +17,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.plain_text import plain
+
 SEPARATORS = (",", ";", "\t")
 BLANKS = " \t\r\n\0\u00a0\ufeff\u200b"
 FORMULAS = ("=", "+", "-", "@")
@@ -50,7 +52,7 @@ class Problem:
 
     def __str__(self) -> str:
         at = f"{self.file}, row {self.row}" if self.row else self.file
-        return f"{at}: {self.column} {self.value[:80]!r}: {self.allowed}"
+        return f"{plain(at)}: {plain(self.column)} {self.value[:80]!r}: {self.allowed}"
 
 
 @dataclass(frozen=True)
@@ -178,7 +180,9 @@ def no_formula(cell: str) -> str:
 
 def harmless(cell: object) -> object:
     """Nothing that a spreadsheet would execute, even one that takes another separator for granted and splits the cell."""
-    return no_formula(re.sub(r"([,;\t\r\n|]\s*)([=+@-])", r"\1'\2", cell)) if isinstance(cell, str) else cell
+    if not isinstance(cell, str):
+        return cell
+    return no_formula(re.sub(r"([,;\t\r\n|]\s*)([=+@-])", r"\1'\2", plain(cell, keep="\t\r\n")))
 
 
 # --- reading ------------------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.commands.options import load, open_home, say, with_config, with_home
+from pipeline.commands.options import load, open_home, say, tell, with_config, with_home
 
 
 @click.command("import")
@@ -29,7 +29,7 @@ def import_photos(folder: Path, home: Path | None, config: Path | None, domain: 
             say(f"{done:,} of {total:,} pictures")
 
     imported = import_folder(project, chosen, folder, domain, metadata, report)
-    click.echo(summary(imported, folder))
+    tell(summary(imported, folder))
     sys.exit(1 if any(one.refused or one.problems for one in imported) else 0)
 
 
@@ -60,7 +60,7 @@ def forget(photos: tuple[str, ...], home: Path | None, all_gone: bool) -> None:
     unknown = [photo_id for photo_id in wanted if photo_id not in known]
     with quiet_home(chosen) as is_quiet:
         done = purge(chosen, found or unknown, int(time.time()), is_quiet)
-    click.echo(summary(done))
+    tell(summary(done))
     if not is_quiet:
         say("a run is at work in this home; the next one makes sure that it has left nothing of them behind")
     if unknown:

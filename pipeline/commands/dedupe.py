@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.commands.options import load, open_home, say, with_config, with_home
+from pipeline.commands.options import load, open_home, say, tell, with_config, with_home
 
 
 @click.command()
@@ -19,7 +19,7 @@ def duplicates(home: Path | None, config: Path | None, pages: int) -> None:
     project, _ = load(chosen, config)
     index, failed = write_duplicates(project, chosen, pages)
     say("open it in a browser:")
-    click.echo(index)
+    tell(index)
     if failed:
         words = f"{len(failed)} pictures cannot be read and are shown as grey"
         raise click.ClickException("\n".join([words, *failed]))

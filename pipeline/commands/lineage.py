@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.commands.options import Command, open_home, say, with_home
+from pipeline.commands.options import Command, open_home, say, tell, with_home
 
 if TYPE_CHECKING:
     from pipeline.dataset.lineage import Lineage
@@ -82,7 +82,7 @@ def _show(answer: "Lineage", as_json: bool, svg: Path | None) -> None:
         say(f"the graph is in {svg}")
     if not as_json:
         answer.facts.pop("photos", None)
-    click.echo(json.dumps(answer.to_dict(), ensure_ascii=False) if as_json else answer.to_text())
+    tell(json.dumps(answer.to_dict(), ensure_ascii=False) if as_json else answer.to_text())
 
 
 def _write_csv(path: Path, rows: list[dict[str, object]]) -> None:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from pipeline.plain_text import plain_lines
+
 if TYPE_CHECKING:
     from pipeline.config import Project
     from storage import Home
@@ -52,4 +54,9 @@ def load(home: "Home", config: Path | None) -> tuple["Project", Path]:
 
 def say(message: str) -> None:
     """Tell the person something, beside the output that a program may read."""
-    click.echo(message, err=True)
+    click.echo(plain_lines(message), err=True)
+
+
+def tell(answer: object) -> None:
+    """Write what was asked for to the standard output. Nothing but this and `say` writes to a terminal."""
+    click.echo(plain_lines(str(answer)))

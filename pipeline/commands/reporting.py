@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.commands.options import load, open_home, say, with_config, with_home
+from pipeline.commands.options import load, open_home, say, tell, with_config, with_home
 from pipeline.file_names import child
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def report(
     for problems in unevaluated(chosen, *dict.fromkeys([snapshot, *beside])).values():
         for problem in problems:
             say(f"not in the report: {problem}")
-    click.echo(write_report(path, report_inputs(project, chosen, snapshot, beside)))
+    tell(write_report(path, report_inputs(project, chosen, snapshot, beside)))
 
 
 def _newest_judged(home: "Home") -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.commands.options import load, open_home, say, with_config, with_home
+from pipeline.commands.options import load, open_home, say, tell, with_config, with_home
 
 
 @click.command()
@@ -104,7 +104,7 @@ def status(home: Path | None, config: Path | None, as_json: bool) -> None:
     chosen = open_home(home)
     project, _ = load(chosen, config)
     found = find_status(project, chosen)
-    click.echo(json.dumps(found, indent=2, ensure_ascii=False) if as_json else summary(found))
+    tell(json.dumps(found, indent=2, ensure_ascii=False) if as_json else summary(found))
 
 
 @click.command()
@@ -120,9 +120,7 @@ def doctor(home: Path | None, config: Path | None) -> None:
     with emulated_flickr(chosen, project):
         findings = examine(project, chosen, path)
     for finding in findings:
-        click.echo(
-            f"{finding.mark} {finding.what}: {finding.found}" + (f"\n      {finding.remedy}" if finding.remedy else "")
-        )
+        tell(f"{finding.mark} {finding.what}: {finding.found}" + (f"\n      {finding.remedy}" if finding.remedy else ""))
     sys.exit(1 if any(finding.is_fatal for finding in findings) else 0)
 
 

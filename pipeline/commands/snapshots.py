@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.commands.options import load, open_home, say, with_config, with_home
+from pipeline.commands.options import load, open_home, say, tell, with_config, with_home
 from pipeline.file_names import child
 from pipeline.licenses import USES
 
@@ -32,11 +32,11 @@ def list_command(home: Path | None, as_json: bool) -> None:
         for name in list_snapshots(folder)
     ]
     if as_json:
-        click.echo(json.dumps({"snapshots": found}))
+        tell(json.dumps({"snapshots": found}))
         return
     for entry in found:
         parts = ", ".join(f"{domain} {n['train']}+{n['test']}" for domain, n in entry["counts"].items())
-        click.echo(f"{entry['id']}  {parts} (train+test)" + (f", {entry['forgotten']} forgotten" * bool(entry["forgotten"])))
+        tell(f"{entry['id']}  {parts} (train+test)" + (f", {entry['forgotten']} forgotten" * bool(entry["forgotten"])))
     if not found:
         say(f"no snapshot in {folder}; `bokehflow run` freezes one")
 
@@ -60,7 +60,7 @@ def show(snapshot_id: str, home: Path | None, as_json: bool) -> None:
         **answer.facts,
         "files": sorted(path.name for path in folder.iterdir()),
     }
-    click.echo(json.dumps(answer.to_dict(), ensure_ascii=False) if as_json else answer.to_text())
+    tell(json.dumps(answer.to_dict(), ensure_ascii=False) if as_json else answer.to_text())
 
 
 @snapshot.command()
@@ -89,15 +89,15 @@ def verify(snapshot_id: str | None, home: Path | None, as_json: bool) -> None:
             for result in results
         ]
         shown += [{"identifier": name, "sound": False, "findings": [], "error": error} for name, error in failed.items()]
-        click.echo(json.dumps({"snapshots": shown}))
+        tell(json.dumps({"snapshots": shown}))
     for result in [] if as_json else results:
         state = "sound" if result.sound else f"{len(result.findings)} findings"
-        click.echo(
+        tell(
             f"{result.identifier}: {state}; {result.pictures:,} pictures in {result.shards} shards, "
             f"{result.hashed_bytes / 1e6:,.1f} MB hashed"
         )
         for photo_id in list(result.forgotten)[:SHOWN]:
-            click.echo(f"  {photo_id}: forgotten")
+            tell(f"  {photo_id}: forgotten")
         _some([f"  {finding}" for finding in result.findings])
     for name, error in failed.items():
         say(f"error: {name} could not be verified: {error}")
@@ -115,10 +115,10 @@ def diff(before: str, after: str, home: Path | None, as_json: bool) -> None:
 
     found = diff_with_reasons(open_home(home), before, after)
     if as_json:
-        click.echo(json.dumps(found.to_dict(), ensure_ascii=False))
+        tell(json.dumps(found.to_dict(), ensure_ascii=False))
         return
     counts = ", ".join(f"{count:,} {kind.replace('_', ' ')}" for kind, count in found.counts().items() if count)
-    click.echo(f"{found.before} → {found.after}: {counts or 'nothing changed'}; {found.unchanged:,} unchanged")
+    tell(f"{found.before} → {found.after}: {counts or 'nothing changed'}; {found.unchanged:,} unchanged")
     for kind, count in found.counts().items():
         lines = [
             f"  {change.photo_id}: {change.what}" + (f"; {change.why}" if change.why else "")
@@ -126,7 +126,7 @@ def diff(before: str, after: str, home: Path | None, as_json: bool) -> None:
             if change.kind == kind
         ]
         if count:
-            click.echo(kind.replace("_", " "))
+            tell(kind.replace("_", " "))
             _some(lines)
 
 
@@ -204,16 +204,16 @@ def restore(source: str, without_missing: bool, as_json: bool, home: Path | None
         f"{done.fetched:,} photos fetched"
     )
     if as_json:
-        click.echo(json.dumps({**vars(done), "whole": done.whole, "frozen": frozen}, ensure_ascii=False))
+        tell(json.dumps({**vars(done), "whole": done.whole, "frozen": frozen}, ensure_ascii=False))
     else:
         _some([f"  {photo_id}: missing, {why}" for photo_id, why in done.missing.items()])
         _some([f"  {photo_id}: differs, {why}" for photo_id, why in done.differing.items()])
-        click.echo(frozen or "not whole, and so not put in place; --without-missing freezes the rest under an id of its own")
+        tell(frozen or "not whole, and so not put in place; --without-missing freezes the rest under an id of its own")
     sys.exit(0 if done.whole else 1)
 
 
 def _some(lines: list[str]) -> None:
     for line in lines[:SHOWN]:
-        click.echo(line)
+        tell(line)
     if len(lines) > SHOWN:
-        click.echo(f"  … and {len(lines) - SHOWN:,} more (--json has all)")
+        tell(f"  … and {len(lines) - SHOWN:,} more (--json has all)")

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline.dataset.layout import ATTRIBUTION, file_sha256
+from pipeline.photo_ids import FLICKR
 
 CONTEXT: dict[str, Any] = {
     "@language": "en",
@@ -53,9 +54,9 @@ COLUMNS = {
     "domain": "Side of the translation",
     "split": "train or test",
     "title": "The owner's title",
-    "owner": "Flickr's id of the owner",
+    "owner": "The owner's id at the photo's source",
     "owner_name": "The owner's name",
-    "license_name": "The licence that Flickr showed",
+    "license_name": "The licence that the photo's source showed",
     "page_url": "The photo's page",
     "file": "The picture's file in this folder",
 }
@@ -74,7 +75,7 @@ def describe(
         "conformsTo": "http://mlcommons.org/croissant/1.0",
         "name": f"{project}-{facts['id']}",
         "description": f"{len(chosen):,} portraits with the alpha of their subject, snapshot {facts['id']} of {project}.",
-        "url": "https://www.flickr.com/",
+        **({"url": "https://www.flickr.com/"} if chosen["photo_id"].str.startswith(FLICKR).any() else {}),
         "license": names,
         "creator": {"@type": "Organization", "name": "The photos' owners, see attribution.csv"},
         "citeAs": f"bokehflow snapshot {facts['id']}, manifest SHA-256 {facts['sha256']}",

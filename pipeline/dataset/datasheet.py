@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline.dataset.manifest import counts
+from pipeline.plain_text import plain_markdown
 
 MANY = 10
 
@@ -35,7 +36,7 @@ def datasheet(
         _licences(manifest, license_name),
         _biases(manifest, made),
         _uses(),
-        _maintenance(),
+        _maintenance(manifest),
     ]
     return "\n\n".join(sections) + "\n"
 
@@ -64,14 +65,14 @@ def _collection(manifest: pd.DataFrame, made: Mapping[str, Any]) -> str:
     lines = ["## Collection process", *_sources(manifest, made)]
     for domain, entry in made.get("domains", {}).items():
         queries = "\n".join(f"- `{json.dumps(query, ensure_ascii=False)}`" for query in entry.get("queries", []))
-        lines.append(f"### {domain}: {entry.get('title') or 'no title'}\n\n{queries}")
+        if queries:
+            lines.append(f"### {domain}: {entry.get('title') or 'no title'}\n\n{queries}")
     for domain, found in made.get("counts", {}).items():
         lines.append(_funnel(domain, found))
     tagged = "left out" if made.get("settings", {}).get("photos", {}).get("exclude_no_cv") else "not left out"
-    lines.append(
-        "Owners were not asked; what they published under which licence is what counts. Photos tagged `no_cv` (not for "
-        f"computer vision) were {tagged}."
-    )
+    if any(map(_is_of_flickr, manifest["photo_id"])):
+        lines.append("Flickr's members were not asked; what they published under which licence is what counts.")
+    lines.append(f"Photos tagged `no_cv` (not for computer vision) were {tagged}.")
     return "\n\n".join(lines)
 
 
@@ -124,11 +125,13 @@ def _licences(manifest: pd.DataFrame, license_name: Callable[[str | None], str])
     photos = manifest.drop_duplicates(["domain", "photo_id"])
     names = photos["license"].map(lambda value: license_name(value if isinstance(value, str) else None))
     rows = [[name, count] for name, count in names.value_counts().items()]
+    of_flickr = photos["photo_id"].map(_is_of_flickr)
+    shown = ["that Flickr showed when it was listed"] * bool(of_flickr.any())
+    told = ["that was told when it was imported"] * bool(not of_flickr.all())
     return (
-        "## Distribution and licences\n\nEvery photo stays its owner's, under the licence that Flickr showed when it was "
-        "listed, or that was told when it was imported. The attribution file names title, owner, licence and page of each; "
-        "whoever passes pictures on must pass that on too. The alphas are under the licence of the photo they were made "
-        "from.\n\n" + _table(["licence", "photos"], rows)
+        f"## Distribution and licences\n\nEvery photo stays its owner's, under the licence {', or '.join(shown + told)}. "
+        "The attribution file names title, owner, licence and page of each; whoever passes pictures on must pass that on "
+        "too. The alphas are under the licence of the photo they were made from.\n\n" + _table(["licence", "photos"], rows)
     )
 
 
@@ -174,16 +177,17 @@ def _uses() -> str:
     )
 
 
-def _maintenance() -> str:
+def _maintenance(manifest: pd.DataFrame) -> str:
+    term = "; Flickr's terms give 24 hours" * any(map(_is_of_flickr, manifest["photo_id"]))
     return (
-        "## Maintenance and removal\n\nWhoever wants a photo removed asks the keeper of this copy; Flickr's terms give 24 "
-        "hours. `bokehflow forget` erases its pixels and its owner's name from all snapshots of the home and keeps a "
+        f"## Maintenance and removal\n\nWhoever wants a photo removed asks the keeper of this copy{term}. "
+        "`bokehflow forget` erases its pixels and its owner's name from all snapshots of the home and keeps a "
         "tombstone (id and digests), so that the snapshot's id still holds, and marks the models trained on it. A copy that "
         "was exported must be exported anew: please compare yours with the keeper's list of forgotten photos."
     )
 
 
 def _table(header: list[str], rows: list[list[Any]]) -> str:
-    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
-    lines += ["| " + " | ".join(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row) + " |" for row in rows]
-    return "\n".join(lines)
+    shown = [[f"{cell:,}" if isinstance(cell, int) else plain_markdown(str(cell)) for cell in row] for row in rows]
+    head = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+    return "\n".join([*head, *(f"| {' | '.join(row)} |" for row in shown)])

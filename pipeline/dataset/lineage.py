@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from pipeline.dataset.layout import MANIFEST, PICTURES, facts_of, list_snapshots, read_forgotten
 from pipeline.errors import DatasetError
 from pipeline.file_names import child
+from pipeline.plain_text import plain
 
 TableFiles = Callable[[str], Sequence[Path]]
 """From a table's name to its Parquet files."""
@@ -112,9 +113,9 @@ def _lines(value: Mapping[str, Any], indent: str) -> Iterable[str]:
         elif isinstance(item, list):
             yield f"{indent}{name}" + ("" if item else ": none")
             for entry in item:
-                yield f"{indent}  {entry if isinstance(entry, str) else _pairs(entry)}"
+                yield f"{indent}  {plain(entry if isinstance(entry, str) else _pairs(entry))}"
         elif item is not None:
-            yield f"{indent}{name}: {item}"
+            yield f"{indent}{plain(name)}: {plain(str(item))}"
 
 
 def _pairs(entry: Mapping[str, Any]) -> str:

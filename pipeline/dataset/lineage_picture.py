@@ -4,6 +4,7 @@ from collections import defaultdict
 from html import escape
 
 from pipeline.dataset.lineage import Lineage, Node
+from pipeline.plain_text import plain
 
 BOX_WIDTH_PX, BOX_HEIGHT_PX = 232, 50
 GAP_X_PX, GAP_Y_PX = 56, 14
@@ -39,11 +40,12 @@ def lineage_svg(lineage: Lineage) -> str:
     }
     curves = "\n".join(_curve(places[a], places[b]) for a, b in lineage.edges if a in places and b in places)
     boxes = "\n".join(_box(node, places[node.id]) for node in lineage.nodes)
+    subject = escape(plain(lineage.subject))
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
         'font-family="system-ui, Helvetica, Arial, sans-serif">\n'
         f'<rect width="{width}" height="{height}" fill="white"/>\n'
-        f'<text x="{MARGIN_PX}" y="{MARGIN_PX + 14}" font-size="17" font-weight="600">{escape(lineage.subject)}</text>\n'
+        f'<text x="{MARGIN_PX}" y="{MARGIN_PX + 14}" font-size="17" font-weight="600">{subject}</text>\n'
         f"{curves}\n{boxes}\n</svg>\n"
     )
 
@@ -64,7 +66,7 @@ def _curve(start: tuple[float, float], end: tuple[float, float]) -> str:
 def _box(node: Node, place: tuple[float, float]) -> str:
     (x, y), (fill, line) = place, COLOURS[node.kind]
     return (
-        f"<g><title>{escape(f'{node.kind}: {node.label} — {node.detail}')}</title>"
+        f"<g><title>{escape(plain(f'{node.kind}: {node.label} — {node.detail}'))}</title>"
         f'<rect x="{x:g}" y="{y:g}" width="{BOX_WIDTH_PX}" height="{BOX_HEIGHT_PX}" rx="7" fill="{fill}" stroke="{line}"/>'
         f'<text x="{x + 10:g}" y="{y + 21:g}" font-size="13" font-weight="600" fill="#1d2530">'
         f"{escape(_short(node.label, LABEL_CHARACTERS))}</text>"
@@ -73,5 +75,6 @@ def _box(node: Node, place: tuple[float, float]) -> str:
     )
 
 
-def _short(text: str, characters: int) -> str:
+def _short(written: str, characters: int) -> str:
+    text = plain(written)
     return text if len(text) <= characters else f"{text[: characters - 1]}…"

@@ -199,7 +199,7 @@ def _render(inputs: ReportInputs, models: Sequence[ModelReport]) -> str:
             funnels={domain: sources.funnel_lines(counts) for domain, counts in inputs.domains.items()},
             facts=[sources.model_facts(model.name, anchors[model.name], model.card) for model in models],
             limits=_limits(inputs, models, groups, common),
-            notice=FLICKR_NOTICE,
+            notice=FLICKR_NOTICE if any(photo_id.startswith("flickr:") for photo_id in by_id) else "",
             significance={"alpha": SIGNIFICANCE, "level": LEVEL, "resamples": RESAMPLES, "seeds": MIN_SEEDS},
             method_label=summary.method_label,
             anchor_of=gallery.anchor_of,

@@ -25,6 +25,7 @@ from pipeline.photos.inspectors import InspectorDied
 from pipeline.photos.metadata import Told
 from pipeline.photos.opening import PictureInfo, UndecodableImage
 from pipeline.plain_files import NotAPlainFile, open_plain
+from pipeline.plain_text import plain
 from pipeline.tables import conform
 
 ENDINGS = (
@@ -62,7 +63,7 @@ class Refused:
     detail: str
 
     def __str__(self) -> str:
-        return f"{self.file}: {self.reason} ({self.detail})"
+        return f"{plain(self.file)}: {self.reason} ({plain(self.detail)})"
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def pictures_below(folder: Path, beside: Path | None = None) -> Found:
 
 def told(others: Mapping[str, int]) -> str:
     """Counts of files by what they are, in words."""
-    return ", ".join(f"{what} {count:,}" for what, count in sorted(others.items()))
+    return ", ".join(f"{plain(what)} {count:,}" for what, count in sorted(others.items()))
 
 
 class _Walk:

@@ -2,8 +2,10 @@
 
 import csv
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -148,3 +150,27 @@ def test_the_photos_of_a_model_hold_no_formula(world: World, run: Run, tmp_path:
         rows = list(csv.DictReader(file))
     assert f"{len(rows)} photos are in" in said
     assert {(row["title"], row["owner_name"]) for row in rows} == {("'=1+1", "a;'@b")}
+
+
+def test_hostile_titles_and_owners_act_nowhere(world: World, run: Run, tmp_path: Path) -> None:
+    hostile = "\x1b]0;pwned\x07\x1b[2J\u202e\0<script>\n| a |"
+    manifest = world.manifest(world.images(range(1, 13)))
+    manifest = manifest.assign(title=hostile, owner=hostile, owner_name=hostile, license=hostile)
+    identifier = freeze(manifest, world.snapshots, world.shards, license_name).name
+    facts = {"run_id": "r", "recipe": "smoke", "model": "cyclegan", "seed": 0, "snapshot_id": identifier, "steps": 6}
+    (world.root / "runs" / "r").mkdir(parents=True)
+    (world.root / "runs" / "r" / "complete.json").write_text(json.dumps(facts))
+    graph, photos, out = tmp_path / "graph.svg", tmp_path / "photos.csv", tmp_path / "out"
+    for arguments in (
+        ["snapshot", "list"], ["snapshot", "show", identifier], ["snapshot", "show", identifier, "--json"],
+        ["snapshot", "verify", identifier], ["lineage", "photo", "5", "--svg", str(graph)],
+        ["lineage", "photo", "5", "--json"], ["lineage", "snapshot", identifier],
+        ["lineage", "model", "r", "--photos", str(photos)], ["lineage", "photo", hostile[:9]],
+        ["snapshot", "export", identifier, str(out)], ["forget", hostile[:9]],
+    ):  # fmt: skip
+        code, said = run(*arguments)
+        assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]", f"{code}{said}"), arguments
+    ElementTree.fromstring(graph.read_text(encoding="utf-8"))
+    for path in (graph, photos, out / "attribution.csv", out / "DATASHEET.md"):
+        assert not re.search(r"[\x00\x1b\x07\u202e]", path.read_text(encoding="utf-8")), path
+    assert "<script>" not in (out / "DATASHEET.md").read_text(encoding="utf-8")

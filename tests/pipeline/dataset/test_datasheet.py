@@ -52,3 +52,11 @@ def test_an_owner_who_is_not_known_is_none_of_them(empty: str | None) -> None:
     assert "; of 2 pictures the owner is not known." in text
     assert SEARCHED in text
     assert "2 of the 3 photos were brought" in text
+
+
+def test_nothing_is_said_of_flickr_where_nothing_came_from_it() -> None:
+    written = sheet(["folder:ab", "folder:cd"], [None, None], [])
+    assert "flickr" not in written.lower()
+    assert "not asked" not in written
+    assert "###" not in written
+    assert "Flickr's members were not asked" in sheet(["flickr:1", "folder:cd"], ["a", None], [])
