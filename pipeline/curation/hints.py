@@ -19,6 +19,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from scipy import ndimage
 
 from pipeline.curation.depth_of_field import WORK_EDGE_PX, depth_of_field
+from pipeline.pillow import silenced
 from pipeline.tables import columns_of, conform
 
 MEASUREMENTS = "2"
@@ -143,7 +144,7 @@ def _over_channels(extreme: np.ufunc, values: np.ndarray) -> np.ndarray:
 def camera_and_software(data: bytes) -> tuple[str | None, str | None]:
     """Camera (make and model) and software by the EXIF block of a file; None where it does not say."""
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with silenced(), Image.open(io.BytesIO(data)) as image:
             exif = image.getexif()
             words = [str(exif.get(tag) or "") for tag in (ExifTags.Base.Make, ExifTags.Base.Model, ExifTags.Base.Software)]
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, TypeError, KeyError, Image.DecompressionBombError):

@@ -11,6 +11,7 @@ from PIL import Image
 from pipeline.dedupe.hashes import both_ways, grey_fast
 from pipeline.dedupe.store import LARGE_PX, RECORD, SMALL_PX, Fingerprint, FingerprintStore
 from pipeline.errors import StorageError
+from pipeline.pillow import silenced
 
 ReadBytes = Callable[[str], bytes]
 """From a blob's SHA-256 to its bytes, an encoded picture."""
@@ -18,6 +19,8 @@ Progress = Callable[[int, int], None]
 
 FLAT_LEVELS = 2.0
 """Pictures whose large thumbnail varies less than this (standard deviation) hold nothing that could be compared."""
+COLOUR_LEVELS, GREY_SHARE = 6, 0.999
+"""Without colour is a picture of which all but a thousandth has red, green and blue within so many levels."""
 PICTURES_AT_ONCE = 1024
 """So many are fingerprinted between two writes; an interrupted run loses no more."""
 
@@ -46,8 +49,19 @@ def _scaled(grey: np.ndarray, side_px: int) -> np.ndarray:
     return np.asarray(Image.fromarray(grey).resize((side_px, side_px), Image.Resampling.BOX))
 
 
+def is_grey(data: bytes) -> bool:
+    """Whether a picture has no colour; a JPEG is looked at reduced."""
+    with silenced(), Image.open(io.BytesIO(data)) as image:
+        image.draft("RGB", (LARGE_PX, LARGE_PX))
+        if image.mode in ("1", "L", "LA") or image.mode.startswith("I;16"):
+            return True
+        rgb = np.asarray(image.convert("RGB").resize((LARGE_PX, LARGE_PX), Image.Resampling.BOX)).astype(int)
+    spread = rgb.max(axis=-1) - rgb.min(axis=-1)
+    return bool((spread <= COLOUR_LEVELS).mean() >= GREY_SHARE)
+
+
 def _mean_rgb(data: bytes) -> tuple[int, int, int]:
-    with Image.open(io.BytesIO(data)) as image:
+    with silenced(), Image.open(io.BytesIO(data)) as image:
         red, green, blue = np.asarray(image.convert("RGB")).reshape(-1, 3).mean(axis=0).round().astype(int)
     return int(red), int(green), int(blue)
 

@@ -4,15 +4,15 @@ A photo goes only where it is verified against the photo kept, so no chain joins
 the photos alone: neither on their order nor on what was known before.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence, Set
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from pipeline.config import DedupeSection
 from pipeline.dedupe.candidates import CandidateWalk
-from pipeline.dedupe.fingerprints import ReadBytes
+from pipeline.dedupe.fingerprints import ReadBytes, is_grey
 from pipeline.dedupe.near import NearHashes, near_hashes
 from pipeline.dedupe.store import FingerprintStore, Shelf
 from pipeline.dedupe.verify import WHOLE_FRAME, Candidate, Comparison, Verifier
@@ -60,7 +60,32 @@ def find_unique(
     it. `known_pairs` and `known_near` are what an earlier call found; without them (an empty table,
     `NearHashes.nothing()`) the result is the same and takes longer.
     """
-    photos = _by_preference(fingerprints, settings.min_bytes)
+    found = _find(fingerprints, store, read_bytes, settings, known_pairs, known_near, frozenset())
+    grouped = _one_picture_with_another(found.unique_photos)
+    without_colour = frozenset(sha256 for sha256 in grouped if is_grey(read_bytes(sha256)))
+    if not without_colour or without_colour == frozenset(grouped):
+        return found
+    again = _find(fingerprints, store, read_bytes, settings, found.duplicate_pairs, found.near, without_colour)
+    work = {name: count if name == "pictures" else count + again.work[name] for name, count in found.work.items()}
+    return replace(again, work=work)
+
+
+def _one_picture_with_another(unique: pd.DataFrame) -> list[str]:
+    """Digests of all pictures in groups of several different ones, sorted."""
+    pictures = unique.groupby("split_key")["sha256"].transform("nunique")
+    return sorted(set(unique.loc[pictures > 1, "sha256"]))
+
+
+def _find(
+    fingerprints: pd.DataFrame,
+    store: FingerprintStore,
+    read_bytes: ReadBytes,
+    settings: DedupeSection,
+    known_pairs: pd.DataFrame,
+    known_near: NearHashes,
+    without_colour: Set[str],
+) -> Found:
+    photos = _by_preference(fingerprints, settings.min_bytes, without_colour)
     shelf = store.read(photos["sha256"].unique().tolist())
     near = known_near
     if settings.verify:
@@ -85,14 +110,14 @@ def find_unique(
     return Found(table, verifier.table(), near, {**work, **asdict(verifier.work)})
 
 
-def _by_preference(fingerprints: pd.DataFrame, min_bytes: int) -> pd.DataFrame:
-    """The photo to keep comes first: the largest, then the earliest upload, then the smallest id.
+def _by_preference(fingerprints: pd.DataFrame, min_bytes: int, without_colour: Set[str]) -> pd.DataFrame:
+    """The photo to keep comes first: in colour, then the largest, then the earliest upload, then the smallest id.
 
     Files that are too small to be kept come after all others.
     """
     pixels, small = fingerprints["width_px"] * fingerprints["height_px"], fingerprints["size_bytes"] < min_bytes
-    photos = fingerprints.assign(pixels=-pixels, small=small)
-    return photos.sort_values(["small", "pixels", "date_upload_s", "photo_id", "domain"], ignore_index=True)
+    photos = fingerprints.assign(pixels=-pixels, small=small, grey=fingerprints["sha256"].isin(without_colour))
+    return photos.sort_values(["small", "grey", "pixels", "date_upload_s", "photo_id", "domain"], ignore_index=True)
 
 
 # --- pictures ---------------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from pipeline.dedupe.near import NearHashes
 from pipeline.tables import conform, empty
@@ -243,3 +244,34 @@ class TestBadInput:
         assert found.unique_photos["rule"].notna().sum() == count - 1
         assert found.work["alignments"] == count - 1
         assert found.work["likeness_checks"] <= 2 * count
+
+
+def without_colour(rgb: np.ndarray) -> np.ndarray:
+    return np.asarray(Image.fromarray(rgb).convert("L").convert("RGB"))
+
+
+class TestColour:
+    def test_the_photo_in_colour_stays_whichever_id_and_size_it_has(self, world: World) -> None:
+        colour = scene(1)
+        grey = without_colour(colour)
+        world.add(1, jpeg(resized(grey, 1.5)))
+        world.add(2, jpeg(colour))
+        world.add(3, png(grey[..., 0]))
+        world.add(4, png(scene(2)))
+        found = world.unique()
+        assert found["rule"].isna().to_dict() == {
+            "flickr:1": False, "flickr:2": True, "flickr:3": False, "flickr:4": True,
+        }  # fmt: skip
+        assert set(found["duplicate_of"].dropna()) == {"flickr:2"}
+
+    def test_of_grey_ones_alone_the_largest_stays(self, world: World) -> None:
+        grey = scene(1)[..., 1]
+        world.add(1, png(grey))
+        world.add(2, png(np.asarray(resized(np.repeat(grey[..., None], 3, -1), 1.5))))
+        assert world.rules() == {"flickr:1": "perceptual", "flickr:2": None}
+
+    def test_the_preferred_domain_goes_before_colour(self, world: World) -> None:
+        grey = without_colour(scene(1))
+        world.add(1, png(scene(1)))
+        world.add(2, png(grey), domain="shallow")
+        assert world.rules(prefer_domain="shallow") == {"flickr:1": "both_domains", "flickr:2": None}
