@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from pipeline.atomic import atomic_path
@@ -48,7 +49,7 @@ def restore_checkpoint(state: TrainingState, path: Path, digest: str) -> float:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises whatever its unpickler and zip reader raise
         raise TrainingError(f"The checkpoint {path} cannot be read ({error}); delete it to train anew.") from error
-    if content["digest"] != digest:
+    if not isinstance(content, dict) or content.get("digest") != digest:
         raise TrainingError(f"The checkpoint {path} belongs to another configuration; delete it to train anew.")
     state.model.load_state_dict(content["model"])
     for direction, average in state.averages.items():
@@ -83,8 +84,14 @@ def save_generator(generator: Generator, path: Path, provenance: dict[str, str |
 
 
 def load_generator_weights(generator: Generator, path: Path) -> None:
-    """Fill `generator` with the weights of a safetensors file."""
-    generator.load_state_dict(load_file(path))
+    """Fill `generator` with the weights of a safetensors file. TrainingError if it holds others, or is none."""
+    try:
+        generator.load_state_dict(load_file(path))
+    except (SafetensorError, RuntimeError, OSError, ValueError, KeyError) as error:
+        problem = str(error).splitlines()[0][:200]
+        raise TrainingError(
+            f"{path} holds no weights of this model ({problem}); start the run again to write it anew."
+        ) from error
 
 
 def file_sha256(path: Path) -> str:

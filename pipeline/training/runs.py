@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pipeline import atomic
+from pipeline.bounded import form_problem, read_json
 from pipeline.errors import TrainingError
 from pipeline.file_names import child
 from pipeline.training.jobs import TrainingJob
@@ -246,9 +247,14 @@ def describe_run(run_dir: Path) -> dict[str, object] | None:
 
 def _job_file(folder: RunFolder) -> dict[str, Any] | None:
     try:
-        return json.loads(folder.job.read_bytes())
+        content = read_json(folder.job)
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except (ValueError, OSError) as error:
+        raise TrainingError(f"{folder.job} is damaged ({error}); delete the folder to train anew.") from error
+    if problem := form_problem(content, {"digest": str, "job": dict}):
+        raise TrainingError(f"{folder.job} is damaged ({problem}); delete the folder to train anew.")
+    return content
 
 
 def _recorded_steps(folder: RunFolder) -> int:
