@@ -96,7 +96,7 @@ def evaluation_assets(project: Project, folder: Path) -> list[dg.AssetsDefinitio
             info,
             shown,
             [
-                check("better_than_doing_nothing", _worse(means, key[RECIPE]), dg.AssetCheckSeverity.WARN),
+                check("better_than_doing_nothing", _worse(frame, key[RECIPE]), dg.AssetCheckSeverity.WARN),
                 reference_check(project.evaluation.reference, data, key[SNAPSHOT], [key[RECIPE]]),
             ],
         )
@@ -160,24 +160,27 @@ def measured(
     # torch takes seconds to import, and the code location is imported for every step.
     from assets.judging import costs_of, cycle_errors, on_best_device, overlay_of, shared, shared_version, yardstick_of
     from pipeline.evaluation.judge import judge_model
-    from pipeline.models.images import translate
+    from pipeline.models.large_photos import translate_pictures
     from pipeline.training.inference import load_run
 
     run = child(home.runs, run_id(snapshot, recipe_key))
     manifest = open_snapshot(home.snapshots, snapshot, home.shards)
     trained = load_run(run)
     size_px, test = trained.settings.size_px, manifest[_is_test(manifest, project)]
-    of_domain_b = manifest[(manifest["domain"] == project.training.domain_b) & (manifest["split"] == "train")]
-    photos, shallow = (SnapshotPhotos.of(home, rows) for rows in (test, of_domain_b))
+    trained_on = [
+        manifest[(manifest["domain"] == domain) & (manifest["split"] == "train")]
+        for domain in (project.training.domain_b, project.training.domain_a)
+    ]
+    photos, shallow, ordinary = (SnapshotPhotos.of(home, rows) for rows in (test, *trained_on))
     known = (None, None)
     if truth is not None:
         known = load_scenes(truth, scene_frame(project, home, segmenter)), true_masks(home, manifest, truth)
-    yardstick = yardstick_of(project, home, segmenter, shallow)
-    version = shared_version(test, of_domain_b, known, segmenter, yardstick)
+    yardstick = yardstick_of(project, home, segmenter, shallow, ordinary)
+    version = shared_version((test, *trained_on), known, segmenter, yardstick)
     with watch.timed("what all models share"):
         common = shared(home, snapshot, size_px, photos, known, yardstick, version)
     generators = on_best_device(trained.generators)
-    translations = {direction: partial(translate, generator) for direction, generator in generators.items()}
+    translations = {direction: partial(translate_pictures, generator) for direction, generator in generators.items()}
     with watch.timed("cycle and identity"):
         errors = cycle_errors(translations, size_px, photos, shallow)
     with watch.timed("costs"):
@@ -277,16 +280,13 @@ def _credits(rows: pd.DataFrame) -> pd.DataFrame:
     return found.drop(columns="photo_id").rename(columns={"picture": "photo_id"})
 
 
-def _worse(means: pd.DataFrame, model: str) -> list[str]:
-    """On scenes with known truth the background must come nearer to the true lens than the input is."""
-    from pipeline.evaluation.judge import INPUT
+def _worse(frame: pd.DataFrame, model: str) -> list[str]:
+    """A model must neither blur nothing nor everything, keep the subject, and on scenes with known truth come nearer to the
+    true lens than the input is."""
+    from pipeline.evaluation.summary import headline
 
-    if "truth_background_l1" not in means:
-        return []
-    errors = means.set_index("method")["truth_background_l1"]
-    if errors[model] < errors[INPUT]:
-        return []
-    return [f"{model}: background error {errors[model]:.4f}, the unchanged input's is {errors[INPUT]:.4f}"]
+    result = headline(frame, model)
+    return [f"{model}: {result.verdict_words} ({result.figure} {result.caption})"] if result.verdict == "bad" else []
 
 
 def reference_check(reference: str | None, home: Home, snapshot: str, recipes: Sequence[str]) -> dg.AssetCheckResult:

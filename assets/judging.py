@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -51,17 +51,17 @@ class Stopwatch:
         finally:
             self.seconds[what] = self.seconds.get(what, 0.0) + time.perf_counter() - start
 
-    def wrapped(self, what: str, function: Callable[[np.ndarray], np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
+    def wrapped(self, what: str, function: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
         """The function, its time counted."""
 
-        def call(argument: np.ndarray) -> np.ndarray:
+        def call(*arguments: np.ndarray) -> np.ndarray:
             with self.timed(what):
-                return function(argument)
+                return function(*arguments)
 
         return call
 
 
-def yardstick_of(project: Project, home: Home, segmenter: Segmenter, shallow: Photos) -> Yardstick:
+def yardstick_of(project: Project, home: Home, segmenter: Segmenter, shallow: Photos, ordinary: Photos) -> Yardstick:
     """Everything that the project lets models be measured by; weights are fetched where they are missing."""
     # torch takes seconds to import, and the code location is imported for every step.
     from pipeline.evaluation.faces import load_face_finder
@@ -70,7 +70,7 @@ def yardstick_of(project: Project, home: Home, segmenter: Segmenter, shallow: Ph
 
     network = PerceptualNetwork(home.weights) if project.evaluation.perceptual else None
     inception = load_inception([home.weights]) if project.evaluation.perceptual else None
-    return Yardstick(shallow, network, segmenter.alpha, load_face_finder(home.weights), inception)
+    return Yardstick(shallow, network, segmenter.alpha, load_face_finder(home.weights), inception, ordinary)
 
 
 def shared(
@@ -91,10 +91,9 @@ def shared(
     return found
 
 
-def shared_version(
-    test: pd.DataFrame, shallow: pd.DataFrame, truth: Truth, segmenter: Segmenter, yardstick: Yardstick
-) -> str:
-    """Digest of all that decides `shared` beside the size; `test` and `shallow` are rows of the manifest."""
+def shared_version(pictures: Sequence[pd.DataFrame], truth: Truth, segmenter: Segmenter, yardstick: Yardstick) -> str:
+    """Digest of all that decides `shared` beside the size; `pictures` are rows of the manifest: photos that are judged, and
+    those of both domains that they are judged by."""
     instruments = {
         "method": METHOD_VERSION,
         "segmenter": [segmenter.name, segmenter.version],
@@ -103,9 +102,8 @@ def shared_version(
         "inception": yardstick.inception is not None,
     }
     digest = sha256(json.dumps(instruments, sort_keys=True).encode())
-    for rows in (test, shallow):
-        pictures = rows[["photo_id", "pixels_sha256", "alpha_sha256"]].to_csv(index=False, lineterminator="\n")
-        digest.update(pictures.encode())
+    for rows in pictures:
+        digest.update(rows[["photo_id", "pixels_sha256", "alpha_sha256"]].to_csv(index=False, lineterminator="\n").encode())
     for part in _arrays(truth):
         digest.update(np.ascontiguousarray(part).tobytes())
     return digest.hexdigest()[:16]

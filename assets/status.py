@@ -118,6 +118,7 @@ def summary(found: dict[str, Any]) -> str:
         lines.append(f"snapshot {snapshot['id']}: {parts} (train+test){forgotten}")
     lines += [
         f"model {run['run']}: {run['recipe']}, seed {run['seed']}, {run['steps']:,} steps"
+        + (f"; {run['failing']}" if run["failing"] else "")
         + (f"; trained on {run['forgotten_photos']} photos that were forgotten since" if run["forgotten_photos"] else "")
         for run in found["models"]
     ]

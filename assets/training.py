@@ -16,7 +16,7 @@ from pipeline.dataset.layout import PICTURES, read_facts
 from pipeline.dataset.snapshot import open_snapshot
 from pipeline.file_names import child
 from pipeline.training.jobs import ProcessIdentity, TrainingJob
-from pipeline.training.runs import RunFolder, has_other_settings, holds_another_result
+from pipeline.training.runs import Completion, RunFolder, completion_of, has_other_settings, holds_another_result
 from resources.home import HomeResource
 from resources.trainer import TrainerResource
 from storage import Home
@@ -33,7 +33,10 @@ def training_assets(project: Project) -> list[dg.AssetsDefinition]:
         partitions_def=snapshot_recipes(project),
         pool="gpu",
         description="One training run: losses, sample pictures, checkpoints, generators, model card." + FROZEN,
-        check_specs=[dg.AssetCheckSpec("losses_are_finite", asset="trained_model")],
+        check_specs=[
+            dg.AssetCheckSpec("losses_are_finite", asset="trained_model"),
+            dg.AssetCheckSpec("blurs_backgrounds_alone", asset="trained_model"),
+        ],
     )
     def trained_model(
         context: dg.AssetExecutionContext, home: dg.ResourceParam[HomeResource], trainer: dg.ResourceParam[TrainerResource]
@@ -44,19 +47,24 @@ def training_assets(project: Project) -> list[dg.AssetsDefinition]:
         trained = training_rows(manifest, job)
         licences = license_counts(trained["license"])
         result = trainer.train(context, job.model_copy(update={"licences": licences}))
-        losses = pd.read_parquet(RunFolder(job.run_dir).losses)
+        run = RunFolder(job.run_dir)
+        losses, done = pd.read_parquet(run.losses), completion_of(run)
         broken = [str(name) for name, values in losses.items() if not np.isfinite(values.dropna()).all()]
         return dg.MaterializeResult(
             metadata={
                 **(result.metadata or {}),
                 "losses": curves(losses),
+                "best_check": done.best if done else {},
                 "manifest_sha256": read_facts(data.snapshots, key[SNAPSHOT])["sha256"],
                 "licences": count_table(licences, "licence"),
                 "strictest_licence": strictest_name(trained["license"]),
                 "code_revision": job.lineage["code_revision"],
             },
             data_version=result.data_version,
-            check_results=[check("losses_are_finite", broken)],
+            check_results=[
+                check("losses_are_finite", broken),
+                check("blurs_backgrounds_alone", failure(key[RECIPE], done), dg.AssetCheckSeverity.WARN),
+            ],
         )
 
     return [trained_model]
@@ -80,9 +88,17 @@ def training_job(project: Project, home: Home, snapshot: str, recipe_key: str) -
         weights_dir=home.weights,
         domain_a=project.training.domain_a,
         domain_b=project.training.domain_b,
+        stop_failing=project.training.stop_failing,
         lineage={"bokehflow": version("bokehflow"), "code_revision": code_revision()},
         started_by=ProcessIdentity.current(),
     )
+
+
+def failure(recipe_key: str, done: Completion | None) -> list[str]:
+    """The way in which a finished run failed, if it did, in words."""
+    if done is None or done.failing is None:
+        return []
+    return [f"{recipe_key} {done.failing}, by its last check; what to do is told in its log and in docs/training.md"]
 
 
 def kept_model(job: TrainingJob) -> str | None:

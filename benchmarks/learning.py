@@ -30,6 +30,7 @@ from PIL import Image, ImageOps
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.results import Goal, report
+from pipeline import regions
 from pipeline.evaluation import metrics
 from pipeline.evaluation.baselines import gaussian, gaussian_9x9, paste_subject
 from pipeline.models.images import RgbArray, UnitRgbArray, translate
@@ -122,7 +123,7 @@ class Scenes:
     stored: RgbArray
     alpha: np.ndarray
     truth: metrics.Rgb
-    mask: metrics.Mask
+    mask: regions.Mask
 
     @property
     def rgb(self) -> RgbArray:
@@ -131,14 +132,14 @@ class Scenes:
 
     def scores(self, output: metrics.Rgb) -> Scores:
         """Mean errors over the scenes, and the sharpness that is left as a share of the input's."""
-        margin = metrics.margin_px(JUDGED_PX)
-        regions = {
-            "background": metrics.background_region(self.mask, margin),
-            "subject": metrics.subject_region(self.mask, margin),
+        margin = regions.margin_px(JUDGED_PX)
+        parts = {
+            "background": regions.background_region(self.mask, margin),
+            "subject": regions.subject_region(self.mask, margin),
         }
         before = unit(self.rgb)
-        errors = {f"{name}_l1": metrics.l1(output, self.truth, region) for name, region in regions.items()}
-        left = {f"{name}_sharpness": metrics.relative_sharpness(output, before, region) for name, region in regions.items()}
+        errors = {f"{name}_l1": metrics.l1(output, self.truth, region) for name, region in parts.items()}
+        left = {f"{name}_sharpness": metrics.relative_sharpness(output, before, region) for name, region in parts.items()}
         return {name: float(np.nanmean(values)) for name, values in {**errors, **left}.items()}
 
 
@@ -205,7 +206,7 @@ def curve_of(run: Run, scenes: Scenes) -> list[Scores]:
 def baseline_scores(scenes: Scenes) -> dict[str, Scores]:
     """The input as it is, the study's Gaussian over the whole picture, and the best Gaussian with the subject pasted."""
     image = unit(scenes.stored)
-    mask = (unit(scenes.alpha)[..., None] >= metrics.SUBJECT_LEVEL).astype(np.float32)
+    mask = (unit(scenes.alpha)[..., None] >= regions.SUBJECT_LEVEL).astype(np.float32)
 
     def judged(output: metrics.Rgb) -> Scores:
         return scenes.scores(unit(scale(np.round(output * 255).astype(np.uint8), JUDGED_PX)))

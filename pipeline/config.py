@@ -390,6 +390,9 @@ class TrainingSection(_Section):
     """The domain that it is translated to."""
     automatic: list[str] = []
     """Recipes that every new snapshot trains by itself; empty, so that editing a CSV never spends GPU hours."""
+    stop_failing: bool = False
+    """Whether a run ends as soon as its checks say, after its first tenth, that it blurs nothing or everything. By default
+    it goes on, since some runs recover, and says so."""
 
 
 class EvaluationSection(_Section):

@@ -1,21 +1,29 @@
 """Baselines without learning: blur a copy and paste the subject back by its mask.
 
-The 2018 study's two have kernels sized for its 256-pixel pictures. The third is as strong as a plain blur can be: a
-Gaussian whose width makes the backgrounds of domain A as soft as those of domain B. The study does not say how it
-continued a picture beyond its frame; here it is mirrored about the outermost pixel.
+The 2018 study's two have kernels sized for its 256-pixel pictures. The others are as strong as a plain blur can be: a
+Gaussian and a disc of the width that makes the backgrounds of domain A as soft as those of domain B. The study does not say
+how it continued a picture beyond its frame; here it is mirrored about the outermost pixel.
 """
 
 from collections.abc import Callable
 
+import cv2
 import numpy as np
-from scipy import ndimage, optimize
+from scipy import ndimage
 
-from pipeline.evaluation.metrics import Mask, Rgb, background_region, margin_px, sharpness
+from pipeline.evaluation.metrics import Rgb
+from pipeline.regions import SUBJECT_LEVEL, Mask
+
+Baseline = Callable[[Rgb, Mask], Rgb]
+"""From a picture and the mask of its subject to the result, at the stored size."""
 
 AVERAGE_SIDE_PX = 5
 GAUSSIAN_SIDE_PX = 9
 FRAME = "mirror"
-WIDEST_SIGMA_PX = 20.0
+EMPTY = 1e-3
+"""Weight of the pixel itself, where a disc finds no background."""
+NARROWEST, WIDEST, TRIED_WIDTHS = 1 / 512, 1 / 16, 12
+"""Widths that are tried, as shares of the picture's side."""
 
 
 def average_5x5(image: Rgb) -> Rgb:
@@ -34,30 +42,40 @@ def gaussian(image: Rgb, sigma_px: float) -> Rgb:
     return ndimage.gaussian_filter(image, sigma_px, mode=FRAME, axes=(1, 2))
 
 
-def matched_sigma_px(
-    ordinary: Rgb, ordinary_mask: Mask, shallow: Rgb, shallow_mask: Mask, scale: Callable[[Rgb], Rgb] = np.asarray
-) -> float:
-    """Width at which the backgrounds of `ordinary`, blurred and scaled, are as sharp as those of `shallow` on the median.
+def disc_held(image: Rgb, mask: Mask, radius_px: float) -> Rgb:
+    """What a photographer's app does with a mask: the background's light spread over discs of one size.
 
-    `scale` brings the blurred pictures to the size of `shallow` and of both masks. At the stored size a camera's noise
-    counts as sharpness, which every blur takes away, so that hardly any blur would match; scaled down it counts little.
-    0 where they are as soft already, `WIDEST_SIGMA_PX` where no width does; to a hundredth of a pixel. Raises
-    `ValueError` where neither set has a background.
+    The subject's light does not bleed into the background, since it is left out there, and the subject is laid over it by
+    its alpha. Discs that reach beyond the frame or under the subject are made up of what is known.
     """
-    margin = margin_px(shallow.shape[1])
-    target = np.nanmedian(sharpness(shallow, background_region(shallow_mask, margin)))
-    region = background_region(ordinary_mask, margin)
-    if not np.isfinite(target) or not region.any():
-        raise ValueError("no picture has a background outside its mask")
+    # torch takes seconds to import, and reports do without.
+    import torch
 
-    def excess(sigma_px: float) -> float:
-        return float(np.nanmedian(sharpness(scale(gaussian(ordinary, sigma_px)), region)) - target)
+    from pipeline.models.lens import disc, linear, srgb
 
-    if excess(0.0) <= 0:
-        return 0.0
-    if excess(WIDEST_SIGMA_PX) >= 0:
-        return WIDEST_SIGMA_PX
-    return round(optimize.root_scalar(excess, bracket=(0.0, WIDEST_SIGMA_PX), method="brentq", xtol=0.005).root, 2)
+    light = linear(torch.from_numpy(np.asarray(image, np.float32))).numpy()
+    kernel, share = disc(radius_px, int(radius_px + 0.5)).numpy(), np.asarray(1.0 - mask, np.float32)
+    lit = np.concatenate([light * share, share], axis=3)
+    spread = np.stack([cv2.filter2D(one, -1, kernel, borderType=cv2.BORDER_CONSTANT) for one in lit])
+    soft = (spread[..., :3] + EMPTY * light) / (spread[..., 3:] + EMPTY)
+    return paste_subject(srgb(torch.from_numpy(soft)).numpy(), image, mask)
+
+
+def pasted(blur: Callable[[Rgb], Rgb]) -> Baseline:
+    """The blur, with the subject pasted back by its mask cut to 0 and 1, as the study's were."""
+
+    def result(image: Rgb, mask: Mask) -> Rgb:
+        return paste_subject(blur(image), image, (mask >= SUBJECT_LEVEL).astype(np.float32))
+
+    return result
+
+
+def fitting_width(misfit: Callable[[float], float], side_px: int) -> float:
+    """The width, to a few per cent, at which a blur of pictures of this side has the least `misfit`."""
+    widths = np.geomspace(NARROWEST * side_px, WIDEST * side_px, TRIED_WIDTHS)
+    best = int(np.argmin([misfit(width) for width in widths]))
+    around = np.geomspace(widths[max(0, best - 1)], widths[min(len(widths) - 1, best + 1)], 7)
+    return round(float(min(around, key=misfit)), 2)
 
 
 def gaussian_sigma_px(side_px: int) -> float:

@@ -1,5 +1,6 @@
 """What is the same for every model of a snapshot, kept so that one more model costs its own measuring only."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -7,8 +8,10 @@ import numpy as np
 import pandas as pd
 
 from pipeline.atomic import atomic_path
+from pipeline.softness import Softness
 
 ARRAYS, SCORES = "arrays.npz", "scores.parquet"
+SOFTNESSES = ("softness_b", "softness_inputs")
 COLUMNS = ["photo_id", "method", "metric", "value"]
 
 
@@ -16,26 +19,33 @@ COLUMNS = ["photo_id", "method", "metric", "value"]
 class Common:
     """Scores of the methods that are no model, and what models are measured against.
 
-    `references` are features of domain B (see `sets`), `sharpness_b` the sharpness of its backgrounds. `masks`, uint8
-    [photos, side, side], and `faces`, float32 [photos, 4], are what segmenter and face finder see in the inputs; None
-    where there was no segmenter or no finder. `sigma_px` is the width of the matched Gaussian, None without one.
+    `references` are features of domain B (see `sets`), `softness_b` and `softness_inputs` the softness of its backgrounds
+    and of the inputs'. `masks`, uint8 [photos, side, side], and `faces`, float32 [photos, 4], are what segmenter and face
+    finder see in the inputs; None where there was no segmenter or no finder. `widths` are those of the matched baselines.
     """
 
     scores: pd.DataFrame
     references: dict[str, np.ndarray] = field(default_factory=dict)
-    sharpness_b: np.ndarray = field(default_factory=lambda: np.empty(0))
+    softness_b: Softness = field(default_factory=Softness.none)
+    softness_inputs: Softness = field(default_factory=Softness.none)
     masks: np.ndarray | None = None
     faces: np.ndarray | None = None
-    sigma_px: float | None = None
+    widths: Mapping[str, float] = field(default_factory=dict)
+    softness_px: int = 0
+    """The size at which softness is measured; 0 without a domain B."""
 
 
 def write_common(common: Common, folder: Path) -> None:
     """Write it into `folder`; the scores last, so that a folder without them is unfinished."""
     arrays = {f"reference:{name}": values for name, values in common.references.items()}
-    optional = {"masks": common.masks, "faces": common.faces, "sigma_px": common.sigma_px}
+    arrays |= {f"width:{name}": np.asarray(value) for name, value in common.widths.items()}
+    optional = {"masks": common.masks, "faces": common.faces}
     arrays |= {name: np.asarray(value) for name, value in optional.items() if value is not None}
+    arrays["softness_px"] = np.asarray(common.softness_px)
+    for name in SOFTNESSES:
+        arrays[name] = np.stack(list(vars(getattr(common, name)).values()))
     with atomic_path(folder / ARRAYS) as temporary, temporary.open("wb") as stream:
-        np.savez_compressed(stream, **{"sharpness_b": common.sharpness_b, **arrays})  # pyright: ignore[reportArgumentType]
+        np.savez_compressed(stream, **arrays)  # pyright: ignore[reportArgumentType]
     with atomic_path(folder / SCORES) as temporary:
         common.scores.to_parquet(temporary, index=False)
 
@@ -49,6 +59,10 @@ def read_common(folder: Path) -> Common | None:
             arrays = dict(stored)
     except Exception:  # a damaged archive makes numpy, zipfile and zlib raise nearly anything
         return None
+    if not all(name in arrays for name in (*SOFTNESSES, "softness_px")):
+        return None
     references = {name.removeprefix("reference:"): arrays[name] for name in arrays if name.startswith("reference:")}
-    sigma_px = float(arrays["sigma_px"]) if "sigma_px" in arrays else None
-    return Common(scores, references, arrays["sharpness_b"], arrays.get("masks"), arrays.get("faces"), sigma_px)
+    widths = {name.removeprefix("width:"): float(arrays[name]) for name in arrays if name.startswith("width:")}
+    known = {name: Softness(*arrays[name]) for name in SOFTNESSES}
+    masks, faces, measured_px = arrays.get("masks"), arrays.get("faces"), int(arrays["softness_px"])
+    return Common(scores, references, **known, masks=masks, faces=faces, widths=widths, softness_px=measured_px)

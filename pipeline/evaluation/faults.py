@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
-from pipeline.evaluation.metrics import MIN_SHARPNESS, Mask, Region, Rgb, Scores, margin_px
+from pipeline.evaluation.metrics import MIN_SHARPNESS, Rgb, Scores
+from pipeline.regions import Mask, Region, margin_px
 
 LUMA = np.array([0.299, 0.587, 0.114])
 UPSAMPLING_PERIODS_PX = (2, 4)

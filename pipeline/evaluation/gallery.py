@@ -31,6 +31,7 @@ TILE_LABELS = {
     "average_5x5": "Average 5×5",
     "gaussian_9x9": "Gaussian 9×9",
     "gaussian_matched": "Gaussian as soft as B",
+    "disc_matched": "Disc as soft as B",
     TRUE_LENS: "True lens",
 }
 

@@ -6,7 +6,7 @@ models of a snapshot; `judge_model` adds one model to it.
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +29,7 @@ from pipeline.evaluation.sets import (
     VGG,
     VGG_BACKGROUND,
     Collected,
+    CollectedSoftness,
     greyed,
     ranks,
     reference_count,
@@ -50,14 +51,18 @@ from pipeline.evaluation.views import (
     View,
     batches,
     blurs_of,
-    fitting_sigma_px,
+    fitting_widths,
     hard,
     judged,
     scaled,
+    scaled_unit,
+    softness_at,
+    softness_px,
     to_bytes,
     unit,
     unit_mask,
 )
+from pipeline.softness import Softness, softness
 from pipeline.tables import conform
 
 if TYPE_CHECKING:
@@ -72,7 +77,7 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-METHOD_VERSION = "3"
+METHOD_VERSION = "4"
 """Raised whenever a score changes for equal pictures, so that older evaluations are made anew."""
 MODEL_SET = "set:model"
 """Stands in for a photo id where a score is of the model itself."""
@@ -90,7 +95,8 @@ Segment = Callable[[Sequence[np.ndarray]], list[np.ndarray]]
 class Yardstick:
     """What methods are measured by beside their input; what is None is not measured.
 
-    `shallow`: pictures of domain B. `network`: for LPIPS and features. `segment`, `faces`: see what is left of the
+    `shallow`: pictures of domain B; `ordinary`: of domain A, by which baselines are matched with B, not those that are
+    judged. `network`: for LPIPS and features. `segment`, `faces`: see what is left of the
     subject. `inception`: the features of the literature, beside VGG-16's.
     """
 
@@ -99,6 +105,7 @@ class Yardstick:
     segment: Segment | None = None
     faces: "FaceFinder | None" = None
     inception: "SetFeatures | None" = None
+    ordinary: Photos | None = None
 
 
 @dataclass(frozen=True)
@@ -160,17 +167,19 @@ def judge_common(
     if not len(photos.ids):
         raise DatasetError("the snapshot's test split has no photos to judge by; raise `test_share` under [dataset]")
     yardstick = yardstick or Yardstick()
-    sigma_px = fitting_sigma_px(photos, yardstick.shallow, judged_px)
-    references, sharpness_b = _references(judged_px, len(photos.ids), yardstick)
-    common = Common(pd.DataFrame(columns=COLUMNS), references, sharpness_b, sigma_px=sigma_px)
+    measured_px = softness_px(yardstick.ordinary, yardstick.shallow, judged_px)
+    widths = fitting_widths(yardstick.ordinary, yardstick.shallow, measured_px)
+    references = _references(judged_px, len(photos.ids), yardstick)
+    softness_b = _softness_of_b(measured_px, len(photos.ids), yardstick.shallow)
+    common = Common(pd.DataFrame(columns=COLUMNS), references, softness_b, widths=widths, softness_px=measured_px)
     common = _with_photos(common, judged_px, photos, yardstick)
     tables = [common.scores]
     if scenes is not None:
-        tables += [_scene_baselines(judged_px, *scenes, blurs_of(sigma_px), yardstick.network)]
+        tables += [_scene_baselines(judged_px, *scenes, blurs_of(widths), yardstick.network)]
         tables += [judge_masks(scenes[0].ids, scenes[1], scenes[0].mask), _conditions(scenes[0])]
     if known_masks is not None:
         tables += [judge_masks(known_masks[0].photo_ids, known_masks[1], known_masks[0].masks)]
-    return Common(_joined(tables), references, sharpness_b, common.masks, common.faces, sigma_px)
+    return replace(common, scores=_joined(tables))
 
 
 def judge_photos(
@@ -241,21 +250,26 @@ class _Seen:
 
 def _with_photos(common: Common, judged_px: int, photos: Photos, yardstick: Yardstick) -> Common:
     """Input and baselines on the photos, and what is seen in the inputs."""
-    rows, seen, sets = [], [], _Sets(common)
-    blurs = blurs_of(common.sigma_px)
+    rows, seen, sets, softnesses = [], [], _Sets(common), CollectedSoftness()
+    blurs = blurs_of(common.widths)
     for part in batches(len(photos.ids)):
-        view = View.of(*photos.batch(np.arange(part.start, part.stop)), judged_px, blurs)
+        rgb, alpha = photos.batch(np.arange(part.start, part.stop))
+        view = View.of(rgb, alpha, judged_px, blurs)
+        if len(common.softness_b):
+            telling = _telling(view, rgb, alpha, common.softness_px, blurs)
+            rows += _add_softness(photos.ids[part], telling.outputs, telling, common, softnesses)
         seen.append(_Seen.of(view.rgb, yardstick))
         flat = {method: _flat(output, view) for method, output in view.outputs.items()}
-        rows += _score_photos(photos.ids[part], view.outputs, flat, view, seen[-1], common, yardstick, sets)
+        rows += _score_photos(photos.ids[part], view.outputs, flat, view, seen[-1], yardstick, sets)
     masks, faces = ([getattr(one, name) for one in seen] for name in ("masks", "faces"))
-    return Common(
-        _joined([*rows, sets.table(), _reference_rows(common)]),
-        common.references,
-        common.sharpness_b,
-        np.concatenate(masks) if yardstick.segment else None,
-        np.concatenate(faces) if yardstick.faces else None,
-        common.sigma_px,
+    inputs = softnesses.backgrounds.get(INPUT, Softness.none())
+    of_set = softnesses.table(inputs, common.softness_b)
+    return replace(
+        common,
+        scores=_joined([*rows, sets.table(), of_set, _reference_rows(common)]),
+        softness_inputs=inputs,
+        masks=np.concatenate(masks) if yardstick.segment else None,
+        faces=np.concatenate(faces) if yardstick.faces else None,
     )
 
 
@@ -269,18 +283,44 @@ def _model_on_photos(
     overlay: Overlay | None,
     pictures: PictureWriter | None,
 ) -> pd.DataFrame:
-    chosen, rows, sets = shown(photos.ids, SHOWN_PHOTOS), [], _Sets(common)
-    blurs = blurs_of(common.sigma_px) if pictures else {}
+    chosen, rows, sets, softnesses = shown(photos.ids, SHOWN_PHOTOS), [], _Sets(common), CollectedSoftness()
+    blurs = blurs_of(common.widths) if pictures else {}
     if len(photos.ids) < MIN_SET:
         logger.warning("only %d test photos: nothing is said about the set as a whole", len(photos.ids))
     for part in batches(len(photos.ids)):
         ids = photos.ids[part]
-        view = View.of(*photos.batch(np.arange(part.start, part.stop)), judged_px, blurs)
+        rgb, alpha = photos.batch(np.arange(part.start, part.stop))
+        view = View.of(rgb, alpha, judged_px, blurs)
         seen = _Seen(*(None if known is None else known[part] for known in (common.masks, common.faces)))
         outputs, flat = _outputs(model, translate, overlay, view, ids)
-        rows += _score_photos(ids, outputs, flat, view, seen, common, yardstick, sets)
+        rows += _score_photos(ids, outputs, flat, view, seen, yardstick, sets)
         _write(pictures, chosen, ids, {**view.outputs, model: outputs[model]}, view, model)
-    return _joined([_refuse_flat(_joined(rows), model), sets.table()])
+        if len(common.softness_b):
+            telling = _telling(view, rgb, alpha, common.softness_px, {})
+            if common.softness_px > judged_px:
+                outputs, _ = _outputs(model, translate, overlay, telling, ids)
+            outputs = {method: scaled_unit(output, common.softness_px) for method, output in outputs.items()}
+            rows += _add_softness(ids, outputs, telling, common, softnesses)
+    of_set = softnesses.table(common.softness_inputs, common.softness_b)
+    return _joined([_refuse_flat(_joined(rows), model), sets.table(), of_set])
+
+
+def _telling(view: View, rgb: RgbBytes, alpha: AlphaBytes, measured_px: int, blurs: Blurs) -> View:
+    """The batch at the size at which the softness of backgrounds is measured."""
+    return view.at(measured_px) if measured_px <= view.rgb.shape[1] else View.of(rgb, alpha, measured_px, blurs)
+
+
+def _add_softness(
+    ids: Sequence[str], outputs: Mapping[str, Rgb], view: View, common: Common, softnesses: CollectedSoftness
+) -> list[pd.DataFrame]:
+    """Note how soft a batch's backgrounds are; rows of their ranks in domain B."""
+    rows, subject = [], Regions.of(view.mask).subject
+    for method, output in outputs.items():
+        found = softness(output, view.mask, flat_too=method != INPUT)
+        softnesses.add(method, found, metrics.relative_sharpness(output, view.input, subject))
+        scores = {"background_rank_in_b": ranks(found.relative, common.softness_b.relative)}
+        rows.append(_rows(ids, method, scores, np.zeros(len(ids), bool)))
+    return rows
 
 
 def _score_photos(
@@ -289,7 +329,6 @@ def _score_photos(
     flat: Mapping[str, np.ndarray],
     view: View,
     seen: _Seen,
-    common: Common,
     yardstick: Yardstick,
     sets: "_Sets",
 ) -> list[pd.DataFrame]:
@@ -298,7 +337,7 @@ def _score_photos(
     looked = _look(view.input, outputs, regions, yardstick)
     rows = []
     for method, output in outputs.items():
-        scores = {**_photo_scores(output, view, regions, common), **_what_is_left(output, seen, yardstick)}
+        scores = {**_photo_scores(output, view, regions), **_what_is_left(output, seen, yardstick)}
         if method in looked:
             scores["subject_lpips"] = looked[method].lpips
         features = looked[method].features if method in looked else {}
@@ -307,7 +346,7 @@ def _score_photos(
     return rows
 
 
-def _photo_scores(output: Rgb, view: View, regions: Regions, common: Common) -> dict[str, np.ndarray]:
+def _photo_scores(output: Rgb, view: View, regions: Regions) -> dict[str, np.ndarray]:
     before = view.input
     scores = {
         "subject_l1": metrics.l1(output, before, regions.subject),
@@ -321,8 +360,6 @@ def _photo_scores(output: Rgb, view: View, regions: Regions, common: Common) -> 
         "imagined": faults.imagined(output, before, regions.background),
         "checkerboard": faults.checkerboard(output) / faults.checkerboard(before),
     }
-    if len(common.sharpness_b):
-        scores["background_rank_in_b"] = ranks(metrics.sharpness(output, regions.background), common.sharpness_b)
     return scores
 
 
@@ -399,22 +436,24 @@ class _Sets:
         return _joined(tables)
 
 
-def _references(judged_px: int, test_photos: int, yardstick: Yardstick) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Features of domain B, and the sharpness of its backgrounds."""
-    shallow, network, inception = yardstick.shallow, yardstick.network, yardstick.inception
-    collected, sharpness = Collected(), [np.empty(0)]
-    if shallow is None or not len(shallow.ids):
-        return {}, sharpness[0]
+def _references(judged_px: int, test_photos: int, yardstick: Yardstick) -> dict[str, np.ndarray]:
+    """Features of domain B, where there are enough test photos to be compared with it."""
+    shallow, network, inception, collected = yardstick.shallow, yardstick.network, yardstick.inception, Collected()
+    if shallow is None or test_photos < MIN_SET or (network is None and inception is None):
+        return {}
     for rgb, mask in judged(shallow, judged_px, reference_count(test_photos, len(shallow.ids))):
-        background = Regions.of(mask).background
-        sharpness.append(metrics.sharpness(rgb, background))
-        if test_photos < MIN_SET:
-            continue
         if network is not None:
-            collected.add(_vgg_features(network, rgb, background))
+            collected.add(_vgg_features(network, rgb, Regions.of(mask).background))
         if inception is not None:
             collected.add(_inception_features(inception, rgb, mask))
-    return collected.whole(), np.concatenate(sharpness)
+    return collected.whole()
+
+
+def _softness_of_b(measured_px: int, test_photos: int, shallow: Photos | None) -> Softness:
+    """How soft the backgrounds of domain B are."""
+    if shallow is None:
+        return Softness.none()
+    return softness_at(shallow, measured_px, reference_count(test_photos, len(shallow.ids)))
 
 
 def _vgg_features(network: "PerceptualNetwork", rgb: Rgb, background: Region) -> dict[str, np.ndarray]:
@@ -428,11 +467,10 @@ def _vgg_features(network: "PerceptualNetwork", rgb: Rgb, background: Region) ->
 
 
 def _reference_rows(common: Common) -> pd.DataFrame:
-    """How many pictures stand for domain B, and how sharp their backgrounds are on the median."""
-    known = common.sharpness_b[np.isfinite(common.sharpness_b)]
-    if not len(known):
+    """How many pictures stand for domain B, and the size at which backgrounds are compared with its."""
+    if not len(common.softness_b):
         return pd.DataFrame(columns=COLUMNS)
-    facts = {"pictures": float(len(common.sharpness_b)), "median_sharpness": float(np.median(known))}
+    facts = {"pictures": float(len(common.softness_b)), "softness_px": float(common.softness_px)}
     return pd.DataFrame([(TEST_SET, DOMAIN_B, name, value) for name, value in facts.items()], columns=COLUMNS)
 
 
@@ -465,7 +503,7 @@ def _model_on_scenes(
     pictures: PictureWriter | None,
 ) -> pd.DataFrame:
     chosen, rows = shown(scenes.ids, SHOWN_SCENES), []
-    blurs = blurs_of(common.sigma_px) if pictures else {}
+    blurs = blurs_of(common.widths) if pictures else {}
     for part in batches(len(scenes.names)):
         ids = scenes.ids[part]
         view = View.of(scenes.sharp[part], alpha[part], judged_px, blurs)
@@ -536,7 +574,7 @@ def _outputs(
 
 def _translated(translate: Translate, view: View, model: str, ids: Sequence[str]) -> Rgb:
     """The model's output, refused when it is no picture."""
-    output = np.asarray(translate(view.rgb))
+    output = np.asarray(translate(view.rgb, view.alpha))
     if output.shape != view.rgb.shape:
         raise DatasetError(f"{model}: gave an output of shape {output.shape} for pictures of shape {view.rgb.shape}")
     broken = ~np.isfinite(output).all(axis=(1, 2, 3))

@@ -9,7 +9,8 @@ from pipeline.evaluation.significance import MIN_SEEDS
 
 LIMITS_OF_MEASURES = (
     "Background sharpness alone is a false success: a model that blurs everything, or invents a smooth background, "
-    "scores low. Read it together with the subject's scores and, where there are scenes, with the error to the truth.",
+    "scores low. The distances to domain B in softness rise again where a blur is too strong; they do not say whether it "
+    "is in the right places. Read them with the subject's scores and, where there are scenes, with the error to the truth.",
     "On photos the regions come from the segmenter's masks: where a mask is wrong, subject and background are "
     "confused in the scores as well.",
     "L1, PSNR, SSIM and LPIPS compare pictures. They do not say whether a face is still the same person, whether blur "

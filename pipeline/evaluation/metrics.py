@@ -5,24 +5,18 @@ is a boolean array; where a picture's region is empty there is nothing to measur
 becomes null in tables and does not count in means.
 """
 
-from collections.abc import Callable
-
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, Float64
+from jaxtyping import Float, Float64
 from scipy import ndimage
+
+from pipeline.regions import SUBJECT_LEVEL, Mask, Region
 
 Rgb = Float[np.ndarray, "batch height width 3"]
 """sRGB in [0, 1]."""
-Mask = Float[np.ndarray, "batch height width 1"]
-"""Alpha of the subject in [0, 1]."""
-Region = Bool[np.ndarray, "batch height width 1"]
-"""Pixels that count."""
 Scores = Float64[np.ndarray, " batch"]
 """One score a picture, NaN where its region is empty."""
 
-SUBJECT_LEVEL = 0.5
-"""Alpha from which on a pixel belongs to the subject."""
 MAX_PSNR_DB = 100.0
 """PSNR of equal pictures, so that means stay finite; 8-bit rounding alone gives about 59 dB."""
 MIN_SHARPNESS = 1e-4
@@ -30,28 +24,6 @@ MIN_SHARPNESS = 1e-4
 SSIM_SIGMA_PX, SSIM_RADIUS_PX = 1.5, 5
 """The 11×11 window of Wang et al."""
 SSIM_C1, SSIM_C2 = 0.01**2, 0.03**2
-
-
-def margin_px(side_px: int) -> int:
-    """Pixels left out on either side of the subject's edge: 1/32 of the picture's side, 2 at least.
-
-    There, a mask's fringe and the width of a blur decide rather than the model.
-
-    >>> margin_px(64), margin_px(256)
-    (2, 8)
-    """
-    return max(2, round(side_px / 32))
-
-
-def subject_region(mask: Mask, margin_px: int) -> Region:
-    """The subject without a rim of `margin_px`; where the frame cuts the subject there is no rim."""
-    # OpenCV's erosion takes what lies beyond the frame for subject, its dilation for background.
-    return _morphed(mask, cv2.erode, margin_px)
-
-
-def background_region(mask: Mask, margin_px: int) -> Region:
-    """What lies more than `margin_px` away from the subject."""
-    return np.logical_not(_morphed(mask, cv2.dilate, margin_px))
 
 
 def l1(output: Rgb, reference: Rgb, region: Region) -> Scores:
@@ -109,15 +81,6 @@ def mask_iou(mask: Mask, reference: Mask) -> Scores:
     union = (first | second).sum(axis=1)
     shared = (first & second).sum(axis=1)
     return np.where(union > 0, shared / np.maximum(union, 1), np.nan)
-
-
-def _morphed(mask: Mask, operation: Callable[[np.ndarray, np.ndarray], np.ndarray], radius_px: int) -> Region:
-    """The subject made smaller or larger by a disk."""
-    steps = np.arange(-radius_px, radius_px + 1)
-    disk = (steps[:, None] ** 2 + steps**2 <= radius_px**2).astype(np.uint8)
-    subjects = (mask[..., 0] >= SUBJECT_LEVEL).astype(np.uint8)
-    morphed = [operation(subject, disk) for subject in subjects]
-    return (np.stack(morphed) if morphed else subjects).astype(bool)[..., None]
 
 
 def _mean(values: np.ndarray, region: Region) -> Scores:

@@ -8,7 +8,7 @@ import base64
 import datetime
 import hashlib
 import importlib.resources
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -20,10 +20,10 @@ from pipeline.errors import DatasetError
 from pipeline.evaluation import charts, claims, gallery, limits, outcomes, prices, sets, sources, summary
 from pipeline.evaluation.gallery import Side
 from pipeline.evaluation.judge import BASELINES, INPUT
-from pipeline.evaluation.metrics import margin_px
 from pipeline.evaluation.pictures import Tiles, read_pictures
 from pipeline.evaluation.reference import Against, against
 from pipeline.evaluation.significance import LEVEL, MIN_SEEDS, RESAMPLES, SIGNIFICANCE, p_words
+from pipeline.regions import margin_px
 
 FLICKR_NOTICE = "This product uses the Flickr API but is not endorsed or certified by SmugMug, Inc."
 MAX_FIGURE_COLUMNS = 4
@@ -106,6 +106,14 @@ class Sets:
 
 
 @dataclass(frozen=True)
+class Softness:
+    """How soft backgrounds are, against a snapshot's domain B."""
+
+    title: str
+    table: summary.SoftnessTable
+
+
+@dataclass(frozen=True)
 class Group:
     """Models that may be compared with one another: judged at one size, on pictures that they share."""
 
@@ -115,6 +123,7 @@ class Group:
     models: list[str]
     photos: summary.Comparison
     faults: summary.Comparison
+    softness: list[Softness]
     sets: list[Sets]
     scenes: summary.Comparison | None
     conditions: summary.Conditions | None
@@ -270,6 +279,7 @@ def _group(title: str, models: Sequence[ModelReport], common: set[str] | None, p
         models=names,
         photos=summary.compare_photos(scores, names),
         faults=summary.compare_faults(scores, names),
+        softness=_softness(models),
         sets=_sets(models),
         scenes=scenes if scenes.pictures else None,
         conditions=summary.by_condition(scores, names),
@@ -292,13 +302,24 @@ def _on_common(table: pd.DataFrame, common: set[str] | None) -> pd.DataFrame:
     return table[~is_photo | table["photo_id"].isin(common)]
 
 
+def _by_snapshot(models: Sequence[ModelReport]) -> Iterator[tuple[str, pd.DataFrame, list[str]]]:
+    """In words which snapshot, where there are several; the scores of its models, and their names."""
+    for snapshot in dict.fromkeys(model.snapshot_id for model in models):
+        of_it = [model for model in models if model.snapshot_id == snapshot]
+        where = f", snapshot {snapshot}" if len({model.snapshot_id for model in models}) > 1 else ""
+        yield where, summary.merge({model.name: model.evaluation for model in of_it}), [model.name for model in of_it]
+
+
+def _softness(models: Sequence[ModelReport]) -> list[Softness]:
+    """Each snapshot's models against its own domain B."""
+    found = [(where, summary.compare_softness(scores, names)) for where, scores, names in _by_snapshot(models)]
+    return [Softness(f"Method{where}", table) for where, table in found if table]
+
+
 def _sets(models: Sequence[ModelReport]) -> list[Sets]:
     """Each snapshot's models against its own domain B."""
     found = []
-    for snapshot in dict.fromkeys(model.snapshot_id for model in models):
-        of_it = [model for model in models if model.snapshot_id == snapshot]
-        scores, names = summary.merge({model.name: model.evaluation for model in of_it}), [model.name for model in of_it]
-        where = f", snapshot {snapshot}" if len({model.snapshot_id for model in models}) > 1 else ""
+    for where, scores, names in _by_snapshot(models):
         for prefix, (network, what) in FEATURES.items():
             found.append(Sets(what + where, network, summary.compare_sets(scores, names, prefix)))
     return [one for one in found if one.rows]

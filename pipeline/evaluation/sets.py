@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from pipeline.evaluation import metrics
 from pipeline.evaluation.distribution import fid, kid, kid_interval, precision_recall
-from pipeline.evaluation.metrics import Mask, Rgb
+from pipeline.evaluation.metrics import Rgb
+from pipeline.regions import SUBJECT_LEVEL, Mask
+from pipeline.softness import Estimate, Softness, standing
 
 TEST_SET = "set:test"
 """Stands in for a photo id where a score is of the whole test set."""
@@ -19,6 +20,10 @@ MIN_SET = 10
 MIN_REFERENCES, MAX_REFERENCES = 200, 2000
 """Pictures of domain B: twice as many as there are test photos, within these bounds. The kernel distance is unbiased
 whatever their number; what makes it uncertain are the test photos, which are fewer."""
+SOFTNESS_SCORES = ("gap", "scales", "above", "left")
+"""As `pipeline.softness` explains them."""
+ENDS = ("", "_low", "_high")
+"""What ends the names of a figure and of its interval's ends."""
 NEUTRAL = 0.5
 """Grey that stands for the subject where the features of backgrounds come of a pass of their own."""
 VGG, VGG_BACKGROUND = "", "background_"
@@ -62,9 +67,36 @@ def set_scores(method: str, outputs: Features, references: Features) -> pd.DataF
     return pd.DataFrame(rows, columns=["photo_id", "method", "metric", "value"])
 
 
+@dataclass
+class CollectedSoftness:
+    """How soft each method's backgrounds are, and how sharp its subjects stay, batch by batch."""
+
+    backgrounds: dict[str, Softness] = field(default_factory=dict)
+    subjects: dict[str, list[np.ndarray]] = field(default_factory=dict)
+
+    def add(self, method: str, backgrounds: Softness, subject_left: np.ndarray) -> None:
+        """Take note of a batch; `subject_left` is the share of each subject's sharpness that is left."""
+        self.backgrounds[method] = self.backgrounds.get(method, Softness.none()) + backgrounds
+        self.subjects.setdefault(method, []).append(subject_left)
+
+    def table(self, inputs: Softness, domain_b: Softness) -> pd.DataFrame:
+        """Rows of the test set: where each method stands, null where it cannot be told."""
+        rows: list[tuple[str, str, str, float]] = []
+        for method, backgrounds in self.backgrounds.items():
+            told = standing(inputs, backgrounds, domain_b)
+            for name in SOFTNESS_SCORES:
+                found: Estimate | None = getattr(told, name)
+                values = (found.value, found.low, found.high) if found else (np.nan,) * 3
+                rows += [(TEST_SET, method, name + end, one) for end, one in zip(ENDS, values, strict=True)]
+            left = np.concatenate(self.subjects[method])
+            known = left[np.isfinite(left)]
+            rows.append((TEST_SET, method, "subject_left", float(known.mean()) if len(known) else np.nan))
+        return pd.DataFrame(rows, columns=["photo_id", "method", "metric", "value"])
+
+
 def greyed(image: Rgb, mask: Mask) -> Rgb:
     """The subject under neutral grey."""
-    return np.where(mask >= metrics.SUBJECT_LEVEL, np.float32(NEUTRAL), image)
+    return np.where(mask >= SUBJECT_LEVEL, np.float32(NEUTRAL), image)
 
 
 def ranks(values: Sequence[float] | np.ndarray, population: np.ndarray) -> np.ndarray:

@@ -13,7 +13,9 @@ import pandas as pd
 from pipeline.evaluation import significance
 from pipeline.evaluation.judge import BASELINES, INPUT, TEST_SET, TRUE_LENS
 from pipeline.evaluation.scenes import CONDITIONS
+from pipeline.evaluation.sets import DOMAIN_B, ENDS, SOFTNESS_SCORES
 from pipeline.evaluation.significance import Difference, Interval
+from pipeline.softness import TELLING_SIDE_PX, Estimate
 
 Standing = Literal["ranked", "best", "unranked", "given"]
 """`best`: significantly better than every other ranked method. `given`: fixed by construction, so no merit."""
@@ -31,6 +33,13 @@ GOAL_REDUCTION = 0.30
 """Background error must fall by this share below doing nothing for a run to count as having learned."""
 SUBJECT_KEPT_SSIM = 0.90
 """Mean SSIM from which on the report calls the subject kept."""
+NOTHING_LEFT, EVERYTHING_LEFT = 0.97, 0.5
+"""A model changes nothing where more of the backgrounds' sharpness is left, and blurs everything where less than so much is
+left of the subjects' too."""
+CLOSE_GAP, CLOSE_SCALES = 0.5, 0.7
+"""Up to here backgrounds count as soft as domain B's; both must be met, since a disc of one size meets the first alone."""
+SOFT_CHANCE, SHARP_CHANCE = 0.25, 0.75
+"""Of an output to be sharper than a picture of B: below it blurs too much, above it too little."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +99,7 @@ PHOTO_METRICS = (
         label="Rank in B",
         better="lower",
         digits=2,
-        explanation="share of domain B's backgrounds that are less sharp than this one; 0.5 is the middle of B",
+        explanation="share of domain B's backgrounds that are softer, relative to their contrast; 0.5 is the middle of B",
         ranked=False,
         optional=True,
     ),
@@ -150,6 +159,7 @@ METHOD_LABELS = {
     "average_5x5": "Average 5×5 + subject pasted",
     "gaussian_9x9": "Gaussian 9×9 + subject pasted",
     "gaussian_matched": "Gaussian as soft as B + subject pasted",
+    "disc_matched": "Disc as soft as B, held off the subject",
     TRUE_LENS: "True thin lens",
 }
 SCENE_PREFIX = "scene:"
@@ -257,6 +267,91 @@ def compare_sets(scores: pd.DataFrame, models: Sequence[str], prefix: str = "") 
             found.append(SetScores(method_label(method), method, kid, low, high, precision, recall, fid))
     ahead = [one for one in found if len(found) > 1 and all(one.high < other.low for other in found if other != one)]
     return [replace(one, standing="best" if one in ahead else "ranked") for one in found]
+
+
+@dataclass(frozen=True)
+class SoftnessRow:
+    """Where one method's backgrounds stand between the inputs' and domain B's; None where it cannot be told."""
+
+    label: str
+    method: str
+    gap: Estimate | None
+    scales: Estimate | None
+    above: Estimate | None
+    left: Estimate | None
+    subject_left: float | None
+
+    @property
+    def distance(self) -> float | None:
+        """Mean of `gap` and `scales`: 1 where nothing was done."""
+        known = [one.value for one in (self.gap, self.scales) if one]
+        return float(np.mean(known)) if known else None
+
+    @property
+    def is_close(self) -> bool:
+        """Whether both measures are."""
+        limits = ((self.gap, CLOSE_GAP), (self.scales, CLOSE_SCALES))
+        return self.distance is not None and all(one is None or one.value <= limit for one, limit in limits)
+
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether backgrounds stay as sharp as they were."""
+        return self.left is not None and self.left.value > NOTHING_LEFT
+
+    @property
+    def blurs_everything(self) -> bool:
+        """Whether the subjects lose their sharpness with the backgrounds."""
+        if self.left is None or self.subject_left is None:
+            return False
+        return max(self.left.value, self.subject_left) < EVERYTHING_LEFT
+
+
+@dataclass(frozen=True)
+class SoftnessTable:
+    """Every method's backgrounds against domain B's: measured at which size, and what cannot be told by it."""
+
+    rows: list[SoftnessRow]
+    measured_px: int
+    pictures_b: int
+
+    @property
+    def limits(self) -> list[str]:
+        """In words."""
+        found = []
+        if self.measured_px < TELLING_SIDE_PX:
+            found.append(
+                f"Measured at {self.measured_px} px, all that is stored: in photographs of that size a blur of a few pixels "
+                f"hardly shows, which takes {TELLING_SIDE_PX} px; a strong one does."
+            )
+        if all(row.distance is None for row in self.rows):
+            found.append(
+                "Inputs and domain B do not differ for sure in how soft their backgrounds are, or there are too few "
+                "pictures to tell: how near a method comes to B is not known."
+            )
+        return found
+
+
+def compare_softness(scores: pd.DataFrame, models: Sequence[str]) -> SoftnessTable | None:
+    """Every method's backgrounds; None where there is no domain B to compare them with."""
+    of_set = scores.loc[scores["photo_id"] == TEST_SET, ["method", "metric", "value"]]
+    values = {(str(method), str(metric)): float(value) for method, metric, value in of_set.itertuples(index=False)}
+    if (DOMAIN_B, "softness_px") not in values:
+        return None
+    methods = [INPUT, *BASELINES, *with_variants(scores, models)]
+    rows = [softness_of(values, method) for method in methods if (method, "subject_left") in values]
+    return SoftnessTable(rows, *(int(values[DOMAIN_B, name]) for name in ("softness_px", "pictures")))
+
+
+def softness_of(values: Mapping[tuple[str, str], float], method: str) -> SoftnessRow:
+    """One method's, by the set's scores: (method, metric) -> value."""
+
+    def estimate(name: str) -> Estimate | None:
+        found = [values.get((method, name + end), np.nan) for end in ENDS]
+        return Estimate(*found) if np.isfinite(found).all() else None
+
+    left = values.get((method, "subject_left"), np.nan)
+    figures = [estimate(name) for name in SOFTNESS_SCORES]
+    return SoftnessRow(method_label(method), method, *figures, subject_left=left if np.isfinite(left) else None)
 
 
 @dataclass(frozen=True)
@@ -450,10 +545,10 @@ def scores_of(scores: pd.DataFrame, metric: str, method: str, scenes: bool) -> p
 def headline(scores: pd.DataFrame, model: str) -> Headline:
     """The result of one model, computed from its scores.
 
-    With known truth the figure is the change of the background's error. Without, there is no verdict of
-    success: sharpness alone would praise a model that blurs everything or invents a background.
+    With known truth the figure is the change of the background's error; without, how much of the backgrounds' distance to
+    domain B in softness is gone. A model that changes nothing, or blurs everything, is called that and nothing better.
     """
-    ssim = _mean(scores, "subject_ssim", model, scenes=False)
+    ssim, softness = _mean(scores, "subject_ssim", model, scenes=False), _softness(scores, model)
     before = _mean(scores, "truth_background_l1", INPUT, scenes=True)
     after = _mean(scores, "truth_background_l1", model, scenes=True)
     if not before or after is None:
@@ -461,14 +556,31 @@ def headline(scores: pd.DataFrame, model: str) -> Headline:
     change = after / before - 1.0
     scenes = _count(len(scores_of(scores, "truth_background_l1", model, scenes=True)), "rendered scene")
     baseline = _better_baseline(scores)
-    verdict, words = _verdict(change, ssim, smoothing_is_better=baseline is not None and baseline[1] < after)
+    verdict, words = _failure(softness) or _verdict(
+        change, ssim, smoothing_is_better=baseline is not None and baseline[1] < after
+    )
     sentences = [
         f"On {scenes} the background error against the true lens is {_percent(change)} doing nothing "
         f"({after:.4f} against {before:.4f}).",
         *([_baseline_sentence(*baseline, before)] if baseline else []),
         _photo_sentence(scores, model, ssim),
+        *_softness_sentences(scores, softness),
     ]
     return Headline(_signed_percent(change), "background error, against doing nothing", verdict, words, sentences)
+
+
+def _softness(scores: pd.DataFrame, model: str) -> SoftnessRow | None:
+    table = compare_softness(scores, [model])
+    return next((row for row in table.rows if row.method == model), None) if table else None
+
+
+def _failure(softness: SoftnessRow | None) -> tuple[Verdict, str] | None:
+    """The verdict on a model that fails as models do."""
+    if softness is not None and softness.changes_nothing:
+        return "bad", "Blurs nothing: backgrounds stay as sharp as they were"
+    if softness is not None and softness.blurs_everything:
+        return "bad", "Blurs everything, the subject too"
+    return None
 
 
 def _verdict(change: float, ssim: float | None, smoothing_is_better: bool) -> tuple[Verdict, str]:
@@ -485,17 +597,68 @@ def _verdict(change: float, ssim: float | None, smoothing_is_better: bool) -> tu
 
 
 def _without_truth(scores: pd.DataFrame, model: str, ssim: float | None) -> Headline:
-    sharpness = _mean(scores, "background_sharpness", model, scenes=False)
-    verdict: Verdict = "mixed"
-    words = "Whether its blur is right is not known"
+    softness, rival = _softness(scores, model), _nearest_baseline(scores)
+    sentences = [_photo_sentence(scores, model, ssim), *_softness_sentences(scores, softness)]
+    unknown = "Without scenes of known truth nobody can say whether the blur is that of a lens."
+    if softness is None or softness.distance is None:
+        left = _mean(scores, "background_sharpness", model, scenes=False)
+        verdict, words = _failure(softness) or _verdict_on_subject(ssim, left)
+        figure, caption = "–" if left is None else _share(left), "of the background's sharpness, after against before"
+        return Headline(figure, caption, verdict, words, [*sentences, unknown])
+    verdict, words = _failure(softness) or _verdict_on_softness(softness, ssim, rival)
+    caption = "distance to domain B in the softness of backgrounds, against doing nothing"
+    return Headline(_signed_percent(softness.distance - 1.0), caption, verdict, words, [*sentences, unknown])
+
+
+def _verdict_on_subject(ssim: float | None, left: float | None) -> tuple[Verdict, str]:
+    """What can be said where the softness of backgrounds cannot be compared with B's."""
     if ssim is not None and ssim < SUBJECT_KEPT_SSIM:
-        verdict, words = "bad", "Changes the subject"
-    elif sharpness is not None and sharpness >= 1:
-        verdict, words = "bad", "Does not blur the background"
-    unknown = "Without scenes of known truth nobody can say whether the background is blurred rightly."
-    figure = "–" if sharpness is None else _share(sharpness)
-    sentences = [_photo_sentence(scores, model, ssim), unknown]
-    return Headline(figure, "of the background's sharpness, after against before", verdict, words, sentences)
+        return "bad", "Changes the subject"
+    if left is not None and left > NOTHING_LEFT:
+        return "bad", "Blurs nothing: backgrounds stay as sharp as they were"
+    return "mixed", "Whether its blur is right is not known"
+
+
+def _verdict_on_softness(softness: SoftnessRow, ssim: float | None, rival: SoftnessRow | None) -> tuple[Verdict, str]:
+    above = softness.above.value if softness.above else 0.5
+    if softness.is_close and SOFT_CHANCE <= above <= SHARP_CHANCE:
+        words = "Backgrounds are about as soft as domain B's"
+    elif above < SOFT_CHANCE:
+        words = "Blurs more than domain B is blurred"
+    elif above > SHARP_CHANCE:
+        words = "Blurs less than domain B is blurred"
+    else:
+        words = "Blurs, but not as domain B is blurred"
+    if ssim is None:
+        return "mixed", f"{words}; the subject could not be scored"
+    if ssim < SUBJECT_KEPT_SSIM:
+        return "bad", f"{words}, and the subject is changed"
+    if rival is not None and (rival.distance or 0.0) < (softness.distance or 0.0):
+        return "mixed", f"{words}, and the subject is kept; a blur of one width comes closer still"
+    return "good" if softness.is_close else "mixed", f"{words}, and the subject is kept"
+
+
+def _softness_sentences(scores: pd.DataFrame, softness: SoftnessRow | None) -> list[str]:
+    """How near the backgrounds come to domain B, and how near the nearest baseline does."""
+    if softness is None:
+        return []
+    if softness.distance is None:
+        table = compare_softness(scores, [])
+        return [] if table is None else table.limits[-1:]
+    figures = ", ".join(
+        f"{name} {one.value:.2f} ({one.low:.2f} to {one.high:.2f})"
+        for name, one in (("relative to contrast", softness.gap), ("across scales", softness.scales))
+        if one
+    )
+    rival = _nearest_baseline(scores)
+    words = f"; the nearest baseline, {_in_sentence(rival.label)}, has {rival.distance:.2f} on the mean" if rival else ""
+    return [f"Of the distance to domain B in softness there is left, 1 for doing nothing: {figures}{words}."]
+
+
+def _nearest_baseline(scores: pd.DataFrame) -> SoftnessRow | None:
+    table = compare_softness(scores, [])
+    known = [row for row in table.rows if row.method in BASELINES and row.distance is not None] if table else []
+    return min(known, key=lambda row: row.distance or 0.0, default=None)
 
 
 def _photo_sentence(scores: pd.DataFrame, model: str, ssim: float | None) -> str:
@@ -519,8 +682,12 @@ def _better_baseline(scores: pd.DataFrame) -> tuple[str, float] | None:
 
 
 def _baseline_sentence(name: str, error: float, before: float) -> str:
-    words = METHOD_LABELS[name].replace(" + subject pasted", " with the subject pasted back")
-    return f"The better of the study's baselines, {words}, lies {_percent(error / before - 1.0)} doing nothing."
+    words = _in_sentence(METHOD_LABELS[name])
+    return f"The best of the baselines, {words}, lies {_percent(error / before - 1.0)} doing nothing."
+
+
+def _in_sentence(label: str) -> str:
+    return label.replace(" + subject pasted", " with the subject pasted back")
 
 
 def _compare(scores: pd.DataFrame, metrics: Sequence[Metric], methods: Sequence[str]) -> Comparison:

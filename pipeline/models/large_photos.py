@@ -16,8 +16,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.models.images import (
+    AlphaArray,
     AlphaPhoto,
+    RgbArray,
     RgbPhoto,
+    UnitRgbArray,
     UnitRgbPhoto,
     from_model_range,
     images_from_uint8,
@@ -48,6 +51,15 @@ def translate_photo(
     if isinstance(generator, LensGenerator):
         return _through_grown_lens(generator, rgb, alpha, tile_px)
     return _in_tiles(generator, rgb, tile_px, overlap_px)
+
+
+def translate_pictures(generator: nn.Module, rgb: RgbArray, alpha: AlphaArray | None = None) -> UnitRgbArray:
+    """Apply `generator` to pictures of any one size as to photos of that size, in batches where they are no larger than
+    what a lens was trained on; returns float32 in [0, 1], same shape."""
+    if not isinstance(generator, LensGenerator) or min(rgb.shape[1:3]) <= generator.config.lens_side_px:
+        return translate(generator, rgb, alpha)
+    alphas = [None] * len(rgb) if alpha is None else alpha
+    return np.stack([translate_photo(generator, *pair) for pair in zip(rgb, alphas, strict=True)])
 
 
 @torch.inference_mode()

@@ -19,6 +19,8 @@ from pipeline.training.runs import Completion
 
 LIBRARIES = ("numpy", "pillow", "safetensors")
 CURVE_POINTS = 10
+CHECKED = ("gap", "scales", "change", "left")
+"""What the card shows of each check."""
 
 
 def model_card(
@@ -53,6 +55,7 @@ def card_page(card: Mapping[str, Any], losses: LossLog, checks: Sequence[Check])
         "Their licences": ", ".join(f"{name}: {count}" for name, count in card["licences"].items()) or "not told",
         "Steps, hours": f"{card['steps']}, {card['seconds'] / 3600:.2f}",
         "Weights": card["weights"],
+        "Failing": f"by its last check it {card['failing']}" if card["failing"] else "no, by its last check",
         "Code": f"bokehflow {lineage.get('bokehflow', 'unknown')}, revision {lineage.get('code_revision', 'unknown')}",
         "Versions": ", ".join(f"{name} {version}" for name, version in card["versions"].items()),
         "Hardware": ", ".join(f"{name} {value}" for name, value in card["hardware"].items()),
@@ -67,13 +70,18 @@ def card_page(card: Mapping[str, Any], losses: LossLog, checks: Sequence[Check])
         "Unweighted, means over tenths of the run; every step's lie in `losses.parquet`.",
         _table(*_curves(losses)),
         "## Checks",
-        "On training pictures. `gap`: what is left of the distance in background sharpness between the domains; "
-        "`change`: L1 inside the subjects, in parts of what the study's Gaussian changes there. "
+        "On training pictures. `gap`, `scales`: what is left of the distance between the domains in the softness of their "
+        "backgrounds, relative to local contrast and to half the size, 1 for unchanged pictures; `change`: L1 inside the "
+        "subjects, in parts of what the study's Gaussian changes there; `left`: of the backgrounds' sharpness. "
         f"The best checkpoint is that of step {card['best'].get('step', '–')}.",
-        _table(("step", "gap", "change"), [(str(row.step), f"{row.gap:.3f}", f"{row.change:.3f}") for row in checks]),
+        _table(("step", *CHECKED), [(str(row.step), *_figures(row)) for row in checks]),
         f"The generators' files and their SHA-256 stand in `model.json`; `{card['sample']}` shows what they do.",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _figures(check: Check) -> list[str]:
+    return [f"{check.figures[name]:.3f}" if name in check.figures else "–" for name in CHECKED]
 
 
 def _curves(losses: LossLog) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:

@@ -86,6 +86,8 @@ class TrainingJob(BaseModel):
     """Further provenance for the model card, such as the code revision."""
     licences: dict[str, int] = {}
     """How many of the training pictures have which licence, for the model card."""
+    stop_failing: bool = False
+    """Whether a run that blurs nothing, or everything, after its first tenth ends there instead of going on."""
     started_by: ProcessIdentity | None = None
     """The process without which the run shall not go on; it ends as soon as that one is gone."""
 

@@ -8,7 +8,7 @@ import json
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,8 @@ from pipeline.training.jobs import TrainingJob
 from pipeline.training.loader import BatchLoader
 from pipeline.training.loop import TrainingState, build_model, needs_features, train_steps
 from pipeline.training.loss_log import LossLog
-from pipeline.training.progress_checks import Checker, CheckLog, chosen, falls_evenly, is_check_step
-from pipeline.training.runs import Completion, RunFolder, completion_of, enter, exclusive
+from pipeline.training.progress_checks import ADVICE, FORGIVEN_SHARE, Checker, CheckLog, chosen, falls_evenly, is_check_step
+from pipeline.training.runs import Completion, Failing, RunFolder, completion_of, enter, exclusive
 from pipeline.training.sampling import ImageSource, PairSampler, scale
 
 logger = logging.getLogger(__name__)
@@ -138,7 +138,8 @@ class _Run:
         torch.manual_seed(job.seed)
         model = build_model(job.model, job.settings, job.seed, _features(job, features))
         self.state = TrainingState(model, job.settings, job.seed, self.device)
-        self.checker = Checker(*(_checked(source, job.settings.size_px) for source in (data.train_a, data.train_b)))
+        total_steps, size_px = self.loader.total_steps, job.settings.size_px
+        self.checker = Checker(*(_checked(source, size_px, total_steps) for source in (data.train_a, data.train_b)))
         self.losses = LossLog()
         self.seconds_before = 0.0
         if folder.checkpoint.exists():
@@ -157,6 +158,8 @@ class _Run:
     def to_the_end(self) -> Completion | None:
         total = self.loader.total_steps
         logger.info("%s: step %d of %d, on %s", self.job.run_id, self.state.step, total, self.device)
+        for limit in self.checker.limits:
+            logger.warning("%s", limit)
         checkpoint, progress = _Clock(CHECKPOINT_INTERVAL_S), _Clock(PROGRESS_INTERVAL_S)
         for metrics in train_steps(self.state, self.loader):
             self.losses.append(metrics)
@@ -208,9 +211,26 @@ class _Run:
     def _check(self) -> None:
         """Hold the generators against the training pictures; the best ones so far are kept."""
         self.losses.settle()  # nothing is kept of a run whose losses are not finite
-        check = self.checker.check(self.state.results()["a_to_b"], self.state.step)
+        step, before = self.state.step, self.checks.failing
+        failing = self.checker.failing(self.state.model.generators["a_to_b"])
+        check = self.checker.check(self.state.results()["a_to_b"], step, failing)
         self.checks.add(check, partial(self._save_generators, self.folder.best_generator))
-        logger.info("step %d: gap %.3f, change %.3f", check.step, check.gap, check.change)
+        logger.info("step %d: %s", step, check.words)
+        if failing != before:
+            self._say_failing(failing, before)
+        if failing and self.job.stop_failing and step >= FORGIVEN_SHARE * self.loader.total_steps:
+            self._save()
+            raise TrainingError(
+                f"{self.job.run_id} {failing} after {step} steps: {ADVICE[failing]}. It was ended because stop_failing "
+                "under [training] says so; with it false the run goes on from here."
+            )
+
+    def _say_failing(self, failing: Failing | None, before: Failing | None) -> None:
+        step, total = self.state.step, self.loader.total_steps
+        if failing is None:
+            logger.info("step %d of %d: it is no longer so that the run %s", step, total, before)
+        else:
+            logger.warning("step %d of %d: the run %s: %s", step, total, failing, ADVICE[failing])
 
     def _save_generators(self, place: Callable[[str], Path]) -> dict[str, str]:
         """Write the generators that count now to the paths of their directions; path in the folder -> SHA-256."""
@@ -236,7 +256,8 @@ class _Run:
             seconds=round(self.seconds, 3),
             final_losses=self.losses.recent_means(FINAL_STEPS),
             sample=str(folder.sample(state.step).relative_to(folder.root)),
-            best=asdict(self.checks.best) if self.checks.best else {},
+            best=self.checks.best.figures if self.checks.best else {},
+            failing=self.checks.failing,
             files=files,
         )
         card = model_card(self.job, completion, state.model, self.images, self.device)
@@ -267,9 +288,9 @@ def _samples(source: ImageSource, size_px: int) -> tuple[RgbArray, AlphaArray]:
     return scale(rgb, size_px), scale(alpha, size_px)
 
 
-def _checked(source: ImageSource, size_px: int) -> tuple[RgbArray, AlphaArray]:
+def _checked(source: ImageSource, size_px: int, total_steps: int) -> tuple[RgbArray, AlphaArray]:
     """The pictures of a domain that checks are made on."""
-    rgb, alpha = source.batch(chosen(len(source)))
+    rgb, alpha = source.batch(chosen(len(source), total_steps))
     return scale(rgb, size_px), scale(alpha, size_px)
 
 

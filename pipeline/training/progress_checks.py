@@ -1,114 +1,222 @@
-"""How far a run has come, by pictures of its own training set: which of its checkpoints is the best one.
+"""How far a run has come, by pictures of its own training set: which of its checkpoints is the best one, and whether it
+fails in one of the two ways that there are.
 
-Losses do not say it: each is relative to an opponent that learns as well. Two figures do, both made so that doing
-nothing and blurring everything, the two ways of failing, score no better than 1 in their sum:
+Losses do not say it: each is relative to an opponent that learns as well. These figures do:
 
-    gap      what is left of the distance in background sharpness between the domains: 1 at first, 0 when closed
-    change   L1 inside the subjects, in parts of what a Gaussian as wide as the study's would change there
+    gap, scales   what is left of the distance between the domains' backgrounds, by both measures of `pipeline.softness`
+    change        L1 inside the subjects, in parts of what a Gaussian as wide as the study's would change there
 
-Neither knows a true picture, so the best checkpoint is the best by these two and no more.
+Doing nothing has 1 and 1 at a change of 0, blurring everything has a change of 1, so that neither scores better than 1.
+None of them knows a true picture: the best checkpoint is the best by these and no more.
 """
 
 import json
+import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
-import torch
-from torch import Tensor
-from torch.nn import functional
+from torch import nn
 
 from pipeline.atomic import write_text
-from pipeline.models.images import (
-    AlphaArray,
-    Images,
-    Masks,
-    RgbArray,
-    images_from_uint8,
-    masks_from_uint8,
-    to_model_range,
-    translate,
-)
-from pipeline.models.sight import absolute_laplacian
+from pipeline.models.images import AlphaArray, RgbArray, UnitRgbArray, translate
+from pipeline.regions import background_region, margin_px, subject_region
+from pipeline.softness import TELLING_SIDE_PX, Softness, softness, standing, telling
+from pipeline.training.runs import Failing
 
 CHECKS_IN_A_RUN = 20
-CHECK_PICTURES = 16
-MARGIN_SHARE = 1 / 32
-"""Backgrounds begin this share of the picture's side away from the subject."""
+FEWEST_PICTURES, MOST_PICTURES, STEPS_A_PICTURE = 16, 48, 40
+"""Of each domain: more in longer runs, so that checks take little of the time."""
+FAILURE_PICTURES = 6
+"""What a generator does to so many pictures tells whether it fails."""
+FORGIVEN_SHARE = 0.1
+"""Of the run: only after it does a run that fails end, where it shall."""
 STUDY_SIGMA_SHARE = 1.7 / 256
 """Width of the study's Gaussian, in parts of the picture's side."""
-LEAST_GAP_SHARE = 0.01
-"""Domains whose sharpness differs by less have no gap to close."""
+NOTHING_LEFT, NOTHING_CHANGED = 0.97, 0.05
+"""A generator blurs nothing where more than so much of the backgrounds' |Laplacian| is left, or where they change by less
+than so much of the Gaussian's change. The right blur leaves .2 to .5; runs that collapse leave .992 after 16 steps and .998
+after 32, and change .02 and .003 of it."""
+EVERYTHING_LEFT = 0.5
+"""A generator blurs everything where less than so much is left of the subjects' |Laplacian| either. What a lens begins
+with, a haze over all of the picture, leaves .63."""
 TINY = 1e-6
+
+ADVICE = {
+    "blurs nothing": (
+        "the generator has settled on leaving pictures as they are, and seldom leaves that state. Stop the run; lower "
+        "identity_weight and cycle_weight, or give the discriminators a sight that tells the domains apart"
+    ),
+    "blurs everything": (
+        "subjects lose their detail with the backgrounds. If it stays so, raise mask_weight, or let the lens hold the "
+        "subject; in the first steps it may pass by itself"
+    ),
+}
 
 
 @dataclass(frozen=True)
 class Check:
-    """A run after `step` steps; `gap` and `change` as above, both >= 0."""
+    """A run after `step` steps. `gap` and `scales` are None where the softness of backgrounds cannot be told apart."""
 
     step: int
-    gap: float
+    gap: float | None
+    scales: float | None
     change: float
+    """Of the subjects, in parts of the Gaussian's, >= 0."""
+    left: float | None
+    """Share of the backgrounds' |Laplacian| that is left; None without backgrounds that have any."""
+    failing: Failing | None = None
+    """The way in which the run failed, by the weights of that step rather than by their average."""
 
     @property
     def score(self) -> float:
-        """Their sum, the lower the better."""
-        return self.gap + self.change
+        """Mean of `gap` and `scales`, and `change`: the lower the better; infinite where it cannot be told."""
+        known = [one for one in (self.gap, self.scales) if one is not None]
+        return float(np.mean(known)) + self.change if known else math.inf
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """All that is known, by name."""
+        return {name: value for name, value in asdict(self).items() if isinstance(value, int | float)}
+
+    @property
+    def words(self) -> str:
+        """For a log."""
+        figures = "gap", "scales", "change", "left"
+        return ", ".join(f"{name} {_words(getattr(self, name))}" for name in figures)
 
 
 class Checker:
-    """Fixed pictures of both domains, on the CPU, against which generators are held."""
+    """Fixed pictures of both domains, RGB and alpha, against which generators are held."""
 
     def __init__(self, a: tuple[RgbArray, AlphaArray], b: tuple[RgbArray, AlphaArray]) -> None:
-        cpu = torch.device("cpu")
-        self._rgb_a, self._images_a, self._masks_a = a[0], images_from_uint8(a[0], cpu), masks_from_uint8(a[1], cpu)
-        images_b, masks_b = images_from_uint8(b[0], cpu), masks_from_uint8(b[1], cpu)
-        self._sharpness_a, self._sharpness_b = sharpness(self._images_a, self._masks_a), sharpness(images_b, masks_b)
-        self._blurred = subject_l1(gaussian(self._images_a), self._images_a, self._masks_a)
+        self._rgb, self._alpha = a
+        self._before, self._mask = _unit(a[0]), _unit(a[1])[..., None]
+        margin = margin_px(a[0].shape[1])
+        self._background = background_region(self._mask, margin)[..., 0]
+        self._subject = subject_region(self._mask, margin)[..., 0]
+        pictures = (self._before, self._mask), (_unit(b[0]), _unit(b[1])[..., None])
+        measured = {
+            shrunk: [softness(_shrunk(images, shrunk), _shrunk(mask, shrunk)) for images, mask in pictures]
+            for shrunk in (1, 2)
+        }
+        # A strong blur tells more at half the size, where a camera's noise no longer counts as sharpness.
+        self._shrunk = max(measured, key=lambda shrunk: telling(*measured[shrunk]))
+        self._softness_a, self._softness_b = measured[self._shrunk]
+        self._most = _l1(gaussian(self._before), self._before, self._subject)
 
-    def check(self, generator: torch.nn.Module, step: int) -> Check:
+    def failing(self, generator: nn.Module) -> Failing | None:
+        """The way in which a generator fails, by what it does to a few of the pictures of A.
+
+        To be asked of the weights as they are now: a running average of them lags hundreds of steps behind.
+        """
+        few = slice(FAILURE_PICTURES)
+        output = self._translated(generator, few)
+        told = standing(self._softness_a[few], self._softness(output, few), self._softness_b, 0)
+        subject_left = _left(output, self._before[few], self._subject[few])
+        most = _l1(gaussian(self._before[few]), self._before[few], self._background[few])
+        changed = _l1(output, self._before[few], self._background[few]) / max(most, TINY)
+        return failure(told.left and told.left.value, subject_left, changed)
+
+    @property
+    def limits(self) -> list[str]:
+        """What cannot be told by these pictures, in words."""
+        side_px, told = self._rgb.shape[1] // self._shrunk, standing(self._softness_a, self._softness_a, self._softness_b, 0)
+        found = []
+        if told.gap is None and told.scales is None:
+            found.append(
+                "by these training pictures the domains' backgrounds do not differ in softness, or there are too few to "
+                "tell: there may be nothing to learn, and no checkpoint is the best one"
+            )
+        if side_px < TELLING_SIDE_PX:
+            found.append(
+                f"checks are made at {side_px} px, where a photograph's blur of a few pixels hardly shows; "
+                f"they tell more from {TELLING_SIDE_PX} px on"
+            )
+        return found
+
+    def check(self, generator: nn.Module, step: int, failing: Failing | None = None) -> Check:
         """Hold the generator from A to B, as it is after `step` steps, against the pictures."""
+        output = self._translated(generator, slice(None))
+        told = standing(self._softness_a, self._softness(output, slice(None)), self._softness_b, resamples=0)
+        change = _l1(output, self._before, self._subject) / max(self._most, TINY)
+        return Check(
+            step=step,
+            gap=told.gap and round(told.gap.value, 6),
+            scales=told.scales and round(told.scales.value, 6),
+            change=round(change, 6),
+            left=told.left and round(told.left.value, 6),
+            failing=failing,
+        )
+
+    def _softness(self, output: UnitRgbArray, part: slice) -> Softness:
+        return softness(*(_shrunk(one, self._shrunk) for one in (output, self._mask[part])), flat_too=True)
+
+    def _translated(self, generator: nn.Module, part: slice) -> UnitRgbArray:
         training = generator.training
-        output = to_model_range(torch.from_numpy(translate(generator.eval(), self._rgb_a)).permute(0, 3, 1, 2))
+        output = translate(generator.eval(), self._rgb[part], self._alpha[part])
         generator.train(training)
-        width = abs(self._sharpness_a - self._sharpness_b)
-        left = abs(sharpness(output, self._masks_a) - self._sharpness_b)
-        gap = left / width if width > LEAST_GAP_SHARE * self._sharpness_a else 0.0
-        change = subject_l1(output, self._images_a, self._masks_a) / max(self._blurred, TINY)
-        return Check(step, round(gap, 6), round(change, 6))
+        return output
 
 
-@torch.no_grad()
-def sharpness(images: Images, masks: Masks) -> float:
-    """Mean absolute Laplacian of the backgrounds, pictures weighing alike, >= 0; those without background left out."""
-    margin = max(1, round(images.shape[-1] * MARGIN_SHARE))
-    background = 1.0 - functional.max_pool2d(masks, 2 * margin + 1, stride=1, padding=margin).round()
-    return _mean_inside(absolute_laplacian(images), background)
+def failure(left: float | None, subject_left: float | None, background_change: float) -> Failing | None:
+    """The way in which a generator fails; None where it does not, or where it cannot be told.
+
+    Shares of the |Laplacian| that are left of backgrounds and of subjects, None without any, and how much backgrounds change
+    in parts of the Gaussian's change.
+    """
+    if left is None:
+        return None
+    if left > NOTHING_LEFT or background_change < NOTHING_CHANGED:
+        return "blurs nothing"
+    if subject_left is not None and max(left, subject_left) < EVERYTHING_LEFT:
+        return "blurs everything"
+    return None
 
 
-@torch.no_grad()
-def subject_l1(images: Images, others: Images, masks: Masks) -> float:
-    """Mean absolute difference inside the masks, pictures weighing alike, >= 0; those without subject left out."""
-    return _mean_inside((images - others).abs(), masks.round())
-
-
-def gaussian(images: Images) -> Images:
+def gaussian(images: UnitRgbArray) -> UnitRgbArray:
     """The study's 9x9 Gaussian, as wide in parts of the picture's side as it was at 256 px; reflected at the border."""
-    sigma_px = STUDY_SIGMA_SHARE * images.shape[-1]
-    reach = max(1, round(4 * sigma_px / 1.7))
-    places = torch.arange(-reach, reach + 1, dtype=images.dtype)
-    kernel = torch.exp(-places.square() / (2 * sigma_px**2))
-    kernel = (kernel / kernel.sum()).expand(3, 1, -1)
-    padded = functional.pad(images, (reach,) * 4, mode="reflect")
-    across = functional.conv2d(padded, kernel[..., None, :], groups=3)
-    return functional.conv2d(across, kernel[..., None], groups=3)
+    sigma_px = STUDY_SIGMA_SHARE * images.shape[2]
+    side = 2 * max(1, round(4 * sigma_px / 1.7)) + 1
+    blurred = [cv2.GaussianBlur(image, (side, side), sigma_px, borderType=cv2.BORDER_REFLECT_101) for image in images]
+    return np.stack(blurred)
 
 
-def _mean_inside(values: Images, region: Masks) -> float:
-    areas = region.sum((1, 2, 3))
-    means: Tensor = (values.mean(1, keepdim=True) * region).sum((1, 2, 3))[areas > 0] / areas[areas > 0]
-    return float(means.mean()) if len(means) else 0.0
+def _l1(images: UnitRgbArray, others: UnitRgbArray, region: np.ndarray) -> float:
+    """Mean absolute difference in the region, pictures weighing alike, >= 0; those without it are left out."""
+    difference = np.abs(images - others).mean(3)
+    known = [float(one[inside].mean()) for one, inside in zip(difference, region, strict=True) if inside.any()]
+    return float(np.mean(known)) if known else 0.0
+
+
+def _left(images: UnitRgbArray, before: UnitRgbArray, region: np.ndarray) -> float | None:
+    """Mean share of the region's |Laplacian| that is left, pictures weighing alike; None where there was none."""
+    sharpness = [
+        [float(np.abs(cv2.Laplacian(one, cv2.CV_32F))[inside].mean()) for one in pair]
+        for *pair, inside in zip(images, before, region, strict=True)
+        if inside.any()
+    ]
+    known = [after / was for after, was in sharpness if was > TINY]
+    return float(np.mean(known)) if known else None
+
+
+def _shrunk(images: np.ndarray, factor: int) -> np.ndarray:
+    """With sides so many times smaller, by the means of squares; [n, height, width, channels]."""
+    count, height, width, channels = images.shape
+    rows, columns = height // factor, width // factor
+    squares = images[:, : rows * factor, : columns * factor].reshape(count, rows, factor, columns, factor, channels)
+    return squares.mean((2, 4))
+
+
+def _unit(levels: np.ndarray) -> np.ndarray:
+    return levels.astype(np.float32) / np.float32(255.0)
+
+
+def _words(value: float | None) -> str:
+    return "not known" if value is None else f"{value:.3f}"
 
 
 def is_check_step(step: int, total: int) -> bool:
@@ -121,9 +229,10 @@ def falls_evenly(step: int, total: int, times: int) -> bool:
     return step * times // total > (step - 1) * times // total
 
 
-def chosen(count: int) -> np.ndarray:
-    """Indices of the pictures that a run is checked by: at most `CHECK_PICTURES`, spread evenly."""
-    return np.unique(np.linspace(0, count - 1, min(CHECK_PICTURES, count)).astype(int))
+def chosen(count: int, total_steps: int) -> np.ndarray:
+    """Indices of the pictures that a run of so many steps is checked by, spread evenly."""
+    most = min(MOST_PICTURES, max(FEWEST_PICTURES, total_steps // STEPS_A_PICTURE))
+    return np.unique(np.linspace(0, count - 1, min(most, count)).astype(int))
 
 
 class CheckLog:
@@ -132,16 +241,27 @@ class CheckLog:
     def __init__(self, path: Path, last_step: int) -> None:
         self._path = path
         rows = json.loads(path.read_bytes()) if path.exists() else []
-        self.checks = [check for check in (Check(**row) for row in rows) if check.step <= last_step]
+        self.checks = [Check(**row) for row in rows if _is_check(row) and row["step"] <= last_step]
 
     @property
     def best(self) -> Check | None:
-        """The check with the lowest score, the first of several; None without checks."""
-        return min(self.checks, key=lambda check: check.score, default=None)
+        """The check with the lowest score, the first of several, or the last one where none has a score."""
+        told = min(self.checks, key=lambda check: check.score, default=None)
+        return self.checks[-1] if told is not None and math.isinf(told.score) else told
+
+    @property
+    def failing(self) -> Failing | None:
+        """The way in which the run fails by its last check."""
+        return self.checks[-1].failing if self.checks else None
 
     def add(self, check: Check, keep_best: Callable[[], object]) -> None:
         """Note a check; where it is the best so far, `keep_best` is called before it is noted."""
-        if self.best is None or check.score < self.best.score:
+        if self.best is None or check.score < self.best.score or math.isinf(self.best.score):
             keep_best()
         self.checks.append(check)
         write_text(self._path, json.dumps([asdict(row) for row in self.checks], indent=1) + "\n")
+
+
+def _is_check(row: dict[str, Any]) -> bool:
+    """Checks of older versions measured otherwise and cannot stand beside new ones."""
+    return row.keys() == {field.name for field in fields(Check)}

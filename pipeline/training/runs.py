@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -28,6 +28,9 @@ LOCK_PATIENCE_S = 5.0
 """A killed trainer holds the lock until its last thread has ended, some moments after it is reported dead."""
 
 LOCK, SUPERSEDED = ".lock", "superseded"
+
+Failing = Literal["blurs nothing", "blurs everything"]
+"""The two ways in which a run fails, as `progress_checks` tells them."""
 
 
 def generator_file(direction: str) -> str:
@@ -128,7 +131,9 @@ class Completion(BaseModel):
     sample: str
     """The last sample picture, relative to the folder."""
     best: dict[str, float] = {}
-    """The check of the best checkpoint: step, gap and change, as `progress_checks` explains; empty in older runs."""
+    """The check of the best checkpoint: step, gap, scales and change, as `progress_checks` explains; empty in older runs."""
+    failing: Failing | None = None
+    """The way in which the run failed by its last check; None where it did not, and in older runs."""
     files: dict[str, str]
     """SHA-256 of the generators' files, by their paths in the folder."""
 
@@ -224,7 +229,7 @@ def has_other_settings(job: TrainingJob) -> bool:
 
 
 def describe_run(run_dir: Path) -> dict[str, object] | None:
-    """What status shows of a run: run, recipe, seed, snapshot, model, steps and whether it is complete.
+    """What status shows of a run: run, recipe, seed, snapshot, model, steps, whether it is complete, and how it fails.
 
     `steps` counts those on record, up to the last checkpoint of a run that goes on. None if the folder holds
     no run.
@@ -242,6 +247,7 @@ def describe_run(run_dir: Path) -> dict[str, object] | None:
         "model": job["model"],
         "steps": completion.steps if completion else _recorded_steps(folder),
         "complete": completion is not None,
+        "failing": completion.failing if completion else _failing_now(folder),
     }
 
 
@@ -259,6 +265,11 @@ def _job_file(folder: RunFolder) -> dict[str, Any] | None:
 
 def _recorded_steps(folder: RunFolder) -> int:
     return pq.read_metadata(folder.losses).num_rows if folder.losses.exists() else 0
+
+
+def _failing_now(folder: RunFolder) -> str | None:
+    checks = json.loads(folder.checks.read_bytes()) if folder.checks.exists() else []
+    return checks[-1].get("failing") if checks else None
 
 
 def _supersede(folder: RunFolder, digest: str) -> None:

@@ -5,7 +5,14 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from pipeline.evaluation.baselines import average_5x5, gaussian_9x9, gaussian_sigma_px, paste_subject
+from pipeline.evaluation.baselines import (
+    average_5x5,
+    disc_held,
+    fitting_width,
+    gaussian_9x9,
+    gaussian_sigma_px,
+    paste_subject,
+)
 
 
 def picture(seed: int = 0) -> np.ndarray:
@@ -57,3 +64,30 @@ def test_pasting_keeps_the_subject_and_blends_soft_alpha() -> None:
     assert np.array_equal(pasted[:, :8], image[:, :8])
     assert pasted[:, 8:16] == pytest.approx(0.25 * image[:, 8:16] + 0.75 * blurred[:, 8:16])
     assert np.array_equal(pasted[:, 16:], blurred[:, 16:])
+
+
+def a_bright_subject(background: float = 0.2) -> tuple[np.ndarray, np.ndarray]:
+    image = np.full((1, 48, 48, 3), background, np.float32)
+    mask = np.zeros((1, 48, 48, 1), np.float32)
+    image[:, 16:32, 16:32], mask[:, 16:32, 16:32] = 1.0, 1.0
+    return image, mask
+
+
+def test_a_held_disc_lets_no_light_of_the_subject_out_and_keeps_it() -> None:
+    image, mask = a_bright_subject()
+    np.testing.assert_allclose(disc_held(image, mask, 5.0), image, atol=2e-3)
+
+
+def test_a_point_of_light_becomes_an_even_disc_in_linear_light() -> None:
+    image, mask = np.zeros((1, 48, 48, 3), np.float32), np.zeros((1, 48, 48, 1), np.float32)
+    image[0, 24, 24] = 1.0
+    lit = disc_held(image, mask, 5.0)[0, :, :, 0]
+    inside = lit[24, 21:28]
+    light = ((lit + 0.055) / 1.055) ** 2.4
+    assert np.ptp(inside[[0, 1, 2, 4, 5, 6]]) < 1e-3
+    assert lit[24, 31] == 0
+    assert light[lit > 0.04].sum() == pytest.approx(1.0, rel=0.05)
+
+
+def test_a_width_is_found_to_a_few_per_cent() -> None:
+    assert fitting_width(lambda width: abs(np.log(width / 1.7)), 256) == pytest.approx(1.7, rel=0.08)

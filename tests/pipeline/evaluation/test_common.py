@@ -42,13 +42,14 @@ def test_it_comes_back_as_it_was(tmp_path: Path, yardstick: Yardstick) -> None:
     found = read_common(tmp_path / "kept")
     assert found is not None
     assert found.scores.equals(made.scores.reset_index(drop=True))
-    assert found.sigma_px == made.sigma_px
+    assert found.widths == made.widths
     assert found.references.keys() == made.references.keys() == {"", "background_"}
     for name in made.references:
         np.testing.assert_array_equal(found.references[name], made.references[name])
     np.testing.assert_array_equal(found.masks, made.masks)
     np.testing.assert_array_equal(found.faces, made.faces)
-    np.testing.assert_array_equal(found.sharpness_b, made.sharpness_b)
+    for name in ("softness_b", "softness_inputs"):
+        np.testing.assert_array_equal(getattr(found, name).relative, getattr(made, name).relative)
 
 
 def test_what_was_not_measured_is_none_again(tmp_path: Path) -> None:
@@ -56,7 +57,7 @@ def test_what_was_not_measured_is_none_again(tmp_path: Path) -> None:
     write_common(made, tmp_path)
     found = read_common(tmp_path)
     assert found is not None
-    assert (found.masks, found.faces, found.sigma_px, found.references) == (None, None, None, {})
+    assert (found.masks, found.faces, found.widths, found.references) == (None, None, {}, {})
 
 
 def test_a_model_scores_the_same_with_and_without_what_was_kept(tmp_path: Path, yardstick: Yardstick) -> None:
@@ -110,4 +111,4 @@ def test_no_damaged_byte_is_more_than_nothing(tmp_path: Path) -> None:
 def test_an_empty_common_holds_nothing() -> None:
     common = Common(judge_common(JUDGED_PX, WORLD).scores)
     assert not common.references
-    assert not len(common.sharpness_b)
+    assert not len(common.softness_b)

@@ -7,7 +7,7 @@ import pytest
 from scipy import ndimage
 
 from pipeline.evaluation import faults
-from pipeline.evaluation.metrics import background_region, subject_region
+from pipeline.regions import background_region, subject_region
 
 SIDE = 64
 

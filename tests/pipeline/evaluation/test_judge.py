@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from pipeline.errors import DatasetError
+from pipeline.evaluation.baselines import disc_held
 from pipeline.evaluation.judge import (
     BATCH,
     MODEL_SET,
@@ -24,17 +25,17 @@ from pipeline.evaluation.judge import (
 from pipeline.evaluation.pictures import read_pictures, shown
 from pipeline.evaluation.scenes import Scenes, TrueMasks
 from pipeline.evaluation.summary import FAULT_METRICS, PHOTO_METRICS, compare_photos
-from pipeline.evaluation.views import View, fitting_sigma_px
+from pipeline.evaluation.views import View, fitting_widths, softness_px
 from pipeline.tables import conform
 from tests.pipeline.evaluation.worlds import (
     JUDGED_PX,
     SIDE_PX,
     ArrayPhotos,
     background_blur,
-    blurred_around,
     photos,
     round_alpha,
     scenes,
+    textured,
     unchanged,
 )
 
@@ -87,7 +88,7 @@ def test_the_baselines_smooth_at_the_stored_size() -> None:
 def test_the_model_sees_pictures_of_its_own_size() -> None:
     seen: list[tuple[tuple[int, ...], np.dtype]] = []
 
-    def translate(rgb: np.ndarray) -> np.ndarray:
+    def translate(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
         seen.append((rgb.shape, rgb.dtype))
         return unchanged(rgb)
 
@@ -138,7 +139,7 @@ def test_the_test_set_is_compared_with_domain_b_as_a_whole() -> None:
     reddish = (shallow.rgb * np.array([1.0, 0.6, 0.6])).astype(np.uint8)
     tinted = ArrayPhotos(shallow.ids, reddish, shallow.alpha)
 
-    def tint(rgb: np.ndarray) -> np.ndarray:
+    def tint(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
         return (rgb / 255.0 * np.array([1.0, 0.6, 0.6])).astype(np.float32)
 
     yardstick = Yardstick(tinted, FourColours())  # pyright: ignore[reportArgumentType]
@@ -156,37 +157,81 @@ def test_a_small_test_set_has_no_scores_as_a_whole() -> None:
     yardstick = Yardstick(photos(20), FourColours())  # pyright: ignore[reportArgumentType]
     table = judge_photos(MODEL, unchanged, JUDGED_PX, photos(3), yardstick=yardstick)
     of_set = table[table["photo_id"] == TEST_SET]
-    assert set(of_set["method"]) == {"domain_b"}
+    assert not set(of_set["metric"]) & {"kid", "precision"}
+    assert of_set[of_set["metric"].isin(["gap", "scales", "above"])]["value"].isna().all()
     assert of_set.set_index("metric")["value"]["pictures"] == 20
 
 
-def test_the_matched_gaussian_is_as_soft_as_domain_b(tmp_path: Path) -> None:
-    world, soft = photos(6), photos(6)
-    softened = ArrayPhotos(soft.ids, blurred_around(soft.rgb, soft.alpha, 2.0), soft.alpha)
-    table = judge_model(MODEL, unchanged, SIDE_PX, world, tmp_path / "pictures", yardstick=Yardstick(softened))
-    sharpness = table[table["metric"] == "background_sharpness"].groupby("method")["value"].median()
-    expected = judge_photos(MODEL, background_blur(2.0), SIDE_PX, world)
-    truth = expected[(expected["metric"] == "background_sharpness") & (expected["method"] == MODEL)]["value"].median()
-    assert sharpness["gaussian_matched"] == pytest.approx(truth, rel=0.1)
-    assert sharpness["gaussian_matched"] < sharpness["gaussian_9x9"]
+def world_of(seed: int, count: int = 12, side_px: int = SIDE_PX) -> ArrayPhotos:
+    ids = [f"flickr:{seed}{index:03d}" for index in range(count)]
+    return ArrayPhotos(ids, textured(count, seed, side_px), round_alpha(count, side_px))
 
 
-def test_a_cameras_noise_does_not_make_the_matched_gaussian_weak() -> None:
-    """Noise of equal strength in both domains counts as sharpness at the stored size, and hardly at the judged one."""
-    world, chance = photos(6), np.random.default_rng(0)
+def through_a_disc(world: ArrayPhotos, radius_px: float) -> ArrayPhotos:
+    output = disc_held(world.rgb.astype(np.float32) / 255, world.alpha[..., None] / np.float32(255), radius_px)
+    return ArrayPhotos(world.ids, np.round(255 * output).astype(np.uint8), world.alpha)
 
-    def noisy(rgb: np.ndarray) -> ArrayPhotos:
-        values = rgb + chance.normal(0, 12, rgb.shape)
+
+def test_matched_baselines_are_as_wide_as_makes_a_training_picture_like_b() -> None:
+    widths = fitting_widths(world_of(1), through_a_disc(world_of(2), 2.0), SIDE_PX)
+    assert widths["disc_matched"] == pytest.approx(2.0, rel=0.2)
+    assert widths["gaussian_matched"] == pytest.approx(1.0, rel=0.3)  # a disc's standard deviation is half its radius
+
+
+def test_no_baseline_is_matched_where_the_domains_are_alike_or_missing() -> None:
+    assert fitting_widths(world_of(1), world_of(2), SIDE_PX) == {}
+    assert fitting_widths(None, world_of(2), SIDE_PX) == {}
+    assert fitting_widths(world_of(1), photos(0), SIDE_PX) == {}
+
+
+def softness_scores(table: pd.DataFrame) -> dict[str, float]:
+    return table[table["photo_id"] == TEST_SET].set_index(["method", "metric"])["value"].to_dict()  # pyright: ignore[reportReturnType]
+
+
+def test_backgrounds_are_held_against_domain_b(tmp_path: Path) -> None:
+    judged_photos, domain_b = world_of(0), through_a_disc(world_of(2), 2.0)
+    yardstick = Yardstick(domain_b, ordinary=world_of(1))
+    table = judge_model(MODEL, background_blur(1.0), SIDE_PX, judged_photos, tmp_path / "pictures", yardstick=yardstick)
+    found = softness_scores(table)
+    assert (found["input", "gap"], found["input", "scales"], found["input", "left"]) == (1.0, 1.0, 1.0)
+    assert max(found["disc_matched", name] for name in ("gap", "scales")) < 0.35
+    assert found[MODEL, "gap"] < 0.35
+    assert found[MODEL, "gap_low"] <= found[MODEL, "gap"] <= found[MODEL, "gap_high"]
+    assert found["input", "above"] > 0.9 > found[MODEL, "above"] > 0.1
+    assert found["disc_matched", "subject_left"] == pytest.approx(1.0)
+    assert found["domain_b", "softness_px"] == SIDE_PX
+    ranks = table[(table["metric"] == "background_rank_in_b") & (table["method"] == "input")]["value"]
+    assert (ranks > 0.9).all()
+
+
+def test_backgrounds_are_measured_at_a_size_that_tells() -> None:
+    """The model is judged at 64 px, where a blur of a pixel of 192 does not show."""
+    seen: list[int] = []
+
+    def translate(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+        assert alpha.shape == rgb.shape[:3]
+        seen.append(rgb.shape[1])
+        return unchanged(rgb)
+
+    photos_a, ordinary, shallow = (world_of(seed, side_px=192) for seed in range(3))
+    slightly = Yardstick(through_a_disc(shallow, 1.0), ordinary=ordinary)
+    table = judge_photos(MODEL, translate, 48, photos_a, yardstick=slightly)
+    assert seen == [48, 192]
+    assert softness_scores(table)["domain_b", "softness_px"] == 192
+
+
+def test_a_cameras_noise_makes_the_smaller_size_tell_more() -> None:
+    """Noise in both domains is sharpness at the stored size, and hardly at a quarter of it."""
+    chance = np.random.default_rng(0)
+
+    def noisy(world: ArrayPhotos) -> ArrayPhotos:
+        values = world.rgb + chance.normal(0, 25, world.rgb.shape)
         return ArrayPhotos(world.ids, np.clip(values, 0, 255).astype(np.uint8), world.alpha)
 
-    ordinary, shallow = noisy(world.rgb), noisy(blurred_around(world.rgb, world.alpha, 2.0))
-    calm = ArrayPhotos(world.ids, blurred_around(world.rgb, world.alpha, 2.0), world.alpha)
-    expected = fitting_sigma_px(world, calm, SIDE_PX // 2)
-    at_stored, at_judged = (fitting_sigma_px(ordinary, shallow, side_px) for side_px in (SIDE_PX, SIDE_PX // 2))
-    assert expected is not None
-    assert at_stored is not None
-    assert at_judged is not None
-    assert abs(at_judged - expected) < abs(at_stored - expected)
+    ordinary, shallow = (world_of(seed, side_px=256) for seed in (1, 2))
+    strongly = through_a_disc(shallow, 12.0)
+    assert softness_px(noisy(ordinary), noisy(strongly), 64) < 192
+    assert softness_px(None, shallow, 64) == 64
 
 
 def test_masks_are_compared_at_the_stored_size() -> None:
@@ -223,10 +268,10 @@ def test_judging_twice_gives_the_same_bytes(tmp_path: Path) -> None:
     assert files[0] == files[1]
 
 
-def interrupted_after_one_batch() -> Callable[[np.ndarray], np.ndarray]:
+def interrupted_after_one_batch() -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
     batches: list[int] = []
 
-    def translate(rgb: np.ndarray) -> np.ndarray:
+    def translate(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
         batches.append(len(rgb))
         if len(batches) > 1:
             raise KeyboardInterrupt
@@ -263,8 +308,8 @@ def test_missing_pictures_are_named(tmp_path: Path) -> None:
         read_pictures(folder)
 
 
-def with_pixel(value: float) -> Callable[[np.ndarray], np.ndarray]:
-    def translate(rgb: np.ndarray) -> np.ndarray:
+def with_pixel(value: float) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    def translate(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
         output = unchanged(rgb)
         output[1, 3, 4, 0] = value
         return output
@@ -286,16 +331,16 @@ def test_values_outside_the_range_are_refused() -> None:
 
 def test_an_output_of_another_shape_is_refused() -> None:
     with pytest.raises(DatasetError, match="gave an output of shape"):
-        judge_photos(MODEL, lambda rgb: unchanged(rgb)[:, ::2, ::2], JUDGED_PX, photos(3))
+        judge_photos(MODEL, lambda rgb, _: unchanged(rgb)[:, ::2, ::2], JUDGED_PX, photos(3))
 
 
 def test_an_all_black_output_is_refused() -> None:
     with pytest.raises(DatasetError, match="all 3 outputs are of one colour"):
-        judge_photos(MODEL, lambda rgb: np.zeros(rgb.shape, np.float32), JUDGED_PX, photos(3))
+        judge_photos(MODEL, lambda rgb, _: np.zeros(rgb.shape, np.float32), JUDGED_PX, photos(3))
 
 
 def test_one_black_output_is_not_scored(caplog: pytest.LogCaptureFixture) -> None:
-    def translate(rgb: np.ndarray) -> np.ndarray:
+    def translate(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
         output = unchanged(rgb)
         output[0] = 0.0
         return output
@@ -338,7 +383,7 @@ def test_what_the_segmenter_sees_is_compared() -> None:
     rgb[:, :, : SIDE_PX // 2] = 50
     world = ArrayPhotos(["a", "b"], rgb, (rgb[..., 0] < 100).astype(np.uint8) * 255)
 
-    def bleach(rgb: np.ndarray) -> np.ndarray:
+    def bleach(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
         output = unchanged(rgb)
         output[1, :, : rgb.shape[2] // 4] = 0.9
         return output
@@ -352,7 +397,7 @@ def test_what_the_segmenter_sees_is_compared() -> None:
 def test_an_overlay_is_judged_with_and_without_by_one_pass() -> None:
     seen: list[int] = []
 
-    def darker(rgb: np.ndarray) -> np.ndarray:
+    def darker(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
         seen.append(len(rgb))
         return unchanged(rgb) * np.float32(0.5)
 
@@ -369,15 +414,15 @@ def test_an_overlay_is_judged_with_and_without_by_one_pass() -> None:
 
 def test_a_soft_overlay_mixes_by_alpha() -> None:
     view = View.of(*photos(1).batch(np.array([0])), JUDGED_PX, {})
-    half = View(view.rgb, np.full_like(view.mask, 0.25), view.outputs)
+    half = View(view.rgb, np.full_like(view.alpha, 51), view.outputs)
     black = np.zeros_like(view.input)
-    np.testing.assert_allclose(Overlay(True, soft=True).variants("m", black, half)["m"], 0.25 * view.input)
+    np.testing.assert_allclose(Overlay(True, soft=True).variants("m", black, half)["m"], 0.2 * view.input, rtol=1e-6)
     assert (Overlay(True).variants("m", black, half)["m"] == 0).all()
 
 
 def test_an_overlay_does_not_hide_a_generator_that_shows_nothing() -> None:
     with pytest.raises(DatasetError, match="all 3 outputs are of one colour"):
-        judge_photos(MODEL, lambda rgb: np.zeros(rgb.shape, np.float32), JUDGED_PX, photos(3), overlay=Overlay(True))
+        judge_photos(MODEL, lambda rgb, _: np.zeros(rgb.shape, np.float32), JUDGED_PX, photos(3), overlay=Overlay(True))
 
 
 def test_scores_of_the_model_itself_have_an_id_of_their_own(tmp_path: Path) -> None:
@@ -422,7 +467,7 @@ def test_sharpness_is_ranked_among_domain_b() -> None:
 def test_known_operations_move_scores_the_right_way() -> None:
     """Blurring around the subject leaves the subject's scores; tinting the subject leaves the background's."""
 
-    def tint(rgb: np.ndarray) -> np.ndarray:
+    def tint(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
         inside = round_alpha(len(rgb), rgb.shape[1])[..., None] > 0
         return np.where(inside, unchanged(rgb) * np.array([1, 0.7, 0.7], np.float32), unchanged(rgb))
 

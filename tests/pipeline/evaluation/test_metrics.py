@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
+from pipeline import regions
 from pipeline.evaluation import metrics
 
 
@@ -23,30 +24,6 @@ def centred_mask(side_px: int = 32, count: int = 1) -> np.ndarray:
 
 def everywhere(image: np.ndarray) -> np.ndarray:
     return np.ones((*image.shape[:3], 1), bool)
-
-
-def test_margin_grows_with_the_picture() -> None:
-    assert [metrics.margin_px(side) for side in (16, 64, 96, 256, 512)] == [2, 2, 3, 8, 16]
-
-
-def test_regions_leave_a_rim_on_either_side() -> None:
-    mask = centred_mask(32)
-    subject, background = metrics.subject_region(mask, 2), metrics.background_region(mask, 2)
-    assert subject[0, 16, :, 0].nonzero()[0].tolist() == list(range(10, 22))
-    assert background[0, 16, :, 0].nonzero()[0].tolist() == [*range(6), *range(26, 32)]
-    assert not (subject & background).any()
-
-
-def test_a_subject_cut_by_the_frame_has_no_rim_there() -> None:
-    mask = np.ones((1, 16, 16, 1))
-    assert metrics.subject_region(mask, 3).all()
-    assert not metrics.background_region(mask, 3).any()
-
-
-def test_soft_alpha_is_cut_at_one_half() -> None:
-    mask = np.full((1, 8, 8, 1), 0.49)
-    assert not metrics.subject_region(mask, 1).any()
-    assert metrics.subject_region(mask + 0.01, 1).all()
 
 
 def test_l1_is_the_mean_over_region_and_channels() -> None:
@@ -134,8 +111,8 @@ def test_nothing_to_measure_is_nan_for_that_picture_alone(metric: Callable[..., 
 
 
 def every_score(image: np.ndarray, output: np.ndarray, mask: np.ndarray) -> dict[str, np.ndarray]:
-    margin = metrics.margin_px(image.shape[1])
-    subject, background = metrics.subject_region(mask, margin), metrics.background_region(mask, margin)
+    margin = regions.margin_px(image.shape[1])
+    subject, background = regions.subject_region(mask, margin), regions.background_region(mask, margin)
     return {
         "subject_l1": metrics.l1(output, image, subject),
         "subject_psnr_db": metrics.psnr_db(output, image, subject),

@@ -10,8 +10,8 @@ from scipy import ndimage
 
 from pipeline.evaluation import perceptual
 from pipeline.evaluation.distribution import kid
-from pipeline.evaluation.metrics import background_region
 from pipeline.evaluation.perceptual import STAGES, PerceptualNetwork
+from pipeline.regions import background_region
 from pipeline.studio.pictures import PICTURES
 
 WEIGHTS = Path(__file__).parents[3] / ".venv" / "test-home" / "weights"

@@ -57,16 +57,16 @@ def blurred_around(rgb: np.ndarray, mask: np.ndarray, sigma_px: float) -> np.nda
     return np.round(share * rgb + (1 - share) * soft).astype(np.uint8)
 
 
-def background_blur(sigma_px: float) -> Callable[[np.ndarray], np.ndarray]:
+def background_blur(sigma_px: float) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
     """A model that blurs around the middle and changes nothing else."""
 
-    def translate(rgb: np.ndarray) -> np.ndarray:
+    def translate(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
         mask = round_alpha(len(rgb), rgb.shape[1], radius=0.32)
         return blurred_around(rgb, mask, sigma_px).astype(np.float32) / 255.0
 
     return translate
 
 
-def unchanged(rgb: np.ndarray) -> np.ndarray:
+def unchanged(rgb: np.ndarray, alpha: np.ndarray | None = None) -> np.ndarray:
     """A model that does nothing."""
     return rgb.astype(np.float32) / 255.0

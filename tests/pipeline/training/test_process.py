@@ -15,15 +15,17 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from pipeline.errors import TrainingError
 from pipeline.models.cyclegan import CycleGAN, Translations
 from pipeline.models.images import translate
-from pipeline.models.translator import Batch
+from pipeline.models.translator import Batch, ModelConfig
 from pipeline.models.vgg import VggFeatures
-from pipeline.training import process, runs
+from pipeline.training import loop, process, runs
 from pipeline.training.__main__ import load_data
 from pipeline.training.checkpoints import file_sha256
 from pipeline.training.inference import load_generator, load_run
 from pipeline.training.jobs import TrainingJob
 from pipeline.training.process import TrainingData, run_training
 from pipeline.training.runs import Completion, RunFolder, describe_run, exclusive
+from pipeline.training.sampling import ArrayImages
+from tests.pipeline.training.test_progress_checks import stored
 
 MakeJob = Callable[..., TrainingJob]
 
@@ -105,6 +107,7 @@ def test_an_interrupted_run_ends_with_the_same_bytes(make_job: MakeJob) -> None:
         "model": "cyclegan",
         "steps": 9,
         "complete": False,
+        "failing": None,
     }
     assert completed(interrupted).files == expected.files
     folders = RunFolder(straight.run_dir), RunFolder(interrupted.run_dir)
@@ -277,15 +280,17 @@ def test_generators_are_kept_on_the_way_where_the_recipe_says_so(make_job: MakeJ
 
 
 def test_the_best_checkpoint_can_be_had_after_an_interruption_too(make_job: MakeJob) -> None:
-    job = make_job()
-    assert train(job, stop_after(7)) is None
-    completion, folder = completed(job), RunFolder(job.run_dir)
-    straight = make_job("straight", run_id=job.run_id)
-    assert completion.best == completed(straight).best
-    assert completion.files == completed(straight).files
+    job = make_job(settings={"size_px": 32})
+    assert run_training(job, portraits, stop_after(7)) is None
+    completion, folder = run_training(job, portraits), RunFolder(job.run_dir)
+    straight = run_training(make_job("straight", run_id=job.run_id, settings={"size_px": 32}), portraits)
+    assert completion is not None
+    assert straight is not None
+    assert (completion.best, completion.files) == (straight.best, straight.files)
     checks = json.loads(folder.checks.read_text())
     assert [check["step"] for check in checks] == list(range(1, 13))
-    assert completion.best == min(checks, key=lambda check: check["gap"] + check["change"])
+    best = min(checks, key=lambda check: (check["gap"] + check["scales"]) / 2 + check["change"])
+    assert completion.best == {name: value for name, value in best.items() if name != "failing"}
     best, _ = load_generator(job.run_dir, "best")
     last, _ = load_generator(job.run_dir)
     if completion.best["step"] != completion.steps:
@@ -345,3 +350,61 @@ def test_features_that_are_given_are_not_loaded(make_job: MakeJob, tmp_path: Pat
     assert completion is not None
     assert "mask_features_a" in completion.final_losses
     assert not (tmp_path / "none").exists()
+
+
+class Settled(CycleGAN):
+    """Stands in for a generator that has collapsed, whatever its weights are: it leaves every picture as it is."""
+
+    def __init__(self, config: ModelConfig, features: VggFeatures | None = None) -> None:
+        super().__init__(config, features)
+        for generator in (self.generator_a_to_b, self.generator_b_to_a):
+            torch.nn.Module.__setattr__(generator, "forward", lambda images, alpha=None, g=generator: _as_it_is(g, images))
+
+
+def _as_it_is(generator: torch.nn.Module, images: torch.Tensor) -> torch.Tensor:
+    return images + 0 * next(generator.parameters()).sum()
+
+
+def portraits() -> TrainingData:
+    """Domains whose backgrounds differ in softness, around subjects that do not."""
+    a, b = ArrayImages(*stored(0)), ArrayImages(*stored(1, 1.5))
+    return TrainingData(a, b, a)
+
+
+@pytest.fixture
+def settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "model_class", lambda _: Settled)
+
+
+@pytest.mark.usefixtures("settled")
+def test_a_run_that_blurs_nothing_says_so_in_its_first_tenth_and_everywhere(
+    make_job: MakeJob, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = make_job(settings={"steps": 20, "size_px": 32})
+    completion = run_training(job, portraits)
+    assert completion is not None
+    warned = [record.message for record in caplog.records if "blurs nothing" in record.message]
+    assert len(warned) == 1
+    assert warned[0].startswith("step 1 of 20: the run blurs nothing: ")
+    assert completion.failing == "blurs nothing"
+    folder = RunFolder(job.run_dir)
+    assert {row["failing"] for row in json.loads(folder.checks.read_text())} == {"blurs nothing"}
+    assert json.loads(folder.card.read_text())["failing"] == "blurs nothing"
+    assert "by its last check it blurs nothing" in folder.card_page.read_text()
+    run = describe_run(job.run_dir)
+    assert run is not None
+    assert run["failing"] == "blurs nothing"
+
+
+@pytest.mark.usefixtures("settled")
+def test_a_failing_run_ends_where_it_shall_and_goes_on_where_not(make_job: MakeJob) -> None:
+    settings = {"steps": 20, "size_px": 32}
+    with pytest.raises(TrainingError, match=r"blurs nothing after 2 steps: .*stop_failing"):
+        run_training(make_job(settings=settings, stop_failing=True), portraits)
+    job = make_job(settings=settings)
+    run = describe_run(job.run_dir)
+    assert run is not None
+    assert (run["steps"], run["complete"], run["failing"]) == (2, False, "blurs nothing")
+    completion = run_training(job, portraits)
+    assert completion is not None
+    assert completion.steps == 20

@@ -1,6 +1,7 @@
-"""What a run is told of itself: doing nothing and blurring everything score 1, doing it right scores 0."""
+"""What a run is told of itself: doing nothing and blurring everything score 1, doing it right scores nearly 0."""
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -9,98 +10,148 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.evaluation.baselines import gaussian_9x9
-from pipeline.training.progress_checks import CHECKS_IN_A_RUN, Check, Checker, CheckLog, chosen, gaussian, is_check_step
+from pipeline.training.progress_checks import (
+    CHECKS_IN_A_RUN,
+    MOST_PICTURES,
+    Check,
+    Checker,
+    CheckLog,
+    chosen,
+    failure,
+    gaussian,
+    is_check_step,
+)
+from tests.pipeline.test_softness import blurred, pictures
 
-SIDE = 256
-SUBJECT = (slice(64, 192), slice(64, 192))
+SIGMA_PX = 0.7
 
 
-def pictures(seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Two pictures of noise with a square subject in the middle."""
-    rgb = np.random.default_rng(seed).integers(0, 256, (2, SIDE, SIDE, 3), dtype=np.uint8)
-    alpha = np.zeros((2, SIDE, SIDE), np.uint8)
-    alpha[:, *SUBJECT] = 255
-    return rgb, alpha
-
-
-def blurred(rgb: np.ndarray) -> np.ndarray:
-    return np.round(gaussian_9x9(rgb.astype(np.float32) / 255) * 255).astype(np.uint8)
+def stored(seed: int, sigma_px: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    """Pictures and alpha as they are stored, their backgrounds blurred."""
+    images, mask = pictures(12, seed)
+    seen = np.where(mask > 0, images, blurred(images, sigma_px)) if sigma_px else images
+    return np.round(255 * seen).astype(np.uint8), np.round(255 * mask[..., 0]).astype(np.uint8)
 
 
 class Blur(nn.Module):
-    """Stands in for a generator: blurs, in full or outside the subject only."""
+    """Stands in for a generator: blurs so much, in full or around the subject in the middle."""
 
-    def __init__(self, spares_subject: bool) -> None:
+    def __init__(self, sigma_px: float, spares_subject: bool = True) -> None:
         super().__init__()
         self.unused = nn.Parameter(torch.zeros(1))
-        self.spares_subject = spares_subject
+        self.sigma_px, self.spares_subject = sigma_px, spares_subject
 
-    def forward(self, images: Tensor) -> Tensor:
-        result = gaussian(images)
-        if self.spares_subject:
-            result[..., *SUBJECT] = images[..., *SUBJECT]
-        return result
-
-
-class Nothing(Blur):
-    def forward(self, images: Tensor) -> Tensor:
-        return images
+    def forward(self, images: Tensor, alpha: Tensor) -> Tensor:
+        if not self.sigma_px:
+            return images
+        result = torch.from_numpy(blurred(images.permute(0, 2, 3, 1).numpy(), self.sigma_px)).permute(0, 3, 1, 2)
+        return torch.where(alpha > 0.5, images, result) if self.spares_subject else result
 
 
 @pytest.fixture(scope="module")
 def checker() -> Checker:
-    (rgb_a, alpha), (rgb_b, _) = pictures(0), pictures(1)
-    return Checker((rgb_a, alpha), (blurred(rgb_b), alpha))
+    return Checker(stored(0), stored(1, SIGMA_PX))
 
 
-def test_doing_nothing_leaves_the_gap(checker: Checker) -> None:
-    check = checker.check(Nothing(False), 1)
-    assert (check.gap, check.change) == (pytest.approx(1.0, abs=0.01), pytest.approx(0.0, abs=1e-5))
+def test_doing_nothing_scores_one_and_fails(checker: Checker) -> None:
+    check = checker.check(Blur(0), 1)
+    assert (check.gap, check.scales, check.left) == (pytest.approx(1), pytest.approx(1), pytest.approx(1))
+    assert check.score == pytest.approx(1, abs=1e-4)
+    assert checker.failing(Blur(0)) == "blurs nothing"
 
 
-def test_blurring_everything_closes_it_and_changes_the_subject(checker: Checker) -> None:
-    check = checker.check(Blur(False), 1)
-    assert (check.gap, check.change) == (pytest.approx(0.0, abs=0.02), pytest.approx(1.0, abs=0.01))
+def test_blurring_the_background_as_much_as_b_is_the_best(checker: Checker) -> None:
+    scores = {sigma: checker.check(Blur(sigma), 1).score for sigma in (0, 0.4, SIGMA_PX, 1.2, 3.0)}
+    assert min(scores, key=lambda sigma: scores[sigma]) == SIGMA_PX
+    assert scores[SIGMA_PX] < 0.4
+    assert scores[3.0] > 1
+    assert checker.failing(Blur(SIGMA_PX)) is None
 
 
-def test_blurring_the_background_alone_is_the_best(checker: Checker) -> None:
-    check = checker.check(Blur(True), 1)
-    assert check.score == pytest.approx(0.0, abs=0.02)
+def test_blurring_everything_changes_the_subject_and_fails(checker: Checker) -> None:
+    assert checker.check(Blur(2.0, spares_subject=False), 1).score > 1
+    assert checker.failing(Blur(2.0, spares_subject=False)) == "blurs everything"
+    assert checker.failing(Blur(2.0)) is None
+
+
+@pytest.mark.parametrize(
+    ("left", "subject_left", "background_change", "expected"),
+    [
+        (0.999, 1.0, 0.01, "blurs nothing"),  # collapsed
+        (1.02, 0.9, 0.8, "blurs nothing"),  # new colours, and no blur
+        (0.64, 0.63, 1.38, None),  # the haze that a lens begins with
+        (0.4, 1.0, 1.1, None),
+        (0.2, 0.2, 1.0, "blurs everything"),
+        (0.2, None, 1.0, None),
+        (None, 1.0, 0.0, None),
+    ],
+)
+def test_what_fails(left: float | None, subject_left: float | None, background_change: float, expected: str | None) -> None:
+    assert failure(left, subject_left, background_change) == expected
 
 
 def test_a_generator_is_left_as_it_was(checker: Checker) -> None:
-    generator = Nothing(False).train()
+    generator = Blur(0).train()
     checker.check(generator, 1)
+    checker.failing(generator)
     assert generator.training
 
 
 def test_the_gaussian_is_the_studys() -> None:
-    rgb, _ = pictures(2)
-    ours = gaussian(torch.from_numpy(rgb.astype(np.float32) / 255).permute(0, 3, 1, 2)).permute(0, 2, 3, 1).numpy()
-    np.testing.assert_allclose(ours, gaussian_9x9(rgb.astype(np.float32) / 255), atol=2e-3)
+    images = np.random.default_rng(2).random((2, 256, 256, 3)).astype(np.float32)
+    np.testing.assert_allclose(gaussian(images), gaussian_9x9(images), atol=2e-3)
 
 
-def test_domains_without_a_gap_and_pictures_without_a_subject_count_nothing() -> None:
-    rgb, alpha = pictures(0)
-    check = Checker((rgb, 0 * alpha), (rgb, 0 * alpha)).check(Blur(False), 3)
-    assert check == Check(3, 0.0, 0.0)
+def test_domains_that_do_not_differ_have_no_score_and_it_is_said() -> None:
+    rgb, alpha = stored(0)
+    alike, subjectless = Checker((rgb, alpha), stored(2)), Checker((rgb, 0 * alpha), stored(1, SIGMA_PX))
+    check = alike.check(Blur(0), 3)
+    assert (check.gap, check.scales, check.score) == (None, None, math.inf)
+    assert "do not differ in softness" in alike.limits[0]
+    assert subjectless.check(Blur(2.0, spares_subject=False), 3).change == 0.0
+
+
+def test_small_pictures_are_said_to_tell_little(checker: Checker) -> None:
+    assert checker.limits == [
+        "checks are made at 96 px, where a photograph's blur of a few pixels hardly shows; they tell more from 192 px on"
+    ]
 
 
 def test_a_run_is_checked_evenly_and_at_its_end() -> None:
     steps = [step for step in range(1, 1001) if is_check_step(step, 1000)]
     assert steps == list(range(50, 1001, 50))
     assert len(steps) == CHECKS_IN_A_RUN
-    assert chosen(1000).tolist()[:2] == [0, 66]
-    assert chosen(3).tolist() == [0, 1, 2]
+    assert chosen(1000, 300).tolist()[:2] == [0, 66]
+    assert chosen(3, 300).tolist() == [0, 1, 2]
+    assert len(chosen(1000, 100_000)) == MOST_PICTURES
+
+
+def check_at(step: int, gap: float | None, change: float) -> Check:
+    return Check(step, gap, gap, change, 0.5)
 
 
 def test_the_best_of_several_is_kept_once_and_the_future_forgotten(tmp_path: Path) -> None:
     path, kept = tmp_path / "checks.json", []
     log = CheckLog(path, 0)
-    for check in (Check(1, 1.0, 0.0), Check(2, 0.5, 0.2), Check(3, 0.6, 0.2), Check(4, 0.5, 0.2)):
+    for check in (check_at(1, 1.0, 0.0), check_at(2, 0.5, 0.2), check_at(3, 0.6, 0.2), check_at(4, 0.5, 0.2)):
         log.add(check, lambda check=check: kept.append(check.step))
     assert kept == [1, 2]
-    assert log.best == Check(2, 0.5, 0.2)
+    assert log.best == check_at(2, 0.5, 0.2)
     assert [row["step"] for row in json.loads(path.read_text())] == [1, 2, 3, 4]
-    assert CheckLog(path, 1).best == Check(1, 1.0, 0.0)
+    assert CheckLog(path, 1).best == check_at(1, 1.0, 0.0)
     assert CheckLog(tmp_path / "none.json", 9).best is None
+
+
+def test_without_a_score_the_last_weights_are_kept(tmp_path: Path) -> None:
+    log, kept = CheckLog(tmp_path / "checks.json", 0), []
+    for step in (1, 2):
+        log.add(check_at(step, None, 0.1), lambda step=step: kept.append(step))
+    assert kept == [1, 2]
+    assert log.best == check_at(2, None, 0.1)
+    assert CheckLog(tmp_path / "checks.json", 2).best == log.best
+
+
+def test_checks_of_older_versions_are_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "checks.json"
+    path.write_text('[{"step": 1, "gap": 0.1, "change": 0.0}]')
+    assert CheckLog(path, 5).checks == []
