@@ -22,7 +22,7 @@ from assets.partitions import IMPORTED
 from assets.sheets import erase_pictures
 from assets.versions import forgotten_photos
 from pipeline.atomic import write_bytes, writer_of
-from pipeline.curation.decisions import decision_files
+from pipeline.curation.decisions import find_tables
 from pipeline.dataset.crop import photo_of
 from pipeline.dataset.forget import forget_in_snapshots, frozen_sources, unreadable_snapshots
 from pipeline.dedupe.store import FingerprintStore
@@ -305,7 +305,7 @@ def _ids(home: Home, name: str, key: str | None) -> list[str]:
 
 def _strip_queue(folder: Path, ids: Set[str], done: Purged) -> None:
     """Take these photos out of the batches; a file that cannot be read or written is reported and holds nothing up."""
-    for path in decision_files(folder):
+    for path in find_tables(folder)[0].values():
         try:
             if _strip_csv(path, ids):
                 done.queue_files.append(path.name)

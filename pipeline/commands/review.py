@@ -29,6 +29,7 @@ def review(home: Path | None, config: Path | None, port: int, curator: str | Non
     Open the address that it prints: without the token in it nobody on this machine gets in.
     """
     from pipeline.curation.review.app import make_app
+    from pipeline.curation.review.decision_log import plain_name
     from pipeline.loopback.guard import Door, kept_secret
     from pipeline.loopback.server import listen, serve
 
@@ -36,7 +37,7 @@ def review(home: Path | None, config: Path | None, port: int, curator: str | Non
     project, _ = load(chosen, config)
     listening = listen(port)
     door = Door(listening.getsockname()[1], kept_secret(chosen.page_secret))
-    page = review_page(project, chosen, curator or user_name(), door.port)
+    page = review_page(project, chosen, plain_name(curator or "") or user_name(), door.port)
     found = page.review.progress(page.curator)
     if not found.total:
         say("the queue is empty; `bokehflow run --until review_queue` fills it, and this page notices")

@@ -65,7 +65,7 @@ def _row(words: list[Decision], photos: Mapping[str, Mapping[Hashable, object]])
     target = {"keep": photo["domain"], "move": last.move_to, "drop": None}[last.decision]
     facts = {name: photo[name] for name in ("photo_id", "domain", "sha256", "split_key")}
     said = {name: getattr(last, name) for name in ("decision", "reason", "curator", "note", "file", "row")}
-    about = {"decided_photo_id": last.photo_id, "decided_at_s": last.when[0] // 10**9}
+    about = {"decided_photo_id": last.photo_id, "decided_at_s": last.decided_ns // 10**9}
     return {**facts, **said, **about, "target_domain": target, "dissent": "; ".join(dissent) or None}
 
 

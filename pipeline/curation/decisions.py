@@ -10,19 +10,30 @@ read alike. A row has these columns (`DECISION_COLUMNS`), in any order, among an
     curator      who decided; rows without it are those of one nameless curator
     note         free; needed by the reason `other`
     decided_at   optional: ISO 8601, UTC unless it says otherwise, like 2026-11-21T17:16:18.250Z
+    counts_at    optional, likewise: when the row counts as said, where that is not `decided_at`
 
-Only `photo_id` and `decision` must be there. A row's time is its `decided_at`, else the file's modification time;
-the later row counts, at equal times the one of the later file name, then the lower row. `skip` takes back what the
-same curator decided about that photo before, and nothing else.
+Only `photo_id` and `decision` must be there. A row's time is its `counts_at`, else its `decided_at`, else the file's
+modification time; the later row counts, at equal times the one of the later file name, then the lower row. `skip`
+takes back what the same curator decided about that photo before, and nothing else.
 
-Nothing in the folder is ever changed, but that `append_decision` adds rows. A bad row is reported with file, row,
-column, value and what is allowed; the good rows of the same file count.
+Clocks are set back and forth, so a program that has seen what was said before does not rely on its own: it gives its
+row a `counts_at` right after the latest of that (a hybrid logical clock). No time makes a row invalid: one that cannot
+be read is named, and the file's time counts instead; one that lies in the future is named.
+
+Files that bokehflow writes are UTF-8 and begin with the mark that says so; the encoding of these is never guessed.
+Text is made plain (`entered_text.one_line`) where it is written and where it is read, so that both see the same.
+
+Nothing in the folder is ever changed, but that `append_decision` adds rows. Folders within it are read too. A bad row
+is reported with file, row, column, value and what is allowed; the good rows of the same file count. A file that is not
+read is named.
 """
 
+import codecs
 import errno
 import hashlib
 import os
 import re
+import stat
 import time
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
@@ -30,7 +41,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pipeline.atomic import sync
+from pipeline.entered_text import one_line
 from pipeline.errors import disk_failed
+from pipeline.file_names import printable
 from pipeline.photo_ids import written_id
 from pipeline.spreadsheet import Problem, Record, Sheet, csv_text, no_formula, read_sheet, table_bytes
 from pipeline.times import read_time
@@ -38,9 +51,12 @@ from pipeline.times import read_time
 DECISIONS = ("keep", "drop", "move", "skip")
 REASONS = ("wrong_tag", "unfit_blur", "no_person", "edited", "inappropriate", "other")
 """Why a photo is dropped: the study's five reasons, and `other` with a note."""
-DECISION_COLUMNS = ("photo_id", "decision", "reason", "move_to", "curator", "note", "decided_at")
+DECISION_COLUMNS = ("photo_id", "decision", "reason", "move_to", "curator", "note", "decided_at", "counts_at")
 """What is read of a reviewed CSV, and what `append_decision` writes."""
 ENDINGS = (".csv", ".tsv", ".txt", ".xlsx", ".xls", ".ods")
+"""Of tables; the last three are workbooks, which cannot be read and must not be passed over in silence."""
+LITTER = ("thumbs.db", "desktop.ini", "icon\r")
+"""What file managers leave in folders; like hidden files, it holds no decision unless it is called like a table."""
 NEEDED_COLUMNS = ("photo_id", "decision")
 CLOCK_TOLERANCE_S = 86_400
 
@@ -49,8 +65,9 @@ CLOCK_TOLERANCE_S = 86_400
 class Decision:
     """One valid row.
 
-    `when` orders decisions: nanoseconds since 1970 (UTC) of `decided_at`, else of the file's last change; the name
-    of the file; the row, as a spreadsheet counts it (the header is 1).
+    `when` orders decisions: nanoseconds since 1970 (UTC) of `counts_at`, else of `decided_at`, else of the file's last
+    change; the file's path below the folder; the row, as a spreadsheet counts it (the header is 1). `clock_ns` is
+    `decided_at` where something else counts.
     """
 
     photo_id: str
@@ -62,6 +79,12 @@ class Decision:
     file: str
     row: int
     when: tuple[int, str, int]
+    clock_ns: int | None = None
+
+    @property
+    def decided_ns(self) -> int:
+        """For people: nanoseconds since 1970 by the clock of whoever decided."""
+        return self.when[0] if self.clock_ns is None else self.clock_ns
 
     def __str__(self) -> str:
         about = self.move_to if self.decision == "move" else self.reason
@@ -72,17 +95,19 @@ class Decision:
 def folder_version(folder: Path) -> str:
     """Digest of the names and contents of all reviewed CSVs in the order in which they count, 16 hex digits.
 
-    Where some rows bear their own time, the files' times matter beside them and are part of it.
+    Where some rows bear their own time, the files' times matter beside them and are part of it. So are the names of
+    files that are not read, which are reported.
     """
-    files = sorted(
-        ((path.stat().st_mtime_ns, path.name, path) for path in decision_files(folder)), key=lambda file: file[:2]
-    )
-    contents = [path.read_bytes() for _, _, path in files]
+    tables, left = find_tables(folder)
+    files = sorted(((_modified_ns(path), name, path) for name, path in tables.items()), key=lambda file: file[:2])
+    contents = [_content(path) for _, _, path in files]
     timed = any(b"decided_at" in content[:4096].replace(b"\0", b"").lower() for content in contents)
     digest = hashlib.sha256()
     for (modified_ns, name, _), content in zip(files, contents, strict=True):
         digest.update(name.encode() + b"\0" + hashlib.sha256(content).digest())
         digest.update(str(modified_ns).encode() if timed else b"")
+    for problem in left:
+        digest.update(f"\0{problem.file}".encode())
     return digest.hexdigest()[:16]
 
 
@@ -90,34 +115,83 @@ def read_decisions(folder: Path, known_ids: Set[str], domains: Set[str]) -> tupl
     """All valid decisions of the folder, the earliest first, and all problems.
 
     `known_ids` are the ids of every photo that was ever listed, `domains` the project's names of domains. Rows
-    without a decision are passed over in silence: most of a half-filled batch is such. Files named `.…` or `~…`, which
-    programs keep for themselves, are not read. A folder that does not exist holds no decision.
+    without a decision are passed over in silence: most of a half-filled batch is such. A folder that does not exist
+    holds no decision.
     """
+    tables, problems = find_tables(folder)
     decisions: list[Decision] = []
-    problems: list[Problem] = []
-    for path in decision_files(folder):
-        found, wrong = read_decision_file(path, known_ids, domains)
+    for name, path in tables.items():
+        found, wrong = read_decision_file(path, name, known_ids, domains)
         decisions += found
         problems += wrong
     return sorted(decisions, key=lambda decision: decision.when), problems
 
 
-def read_decision_file(path: Path, known_ids: Set[str], domains: Set[str]) -> tuple[list[Decision], list[Problem]]:
-    """`read_decisions` of one file, in the order of its rows."""
+def read_decision_file(
+    path: Path, name: str, known_ids: Set[str], domains: Set[str]
+) -> tuple[list[Decision], list[Problem]]:
+    """`read_decisions` of one file, called `name`, in the order of its rows."""
     decisions: list[Decision] = []
     problems: list[Problem] = []
-    for item in _read_file(path, known_ids, domains):
-        if isinstance(item, Decision):
-            decisions.append(item)
-        else:
-            problems.append(item)
+    for item in _read_file(path, name, known_ids, domains):
+        decision, problem = item if isinstance(item, tuple) else (item, None)
+        if isinstance(decision, Decision):
+            decisions.append(decision)
+        problems += [wrong for wrong in (decision, problem) if isinstance(wrong, Problem)]
     return decisions, problems
 
 
-def decision_files(folder: Path) -> list[Path]:
-    """Tables by their ending; a workbook is not read but must not be passed over in silence either."""
-    files = (path for path in folder.glob("*") if path.suffix.lower() in ENDINGS)
-    return sorted(path for path in files if path.is_file() and not path.name.startswith((".", "~")))
+def find_tables(folder: Path) -> tuple[dict[str, Path], list[Problem]]:
+    """The tables of the folder and all within it, by their name below it in order, and what is there besides.
+
+    Links are followed. What holds decisions and cannot be reached is fatal; other files are named, but for the litter
+    of file managers.
+    """
+    tables: dict[str, Path] = {}
+    left: list[Problem] = []
+    for path, trouble in _walk(folder, set()):
+        name = printable(path.relative_to(folder).as_posix())
+        if trouble:
+            left.append(Problem(name, 0, "file", path.name, trouble))
+        elif (suffix := _table_suffix(path.name)) and not path.name.startswith((".", "~")):
+            if path.suffix.lower() == suffix:
+                tables[name] = path
+            else:
+                left.append(Problem(name, 0, "file", path.name, f"not read: it does not end in {suffix}", is_fatal=False))
+        elif suffix:
+            left.append(Problem(name, 0, "file", path.name, "not read: a program keeps it for itself", is_fatal=False))
+        elif not path.name.startswith(".") and path.name.lower() not in LITTER:
+            left.append(Problem(name, 0, "file", path.name, "not read: it is no CSV", is_fatal=False))
+    return dict(sorted(tables.items())), sorted(left, key=lambda problem: problem.file)
+
+
+def _walk(folder: Path, above: Set[tuple[int, int]]) -> Iterator[tuple[Path, str]]:
+    """All that is no folder, with what keeps it from being read; a folder that cannot be read stands for what is in it."""
+    try:
+        found = folder.stat()
+        entries = sorted(folder.iterdir())
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        yield folder, f"this folder cannot be read: {error.strerror}"
+        return
+    here = {*above, (found.st_dev, found.st_ino)}
+    for path in entries:
+        try:
+            status = path.stat()
+        except OSError as error:
+            yield path, f"it cannot be read: {error.strerror}{' (a link that leads nowhere)' if path.is_symlink() else ''}"
+            continue
+        if not stat.S_ISDIR(status.st_mode):
+            yield path, "" if stat.S_ISREG(status.st_mode) else "this is no plain file"
+        elif (status.st_dev, status.st_ino) not in here and not path.name.startswith("."):
+            yield from _walk(path, here)
+
+
+def _table_suffix(name: str) -> str:
+    """The ending of a table that stands somewhere in the name, the last one; empty for none."""
+    endings = [suffix.lower().rstrip("#~") for suffix in Path(name).suffixes]
+    return next((suffix for suffix in reversed(endings) if suffix in ENDINGS), "")
 
 
 def opinions(decisions: Sequence[Decision]) -> list[Decision]:
@@ -147,8 +221,6 @@ def problem_of(row: Mapping[str, str], known_ids: Set[str], domains: Set[str]) -
         return "note", "", "the reason other needs a note"
     if decision == "move" and row.get("move_to", "") not in domains:
         return "move_to", row.get("move_to", ""), f"must be one of {', '.join(sorted(domains))}"
-    if row.get("decided_at") and time_ns(row["decided_at"]) is None:
-        return "decided_at", row["decided_at"], "must be a time like 2026-11-21T17:16:18Z, not in the future, or empty"
     return None
 
 
@@ -161,22 +233,27 @@ def append_decision(
     curator: str = "",
     note: str = "",
     decided_at: datetime | None = None,
+    counts_at: datetime | None = None,
 ) -> None:
     """Add one row to the CSV at `path` and return when it is on the disk; the file is made where it is missing.
 
     For programs that decide one photo at a time: one file for each curator and start of the program, ending in
     `.csv`, in the folder of reviewed CSVs. A row is written in one piece, so that whatever dies, at most the last row
-    is torn, and that one is not yet confirmed. `decided_at` (with its time zone) is now by default.
-    The caller checks the values with `problem_of`; line breaks within them become spaces.
+    is torn, and that one is not yet confirmed. `decided_at` (with its time zone) is now by default; `counts_at` is
+    said where it differs. The caller checks the values with `problem_of`.
     Raises `StorageError` when the disk does not take all of it; then the file is as it was before.
     """
-    at = (decided_at or datetime.now(UTC)).astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-    cells = (photo_id, decision, reason, move_to, curator, note, at)
-    row = csv_text([[no_formula(" ".join(cell.split())) for cell in cells]]).encode()
+    times = (_written(decided_at or datetime.now(UTC)), _written(counts_at) if counts_at else "")
+    cells = (photo_id, decision, reason, move_to, curator, note, *times)
+    row = csv_text([[no_formula(one_line(cell)) for cell in cells]]).encode()
     try:
         _append(path, row)
     except OSError as error:
         raise disk_failed(error, path.parent) from error
+
+
+def _written(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def _append(path: Path, row: bytes) -> None:
@@ -202,37 +279,65 @@ def _append(path: Path, row: bytes) -> None:
 
 
 def time_ns(text: str) -> int | None:
-    """A time as nanoseconds since 1970, UTC unless it says otherwise; None where it is none or lies in the future."""
-    at = read_time(text)
+    """A time as nanoseconds since 1970, UTC unless it says otherwise; None where it is none."""
+    at = read_time(text) if text else None
     if at is None:
         return None
     since = at - datetime(1970, 1, 1, tzinfo=UTC)
-    found_ns = (since.days * 86_400 + since.seconds) * 10**9 + since.microseconds * 1000
-    return found_ns if found_ns <= time.time_ns() + CLOCK_TOLERANCE_S * 10**9 else None
+    return (since.days * 86_400 + since.seconds) * 10**9 + since.microseconds * 1000
 
 
 # --- one file ---------------------------------------------------------------------------------------------------------
 
 
-def _read_file(path: Path, known_ids: Set[str], domains: Set[str]) -> Iterator[Decision | Problem]:
-    modified_ns = path.stat().st_mtime_ns
+Read = Decision | Problem | tuple[Decision, Problem]
+"""A row: what was decided, what is wrong with it, or both."""
+
+
+def _modified_ns(path: Path) -> int:
+    """When the file was last changed; 0 where it has vanished since it was found."""
     try:
-        sheet = read_sheet(table_bytes(path), "photo_id", lambda cell: written_id(cell) in known_ids)
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
+def _read_file(path: Path, name: str, known_ids: Set[str], domains: Set[str]) -> Iterator[Read]:
+    modified_ns = _modified_ns(path)
+    try:
+        sheet = read_sheet(_declared(table_bytes(path)), "photo_id", lambda cell: written_id(cell) in known_ids)
+    except OSError as error:
+        yield Problem(name, 0, "file", path.name, f"it cannot be read: {error.strerror}")
+        return
     except ValueError as error:
-        yield Problem(path.name, 0, "file", path.name, str(error))
+        yield Problem(name, 0, "file", path.name, str(error))
         return
     if wrong := _wrong_header(sheet):
-        yield Problem(path.name, sheet.header_number, "header", ", ".join(sheet.columns), wrong)
+        yield Problem(name, sheet.header_number, "header", ", ".join(sheet.columns), wrong)
         return
     rows = [record for record in sheet.records if any(record.cells)]
     for record in rows:
-        item = _read_record(record, sheet, path.name, modified_ns, known_ids, domains)
+        item = _read_record(record, sheet, name, modified_ns, known_ids, domains)
         is_short = isinstance(item, Problem) or sheet.is_short(record)
         if is_short and record is rows[-1] and "decided_at" in sheet.columns and not record.text.endswith(("\n", "\r")):
             # Its process died over it: `append_decision` had not confirmed it to anybody.
-            yield Problem(path.name, record.number, "row", record.text, "unfinished, not counted", is_fatal=False)
+            yield Problem(name, record.number, "row", record.text, "unfinished, not counted", is_fatal=False)
         elif item is not None:
             yield item
+
+
+def _declared(data: bytes) -> bytes:
+    """A file that says it is UTF-8 is that, whatever happened to some of its bytes: only these are lost."""
+    if not data.startswith(codecs.BOM_UTF8):
+        return data
+    return data.decode("utf-8", errors="replace").replace("\0", "").encode()
 
 
 def _wrong_header(sheet: Sheet) -> str:
@@ -242,10 +347,10 @@ def _wrong_header(sheet: Sheet) -> str:
 
 def _read_record(
     record: Record, sheet: Sheet, file: str, modified_ns: int, known_ids: Set[str], domains: Set[str]
-) -> Decision | Problem | None:
-    row = sheet.row(record)
+) -> Read | None:
     if trouble := sheet.trouble(record):
         return Problem(file, record.number, "row", record.text.strip(), trouble)
+    row = {name: one_line(cell) for name, cell in sheet.row(record).items()}
     if not row.get("decision"):
         return None
     row["photo_id"] = written_id(row.get("photo_id", ""))
@@ -253,8 +358,8 @@ def _read_record(
         row[name] = re.sub(r"[\s-]+", "_", row.get(name, "").lower())
     if wrong := problem_of(row, known_ids, domains):
         return Problem(file, record.number, *wrong)
-    at_ns = time_ns(row["decided_at"]) if row.get("decided_at") else None
-    return Decision(
+    counts_ns, clock_ns, doubt = _times(row, modified_ns)
+    decision = Decision(
         photo_id=row["photo_id"],
         decision=row["decision"],
         reason=row["reason"] or None if row["decision"] == "drop" else None,
@@ -263,8 +368,26 @@ def _read_record(
         note=row.get("note") or None,
         file=file,
         row=record.number,
-        when=(modified_ns if at_ns is None else at_ns, file, record.number),
+        when=(counts_ns, file, record.number),
+        clock_ns=clock_ns,
     )
+    return (decision, Problem(file, record.number, *doubt, is_fatal=False)) if doubt else decision
+
+
+def _times(row: Mapping[str, str], modified_ns: int) -> tuple[int, int | None, tuple[str, str, str] | None]:
+    """When a row counts, what its clock said where that is something else, and what is odd about its times."""
+    doubt = None
+    read = {name: time_ns(row.get(name, "")) for name in ("counts_at", "decided_at")}
+    for name, at_ns in read.items():
+        if row.get(name) and at_ns is None:
+            doubt = name, row[name], "is no time like 2026-11-21T17:16:18Z; that of the file counts"
+    decided_ns = read["decided_at"]
+    if decided_ns is not None and decided_ns > time.time_ns() + CLOCK_TOLERANCE_S * 10**9:
+        doubt = "decided_at", row["decided_at"], "lies in the future; was a clock ahead?"
+    counts_ns = read["counts_at"]
+    if counts_ns is None:
+        return modified_ns if decided_ns is None else decided_ns, None, doubt
+    return counts_ns, decided_ns, doubt
 
 
 def _unknown_id(photo_id: str) -> str:

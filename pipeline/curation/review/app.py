@@ -21,7 +21,7 @@ from starlette.staticfiles import StaticFiles
 from pipeline.curation.decisions import REASONS, Decision
 from pipeline.curation.review import wording
 from pipeline.curation.review.catalog import FILTERABLE
-from pipeline.curation.review.decision_log import UNDO, RefusedDecision, Verdict
+from pipeline.curation.review.decision_log import RefusedDecision, Verdict, plain_name
 from pipeline.curation.review.filters import STATUSES, SUGGESTIONS, Filters
 from pipeline.curation.review.pictures import Picture, Pictures
 from pipeline.curation.review.state import AHEAD, ReviewState
@@ -39,7 +39,6 @@ NOTICE = "This product uses the Flickr API but is not endorsed or certified by S
 DIGEST = re.compile(r"[0-9a-f]{64}")
 NUMBER = re.compile(r"[0-9]{1,15}")
 YEAR_S = 31_536_000
-LONGEST_NOTE, LONGEST_NAME = 500, 60
 VIEWS = ("/grid", "/single")
 
 
@@ -165,7 +164,7 @@ class _Handlers:
     async def rename(self, request: Request) -> Response:
         form = await _form(request)
         self._check_token(request, form)
-        name = " ".join(form.get("curator", "").split())[:LONGEST_NAME] or self.page.curator
+        name = plain_name(form.get("curator", "")) or self.page.curator
         answer = RedirectResponse(_back(form), 303)
         self._set_cookie(answer, "curator", name)
         return answer
@@ -240,7 +239,7 @@ class _Handlers:
             raise RefusedDecision("this page is from before the server was started; load it again")
 
     def _curator(self, request: Request) -> str:
-        return unquote(request.cookies.get(self._cookie("curator"), ""))[:LONGEST_NAME] or self.page.curator
+        return plain_name(unquote(request.cookies.get(self._cookie("curator"), ""))) or self.page.curator
 
     def _seat(self, request: Request) -> str:
         """Which browser this is: two of them are not given the same photos."""
@@ -276,9 +275,7 @@ def _standing_facts(found: wording.Standing) -> dict[str, str]:
 def _verdict(form: Mapping[str, str]) -> Verdict:
     """From a button's value, like `keep`, `drop:edited` or `move:shallow`, and the note."""
     decision, _, about = form.get("verdict", "").partition(":")
-    note = " ".join(form.get("note", "").split())[:LONGEST_NOTE]
-    note = f"note: {note}" if note.startswith(UNDO) else note
-    return Verdict(decision, about if decision == "drop" else "", about if decision == "move" else "", note)
+    return Verdict(decision, about if decision == "drop" else "", about if decision == "move" else "", form.get("note", ""))
 
 
 async def _form(request: Request) -> dict[str, str]:

@@ -3,26 +3,39 @@
 Files of others, spreadsheets' and other pages', are read again when they change. One's own rows go to one file for
 each curator and start of the page, and are on the disk when `write` returns. An undo is a further row that says so:
 it restores what the same curator had said before, or takes the decision back.
+
+No order here rests on this machine's clock alone. A row counts by the time of the file system, the one clock that all
+writers of the folder share, and after everything that was said before about its photo; one's own rows are undone from
+the last to the first by file and row.
 """
 
+import os
 import re
 import time
 from bisect import insort
-from collections.abc import Callable, Set
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Collection, Iterable, Iterator, Set
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count, pairwise
 from pathlib import Path
+from tempfile import TemporaryFile
 from uuid import uuid4
 
-from pipeline.curation.decisions import Decision, append_decision, decision_files, problem_of, read_decision_file
-from pipeline.errors import BokehflowError
+from pipeline.curation.decisions import Decision, append_decision, find_tables, problem_of, read_decision_file
+from pipeline.entered_text import one_line
+from pipeline.errors import BokehflowError, disk_failed
 from pipeline.file_names import child
 
 UNDO = "undo: "
 """Begins the note of a row that undoes another."""
 PAGE_FILE = "review-page-"
 """Begins the names of the files that pages write."""
+_OF_A_PAGE = re.compile(rf"{PAGE_FILE}.*-([0-9]{{8}}T[0-9]{{6}}Z)-[0-9a-f]{{6}}(-[0-9]+)?\.csv")
+"""No copies of these, as programs that synchronise folders make them: what is there twice would be undone twice."""
+START = "%Y%m%dT%H%M%SZ"
+CLOCKS_AGREE_NS = 2 * 10**9
+"""So far the time of the file system may be from that of this machine: it is told coarsely."""
+LONGEST_NOTE, LONGEST_NAME = 500, 60
 PAUSE_S = 90.0
 """A longer gap between two decisions is a pause and does not count for the pace."""
 PACE_OVER = 100
@@ -39,7 +52,10 @@ class RefusedDecision(BokehflowError):
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a curator says about a photo, in the words of the CSV; empty where it says nothing."""
+    """What a curator says about a photo, in the words of the CSV; empty where it says nothing.
+
+    The note is plain text, and never one that undoes.
+    """
 
     decision: str
     reason: str = ""
@@ -57,7 +73,8 @@ class DecisionLog:
     folder: Path
     domains: Set[str]
     known_ids: Callable[[], Set[str]]
-    _start: str = field(default_factory=lambda: f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid4().hex[:6]}")
+    _start: str = ""
+    """In the names of this start's files, later than in those of all before it."""
     _files: dict[str, tuple[Signature, list[Decision]]] = field(default_factory=dict)
     _own: dict[str, Signature] = field(default_factory=dict)
     """Files of this start, as the last row written left them."""
@@ -66,16 +83,22 @@ class DecisionLog:
     _stacks: dict[str, list[Decision]] = field(default_factory=dict)
     """Curator → decisions made on pages that are not undone; put together anew when a page's file changes."""
 
+    def __post_init__(self) -> None:
+        found = (_OF_A_PAGE.fullmatch(path.name) for path in self.folder.glob(f"{PAGE_FILE}*"))
+        latest = max((start[1] for start in found if start), default="")
+        after = f"{datetime.strptime(latest, START) + timedelta(seconds=1):{START}}" if latest else ""
+        self._start = f"{max(after, f'{datetime.now(UTC):{START}}')}-{uuid4().hex[:6]}"
+
     def refresh(self, everything: bool = False) -> set[str]:
         """Read files that are new, changed or gone (or all of them); returns the photos about which words changed."""
-        found = {path.name: path for path in decision_files(self.folder)}
+        found, _ = find_tables(self.folder)
         changed: set[str] = set()
         for name in [name for name in self._files if everything or name not in found]:
             changed |= self._forget(name)
-        for path in found.values():
+        for name, path in found.items():
             signature = _signature(path)
-            if signature is not None and signature != self._files.get(path.name, (None, []))[0]:
-                changed |= self._take(path, signature)
+            if signature is not None and signature != self._files.get(name, (None, []))[0]:
+                changed |= self._take(path, name, signature)
         return changed
 
     def words(self, photo_id: str) -> list[Decision]:
@@ -86,19 +109,21 @@ class DecisionLog:
         """Photos about which anything was ever said."""
         return self._words.keys()
 
-    def write(self, photo_id: str, verdict: Verdict, curator: str) -> Decision:
+    def write(self, photo_id: str, verdict: Verdict, curator: str, alike: Collection[str] = ()) -> Decision:
         """Append the decision to the curator's file; it is on the disk when this returns.
 
-        The curator's last decision, sent again, is not written twice: the answer to it may have been lost.
+        It counts after all that was said about the photo and those `alike`, for which it stands too. The curator's last
+        decision, sent again, is not written twice: the answer to it may have been lost.
         Raises `RefusedDecision` for what no reviewed CSV may hold.
         """
+        verdict = replace(verdict, note=plain_note(verdict.note))
         row = {**asdict(verdict), "photo_id": photo_id}
         if wrong := problem_of(row, self.known_ids(), self.domains):
             raise RefusedDecision(f"{wrong[0]} {wrong[1][:80]!r}: {wrong[2]}")
         last = self.undoable(curator)
         if last is not None and last.photo_id == photo_id and verdict_of(last) == verdict:
             return last
-        decision = self._append(photo_id, verdict, curator)
+        decision = self._append(photo_id, verdict, curator, alike)
         self._stack(curator).append(decision)
         return decision
 
@@ -107,42 +132,51 @@ class DecisionLog:
         stack = self._stack(curator)
         return stack[-1] if stack else None
 
-    def undo(self, curator: str, expected: str = "") -> Decision | None:
+    def undo(
+        self, curator: str, expected: str = "", alike: Callable[[str], Collection[str]] = lambda photo_id: ()
+    ) -> Decision | None:
         """Take back the curator's last decision by a new row; returns what was undone.
 
-        None where there is nothing to undo, or where that is not the decision whose `key_of` is `expected`: the
-        answer to an earlier undo may have been lost.
+        `alike` tells the photos for which a decision stands too. None where there is nothing to undo, or where that is
+        not the decision whose `key_of` is `expected`: the answer to an earlier undo may have been lost.
         """
         last = self.undoable(curator)
         if last is None or (expected and key_of(last) != expected):
             return None
         before = [word for word in self.words(last.photo_id) if word.curator == last.curator and word.when < last.when]
-        self._append(last.photo_id, _restored(before[-1] if before else None, last), curator)
+        restored = _restored(before[-1] if before else None, last)
+        self._append(last.photo_id, restored, curator, alike(last.photo_id))
         self._stack(curator).pop()
         return last
 
     def pace(self, curator: str) -> float | None:
         """Decisions an hour over the last ones, pauses left out; None before there are enough to tell."""
-        times_s = [decision.when[0] / 1e9 for decision in self._stack(curator)[-PACE_OVER:]]
+        times_s = [decision.decided_ns / 1e9 for decision in self._stack(curator)[-PACE_OVER:]]
         gaps_s = [later - earlier for earlier, later in pairwise(times_s) if 0 <= later - earlier <= PAUSE_S]
         return 3600 * len(gaps_s) / sum(gaps_s) if len(gaps_s) >= 5 and sum(gaps_s) > 0 else None
 
-    def _append(self, photo_id: str, verdict: Verdict, curator: str) -> Decision:
+    def _append(self, photo_id: str, verdict: Verdict, curator: str, alike: Collection[str]) -> Decision:
         path = self._own_file(curator)
         rows = self._files.setdefault(path.name, ((0, 0, 0), []))[1]
-        # A clock that was set back must not put a new row before the one that it replaces.
-        said_us = [word.when[0] // 1000 + 1 for word in self.words(photo_id) if (word.curator or "") == curator]
-        at_us = max([time.time_ns() // 1000, *said_us])
-        append_decision(path, photo_id, curator=curator, decided_at=EPOCH + timedelta(microseconds=at_us), **asdict(verdict))
+        clock_us = time.time_ns() // 1000
+        counts_us = max([_shared_us(self.folder, clock_us), *self._said_us({photo_id, *alike})])
+        times = {"decided_at": _at(clock_us), "counts_at": None if counts_us == clock_us else _at(counts_us)}
+        append_decision(path, photo_id, curator=curator, **times, **asdict(verdict))
         decision = Decision(
             photo_id, verdict.decision, verdict.reason or None, verdict.move_to or None, curator or None,
-            verdict.note or None, path.name, len(rows) + 2, (at_us * 1000, path.name, len(rows) + 2),
+            verdict.note or None, path.name, len(rows) + 2, (counts_us * 1000, path.name, len(rows) + 2),
+            None if counts_us == clock_us else clock_us * 1000,
         )  # fmt: skip
         rows.append(decision)
         self._own[path.name] = _signature(path) or (0, 0, 0)
         self._files[path.name] = self._own[path.name], rows
         insort(self._words.setdefault(photo_id, []), decision, key=lambda word: word.when)
         return decision
+
+    def _said_us(self, photo_ids: Iterable[str]) -> Iterator[int]:
+        """Times right after whatever was said about these photos."""
+        for photo_id in photo_ids:
+            yield from (word.when[0] // 1000 + 1 for word in self.words(photo_id))
 
     def _own_file(self, curator: str) -> Path:
         """This start's file of the curator; a further one if somebody has meanwhile saved it from a spreadsheet."""
@@ -153,18 +187,18 @@ class DecisionLog:
                 return path
         raise AssertionError("count() does not end")
 
-    def _take(self, path: Path, signature: Signature) -> set[str]:
+    def _take(self, path: Path, name: str, signature: Signature) -> set[str]:
         """Read a file; one that has only grown, as pages' files do, changes nothing but what its new rows say."""
-        before = self._files.get(path.name, (None, []))[1]
-        decisions, _ = read_decision_file(path, self.known_ids(), self.domains)
+        before = self._files.get(name, (None, []))[1]
+        decisions, _ = read_decision_file(path, name, self.known_ids(), self.domains)
         changed: set[str] = set()
         if decisions[: len(before)] != before:
-            changed, before = self._forget(path.name), []
-        self._files[path.name] = signature, decisions
+            changed, before = self._forget(name), []
+        self._files[name] = signature, decisions
         for decision in decisions[len(before) :]:
             insort(self._words.setdefault(decision.photo_id, []), decision, key=lambda word: word.when)
             changed.add(decision.photo_id)
-        if path.name.startswith(PAGE_FILE):
+        if _OF_A_PAGE.fullmatch(name):
             self._stacks.clear()
         return changed
 
@@ -172,22 +206,41 @@ class DecisionLog:
         _, decisions = self._files.pop(name, (None, []))
         for decision in decisions:
             self._words[decision.photo_id].remove(decision)
-        if name.startswith(PAGE_FILE):
+        if _OF_A_PAGE.fullmatch(name):
             self._stacks.clear()
         return {decision.photo_id for decision in decisions}
 
     def _stack(self, curator: str) -> list[Decision]:
         if curator not in self._stacks:
-            pages = (rows for name, (_, rows) in self._files.items() if name.startswith(PAGE_FILE))
-            own = [row for rows in pages for row in rows if (row.curator or "") == curator]
+            pages = sorted((start[1], name) for name in self._files if (start := _OF_A_PAGE.fullmatch(name)))
+            rows = [row for _, name in pages for row in _in_time(self._files[name][1]) if (row[1].curator or "") == curator]
             stack: list[Decision] = []
-            for decision in sorted(own, key=lambda row: row.when):
+            for _, decision in sorted(rows, key=lambda row: row[0]):
                 if (decision.note or "").startswith(UNDO):
                     del stack[-1:]
                 else:
                     stack.append(decision)
             self._stacks[curator] = stack
         return self._stacks[curator]
+
+
+def _in_time(rows: Iterable[Decision]) -> Iterator[tuple[int, Decision]]:
+    """The rows of a file with when each was written at the earliest: none before the one above it."""
+    latest_ns = 0
+    for row in rows:
+        latest_ns = max(latest_ns, row.when[0])
+        yield latest_ns, row
+
+
+def plain_note(text: str) -> str:
+    """A note of a person: one line of bounded length that is not taken for an undo."""
+    note = one_line(one_line(text)[:LONGEST_NOTE])
+    return f"note: {note}" if note.startswith(UNDO.strip()) else note
+
+
+def plain_name(text: str) -> str:
+    """The name of a curator as it is written beside each decision, however it was typed."""
+    return one_line(one_line(text)[:LONGEST_NAME])
 
 
 def key_of(decision: Decision) -> str:
@@ -212,6 +265,21 @@ def _restored(former: Decision | None, undone: Decision) -> Verdict:
         return Verdict("skip", note=note)
     kept = (former.note or "").partition("; ")[2] if (former.note or "").startswith(UNDO) else former.note
     return Verdict(former.decision, former.reason or "", former.move_to or "", f"{note}; {kept}" if kept else note)
+
+
+def _at(us: int) -> datetime:
+    return EPOCH + timedelta(microseconds=us)
+
+
+def _shared_us(folder: Path, clock_us: int) -> int:
+    """The time of the file system where this machine's clock differs from it, else this machine's."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder) as file:
+            shared_ns = os.fstat(file.fileno()).st_mtime_ns
+    except OSError as error:
+        raise disk_failed(error, folder) from error
+    return clock_us if abs(shared_ns - clock_us * 1000) <= CLOCKS_AGREE_NS else shared_ns // 1000
 
 
 def _slug(curator: str) -> str:

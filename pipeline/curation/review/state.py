@@ -162,7 +162,7 @@ class ReviewState:
         """Write the decision; it is on the disk when this returns. Raises `RefusedDecision`."""
         with self._lock:
             self._look()
-            decision = self.log.write(photo_id, verdict, curator)
+            decision = self.log.write(photo_id, verdict, curator, self.catalog.members(photo_id))
             self._claims.pop(photo_id, None)
             self._changed({photo_id})
             return decision
@@ -171,7 +171,7 @@ class ReviewState:
         """Take back the curator's last decision by a new row; returns what was undone, None where nothing was."""
         with self._lock:
             self._look()
-            undone = self.log.undo(curator, expected)
+            undone = self.log.undo(curator, expected, self.catalog.members)
             if undone is not None:
                 self._changed({undone.photo_id})
             return undone

@@ -93,7 +93,7 @@ def verdict(decision: Decision) -> str:
 
 def by(decision: Decision) -> str:
     """By whom and when, in the local time of this machine."""
-    at = datetime.fromtimestamp(decision.when[0] / 1e9).astimezone()
+    at = datetime.fromtimestamp(decision.decided_ns / 1e9).astimezone()
     today = datetime.now().astimezone().date() == at.date()
     return f"by {decision.curator or 'a nameless curator'}, {at:%H:%M}" + ("" if today else f" on {at:%d %b %Y}")
 

@@ -117,10 +117,13 @@ def test_a_workbook_under_its_own_name_is_not_passed_over(tmp_path: Path) -> Non
     assert "Excel workbook" in complaints(tmp_path)[0]
 
 
-def test_files_that_programs_keep_for_themselves_are_not_read(tmp_path: Path) -> None:
-    for name in (".~lock.a.csv#", "~$a.csv", ".a.csv"):
+def test_files_that_programs_keep_for_themselves_are_named(tmp_path: Path) -> None:
+    for name in (".~lock.a.csv#", "~$a.csv", ".a.csv", ".DS_Store", "Thumbs.db"):
         reviewed(tmp_path, b"nonsense", name)
-    assert not complaints(tmp_path)
+    decisions, problems = read_decisions(tmp_path, KNOWN, DOMAINS)
+    assert not decisions
+    assert [problem.file for problem in problems] == [".a.csv", ".~lock.a.csv#", "~$a.csv"]
+    assert not any(problem.is_fatal for problem in problems)
 
 
 def test_a_half_written_file_keeps_its_good_rows(tmp_path: Path) -> None:
@@ -183,9 +186,64 @@ def test_a_row_that_bears_its_time_counts_by_it_whenever_its_file_was_saved(tmp_
 
 
 @pytest.mark.parametrize("wrong", ["yesterday", "2999-01-01T00:00:00Z", "3/5/2024"])
-def test_a_time_that_cannot_be_is_reported(tmp_path: Path, wrong: str) -> None:
+def test_a_time_that_cannot_be_is_named_and_the_row_counts(tmp_path: Path, wrong: str) -> None:
     reviewed(tmp_path, f"photo_id,decision,decided_at\nflickr:1,keep,{wrong}\nflickr:2,keep,\n")
-    assert complaints(tmp_path)[0].startswith(f"a.csv, row 2: decided_at '{wrong}': must be a time like")
+    decisions, problems = read_decisions(tmp_path, KNOWN, DOMAINS)
+    assert {found.photo_id for found in decisions} == {"flickr:1", "flickr:2"}
+    assert [(problem.row, problem.column, problem.value, problem.is_fatal) for problem in problems] == [
+        (2, "decided_at", wrong, False)
+    ]
+
+
+def test_what_counts_later_than_it_was_decided_says_so(tmp_path: Path) -> None:
+    early, late = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 3, 1, tzinfo=UTC)
+    append_decision(tmp_path / "a.csv", "flickr:1", "keep", decided_at=datetime(2026, 2, 1, tzinfo=UTC))
+    append_decision(tmp_path / "b.csv", "flickr:1", "drop", "edited", decided_at=early, counts_at=late)
+    found, problems = read_decisions(tmp_path, KNOWN, DOMAINS)
+    assert not problems
+    assert [(row.decision, row.decided_ns // 10**9) for row in found] == [
+        ("keep", 1_769_904_000), ("drop", int(early.timestamp()))
+    ]  # fmt: skip
+
+
+def test_files_with_their_mark_are_never_guessed_at(tmp_path: Path) -> None:
+    path = tmp_path / "ann.csv"
+    append_decision(path, "flickr:1", "keep", note="\0" * 400)
+    append_decision(path, "flickr:2", "keep", note="\ud83d\u202eü")
+    assert b"\0" not in path.read_bytes()
+    whole = path.read_bytes()
+    head, first, *rest = whole.split(b"\r\n")
+    path.write_bytes(b"\r\n".join([head, first.replace(b",,,,", b",,,," + b"\0" * 4000), *rest]))
+    assert [id for id, _, _ in said(tmp_path)] == ["flickr:1", "flickr:2"]
+    path.write_bytes(whole[: whole.index("ü".encode()) + 1])
+    decisions, problems = read_decisions(tmp_path, KNOWN, DOMAINS)
+    assert [found.photo_id for found in decisions] == ["flickr:1"]
+    assert not any(problem.is_fatal for problem in problems)
+
+
+def test_folders_links_and_odd_names_are_read_or_named(tmp_path: Path) -> None:
+    folder = tmp_path / "reviewed"
+    text = "photo_id,decision\nflickr:{},keep\n"
+    reviewed(folder / "alice" / "deep", text.format(1), "A.CSV")
+    reviewed(folder, text.format(2), "batch.csv.txt")
+    reviewed(tmp_path / "elsewhere", text.format(3), "c (conflicted copy).csv")
+    reviewed(folder, text.format(4), "batch.csv.bak")
+    reviewed(folder, text.format(5), "notes.md")
+    reviewed(folder, text.format(6), os.fsdecode(b"caf\xe9.csv"))
+    (folder / "linked").symlink_to(tmp_path / "elsewhere")
+    (folder / "loop").symlink_to(folder)
+    (folder / "gone.csv").symlink_to(tmp_path / "nowhere.csv")
+    os.mkfifo(folder / "pipe.csv")
+    decisions, problems = read_decisions(folder, KNOWN, DOMAINS)
+    assert [found.file for found in decisions] == [
+        "alice/deep/A.CSV", "batch.csv.txt", "caf\\xe9.csv", "linked/c (conflicted copy).csv"
+    ]  # fmt: skip
+    assert {problem.file: problem.is_fatal for problem in problems} == {
+        "batch.csv.bak": False, "notes.md": False, "gone.csv": True, "pipe.csv": True
+    }  # fmt: skip
+    version = folder_version(folder)
+    (folder / "notes.md").unlink()
+    assert folder_version(folder) != version
 
 
 def test_times_are_read_to_the_microsecond() -> None:

@@ -44,7 +44,7 @@ def test_a_decision_is_on_the_disk_when_write_returns(tmp_path: Path) -> None:
     (row,) = rows(tmp_path)
     assert {**row, "decided_at": ""} == {
         "photo_id": "flickr:1", "decision": "drop", "reason": "other", "move_to": "", "curator": "Ann",
-        "note": "'=a statue", "decided_at": "",
+        "note": "'=a statue", "decided_at": "", "counts_at": "",
     }  # fmt: skip
     assert holding(tmp_path) == {"flickr:1": "drop (other)"}
 
@@ -147,6 +147,61 @@ def test_a_clock_that_is_set_back_does_not_bury_the_newer_decision(tmp_path: Pat
     monkeypatch.setattr("pipeline.curation.review.decision_log.time.time_ns", lambda: an_hour_ago_ns)
     opened.write("flickr:1", EDITED, "Ann")
     assert holding(tmp_path) == {"flickr:1": "drop (edited)"}
+
+
+STEPS_OF_THE_CLOCK = st.sampled_from([0, -31_536_000, -3_600, 259_200])
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 1), st.sampled_from(["Ann", "Ben"]), st.integers(0, 2), st.integers(0, 5), STEPS_OF_THE_CLOCK
+        ),
+        max_size=14,
+    )
+)
+def test_whoever_says_what_by_whatever_clock_the_last_acknowledged_word_holds(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[int, str, int, int, int]]
+) -> None:
+    """Two pages, either of which may be killed and start anew at each step, with clocks that go back and forth."""
+    folder, system_ns = tmp_path_factory.mktemp("reviewed"), time.time_ns
+    pages = [log(folder), log(folder)]
+    words: dict[tuple[int, str], list[Verdict]] = {}
+    made: dict[str, list[int]] = {"Ann": [], "Ben": []}
+    for which, curator, number, action, step_s in steps:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("pipeline.curation.review.decision_log.time.time_ns", lambda s=step_s: system_ns() + s * 10**9)
+            if action == 5:
+                pages[which] = log(folder)
+            pages[which].refresh()
+            if action == 4:
+                undone = pages[which].undo(curator)
+                assert (undone.photo_id if undone else None) == (f"flickr:{made[curator][-1]}" if made[curator] else None)
+                if made[curator]:
+                    words[made[curator].pop(), curator].pop()
+                continue
+            verdict = (KEEP, EDITED, Verdict("move", move_to="shallow"), Verdict("skip"))[action % 4]
+            repeated = made[curator][-1:] == [number] and words[number, curator][-1] == verdict
+            pages[which].write(f"flickr:{number}", verdict, curator)
+            if not repeated:
+                words.setdefault((number, curator), []).append(verdict)
+                made[curator].append(number)
+    decisions, problems = read_decisions(folder, KNOWN, DOMAINS)
+    assert not any(problem.is_fatal for problem in problems)
+    found = {(word.photo_id, word.curator): word.decision for word in opinions(decisions)}
+    assert found == {
+        (f"flickr:{number}", curator): said[-1].decision
+        for (number, curator), said in words.items()
+        if said and said[-1].decision != "skip"
+    }
+
+
+def test_a_note_of_a_person_never_undoes(tmp_path: Path) -> None:
+    for note in ("undo: it", "\u200bundo: it", "\0undo: it", "\u00a0\u200d\u00a0undo: it", "un\u202edo:\tit"):
+        log(tmp_path).write("flickr:1", Verdict("drop", "other", note=note), f"Ann {note!a}")
+    assert {row["note"] for row in rows(tmp_path)} == {"note: undo: it"}
+    assert log(tmp_path).undoable("Ann 'undo: it'") is not None
 
 
 def test_two_pages_on_one_folder_see_each_other(tmp_path: Path) -> None:
