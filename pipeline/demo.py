@@ -6,26 +6,35 @@ Like `cli` and `definitions`, this module stands at the top and may import every
 import os
 import shutil
 import socket
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import requests
+from PIL import Image
 
+from assets.common import photo_reader
+from assets.dataset import segmented_masks
 from assets.headless import HeadlessRun, Plan, bury_dead_runs, open_instance
+from assets.imports import import_folder
+from assets.imports import summary as summary_of_import
 from assets.status import status, summary
-from pipeline.atomic import atomic_folder, write_bytes, write_text
+from assets.training import run_id
+from pipeline.atomic import atomic_folder, atomic_path, write_bytes, write_text
 from pipeline.config import Project, load_project
 from pipeline.dataset.snapshot import read_snapshot
 from pipeline.definitions import build_definitions
 from pipeline.errors import ConfigError
 from pipeline.file_names import child
 from pipeline.flickr.emulator import Emulator
+from pipeline.spreadsheet import csv_text, read_rows
 from pipeline.studio.collection import build_collection
 from pipeline.web.reading import parse_json
 from pipeline.web.session import BoundedSession
 from resources.flickr import KEY_VARIABLE, SECRET_VARIABLE
+from resources.segmenter import SegmenterResource
 from storage import Home
 from storage.home import PROJECT_FILE
 
@@ -86,6 +95,114 @@ profile = "smoke"
 truth = "collection/truth"
 reference = "cyclegan@0"   # do masks help?
 """
+
+
+PHOTOGRAPHS = """\
+# A study on two folders of photographs. Written by `bokehflow demo --photographs`; edit it as you like.
+
+[project]
+name = "photographs"
+
+[domains.ordinary]
+title = "Photographs in focus throughout"
+
+[domains.shallow]
+title = "Photographs with a shallow depth of field"
+
+[photos]
+min_edge_px = 256
+
+[curation]
+min_kept_per_domain = 5
+
+[dataset]
+crop = "subject"
+test_share = { ordinary = 0.25, shallow = 0.0 }   # test photos train nothing; the report is about them
+
+[training]
+automatic = ["one_sided"]
+
+[recipes.one_sided]
+model = "one_sided"
+profile = "small"   # two minutes of one core; "corrected" is the same at full size, for a GPU
+"""
+CURATOR = "suggested"
+"""Who decides where a person let the suggestions stand."""
+RESULTS, MOST_RESULTS = "results", 24
+RESULTS_RECIPE = "one_sided@0"
+
+
+def run_photographs(home: Home, folders: Mapping[str, Path], say: Say) -> None:
+    """Import a folder for each domain, accept what the hints suggest, freeze, train, judge, and translate photos.
+
+    Interrupted anywhere it is simply run again; photos that were added to the folders join.
+    """
+    path = home.root / PROJECT_FILE
+    if not path.exists():
+        write_text(path, PHOTOGRAPHS)
+    project = load_project(path)
+    for domain, folder in folders.items():
+        say(summary_of_import(import_folder(project, home, folder, domain, None), folder))
+    run_plan(Plan(until="review_queue"), project, path, home, say)
+    say(accept_suggestions(home))
+    snapshot = str(run_plan(Plan(), project, path, home, say))
+    report = child(home.reports, snapshot) / "index.html"
+    results = write_results(home, project, snapshot, say)
+    say(f"\n{summary(status(project, home))}\n\nsnapshot  {snapshot}\nreport    {report}\nresults   {results}")
+
+
+def accept_suggestions(home: Home) -> str:
+    """Decide each queued photo as its hints suggest, in the name of `CURATOR`; returns what to tell the person.
+
+    Where they suggest nothing it is kept: somebody put it into that folder. Each batch is decided once; what stands in
+    `review/reviewed/` already is not touched.
+    """
+    counts: Counter[str] = Counter()
+    for batch in sorted(home.review_queue.glob("*.csv")):
+        target = home.reviewed / f"{CURATOR}-{batch.name}"
+        if target.exists():
+            continue
+        rows = [["photo_id", "decision", "reason", "move_to", "curator", "note"]]
+        for row in read_rows(batch):
+            decision, reason = row["suggested_decision"] or "keep", row["suggested_reason"]
+            counts[decision] += 1
+            told = (reason, "") if decision == "drop" else ("", reason) if decision == "move" else ("", "")
+            rows.append([row["photo_id"], decision, *told, CURATOR, row["suggestion"]])
+        write_text(target, csv_text(rows))
+    if not counts:
+        return "all photos were decided before"
+    told = ", ".join(f"{decision} {count}" for decision, count in counts.most_common())
+    return (
+        f"NOBODY LOOKED AT THESE PHOTOS: what the hints suggest was accepted in the name of {CURATOR!r} ({told}).\n"
+        f"To decide yourself: bokehflow review --home {home.root}, then run this command again."
+    )
+
+
+def write_results(home: Home, project: Project, snapshot: str, say: Say) -> Path:
+    """Translate photos of domain A at their own size into `results/`, those that trained nothing first; returns the folder.
+
+    Beside each result lies the photo. What is there already is not made again.
+    """
+    from pipeline.training.application import Application
+
+    folder = home.root / RESULTS / snapshot
+    manifest = read_snapshot(home.snapshots, snapshot)
+    mine = manifest[manifest["domain"] == project.training.domain_a].sort_values("split", kind="stable")
+    people = segmented_masks(project, home, SegmenterResource.of(project.masks).load(home))
+    application = Application(child(home.runs, run_id(snapshot, RESULTS_RECIPE)), people.full_size_alpha)
+    read, chosen = photo_reader(home, project), mine.head(MOST_RESULTS)
+    for number, (photo_id, sha256) in enumerate(zip(chosen["photo_id"], chosen["source_sha256"], strict=True), start=1):
+        stem = str(photo_id).replace(":", "_")
+        if (folder / f"{stem}.png").exists() and (folder / f"{stem}-photo.jpg").exists():
+            continue
+        rgb = read(str(sha256))
+        say(f"result {number} of {len(chosen)}: {stem}, {rgb.shape[1]} × {rgb.shape[0]} px")
+        for name, picture in ((f"{stem}-photo.jpg", rgb), (f"{stem}.png", application.translate(rgb))):
+            with atomic_path(child(folder, name)) as temporary:
+                Image.fromarray(picture).save(temporary, format=Path(name).suffix[1:].replace("jpg", "jpeg"))
+    if len(mine) > len(chosen):
+        say(f"{len(mine) - len(chosen)} photos were not translated; bokehflow translate does any")
+    return folder
 
 
 def run_demo(home: Home, say: Say) -> None:

@@ -7,7 +7,18 @@ import pytest
 import requests
 
 from pipeline.config import load_project
-from pipeline.demo import emulated_flickr, emulator_ports, hand_in_decisions, prepare_demo
+from pipeline.curation.decisions import read_decisions
+from pipeline.curation.queue import COLUMNS
+from pipeline.demo import (
+    CURATOR,
+    PHOTOGRAPHS,
+    accept_suggestions,
+    emulated_flickr,
+    emulator_ports,
+    hand_in_decisions,
+    prepare_demo,
+)
+from pipeline.spreadsheet import csv_text
 from storage import Home
 
 
@@ -62,3 +73,45 @@ def test_the_demos_project_file_is_valid_and_local(home: Home) -> None:
     assert project is not None
     assert "127.0.0.1" in project.flickr.endpoint
     assert project.training.automatic == ["cyclegan", "mask_loss_overlay"]
+
+
+def queue_of(home: Home, rows: dict[str, tuple[str, str]]) -> None:
+    """A batch whose photos have these suggested decisions and reasons."""
+    home.review_queue.mkdir(parents=True, exist_ok=True)
+    lines = [COLUMNS]
+    for photo_id, (decision, reason) in rows.items():
+        told = {"photo_id": photo_id, "domain": "ordinary", "suggested_decision": decision, "suggested_reason": reason}
+        lines.append([told.get(column, "") for column in COLUMNS])
+    (home.review_queue / "batch-0001-ordinary-1a2b3c4d.csv").write_text(csv_text(lines), encoding="utf-8-sig")
+
+
+def test_suggestions_are_accepted_once_under_a_name_of_their_own(home: Home) -> None:
+    suggested = {
+        "folder:aa": ("keep", ""),
+        "folder:bb": ("drop", "no_person"),
+        "folder:cc": ("move", "shallow"),
+        "folder:dd": ("", ""),
+    }
+    queue_of(home, suggested)
+    assert "NOBODY LOOKED AT THESE PHOTOS" in accept_suggestions(home)
+    decisions, problems = read_decisions(home.reviewed, set(suggested), {"ordinary", "shallow"})
+    assert not problems
+    found = {one.photo_id: (one.decision, one.reason, one.move_to, one.curator) for one in decisions}
+    assert found == {
+        "folder:aa": ("keep", None, None, CURATOR),
+        "folder:bb": ("drop", "no_person", None, CURATOR),
+        "folder:cc": ("move", None, "shallow", CURATOR),
+        "folder:dd": ("keep", None, None, CURATOR),
+    }
+    (handed,) = home.reviewed.iterdir()
+    handed.write_text("photo_id,decision\n")
+    assert accept_suggestions(home) == "all photos were decided before"
+    assert handed.read_text() == "photo_id,decision\n"
+
+
+def test_the_project_file_for_photographs_is_valid(home: Home) -> None:
+    home.root.mkdir(parents=True)
+    (home.root / "bokehflow.toml").write_text(PHOTOGRAPHS)
+    project = load_project(home.root / "bokehflow.toml")
+    assert project.training.automatic == ["one_sided"]
+    assert project.recipe_keys() == ["one_sided@0"]

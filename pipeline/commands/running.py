@@ -12,16 +12,29 @@ from pipeline.commands.options import load, open_home, say, tell, with_config, w
 
 @click.command()
 @with_home
-def demo(home: Path | None) -> None:
+@click.option(
+    "--photographs",
+    nargs=2,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="FOLDER_A FOLDER_B",
+    help="Two folders of your own: portraits in focus throughout, and such with a soft background.",
+)
+def demo(home: Path | None, photographs: tuple[Path, Path] | None) -> None:
     """Run everything on rendered portraits served by a local Flickr emulator: no key, no internet.
 
-    Ends with a report with pictures. Data lives in ./demo-data unless told otherwise.
+    Ends with a report with pictures. Data lives in ./demo-data unless told otherwise. With --photographs the same is done
+    with your own, in ./photographs-data: import, suggestions accepted unseen, snapshot, training, and photos of FOLDER_A
+    with the background blurred.
     """
-    from pipeline.demo import run_demo
+    from pipeline.demo import run_demo, run_photographs
 
-    chosen = open_home(home or os.environ.get("BOKEHFLOW_HOME") or "demo-data")
+    usual = "photographs-data" if photographs else "demo-data"
+    chosen = open_home(home or os.environ.get("BOKEHFLOW_HOME") or usual)
     with chosen.lock("run"):
-        run_demo(chosen, say)
+        if photographs:
+            run_photographs(chosen, dict(zip(("ordinary", "shallow"), photographs, strict=True)), say)
+        else:
+            run_demo(chosen, say)
 
 
 @click.command()
