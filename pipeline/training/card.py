@@ -89,7 +89,7 @@ def _needs(settings: Mapping[str, Any]) -> str:
     """What it must be given to be applied."""
     if not settings["lens_holds_subject"]:
         return "the photo"
-    return "the photo and its subject's alpha: `translate` and the evaluation find it by `[masks]`, ONNX takes it as an input"
+    return "the photo and its subject's alpha: `translate` and the evaluation find it by `[masks]`, ONNX takes it too"
 
 
 def _curves(losses: LossLog) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
