@@ -23,8 +23,10 @@ from pipeline.dataset.snapshot import freeze, missing_pictures, open_snapshot, r
 from pipeline.errors import DatasetError
 from pipeline.file_names import child, inside
 from pipeline.licenses import license_name
+from pipeline.masks.drawn import DrawnFirst, DrawnMasks
 from pipeline.masks.person_masks import read_mask, segment_photos, to_review
-from pipeline.masks.segmenters import Segmenter
+from pipeline.masks.segmenter import Segmenter
+from pipeline.masks.selfie import ALONE
 from pipeline.masks.sources import GivenMasks, MaskSource, ReadRgb, SegmentedMasks
 from pipeline.photos.decode import decode_reduced, upright_size
 from resources.home import HomeResource
@@ -49,6 +51,7 @@ def dataset_assets(project: Project) -> list[dg.AssetsDefinition]:
             dg.AssetCheckSpec("subjects_found", asset="person_masks"),
             dg.AssetCheckSpec("subjects_are_clear", asset="person_masks"),
             dg.AssetCheckSpec("share_of_the_frame", asset="person_masks"),
+            dg.AssetCheckSpec("masks_are_certain", asset="person_masks"),
         ],
     )
     def person_masks(
@@ -58,10 +61,12 @@ def dataset_assets(project: Project) -> list[dg.AssetsDefinition]:
     ) -> dg.MaterializeResult:
         data = home.open()
         version = inputs_version(project, data, "person_masks")
-        curated = data.tables.read("curated_photos")
+        source, curated = mask_source(project, data, segmenter), data.tables.read("curated_photos")
+        if ALONE in source.key.split("-"):
+            version += f"-{ALONE}"  # so that the next run tries again to get the second network
         frame = segment_photos(
             photos=curated[curated["target_domain"].notna()],
-            source=mask_source(project, data, segmenter),
+            source=source,
             masks_folder=data.masks,
             min_coverage=project.masks.min_coverage,
             progress=progress(context, "pictures segmented"),
@@ -84,6 +89,7 @@ def dataset_assets(project: Project) -> list[dg.AssetsDefinition]:
             check("subjects_found", odd["left out"], warn),
             check("subjects_are_clear", odd["unclear who is meant"], warn),
             check("share_of_the_frame", odd["fills the frame"], warn),
+            check("masks_are_certain", odd["uncertain"], warn),
         ]
         return table_result(info, shown, checks)
 
@@ -243,11 +249,15 @@ def _photo_sizes(project: Project, home: Home) -> PhotoSize:
 
 
 def mask_source(project: Project, home: Home, segmenter: SegmenterResource, read_rgb: ReadRgb | None = None) -> MaskSource:
-    """Where the project's masks come from; pictures from the home's blobs, or as `read_rgb` reads them."""
-    masks = project.masks
+    """Where the project's masks come from: drawn by a person, if there is one; else as configured.
+
+    Pictures come from the home's blobs, or as `read_rgb` reads them.
+    """
+    masks, drawn = project.masks, DrawnMasks(home.drawn_masks)
     if masks.folder is not None:
-        return GivenMasks(Path(masks.folder), read_rgb or _blob_reader(project, home), masks.long_side_px)
-    return segmented_masks(project, home, segmenter.load(home), read_rgb)
+        given = GivenMasks(Path(masks.folder), read_rgb or _blob_reader(project, home), masks.long_side_px)
+        return DrawnFirst(drawn, given)
+    return DrawnFirst(drawn, segmented_masks(project, home, segmenter.load(home), read_rgb))
 
 
 def segmented_masks(project: Project, home: Home, segmenter: Segmenter, read_rgb: ReadRgb | None = None) -> SegmentedMasks:

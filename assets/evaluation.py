@@ -32,7 +32,7 @@ from pipeline.evaluation.scenes import Cut, Frame, TrueMasks, load_scenes, load_
 from pipeline.file_names import child, inside
 from pipeline.licenses import license_name
 from pipeline.masks.person_masks import read_mask
-from pipeline.masks.segmenters import Segmenter
+from pipeline.masks.segmenter import Segmenter
 from pipeline.masks.sources import configured_version
 from pipeline.training.recipes import canonical_digest
 from pipeline.training.runs import RunFolder, completion_of, describe_run, generator_file

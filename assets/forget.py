@@ -249,9 +249,8 @@ def _with_digests(home: Home, name: str, key: str | None) -> pd.DataFrame:
 
 def _named_by(home: Home, digests: Set[str]) -> Iterator[Path]:
     """Thumbnails, masks and whatever else is kept for a picture under its SHA-256."""
-    for folder in home.root.iterdir() if digests else ():
-        if not folder.is_dir() or folder.name in NOT_CACHES:
-            continue
+    caches = [folder for folder in home.root.iterdir() if folder.is_dir() and folder.name not in NOT_CACHES]
+    for folder in (*caches, home.drawn_masks) if digests else ():
         for parent, _, names in os.walk(folder):
             yield from (Path(parent) / name for name in names if re.split(r"[.\-_]", name, maxsplit=1)[0] in digests)
 

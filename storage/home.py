@@ -94,6 +94,11 @@ class Home:
         return self.root / "hints-journal.jsonl"
 
     @property
+    def drawn_masks(self) -> Path:
+        """Masks that a person drew on the review page."""
+        return self.root / "review" / "masks"
+
+    @property
     def masks(self) -> Path:
         return self.root / "masks"
 

@@ -13,8 +13,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pytest
 import requests
+from PIL import Image
 from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 
 from pipeline.curation.decisions import opinions, read_decisions
@@ -206,6 +208,49 @@ def test_the_grid_by_keyboard_alone(browser: Browser, server: Server) -> None:
     page.keyboard.press("Enter")
     page.wait_for_selector("#stage")
     assert current(page) == photo_id(30)
+
+
+def test_a_mask_is_drawn_taken_back_and_saved(browser: Browser, server: Server) -> None:
+    page = opened(browser, server, f"/single?photo={photo_id(1)}&status=all", viewport={"width": 1280, "height": 900})
+    page.keyboard.press("b")
+    page.wait_for_selector("canvas")
+    box = page.locator("canvas").bounding_box()
+    assert box is not None
+    middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+    def stroke(across_px: int, down_px: int) -> None:
+        page.mouse.move(middle[0] - across_px, middle[1] + down_px)
+        page.mouse.down()
+        page.mouse.move(middle[0] + across_px, middle[1] + down_px, steps=4)
+        page.mouse.up()
+
+    stroke(60, 0)
+    page.keyboard.press("r")
+    page.keyboard.press("+")
+    stroke(10, 0)
+    stroke(80, 80)
+    page.keyboard.press("u")
+    page.keyboard.press("k")
+    assert current(page) == photo_id(1)
+    if folder := os.environ.get("REVIEW_SCREENSHOTS"):
+        page.screenshot(path=f"{folder}/brush.png")
+    page.keyboard.press("Enter")
+    page.wait_for_function("() => document.querySelector('#say').textContent.includes('mask is saved')")
+    page.wait_for_selector("img.overlay")
+    assert not page.is_visible("canvas")
+    (path,) = server.home.drawn_masks.iterdir()
+    with Image.open(path) as image:
+        alpha, author = np.asarray(image), image.info["drawn_by"]
+    height_px, width_px = alpha.shape
+    assert author == "Ann"
+    assert alpha[height_px // 2, width_px // 2] == 0
+    assert 0.002 < (alpha > 127).mean() < 0.2
+    page.keyboard.press("b")
+    page.wait_for_selector("canvas")
+    page.keyboard.press("Escape")
+    assert not page.is_visible("canvas")
+    page.keyboard.press("k")
+    page.wait_for_function(f"() => document.querySelector('main').dataset.photo !== '{photo_id(1)}'")
 
 
 def test_looking_closely_by_keyboard(browser: Browser, server: Server) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.argument("folder", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--out", default="mask-sheet.jpg", show_default=True, type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--count", default=40, show_default=True, type=click.IntRange(1, 1000), help="Pictures on the sheet.")
-@click.option("--odd", is_flag=True, help="Only those that ask for a look: left out, unclear, filling the frame.")
+@click.option("--odd", is_flag=True, help="Only those that ask for a look: left out, uncertain, unclear, filling the frame.")
 @with_home
 @with_config
 def mask_sheet(folder: Path | None, out: Path, count: int, odd: bool, home: Path | None, config: Path | None) -> None:
@@ -68,7 +68,7 @@ def _of_home(project: "Project", home: "Home", count: int, odd: bool, failed: li
         except (BokehflowError, OSError) as error:
             failed.append(f"{row['photo_id']}: {error}")
             continue
-        known = {name: None if pd.isna(row[name]) else row[name] for name in ("people", "runner_up", "reason")}
+        known = {name: None if pd.isna(row[name]) else row[name] for name in FACTS if name in row}
         yield Tile(rgb, alpha, str(row["photo_id"]), facts_of(float(row["coverage"]), **known))
 
 
@@ -91,9 +91,10 @@ def _segmented(
 
     from assets.dataset import mask_source
     from pipeline.errors import BokehflowError
-    from pipeline.masks.person_masks import FULL, UNCLEAR, coverage
+    from pipeline.masks.person_masks import FULL, UNCERTAIN, coverage
     from pipeline.masks.sheet import Tile, choose, facts_of
     from pipeline.masks.sources import Picture, Refused
+    from pipeline.masks.subject import COMPANION
     from pipeline.photos.decode import decode_reduced
     from pipeline.photos.folder import pictures_below
     from resources.segmenter import SegmenterResource
@@ -105,7 +106,7 @@ def _segmented(
 
     @lru_cache(maxsize=1)
     def read(name: str) -> "np.ndarray":
-        data = inspectors.read_checked(inside(folder, name), limits.max_bytes, limits.max_pixels)
+        data = inspectors.read_checked(folder / name, limits.max_bytes, limits.max_pixels)
         return decode_reduced(data, 0, limits.max_pixels, min_long_edge_px=settings.long_side_px).rgb
 
     source = mask_source(project, home, SegmenterResource.of(settings), read)
@@ -116,15 +117,21 @@ def _segmented(
             rgb = read(name)
             (made,) = source.masks([Picture(name, (Path(name).stem,))])
         except (BokehflowError, OSError) as error:
-            failed.append(f"{inside(folder, name)}: {error}")
+            failed.append(f"{folder / name}: {error}")
             continue
         if isinstance(made, Refused):
             tile, asks = Tile(rgb, None, name, made.detail), True
         else:
             share = coverage(made.alpha)
             reason = "no_subject" if share < settings.min_coverage else None
-            asks = bool(reason) or (made.runner_up or 0.0) >= UNCLEAR or share > FULL
-            tile = Tile(rgb, made.alpha, name, facts_of(share, made.people, made.runner_up, reason))
+            doubtful = (made.uncertainty or 0.0) >= UNCERTAIN
+            asks = bool(reason) or doubtful or (made.runner_up or 0.0) >= COMPANION or share > FULL
+            facts = facts_of(share, made.people, made.runner_up, reason, made.uncertainty)
+            tile = Tile(rgb, made.alpha, name, facts)
         if asks or not odd:
             shown += 1
             yield tile
+
+
+FACTS = ("people", "runner_up", "reason", "uncertainty")
+"""What a caption says of a mask."""

@@ -35,14 +35,14 @@ def review(home: Path | None, config: Path | None, port: int, curator: str | Non
 
     chosen = open_home(home)
     project, _ = load(chosen, config)
-    with listen(port) as listening:
-        door = Door(listening.getsockname()[1], kept_secret(chosen.page_secret))
-        page = review_page(project, chosen, plain_name(curator or "") or user_name(), door.port)
-        found = page.review.progress(page.curator)
-        if not found.total:
-            say("the queue is empty; `bokehflow run --until review_queue` fills it, and this page notices")
-        say(f"{found.total - found.decided:,} of {found.total:,} photos wait for a decision by {page.curator}")
-        serve(make_app(page), door, listening, lambda: say(f"review page on {door.address} (Ctrl-C stops)"))
+    listening = listen(port)
+    door = Door(listening.getsockname()[1], kept_secret(chosen.page_secret))
+    page = review_page(project, chosen, plain_name(curator or "") or user_name(), door.port)
+    found = page.review.progress(page.curator)
+    if not found.total:
+        say("the queue is empty; `bokehflow run --until review_queue` fills it, and this page notices")
+    say(f"{found.total - found.decided:,} of {found.total:,} photos wait for a decision by {page.curator}")
+    serve(make_app(page), door, listening, lambda: say(f"review page on {door.address} (Ctrl-C stops)"))
 
 
 def review_page(project: "Project", home: "Home", curator: str, port: int) -> "Page":
@@ -52,6 +52,7 @@ def review_page(project: "Project", home: "Home", curator: str, port: int) -> "P
     from pipeline.curation.review.decision_log import DecisionLog
     from pipeline.curation.review.pictures import Pictures
     from pipeline.curation.review.state import ReviewState
+    from pipeline.masks.person_masks import uncertainties
     from pipeline.photos.decode import decode
 
     tables = home.tables
@@ -59,8 +60,10 @@ def review_page(project: "Project", home: "Home", curator: str, port: int) -> "P
         Tables(
             queue_path=tables.path("review_queue"),
             unique_path=tables.path("unique_photos"),
+            masks_path=tables.path("person_masks"),
             read_queue=lambda columns: tables.read_or_empty("review_queue", columns=columns),
             read_unique=lambda columns: tables.read_or_empty("unique_photos", columns=columns),
+            uncertainties=lambda: uncertainties(tables.read_or_empty("person_masks")),
         )
     )
     return Page(
@@ -74,11 +77,38 @@ def review_page(project: "Project", home: "Home", curator: str, port: int) -> "P
         project=project.project.name,
         curator=curator,
         port=port,
+        draw=mask_drawer(project, home),
     )
 
 
+def mask_drawer(project: "Project", home: "Home") -> "Callable[[str, str, str], None]":
+    """A function that lays strokes, written as text, over a picture's mask and keeps the result with its author."""
+    import threading
+    import time
+
+    import numpy as np
+
+    from pipeline.masks.drawn import DrawnMasks, painted, parse_strokes
+    from pipeline.masks.sources import shrunk
+    from pipeline.photos.decode import decode
+
+    one_at_a_time = threading.Lock()
+    read, drawn = mask_reader(project, home), DrawnMasks(home.drawn_masks)
+
+    def draw(sha256: str, text: str, author: str) -> None:
+        strokes = parse_strokes(text)
+        with one_at_a_time:
+            alpha = read(sha256)
+            if alpha is None:
+                rgb = decode(home.blobs.read(sha256), project.photos.max_pixels).rgb
+                alpha = np.zeros(shrunk(rgb, project.masks.long_side_px).shape[:2], np.uint8)
+            drawn.save(sha256, painted(alpha, strokes), author, time.time())
+
+    return draw
+
+
 def mask_reader(project: "Project", home: "Home") -> "Callable[[str], np.ndarray | None]":
-    """A function from a picture's SHA-256 to its alpha: the one that is kept, else one made now.
+    """A function from a picture's SHA-256 to its alpha: one that was drawn, the one that is kept, else one made now.
 
     None where there is none and the segmenter's weights have not been fetched: looking at a photo fetches nothing.
     """
@@ -88,18 +118,23 @@ def mask_reader(project: "Project", home: "Home") -> "Callable[[str], np.ndarray
     import pandas as pd
 
     from assets.dataset import mask_source
+    from pipeline.masks.drawn import DrawnMasks
     from pipeline.masks.person_masks import read_mask, segment_photos
+    from pipeline.weights import WEIGHTS
     from resources.segmenter import SegmenterResource
 
-    one_at_a_time = threading.Lock()
+    one_at_a_time, drawn = threading.Lock(), DrawnMasks(home.drawn_masks)
+    needed = [home.weights / WEIGHTS[name].file_name for name in project.masks.needed_weights() if name in WEIGHTS]
     source = cache(lambda: mask_source(project, home, SegmenterResource.of(project.masks)))
 
     def read(sha256: str) -> "np.ndarray | None":
+        if path := drawn.newest().get(sha256):
+            return drawn.read(path).alpha
         files = home.masks.glob(f"*/{sha256_of(sha256)[:2]}/{sha256_of(sha256)}*.png")
         kept = sorted(files, key=lambda path: path.stat().st_mtime_ns)
         if kept:
             return read_mask(kept[-1])
-        if project.masks.folder is None and not home.weights.exists():
+        if project.masks.folder is None and not all(map(Path.exists, needed)):
             return None
         photo = pd.DataFrame({"photo_id": [""], "target_domain": [""], "sha256": [sha256], "split_key": [""]})
         with one_at_a_time:

@@ -35,7 +35,7 @@ STORY: dict[str, tuple[str, ...]] = {
     "unique_photos": ("domain", "group", "rule", "measure", "duplicate_of", "split_key"),
     "review_queue": ("domain", "batch"),
     "curated_photos": ("domain", "decision", "target_domain", "reason", "curator", "note", "file", "row"),
-    "person_masks": ("domain", "mask", "coverage", "reason"),
+    "person_masks": ("domain", "mask", "coverage", "reason", "drawn_by"),
 }  # fmt: skip
 """Tables that say what became of a photo, in the order of the pipeline, and the columns worth telling."""
 
@@ -260,7 +260,10 @@ def _photo_facts(
         "duplicates": [_duplicate(row) if row["rule"] else "kept of its group" for row in story.get("unique_photos", [])],
         "decisions": decisions or [_frozen_decision(row) for _, row, _ in frozen[:1] if row.get("decision_file")],
         "mask": [
-            f"{row['coverage']:.0%} of the frame" if row["mask"] else row["reason"] for row in story.get("person_masks", [])
+            f"{row['coverage']:.0%} of the frame" + (f", drawn by {row['drawn_by']}" if row.get("drawn_by") else "")
+            if row["mask"]
+            else row["reason"]
+            for row in story.get("person_masks", [])
         ],
         "not in the dataset because": why_missing(story) or None,
     }

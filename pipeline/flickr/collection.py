@@ -151,10 +151,7 @@ class Collection:
         return path.read_bytes() if edge_px is None else _resized(path, edge_px)
 
     def _path(self, photo: CollectionPhoto) -> Path | None:
-        """A collection without a folder was made in code, whose paths are its own."""
-        if not photo.file:
-            return None
-        return Path(photo.file) if self._folder is None else inside(self._folder, photo.file)
+        return inside(self._folder or Path(), photo.file) if photo.file else None
 
 
 def words_of(photo: CollectionPhoto) -> set[str]:

@@ -21,7 +21,7 @@ from pipeline.atomic import write_bytes
 from pipeline.errors import DatasetError
 from pipeline.file_names import inside
 from pipeline.masks.sources import MaskSource, Picture, Refused
-from pipeline.masks.subject import Subject
+from pipeline.masks.subject import COMPANION, Subject
 from pipeline.tables import columns_of, conform
 
 log = logging.getLogger(__name__)
@@ -34,8 +34,8 @@ DECIMALS = 4
 THREADS = max(2, os.cpu_count() or 1)
 
 
-UNCLEAR = 0.5
-"""From this share of the subject's score on, a second person makes it unclear who is meant."""
+UNCERTAIN = 0.25
+"""From this chance of being wrong on, a person should look at a mask."""
 
 FULL = 0.9
 """A subject that covers more than this share of the picture leaves hardly any background: the mask may be wrong."""
@@ -45,7 +45,7 @@ FULL = 0.9
 class StoredMask:
     """A mask on disk: `path` below the folder of masks, the digest of its pixels, the subject's share of them.
 
-    `people` and `runner_up` as in `Subject`.
+    The others as in `Subject`.
     """
 
     path: str
@@ -53,6 +53,8 @@ class StoredMask:
     coverage: float
     people: int | None
     runner_up: float | None
+    uncertainty: float | None
+    drawn_by: str | None
 
 
 def segment_photos(
@@ -87,8 +89,9 @@ def to_review(table: pd.DataFrame) -> dict[str, list[str]]:
     """Photos that a person should look at, as sentences, by what is odd about them; `table` is `person_masks`."""
     without = table[table["reason"].notna()]
     details = without["detail"].where(without["detail"].notna(), without["reason"])
-    crowded = table[table["mask"].notna() & (table["runner_up"].fillna(0.0) >= UNCLEAR)]
+    crowded = table[table["mask"].notna() & (table["runner_up"].fillna(0.0) >= COMPANION)]
     full = table[table["mask"].notna() & (table["coverage"] > FULL)]
+    doubtful = uncertain(table)
     return {
         "left out": [f"{photo}: {detail}" for photo, detail in zip(without["photo_id"], details, strict=True)],
         "unclear who is meant": [
@@ -99,7 +102,24 @@ def to_review(table: pd.DataFrame) -> dict[str, list[str]]:
             f"{photo}: the subject covers {share:.0%} of the picture; is all of it subject?"
             for photo, share in full[["photo_id", "coverage"]].itertuples(index=False, name=None)
         ],
+        "uncertain": [
+            f"{photo}: the mask is wrong with a chance of {chance:.0%}; `bokehflow review` shows it, and lets you draw it"
+            for photo, chance in doubtful[["photo_id", "uncertainty"]].itertuples(index=False, name=None)
+        ],
     }
+
+
+def uncertain(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `person_masks` whose mask cannot be trusted."""
+    if "uncertainty" not in table:  # of an earlier version
+        return table.assign(uncertainty=np.nan).head(0)
+    return table[table["mask"].notna() & (table["uncertainty"].fillna(0.0) >= UNCERTAIN)]
+
+
+def uncertainties(table: pd.DataFrame) -> dict[str, float]:
+    """By a picture's SHA-256, of those in `person_masks` whose uncertainty is known."""
+    known = table.dropna(subset="uncertainty") if "uncertainty" in table else table.assign(uncertainty=np.nan).head(0)
+    return dict(zip(known["sha256"], known["uncertainty"], strict=True))
 
 
 def read_mask(path: Path) -> np.ndarray:
@@ -167,8 +187,12 @@ class _Maker:
         if isinstance(subject, Refused):
             return subject
         digest, share = alpha_digest(subject.alpha), coverage(subject.alpha)
-        runner_up = None if subject.runner_up is None else round(subject.runner_up, DECIMALS)
-        return StoredMask(self.path(sha256), digest, share, subject.people, runner_up)
+        runner_up, uncertainty = _rounded(subject.runner_up), _rounded(subject.uncertainty)
+        return StoredMask(self.path(sha256), digest, share, subject.people, runner_up, uncertainty, subject.drawn_by)
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, DECIMALS)
 
 
 def _pictures(photos: pd.DataFrame) -> list[Picture]:
@@ -187,6 +211,10 @@ def _png(subject: Subject) -> bytes:
     if subject.people is not None and subject.runner_up is not None:
         notes.add_text("people", str(subject.people))
         notes.add_text("runner_up", f"{subject.runner_up:.{DECIMALS}f}")
+    if subject.uncertainty is not None:
+        notes.add_text("uncertainty", f"{subject.uncertainty:.{DECIMALS}f}")
+    if subject.drawn_by is not None:
+        notes.add_itxt("drawn_by", subject.drawn_by)
     Image.fromarray(subject.alpha).save(buffer, "PNG", compress_level=COMPRESSION, pnginfo=notes)
     return buffer.getvalue()
 
@@ -196,22 +224,24 @@ def _read_subject(path: Path) -> Subject:
     alpha = read_mask(path)
     with Image.open(path, formats=["PNG"]) as image:
         notes = image.info
-    if "people" not in notes:
-        return Subject(alpha, None, None)
-    return Subject(alpha, int(notes["people"]), float(notes["runner_up"]))
+    counted = (int(notes["people"]), float(notes["runner_up"])) if "people" in notes else (None, None)
+    uncertainty = float(notes["uncertainty"]) if "uncertainty" in notes else None
+    drawn_by = str(notes["drawn_by"]) if "drawn_by" in notes else None
+    return Subject(alpha, *counted, uncertainty, drawn_by)
 
 
 def _already_known(known: pd.DataFrame, maker: _Maker) -> dict[str, StoredMask | Refused]:
     """Masks of an earlier result that were made with the same key and are still there."""
     listed = known[known["mask"].notna() & known["sha256"].isin(maker.marks.keys())].drop_duplicates("sha256")
-    if "people" not in listed:  # a table of an earlier version
+    columns = ["sha256", "mask", "mask_sha256", "coverage", "people", "runner_up", "uncertainty", "drawn_by"]
+    if not set(columns) <= set(listed):  # a table of an earlier version
         return {}
     found: dict[str, StoredMask | Refused] = {}
-    columns = listed[["sha256", "mask", "mask_sha256", "coverage", "people", "runner_up"]]
-    for sha256, path, digest, share, people, runner_up in columns.itertuples(index=False, name=None):
+    for sha256, path, digest, share, *facts in listed[columns].itertuples(index=False, name=None):
         if path == maker.path(sha256) and inside(maker.folder, path).exists():
-            counted = (None, None) if pd.isna(people) else (int(people), float(runner_up))
-            found[sha256] = StoredMask(path, digest, float(share), *counted)
+            people, runner_up, uncertainty, drawn_by = (None if pd.isna(fact) else fact for fact in facts)
+            counted = None if people is None else int(people)
+            found[sha256] = StoredMask(path, digest, float(share), counted, runner_up, uncertainty, drawn_by)
     return found
 
 
@@ -225,14 +255,17 @@ def _table(photos: pd.DataFrame, masks: Mapping[str, StoredMask | Refused], min_
         for photo in photos[columns].itertuples(index=False, name=None)
     ]
     frame = pd.DataFrame(rows, columns=columns_of("person_masks"))
-    return conform("person_masks", frame.astype({"people": "Int64", "coverage": float, "runner_up": float}))
+    return conform(
+        "person_masks", frame.astype({"people": "Int64", "coverage": float, "runner_up": float, "uncertainty": float})
+    )
 
 
 def _columns(mask: StoredMask | Refused, min_coverage: float) -> dict[str, object]:
     """What the table says of one picture's mask."""
     if isinstance(mask, Refused):
         return {"coverage": 0.0, "reason": mask.reason, "detail": mask.detail}
-    counted = {"coverage": mask.coverage, "people": mask.people, "runner_up": mask.runner_up}
+    counted = {"coverage": mask.coverage, "people": mask.people, "runner_up": mask.runner_up,
+               "uncertainty": mask.uncertainty, "drawn_by": mask.drawn_by}  # fmt: skip
     if mask.coverage < min_coverage:
         detail = f"the subject covers {mask.coverage:.1%} of the picture, less than {min_coverage:.1%}"
         return {**counted, "reason": "no_subject", "detail": detail if mask.coverage else "nobody was found"}

@@ -1,7 +1,4 @@
-"""Segmenters: the alpha of the people in a picture.
-
-One small interface; `name` and `version` together tell whether a mask made earlier is still the right one.
-"""
+"""The segmenters that a project file can name, and those of torchvision."""
 
 import hashlib
 import logging
@@ -9,111 +6,22 @@ import re
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from PIL import Image
 
 from pipeline import weights
+from pipeline.config import MasksSection
 from pipeline.errors import ConfigError, WeightsError
+from pipeline.masks import salient
+from pipeline.masks.segmenter import Seen, Segmenter, levels
+from pipeline.masks.selfie import EMBEDDED, SelfieSegmenter, SelfieWeights
 
 if TYPE_CHECKING:
     import torch
 
 log = logging.getLogger(__name__)
-
-
-EMBEDDED = "selfie"
-"""The segmenter whose weights come with a package."""
-
-
-class Segmenter(Protocol):
-    """Finds people. May be used by several threads at once."""
-
-    @property
-    def name(self) -> str:
-        """The name in the project file."""
-        ...
-
-    @property
-    def version(self) -> str:
-        """Changes with the weights and with every parameter that changes an alpha; usable in file names."""
-        ...
-
-    def alpha(self, pictures: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Opacity of the people in each picture.
-
-        Pictures are uint8 [height, width, 3] in sRGB, of any sizes; results uint8 [height, width] of the same
-        sizes, 0 for background, 255 for a person.
-        """
-        ...
-
-
-class SelfieSegmenter:
-    """MediaPipe's selfie segmentation, general model, on the CPU: about 3 ms for each view of a picture on one core.
-
-    The model sees 256×256 pixels (the picture is squeezed into the square, as its authors do) and returns the
-    opacity of the foreground people. It takes blurred lights and soft backgrounds for people now and then, differently
-    in each view, so the mean of several views is better than one: 1 the picture; 2 it and its mirror image; 4 both,
-    and both again with the highlights clipped to white, which takes the blurred lights their shape.
-    Deterministic on one processor family: one thread for each interpreter. Weak on lying bodies and helmets.
-    """
-
-    name = EMBEDDED
-    INPUT_PX = 256
-    HIGHLIGHTS = 0.7
-    """What is brighter becomes white in the views with clipped highlights."""
-    PROCESSING = 2
-    """Raised whenever what happens around the model changes."""
-
-    def __init__(self, weights_path: Path, views: int = 4) -> None:
-        if views not in (1, 2, 4):
-            raise ConfigError(f"[masks] views = {views}: the selfie segmenter takes 1, 2 or 4")
-        self._model = weights_path.read_bytes()
-        self._views = views
-        self.version = self.version_of(hashlib.sha256(self._model).hexdigest(), views)
-        self._of_thread = threading.local()
-
-    @classmethod
-    def version_of(cls, weights_sha256: str, views: int) -> str:
-        """The version that such weights give."""
-        return f"{weights_sha256[:12]}-{cls.PROCESSING}.{views}"
-
-    def alpha(self, pictures: Sequence[np.ndarray]) -> list[np.ndarray]:
-        return [self._alpha(Image.fromarray(picture)) for picture in pictures]
-
-    def _alpha(self, picture: Image.Image) -> np.ndarray:
-        small = picture.resize((self.INPUT_PX, self.INPUT_PX), Image.Resampling.BILINEAR)
-        square = np.asarray(small, np.float32) / 255
-        opacity = self._opacity(square)
-        if self._views > 1:
-            opacity = opacity + self._mirrored(square)
-        if self._views > 2:
-            clipped = np.minimum(square, self.HIGHLIGHTS) / self.HIGHLIGHTS
-            opacity = opacity + self._opacity(clipped) + self._mirrored(clipped)
-        mean = Image.fromarray(opacity / self._views)
-        return _levels(np.asarray(mean.resize(picture.size, Image.Resampling.BILINEAR)))
-
-    def _mirrored(self, square: np.ndarray) -> np.ndarray:
-        return self._opacity(np.ascontiguousarray(square[:, ::-1]))[:, ::-1]
-
-    def _opacity(self, square: np.ndarray) -> np.ndarray:
-        """float32 [256, 256, 3] in [0, 1] to float32 [256, 256] in [0, 1]."""
-        interpreter = self._interpreter()
-        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], square[None])
-        interpreter.invoke()
-        return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])[0, :, :, 0]
-
-    def _interpreter(self) -> Any:  # noqa: ANN401  (the package carries no types)
-        """This thread's own interpreter: one cannot be shared."""
-        if not hasattr(self._of_thread, "interpreter"):
-            from ai_edge_litert.interpreter import Interpreter
-
-            interpreter = Interpreter(model_content=self._model, num_threads=1)
-            interpreter.allocate_tensors()
-            self._of_thread.interpreter = interpreter
-        return self._of_thread.interpreter
-
 
 DEEPLAB_FILES = {
     "deeplabv3_resnet101": "deeplabv3_resnet101_coco-586e9e4e.pth",
@@ -122,7 +30,7 @@ DEEPLAB_FILES = {
 """torchvision's files of weights (COCO with the labels of VOC), each with the beginning of its SHA-256 in its name."""
 
 
-class DeepLabSegmenter:
+class DeepLabSegmenter(Segmenter):
     """DeepLabV3 (Chen et al. 2017, arXiv:1706.05587) with torchvision's weights; on the GPU if there is one.
 
     With ResNet-101 as backbone, which comes close to the study's, or with MobileNetV3, about ten times faster. Alpha is
@@ -160,14 +68,14 @@ class DeepLabSegmenter:
         """The version that the published weights give."""
         return f"{_hash_in_name(DEEPLAB_FILES[name])}-{cls.PROCESSING}"
 
-    def alpha(self, pictures: Sequence[np.ndarray]) -> list[np.ndarray]:
+    def see(self, pictures: Sequence[np.ndarray]) -> list[Seen]:
         by_shape: dict[tuple[int, int], list[int]] = {}
         for index, picture in enumerate(pictures):
             by_shape.setdefault(self._shape(picture), []).append(index)
         alphas: dict[int, np.ndarray] = {}
         for shape, indices in by_shape.items():
             alphas |= zip(indices, self._alphas([pictures[index] for index in indices], shape), strict=True)
-        return [alphas[index] for index in range(len(pictures))]
+        return [Seen(alphas[index], None) for index in range(len(pictures))]
 
     def _shape(self, picture: np.ndarray) -> tuple[int, int]:
         """The shape whose proportions are nearest."""
@@ -198,34 +106,54 @@ def deeplab_network(name: str) -> "torch.nn.Module":
     return make(weights=None, weights_backbone=None, num_classes=21, aux_loss=True)
 
 
-def published_version(name: str, views: int) -> str:
+def published_version(name: str, looks: MasksSection) -> str:
     """The `version` of a segmenter with its published weights, known without loading anything."""
-    if name == SelfieSegmenter.name:
-        return SelfieSegmenter.version_of(weights.WEIGHTS[name].sha256, views)
-    return DeepLabSegmenter.version_of(name)
+    if name != EMBEDDED:
+        return DeepLabSegmenter.version_of(name)
+    sha256s = {one: weights.WEIGHTS[one].sha256 for one in looks.needed_weights()}
+    second = sha256s.pop(salient.WEIGHTS, None)
+    return SelfieSegmenter.version_of(list(sha256s.values()), looks.views, second)
 
 
-def make_segmenter(name: str, weights_folder: Path, views: int = 4) -> Segmenter:
+def make_segmenter(name: str, weights_folder: Path, looks: MasksSection | None = None) -> Segmenter:
     """The segmenter `name`, its weights fetched into `weights_folder` if they are not there yet.
 
-    `views` is how many copies of a picture the selfie segmenter looks at. Raises `WeightsError` when the weights are
-    altered, or missing and cannot be fetched; `ConfigError` for another name.
+    Of `looks` count `views` and `second_opinion`; by default those of a project that says nothing. Where the second
+    network cannot be had, the selfie segmenter goes on alone: its version says so, and what it doubts stays uncertain.
+    Raises `WeightsError` when other weights are missing and cannot be fetched, or any are altered; `ConfigError` for
+    another name.
     """
     if name not in SEGMENTERS:
         raise ConfigError(f"[masks] segmenter = {name!r}: there is none of that name; there are {', '.join(SEGMENTERS)}")
-    return SEGMENTERS[name](weights_folder, views)
+    return SEGMENTERS[name](weights_folder, looks or MasksSection())
 
 
-def _selfie(weights_folder: Path, views: int) -> Segmenter:
-    return SelfieSegmenter(weights.ensure("selfie", weights_folder), views)
+def _selfie(weights_folder: Path, looks: MasksSection) -> Segmenter:
+    needed = looks.needed_weights()
+    paths = {name: weights.ensure(name, weights_folder) for name in needed if name != salient.WEIGHTS}
+    second = _second(weights_folder) if salient.WEIGHTS in needed else None
+    files = SelfieWeights(paths[EMBEDDED], paths.get(LANDSCAPE), second)
+    return SelfieSegmenter(files, looks.views, looks.second_opinion)
 
 
-def _deeplab(name: str) -> Callable[[Path, int], Segmenter]:
-    return lambda weights_folder, views: DeepLabSegmenter(name, weights_folder)
+def _second(weights_folder: Path) -> Path | None:
+    try:
+        return weights.ensure(salient.WEIGHTS, weights_folder)
+    except WeightsError as error:
+        if weights.status(salient.WEIGHTS, weights_folder).state == "altered":
+            raise
+        log.warning("no second opinion about masks: %s; what is doubtful stays uncertain", error)
+        return None
 
 
-SEGMENTERS: dict[str, Callable[[Path, int], Segmenter]] = {
-    "selfie": _selfie,
+def _deeplab(name: str) -> Callable[[Path, MasksSection], Segmenter]:
+    return lambda weights_folder, looks: DeepLabSegmenter(name, weights_folder)
+
+
+LANDSCAPE = "selfie_landscape"
+"""Name of the weights of the network for landscapes."""
+SEGMENTERS: dict[str, Callable[[Path, MasksSection], Segmenter]] = {
+    EMBEDDED: _selfie,
     "deeplabv3_resnet101": _deeplab("deeplabv3_resnet101"),
     "deeplabv3_mobilenet": _deeplab("deeplabv3_mobilenet"),
 }
@@ -235,12 +163,7 @@ SEGMENTERS: dict[str, Callable[[Path, int], Segmenter]] = {
 def _resized(opacity: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """float32 [height, width] in [0, 1] as 8 bits of another shape."""
     size = shape[1], shape[0]
-    return _levels(np.asarray(Image.fromarray(opacity).resize(size, Image.Resampling.BILINEAR)))
-
-
-def _levels(opacity: np.ndarray) -> np.ndarray:
-    """Opacity in [0, 1] as 8 bits, rounded."""
-    return (opacity.clip(0, 1) * 255 + 0.5).astype(np.uint8)
+    return levels(np.asarray(Image.fromarray(opacity).resize(size, Image.Resampling.BILINEAR)))
 
 
 def _load_deeplab(name: str, path: Path) -> dict[str, "torch.Tensor"]:

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw, ImageFont
 
-from pipeline.masks.person_masks import FULL, UNCLEAR
+from pipeline.masks.person_masks import FULL, UNCERTAIN
+from pipeline.masks.subject import COMPANION
 
 TILE_PX = 200
 """Side of the square that a picture and its cut-out are fitted into, each."""
@@ -45,21 +46,25 @@ def draw_sheet(tiles: Sequence[Tile]) -> Image.Image:
 def choose(table: pd.DataFrame, count: int, odd: bool) -> pd.DataFrame:
     """At most `count` rows of `person_masks`, the same every time.
 
-    With `odd` those that ask for a look, left out or unclear ones first; else a sample over everything.
+    With `odd` those that ask for a look, left out, uncertain or unclear ones first; else a sample over everything.
     """
     order = [hashlib.sha256(str(photo_id).encode()).hexdigest() for photo_id in table["photo_id"]]
     shuffled = table.assign(order=order)
     if odd:
         unclear = shuffled["runner_up"].fillna(0.0)
-        asks = shuffled["reason"].notna() | (unclear >= UNCLEAR) | (shuffled["coverage"] > FULL)
-        rank = shuffled["reason"].notna().astype(int) * 2 + unclear
+        doubt = shuffled["uncertainty"].fillna(0.0) if "uncertainty" in shuffled else unclear * 0
+        doubtful = doubt >= UNCERTAIN
+        asks = shuffled["reason"].notna() | doubtful | (unclear >= COMPANION) | (shuffled["coverage"] > FULL)
+        rank = shuffled["reason"].notna().astype(int) * 4 + doubtful * (1 + doubt) + unclear
         shuffled = shuffled.assign(rank=-rank)[asks].sort_values(["rank", "order"])
     else:
         shuffled = shuffled.sort_values("order")
     return shuffled.head(count)[table.columns]
 
 
-def facts_of(coverage: float, people: int | None, runner_up: float | None, reason: str | None) -> str:
+def facts_of(
+    coverage: float, people: int | None, runner_up: float | None, reason: str | None, uncertainty: float | None = None
+) -> str:
     """What is known of a mask in one line."""
     parts = [reason] if reason else []
     parts.append(f"{coverage:.0%} of the frame")
@@ -67,6 +72,8 @@ def facts_of(coverage: float, people: int | None, runner_up: float | None, reaso
         parts.append(f"{people} {'person' if people == 1 else 'people'}")
     if runner_up:
         parts.append(f"second {runner_up:.0%}")
+    if uncertainty is not None and uncertainty >= UNCERTAIN:
+        parts.append(f"uncertain {uncertainty:.0%}")
     return ", ".join(parts)
 
 

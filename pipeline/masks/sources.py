@@ -5,7 +5,7 @@ Both answer to one small interface, and both tell by a key what would make their
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol
@@ -16,11 +16,14 @@ from PIL import Image, UnidentifiedImageError
 from pipeline.config import MasksSection
 from pipeline.errors import ConfigError
 from pipeline.masks.refine import decide_by_colour, follow_edges
-from pipeline.masks.segmenters import Segmenter, published_version
+from pipeline.masks.segmenter import Seen, Segmenter
+from pipeline.masks.segmenters import published_version
 from pipeline.masks.subject import Others, Subject, choose_subject
 
-PROCESSING = 1
+PROCESSING = 2
 """Raised whenever what happens between the segmenter's alpha and the stored one changes."""
+GIVEN_PROCESSING = 1
+"""Likewise for given masks."""
 GIVEN_SUFFIXES = (".png", ".tif", ".tiff", ".webp", ".bmp", ".jpg", ".jpeg")
 """Files that count as given masks; of two for one photo the first kind counts."""
 FOLDER = "folder"
@@ -86,24 +89,23 @@ class SegmentedMasks:
 
     def masks(self, pictures: Sequence[Picture]) -> list[Subject | Refused]:
         small = [shrunk(self.read_rgb(picture.sha256), self.long_side_px) for picture in pictures]
-        return [self.finished(rgb, alpha) for rgb, alpha in zip(small, self.segmenter.alpha(small), strict=True)]
+        return [self.finished(rgb, seen) for rgb, seen in zip(small, self.segmenter.see(small), strict=True)]
 
     def subject(self, rgb: np.ndarray) -> Subject:
         """The subject of a picture at hand, uint8 [height, width, 3], found as in those that are read by digest."""
         small = shrunk(rgb, self.long_side_px)
-        return self.finished(small, self.segmenter.alpha([small])[0])
+        return self.finished(small, self.segmenter.see([small])[0])
 
     def full_size_alpha(self, rgb: np.ndarray) -> np.ndarray:
         """The alpha of `subject`, uint8 [height, width] at the picture's own size."""
         return at_size_of(self.subject(rgb).alpha, rgb)
 
-    def finished(self, rgb: np.ndarray, alpha: np.ndarray) -> Subject:
+    def finished(self, rgb: np.ndarray, seen: Seen) -> Subject:
         """From the segmenter's alpha of everybody to the subject's, as it is stored."""
-        if "colour" in self.refine:
-            alpha = decide_by_colour(rgb, alpha)
-        subject = choose_subject(rgb, alpha, self.others)
+        alpha = decide_by_colour(rgb, seen.alpha) if "colour" in self.refine else seen.alpha
+        subject = replace(choose_subject(rgb, alpha, self.others), uncertainty=seen.uncertainty)
         if "edges" in self.refine and subject.people:
-            return Subject(follow_edges(rgb, subject.alpha), subject.people, subject.runner_up)
+            return replace(subject, alpha=follow_edges(rgb, subject.alpha))
         return subject
 
 
@@ -126,7 +128,7 @@ class GivenMasks:
 
     @property
     def key(self) -> str:
-        return f"{FOLDER}-{PROCESSING}-{self.long_side_px}px"
+        return f"{FOLDER}-{GIVEN_PROCESSING}-{self.long_side_px}px"
 
     def mark(self, picture: Picture) -> str:
         path = self._path(picture)
@@ -165,8 +167,8 @@ def configured_version(masks: MasksSection) -> str:
     """What decides the masks of a project: settings, weights, code and, of given masks, which files there are."""
     settings = masks.model_dump_json(exclude={"folder"})
     if masks.segmenter == FOLDER:
-        return f"{settings} {PROCESSING} {_listing(Path(masks.folder or '.'))}"
-    return f"{settings} {PROCESSING} {published_version(masks.segmenter, masks.views)}"
+        return f"{settings} {GIVEN_PROCESSING} {_listing(Path(masks.folder or '.'))}"
+    return f"{settings} {PROCESSING} {published_version(masks.segmenter, masks)}"
 
 
 def shrunk(rgb: np.ndarray, long_side_px: int) -> np.ndarray:

@@ -1,7 +1,7 @@
 """The subject among the people of a picture, and what is cleaned away around it.
 
 A segmenter says where people are, not who is meant. People who do not touch are told apart as regions; the subject is
-the one with the highest score. People who touch count as one.
+the one with the highest score, with those who come near it: a group is meant as a whole. People who touch count as one.
 """
 
 from collections.abc import Sequence
@@ -16,6 +16,8 @@ Others = Literal["drop", "keep"]
 
 THREAD_SHARE = 0.006
 """Links between people thinner than twice this share of the long side are cut, to tell them apart."""
+COMPANION = 0.5
+"""Who reaches this share of the subject's score is meant too: a couple, a group."""
 SPECK_SHARE = 0.002
 """Regions and holes that cover less of the frame are specks."""
 PLACE_SPREAD = 0.35
@@ -42,26 +44,30 @@ class Person:
 class Subject:
     """`alpha` uint8 [height, width]; the number of people found; how near the second comes to the subject's score.
 
-    `runner_up` is 0 without a second person; near 1 it is unclear who is meant. Both are None where nobody counted.
+    `runner_up` is 0 without a second person; from `COMPANION` on both are meant. Both are None where nobody counted.
+    `uncertainty` as in `Seen`; `drawn_by` is who drew the alpha, where a person did.
     """
 
     alpha: np.ndarray
     people: int | None
     runner_up: float | None
+    uncertainty: float | None = None
+    drawn_by: str | None = None
 
 
 def choose_subject(rgb: np.ndarray, alpha: np.ndarray, others: Others) -> Subject:
     """The person meant. `rgb` is uint8 [height, width, 3], `alpha` uint8 [height, width] of everybody.
 
-    With `others = "keep"` the alpha keeps everybody. Specks belong to nobody and go in both cases; small holes are
-    filled. Without anybody alpha is 0 everywhere.
+    With `others = "drop"` the alpha keeps the person with the highest score and companions, with "keep" everybody.
+    Specks belong to nobody and go in both cases; small holes are filled. Without anybody alpha is 0 everywhere.
     """
     regions, count = _regions(alpha)
     people = _people(rgb, regions, count)
     if not people:
         return Subject(np.zeros_like(alpha), 0, 0.0)
     order = sorted(range(count), key=lambda index: (-people[index].score, index))
-    wanted = order if others == "keep" else order[:1]
+    near = [index for index in order if people[index].score >= COMPANION * people[order[0]].score]
+    wanted = order if others == "keep" else near
     kept = np.where(_belongs(regions, [index + 1 for index in wanted]), alpha, 0).astype(np.uint8)
     best = people[order[0]].score
     runner_up = people[order[1]].score / best if len(order) > 1 and best > 0 else 0.0

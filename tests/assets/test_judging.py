@@ -17,6 +17,7 @@ from assets.training import run_id, training_job
 from pipeline import weights
 from pipeline.config import Project, parse_project
 from pipeline.errors import DatasetError, TrainingError, WeightsError
+from pipeline.masks.segmenter import Seen, Segmenter
 from pipeline.training.__main__ import load_data
 from pipeline.training.process import run_training
 from storage import Home
@@ -40,7 +41,7 @@ perceptual = false
 )
 
 
-class Half:
+class Half(Segmenter):
     """A segmenter that sees a person in the left half and counts what it is shown."""
 
     name, version = "half", "1"
@@ -48,10 +49,10 @@ class Half:
     def __init__(self) -> None:
         self.shown = 0
 
-    def alpha(self, pictures: Sequence[np.ndarray]) -> list[np.ndarray]:
+    def see(self, pictures: Sequence[np.ndarray]) -> list[Seen]:
         self.shown += len(pictures)
-        return [np.repeat([[255, 0]], picture.shape[0], 0).repeat(picture.shape[1] // 2, 1).astype(np.uint8) for picture in
-                pictures]  # fmt: skip
+        return [Seen(np.repeat([[255, 0]], picture.shape[0], 0).repeat(picture.shape[1] // 2, 1).astype(np.uint8), None)
+                for picture in pictures]  # fmt: skip
 
 
 class Judged:
@@ -183,8 +184,7 @@ def test_a_run_without_a_finished_checkpoint_is_said_to_be_one(judged: Judged) -
 def test_broken_weights_are_named_and_leave_no_pictures(judged: Judged, monkeypatch: pytest.MonkeyPatch) -> None:
     judged.train("cyclegan")
     monkeypatch.setattr(
-        "pipeline.models.large_photos.translate_pictures",
-        lambda generator, rgb, alpha=None: np.full(rgb.shape, np.nan, np.float32),
+        "pipeline.models.images.translate", lambda generator, rgb, alpha=None: np.full(rgb.shape, np.nan, np.float32)
     )
     with pytest.raises(DatasetError, match=r"cyclegan@0: the output has NaN or infinite pixels in \d+ of \d+ pictures"):
         judged.measure("cyclegan")

@@ -51,6 +51,9 @@ class Page:
     project: str
     curator: str
     port: int
+    draw: Callable[[str, str, str], None]
+    """Lays strokes over a picture's mask and keeps it: takes the SHA-256, the strokes as text and who drew them. Raises
+    `ValueError` for what are no strokes."""
 
 
 def make_app(page: Page) -> Guard:
@@ -69,6 +72,7 @@ def make_app(page: Page) -> Guard:
             Route("/mask/{sha256}", handlers.picture(lambda digest, name: page.pictures.overlay(digest), kept=False)),
             Route("/decide", handlers.decide, methods=["POST"]),
             Route("/undo", handlers.undo, methods=["POST"]),
+            Route("/draw", handlers.draw, methods=["POST"]),
             Route("/curator", handlers.rename, methods=["POST"]),
             Mount("/static", StaticFiles(packages=[("pipeline.curation.review", "static")])),
         ],
@@ -160,6 +164,22 @@ class _Handlers:
         undone = self.review.undo(self._curator(request), form.get("key", ""))
         said = f"Undone: {wording.verdict(undone).lower()}." if undone else "There is nothing to undo."
         return self._answer(request, form, said, undone)
+
+    async def draw(self, request: Request) -> Response:
+        form = await _form(request)
+        self._check_token(request, form)
+        return await run_in_threadpool(self._draw, request, form)
+
+    def _draw(self, request: Request, form: Mapping[str, str]) -> Response:
+        """Keep a mask that was drawn; it is on the disk before the answer says so."""
+        digest = form.get("sha256", "")
+        if not DIGEST.fullmatch(digest) or self.review.picture(digest) is None:
+            raise RefusedDecision("there is no such picture")
+        try:
+            self.page.draw(digest, form.get("strokes", ""), self._curator(request))
+        except ValueError as error:
+            raise RefusedDecision(str(error)) from error
+        return self._answer(request, form, "The mask is saved; the next run uses it.", None)
 
     async def rename(self, request: Request) -> Response:
         form = await _form(request)

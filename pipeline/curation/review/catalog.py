@@ -14,15 +14,16 @@ import numpy as np
 import pandas as pd
 
 from pipeline.curation.curate import one_per_photo
-from pipeline.hint_table import HINTS, NUMBERS, PROBABILITY
+from pipeline.hint_table import HINTS, MASK_UNCERTAINTY, NUMBERS, PROBABILITY
 
-FILTERABLE = {**{name: HINTS[name] for name in NUMBERS}, "probability": PROBABILITY}
+UNCERTAINTY = "mask_uncertainty"
+FILTERABLE = {**{name: HINTS[name] for name in NUMBERS}, "probability": PROBABILITY, UNCERTAINTY: MASK_UNCERTAINTY}
 """Columns of numbers that a person may filter by; null is NaN."""
 TEXTS = (
     "photo_id", "domain", "batch", "sha256", "thumbnail", "page_url", "title", "owner", "owner_name", "license", "tags",
     "camera", "software", "suggested_decision", "suggested_reason", "suggestion",
 )  # fmt: skip
-QUEUE_COLUMNS = [*TEXTS, *FILTERABLE, "width_px", "height_px", "waiting", "position"]
+QUEUE_COLUMNS = [*TEXTS, *NUMBERS, "probability", "width_px", "height_px", "waiting", "position"]
 UNIQUE_COLUMNS = ["photo_id", "domain", "sha256", "width_px", "height_px", "group", "rule"]
 
 ReadTable = Callable[[list[str]], pd.DataFrame]
@@ -31,16 +32,19 @@ ReadTable = Callable[[list[str]], pd.DataFrame]
 
 @dataclass(frozen=True)
 class Tables:
-    """Where the page reads from: the two tables' paths, whose change it notices, and functions that read them."""
+    """Where the page reads from: the tables' paths, whose change it notices, and functions that read them."""
 
     queue_path: Path
     unique_path: Path
+    masks_path: Path
     read_queue: ReadTable
     read_unique: ReadTable
+    uncertainties: Callable[[], Mapping[str, float]]
+    """The chance that its mask is wrong, by a picture's SHA-256, of all pictures that have one."""
 
     def version(self) -> str:
         """Changes whenever one of the tables does."""
-        return f"{_file_version(self.queue_path)} {_file_version(self.unique_path)}"
+        return " ".join(map(_file_version, (self.queue_path, self.unique_path, self.masks_path)))
 
 
 @dataclass(frozen=True)
@@ -181,7 +185,9 @@ class Catalog:
 
     def _take_queue(self, queue: pd.DataFrame) -> None:
         ordered = queue.sort_values(["position", "photo_id"]).drop_duplicates("photo_id", ignore_index=True)
-        self._queue = ordered.assign(**{name: ordered[name].astype("str").fillna("") for name in TEXTS})
+        uncertain = ordered["sha256"].map(dict(self.tables.uncertainties())).astype(float)
+        texts = {name: ordered[name].astype("str").fillna("") for name in TEXTS}
+        self._queue = ordered.assign(**texts, **{UNCERTAINTY: uncertain})
         self._place_of = {photo_id: place for place, photo_id in enumerate(self._queue["photo_id"])}
         self.group = np.array([self._group_of.get(photo_id, -1) for photo_id in self._queue["photo_id"]], np.int64)
         self.waiting = self._queue["waiting"].to_numpy(bool)

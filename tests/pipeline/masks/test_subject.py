@@ -49,11 +49,11 @@ def test_the_subject_is_large_central_and_sharp(
     np.testing.assert_array_equal(found.alpha[top:bottom, left:right], 255)
 
 
-def test_five_people_who_are_alike_leave_it_unclear_who_is_meant() -> None:
+def test_of_five_people_who_are_alike_those_in_the_middle_are_meant() -> None:
     boxes = tuple((10 + 45 * n, 50, 45 + 45 * n, 160) for n in range(5))
     found = choose_subject(*scene(*boxes), "drop")
     assert found.people == 5
-    assert chosen(found.alpha, boxes) == [2]
+    assert chosen(found.alpha, boxes) == [1, 2, 3]
     assert found.runner_up is not None
     assert found.runner_up > 0.5
     assert chosen(choose_subject(*scene(*boxes), "keep").alpha, boxes) == [0, 1, 2, 3, 4]

@@ -23,6 +23,7 @@
   let shortcuts = store.get("shortcuts", true);
   let masked = store.get("masked", false);
   let quiet = 0;
+  let drawn = store.get("drawn", 0); // when a mask was last drawn here: browsers keep the old ones
   let undoable = null;
   const pages = new Map();
 
@@ -81,7 +82,7 @@
         const text = new DOMParser().parseFromString(await answer.text(), "text/html");
         for (const image of all("main img.photo, main .picture img", text)) warm(image.getAttribute("src"));
         const stage = one("#stage", text);
-        if (stage && masked) warm(`/mask/${stage.dataset.sha256}`);
+        if (stage && masked) warm(`/mask/${stage.dataset.sha256}?${drawn}`);
         return { text, address: new URL(answer.url).pathname + new URL(answer.url).search };
       });
       page.catch(() => pages.delete(address));
@@ -306,7 +307,7 @@
     const on = stage.classList.toggle("zoomed");
     one("#zoom").setAttribute("aria-pressed", on);
     photo.src = `/${on ? "original" : "picture"}/${stage.dataset.sha256}`;
-    for (const image of all("img", frame)) {
+    for (const image of all("img, canvas", frame)) {
       image.style.width = on ? `${photo.getAttribute("width") / devicePixelRatio}px` : "";
       image.style.height = on ? `${photo.getAttribute("height") / devicePixelRatio}px` : "";
     }
@@ -331,10 +332,138 @@
     image.style.width = photo.style.width;
     image.style.height = photo.style.height;
     image.addEventListener("error", () => { image.remove(); say("There is no mask of this photo"); });
-    image.src = `/mask/${stage.dataset.sha256}`;
+    image.src = `/mask/${stage.dataset.sha256}?${drawn}`;
     one(".frame").append(image);
   }
+  // --- drawing a mask
+
+  const TINT = "214, 38, 132", TINT_ALPHA = 0.62, BLANK_EDGE_PX = 512, THOUSANDTHS = 1000, POINTS_KEPT = 4000;
+  let drawing = null; // { canvas, base, strokes, adds }: strokes in thousandths of the picture, as they are sent
+
+  async function brush(wanted) {
+    if (!wanted === !drawing) return;
+    const stage = one("#stage");
+    one("#brush").setAttribute("aria-pressed", wanted);
+    one("#brush-tools").hidden = !wanted;
+    if (!wanted) {
+      drawing.canvas.remove();
+      drawing = null;
+      return overlay(masked);
+    }
+    const canvas = document.createElement("canvas"), photo = one("img.photo");
+    const size = ["width", "height"].map((name) => Number(photo.getAttribute(name)));
+    drawing = { canvas, base: null, strokes: [], adds: true };
+    const base = await mask(stage.dataset.sha256), shrink = BLANK_EDGE_PX / Math.max(...size);
+    if (drawing?.canvas !== canvas) return undefined; // another photo meanwhile
+    canvas.width = base?.naturalWidth ?? Math.round(size[0] * shrink);
+    canvas.height = base?.naturalHeight ?? Math.round(size[1] * shrink);
+    canvas.style.width = photo.style.width;
+    canvas.style.height = photo.style.height;
+    canvas.addEventListener("pointerdown", paint);
+    drawing.base = base;
+    one(".overlay")?.remove();
+    one(".frame").append(canvas);
+    redraw();
+    tool("add");
+    return say("Draw with the pointer; A adds, R removes, U takes a stroke back, + and − change the size, Enter saves");
+  }
+  function mask(sha256) {
+    return new Promise((done) => {
+      const image = new Image();
+      image.addEventListener("load", () => done(image));
+      image.addEventListener("error", () => done(null));
+      image.src = `/mask/${sha256}?${Date.now()}`;
+    });
+  }
+  function redraw() {
+    const { canvas, base, strokes } = drawing, context = canvas.getContext("2d");
+    context.globalCompositeOperation = "source-over";
+    context.clearRect(0, 0, canvas.width, canvas.height);
+    if (base) context.drawImage(base, 0, 0);
+    else {
+      context.fillStyle = `rgba(${TINT}, ${TINT_ALPHA})`;
+      context.fillRect(0, 0, canvas.width, canvas.height);
+    }
+    for (const stroke of strokes) trace(context, stroke);
+  }
+  function trace(context, { adds, radius, points }) {
+    const { width, height } = context.canvas;
+    context.lineWidth = 2 * radius * Math.max(width, height) / THOUSANDTHS;
+    context.lineCap = context.lineJoin = "round";
+    context.beginPath();
+    for (const [x, y] of points) context.lineTo(x * width / THOUSANDTHS, y * height / THOUSANDTHS);
+    if (points.length === 1) context.lineTo(points[0][0] * width / THOUSANDTHS, points[0][1] * height / THOUSANDTHS);
+    context.globalCompositeOperation = "destination-out";
+    context.strokeStyle = "#000";
+    context.stroke();
+    if (adds) return;
+    context.globalCompositeOperation = "source-over";
+    context.strokeStyle = `rgba(${TINT}, ${TINT_ALPHA})`;
+    context.stroke();
+  }
+  function paint(event) {
+    if (event.button) return;
+    event.preventDefault();
+    const { canvas } = drawing, box = canvas.getBoundingClientRect();
+    const scale = Math.min(box.width / canvas.width, box.height / canvas.height);
+    const left = box.left + (box.width - canvas.width * scale) / 2, top = box.top + (box.height - canvas.height * scale) / 2;
+    const within = (value) => Math.round(Math.min(1, Math.max(0, value)) * THOUSANDTHS);
+    const stroke = { adds: drawing.adds, radius: Number(one("#brush-size").value), points: [] };
+    const add = ({ clientX, clientY }) => {
+      const point = [within((clientX - left) / (canvas.width * scale)), within((clientY - top) / (canvas.height * scale))];
+      const last = stroke.points.at(-1);
+      if (last && last[0] === point[0] && last[1] === point[1]) return;
+      if (drawing.strokes.reduce((sum, { points }) => sum + points.length, 0) >= POINTS_KEPT) return say("Save first: that is much for one time");
+      stroke.points.push(point);
+      redraw();
+    };
+    drawing.strokes.push(stroke);
+    add(event);
+    canvas.setPointerCapture(event.pointerId);
+    const stop = () => { canvas.removeEventListener("pointermove", add); canvas.removeEventListener("pointerup", stop); canvas.removeEventListener("pointercancel", stop); };
+    canvas.addEventListener("pointermove", add);
+    canvas.addEventListener("pointerup", stop);
+    canvas.addEventListener("pointercancel", stop);
+  }
+  function tool(name) {
+    if (name === "undo") {
+      say(drawing.strokes.pop() ? "The last stroke is taken back" : "There is no stroke to take back");
+      return redraw();
+    }
+    if (name === "cancel") return brush(false);
+    if (name === "save") return keep();
+    drawing.adds = name === "add";
+    for (const button of all("[data-brush=add], [data-brush=remove]")) button.setAttribute("aria-pressed", (button.dataset.brush === "add") === drawing.adds);
+    return undefined;
+  }
+  async function keep() {
+    const strokes = drawing.strokes.filter(({ points }) => points.length).map(({ adds, radius, points }) => [`${adds ? "a" : "r"}${radius}`, ...points.flat()].join("."));
+    if (!strokes.length || busy) return say("Nothing is drawn yet");
+    busy = true;
+    const answer = await send("/draw", { sha256: one("#stage").dataset.sha256, strokes: strokes.join("_"), back: one("#decide [name=back]").value });
+    busy = false;
+    if (!answer) return undefined;
+    take(answer);
+    drawn = Date.now();
+    store.set("drawn", drawn);
+    masked = true;
+    brush(false);
+    return say(answer.said);
+  }
+  function brushKey(key, target) {
+    if (key === " " || key === "z" || key === "?" || (key === "Enter" && target.closest("button"))) return undefined;
+    if (key.startsWith("Arrow")) return target.id !== "brush-size" && !one(".zoomed") ? true : undefined;
+    const size = one("#brush-size");
+    const tools = { a: "add", r: "remove", u: "undo", Backspace: "undo", Enter: "save", b: "cancel" };
+    if (key === "+" || key === "=") size.value = Number(size.value) * 1.25 + 1;
+    else if (key === "-") size.value = Number(size.value) / 1.25;
+    else if (tools[key]) tool(tools[key]);
+    else return key.length === 1 || undefined; // no decision by mistake while a mask is being drawn
+    return true;
+  }
+
   function drag(event) {
+    if (drawing) return;
     const frame = event.target.closest(".zoomed .frame");
     if (!frame || event.button) return;
     event.preventDefault();
@@ -348,6 +477,9 @@
   // --- keys, clicks, forms
 
   function press(key, event) {
+    if (drawing && brushKey(key.length > 1 ? key : key.toLowerCase(), event.target)) return true;
+    if (drawing && key.length > 1 && !one(".zoomed")) return false;
+    if (drawing && key === " ") return false;
     const arrows = key.startsWith("Arrow");
     if (arrows && view() === "grid") return arrow(key), true;
     if (arrows && view() === "single") {
@@ -375,7 +507,7 @@
 
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
-    const typing = event.target.closest?.("input:not([type=checkbox]), select, textarea");
+    const typing = event.target.closest?.("input:not([type=checkbox], [type=range]), select, textarea");
     if (event.key === "Escape") return escape(event);
     if (typing) {
       if (typing.id !== "note" || event.key !== "Enter") return undefined;
@@ -398,6 +530,7 @@
       open.open = false;
       one("summary", open).focus();
     } else if (document.activeElement?.id === "note") document.activeElement.blur();
+    else if (drawing) brush(false);
     else if (one("#stage")?.classList.contains("zoomed")) zoom();
   }
 
@@ -421,6 +554,9 @@
     if (closes) one(`#${closes.dataset.closes}`).close();
     if (target.closest("#zoom")) zoom();
     if (target.closest("#overlay")) overlay(!masked);
+    if (target.closest("#brush")) brush(!drawing);
+    const chosen = target.closest("[data-brush]");
+    if (chosen) tool(chosen.dataset.brush);
     const link = target.closest(".pages a, .steps a");
     if (link && plain) {
       event.preventDefault();
@@ -448,6 +584,7 @@
   // --- arriving at a page
 
   function arrive() {
+    drawing = null;
     offerUndo(); // A page that was fetched in advance does not know what was decided since.
     if (view() === "grid") {
       select(cards().find((card) => card.dataset.status === "undecided") || cards()[0]);

@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from starlette.types import ASGIApp
@@ -319,6 +320,44 @@ def test_the_mask_is_a_tint_over_what_is_not_the_subject(page: ASGIApp, home: Ho
     tint = np.asarray(Image.open(io.BytesIO(ask(page, f"/mask/{sha256}").body)))
     assert tint.shape == (30, 40, 4)
     assert (tint[0, 0, 3], tint[0, 20, 3] > 100) == (0, True)
+
+
+def test_a_drawn_mask_is_kept_with_its_author_and_shown(page: ASGIApp, home: Home) -> None:
+    ask(page, "/grid")
+    sha256 = str(home.tables.read("review_queue")["sha256"].iloc[0])
+    token = json.loads(ask(page, "/session").text)["token"]
+    drawn = {"sha256": sha256, "strokes": "a100.500.500.600.600_r20.500.500"}
+
+    def sent(form: dict[str, str], token: str = token) -> Answer:
+        return ask(page, "/draw", "POST", {"x-review-token": token, "accept": "application/json"}, urlencode(form).encode())
+
+    assert sent(drawn, "wrong").status == 403
+    assert sent({**drawn, "sha256": "0" * 64}).status == 400
+    assert sent({**drawn, "sha256": "../../x"}).status == 400
+    assert sent({**drawn, "strokes": "rubbish"}).status == 400
+    assert not home.drawn_masks.exists()
+    assert sent(drawn).status == 200
+    (path,) = home.drawn_masks.iterdir()
+    with Image.open(path) as image:
+        assert (image.mode, image.info["drawn_by"]) == ("L", "Ann")
+    tint = np.asarray(Image.open(io.BytesIO(ask(page, f"/mask/{sha256}").body)))[..., 3]
+    height_px, width_px = tint.shape
+    assert tint[height_px // 2, width_px // 2] > 100
+    assert tint[round(height_px * 0.6), round(width_px * 0.6)] == 0
+
+
+def test_photos_can_be_filtered_by_how_sure_their_masks_are(page: ASGIApp, home: Home) -> None:
+    queue = home.tables.read("review_queue")
+    facts = {"domain": "ordinary", "split_key": "x", "mask": "a/b.png", "mask_sha256": "c", "coverage": 0.4, "reason": None}
+    rows = [
+        {**facts, "photo_id": queue["photo_id"][n], "sha256": queue["sha256"][n], "uncertainty": doubt, "people": 1,
+         "runner_up": 0.0, "detail": None, "drawn_by": None}
+        for n, doubt in ((0, 0.1), (1, 0.6))
+    ]  # fmt: skip
+    home.tables.write("person_masks", pd.DataFrame(rows).astype({"people": "Int64"}))
+    shown = ask(page, "/grid?status=all&min_mask_uncertainty=0.25").text
+    assert (photo_id(1) in shown, photo_id(0) in shown) == (True, False)
+    assert "Mask wrong" in ask(page, f"/single?photo={photo_id(1)}").text
 
 
 def test_nothing_comes_from_elsewhere(page: ASGIApp) -> None:
