@@ -24,7 +24,7 @@ from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.results import Goal, report
-from pipeline.config import CurationSection
+from pipeline.config import CurationSection, MasksSection
 from pipeline.curation import depth_of_field as focus
 from pipeline.curation.hints import Hints, measure
 from pipeline.curation.suggestions import suggest
@@ -129,7 +129,7 @@ def precision_and_recall(rows: Sequence[tuple[str, str, str]], kind: str, reason
 
 def main() -> None:
     """Measure and report."""
-    segmenter = make_segmenter("selfie", WEIGHTS, views=1)
+    segmenter = make_segmenter("selfie", WEIGHTS, looks=MasksSection(views=1))
     if "--fit" in sys.argv:
         fit(segmenter)
         return

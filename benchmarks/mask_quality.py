@@ -18,6 +18,7 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.results import FOLDER, Goal, report
+from pipeline.config import MasksSection
 from pipeline.masks.quality import alpha_error, boundary_error, iou
 from pipeline.masks.refine import decide_by_colour, follow_edges
 from pipeline.masks.segmenters import make_segmenter
@@ -69,14 +70,20 @@ def _read(path: Path, mode: str) -> np.ndarray:
 
 def steps() -> dict[str, Callable[[Scene, np.ndarray], np.ndarray]]:
     """Each step by name, from a scene and the alpha after the step before it."""
-    one, two, four = (make_segmenter("selfie", WEIGHTS, views) for views in (1, 2, 4))
+    one, two, four = (
+        make_segmenter("selfie", WEIGHTS, MasksSection(views=views, second_opinion=False)) for views in (1, 2, 4)
+    )
+    asking = make_segmenter("selfie", WEIGHTS)
     return {
         "one view": lambda scene, _: one.alpha([scene.rgb])[0],
         "two views": lambda scene, _: two.alpha([scene.rgb])[0],
         "four views": lambda scene, _: four.alpha([scene.rgb])[0],
-        "+ colour": lambda scene, alpha: decide_by_colour(scene.rgb, alpha),
+        "+ second network where in doubt": lambda scene, _: asking.see([scene.rgb])[0].alpha,
         "+ subject, specks, holes": lambda scene, alpha: choose_subject(scene.rgb, alpha, "drop").alpha,
         "+ edges": lambda scene, alpha: follow_edges(scene.rgb, alpha),
+        "+ colour before both (a setting)": lambda scene, _: follow_edges(
+            scene.rgb, choose_subject(scene.rgb, decide_by_colour(scene.rgb, asking.see([scene.rgb])[0].alpha), "drop").alpha
+        ),
     }
 
 
@@ -84,10 +91,11 @@ def main() -> None:
     """Measure, print a table, write it beside the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--further", type=Path, metavar="FOLDER", help="where further scenes lie, or are rendered to")
-    rows, figures, alphas = [], {}, {}
+    rows, figures, alphas, alphas_of = [], {}, {}, {}
     everything = scenes(parser.parse_args().further)
     for step, apply in steps().items():
         alphas = {index: apply(scene, alphas.get(index, scene.truth)) for index, scene in enumerate(everything)}
+        alphas_of[step] = alphas
         for kind in dict.fromkeys(scene.kind for scene in everything):
             pairs = [(alphas[index], scene.truth) for index, scene in enumerate(everything) if scene.kind == kind]
             agreements = [iou(alpha, truth) for alpha, truth in pairs]
@@ -107,8 +115,10 @@ def main() -> None:
     (FOLDER / "mask_quality.md").write_text(table)
     print(table)
     worst, best = (float(figures[f"scoring_shallow {step} iou"]) for step in ("one view", "+ edges"))
+    gained = Goal("IoU on thin-lens scenes gained over one view", round(best - worst, 3), best > worst)
+    everywhere = float(np.mean([iou(alphas_of["+ edges"][index], scene.truth) for index, scene in enumerate(everything)]))
     report(
-        "mask_quality", figures, [Goal("IoU on thin-lens scenes gained over one view", round(best - worst, 3), best > worst)]
+        "mask_quality", figures, [gained, Goal("IoU of the default on all scenes", round(everywhere, 4), everywhere >= 0.95)]
     )
 
 

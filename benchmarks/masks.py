@@ -17,6 +17,7 @@ import pandas as pd
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.pictures import photo_like
 from benchmarks.results import Goal, report
+from pipeline.config import MasksSection
 from pipeline.masks.person_masks import segment_photos
 from pipeline.masks.segmenters import make_segmenter
 from pipeline.masks.sources import SegmentedMasks
@@ -24,12 +25,12 @@ from pipeline.photos.decode import decode_reduced
 
 WEIGHTS = Path(__file__).parents[1] / ".venv" / "test-home" / "weights"
 LONG_SIDE_PX, PICTURES = 512, 160
-CASES: dict[str, tuple[int, tuple[str, ...]]] = {
-    "one_view": (1, ()),
-    "four_views": (4, ()),
-    "four_views_refined": (4, ("colour", "edges")),
+CASES = {
+    "one_view": MasksSection(views=1, refine=[]),
+    "four_views": MasksSection(second_opinion=False, refine=[]),
+    "default": MasksSection(),
 }
-"""Views and refinement."""
+"""How masks are made."""
 
 
 def main() -> None:
@@ -48,10 +49,10 @@ def main() -> None:
             data = (folder / f"{sha256}.jpg").read_bytes()
             return decode_reduced(data, 0, 10**8, min_long_edge_px=LONG_SIDE_PX).rgb
 
-        for case, (views, refine) in CASES.items():
-            segmenter = make_segmenter("selfie", WEIGHTS, views)
-            segmenter.alpha([np.zeros((64, 64, 3), np.uint8)])
-            source = SegmentedMasks(segmenter, read_rgb, LONG_SIDE_PX, refine=refine)
+        for case, looks in CASES.items():
+            segmenter = make_segmenter("selfie", WEIGHTS, looks)
+            segmenter.see([np.zeros((64, 64, 3), np.uint8)])
+            source = SegmentedMasks(segmenter, read_rgb, LONG_SIDE_PX, refine=tuple(looks.refine))
             wall, cpu = time.perf_counter(), time.process_time()
             table = segment_photos(photos, source, folder / "masks", min_coverage=0.02)
             wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
