@@ -65,8 +65,8 @@ def import_folder(
     sides = _sides(project, folder, domain)
     if metadata is not None and len(sides) > 1:
         raise ConfigError(f"{metadata}: import {' and '.join(SIDES)} one by one, with --domain and a CSV for each")
-    inspectors = Inspectors(min(os.cpu_count() or 1, project.photos.threads))
-    with home.lock("import"), closing(inspectors):
+    count = min(os.cpu_count() or 1, project.photos.threads)
+    with home.lock("import"), closing(Inspectors(count)) as inspectors:
         done = [_import_side(project, home, side, name, metadata, inspectors, report) for side, name in sides]
     if domain is None:
         done[-1].notes += _beside(folder)

@@ -159,7 +159,7 @@ def accept_suggestions(home: Home) -> str:
     """
     counts: Counter[str] = Counter()
     for batch in sorted(home.review_queue.glob("*.csv")):
-        target = home.reviewed / f"{CURATOR}-{batch.name}"
+        target = child(home.reviewed, f"{CURATOR}-{batch.name}")
         if target.exists():
             continue
         rows = [["photo_id", "decision", "reason", "move_to", "curator", "note"]]
@@ -185,7 +185,7 @@ def write_results(home: Home, project: Project, snapshot: str, say: Say) -> Path
     """
     from pipeline.training.application import Application
 
-    folder = home.root / RESULTS / snapshot
+    folder = child(home.root / RESULTS, snapshot)
     manifest = read_snapshot(home.snapshots, snapshot)
     mine = manifest[manifest["domain"] == project.training.domain_a].sort_values("split", kind="stable")
     people = segmented_masks(project, home, SegmenterResource.of(project.masks).load(home))
@@ -193,13 +193,14 @@ def write_results(home: Home, project: Project, snapshot: str, say: Say) -> Path
     read, chosen = photo_reader(home, project), mine.head(MOST_RESULTS)
     for number, (photo_id, sha256) in enumerate(zip(chosen["photo_id"], chosen["source_sha256"], strict=True), start=1):
         stem = str(photo_id).replace(":", "_")
-        if (folder / f"{stem}.png").exists() and (folder / f"{stem}-photo.jpg").exists():
+        before, after = child(folder, f"{stem}-photo.jpg"), child(folder, f"{stem}.png")
+        if before.exists() and after.exists():
             continue
         rgb = read(str(sha256))
         say(f"result {number} of {len(chosen)}: {stem}, {rgb.shape[1]} × {rgb.shape[0]} px")
-        for name, picture in ((f"{stem}-photo.jpg", rgb), (f"{stem}.png", application.translate(rgb))):
-            with atomic_path(child(folder, name)) as temporary:
-                Image.fromarray(picture).save(temporary, format=Path(name).suffix[1:].replace("jpg", "jpeg"))
+        for path, picture, form in ((before, rgb, "jpeg"), (after, application.translate(rgb), "png")):
+            with atomic_path(path) as temporary:
+                Image.fromarray(picture).save(temporary, format=form)
     if len(mine) > len(chosen):
         say(f"{len(mine) - len(chosen)} photos were not translated; bokehflow translate does any")
     return folder

@@ -106,7 +106,7 @@ def _segmented(
 
     @lru_cache(maxsize=1)
     def read(name: str) -> "np.ndarray":
-        data = inspectors.read_checked(folder / name, limits.max_bytes, limits.max_pixels)
+        data = inspectors.read_checked(inside(folder, name), limits.max_bytes, limits.max_pixels)
         return decode_reduced(data, 0, limits.max_pixels, min_long_edge_px=settings.long_side_px).rgb
 
     source = mask_source(project, home, SegmenterResource.of(settings), read)
@@ -117,7 +117,7 @@ def _segmented(
             rgb = read(name)
             (made,) = source.masks([Picture(name, (Path(name).stem,))])
         except (BokehflowError, OSError) as error:
-            failed.append(f"{folder / name}: {error}")
+            failed.append(f"{inside(folder, name)}: {error}")
             continue
         if isinstance(made, Refused):
             tile, asks = Tile(rgb, None, name, made.detail), True

@@ -35,14 +35,14 @@ def review(home: Path | None, config: Path | None, port: int, curator: str | Non
 
     chosen = open_home(home)
     project, _ = load(chosen, config)
-    listening = listen(port)
-    door = Door(listening.getsockname()[1], kept_secret(chosen.page_secret))
-    page = review_page(project, chosen, plain_name(curator or "") or user_name(), door.port)
-    found = page.review.progress(page.curator)
-    if not found.total:
-        say("the queue is empty; `bokehflow run --until review_queue` fills it, and this page notices")
-    say(f"{found.total - found.decided:,} of {found.total:,} photos wait for a decision by {page.curator}")
-    serve(make_app(page), door, listening, lambda: say(f"review page on {door.address} (Ctrl-C stops)"))
+    with listen(port) as listening:
+        door = Door(listening.getsockname()[1], kept_secret(chosen.page_secret))
+        page = review_page(project, chosen, plain_name(curator or "") or user_name(), door.port)
+        found = page.review.progress(page.curator)
+        if not found.total:
+            say("the queue is empty; `bokehflow run --until review_queue` fills it, and this page notices")
+        say(f"{found.total - found.decided:,} of {found.total:,} photos wait for a decision by {page.curator}")
+        serve(make_app(page), door, listening, lambda: say(f"review page on {door.address} (Ctrl-C stops)"))
 
 
 def review_page(project: "Project", home: "Home", curator: str, port: int) -> "Page":

@@ -151,7 +151,10 @@ class Collection:
         return path.read_bytes() if edge_px is None else _resized(path, edge_px)
 
     def _path(self, photo: CollectionPhoto) -> Path | None:
-        return inside(self._folder or Path(), photo.file) if photo.file else None
+        """A collection without a folder was made in code, whose paths are its own."""
+        if not photo.file:
+            return None
+        return Path(photo.file) if self._folder is None else inside(self._folder, photo.file)
 
 
 def words_of(photo: CollectionPhoto) -> set[str]:

@@ -8,6 +8,7 @@ as it does in training.
 import math
 from itertools import product
 
+import cv2
 import numpy as np
 import torch
 from jaxtyping import Float, Float32
@@ -18,6 +19,7 @@ from torch.nn import functional
 from pipeline.models.images import (
     AlphaArray,
     AlphaPhoto,
+    Images,
     RgbArray,
     RgbPhoto,
     UnitRgbArray,
@@ -28,10 +30,13 @@ from pipeline.models.images import (
     padded_to_stride,
     translate,
 )
-from pipeline.models.lens import LensPlan
+from pipeline.models.lens import LEVELS, SMALLEST_RADIUS_PX, Lens, LensPlan, linear, srgb
 from pipeline.models.lens_generator import LensGenerator
 
 TILE_PX, TILE_OVERLAP_PX = 1024, 64
+LEAST_RADIUS_PX = 4.0
+"""Of the smallest disc, where a photo is made smaller for what is spread: by so much a disc of pixels is round."""
+_LIGHT_OF = linear(torch.arange(256) / 255.0).numpy()
 
 
 def translate_photo(
@@ -66,7 +71,8 @@ def translate_pictures(generator: nn.Module, rgb: RgbArray, alpha: AlphaArray | 
 def _through_grown_lens(generator: LensGenerator, rgb: RgbPhoto, alpha: AlphaPhoto | None, tile_px: int) -> UnitRgbPhoto:
     """Through a lens that is set at the training size, where the shorter side is that of the training pictures.
 
-    The plan changes smoothly, so that it is interpolated; the light stays that of the photo.
+    The plan changes smoothly, so that it is interpolated. What is spread is smooth as well: it is computed on a photo so
+    much smaller that the smallest disc still has `LEAST_RADIUS_PX`. What stays sharp, and where it ends, is the photo's own.
     """
     side_px, (height_px, width_px) = generator.config.lens_side_px, rgb.shape[:2]
     growth = min(height_px, width_px) / side_px
@@ -74,18 +80,71 @@ def _through_grown_lens(generator: LensGenerator, rgb: RgbPhoto, alpha: AlphaPho
         return translate(generator, rgb[None], None if alpha is None else alpha[None])[0]
     device = next(generator.parameters()).device
     plan = _plan_of(generator, _scaled(rgb, growth), device)
-    lens = generator.lens_of(growth).to(device)
-    rows_of, columns_of = _interpolation(plan.shape[-2], height_px, device), _interpolation(plan.shape[-1], width_px, device)
+    shrink = max(1.0, growth * SMALLEST_RADIUS_PX / LEAST_RADIUS_PX)
+    lens = generator.lens_of(growth / shrink).to(device)
+    soft = _soft(generator, lens, _averaged(rgb, shrink), None if alpha is None else _shrunk(alpha, shrink), plan, tile_px)
     seen = np.empty(rgb.shape, np.float32)
+    enlarged = _Enlarged(soft, (height_px, width_px)), _Enlarged(plan[:, : 1 + LEVELS], (height_px, width_px))
+    for rows, columns in product(_tiles(height_px, tile_px, 0), _tiles(width_px, tile_px, 0)):
+        tile = np.s_[None, rows, columns]
+        held = generator.held(None if alpha is None else masks_from_uint8(alpha[tile], device))
+        softened, levels = (whole.part(rows, columns) for whole in enlarged)
+        output = softened + lens.shares(levels, held)[:, :1] * (images_from_uint8(rgb[tile], device) - softened)
+        seen[rows, columns] = from_model_range(output)[0].permute(1, 2, 0).cpu().numpy()
+    return seen
+
+
+def _soft(
+    generator: LensGenerator, lens: Lens, rgb: RgbPhoto, alpha: AlphaPhoto | None, plan: LensPlan, tile_px: int
+) -> Images:
+    """What is seen of the light that is spread, for a photo whose lens this is; [1, 3, height, width]."""
+    height_px, width_px = rgb.shape[:2]
+    whole, device = _Enlarged(plan, (height_px, width_px)), plan.device
+    soft = torch.empty(1, 3, height_px, width_px, device=device)
     for rows, columns in product(_tiles(height_px, tile_px, 0), _tiles(width_px, tile_px, 0)):
         near_rows, near_columns = _grown(rows, lens.reach_px, height_px), _grown(columns, lens.reach_px, width_px)
-        tile_plan = torch.einsum("bphw,hr,wc->bprc", plan, rows_of[:, near_rows], columns_of[:, near_columns])
-        near = np.s_[None, near_rows, near_columns]
+        near, tile_plan = np.s_[None, near_rows, near_columns], whole.part(near_rows, near_columns)
         held = generator.held(None if alpha is None else masks_from_uint8(alpha[near], device))
-        output = lens(images_from_uint8(rgb[near], device), tile_plan, held)
-        inner = output[..., _within(rows, near_rows), _within(columns, near_columns)]
-        seen[rows, columns] = from_model_range(inner)[0].permute(1, 2, 0).cpu().numpy()
-    return seen
+        output = lens.soft(images_from_uint8(rgb[near], device), tile_plan, lens.shares(tile_plan, held))
+        soft[..., rows, columns] = output[..., _within(rows, near_rows), _within(columns, near_columns)]
+    return soft
+
+
+class _Enlarged:
+    """Something [1, channels, rows, columns] at another size, of which parts are asked for; linear interpolation."""
+
+    def __init__(self, small: Float[Tensor, "1 channels rows columns"], size_px: tuple[int, int]) -> None:
+        self._small = small
+        self._rows, self._columns = (
+            _interpolation(*lengths, small.device) for lengths in zip(small.shape[-2:], size_px, strict=True)
+        )
+
+    def part(self, rows: slice, columns: slice) -> Float[Tensor, "1 channels height width"]:
+        """Of these rows and columns of the whole."""
+        down = torch.einsum("bphw,hr->bprw", *_needed(self._small, self._rows[:, rows], 2))
+        return torch.einsum("bprw,wc->bprc", *_needed(down, self._columns[:, columns], 3))
+
+
+def _needed(small: Tensor, weights: Tensor, dimension: int) -> tuple[Tensor, Tensor]:
+    """What the weights count of `small` along a dimension: a tile needs few rows of a whole photo."""
+    used = weights.any(1).nonzero().flatten()
+    first, last = int(used[0]), int(used[-1]) + 1
+    return small.narrow(dimension, first, last - first), weights[first:last]
+
+
+def _averaged(rgb: RgbPhoto, factor: float) -> RgbPhoto:
+    """The photo with sides `factor` times smaller, each pixel the mean of the light that fell on it."""
+    if factor == 1:
+        return rgb
+    light = _LIGHT_OF[rgb]
+    size = max(1, round(rgb.shape[1] / factor)), max(1, round(rgb.shape[0] / factor))
+    mean = torch.from_numpy(cv2.resize(light, size, interpolation=cv2.INTER_AREA))
+    return np.round(srgb(mean).numpy() * 255).astype(np.uint8)
+
+
+def _shrunk(alpha: AlphaPhoto, factor: float) -> AlphaPhoto:
+    size = max(1, round(alpha.shape[1] / factor)), max(1, round(alpha.shape[0] / factor))
+    return cv2.resize(alpha, size, interpolation=cv2.INTER_AREA)
 
 
 def _scaled(rgb: RgbPhoto, factor: float) -> RgbPhoto:

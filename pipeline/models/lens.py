@@ -69,13 +69,20 @@ class Lens(nn.Module):
         highlights. Sharp pixels stay in front of what is spread, so that no background bleeds over a sharp subject,
         and give no light away, so that a subject leaves no halo. What is `held` stays sharp whatever the plan says.
         """
-        plan = plan.to(images.dtype)
-        shares = self._levels(plan, held).softmax(1)
-        light = with_highlights(images, plan[:, 1 + LEVELS :])
-        lit = torch.cat([light, torch.ones_like(light[:, :1])], 1)
-        spread = self._spread(lit[:, :, None] * shares[:, None, 1:]) + EMPTY * lit
-        soft = to_model_range(srgb(spread[:, :3] / spread[:, 3:]))
+        shares = self.shares(plan, held)
+        soft = self.soft(images, plan, shares)
         return soft + shares[:, :1] * (images - soft)
+
+    def shares(self, plan: LensPlan, held: Masks | None = None) -> Float[Tensor, "batch level height width"]:
+        """Which part of each pixel's light stays sharp, first, and which goes to each disc; they sum to 1."""
+        return self._levels(plan, held).softmax(1)
+
+    def soft(self, images: Images, plan: LensPlan, shares: Float[Tensor, "batch level height width"]) -> Images:
+        """What is seen of the light that is spread, everywhere: behind what is sharp it is made up of what is around."""
+        light = with_highlights(images, plan[:, 1 + LEVELS :].to(images.dtype))
+        lit = torch.cat([light, torch.ones_like(light[:, :1])], 1)
+        spread = self._spread(lit[:, :, None] * shares[:, None, 1:].to(images.dtype)) + EMPTY * lit
+        return to_model_range(srgb(spread[:, :3] / spread[:, 3:]))
 
     def _levels(self, plan: LensPlan, held: Masks | None) -> Float[Tensor, "batch level height width"]:
         """The logits of sharp and of each disc."""

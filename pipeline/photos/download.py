@@ -123,17 +123,17 @@ def download_photos(
     log.info("%d photos: %d known, %d to fetch", len(wanted), len(facts), len(to_fetch))
     client = PictureClient(hosts, user_agent, timeout_s, settings.max_bytes, settings.threads)
     # More decoders than processors only wait for each other, while requests can well be many.
-    inspectors = Inspectors(min(os.cpu_count() or 1, settings.threads))
-    fetcher = _Fetcher(client, inspectors, blobs, settings, retries, now_s)
-    pool = PacedPool(settings.threads, fetcher.attempt, client.end_overdue, client.stop)
-    fetching = pool.run(_by_host(to_fetch))
-    with closing(client), closing(inspectors), _Journal(journal) as finished, closing(fetching):
-        for task, fetched in _watched(fetching, hosts):
-            facts[task.photo] = fetched
-            if not fetched.pending:
-                finished.add(task.photo, fetched)
-            if progress:
-                progress(len(facts), len(wanted))
+    decoders = min(os.cpu_count() or 1, settings.threads)
+    with closing(client), closing(Inspectors(decoders)) as inspectors, _Journal(journal) as finished:
+        fetcher = _Fetcher(client, inspectors, blobs, settings, retries, now_s)
+        pool = PacedPool(settings.threads, fetcher.attempt, client.end_overdue, client.stop)
+        with closing(pool.run(_by_host(to_fetch))) as fetching:
+            for task, fetched in _watched(fetching, hosts):
+                facts[task.photo] = fetched
+                if not fetched.pending:
+                    finished.add(task.photo, fetched)
+                if progress:
+                    progress(len(facts), len(wanted))
     return Downloads(_table(rows, facts), pool.transfer())
 
 

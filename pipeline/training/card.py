@@ -55,6 +55,7 @@ def card_page(card: Mapping[str, Any], losses: LossLog, checks: Sequence[Check])
         "Their licences": ", ".join(f"{name}: {count}" for name, count in card["licences"].items()) or "not told",
         "Steps, hours": f"{card['steps']}, {card['seconds'] / 3600:.2f}",
         "Weights": card["weights"],
+        "Needs": _needs(card["settings"]),
         "Failing": f"by its last check it {card['failing']}" if card["failing"] else "no, by its last check",
         "Code": f"bokehflow {lineage.get('bokehflow', 'unknown')}, revision {lineage.get('code_revision', 'unknown')}",
         "Versions": ", ".join(f"{name} {version}" for name, version in card["versions"].items()),
@@ -82,6 +83,13 @@ def card_page(card: Mapping[str, Any], losses: LossLog, checks: Sequence[Check])
 
 def _figures(check: Check) -> list[str]:
     return [f"{check.figures[name]:.3f}" if name in check.figures else "–" for name in CHECKED]
+
+
+def _needs(settings: Mapping[str, Any]) -> str:
+    """What it must be given to be applied."""
+    if not settings["lens_holds_subject"]:
+        return "the photo"
+    return "the photo and its subject's alpha: `translate` and the evaluation find it by `[masks]`, ONNX takes it too"
 
 
 def _curves(losses: LossLog) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:

@@ -29,6 +29,7 @@ from pipeline.errors import ConfigError, FlickrUnreachable
 from pipeline.flickr.client import FlickrClient
 from pipeline.flickr.emulator import Emulator, Reply
 from pipeline.licenses import license_name
+from pipeline.spreadsheet import harmless
 from storage import Home, TableInfo, TableStore
 from tests.assets.worlds import KEY, PROJECT, SECRET, collect_world, photo
 from tests.pipeline.dataset.frozen_world import World
@@ -537,7 +538,7 @@ def test_texts_come_through_unharmed(tmp_path: Path) -> None:
         queued = queued.set_index("photo_id")
         for photo_id, title in expected.items():
             shown = str(queued.loc[photo_id, "title"])
-            assert shown.lstrip("'") == title.lstrip("'") or shown == title
+            assert shown in (title, harmless(title))  # formulas and marks that turn the text around are written out
             assert not shown.startswith(("=", "+", "-", "@", "\t"))
         images = world.home.tables.read("unique_photos").assign(
             transform="t", pixels_sha256="p", alpha_sha256="a", shard="s", row=0

@@ -184,7 +184,8 @@ def test_a_run_without_a_finished_checkpoint_is_said_to_be_one(judged: Judged) -
 def test_broken_weights_are_named_and_leave_no_pictures(judged: Judged, monkeypatch: pytest.MonkeyPatch) -> None:
     judged.train("cyclegan")
     monkeypatch.setattr(
-        "pipeline.models.images.translate", lambda generator, rgb, alpha=None: np.full(rgb.shape, np.nan, np.float32)
+        "pipeline.models.large_photos.translate_pictures",
+        lambda generator, rgb, alpha=None: np.full(rgb.shape, np.nan, np.float32),
     )
     with pytest.raises(DatasetError, match=r"cyclegan@0: the output has NaN or infinite pixels in \d+ of \d+ pictures"):
         judged.measure("cyclegan")

@@ -116,7 +116,7 @@ def test_an_empty_home_has_a_status(tmp_path: Path) -> None:
 
 
 def test_a_model_trained_on_a_forgotten_photo_is_marked() -> None:
-    run = {"run": "abc-smoke-0", "recipe": "smoke", "seed": 0, "steps": 6, "forgotten_photos": 2}
+    run = {"run": "abc-smoke-0", "recipe": "smoke", "seed": 0, "steps": 6, "failing": None, "forgotten_photos": 2}
     counts = {"ordinary": {"train": 5, "test": 1}}
     snapshot = {"id": "abc", "counts": counts, "forgotten": 3}
     history = {"seen": 0, "absent": 0, "gone": 0, "changed": 0, "licence got stricter": 0, "forgotten": 0}
