@@ -39,6 +39,8 @@ NOTICE = "This product uses the Flickr API but is not endorsed or certified by S
 DIGEST = re.compile(r"[0-9a-f]{64}")
 NUMBER = re.compile(r"[0-9]{1,15}")
 YEAR_S = 31_536_000
+MOST_IN_SIGHT = 400
+"""Photos that one tab shows or has fetched ahead."""
 VIEWS = ("/grid", "/single")
 
 
@@ -73,6 +75,7 @@ def make_app(page: Page) -> Guard:
             Route("/decide", handlers.decide, methods=["POST"]),
             Route("/undo", handlers.undo, methods=["POST"]),
             Route("/draw", handlers.draw, methods=["POST"]),
+            Route("/leave", handlers.leave, methods=["POST"]),
             Route("/curator", handlers.rename, methods=["POST"]),
             Mount("/static", StaticFiles(packages=[("pipeline.curation.review", "static")])),
         ],
@@ -119,10 +122,12 @@ class _Handlers:
         shown = self.review.single(photo_id, seat) if photo_id else None
         upcoming = self.review.upcoming(filters, photo_id or query.get("after", ""), who, seat)
         if shown is None and upcoming:
-            return RedirectResponse(_address("/single", filters, photo=upcoming[0]), 303)
+            return self._seated(request, seat, RedirectResponse(_address("/single", filters, photo=upcoming[0]), 303))
         previous = self.review.previous(filters, photo_id, who) if shown else None
         here = _address("/single", filters, photo=photo_id if shown else "")
-        context = {"shown": shown, "here": here, "back": _address("/single", filters, after=photo_id),
+        elsewhere = 0 if shown else self.review.elsewhere(filters, who, seat)
+        context = {"shown": shown, "here": here, "elsewhere": elsewhere,
+                   "back": _address("/single", filters, after=photo_id),
                    "upcoming": [_address("/single", filters, photo=other) for other in upcoming],
                    "previous": _address("/single", filters, photo=previous) if previous else "",
                    "grid": _address("/grid", filters, start=photo_id if filters.status == "all" else "")}  # fmt: skip
@@ -138,7 +143,7 @@ class _Handlers:
         """How far the work is, and what others have decided about the photos in sight."""
         query, who = request.query_params, self._curator(request)
         since = int(query["since"]) if NUMBER.fullmatch(query.get("since", "")) else 0
-        in_sight = query.get("seen", "").split()[:64]
+        in_sight = query.get("seen", "").split()[:MOST_IN_SIGHT]
         number, changed = self.review.changes(since, self._seat(request), in_sight)
         changes = {photo_id: _standing_facts(found) for photo_id, found in changed}
         return JSONResponse({"number": number, "changes": changes, **self._progress(who)})
@@ -152,7 +157,7 @@ class _Handlers:
 
     def _decide(self, request: Request, form: Mapping[str, str]) -> Response:
         who, photo_id = self._curator(request), form.get("photo_id", "")
-        decision = self.review.decide(photo_id, _verdict(form), who)
+        decision = self.review.decide(photo_id, _verdict(form), who, self._seat(request))
         return self._answer(request, form, f"{wording.verdict(decision)}.", decision)
 
     async def undo(self, request: Request) -> Response:
@@ -161,7 +166,7 @@ class _Handlers:
         return await run_in_threadpool(self._undo, request, form)
 
     def _undo(self, request: Request, form: Mapping[str, str]) -> Response:
-        undone = self.review.undo(self._curator(request), form.get("key", ""))
+        undone = self.review.undo(self._curator(request), form.get("key", ""), self._seat(request))
         said = f"Undone: {wording.verdict(undone).lower()}." if undone else "There is nothing to undo."
         return self._answer(request, form, said, undone)
 
@@ -181,6 +186,13 @@ class _Handlers:
             raise RefusedDecision(str(error)) from error
         return self._answer(request, form, "The mask is saved; the next run uses it.", None)
 
+    async def leave(self, request: Request) -> Response:
+        """A page says on its way out what it showed: others need not wait for it."""
+        form = await _form(request)
+        self._check_token(request, form)
+        self.review.leave(self._seat(request), form.get("seen", "").split()[:MOST_IN_SIGHT])
+        return Response(status_code=204)
+
     async def rename(self, request: Request) -> Response:
         form = await _form(request)
         self._check_token(request, form)
@@ -198,13 +210,13 @@ class _Handlers:
         filters = Filters.parse(dict(parse_qsl(query)))
         answer = {"said": said, "photo_id": photo_id, "changes": {}, **self._progress(who)}
         if decision:
-            shown = self.review.single(photo_id, seat)
-            answer["changes"] = {photo_id: _standing_facts(shown.standing)} if shown else {}
+            standing = self.review.standing(photo_id)
+            answer["changes"] = {photo_id: _standing_facts(standing)} if standing else {}
             answer["address"] = _address("/single", filters, photo=photo_id)
         if path == "/single":
             upcoming = self.review.upcoming(filters, photo_id, who, seat, AHEAD)
             answer["upcoming"] = [_address("/single", filters, photo=other) for other in upcoming]
-        return JSONResponse(answer)
+        return self._seated(request, seat, JSONResponse(answer))
 
     # --- pictures
 
@@ -244,7 +256,11 @@ class _Handlers:
         }  # fmt: skip
         answer = HTMLResponse(self.templates.get_template(name).render({**shared, **context}))
         self._set_cookie(answer, "view", here)
-        if self._cookie("seat") not in request.cookies:
+        return self._seated(request, seat, answer)
+
+    def _seated(self, request: Request, seat: str, answer: Response) -> Response:
+        """Tells a new browser its seat with the very answer that gives it photos."""
+        if not request.cookies.get(self._cookie("seat")):
             self._set_cookie(answer, "seat", seat)
         return answer
 

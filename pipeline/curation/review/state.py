@@ -1,12 +1,12 @@
 """The state of a review: which photos each curator gets, what becomes of their decisions, how far they are.
 
-Two curators with the same filters are not given the same photos: what is on one's screen, or about to be, is left out
-for the other until it is decided or has been out of sight for `CLAIM_S`.
+Two people are not given the same undecided photo: whoever is given one holds a lease of it and of its duplicates. It
+ends with the decision, `LEASE_S` after the photo was last in sight, or `LEAVE_S` after its page was left.
 """
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,7 +20,10 @@ PHOTOS_ON_A_PAGE = 30
 """Flickr's terms allow no more."""
 AHEAD = 4
 """Photos that a single view may load in advance."""
-CLAIM_S = 45.0
+LEASE_S = 90.0
+"""Longer than the minute between two timers of a hidden tab."""
+LEAVE_S = 5.0
+"""Time enough for the next page of the same browser to ask for the same photos."""
 LOOK_AGAIN_S = 1.0
 """The folder and the tables are looked at for changes of others at most so often."""
 UNDECIDED, KEPT, DROPPED, MOVED, SKIPPED, BY_RULE = range(6)
@@ -29,6 +32,9 @@ STATUS_CODES = {
     "undecided": (UNDECIDED, SKIPPED), "skipped": (SKIPPED,), "kept": (KEPT,), "moved": (MOVED,), "dropped": (DROPPED,),
     "decided": (KEPT, DROPPED, MOVED, BY_RULE), "all": tuple(range(6)),
 }  # fmt: skip
+OPEN = (UNDECIDED, SKIPPED)
+"""What a lease is needed for: looking at what is decided is everybody's."""
+OPEN_LISTS = ("undecided", "skipped")
 CHANGES_KEPT = 5_000
 
 
@@ -95,14 +101,16 @@ class ReviewState:
 
     catalog: Catalog
     log: DecisionLog
+    clock_s: Callable[[], float] = time.monotonic
+    """What leases run by."""
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _looked_at_s: float = -1e9
     _status: np.ndarray = field(default_factory=lambda: np.empty(0, np.int8))
     """For each group."""
     _skipped_by: dict[str, set[int]] = field(default_factory=dict)
     """Curator → groups that this curator skipped."""
-    _claims: dict[str, tuple[str, float]] = field(default_factory=dict)
-    """Photo id → seat and until when."""
+    _leases: dict[str, tuple[str, float]] = field(default_factory=dict)
+    """The smallest photo id of a group → the seat that holds the group, and until when."""
     _changes: list[str] = field(default_factory=list)
     """Photos whose standing changed, the latest last."""
     _changes_before: int = 0
@@ -112,11 +120,11 @@ class ReviewState:
         with self._lock:
             self._look()
             matching = self._matching(filters, curator)
-            places = np.flatnonzero(self._free(matching, filters, seat))
+            places = np.flatnonzero(self._free(matching, seat) if filters.status in OPEN_LISTS else matching)
             first = int(np.searchsorted(places, self.catalog.place(start) or 0))
             page = places[first : first + PHOTOS_ON_A_PAGE]
-            if filters.status == "undecided":
-                self._claim(page, seat)
+            if filters.status in OPEN_LISTS:
+                self._lease(map(self.catalog.photo_id, page.tolist()), seat)
             earlier = places[max(0, first - PHOTOS_ON_A_PAGE)] if first else None
             later = places[first + PHOTOS_ON_A_PAGE] if first + PHOTOS_ON_A_PAGE < len(places) else None
             return GridPage(
@@ -129,26 +137,37 @@ class ReviewState:
             )
 
     def single(self, photo_id: str, seat: str) -> Shown | None:
-        """One photo; None where it is not in the queue or may not be shown any more."""
+        """One photo; None where it is not in the queue, may not be shown any more or is another seat's."""
         with self._lock:
             self._look()
             place = self.catalog.place(photo_id)
-            if place is None:
+            if place is None or (self._open(photo_id) and self._holder(photo_id) not in ("", seat)):
                 return None
-            self._claim(np.array([place]), seat)
+            self._lease([photo_id], seat)
             return self._shown(self.catalog.photos([place])[0])
 
     def upcoming(self, filters: Filters, after: str, curator: str, seat: str, count: int = AHEAD) -> list[str]:
-        """Photos that match and come after the photo `after` (from the beginning where there are no more)."""
+        """Photos that match and come after the photo `after` (from the beginning where there are no more).
+
+        They are this seat's from now on.
+        """
         with self._lock:
             self._look()
-            places = np.flatnonzero(self._free(self._matching(filters, curator), filters, seat))
+            places = np.flatnonzero(self._free(self._matching(filters, curator), seat))
             here = self.catalog.place(after)
             cut = 0 if here is None else int(np.searchsorted(places, here, side="right"))
             around = filters.status == "undecided"
             found = [int(place) for place in (*places[cut : cut + count], *(places[:cut][:count] if around else ()))]
             chosen = [place for place in dict.fromkeys(found) if place != here][:count]
-            return [self.catalog.photo_id(place) for place in chosen]
+            photo_ids = [self.catalog.photo_id(place) for place in chosen]
+            self._lease(photo_ids, seat)
+            return photo_ids
+
+    def elsewhere(self, filters: Filters, curator: str, seat: str) -> int:
+        """How many photos match that another seat holds."""
+        with self._lock:
+            matching = self._matching(filters, curator)
+            return int((matching & ~self._free(matching, seat)).sum())
 
     def previous(self, filters: Filters, before: str, curator: str) -> str | None:
         """The last photo that matches and comes before the photo `before`."""
@@ -158,23 +177,47 @@ class ReviewState:
             cut = int(np.searchsorted(places, here))
             return self.catalog.photo_id(int(places[cut - 1])) if cut else None
 
-    def decide(self, photo_id: str, verdict: Verdict, curator: str) -> Decision:
-        """Write the decision; it is on the disk when this returns. Raises `RefusedDecision`."""
+    def decide(self, photo_id: str, verdict: Verdict, curator: str, seat: str = "") -> Decision:
+        """Write the decision; it is on the disk when this returns. Raises `RefusedDecision`.
+
+        It counts whoever holds the photo: a lease is about what is shown, never about what was said.
+        """
         with self._lock:
             self._look()
             decision = self.log.write(photo_id, verdict, curator, self.catalog.members(photo_id))
-            self._claims.pop(photo_id, None)
+            if self._holder(photo_id) == seat:
+                for member in self.catalog.members(photo_id):
+                    self._leases.pop(member, None)
             self._changed({photo_id})
             return decision
 
-    def undo(self, curator: str, expected: str = "") -> Decision | None:
-        """Take back the curator's last decision by a new row; returns what was undone, None where nothing was."""
+    def undo(self, curator: str, expected: str = "", seat: str = "") -> Decision | None:
+        """Take back the curator's last decision by a new row; returns what was undone, None where nothing was.
+
+        The photo is this seat's again, unless another has taken it meanwhile.
+        """
         with self._lock:
             self._look()
             undone = self.log.undo(curator, expected, self.catalog.members)
             if undone is not None:
                 self._changed({undone.photo_id})
+                if seat:
+                    self._lease([undone.photo_id], seat)
             return undone
+
+    def standing(self, photo_id: str) -> Standing | None:
+        """What is decided about the photo; None for one that is not in the queue."""
+        with self._lock:
+            return None if self.catalog.place(photo_id) is None else self._standing(photo_id)
+
+    def leave(self, seat: str, in_sight: Iterable[str]) -> None:
+        """These photos' page was left: let the seat's leases of them run out soon."""
+        with self._lock:
+            soon_s = self.clock_s() + LEAVE_S
+            for name in {self._lease_name(photo_id) for photo_id in in_sight}:
+                holder, until_s = self._leases.get(name, ("", 0.0))
+                if holder == seat:
+                    self._leases[name] = seat, min(until_s, soon_s)
 
     def progress(self, curator: str) -> Progress:
         """How far the work is."""
@@ -202,8 +245,7 @@ class ReviewState:
         """
         with self._lock:
             self._look()
-            places = [place for photo_id in in_sight if (place := self.catalog.place(photo_id)) is not None]
-            self._claim(np.array(places, np.int64), seat)
+            self._lease((photo_id for photo_id in in_sight if self.catalog.place(photo_id) is not None), seat)
             now = self._changes_before + len(self._changes)
             # A number from before the server was started says nothing about what was missed.
             seen = since if since <= now else 0
@@ -295,34 +337,36 @@ class ReviewState:
             )
         return mask
 
-    def _free(self, matching: np.ndarray, filters: Filters, seat: str) -> np.ndarray:
-        """What matches and is on no other screen; where nothing else is left, that as well."""
-        if filters.status != "undecided":
-            return matching
-        free = matching & ~self._claimed_by_others(seat)
-        return free if free.any() else matching
+    def _free(self, matching: np.ndarray, seat: str) -> np.ndarray:
+        """What matches and no other seat holds."""
+        now_s = self.clock_s()
+        self._leases = {name: lease for name, lease in self._leases.items() if lease[1] > now_s}
+        groups = (self.catalog.group_of(name) for name, (holder, _) in self._leases.items() if holder != seat)
+        held, group = [number for number in groups if number >= 0], self.catalog.group
+        return matching & ~(np.isin(group, held) & np.isin(self._status[group], OPEN)) if held else matching
 
     def _is(self, column: str, value: str) -> np.ndarray:
         numbers, names = self.catalog.codes.get(column, (np.empty(0, np.int64), []))
         return numbers == (names.index(value) if value in names else -2)
 
-    def _claim(self, places: np.ndarray, seat: str) -> None:
-        until = time.monotonic() + CLAIM_S
-        for place in places:
-            photo_id = self.catalog.photo_id(int(place))
-            holder, held_until = self._claims.get(photo_id, (seat, 0.0))
-            if holder == seat or held_until < time.monotonic():
-                self._claims[photo_id] = seat, until
+    def _lease(self, photo_ids: Iterable[str], seat: str) -> None:
+        """Take or renew leases of those that are open and that no other seat holds."""
+        until_s = self.clock_s() + LEASE_S
+        for photo_id in photo_ids:
+            if self._open(photo_id) and self._holder(photo_id) in ("", seat):
+                self._leases[self._lease_name(photo_id)] = seat, until_s
 
-    def _claimed_by_others(self, seat: str) -> np.ndarray:
-        now = time.monotonic()
-        self._claims = {photo_id: claim for photo_id, claim in self._claims.items() if claim[1] > now}
-        taken = np.zeros(len(self.catalog), bool)
-        for photo_id, (holder, _) in self._claims.items():
-            place = self.catalog.place(photo_id)
-            if place is not None and holder != seat:
-                taken[place] = True
-        return taken
+    def _lease_name(self, photo_id: str) -> str:
+        return min(self.catalog.members(photo_id))
+
+    def _holder(self, photo_id: str) -> str:
+        """The seat that holds the photo; empty while none does. The group may have grown since the lease began."""
+        leases = (self._leases.get(member, ("", 0.0)) for member in self.catalog.members(photo_id))
+        return next((holder for holder, until_s in leases if until_s > self.clock_s()), "")
+
+    def _open(self, photo_id: str) -> bool:
+        group = self.catalog.group_of(photo_id)
+        return group >= 0 and int(self._status[group]) in OPEN
 
 
 def is_undo(decision: Decision) -> bool:

@@ -26,6 +26,7 @@
   let drawn = store.get("drawn", 0); // when a mask was last drawn here: browsers keep the old ones
   let undoable = null;
   const pages = new Map();
+  const inSight = new Map(); // Of each page that was fetched in advance: the photos on it, which stay reserved too.
 
   // --- speaking
 
@@ -83,14 +84,18 @@
         for (const image of all("main img.photo, main .picture img", text)) warm(image.getAttribute("src"));
         const stage = one("#stage", text);
         if (stage && masked) warm(`/mask/${stage.dataset.sha256}?${drawn}`);
+        inSight.set(address, photosOn(text));
         return { text, address: new URL(answer.url).pathname + new URL(answer.url).search };
       });
       page.catch(() => pages.delete(address));
       pages.set(address, page);
       while (pages.size > PAGES_KEPT) pages.delete(pages.keys().next().value);
+      for (const old of inSight.keys()) if (!pages.has(old)) inSight.delete(old);
     }
     return pages.get(address);
   }
+  const photosOn = (root) => [one("main", root).dataset.photo, ...all(".card", root).map((card) => card.dataset.photo)].filter(Boolean);
+  const held = () => [...new Set([...photosOn(document), ...[...pages.keys()].flatMap((address) => inSight.get(address) || [])])];
   const warmed = new Map();
   function warm(address) {
     if (warmed.has(address)) return;
@@ -220,20 +225,26 @@
     one("button", form).title = undoable.label;
   }
 
+  // All that is left is on other screens: whatever comes free is shown without being asked for.
+  async function lookAgain() {
+    const address = here(), page = await load(address);
+    if (one("main", page.text).dataset.elsewhere) pages.delete(address);
+    else await show(address);
+  }
+
   async function poll() {
     for (;;) {
       await pause(POLL_MS);
-      if (document.hidden || busy) continue;
-      const ahead = [...pages.keys()].map((address) => new URL(address, location.href).searchParams.get("photo"));
-      const seen = [main().dataset.photo, ...cards().map((card) => card.dataset.photo), ...ahead].filter(Boolean);
+      if (busy) continue;
       try {
-        const answer = await (await fetch(`/state?${new URLSearchParams({ since: number, seen: seen.join(" ") })}`)).json();
+        const answer = await (await fetch(`/state?${new URLSearchParams({ since: number, seen: held().join(" ") })}`)).json();
         if (busy) continue;
         number = answer.number;
         take(answer);
         trouble("");
         const facts = answer.changes[main().dataset.photo];
         if (facts) say(facts.standing);
+        if (main().dataset.elsewhere) await lookAgain();
       } catch {
         if (!busy) trouble("The server does not answer; start `bokehflow review` again. Nothing is lost.");
       }
@@ -579,6 +590,7 @@
   });
   document.addEventListener("pointerdown", drag);
   addEventListener("resize", fit);
+  addEventListener("pagehide", () => navigator.sendBeacon("/leave", new URLSearchParams({ token, seen: held().join(" ") })));
   addEventListener("pageshow", () => { for (const field of all("#filters :disabled")) field.disabled = false; });
 
   // --- arriving at a page

@@ -24,6 +24,7 @@ from storage import Home
 from tests.pipeline.curation.review.worlds import NASTY_TITLES, PORT, Answer, ask, make_home, photo_id, store
 
 SELF = f"http://127.0.0.1:{PORT}"
+SEAT = {"cookie": f"bokehflow-{PORT}-seat=ann"}
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +82,36 @@ def decisions(home: Home) -> list[tuple[str, str, str | None]]:
     return [(decision.photo_id, decision.decision, decision.reason) for decision in found]
 
 
+# --- who is shown what
+
+
+def test_twenty_at_once_decide_about_no_photo_twice(page: ASGIApp) -> None:
+    """The home has fewer photos than twenty browsers would hold with all that they fetch ahead."""
+    token, decided = token_of(page), []
+
+    def visit(number: int, path: str, **fields: str) -> Answer:
+        jar = cookies[number]
+        headers = {"cookie": "; ".join(f"{name}={value}" for name, value in jar.items())}
+        answer = send(page, path, fields, token, **headers) if fields else ask(page, path, headers=headers)
+        for cookie in answer.headers.getlist("set-cookie"):
+            name, _, value = cookie.partition(";")[0].partition("=")
+            jar[name] = value
+        return visit(number, answer.headers["location"]) if answer.status == 303 else answer
+
+    cookies: list[dict[str, str]] = [{f"bokehflow-{PORT}-curator": f"c{number}"} for number in range(20)]
+    for _ in range(3):
+        shown = [re.search(r'<main[^>]*data-photo="([^"]+)"', visit(number, "/single").text) for number in range(20)]
+        found = {number: match[1] for number, match in enumerate(shown) if match}
+        assert len(set(found.values())) == len(found)
+        for number, photo in found.items():
+            assert visit(number, "/decide", photo_id=photo, verdict="keep", back="/single").status == 200
+            decided.append(photo)
+    assert len(decided) == len(set(decided)) > 0
+    told = [visit(number, "/single").text for number in range(20)]
+    assert all("Others are at what is left" in text or "data-photo" in text for text in told)
+    assert any("Others are at what is left" in text for text in told)
+
+
 # --- what it shows
 
 
@@ -96,7 +127,7 @@ def test_a_page_shows_at_most_thirty_photos_with_owner_licence_link_and_the_noti
 
 def test_nasty_titles_are_shown_and_nothing_of_them_is_markup(page: ASGIApp) -> None:
     for path in ("/grid", *(f"/single?photo={photo_id(number)}" for number in range(len(NASTY_TITLES)))):
-        answer = ask(page, path)
+        answer = ask(page, path, headers=SEAT)
         found = seen(answer)
         assert [tag.get("src") for tag in found.all("script")] == ["/static/review.js"]
         assert not [tag for tag in found.all("img") if not str(tag.get("src")).startswith(("/thumbnail/", "/picture/"))]
@@ -116,7 +147,7 @@ def test_links_lead_to_web_addresses_only(home: Home) -> None:
 
 def test_every_picture_has_a_text_and_every_control_a_name(page: ASGIApp) -> None:
     for path in ("/grid", f"/single?photo={photo_id(1)}"):
-        found = seen(ask(page, path))
+        found = seen(ask(page, path, headers=SEAT))
         assert all(tag.get("alt") for tag in found.all("img"))
         inputs = [tag for tag in found.all("input") if tag.get("type") not in ("hidden", "checkbox")]
         assert all(tag.get("aria-label") or tag.get("name") in ("note", "curator") for tag in inputs)

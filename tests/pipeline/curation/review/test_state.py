@@ -1,16 +1,19 @@
 """Which photos a curator gets, and what becomes of decisions."""
 
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from pipeline.commands.review import review_page
 from pipeline.config import load_project
 from pipeline.curation.review.decision_log import Verdict
 from pipeline.curation.review.filters import Filters
-from pipeline.curation.review.state import PHOTOS_ON_A_PAGE, ReviewState
+from pipeline.curation.review.state import LEASE_S, LEAVE_S, OPEN_LISTS, PHOTOS_ON_A_PAGE, ReviewState
 from storage import Home
 from tests.pipeline.curation.review.worlds import make_home, photo_id
 
@@ -84,12 +87,102 @@ def test_two_curators_are_not_given_the_same_photos(home: Home) -> None:
     assert at.grid(ALL, "", "Ben", "b").matching == 70
 
 
-def test_nobody_is_sent_away_while_photos_are_left(home: Home) -> None:
+@dataclass
+class Clock:
+    now_s: float = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def test_what_others_hold_is_given_to_nobody_else_until_it_comes_free(home: Home) -> None:
     at = state(home)
+    at.clock_s = clock = Clock()
     for number in range(60):
         at.decide(photo_id(number), KEEP, "Ann")
-    assert len(ids(at.grid(UNDECIDED, "", "Ann", "a"))) == 10
-    assert len(ids(at.grid(UNDECIDED, "", "Ben", "b"))) == 10
+    held = ids(at.grid(UNDECIDED, "", "Ann", "a"))
+    assert len(held) == 10
+    others = at.grid(UNDECIDED, "", "Ben", "b")
+    assert (ids(others), others.elsewhere, at.elsewhere(UNDECIDED, "Ben", "b")) == ([], 10, 10)
+    assert at.upcoming(UNDECIDED, "", "Ben", "b") == []
+    assert at.single(held[0], "b") is None
+    clock.now_s += LEASE_S - 1
+    at.changes(0, "a", held[:3])
+    clock.now_s += 1
+    assert ids(at.grid(UNDECIDED, "", "Ben", "b")) == held[3:]
+    at.leave("b", held)
+    at.leave("a", held[:1])
+    clock.now_s += LEAVE_S
+    assert ids(at.grid(UNDECIDED, "", "Cem", "c")) == [held[0], *held[3:]]
+
+
+def test_a_photo_that_is_undone_is_held_again_and_a_lost_lease_loses_no_decision(home: Home) -> None:
+    at = state(home)
+    at.clock_s = clock = Clock()
+    assert at.upcoming(UNDECIDED, "", "Ann", "a", 1) == [photo_id(0)]
+    clock.now_s += LEASE_S
+    assert at.upcoming(UNDECIDED, "", "Ben", "b", 1) == [photo_id(0)]
+    assert at.decide(photo_id(0), KEEP, "Ann", "a").decision == "keep"
+    assert at.upcoming(UNDECIDED, "", "Ben", "b", 1) == [photo_id(1)]
+    at.leave("b", [photo_id(0)])
+    clock.now_s += LEAVE_S
+    at.undo("Ann", seat="a")
+    assert at.single(photo_id(0), "b") is None
+    assert at.single(photo_id(0), "a") is not None
+
+
+def test_who_holds_a_photo_holds_its_duplicates(home: Home) -> None:
+    unique = home.tables.read("unique_photos")
+    pair = unique["photo_id"].isin([photo_id(0), photo_id(1)])
+    home.tables.write("unique_photos", unique.assign(group=unique["group"].where(~pair, photo_id(1))))
+    at = state(home)
+    assert at.single(photo_id(1), "a") is not None
+    assert at.single(photo_id(0), "b") is None
+    assert at.upcoming(UNDECIDED, "", "Ben", "b", 1) == [photo_id(2)]
+
+
+SEATS = st.sampled_from("abc")
+NUMBERS = st.integers(55, 69)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from(["grid", "single", "next", "keep", "skip", "undo", "leave", "poll"]), SEATS, NUMBERS))
+)
+def test_no_two_seats_are_given_one_photo(home: Home, steps: list[tuple[str, str, int]]) -> None:
+    shutil.rmtree(home.reviewed, ignore_errors=True)
+    at = state(home)
+    at.clock_s = clock = Clock()
+    given_until: dict[str, tuple[str, float]] = {}
+
+    def gives(photo_ids: list[str], seat: str, for_s: float = LEASE_S) -> None:
+        for one in photo_ids:
+            holder, until_s = given_until.get(one, (seat, 0.0))
+            assert holder == seat or until_s <= clock.now_s, one
+            given_until[one] = seat, clock.now_s + for_s
+
+    for step, seat, number in steps:
+        clock.now_s += number - 55
+        photo = photo_id(number)
+        match step:
+            case "grid":
+                gives(ids(at.grid(UNDECIDED, photo, seat, seat)), seat)
+            case "next":
+                gives(at.upcoming(UNDECIDED, photo, seat, seat), seat)
+            case "single":
+                gives([photo] if at.single(photo, seat) and at.standing(photo).status in OPEN_LISTS else [], seat)  # pyright: ignore[reportOptionalMemberAccess]
+            case "undo":
+                at.undo(seat, seat=seat)
+            case "leave":
+                at.leave(seat, [photo])
+                if given_until.get(photo, ("", 0.0))[0] == seat:
+                    given_until[photo] = seat, min(given_until[photo][1], clock.now_s + LEAVE_S)
+            case "poll":
+                at.changes(0, seat, [photo])
+            case _:
+                at.decide(photo, Verdict(step), seat, seat)
+                if given_until.get(photo, ("", 0.0))[0] == seat:
+                    del given_until[photo]
 
 
 def test_each_sees_what_the_other_decided(home: Home) -> None:
@@ -110,7 +203,7 @@ def test_a_skipped_photo_waits_for_others_and_comes_back_when_undone(home: Home)
     at = state(home)
     at.decide(photo_id(0), Verdict("skip"), "Ann")
     assert at.upcoming(UNDECIDED, "", "Ann", "a", 1) == [photo_id(1)]
-    assert at.upcoming(UNDECIDED, "", "Ben", "b", 1) == [photo_id(0)]
+    assert at.upcoming(UNDECIDED, "", "Ben", "a", 1) == [photo_id(0)]
     assert at.upcoming(Filters(status="skipped"), "", "Ann", "a", 2) == [photo_id(0)]
     at.undo("Ann")
     assert at.upcoming(UNDECIDED, "", "Ann", "a", 1) == [photo_id(0)]
