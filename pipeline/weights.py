@@ -212,9 +212,9 @@ def _siblings(weights: PackagedWeights, package: Path, folder: Path) -> dict[Pat
     same = [other for other in others if (other.package, other.version) == (weights.package, weights.version)]
     found = {}
     for other in same:
-        if not (folder / other.file_name).exists():
+        if not child(folder, other.file_name).exists():
             with suppress(WeightsError):
-                found[folder / other.file_name] = _member(other, package)
+                found[child(folder, other.file_name)] = _member(other, package)
     return found
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.commands.options import load, open_home, say, with_config, with_home
-from pipeline.file_names import inside, sha256_of
+from pipeline.file_names import child, inside, sha256_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -124,7 +124,7 @@ def mask_reader(project: "Project", home: "Home") -> "Callable[[str], np.ndarray
     from resources.segmenter import SegmenterResource
 
     one_at_a_time, drawn = threading.Lock(), DrawnMasks(home.drawn_masks)
-    needed = [home.weights / WEIGHTS[name].file_name for name in project.masks.needed_weights() if name in WEIGHTS]
+    needed = [child(home.weights, WEIGHTS[name].file_name) for name in project.masks.needed_weights() if name in WEIGHTS]
     source = cache(lambda: mask_source(project, home, SegmenterResource.of(project.masks)))
 
     def read(sha256: str) -> "np.ndarray | None":

@@ -14,6 +14,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from pipeline.atomic import write_bytes
 from pipeline.errors import DatasetError
+from pipeline.file_names import child
 from pipeline.masks.sources import MaskSource, Picture, Refused
 from pipeline.masks.subject import Subject
 
@@ -96,7 +97,7 @@ class DrawnMasks:
         before = self.newest().get(sha256)
         # A clock that was set back must not make an older mask count.
         stamp = max(int(now_s * 1e6), int(before.name.split("-")[1]) + 1 if before else 0)
-        path = self.folder / f"{sha256}-{stamp:017d}-{digest}.png"
+        path = child(self.folder, f"{sha256}-{stamp:017d}-{digest}.png")
         write_bytes(path, buffer.getvalue())
         return path
 
