@@ -9,18 +9,18 @@ import pandas as pd
 from assets.attempts import others_at_work
 from assets.automation import ON_ANY_CHANGE, ON_CHANGE
 from assets.common import check, count_table, photo_reader, progress, stage_asset, table_result
-from assets.downloads import download
-from assets.forget import finish_forgetting, leftovers, unpurged
-from assets.history import answers_about, gone_photos, history_counts, stricter_photos
 from assets.partitions import DOMAIN, MONTH, domain_months, key_parts
 from assets.plots import bars
 from assets.sheets import contact_sheet
-from assets.versions import configured_partitions, forgotten_photos, inputs_version, newest_listings
 from pipeline.config import Project
 from pipeline.errors import ConfigError
 from pipeline.flickr.listing import list_month
 from pipeline.flickr.windows import clear_state
 from pipeline.licenses import is_stricter
+from pipeline.operations.downloads import download
+from pipeline.operations.forget import finish_forgetting, leftovers, unpurged
+from pipeline.operations.history import answers_about, gone_photos, history_counts, stricter_photos
+from pipeline.operations.versions import configured_partitions, forgotten_photos, inputs_version, newest_listings
 from pipeline.photos.history import unasked, update_history, with_answers
 from pipeline.photos.pool import Transfer
 from resources.flickr import FlickrResource, make_budget

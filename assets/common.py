@@ -8,8 +8,8 @@ from typing import Any
 import dagster as dg
 import numpy as np
 
-from assets.versions import INPUTS
 from pipeline.config import Project
+from pipeline.operations.versions import INPUTS
 from pipeline.photos.decode import decode, decode_reduced
 from pipeline.plain_text import plain, plain_markdown
 from pipeline.tables import TABLES

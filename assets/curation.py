@@ -8,12 +8,12 @@ import pandas as pd
 from assets.automation import ON_CHANGE
 from assets.common import check, count_table, photo_reader, progress, stage_asset, table_result
 from assets.sheets import contact_sheet
-from assets.versions import configured_partitions, forgotten_photos, inputs_version, newest_rows
 from pipeline.config import Project
 from pipeline.curation.curate import curate, decided_groups, one_per_photo, too_few
 from pipeline.curation.decisions import Decision, folder_version, opinions, read_decisions
 from pipeline.file_names import inside
 from pipeline.licenses import license_name
+from pipeline.operations.versions import configured_partitions, forgotten_photos, inputs_version, newest_rows
 from pipeline.spreadsheet import Problem
 from resources.home import HomeResource
 from resources.segmenter import SegmenterResource

@@ -9,11 +9,9 @@ import pandas as pd
 
 from assets.automation import ON_CHANGE, ON_NEW
 from assets.common import check, count_table, progress, stage_asset, table_result
-from assets.origins import license_counts, made_from, strictest_name
 from assets.partitions import SNAPSHOTS
 from assets.plots import histogram
 from assets.sheets import contact_sheet
-from assets.versions import configured_code_version, configured_partitions, inputs_version, plan
 from pipeline.config import Project
 from pipeline.dataset.crop import Tiling
 from pipeline.dataset.manifest import build_manifest, counts, problems, snapshot_id
@@ -28,6 +26,8 @@ from pipeline.masks.person_masks import read_mask, segment_photos, to_review
 from pipeline.masks.segmenter import Segmenter
 from pipeline.masks.selfie import ALONE
 from pipeline.masks.sources import GivenMasks, MaskSource, ReadRgb, SegmentedMasks
+from pipeline.operations.made_from import license_counts, made_from, strictest_name
+from pipeline.operations.versions import configured_code_version, configured_partitions, inputs_version, plan
 from pipeline.photos.decode import decode_reduced, upright_size
 from resources.home import HomeResource
 from resources.segmenter import SegmenterResource

@@ -12,9 +12,9 @@ from assets.common import check, count_table, photo_reader, progress, stage_asse
 from assets.partitions import domain_months
 from assets.plots import distances, histogram
 from assets.sheets import contact_sheet
-from assets.versions import forgotten_photos, inputs_version, newest_rows
 from pipeline.config import Project
 from pipeline.errors import BokehflowError
+from pipeline.operations.versions import forgotten_photos, inputs_version, newest_rows
 from resources.home import HomeResource
 from storage import Home
 

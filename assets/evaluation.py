@@ -17,11 +17,9 @@ import pandas as pd
 from assets.automation import ON_NEW, ON_NEW_RESULT
 from assets.common import check, stage_asset, table_result
 from assets.dataset import FROZEN, segmented_masks
-from assets.origins import code_revision
 from assets.partitions import RECIPE, SNAPSHOT, SNAPSHOTS, key_parts, snapshot_recipes
 from assets.sheets import SHEET_PICTURES, contact_sheet
 from assets.training import run_id
-from assets.versions import plan
 from pipeline.config import Project
 from pipeline.dataset.crop import Crop, Transform, parse_transform, picture_id
 from pipeline.dataset.prepare import cut
@@ -34,6 +32,8 @@ from pipeline.licenses import license_name
 from pipeline.masks.person_masks import read_mask
 from pipeline.masks.segmenter import Segmenter
 from pipeline.masks.sources import configured_version
+from pipeline.operations.made_from import code_revision
+from pipeline.operations.versions import plan
 from pipeline.training.recipes import canonical_digest
 from pipeline.training.runs import RunFolder, completion_of, describe_run, generator_file
 from pipeline.weights import WEIGHTS
@@ -43,9 +43,9 @@ from storage import Home
 
 if TYPE_CHECKING:
     # What judges and draws takes a second to import, which only those wait for who do it.
-    from assets.judging import Stopwatch
     from pipeline.evaluation.reference import Against
     from pipeline.evaluation.report import ModelReport, ReportInputs
+    from pipeline.operations.judging import Stopwatch
 
 
 def evaluation_assets(project: Project, folder: Path) -> list[dg.AssetsDefinition]:
@@ -70,7 +70,7 @@ def evaluation_assets(project: Project, folder: Path) -> list[dg.AssetsDefinitio
         home: dg.ResourceParam[HomeResource],
         segmenter: dg.ResourceParam[SegmenterResource],
     ) -> dg.MaterializeResult:
-        from assets.judging import Stopwatch
+        from pipeline.operations.judging import Stopwatch
 
         data, key = home.open(), key_parts(context)
         watch = Stopwatch()
@@ -158,9 +158,17 @@ def measured(
     Raises `DatasetError` for a snapshot that is not there, `TrainingError` for a run that is not finished.
     """
     # torch takes seconds to import, and the code location is imported for every step.
-    from assets.judging import costs_of, cycle_errors, on_best_device, overlay_of, shared, shared_version, yardstick_of
     from pipeline.evaluation.judge import judge_model
     from pipeline.models.large_photos import translate_pictures
+    from pipeline.operations.judging import (
+        costs_of,
+        cycle_errors,
+        on_best_device,
+        overlay_of,
+        shared,
+        shared_version,
+        yardstick_of,
+    )
     from pipeline.training.inference import load_run
 
     run = child(home.runs, run_id(snapshot, recipe_key))

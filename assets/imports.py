@@ -12,15 +12,15 @@ import dagster as dg
 import pandas as pd
 
 from assets.common import check, count_table, photo_reader, progress, stage_asset, table_result
-from assets.partitions import IMPORTED
 from assets.sheets import contact_sheet
-from assets.versions import forgotten_photos, inputs_version
 from pipeline.config import Project
 from pipeline.errors import ConfigError
 from pipeline.file_names import child
 from pipeline.flickr.listing import NO_CV_TAG
 from pipeline.flickr.records import normalised_tag
 from pipeline.licenses import KNOWN
+from pipeline.operations.months import IMPORTED
+from pipeline.operations.versions import forgotten_photos, inputs_version
 from pipeline.photos.folder import Picture, Refused, files_of, find_pictures, import_files, listing_of, told, with_pictures
 from pipeline.photos.inspectors import Inspectors
 from pipeline.photos.metadata import Metadata, read_metadata

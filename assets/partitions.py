@@ -5,9 +5,8 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from pipeline.config import Project
+from pipeline.operations.months import month_after
 
-IMPORTED = "imported"
-"""Stands for the month in the tables of photos that `bokehflow import` brought."""
 DOMAIN, MONTH, SNAPSHOT, RECIPE = "domain", "month", "snapshot", "recipe"
 MONTH_FORMAT = "%Y-%m"
 
@@ -16,12 +15,6 @@ SNAPSHOTS = dg.DynamicPartitionsDefinition(name="snapshot_id")
 
 def _month_start(month: str) -> datetime:
     return datetime.strptime(month, MONTH_FORMAT).replace(tzinfo=UTC)
-
-
-def month_after(month: str) -> str:
-    """The month that follows, like `2024-01` after `2023-12`."""
-    year, number = map(int, month.split("-"))
-    return f"{year + number // 12}-{number % 12 + 1:02d}"
 
 
 def months(project: Project) -> dg.TimeWindowPartitionsDefinition:
@@ -41,16 +34,6 @@ def domain_months(project: Project) -> dg.MultiPartitionsDefinition:
     """Domain × upload month."""
     domains = dg.StaticPartitionsDefinition(list(project.domains))
     return dg.MultiPartitionsDefinition({DOMAIN: domains, MONTH: months(project)})
-
-
-def listed_keys(project: Project) -> list[str]:
-    """The keys `domain|month` that some query covers, up to now."""
-    keys = [str(key).split("|") for key in domain_months(project).get_partition_keys()]
-    return [
-        f"{domain}|{month}"
-        for domain, month in keys
-        if any(query.covers(month) for query in project.domains[domain].queries)
-    ]
 
 
 def snapshot_recipes(project: Project) -> dg.MultiPartitionsDefinition:

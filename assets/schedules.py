@@ -8,12 +8,13 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 from dagster._utils.schedules import cron_string_iterator
 
 from assets.attempts import attempt, has_succeeded, others_at_work
-from assets.forget import unpurged
-from assets.history import questions_left
-from assets.partitions import SNAPSHOTS, domain_month_key, listed_keys, snapshot_recipe_key
-from assets.versions import has_new_metadata, inputs_version
+from assets.partitions import SNAPSHOTS, domain_month_key, snapshot_recipe_key
 from pipeline.config import Project
 from pipeline.curation.decisions import folder_version
+from pipeline.operations.forget import unpurged
+from pipeline.operations.history import questions_left
+from pipeline.operations.months import listed_keys
+from pipeline.operations.versions import has_new_metadata, inputs_version
 from pipeline.training.recipes import canonical_digest
 from resources.flickr import key_missing
 from storage import Home

@@ -8,13 +8,13 @@ import pandas as pd
 
 from assets.common import check, count_table, stage_asset
 from assets.dataset import FROZEN
-from assets.origins import code_revision, license_counts, strictest_name
 from assets.partitions import RECIPE, SNAPSHOT, key_parts, snapshot_recipes
 from assets.plots import curves
 from pipeline.config import Project
 from pipeline.dataset.layout import PICTURES, read_facts
 from pipeline.dataset.snapshot import open_snapshot
 from pipeline.file_names import child
+from pipeline.operations.made_from import code_revision, license_counts, strictest_name
 from pipeline.training.jobs import ProcessIdentity, TrainingJob
 from pipeline.training.runs import Completion, RunFolder, completion_of, has_other_settings, holds_another_result
 from resources.home import HomeResource

@@ -21,7 +21,6 @@ import torch
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from assets.judging import Stopwatch, costs_of, cycle_errors, shared
 from benchmarks.results import Goal, report
 from pipeline.evaluation.faces import load_face_finder
 from pipeline.evaluation.judge import Overlay, Yardstick, judge_model
@@ -30,6 +29,7 @@ from pipeline.masks.segmenters import make_segmenter
 from pipeline.models import model_class
 from pipeline.models.images import translate
 from pipeline.models.networks import Generator, GeneratorConfig
+from pipeline.operations.judging import Stopwatch, costs_of, cycle_errors, shared
 from pipeline.studio.pictures import PICTURES
 from storage import Home
 

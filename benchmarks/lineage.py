@@ -15,13 +15,13 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import numpy as np
 import pandas as pd
 
-from assets.lineage import lineage_of_model, lineage_of_photo, lineage_of_snapshot
 from benchmarks.results import Goal, report
 from pipeline.config import DatasetSection
 from pipeline.dataset.manifest import build_manifest
 from pipeline.dataset.shards import Picture, write_shard
 from pipeline.dataset.snapshot import freeze
 from pipeline.licenses import LICENSES, license_name
+from pipeline.operations.lineage import lineage_of_model, lineage_of_photo, lineage_of_snapshot
 from pipeline.tables import TABLES
 from storage import Home
 

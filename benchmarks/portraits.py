@@ -257,10 +257,10 @@ def score(runs: Sequence[Run]) -> None:
 def mean_scores(runs: Sequence[Run]) -> pd.DataFrame:
     """Method by figure: means over the test pictures, scores of the set, scores of the model."""
     from assets.evaluation import measured
-    from assets.judging import Stopwatch
     from pipeline.commands.options import load, open_home
     from pipeline.evaluation.judge import MODEL_SET, TEST_SET
     from pipeline.evaluation.summary import merge
+    from pipeline.operations.judging import Stopwatch
     from resources.segmenter import SegmenterResource
 
     home, snapshot = runs[0].home, runs[0].snapshot

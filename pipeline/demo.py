@@ -20,7 +20,6 @@ from assets.dataset import segmented_masks
 from assets.headless import HeadlessRun, Plan, bury_dead_runs, open_instance
 from assets.imports import import_folder
 from assets.imports import summary as summary_of_import
-from assets.status import status, summary
 from assets.training import run_id
 from pipeline.atomic import atomic_folder, atomic_path, write_bytes, write_text
 from pipeline.config import Project, load_project
@@ -29,6 +28,7 @@ from pipeline.definitions import build_definitions
 from pipeline.errors import ConfigError
 from pipeline.file_names import child
 from pipeline.flickr.emulator import Emulator
+from pipeline.operations.status import status, summary
 from pipeline.spreadsheet import csv_text, read_rows
 from pipeline.studio.collection import build_collection
 from pipeline.web.reading import parse_json

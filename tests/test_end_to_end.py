@@ -16,9 +16,9 @@ import pandas as pd
 import psutil
 
 from assets.headless import open_instance
-from assets.status import status
 from pipeline.config import load_project
 from pipeline.demo import run_demo
+from pipeline.operations.status import status
 from pipeline.training.runs import RunFolder
 from storage import Home
 from tests.conftest import bokehflow

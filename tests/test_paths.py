@@ -23,7 +23,7 @@ OWN = {
     "assets/evaluation.py": {"folder / Path(project.evaluation.truth)"},
     # Names as the disk gives them.
     "pipeline/photos/folder.py": {"Path(parent) / name", "self.folder / file"},
-    "assets/forget.py": {"Path(parent) / name"},
+    "pipeline/operations/forget.py": {"Path(parent) / name"},
     # Numbers.
     "pipeline/photos/pool.py": {"self.pictures / self.duration_s"},
 }

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from assets.status import models_of
+from pipeline.operations.status import models_of
 from pipeline.training.runs import RunFolder, completion_of
 from storage import Home
 from tests.conftest import REPOSITORY, bokehflow

@@ -46,8 +46,8 @@ def forget(photos: tuple[str, ...], home: Path | None, all_gone: bool) -> None:
     """
     import time
 
-    from assets.forget import forget as purge
-    from assets.forget import gone, known_photos, quiet_home, summary, unpurged
+    from pipeline.operations.forget import forget as purge
+    from pipeline.operations.forget import gone, known_photos, quiet_home, summary, unpurged
     from pipeline.photo_ids import written_id
 
     chosen = open_home(home)

@@ -34,7 +34,7 @@ def photo(photo_id: str, home: Path | None, as_json: bool, svg: Path | None) -> 
 
     PHOTO_ID is an id as in the tables, Flickr's number alone, or any address by which Flickr names the photo.
     """
-    from assets.lineage import lineage_of_photo
+    from pipeline.operations.lineage import lineage_of_photo
 
     _show(lineage_of_photo(open_home(home), photo_id), as_json, svg)
 
@@ -45,7 +45,7 @@ def photo(photo_id: str, home: Path | None, as_json: bool, svg: Path | None) -> 
 @with_output
 def snapshot(snapshot_id: str, home: Path | None, as_json: bool, svg: Path | None) -> None:
     """From a snapshot to queries, decisions, owners, licences and models."""
-    from assets.lineage import lineage_of_snapshot
+    from pipeline.operations.lineage import lineage_of_snapshot
 
     _show(lineage_of_snapshot(open_home(home), snapshot_id), as_json, svg)
 
@@ -59,9 +59,9 @@ def snapshot(snapshot_id: str, home: Path | None, as_json: bool, svg: Path | Non
 @with_output
 def model(run: str, photos: Path | None, home: Path | None, as_json: bool, svg: Path | None) -> None:
     """From a model (its run, or RECIPE@SEED) to its photos, owners, licences, code and configuration."""
-    from assets.lineage import find_run, lineage_of_model
     from pipeline.dataset.lineage import model_photos
     from pipeline.licenses import license_name
+    from pipeline.operations.lineage import find_run, lineage_of_model
 
     chosen = open_home(home)
     answer = lineage_of_model(chosen, run)

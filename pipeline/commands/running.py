@@ -111,8 +111,8 @@ def status(home: Path | None, config: Path | None, as_json: bool) -> None:
     """Show where every photo stands, and which snapshots, models and reports there are."""
     import json
 
-    from assets.status import status as find_status
-    from assets.status import summary
+    from pipeline.operations.status import status as find_status
+    from pipeline.operations.status import summary
 
     chosen = open_home(home)
     project, _ = load(chosen, config)
@@ -125,8 +125,8 @@ def status(home: Path | None, config: Path | None, as_json: bool) -> None:
 @with_config
 def doctor(home: Path | None, config: Path | None) -> None:
     """Check key, Flickr, weights, disk, GPU and versions; say what to do about each."""
-    from assets.doctor import examine
     from pipeline.demo import emulated_flickr
+    from pipeline.operations.doctor import examine
 
     chosen = open_home(home)
     project, path = load(chosen, config)

@@ -47,8 +47,8 @@ def list_command(home: Path | None, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def show(snapshot_id: str, home: Path | None, as_json: bool) -> None:
     """Show what a snapshot holds: counts, licences, owners, queries, models, and where its files lie."""
-    from assets.lineage import lineage_of_snapshot
     from pipeline.dataset.layout import find_snapshot, read_facts
+    from pipeline.operations.lineage import lineage_of_snapshot
 
     chosen = open_home(home)
     identifier = find_snapshot(chosen.snapshots, snapshot_id)
@@ -111,7 +111,7 @@ def verify(snapshot_id: str | None, home: Path | None, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def diff(before: str, after: str, home: Path | None, as_json: bool) -> None:
     """Show which photos came, went, moved or changed from snapshot BEFORE to AFTER, and why."""
-    from assets.snapshots import diff_with_reasons
+    from pipeline.operations.snapshots import diff_with_reasons
 
     found = diff_with_reasons(open_home(home), before, after)
     if as_json:
@@ -188,9 +188,9 @@ def restore(source: str, without_missing: bool, as_json: bool, home: Path | None
     """
     from contextlib import ExitStack
 
-    from assets.snapshots import freeze_what_is_left
-    from assets.snapshots import restore as restore_into
     from pipeline.demo import emulated_flickr
+    from pipeline.operations.snapshots import freeze_what_is_left
+    from pipeline.operations.snapshots import restore as restore_into
 
     chosen = open_home(home)
     project, _ = load(chosen, config)

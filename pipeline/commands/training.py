@@ -134,9 +134,9 @@ def export_model(home: Path | None, run: str, checkpoint: "Checkpoint", out: Pat
 
 def _trial(project: "Project", home: "Home", snapshot: str, key: str, steps: int | None) -> "TrainingJob":
     """The job of a run that the project file does not know."""
-    from assets.origins import license_counts
     from assets.training import training_job, training_rows
     from pipeline.dataset.snapshot import read_snapshot
+    from pipeline.operations.made_from import license_counts
 
     manifest = read_snapshot(home.snapshots, snapshot)
     job = training_job(project, home, snapshot, key)

@@ -16,9 +16,9 @@ from dagster._core.test_utils import create_run_for_test
 from assets.attempts import RETRY_AFTER_S
 from assets.partitions import SNAPSHOTS, domain_month_key, snapshot_recipe_key
 from assets.schedules import due_for_rescrape, passed_snapshot, recent_months
-from assets.versions import inputs_version
 from pipeline.config import parse_project
 from pipeline.definitions import build_definitions
+from pipeline.operations.versions import inputs_version
 from pipeline.tables import columns_of, conform, empty
 from storage import Home
 

@@ -18,10 +18,6 @@ import pytest
 from dagster._core.test_utils import create_run_for_test
 
 from assets.attempts import others_at_work
-from assets.forget import _strip_csv, finish_forgetting, forget, gone, unpurged
-from assets.forget import summary as forget_summary
-from assets.sheets import ERASED
-from assets.status import status, summary
 from pipeline.commands.collecting import forget as forget_command
 from pipeline.dataset.manifest import build_manifest
 from pipeline.dataset.snapshot import attribution
@@ -29,7 +25,11 @@ from pipeline.errors import ConfigError, FlickrUnreachable
 from pipeline.flickr.client import FlickrClient
 from pipeline.flickr.emulator import Emulator, Reply
 from pipeline.licenses import license_name
+from pipeline.operations.forget import _strip_csv, finish_forgetting, forget, gone, unpurged
+from pipeline.operations.forget import summary as forget_summary
+from pipeline.operations.status import status, summary
 from pipeline.spreadsheet import harmless
+from resources.dagster_internals import ERASED
 from storage import Home, TableInfo, TableStore
 from tests.assets.worlds import KEY, PROJECT, SECRET, collect_world, photo
 from tests.pipeline.dataset.frozen_world import World
@@ -315,7 +315,7 @@ def test_an_interrupted_purge_goes_on_with_the_next_run(tmp_path: Path, monkeypa
                 def dies(*_: object, step: str = step) -> None:
                     raise KeyboardInterrupt(step)
 
-                broken.setattr(f"assets.forget.{step}", dies)
+                broken.setattr(f"pipeline.operations.forget.{step}", dies)
                 if step == "_strip_csv":
                     home.review_queue.mkdir(parents=True)
                     (home.review_queue / "batch.csv").write_text("photo_id\n")

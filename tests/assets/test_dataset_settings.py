@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from assets.dataset import dataset_assets
-from assets.versions import inputs_version
 from pipeline.config import Project, parse_project
 from pipeline.errors import ConfigError
+from pipeline.operations.versions import inputs_version
 from pipeline.tables import conform
 from resources.home import HomeResource
 from resources.segmenter import SegmenterResource

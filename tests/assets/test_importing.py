@@ -6,12 +6,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from assets.forget import forget
 from assets.imports import import_folder, summary
-from assets.status import status
 from pipeline.commands.collecting import import_photos
 from pipeline.config import parse_project
 from pipeline.errors import ConfigError
+from pipeline.operations.forget import forget
+from pipeline.operations.status import status
 from pipeline.photos import folder as folder_module
 from pipeline.photos.inspectors import Inspectors
 from storage import Home

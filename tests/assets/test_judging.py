@@ -9,15 +9,15 @@ import pandas as pd
 import pytest
 import torch
 
-from assets import judging
 from assets.evaluation import measured, model_version, yardstick_version
-from assets.forget import finish_forgetting
-from assets.judging import Stopwatch
 from assets.training import run_id, training_job
 from pipeline import weights
 from pipeline.config import Project, parse_project
 from pipeline.errors import DatasetError, TrainingError, WeightsError
 from pipeline.masks.segmenter import Seen, Segmenter
+from pipeline.operations import judging
+from pipeline.operations.forget import finish_forgetting
+from pipeline.operations.judging import Stopwatch
 from pipeline.training.__main__ import load_data
 from pipeline.training.process import run_training
 from storage import Home

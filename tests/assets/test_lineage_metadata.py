@@ -6,8 +6,8 @@ import dagster as dg
 import pytest
 
 from assets.headless import open_instance
-from assets.lineage import finished_runs, lineage_of_model
 from pipeline.dataset.layout import read_facts
+from pipeline.operations.lineage import finished_runs, lineage_of_model
 from storage import Home
 
 

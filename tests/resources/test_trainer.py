@@ -6,9 +6,9 @@ from pathlib import Path
 import dagster as dg
 from PIL import Image
 
-from assets.sheets import ERASED, without_pictures
 from pipeline.training.jobs import TrainingJob
 from pipeline.training.runs import RunFolder
+from resources.dagster_internals import ERASED, without_pictures
 from resources.trainer import samples_shown
 
 ASSET, PARTITION = dg.AssetKey("trained_model"), "smoke@0|0123456789abcdef"

@@ -121,8 +121,8 @@ def test_what_is_left_is_frozen_while_no_run_can_begin(world: World, run: Run, m
         return "feedfeed"
 
     lost = Restored(identifier, 11, missing={"flickr:1": "unavailable"})
-    monkeypatch.setattr("assets.snapshots.restore", lambda *_: lost)
-    monkeypatch.setattr("assets.snapshots.freeze_what_is_left", frozen)
+    monkeypatch.setattr("pipeline.operations.snapshots.restore", lambda *_: lost)
+    monkeypatch.setattr("pipeline.operations.snapshots.freeze_what_is_left", frozen)
     code, said = run("snapshot", "restore", identifier, "--without-missing")
     assert code == 1
     assert "feedfeed" in said

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from assets.doctor import examine
 from pipeline.commands.running import weights
 from pipeline.config import parse_project
+from pipeline.operations.doctor import examine
 from storage import Home
 
 MINIMAL = "[domains.ordinary]\n[domains.shallow]\n"

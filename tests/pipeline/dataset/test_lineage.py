@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from assets.lineage import CARD, COMPLETION, find_run, lineage_of_model, lineage_of_photo, lineage_of_snapshot
 from pipeline.dataset.forget import forget_in_snapshots
 from pipeline.dataset.lineage import (
     RunFacts,
@@ -25,6 +24,7 @@ from pipeline.dataset.lineage_picture import lineage_svg
 from pipeline.dataset.snapshot import read_snapshot
 from pipeline.errors import DatasetError
 from pipeline.licenses import license_name, strictest
+from pipeline.operations.lineage import CARD, COMPLETION, find_run, lineage_of_model, lineage_of_photo, lineage_of_snapshot
 from pipeline.training.runs import Completion, RunFolder
 from storage import Home
 from tests.pipeline.dataset.frozen_world import World

@@ -6,7 +6,6 @@ from shutil import disk_usage
 
 import pandas as pd
 
-from assets.downloads import download
 from pipeline.config import Project
 from pipeline.dataset.crop import parse_transform
 from pipeline.dataset.diff import Diff, diff_snapshots, explained
@@ -19,6 +18,7 @@ from pipeline.errors import DatasetError, FlickrUnreachable, free_space
 from pipeline.file_names import child, inside
 from pipeline.licenses import license_name
 from pipeline.masks.person_masks import alpha_digest, read_mask
+from pipeline.operations.downloads import download
 from pipeline.photos.decode import decode_reduced
 from storage import Home
 

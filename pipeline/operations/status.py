@@ -7,15 +7,15 @@ from typing import Any
 
 import pandas as pd
 
-from assets.forget import unpurged
-from assets.history import history_counts, stricter_photos
-from assets.lineage import finished_runs
-from assets.versions import newest_rows
 from pipeline.config import Project
 from pipeline.dataset.layout import list_snapshots, read_facts, read_forgotten
 from pipeline.dataset.lineage import forgotten_seen
 from pipeline.file_names import child
 from pipeline.masks.person_masks import uncertain
+from pipeline.operations.forget import unpurged
+from pipeline.operations.history import history_counts, stricter_photos
+from pipeline.operations.lineage import finished_runs
+from pipeline.operations.versions import newest_rows
 from pipeline.training.runs import describe_run
 from storage import Home
 

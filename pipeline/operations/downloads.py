@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from assets.versions import forgotten_photos
 from pipeline.config import Project
 from pipeline.flickr.client import user_agent
+from pipeline.operations.versions import forgotten_photos
 from pipeline.photos.download import Downloads, download_photos
 from storage import Home
 

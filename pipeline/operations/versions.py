@@ -12,13 +12,13 @@ from math import log
 
 import pandas as pd
 
-from assets.partitions import IMPORTED, listed_keys
 from pipeline.config import Project
 from pipeline.curation.decisions import folder_version
 from pipeline.dataset.crop import Crop, Plan, Tiling
 from pipeline.dataset.manifest import ORIGIN, origin_version
 from pipeline.masks.drawn import DrawnMasks
 from pipeline.masks.sources import configured_version
+from pipeline.operations.months import IMPORTED, listed_keys
 from pipeline.photos.history import Relisted
 from storage import Home
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from assets.status import funnel
 from pipeline.config import Project
 from pipeline.licenses import license_name, strictest
+from pipeline.operations.status import funnel
 from storage import Home
 
 TABLES = ("photo_history", "unique_photos", "curated_photos", "person_masks", "training_images")
@@ -49,7 +49,7 @@ def strictest_name(licenses: Iterable[object]) -> str:
 
 def code_revision() -> str:
     """Git's name of the code that runs, with `+` where files differ from it; `unknown` outside a checkout."""
-    checkout = Path(__file__).parents[1]
+    checkout = Path(__file__).parents[2]
     command = ["git", "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"]
     if not (checkout / ".git").exists():
         return "unknown"

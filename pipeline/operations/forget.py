@@ -18,9 +18,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from assets.partitions import IMPORTED
-from assets.sheets import erase_pictures
-from assets.versions import forgotten_photos
 from pipeline.atomic import write_bytes, writer_of
 from pipeline.curation.decisions import find_tables
 from pipeline.dataset.crop import photo_of
@@ -30,10 +27,13 @@ from pipeline.errors import ConfigError, DatasetError, StorageError
 from pipeline.evaluation.pictures import forget_pictures
 from pipeline.file_names import child, is_sha256
 from pipeline.flickr.listing import without_forgotten
+from pipeline.operations.months import IMPORTED
+from pipeline.operations.versions import forgotten_photos
 from pipeline.photo_ids import FLICKR, FOLDER, written_id
 from pipeline.photos.download import journal_digests
 from pipeline.spreadsheet import Record, Sheet, read_sheet, table_bytes
 from pipeline.training.runs import drop_samples, with_superseded
+from resources.dagster_internals import erase_pictures
 from storage import Home
 
 PARTITIONED = ("photo_files", "fingerprints")

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from assets.versions import newest_listings
 from pipeline.config import Project
 from pipeline.errors import ConfigError, FlickrError
 from pipeline.licenses import license_name
+from pipeline.operations.versions import newest_listings
 from pipeline.photo_ids import FLICKR
 from pipeline.photos.history import Answer, unasked
 from resources.flickr import FlickrResource, key_missing

@@ -8,8 +8,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from assets.status import status, summary
 from pipeline.config import parse_project
+from pipeline.operations.status import status, summary
 from pipeline.tables import columns_of
 from storage import Home
 
