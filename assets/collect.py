@@ -14,8 +14,7 @@ from assets.plots import bars
 from assets.sheets import contact_sheet
 from pipeline.config import Project
 from pipeline.errors import ConfigError
-from pipeline.flickr.listing import list_month
-from pipeline.flickr.windows import clear_state
+from pipeline.flickr.source import FlickrSource
 from pipeline.licenses import is_stricter
 from pipeline.operations.downloads import download
 from pipeline.operations.forget import finish_forgetting, leftovers, unpurged
@@ -23,6 +22,8 @@ from pipeline.operations.history import answers_about, gone_photos, history_coun
 from pipeline.operations.versions import configured_partitions, forgotten_photos, inputs_version, newest_listings
 from pipeline.photos.history import unasked, update_history, with_answers
 from pipeline.photos.pool import Transfer
+from pipeline.sources.listing import list_month
+from pipeline.sources.windows import clear_state
 from resources.flickr import FlickrResource, make_budget
 from resources.home import HomeResource
 from storage import Home
@@ -55,7 +56,7 @@ def collect_assets(project: Project) -> list[dg.AssetsDefinition]:
             raise ConfigError(f"[domains.{key[DOMAIN]}] has no queries: its photos come by `bokehflow import`")
         client = flickr.client(data)
         forgotten = forgotten_photos(data)
-        frame = list_month(client, project, key[DOMAIN], key[MONTH], state, int(time.time()), forgotten)
+        frame = list_month(FlickrSource(client), project, key[DOMAIN], key[MONTH], state, int(time.time()), forgotten)
         info = data.tables.write("photo_listing", frame, str(context.partition_key), version)
         clear_state(state)
         truncated = frame.loc[frame["truncated"], "photo_id"].tolist()

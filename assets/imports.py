@@ -16,8 +16,6 @@ from assets.sheets import contact_sheet
 from pipeline.config import Project
 from pipeline.errors import ConfigError
 from pipeline.file_names import child
-from pipeline.flickr.listing import NO_CV_TAG
-from pipeline.flickr.records import normalised_tag
 from pipeline.licenses import KNOWN
 from pipeline.operations.months import IMPORTED
 from pipeline.operations.versions import forgotten_photos, inputs_version
@@ -25,6 +23,8 @@ from pipeline.photos.folder import Picture, Refused, files_of, find_pictures, im
 from pipeline.photos.inspectors import Inspectors
 from pipeline.photos.metadata import Metadata, read_metadata
 from pipeline.plain_text import plain, plain_lines
+from pipeline.sources.found import normalised_tag
+from pipeline.sources.listing import NO_CV_TAG
 from resources.home import HomeResource
 from storage import Home
 

@@ -31,8 +31,8 @@ def folder_id(sha256: str) -> str:
     return f"{FOLDER}{sha256[:FOLDER_DIGITS]}"
 
 
-def is_flickr_number(text: str) -> bool:
-    """Whether Flickr could have given a photo this number."""
+def is_number(text: str) -> bool:
+    """Whether a source could have given a photo this number."""
     return text.isascii() and text.isdigit()
 
 
@@ -79,7 +79,7 @@ def _is_of(host: str, domain: str) -> bool:
 def _of_page(url: SplitResult) -> str | None:
     asked = parse_qs(url.query)
     if url.path.endswith(".gne") and (number := asked.get("id", [""])[0]):
-        return number if is_flickr_number(number) else None
+        return number if is_number(number) else None
     if url.path.endswith(".gne") and "short" in asked:
         return _from_short(_SHORT.fullmatch(f"/p/{asked['short'][0]}"))
     found = _PAGE.match(url.path) or _PAGE.match(url.fragment)  # #/photos/… is how pages were once named

@@ -19,9 +19,10 @@ from pipeline.config import load_project
 from pipeline.flickr.collection import CollectionPhoto
 from pipeline.flickr.emulator import Emulator, Reply, _Request
 from pipeline.flickr.faults import ApiFaults, FaultPlan
-from pipeline.flickr.listing import list_month
-from pipeline.flickr.windows import clear_state
+from pipeline.flickr.source import FlickrSource
 from pipeline.photos.download import download_photos
+from pipeline.sources.listing import list_month
+from pipeline.sources.windows import clear_state
 from resources.flickr import make_client
 from storage import Home
 
@@ -155,7 +156,7 @@ def collect(root: str) -> None:
     for domain in DOMAINS:
         key, state = f"{domain}|{MONTH}", home.listing_windows(domain, MONTH)
         if home.tables.info("photo_listing", key) is None:
-            frame = list_month(client, project, domain, MONTH, state, int(time.time()))
+            frame = list_month(FlickrSource(client), project, domain, MONTH, state, int(time.time()))
             home.tables.write("photo_listing", frame, key)
             clear_state(state)
         known = home.tables.read_or_empty("photo_files", key)

@@ -12,9 +12,9 @@ from functools import lru_cache
 from urllib.parse import quote
 
 from pipeline.flickr.collection import Collection, CollectionPhoto, digest, shown_tag, words_of
-from pipeline.flickr.records import normalised_tag
-from pipeline.flickr.windows import CAP
+from pipeline.flickr.records import PAGING
 from pipeline.licenses import LICENSES
+from pipeline.sources.found import normalised_tag
 
 Json = dict[str, object]
 Arguments = Mapping[str, str]
@@ -157,7 +157,7 @@ class Rest:
     def _search(self, arguments: Arguments, total_off: int, page_off: int) -> Json:
         matches = self._matches(arguments)
         per_page = min(_number(arguments, "per_page", 100), 500) or 100
-        shown = matches[:CAP]
+        shown = matches[: PAGING.cap]
         last_page = max(1, -(-len(shown) // per_page))
         page = max(1, _number(arguments, "page", 1))
         # Past the cap pages repeat; drift moves the edges between pages, and the first page has none before it.

@@ -23,16 +23,15 @@ import requests
 from pipeline.errors import ConfigError, FlickrRefused, FlickrUnreachable
 from pipeline.flickr.records import (
     EXTRAS,
-    PER_PAGE,
+    PAGING,
     Named,
-    PhotoInfo,
-    SearchPage,
     parse_brands,
     parse_info,
     parse_licenses,
     parse_models,
     parse_search,
 )
+from pipeline.sources.found import PhotoInfo, SearchPage
 from pipeline.web.reading import parse_json
 from pipeline.web.session import BoundedSession, UnusableAnswer, trusts_environment
 
@@ -153,13 +152,13 @@ class FlickrClient:
         self._models: dict[str, list[Named] | None] = {}
 
     def search(self, arguments: Mapping[str, str], *, begin_s: int, end_s: int, page: int = 1) -> SearchPage:
-        """A page of `PER_PAGE` of the photos uploaded from `begin_s` to `end_s`, oldest first.
+        """A page of 500 of the photos uploaded from `begin_s` to `end_s`, oldest first.
 
         Times are Unix seconds, both included; pages count from 1; `arguments` are those of
         `flickr.photos.search` that say what is searched.
         """
         window = {"min_upload_date": begin_s, "max_upload_date": end_s, "sort": "date-posted-asc"}
-        paging = {"page": page, "per_page": PER_PAGE, "extras": EXTRAS}
+        paging = {"page": page, "per_page": PAGING.per_page, "extras": EXTRAS}
         return self._ask("flickr.photos.search", parse_search, {**arguments, **window, **paging})
 
     def photo_info(self, id: str) -> PhotoInfo | None:

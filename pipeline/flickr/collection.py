@@ -19,7 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from pipeline.errors import ConfigError
 from pipeline.file_names import inside
-from pipeline.flickr.records import normalised_tag
+from pipeline.sources.found import normalised_tag
 
 COLLECTION_FILE = "collection.jsonl"
 UNREADABLE_SIZE_PX = (640, 480)

@@ -20,10 +20,11 @@ Oddities:
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 
-PER_PAGE = 500
-"""The most results that Flickr gives in one call."""
+from pipeline.sources.found import FoundPhoto, Paging, PhotoInfo, SearchPage, Size
+
+PAGING = Paging(per_page=500, cap=4000)
+"""The most results that Flickr gives in one call, and that one query shows."""
 
 SIZE_SUFFIXES = ("t", "s", "n", "m", "z", "c", "l", "h", "k", "o")
 """Suffixes of `url_…` from small to large. The square ones, `sq` and `q`, are crops and so never asked for."""
@@ -33,65 +34,6 @@ EXTRAS = ",".join(
     + [f"url_{suffix}" for suffix in SIZE_SUFFIXES]
 )
 """Everything about a photo in the one call that finds it."""
-
-
-@dataclass(frozen=True)
-class Size:
-    """One picture file of a photo; `None` where Flickr did not tell the dimensions."""
-
-    suffix: str
-    url: str
-    width_px: int | None
-    height_px: int | None
-
-
-@dataclass(frozen=True)
-class FoundPhoto:
-    """One search result. Times are Unix seconds, `date_taken` is the camera's clock; unknown is `None`."""
-
-    id: str
-    owner: str
-    owner_name: str | None
-    title: str | None
-    tags: tuple[str, ...]
-    license: str | None
-    date_upload_s: int
-    date_taken: str | None
-    last_update_s: int | None
-    media: str | None
-    views: int | None
-    sizes: tuple[Size, ...]
-
-    def as_json(self) -> dict[str, object]:
-        """Plain values, for `from_json`."""
-        return {**vars(self), "sizes": [vars(size) for size in self.sizes]}
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, object]) -> "FoundPhoto":
-        """The photo that `as_json` wrote. Raises `TypeError` or `KeyError` on anything else."""
-        fields = dict(values)
-        tags, sizes = fields.pop("tags"), fields.pop("sizes")
-        if not isinstance(tags, list) or not isinstance(sizes, list):
-            raise TypeError("tags and sizes must be lists")
-        return cls(tags=tuple(tags), sizes=tuple(Size(**size) for size in sizes), **fields)  # pyright: ignore[reportArgumentType]
-
-
-@dataclass(frozen=True)
-class SearchPage:
-    """One page of a search. `total` counts all results, those past the cap included."""
-
-    total: int
-    photos: tuple[FoundPhoto, ...]
-
-
-@dataclass(frozen=True)
-class PhotoInfo:
-    """What `flickr.photos.getInfo` says of a photo that whoever asks may see."""
-
-    id: str
-    license: str | None
-    is_public: bool
-    last_update_s: int | None
 
 
 @dataclass(frozen=True)
@@ -145,25 +87,12 @@ def parse_models(answer: Mapping[str, object]) -> list[Named]:
     return [_parse_named(entry) for entry in _list(_mapping(answer, "cameras"), "camera")]
 
 
-@lru_cache(maxsize=100_000)
-def normalised_tag(tag: str) -> str:
-    """The tag as it is compared: lower case, letters and digits only.
-
-    Flickr's own rule also drops spaces and most punctuation, but not the same in all calls; the same rule on
-    both sides makes `no_cv` and `nocv` one. A tag of signs alone stays as it is, in lower case.
-
-    >>> normalised_tag("Black and White"), normalised_tag("no_cv"), normalised_tag("<3")
-    ('blackandwhite', 'nocv', '3')
-    """
-    lowered = "".join(tag.lower().split())
-    return "".join(character for character in lowered if character.isalnum()) or lowered
-
-
 def _parse_photo(photo: Mapping[str, object]) -> FoundPhoto:
+    id, owner = _required_text(photo, "id"), _required_text(photo, "owner")
     taken_is_known = _text(photo.get("datetakenunknown")) != "1"
     return FoundPhoto(
-        id=_required_text(photo, "id"),
-        owner=_required_text(photo, "owner"),
+        id=id,
+        owner=owner,
         owner_name=_text(photo.get("ownername")),
         title=_text(photo.get("title")),
         tags=tuple((_text(photo.get("tags")) or "").split()),
@@ -173,6 +102,7 @@ def _parse_photo(photo: Mapping[str, object]) -> FoundPhoto:
         last_update_s=_integer(photo.get("lastupdate")),
         media=_text(photo.get("media")),
         views=_integer(photo.get("views")),
+        page_url=f"https://www.flickr.com/photos/{owner}/{id}/",
         sizes=tuple(_parse_sizes(photo)),
     )
 

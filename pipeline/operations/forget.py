@@ -26,11 +26,11 @@ from pipeline.dedupe.store import FingerprintStore
 from pipeline.errors import ConfigError, DatasetError, StorageError
 from pipeline.evaluation.pictures import forget_pictures
 from pipeline.file_names import child, is_sha256
-from pipeline.flickr.listing import without_forgotten
 from pipeline.operations.months import IMPORTED
 from pipeline.operations.versions import forgotten_photos
 from pipeline.photo_ids import FLICKR, FOLDER, written_id
 from pipeline.photos.download import journal_digests
+from pipeline.sources.listing import without_forgotten
 from pipeline.spreadsheet import Record, Sheet, read_sheet, table_bytes
 from pipeline.training.runs import drop_samples, with_superseded
 from resources.dagster_internals import erase_pictures

@@ -22,9 +22,11 @@ from pipeline.flickr.client import FlickrClient
 from pipeline.flickr.collection import Collection, CollectionPhoto
 from pipeline.flickr.emulator import Emulator
 from pipeline.flickr.faults import FaultPlan
-from pipeline.flickr.listing import choose_size, list_month, search_arguments
-from pipeline.flickr.records import EXTRAS, SearchPage, Size, parse_search
-from pipeline.flickr.windows import clear_state
+from pipeline.flickr.records import EXTRAS, parse_search
+from pipeline.flickr.source import FlickrSource, search_arguments
+from pipeline.sources.found import SearchPage, Size
+from pipeline.sources.listing import choose_size, list_month
+from pipeline.sources.windows import clear_state
 from pipeline.tables import columns_of
 from tests.pipeline.flickr.worlds import (
     BEGIN_S,
@@ -52,13 +54,17 @@ STORM = {
 }
 
 
+def source_of(emulator: Emulator) -> FlickrSource:
+    return FlickrSource(client_of(emulator))
+
+
 def photos_of(dates: list[int], **fields: object) -> list[CollectionPhoto]:
     return [collection_photo(number, at, **fields) for number, at in enumerate(dates)]
 
 
 def listed(emulator: Emulator, folder: Path, *queries: Mapping[str, object]) -> pd.DataFrame:
     asked = project(*(queries or ({"text": "portrait"},)))
-    return list_month(client_of(emulator), asked, "ordinary", MONTH, folder / "state", LATER_S)
+    return list_month(source_of(emulator), asked, "ordinary", MONTH, folder / "state", LATER_S)
 
 
 def reasons(table: pd.DataFrame) -> Mapping[str, str | None]:
@@ -123,7 +129,7 @@ def test_an_empty_month_is_an_empty_table(tmp_path: Path) -> None:
 
 def test_this_month_ends_now(tmp_path: Path) -> None:
     with Emulator(photos_of([BEGIN_S + 10, BEGIN_S + 20])) as emulator:
-        table = list_month(client_of(emulator), PORTRAITS, "ordinary", MONTH, tmp_path / "state", BEGIN_S + 15)
+        table = list_month(source_of(emulator), PORTRAITS, "ordinary", MONTH, tmp_path / "state", BEGIN_S + 15)
     assert list(table["date_upload_s"]) == [BEGIN_S + 10]
 
 
@@ -131,9 +137,9 @@ def test_an_unknown_domain_and_a_month_to_come(tmp_path: Path) -> None:
     with Emulator([]) as emulator:
         client = client_of(emulator)
         with pytest.raises(ConfigError, match=r"no domain 'odd'.*ordinary, shallow"):
-            list_month(client, PORTRAITS, "odd", MONTH, tmp_path, LATER_S)
+            list_month(FlickrSource(client), PORTRAITS, "odd", MONTH, tmp_path, LATER_S)
         with pytest.raises(ConfigError, match="has not begun"):
-            list_month(client, PORTRAITS, "ordinary", MONTH, tmp_path, BEGIN_S - 1)
+            list_month(FlickrSource(client), PORTRAITS, "ordinary", MONTH, tmp_path, BEGIN_S - 1)
         assert emulator.calls.total() == 0
 
 
@@ -155,7 +161,7 @@ def test_forgotten_photos_are_rows_that_say_nothing(tmp_path: Path) -> None:
     with Emulator(photos) as emulator:
         asked = project({"text": "portrait", "limit_per_month": 2})
         forgotten = {"flickr:4950000000"}
-        table = list_month(client_of(emulator), asked, "ordinary", MONTH, tmp_path / "state", LATER_S, forgotten)
+        table = list_month(source_of(emulator), asked, "ordinary", MONTH, tmp_path / "state", LATER_S, forgotten)
     assert reasons(table) == {"0": "forgotten", "1": None, "2": None}, "they do not count for a limit"
     row = table.iloc[0]
     assert row[["title", "tags", "owner", "page_url"]].tolist() == [""] * 4
@@ -179,7 +185,7 @@ def test_each_filter_gives_its_reason(tmp_path: Path) -> None:
     photos = [collection_photo(number, BEGIN_S + number, **fields) for number, fields in enumerate(odd)]
     client = Unfiltered(photos)
     query = {"text": "portrait", "licenses": ["4", "5"], "exclude_tags": ["black and white"]}
-    table = list_month(client, project(query), "ordinary", MONTH, tmp_path / "state", LATER_S)
+    table = list_month(FlickrSource(client), project(query), "ordinary", MONTH, tmp_path / "state", LATER_S)
     assert reasons(table) == {
         "0": None,
         "1": "no_cv",
@@ -191,7 +197,7 @@ def test_each_filter_gives_its_reason(tmp_path: Path) -> None:
         "7": None,
     }
     allowing = project(query, exclude_no_cv=False)
-    table = list_month(client, allowing, "ordinary", MONTH, tmp_path / "other", LATER_S)
+    table = list_month(FlickrSource(client), allowing, "ordinary", MONTH, tmp_path / "other", LATER_S)
     assert (reasons(table)["1"], reasons(table)["6"]) == (None, "license")
 
 
@@ -343,8 +349,8 @@ def test_an_interrupted_month_goes_on_where_it_stopped(tmp_path: Path) -> None:
 
         client.search = interrupted_search
         with pytest.raises(FlickrUnreachable):
-            list_month(client, PORTRAITS, "ordinary", MONTH, state, LATER_S)
-        resumed = list_month(client, PORTRAITS, "ordinary", MONTH, state, LATER_S + 3600)
+            list_month(FlickrSource(client), PORTRAITS, "ordinary", MONTH, state, LATER_S)
+        resumed = list_month(FlickrSource(client), PORTRAITS, "ordinary", MONTH, state, LATER_S + 3600)
         assert emulator.calls.total() <= calm_calls + 8
     pd.testing.assert_frame_equal(resumed, calm)
     assert any(state.iterdir())
@@ -380,11 +386,12 @@ import json, sys
 from pathlib import Path
 from tests.pipeline.flickr.worlds import KEY, LATER_S, MONTH, SECRET, project
 from pipeline.flickr.client import FlickrClient
-from pipeline.flickr.listing import list_month
+from pipeline.flickr.source import FlickrSource
+from pipeline.sources.listing import list_month
 
 client = FlickrClient(KEY, SECRET, endpoint=sys.argv[1])
 print("begins", flush=True)
-table = list_month(client, project({"text": "portrait"}), "ordinary", MONTH, Path(sys.argv[2]), LATER_S)
+table = list_month(FlickrSource(client), project({"text": "portrait"}), "ordinary", MONTH, Path(sys.argv[2]), LATER_S)
 table.to_parquet(sys.argv[3])
 """
 

@@ -9,15 +9,13 @@ from hypothesis import strategies as st
 
 from pipeline.flickr.records import (
     EXTRAS,
-    FoundPhoto,
     Named,
-    Size,
-    normalised_tag,
     parse_brands,
     parse_licenses,
     parse_models,
     parse_search,
 )
+from pipeline.sources.found import FoundPhoto, Size, normalised_tag
 
 RAW: dict[str, Any] = {
     "id": "49512345678",
@@ -64,6 +62,7 @@ def test_a_real_answer() -> None:
         last_update_s=1581400000,
         media="photo",
         views=9,
+        page_url="https://www.flickr.com/photos/7478087@N06/49512345678/",
         sizes=(Size("l", "https://live.staticflickr.com/65535/1_abc_b.jpg", 660, 1024),),
     )
 
@@ -77,7 +76,9 @@ def test_numbers_and_strings_are_the_same() -> None:
 
 def test_what_is_absent_is_unknown() -> None:
     bare = parse_search({"photos": {"total": 1, "photo": [{"id": "1", "owner": "2@N00", "dateupload": "3"}]}}).photos[0]
-    assert bare == FoundPhoto("1", "2@N00", None, None, (), None, 3, None, None, None, None, ())
+    assert bare == FoundPhoto(
+        "1", "2@N00", None, None, (), None, 3, None, None, None, None, "https://www.flickr.com/photos/2@N00/1/", ()
+    )
 
 
 def test_a_time_of_taking_that_flickr_made_up_is_unknown() -> None:

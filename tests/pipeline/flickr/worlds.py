@@ -10,12 +10,12 @@ from pathlib import Path
 from PIL import Image
 
 from pipeline.config import Project
-from pipeline.flickr import windows
 from pipeline.flickr.client import FlickrClient
 from pipeline.flickr.collection import CollectionPhoto
 from pipeline.flickr.emulator import Emulator
-from pipeline.flickr.records import FoundPhoto, SearchPage
-from pipeline.flickr.windows import Window
+from pipeline.flickr.records import PAGING
+from pipeline.sources.found import FoundPhoto, Paging, SearchPage
+from pipeline.sources.windows import Window
 
 MONTH = "2024-03"
 BEGIN_S = int(datetime(2024, 3, 1, tzinfo=UTC).timestamp())
@@ -28,13 +28,14 @@ Drift = Callable[[int], tuple[int, int]]
 
 def found_photo(id: str, date_upload_s: int) -> FoundPhoto:
     """A search result of which only id and time matter."""
-    return FoundPhoto(id, "1@N00", None, None, (), None, date_upload_s, None, None, "photo", None, ())
+    return FoundPhoto(id, "1@N00", None, None, (), None, date_upload_s, None, None, "photo", None, "", ())
 
 
 class CappedSearch:
     """A search over upload times as Flickr shows it: pages, the cap, and drift by the number of the call."""
 
-    def __init__(self, dates: Iterable[int], drift: Drift = lambda call: (0, 0)) -> None:
+    def __init__(self, dates: Iterable[int], drift: Drift = lambda call: (0, 0), paging: Paging = PAGING) -> None:
+        self.paging = paging
         self.dates = sorted(dates)
         self.photos = [found_photo(str(number), at) for number, at in enumerate(self.dates)]
         self.calls = 0
@@ -44,11 +45,11 @@ class CappedSearch:
         self.calls += 1
         total_off, page_off = self._drift(self.calls)
         found = self.photos[bisect_left(self.dates, window.begin_s) : bisect_right(self.dates, window.end_s)]
-        shown = found[: windows.CAP]
-        last_page = max(1, -(-len(shown) // windows.PER_PAGE))
-        start = (min(page, last_page) - 1) * windows.PER_PAGE
+        shown = found[: self.paging.cap]
+        last_page = max(1, -(-len(shown) // self.paging.per_page))
+        start = (min(page, last_page) - 1) * self.paging.per_page
         start += page_off if start else 0
-        return SearchPage(len(found) + total_off, tuple(shown[start : start + windows.PER_PAGE]))
+        return SearchPage(len(found) + total_off, tuple(shown[start : start + self.paging.per_page]))
 
 
 def daily_rhythm(count: int, seed: int = 0) -> list[int]:

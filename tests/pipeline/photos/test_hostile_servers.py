@@ -238,12 +238,12 @@ class TestPace:
 def test_ids_of_a_hostile_listing_are_rejected() -> None:
     """The listing keeps what has no number for an id from ever being fetched."""
     from pipeline.config import Query
-    from pipeline.flickr.listing import _reasons
-    from pipeline.flickr.records import FoundPhoto, Size
+    from pipeline.sources.found import FoundPhoto, Size
+    from pipeline.sources.listing import _reasons
 
     def reason(id: str) -> str | None:
         size = Size("l", "http://live.staticflickr.com/1.jpg", 9, 9)
-        found = FoundPhoto(id, "o", None, None, (), "4", 1, None, None, "photo", None, (size,))
+        found = FoundPhoto(id, "o", None, None, (), "4", 1, None, None, "photo", None, "", (size,))
         return _reasons(Query(text="portrait"), True, set())(found)
 
     assert reason("4951") is None

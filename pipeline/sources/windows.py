@@ -1,14 +1,14 @@
-"""A whole month of search results past Flickr's cap, by windows of upload time.
+"""A whole month of search results past a source's cap, by windows of upload time.
 
-A query shows at most its first 4,000 results; past them its pages repeat while `total` goes on counting. So a
-window with more is divided by upload time into ceil(total / 3,500) parts, and those again, until each fits; a
-single second that still does not fit is kept as far as it is shown and marked as truncated.
+A query shows at most its first results (4,000 at Flickr); past them its pages repeat while `total` goes on counting.
+So a window with more is divided by upload time into ceil(total / 3,500) parts, and those again, until each fits; what
+cannot be divided further (a second at Flickr) is kept as far as it is shown and marked as truncated.
 
 Results drift: two calls moments apart differ in `total` and shift entries over the edges of pages, so that one
 page repeats what another lost. Position therefore means nothing and the photo id is the key. Where a window
 gave fewer photos than it counts, and showed signs of drift, it is listed again in windows of one page, which
 have no edges inside; without such signs its shortest page is asked for once more. A count that stays too high
-is Flickr's habit of counting what it does not show.
+is a habit of sources: they count what they do not show.
 
 Every finished window is a file in the state folder, and so is every division, so an interrupted month asks only
 for what is missing. Whoever writes the finished table removes the folder afterwards (`clear_state`).
@@ -29,13 +29,8 @@ from typing import Protocol
 from pipeline.atomic import write_text
 from pipeline.errors import ConfigError
 from pipeline.file_names import child
-from pipeline.flickr.records import PER_PAGE, FoundPhoto, SearchPage
+from pipeline.sources.found import FoundPhoto, Paging, SearchPage
 
-CAP = 4000
-"""The most results that one query shows."""
-PHOTOS_PER_PART = 3500
-"""What a part of a divided window should hold, leaving room for an uneven rhythm of uploads."""
-PHOTOS_PER_ONE_PAGE_PART = 400
 MAX_STATE_AGE_S = 24 * 3600
 """Windows listed longer ago than this are listed anew: the month must be of one time."""
 _TIMES_ASKED_AGAIN = 3
@@ -54,20 +49,27 @@ class Window:
     def seconds(self) -> int:
         return self.end_s - self.begin_s + 1
 
-    def divided(self, parts: int) -> list["Window"]:
-        """At most `parts` windows of as equal length as whole seconds allow, in order, covering this one.
+    def steps(self, step_s: int) -> int:
+        """In how many steps of `step_s` seconds, the last one cut off, the window begins and ends."""
+        return -(-self.seconds // step_s)
+
+    def divided(self, parts: int, step_s: int = 1) -> list["Window"]:
+        """At most `parts` windows of as equal length as whole steps allow, in order, covering this one.
 
         >>> Window(0, 9).divided(3)
         [Window(begin_s=0, end_s=2), Window(begin_s=3, end_s=5), Window(begin_s=6, end_s=9)]
+        >>> Window(0, 9).divided(3, step_s=4)
+        [Window(begin_s=0, end_s=3), Window(begin_s=4, end_s=7), Window(begin_s=8, end_s=9)]
         """
-        parts = min(parts, self.seconds)
-        edges = [self.begin_s + self.seconds * part // parts for part in range(parts + 1)]
-        return [Window(begin, end - 1) for begin, end in pairwise(edges)]
+        steps = self.steps(step_s)
+        parts = min(parts, steps)
+        edges = [self.begin_s + steps * part // parts * step_s for part in range(parts)]
+        return [Window(begin, end - 1) for begin, end in pairwise([*edges, self.end_s + 1])]
 
 
 @dataclass(frozen=True)
 class FoundWindow:
-    """The photos of a finished window, oldest upload first. `truncated`: it has more than Flickr shows."""
+    """The photos of a finished window, oldest upload first. `truncated`: it has more than the source shows."""
 
     window: Window
     photos: tuple[FoundPhoto, ...]
@@ -75,7 +77,7 @@ class FoundWindow:
 
 
 class PageSource(Protocol):
-    """Asks for one page (from 1, `PER_PAGE` results each, oldest upload first) of a window."""
+    """Asks for one page (from 1, oldest upload first) of a window."""
 
     def __call__(self, window: Window, page: int) -> SearchPage: ...
 
@@ -94,6 +96,7 @@ def month_window(month: str, now_s: int) -> Window:
 class _Gathered:
     """What has been seen of one window so far."""
 
+    paging: Paging
     pages: dict[int, dict[str, FoundPhoto]] = field(default_factory=dict)
     totals: list[int] = field(default_factory=list)
 
@@ -112,11 +115,11 @@ class _Gathered:
 
     @property
     def page_count(self) -> int:
-        return max(1, -(-min(self.total, CAP) // PER_PAGE))
+        return max(1, -(-min(self.total, self.paging.cap) // self.paging.per_page))
 
     @property
     def is_missing_some(self) -> bool:
-        return len(self.photos) < min(self.total, CAP)
+        return len(self.photos) < min(self.total, self.paging.cap)
 
     @property
     def drifted(self) -> bool:
@@ -143,7 +146,8 @@ class _Gathered:
         )
 
     def _shown_share(self, number: int) -> float:
-        expected = min(PER_PAGE, min(self.total, CAP) - (number - 1) * PER_PAGE)
+        shown = min(self.total, self.paging.cap)
+        expected = min(self.paging.per_page, shown - (number - 1) * self.paging.per_page)
         return len(self.pages[number]) / max(1, expected)
 
 
@@ -215,6 +219,7 @@ def clear_state(folder: Path) -> None:
 def list_window(
     window: Window,
     ask: PageSource,
+    paging: Paging,
     state: WindowState,
     is_enough: Callable[[Sequence[FoundPhoto]], bool] = lambda photos: False,
 ) -> Iterator[FoundWindow]:
@@ -228,10 +233,10 @@ def list_window(
         current = waiting.pop()
         outcome = state.found(current) or state.parts(current)
         if outcome is None:
-            outcome = _list_one(current, ask, is_enough)
+            outcome = _list_one(current, ask, paging, is_enough)
             state.keep(current, outcome)
         if isinstance(outcome, int):
-            waiting.extend(reversed(current.divided(outcome)))
+            waiting.extend(reversed(current.divided(outcome, paging.step_s)))
             continue
         enough = is_enough(outcome.photos)
         yield outcome
@@ -239,34 +244,37 @@ def list_window(
             return
 
 
-def _list_one(window: Window, ask: PageSource, is_enough: Callable[[Sequence[FoundPhoto]], bool]) -> FoundWindow | int:
+def _list_one(
+    window: Window, ask: PageSource, paging: Paging, is_enough: Callable[[Sequence[FoundPhoto]], bool]
+) -> FoundWindow | int:
     """All that the window shows, or into how many parts it must be divided."""
-    gathered = _Gathered()
+    gathered = _Gathered(paging)
+    is_divisible = window.steps(paging.step_s) > 1
     page = 1
     while page <= gathered.page_count:
         gathered.add(page, ask(window, page))
-        if gathered.total > CAP and window.seconds > 1:
-            return -(-gathered.total // PHOTOS_PER_PART)
+        if gathered.total > paging.cap and is_divisible:
+            return -(-gathered.total // paging.photos_per_part)
         if not gathered.drifted and is_enough(gathered.settled_seconds()):
             return FoundWindow(window, gathered.in_order(), truncated=False)
         page += 1
-    if not _is_settled(window, ask, gathered):
-        return max(2, -(-gathered.total // PHOTOS_PER_ONE_PAGE_PART))
+    if not _is_settled(window, ask, gathered, is_divisible):
+        return max(2, -(-gathered.total // paging.photos_per_one_page_part))
     if gathered.is_missing_some:
         log.info("%s counts %d photos and shows %d", window, gathered.total, len(gathered.photos))
-    return FoundWindow(window, gathered.in_order(), truncated=gathered.total > CAP)
+    return FoundWindow(window, gathered.in_order(), truncated=gathered.total > paging.cap)
 
 
-def _is_settled(window: Window, ask: PageSource, gathered: _Gathered) -> bool:
+def _is_settled(window: Window, ask: PageSource, gathered: _Gathered, is_divisible: bool) -> bool:
     """Whether `gathered` is all that the window shows, asking again where it seems not to be."""
     for _ in range(_TIMES_ASKED_AGAIN):
         if not gathered.is_missing_some:
             return True
-        if gathered.page_count > 1 and window.seconds > 1 and gathered.drifted:
+        if gathered.page_count > 1 and is_divisible and gathered.drifted:
             return False
         seen, total = len(gathered.photos), gathered.totals[-1]
         every_page = range(1, gathered.page_count + 1)
-        for page in every_page if window.seconds == 1 else [gathered.shortest_page()]:
+        for page in [gathered.shortest_page()] if is_divisible else every_page:
             gathered.add(page, ask(window, page))
         if len(gathered.photos) == seen and gathered.totals[-1] == total:
             return True

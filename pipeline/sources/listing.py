@@ -5,7 +5,7 @@ in the table with its reason. The camera cannot be filtered again: a search does
 photo is too many. Reasons, the first that applies:
 
     forgotten      it was purged on request: its row says nothing but the id, and nothing is fetched
-    bad_id         the id is not a number, as all of Flickr's are
+    bad_id         the id is not a number, as all ids of sources are
     no_cv          the owner tagged it `no_cv`: not for computer vision (`photos.exclude_no_cv`)
     license        not among the licences that the query accepts, or unknown
     not_a_photo    a video
@@ -18,18 +18,17 @@ that fills the limit, later ones are not asked for, and what came along with the
 """
 
 from collections.abc import Callable, Iterable, Sequence, Set
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import pandas as pd
 
 from pipeline.config import Project, Query
 from pipeline.errors import ConfigError
-from pipeline.flickr.cameras import resolve_camera
-from pipeline.flickr.client import FlickrClient
-from pipeline.flickr.records import FoundPhoto, SearchPage, Size, normalised_tag
-from pipeline.flickr.windows import Window, WindowState, begin_state, list_window, month_window
-from pipeline.photo_ids import flickr_id, is_flickr_number
+from pipeline.photo_ids import is_number
+from pipeline.sources.found import FoundPhoto, Paging, PhotoInfo, SearchPage, Size, normalised_tag
+from pipeline.sources.windows import PageSource, Window, WindowState, begin_state, list_window, month_window
 from pipeline.tables import conform, empty
 
 NO_CV_TAG = "no_cv"
@@ -42,8 +41,38 @@ Found = tuple[FoundPhoto, str | None, bool]
 """A photo, why it is rejected, and whether its window was truncated."""
 
 
+@dataclass(frozen=True)
+class Search:
+    """A query as its source takes it: `ask` shows its pages, `version` tells it from every other search."""
+
+    ask: PageSource
+    version: str
+
+
+class Source(Protocol):
+    """A place that lists photos by month of upload and answers about each of them.
+
+    `prefix` is what its photo ids begin with, followed by a number of the source's own. Everything raises `ConfigError`
+    for a query that the source does not know, and `SourceError` where it refuses or cannot be reached.
+    """
+
+    @property
+    def prefix(self) -> str: ...
+
+    @property
+    def paging(self) -> Paging: ...
+
+    def search(self, query: Query, max_edge_px: int) -> Search:
+        """The query, made ready to be asked, for pictures of about this long edge."""
+        ...
+
+    def photo_info(self, number: str) -> PhotoInfo | None:
+        """The photo as it is now; None where the source does not show it any more."""
+        ...
+
+
 def list_month(
-    client: FlickrClient,
+    source: Source,
     project: Project,
     domain: str,
     month: str,
@@ -56,8 +85,7 @@ def list_month(
     Queries that do not cover the month are not asked. `forgotten` are photo ids with a tombstone. Finished windows
     lie in `state_folder`, which belongs to this domain and month alone: called again after an interruption, the
     listing goes on where it stopped. The caller removes it with `windows.clear_state` after the table is written.
-    Raises `ConfigError` for an unknown domain, camera or a month in the future, and `FlickrRefused` or
-    `FlickrUnreachable`.
+    Raises `ConfigError` for an unknown domain or a month in the future, and what `Source` raises.
     """
     if domain not in project.domains:
         raise ConfigError(f"there is no domain {domain!r} in the project file; it has {', '.join(project.domains)}")
@@ -67,7 +95,7 @@ def list_month(
     rows: dict[str, Row] = {}
     for index, query in enumerate(project.domains[domain].queries):
         if query.covers(month):
-            listed = list_query(client, project, query, window, state_folder, forgotten)
+            listed = list_query(source, project, query, window, state_folder, forgotten)
             _merge(rows, [{**row, "query": index} for row in listed])
     if not rows:
         return empty("photo_listing")
@@ -88,16 +116,14 @@ def without_forgotten(listing: pd.DataFrame, forgotten: Set[str]) -> pd.DataFram
     return cleaned
 
 
-def _without_words(photo: FoundPhoto, forgotten: Set[str]) -> FoundPhoto:
+def _without_words(photo: FoundPhoto) -> FoundPhoto:
     """A forgotten photo with nothing but its id and time, since finished windows are kept on the disk for a while."""
-    if flickr_id(photo.id) not in forgotten:
-        return photo
     unknown = dict.fromkeys(["owner_name", "title", "license", "date_taken", "last_update_s", "views"])
-    return replace(photo, owner="", tags=(), sizes=(), **unknown)
+    return replace(photo, owner="", tags=(), sizes=(), page_url="", **unknown)
 
 
 def list_query(
-    client: FlickrClient,
+    source: Source,
     project: Project,
     query: Query,
     window: Window,
@@ -105,47 +131,31 @@ def list_query(
     forgotten: Set[str] = frozenset(),
 ) -> list[Row]:
     """Rows of what `query` finds in `window`, each photo once, oldest upload first."""
-    arguments = search_arguments(query, resolve_camera(client, query.camera) if query.camera else None)
-    exclude_no_cv = project.photos.exclude_no_cv
-    state = WindowState(state_folder, f"{client.endpoint} {arguments} {query.version()} {exclude_no_cv}")
-    reason_of = _reasons(query, exclude_no_cv, forgotten)
     max_edge_px = query.max_edge_px or project.photos.max_edge_px
+    search = source.search(query, max_edge_px)
+    exclude_no_cv = project.photos.exclude_no_cv
+    state = WindowState(state_folder, f"{search.version} {query.version()} {exclude_no_cv}")
+    forgotten_numbers = {id.removeprefix(source.prefix) for id in forgotten if id.startswith(source.prefix)}
+    reason_of = _reasons(query, exclude_no_cv, forgotten_numbers)
     found_photos: dict[str, Found] = {}
     accepted: set[str] = set()
 
     def ask(window: Window, page: int) -> SearchPage:
-        found = client.search(arguments, begin_s=window.begin_s, end_s=window.end_s, page=page)
-        return replace(found, photos=tuple(_without_words(photo, forgotten) for photo in found.photos))
+        found = search.ask(window, page)
+        shown = (_without_words(photo) if photo.id in forgotten_numbers else photo for photo in found.photos)
+        return replace(found, photos=tuple(shown))
 
     def is_enough(more: Sequence[FoundPhoto]) -> bool:
         if query.limit_per_month is None:
             return False
         return len(accepted.union(photo.id for photo in more if reason_of(photo) is None)) >= query.limit_per_month
 
-    for window_found in list_window(window, ask, state, is_enough):
+    for window_found in list_window(window, ask, source.paging, state, is_enough):
         new = {photo.id: (photo, reason_of(photo), window_found.truncated) for photo in window_found.photos}
         found_photos.update(new)
         accepted.update(id for id, (_, reason, _) in new.items() if reason is None)
     listed = _up_to_limit(query.limit_per_month, found_photos.values())
-    return [_row(photo, reason, truncated, max_edge_px) for photo, reason, truncated in listed]
-
-
-def search_arguments(query: Query, camera: str | None) -> dict[str, str]:
-    """`query` as arguments of `flickr.photos.search`; `camera` is a slug of Flickr's."""
-    excluded = [f"-{normalised_tag(tag)}" for tag in query.exclude_tags]
-    words = [query.text, *excluded] if query.text else []
-    tags = [normalised_tag(tag) for tag in query.tags] + ([] if query.text else excluded)
-    arguments = {
-        "text": " ".join(words),
-        "tags": ",".join(tags),
-        "tag_mode": "all" if tags else "",
-        "camera": camera or "",
-        "license": ",".join(query.licenses),
-        "safe_search": str(query.safe_search),
-        "content_types": "0",
-        "media": "photos",
-    }
-    return {name: value for name, value in arguments.items() if value}
+    return [_row(source.prefix, photo, reason, truncated, max_edge_px) for photo, reason, truncated in listed]
 
 
 def choose_size(sizes: Iterable[Size], max_edge_px: int) -> Size | None:
@@ -169,8 +179,8 @@ def _reasons(query: Query, exclude_no_cv: bool, forgotten: Set[str]) -> Reason:
     def reason_of(photo: FoundPhoto) -> str | None:
         tags = {normalised_tag(tag) for tag in photo.tags}
         rejections = {
-            FORGOTTEN: flickr_id(photo.id) in forgotten,
-            "bad_id": not is_flickr_number(photo.id),
+            FORGOTTEN: photo.id in forgotten,
+            "bad_id": not is_number(photo.id),
             "no_cv": bool(tags & no_cv),
             "license": bool(query.licenses) and photo.license not in query.licenses,
             "not_a_photo": photo.media not in ("photo", None),
@@ -200,10 +210,10 @@ def _merge(rows: dict[str, Row], more: Iterable[Row]) -> None:
             rows[id] = row
 
 
-def _row(photo: FoundPhoto, reason: str | None, truncated: bool, max_edge_px: int) -> Row:
+def _row(prefix: str, photo: FoundPhoto, reason: str | None, truncated: bool, max_edge_px: int) -> Row:
     size = choose_size(photo.sizes, max_edge_px)
     return {
-        "photo_id": flickr_id(photo.id),
+        "photo_id": f"{prefix}{photo.id}",
         "owner": photo.owner,
         "owner_name": photo.owner_name,
         "title": photo.title or "",
@@ -213,7 +223,7 @@ def _row(photo: FoundPhoto, reason: str | None, truncated: bool, max_edge_px: in
         "date_taken": photo.date_taken,
         "last_update_s": photo.last_update_s,
         "media": photo.media or UNKNOWN_MEDIA,
-        "page_url": f"https://www.flickr.com/photos/{photo.owner}/{photo.id}/",
+        "page_url": photo.page_url,
         "image_url": size.url if size else None,
         "image_width_px": size.width_px if size else None,
         "image_height_px": size.height_px if size else None,

@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import ConfigError, FlickrUnreachable
-from pipeline.flickr import windows
-from pipeline.flickr.records import SearchPage
-from pipeline.flickr.windows import (
+from pipeline.flickr.records import PAGING
+from pipeline.sources import windows
+from pipeline.sources.found import Paging, SearchPage
+from pipeline.sources.windows import (
     FoundWindow,
     Window,
     WindowState,
@@ -24,6 +25,8 @@ from pipeline.flickr.windows import (
 )
 from tests.pipeline.flickr.worlds import BEGIN_S, MONTH, MONTH_S, CappedSearch, burst, daily_rhythm
 
+SMALL = Paging(per_page=5, cap=40)
+"""Small caps, so that many shapes of months can be tried."""
 MONTH_WINDOW = Window(BEGIN_S, BEGIN_S + MONTH_S - 1)
 
 
@@ -50,7 +53,7 @@ def ids_of(found: list[FoundWindow]) -> list[str]:
 )
 def test_a_large_month_is_complete_and_cheap(state: WindowState, dates: list[int], calls_per_1000: float) -> None:
     search = CappedSearch(dates)
-    found = list(list_window(MONTH_WINDOW, search, state))
+    found = list(list_window(MONTH_WINDOW, search, PAGING, state))
     assert sorted(ids_of(found)) == sorted(photo.id for photo in search.photos)
     assert search.calls / len(dates) * 1000 <= calls_per_1000
     assert not any(window.truncated for window in found)
@@ -61,7 +64,7 @@ def test_a_large_month_is_complete_and_cheap(state: WindowState, dates: list[int
 @pytest.mark.parametrize(("count", "calls"), [(0, 1), (1, 1), (500, 1), (501, 2), (4000, 8)])
 def test_a_month_that_fits_costs_its_pages_only(state: WindowState, count: int, calls: int) -> None:
     search = CappedSearch(daily_rhythm(count))
-    assert len(ids_of(list(list_window(MONTH_WINDOW, search, state)))) == count
+    assert len(ids_of(list(list_window(MONTH_WINDOW, search, PAGING, state)))) == count
     assert search.calls == calls
 
 
@@ -69,12 +72,8 @@ def test_a_month_that_fits_costs_its_pages_only(state: WindowState, count: int, 
 
 
 @pytest.fixture(scope="class")
-def small_caps() -> Iterator[None]:
+def no_waiting_for_the_disk() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(windows, "CAP", 40)
-        patch.setattr(windows, "PER_PAGE", 5)
-        patch.setattr(windows, "PHOTOS_PER_PART", 35)
-        patch.setattr(windows, "PHOTOS_PER_ONE_PAGE_PART", 4)
         # Hundreds of small files for each example: waiting for the disk is what these tests are not about.
         patch.setattr(windows, "write_text", write_at_once)
         yield
@@ -93,17 +92,17 @@ def crowds(most_at_once: int) -> st.SearchStrategy[list[int]]:
     )
 
 
-@pytest.mark.usefixtures("small_caps")
+@pytest.mark.usefixtures("no_waiting_for_the_disk")
 class TestAnyMonth:
     @settings(max_examples=100)
     @given(dates=crowds(most_at_once=90))
     def test_every_photo_is_found_once(self, tmp_path_factory: pytest.TempPathFactory, dates: list[int]) -> None:
-        search = CappedSearch(dates)
-        found = list(list_window(Window(0, 5000), search, WindowState(tmp_path_factory.mktemp("state"), "query")))
+        search = CappedSearch(dates, paging=SMALL)
+        found = list(list_window(Window(0, 5000), search, SMALL, WindowState(tmp_path_factory.mktemp("state"), "query")))
         ids = ids_of(found)
         assert len(ids) == len(set(ids))
         shown = Counter(photo.date_upload_s for window in found for photo in window.photos)
-        assert shown == {at: min(count, windows.CAP) for at, count in Counter(dates).items()}
+        assert shown == {at: min(count, SMALL.cap) for at, count in Counter(dates).items()}
         for window in found:
             assert window.truncated == (
                 len(window.photos) < sum(window.window.begin_s <= at <= window.window.end_s for at in dates)
@@ -123,8 +122,8 @@ class TestAnyMonth:
         drifts: list[tuple[int, int]],
         every: int,
     ) -> None:
-        search = CappedSearch(dates, lambda call: drifts[call % len(drifts)] if call % every == 0 else (0, 0))
-        found = list(list_window(Window(0, 5000), search, WindowState(tmp_path_factory.mktemp("state"), "query")))
+        search = CappedSearch(dates, lambda call: drifts[call % len(drifts)] if call % every == 0 else (0, 0), SMALL)
+        found = list(list_window(Window(0, 5000), search, SMALL, WindowState(tmp_path_factory.mktemp("state"), "query")))
         assert set(ids_of(found)) == {photo.id for photo in search.photos}
 
     @settings(max_examples=30)
@@ -132,15 +131,17 @@ class TestAnyMonth:
     def test_interrupted_after_each_call_it_ends_the_same(
         self, tmp_path_factory: pytest.TempPathFactory, dates: list[int]
     ) -> None:
-        calm = CappedSearch(dates)
-        expected = list(list_window(Window(0, 5000), calm, WindowState(tmp_path_factory.mktemp("calm"), "query")))
+        calm = CappedSearch(dates, paging=SMALL)
+        expected = list(list_window(Window(0, 5000), calm, SMALL, WindowState(tmp_path_factory.mktemp("calm"), "query")))
         folder = tmp_path_factory.mktemp("state")
-        search = CappedSearch(dates)
+        search = CappedSearch(dates, paging=SMALL)
         found = None
         calls = itertools.count(8)
         while found is None:
             with suppress(FlickrUnreachable):
-                found = list(list_window(Window(0, 5000), Stopping(search, next(calls)), WindowState(folder, "query")))
+                found = list(
+                    list_window(Window(0, 5000), Stopping(search, next(calls)), SMALL, WindowState(folder, "query"))
+                )
         assert found == expected
 
 
@@ -164,50 +165,62 @@ class Stopping:
 def test_finished_windows_are_not_asked_for_again(tmp_path: Path) -> None:
     search = CappedSearch(daily_rhythm(12_000))
     with pytest.raises(FlickrUnreachable):
-        list(list_window(MONTH_WINDOW, Stopping(search, 20), WindowState(tmp_path, "query")))
-    found = list(list_window(MONTH_WINDOW, search, WindowState(tmp_path, "query")))
+        list(list_window(MONTH_WINDOW, Stopping(search, 20), PAGING, WindowState(tmp_path, "query")))
+    found = list(list_window(MONTH_WINDOW, search, PAGING, WindowState(tmp_path, "query")))
     assert len(set(ids_of(found))) == 12_000
     calm = CappedSearch(daily_rhythm(12_000))
-    list(list_window(MONTH_WINDOW, calm, WindowState(tmp_path, "another query")))
+    list(list_window(MONTH_WINDOW, calm, PAGING, WindowState(tmp_path, "another query")))
     # At most the pages of the one window that was cut off are paid for twice.
     assert calm.calls <= search.calls <= calm.calls + 8
-    list(list_window(MONTH_WINDOW, search, WindowState(tmp_path, "query")))
+    list(list_window(MONTH_WINDOW, search, PAGING, WindowState(tmp_path, "query")))
     assert search.calls <= calm.calls + 8
 
 
 def test_a_second_with_too_many_photos_is_truncated(state: WindowState) -> None:
     search = CappedSearch([BEGIN_S + 1000] * 4100 + [BEGIN_S + 2000])
-    found = list(list_window(MONTH_WINDOW, search, state))
+    found = list(list_window(MONTH_WINDOW, search, PAGING, state))
     assert {window.window.seconds for window in found if window.truncated} == {1}
     assert len(set(ids_of(found))) == 4001
 
 
+def test_a_source_that_tells_days_only_is_divided_by_days(state: WindowState) -> None:
+    """A day with more than the cap is as far as one can go; every other photo is found."""
+    daily = Paging(per_page=50, cap=200, step_s=86_400)
+    search = CappedSearch([*daily_rhythm(3000), *burst(400)], paging=daily)
+    found = list(list_window(MONTH_WINDOW, search, daily, state))
+    assert all((window.window.begin_s - BEGIN_S) % 86_400 == 0 for window in found)
+    assert [window.window.begin_s for window in found if window.truncated] == [BEGIN_S + 12 * 86_400]
+    left = Counter(at for at in search.dates if not BEGIN_S + 12 * 86_400 <= at < BEGIN_S + 13 * 86_400)
+    shown = Counter(photo.date_upload_s for window in found if not window.truncated for photo in window.photos)
+    assert shown == left
+
+
 def test_a_drifting_second_is_listed_in_several_passes(state: WindowState) -> None:
     search = CappedSearch([BEGIN_S] * 1800, lambda call: (2, 2) if call % 3 == 0 else (0, 0))
-    found = list(list_window(Window(BEGIN_S, BEGIN_S), search, state))
+    found = list(list_window(Window(BEGIN_S, BEGIN_S), search, PAGING, state))
     assert len(ids_of(found)) == 1800
 
 
 def test_a_count_that_is_always_too_high_costs_one_call_more(state: WindowState) -> None:
     search = CappedSearch(daily_rhythm(300), lambda call: (5, 0))
-    assert len(ids_of(list(list_window(MONTH_WINDOW, search, state)))) == 300
+    assert len(ids_of(list(list_window(MONTH_WINDOW, search, PAGING, state)))) == 300
     assert search.calls == 2
 
 
 def test_enough_ends_the_listing(state: WindowState) -> None:
     search = CappedSearch(daily_rhythm(3000))
-    found = list(list_window(MONTH_WINDOW, search, state, lambda photos: len(photos) >= 100))
+    found = list(list_window(MONTH_WINDOW, search, PAGING, state, lambda photos: len(photos) >= 100))
     assert search.calls == 1
     assert len(ids_of(found)) >= 100
 
 
 def test_an_unreadable_state_file_is_listed_again(tmp_path: Path) -> None:
     search = CappedSearch(daily_rhythm(100))
-    expected = list(list_window(MONTH_WINDOW, search, WindowState(tmp_path, "query")))
+    expected = list(list_window(MONTH_WINDOW, search, PAGING, WindowState(tmp_path, "query")))
     (file,) = tmp_path.rglob("*.found")
     for text in ("", "{}", '{"truncated": false}\n{"id": 1}', '{"truncated": false}\nnonsense'):
         file.write_text(text)
-        assert list(list_window(MONTH_WINDOW, search, WindowState(tmp_path, "query"))) == expected
+        assert list(list_window(MONTH_WINDOW, search, PAGING, WindowState(tmp_path, "query"))) == expected
     assert search.calls == 5
 
 
