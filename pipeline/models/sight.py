@@ -65,9 +65,13 @@ def local_contrast(grey: Float[Tensor, "batch 1 height width"]) -> Float[Tensor,
     """Standard deviation in a square window around each pixel, of a twelfth of the side."""
     reach_px = max(1, round(grey.shape[-1] * WINDOW_SHARE / 2))
     padded = functional.pad(grey, (reach_px,) * 4, mode="reflect")
-    mean = functional.avg_pool2d(padded, 2 * reach_px + 1, stride=1)
-    square = functional.avg_pool2d(padded.square(), 2 * reach_px + 1, stride=1)
+    mean, square = _local_mean(torch.cat([padded, padded.square()], 1), 2 * reach_px + 1).chunk(2, 1)
     return (square - mean.square()).clamp(min=VARIANCE_FLOOR).sqrt()
+
+
+def _local_mean(values: Float[Tensor, "batch channels height width"], side_px: int) -> Float[Tensor, "batch channels _ _"]:
+    """Of square windows, where they fit. Rows first, then columns: the time grows with the side and not with its square."""
+    return functional.avg_pool2d(functional.avg_pool2d(values, (1, side_px), stride=1), (side_px, 1), stride=1)
 
 
 def absolute_laplacian(images: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels height width"]:

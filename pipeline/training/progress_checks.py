@@ -27,7 +27,8 @@ from pipeline.regions import background_region, margin_px, subject_region
 from pipeline.softness import TELLING_SIDE_PX, Softness, softness, standing, telling
 from pipeline.training.runs import Failing
 
-CHECKS_IN_A_RUN = 20
+MOST_CHECKS, FEWEST_CHECKS, STEPS_A_CHECK = 20, 10, 30
+"""In a run: fewer in short ones, where each would otherwise take as long as the steps before it."""
 FEWEST_PICTURES, MOST_PICTURES, STEPS_A_PICTURE = 16, 48, 40
 """Of each domain: more in longer runs, so that checks take little of the time."""
 FAILURE_PICTURES = 6
@@ -221,7 +222,7 @@ def _words(value: float | None) -> str:
 
 def is_check_step(step: int, total: int) -> bool:
     """Whether a run is checked after `step` of `total` steps."""
-    return falls_evenly(step, total, CHECKS_IN_A_RUN)
+    return falls_evenly(step, total, min(MOST_CHECKS, max(FEWEST_CHECKS, total // STEPS_A_CHECK)))
 
 
 def falls_evenly(step: int, total: int, times: int) -> bool:

@@ -59,7 +59,7 @@ def test_translation_does_not_depend_on_the_batch_size(monkeypatch: pytest.Monke
     generator = Generator(GeneratorConfig(channels=4, blocks=1)).eval()
     rgb = random_pictures(5, 16, 16)
     at_once = translate(generator, rgb)
-    monkeypatch.setattr(images, "MAX_BATCH_PIXELS", 2 * 16 * 16)
+    monkeypatch.setattr(images, "CPU_BATCH_PIXELS", 2 * 16 * 16)
     np.testing.assert_allclose(translate(generator, rgb), at_once, atol=1e-5)
 
 

@@ -5,7 +5,7 @@ import torch
 
 from pipeline.models.lens import disc
 from pipeline.models.networks import DiscriminatorConfig, PatchDiscriminator
-from pipeline.models.sight import BAND_CHANNELS, absolute_laplacian, bands, common_background
+from pipeline.models.sight import BAND_CHANNELS, absolute_laplacian, bands, common_background, local_contrast
 
 BANDS = DiscriminatorConfig(channels=4, strided_layers=2, norm="none", sight="bands")
 
@@ -31,6 +31,12 @@ def test_laplacian_is_zero_on_a_ramp_and_four_at_a_point() -> None:
         [0, 0, 1, 0, 0],
         [0, 0, 0, 0, 0],
     ]
+
+
+def test_local_contrast_is_the_standard_deviation_of_the_window_around() -> None:
+    grey = wall()[:, :1]
+    window = grey[0, 0, 40 - 4 : 40 + 5, 50 - 4 : 50 + 5]  # a twelfth of 96 px, and the pixel in the middle
+    assert local_contrast(grey)[0, 0, 40, 50].item() == pytest.approx(window.std(correction=0).item(), rel=1e-4)
 
 
 def test_bands_fall_with_blur_and_hardly_with_contrast_or_brightness() -> None:

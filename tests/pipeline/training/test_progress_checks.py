@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from pipeline.evaluation.baselines import gaussian_9x9
 from pipeline.training.progress_checks import (
-    CHECKS_IN_A_RUN,
+    FORGIVEN_SHARE,
     MOST_PICTURES,
     Check,
     Checker,
@@ -117,10 +117,14 @@ def test_small_pictures_are_said_to_tell_little(checker: Checker) -> None:
     ]
 
 
-def test_a_run_is_checked_evenly_and_at_its_end() -> None:
-    steps = [step for step in range(1, 1001) if is_check_step(step, 1000)]
-    assert steps == list(range(50, 1001, 50))
-    assert len(steps) == CHECKS_IN_A_RUN
+@pytest.mark.parametrize(("total", "checks"), [(1000, 20), (600, 20), (450, 15), (300, 10), (5, 5)])
+def test_a_run_is_checked_evenly_and_at_its_end(total: int, checks: int) -> None:
+    steps = [step for step in range(1, total + 1) if is_check_step(step, total)]
+    assert steps == [round(total / checks * number) for number in range(1, checks + 1)]
+    assert steps[0] <= max(1, FORGIVEN_SHARE * total)
+
+
+def test_longer_runs_are_checked_by_more_pictures() -> None:
     assert chosen(1000, 300).tolist()[:2] == [0, 66]
     assert chosen(3, 300).tolist() == [0, 1, 2]
     assert len(chosen(1000, 100_000)) == MOST_PICTURES
