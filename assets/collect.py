@@ -4,11 +4,10 @@ import time
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
-import pandas as pd
 
 from assets.attempts import others_at_work
 from assets.automation import ON_ANY_CHANGE, ON_CHANGE
-from assets.common import check, count_table, photo_reader, progress, stage_asset, table_result
+from assets.common import check, count_table, progress, stage_asset, table_result
 from assets.partitions import DOMAIN, MONTH, domain_months, key_parts
 from assets.plots import bars
 from assets.sheets import contact_sheet
@@ -16,9 +15,10 @@ from pipeline.config import Project
 from pipeline.errors import ConfigError
 from pipeline.flickr.source import FlickrSource
 from pipeline.licenses import is_stricter
-from pipeline.operations.downloads import download
+from pipeline.operations.downloads import download, known_files
 from pipeline.operations.forget import finish_forgetting, leftovers, unpurged
 from pipeline.operations.history import answers_about, gone_photos, history_counts, stricter_photos
+from pipeline.operations.photos import photo_reader
 from pipeline.operations.versions import configured_partitions, forgotten_photos, inputs_version, newest_listings
 from pipeline.photos.history import unasked, update_history, with_answers
 from pipeline.photos.pool import Transfer
@@ -26,7 +26,6 @@ from pipeline.sources.listing import list_month
 from pipeline.sources.windows import clear_state
 from resources.flickr import FlickrResource, make_budget
 from resources.home import HomeResource
-from storage import Home
 
 MANY_FAILURES = 0.2
 LISTING_IS_STALE_AFTER_DAYS = 10
@@ -154,22 +153,6 @@ def collect_assets(project: Project) -> list[dg.AssetsDefinition]:
         )
 
     return [photo_listing, photo_files, photo_history]
-
-
-def known_files(home: Home, partition: str, photo_ids: set[str]) -> pd.DataFrame:
-    """Rows of `photo_files` about these photos: the partition's own, and for the rest those of any other.
-
-    A photo may be found in both domains, and its owner may move it to another month: its bytes are known all the same.
-    """
-    own = home.tables.read_or_empty("photo_files", partition)
-    missing = photo_ids - set(own["photo_id"])
-    found = [own]
-    for other in home.tables.partitions("photo_files") if missing else []:
-        if other != partition and missing & set(home.tables.read("photo_files", other, ["photo_id"])["photo_id"]):
-            rows = home.tables.read("photo_files", other)
-            found.append(rows[rows["photo_id"].isin(missing)])
-    filled = [frame for frame in found if len(frame)]
-    return pd.concat(filled, ignore_index=True) if filled else own
 
 
 def transfer_metadata(transfer: Transfer) -> dict[str, int | float | dg.MarkdownMetadataValue]:

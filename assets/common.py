@@ -6,14 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
-import numpy as np
 
-from pipeline.config import Project
 from pipeline.operations.versions import INPUTS
-from pipeline.photos.decode import decode, decode_reduced
 from pipeline.plain_text import plain, plain_markdown
 from pipeline.tables import TABLES
-from storage import Home, TableInfo
+from storage import TableInfo
 
 OWNERS = ["team:bokehflow"]
 PROGRESS_EVERY_S = 5.0
@@ -86,21 +83,6 @@ def progress(context: dg.AssetExecutionContext, what: str) -> Callable[[int, int
             context.log.info(f"{what}: {done:,} of {total:,}")
 
     return report
-
-
-def photo_reader(home: Home, project: Project, min_short_edge_px: int | None = None) -> Callable[[str], np.ndarray]:
-    """A function from a blob's SHA-256 to RGB uint8 `[height, width, 3]`, upright and in sRGB.
-
-    With `min_short_edge_px` large JPEGs are decoded at a reduced size that is still at least so large.
-    """
-
-    def read(sha256: str) -> np.ndarray:
-        data, max_pixels = home.blobs.read(sha256), project.photos.max_pixels
-        if min_short_edge_px is None:
-            return decode(data, max_pixels).rgb
-        return decode_reduced(data, min_short_edge_px, max_pixels).rgb
-
-    return read
 
 
 def picture_metadata(data: bytes, media_type: str = "image/png", shows: str = "chart") -> dg.MarkdownMetadataValue:

@@ -1,26 +1,19 @@
 """Curation: the queue that a person works through, the reviewed CSVs, and what was kept."""
 
-from dataclasses import replace
-
 import dagster as dg
-import pandas as pd
 
 from assets.automation import ON_CHANGE
-from assets.common import check, count_table, photo_reader, progress, stage_asset, table_result
+from assets.common import check, count_table, progress, stage_asset, table_result
 from assets.sheets import contact_sheet
 from pipeline.config import Project
-from pipeline.curation.curate import curate, decided_groups, one_per_photo, too_few
-from pipeline.curation.decisions import Decision, folder_version, opinions, read_decisions
-from pipeline.file_names import inside
+from pipeline.curation.curate import curate, decided_groups, disagreements, one_per_photo, too_few
+from pipeline.curation.decisions import folder_version, opinions
 from pipeline.licenses import license_name
+from pipeline.operations.curation import reviewed, update_hints
+from pipeline.operations.photos import photo_reader
 from pipeline.operations.versions import configured_partitions, forgotten_photos, inputs_version, newest_rows
-from pipeline.spreadsheet import Problem
 from resources.home import HomeResource
 from resources.segmenter import SegmenterResource
-from storage import Home
-
-MEASURED_SHORT_EDGE_PX = 512
-"""Large JPEGs are decoded at a reduced size of at least this much for the hints."""
 
 
 def curation_assets(project: Project) -> list[dg.AssetsDefinition | dg.SourceAsset]:
@@ -57,7 +50,7 @@ def curation_assets(project: Project) -> list[dg.AssetsDefinition | dg.SourceAss
         learning = len(words) >= project.curation.learn_from
         wanted = unique["photo_id"].isin({word.photo_id for word in words}) if learning else unique["group"].isin([])
         asked = unique[wanted | (unique["rule"].isna() & ~unique["group"].isin(decided))]
-        hints = measured(context, data, project, segmenter, asked)
+        hints = update_hints(project, data, segmenter, asked, progress(context, "pictures measured"))
         fingerprints = newest_rows(project, data, "fingerprints")
         seen = with_fingerprints(one_per_photo(unique).merge(hints, on="sha256"), fingerprints) if learning else None
         ranking = None if seen is None else learn(seen, words, project.curation.learn_from)
@@ -161,59 +154,3 @@ def curation_assets(project: Project) -> list[dg.AssetsDefinition | dg.SourceAss
         return table_result(info, shown, checks)
 
     return [review_queue, review_decisions, curated_photos]
-
-
-def reviewed(home: Home, project: Project) -> tuple[list[Decision], list[Problem]]:
-    """Decisions and problems of the reviewed CSVs.
-
-    Known are the ids of every photo ever listed (the history), so that a decision about a photo that has since
-    vanished is no mistake. The history is looked up, not a dependency: a re-scrape alone changes no decision.
-    """
-    known = set(home.tables.read_or_empty("photo_history", columns=["photo_id"])["photo_id"])
-    return read_decisions(home.reviewed, known, set(project.domains))
-
-
-def disagreements(curated: pd.DataFrame) -> list[str]:
-    """A message for each group about which not all say the same."""
-    disputed = curated[curated["dissent"].notna()]
-    columns = ["decided_photo_id", "decision", "curator", "file", "row", "dissent"]
-    return [
-        f"{photo_id}: {decision} by {curator} ({file}, row {row}) counts; otherwise said {dissent}"
-        for photo_id, decision, curator, file, row, dissent in disputed[columns].itertuples(index=False, name=None)
-    ]
-
-
-def measured(
-    context: dg.AssetExecutionContext, home: Home, project: Project, segmenter: SegmenterResource, photos: pd.DataFrame
-) -> pd.DataFrame:
-    """The table `photo_hints`, brought up to date for the photos, and their thumbnails."""
-    from pipeline import weights
-    from pipeline.curation.hints import Hints, measure, measure_photos, measured_by
-    from pipeline.curation.inappropriate import OpenNsfw
-    from pipeline.curation.queue import thumbnail_name, write_thumbnail
-
-    known = home.tables.read_or_empty("photo_hints")
-    # One view is enough to tell who is there, and takes a third of the time that masks take.
-    people = replace(segmenter, views=1).load(home)
-    rating = OpenNsfw(weights.ensure("opennsfw", home.weights)) if project.curation.inappropriate_model else None
-    read = photo_reader(home, project, MEASURED_SHORT_EDGE_PX)
-
-    def one(sha256: str) -> Hints:
-        rgb = read(sha256)
-        write_thumbnail(rgb, inside(home.thumbnails, thumbnail_name(sha256)))
-        return measure(rgb, people, home.blobs.read(sha256), rating)
-
-    table = measure_photos(
-        pictures=photos["sha256"].tolist(),
-        known=known,
-        by=measured_by(f"{people.name}-{people.version}", rating.version if rating else ""),
-        one=one,
-        journal=home.hints_journal,
-        progress=progress(context, "pictures measured"),
-    )
-    home.tables.write("photo_hints", table)
-    home.hints_journal.unlink(missing_ok=True)
-    for sha256 in photos["sha256"]:
-        if not (path := inside(home.thumbnails, thumbnail_name(sha256))).exists():
-            write_thumbnail(read(sha256), path)
-    return table

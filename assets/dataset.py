@@ -1,11 +1,9 @@
 """Dataset: masks, training pictures, the manifest and its frozen snapshots."""
 
 from math import ceil
-from pathlib import Path
 
 import dagster as dg
 import numpy as np
-import pandas as pd
 
 from assets.automation import ON_CHANGE, ON_NEW
 from assets.common import check, count_table, progress, stage_asset, table_result
@@ -15,23 +13,21 @@ from assets.sheets import contact_sheet
 from pipeline.config import Project
 from pipeline.dataset.crop import Tiling
 from pipeline.dataset.manifest import build_manifest, counts, problems, snapshot_id
-from pipeline.dataset.prepare import PhotoSize, prepare_images
+from pipeline.dataset.prepare import prepare_images
 from pipeline.dataset.shards import ShardReader
 from pipeline.dataset.snapshot import freeze, missing_pictures, open_snapshot, read_facts, refresh_origin
 from pipeline.errors import DatasetError
 from pipeline.file_names import child, inside
 from pipeline.licenses import license_name
-from pipeline.masks.drawn import DrawnFirst, DrawnMasks
 from pipeline.masks.person_masks import read_mask, segment_photos, to_review
-from pipeline.masks.segmenter import Segmenter
 from pipeline.masks.selfie import ALONE
-from pipeline.masks.sources import GivenMasks, MaskSource, ReadRgb, SegmentedMasks
 from pipeline.operations.made_from import license_counts, made_from, strictest_name
+from pipeline.operations.masks import mask_source
+from pipeline.operations.training_images import photo_sizes, too_small
 from pipeline.operations.versions import configured_code_version, configured_partitions, inputs_version, plan
-from pipeline.photos.decode import decode_reduced, upright_size
+from pipeline.photos.decode import decode_reduced
 from resources.home import HomeResource
 from resources.segmenter import SegmenterResource
-from storage import Home
 
 FROZEN = " Partitioned by snapshot and frozen: a 'stale' badge on an old snapshot is expected and asks for nothing."
 
@@ -117,7 +113,7 @@ def dataset_assets(project: Project) -> list[dg.AssetsDefinition]:
             ),
             read_mask=lambda mask: read_mask(inside(data.masks, mask)),
             shards_folder=data.shards,
-            photo_size=_photo_sizes(project, data) if isinstance(plan(project), Tiling) else None,
+            photo_size=photo_sizes(project, data) if isinstance(plan(project), Tiling) else None,
             plan=plan(project),
             shard_rows=project.dataset.shard_rows,
             progress=progress(context, "pictures prepared"),
@@ -133,7 +129,7 @@ def dataset_assets(project: Project) -> list[dg.AssetsDefinition]:
         pictures = reader.batch(np.arange(len(reader)))[0] if reader else []
         sheet = contact_sheet(zip(first["photo_id"], pictures, strict=True))
         missing = masks[masks["mask"].notna() & ~masks["photo_id"].isin(frame["photo_id"])]
-        small = _too_small(project, data, missing)
+        small = too_small(project, data, missing)
         shown = {
             "photos": int(frame["photo_id"].nunique()),
             "shards": frame["shard"].nunique(),
@@ -217,58 +213,3 @@ def dataset_assets(project: Project) -> list[dg.AssetsDefinition]:
         )
 
     return [person_masks, training_images, dataset_manifest, dataset_snapshot]
-
-
-def _too_small(project: Project, home: Home, photos: pd.DataFrame) -> dict[str, str]:
-    """Photos that have no tile, with the reason in words."""
-    planned = plan(project)
-    if not isinstance(planned, Tiling):
-        return {}
-    size = _photo_sizes(project, home)
-    sizes = {photo_id: size(sha256) for photo_id, sha256 in zip(photos["photo_id"], photos["sha256"], strict=True)}
-    return {
-        photo_id: f"{photo_id}: {width}×{height} px, smaller than a tile of {planned.tile_px} px"
-        for photo_id, (width, height) in sorted(sizes.items())
-        if min(width, height) < planned.tile_px
-    }
-
-
-def _photo_sizes(project: Project, home: Home) -> PhotoSize:
-    """Upright sizes as they were found when the photos were downloaded; of one that is not listed now, by its header."""
-    columns = ["sha256", "width_px", "height_px"]
-    known = home.tables.read_or_empty("unique_photos", columns=columns).drop_duplicates("sha256").set_index("sha256")
-    edges_px = zip(known["width_px"].tolist(), known["height_px"].tolist(), strict=True)
-    sizes = dict(zip(known.index, edges_px, strict=True))
-
-    def size(sha256: str) -> tuple[int, int]:
-        if sha256 in sizes:
-            return sizes[sha256]
-        return upright_size(home.blobs.read(sha256), project.photos.max_pixels)
-
-    return size
-
-
-def mask_source(project: Project, home: Home, segmenter: SegmenterResource, read_rgb: ReadRgb | None = None) -> MaskSource:
-    """Where the project's masks come from: drawn by a person, if there is one; else as configured.
-
-    Pictures come from the home's blobs, or as `read_rgb` reads them.
-    """
-    masks, drawn = project.masks, DrawnMasks(home.drawn_masks)
-    if masks.folder is not None:
-        given = GivenMasks(Path(masks.folder), read_rgb or _blob_reader(project, home), masks.long_side_px)
-        return DrawnFirst(drawn, given)
-    return DrawnFirst(drawn, segmented_masks(project, home, segmenter.load(home), read_rgb))
-
-
-def segmented_masks(project: Project, home: Home, segmenter: Segmenter, read_rgb: ReadRgb | None = None) -> SegmentedMasks:
-    """A segmenter with what the project has follow it."""
-    masks, read = project.masks, read_rgb or _blob_reader(project, home)
-    return SegmentedMasks(segmenter, read, masks.long_side_px, masks.others, tuple(masks.refine))
-
-
-def _blob_reader(project: Project, home: Home) -> ReadRgb:
-    def read(sha256: str) -> np.ndarray:
-        data = home.blobs.read(sha256)
-        return decode_reduced(data, 0, project.photos.max_pixels, min_long_edge_px=project.masks.long_side_px).rgb
-
-    return read

@@ -21,11 +21,8 @@ from dagster._core.errors import (
 )
 from dagster._core.events import DagsterEventType
 
-from assets.evaluation import evaluated_recipes, judged_by, truth_folder, yardstick_version
-from assets.imports import imports_are_whole
 from assets.partitions import SNAPSHOTS, snapshot_recipe_key
 from assets.schedules import DATASET_ASSETS, decisions_observed, due_for_rescrape
-from assets.training import kept_model, training_job
 from pipeline.config import Project
 from pipeline.curation.decisions import folder_version
 from pipeline.dataset.manifest import snapshot_id
@@ -33,7 +30,10 @@ from pipeline.errors import ConfigError, StageFailed
 from pipeline.file_names import child, inside
 from pipeline.operations.forget import finish_forgetting, leftovers
 from pipeline.operations.history import questions_left
+from pipeline.operations.imports import imports_are_whole
 from pipeline.operations.months import listed_keys
+from pipeline.operations.reports import evaluated_recipes, judged_by, truth_folder, yardstick_version
+from pipeline.operations.training import kept_model, training_job
 from pipeline.operations.versions import inputs_version
 from pipeline.training.jobs import ProcessIdentity
 from pipeline.training.runs import RunFolder, completion_of, holds_another_result

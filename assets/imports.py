@@ -1,160 +1,16 @@
 """Photos of one's own: what `bokehflow import` does, and the asset by which they join all others."""
 
-import os
-import time
-from collections import Counter
-from collections.abc import Callable, Sequence
-from contextlib import closing
-from dataclasses import dataclass, field
-from pathlib import Path
-
 import dagster as dg
 import pandas as pd
 
-from assets.common import check, count_table, photo_reader, progress, stage_asset, table_result
+from assets.common import check, count_table, progress, stage_asset, table_result
 from assets.sheets import contact_sheet
 from pipeline.config import Project
-from pipeline.errors import ConfigError
-from pipeline.file_names import child
-from pipeline.licenses import KNOWN
+from pipeline.operations.imports import domain_tables
 from pipeline.operations.months import IMPORTED
+from pipeline.operations.photos import photo_reader
 from pipeline.operations.versions import forgotten_photos, inputs_version
-from pipeline.photos.folder import Picture, Refused, files_of, find_pictures, import_files, listing_of, told, with_pictures
-from pipeline.photos.inspectors import Inspectors
-from pipeline.photos.metadata import Metadata, read_metadata
-from pipeline.plain_text import plain, plain_lines
-from pipeline.sources.found import normalised_tag
-from pipeline.sources.listing import NO_CV_TAG
 from resources.home import HomeResource
-from storage import Home
-
-SIDES = {"trainA": "domain_a", "trainB": "domain_b"}
-"""Folders of the usual layout for image translation, and the key of `[training]` that names their domain."""
-
-
-@dataclass
-class Imported:
-    """What an import did with one folder."""
-
-    domain: str
-    pictures: int = 0
-    new: int = 0
-    refused: list[Refused] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    remarks: list[str] = field(default_factory=list)
-    """What the decoder said of single pictures that were taken."""
-
-
-SHOWN = 50
-"""So many lines of a kind are printed; the others are counted."""
-
-
-def import_folder(
-    project: Project,
-    home: Home,
-    folder: Path,
-    domain: str | None,
-    metadata: Path | None,
-    report: Callable[[int, int], None] = lambda done, total: None,
-) -> list[Imported]:
-    """Bring the pictures of `folder` into the home; `trainA` and `trainB` in it where no domain is named.
-
-    Raises `ConfigError` for a folder, domain or CSV that cannot be used. Interrupted, it is simply called again.
-    """
-    sides = _sides(project, folder, domain)
-    if metadata is not None and len(sides) > 1:
-        raise ConfigError(f"{metadata}: import {' and '.join(SIDES)} one by one, with --domain and a CSV for each")
-    count = min(os.cpu_count() or 1, project.photos.threads)
-    with home.lock("import"), closing(Inspectors(count)) as inspectors:
-        done = [_import_side(project, home, side, name, metadata, inspectors, report) for side, name in sides]
-    if domain is None:
-        done[-1].notes += _beside(folder)
-    return done
-
-
-def _sides(project: Project, folder: Path, domain: str | None) -> list[tuple[Path, str]]:
-    if domain is not None:
-        if domain not in project.domains:
-            raise ConfigError(f"there is no domain {domain!r} in the project file; it has {', '.join(project.domains)}")
-        return [(folder, domain)]
-    found = [
-        (child(folder, name), getattr(project.training, key)) for name, key in SIDES.items() if child(folder, name).is_dir()
-    ]
-    if not found:
-        raise ConfigError(
-            f"{folder}: to which domain do these photos belong? Say --domain with one of {', '.join(project.domains)}, "
-            f"or put them into folders {' and '.join(SIDES)}"
-        )
-    return found
-
-
-def _beside(folder: Path) -> list[str]:
-    """What lies beside `trainA` and `trainB`, and was not looked at."""
-    folders = [path for path in sorted(folder.iterdir()) if path.name not in SIDES and path.is_dir()]
-    files = sum(not path.is_dir() for path in folder.iterdir())
-    notes = []
-    if folders:
-        names = ", ".join(f"{path.name} ({_count_files(path):,} files)" for path in folders)
-        notes.append(f"folders not looked at: {names}; to have one as well: bokehflow import {folders[0]} --domain DOMAIN")
-    if files:
-        notes.append(f"files beside {' and '.join(SIDES)}, not looked at: {files}")
-    return notes
-
-
-def _count_files(folder: Path) -> int:
-    return sum(len(names) for _, _, names in os.walk(folder))
-
-
-def _import_side(
-    project: Project,
-    home: Home,
-    folder: Path,
-    domain: str,
-    metadata: Path | None,
-    inspectors: Inspectors,
-    report: Callable[[int, int], None],
-) -> Imported:
-    found = find_pictures(folder, home.root)
-    read = read_metadata(metadata, folder, found.files) if metadata else Metadata({})
-    done = Imported(domain, problems=[str(problem) for problem in read.problems], notes=_notes(read, found.others))
-    files = [file for file in found.files if file not in read.spoiled]
-    if read.spoiled:
-        done.notes.append(f"{len(read.spoiled)} pictures wait until their rows are right")
-    table = home.tables.read_or_empty("imports")
-    before = set(table.loc[table["domain"] == domain, "photo_id"])
-    forgotten = forgotten_photos(home)
-    for batch in import_files(folder, files, table, forgotten, home.blobs, project.photos, inspectors.inspect, report):
-        pictures = [outcome for outcome in batch if isinstance(outcome, Picture)]
-        done.refused += [outcome for outcome in batch if isinstance(outcome, Refused)]
-        done.remarks += [f"{picture.file}: {remark}" for picture in pictures for remark in picture.info.remarks]
-        done.pictures += len(pictures)
-        table = with_pictures(table, domain, pictures, read.told, int(time.time()))
-        home.tables.write("imports", table)
-    mine = table[table["domain"] == domain]
-    done.new = len(set(mine["photo_id"]) - before)
-    elsewhere = table.loc[table["domain"] != domain, "photo_id"]
-    if both := len(set(mine["photo_id"]) & set(elsewhere)):
-        done.notes.append(f"{both} photos are in another domain too, so they will go as `both_domains`")
-    return done
-
-
-def _notes(read: Metadata, others: Counter[str]) -> list[str]:
-    notes = []
-    if others:
-        notes.append(f"other files, not looked at: {told(others)}")
-    if read.unknown_columns:
-        notes.append(f"columns passed over: {', '.join(map(plain, read.unknown_columns))}")
-    words = Counter(told.license for told in read.told.values() if told.license and told.license not in KNOWN)
-    if words:
-        shown = ", ".join(f"{word[:60]!r} ({count})" for word, count in words.most_common(10)) + " …" * (len(words) > 10)
-        notes.append(
-            f"words that are no known licence, kept as they are; no `--use` of an export takes these photos: {shown}"
-        )
-    if read.short_rows:
-        shown = ", ".join(map(str, read.short_rows[:10])) + (" …" if len(read.short_rows) > 10 else "")
-        notes.append(f"rows with fewer cells than the header, the rest taken as empty: {shown}")
-    return notes
 
 
 def import_assets(project: Project) -> list[dg.AssetsDefinition]:
@@ -173,7 +29,7 @@ def import_assets(project: Project) -> list[dg.AssetsDefinition]:
         version = inputs_version(project, data, "imported_photos")
         imports = data.tables.read_or_empty("imports")
         living = imports[~imports["photo_id"].isin(forgotten_photos(data)) & imports["domain"].isin(project.domains)]
-        rows = [_domain_tables(project, data, living, domain, progress(context, "hashed")) for domain in project.domains]
+        rows = [domain_tables(project, data, living, domain, progress(context, "hashed")) for domain in project.domains]
         frame = pd.concat(rows, ignore_index=True)
         info = data.tables.write("imported_photos", frame, inputs_version=version)
         counts = {"accepted": int(frame["reason"].isna().sum()), **frame["reason"].value_counts().to_dict()}
@@ -185,63 +41,3 @@ def import_assets(project: Project) -> list[dg.AssetsDefinition]:
         return table_result(info, shown, [check("every_picture_is_there", problems, dg.AssetCheckSeverity.WARN)])
 
     return [imported_photos]
-
-
-def _domain_tables(
-    project: Project, home: Home, living: pd.DataFrame, domain: str, report: Callable[[int, int], None]
-) -> pd.DataFrame:
-    """Write the three tables of one domain's imported photos; returns its rows of `imported_photos`."""
-    from pipeline.dedupe.fingerprints import fingerprint_pictures, fingerprint_table
-    from pipeline.dedupe.store import FingerprintStore
-
-    mine, key = living[living["domain"] == domain].reset_index(drop=True), f"{domain}|{IMPORTED}"
-    listing = listing_of(mine, IMPORTED, lambda tag: project.photos.exclude_no_cv and _forbids(tag))
-    files = files_of(mine, listing, home.blobs, project.photos)
-    if len(mine) or home.tables.info("photo_listing", key):
-        store = FingerprintStore(home.fingerprints)
-        fingerprint_pictures(files["sha256"].dropna().tolist(), home.blobs.read, store, report)
-        hashes = fingerprint_table(files, listing, store)
-        for name, frame in (("photo_listing", listing), ("photo_files", files), ("fingerprints", hashes)):
-            home.tables.write(name, frame, key)
-    reasons = {**_reasons(listing), **_reasons(files)}
-    return mine[["photo_id", "domain", "sha256"]].assign(reason=mine["photo_id"].map(reasons).astype(object))
-
-
-def _forbids(tag: str) -> bool:
-    return normalised_tag(tag) == normalised_tag(NO_CV_TAG)
-
-
-def _reasons(table: pd.DataFrame) -> dict[str, str]:
-    rejected = table.dropna(subset="reason")
-    return dict(zip(rejected["photo_id"], rejected["reason"], strict=True))
-
-
-def imports_are_whole(home: Home) -> bool:
-    """Whether `imported_photos` tells truly which pictures are there."""
-    frame = home.tables.read("imported_photos")
-    return all(
-        home.blobs.has(sha256) != (reason == "missing")
-        for sha256, reason in zip(frame["sha256"], frame["reason"], strict=True)
-        if not isinstance(reason, str) or reason == "missing"
-    )
-
-
-def summary(done: Sequence[Imported], folder: Path) -> str:
-    """An import for a person."""
-    lines = []
-    for one in done:
-        lines.append(
-            f"{one.domain}: {one.pictures} pictures of {folder} are in the home, {one.new} of them new, "
-            f"{len(one.refused)} refused"
-        )
-        lines += _some([f"refused {refused}" for refused in one.refused])
-        if one.refused:
-            lines.append(f"  refused by reason: {told(Counter(refused.reason for refused in one.refused))}")
-        lines += _some(one.problems) + _some(one.remarks)
-        lines += [f"  {note}" for note in one.notes]
-    return plain_lines("\n".join(lines))
-
-
-def _some(lines: Sequence[str]) -> list[str]:
-    more = [f"  … and {len(lines) - SHOWN:,} more like these"] if len(lines) > SHOWN else []
-    return [*(f"  {line}" for line in lines[:SHOWN]), *more]

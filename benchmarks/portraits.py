@@ -166,9 +166,9 @@ class Run:
 def prepare(folder: Path, home: Home) -> None:
     """Freeze the folder's pictures as the home's snapshot, and fetch all weights."""
     from assets.headless import Plan
-    from assets.imports import import_folder, summary
     from pipeline.commands.options import load, open_home
-    from pipeline.demo import run_plan
+    from pipeline.headless import run_plan
+    from pipeline.operations.imports import import_folder, summary
     from pipeline.weights import ensure
 
     if missing := [domain for domain in DOMAINS if not any((folder / domain).glob("*.jpg"))]:
@@ -256,10 +256,10 @@ def score(runs: Sequence[Run]) -> None:
 
 def mean_scores(runs: Sequence[Run]) -> pd.DataFrame:
     """Method by figure: means over the test pictures, scores of the set, scores of the model."""
-    from assets.evaluation import measured
     from pipeline.commands.options import load, open_home
     from pipeline.evaluation.judge import MODEL_SET, TEST_SET
     from pipeline.evaluation.summary import merge
+    from pipeline.operations.evaluation import evaluate_model
     from pipeline.operations.judging import Stopwatch
     from resources.segmenter import SegmenterResource
 
@@ -269,7 +269,7 @@ def mean_scores(runs: Sequence[Run]) -> pd.DataFrame:
     tables = {}
     for run in runs:
         print(f"judging {run.name}", flush=True)
-        table, _ = measured(project, home, snapshot, run.key, None, segmenter, Stopwatch())
+        table, _ = evaluate_model(project, home, snapshot, run.key, None, segmenter, Stopwatch())
         tables[run.key] = table.assign(method=table["method"].str.replace(run.key, run.model, regex=False))
     merged = merge(tables)
     wanted = {TEST_SET: SET_SCORES, MODEL_SET: MODEL_SCORES}

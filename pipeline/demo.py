@@ -1,48 +1,42 @@
-"""The demo's world, and what the command line does on the whole pipeline.
+"""The demo: its worlds, project files and reviewer, and what `bokehflow demo` does with them.
 
-Like `cli` and `definitions`, this module stands at the top and may import everything.
+Nothing that production uses. Like `cli` and `definitions`, this module stands at the top and may import everything.
 """
 
-import os
 import shutil
-import socket
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import urlsplit
 
-import requests
 from PIL import Image
 
-from assets.common import photo_reader
-from assets.dataset import segmented_masks
-from assets.headless import HeadlessRun, Plan, bury_dead_runs, open_instance
-from assets.imports import import_folder
-from assets.imports import summary as summary_of_import
-from assets.training import run_id
+from assets.headless import Plan
 from pipeline.atomic import atomic_folder, atomic_path, write_bytes, write_text
 from pipeline.config import Project, load_project
 from pipeline.dataset.snapshot import read_snapshot
-from pipeline.definitions import build_definitions
-from pipeline.errors import ConfigError
 from pipeline.file_names import child
-from pipeline.flickr.emulator import Emulator
+from pipeline.headless import Say, run_plan
+from pipeline.operations.emulated_flickr import (
+    COLLECTION,
+    emulated_flickr,
+    emulator_answers,
+    emulator_ports,
+    free_ports,
+    is_free,
+)
+from pipeline.operations.imports import import_folder
+from pipeline.operations.imports import summary as summary_of_import
+from pipeline.operations.masks import segmented_masks
+from pipeline.operations.photos import photo_reader
 from pipeline.operations.status import status, summary
+from pipeline.operations.training import run_id
 from pipeline.spreadsheet import csv_text, read_rows
 from pipeline.studio.collection import build_collection
-from pipeline.web.reading import parse_json
-from pipeline.web.session import BoundedSession
-from resources.flickr import KEY_VARIABLE, SECRET_VARIABLE
 from resources.segmenter import SegmenterResource
 from storage import Home
 from storage.home import PROJECT_FILE
 
-Say = Callable[[str], None]
-
-COLLECTION = "collection"
 DECISIONS_FILE = "demo-reviewer.csv"
-EMULATOR_KEY = "emulator-key"
 
 PROJECT = """\
 # The demo: rendered portraits behind a Flickr emulator on this machine. Written by `bokehflow demo`.
@@ -227,13 +221,13 @@ def prepare_demo(home: Home) -> Project:
             build_collection(temporary)
     path = home.root / PROJECT_FILE
     if not path.exists():
-        port, image_port = _free_ports()
+        port, image_port = free_ports()
         write_text(path, PROJECT.format(port=port, image_port=image_port))
     project = load_project(path)
-    if all(map(_is_free, emulator_ports(project))) or _emulator_answers(project):
+    if all(map(is_free, emulator_ports(project))) or emulator_answers(project):
         return project
     text = path.read_text(encoding="utf-8")
-    for taken, port in zip(emulator_ports(project), _free_ports(), strict=True):
+    for taken, port in zip(emulator_ports(project), free_ports(), strict=True):
         text = text.replace(f"127.0.0.1:{taken}", f"127.0.0.1:{port}")
     write_text(path, text)
     # Listings name the old port; files that were fetched are known by their path and stay.
@@ -246,91 +240,3 @@ def hand_in_decisions(home: Home) -> None:
     target = home.reviewed / DECISIONS_FILE
     if not target.exists():
         write_bytes(target, (home.root / COLLECTION / "decisions.csv").read_bytes())
-
-
-def run_plan(plan: Plan, project: Project, path: Path, home: Home, say: Say) -> str | None:
-    """Run the plan in this process; returns the snapshot id where the plan reaches it."""
-    # While `bokehflow dev` is open its daemon runs stages too, and both would fetch and write the same.
-    with home.lock("dev"), open_instance(home) as instance:
-        home.sweep()
-        for run_id in bury_dead_runs(instance):
-            say(f"an earlier run died ({run_id[:8]}); going on from what it finished")
-        definitions = build_definitions(project, home, path.parent)
-        return HeadlessRun(project, home, path.parent, definitions, instance, say).go(plan)
-
-
-def train_configured(
-    snapshot: str, recipe: str, project: Project, path: Path, home: Home, say: Say, anew: bool = False
-) -> None:
-    """Train and evaluate `recipe@seed` of the project file on a frozen snapshot, in this process.
-
-    With `anew` it takes the place of a finished model of other settings. Raises `DatasetError` for an unknown snapshot.
-    """
-    read_snapshot(home.snapshots, snapshot)
-    with home.lock("dev"), open_instance(home) as instance:
-        bury_dead_runs(instance)
-        definitions = build_definitions(project, home, path.parent)
-        HeadlessRun(project, home, path.parent, definitions, instance, say).train(snapshot, recipe, anew=anew)
-
-
-@contextmanager
-def emulated_flickr(home: Home, project: Project) -> Iterator[None]:
-    """Where the home is a demo's, its emulator for the time being; else nothing.
-
-    An emulator that already answers on the project's ports (that of `bokehflow dev`, say) is used as it is.
-    """
-    collection = home.root / COLLECTION
-    if not collection.exists() or urlsplit(project.flickr.endpoint).hostname != "127.0.0.1":
-        yield
-        return
-    for variable in (KEY_VARIABLE, SECRET_VARIABLE):
-        os.environ.setdefault(variable, EMULATOR_KEY)
-    port, image_port = emulator_ports(project)
-    if _emulator_answers(project):
-        yield
-        return
-    if taken := [number for number in (port, image_port) if not _is_free(number)]:
-        raise ConfigError(f"port {taken[0]} is taken by another program; `bokehflow demo` chooses others")
-    with Emulator(collection, api_port=port, image_port=image_port):
-        yield
-
-
-def emulator_ports(project: Project) -> tuple[int, int]:
-    """Ports of the REST calls and of the pictures in the demo's project file."""
-    try:
-        return int(urlsplit(project.flickr.endpoint).port or 0), int(project.flickr.image_hosts[0].split(":")[1])
-    except (IndexError, ValueError):
-        raise ConfigError("the demo's project file names no ports; delete it and run `bokehflow demo` again") from None
-
-
-def _emulator_answers(project: Project) -> bool:
-    """Whether an emulator (that of `bokehflow dev`, say) is at work on the project's port."""
-    arguments = {
-        "method": "flickr.photos.licenses.getInfo",
-        "api_key": EMULATOR_KEY,
-        "format": "json",
-        "nojsoncallback": "1",
-    }
-    try:
-        with BoundedSession(longest_s=5) as session:
-            session.trust_env = False  # a proxy is for other machines
-            return "stat" in parse_json(session.get(project.flickr.endpoint, params=arguments, timeout=2).content)  # pyright: ignore[reportOperatorIssue]
-    except (requests.RequestException, ValueError, TypeError):
-        return False
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
-
-
-def _free_ports() -> tuple[int, int]:
-    with socket.socket() as first, socket.socket() as second:
-        first.bind(("127.0.0.1", 0))
-        second.bind(("127.0.0.1", 0))
-        return first.getsockname()[1], second.getsockname()[1]

@@ -28,9 +28,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from assets.headless import bury_dead_runs, open_instance
 from pipeline.config import Project
-from pipeline.demo import Say, emulated_flickr
+from pipeline.headless import Say
 from pipeline.loopback.guard import Door, Guard, kept_secret
 from pipeline.loopback.server import listen, make_server
+from pipeline.operations.emulated_flickr import emulated_flickr
 from storage import Home
 
 WORKSPACE = Path(__file__).parents[1] / "workspace.yaml"

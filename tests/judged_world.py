@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from assets.evaluation import model_version
-from assets.training import run_id
 from pipeline.dataset.snapshot import read_snapshot
 from pipeline.evaluation.pictures import picture_folder
+from pipeline.operations.reports import model_version
+from pipeline.operations.training import run_id
 from pipeline.tables import conform
 from pipeline.training.jobs import TrainingJob
 from pipeline.training.runs import Completion, RunFolder

@@ -9,8 +9,8 @@ import pytest
 
 from pipeline.cli import cli, main
 from pipeline.config import load_project
-from pipeline.demo import emulator_ports
 from pipeline.flickr.emulator import Emulator
+from pipeline.operations.emulated_flickr import emulator_ports
 from storage import Home
 
 

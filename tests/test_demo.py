@@ -9,15 +9,8 @@ import requests
 from pipeline.config import load_project
 from pipeline.curation.decisions import read_decisions
 from pipeline.curation.queue import COLUMNS
-from pipeline.demo import (
-    CURATOR,
-    PHOTOGRAPHS,
-    accept_suggestions,
-    emulated_flickr,
-    emulator_ports,
-    hand_in_decisions,
-    prepare_demo,
-)
+from pipeline.demo import CURATOR, PHOTOGRAPHS, accept_suggestions, hand_in_decisions, prepare_demo
+from pipeline.operations.emulated_flickr import emulated_flickr, emulator_ports
 from pipeline.spreadsheet import csv_text
 from storage import Home
 

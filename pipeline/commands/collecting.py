@@ -19,7 +19,7 @@ def import_photos(folder: Path, home: Path | None, config: Path | None, domain: 
 
     Nothing in FOLDER is changed. Exit code 1 where a picture or a row of the CSV could not be used.
     """
-    from assets.imports import import_folder, summary
+    from pipeline.operations.imports import import_folder, summary
 
     chosen = open_home(home)
     project, _ = load(chosen, config)

@@ -13,7 +13,7 @@ from pipeline.commands.options import load, open_home, say, tell, with_config, w
 @click.option("--pages", default=20, show_default=True, type=click.IntRange(min=1), help="Pages for each rule, at most.")
 def duplicates(home: Path | None, config: Path | None, pages: int) -> None:
     """Write pages that show duplicates side by side, with rule and measure, the least sure first."""
-    from assets.dedupe import write_duplicates
+    from pipeline.operations.duplicates import write_duplicates
 
     chosen = open_home(home)
     project, _ = load(chosen, config)

@@ -89,12 +89,12 @@ def _segmented(
 
     import pandas as pd
 
-    from assets.dataset import mask_source
     from pipeline.errors import BokehflowError
     from pipeline.masks.person_masks import FULL, UNCERTAIN, coverage
     from pipeline.masks.sheet import Tile, choose, facts_of
     from pipeline.masks.sources import Picture, Refused
     from pipeline.masks.subject import COMPANION
+    from pipeline.operations.masks import mask_source
     from pipeline.photos.decode import decode_reduced
     from pipeline.photos.folder import pictures_below
     from resources.segmenter import SegmenterResource

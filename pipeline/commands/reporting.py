@@ -28,9 +28,9 @@ def report(
     Without SNAPSHOT that of the newest one with an evaluated model. Nothing is trained or judged: `bokehflow run` does
     that. The beginning of an id will do.
     """
-    from assets.evaluation import report_inputs, unevaluated
     from pipeline.dataset.layout import find_snapshot
     from pipeline.evaluation.report import write_report
+    from pipeline.operations.reports import report_inputs, unevaluated
 
     chosen = open_home(home)
     project, _ = load(chosen, config)
@@ -45,9 +45,9 @@ def report(
 
 
 def _newest_judged(home: "Home") -> str:
-    from assets.evaluation import evaluated_recipes
     from pipeline.dataset.layout import list_snapshots
     from pipeline.errors import DatasetError
+    from pipeline.operations.reports import evaluated_recipes
 
     found = next((name for name in list_snapshots(home.snapshots) if evaluated_recipes(home, name)[name]), None)
     if found is None:

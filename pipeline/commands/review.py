@@ -117,9 +117,9 @@ def mask_reader(project: "Project", home: "Home") -> "Callable[[str], np.ndarray
 
     import pandas as pd
 
-    from assets.dataset import mask_source
     from pipeline.masks.drawn import DrawnMasks
     from pipeline.masks.person_masks import read_mask, segment_photos
+    from pipeline.operations.masks import mask_source
     from pipeline.weights import WEIGHTS
     from resources.segmenter import SegmenterResource
 

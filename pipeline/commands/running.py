@@ -60,8 +60,9 @@ def run(
 ) -> None:
     """Bring the configured project up to date, headless: whatever is missing or has changed inputs."""
     from assets.headless import STAGES, Plan, WaitingForDecisions
-    from pipeline.demo import emulated_flickr, run_plan
     from pipeline.errors import ConfigError
+    from pipeline.headless import run_plan
+    from pipeline.operations.emulated_flickr import emulated_flickr
 
     if until is not None and until not in STAGES:
         raise ConfigError(f"unknown asset {until!r}; one of: {', '.join(STAGES)}")
@@ -125,8 +126,8 @@ def status(home: Path | None, config: Path | None, as_json: bool) -> None:
 @with_config
 def doctor(home: Path | None, config: Path | None) -> None:
     """Check key, Flickr, weights, disk, GPU and versions; say what to do about each."""
-    from pipeline.demo import emulated_flickr
     from pipeline.operations.doctor import examine
+    from pipeline.operations.emulated_flickr import emulated_flickr
 
     chosen = open_home(home)
     project, path = load(chosen, config)

@@ -188,7 +188,7 @@ def restore(source: str, without_missing: bool, as_json: bool, home: Path | None
     """
     from contextlib import ExitStack
 
-    from pipeline.demo import emulated_flickr
+    from pipeline.operations.emulated_flickr import emulated_flickr
     from pipeline.operations.snapshots import freeze_what_is_left
     from pipeline.operations.snapshots import restore as restore_into
 

@@ -41,8 +41,8 @@ def train(
     A recipe and seed of the project file run as in Dagster, where they show up, and are evaluated. Another seed or
     another number of steps is a trial of its own: a run folder, and nothing more.
     """
-    from pipeline.demo import train_configured
     from pipeline.errors import ConfigError
+    from pipeline.headless import train_configured
     from pipeline.training.runs import holds_another_result
 
     chosen = open_home(home)
@@ -91,8 +91,8 @@ def translate(
     """
     from contextlib import closing
 
-    from assets.dataset import segmented_masks
     from pipeline.errors import BokehflowError
+    from pipeline.operations.masks import segmented_masks
     from pipeline.photos.inspectors import Inspectors
     from pipeline.training.application import Application, result_stems
     from resources.segmenter import SegmenterResource
@@ -134,9 +134,9 @@ def export_model(home: Path | None, run: str, checkpoint: "Checkpoint", out: Pat
 
 def _trial(project: "Project", home: "Home", snapshot: str, key: str, steps: int | None) -> "TrainingJob":
     """The job of a run that the project file does not know."""
-    from assets.training import training_job, training_rows
     from pipeline.dataset.snapshot import read_snapshot
     from pipeline.operations.made_from import license_counts
+    from pipeline.operations.training import training_job, training_rows
 
     manifest = read_snapshot(home.snapshots, snapshot)
     job = training_job(project, home, snapshot, key)

@@ -87,3 +87,13 @@ def too_few(curated: pd.DataFrame, domains: list[str], minimum: int) -> list[str
         for domain in domains
         if kept.get(domain, 0) < minimum
     ]
+
+
+def disagreements(curated: pd.DataFrame) -> list[str]:
+    """A message for each group about which not all say the same."""
+    disputed = curated[curated["dissent"].notna()]
+    columns = ["decided_photo_id", "decision", "curator", "file", "row", "dissent"]
+    return [
+        f"{photo_id}: {decision} by {curator} ({file}, row {row}) counts; otherwise said {dissent}"
+        for photo_id, decision, curator, file, row, dissent in disputed[columns].itertuples(index=False, name=None)
+    ]

@@ -36,3 +36,19 @@ def download(
         journal=journal,
         progress=progress,
     )
+
+
+def known_files(home: Home, partition: str, photo_ids: set[str]) -> pd.DataFrame:
+    """Rows of `photo_files` about these photos: the partition's own, and for the rest those of any other.
+
+    A photo may be found in both domains, and its owner may move it to another month: its bytes are known all the same.
+    """
+    own = home.tables.read_or_empty("photo_files", partition)
+    missing = photo_ids - set(own["photo_id"])
+    found = [own]
+    for other in home.tables.partitions("photo_files") if missing else []:
+        if other != partition and missing & set(home.tables.read("photo_files", other, ["photo_id"])["photo_id"]):
+            rows = home.tables.read("photo_files", other)
+            found.append(rows[rows["photo_id"].isin(missing)])
+    filled = [frame for frame in found if len(frame)]
+    return pd.concat(filled, ignore_index=True) if filled else own

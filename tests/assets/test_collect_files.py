@@ -5,7 +5,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from assets.collect import known_files, transfer_metadata
+from assets.collect import transfer_metadata
+from pipeline.operations.downloads import known_files
 from pipeline.photos.pace import PaceReport
 from pipeline.photos.pool import Transfer
 from pipeline.tables import conform

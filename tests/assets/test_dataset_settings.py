@@ -128,8 +128,8 @@ def test_masks_that_are_all_missing_are_explained_where_the_manifest_is_refused(
 
 
 def _segmented(given: Project, home: Home, photos: pd.DataFrame) -> pd.DataFrame:
-    from assets.dataset import mask_source
     from pipeline.masks.person_masks import segment_photos
+    from pipeline.operations.masks import mask_source
 
     def read_rgb(sha256: str) -> np.ndarray:
         with Image.open(home.blobs.path(sha256)) as image:

@@ -6,11 +6,11 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from assets.evaluation import yardstick_version
 from assets.headless import HeadlessRun
 from assets.partitions import snapshot_recipe_key
-from assets.training import training_job
 from pipeline.config import parse_project
+from pipeline.operations.reports import yardstick_version
+from pipeline.operations.training import training_job
 from pipeline.training import jobs
 from storage import Home
 from tests.judged_world import CONFIG, judge, judged_home, train

@@ -6,11 +6,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from assets.imports import import_folder, summary
 from pipeline.commands.collecting import import_photos
 from pipeline.config import parse_project
 from pipeline.errors import ConfigError
 from pipeline.operations.forget import forget
+from pipeline.operations.imports import import_folder, summary
 from pipeline.operations.status import status
 from pipeline.photos import folder as folder_module
 from pipeline.photos.inspectors import Inspectors

@@ -9,15 +9,16 @@ import pandas as pd
 import pytest
 import torch
 
-from assets.evaluation import measured, model_version, yardstick_version
-from assets.training import run_id, training_job
 from pipeline import weights
 from pipeline.config import Project, parse_project
 from pipeline.errors import DatasetError, TrainingError, WeightsError
 from pipeline.masks.segmenter import Seen, Segmenter
 from pipeline.operations import judging
+from pipeline.operations.evaluation import evaluate_model
 from pipeline.operations.forget import finish_forgetting
 from pipeline.operations.judging import Stopwatch
+from pipeline.operations.reports import model_version, yardstick_version
+from pipeline.operations.training import run_id, training_job
 from pipeline.training.__main__ import load_data
 from pipeline.training.process import run_training
 from storage import Home
@@ -69,7 +70,7 @@ class Judged:
 
     def measure(self, name: str, snapshot: str | None = None) -> pd.DataFrame:
         key = f"{name}@0"
-        return measured(
+        return evaluate_model(
             self.project, self.home, snapshot or self.snapshot, key, None, self.segmenter, Stopwatch()
         )[0]  # fmt: skip
 

@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from assets.dataset import mask_source
-from assets.evaluation import scene_frame, true_masks
 from pipeline.config import Project, parse_project
 from pipeline.dataset.prepare import prepare_images
 from pipeline.masks.person_masks import read_mask, segment_photos
+from pipeline.operations.evaluation import scene_frame, true_masks
+from pipeline.operations.masks import mask_source
 from pipeline.operations.versions import plan
 from pipeline.photos.decode import decode_reduced, upright_size
 from pipeline.tables import conform

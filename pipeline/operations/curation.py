@@ -1,0 +1,67 @@
+"""What curators decided, and what is measured of each picture for the queue."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pandas as pd
+
+from pipeline.config import Project
+from pipeline.curation.decisions import Decision, read_decisions
+from pipeline.file_names import inside
+from pipeline.operations.photos import photo_reader
+from pipeline.spreadsheet import Problem
+from resources.segmenter import SegmenterResource
+from storage import Home
+
+MEASURED_SHORT_EDGE_PX = 512
+"""Large JPEGs are decoded at a reduced size of at least this much for the hints."""
+
+
+def reviewed(home: Home, project: Project) -> tuple[list[Decision], list[Problem]]:
+    """Decisions and problems of the reviewed CSVs.
+
+    Known are the ids of every photo ever listed (the history), so that a decision about a photo that has since
+    vanished is no mistake. The history is looked up, not a dependency: a re-scrape alone changes no decision.
+    """
+    known = set(home.tables.read_or_empty("photo_history", columns=["photo_id"])["photo_id"])
+    return read_decisions(home.reviewed, known, set(project.domains))
+
+
+def update_hints(
+    project: Project,
+    home: Home,
+    segmenter: SegmenterResource,
+    photos: pd.DataFrame,
+    report: Callable[[int, int], None] = lambda done, total: None,
+) -> pd.DataFrame:
+    """The table `photo_hints`, brought up to date for the photos, and their thumbnails."""
+    from pipeline import weights
+    from pipeline.curation.hints import Hints, measure, measure_photos, measured_by
+    from pipeline.curation.inappropriate import OpenNsfw
+    from pipeline.curation.queue import thumbnail_name, write_thumbnail
+
+    known = home.tables.read_or_empty("photo_hints")
+    # One view is enough to tell who is there, and takes a third of the time that masks take.
+    people = replace(segmenter, views=1).load(home)
+    rating = OpenNsfw(weights.ensure("opennsfw", home.weights)) if project.curation.inappropriate_model else None
+    read = photo_reader(home, project, MEASURED_SHORT_EDGE_PX)
+
+    def one(sha256: str) -> Hints:
+        rgb = read(sha256)
+        write_thumbnail(rgb, inside(home.thumbnails, thumbnail_name(sha256)))
+        return measure(rgb, people, home.blobs.read(sha256), rating)
+
+    table = measure_photos(
+        pictures=photos["sha256"].tolist(),
+        known=known,
+        by=measured_by(f"{people.name}-{people.version}", rating.version if rating else ""),
+        one=one,
+        journal=home.hints_journal,
+        progress=report,
+    )
+    home.tables.write("photo_hints", table)
+    home.hints_journal.unlink(missing_ok=True)
+    for sha256 in photos["sha256"]:
+        if not (path := inside(home.thumbnails, thumbnail_name(sha256))).exists():
+            write_thumbnail(read(sha256), path)
+    return table

@@ -1,0 +1,170 @@
+"""Judging a trained model: its photos, scenes and true masks, and what all models of a snapshot share."""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from pipeline.config import Project
+from pipeline.dataset.crop import Crop, Transform, parse_transform, picture_id
+from pipeline.dataset.prepare import cut
+from pipeline.dataset.shards import ShardReader
+from pipeline.dataset.snapshot import open_snapshot
+from pipeline.evaluation.scenes import Cut, Frame, TrueMasks, load_scenes, load_true_masks, true_mask_file
+from pipeline.file_names import child, inside
+from pipeline.masks.person_masks import read_mask
+from pipeline.masks.segmenter import Segmenter
+from pipeline.operations.masks import segmented_masks
+from pipeline.operations.training import run_id
+from pipeline.operations.versions import plan
+from pipeline.training.runs import RunFolder
+from storage import Home
+
+if TYPE_CHECKING:
+    # What judges and draws takes a second to import, which only those wait for who do it.
+    from pipeline.operations.judging import Stopwatch
+
+
+def is_test(manifest: pd.DataFrame, project: Project) -> pd.Series:
+    """For each row whether its picture is one that models are judged on."""
+    return (manifest["split"] == "test") & (manifest["domain"] == project.training.domain_a)
+
+
+def evaluate_model(
+    project: Project,
+    home: Home,
+    snapshot: str,
+    recipe_key: str,
+    truth: Path | None,
+    segmenter: Segmenter,
+    watch: "Stopwatch",
+) -> tuple[pd.DataFrame, "SnapshotPhotos"]:
+    """The table `evaluation` of a trained model, and the photos it was judged on; pictures go into the run's folder.
+
+    Raises `DatasetError` for a snapshot that is not there, `TrainingError` for a run that is not finished.
+    """
+    # torch takes seconds to import, and the code location is imported for every step.
+    from pipeline.evaluation.judge import judge_model
+    from pipeline.models.large_photos import translate_pictures
+    from pipeline.operations.judging import (
+        costs_of,
+        cycle_errors,
+        on_best_device,
+        overlay_of,
+        shared,
+        shared_version,
+        yardstick_of,
+    )
+    from pipeline.training.inference import load_run
+
+    run = child(home.runs, run_id(snapshot, recipe_key))
+    manifest = open_snapshot(home.snapshots, snapshot, home.shards)
+    trained = load_run(run)
+    size_px, test = trained.settings.size_px, manifest[is_test(manifest, project)]
+    trained_on = [
+        manifest[(manifest["domain"] == domain) & (manifest["split"] == "train")]
+        for domain in (project.training.domain_b, project.training.domain_a)
+    ]
+    photos, shallow, ordinary = (SnapshotPhotos.of(home, rows) for rows in (test, *trained_on))
+    known = (None, None)
+    if truth is not None:
+        known = load_scenes(truth, scene_frame(project, home, segmenter)), true_masks(home, manifest, truth)
+    yardstick = yardstick_of(project, home, segmenter, shallow, ordinary)
+    version = shared_version((test, *trained_on), known, segmenter, yardstick)
+    with watch.timed("what all models share"):
+        common = shared(home, snapshot, size_px, photos, known, yardstick, version)
+    generators = on_best_device(trained.generators)
+    translations = {direction: partial(translate_pictures, generator) for direction, generator in generators.items()}
+    with watch.timed("cycle and identity"):
+        errors = cycle_errors(translations, size_px, photos, shallow)
+    with watch.timed("costs"):
+        costs = costs_of(home, generators["a_to_b"])
+    frame = judge_model(
+        recipe_key,
+        watch.wrapped("translation", translations["a_to_b"]),
+        size_px,
+        photos,
+        RunFolder(run).translated,
+        *known,
+        yardstick=yardstick,
+        overlay=overlay_of(trained),
+        common=common,
+        extra={**errors, **costs},
+    )
+    return frame, photos
+
+
+@dataclass(frozen=True)
+class SnapshotPhotos:
+    """Pictures of a snapshot, read from its shards as they are needed."""
+
+    ids: list[str]
+    reader: ShardReader
+
+    @classmethod
+    def of(cls, home: Home, rows: pd.DataFrame) -> "SnapshotPhotos":
+        """The pictures of these rows of a manifest."""
+        reader = ShardReader([child(home.shards, shard) for shard in rows["shard"]], rows["row"].tolist())
+        return cls(picture_ids(rows), reader)
+
+    def first(self, count: int) -> list[tuple[str, np.ndarray]]:
+        """Id and RGB of the first ones."""
+        indices = np.arange(min(count, len(self.ids)))
+        return list(zip(self.ids[:count], self.batch(indices)[0], strict=True))
+
+    def batch(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """RGB and alpha, uint8."""
+        return self.reader.batch(indices)
+
+
+def picture_ids(rows: pd.DataFrame) -> list[str]:
+    """What each picture of a manifest is called in scores: its photo's id, with the place of a tile."""
+    return [picture_id(*pair) for pair in zip(rows["photo_id"], rows["transform"], strict=True)]
+
+
+def scene_frame(project: Project, home: Home, segmenter: Segmenter) -> Frame:
+    """How a rendered scene is treated: as the project's photos are, from the segmenter to the crop.
+
+    A folder of given masks has none of scenes; there the embedded segmenter stands in. Scenes, which are small, are not
+    tiled: of a dataset of tiles the square in their middle is judged.
+    """
+    planned, source = plan(project), segmented_masks(project, home, segmenter)
+    transform = planned if isinstance(planned, Crop) else Crop("centre", planned.size_px)
+
+    def frame(sharp: np.ndarray) -> tuple[Cut, np.ndarray]:
+        alpha = source.subject(sharp).alpha
+        return _cutter(transform, alpha), alpha
+
+    return frame
+
+
+def true_masks(home: Home, manifest: pd.DataFrame, folder: Path) -> tuple[TrueMasks, np.ndarray]:
+    """True masks of the photos that have one, cut exactly as their pictures were, and the alphas of these pictures."""
+    known = manifest.drop_duplicates(["photo_id", "transform"])
+    rows = known[known["photo_id"].map(lambda photo_id: true_mask_file(folder, str(photo_id)).exists()).astype(bool)]
+    columns = zip(picture_ids(rows), rows["photo_id"], rows["transform"], rows["mask"], strict=True)
+    cutters = {name: (photo, _frozen_cutter(home, transform, mask)) for name, photo, transform, mask in columns}
+    photos = SnapshotPhotos.of(home, rows) if len(rows) else None
+    alpha = photos.batch(np.arange(len(rows)))[1] if photos else np.empty((0, 0, 0), np.uint8)
+    return load_true_masks(folder, cutters, alpha.shape[1]), alpha
+
+
+def _frozen_cutter(home: Home, transform: str, mask: str) -> Cut:
+    """How the picture with this transform was cut, by the alpha it was made with where that decided it."""
+    parsed = parse_transform(transform)
+    by_subject = isinstance(parsed, Crop) and parsed.crop == "subject"
+    return _cutter(parsed, read_mask(inside(home.masks, mask)) if by_subject else None)
+
+
+def _cutter(transform: Transform, alpha: np.ndarray | None) -> Cut:
+    """Cuts pictures of any size to the square that `transform` takes; `alpha` None: it does not look at it."""
+
+    def cut_square(pixels: np.ndarray) -> np.ndarray:
+        looked_at = pixels if alpha is None else alpha
+        square = transform.square(looked_at.reshape(*looked_at.shape[:2], -1)[..., 0])
+        return cut(pixels, (pixels.shape[1], pixels.shape[0]), square, transform.size_px)
+
+    return cut_square

@@ -1,0 +1,211 @@
+"""What the report of a snapshot shows, and by which yardstick each of its models was judged."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from glob import escape
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from pipeline.config import Project
+from pipeline.dataset.snapshot import attribution, read_facts, read_snapshot
+from pipeline.errors import DatasetError
+from pipeline.file_names import child
+from pipeline.licenses import license_name
+from pipeline.masks.sources import configured_version
+from pipeline.operations.evaluation import is_test, picture_ids
+from pipeline.operations.made_from import code_revision
+from pipeline.operations.training import run_id
+from pipeline.operations.versions import plan
+from pipeline.training.recipes import canonical_digest
+from pipeline.training.runs import RunFolder, completion_of, describe_run, generator_file
+from pipeline.weights import WEIGHTS
+from resources.segmenter import SegmenterResource
+from storage import Home
+
+if TYPE_CHECKING:
+    # What judges and draws takes a second to import, which only those wait for who do it.
+    from pipeline.evaluation.reference import Against
+    from pipeline.evaluation.report import ModelReport, ReportInputs
+
+
+def _credits(rows: pd.DataFrame) -> pd.DataFrame:
+    """Whose each picture is, by what it is called in scores."""
+    names = rows[["domain", "photo_id"]].assign(picture=picture_ids(rows))
+    found = attribution(rows, license_name).merge(names, on=["domain", "photo_id"])
+    return found.drop(columns="photo_id").rename(columns={"picture": "photo_id"})
+
+
+def against_reference(home: Home, snapshot: str, recipe: str, reference: str) -> "Against | None":
+    """How the model stands against the reference on the same pictures; None where they were judged at different sizes."""
+    from pipeline.evaluation.reference import against
+    from pipeline.evaluation.summary import merge
+
+    tables = {one: home.tables.read("evaluation", f"{one}|{snapshot}") for one in (recipe, reference)}
+    size = {one: _size_px(home, snapshot, one) for one in tables}
+    return against(merge(tables), recipe, reference) if size[recipe] == size[reference] else None
+
+
+def _size_px(home: Home, snapshot: str, recipe: str) -> int:
+    return int(json.loads(RunFolder(child(home.runs, run_id(snapshot, recipe))).card.read_text())["settings"]["size_px"])
+
+
+def report_inputs(project: Project, home: Home, snapshot: str, others: Sequence[str] = ()) -> "ReportInputs":
+    """All that the report of a snapshot shows; with `others` their models stand beside its own.
+
+    Raises `DatasetError` for an unknown snapshot, and for one of `others` without a model that was judged by the same
+    yardstick.
+    """
+    from pipeline.evaluation.report import ReportInputs
+
+    snapshots = list(dict.fromkeys([snapshot, *others]))
+    tests = {name: _test_rows(project, read_snapshot(home.snapshots, name)) for name in snapshots}
+    recipes = evaluated_recipes(home, *snapshots)
+    models = {name: [_model_report(home, name, one) for one in recipes[name]] for name in snapshots}
+    if bare := [name for name in snapshots[1:] if not models[name]]:
+        told = "; ".join(unevaluated(home, *snapshots)[bare[0]]) or "train and evaluate one"
+        raise DatasetError(f"snapshot {bare[0]} has no evaluated model to compare with: {told}")
+    facts = read_facts(home.snapshots, snapshot)
+    return ReportInputs(
+        project=project.project.name,
+        snapshot_id=snapshot,
+        snapshot_digest=facts["sha256"],
+        config_digest=project.version(),
+        counts=facts["counts"],
+        domains=facts["made_from"].get("counts", {}),
+        models=[model for of_it in models.values() for model in of_it],
+        credits=pd.concat([_credits(rows) for rows in tests.values()]).drop_duplicates("photo_id"),
+        made_on=datetime.now(UTC).date(),
+        code_revision=code_revision(),
+        test_photos={name: _digests(rows) for name, rows in tests.items()},
+        reference=project.evaluation.reference,
+    )
+
+
+def _test_rows(project: Project, manifest: pd.DataFrame) -> pd.DataFrame:
+    return manifest[is_test(manifest, project)]
+
+
+def _digests(rows: pd.DataFrame) -> dict[str, str]:
+    """Picture → digest of its pixels and its mask: equal where two snapshots hold the very same picture."""
+    return dict(zip(picture_ids(rows), rows["pixels_sha256"] + rows["alpha_sha256"], strict=True))
+
+
+def evaluated_recipes(home: Home, *snapshots: str) -> dict[str, list[str]]:
+    """Keys `recipe@seed` of the models of each snapshot that may stand side by side.
+
+    Their evaluations are those of the models as they are now, all by the yardstick of the newest one of the first
+    snapshot that has any.
+    """
+    judged = {name: _judged(home, name) for name in snapshots}
+    first = next((found for found in judged.values() if found), [])
+    yardstick = max(first, key=lambda one: one.judged_s).yardstick if first else ""
+    return {name: [one.recipe for one in found if one.yardstick == yardstick] for name, found in judged.items()}
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """A model as it is now with an evaluation: by which yardstick, and when, in Unix seconds."""
+
+    recipe: str
+    yardstick: str
+    judged_s: float
+
+
+def _judged(home: Home, snapshot: str) -> list[_Judged]:
+    keys = [key.split("|") for key in home.tables.partitions("evaluation")]
+    found = [(recipe, judged_by(home, snapshot, recipe)) for recipe, of in keys if of == snapshot]
+    infos = {recipe: home.tables.info("evaluation", f"{recipe}|{snapshot}") for recipe, _ in found}
+    return [
+        _Judged(recipe, yardstick, info.made_s)
+        for recipe, yardstick in found
+        if yardstick is not None and (info := infos[recipe])
+    ]
+
+
+def unevaluated(home: Home, *snapshots: str) -> dict[str, list[str]]:
+    """For each snapshot a line for each of its runs that cannot stand in their report: unfinished, not judged as it is
+    now, or judged by another yardstick."""
+    known = evaluated_recipes(home, *snapshots)
+    return {name: list(_left_out(home, name, known[name])) for name in snapshots}
+
+
+def _left_out(home: Home, snapshot: str, known: Sequence[str]) -> Iterator[str]:
+    for path in sorted(home.runs.glob(f"{escape(snapshot)}-*/job.json")):
+        run = describe_run(path.parent)
+        if run is None or run["run"] != run_id(snapshot, recipe := f"{run['recipe']}@{run['seed']}"):
+            continue
+        if not run["complete"]:
+            yield f"{recipe} is not trained to its end ({run['steps']} steps so far)"
+        elif judged_by(home, snapshot, recipe) is None:
+            yield f"{recipe} is trained and not evaluated"
+        elif recipe not in known:
+            again = f"bokehflow train {run['recipe']} --seed {run['seed']} --snapshot {snapshot}"
+            yield f"{recipe} was judged by other settings, truth or weights than the newest; judged anew by: {again}"
+
+
+def judged_by(home: Home, snapshot: str, recipe: str) -> str | None:
+    """By which yardstick this very model was judged; None where scores or pictures of it as it is now are not there."""
+    run = child(home.runs, run_id(snapshot, recipe))
+    info, model = home.tables.info("evaluation", f"{recipe}|{snapshot}"), model_version(run)
+    if info is None or not model or not RunFolder(run).translated.is_dir():
+        return None
+    is_it = f"{info.inputs_version}-".startswith(f"{model}-")
+    return info.inputs_version.removeprefix(model).removeprefix("-") if is_it else None
+
+
+def truth_folder(project: Project, folder: Path) -> Path | None:
+    """The folder of rendered scenes with known truth; `folder` is that of the project file."""
+    return folder / Path(project.evaluation.truth) if project.evaluation.truth else None
+
+
+def yardstick_version(project: Project, home: Home, truth: Path | None) -> str:
+    """Digest of what models are judged by now, beside the method: settings, weights, and which files the truth has.
+
+    Files are told by name and size, so that a copy of them is the same yardstick.
+    """
+    from pipeline.evaluation.faces import WEIGHTS_NAME
+    from pipeline.evaluation.inception import find_inception
+
+    segmenter, perceptual = SegmenterResource.of(project.masks), project.evaluation.perceptual
+    instruments = {
+        "segmenter": [segmenter.name, segmenter.published_version()],
+        "network": WEIGHTS["vgg16"].sha256 if perceptual else None,
+        "faces": WEIGHTS[WEIGHTS_NAME].sha256 if child(home.weights, WEIGHTS[WEIGHTS_NAME].file_name).exists() else None,
+        "inception": perceptual and find_inception([home.weights]) is not None,
+    }
+    if truth is not None:
+        files = sorted(path for path in truth.rglob("*") if path.is_file())
+        instruments["truth"] = [(path.relative_to(truth).as_posix(), path.stat().st_size) for path in files]
+        instruments["scenes"] = [configured_version(project.masks), plan(project).name]
+    return canonical_digest(instruments)[:8]
+
+
+def model_version(run: Path) -> str:
+    """Digest of a finished run's generator with the version of how it is judged; nothing while it is unfinished."""
+    if (done := completion_of(RunFolder(run))) is None:
+        return ""
+    from pipeline.evaluation.judge import METHOD_VERSION
+
+    return f"{done.files[generator_file('a_to_b')]}-{METHOD_VERSION}"
+
+
+def _model_report(home: Home, snapshot: str, recipe: str) -> "ModelReport":
+    from pipeline.evaluation.report import ModelReport
+
+    run = RunFolder(child(home.runs, run_id(snapshot, recipe)))
+    info = home.tables.info("evaluation", f"{recipe}|{snapshot}")
+    card = json.loads(run.card.read_text())
+    return ModelReport(
+        name=recipe,
+        judged_px=card["settings"]["size_px"],
+        card=card,
+        evaluation=home.tables.read("evaluation", f"{recipe}|{snapshot}"),
+        losses=pd.read_parquet(run.losses),
+        pictures=run.translated,
+        evaluation_digest=info.data_version if info else "",
+        snapshot_id=snapshot,
+    )

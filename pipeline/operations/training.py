@@ -1,0 +1,64 @@
+"""What the trainer is to do for a recipe and a seed, and what a finished run says."""
+
+from importlib.metadata import version
+
+import pandas as pd
+
+from pipeline.config import Project
+from pipeline.dataset.layout import PICTURES
+from pipeline.file_names import child
+from pipeline.operations.made_from import code_revision
+from pipeline.training.jobs import ProcessIdentity, TrainingJob
+from pipeline.training.runs import Completion, has_other_settings, holds_another_result
+from storage import Home
+
+
+def training_job(project: Project, home: Home, snapshot: str, recipe_key: str) -> TrainingJob:
+    """What the trainer is to do for `recipe@seed` on the snapshot."""
+    name, seed = recipe_key.split("@")
+    recipe = project.recipes[name]
+    identifier = run_id(snapshot, recipe_key)
+    return TrainingJob(
+        run_id=identifier,
+        run_dir=child(home.runs, identifier),
+        recipe=name,
+        seed=int(seed),
+        model=recipe.model,
+        settings=recipe.resolved(),
+        snapshot_id=snapshot,
+        manifest_path=child(home.snapshots, snapshot) / PICTURES,
+        shards_dir=home.shards,
+        weights_dir=home.weights,
+        domain_a=project.training.domain_a,
+        domain_b=project.training.domain_b,
+        stop_failing=project.training.stop_failing,
+        lineage={"bokehflow": version("bokehflow"), "code_revision": code_revision()},
+        started_by=ProcessIdentity.current(),
+    )
+
+
+def failure(recipe_key: str, done: Completion | None) -> list[str]:
+    """The way in which a finished run failed, if it did, in words."""
+    if done is None or done.failing is None:
+        return []
+    return [f"{recipe_key} {done.failing}, by its last check; what to do is told in its log and in docs/training.md"]
+
+
+def kept_model(job: TrainingJob) -> str | None:
+    """In words that the run's folder has a finished model of other settings, which is kept; None where it has none."""
+    if not (holds_another_result(job) and has_other_settings(job)):
+        return None
+    return (
+        f"{job.recipe}@{job.seed} was trained on snapshot {job.snapshot_id} with other settings, and that model is kept; "
+        f"to train it anew: bokehflow train {job.recipe} --seed {job.seed} --snapshot {job.snapshot_id} --anew"
+    )
+
+
+def training_rows(manifest: pd.DataFrame, job: TrainingJob) -> pd.DataFrame:
+    """The rows of a snapshot's manifest that the job trains on."""
+    return manifest[(manifest["split"] == "train") & manifest["domain"].isin([job.domain_a, job.domain_b])]
+
+
+def run_id(snapshot: str, recipe_key: str) -> str:
+    """Name of the run's folder, the same for the same snapshot, recipe and seed."""
+    return f"{snapshot}-{recipe_key.replace('@', '-')}"

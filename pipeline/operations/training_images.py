@@ -1,0 +1,39 @@
+"""Training pictures of a home: sizes of its photos, and which are too small."""
+
+import pandas as pd
+
+from pipeline.config import Project
+from pipeline.dataset.crop import Tiling
+from pipeline.dataset.prepare import PhotoSize
+from pipeline.operations.versions import plan
+from pipeline.photos.decode import upright_size
+from storage import Home
+
+
+def too_small(project: Project, home: Home, photos: pd.DataFrame) -> dict[str, str]:
+    """Photos that have no tile, with the reason in words."""
+    planned = plan(project)
+    if not isinstance(planned, Tiling):
+        return {}
+    size = photo_sizes(project, home)
+    sizes = {photo_id: size(sha256) for photo_id, sha256 in zip(photos["photo_id"], photos["sha256"], strict=True)}
+    return {
+        photo_id: f"{photo_id}: {width}×{height} px, smaller than a tile of {planned.tile_px} px"
+        for photo_id, (width, height) in sorted(sizes.items())
+        if min(width, height) < planned.tile_px
+    }
+
+
+def photo_sizes(project: Project, home: Home) -> PhotoSize:
+    """Upright sizes as they were found when the photos were downloaded; of one that is not listed now, by its header."""
+    columns = ["sha256", "width_px", "height_px"]
+    known = home.tables.read_or_empty("unique_photos", columns=columns).drop_duplicates("sha256").set_index("sha256")
+    edges_px = zip(known["width_px"].tolist(), known["height_px"].tolist(), strict=True)
+    sizes = dict(zip(known.index, edges_px, strict=True))
+
+    def size(sha256: str) -> tuple[int, int]:
+        if sha256 in sizes:
+            return sizes[sha256]
+        return upright_size(home.blobs.read(sha256), project.photos.max_pixels)
+
+    return size
