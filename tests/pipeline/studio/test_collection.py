@@ -13,7 +13,7 @@ from PIL import Image, UnidentifiedImageError
 from pipeline.curation.decisions import read_decisions
 from pipeline.flickr.answers import matcher
 from pipeline.flickr.collection import CollectionPhoto, load_collection
-from pipeline.flickr.records import normalised_tag
+from pipeline.sources.found import normalised_tag
 from pipeline.studio.collection import build_collection
 from pipeline.studio.scene import METRES_PER_UNIT, describe_scene
 
