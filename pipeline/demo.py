@@ -126,8 +126,10 @@ RESULTS, MOST_RESULTS = "results", 24
 RESULTS_RECIPE = "one_sided@0"
 
 
-def run_photographs(home: Home, folders: Mapping[str, Path], say: Say) -> None:
+def run_photographs(home: Home, folders: Mapping[str, Path], say: Say, accept_from: float = 0.5) -> None:
     """Import a folder for each domain, accept what the hints suggest, freeze, train, judge, and translate photos.
+
+    `accept_from` is that of `accept_suggestions`.
 
     Interrupted anywhere it is simply run again; photos that were added to the folders join.
     """
@@ -138,17 +140,18 @@ def run_photographs(home: Home, folders: Mapping[str, Path], say: Say) -> None:
     for domain, folder in folders.items():
         say(summary_of_import(import_folder(project, home, folder, domain, None), folder))
     run_plan(Plan(until="review_queue"), project, path, home, say)
-    say(accept_suggestions(home))
+    say(accept_suggestions(home, accept_from))
     snapshot = str(run_plan(Plan(), project, path, home, say))
     report = child(home.reports, snapshot) / "index.html"
     results = write_results(home, project, snapshot, say)
     say(f"\n{summary(status(project, home))}\n\nsnapshot  {snapshot}\nreport    {report}\nresults   {results}")
 
 
-def accept_suggestions(home: Home) -> str:
+def accept_suggestions(home: Home, accept_from: float = 0.5) -> str:
     """Decide each queued photo as its hints suggest, in the name of `CURATOR`; returns what to tell the person.
 
-    Where they suggest nothing it is kept: somebody put it into that folder. Each batch is decided once; what stands in
+    Where they suggest nothing, or what has a smaller chance than `accept_from` of being right, it is kept: somebody put
+    it into that folder. A suggestion of which no chance is known is accepted. Each batch is decided once; what stands in
     `review/reviewed/` already is not touched.
     """
     counts: Counter[str] = Counter()
@@ -158,7 +161,8 @@ def accept_suggestions(home: Home) -> str:
             continue
         rows = [["photo_id", "decision", "reason", "move_to", "curator", "note"]]
         for row in read_rows(batch):
-            decision, reason = row["suggested_decision"] or "keep", row["suggested_reason"]
+            is_sure = float(row.get("suggestion_probability") or 1) >= accept_from
+            decision, reason = (row["suggested_decision"] if is_sure else "") or "keep", row["suggested_reason"]
             counts[decision] += 1
             told = (reason, "") if decision == "drop" else ("", reason) if decision == "move" else ("", "")
             rows.append([row["photo_id"], decision, *told, CURATOR, row["suggestion"]])

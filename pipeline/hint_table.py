@@ -46,7 +46,7 @@ HINTS = {
         "Background sharp", "score", "likewise outside; 0 also where there is nothing to see", may_be_unknown=True
     ),
     "shallowness": Hint(
-        "Shallow look", "score", "how shallow the depth of field looks; 0.5 is as likely the one as the other"
+        "Shallow look", "score", "chance that the depth of field is shallow, by its looks; at 0.5 it may as well be deep"
     ),
     "colourfulness": Hint(
         "Colourful", "score", "how far colours leave a single tint; below 0.02 the picture is monochrome, sepia included"
@@ -68,9 +68,22 @@ HINTS = {
 """By name, in the order in which they are shown."""
 NUMBERS = tuple(name for name, hint in HINTS.items() if hint.scale != "words")
 """Names of the hints that a threshold or a model can look at."""
-PROBABILITY = Hint("Likely kept", "share", "that it will be kept, learnt from the decisions so far; empty: not learnt yet",
-                   may_be_unknown=True)  # fmt: skip
-"""Not measured of a picture but learnt; shown and filtered beside the hints, as `probability`."""
+JUDGEMENTS = {
+    "suggestion_probability": Hint(
+        "Suggestion right",
+        "share",
+        "chance that what is suggested by the depth of field is right, where half of the photographs fit; empty: nothing is "
+        "suggested, or something else, of which no chance is known",
+        may_be_unknown=True,
+    ),
+    "probability": Hint(
+        "Likely kept",
+        "share",
+        "that it will be kept, learnt from the decisions so far; empty: not learnt yet",
+        may_be_unknown=True,
+    ),
+}
+"""Not measured of a picture but made of that, and of decisions; shown and filtered beside the hints."""
 MASK_UNCERTAINTY = Hint("Mask wrong", "share", "chance that its mask is wrong (IoU below .85); empty: no mask yet, or drawn",
                         may_be_unknown=True)  # fmt: skip
 """Known of photos that were kept, once they have masks; shown and filtered beside the hints, as `mask_uncertainty`."""

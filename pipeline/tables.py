@@ -12,7 +12,7 @@ import pandas as pd
 import pandera.pandas as pa
 from pandera.api.pandas.model_config import BaseConfig
 
-from pipeline.hint_table import HINTS, PROBABILITY
+from pipeline.hint_table import HINTS, JUDGEMENTS
 
 
 class _Rows(pa.DataFrameModel):
@@ -173,7 +173,7 @@ class DuplicatePairs(_Rows):
 
 
 def _hint(name: str) -> Any:  # noqa: ANN401 (what pandera's own `Field` returns)
-    hint = HINTS.get(name, PROBABILITY)
+    hint = {**HINTS, **JUDGEMENTS}[name]
     lowest, highest = None if hint.scale == "words" else 0, 1 if hint.is_bounded else None
     return pa.Field(ge=lowest, le=highest, nullable=hint.may_be_unknown, description=hint.meaning)
 
@@ -227,6 +227,7 @@ class ReviewQueue(_Hints):
     suggested_decision: str = pa.Field(nullable=True)
     suggested_reason: str = pa.Field(nullable=True, description="A reason of the study, for drop")
     suggestion: str = pa.Field(nullable=True, description="Why, in a few words with the number that decided")
+    suggestion_probability: float = _hint("suggestion_probability")
     probability: float = _hint("probability")
 
 

@@ -81,17 +81,25 @@ class TableStore:
     def read(self, name: str, partition: str | None = None, columns: list[str] | None = None) -> pd.DataFrame:
         """The table or one partition of it; all columns, or those named.
 
+        A named column that an older version did not write is null where the schema lets it be.
         Raises `StorageError` when it does not exist or is not a Parquet file.
         """
         path = self.path(name, partition)
         try:
-            return pd.read_parquet(path, columns=columns)
+            new = [] if columns is None else self._unwritten(name, path, columns)
+            frame = pd.read_parquet(path, columns=columns and [column for column in columns if column not in new])
+            return frame.join(empty(name)[new])[columns] if columns and new else frame
         except FileNotFoundError:
             raise StorageError(f"{path}: the table does not exist yet; `bokehflow run --until {name}` makes it") from None
         except (pa.ArrowInvalid, OSError) as error:
             raise StorageError(
                 f"{path}: cannot be read ({error}); delete it and run `bokehflow run --until {name}`"
             ) from error
+
+    def _unwritten(self, name: str, path: Path, columns: list[str]) -> list[str]:
+        """Columns that may be null and that the file does not have."""
+        written, schema = set(pq.read_schema(path).names), TABLES[name].schema.to_schema().columns
+        return [column for column in columns if column not in written and column in schema and schema[column].nullable]
 
     def read_or_empty(self, name: str, partition: str | None = None, columns: list[str] | None = None) -> pd.DataFrame:
         """The table, or one without rows where it does not exist."""

@@ -1,6 +1,7 @@
 """The demo's world: its project file, its ports and its emulator."""
 
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -68,13 +69,15 @@ def test_the_demos_project_file_is_valid_and_local(home: Home) -> None:
     assert project.training.automatic == ["cyclegan", "mask_loss_overlay"]
 
 
-def queue_of(home: Home, rows: dict[str, tuple[str, str]]) -> None:
-    """A batch whose photos have these suggested decisions and reasons."""
+def queue_of(home: Home, rows: Mapping[str, tuple[str, ...]], without: str = "") -> None:
+    """A batch whose photos have these suggested decisions, reasons and, where given, chances of being right."""
     home.review_queue.mkdir(parents=True, exist_ok=True)
-    lines = [COLUMNS]
-    for photo_id, (decision, reason) in rows.items():
-        told = {"photo_id": photo_id, "domain": "ordinary", "suggested_decision": decision, "suggested_reason": reason}
-        lines.append([told.get(column, "") for column in COLUMNS])
+    columns = [column for column in COLUMNS if column != without]
+    lines = [columns]
+    for photo_id, said in rows.items():
+        told = dict(zip(("suggested_decision", "suggested_reason", "suggestion_probability"), said, strict=False))
+        told |= {"photo_id": photo_id, "domain": "ordinary"}
+        lines.append([told.get(column, "") for column in columns])
     (home.review_queue / "batch-0001-ordinary-1a2b3c4d.csv").write_text(csv_text(lines), encoding="utf-8-sig")
 
 
@@ -100,6 +103,24 @@ def test_suggestions_are_accepted_once_under_a_name_of_their_own(home: Home) -> 
     handed.write_text("photo_id,decision\n")
     assert accept_suggestions(home) == "all photos were decided before"
     assert handed.read_text() == "photo_id,decision\n"
+
+
+@pytest.mark.parametrize(("accept_from", "kept"), [(0.5, {"dd"}), (0.75, {"bb", "dd"}), (1.0, {"bb", "cc", "dd"})])
+def test_a_suggestion_that_is_less_sure_than_asked_for_keeps_the_photo(
+    home: Home, accept_from: float, kept: set[str]
+) -> None:
+    chances = {"aa": ("drop", "no_person", ""), "bb": ("drop", "unfit_blur", "0.6"), "cc": ("move", "shallow", "0.9")}
+    queue_of(home, {**chances, "dd": ("", "", "")})
+    accept_suggestions(home, accept_from)
+    decisions, _ = read_decisions(home.reviewed, {*chances, "dd"}, {"ordinary", "shallow"})
+    assert {one.photo_id for one in decisions if one.decision == "keep"} == kept
+
+
+def test_a_batch_of_an_older_version_without_chances_is_accepted_as_ever(home: Home) -> None:
+    queue_of(home, {"folder:aa": ("drop", "unfit_blur")}, without="suggestion_probability")
+    accept_suggestions(home)
+    decisions, _ = read_decisions(home.reviewed, {"folder:aa"}, {"ordinary", "shallow"})
+    assert [one.reason for one in decisions] == ["unfit_blur"]
 
 
 def test_the_project_file_for_photographs_is_valid(home: Home) -> None:

@@ -19,7 +19,15 @@ from pipeline.commands.options import load, open_home, say, tell, with_config, w
     metavar="FOLDER_A FOLDER_B",
     help="Two folders of your own: portraits in focus throughout, and such with a soft background.",
 )
-def demo(home: Path | None, photographs: tuple[Path, Path] | None) -> None:
+@click.option(
+    "--accept-from",
+    type=click.FloatRange(0.5, 1),
+    default=0.5,
+    show_default=True,
+    metavar="CHANCE",
+    help="With --photographs: a photo whose background does not look right goes from this chance on of that being so.",
+)
+def demo(home: Path | None, photographs: tuple[Path, Path] | None, accept_from: float) -> None:
     """Run everything on rendered portraits served by a local Flickr emulator: no key, no internet.
 
     Ends with a report with pictures. Data lives in ./demo-data unless told otherwise. With --photographs the same is done
@@ -32,7 +40,7 @@ def demo(home: Path | None, photographs: tuple[Path, Path] | None) -> None:
     chosen = open_home(home or os.environ.get("BOKEHFLOW_HOME") or usual)
     with chosen.lock("run"):
         if photographs:
-            run_photographs(chosen, dict(zip(("ordinary", "shallow"), photographs, strict=True)), say)
+            run_photographs(chosen, dict(zip(("ordinary", "shallow"), photographs, strict=True)), say, accept_from)
         else:
             run_demo(chosen, say)
 

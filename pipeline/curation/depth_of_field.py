@@ -3,8 +3,9 @@
 Sharpness is the width of edges, not the amount of texture: a plain wall in focus has few edges, but they are narrow.
 At an edge blurred by σ the gradients at two scales s₁ < s₂ have the ratio R = √((σ² + s₂²) / (σ² + s₁²)), whatever
 the edge's contrast (Zhuo and Sim, "Defocus map estimation from a single image", 2011): with s₂ = 2·s₁ it falls from 2
-for a step (thin lines and corners give more) to 1 for what is wholly blurred. Everything is measured at a long side
-of `WORK_EDGE_PX`, which takes away most of the noise and makes pictures of different sizes alike.
+for a step (thin lines and corners give more) to 1 for what is wholly blurred. That is measured at a long side of
+`WORK_EDGE_PX`, which takes away most of the noise and makes pictures of different sizes alike. Slight blur is gone by
+then: how soft the background is relative to its contrast is measured at `SOFTNESS_EDGE_PX`.
 """
 
 from dataclasses import dataclass
@@ -13,16 +14,20 @@ from functools import lru_cache
 import numpy as np
 from scipy import ndimage
 
-WORK_EDGE_PX = 256
-NEAR_PX, MIDDLE_PX, FAR_PX = 4, 8, 20
-"""Distances from the people at which three views of the background begin; the outline must have no part in them."""
+from pipeline.softness import softness
+
+WORK_EDGE_PX, SOFTNESS_EDGE_PX = 256, 384
+NEAR_PX, FAR_PX = 4, 20
+"""Distances from the people at which two views of the background begin; the outline must have no part in them."""
 FRAME_PX = 3
 """The outermost pixels are left out: filters see nothing beyond."""
 FAINT, CLEAR = 0.015, 0.03
 """Gradients (levels in [0, 1] a pixel) from which on an edge can be seen above noise, and is clear."""
 FEW_PIXELS, FEW_EDGES = 300, 20
-INTERCEPT, NEAR, MIDDLE, FAR = 4.81, -0.63, -3.00, -1.24
-"""Of the logistic function that weighs the three views; `benchmarks/hints.py` says how they were fixed."""
+INTERCEPT, NEAR, SOFT, FAR = 2.17, -0.38, -1.43, -1.49
+"""Of the logistic function that weighs the three views; `benchmarks/hints.py` says how they were fixed and judged."""
+UNKNOWN_SOFTNESS = -1.2
+"""Stands for the softness of a background that hardly shows: as likely the one as the other."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +35,7 @@ class DepthOfField:
     """Sharpness of people and background, and how shallow the depth of field looks.
 
     Sharpness is 0 for what is blurred or shows nothing, about 0.5 for clean steps, and nears 1 for the finest texture.
-    `shallowness` runs from 0 (all in focus) to 1; 0.5 is as likely the one as the other.
+    `shallowness` is the chance that the depth of field is shallow, where as many photographs are as are not.
     """
 
     subject_sharpness: float
@@ -38,28 +43,49 @@ class DepthOfField:
     shallowness: float
 
 
-def depth_of_field(rgb: np.ndarray, people: np.ndarray) -> DepthOfField:
-    """Measure a picture, RGB uint8 [height, width, 3] at the work size; `people` bool [height, width]."""
+@dataclass(frozen=True)
+class Views:
+    """What tells a blurred background from a sharp one; the more of each, the sharper.
+
+    `near` and `far` are ratios R of the narrowest twentieth of the edges: clear ones at 1 px near the people, fine ones
+    far away. `relative` is the softness relative to local contrast (`pipeline.softness`).
+    """
+
+    near: float
+    relative: float
+    far: float
+
+
+def depth_of_field(rgb: np.ndarray, people: np.ndarray, relative: float) -> DepthOfField:
+    """Measure a picture, RGB uint8 [height, width, 3] at the work size; `people` bool [height, width].
+
+    `relative` is `relative_softness` of the same picture.
+    """
     gradients = {scale: _gradient(rgb, scale) for scale in (0.7, 1.0, 1.4, 2.0)}
-    near, middle, far = background_views(gradients, people)
+    views = background_views(gradients, people, relative)
     inside = ndimage.binary_erosion(people, iterations=2) & _within_frame(people.shape)
     subject = _edge_ratio(gradients[1.0], gradients[2.0], inside, FAINT)
-    score = INTERCEPT + NEAR * near + MIDDLE * middle + FAR * far
-    return DepthOfField(_sharpness(subject), _sharpness(near), float(1 / (1 + np.exp(-score))))
+    score = INTERCEPT + NEAR * views.near + SOFT * views.relative + FAR * views.far
+    return DepthOfField(_sharpness(subject), _sharpness(views.near), float(1 / (1 + np.exp(-score))))
 
 
-def background_views(gradients: dict[float, np.ndarray], people: np.ndarray) -> tuple[float, float, float]:
-    """What tells a blurred background: clear edges at 1 px near the people, the mean of all, fine edges far away.
+def relative_softness(rgb: np.ndarray, alpha: np.ndarray) -> float:
+    """Of the background, by the alpha of the people; both uint8 at `SOFTNESS_EDGE_PX`.
 
-    The first and the last are ratios R of the narrowest twentieth of the edges, the second the logarithm of the
-    ratio of the mean gradients at 0.7 and 1.4 px.
+    A flat background is soft; of one that hardly shows nothing is known, and `UNKNOWN_SOFTNESS` stands for it.
     """
+    pictures, masks = (values[None].astype(np.float32) / 255 for values in (rgb, alpha[..., None]))
+    found = float(softness(pictures, masks, flat_too=True).relative[0])
+    return found if np.isfinite(found) else UNKNOWN_SOFTNESS
+
+
+def background_views(gradients: dict[float, np.ndarray], people: np.ndarray, relative: float) -> Views:
+    """The views of a background, by the gradients at each scale in pixels."""
     distance = _distance(people)
-    near, middle, far = (_background(distance, margin_px) for margin_px in (NEAR_PX, MIDDLE_PX, FAR_PX))
-    fine, coarse = gradients[0.7][middle].mean(), gradients[1.4][middle].mean()
-    return (
+    near, far = (_background(distance, margin_px) for margin_px in (NEAR_PX, FAR_PX))
+    return Views(
         _edge_ratio(gradients[1.0], gradients[2.0], near, FAINT),
-        float(np.log(fine + 1e-4) - np.log(coarse + 1e-4)),
+        relative,
         _edge_ratio(gradients[0.7], gradients[1.4], far, CLEAR),
     )
 

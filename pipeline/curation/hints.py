@@ -18,11 +18,11 @@ import pandas as pd
 from PIL import ExifTags, Image, UnidentifiedImageError
 from scipy import ndimage
 
-from pipeline.curation.depth_of_field import WORK_EDGE_PX, depth_of_field
+from pipeline.curation.depth_of_field import SOFTNESS_EDGE_PX, WORK_EDGE_PX, depth_of_field, relative_softness
 from pipeline.pillow import silenced
 from pipeline.tables import columns_of, conform
 
-MEASUREMENTS = "2"
+MEASUREMENTS = "3"
 """Raised whenever a number would come out differently for the same picture."""
 PERSON_SHARE = 0.01
 """A region of people counts from this share of the frame on."""
@@ -69,9 +69,11 @@ class Hints:
 def measure(rgb: np.ndarray, finder: PeopleFinder, data: bytes = b"", inappropriate: Inappropriate | None = None) -> Hints:
     """All hints of a picture, RGB uint8 [height, width, 3]. `data` are the bytes of its file, for the EXIF block."""
     small = _scaled(rgb, WORK_EDGE_PX)
-    people = _mask(finder.alpha([_scaled(rgb, min(SEGMENTED_EDGE_PX, max(rgb.shape[:2])))])[0], small)
+    alpha = finder.alpha([_scaled(rgb, min(SEGMENTED_EDGE_PX, max(rgb.shape[:2])))])[0]
+    people = _mask(alpha, small)
     share = float(people.mean())
-    focus = depth_of_field(small, people)
+    finer = _scaled(rgb, SOFTNESS_EDGE_PX)
+    focus = depth_of_field(small, people, relative_softness(finer, _resized(alpha, finer)))
     camera, software = camera_and_software(data)
     return Hints(
         person_share=_rounded(share),
@@ -212,7 +214,12 @@ def _scaled(rgb: np.ndarray, long_edge_px: int) -> np.ndarray:
 
 def _mask(alpha: np.ndarray, like: np.ndarray) -> np.ndarray:
     """bool [height, width] at the size of `like`."""
-    return np.asarray(Image.fromarray(alpha).resize((like.shape[1], like.shape[0]), Image.Resampling.BOX)) >= 128
+    return _resized(alpha, like) >= 128
+
+
+def _resized(alpha: np.ndarray, like: np.ndarray) -> np.ndarray:
+    """uint8 [height, width] at the size of `like`."""
+    return np.asarray(Image.fromarray(alpha).resize((like.shape[1], like.shape[0]), Image.Resampling.BOX))
 
 
 def _rounded(value: float) -> float:

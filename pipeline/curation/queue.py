@@ -27,7 +27,7 @@ from pipeline.curation.curate import one_per_photo
 from pipeline.curation.ranking import Ranking
 from pipeline.curation.suggestions import Suggestion, suggest
 from pipeline.file_names import child
-from pipeline.hint_table import HINTS
+from pipeline.hint_table import HINTS, JUDGEMENTS
 from pipeline.photo_ids import written_id
 from pipeline.spreadsheet import harmless, read_rows
 from pipeline.tables import columns_of
@@ -36,7 +36,7 @@ THUMBNAIL_EDGE_PX = 320
 CURATOR_COLUMNS = ("decision", "reason", "move_to", "curator", "note")
 COLUMNS = [
     "photo_id", "domain", "thumbnail", "page_url", "title", "owner", "license", "tags", *HINTS,
-    "suggested_decision", "suggested_reason", "suggestion", "probability", *CURATOR_COLUMNS,
+    "suggested_decision", "suggested_reason", "suggestion", *JUDGEMENTS, *CURATOR_COLUMNS,
 ]  # fmt: skip
 """Columns of a batch; the last five are empty, for the curator."""
 
@@ -174,10 +174,17 @@ def _judged(
     for column, name in words.items():
         table[column] = pd.Series([getattr(item, name) or None for item in found], index=table.index, dtype=object)
     table["strength"] = [item.strength for item in found]
+    table["suggestion_probability"] = pd.Series(
+        [_rounded(item.probability) for item in found], index=table.index, dtype=float
+    )
     table["probability"] = None
     if ranking is not None and len(table):
         table["probability"] = ranking.probability(with_fingerprints(table, fingerprints))
     return table
+
+
+def _rounded(chance: float | None) -> float | None:
+    return None if chance is None else round(chance, 4)
 
 
 def with_fingerprints(photos: pd.DataFrame, fingerprints: pd.DataFrame) -> pd.DataFrame:

@@ -29,13 +29,15 @@ PROJECT_FILE = "bokehflow.toml"
 class Suggestion:
     """A suggested decision; `reason` is one of the study's for drop and the domain for move, `why` is for a person.
 
-    `strength` in [0, 1] says how clear the case is. All but it are empty where there is nothing to say.
+    `strength` in [0, 1] says how clear the case is. All but it are empty where there is nothing to say. `probability` is
+    the chance of being right, None where nothing is known of it: only the depth of field is calibrated.
     """
 
     decision: str = ""
     reason: str = ""
     why: str = ""
     strength: float = 0.0
+    probability: float | None = None
 
 
 def suggest(hints: Mapping[str, Any], domain: str, settings: CurationSection) -> Suggestion:
@@ -53,16 +55,20 @@ def suggest(hints: Mapping[str, Any], domain: str, settings: CurationSection) ->
         return Suggestion("drop", "no_person", why, 1 - sharp / OUT_OF_FOCUS_BELOW)
     if colour < MONOCHROME_BELOW:
         return Suggestion("drop", "edited", f"monochrome: colourfulness {colour:.3f}", 1 - colour / MONOCHROME_BELOW)
-    distance = abs(shallow - SHALLOW_ABOVE) / SHALLOW_ABOVE
+    return _by_depth_of_field(shallow, domain, settings)
+
+
+def _by_depth_of_field(shallow: float, domain: str, settings: CurationSection) -> Suggestion:
+    distance, chance = abs(shallow - SHALLOW_ABOVE) / SHALLOW_ABOVE, max(shallow, 1 - shallow)
     if domain in settings.shallow_domains and shallow < SHALLOW_ABOVE:
-        return Suggestion("drop", "unfit_blur", f"the background looks sharp: shallowness {shallow:.2f}", distance)
+        return Suggestion("drop", "unfit_blur", f"the background looks sharp: shallowness {shallow:.2f}", distance, chance)
     if domain in settings.deep_domains and shallow >= SHALLOW_ABOVE:
         why = f"the background looks out of focus: shallowness {shallow:.2f}"
         if len(settings.shallow_domains) == 1:
-            return Suggestion("move", settings.shallow_domains[0], why, distance)
-        return Suggestion("drop", "unfit_blur", why, distance)
+            return Suggestion("move", settings.shallow_domains[0], why, distance, chance)
+        return Suggestion("drop", "unfit_blur", why, distance, chance)
     if domain in (*settings.shallow_domains, *settings.deep_domains) and distance >= CLEARLY:
-        return Suggestion("keep", "", f"a person, and shallowness {shallow:.2f} fits the domain", distance)
+        return Suggestion("keep", "", f"a person, and shallowness {shallow:.2f} fits the domain", distance, chance)
     return Suggestion()
 
 

@@ -17,6 +17,7 @@ from pipeline.atomic import atomic_path, write_bytes
 from pipeline.errors import CorruptBlob, StorageError
 from storage import BlobStore, Home, TableStore
 from storage.tables import MADE_MARK
+from tests.pipeline.curation.worlds import hints_of
 
 
 def store_bytes(blobs: BlobStore, data: bytes) -> str:
@@ -110,6 +111,17 @@ def test_a_missing_or_broken_table_says_how_to_make_it(tmp_path: Path) -> None:
     tables.path("unique_photos").write_bytes(b"PAR1 but not really")
     with pytest.raises(StorageError, match="delete it and run"):
         tables.read("unique_photos")
+
+
+def test_a_column_that_an_older_version_did_not_write_is_null_where_it_may_be(tmp_path: Path) -> None:
+    store = TableStore(tmp_path)
+    path = store.write("photo_hints", hints_of(range(2))).path
+    pq.write_table(pq.read_table(path).drop_columns(["camera", "edited", "drawn"]), path)
+    found = store.read("photo_hints", columns=["sha256", "camera", "edited"])
+    assert list(found) == ["sha256", "camera", "edited"]
+    assert found[["camera", "edited"]].isna().all(axis=None)
+    with pytest.raises(StorageError, match="run --until photo_hints"):
+        store.read("photo_hints", columns=["sha256", "drawn"])
 
 
 def test_a_run_deletes_nothing_that_others_are_writing(tmp_path: Path) -> None:

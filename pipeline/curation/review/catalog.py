@@ -14,16 +14,16 @@ import numpy as np
 import pandas as pd
 
 from pipeline.curation.curate import one_per_photo
-from pipeline.hint_table import HINTS, MASK_UNCERTAINTY, NUMBERS, PROBABILITY
+from pipeline.hint_table import HINTS, JUDGEMENTS, MASK_UNCERTAINTY, NUMBERS
 
 UNCERTAINTY = "mask_uncertainty"
-FILTERABLE = {**{name: HINTS[name] for name in NUMBERS}, "probability": PROBABILITY, UNCERTAINTY: MASK_UNCERTAINTY}
+FILTERABLE = {**{name: HINTS[name] for name in NUMBERS}, **JUDGEMENTS, UNCERTAINTY: MASK_UNCERTAINTY}
 """Columns of numbers that a person may filter by; null is NaN."""
 TEXTS = (
     "photo_id", "domain", "batch", "sha256", "thumbnail", "page_url", "title", "owner", "owner_name", "license", "tags",
     "camera", "software", "suggested_decision", "suggested_reason", "suggestion",
 )  # fmt: skip
-QUEUE_COLUMNS = [*TEXTS, *NUMBERS, "probability", "width_px", "height_px", "waiting", "position"]
+QUEUE_COLUMNS = [*TEXTS, *NUMBERS, *JUDGEMENTS, "width_px", "height_px", "waiting", "position"]
 UNIQUE_COLUMNS = ["photo_id", "domain", "sha256", "width_px", "height_px", "group", "rule"]
 
 ReadTable = Callable[[list[str]], pd.DataFrame]

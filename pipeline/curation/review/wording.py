@@ -106,6 +106,12 @@ def suggestion(photo: Photo) -> str:
     return photo.suggested_decision.capitalize() + (f": {reason}" if reason else "")
 
 
+def certainty(photo: Photo) -> str:
+    """How often such a suggestion is right; empty where no chance is known."""
+    chance = photo.hints["suggestion_probability"]
+    return "" if math.isnan(chance) else f"right in {_percent(chance)} of such photographs"
+
+
 def suggested_verdict(photo: Photo, domains: Sequence[str]) -> str:
     """The suggestion as a button's value; empty where it cannot be accepted as it is."""
     if photo.suggested_decision == "drop":

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from pipeline.curation.depth_of_field import depth_of_field
+from pipeline.curation.depth_of_field import SOFTNESS_EDGE_PX, DepthOfField, depth_of_field, relative_softness
 from pipeline.curation.hints import (
     Hints,
     camera_and_software,
@@ -52,6 +52,14 @@ def _picture(blur_px: float, seed: int = 0) -> np.ndarray:
     return np.where(disc, np.kron(rng.integers(0, 256, (64, 64, 3)), np.ones((4, 4, 1))), background).astype(np.uint8)
 
 
+def _depth_of_field(rgb: np.ndarray, people: np.ndarray) -> DepthOfField:
+    """Of a picture at the work size."""
+    scale = SOFTNESS_EDGE_PX / max(people.shape)
+    size = round(people.shape[1] * scale), round(people.shape[0] * scale)
+    finer, alpha = (np.asarray(Image.fromarray(one).resize(size)) for one in (rgb, people.astype(np.uint8) * 255))
+    return depth_of_field(rgb, people, relative_softness(finer, alpha))
+
+
 def _noisy(rgb: np.ndarray) -> np.ndarray:
     return (rgb + np.random.default_rng(1).normal(0, 3, rgb.shape)).clip(0, 255).astype(np.uint8)
 
@@ -59,7 +67,7 @@ def _noisy(rgb: np.ndarray) -> np.ndarray:
 def test_the_background_looks_the_softer_the_more_it_is_blurred_and_the_subject_does_not() -> None:
     disc = _disc(SIDE_PX, SIDE_PX)
     pictures = [_noisy(_picture(blur)) for blur in (0, 1.5, 3, 6)]
-    found = [depth_of_field(picture, disc) for picture in pictures]
+    found = [_depth_of_field(picture, disc) for picture in pictures]
     behind, before = [one.background_sharpness for one in found], [one.subject_sharpness for one in found]
     assert behind == sorted(behind, reverse=True)
     assert behind[0] > 0.4 > 0.25 > behind[-1]
@@ -204,6 +212,6 @@ def test_the_studios_pictures_are_told_apart_with_their_true_masks() -> None:
             small = Image.open(path)
             small.thumbnail((SIDE_PX, SIDE_PX), Image.Resampling.BOX)
             mask = np.asarray(Image.open(path.with_name(f"{path.stem}_mask.png")).resize(small.size)) > 127
-            found.setdefault(group, []).append(depth_of_field(np.asarray(small.convert("RGB")), mask).shallowness)
+            found.setdefault(group, []).append(_depth_of_field(np.asarray(small.convert("RGB")), mask).shallowness)
     right = [np.mean(np.array(found["shallow"]) > 0.5), np.mean(np.array(found["ordinary"]) < 0.5)]
     assert np.mean(right) >= 0.95

@@ -191,6 +191,27 @@ def test_suggestions_say_what_and_why(domain: str, hints: dict[str, float], expe
     assert 0 <= found.strength <= 1
 
 
+@pytest.mark.parametrize(
+    ("domain", "hints", "chance"),
+    [
+        ("shallow", {"shallowness": 0.9}, 0.9),
+        ("ordinary", {"shallowness": 0.9}, 0.9),
+        ("shallow", {"shallowness": 0.1}, 0.9),
+        ("shallow", {"shallowness": 0.9, "person_share": 0.0}, None),
+        ("shallow", {"shallowness": 0.55}, None),
+    ],
+)
+def test_the_chance_of_being_right_is_told_where_it_is_known(
+    tmp_path: Path, domain: str, hints: dict[str, float], chance: float | None
+) -> None:
+    assert suggest({**FITTING, **hints}, domain, CurationSection()).probability == chance
+    number = 10 if domain == "shallow" else 0
+    table = queue(tmp_path, unique_table([number]), empty("review_queue"), hints=hints_of([number], **hints))
+    (row,) = rows_of(batches(tmp_path)[0])
+    assert row["suggestion_probability"] == ("" if chance is None else str(chance))
+    assert table["suggestion_probability"].tolist() == pytest.approx([np.nan if chance is None else chance], nan_ok=True)
+
+
 def test_thumbnails_are_made_once(tmp_path: Path) -> None:
     rgb = np.zeros((1000, 500, 3), np.uint8)
     path = tmp_path / thumbnail_name("ab" * 32)

@@ -88,7 +88,7 @@ def queued(home: Home, number: int, path: str, title: str, scale: int = 1) -> di
         "software": None, "suggested_decision": "drop" if drop else "keep" if number % 3 else None,
         "suggested_reason": "no_person" if drop else None,
         "suggestion": "nobody found" if drop else "one person, well within the frame" if number % 3 else None,
-        "probability": None,
+        "suggestion_probability": None if drop else 0.75 if number % 3 else None, "probability": None,
     }  # fmt: skip
 
 
