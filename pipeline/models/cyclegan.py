@@ -111,7 +111,7 @@ class CycleGAN(Translator[Translations]):
         if made.identity_a is not None and made.identity_b is not None:
             terms["identity_a"] = l1_loss(made.identity_a, batch.real_a)
             terms["identity_b"] = l1_loss(made.identity_b, batch.real_b)
-        return terms
+        return terms | self.finding_terms(batch)
 
     def both_translations(self, batch: Batch) -> list[tuple[Images, Images | None]]:
         """From A to B with the identity of B, and from B to A with that of A."""

@@ -48,7 +48,7 @@ def translate_photo(
 ) -> UnitRgbPhoto:
     """Apply `generator` to one photo of any size; returns float32 [height, width, 3] in [0, 1].
 
-    `alpha` is the subject's, for a generator that holds it.
+    `alpha` is the subject's, for a generator that holds it and does not find it itself.
     Without a lens a photo of at most `tile_px`² pixels goes through whole. A larger one goes through in tiles of that
     side which overlap and are blended linearly. Instance norm sees each tile by itself, so tiles may differ a little in
     contrast; the blending hides their seams.
@@ -78,8 +78,10 @@ def _through_grown_lens(generator: LensGenerator, rgb: RgbPhoto, alpha: AlphaPho
     growth = min(height_px, width_px) / side_px
     if growth <= 1:
         return translate(generator, rgb[None], None if alpha is None else alpha[None])[0]
-    device = next(generator.parameters()).device
-    plan = _plan_of(generator, _scaled(rgb, growth), device)
+    device, small = next(generator.parameters()).device, _scaled(rgb, growth)
+    plan = _plan_of(generator, small, device)
+    if generator.finder is not None:
+        alpha = _found_alpha(generator, small, (width_px, height_px), device)
     shrink = max(1.0, growth * SMALLEST_RADIUS_PX / LEAST_RADIUS_PX)
     lens = generator.lens_of(growth / shrink).to(device)
     soft = _soft(generator, lens, _averaged(rgb, shrink), None if alpha is None else _shrunk(alpha, shrink), plan, tile_px)
@@ -157,6 +159,14 @@ def _plan_of(generator: LensGenerator, rgb: RgbPhoto, device: torch.device) -> L
     """How the generator would set its lens for a picture of any size, float32."""
     height_px, width_px = rgb.shape[:2]
     return generator.plan(padded_to_stride(images_from_uint8(rgb[None], device)))[..., :height_px, :width_px]
+
+
+def _found_alpha(generator: LensGenerator, rgb: RgbPhoto, size_px: tuple[int, int], device: torch.device) -> AlphaPhoto:
+    """The subject that it finds in a picture, enlarged to that width and height: as logits, so that edges stay sharp."""
+    padded = padded_to_stride(images_from_uint8(rgb[None], device))
+    logits = generator.subject_logits(padded)[0, 0, : rgb.shape[0], : rgb.shape[1]]
+    enlarged = torch.from_numpy(cv2.resize(logits.cpu().numpy(), size_px, interpolation=cv2.INTER_LINEAR))
+    return enlarged.sigmoid().mul(255.0).round().to(torch.uint8).numpy()
 
 
 def _interpolation(length_px: int, target_px: int, device: torch.device) -> Float[Tensor, "length target"]:

@@ -2,17 +2,20 @@
 
 The network's output are the settings of a `Lens`, through which the picture itself is seen. It can look at the picture
 at a fraction of its size, since a plan changes smoothly; the lens works at the picture's own size, so that sharp stays
-sharp. Where it holds the subject, the subject's alpha decides what stays, at the picture's own size too.
+sharp. Where it holds the subject, the subject's alpha decides what stays, at the picture's own size too. Where it finds
+the subject, that alpha is its own, but in training, where the plan is learnt with the masks of the training pictures.
 """
 
 from typing import ClassVar
 
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 from pipeline.models.images import Images, Masks
 from pipeline.models.lens import PLAN_CHANNELS, Lens, LensPlan, radii_px, sharp_plan
 from pipeline.models.networks import Generator, GeneratorConfig
+from pipeline.models.subject_finder import Logits, SubjectFinder, finding_loss, views
 
 
 class LensGenerator(Generator):
@@ -24,6 +27,7 @@ class LensGenerator(Generator):
         super().__init__(config)
         self.stride_px = Generator.stride_px * config.plan_scale
         self.lens = self.lens_of(1.0)
+        self.finder = SubjectFinder() if config.lens_finds_subject else None
 
     def lens_of(self, growth: float) -> Lens:
         """The lens for pictures `growth` times larger than those trained on."""
@@ -31,24 +35,52 @@ class LensGenerator(Generator):
         return Lens([growth * radius_px for radius_px in sizes], self.config.lens_bounded)
 
     def forward(self, images: Images, alpha: Masks | None = None) -> Images:
-        """`images` through the lens; `alpha`, of the subjects, must be given where the lens holds them."""
+        """`images` through the lens; `alpha`, of the subjects, must be given where the lens holds them.
+
+        One that finds them is given it in training alone.
+        """
+        if self.finder is not None and not self.training:
+            alpha = self.subject_logits(images).sigmoid()
         return self.lens(images, self.plan(images), self.held(alpha))
 
     def plan(self, images: Images) -> LensPlan:
         """What the lens is set to, at the size of `images`."""
-        scale = self.config.plan_scale
-        if scale == 1:
-            return self.output(images)
-        small = self.output(functional.avg_pool2d(images, scale))
-        return functional.interpolate(small, scale_factor=float(scale), mode="bilinear", align_corners=False)
+        return self._enlarged(self.output(self._seen(images)))
+
+    def subject_logits(self, images: Images) -> Logits:
+        """Of the alpha that it finds, at the size of `images`."""
+        return self._enlarged(self._finder(self._seen(images)))
+
+    def finding_loss(self, images: Images, alpha: Masks) -> Tensor:
+        """How far what it finds is from `alpha`, on changed views of the pictures; a scalar >= 0."""
+        seen, wanted = views(self._seen(images), self._seen(alpha))
+        return finding_loss(self._finder(seen), wanted)
 
     def held(self, alpha: Masks | None) -> Masks | None:
         """What the lens must hold of these subjects."""
-        if not self.holds_subject:
+        if not self.config.lens_holds_subject:
             return None
         if alpha is None:
             raise ValueError("this generator holds the subject and must be given its alpha")
         return alpha
+
+    @property
+    def _finder(self) -> SubjectFinder:
+        if self.finder is None:
+            raise ValueError("this generator does not find the subject")
+        return self.finder
+
+    def _seen(self, pictures: Tensor) -> Tensor:
+        """Pictures or alpha at the size that is planned at."""
+        scale = self.config.plan_scale
+        return pictures if scale == 1 else functional.avg_pool2d(pictures, scale)
+
+    def _enlarged(self, small: Tensor) -> Tensor:
+        """Back from there."""
+        scale = self.config.plan_scale
+        if scale == 1:
+            return small
+        return functional.interpolate(small, scale_factor=float(scale), mode="bilinear", align_corners=False)
 
     def _initialise(self) -> None:
         super()._initialise()

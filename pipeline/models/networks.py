@@ -55,6 +55,8 @@ class GeneratorConfig:
     """Whether the logits of sharp and of the discs are kept within `LEVEL_LIMIT`."""
     lens_holds_subject: bool = False
     """Whether light inside the subject's alpha stays where it is, whatever the plan says; the alpha must be given."""
+    lens_finds_subject: bool = False
+    """Whether it finds that alpha itself, as it learnt from the masks that it was trained with; none need be given then."""
     plan_scale: int = 1
     """How many times smaller than the picture the network sees it and plans; the lens keeps the picture's own size."""
     skip_channels: int = 0
@@ -145,7 +147,7 @@ class Generator(nn.Module):
     @property
     def holds_subject(self) -> bool:
         """Whether it must be given the subject's alpha."""
-        return self.config.lens_holds_subject
+        return self.config.lens_holds_subject and not self.config.lens_finds_subject
 
     def output(self, images: Images) -> Float[Tensor, "batch outputs height width"]:
         """What the last layer puts out, which `config.output` says how to take; float32 under autocast too."""

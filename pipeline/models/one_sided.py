@@ -69,4 +69,5 @@ class OneSided(Translator[OneSidedTranslations]):
         terms = {"gan_b": adversarial_loss(self.discriminator_b(made.fake_b, background), background)}
         if made.identity_b is not None:
             terms["identity_b"] = l1_loss(made.identity_b, batch.real_b)
-        return terms | mask_terms("a", made.fake_b, batch.real_a, batch.alpha_a, self.config, self.features)
+        held = mask_terms("a", made.fake_b, batch.real_a, batch.alpha_a, self.config, self.features)
+        return terms | held | self.finding_terms(batch)

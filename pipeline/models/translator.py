@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.models.images import Images, Masks
+from pipeline.models.lens_generator import LensGenerator
 from pipeline.models.losses import MaskArea, discriminator_loss, gradient_penalty, weighted_sum
 from pipeline.models.networks import DiscriminatorConfig, Generator, GeneratorConfig, PatchDiscriminator
 from pipeline.models.sight import Background, common_background
@@ -90,6 +91,7 @@ class Translator(nn.Module, ABC, Generic[Made]):
             **{f"gan_{domain}": config.gan_weight for domain in self.discriminators},
             **{f"discriminator_{domain}": 1.0 for domain in self.discriminators},
             **{f"r1_{domain}": 0.5 * config.r1_weight * config.r1_every_steps for domain in self.discriminators},
+            "subject": 1.0,
         }
 
     @abstractmethod
@@ -109,6 +111,14 @@ class Translator(nn.Module, ABC, Generic[Made]):
         if self.config.discriminator.sight != "bands":
             return None
         return common_background(batch.alpha_a, batch.alpha_b)
+
+    def finding_terms(self, batch: Batch) -> dict[str, Tensor]:
+        """What a generator that finds the subject is asked for, unweighted: those of both domains."""
+        generator = self.generators["a_to_b"]
+        if not isinstance(generator, LensGenerator) or generator.finder is None:
+            return {}
+        pictures, alpha = torch.cat([batch.real_a, batch.real_b]), torch.cat([batch.alpha_a, batch.alpha_b])
+        return {"subject": generator.finding_loss(pictures, alpha)}
 
     def discriminator_terms(self, batch: Batch, fakes: Mapping[str, Images], step: int) -> dict[str, Tensor]:
         """What the discriminators are asked for, unweighted; `step` says whether R1's turn has come."""

@@ -54,6 +54,7 @@ def generator_config(settings: TrainingSettings) -> GeneratorConfig:
         lens_side_px=settings.size_px,
         lens_bounded=settings.lens_bounded,
         lens_holds_subject=settings.lens_holds_subject,
+        lens_finds_subject=settings.lens_finds_subject,
         plan_scale=settings.plan_scale,
         skip_channels=settings.skip_channels,
         initialisation=settings.initialisation,

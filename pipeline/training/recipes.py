@@ -20,7 +20,7 @@ Weight = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
 
 
-LATER_SWITCHES = frozenset({"discriminator_sight", "lens_bounded", "lens_holds_subject", "plan_scale"})
+LATER_SWITCHES = frozenset({"discriminator_sight", "lens_bounded", "lens_holds_subject", "lens_finds_subject", "plan_scale"})
 """Settings that earlier versions did not know; each is off by default."""
 
 
@@ -115,6 +115,9 @@ class TrainingSettings(BaseModel):
     """Whether the logits that set a lens are bounded, so that no pixel is lost to one disc, or to sharpness, for good."""
     lens_holds_subject: bool = False
     """Whether the subject's light stays where it is. Its alpha is then needed wherever the model is applied."""
+    lens_finds_subject: bool = False
+    """Whether the model learns from its training masks to find that alpha itself, so that only the photo is needed where it
+    is applied; needs `lens_holds_subject`. What it finds can be no better than those masks."""
     plan_scale: Literal[1, 2] = 1
     """How many times smaller than the picture the network of a lens sees it; the lens keeps the picture's own size."""
     skip_channels: Annotated[int, Field(ge=0)] = 0
@@ -155,10 +158,12 @@ class TrainingSettings(BaseModel):
 
     @model_validator(mode="after")
     def _lens_is_there(self) -> "TrainingSettings":
-        told = [name for name in ("lens_bounded", "lens_holds_subject") if getattr(self, name)]
+        told = [name for name in ("lens_bounded", "lens_holds_subject", "lens_finds_subject") if getattr(self, name)]
         told += ["plan_scale"] if self.plan_scale > 1 else []
         if told and self.output != "lens":
             raise ValueError(f"{told[0]} is for output 'lens'")
+        if self.lens_finds_subject and not self.lens_holds_subject:
+            raise ValueError("lens_finds_subject is of use only with lens_holds_subject")
         if self.plan_scale > 1 and self.size_px % (SIZE_MULTIPLE_PX * self.plan_scale):
             raise ValueError(
                 f"with plan_scale {self.plan_scale} size_px must be a multiple of {SIZE_MULTIPLE_PX * self.plan_scale}"
