@@ -13,7 +13,6 @@ from assets.plots import bars
 from assets.sheets import contact_sheet
 from pipeline.config import Project
 from pipeline.errors import ConfigError
-from pipeline.flickr.source import FlickrSource
 from pipeline.licenses import is_stricter
 from pipeline.operations.downloads import download, known_files
 from pipeline.operations.forget import finish_forgetting, leftovers, unpurged
@@ -24,8 +23,8 @@ from pipeline.photos.history import unasked, update_history, with_answers
 from pipeline.photos.pool import Transfer
 from pipeline.sources.listing import list_month
 from pipeline.sources.windows import clear_state
-from resources.flickr import FlickrResource, make_budget
 from resources.home import HomeResource
+from resources.sources import SourcesResource
 
 MANY_FAILURES = 0.2
 LISTING_IS_STALE_AFTER_DAYS = 10
@@ -38,7 +37,7 @@ def collect_assets(project: Project) -> list[dg.AssetsDefinition]:
     @stage_asset(
         "photo_listing",
         "collect",
-        {"flickr", "parquet"},
+        {"parquet"},
         partitions_def=partitions,
         pool="flickr_api",
         description="Search results of one domain and upload month, the rejected ones with their reason.",
@@ -46,16 +45,16 @@ def collect_assets(project: Project) -> list[dg.AssetsDefinition]:
         freshness_policy=dg.FreshnessPolicy.time_window(fail_window=_days(LISTING_IS_STALE_AFTER_DAYS)),
     )
     def photo_listing(
-        context: dg.AssetExecutionContext, home: dg.ResourceParam[HomeResource], flickr: dg.ResourceParam[FlickrResource]
+        context: dg.AssetExecutionContext, home: dg.ResourceParam[HomeResource], sources: dg.ResourceParam[SourcesResource]
     ) -> dg.MaterializeResult:
         data, key = home.open(), key_parts(context)
         version = inputs_version(project, data, "photo_listing", str(context.partition_key))
         state = data.listing_windows(key[DOMAIN], key[MONTH])
         if not project.domains[key[DOMAIN]].queries:
             raise ConfigError(f"[domains.{key[DOMAIN]}] has no queries: its photos come by `bokehflow import`")
-        client = flickr.client(data)
+        source = sources.of_domain(key[DOMAIN], data)
         forgotten = forgotten_photos(data)
-        frame = list_month(FlickrSource(client), project, key[DOMAIN], key[MONTH], state, int(time.time()), forgotten)
+        frame = list_month(source, project, key[DOMAIN], key[MONTH], state, int(time.time()), forgotten)
         info = data.tables.write("photo_listing", frame, str(context.partition_key), version)
         clear_state(state)
         truncated = frame.loc[frame["truncated"], "photo_id"].tolist()
@@ -63,11 +62,11 @@ def collect_assets(project: Project) -> list[dg.AssetsDefinition]:
         shown = {
             "counts": count_table(reasons, "listed"),
             "licences": count_table(frame["license"].value_counts().to_dict(), "licence id"),
-            "api_calls": client.calls,
-            "api_calls_retried": client.retried,
-            "api_calls_left_this_hour": make_budget(project, data).left(),
+            "api_calls": source.client.calls,
+            "api_calls_retried": source.client.retried,
+            "api_calls_left_this_hour": sources.calls_left(key[DOMAIN], data),
         }
-        problems = [f"{len(truncated)} photos lie in a second with more results than Flickr shows"] if truncated else []
+        problems = [f"{len(truncated)} photos lie in a window with more results than the source shows"] if truncated else []
         return table_result(info, shown, [check("every_result_seen", problems, dg.AssetCheckSeverity.WARN)])
 
     @stage_asset(
@@ -103,7 +102,7 @@ def collect_assets(project: Project) -> list[dg.AssetsDefinition]:
     @stage_asset(
         "photo_history",
         "collect",
-        {"flickr", "parquet"},
+        {"parquet"},
         deps=[photo_listing, "imported_photos"],
         automation_condition=ON_ANY_CHANGE,
         description="When each photo was first and last seen, what changed about it, which are gone or forgotten.",
@@ -114,7 +113,7 @@ def collect_assets(project: Project) -> list[dg.AssetsDefinition]:
         ],
     )
     def photo_history(
-        context: dg.AssetExecutionContext, home: dg.ResourceParam[HomeResource], flickr: dg.ResourceParam[FlickrResource]
+        context: dg.AssetExecutionContext, home: dg.ResourceParam[HomeResource], sources: dg.ResourceParam[SourcesResource]
     ) -> dg.MaterializeResult:
         data = home.open()
         began = datetime.now(UTC)
@@ -129,7 +128,7 @@ def collect_assets(project: Project) -> list[dg.AssetsDefinition]:
         before = data.tables.read_or_empty("photo_history")
         frame = update_history(before, listing, listings, forgotten, is_stricter)
         questions = unasked(frame, listings)["photo_id"].head(project.collect.checks_per_run).tolist()
-        answers, not_asked = answers_about(questions, flickr, data)
+        answers, not_asked = answers_about(questions, sources, data)
         frame = with_answers(frame, answers, is_stricter)
         info = data.tables.write("photo_history", frame, inputs_version=version)
         by_month = listing["month"].value_counts().sort_index().to_dict()

@@ -37,7 +37,7 @@ from pipeline.operations.training import kept_model, training_job
 from pipeline.operations.versions import inputs_version
 from pipeline.training.jobs import ProcessIdentity
 from pipeline.training.runs import RunFolder, completion_of, holds_another_result
-from resources.flickr import key_missing
+from resources.sources import source_problem
 from storage import Home
 
 COLLECT = ["photo_listing", "photo_files", "fingerprints"]
@@ -190,7 +190,7 @@ class HeadlessRun:
         for position, key in enumerate(keys, 1):
             stale = self._first_stale(names, key, key in again)
             if names[stale : stale + 1] == ["photo_listing"]:
-                if problem := key_missing():
+                if problem := source_problem(self.project, self.project.domains[key.split("|")[0]].source):
                     raise ConfigError(problem)
                 if self.home.tables.info("photo_files", key) is not None:
                     # Listed before: where the new listing says the same, nothing follows.

@@ -16,7 +16,7 @@ from pipeline.operations.history import questions_left
 from pipeline.operations.months import listed_keys
 from pipeline.operations.versions import has_new_metadata, inputs_version
 from pipeline.training.recipes import canonical_digest
-from resources.flickr import key_missing
+from resources.sources import source_problem
 from storage import Home
 
 SETTLING = "seen once: "
@@ -58,9 +58,11 @@ def schedules(project: Project, home: Home) -> list[dg.ScheduleDefinition]:
     )
     def weekly_rescrape(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
         tick = context.scheduled_execution_time.astimezone(UTC)
-        keys = due_for_rescrape(project, home, tick)
-        if keys and (problem := key_missing()):
-            return dg.SkipReason(problem)
+        due = due_for_rescrape(project, home, tick)
+        problems = {key: source_problem(project, project.domains[key.split("|")[0]].source) for key in due}
+        keys = [key for key in due if problems[key] is None]
+        if due and not keys:
+            return dg.SkipReason("; ".join(sorted({str(problem) for problem in problems.values()})))
         # Run keys deduplicate for ever, so the tick is part of them.
         requests = [
             dg.RunRequest(

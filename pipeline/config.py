@@ -18,7 +18,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from pipeline.errors import ConfigError
 from pipeline.hint_table import NUMBERS
-from pipeline.licenses import LICENSES
+from pipeline.licenses import KNOWN, LICENSES, license_id
 from pipeline.models import MODELS_WITH_MASK_LOSS
 from pipeline.toml_lines import explained, key_lines, line_of
 from pipeline.training.recipes import TrainingSettings, resolve
@@ -77,6 +77,8 @@ Name = Annotated[str, AfterValidator(_name)]
 
 
 def _license(value: str) -> str:
+    if value not in LICENSES and license_id(value) in KNOWN:
+        return str(license_id(value))
     if value not in LICENSES:
         ids = {license.name: license.id for license in LICENSES.values()}
         alike = [f"{ids[name]} ({name})" for name in get_close_matches(value, ids, 2)]
@@ -118,6 +120,21 @@ class FlickrSection(_Section):
     """Further tries after a failure that may pass."""
 
 
+class CommonsSection(_Section):
+    """`[commons]`: where Wikimedia Commons is and how hard it may be asked."""
+
+    endpoint: str = "https://commons.wikimedia.org/w/api.php"
+    """Address of the API; an emulator's for trials."""
+    image_hosts: list[str] = ["upload.wikimedia.org"]
+    """Hosts (with `:port` where it is not the usual one) that its pictures may come from."""
+    calls_per_hour: int = Field(default=3600, ge=1)
+    """Budget of API calls, shared by all processes of this home; they are made one at a time."""
+    timeout_s: float = Field(default=30.0, gt=0)
+    """Of one API call."""
+    retries: int = Field(default=5, ge=0)
+    """Tries after the first, for what may pass."""
+
+
 class CollectSection(_Section):
     """`[collect]`: which months, and when they are looked at again."""
 
@@ -148,10 +165,12 @@ class Query(_Section):
     """All of these tags must be there."""
     exclude_tags: list[str] = []
     """Photos with any of these tags are dropped; tags are compared lower-case and without spaces."""
+    categories: list[str] = []
+    """Wikimedia Commons only: the photo is in all of these categories, like `Taken with Apple iPhone 7`."""
     camera: str | None = None
-    """`brand/model` as in Flickr's camera finder, like `apple/iphone_7`."""
+    """`brand/model` as in Flickr's camera finder, like `apple/iphone_7`; at Commons the camera's item, like `Q23892`."""
     licenses: list[Annotated[str, AfterValidator(_license)]] = []
-    """Accepted Flickr licence ids; empty accepts all, all-rights-reserved included."""
+    """Accepted licences, as ids of Flickr's or names like `CC BY-SA 3.0`; empty accepts all of them."""
     safe_search: Literal[1, 2, 3] = 1
     """1 safe, 2 moderate, 3 restricted; without a login Flickr shows safe ones only."""
     from_month: Month | None = Field(default=None, alias="from")
@@ -165,8 +184,8 @@ class Query(_Section):
 
     @model_validator(mode="after")
     def _not_empty(self) -> "Query":
-        if not (self.text or self.tags or self.camera):
-            raise ValueError("a query needs at least one of text, tags and camera: Flickr refuses an empty search")
+        if not (self.text or self.tags or self.camera or self.categories):
+            raise ValueError("a query needs at least one of text, tags, camera and categories: an empty search is refused")
         if self.from_month and self.to_month and self.to_month < self.from_month:
             raise ValueError(f"the last month {self.to_month} lies before the first, {self.from_month}")
         return self
@@ -181,9 +200,28 @@ class Domain(_Section):
 
     title: str = ""
     """For people."""
+    source: Literal["flickr", "commons"] = "flickr"
+    """Where its queries are asked: Flickr, or Wikimedia Commons, which needs no key but `[project] contact`."""
     queries: list[Query] = []
     """One table `[[domains.NAME.queries]]` for each search; a photo that several find belongs to the first. A domain
     without queries gets its photos by `bokehflow import`."""
+
+
+def _not_understood(source: str, query: Query) -> str | None:
+    """What of the query its source does not know."""
+    if source == "flickr":
+        foreign = sorted(set(query.licenses) - set(LICENSES))
+        if query.categories:
+            return 'Flickr has no categories: use tags, or source = "commons" for the whole domain'
+        return f"Flickr has no licence {', '.join(foreign)}: its licences are {', '.join(LICENSES)}" if foreign else None
+    if query.tags:
+        return "Wikimedia Commons has no tags: use categories or text"
+    if query.camera and not re.fullmatch(r"Q[1-9][0-9]*", query.camera):
+        return (
+            f"{query.camera!r} is no item of Wikidata, which is how Wikimedia Commons names cameras, like Q23892; "
+            'or use categories, like ["Taken with Apple iPhone 7"]'
+        )
+    return None
 
 
 class PhotosSection(_Section):
@@ -441,6 +479,7 @@ class Project(_Section):
 
     project: ProjectSection = ProjectSection()
     flickr: FlickrSection = FlickrSection()
+    commons: CommonsSection = CommonsSection()
     collect: CollectSection = CollectSection.model_validate({})
     domains: dict[Name, Domain] = Field(min_length=1)
     photos: PhotosSection = PhotosSection()
@@ -454,7 +493,7 @@ class Project(_Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Project":
-        if found := [*self._unknown_names(), *self._queries_without_months()]:
+        if found := [*self._unknown_names(), *self._queries_without_months(), *self._queries_not_understood()]:
             raise _located(found)
         if self.training.domain_a == self.training.domain_b:
             raise ValueError(f"[training] translates {self.training.domain_a!r} to itself")
@@ -486,6 +525,18 @@ class Project(_Section):
                 if (query.to_month or first) < first or (last and (query.from_month or last) > last):
                     message = f"the query covers none of the months of [collect], {first} to {last or 'now'}"
                     yield ("domains", name, "queries", number), message
+
+    def _queries_not_understood(self) -> Iterator[tuple[Where, str]]:
+        for name, domain in self.domains.items():
+            for number, query in enumerate(domain.queries):
+                if problem := _not_understood(domain.source, query):
+                    yield ("domains", name, "queries", number), problem
+
+    def image_hosts(self) -> list[str]:
+        """The hosts that pictures may come from: those of the sources that are asked, Flickr's without any."""
+        asked = {domain.source for domain in self.domains.values() if domain.queries} or {"flickr"}
+        hosts = {"flickr": self.flickr.image_hosts, "commons": self.commons.image_hosts}
+        return [host for source, own in hosts.items() if source in asked for host in own]
 
     def needed_weights(self) -> list[str]:
         """Names of all weights that a run may need.

@@ -15,9 +15,9 @@ from assets.schedules import jobs, schedules, sensors
 from assets.terminal import terminal_logger
 from assets.training import training_assets
 from pipeline.config import Project, load_project
-from resources.flickr import FlickrResource
 from resources.home import HomeResource
 from resources.segmenter import SegmenterResource
+from resources.sources import SourcesResource
 from resources.trainer import TrainerResource
 from storage import Home
 
@@ -44,7 +44,7 @@ def build_definitions(project: Project, home: Home, folder: Path) -> dg.Definiti
         sensors=sensors(project, home),
         resources={
             "home": fixed(HomeResource(root=str(home.root))),
-            "flickr": fixed(FlickrResource(project)),
+            "sources": fixed(SourcesResource(project)),
             "segmenter": fixed(SegmenterResource.of(project.masks)),
             "trainer": fixed(TrainerResource()),
         },

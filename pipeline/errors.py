@@ -31,7 +31,11 @@ class ConfigError(BokehflowError):
     """The project file, the environment or a command-line argument is wrong."""
 
 
-class FlickrError(BokehflowError):
+class SourceError(BokehflowError):
+    """A source of photos could not be asked."""
+
+
+class FlickrError(SourceError):
     """Flickr could not be asked."""
 
 
@@ -41,6 +45,18 @@ class FlickrRefused(FlickrError):
 
 class FlickrUnreachable(FlickrError):
     """Flickr did not answer usefully within all retries."""
+
+
+class CommonsError(SourceError):
+    """Wikimedia Commons could not be asked."""
+
+
+class CommonsRefused(CommonsError):
+    """Commons gave a final refusal; asking again cannot help."""
+
+
+class CommonsUnreachable(CommonsError):
+    """Commons did not answer usefully within all retries."""
 
 
 class StorageError(BokehflowError):

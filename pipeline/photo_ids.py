@@ -1,4 +1,5 @@
-"""Photo ids: `flickr:4951…` for a Flickr record, `folder:…` for a picture of one's own; and how people write them.
+"""Photo ids: `flickr:4951…` and `commons:5783…` for records of a source, `folder:…` for pictures of one's own; how people
+write them.
 
 The one place where an id is made, and where one that a person or a spreadsheet has written is read.
 """
@@ -6,7 +7,7 @@ The one place where an id is made, and where one that a person or a spreadsheet 
 import re
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
-FLICKR, FOLDER = "flickr:", "folder:"
+FLICKR, COMMONS, FOLDER = "flickr:", "commons:", "folder:"
 """What ids begin with: their source."""
 FOLDER_DIGITS = 20
 """Hex digits of the SHA-256 by which a picture of one's own is named."""
@@ -53,8 +54,9 @@ def written_id(written: str) -> str:
         return flickr_id(found[1])
     if number := _number_in(text):
         return flickr_id(number)
-    source = text[: len(FLICKR)].lower()
-    return source + text[len(source) :].strip() if source in (FLICKR, FOLDER) else written.strip()
+    source, colon, number = text.partition(":")
+    prefix = f"{source.lower()}{colon}"
+    return prefix + number.strip() if prefix in (FLICKR, COMMONS, FOLDER) else written.strip()
 
 
 def _number_in(address: str) -> str | None:

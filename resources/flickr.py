@@ -1,12 +1,10 @@
-"""Flickr as a Dagster resource: endpoint, hosts and limits from the project file, the key from the environment."""
+"""Flickr's client: endpoint, hosts and limits from the project file, the key from the environment."""
 
 import os
-from dataclasses import dataclass
 
 from pipeline.config import Project
-from pipeline.errors import ConfigError
-from pipeline.flickr.budget import CallBudget
 from pipeline.flickr.client import HOW_TO_GET_A_KEY, FlickrClient
+from pipeline.sources.budget import CallBudget
 from storage import Home
 
 KEY_VARIABLE, SECRET_VARIABLE = "FLICKR_API_KEY", "FLICKR_API_SECRET"
@@ -19,19 +17,6 @@ def key_missing() -> str | None:
         return None
     without = "without a key, `make demo` runs the same pipeline on rendered portraits"
     return f"no Flickr key: {' and '.join(missing)} not set; {HOW_TO_GET_A_KEY}; {without}"
-
-
-@dataclass(frozen=True)
-class FlickrResource:
-    """Makes clients of the project file's endpoint."""
-
-    project: Project
-
-    def client(self, home: Home) -> FlickrClient:
-        """A client that shares the home's budget of calls. Raises `ConfigError` when there is no key."""
-        if problem := key_missing():
-            raise ConfigError(problem)
-        return make_client(self.project, home)
 
 
 def make_client(project: Project, home: Home) -> FlickrClient:

@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import Protocol, TypeVar
 from urllib.parse import urlsplit
 
@@ -32,8 +31,9 @@ from pipeline.flickr.records import (
     parse_search,
 )
 from pipeline.sources.found import PhotoInfo, SearchPage
+from pipeline.web.manners import phrase, transport_failure, user_agent, wait_s
 from pipeline.web.reading import parse_json
-from pipeline.web.session import BoundedSession, UnusableAnswer, trusts_environment
+from pipeline.web.session import BoundedSession, trusts_environment
 
 ENDPOINT = "https://api.flickr.com/services/rest/"
 HOW_TO_GET_A_KEY = (
@@ -41,8 +41,6 @@ HOW_TO_GET_A_KEY = (
     "Flickr gives or replaces them at https://www.flickr.com/services/apps/create/ (a Pro account is needed)"
 )
 
-FIRST_WAIT_S = 0.5
-LONGEST_WAIT_S = 60.0
 WHOLE_TIMEOUTS = 3
 """A whole answer may take so many times as long as the silence that is borne."""
 _KEY_CODES = {96, 97, 98, 99, 100}
@@ -101,17 +99,6 @@ def may_be_retried(failure: Failure) -> bool:
     if failure.code is not None:
         return failure.code in _PASSING_CODES or "not currently available" in failure.message
     return True
-
-
-def wait_s(attempt: int, chance: float) -> float:
-    """Seconds before the try after failed `attempt` (from 0): doubled each time, times 0.5 to 1.5 by `chance`.
-
-    `chance` lies in [0, 1). Five retries wait 23 s at most, all together.
-
-    >>> [wait_s(attempt, 0.5) for attempt in range(5)]
-    [0.5, 1.0, 2.0, 4.0, 8.0]
-    """
-    return min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0**attempt) * (0.5 + chance)
 
 
 class FlickrClient:
@@ -229,9 +216,9 @@ class FlickrClient:
             body: bytes = api.do_flickr_call(method, format="json", **arguments)  # pyright: ignore[reportAssignmentType]
         except flickrapi.FlickrError:
             status = self._per_thread.status
-            return Failure(f"HTTP {status} {_phrase(status)}".rstrip(), status=status)
+            return Failure(f"HTTP {status} {phrase(status)}".rstrip(), status=status)
         except requests.RequestException as error:
-            return Failure(_transport(error, self._timeout_s))
+            return Failure(transport_failure(error, self._timeout_s))
         return self._read(body, parse)
 
     def _read(self, body: bytes, parse: Callable[[Mapping[str, object]], Answer]) -> Answer | Failure:
@@ -299,39 +286,3 @@ def check_endpoint(endpoint: str) -> None:
     if "@" in parts.netloc:
         # It stands in messages, and in the project file, which others may read.
         raise ConfigError(f"`[flickr] endpoint` holds a name or password for {parts.hostname}; leave them out")
-
-
-def user_agent(contact: str) -> str:
-    """`bokehflow/VERSION (CONTACT)`: names the program and, where one is given, whom to reach."""
-    try:
-        program = f"bokehflow/{version('bokehflow')}"
-    except PackageNotFoundError:
-        program = "bokehflow"
-    sendable = "".join(character for character in contact if " " <= character <= "~")
-    return f"{program} ({sendable})" if sendable else program
-
-
-def _phrase(status: int) -> str:
-    try:
-        return http.HTTPStatus(status).phrase
-    except ValueError:
-        return ""
-
-
-def _transport(error: requests.RequestException, timeout_s: float) -> str:
-    """What went wrong on the way, in a few words; the exception's own text is a page of nested objects."""
-    if isinstance(error, UnusableAnswer):
-        return str(error)
-    if isinstance(error, requests.Timeout):
-        return f"no answer within {timeout_s:g} s"
-    text = str(error).lower()
-    known = {
-        "refused": "connection refused",
-        "name or service not known": "the host name cannot be resolved",
-        "failed to resolve": "the host name cannot be resolved",
-        "certificate": "the server's certificate cannot be verified",
-        "timed out": f"no answer within {timeout_s:g} s",
-        "reset": "connection reset",
-        "unreachable": "network unreachable",
-    }
-    return next((words for sign, words in known.items() if sign in text), type(error).__name__)

@@ -12,10 +12,13 @@ from pipeline.config import Project
 from pipeline.errors import BokehflowError
 from pipeline.file_names import child
 from pipeline.masks.segmenters import DEEPLAB_FILES
-from resources.flickr import key_missing, make_budget, make_client
+from resources.flickr import make_client
+from resources.sources import budget_of, make_commons_client, source_problem
 from storage import Home
 
 FETCH = "`bokehflow weights` fetches them now"
+A_DAY = "creationdate:>=2020-05-01 creationdate:<2020-05-02"
+"""A day in the language of the search at Commons; thousands of files were uploaded on it."""
 LOW_DISK_BYTES = 20 * 10**9
 DRIVER = Path("/proc/driver/nvidia/version")
 """Exists where NVIDIA's driver is loaded."""
@@ -45,7 +48,7 @@ def examine(project: Project, home: Home, path: Path) -> list[Finding]:
         Finding("project file", f"{path}: domains {', '.join(project.domains)}; recipes {', '.join(project.recipe_keys())}"),
         _python(),
         _disk(home),
-        *_flickr(project, home),
+        *_sources(project, home),
         *_weights(project, home),
         _gpu(),
         Finding("libraries", ", ".join(f"{name} {version(name)}" for name in LIBRARIES)),
@@ -63,18 +66,38 @@ def _disk(home: Home) -> Finding:
     return Finding("disk", f"{free / 1e9:.0f} GB free for {home.root}", remedy)
 
 
-def _flickr(project: Project, home: Home) -> list[Finding]:
-    asked = [name for name, domain in project.domains.items() if domain.queries]
+def _sources(project: Project, home: Home) -> list[Finding]:
+    """One line for each source that a domain with queries asks; a cheap call shows whether it answers."""
+    asked = sorted({domain.source for domain in project.domains.values() if domain.queries})
     if not asked:
-        return [Finding("Flickr", "no domain has queries: photos come by `bokehflow import`, and no key is needed")]
-    if problem := key_missing():
-        return [Finding("Flickr key", "not set", problem, is_fatal=True)]
-    left = f"{make_budget(project, home).left():,} of {project.flickr.calls_per_hour:,} calls left this hour"
+        return [Finding("sources", "no domain has queries: photos come by `bokehflow import`, and no key is needed")]
+    checks = {"flickr": _flickr, "commons": _commons}
+    return [checks[source](project, home) for source in asked]
+
+
+def _flickr(project: Project, home: Home) -> Finding:
+    if problem := source_problem(project, "flickr"):
+        return Finding("Flickr key", "not set", problem, is_fatal=True)
+    left = f"{budget_of(project, 'flickr', home).left():,} of {project.flickr.calls_per_hour:,} calls left this hour"
     try:
         make_client(project, home).check_key()
     except BokehflowError as error:
-        return [Finding("Flickr", f"{project.flickr.endpoint} did not accept a call", str(error), is_fatal=True)]
-    return [Finding("Flickr", f"{project.flickr.endpoint} accepts the key; {left}")]
+        return Finding("Flickr", f"{project.flickr.endpoint} did not accept a call", str(error), is_fatal=True)
+    return Finding("Flickr", f"{project.flickr.endpoint} accepts the key; {left}")
+
+
+def _commons(project: Project, home: Home) -> Finding:
+    if problem := source_problem(project, "commons"):
+        return Finding("Commons", "nobody to reach is named", problem, is_fatal=True)
+    endpoint = project.commons.endpoint
+    try:
+        makes_windows = make_commons_client(project, home).search(f"filetype:bitmap {A_DAY}").total > 0
+    except BokehflowError as error:
+        return Finding("Commons", f"{endpoint} did not accept a call", str(error), is_fatal=True)
+    if not makes_windows:
+        what = f"{endpoint} finds nothing by {A_DAY!r}: its search does not know days of upload, and would list nothing"
+        return Finding("Commons", what, "name the service's own address in `[commons] endpoint`", is_fatal=True)
+    return Finding("Commons", f"{endpoint} answers; {budget_of(project, 'commons', home).left():,} calls left this hour")
 
 
 def _weights(project: Project, home: Home) -> list[Finding]:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.config import Project
-from pipeline.flickr.client import user_agent
 from pipeline.operations.versions import forgotten_photos
 from pipeline.photos.download import Downloads, download_photos
+from pipeline.web.manners import user_agent
 from storage import Home
 
 
@@ -27,7 +27,7 @@ def download(
         known=known,
         blobs=home.blobs,
         settings=project.photos,
-        hosts=project.flickr.image_hosts,
+        hosts=project.image_hosts(),
         user_agent=user_agent(project.project.contact),
         timeout_s=project.flickr.timeout_s,
         retries=project.flickr.retries,

@@ -1,4 +1,4 @@
-"""What the history tells: questions to Flickr about absent photos, counts, and what needs somebody's attention."""
+"""What the history tells: questions to the sources about absent photos, counts, and what needs somebody's attention."""
 
 import time
 from collections.abc import Sequence
@@ -6,40 +6,47 @@ from collections.abc import Sequence
 import pandas as pd
 
 from pipeline.config import Project
-from pipeline.errors import ConfigError, FlickrError
+from pipeline.errors import ConfigError, SourceError
 from pipeline.licenses import license_name
 from pipeline.operations.versions import newest_listings
-from pipeline.photo_ids import FLICKR
 from pipeline.photos.history import Answer, unasked
-from resources.flickr import FlickrResource, key_missing
+from pipeline.sources.listing import Source
+from resources.sources import SourcesResource, source_of, source_problem
 from storage import Home
 
 
-def answers_about(photo_ids: Sequence[str], flickr: FlickrResource, home: Home) -> tuple[dict[str, Answer], str | None]:
-    """What Flickr says of these photos, and why it could not be asked about all of them, if so.
+def answers_about(photo_ids: Sequence[str], sources: SourcesResource, home: Home) -> tuple[dict[str, Answer], str | None]:
+    """What their sources say of these photos, and why it could not be asked about all of them, if so.
 
     No failure: what is not answered stays open for the next run, and nothing else waits for it.
     """
     answers: dict[str, Answer] = {}
-    try:
-        if not photo_ids:
-            return {}, None
-        client = flickr.client(home)
-        for photo_id in photo_ids:
-            found = client.photo_info(photo_id.removeprefix(FLICKR))
-            shown = found is not None and found.is_public
-            answers[photo_id] = Answer(int(time.time()), shown, found.license if found else None)
-    except (ConfigError, FlickrError) as error:
-        return answers, str(error)
-    return answers, None
+    problems: list[str] = []
+    for name in sorted({source for photo_id in photo_ids if (source := source_of(photo_id))}):
+        own = [photo_id for photo_id in photo_ids if source_of(photo_id) == name]
+        try:
+            source = sources.named(name, home)
+            for photo_id in own:
+                answers[photo_id] = _answer(source, photo_id)
+        except (ConfigError, SourceError) as error:
+            problems.append(str(error))
+    return answers, "; ".join(problems) or None
+
+
+def _answer(source: Source, photo_id: str) -> Answer:
+    found = source.photo_info(photo_id.removeprefix(source.prefix))
+    shown = found is not None and found.is_public
+    return Answer(int(time.time()), shown, found.license if found else None)
 
 
 def questions_left(project: Project, home: Home) -> bool:
-    """Whether the history has absent photos about which Flickr could be asked and never was."""
-    if key_missing() or not project.collect.checks_per_run:
+    """Whether the history has absent photos about which their source could be asked and never was."""
+    if not project.collect.checks_per_run:
         return False
-    history = home.tables.read("photo_history")
-    return bool(unasked(history, newest_listings(project, home))["asked_s"].isna().any())
+    rows = unasked(home.tables.read("photo_history"), newest_listings(project, home))
+    never = rows.loc[rows["asked_s"].isna(), "photo_id"]
+    asked = {source for photo_id in never if (source := source_of(photo_id))}
+    return any(source_problem(project, source) is None for source in asked)
 
 
 def history_counts(history: pd.DataFrame) -> dict[str, int]:

@@ -38,18 +38,20 @@ class Inputs:
 
 def listing_configuration(project: Project, key: str) -> str:
     """Digest of all that decides what a listing of `domain|month` has; months themselves do not count."""
-    domain, month = key.split("|")
+    name, month = key.split("|")
+    domain = project.domains[name]
     queries = [
         (index, query.model_dump_json(exclude_defaults=True, exclude={"from_month", "to_month"}))
-        for index, query in enumerate(project.domains[domain].queries)
+        for index, query in enumerate(domain.queries)
         if query.covers(month)
     ]
-    return _digest([f"{queries} {project.photos.max_edge_px} {project.photos.exclude_no_cv}"])
+    source = "" if domain.source == "flickr" else f" {domain.source}"
+    return _digest([f"{queries} {project.photos.max_edge_px} {project.photos.exclude_no_cv}{source}"])
 
 
 def _files_configuration(project: Project) -> str:
     limits = project.photos
-    hosts = sorted({host.split(":")[0] for host in project.flickr.image_hosts})
+    hosts = sorted({host.split(":")[0] for host in project.image_hosts()})
     return f"{limits.max_edge_px} {limits.min_edge_px} {limits.max_bytes} {limits.max_pixels} {hosts}"
 
 

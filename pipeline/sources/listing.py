@@ -49,6 +49,13 @@ class Search:
     version: str
 
 
+class Client(Protocol):
+    """Asks a source; counts its tries, and those of them that came after a failure."""
+
+    calls: int
+    retried: int
+
+
 class Source(Protocol):
     """A place that lists photos by month of upload and answers about each of them.
 
@@ -61,6 +68,9 @@ class Source(Protocol):
 
     @property
     def paging(self) -> Paging: ...
+
+    @property
+    def client(self) -> Client: ...
 
     def search(self, query: Query, max_edge_px: int) -> Search:
         """The query, made ready to be asked, for pictures of about this long edge."""

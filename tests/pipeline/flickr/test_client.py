@@ -14,10 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import ConfigError, FlickrError, FlickrRefused, FlickrUnreachable
-from pipeline.flickr.budget import CallBudget
-from pipeline.flickr.client import Failure, FlickrClient, RefusedCall, may_be_retried, user_agent, wait_s
+from pipeline.flickr.client import Failure, FlickrClient, RefusedCall, may_be_retried
 from pipeline.flickr.emulator import Emulator
 from pipeline.flickr.faults import FaultPlan
+from pipeline.sources.budget import CallBudget
+from pipeline.web.manners import user_agent, wait_s
 from tests.pipeline.flickr.worlds import BEGIN_S, KEY, SECRET, client_of, collection_photo
 
 PHOTOS = [collection_photo(number, BEGIN_S + number) for number in range(3)]

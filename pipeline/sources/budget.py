@@ -1,4 +1,4 @@
-"""How many API calls an hour a key may make, counted over all processes and restarts.
+"""How many API calls an hour a service takes, counted over all processes and restarts; and one call at a time.
 
 Flickr allows 3,600 an hour per key, whoever makes them, and disables a key that goes on past it. The calls of
 the last hour stand in one small file per key, under a lock of the operating system that goes with its process.
@@ -36,9 +36,11 @@ class CallBudget:
         calls_per_hour: int,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
+        service: str = "Flickr",
     ) -> None:
         self.path = child(folder, f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.calls")
         self.calls_per_hour = calls_per_hour
+        self.service = service
         self._clock = clock
         self._sleep = sleep
 
@@ -46,8 +48,20 @@ class CallBudget:
         """Count one call, waiting until one is allowed."""
         while (wait_s := self._try()) > 0:
             level = logging.INFO if wait_s > _QUIET_WAIT_S else logging.DEBUG
-            log.log(level, "the %d Flickr calls of this hour are spent: waiting %.0f s", self.calls_per_hour, wait_s)
+            spent = f"the {self.calls_per_hour} {self.service} calls of this hour are spent"
+            log.log(level, "%s: waiting %.0f s", spent, wait_s)
             self._sleep(wait_s)
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Hold everybody else's calls to the service back, in all processes, until the `with` block ends."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self.path.with_suffix(".turn"), os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
 
     def left(self) -> int:
         """How many calls are allowed at this moment."""

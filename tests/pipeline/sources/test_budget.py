@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.flickr.budget import HOUR_S, CallBudget
+from pipeline.sources.budget import HOUR_S, CallBudget
 
 
 class Clock:
@@ -92,7 +92,7 @@ def test_no_hour_holds_more_calls_than_allowed(
 SPENDER = """
 import sys
 from pathlib import Path
-from pipeline.flickr.budget import CallBudget
+from pipeline.sources.budget import CallBudget
 
 def stop(delay_s):
     sys.exit(0)
