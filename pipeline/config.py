@@ -77,14 +77,17 @@ Name = Annotated[str, AfterValidator(_name)]
 
 
 def _license(value: str) -> str:
-    if value not in LICENSES and license_id(value) in KNOWN:
-        return str(license_id(value))
-    if value not in LICENSES:
-        ids = {license.name: license.id for license in LICENSES.values()}
-        alike = [f"{ids[name]} ({name})" for name in get_close_matches(value, ids, 2)]
-        meant = f"; did you mean {' or '.join(alike)}?" if alike else ""
-        raise ValueError(f"{value!r} is no id of Flickr's licences, which are {', '.join(LICENSES)}{meant}")
-    return value
+    found = license_id(value)
+    if found not in KNOWN:
+        raise ValueError(_no_license(value))
+    return found
+
+
+def _no_license(value: str) -> str:
+    ids = {license.name: license.id for license in LICENSES.values()}
+    alike = [f"{ids[name]} ({name})" for name in get_close_matches(value, ids, 2)]
+    meant = f"; did you mean {' or '.join(alike)}?" if alike else ""
+    return f"{value!r} is no id of Flickr's licences, which are {', '.join(LICENSES)}{meant}"
 
 
 class _Section(BaseModel):
@@ -205,23 +208,6 @@ class Domain(_Section):
     queries: list[Query] = []
     """One table `[[domains.NAME.queries]]` for each search; a photo that several find belongs to the first. A domain
     without queries gets its photos by `bokehflow import`."""
-
-
-def _not_understood(source: str, query: Query) -> str | None:
-    """What of the query its source does not know."""
-    if source == "flickr":
-        foreign = sorted(set(query.licenses) - set(LICENSES))
-        if query.categories:
-            return 'Flickr has no categories: use tags, or source = "commons" for the whole domain'
-        return f"Flickr has no licence {', '.join(foreign)}: its licences are {', '.join(LICENSES)}" if foreign else None
-    if query.tags:
-        return "Wikimedia Commons has no tags: use categories or text"
-    if query.camera and not re.fullmatch(r"Q[1-9][0-9]*", query.camera):
-        return (
-            f"{query.camera!r} is no item of Wikidata, which is how Wikimedia Commons names cameras, like Q23892; "
-            'or use categories, like ["Taken with Apple iPhone 7"]'
-        )
-    return None
 
 
 class PhotosSection(_Section):
@@ -465,6 +451,27 @@ def _unknown(named: Iterable[tuple[Where, str | None]], known: Iterable[str], wh
             yield where, f"names the {what} {name!r}, which is not among {there}{alike}"
 
 
+def _not_understood(source: str, query: Query) -> Iterator[tuple[Where, str]]:
+    """What of the query its source does not know, and where in it."""
+    if source == "flickr":
+        if query.categories:
+            yield ("categories",), 'Flickr has no categories: use tags, or source = "commons" for the whole domain'
+        for number, license in enumerate(query.licenses):
+            if license not in LICENSES:
+                yield ("licenses", number), _no_license(license)
+        return
+    if query.tags:
+        yield ("tags",), "Wikimedia Commons has no tags: use categories or text"
+    if query.camera and not re.fullmatch(r"Q[1-9][0-9]*", query.camera):
+        yield (
+            ("camera",),
+            (
+                f"{query.camera!r} is no item of Wikidata, which is how Wikimedia Commons names cameras, like Q23892; "
+                'or use categories, like ["Taken with Apple iPhone 7"]'
+            ),
+        )
+
+
 def _located(problems: Iterable[tuple[Where, str]]) -> ValidationError:
     """An error with the place of each problem; what a validator of the whole raises otherwise is at no place."""
     details = [
@@ -529,8 +536,8 @@ class Project(_Section):
     def _queries_not_understood(self) -> Iterator[tuple[Where, str]]:
         for name, domain in self.domains.items():
             for number, query in enumerate(domain.queries):
-                if problem := _not_understood(domain.source, query):
-                    yield ("domains", name, "queries", number), problem
+                for where, problem in _not_understood(domain.source, query):
+                    yield ("domains", name, "queries", number, *where), problem
 
     def image_hosts(self) -> list[str]:
         """The hosts that pictures may come from: those of the sources that are asked, Flickr's without any."""

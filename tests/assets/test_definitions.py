@@ -70,7 +70,7 @@ def test_blocking_checks_are_those_that_the_headless_run_waits_for(definitions: 
 @pytest.mark.parametrize(
     ("resource", "config"),
     [
-        ("flickr", {"project_json": "{}"}),
+        ("sources", {"project_json": "{}"}),
         ("home", {"root": "/elsewhere"}),
         ("segmenter", {"name": "other"}),
         ("trainer", {"x": 1}),

@@ -27,6 +27,38 @@ def complaint(text: str) -> str:
     return str(caught.value)
 
 
+def test_the_same_study_without_a_key() -> None:
+    """The ready file for Commons is accepted and asks no other source; everybody names their own contact."""
+    project = load_project(REPOSITORY / "docs" / "commons.toml")
+    assert {domain.source for domain in project.domains.values()} == {"commons"}
+    assert project.domains["ordinary"].queries[0].categories == ["Taken with Apple iPhone 7"]
+    assert project.image_hosts() == ["upload.wikimedia.org"]
+    assert project.project.contact
+
+
+@pytest.mark.parametrize(
+    ("source", "query", "said"),
+    [
+        ("commons", 'tags = ["x"]', "Wikimedia Commons has no tags: use categories"),
+        ("commons", 'camera = "apple/iphone_7"', "'apple/iphone_7' is no item of Wikidata"),
+        ("flickr", 'categories = ["x"]', "Flickr has no categories"),
+        ("flickr", 'text = "x"\nlicenses = ["CC BY-SA 3.0"]', "'CC BY-SA 3.0' is no id of Flickr's licences"),
+    ],
+)
+def test_a_query_that_its_source_does_not_know(source: str, query: str, said: str) -> None:
+    asked = f'[domains.ordinary]\nsource = "{source}"\n[[domains.ordinary.queries]]\n{query}\n'
+    message = complaint(f"{asked}[domains.shallow]\n")
+    assert "domains.ordinary.queries.0." in message
+    assert said in message
+
+
+def test_an_unknown_source_and_two_of_them() -> None:
+    for source in ('"openverse"', '["flickr", "commons"]'):
+        message = complaint(f"{MINIMAL}\n[domains.more]\nsource = {source}\n")
+        assert "domains.more.source" in message
+        assert "'flickr' or 'commons'" in message
+
+
 def test_the_default_file_states_the_study() -> None:
     project = load_project(REPOSITORY / "bokehflow.toml")
     ordinary, shallow = (project.domains[name].queries[0] for name in ("ordinary", "shallow"))
@@ -59,7 +91,7 @@ def test_every_mistake_is_listed() -> None:
     ("text", "said"),
     [
         ("[domains", "not valid TOML"),
-        ("[domains.ordinary]\nqueries = [{}]\n", "a query needs at least one of text, tags and camera"),
+        ("[domains.ordinary]\nqueries = [{}]\n", "a query needs at least one of text, tags, camera and categories"),
         (MINIMAL + '[collect]\nfrom = "2024-13"\n', "is not a month"),
         (MINIMAL + '[collect]\nfrom = "2024-05"\nto = "2024-01"\n', "lies before the first"),
         ('[domains.a]\nqueries = [{ text = "x", licenses = ["CC BY"] }]\n', "did you mean 11 (CC BY 4.0) or 4 (CC BY 2.0)?"),
