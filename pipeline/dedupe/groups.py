@@ -111,13 +111,16 @@ def _find(
 
 
 def _by_preference(fingerprints: pd.DataFrame, min_bytes: int, without_colour: Set[str]) -> pd.DataFrame:
-    """The photo to keep comes first: in colour, then the largest, then the earliest upload, then the smallest id.
+    """The photo to keep comes first: in colour, then with the most pixels, then with the most bytes, then the
+    earliest upload, then the smallest id.
 
     Files that are too small to be kept come after all others.
     """
     pixels, small = fingerprints["width_px"] * fingerprints["height_px"], fingerprints["size_bytes"] < min_bytes
-    photos = fingerprints.assign(pixels=-pixels, small=small, grey=fingerprints["sha256"].isin(without_colour))
-    return photos.sort_values(["small", "grey", "pixels", "date_upload_s", "photo_id", "domain"], ignore_index=True)
+    grey = fingerprints["sha256"].isin(without_colour)
+    photos = fingerprints.assign(small=small, grey=grey, fewer_pixels=-pixels, fewer_bytes=-fingerprints["size_bytes"])
+    order = ["small", "grey", "fewer_pixels", "fewer_bytes", "date_upload_s", "photo_id", "domain"]
+    return photos.sort_values(order, ignore_index=True)
 
 
 # --- pictures ---------------------------------------------------------------------------------------------------------

@@ -91,7 +91,7 @@ INPUTS: dict[str, Inputs] = {
     "imported_photos": Inputs(("imports",), _import_configuration),
     "photo_history": Inputs(("photo_listing", "tombstones"), lambda project: "", "2"),
     "fingerprints": Inputs(("photo_files",), lambda project: "", "2"),
-    "unique_photos": Inputs(("fingerprints", "photo_history"), lambda project: project.dedupe.version(), "2"),
+    "unique_photos": Inputs(("fingerprints", "photo_history"), lambda project: project.dedupe.version(), "3"),
     "review_queue": Inputs(("unique_photos",), lambda project: project.curation.version(), "3"),
     "curated_photos": Inputs(("unique_photos",), _curation_configuration, "3"),
     "person_masks": Inputs(("curated_photos",), lambda project: configured_version(project.masks)),

@@ -84,12 +84,19 @@ def test_without_verification_only_what_the_study_compared_counts(world: World) 
     assert found.work["alignments"] == found.work["exact_decodes"] == found.work["hashes_searched"] == 0
 
 
-def test_the_largest_then_the_earliest_then_the_smallest_id_is_kept(world: World) -> None:
-    world.add(1, jpeg(resized(scene(1), 0.5)), uploaded_s=1)
-    world.add(2, jpeg(scene(1), 90), uploaded_s=20)
-    world.add(3, jpeg(scene(1), 80), uploaded_s=10)
-    world.add(5, png(scene(1)), uploaded_s=10)
-    assert {key for key, rule in world.rules().items() if rule is None} == {"flickr:3"}
+def test_most_pixels_then_most_bytes_then_the_earliest_then_the_smallest_id_is_kept(world: World) -> None:
+    def kept() -> set[str]:
+        return {key for key, rule in world.rules().items() if rule is None}
+
+    world.add(8, png(resized(scene(1), 0.5)), uploaded_s=1, size_bytes=90_000)
+    world.add(7, jpeg(scene(1), 70), uploaded_s=2, size_bytes=8_000)
+    assert kept() == {"flickr:7"}
+    world.add(6, jpeg(scene(1), 90), uploaded_s=20, size_bytes=9_000)
+    assert kept() == {"flickr:6"}
+    world.add(5, jpeg(scene(1), 80), uploaded_s=10, size_bytes=9_000)
+    assert kept() == {"flickr:5"}
+    world.add(3, png(scene(1)), uploaded_s=10, size_bytes=9_000)
+    assert kept() == {"flickr:3"}
 
 
 class TestDomains:
