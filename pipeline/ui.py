@@ -43,10 +43,11 @@ DAEMON_ENDS_S = 60
 
 def serve_ui(home: Home, project: Project, path: Path, port: int, say: Say) -> int:
     """Run Dagster's web server and daemon on the home until they are stopped; returns their exit code."""
-    with home.lock("dev"), emulated_flickr(home, project), open_instance(home) as instance:
+    with home.lock("dev") as tell_others, emulated_flickr(home, project), open_instance(home) as instance:
         bury_dead_runs(instance)
         with listen(port) as listening:
             door = Door(listening.getsockname()[1], kept_secret(home.page_secret))
+            tell_others(door.place)
             say(f"project {path}\nhome    {home.root}\nloading the pipeline …")
             with interruptible() as stopped, code_server(instance) as workspace, web_application(instance, workspace) as web:
                 server = make_server(Guard(web, door.port, MAX_BODY_BYTES), door, websockets=True)

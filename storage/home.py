@@ -6,7 +6,7 @@ stage interrupted anywhere is simply run again.
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -163,9 +163,10 @@ class Home:
         return sweep(list(self.unfinished()))
 
     @contextmanager
-    def lock(self, name: str) -> Iterator[None]:
+    def lock(self, name: str) -> Iterator[Callable[[str], None]]:
         """Hold the home's lock `name`; it goes with the process, however that ends.
 
+        Yields a function that says under which address the holder is reached; without it the lock names its process.
         Raises `StorageError` when another process holds it.
         """
         with self._lock_file(name) as file:
@@ -173,17 +174,23 @@ class Home:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 file.seek(0)
-                raise StorageError(
-                    f"{self.root}: process {file.read().strip() or 'unknown'} is at work in this home; end it first"
-                ) from None
-            file.truncate(0)
-            file.write(str(os.getpid()))
-            file.flush()
-            yield
+                raise StorageError(self._in_use(*file.read().split(maxsplit=1))) from None
+
+            def say(address: str = "") -> None:
+                file.truncate(0)
+                file.write(f"{os.getpid()} {address}".strip())
+                file.flush()
+
+            say()
+            yield say
+
+    def _in_use(self, process: str = "unknown", address: str = "") -> str:
+        at, first = (f", at {address}", "use that, or end it first") if address else ("", "end it first")
+        return f"{self.root}: process {process} is at work in this home{at}; {first}"
 
     def _lock_file(self, name: str) -> TextIO:
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            return child(self.root, f"{name}.lock").open("a+")
+            return child(self.root, f"{name}.lock").open("a+", encoding="utf-8", errors="replace")
         except OSError as error:
             raise disk_failed(error, self.root) from error

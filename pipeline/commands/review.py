@@ -1,7 +1,9 @@
 """`bokehflow review`: the page on which a person decides about the photos of the queue."""
 
 import getpass
+import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,7 +28,8 @@ if TYPE_CHECKING:
 def review(home: Path | None, config: Path | None, port: int, curator: str | None) -> None:
     """Open the review page: decide about the queue in a browser, by keyboard, into the same CSVs.
 
-    Open the address that it prints: without the token in it nobody on this machine gets in.
+    Open the address that it prints: without the token in it nobody on this machine gets in. A home has one page, for any
+    number of browsers.
     """
     from pipeline.curation.review.app import make_app
     from pipeline.curation.review.decision_log import plain_name
@@ -35,14 +38,21 @@ def review(home: Path | None, config: Path | None, port: int, curator: str | Non
 
     chosen = open_home(home)
     project, _ = load(chosen, config)
-    with listen(port) as listening:
+    with only_page(chosen) as tell_others, listen(port) as listening:
         door = Door(listening.getsockname()[1], kept_secret(chosen.page_secret))
+        tell_others(door.place)
         page = review_page(project, chosen, plain_name(curator or "") or user_name(), door.port)
         found = page.review.progress(page.curator)
         if not found.total:
             say("the queue is empty; `bokehflow run --until review_queue` fills it, and this page notices")
         say(f"{found.total - found.decided:,} of {found.total:,} photos wait for a decision by {page.curator}")
         serve(make_app(page), door, listening, lambda: say(f"review page on {door.address} (Ctrl-C stops)"))
+
+
+def only_page(home: "Home") -> AbstractContextManager[Callable[[str], None]]:
+    """The lock of the one process that hands out the home's photos; a home that cannot be written is only looked at."""
+    is_read_only = home.root.exists() and not os.access(home.root, os.W_OK)
+    return nullcontext(lambda address: None) if is_read_only else home.lock("review")
 
 
 def review_page(project: "Project", home: "Home", curator: str, port: int) -> "Page":

@@ -66,9 +66,14 @@ class Door:
     starter: int = field(default_factory=os.getppid)
 
     @property
+    def place(self) -> str:
+        """Where the page is: of use to a browser that was let in before."""
+        return f"http://127.0.0.1:{self.port}/"
+
+    @property
     def address(self) -> str:
         """What a person opens; it carries the token."""
-        return f"http://127.0.0.1:{self.port}/?{TOKEN_PARAMETER}={self.token.value}"
+        return f"{self.place}?{TOKEN_PARAMETER}={self.token.value}"
 
     @property
     def cookie_name(self) -> str:

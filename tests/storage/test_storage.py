@@ -3,6 +3,7 @@
 import hashlib
 import multiprocessing
 import os
+import re
 import stat
 import time
 from multiprocessing.synchronize import Event
@@ -136,19 +137,23 @@ def test_a_run_deletes_nothing_that_others_are_writing(tmp_path: Path) -> None:
     assert not list(home.thumbnails.iterdir())
 
 
-def _hold(home: Path, ready: Event, done: Event) -> None:
-    with Home(home).lock("run"):
+def _hold(home: Path, address: str, ready: Event, done: Event) -> None:
+    with Home(home).lock("run") as say:
+        say(address)
         ready.set()
         done.wait(30)
 
 
-def test_the_lock_names_its_holder_and_goes_with_the_process(tmp_path: Path) -> None:
+@pytest.mark.parametrize("address", ["", "http://127.0.0.1:8765/"])
+def test_the_lock_names_its_holder_and_goes_with_the_process(tmp_path: Path, address: str) -> None:
     context = multiprocessing.get_context("fork")
     ready, done = context.Event(), context.Event()
-    process = context.Process(target=_hold, args=(tmp_path, ready, done))
+    process = context.Process(target=_hold, args=(tmp_path, address, ready, done))
     process.start()
     assert ready.wait(30)
-    with pytest.raises(StorageError, match=f"process {process.pid} is at work"), Home(tmp_path).lock("run"):
+    at = f", at {address}; use that, or" if address else ";"
+    told = re.escape(f"process {process.pid} is at work in this home{at} end it first")
+    with pytest.raises(StorageError, match=told), Home(tmp_path).lock("run"):
         pass
     process.kill()
     process.join()
