@@ -35,6 +35,7 @@ from pipeline.operations.months import listed_keys
 from pipeline.operations.reports import evaluated_recipes, judged_by, truth_folder, yardstick_version
 from pipeline.operations.training import kept_model, training_job
 from pipeline.operations.versions import inputs_version
+from pipeline.package_files import DAGSTER_SETTINGS
 from pipeline.training.jobs import ProcessIdentity
 from pipeline.training.runs import RunFolder, completion_of, holds_another_result
 from resources.sources import source_problem
@@ -48,7 +49,6 @@ BLOCKING_CHECKS = {"curated_photos": ["decisions_valid", "enough_kept"], "datase
 
 PID_TAG, STARTED_TAG = "bokehflow/process", "bokehflow/process_started"
 TICKS_TAG = "bokehflow/process_started_ticks"
-INSTANCE_FILE = Path(__file__).parents[1] / "dagster.yaml"
 
 
 class WaitingForDecisions(Exception):
@@ -81,10 +81,10 @@ def prepare_instance(home: Home) -> None:
     if "?" in str(home.root):
         raise ConfigError(f"{home.root}: a path with ? cannot hold Dagster's database, whose address ends there; rename it")
     home.dagster.mkdir(parents=True, exist_ok=True)
-    link = child(home.dagster, INSTANCE_FILE.name)
+    link = child(home.dagster, DAGSTER_SETTINGS.name)
     if not link.exists():
         link.unlink(missing_ok=True)
-        link.symlink_to(INSTANCE_FILE)
+        link.symlink_to(DAGSTER_SETTINGS)
     os.environ["DAGSTER_HOME"] = str(home.dagster)
 
 

@@ -41,6 +41,7 @@ from pipeline.atomic import write_text
 from pipeline.dataset.layout import PICTURES, list_snapshots
 from pipeline.errors import BokehflowError, ConfigError, DatasetError, TrainingError, WeightsError
 from pipeline.models.vgg import VggFeatures
+from pipeline.package_files import PROJECT_FILE
 from pipeline.training.__main__ import StopSignal, load_data
 from pipeline.training.jobs import TrainingJob
 from pipeline.training.loss_log import LossLog
@@ -48,7 +49,6 @@ from pipeline.training.process import run_training
 from pipeline.training.recipes import resolve
 from pipeline.training.runs import Completion, RunFolder, completion_of, holds_another_result
 from storage import Home
-from storage.home import PROJECT_FILE
 
 STAGES = ("prepare", "train", "score")
 DOMAINS = ("ordinary", "shallow")

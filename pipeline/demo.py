@@ -214,7 +214,8 @@ def run_demo(home: Home, say: Say) -> None:
         hand_in_decisions(home)
         snapshot = run_plan(Plan(), project, path, home, say)
     report = child(home.reports, str(snapshot)) / "index.html"
-    say(f"\n{summary(status(project, home))}\n\nsnapshot  {snapshot}\nreport    {report}\nthe graph make dev")
+    places = f"snapshot  {snapshot}\nreport    {report}\nthe graph bokehflow dev --home {home.root}"
+    say(f"\n{summary(status(project, home))}\n\n{places}")
 
 
 def prepare_demo(home: Home) -> Project:

@@ -6,7 +6,6 @@ process, where nothing reaches it but through the guard. What is imported of Dag
 line imports; the tests open the UI.
 """
 
-import json
 import signal
 import subprocess
 import sys
@@ -15,10 +14,12 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs
 
 import dagster as dg
 import uvicorn
+import yaml
 from dagster._cli.proxy_server_manager import ProxyServerManager
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import WorkspaceFileTarget
@@ -32,9 +33,9 @@ from pipeline.headless import Say
 from pipeline.loopback.guard import Door, Guard, kept_secret
 from pipeline.loopback.server import listen, make_server
 from pipeline.operations.emulated_flickr import emulated_flickr
+from pipeline.package_files import CODE, WORKSPACE
 from storage import Home
 
-WORKSPACE = Path(__file__).parents[1] / "workspace.yaml"
 MAX_BODY_BYTES = 8_000_000
 """A query of the UI names assets and partitions, thousands at most."""
 LOG_LEVEL = "warning"
@@ -76,15 +77,24 @@ def interruptible() -> Iterator[threading.Event]:
 @contextmanager
 def code_server(instance: dg.DagsterInstance) -> Iterator[Path]:
     """The code location in a process of its own, reloaded from the UI; yields the workspace file that names it."""
-    target = WorkspaceFileTarget([str(WORKSPACE)])
-    with (
-        ProxyServerManager(instance, target, code_server_log_level=LOG_LEVEL) as servers,
-        tempfile.TemporaryDirectory(prefix="bokehflow-ui-") as folder,
-    ):
-        path = Path(folder) / "workspace.yaml"
-        # JSON is YAML, too.
-        path.write_text(json.dumps({"load_from": list(servers.get_code_server_specs())}), encoding="utf-8")
-        yield path
+    with tempfile.TemporaryDirectory(prefix="bokehflow-ui-") as folder:
+        modules, servers_file = Path(folder) / "modules.yaml", Path(folder) / "servers.yaml"
+        modules.write_text(yaml.safe_dump(located_workspace()), encoding="utf-8")
+        target = WorkspaceFileTarget([str(modules)])
+        with ProxyServerManager(instance, target, code_server_log_level=LOG_LEVEL) as servers:
+            servers_file.write_text(yaml.safe_dump({"load_from": list(servers.get_code_server_specs())}), encoding="utf-8")
+            yield servers_file
+
+
+def located_workspace() -> dict[str, Any]:
+    """What `workspace.yaml` says, imported from where our packages lie.
+
+    Otherwise Dagster would import from the folder where somebody works, in which `assets` or `resources` may be their own.
+    """
+    workspace = yaml.safe_load(WORKSPACE.read_text(encoding="utf-8"))
+    for location in workspace["load_from"]:
+        location["python_module"]["working_directory"] = str(CODE)
+    return workspace
 
 
 @contextmanager

@@ -15,7 +15,7 @@ def key_missing() -> str | None:
     missing = [name for name in (KEY_VARIABLE, SECRET_VARIABLE) if not os.environ.get(name)]
     if not missing:
         return None
-    without = "without a key, `make demo` runs the same pipeline on rendered portraits"
+    without = "without a key, `bokehflow demo` runs the same pipeline on rendered portraits"
     return f"no Flickr key: {' and '.join(missing)} not set; {HOW_TO_GET_A_KEY}; {without}"
 
 

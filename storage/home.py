@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TextIO
 from pipeline.atomic import is_temporary, sweep
 from pipeline.errors import StorageError, disk_failed
 from pipeline.file_names import child
+from pipeline.package_files import PROJECT_FILE
 from storage.blobs import BlobStore
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 HOME_VARIABLE = "BOKEHFLOW_HOME"
 CONFIG_VARIABLE = "BOKEHFLOW_CONFIG"
-PROJECT_FILE = "bokehflow.toml"
 DEFAULT_HOME = Path("data")
 DAGSTER = "dagster"
 

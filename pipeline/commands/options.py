@@ -40,6 +40,7 @@ def open_home(home: Path | str | None) -> "Home":
 
     chosen = Home.at(home)
     os.environ["BOKEHFLOW_HOME"] = str(chosen.root)
+    os.environ["PYTHONSAFEPATH"] = "1"  # a folder where somebody works may be called like one of our packages
     return chosen
 
 

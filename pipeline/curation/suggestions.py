@@ -8,6 +8,7 @@ import pandas as pd
 
 from pipeline.config import CurationRule, CurationSection
 from pipeline.curation.decisions import Decision
+from pipeline.package_files import PROJECT_FILE
 
 NOBODY_BELOW = 0.01
 """`person_share` under which nobody is in the picture."""
@@ -22,7 +23,6 @@ SHALLOW_ABOVE = 0.5
 """`shallowness` from which on the depth of field counts as shallow."""
 CLEARLY = 0.2
 """So far from `SHALLOW_ABOVE` the depth of field is clear enough to suggest `keep`."""
-PROJECT_FILE = "bokehflow.toml"
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 import os
 from collections.abc import Iterable
-from pathlib import Path
+from hashlib import sha256
+from importlib.metadata import distribution
 from subprocess import run
 from typing import Any
 
@@ -11,6 +12,7 @@ import pandas as pd
 from pipeline.config import Project
 from pipeline.licenses import license_name, strictest
 from pipeline.operations.status import funnel
+from pipeline.package_files import CODE
 from storage import Home
 
 TABLES = ("photo_history", "unique_photos", "curated_photos", "person_masks", "training_images")
@@ -48,10 +50,16 @@ def strictest_name(licenses: Iterable[object]) -> str:
 
 
 def code_revision() -> str:
-    """Git's name of the code that runs, with `+` where files differ from it; `unknown` outside a checkout."""
-    checkout = Path(__file__).parents[2]
+    """Git's name of the code that runs, with `+` where files differ from it; outside a checkout the wheel's."""
     command = ["git", "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"]
-    if not (checkout / ".git").exists():
-        return "unknown"
-    done = run(command, cwd=checkout, capture_output=True, text=True, check=False, env={**os.environ, "LC_ALL": "C"})
+    if not (CODE / ".git").exists():
+        return wheel_revision()
+    done = run(command, cwd=CODE, capture_output=True, text=True, check=False, env={**os.environ, "LC_ALL": "C"})
     return done.stdout.strip() or "unknown"
+
+
+def wheel_revision() -> str:
+    """`wheel` and twelve digits of the digest of all code in the wheel that is installed."""
+    files = distribution("bokehflow").files or ()
+    code = "\n".join(sorted(f"{file} {file.hash.value}" for file in files if file.hash and file.suffix == ".py"))
+    return f"wheel {sha256(code.encode()).hexdigest()[:12]}" if code else "unknown"

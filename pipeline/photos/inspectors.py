@@ -22,6 +22,7 @@ from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any
 
+from pipeline.package_files import CODE
 from pipeline.photos.opening import PictureInfo, UndecodableImage, inspect_file
 from pipeline.plain_files import FileTooLarge, read_plain
 
@@ -39,7 +40,6 @@ MOST_S = 120
 """An inspector that is still at one picture after so long ends itself: the machine or its disk is at a standstill."""
 CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE)
 """Signals that say something of the picture; after others, of which SIGKILL says that memory ran out, it is tried again."""
-ROOT = Path(__file__).parents[2]
 
 
 class InspectorDied(Exception):
@@ -106,7 +106,7 @@ class _Inspector:
     """One process, from the side that asks."""
 
     def __init__(self, large_descriptor: int) -> None:
-        paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+        paths = os.pathsep.join(filter(None, [str(CODE), os.environ.get("PYTHONPATH")]))
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "pipeline.photos.inspectors", str(large_descriptor)],
             stdin=subprocess.PIPE,

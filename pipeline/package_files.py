@@ -1,0 +1,19 @@
+"""Where the code lies, and the files that the package brings beside it.
+
+Dagster's settings, the project file to start from and the page about its keys stand elsewhere in the checkout and are
+linked into `pipeline/`: a checkout reads them in place, a wheel gets copies when it is built.
+"""
+
+from pathlib import Path
+
+PACKAGE = Path(__file__).parent
+CODE = PACKAGE.parent
+"""The folder that is imported from: a checkout's top, or `site-packages`."""
+DAGSTER_SETTINGS = PACKAGE / "dagster.yaml"
+WORKSPACE = PACKAGE / "workspace.yaml"
+PROJECT_FILE = "bokehflow.toml"
+"""The name of every project file."""
+STARTING_PROJECT = PACKAGE / PROJECT_FILE
+"""The study's project, commented."""
+SETTINGS_PAGE = PACKAGE / "configuration.md"
+"""Every key of a project file, explained."""
