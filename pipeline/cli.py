@@ -9,7 +9,19 @@ import traceback
 
 import click
 
-from pipeline.commands import collecting, dedupe, emulation, lineage, masks, reporting, review, running, snapshots, training
+from pipeline.commands import (
+    beginning,
+    collecting,
+    dedupe,
+    emulation,
+    lineage,
+    masks,
+    reporting,
+    review,
+    running,
+    snapshots,
+    training,
+)
 from pipeline.commands.options import say
 from pipeline.errors import BokehflowError, disk_trouble
 from pipeline.plain_text import plain_lines
@@ -28,6 +40,7 @@ def cli() -> None:
 
 
 for command in (
+    beginning.init,
     running.demo,
     running.run,
     running.dev,

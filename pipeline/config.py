@@ -571,7 +571,8 @@ def load_project(path: Path) -> Project:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise ConfigError(f"{path}: there is no such project file; name one with --config FILE") from None
+        how = "`bokehflow init FOLDER` writes one, --config FILE names another"
+        raise ConfigError(f"{path}: there is no such project file; {how}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from error
     return parse_project(text, path)

@@ -136,11 +136,14 @@ def doctor(home: Path | None, config: Path | None) -> None:
     """Check key, Flickr, weights, disk, GPU and versions; say what to do about each."""
     from pipeline.operations.doctor import examine
     from pipeline.operations.emulated_flickr import emulated_flickr
+    from pipeline.package_files import STARTING_PROJECT
 
     chosen = open_home(home)
-    project, path = load(chosen, config)
+    is_named = config or os.environ.get("BOKEHFLOW_CONFIG")
+    has_none = not is_named and not chosen.project_file().exists()
+    project, path = load(chosen, STARTING_PROJECT if has_none else config)
     with emulated_flickr(chosen, project):
-        findings = examine(project, chosen, path)
+        findings = examine(project, chosen, None if has_none else path)
     for finding in findings:
         tell(f"{finding.mark} {finding.what}: {finding.found}" + (f"\n      {finding.remedy}" if finding.remedy else ""))
     sys.exit(1 if any(finding.is_fatal for finding in findings) else 0)

@@ -42,10 +42,10 @@ class Finding:
         return "FAIL" if self.is_fatal else "note" if self.remedy else "ok  "
 
 
-def examine(project: Project, home: Home, path: Path) -> list[Finding]:
-    """All findings, in the order in which a run would stumble over them."""
+def examine(project: Project, home: Home, path: Path | None) -> list[Finding]:
+    """All findings, in the order in which a run would stumble over them; `path` is the project file, if there is one."""
     return [
-        Finding("project file", f"{path}: domains {', '.join(project.domains)}; recipes {', '.join(project.recipe_keys())}"),
+        _project_file(project, path),
         _python(),
         _disk(home),
         *_sources(project, home),
@@ -53,6 +53,13 @@ def examine(project: Project, home: Home, path: Path) -> list[Finding]:
         _gpu(),
         Finding("libraries", ", ".join(f"{name} {version(name)}" for name in LIBRARIES)),
     ]
+
+
+def _project_file(project: Project, path: Path | None) -> Finding:
+    if path is None:
+        return Finding("project file", "none here; what follows is about the study's", "`bokehflow init FOLDER` writes one")
+    domains, recipes = ", ".join(project.domains), ", ".join(project.recipe_keys())
+    return Finding("project file", f"{path}: domains {domains}; recipes {recipes}")
 
 
 def _python() -> Finding:

@@ -145,7 +145,7 @@ def test_what_names_domains_by_default_names_those_of_the_project() -> None:
 
 
 def test_a_missing_file_says_so(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="there is no such project file; name one with --config FILE"):
+    with pytest.raises(ConfigError, match="no such project file; `bokehflow init FOLDER` writes one, --config FILE"):
         load_project(tmp_path / "none.toml")
 
 

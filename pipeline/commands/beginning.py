@@ -1,0 +1,34 @@
+"""`bokehflow init`: a project of one's own, without a checkout to copy from."""
+
+import shlex
+from pathlib import Path
+
+import click
+
+from pipeline.commands.options import say
+
+NEXT = """\
+{path} is written. What to do next:
+
+  cd {folder}
+  edit {path.name}: its two queries are those of the 2018 study; every key is explained in
+      {page}
+  set FLICKR_API_KEY and FLICKR_API_SECRET; or, with photos of your own, take out the queries and run
+      bokehflow import PHOTOS --domain ordinary
+  bokehflow doctor      says whether anything is missing
+  bokehflow run         collects, and stops when photos wait for your review
+  bokehflow review      opens the page on which you review them
+  bokehflow run         goes on from there, to a dataset\
+"""
+
+
+@click.command(epilog="Example: bokehflow init portraits")
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--name", help="The project's name, shown in reports; without it, that of the folder.")
+def init(folder: Path, name: str | None) -> None:
+    """Write a commented project file into FOLDER, and say what to do next. What is there is never overwritten."""
+    from pipeline.operations.new_project import write_project
+    from pipeline.package_files import SETTINGS_PAGE
+
+    path = write_project(folder, name)
+    say(NEXT.format(path=path, folder=shlex.quote(str(folder)), page=SETTINGS_PAGE))

@@ -1,0 +1,41 @@
+"""A new project file, made from the study's."""
+
+import json
+import os
+import re
+from pathlib import Path
+
+from pipeline.atomic import write_text
+from pipeline.config import load_project, parse_project
+from pipeline.errors import ConfigError
+from pipeline.package_files import PROJECT_FILE, STARTING_PROJECT
+
+
+def write_project(folder: Path, name: str | None = None) -> Path:
+    """Write the study's project into `folder`, called `name` or else as the folder is; returns the file.
+
+    Raises `ConfigError` where a project file is there already, the name cannot be used, or the folder cannot be written.
+    """
+    path = folder / PROJECT_FILE
+    text = project_text(name or name_from(folder.resolve().name))
+    parse_project(text, path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if os.path.lexists(path):
+            raise ConfigError(f"{path}: there is a project file already; it stays as it is")
+        write_text(path, text)
+    except OSError as error:
+        raise ConfigError(f"{folder}: a project cannot be written there: {error.strerror or error}") from error
+    return path
+
+
+def project_text(name: str) -> str:
+    """The study's project file with another name."""
+    study = load_project(STARTING_PROJECT).project.name
+    return STARTING_PROJECT.read_text(encoding="utf-8").replace(f'name = "{study}"', f"name = {json.dumps(name)}", 1)
+
+
+def name_from(folder: str) -> str:
+    """What a folder's name gives as a project's: small letters, digits and `_`, a letter first."""
+    letters = re.sub(r"[^a-z0-9]+", "_", folder.lower()).strip("_")
+    return (letters if letters[:1].isalpha() else f"project_{letters}")[:40].rstrip("_")
