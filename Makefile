@@ -6,7 +6,7 @@ export PYTHONUNBUFFERED := 1
 # Python keeps what it has compiled, whatever the environment says: otherwise each command compiles Dagster anew, for seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install dev-install demo dev test-weights test test-slow lint bench lock clean
+.PHONY: help install dev-install demo dev test-weights test test-slow lint bench wheel lock clean
 
 help:
 	@echo "make demo    the whole pipeline on rendered portraits, without key or internet; ends with a report"
@@ -14,6 +14,7 @@ help:
 	@echo "make test    the tests; make test-slow: those that take minutes"
 	@echo "make lint    ruff, basedpyright, import-linter"
 	@echo "make bench NAME=...  one benchmark of benchmarks/"
+	@echo "make wheel   dist/bokehflow-….whl, which needs no checkout"
 	@echo "BOKEHFLOW_HOME says where data lives"
 
 install: $(VENV)/.installed
@@ -25,14 +26,14 @@ $(BIN)/uv: requirements-build.lock
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements-build.lock
 
-# The lock pins every package and its hashes; the torch in it is the CUDA build, which runs without a GPU too.
+# The lock pins every package and its hashes, which uv checks; the torch in it is the CUDA build, which runs without a GPU too.
 $(VENV)/.installed: $(BIN)/uv pyproject.toml requirements.lock
 	@echo "installing into $(VENV) (several GB on the first time, a minute or two)"
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint requirements.lock --build-constraint requirements-build.lock --editable .
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --verify-hashes --constraint requirements.lock --build-constraint requirements-build.lock --editable .
 	touch $@
 
 $(VENV)/.installed-dev: $(BIN)/uv pyproject.toml requirements.lock
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint requirements.lock --build-constraint requirements-build.lock --editable '.[dev,studio]'
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --verify-hashes --constraint requirements.lock --build-constraint requirements-build.lock --editable '.[dev,studio]'
 	touch $@ $(VENV)/.installed
 
 demo: install
@@ -60,6 +61,12 @@ lint: dev-install
 bench: dev-install
 	$(BIN)/python benchmarks/$(NAME).py
 
+# An old build folder would bring modules that are gone.
+wheel: $(BIN)/uv
+	rm -rf build dist
+	$(BIN)/uv build --quiet --wheel --no-build-isolation --python $(BIN)/python --out-dir dist
+	@ls dist/*.whl
+
 lock: $(BIN)/uv
 	printf 'setuptools>=77\nuv\n' | $(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --python-version 3.11 \
 		- --output-file requirements-build.lock
@@ -67,4 +74,4 @@ lock: $(BIN)/uv
 		pyproject.toml --output-file requirements.lock
 
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .import_linter_cache .hypothesis
