@@ -33,7 +33,7 @@ DEFECT = 70
 MACHINE_FAULTS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE}
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(epilog="Example: bokehflow demo", context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="bokehflow")
 def cli() -> None:
     """From Flickr searches to curated portrait datasets, and the models trained and judged on them."""

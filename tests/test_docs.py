@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -25,6 +26,35 @@ def test_every_command_and_option_is_in_the_readme() -> None:
             option for option in options if option not in line and option not in ("--home", "--config", "--image-port")
         ]
         assert not missing or name == "emulator", (name, missing)
+
+
+def test_every_command_shows_an_example_that_it_takes() -> None:
+    for command, name in [(cli, ""), *_all_commands(cli)]:
+        context = click.Context(command, info_name=name)
+        shown = [line for line in command.get_help(context).splitlines() if line.strip().startswith("Example: ")]
+        assert len(shown) == 1, f"bokehflow {name}: one line of help is an example"
+        words = shlex.split(shown[0].partition("Example: ")[2])
+        assert " ".join(words).startswith(f"bokehflow {name}".strip()), name
+        _parse(cli, words[1:])
+
+
+def _parse(command: click.Command, words: list[str]) -> None:
+    """Raises `UsageError` where a command does not take these options or that many arguments."""
+    context = click.Context(command)
+    if isinstance(command, click.Group):
+        _parse(command.commands[words[0]], words[1:])
+    else:
+        values, rest, _ = command.make_parser(context).parse_args(words)
+        assert not rest, words
+        assert all(values.get(str(one.name)) for one in command.params if one.required), words
+
+
+def _all_commands(group: click.Group, prefix: str = "") -> Iterator[tuple[click.Command, str]]:
+    """Every command and group with its full name."""
+    for name, command in group.commands.items():
+        yield command, prefix + name
+        if isinstance(command, click.Group):
+            yield from _all_commands(command, f"{prefix}{name} ")
 
 
 def _commands(group: click.Group, prefix: str = "") -> Iterator[tuple[str, click.Command]]:

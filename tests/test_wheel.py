@@ -23,7 +23,7 @@ from tests.conftest import REPOSITORY, WEIGHTS
 PACKAGES = ("pipeline", "assets", "resources", "storage")
 LINKED = {"dagster.yaml": "", "workspace.yaml": "", "bokehflow.toml": "", "configuration.md": "docs"}
 """Files of `pipeline/` that stand elsewhere in the checkout."""
-BUILT_FROM = (*PACKAGES, "docs", "pyproject.toml", "README.md", "LICENSE", *(name for name in LINKED if not LINKED[name]))
+BUILT_FROM = (*PACKAGES, "pyproject.toml", "README.md", "LICENSE", *(str(Path(LINKED[name], name)) for name in LINKED))
 PIP = [sys.executable, "-m", "pip"]
 OFFLINE = ["--quiet", "--no-index", "--no-deps", "--disable-pip-version-check"]
 
@@ -32,6 +32,7 @@ OFFLINE = ["--quiet", "--no-index", "--no-deps", "--disable-pip-version-check"]
 class Installed:
     """An environment that holds the wheel, and of the rest what the tests' own environment has."""
 
+    source: Path
     wheel: Path
     environment: Path
 
@@ -59,6 +60,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
         if source.is_dir():
             shutil.copytree(source, target, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
         else:
+            target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(source, target)
     build = ["wheel", "--no-build-isolation", "--wheel-dir", str(root), str(root / "source")]
     subprocess.run([*PIP, *build, *OFFLINE], check=True, timeout=120)
@@ -69,7 +71,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
     # Paths only: an editable install is a finder, which is not looked for in folders that are named like this.
     (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
     subprocess.run([*PIP, "--python", environment, "install", *OFFLINE, wheel], check=True, timeout=120)
-    return Installed(wheel, environment)
+    return Installed(root / "source", wheel, environment)
 
 
 @pytest.fixture
@@ -89,8 +91,8 @@ def crowded(empty: Path) -> Path:
 
 
 def test_the_wheel_holds_every_file_of_the_packages_and_no_other(installed: Installed) -> None:
-    files = [path for name in PACKAGES for path in (REPOSITORY / name).rglob("*") if "__pycache__" not in path.parts]
-    wanted = {str(path.relative_to(REPOSITORY)): path.read_bytes() for path in files if path.is_file()}
+    files = [path for name in PACKAGES for path in (installed.source / name).rglob("*") if path.is_file()]
+    wanted = {str(path.relative_to(installed.source)): path.read_bytes() for path in files}
     with zipfile.ZipFile(installed.wheel) as wheel:
         held = {name: wheel.read(name) for name in wheel.namelist() if ".dist-info/" not in name}
     assert held == wanted

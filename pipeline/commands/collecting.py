@@ -8,7 +8,7 @@ import click
 from pipeline.commands.options import load, open_home, say, tell, with_config, with_home
 
 
-@click.command("import")
+@click.command("import", epilog="Example: bokehflow import ~/portraits --domain ordinary")
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 @with_home
 @with_config
@@ -33,7 +33,7 @@ def import_photos(folder: Path, home: Path | None, config: Path | None, domain: 
     sys.exit(1 if any(one.refused or one.problems for one in imported) else 0)
 
 
-@click.command()
+@click.command(epilog="Example: bokehflow forget https://www.flickr.com/photos/ada/49512345678/")
 @click.argument("photos", nargs=-1, metavar="PHOTO_ID…")
 @with_home
 @click.option("--gone", "all_gone", is_flag=True, help="All photos that were deleted or made private on Flickr.")

@@ -7,7 +7,7 @@ import click
 from pipeline.commands.options import say
 
 
-@click.command()
+@click.command(epilog="Example: bokehflow emulator demo-data/collection --port 8300")
 @click.argument("collection", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--port", default=0, help="Port of the REST calls; 0 takes a free one.")
 @click.option("--image-port", default=0, help="Port of the pictures.")
@@ -24,7 +24,7 @@ def emulator(collection: Path, port: int, image_port: int, faults: Path | None) 
     serve(collection, load_faults(faults) if faults else None, port, image_port, announce)
 
 
-@click.command("render-studio")
+@click.command("render-studio", epilog="Example: bokehflow render-studio pictures")
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 def render_studio(folder: Path) -> None:
     """Render the studio's pictures anew into FOLDER, going on where it stopped (about 20 minutes on two cores)."""

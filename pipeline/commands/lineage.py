@@ -20,12 +20,12 @@ def with_output(command: Command) -> Command:
     )(command)
 
 
-@click.group()
+@click.group(epilog="Example: bokehflow lineage model cyclegan@0")
 def lineage() -> None:
     """Follow a photo to the models trained on it, or a model back to its photos, owners and licences."""
 
 
-@lineage.command()
+@lineage.command(epilog="Example: bokehflow lineage photo flickr:49512345678 --svg photo.svg")
 @click.argument("photo_id")
 @with_home
 @with_output
@@ -39,7 +39,7 @@ def photo(photo_id: str, home: Path | None, as_json: bool, svg: Path | None) -> 
     _show(lineage_of_photo(open_home(home), photo_id), as_json, svg)
 
 
-@lineage.command()
+@lineage.command(epilog="Example: bokehflow lineage snapshot d5b6")
 @click.argument("snapshot_id")
 @with_home
 @with_output
@@ -50,7 +50,7 @@ def snapshot(snapshot_id: str, home: Path | None, as_json: bool, svg: Path | Non
     _show(lineage_of_snapshot(open_home(home), snapshot_id), as_json, svg)
 
 
-@lineage.command()
+@lineage.command(epilog="Example: bokehflow lineage model cyclegan@0 --photos photos.csv")
 @click.argument("run")
 @click.option(
     "--photos", type=click.Path(dir_okay=False, path_type=Path), help="Write every photo it was trained on to this CSV."

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from storage import Home
 
 
-@click.command()
+@click.command(epilog="Example: bokehflow report --output report.html")
 @with_home
 @with_config
 @click.argument("snapshot_id", metavar="[SNAPSHOT]", required=False)

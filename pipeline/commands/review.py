@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from storage import Home
 
 
-@click.command()
+@click.command(epilog="Example: bokehflow review --curator ada")
 @with_home
 @with_config
 @click.option("--port", default=8765, show_default=True, help="Port of the page on 127.0.0.1; 0 takes a free one.")

@@ -10,7 +10,7 @@ import click
 from pipeline.commands.options import load, open_home, say, tell, with_config, with_home
 
 
-@click.command()
+@click.command(epilog="Example: bokehflow demo")
 @with_home
 @click.option(
     "--photographs",
@@ -45,7 +45,7 @@ def demo(home: Path | None, photographs: tuple[Path, Path] | None, accept_from: 
             run_demo(chosen, say)
 
 
-@click.command()
+@click.command(epilog="Example: bokehflow run --from 2024-01 --to 2024-06 --until review_queue")
 @with_home
 @with_config
 @click.option("--from", "from_month", metavar="MONTH", help="First upload month, like 2024-01.")
@@ -93,7 +93,7 @@ def run(
     say(f"up to date{f', snapshot {snapshot}' if snapshot else ''}")
 
 
-@click.command()
+@click.command(epilog="Example: bokehflow dev --port 3001")
 @with_home
 @with_config
 @click.option("--port", default=3000, show_default=True, help="Port of the Dagster UI on 127.0.0.1; 0 takes a free one.")
@@ -112,7 +112,7 @@ def dev(home: Path | None, config: Path | None, port: int) -> None:
     sys.exit(serve_ui(chosen, project, path, port, say))
 
 
-@click.command()
+@click.command(epilog="Example: bokehflow status --json")
 @with_home
 @with_config
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -129,7 +129,7 @@ def status(home: Path | None, config: Path | None, as_json: bool) -> None:
     tell(json.dumps(found, indent=2, ensure_ascii=False) if as_json else summary(found))
 
 
-@click.command()
+@click.command(epilog="Example: bokehflow doctor")
 @with_home
 @with_config
 def doctor(home: Path | None, config: Path | None) -> None:
@@ -149,7 +149,7 @@ def doctor(home: Path | None, config: Path | None) -> None:
     sys.exit(1 if any(finding.is_fatal for finding in findings) else 0)
 
 
-@click.command()
+@click.command(epilog="Example: bokehflow weights")
 @with_home
 @with_config
 def weights(home: Path | None, config: Path | None) -> None:

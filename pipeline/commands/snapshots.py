@@ -14,12 +14,12 @@ SHOWN = 20
 """Findings and changes that are printed; the rest is counted, and `--json` has all."""
 
 
-@click.group()
+@click.group(epilog="Example: bokehflow snapshot list")
 def snapshot() -> None:
     """Look at frozen snapshots, verify, compare, export and restore them. The beginning of an id will do."""
 
 
-@snapshot.command("list")
+@snapshot.command("list", epilog="Example: bokehflow snapshot list --json")
 @with_home
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def list_command(home: Path | None, as_json: bool) -> None:
@@ -41,7 +41,7 @@ def list_command(home: Path | None, as_json: bool) -> None:
         say(f"no snapshot in {folder}; `bokehflow run` freezes one")
 
 
-@snapshot.command()
+@snapshot.command(epilog="Example: bokehflow snapshot show d5b6")
 @click.argument("snapshot_id")
 @with_home
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -63,7 +63,7 @@ def show(snapshot_id: str, home: Path | None, as_json: bool) -> None:
     tell(json.dumps(answer.to_dict(), ensure_ascii=False) if as_json else answer.to_text())
 
 
-@snapshot.command()
+@snapshot.command(epilog="Example: bokehflow snapshot verify")
 @click.argument("snapshot_id", required=False)
 @with_home
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -104,7 +104,7 @@ def verify(snapshot_id: str | None, home: Path | None, as_json: bool) -> None:
     sys.exit(0 if not failed and all(result.sound for result in results) else 1)
 
 
-@snapshot.command()
+@snapshot.command(epilog="Example: bokehflow snapshot diff 1f3a d5b6")
 @click.argument("before")
 @click.argument("after")
 @with_home
@@ -130,7 +130,7 @@ def diff(before: str, after: str, home: Path | None, as_json: bool) -> None:
             _some(lines)
 
 
-@snapshot.command()
+@snapshot.command(epilog="Example: bokehflow snapshot export d5b6 portraits --format hf")
 @click.argument("snapshot_id")
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option(
@@ -175,7 +175,7 @@ def export(
         say(f"left out: {count:,} for {reason}")
 
 
-@snapshot.command()
+@snapshot.command(epilog="Example: bokehflow snapshot restore d5b6")
 @click.argument("source")
 @click.option("--without-missing", is_flag=True, help="Freeze what could be restored, as a snapshot of its own.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from storage import Home
 
 
-@click.command()
+@click.command(epilog="Example: bokehflow train cyclegan --snapshot d5b6 --seed 1")
 @with_home
 @with_config
 @click.argument("recipe")
@@ -63,7 +63,7 @@ def train(
     sys.exit(_run(job))
 
 
-@click.command()
+@click.command(epilog="Example: bokehflow translate me.jpg --model d5b6-cyclegan --out results")
 @with_home
 @with_config
 @click.argument("photos", nargs=-1, required=True, type=click.Path(path_type=Path))
@@ -115,7 +115,7 @@ def translate(
         raise click.ClickException("\n".join([f"{len(failed)} of {len(photos)} photos could not be translated", *failed]))
 
 
-@click.command("export-model")
+@click.command("export-model", epilog="Example: bokehflow export-model d5b6-cyclegan --out cyclegan.onnx")
 @with_home
 @click.argument("run", metavar="RUN")
 @click.option("--checkpoint", type=click.Choice(["last", "best"]), default="last", help="Which of the run's.")

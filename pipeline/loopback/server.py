@@ -1,6 +1,7 @@
 """Serving a guarded page on loopback, to clients that may be slow but not for ever."""
 
 import asyncio
+import os
 import socket
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,6 +13,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from pipeline.errors import ConfigError
 from pipeline.loopback.guard import CONNECTION_MEMORY, Door, Guard
 
+LISTEN_VARIABLE = "BOKEHFLOW_LISTEN"
 REQUEST_S = 10
 """So soon a request must have arrived whole, head and body, once its connection stands or its first byte came."""
 STUCK_S = 60
@@ -19,16 +21,20 @@ STUCK_S = 60
 
 
 def listen(port: int) -> socket.socket:
-    """A socket on 127.0.0.1; port 0 takes a free one. Raises `ConfigError` where the port is taken."""
+    """A socket on 127.0.0.1; port 0 takes a free one. Raises `ConfigError` where the port is taken.
+
+    `BOKEHFLOW_LISTEN` names another address: in a container, whose loopback nobody outside reaches, it is 0.0.0.0.
+    """
+    address = os.environ.get(LISTEN_VARIABLE) or "127.0.0.1"
     listening = socket.socket()
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listening.bind(("127.0.0.1", port))
+        listening.bind((address, port))
         listening.listen()
     except (OSError, OverflowError) as error:
         listening.close()
         why = error.strerror if isinstance(error, OSError) else "there is no such port"
-        raise ConfigError(f"port {port} of 127.0.0.1 cannot be used ({why}); name another with --port") from None
+        raise ConfigError(f"port {port} of {address} cannot be used ({why}); name another with --port") from None
     return listening
 
 

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
+from pipeline.errors import ConfigError
 from pipeline.loopback import server
 from pipeline.loopback.guard import Door, Guard
 
@@ -79,3 +80,14 @@ def test_a_byte_now_and_then_does_not_keep_a_connection(door: Door) -> None:
 )
 def test_what_is_no_request_is_told_so(door: Door, head_line: bytes) -> None:
     assert talk(door, head_line + b"\r\nHost: x\r\n\r\n").startswith(b"HTTP/1.1 40")
+
+
+def test_another_address_is_listened_to_where_the_environment_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    with server.listen(0) as listening:
+        assert listening.getsockname()[0] == "127.0.0.1"
+    monkeypatch.setenv(server.LISTEN_VARIABLE, "0.0.0.0")
+    with server.listen(0) as listening:
+        assert listening.getsockname()[0] == "0.0.0.0"
+    monkeypatch.setenv(server.LISTEN_VARIABLE, "no address")
+    with pytest.raises(ConfigError, match="of no address cannot be used"):
+        server.listen(0)
