@@ -187,7 +187,7 @@ def test_no_process_outlives_a_killed_one(tmp_path: Path) -> None:
         "made = Inspectors(1)\nmade.inspect(Path(sys.argv[1]), 10**6)\nprint('ready', flush=True)\ntime.sleep(600)\n"
     )
     command = [sys.executable, "-c", code, str(picture)]
-    environment = os.environ | {"PYTHONPATH": str(inspectors.ROOT)}
+    environment = os.environ | {"PYTHONPATH": str(inspectors.CODE)}
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True) as parent:
         assert parent.stdout is not None
         assert parent.stdout.readline() == "ready\n"
