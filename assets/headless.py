@@ -14,12 +14,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
-from dagster._core.errors import (
-    DagsterAssetCheckFailedError,
-    DagsterExecutionInterruptedError,
-    DagsterExecutionStepExecutionError,
-)
-from dagster._core.events import DagsterEventType
 
 from assets.partitions import SNAPSHOTS, snapshot_recipe_key
 from assets.schedules import DATASET_ASSETS, decisions_observed, due_for_rescrape
@@ -38,6 +32,7 @@ from pipeline.operations.versions import inputs_version
 from pipeline.package_files import DAGSTER_SETTINGS
 from pipeline.training.jobs import ProcessIdentity
 from pipeline.training.runs import RunFolder, completion_of, holds_another_result
+from resources.dagster_internals import BlockingCheckFailed, free_slots_of_ended_runs
 from resources.sources import source_problem
 from storage import Home
 
@@ -97,11 +92,7 @@ def bury_dead_runs(instance: dg.DagsterInstance) -> list[str]:
     dead = [run for run in instance.get_runs(dg.RunsFilter(statuses=unfinished)) if _is_dead(run)]
     for run in dead:
         instance.report_run_failed(run, "the process of this run is gone; what it finished is kept")
-    storage = instance.event_log_storage
-    for run_id in storage.get_concurrency_run_ids():
-        run = instance.get_run_by_id(run_id)
-        if run is None or run.is_finished:
-            storage.free_concurrency_slots_for_run(run_id)
+    free_slots_of_ended_runs(instance)
     return [run.run_id for run in dead]
 
 
@@ -297,8 +288,8 @@ class HeadlessRun:
 
     def _checks_passed(self, name: str) -> bool:
         keys = [dg.AssetCheckKey(dg.AssetKey(name), check) for check in BLOCKING_CHECKS.get(name, [])]
-        found = self.instance.event_log_storage.get_latest_asset_check_execution_by_key(keys) if keys else {}
-        return all(key in found and found[key].status.value == "SUCCEEDED" for key in keys)
+        found = map(self.instance.get_latest_asset_check_evaluation_record, keys)
+        return all(record is not None and record.status.value == "SUCCEEDED" for record in found)
 
     def _observe_decisions(self) -> None:
         """Tell the instance what the folder of reviewed CSVs holds, as its observable source would."""
@@ -315,11 +306,11 @@ class HeadlessRun:
                 run_config={"loggers": {"console": {}}},
                 raise_on_error=True,
             )
-        except DagsterExecutionInterruptedError:
+        except dg.DagsterExecutionInterruptedError:
             raise KeyboardInterrupt from None
-        except DagsterExecutionStepExecutionError as error:
+        except dg.DagsterExecutionStepExecutionError as error:
             raise error.user_exception from error
-        except DagsterAssetCheckFailedError:
+        except BlockingCheckFailed:
             self._explain_failed_check(names[0])
             raise
         if not result.success:
@@ -328,9 +319,10 @@ class HeadlessRun:
     def _explain_failed_check(self, name: str) -> None:
         keys = [dg.AssetCheckKey(dg.AssetKey(name), check) for check in BLOCKING_CHECKS.get(name, [])]
         problems: dict[str, str] = {}
-        for key, record in self.instance.event_log_storage.get_latest_asset_check_execution_by_key(keys).items():
-            event = record.event.dagster_event if record.event else None
-            if event and event.event_type == DagsterEventType.ASSET_CHECK_EVALUATION:
+        for key in keys:
+            record = self.instance.get_latest_asset_check_evaluation_record(key)
+            event = record.event.dagster_event if record and record.event else None
+            if event and event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
                 evaluation = event.asset_check_evaluation_data
                 if not evaluation.passed:
                     problems[key.name] = str(evaluation.metadata["problems"].value)

@@ -1,11 +1,8 @@
 """Jobs, the weekly re-scrape, and the sensors that freeze a passed manifest and train automatic recipes."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
-from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
-from dagster._utils.schedules import cron_string_iterator
 
 from assets.attempts import attempt, has_succeeded, others_at_work
 from assets.partitions import SNAPSHOTS, domain_month_key, snapshot_recipe_key
@@ -16,6 +13,7 @@ from pipeline.operations.history import questions_left
 from pipeline.operations.months import listed_keys
 from pipeline.operations.versions import has_new_metadata, inputs_version
 from pipeline.training.recipes import canonical_digest
+from resources.dagster_internals import AssetJob, time_between_ticks
 from resources.sources import source_problem
 from storage import Home
 
@@ -28,7 +26,7 @@ DATASET_ASSETS = [
 """Everything without partitions, in order."""
 
 
-def jobs() -> list[UnresolvedAssetJobDefinition]:
+def jobs() -> list[AssetJob]:
     """One job for each partitioning: Dagster refuses to mix them in one."""
     return [
         dg.define_asset_job(
@@ -86,16 +84,11 @@ def due_for_rescrape(project: Project, home: Home, tick: datetime) -> list[str]:
     recent = recent_months(tick)
     keys = [key for key in listed_keys(project) if key.split("|")[1] <= recent[-1]]
     older = [key for key in keys if key.split("|")[1] not in recent]
-    ticks = max(1, round(timedelta(weeks=project.collect.rescrape_weeks) / _interval(project.collect.schedule, tick)))
+    ticks = max(
+        1, round(timedelta(weeks=project.collect.rescrape_weeks) / time_between_ticks(project.collect.schedule, tick))
+    )
     rotation = sorted(older, key=lambda key: (_listed_at(home, key), key))
     return [key for key in keys if key not in older] + rotation[: -(-len(older) // ticks)]
-
-
-def _interval(cron: str, tick: datetime) -> timedelta:
-    """Time between the next two ticks of the schedule after `tick`, which need not be one itself."""
-    ticks: Iterator[datetime] = cron_string_iterator(tick.timestamp() + 1, cron, "UTC")
-    first, second = next(ticks), next(ticks)
-    return second - first
 
 
 def _listed_at(home: Home, key: str) -> float:
@@ -261,7 +254,7 @@ def decisions_observed(version: str) -> dg.AssetObservation:
 def passed_snapshot(instance: dg.DagsterInstance) -> str | None:
     """Snapshot id of the newest manifest if the check of that very materialisation passed."""
     event = instance.get_latest_materialization_event(dg.AssetKey("dataset_manifest"))
-    found = instance.event_log_storage.get_latest_asset_check_execution_by_key([CAN_BE_FROZEN]).get(CAN_BE_FROZEN)
+    found = instance.get_latest_asset_check_evaluation_record(CAN_BE_FROZEN)
     if event is None or event.asset_materialization is None or found is None:
         return None
     if found.status.value != "SUCCEEDED" or found.run_id != event.run_id:

@@ -2,14 +2,11 @@
 
 `dagster dev` does the same without a guard: any site open in the browser could start runs there. So its parts are put
 together here: one code server, which both use; the daemon, a process of its own; and the web application in this
-process, where nothing reaches it but through the guard. What is imported of Dagster for that is what its own command
-line imports; the tests open the UI.
+process, where nothing reaches it but through the guard.
 """
 
 import signal
 import subprocess
-import sys
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,10 +17,6 @@ from urllib.parse import parse_qs
 import dagster as dg
 import uvicorn
 import yaml
-from dagster._cli.proxy_server_manager import ProxyServerManager
-from dagster._core.workspace.context import WorkspaceProcessContext
-from dagster._core.workspace.load_target import WorkspaceFileTarget
-from dagster_webserver.app import create_app_from_workspace_process_context
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -34,6 +27,7 @@ from pipeline.loopback.guard import Door, Guard, kept_secret
 from pipeline.loopback.server import listen, make_server
 from pipeline.operations.emulated_flickr import emulated_flickr
 from pipeline.package_files import CODE, WORKSPACE
+from resources.dagster_internals import code_server, daemon_command, web_application
 from storage import Home
 
 MAX_BODY_BYTES = 8_000_000
@@ -50,8 +44,13 @@ def serve_ui(home: Home, project: Project, path: Path, port: int, say: Say) -> i
             door = Door(listening.getsockname()[1], kept_secret(home.page_secret))
             tell_others(door.place)
             say(f"project {path}\nhome    {home.root}\nloading the pipeline …")
-            with interruptible() as stopped, code_server(instance) as workspace, web_application(instance, workspace) as web:
-                server = make_server(Guard(web, door.port, MAX_BODY_BYTES), door, websockets=True)
+            with (
+                interruptible() as stopped,
+                code_server(instance, located_workspace(), LOG_LEVEL) as workspace,
+                web_application(instance, workspace, LOG_LEVEL) as web,
+            ):
+                guarded = Guard(without_queries_in_links(web), door.port, MAX_BODY_BYTES)
+                server = make_server(guarded, door, websockets=True)
                 with daemon(instance, workspace, lambda: stop(server)) as running:
                     if not stopped.is_set():
                         say(f"open    {door.address} (Ctrl-C stops)")
@@ -74,18 +73,6 @@ def interruptible() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-@contextmanager
-def code_server(instance: dg.DagsterInstance) -> Iterator[Path]:
-    """The code location in a process of its own, reloaded from the UI; yields the workspace file that names it."""
-    with tempfile.TemporaryDirectory(prefix="bokehflow-ui-") as folder:
-        modules, servers_file = Path(folder) / "modules.yaml", Path(folder) / "servers.yaml"
-        modules.write_text(yaml.safe_dump(located_workspace()), encoding="utf-8")
-        target = WorkspaceFileTarget([str(modules)])
-        with ProxyServerManager(instance, target, code_server_log_level=LOG_LEVEL) as servers:
-            servers_file.write_text(yaml.safe_dump({"load_from": list(servers.get_code_server_specs())}), encoding="utf-8")
-            yield servers_file
-
-
 def located_workspace() -> dict[str, Any]:
     """What `workspace.yaml` says, imported from where our packages lie.
 
@@ -95,15 +82,6 @@ def located_workspace() -> dict[str, Any]:
     for location in workspace["load_from"]:
         location["python_module"]["working_directory"] = str(CODE)
     return workspace
-
-
-@contextmanager
-def web_application(instance: dg.DagsterInstance, workspace: Path) -> Iterator[ASGIApp]:
-    """Dagster's web application; not yet guarded."""
-    instance.optimize_for_webserver(statement_timeout=15_000, pool_recycle=3600, max_overflow=20)
-    target = WorkspaceFileTarget([str(workspace)])
-    with WorkspaceProcessContext(instance, target, version=dg.__version__, code_server_log_level=LOG_LEVEL) as context:
-        yield without_queries_in_links(create_app_from_workspace_process_context(context, live_data_poll_rate=2000))
 
 
 def without_queries_in_links(web: ASGIApp) -> ASGIApp:
@@ -122,8 +100,7 @@ def without_queries_in_links(web: ASGIApp) -> ASGIApp:
 @contextmanager
 def daemon(instance: dg.DagsterInstance, workspace: Path, ended: Callable[[], None]) -> Iterator[subprocess.Popen[bytes]]:
     """Dagster's daemon: schedules, sensors, automation and the queue of runs; `ended` is called when it ends by itself."""
-    command = [sys.executable, "-m", "dagster._daemon", "run", "--workspace", str(workspace)]
-    process = subprocess.Popen(command, start_new_session=True)
+    process = subprocess.Popen(daemon_command(workspace), start_new_session=True)
     watch = threading.Thread(target=lambda: (process.wait(), ended()), name="daemon watch", daemon=True)
     watch.start()
     try:

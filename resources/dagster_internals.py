@@ -1,15 +1,101 @@
-"""Dagster's event log as it lies in the home's SQLite files: how forgotten photos leave it.
+"""What is used of Dagster beyond its public interface, all of it, and why; the tests run it against the pinned version.
 
-Dagster can delete a run or an asset's whole history, and nothing smaller; so its tables are changed by SQL here.
-The log is the home's own, in SQLite files, as the `dagster.yaml` that is linked into the home has it.
+- Pictures leave its event log by SQL: Dagster can delete a run or an asset's whole history, and nothing smaller.
+- `dagster dev` serves its UI to any site that is open in the browser. So its web application, code server and daemon
+  are started here as its own command line starts them, and `pipeline.ui` puts a guard before them.
+- Nobody but its daemon frees the slots of pools that a killed run held, and a headless run has no daemon.
+- An asset check that blocks ends a run by an exception that has no public name, and a schedule's ticks are counted by a
+  function that has none.
+
+Nothing else in this project imports `dagster._…` or opens Dagster's files.
 """
 
 import re
 import sqlite3
-from collections.abc import Set
-from contextlib import closing
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Set
+from contextlib import closing, contextmanager
+from datetime import datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import dagster as dg
+import yaml
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+from dagster._core.errors import DagsterAssetCheckFailedError
+from dagster._utils.schedules import cron_string_iterator
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+BlockingCheckFailed = DagsterAssetCheckFailedError
+"""Raised by a run in this process when a blocking check of one of its assets fails."""
+AssetJob = UnresolvedAssetJobDefinition
+"""What `dagster.define_asset_job` returns."""
+
+# --- schedules and runs -------------------------------------------------------------------------------------------------
+
+
+def time_between_ticks(cron: str, after: datetime) -> timedelta:
+    """Time between the next two ticks of a schedule, in UTC, after a moment that need not be a tick itself."""
+    ticks: Iterator[datetime] = cron_string_iterator(after.timestamp() + 1, cron, "UTC")
+    first, second = next(pairwise(ticks))
+    return second - first
+
+
+def free_slots_of_ended_runs(instance: dg.DagsterInstance) -> None:
+    """Free the slots of pools that runs still hold which are over."""
+    log = instance.event_log_storage
+    for run_id in log.get_concurrency_run_ids():
+        run = instance.get_run_by_id(run_id)
+        if run is None or run.is_finished:
+            log.free_concurrency_slots_for_run(run_id)
+
+
+# --- the UI's parts -----------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def code_server(instance: dg.DagsterInstance, workspace: Mapping[str, Any], log_level: str) -> Iterator[Path]:
+    """The code locations of a workspace, as such a file says them, in processes of their own, reloaded from the UI.
+
+    Yields a workspace file that names these servers.
+    """
+    from dagster._cli.proxy_server_manager import ProxyServerManager
+    from dagster._core.workspace.load_target import WorkspaceFileTarget
+
+    with tempfile.TemporaryDirectory(prefix="bokehflow-ui-") as folder:
+        modules, servers_file = Path(folder) / "modules.yaml", Path(folder) / "servers.yaml"
+        modules.write_text(yaml.safe_dump(dict(workspace)), encoding="utf-8")
+        target = WorkspaceFileTarget([str(modules)])
+        with ProxyServerManager(instance, target, code_server_log_level=log_level) as servers:
+            servers_file.write_text(yaml.safe_dump({"load_from": list(servers.get_code_server_specs())}), encoding="utf-8")
+            yield servers_file
+
+
+@contextmanager
+def web_application(instance: dg.DagsterInstance, workspace: Path, log_level: str) -> Iterator["ASGIApp"]:
+    """Dagster's web application on the code locations of a workspace file; anybody who reaches it may do anything."""
+    from dagster._core.workspace.context import WorkspaceProcessContext
+    from dagster._core.workspace.load_target import WorkspaceFileTarget
+    from dagster_webserver.app import create_app_from_workspace_process_context
+
+    instance.optimize_for_webserver(statement_timeout=15_000, pool_recycle=3600, max_overflow=20)
+    target = WorkspaceFileTarget([str(workspace)])
+    with WorkspaceProcessContext(instance, target, version=dg.__version__, code_server_log_level=log_level) as context:
+        yield create_app_from_workspace_process_context(context, live_data_poll_rate=2000)
+
+
+def daemon_command(workspace: Path) -> list[str]:
+    """The command that runs Dagster's daemon: schedules, sensors, automation and the queue of runs."""
+    return [sys.executable, "-m", "dagster._daemon", "run", "--workspace", str(workspace)]
+
+
+# --- forgotten photos in the event log ----------------------------------------------------------------------------------
+
+# The log is the home's own, in SQLite files, as the `dagster.yaml` that is linked into the home has it.
 SHOWN_COLUMNS = {"event_logs": "event", "asset_keys": "last_materialization"}
 """Tables of Dagster's files, and their columns of text that hold metadata."""
 ERASED = "*a photo that this picture showed was forgotten*"

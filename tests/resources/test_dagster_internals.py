@@ -1,0 +1,93 @@
+"""What is used of Dagster beyond its public interface works in the pinned version, and stands in one file."""
+
+import re
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from resources.dagster_internals import (
+    ERASED,
+    BlockingCheckFailed,
+    daemon_command,
+    erase_pictures,
+    free_slots_of_ended_runs,
+    time_between_ticks,
+    without_pictures,
+)
+
+REPOSITORY = Path(__file__).parents[2]
+JPEG = "![photos flickr:1 flickr:2](data:image/jpeg;base64,AAAA)"
+OF_A_SNAPSHOT = "![snapshot 0123456789abcdef](data:image/jpeg;base64,AAAA)"
+
+
+def test_the_installed_version_is_the_pinned_one() -> None:
+    pinned = re.search(r"^dagster==(\S+)", (REPOSITORY / "requirements.lock").read_text(), re.M)
+    assert pinned is not None
+    assert version("dagster") == pinned[1]
+
+
+def test_nothing_else_uses_what_is_private_to_dagster() -> None:
+    sources = [path for name in ("pipeline", "assets", "resources", "storage") for path in (REPOSITORY / name).rglob("*.py")]
+    private = re.compile(r"dagster\w*\._|import sqlite3|event_log_storage")
+    assert [path.name for path in sources if private.search(path.read_text())] == ["dagster_internals.py"]
+
+
+@pytest.mark.parametrize(
+    ("cron", "between"),
+    [("0 3 * * 1", timedelta(weeks=1)), ("*/5 * * * *", timedelta(minutes=5)), ("0 0 1 * *", timedelta(days=29))],
+)
+def test_time_between_ticks(cron: str, between: timedelta) -> None:
+    assert time_between_ticks(cron, datetime(2024, 1, 31, 12, tzinfo=UTC)) == between
+
+
+def test_a_blocking_check_that_fails_raises_what_headless_runs_wait_for() -> None:
+    @dg.asset(check_specs=[dg.AssetCheckSpec("no", asset="made", blocking=True)])
+    def made() -> dg.MaterializeResult:
+        return dg.MaterializeResult(check_results=[dg.AssetCheckResult(check_name="no", passed=False)])
+
+    with dg.DagsterInstance.ephemeral() as instance, pytest.raises(BlockingCheckFailed):
+        dg.materialize([made], instance=instance)
+
+
+def test_slots_of_ended_runs_are_free_again(tmp_path: Path) -> None:
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        log = instance.event_log_storage
+        log.set_concurrency_slots("gpu", 1)
+        log.claim_concurrency_slot("gpu", "a-run-that-is-gone", "step")
+        assert log.get_concurrency_info("gpu").active_slot_count == 1
+        free_slots_of_ended_runs(instance)
+        assert log.get_concurrency_info("gpu").active_slot_count == 0
+
+
+def test_the_daemon_is_dagsters_own_command(tmp_path: Path) -> None:
+    assert daemon_command(tmp_path / "workspace.yaml")[1:4] == ["-m", "dagster._daemon", "run"]
+
+
+def test_pictures_leave_the_files_of_the_event_log(tmp_path: Path) -> None:
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        for photos in (JPEG, OF_A_SNAPSHOT):
+            shown = {"pictures": dg.MetadataValue.md(photos)}
+            instance.report_runless_asset_event(dg.AssetMaterialization("sheet", metadata=shown))
+        assert erase_pictures(tmp_path, {"flickr:3"}, set()) == 0
+        assert erase_pictures(tmp_path, {"flickr:2"}, set()) >= 1
+        records = instance.fetch_materializations(dg.AssetKey("sheet"), limit=2).records
+        made = [record.asset_materialization for record in records if record.asset_materialization]
+        kept = [str(one.metadata["pictures"].value) for one in made]
+        assert kept == [OF_A_SNAPSHOT, ERASED]
+    for path in tmp_path.rglob("*.db"):
+        with closing(sqlite3.connect(path)) as connection:
+            assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert b"flickr:2" not in path.read_bytes()
+
+
+def test_a_picture_that_does_not_say_what_it_shows_goes_as_well() -> None:
+    nameless = "![](data:image/jpeg;base64,AAAA)"
+    chart = "![chart](data:image/png;base64,AAAA)"
+    assert (
+        without_pictures(f"{nameless} {chart} {OF_A_SNAPSHOT}", set(), {"0123456789abcdef"}) == f"{ERASED} {chart} {ERASED}"
+    )
