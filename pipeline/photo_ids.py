@@ -5,7 +5,7 @@ The one place where an id is made, and where one that a person or a spreadsheet 
 """
 
 import re
-from urllib.parse import SplitResult, parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 FLICKR, COMMONS, FOLDER = "flickr:", "commons:", "folder:"
 """What ids begin with: their source."""
@@ -16,6 +16,7 @@ FOLDER_DIGITS = 20
 _NUMBER = re.compile(r"([0-9]+)(?:[.,]0+)?")
 _PAGE = re.compile(r"/photos/(?!tags/)(?:[^/]+/)?([0-9]+)(?:/|$)")
 _FILE = re.compile(r"/(?:([0-9]+)_[0-9a-z]+(?:_[0-9a-z]+)*\.[a-z0-9]+|video/([0-9]+)/.*)$", re.IGNORECASE)
+_COMMONS_FILE = re.compile(r"/wiki/(?:File|Image):([^/]+)$|/wikipedia/commons/(?:thumb/)?\w/\w\w/([^/]+)", re.IGNORECASE)
 _SHORT = re.compile(r"/p/([1-9a-zA-Z]{1,16})/?")
 _SHORT_DIGITS = "123456789abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ"
 _AROUND = " \t\r\n\u00a0\u200b\ufeff<>()[]\"'“”‘’«»,.;:!?"
@@ -54,17 +55,47 @@ def written_id(written: str) -> str:
         return flickr_id(found[1])
     if number := _number_in(text):
         return flickr_id(number)
+    if number := _page_at_commons(text):
+        return f"{COMMONS}{number}"
     source, colon, number = text.partition(":")
     prefix = f"{source.lower()}{colon}"
     return prefix + number.strip() if prefix in (FLICKR, COMMONS, FOLDER) else written.strip()
 
 
+def commons_file(written: str) -> str | None:
+    """The name of the file that an address of Wikimedia Commons names: its page, the file itself, a thumbnail of it.
+
+    None for other text. Only a listing knows the photo's id for it; an address with `curid=` is an id of its own.
+
+    >>> commons_file("<https://commons.wikimedia.org/wiki/File:A_%C3%A4.jpg>")
+    'A ä.jpg'
+    >>> commons_file("https://upload.wikimedia.org/wikipedia/commons/thumb/a/ab/A_b.jpg/330px-A_b.jpg")
+    'A b.jpg'
+    """
+    url, host = _address(written.strip().strip(_AROUND))
+    found = _COMMONS_FILE.search(url.path) if url and _is_of(host, "wikimedia.org") else None
+    return unquote(found[1] or found[2]).replace("_", " ") if found else None
+
+
+def _page_at_commons(address: str) -> str | None:
+    url, host = _address(address)
+    number = parse_qs(url.query).get("curid", [""])[0] if url and _is_of(host, "commons.wikimedia.org") else ""
+    return number if is_number(number) else None
+
+
+def _address(text: str) -> tuple[SplitResult | None, str]:
+    """The parts of an address, with or without scheme, and its host."""
+    try:
+        url = urlsplit(text if "//" in text else f"//{text}")
+        return url, (url.hostname or "").removesuffix(".")
+    except ValueError:
+        return None, ""
+
+
 def _number_in(address: str) -> str | None:
     """The number of the photo that an address of Flickr's names; None for any other text."""
-    try:
-        url = urlsplit(address if "//" in address else f"//{address}")
-        host = (url.hostname or "").removesuffix(".")
-    except ValueError:
+    url, host = _address(address)
+    if url is None:
         return None
     if host in ("flic.kr", "www.flic.kr"):
         return _from_short(_SHORT.fullmatch(url.path))

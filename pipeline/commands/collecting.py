@@ -36,22 +36,21 @@ def import_photos(folder: Path, home: Path | None, config: Path | None, domain: 
 @click.command(epilog="Example: bokehflow forget https://www.flickr.com/photos/ada/49512345678/")
 @click.argument("photos", nargs=-1, metavar="PHOTO_ID…")
 @with_home
-@click.option("--gone", "all_gone", is_flag=True, help="All photos that were deleted or made private on Flickr.")
+@click.option("--gone", "all_gone", is_flag=True, help="All photos that were deleted or made private at their source.")
 def forget(photos: tuple[str, ...], home: Path | None, all_gone: bool) -> None:
     """Purge photos and everything made from them, out of frozen snapshots too, and never fetch them again.
 
-    PHOTO_ID is an id as in the tables, Flickr's number alone, or any address by which Flickr names the photo: its
-    page, flic.kr/p/…, the file on an image server. Without any, an interrupted purge is completed. Unknown ids are named,
-    the others are purged; exit code 1 then.
+    PHOTO_ID is an id as in the tables, Flickr's number alone, or any address by which Flickr or Wikimedia Commons name
+    the photo: its page, flic.kr/p/…, the file on an image server. Without any, an interrupted purge is completed. Unknown
+    ids are named, the others are purged; exit code 1 then.
     """
     import time
 
     from pipeline.operations.forget import forget as purge
-    from pipeline.operations.forget import gone, known_photos, quiet_home, summary, unpurged
-    from pipeline.photo_ids import written_id
+    from pipeline.operations.forget import gone, known_photos, meant_photos, quiet_home, summary, unpurged
 
     chosen = open_home(home)
-    wanted = [*map(written_id, photos), *(gone(chosen) if all_gone else ())]
+    wanted = [*meant_photos(chosen, photos), *(gone(chosen) if all_gone else ())]
     if not wanted and not unpurged(chosen):
         say("no photo is gone" if all_gone else "nothing to forget: name photo ids, or --gone")
         return

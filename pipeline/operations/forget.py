@@ -28,7 +28,7 @@ from pipeline.evaluation.pictures import forget_pictures
 from pipeline.file_names import child, is_sha256
 from pipeline.operations.months import IMPORTED
 from pipeline.operations.versions import forgotten_photos
-from pipeline.photo_ids import FLICKR, FOLDER, written_id
+from pipeline.photo_ids import COMMONS, FLICKR, FOLDER, commons_file, written_id
 from pipeline.photos.download import journal_digests
 from pipeline.sources.listing import without_forgotten
 from pipeline.spreadsheet import Record, Sheet, read_sheet, table_bytes
@@ -88,7 +88,7 @@ def forget(home: Home, photo_ids: Iterable[str], now_s: int, is_quiet: bool = Tr
     wanted = sorted(set(photo_ids))
     known = known_photos(home)
     if unknown := [photo_id for photo_id in wanted if photo_id not in known]:
-        names_none = [id for id in unknown if not id.startswith((FLICKR, FOLDER))]
+        names_none = [id for id in unknown if not id.startswith((FLICKR, COMMONS, FOLDER))]
         what = (
             "this is neither a photo's id nor an address of one"
             if names_none
@@ -146,6 +146,18 @@ def known_photos(home: Home) -> set[str]:
     for key in home.tables.partitions("photo_listing"):
         known.update(_ids(home, "photo_listing", key))
     return known
+
+
+def meant_photos(home: Home, written: Iterable[str]) -> list[str]:
+    """The ids of the photos that people mean; an address of a file at Commons is looked up in all listings."""
+    ids = {text: written_id(text) for text in written}
+    files = {text: name for text in ids if (name := commons_file(text))}
+    pages = {}
+    for key in home.tables.partitions("photo_listing") if files else ():
+        rows = home.tables.read("photo_listing", key, ["photo_id", "page_url"])
+        own = rows[rows["photo_id"].str.startswith(COMMONS)]
+        pages |= {commons_file(page): photo_id for photo_id, page in zip(own["photo_id"], own["page_url"], strict=True)}
+    return [pages.get(files.get(text), id) for text, id in ids.items()]
 
 
 # --- the purge ----------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline import photo_ids
-from pipeline.photo_ids import written_id
+from pipeline.photo_ids import commons_file, written_id
 
 
 @pytest.mark.parametrize(
@@ -79,3 +79,30 @@ def test_the_source_of_ones_own_in_capitals() -> None:
 
 def test_the_examples_hold() -> None:
     assert doctest.testmod(photo_ids).failed == 0
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "https://commons.wikimedia.org/wiki/File:Ada_L%C3%B6w_(1).jpg",
+        "commons.m.wikimedia.org/wiki/File:Ada Löw (1).jpg",
+        "<https://commons.wikimedia.org/wiki/Image:Ada_Löw_(1).jpg>",
+        "https://upload.wikimedia.org/wikipedia/commons/a/ab/Ada_L%C3%B6w_%281%29.jpg",
+        "https://upload.wikimedia.org/wikipedia/commons/thumb/a/ab/Ada_Löw_(1).jpg/330px-Ada_Löw_(1).jpg",
+    ],
+)
+def test_all_addresses_of_a_file_at_commons(written: str) -> None:
+    assert commons_file(written) == "Ada Löw (1).jpg"
+    assert written_id(written) == written, "only a listing knows its page"
+
+
+def test_a_page_of_commons_by_its_number() -> None:
+    assert written_id("https://commons.wikimedia.org/w/index.php?curid=57831123") == "commons:57831123"
+    assert written_id("Commons: 57831123") == "commons:57831123"
+    for other in (
+        "https://x.org/?curid=5",
+        "https://commons.wikimedia.org/?curid=x",
+        "https://notwikimedia.org/wiki/File:A.jpg",
+    ):
+        assert written_id(other) == other
+        assert commons_file(other) is None
