@@ -16,9 +16,10 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from pipeline.config import load_project
-from pipeline.flickr.collection import CollectionPhoto
-from pipeline.flickr.emulator import Emulator, Reply, _Request
-from pipeline.flickr.faults import ApiFaults, FaultPlan
+from pipeline.emulators.collection import CollectionPhoto
+from pipeline.emulators.faults import ApiFaults, FaultPlan
+from pipeline.emulators.flickr import Emulator
+from pipeline.emulators.server import Reply, Request
 from pipeline.flickr.source import FlickrSource
 from pipeline.photos.download import download_photos
 from pipeline.sources.listing import list_month
@@ -78,11 +79,11 @@ class SlowEmulator(Emulator):
 
     latency_s = 0.03
 
-    def _api_reply(self, request: _Request) -> Reply:
+    def _api_reply(self, request: Request) -> Reply:
         time.sleep(self.latency_s)
         return super()._api_reply(request)
 
-    def _image_reply(self, request: _Request) -> Reply:
+    def _image_reply(self, request: Request) -> Reply:
         time.sleep(self.latency_s)
         return super()._image_reply(request)
 

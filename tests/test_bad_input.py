@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.cli import cli, main
 from pipeline.config import load_project
-from pipeline.flickr.emulator import Emulator
+from pipeline.emulators.flickr import Emulator
 from pipeline.operations.emulated_flickr import emulator_ports
 from storage import Home
 

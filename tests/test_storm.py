@@ -14,7 +14,7 @@ import pandas as pd
 import psutil
 import pytest
 
-from pipeline.flickr.faults import ApiFaults, ImageFaults
+from pipeline.emulators.faults import ApiFaults, ImageFaults
 from storage import Home
 from tests.collecting import (
     DOMAINS,

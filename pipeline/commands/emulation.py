@@ -14,8 +14,8 @@ from pipeline.commands.options import say
 @click.option("--faults", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A fault plan in TOML.")
 def emulator(collection: Path, port: int, image_port: int, faults: Path | None) -> None:
     """Serve a folder of photos with metadata through Flickr's REST calls, on loopback, until stopped."""
-    from pipeline.flickr.emulator import Emulator, serve
-    from pipeline.flickr.faults import load_faults
+    from pipeline.emulators.faults import load_faults
+    from pipeline.emulators.flickr import Emulator, serve
 
     def announce(running: Emulator) -> None:
         say("put into bokehflow.toml, under [flickr] (any key does; Ctrl-C stops):")

@@ -33,7 +33,7 @@ from pipeline.licenses import license_id
 from pipeline.sources.found import FoundPhoto, Paging, PhotoInfo, Size
 
 DAY_S = 86_400
-PAGING = Paging(per_page=50, cap=10_000, step_s=DAY_S)
+PAGING = Paging(per_page=50, cap=10_000, step_s=DAY_S, window=1000)
 """Files in one call with all their metadata; the most that one search shows; the search tells days of upload apart."""
 THUMBNAIL_WIDTHS_PX = (250, 330, 500, 960, 1280, 1920, 3840)
 """The widths in which the service makes thumbnails."""

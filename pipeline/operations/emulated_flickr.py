@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 import requests
 
 from pipeline.config import Project
+from pipeline.emulators.flickr import Emulator
 from pipeline.errors import ConfigError
-from pipeline.flickr.emulator import Emulator
 from pipeline.web.reading import parse_json
 from pipeline.web.session import BoundedSession
 from resources.flickr import KEY_VARIABLE, SECRET_VARIABLE

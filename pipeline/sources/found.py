@@ -7,16 +7,26 @@ from functools import lru_cache
 
 @dataclass(frozen=True)
 class Paging:
-    """How a source shows results: `per_page` in one call, the first `cap` of a query, times to `step_s` seconds."""
+    """How a source shows results: `per_page` in one call, the first `cap` of a query, times to `step_s` seconds.
+
+    A window with more than `window` results is divided, so that no more than these are asked for again after an
+    interruption; without it, `cap` is the limit.
+    """
 
     per_page: int
     cap: int
     step_s: int = 1
+    window: int | None = None
+
+    @property
+    def photos_per_window(self) -> int:
+        """The most that a window may hold which could be divided."""
+        return self.window or self.cap
 
     @property
     def photos_per_part(self) -> int:
         """What a part of a divided window should hold, leaving room for an uneven rhythm of uploads."""
-        return self.cap * 7 // 8
+        return self.photos_per_window * 7 // 8
 
     @property
     def photos_per_one_page_part(self) -> int:

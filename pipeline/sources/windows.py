@@ -253,7 +253,7 @@ def _list_one(
     page = 1
     while page <= gathered.page_count:
         gathered.add(page, ask(window, page))
-        if gathered.total > paging.cap and is_divisible:
+        if gathered.total > paging.photos_per_window and is_divisible:
             return -(-gathered.total // paging.photos_per_part)
         if not gathered.drifted and is_enough(gathered.settled_seconds()):
             return FoundWindow(window, gathered.in_order(), truncated=False)

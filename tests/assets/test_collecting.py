@@ -21,9 +21,10 @@ from assets.attempts import others_at_work
 from pipeline.commands.collecting import forget as forget_command
 from pipeline.dataset.manifest import build_manifest
 from pipeline.dataset.snapshot import attribution
+from pipeline.emulators.flickr import Emulator
+from pipeline.emulators.server import File, Reply, Request
 from pipeline.errors import ConfigError, FlickrUnreachable
 from pipeline.flickr.client import FlickrClient
-from pipeline.flickr.emulator import Emulator, Reply
 from pipeline.licenses import license_name
 from pipeline.operations.forget import _strip_csv, finish_forgetting, forget, gone, unpurged
 from pipeline.operations.forget import summary as forget_summary
@@ -60,8 +61,8 @@ def test_a_rescrape_changes_exactly_the_rows_of_what_changed(tmp_path: Path, mon
     statuses: Counter[int] = Counter()
     answer = Emulator._picture
 
-    def counted(self: Emulator, id: str, request: object, cut: bool) -> Reply:
-        reply = answer(self, id, request, cut)  # pyright: ignore[reportArgumentType]
+    def counted(self: Emulator, file: File, request: Request, cut: bool) -> Reply:
+        reply = answer(self, file, request, cut)
         statuses[reply.status] += 1
         return reply
 

@@ -13,8 +13,8 @@ from PIL import Image
 from assets.headless import HeadlessRun, Plan, open_instance
 from pipeline.config import Project, parse_project
 from pipeline.definitions import build_definitions
-from pipeline.flickr.collection import Collection, CollectionPhoto
-from pipeline.flickr.emulator import Emulator
+from pipeline.emulators.collection import Collection, CollectionPhoto
+from pipeline.emulators.flickr import Emulator
 from storage import Home
 
 FLICKR = """

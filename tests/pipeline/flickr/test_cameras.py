@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from pipeline.emulators.flickr import Emulator
 from pipeline.errors import ConfigError
 from pipeline.flickr.cameras import resolve_camera
 from pipeline.flickr.client import FlickrClient
-from pipeline.flickr.emulator import Emulator
 from tests.pipeline.flickr.worlds import client_of
 
 

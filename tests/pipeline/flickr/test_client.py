@@ -13,10 +13,10 @@ import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.emulators.faults import FaultPlan
+from pipeline.emulators.flickr import Emulator
 from pipeline.errors import ConfigError, FlickrError, FlickrRefused, FlickrUnreachable
 from pipeline.flickr.client import Failure, FlickrClient, RefusedCall, may_be_retried
-from pipeline.flickr.emulator import Emulator
-from pipeline.flickr.faults import FaultPlan
 from pipeline.sources.budget import CallBudget
 from pipeline.web.manners import user_agent, wait_s
 from tests.pipeline.flickr.worlds import BEGIN_S, KEY, SECRET, client_of, collection_photo

@@ -16,12 +16,12 @@ import pandas as pd
 import pytest
 
 from pipeline.config import Query
+from pipeline.emulators.collection import Collection, CollectionPhoto
+from pipeline.emulators.faults import FaultPlan
+from pipeline.emulators.flickr import Emulator
+from pipeline.emulators.flickr_answers import Rest
 from pipeline.errors import ConfigError, FlickrUnreachable
-from pipeline.flickr.answers import Rest
 from pipeline.flickr.client import FlickrClient
-from pipeline.flickr.collection import Collection, CollectionPhoto
-from pipeline.flickr.emulator import Emulator
-from pipeline.flickr.faults import FaultPlan
 from pipeline.flickr.records import EXTRAS, parse_search
 from pipeline.flickr.source import FlickrSource, search_arguments
 from pipeline.sources.found import SearchPage, Size

@@ -10,9 +10,9 @@ from pathlib import Path
 from PIL import Image
 
 from pipeline.config import Project
+from pipeline.emulators.collection import CollectionPhoto
+from pipeline.emulators.flickr import Emulator
 from pipeline.flickr.client import FlickrClient
-from pipeline.flickr.collection import CollectionPhoto
-from pipeline.flickr.emulator import Emulator
 from pipeline.flickr.records import PAGING
 from pipeline.sources.found import FoundPhoto, Paging, SearchPage
 from pipeline.sources.windows import Window

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image, UnidentifiedImageError
 
 from pipeline.curation.decisions import read_decisions
-from pipeline.flickr.answers import matcher
-from pipeline.flickr.collection import CollectionPhoto, load_collection
+from pipeline.emulators.collection import CollectionPhoto, load_collection
+from pipeline.emulators.flickr_answers import matcher
 from pipeline.sources.found import normalised_tag
 from pipeline.studio.collection import build_collection
 from pipeline.studio.scene import METRES_PER_UNIT, describe_scene

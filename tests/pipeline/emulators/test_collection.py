@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.emulators.collection import Collection, CollectionPhoto, load_collection
 from pipeline.errors import ConfigError
-from pipeline.flickr.collection import Collection, CollectionPhoto, load_collection
 from tests.pipeline.flickr.worlds import BEGIN_S, collection_photo, daily_rhythm, save_picture
 
 LINE = {

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from urllib.parse import quote
 
-from pipeline.flickr.collection import Collection, CollectionPhoto, digest, shown_tag, words_of
+from pipeline.emulators.collection import Collection, CollectionPhoto, digest, shown_tag, words_of
 from pipeline.flickr.records import PAGING
 from pipeline.licenses import LICENSES
 from pipeline.sources.found import normalised_tag

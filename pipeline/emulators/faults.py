@@ -41,8 +41,8 @@ from typing import ClassVar, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from pipeline.emulators.collection import digest
 from pipeline.errors import ConfigError
-from pipeline.flickr.collection import digest
 from pipeline.toml_lines import explained
 
 ApiFault = Literal["http_429", "http_5xx", "error_201", "html", "broken_json", "slow"]

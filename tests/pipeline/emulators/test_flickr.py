@@ -12,10 +12,10 @@ import pytest
 import requests
 from PIL import Image
 
+from pipeline.emulators.collection import CollectionPhoto
+from pipeline.emulators.faults import FaultPlan
+from pipeline.emulators.flickr import Emulator, serve
 from pipeline.errors import ConfigError
-from pipeline.flickr.collection import CollectionPhoto
-from pipeline.flickr.emulator import Emulator, serve
-from pipeline.flickr.faults import FaultPlan
 from pipeline.flickr.records import EXTRAS
 from tests.pipeline.flickr.worlds import BEGIN_S, KEY, SECRET, collection_photo, save_picture
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.emulators.faults import FaultPlan, load_faults
 from pipeline.errors import ConfigError
-from pipeline.flickr.faults import FaultPlan, load_faults
 
 PLAN = """
 seed = 7
