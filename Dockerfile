@@ -25,7 +25,7 @@ RUN case "$DEVICE" in \
 RUN uv pip install --verify-hashes --constraint requirements.lock --build-constraint requirements-build.lock \
     --requirement pyproject.toml
 COPY README.md LICENSE dagster.yaml workspace.yaml bokehflow.toml ./
-COPY docs/configuration.md docs/
+COPY docs/commons.toml docs/configuration.md docs/
 COPY pipeline pipeline
 COPY assets assets
 COPY resources resources

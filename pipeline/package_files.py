@@ -1,6 +1,6 @@
 """Where the code lies, and the files that the package brings beside it.
 
-Dagster's settings, the project file to start from and the page about its keys stand elsewhere in the checkout and are
+Dagster's settings, the project files to start from and the page about their keys stand elsewhere in the checkout and are
 linked into `pipeline/`: a checkout reads them in place, a wheel gets copies when it is built.
 """
 
@@ -13,7 +13,7 @@ DAGSTER_SETTINGS = PACKAGE / "dagster.yaml"
 WORKSPACE = PACKAGE / "workspace.yaml"
 PROJECT_FILE = "bokehflow.toml"
 """The name of every project file."""
-STARTING_PROJECT = PACKAGE / PROJECT_FILE
-"""The study's project, commented."""
+STARTING_PROJECTS = {"flickr": PACKAGE / PROJECT_FILE, "commons": PACKAGE / "commons.toml"}
+"""The study's project, commented, by the source that it asks."""
 SETTINGS_PAGE = PACKAGE / "configuration.md"
 """Every key of a project file, explained."""

@@ -5,7 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
@@ -66,27 +66,71 @@ def _commands(group: click.Group, prefix: str = "") -> Iterator[tuple[str, click
             yield prefix + name, command
 
 
-def test_the_configuration_page_is_up_to_date() -> None:
+def test_the_pages_made_from_code_are_up_to_date() -> None:
+    for name, page in generated().items():
+        assert (REPOSITORY / "docs" / name).read_text(encoding="utf-8") == page(), "run docs/generate.py"
+
+
+def test_the_notebook_of_the_api_page(finished_demo: Path) -> None:
+    (code,) = re.findall(r"(?ms)^```python\n(from .*?)^```$", (REPOSITORY / "docs" / "api.md").read_text(encoding="utf-8"))
+    code = code.replace("demo-data", str(finished_demo))
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    shape, *numbers = done.stdout.replace("(336, 448, 3)", "shape").split()
+    assert shape == "shape"
+    assert all(0 <= float(number) <= 1 for number in numbers)
+
+
+def generated() -> dict[str, Callable[[], str]]:
     spec = importlib.util.spec_from_file_location("generate", REPOSITORY / "docs" / "generate.py")
     assert spec is not None
     assert spec.loader is not None
     generate = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(generate)
-    written = (REPOSITORY / "docs" / "configuration.md").read_text(encoding="utf-8")
-    assert written == generate.reference(), "run docs/generate.py"
+    return generate.PAGES
+
+
+PAGES = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    *(f"docs/{path.name}" for path in (REPOSITORY / "docs").glob("*.md")),
+)
 
 
 def test_every_file_that_the_documentation_links_to_exists() -> None:
-    for page in (REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))):
-        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
-            if not target.startswith("http"):
-                assert (page.parent / target).exists(), f"{page.name}: {target}"
+    for page in map(REPOSITORY.joinpath, PAGES):
+        for target, anchor in re.findall(r"\]\(([^)#]*)#?([^)]*)\)", page.read_text(encoding="utf-8")):
+            if target.startswith("http"):
+                continue
+            linked = page.parent / target if target else page
+            assert linked.exists(), f"{page.name}: {target}"
+            assert not anchor or anchor in anchors(linked), f"{page.name}: {target}#{anchor}"
 
 
-@pytest.mark.parametrize("path", ["pipeline/flickr", "pipeline/dedupe/groups.py", "assets/automation.py", "storage/home.py"])
-def test_where_to_change_what_names_real_places(path: str) -> None:
-    assert path in README
-    assert (REPOSITORY / path).exists()
+def anchors(page: Path) -> set[str]:
+    """The anchors that a Markdown page's headings get."""
+    heads = re.findall(r"(?m)^#+ (.+)$", page.read_text(encoding="utf-8"))
+    return {re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_place_in_the_code_that_a_page_names_exists(page: str) -> None:
+    text = (REPOSITORY / page).read_text(encoding="utf-8")
+    for named in re.findall(r"`((?:pipeline|assets|resources|storage|tests|benchmarks|docs)/[\w./-]*)`", text):
+        assert (REPOSITORY / named).exists(), named
+
+
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md"])
+def test_every_name_in_a_place_that_a_page_names_is_there(page: str) -> None:
+    """What is said to be `in` or `of` a file stands there."""
+    text = " ".join((REPOSITORY / page).read_text(encoding="utf-8").split())
+    found = re.findall(r"`(\w+)(?:\.(\w+))?`,? (?:of|in) `([\w/]+\.py)`", text)
+    assert found
+    for name, member, place in found:
+        code = (REPOSITORY / place).read_text(encoding="utf-8")
+        assert re.search(rf"(?m)^(?:class |def )?{name}\b", code), (name, place)
+        assert not member or re.search(rf"(?m)^    (?:def )?{member}\b", code), (member, place)
 
 
 def test_help_loads_nothing_heavy() -> None:

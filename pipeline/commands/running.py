@@ -136,12 +136,12 @@ def doctor(home: Path | None, config: Path | None) -> None:
     """Check key, Flickr, weights, disk, GPU and versions; say what to do about each."""
     from pipeline.operations.doctor import examine
     from pipeline.operations.emulated_flickr import emulated_flickr
-    from pipeline.package_files import STARTING_PROJECT
+    from pipeline.package_files import STARTING_PROJECTS
 
     chosen = open_home(home)
     is_named = config or os.environ.get("BOKEHFLOW_CONFIG")
     has_none = not is_named and not chosen.project_file().exists()
-    project, path = load(chosen, STARTING_PROJECT if has_none else config)
+    project, path = load(chosen, STARTING_PROJECTS["flickr"] if has_none else config)
     with emulated_flickr(chosen, project):
         findings = examine(project, chosen, None if has_none else path)
     for finding in findings:

@@ -8,16 +8,16 @@ from pathlib import Path
 from pipeline.atomic import write_text
 from pipeline.config import load_project, parse_project
 from pipeline.errors import ConfigError
-from pipeline.package_files import PROJECT_FILE, STARTING_PROJECT
+from pipeline.package_files import PROJECT_FILE, STARTING_PROJECTS
 
 
-def write_project(folder: Path, name: str | None = None) -> Path:
-    """Write the study's project into `folder`, called `name` or else as the folder is; returns the file.
+def write_project(folder: Path, name: str | None = None, source: str = "flickr") -> Path:
+    """Write the study's project on `source` into `folder`, called `name` or else as the folder is; returns the file.
 
     Raises `ConfigError` where a project file is there already, the name cannot be used, or the folder cannot be written.
     """
     path = folder / PROJECT_FILE
-    text = project_text(name or name_from(folder.resolve().name))
+    text = project_text(name or name_from(folder.resolve().name), source)
     parse_project(text, path)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -29,10 +29,11 @@ def write_project(folder: Path, name: str | None = None) -> Path:
     return path
 
 
-def project_text(name: str) -> str:
-    """The study's project file with another name."""
-    study = load_project(STARTING_PROJECT).project.name
-    return STARTING_PROJECT.read_text(encoding="utf-8").replace(f'name = "{study}"', f"name = {json.dumps(name)}", 1)
+def project_text(name: str, source: str = "flickr") -> str:
+    """The study's project file with another name; `source` is a key of `STARTING_PROJECTS`."""
+    study = STARTING_PROJECTS[source]
+    named = f'name = "{load_project(study).project.name}"'
+    return study.read_text(encoding="utf-8").replace(named, f"name = {json.dumps(name)}", 1)
 
 
 def name_from(folder: str) -> str:

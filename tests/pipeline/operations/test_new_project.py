@@ -1,6 +1,7 @@
 """`bokehflow init`: a project file that is read again, and nothing lost."""
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from click.testing import CliRunner
@@ -8,22 +9,29 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.cli import cli
-from pipeline.config import load_project, parse_project
+from pipeline.commands.beginning import FIRST
+from pipeline.config import Domain, load_project, parse_project
 from pipeline.errors import ConfigError
 from pipeline.operations.new_project import name_from, project_text, write_project
-from pipeline.package_files import PROJECT_FILE, SETTINGS_PAGE, STARTING_PROJECT
+from pipeline.package_files import PROJECT_FILE, SETTINGS_PAGE, STARTING_PROJECTS
+
+SOURCES = list(STARTING_PROJECTS)
 
 
-def test_the_project_is_the_studys_under_the_folders_name(tmp_path: Path) -> None:
-    written = load_project(write_project(tmp_path / "new" / "My Portraits"))
+@pytest.mark.parametrize("source", SOURCES)
+def test_the_project_is_the_studys_under_the_folders_name(tmp_path: Path, source: str) -> None:
+    written = load_project(write_project(tmp_path / "new" / "My Portraits", source=source))
     assert written.project.name == "my_portraits"
-    study = load_project(STARTING_PROJECT)
-    assert written.model_copy(update={"project": study.project}) == study
+    assert {domain.source for domain in written.domains.values()} == {source}
+    study = load_project(STARTING_PROJECTS[source])
+    name = written.project.model_copy(update={"name": study.project.name})
+    assert written.model_copy(update={"project": name}) == study
 
 
-def test_comments_stay() -> None:
-    lines = STARTING_PROJECT.read_text().splitlines()
-    changed = [line for line in project_text("mine").splitlines() if line not in lines]
+@pytest.mark.parametrize("source", SOURCES)
+def test_comments_stay(source: str) -> None:
+    lines = STARTING_PROJECTS[source].read_text().splitlines()
+    changed = [line for line in project_text("mine", source).splitlines() if line not in lines]
     assert changed == ['name = "mine"']
 
 
@@ -60,3 +68,7 @@ def test_the_command_says_what_comes_next(tmp_path: Path) -> None:
     assert "bokehflow doctor" in done.output
     assert str(SETTINGS_PAGE) in done.output
     assert load_project(tmp_path / "a folder" / PROJECT_FILE).project.name == "mine"
+
+
+def test_every_source_says_what_it_wants() -> None:
+    assert FIRST.keys() == STARTING_PROJECTS.keys() == set(get_args(Domain.model_fields["source"].annotation))

@@ -1,0 +1,63 @@
+"""The tutorial's commands do what it says, one after the other, in an empty folder."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import TextIO
+
+import pytest
+
+from tests.conftest import REPOSITORY, WEIGHTS
+from tests.test_dev import free_port
+
+TUTORIAL = (REPOSITORY / "docs" / "tutorial.md").read_text(encoding="utf-8")
+WAIT = "until (exec 3<>/dev/tcp/127.0.0.1/{port}) 2>/dev/null; do sleep .1; done"
+
+
+def script(ports: dict[str, int]) -> str:
+    """The blocks of the shell and of Python as one script of the shell."""
+    lines = ["set -euo pipefail", "trap 'kill $(jobs -p) 2>/dev/null || true' EXIT"]
+    for language, block in re.findall(r"(?ms)^```(sh|python)\n(.*?)^```$", TUTORIAL):
+        lines.append(block if language == "sh" else f"python - <<'EOF'\n{block}EOF")
+    text = "\n".join(lines).replace("sleep 10", WAIT.format(port="8300"))
+    for written, port in ports.items():
+        text = text.replace(written, str(port))
+    return text
+
+
+def run(script: str, folder: Path, environment: dict[str, str], told: TextIO) -> int:
+    """Exit code of the shell's script; whatever it started ends with it, or with the test."""
+    process = subprocess.Popen(
+        ["bash", "-c", script], cwd=folder, env=environment, stdout=told, stderr=told, start_new_session=True
+    )
+    try:
+        return process.wait()
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+@pytest.mark.timeout(900)
+def test_the_commands_of_the_tutorial(tmp_path: Path) -> None:
+    if not WEIGHTS.exists():
+        pytest.skip("the segmenter's weights are not here: `bokehflow weights --home .venv/test-home` fetches them")
+    for home in ("data", "elsewhere"):
+        shutil.copytree(WEIGHTS, tmp_path / "portraits" / home / "weights")
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HOME": str(tmp_path)}
+    text = script({"8300": free_port(), "8301": free_port()})
+    with (tmp_path / "told.txt").open("w") as told:
+        code = run(text, tmp_path, environment, told)
+    said = (tmp_path / "told.txt").read_text()
+    assert code == 0, said[-3000:]
+    assert "ready for review" in said
+    (snapshot,) = (tmp_path / "portraits" / "data" / "snapshots").iterdir()
+    assert said.count(f"{snapshot.name}: sound") == 2
+    assert "left out" in said
+    assert "features: ['photo_id'" in said
+    assert (tmp_path / "portraits" / "elsewhere" / "snapshots" / snapshot.name).is_dir()
+    assert (snapshot / "forgotten.json").exists()
