@@ -9,8 +9,9 @@ difference measures its own noise, and sensor noise of a fixed pattern fills it 
 """
 
 import importlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 from types import ModuleType
 from typing import Any
 
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import ConfigError
 from pipeline.studio import textures
-from pipeline.studio.scene import METRES_PER_UNIT, Scene, describe_scene
+from pipeline.studio.scene import METRES_PER_UNIT, Lens, Scene, describe_scene
 from pipeline.studio.surfaces import Surface
 
 Floats = NDArray[np.float32]
@@ -28,6 +29,20 @@ Bytes = NDArray[np.uint8]
 NOISE_LEVEL = 2.2
 """Standard deviation of the noise that every picture is filled up to, in steps of 8 bits."""
 MASK_SAMPLES = 16
+
+
+class Noise(Enum):
+    """What the noise of a picture hangs on.
+
+    A network that is shown two views of a scene with the same noise can copy it, and seem better than physics allows.
+    """
+
+    OF_SCENE = auto()
+    """One pattern for all views of a scene: the committed pictures, of which each scene shows one to a network."""
+    OF_VIEW = auto()
+    """A pattern of its own for each lens: pairs of views."""
+    NONE = auto()
+    """As little as the samples leave: pictures to score by."""
 
 
 @dataclass(frozen=True)
@@ -63,11 +78,11 @@ def render_scene(
     The samples are per pixel, for both halves together. Same arguments, same bytes, on one version of Mitsuba.
     Raises ConfigError if Mitsuba is not installed.
     """
-    studio = _Studio(describe_scene(seed, person=person), width_px, height_px)
+    studio = Studio(describe_scene(seed, person=person), width_px, height_px)
     return RenderedScene(
         seed,
-        studio.photograph(sharp_samples, thin_lens=False) if sharp else None,
-        studio.photograph(shallow_samples, thin_lens=True) if shallow else None,
+        studio.photograph(sharp_samples) if sharp else None,
+        studio.photograph(shallow_samples, studio.scene.camera.lens) if shallow else None,
         studio.mask() if mask else None,
         studio.depth_m() if depth else None,
     )
@@ -86,51 +101,78 @@ def import_mitsuba() -> ModuleType:
     return mitsuba
 
 
-class _Studio:
-    """One scene, set up for pictures of one size."""
+class Studio:
+    """One scene, set up for pictures of one size; ConfigError if Mitsuba is not installed."""
 
     def __init__(self, scene: Scene, width_px: int, height_px: int) -> None:
         self.mitsuba = import_mitsuba()
         self.scene, self.width_px, self.height_px = scene, width_px, height_px
         self._person = [self._shape(surface) for surface in scene.person]
+        self._front = [self._shape(surface) for surface in scene.front]
         self._background = [self._shape(surface) for surface in scene.background]
 
-    def photograph(self, samples: int, *, thin_lens: bool) -> Bytes:
+    def photograph(self, samples: int, lens: Lens | None = None, noise: Noise = Noise.OF_SCENE) -> Bytes:
+        """uint8 [height, width, 3], sRGB, with so many samples a pixel; without a `lens` everything is in focus."""
         integrator = {"type": "direct", "emitter_samples": 1, "bsdf_samples": 0}
-        world = self._world(integrator, [*self._person, *self._background])
+        world = self._world(integrator, self._everything)
         half = max(samples // 2, 1)
-        first, second = (self._render(world, half, thin_lens, 2 * self.scene.seed + k) for k in (0, 1))
-        return self._developed(first[..., :3], second[..., :3])
+        first, second = (self._render(world, half, lens, seed)[..., :3] for seed in self._sample_seeds(lens, noise))
+        if noise is Noise.NONE:
+            return np.clip(textures.srgb((first + second) / 2) * 255 + 0.5, 0, 255).astype(np.uint8)
+        return self._developed(first, second, self._pattern_seed(lens, noise))
 
     def mask(self) -> Bytes:
+        """uint8 [height, width], the sitter's coverage of each pixel through the pinhole, 255 for all."""
         if not self.scene.person:
             return np.zeros((self.height_px, self.width_px), np.uint8)
-        world = self._world({"type": "direct", "emitter_samples": 0, "bsdf_samples": 1}, self._person)
-        alpha = self._render(world, MASK_SAMPLES, False, self.scene.seed)[..., 3]
+        alpha = self._coverage([*self._front, *self._person])
+        if self._front:  # the same samples see the front alone: what is left is the sitter where nothing hides it
+            alpha = alpha - self._coverage(self._front)
         return (np.clip(alpha, 0, 1) * 255 + 0.5).astype(np.uint8)
 
     def depth_m(self) -> Floats:
-        """One sample a pixel: the depth of one point, never a mixture of two."""
-        world = self._world({"type": "aov", "aovs": "at:position"}, [*self._person, *self._background])
-        position = self._render(world, 1, False, self.scene.seed)[..., -3:]
+        """float32 [height, width], metres along the axis; one sample a pixel: of one point, never a mixture of two."""
+        world = self._world({"type": "aov", "aovs": "at:position"}, self._everything)
+        position = self._render(world, 1, None, self.scene.seed)[..., -3:]
         origin, target = self._viewpoint()
         axis = (target - origin) / np.linalg.norm(target - origin)
         return ((position - origin) @ axis * METRES_PER_UNIT).astype(np.float32)
+
+    @property
+    def _everything(self) -> list[object]:
+        return [*self._front, *self._person, *self._background]
+
+    def _coverage(self, shapes: Iterable[object]) -> Floats:
+        world = self._world({"type": "direct", "emitter_samples": 0, "bsdf_samples": 1}, shapes)
+        return self._render(world, MASK_SAMPLES, None, self.scene.seed)[..., 3]
+
+    def _sample_seeds(self, lens: Lens | None, noise: Noise) -> tuple[int, int]:
+        """Of the two half-exposures."""
+        if noise is Noise.OF_SCENE:
+            return 2 * self.scene.seed, 2 * self.scene.seed + 1
+        first, second = np.random.SeedSequence(self._pattern_seed(lens, Noise.OF_VIEW)).generate_state(2)
+        return int(first), int(second)
+
+    def _pattern_seed(self, lens: Lens | None, noise: Noise) -> Sequence[int]:
+        if noise is Noise.OF_SCENE:
+            return [self.scene.seed]
+        view = (0, 0) if lens is None else (round(lens.aperture_mm * 1000), round(lens.focus_m * 1e6))
+        return [self.scene.seed, *view]
 
     def _viewpoint(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Camera and target; upright pictures look lower, so that the head stays in the upper third."""
         drop = np.array([0, 0.28 * max(self.height_px / self.width_px - 1, 0), 0])
         return np.array(self.scene.camera.origin) - drop, np.array(self.scene.camera.target) - drop
 
-    def _render(self, world: dict[str, Any], samples: int, thin_lens: bool, seed: int) -> Floats:
-        scene = self.mitsuba.load_dict({**world, "sensor": self._sensor(samples, thin_lens)})
+    def _render(self, world: dict[str, Any], samples: int, lens: Lens | None, seed: int) -> Floats:
+        scene = self.mitsuba.load_dict({**world, "sensor": self._sensor(samples, lens)})
         return np.array(self.mitsuba.render(scene, seed=seed), np.float32)
 
-    def _sensor(self, samples: int, thin_lens: bool) -> dict[str, Any]:
+    def _sensor(self, samples: int, lens: Lens | None) -> dict[str, Any]:
         camera = self.scene.camera
         origin, target = self._viewpoint()
         sensor = {
-            "type": "thinlens" if thin_lens else "perspective",
+            "type": "perspective" if lens is None else "thinlens",
             "fov": camera.field_of_view_deg,
             "fov_axis": "smaller",
             "to_world": self.mitsuba.ScalarTransform4f().look_at(list(origin), list(target), [0, 1, 0]),
@@ -144,8 +186,7 @@ class _Studio:
             },
             "sampler": {"type": "multijitter", "sample_count": samples},
         }
-        lens = {"aperture_radius": camera.lens_radius, "focus_distance": camera.focus_distance}
-        return {**sensor, **lens} if thin_lens else sensor
+        return sensor if lens is None else {**sensor, "aperture_radius": lens.radius, "focus_distance": lens.focus_distance}
 
     def _world(self, integrator: dict[str, Any], shapes: Iterable[object]) -> dict[str, Any]:
         key = {
@@ -179,11 +220,11 @@ class _Studio:
         data = self.mitsuba.TensorXf(np.ascontiguousarray(texture[::-1]))
         return {"type": "bitmap", "data": data, "raw": True, "filter_type": "bilinear"}
 
-    def _developed(self, first: Floats, second: Floats) -> Bytes:
+    def _developed(self, first: Floats, second: Floats, pattern_seed: Sequence[int]) -> Bytes:
         """Two half-exposures to one picture with noise of the common level."""
         half_difference = (textures.srgb(first) - textures.srgb(second)) * 127.5
         missing = NOISE_LEVEL**2 - _smoothed((half_difference**2).mean(-1))
-        pattern = np.random.default_rng(self.scene.seed).normal(0, 1, first.shape)
+        pattern = np.random.default_rng(pattern_seed).normal(0, 1, first.shape)
         picture = textures.srgb((first + second) / 2) * 255
         return np.clip(picture + pattern * np.sqrt(np.maximum(missing, 0))[..., None] + 0.5, 0, 255).astype(np.uint8)
 

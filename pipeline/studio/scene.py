@@ -1,4 +1,4 @@
-"""Scenes by seed: a sitter, a backdrop, the light and the camera, all as plain arrays.
+"""Scenes by seed: a sitter, a backdrop, things between, the light and the camera, all as plain arrays.
 
 Nothing here needs the renderer, so a scene can be described, compared and tested without it.
 """
@@ -11,9 +11,33 @@ from numpy.typing import ArrayLike
 from pipeline.studio import backdrops, subject, textures
 from pipeline.studio.meshes import Floats
 from pipeline.studio.surfaces import Surface
+from pipeline.studio.things import things
 
 METRES_PER_UNIT = 0.44
 """The sitter's head is about 0.54 units high; a head is about 0.24 m."""
+
+
+@dataclass(frozen=True)
+class Lens:
+    """A thin lens: its radius, and how far away the plane in focus lies along the axis; in scene units."""
+
+    radius: float
+    focus_distance: float
+
+    @classmethod
+    def of(cls, aperture_mm: float, focus_m: float) -> "Lens":
+        """A lens of that diameter, focused at that distance."""
+        return cls(aperture_mm / 2000 / METRES_PER_UNIT, focus_m / METRES_PER_UNIT)
+
+    @property
+    def aperture_mm(self) -> float:
+        """Its diameter."""
+        return 2000 * self.radius * METRES_PER_UNIT
+
+    @property
+    def focus_m(self) -> float:
+        """Distance of the plane in focus."""
+        return self.focus_distance * METRES_PER_UNIT
 
 
 @dataclass(frozen=True)
@@ -29,6 +53,15 @@ class Camera:
     field_of_view_deg: float
     lens_radius: float
     focus_distance: float
+
+    @property
+    def lens(self) -> Lens:
+        """The camera's own: wide open, focused on the sitter's eyes."""
+        return Lens(self.lens_radius, self.focus_distance)
+
+    def focal_px(self, smaller_side_px: int) -> float:
+        """Distance of the picture from the lens in its own pixels: radius in pixels = focal_px · radius · |1/s − 1/d|."""
+        return smaller_side_px / 2 / float(np.tan(np.deg2rad(self.field_of_view_deg / 2)))
 
 
 @dataclass(frozen=True)
@@ -61,26 +94,29 @@ class Light:
 
 @dataclass(frozen=True)
 class Scene:
-    """All that a renderer needs. `person` is empty for a scene without a sitter."""
+    """All that a renderer needs. `person` is empty for a scene without a sitter; `front` stands before the sitter."""
 
     seed: int
     person: tuple[Surface, ...]
     background: tuple[Surface, ...]
     light: Light
     camera: Camera
+    front: tuple[Surface, ...] = ()
 
 
-def describe_scene(seed: int, *, person: bool = True) -> Scene:
+def describe_scene(seed: int, *, person: bool = True, furnished: bool = False) -> Scene:
     """The scene of a seed: the same seed gives the same scene, with or without its sitter.
 
-    Sitter, backdrop, light and camera draw from generators of their own, so that leaving the sitter out
-    changes nothing else.
+    Sitter, backdrop, light, camera and, where it is `furnished`, the things at other distances draw from generators of
+    their own, so that leaving one out changes nothing else.
     """
-    for_sitter, for_backdrop, for_light, for_camera = np.random.default_rng(seed).spawn(4)
+    for_sitter, for_backdrop, for_light, for_camera, for_things = np.random.default_rng(seed).spawn(5)
     scale, position = _placed(for_camera)
     sitter = subject.sitter(for_sitter, position, scale) if person else ()
-    backdrop = backdrops.backdrop(for_backdrop, -for_backdrop.uniform(2.2, 5.2))
-    return Scene(seed, sitter, backdrop, _light(for_light), _camera(for_camera, scale))
+    wall_z = -for_backdrop.uniform(2.2, 5.2)
+    backdrop = backdrops.backdrop(for_backdrop, wall_z)
+    front, behind = things(for_things, wall_z) if furnished else ((), ())
+    return Scene(seed, sitter, (*backdrop, *behind), _light(for_light), _camera(for_camera, scale), front)
 
 
 def camera_of(seed: int) -> Camera:
