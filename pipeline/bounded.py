@@ -12,11 +12,11 @@ from pipeline.plain_files import read_plain
 
 MAX_JSON_BYTES = 64 * 2**20
 MAX_DEPTH = 64
-"""Levels of JSON: ours have under ten, and whoever walks them or writes them out again has a stack that ends."""
+"""Levels of JSON: ours have under ten, and code that walks very deep ones runs out of stack."""
 
 
 def plain_file(folder: Path, name: object, max_bytes: int) -> Path:
-    """`below`, and a plain file of at most so many bytes: no device, no pipe, nothing that has no end.
+    """`below`, for a plain file of at most this many bytes: no device, no pipe, nothing endless.
 
     Raises `StorageError` otherwise, and `FileNotFoundError` where there is none.
     """
@@ -54,7 +54,7 @@ def parse_json(data: bytes) -> Any:  # noqa: ANN401 - whatever the text holds
 
 
 def form_problem(value: object, form: object, at: str = "it") -> str | None:
-    """Where a value of JSON has not the form, in words; None where it has.
+    """Where a JSON value departs from its form, in words; None where it does not.
 
     A form is a type, `[form]` for lists, `{str: form}` for objects of any keys, or an object with the forms of some of its
     keys, which may be missing.

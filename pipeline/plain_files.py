@@ -1,7 +1,7 @@
 """Files out of folders that belong to somebody else: opened only where they are plain files, read only as far as allowed.
 
-A named pipe under a picture's name would be waited for, and a device read, for ever. What was opened is looked at, not
-the path before it: between a look and an opening the path may come to mean something else.
+Reading a named pipe or a device under a picture's name would never end. The check looks at what was opened, not at the path:
+between a check and the opening the path may come to mean something else.
 """
 
 import errno

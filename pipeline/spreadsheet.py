@@ -40,7 +40,7 @@ SAVE_AS_UTF8 = "save it as UTF-8 (in Excel: CSV UTF-8; in LibreOffice: Unicode (
 class Problem:
     """What is wrong with a row (1 is the first line) or, with row 0, with a whole file.
 
-    Not fatal is only what had not been confirmed to anybody.
+    It is fatal unless nobody was ever told that the row is safe.
     """
 
     file: str

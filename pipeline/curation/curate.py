@@ -14,11 +14,11 @@ OTHER_DOMAIN = "both_domains"
 def curate(unique: pd.DataFrame, decisions: Sequence[Decision], by_rules: Sequence[Decision] = ()) -> pd.DataFrame:
     """The table `curated_photos` from `unique_photos` and the decisions, in any order.
 
-    A decision stands for its whole group of duplicates: of all that curators say at the end about its members, the
-    last word counts, and what differs from it is noted as dissent. Shown for the group is a member that somebody
-    decided in that way: the photo kept if it is among them, else the largest, so that a larger copy uploaded later
-    neither orphans a decision nor asks again. For a member that went because the picture is in the preferred domain,
-    the photo kept there is shown. Groups that a rule of the deduplication dropped as a whole have no say.
+    A decision stands for its whole group of duplicates: of all that curators say at the end about its members, the last word
+    counts, and what differs from it is noted as dissent. The group is shown by a member that was decided in that way: the
+    photo kept if it is among them, else the largest, so that a larger copy uploaded later neither orphans a decision nor
+    asks again. For a member that went because the picture is in the preferred domain, the photo kept there is shown. Groups
+    that a rule of the deduplication dropped as a whole have no say.
     `by_rules` are decisions of configured thresholds, for groups that nobody has decided.
     """
     kept = unique[unique["rule"].isna()]

@@ -144,8 +144,8 @@ def read_decision_file(
 def find_tables(folder: Path) -> tuple[dict[str, Path], list[Problem]]:
     """The tables of the folder and all within it, by their name below it in order, and what is there besides.
 
-    Links are followed. What holds decisions and cannot be reached is fatal; other files are named, but for the litter
-    of file managers.
+    Links are followed. A file that holds decisions and cannot be reached is fatal. Other files are named, except what file
+    managers leave.
     """
     tables: dict[str, Path] = {}
     left: list[Problem] = []
@@ -195,7 +195,7 @@ def _table_suffix(name: str) -> str:
 
 
 def opinions(decisions: Sequence[Decision]) -> list[Decision]:
-    """What holds at the end: the last word of each curator about each photo unless it is `skip`, the earliest first.
+    """What counts in the end: the last word of each curator about each photo unless it is `skip`, the earliest first.
 
     `decisions` in any order.
     """
@@ -327,7 +327,7 @@ def _read_file(path: Path, name: str, known_ids: Set[str], domains: Set[str]) ->
         item = _read_record(record, sheet, name, modified_ns, known_ids, domains)
         is_short = isinstance(item, Problem) or sheet.is_short(record)
         if is_short and record is rows[-1] and "decided_at" in sheet.columns and not record.text.endswith(("\n", "\r")):
-            # Its process died over it: `append_decision` had not confirmed it to anybody.
+            # The process died while it wrote this row, so nobody was told that the decision is safe.
             yield Problem(name, record.number, "row", record.text, "unfinished, not counted", is_fatal=False)
         elif item is not None:
             yield item

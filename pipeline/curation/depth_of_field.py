@@ -25,9 +25,10 @@ FAINT, CLEAR = 0.015, 0.03
 """Gradients (levels in [0, 1] a pixel) from which on an edge can be seen above noise, and is clear."""
 FEW_PIXELS, FEW_EDGES = 300, 20
 INTERCEPT, NEAR, SOFT, FAR = 2.17, -0.38, -1.43, -1.49
-"""Of the logistic function that weighs the three views; `benchmarks/hints.py` says how they were fixed and judged."""
+"""Coefficients of the logistic function that weighs the three views; `benchmarks/hints.py` says how they were fixed and
+judged."""
 UNKNOWN_SOFTNESS = -1.2
-"""Stands for the softness of a background that hardly shows: as likely the one as the other."""
+"""Softness assumed of a background that hardly shows: sharp and blurred are equally likely."""
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ def queue_photos(
 ) -> pd.DataFrame:
     """Write batches of what is new; returns the table `review_queue`, old rows and new, in order of review.
 
-    New is the photo kept of each group of which nobody has decided or been shown a member. `queued` is that table as
+    New photos are those kept of groups none of whose members was decided or shown before. `queued` is that table as
     it was; batches on disk that it does not know, of a run that was killed, are taken up as they are. `hints` is the
     table `photo_hints` with at least the pictures of the new photos, `fingerprints` that table; rows of `forgotten`
     photos go. `ranking` gives the probabilities.

@@ -22,7 +22,7 @@ INAPPROPRIATE_ABOVE = 0.8
 SHALLOW_ABOVE = 0.5
 """`shallowness` from which on the depth of field counts as shallow."""
 CLEARLY = 0.2
-"""So far from `SHALLOW_ABOVE` the depth of field is clear enough to suggest `keep`."""
+"""At this distance from `SHALLOW_ABOVE` the depth of field is clear enough to suggest `keep`."""
 
 
 @dataclass(frozen=True)

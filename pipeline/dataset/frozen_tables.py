@@ -20,7 +20,7 @@ MAX_FILE_BYTES = 4 * 2**30
 MAX_TEXT_BYTES = 65_536
 """Of one cell: titles and addresses have some hundred."""
 FREE_BYTES, MAX_RATIO = 64 * 2**20, 100
-"""Unpacked, a file may have so many bytes, or so many times its own; real ones have twenty times, since digests do not
+"""A file may unpack to this many bytes, or this many times its own; real ones have twenty times, since digests do not
 shrink."""
 MAX_COLUMNS, ROWS_AT_ONCE = 64, 65_536
 _TEXT, _WHOLE = (pa.string(), pa.large_string()), (pa.int64(), pa.int32(), pa.float64(), pa.null())

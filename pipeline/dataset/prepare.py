@@ -20,7 +20,7 @@ from pipeline.errors import DatasetError
 
 MAX_SHARD_BYTES = 256 * 2**20
 REDUCED_TO = 2
-"""Photos are decoded at a reduced size that is at least so many times the picture's: 50 dB from a float Lanczos."""
+"""Photos are decoded at a reduced size of at least this many times the picture's: 50 dB from a Lanczos in floating point."""
 
 
 class PhotoPixels(Protocol):

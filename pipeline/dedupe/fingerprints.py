@@ -20,9 +20,9 @@ Progress = Callable[[int, int], None]
 FLAT_LEVELS = 2.0
 """Pictures whose large thumbnail varies less than this (standard deviation) hold nothing that could be compared."""
 COLOUR_LEVELS, GREY_SHARE = 6, 0.999
-"""Without colour is a picture of which all but a thousandth has red, green and blue within so many levels."""
+"""A picture is without colour where red, green and blue lie within this many levels in all but a thousandth of it."""
 PICTURES_AT_ONCE = 1024
-"""So many are fingerprinted between two writes; an interrupted run loses no more."""
+"""Pictures fingerprinted between two writes; an interrupted run loses no more than these."""
 
 
 def fingerprint(digest: str, data: bytes) -> Fingerprint:

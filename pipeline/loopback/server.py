@@ -15,9 +15,9 @@ from pipeline.loopback.guard import CONNECTION_MEMORY, Door, Guard
 
 LISTEN_VARIABLE = "BOKEHFLOW_LISTEN"
 REQUEST_S = 10
-"""So soon a request must have arrived whole, head and body, once its connection stands or its first byte came."""
+"""Time for a request to arrive whole, head and body, from its connection or its first byte on."""
 STUCK_S = 60
-"""A client that takes nothing of its answer for so long is given up."""
+"""A client that takes none of its answer for this long is given up."""
 
 
 def listen(port: int) -> socket.socket:

@@ -24,9 +24,9 @@ SIDE_PX = 256
 LANDSCAPE_PX = 256, 144
 """Width and height of what the landscape network sees."""
 ASK_ABOVE = 0.15
-"""Doubt from which on the second network is asked; lower costs time and gains nothing that could be measured."""
+"""Doubt from which on the second network is asked; a lower value costs time and gains nothing measurable."""
 TURNED_GAIN = 0.2
-"""So much more alike (in IoU) a view of the turned picture has to be to the second network's for it to count."""
+"""A view of the turned picture counts only if its IoU with the second network's is higher by this much."""
 ALONE_CURVE, ASKED_CURVE = (-3.1, 12.5), (-1.9, 3.5)
 """Intercept and slope of the logistic curves from disagreement to uncertainty: views alone, and after asking."""
 

@@ -17,7 +17,7 @@ Others = Literal["drop", "keep"]
 THREAD_SHARE = 0.006
 """Links between people thinner than twice this share of the long side are cut, to tell them apart."""
 COMPANION = 0.5
-"""Who reaches this share of the subject's score is meant too: a couple, a group."""
+"""Anyone who reaches this share of the subject's score is meant too: a couple, a group."""
 SPECK_SHARE = 0.002
 """Regions and holes that cover less of the frame are specks."""
 PLACE_SPREAD = 0.35

@@ -35,7 +35,7 @@ from pipeline.models.lens_generator import LensGenerator
 
 TILE_PX, TILE_OVERLAP_PX = 1024, 64
 LEAST_RADIUS_PX = 4.0
-"""Of the smallest disc, where a photo is made smaller for what is spread: by so much a disc of pixels is round."""
+"""Radius that the smallest disc keeps where a photo is made smaller to be spread: below it a disc of pixels is not round."""
 _LIGHT_OF = linear(torch.arange(256) / 255.0).numpy()
 
 

@@ -26,14 +26,14 @@ SAMPLES = 8
 """Per pixel and direction, for the soft edge of a disc."""
 
 CLIPPED_FROM = 0.9
-"""Of the brightest channel, sRGB: light from here on may have been more than the picture could hold."""
+"""Level of the brightest channel, sRGB, from which on there may have been more light than the picture could hold."""
 HIGHLIGHT_GAIN = 10.0
 PALEST_SHARE = 0.5
-"""Of the extra light of its strongest channel each other has at least so much: what clips in all channels is no pure red."""
+"""Each channel gets at least this share of the strongest one's extra light: what clips in all channels is not pure red."""
 SHARP_START, DARK_START = 2.0, -4.0
 """Logits that training starts from: nearly sharp, hardly brighter."""
 LEVEL_LIMIT = 4.0
-"""Of the levels' logits where they are bounded: no pixel's light is then lost to one level, whose gradient would vanish."""
+"""Limit of the levels' logits where they are bounded: no pixel's light is lost to one level, whose gradient would vanish."""
 HELD_LOGIT = 8.0
 """Added to the sharp level inside a subject that is held: twice what bounded logits can say against it."""
 EMPTY = 1e-3

@@ -41,7 +41,7 @@ WHOLE_TABLES = (
     "imports", "imported_photos", "unique_photos", "review_queue", "curated_photos", "person_masks", "training_images",
     "dataset_manifest",
 )  # fmt: skip
-"""Tables that lose the rows of forgotten photos. Those of listings keep a row that says no more than that."""
+"""Tables that lose the rows of forgotten photos. Listings keep a row that says only that the photo was forgotten."""
 DIGEST_COLUMNS = ("sha256", "source_sha256")
 BY_PICTURE = {"duplicate_pairs": ["sha256_a", "sha256_b"], "photo_hints": ["sha256"]}
 """Tables about pictures rather than photos, and their columns that name one."""

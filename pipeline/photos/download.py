@@ -37,12 +37,12 @@ BACKOFF_S = 0.5
 """Wait before the first new attempt; doubled for each further one, with jitter."""
 MAX_WAIT_S = 60.0
 UNDECODABLE_RETRIES = 2
-"""How often a complete answer that is no good picture is asked for anew: servers pass off error pages as pictures."""
+"""How often a complete answer that is not a good picture is requested again: servers pass off error pages as pictures."""
 GIVE_UP_AFTER = 20
-"""So many photos in a row, each failing in a way that may pass, mean that the server is out of reach."""
+"""This many photos in a row that fail in a way that may pass mean that the server is out of reach."""
 
 RESERVE_BYTES = 32_000_000
-"""Downloads end while so much room is left, so that tables, and the record of what went wrong, can still be written."""
+"""Downloads stop while this much room is left, so that tables and the record of what went wrong can still be written."""
 
 SIZE_REASONS = ("too_large", "too_many_pixels", "too_small")
 

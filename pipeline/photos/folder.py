@@ -36,7 +36,7 @@ ENDINGS = (
 SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a")
 """TIFF's is missing on purpose: the raw files of many cameras begin like a TIFF of a small preview."""
 BATCH = 500
-"""So many files are finished together; an interrupted import goes on after the last whole batch."""
+"""Files in one batch; an interrupted import goes on after the last whole batch."""
 CHUNK_BYTES = 1 << 20
 
 Inspect = Callable[[Path, int], PictureInfo]

@@ -27,19 +27,21 @@ from pipeline.photos.opening import PictureInfo, UndecodableImage, inspect_file
 from pipeline.plain_files import FileTooLarge, read_plain
 
 CPU_S, PIXELS_PER_CPU_S = 4.0, 10_000_000
-"""Processor time for one picture: so much, and a second more for so many of the pixels allowed. Beyond it is final.
+"""Processor time for one picture: so many seconds, and one more for so many of the pixels allowed. What takes longer is
+refused for good.
 
 For 60 million pixels 10 s, of which the slowest kinds (lossless WebP, PNG) take an eighth.
 """
 SPARE_BYTES, BYTES_PER_PIXEL = 300_000_000, 20
-"""Memory for one picture, besides what the process starts with: so much, and for each pixel allowed. Beyond it is final.
+"""Memory for one picture, besides what the process starts with, and for each pixel allowed. What takes more is refused for
+good.
 
 For 60 million pixels 1.5 GB, of which the hungriest kind (WebP) takes two thirds.
 """
 MOST_S = 120
-"""An inspector that is still at one picture after so long ends itself: the machine or its disk is at a standstill."""
+"""An inspector that has been at one picture for this long ends itself: the machine or its disk is at a standstill."""
 CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE)
-"""Signals that say something of the picture; after others, of which SIGKILL says that memory ran out, it is tried again."""
+"""Signals that tell of a bad picture. After any other (SIGKILL: memory ran out) the picture is tried again."""
 
 
 class InspectorDied(Exception):

@@ -16,7 +16,7 @@ MAX_SCANS = 100
 STRAY_BYTES = 4
 """Cameras leave a byte or two between code and end marker; more are left over where code is missing or too much."""
 ZEROS = bytes(64)
-"""So many zeros in a row, decoded, are blocks that repeat each other: of flat colour, or else not of a picture."""
+"""This many zeros in a row decode to blocks that repeat each other: flat colour, or no picture at all."""
 
 _SOI, _EOI, _SOS, _DHT = 0xD8, 0xD9, 0xDA, 0xC4
 _SEQUENTIAL, _ARITHMETIC = (0xC0, 0xC1), (0xC9, 0xCA)

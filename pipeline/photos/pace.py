@@ -28,8 +28,8 @@ FREQUENT = 0.25
 LONE_DECREASE = 0.7
 """What a lowered rate is multiplied by at a refusal among many good answers; some servers refuse at any rate."""
 ANSWERS_TO_RECOVER = 40
-"""So many good answers add to a lowered rate what it was before; together with the above, a server with a fixed
-limit refuses one request in thirteen."""
+"""This many good answers add to a lowered rate the rate that it was lowered from; together with the above, a server with a
+fixed limit refuses one request in thirteen."""
 ANSWERS_PER_CONNECTION = 4
 """With n requests at a time, so many times n good answers allow one more."""
 MIN_PER_S = 0.2

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pipeline.training.loop import TrainingState
 
 COMPILED_FROM_STEPS = 15_000
-"""So many steps must be left: compiling takes a minute or two, which the study's networks win back in some ten thousand."""
+"""Steps that must be left: compiling takes a minute or two, which the study's networks win back in ten thousand."""
 ACROSS_CHANNELS = torch.channels_last
 """How tensor cores want pictures and weights; converted before, they need no conversion at each convolution."""
 KERNEL_DIMENSIONS = 4

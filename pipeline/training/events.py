@@ -7,7 +7,7 @@ from torch.utils.tensorboard.writer import SummaryWriter
 from pipeline.training.loss_log import LossLog
 
 POINTS_IN_A_RUN = 2000
-"""A curve has about so many points, each the mean over the steps since the one before."""
+"""Points of a curve, about; each is the mean over the steps since the one before."""
 
 
 class EventLog:

@@ -14,7 +14,7 @@ GZIP_WINDOW = 16 + zlib.MAX_WBITS
 
 
 class Exceeded(Exception):
-    """An answer goes beyond a bound, or is packed in a way that was not asked for; the message says how."""
+    """An answer exceeds a bound, or is packed in a way that was not asked for; the message says how."""
 
 
 def chunks(response: urllib3.BaseHTTPResponse, deadline_s: float) -> Iterator[bytes]:

@@ -34,7 +34,7 @@ _OF_A_PAGE = re.compile(rf"{PAGE_FILE}.*-([0-9]{{8}}T[0-9]{{6}}Z)-[0-9a-f]{{6}}(
 """No copies of these, as programs that synchronise folders make them: what is there twice would be undone twice."""
 START = "%Y%m%dT%H%M%SZ"
 CLOCKS_AGREE_NS = 2 * 10**9
-"""So far the time of the file system may be from that of this machine: it is told coarsely."""
+"""The file system's time may differ from this machine's by so much, since it is coarse."""
 LONGEST_NOTE, LONGEST_NAME = 500, 60
 PAUSE_S = 90.0
 """A longer gap between two decisions is a pause and does not count for the pace."""

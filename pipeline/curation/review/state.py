@@ -25,7 +25,7 @@ LEASE_S = 90.0
 LEAVE_S = 5.0
 """Time enough for the next page of the same browser to ask for the same photos."""
 LOOK_AGAIN_S = 1.0
-"""The folder and the tables are looked at for changes of others at most so often."""
+"""How often, at most, the folder and the tables are checked for changes by others."""
 UNDECIDED, KEPT, DROPPED, MOVED, SKIPPED, BY_RULE = range(6)
 CODE_OF = {"keep": KEPT, "drop": DROPPED, "move": MOVED}
 STATUS_CODES = {
