@@ -108,6 +108,18 @@ def test_every_file_that_the_documentation_links_to_exists() -> None:
             assert not anchor or anchor in anchors(linked), f"{page.name}: {target}#{anchor}"
 
 
+def test_every_page_is_reached_from_the_readme() -> None:
+    reached, waiting = set(), ["README.md"]
+    while waiting:
+        page = waiting.pop()
+        reached.add(page)
+        text = (REPOSITORY / page).read_text(encoding="utf-8")
+        for target in re.findall(r"\]\(([^)#:]+\.md)", text):
+            linked = str((REPOSITORY / page).parent.joinpath(target).resolve().relative_to(REPOSITORY))
+            waiting += [linked] if linked not in reached else []
+    assert set(PAGES) <= reached
+
+
 def anchors(page: Path) -> set[str]:
     """The anchors that a Markdown page's headings get."""
     heads = re.findall(r"(?m)^#+ (.+)$", page.read_text(encoding="utf-8"))

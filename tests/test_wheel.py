@@ -122,6 +122,8 @@ def test_from_an_empty_folder_to_a_project(installed: Installed, empty: Path) ->
 
 def test_dagsters_settings_are_in_force(installed: Installed, crowded: Path) -> None:
     shutil.copy(REPOSITORY / "bokehflow.toml", crowded)
+    (crowded / "data" / "dagster").mkdir(parents=True)
+    (crowded / "data" / "dagster" / "dagster.yaml").symlink_to("/an/environment/that/is/gone/dagster.yaml")
     done = installed.run(crowded, "run")
     assert "no Flickr key" in done.stderr, done.stderr
     settings = crowded / "data" / "dagster" / "dagster.yaml"
