@@ -1,4 +1,4 @@
-"""The demo: its worlds, project files and reviewer, and what `bokehflow demo` does with them.
+"""The demo: its worlds and reviewer, and what `bokehflow demo` does with them.
 
 Nothing that production uses. Like `cli` and `definitions`, this module stands at the top and may import everything.
 """
@@ -30,96 +30,13 @@ from pipeline.operations.masks import segmented_masks
 from pipeline.operations.photos import photo_reader
 from pipeline.operations.status import status, summary
 from pipeline.operations.training import run_id
+from pipeline.package_files import DEMO_PROJECT, PHOTOGRAPHS_PROJECT, PROJECT_FILE
 from pipeline.spreadsheet import csv_text, read_rows
 from pipeline.studio.collection import build_collection
 from resources.segmenter import SegmenterResource
 from storage import Home
-from storage.home import PROJECT_FILE
 
 DECISIONS_FILE = "demo-reviewer.csv"
-
-PROJECT = """\
-# The demo: rendered portraits behind a Flickr emulator on this machine. Written by `bokehflow demo`.
-
-[project]
-name = "demo"
-
-[flickr]
-endpoint = "http://127.0.0.1:{port}/services/rest/"
-image_hosts = ["127.0.0.1:{image_port}"]
-retries = 3
-
-[collect]
-from = "2024-01"
-to = "2024-03"
-
-[domains.ordinary]
-title = "Rendered portraits, all in focus"
-
-[[domains.ordinary.queries]]
-text = "portrait"
-camera = "apple/iphone_7"
-exclude_tags = ["blackandwhite", "BW", "monochrome", "animal", "cat", "dog", "bird", "flower"]
-
-[domains.shallow]
-title = "Rendered portraits through a thin lens"
-
-[[domains.shallow.queries]]
-text = "portrait bokeh"
-exclude_tags = ["blackandwhite", "BW", "monochrome", "animal", "cat", "dog", "bird", "flower"]
-
-[photos]
-min_edge_px = 192   # the rendered pictures are small
-
-[dataset]
-test_share = {{ ordinary = 0.25, shallow = 0.0 }}
-
-[training]
-automatic = ["cyclegan", "mask_loss_overlay"]
-
-[recipes.cyclegan]
-model = "cyclegan"
-profile = "smoke"
-
-[recipes.mask_loss_overlay]
-model = "mask_loss_overlay"
-profile = "smoke"
-
-[evaluation]
-truth = "collection/truth"
-reference = "cyclegan@0"   # do masks help?
-"""
-
-
-PHOTOGRAPHS = """\
-# A study on two folders of photographs. Written by `bokehflow demo --photographs`; edit it as you like.
-
-[project]
-name = "photographs"
-
-[domains.ordinary]
-title = "Photographs in focus throughout"
-
-[domains.shallow]
-title = "Photographs with a shallow depth of field"
-
-[photos]
-min_edge_px = 256
-
-[curation]
-min_kept_per_domain = 5
-
-[dataset]
-crop = "subject"
-test_share = { ordinary = 0.25, shallow = 0.0 }   # test photos train nothing; the report is about them
-
-[training]
-automatic = ["one_sided"]
-
-[recipes.one_sided]
-model = "one_sided"
-profile = "small"   # two minutes of one core; "corrected" is the same at full size, for a GPU
-"""
 CURATOR = "suggested"
 """Who decides where a person let the suggestions stand."""
 RESULTS, MOST_RESULTS = "results", 24
@@ -135,7 +52,7 @@ def run_photographs(home: Home, folders: Mapping[str, Path], say: Say, accept_fr
     """
     path = home.root / PROJECT_FILE
     if not path.exists():
-        write_text(path, PHOTOGRAPHS)
+        write_text(path, PHOTOGRAPHS_PROJECT.read_text(encoding="utf-8"))
     project = load_project(path)
     for domain, folder in folders.items():
         say(summary_of_import(import_folder(project, home, folder, domain, None), folder))
@@ -227,7 +144,8 @@ def prepare_demo(home: Home) -> Project:
     path = home.root / PROJECT_FILE
     if not path.exists():
         port, image_port = free_ports()
-        write_text(path, PROJECT.format(port=port, image_port=image_port))
+        text = DEMO_PROJECT.read_text(encoding="utf-8")
+        write_text(path, text.replace("{port}", str(port)).replace("{image_port}", str(image_port)))
     project = load_project(path)
     if all(map(is_free, emulator_ports(project))) or emulator_answers(project):
         return project

@@ -15,5 +15,7 @@ PROJECT_FILE = "bokehflow.toml"
 """The name of every project file."""
 STARTING_PROJECTS = {"flickr": PACKAGE / PROJECT_FILE, "commons": PACKAGE / "commons.toml"}
 """The study's project, commented, by the source that it asks."""
+DEMO_PROJECT, PHOTOGRAPHS_PROJECT = PACKAGE / "demo.toml", PACKAGE / "photographs.toml"
+"""Those of `bokehflow demo`: with `{port}` and `{image_port}` of its emulator to be filled in, and of `--photographs`."""
 SETTINGS_PAGE = PACKAGE / "configuration.md"
 """Every key of a project file, explained."""

@@ -10,8 +10,9 @@ import requests
 from pipeline.config import load_project
 from pipeline.curation.decisions import read_decisions
 from pipeline.curation.queue import COLUMNS
-from pipeline.demo import CURATOR, PHOTOGRAPHS, accept_suggestions, hand_in_decisions, prepare_demo
+from pipeline.demo import CURATOR, accept_suggestions, hand_in_decisions, prepare_demo
 from pipeline.operations.emulated_flickr import emulated_flickr, emulator_ports
+from pipeline.package_files import PHOTOGRAPHS_PROJECT
 from pipeline.spreadsheet import csv_text
 from storage import Home
 
@@ -125,7 +126,7 @@ def test_a_batch_of_an_older_version_without_chances_is_accepted_as_ever(home: H
 
 def test_the_project_file_for_photographs_is_valid(home: Home) -> None:
     home.root.mkdir(parents=True)
-    (home.root / "bokehflow.toml").write_text(PHOTOGRAPHS)
+    (home.root / "bokehflow.toml").write_text(PHOTOGRAPHS_PROJECT.read_text())
     project = load_project(home.root / "bokehflow.toml")
     assert project.training.automatic == ["one_sided"]
     assert project.recipe_keys() == ["one_sided@0"]
