@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
@@ -30,17 +31,19 @@ from benchmarks.results import Goal, report
 from pipeline.config import MasksSection
 from pipeline.masks import selfie
 from pipeline.masks.person_masks import UNCERTAIN
-from pipeline.masks.quality import boundary_error, iou
+from pipeline.masks.quality import alpha_error, boundary_error, iou
 from pipeline.masks.refine import decide_by_colour, follow_edges
 from pipeline.masks.segmenter import Segmenter
 from pipeline.masks.segmenters import make_segmenter
-from pipeline.masks.sources import SegmentedMasks
+from pipeline.masks.sources import SegmentedMasks, at_size_of
 from pipeline.masks.subject import Subject, choose_subject
 
 WEIGHTS = Path(__file__).parents[1] / ".venv" / "test-home" / "weights"
 CHOSEN_ON = 0
 EACH = 30
 """Compositions of each kind and half."""
+FULL_SIZE_FROM = (256, 128)
+"""Long sides from which alphas are enlarged to `LONG_SIDE_PX`, the size of the reference masks."""
 LOW_IOU, PORTRAIT_IOU, MIN_IOU = 0.85, 0.97, 0.9
 HALF_LENGTH = ("ordinary", "shallow")
 
@@ -163,17 +166,53 @@ def fit(folder: Path) -> None:
         print(f"{name}_CURVE = ({line.intercept_[0]:.1f}, {line.coef_[0, 0]:.1f})")
 
 
+def full_size(folder: Path) -> None:
+    """Alphas found at a half and a quarter of a portrait's size, enlarged along its edges, beside plain enlarging.
+
+    `soft edge` is the mean difference of opacity where the reference is neither clear nor opaque, and around: hair.
+    """
+    shown = portraits(folder, 1 - CHOSEN_ON)
+    segmenter = make_segmenter("selfie", WEIGHTS, MasksSection(second_opinion=False))
+    figures: dict[str, float | str] = {"portraits": len(shown)}
+    goals = []
+    for side_px in FULL_SIZE_FROM:
+        source = SegmentedMasks(segmenter, unread, side_px, refine=tuple(MasksSection().refine))
+        pairs = [(at_size_of(source.subject(one.rgb).alpha, one.rgb), source.full_size_alpha(one.rgb)) for one in shown]
+        both = np.array([[_edges(alpha, one.alpha) for alpha in pair] for pair, one in zip(pairs, shown, strict=True)])
+        for number, name in enumerate(("IoU", "boundary, %", "soft edge, %")):
+            plain, along = both[:, 0, number], both[:, 1, number]
+            told = "{:.4f} (plain {:.4f}; difference {} to {})".format(along.mean(), plain.mean(), *interval(along - plain))
+            figures[f"from {side_px} px: {name}"] = told
+        gain = float(1 - both[:, 1, 2].mean() / both[:, 0, 2].mean())
+        goals.append(Goal(f"from {side_px} px, soft edge nearer by .05 at least", round(gain, 3), gain >= 0.05))
+    photo = np.asarray(Image.fromarray(shown[0].rgb).resize((4000, 3000), Image.Resampling.BICUBIC))
+    source = SegmentedMasks(segmenter, unread, LONG_SIDE_PX, refine=tuple(MasksSection().refine))
+    start = time.process_time()
+    source.full_size_alpha(photo)
+    figures["cpu seconds of an alpha of 12 MP"] = round(time.process_time() - start, 2)
+    report("mask_full_size", figures, goals)
+
+
+def _edges(alpha: np.ndarray, truth: np.ndarray) -> tuple[float, float, float]:
+    soft = cv2.dilate(((truth > 12) & (truth < 243)).astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
+    return iou(alpha, truth), boundary_error(alpha, truth), 100 * alpha_error(alpha[soft], truth[soft])
+
+
 def main() -> None:
     """Measure and report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, nargs="?", help="labelled portraits")
     parser.add_argument("--fit", action="store_true", help="print the curves of uncertainty")
+    parser.add_argument("--full-size", action="store_true", help="measure how alphas are enlarged to photos instead")
     chosen = parser.parse_args()
     if chosen.folder is None or not (chosen.folder / "masks").is_dir():
         print("mask_photographs: skipped, since no folder of labelled portraits was given")
         return
     if chosen.fit:
         fit(chosen.folder)
+        return
+    if chosen.full_size:
+        full_size(chosen.folder)
         return
     shown = pictures(chosen.folder, 1 - CHOSEN_ON)
     kinds = np.array([one.kind for one in shown])

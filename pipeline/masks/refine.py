@@ -17,6 +17,8 @@ EDGE_RADIUS_SHARE = 1 / 48
 """Radius of the guided filter as a share of the long side."""
 EDGE_SHRINK = 2
 """The filter is fitted to a picture so many times smaller: a third of the time, the same edges."""
+FULL_SIZE_RADIUS_SHARE = 1 / 96
+"""The same where the filter is fitted to a picture of the alpha's size and applied to a photo: hair is thin."""
 EDGE_EPSILON = 1e-4
 """Below this variance of a colour in [0, 1] the guided filter takes the picture for flat."""
 
@@ -60,11 +62,29 @@ def follow_edges(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     import cv2
 
     small = _halved(rgb).astype(np.float32) / 255, _halved(alpha).astype(np.float32) / 255
-    slopes, offset = _window_means(*small)
+    slopes, offset = _window_means(*small, EDGE_RADIUS_SHARE)
     full = alpha.shape[1], alpha.shape[0]
     slopes, offset = (cv2.resize(part, full, interpolation=cv2.INTER_LINEAR) for part in (slopes, offset))
     filtered = np.einsum("hwc,hwc->hw", slopes, rgb.astype(np.float32)) + 255 * offset
     return (filtered + 0.5).clip(0, 255).astype(np.uint8)
+
+
+def enlarged_along_edges(alpha: np.ndarray, small: np.ndarray, photo: np.ndarray) -> np.ndarray:
+    """The alpha of a photo by that of the same picture made smaller, along the photo's own edges.
+
+    `alpha` is uint8 [height, width], `small` uint8 [height, width, 3], `photo` likewise, larger. What alpha is of the
+    colours is fitted to the small picture and applied to the photo ("Fast guided filter", He and Sun 2015).
+    """
+    import cv2
+
+    full = photo.shape[1], photo.shape[0]
+    slopes, offset = _window_means(small.astype(np.float32) / 255, alpha.astype(np.float32) / 255, FULL_SIZE_RADIUS_SHARE)
+    # A channel after the other: a photo of floats with all of them is large.
+    filtered = cv2.resize(255 * offset + 0.5, full, interpolation=cv2.INTER_LINEAR)
+    for channel in range(3):
+        slope = cv2.resize(np.ascontiguousarray(slopes[..., channel]), full, interpolation=cv2.INTER_LINEAR)
+        filtered += slope * photo[..., channel]
+    return filtered.clip(0, 255, out=filtered).astype(np.uint8)
 
 
 def _halved(values: np.ndarray) -> np.ndarray:
@@ -75,11 +95,11 @@ def _halved(values: np.ndarray) -> np.ndarray:
     return cv2.resize(values, size, interpolation=cv2.INTER_AREA)
 
 
-def _window_means(guide: np.ndarray, opacity: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _window_means(guide: np.ndarray, opacity: np.ndarray, radius_share: float) -> tuple[np.ndarray, np.ndarray]:
     """Slopes [height, width, 3] and offset [height, width] of alpha as a linear function of the colours around."""
     import cv2
 
-    radius_px = max(1, round(EDGE_RADIUS_SHARE * max(opacity.shape)))
+    radius_px = max(1, round(radius_share * max(opacity.shape)))
     size = 2 * radius_px + 1, 2 * radius_px + 1
 
     def mean(values: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ from PIL import Image, UnidentifiedImageError
 
 from pipeline.config import MasksSection
 from pipeline.errors import ConfigError
-from pipeline.masks.refine import decide_by_colour, follow_edges
+from pipeline.masks.refine import decide_by_colour, enlarged_along_edges, follow_edges
 from pipeline.masks.segmenter import Seen, Segmenter
 from pipeline.masks.segmenters import published_version
 from pipeline.masks.subject import Others, Subject, choose_subject
@@ -97,8 +97,12 @@ class SegmentedMasks:
         return self.finished(small, self.segmenter.see([small])[0])
 
     def full_size_alpha(self, rgb: np.ndarray) -> np.ndarray:
-        """The alpha of `subject`, uint8 [height, width] at the picture's own size."""
-        return at_size_of(self.subject(rgb).alpha, rgb)
+        """The alpha of `subject`, uint8 [height, width] at the picture's own size, and where asked for along its edges."""
+        small = shrunk(rgb, self.long_side_px)
+        if small is rgb or "edges" not in self.refine:
+            return at_size_of(self.subject(rgb).alpha, rgb)
+        found = replace(self, refine=tuple(step for step in self.refine if step != "edges")).subject(small)
+        return enlarged_along_edges(found.alpha, small, rgb) if found.people else at_size_of(found.alpha, rgb)
 
     def finished(self, rgb: np.ndarray, seen: Seen) -> Subject:
         """From the segmenter's alpha of everybody to the subject's, as it is stored."""

@@ -4,8 +4,10 @@ import threading
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from pipeline.masks.refine import decide_by_colour, follow_edges
+from pipeline.masks.quality import alpha_error
+from pipeline.masks.refine import decide_by_colour, enlarged_along_edges, follow_edges
 from tests.pipeline.masks.drawn_person import drawn_person
 
 
@@ -51,6 +53,27 @@ def test_edges_move_to_the_pictures() -> None:
     coarse = np.kron(share >= 0.5, np.ones((8, 8))).astype(np.uint8) * 255
     found = follow_edges(picture, coarse)
     assert ((found >= 128) != truth).mean() < 0.5 * ((coarse >= 128) != truth).mean()
+
+
+@pytest.mark.parametrize("level", [0, 255])
+def test_a_photo_of_one_kind_is_left_alone_when_enlarged(level: int) -> None:
+    rgb, _ = coloured(480, 640)
+    alpha = np.full((120, 160), level, np.uint8)
+    found = enlarged_along_edges(alpha, rgb[::4, ::4], rgb)
+    np.testing.assert_array_equal(found, np.full((480, 640), level, np.uint8))
+
+
+@pytest.mark.parametrize("times", [2, 4])
+def test_strands_that_a_small_alpha_has_lost_are_found_in_the_photo(times: int) -> None:
+    rows, columns = np.mgrid[:384, :384]
+    truth = (rows > 192) | ((columns % 24 < 6) & (rows > 96))
+    photo = np.where(truth[..., None], (60, 40, 30), (190, 200, 210)).astype(np.uint8)
+    size = (384 // times, 384 // times)
+    share = Image.fromarray((truth * 255).astype(np.uint8)).resize(size, Image.Resampling.BOX)
+    small = np.asarray(Image.fromarray(photo).resize(size, Image.Resampling.BOX))
+    enlarged = np.asarray(share.resize((384, 384), Image.Resampling.LANCZOS))
+    found = enlarged_along_edges(np.asarray(share), small, photo)
+    assert alpha_error(found, truth * np.uint8(255)) < 0.4 * alpha_error(enlarged, truth * np.uint8(255))
 
 
 def test_equal_pictures_give_equal_masks_on_every_thread() -> None:
