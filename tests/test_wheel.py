@@ -135,6 +135,7 @@ def test_dagsters_settings_are_in_force(installed: Installed, crowded: Path) -> 
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(2400)
 def test_the_demo_and_its_ui(installed: Installed, crowded: Path) -> None:
     if not WEIGHTS.exists():
         pytest.skip("the segmenter's weights are not here: `bokehflow weights --home .venv/test-home` fetches them")
