@@ -6,16 +6,20 @@ sharp. Where it holds the subject, the subject's alpha decides what stays, at th
 the subject, that alpha is its own, but in training, where the plan is learnt with the masks of the training pictures.
 """
 
+from collections.abc import Iterator
 from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.models.images import Images, Masks
 from pipeline.models.lens import PLAN_CHANNELS, Lens, LensPlan, radii_px, sharp_plan
 from pipeline.models.networks import Generator, GeneratorConfig
 from pipeline.models.subject_finder import Logits, SubjectFinder, finding_loss, views
+
+DECISION = 4.0
+"""Of the finder's logits: after a short training it is right in most places, and sure in few."""
 
 
 class LensGenerator(Generator):
@@ -48,8 +52,8 @@ class LensGenerator(Generator):
         return self._enlarged(self.output(self._seen(images)))
 
     def subject_logits(self, images: Images) -> Logits:
-        """Of the alpha that it finds, at the size of `images`."""
-        return self._enlarged(self._finder(self._seen(images)))
+        """Of the alpha that it finds, at the size of `images`; what is half held would be half blurred, so it decides."""
+        return DECISION * self._enlarged(self._finder(self._seen(images)))
 
     def finding_loss(self, images: Images, alpha: Masks) -> Tensor:
         """How far what it finds is from `alpha`, on changed views of the pictures; a scalar >= 0."""
@@ -63,6 +67,15 @@ class LensGenerator(Generator):
         if alpha is None:
             raise ValueError("this generator holds the subject and must be given its alpha")
         return alpha
+
+    def adversarial_parameters(self) -> Iterator[nn.Parameter]:
+        """Those of the plan."""
+        return (parameter for name, parameter in self.named_parameters() if not name.startswith("finder."))
+
+    def take_settled(self, other: Generator) -> None:
+        """The finder's: an average of them lags behind, where a run is short."""
+        if self.finder is not None and isinstance(other, LensGenerator):
+            self.finder.load_state_dict(other._finder.state_dict())
 
     @property
     def _finder(self) -> SubjectFinder:

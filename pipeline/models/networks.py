@@ -9,7 +9,7 @@ Every option names its reason. Instance norms have no affine parameters; convolu
 the original, which changes nothing.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
@@ -155,6 +155,13 @@ class Generator(nn.Module):
         if self.skip is not None:
             features = torch.cat([features, self.skip(images)], 1)
         return self.head(features).float()
+
+    def adversarial_parameters(self) -> Iterator[nn.Parameter]:
+        """What is learnt against a discriminator, whose swings an average smooths."""
+        return self.parameters()
+
+    def take_settled(self, other: "Generator") -> None:
+        """Take over from one of the same form what is learnt without an opponent and needs no average: here nothing."""
 
     @property
     def last_convolution(self) -> nn.Conv2d | nn.ConvTranspose2d:

@@ -15,9 +15,10 @@ from torch.nn import functional
 from pipeline.models.images import Images, Masks
 from pipeline.models.layers import Convolution, InstanceNorm
 
-CHANNELS = (12, 24, 48, 96, 96)
+CHANNELS = (8, 16, 32, 64, 64)
 """At full size and after each halving."""
-VIEWS = 2
+PLACE_CHANNELS = 2
+VIEWS = 6
 """Of each picture in a step."""
 ZOOM, TURN, SHIFT, EXPOSURE, TINT = 0.35, 0.25, 0.15, 0.3, 0.15
 """How much views differ: scale (natural logarithm), radians, parts of the side, contrast and brightness (deviations)."""
@@ -34,7 +35,7 @@ class SubjectFinder(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.first = _layer(3, CHANNELS[0])
+        self.first = _layer(3 + PLACE_CHANNELS, CHANNELS[0])
         self.down = nn.ModuleList(nn.Sequential(_layer(few, many), _layer(many, many)) for few, many in pairwise(CHANNELS))
         self.up = nn.ModuleList(_layer(few + many, few) for few, many in pairwise(CHANNELS))
         self.last = Convolution(CHANNELS[0], 1, 1, before_norm=False)
@@ -44,7 +45,7 @@ class SubjectFinder(nn.Module):
         if min(size_px) < LEAST_SIDE_PX:
             larger = functional.interpolate(images, scale_factor=float(-(-LEAST_SIDE_PX // min(size_px))))
             return functional.interpolate(self(larger), size=size_px, mode="area")
-        sizes = [self.first(images)]
+        sizes = [self.first(torch.cat([images, _places(images)], 1))]
         for layers in self.down:
             sizes.append(layers(functional.max_pool2d(sizes[-1], 2)))
         features = sizes.pop()
@@ -82,6 +83,13 @@ def _placements(images: Images) -> Float[Tensor, "batch 2 3"]:
     mirrored = torch.where(within(1.0, 1) < 0.0, -scale, scale)
     rows = [mirrored * angle.cos(), -scale * angle.sin(), mirrored * angle.sin(), scale * angle.cos()]
     return torch.cat([torch.stack(rows, 2).reshape(-1, 2, 2), within(SHIFT, 2, 1)], 2)
+
+
+def _places(images: Images) -> Float[Tensor, "batch 2 height width"]:
+    """Each pixel's row and column, -1 to 1: portraits have their subjects in the middle."""
+    # Counted rather than asked of the shape, which ONNX knows only when it runs.
+    counts = [torch.ones_like(images[:, :1]).cumsum(along) - 1.0 for along in (2, 3)]
+    return torch.cat([2.0 * count / count.amax((2, 3), keepdim=True) - 1.0 for count in counts], 1)
 
 
 def _layer(inputs: int, outputs: int) -> nn.Sequential:

@@ -302,4 +302,6 @@ def _frozen_copy(generator: Generator) -> Generator:
 def _update_averages(state: TrainingState) -> None:
     follow = get_ema_multi_avg_fn(state.settings.weight_average)
     for direction, average in state.averages.items():
-        follow([*average.parameters()], [*state.model.generators[direction].parameters()], 0)
+        generator = state.model.generators[direction]
+        follow([*average.adversarial_parameters()], [*generator.adversarial_parameters()], 0)
+        average.take_settled(generator)

@@ -77,6 +77,20 @@ def test_the_average_follows_the_generator(loader: BatchLoader, tiny_settings: T
     torch.testing.assert_close([*state.results()["a_to_b"].parameters()], expected, check_stride=False)
 
 
+def test_what_finds_the_subject_is_learnt_and_not_averaged(loader: BatchLoader, tiny_settings: TrainingSettings) -> None:
+    finds = {"lens_holds_subject": True, "lens_finds_subject": True, "cpu_threads": 1}
+    state = fresh_state(tiny_settings.model_copy(update=finds))
+    before = {name: weight.clone() for name, weight in state.model.generators["a_to_b"].state_dict().items()}
+    for metrics in train_steps(state, loader):
+        assert metrics.terms["subject"] > 0
+    now, average = (generator.state_dict() for generator in (state.model.generators["a_to_b"], state.results()["a_to_b"]))
+    found = [name for name in now if name.startswith("finder.") and name.endswith(".weight")]
+    assert found
+    for name in found:
+        assert torch.equal(average[name], now[name])
+        assert not torch.equal(now[name], before[name])
+
+
 def test_without_average_the_last_weights_count() -> None:
     state = fresh_state(resolve("smoke", {"weight_average": 0.0, "generator_channels": 4}))
     assert state.results()["a_to_b"] is state.model.generators["a_to_b"]
