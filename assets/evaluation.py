@@ -33,7 +33,7 @@ from storage import Home
 
 if TYPE_CHECKING:
     # What judges and draws takes a second to import, which only those wait for who do it.
-    from pipeline.evaluation.report import ModelReport
+    from pipeline.evaluation.report.page import ModelReport
 
 
 def evaluation_assets(project: Project, folder: Path) -> list[dg.AssetsDefinition]:
@@ -103,7 +103,7 @@ def evaluation_assets(project: Project, folder: Path) -> list[dg.AssetsDefinitio
         ],
     )
     def comparison(context: dg.AssetExecutionContext, home: dg.ResourceParam[HomeResource]) -> dg.MaterializeResult:
-        from pipeline.evaluation.report import write_report
+        from pipeline.evaluation.report.page import write_report
 
         data, snapshot = home.open(), context.partition_key
         path = child(data.reports, snapshot) / "index.html"
@@ -131,7 +131,7 @@ def evaluation_assets(project: Project, folder: Path) -> list[dg.AssetsDefinitio
 def _worse(frame: pd.DataFrame, model: str) -> list[str]:
     """A model must neither blur nothing nor everything, keep the subject, and on scenes with known truth come nearer to the
     true lens than the input is."""
-    from pipeline.evaluation.summary import headline
+    from pipeline.evaluation.compare.summary import headline
 
     result = headline(frame, model)
     return [f"{model}: {result.verdict_words} ({result.figure} {result.caption})"] if result.verdict == "bad" else []
@@ -157,7 +157,7 @@ def reference_check(reference: str | None, home: Home, snapshot: str, recipes: S
 
 def _results(models: Sequence["ModelReport"]) -> str:
     """What came out for each model, as on top of the report."""
-    from pipeline.evaluation.summary import headline
+    from pipeline.evaluation.compare.summary import headline
 
     found = [(model.name, headline(model.evaluation, model.name)) for model in models]
     return "\n".join(f"- {name}: {result.verdict_words} ({result.figure} {result.caption})" for name, result in found)

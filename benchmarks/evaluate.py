@@ -22,9 +22,9 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.results import Goal, report
-from pipeline.evaluation.faces import load_face_finder
-from pipeline.evaluation.judge import Overlay, Yardstick, judge_model
-from pipeline.evaluation.perceptual import Look, PerceptualNetwork
+from pipeline.evaluation.measure.faces import load_face_finder
+from pipeline.evaluation.measure.judge import Overlay, Yardstick, judge_model
+from pipeline.evaluation.measure.perceptual import Look, PerceptualNetwork
 from pipeline.masks.segmenters import make_segmenter
 from pipeline.models import model_class
 from pipeline.models.images import translate

@@ -31,8 +31,8 @@ from PIL import Image, ImageOps
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.results import Goal, report
 from pipeline import regions
-from pipeline.evaluation import metrics
-from pipeline.evaluation.baselines import gaussian, gaussian_9x9, paste_subject
+from pipeline.evaluation.measure import metrics
+from pipeline.evaluation.measure.baselines import gaussian, gaussian_9x9, paste_subject
 from pipeline.models.images import RgbArray, UnitRgbArray, translate
 from pipeline.models.lens_generator import build_generator
 from pipeline.studio.pictures import PICTURES, Shot, render_shot

@@ -32,8 +32,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.results import Goal, report
 from pipeline.config import MasksSection, PhotosSection
 from pipeline.dataset.crop import centre_square
-from pipeline.evaluation import metrics
-from pipeline.evaluation.baselines import disc_held, fitting_width, gaussian_9x9
+from pipeline.evaluation.measure import metrics
+from pipeline.evaluation.measure.baselines import disc_held, fitting_width, gaussian_9x9
 from pipeline.masks.sources import SegmentedMasks, at_size_of
 from pipeline.models.images import AlphaArray, RgbArray, UnitRgbArray, translate
 from pipeline.models.lens_generator import build_generator

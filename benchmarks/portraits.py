@@ -257,8 +257,8 @@ def score(runs: Sequence[Run]) -> None:
 def mean_scores(runs: Sequence[Run]) -> pd.DataFrame:
     """Method by figure: means over the test pictures, scores of the set, scores of the model."""
     from pipeline.commands.options import load, open_home
-    from pipeline.evaluation.judge import MODEL_SET, TEST_SET
-    from pipeline.evaluation.summary import merge
+    from pipeline.evaluation.compare.summary import merge
+    from pipeline.evaluation.measure.judge import MODEL_SET, TEST_SET
     from pipeline.operations.evaluation import evaluate_model
     from pipeline.operations.judging import Stopwatch
     from resources.segmenter import SegmenterResource

@@ -20,7 +20,8 @@ from pipeline.dataset import layout, snapshot
 from pipeline.dataset.crop import centre_square, subject_square
 from pipeline.dataset.shards import ShardReader
 from pipeline.dedupe import hashes
-from pipeline.evaluation import baselines, distribution, faults, metrics, significance
+from pipeline.evaluation.compare import significance
+from pipeline.evaluation.measure import baselines, distribution, faults, metrics
 from pipeline.licenses import allowed_for, is_stricter, license_id, license_name
 from pipeline.masks import quality
 from pipeline.masks.person_masks import coverage, read_mask
@@ -110,7 +111,7 @@ from pipeline.config import load_project
 from pipeline.dataset.layout import list_snapshots
 from pipeline.dataset.shards import ShardReader
 from pipeline.dataset.snapshot import open_snapshot
-from pipeline.evaluation import metrics
+from pipeline.evaluation.measure import metrics
 from pipeline.masks.segmenters import make_segmenter
 from pipeline.models.images import translate
 from pipeline.photos.decode import decode

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.dataset.snapshot import read_snapshot
-from pipeline.evaluation.pictures import picture_folder
+from pipeline.evaluation.measure.tiles import picture_folder
 from pipeline.operations.reports import model_version
 from pipeline.operations.training import run_id
 from pipeline.tables import conform

@@ -29,7 +29,7 @@ def report(
     that. The beginning of an id will do.
     """
     from pipeline.dataset.layout import find_snapshot
-    from pipeline.evaluation.report import write_report
+    from pipeline.evaluation.report.page import write_report
     from pipeline.operations.reports import report_inputs, unevaluated
 
     chosen = open_home(home)

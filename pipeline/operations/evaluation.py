@@ -13,7 +13,7 @@ from pipeline.dataset.crop import Crop, Transform, parse_transform, picture_id
 from pipeline.dataset.prepare import cut
 from pipeline.dataset.shards import ShardReader
 from pipeline.dataset.snapshot import open_snapshot
-from pipeline.evaluation.scenes import Cut, Frame, TrueMasks, load_scenes, load_true_masks, true_mask_file
+from pipeline.evaluation.measure.scenes import Cut, Frame, TrueMasks, load_scenes, load_true_masks, true_mask_file
 from pipeline.file_names import child, inside
 from pipeline.masks.person_masks import read_mask
 from pipeline.masks.segmenter import Segmenter
@@ -47,7 +47,7 @@ def evaluate_model(
     Raises `DatasetError` for a snapshot that is not there, `TrainingError` for a run that is not finished.
     """
     # torch takes seconds to import, and the code location is imported for every step.
-    from pipeline.evaluation.judge import judge_model
+    from pipeline.evaluation.measure.judge import judge_model
     from pipeline.models.large_photos import translate_pictures
     from pipeline.operations.judging import (
         costs_of,

@@ -24,7 +24,7 @@ from pipeline.dataset.crop import photo_of
 from pipeline.dataset.forget import forget_in_snapshots, frozen_sources, unreadable_snapshots
 from pipeline.dedupe.store import FingerprintStore
 from pipeline.errors import ConfigError, DatasetError, StorageError
-from pipeline.evaluation.pictures import forget_pictures
+from pipeline.evaluation.measure.tiles import forget_pictures
 from pipeline.file_names import child, is_sha256
 from pipeline.operations.months import IMPORTED
 from pipeline.operations.versions import forgotten_photos

@@ -15,16 +15,16 @@ import pandas as pd
 from pipeline import weights
 from pipeline.atomic import write_text
 from pipeline.config import Project
-from pipeline.evaluation.common import Common, read_common, write_common
-from pipeline.evaluation.judge import METHOD_VERSION, Overlay, Photos, Yardstick, judge_common
-from pipeline.evaluation.scenes import Scenes, TrueMasks
-from pipeline.evaluation.views import scaled, spread
+from pipeline.evaluation.measure.judge import METHOD_VERSION, Overlay, Photos, Yardstick, judge_common
+from pipeline.evaluation.measure.judged_size import scaled, spread
+from pipeline.evaluation.measure.scenes import Scenes, TrueMasks
+from pipeline.evaluation.measure.shared_scores import Common, read_common, write_common
 from pipeline.file_names import child
 from pipeline.masks.segmenter import Segmenter
 from storage import Home
 
 if TYPE_CHECKING:
-    from pipeline.evaluation.cycles import Translate
+    from pipeline.evaluation.measure.cycles import Translate
     from pipeline.models.networks import Generator
     from pipeline.training.inference import TrainedRun
 
@@ -64,9 +64,9 @@ class Stopwatch:
 def yardstick_of(project: Project, home: Home, segmenter: Segmenter, shallow: Photos, ordinary: Photos) -> Yardstick:
     """Everything that the project lets models be measured by; weights are fetched where they are missing."""
     # torch takes seconds to import, and the code location is imported for every step.
-    from pipeline.evaluation.faces import load_face_finder
-    from pipeline.evaluation.inception import load_inception
-    from pipeline.evaluation.perceptual import PerceptualNetwork
+    from pipeline.evaluation.measure.faces import load_face_finder
+    from pipeline.evaluation.measure.inception import load_inception
+    from pipeline.evaluation.measure.perceptual import PerceptualNetwork
 
     network = PerceptualNetwork(home.weights) if project.evaluation.perceptual else None
     inception = load_inception([home.weights]) if project.evaluation.perceptual else None
@@ -131,7 +131,7 @@ def cycle_errors(generators: "Mapping[str, Translate]", judged_px: int, photos: 
     """Cycle and identity errors on the same pictures for every model, spread evenly; on a GPU all, else a few."""
     import torch
 
-    from pipeline.evaluation.cycles import cycle_scores
+    from pipeline.evaluation.measure.cycles import cycle_scores
 
     most = CYCLE_PICTURES_ON_GPU if torch.cuda.is_available() else CYCLE_PICTURES
     return cycle_scores(generators, *(_sample(domain, judged_px, most) for domain in (photos, shallow)))
@@ -141,7 +141,7 @@ def costs_of(home: Home, generator: "Generator") -> dict[str, float]:
     """What a generator of this architecture costs on this machine: measured once, since times never repeat."""
     import torch
 
-    from pipeline.evaluation.expense import generator_costs
+    from pipeline.evaluation.measure.generator_costs import generator_costs
 
     device = next(generator.parameters()).device
     machine = torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu, {torch.get_num_threads()} threads"

@@ -28,8 +28,8 @@ from storage import Home
 
 if TYPE_CHECKING:
     # What judges and draws takes a second to import, which only those wait for who do it.
-    from pipeline.evaluation.reference import Against
-    from pipeline.evaluation.report import ModelReport, ReportInputs
+    from pipeline.evaluation.compare.reference import Against
+    from pipeline.evaluation.report.page import ModelReport, ReportInputs
 
 
 def _credits(rows: pd.DataFrame) -> pd.DataFrame:
@@ -41,8 +41,8 @@ def _credits(rows: pd.DataFrame) -> pd.DataFrame:
 
 def against_reference(home: Home, snapshot: str, recipe: str, reference: str) -> "Against | None":
     """How the model stands against the reference on the same pictures; None where they were judged at different sizes."""
-    from pipeline.evaluation.reference import against
-    from pipeline.evaluation.summary import merge
+    from pipeline.evaluation.compare.reference import against
+    from pipeline.evaluation.compare.summary import merge
 
     tables = {one: home.tables.read("evaluation", f"{one}|{snapshot}") for one in (recipe, reference)}
     size = {one: _size_px(home, snapshot, one) for one in tables}
@@ -59,7 +59,7 @@ def report_inputs(project: Project, home: Home, snapshot: str, others: Sequence[
     Raises `DatasetError` for an unknown snapshot, and for one of `others` without a model that was judged by the same
     yardstick.
     """
-    from pipeline.evaluation.report import ReportInputs
+    from pipeline.evaluation.report.page import ReportInputs
 
     snapshots = list(dict.fromkeys([snapshot, *others]))
     tests = {name: _test_rows(project, read_snapshot(home.snapshots, name)) for name in snapshots}
@@ -167,8 +167,8 @@ def yardstick_version(project: Project, home: Home, truth: Path | None) -> str:
 
     Files are told by name and size, so that a copy of them is the same yardstick.
     """
-    from pipeline.evaluation.faces import WEIGHTS_NAME
-    from pipeline.evaluation.inception import find_inception
+    from pipeline.evaluation.measure.faces import WEIGHTS_NAME
+    from pipeline.evaluation.measure.inception import find_inception
 
     segmenter, perceptual = SegmenterResource.of(project.masks), project.evaluation.perceptual
     instruments = {
@@ -188,13 +188,13 @@ def model_version(run: Path) -> str:
     """Digest of a finished run's generator with the version of how it is judged; nothing while it is unfinished."""
     if (done := completion_of(RunFolder(run))) is None:
         return ""
-    from pipeline.evaluation.judge import METHOD_VERSION
+    from pipeline.evaluation.measure.judge import METHOD_VERSION
 
     return f"{done.files[generator_file('a_to_b')]}-{METHOD_VERSION}"
 
 
 def _model_report(home: Home, snapshot: str, recipe: str) -> "ModelReport":
-    from pipeline.evaluation.report import ModelReport
+    from pipeline.evaluation.report.page import ModelReport
 
     run = RunFolder(child(home.runs, run_id(snapshot, recipe)))
     info = home.tables.info("evaluation", f"{recipe}|{snapshot}")

@@ -3,7 +3,7 @@
 import numpy as np
 
 from pipeline import regions
-from tests.pipeline.evaluation.test_metrics import centred_mask
+from tests.pipeline.evaluation.measure.test_metrics import centred_mask
 
 
 def test_margin_grows_with_the_picture() -> None:

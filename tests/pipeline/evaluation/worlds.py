@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from pipeline.evaluation.judge import AlphaBytes, RgbBytes
-from pipeline.evaluation.scenes import Scenes
+from pipeline.evaluation.measure.judge import AlphaBytes, RgbBytes
+from pipeline.evaluation.measure.scenes import Scenes
 
 SIDE_PX, JUDGED_PX = 64, 32
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pipeline.evaluation.baselines import gaussian_9x9
+from pipeline.evaluation.measure.baselines import gaussian_9x9
 from pipeline.training.progress_checks import (
     FORGIVEN_SHARE,
     MOST_PICTURES,

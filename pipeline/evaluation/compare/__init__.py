@@ -1,0 +1,1 @@
+"""How methods are compared: summaries of scores, significance, the study's groups and claims, a named reference."""

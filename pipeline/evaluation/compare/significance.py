@@ -1,0 +1,178 @@
+"""Whether a difference is more than chance: paired tests, correction for many of them, intervals by bootstrap.
+
+Everything is a pure function of its arguments: random numbers come from a fixed seed, so equal scores give equal
+answers. Models are compared on the same photos, photo by photo, which a test on two means would waste.
+"""
+
+import warnings
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from jaxtyping import Float
+
+from pipeline.evaluation.measure.intervals import Interval, percentiles
+
+Values = Float[np.ndarray, " _"]
+Key = TypeVar("Key", bound=Hashable)
+
+SIGNIFICANCE = 0.05
+RESAMPLES = 2000
+SEED = 0
+MIN_SEEDS = 3
+"""With fewer runs of a recipe nothing is said of the recipe, only of its runs."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Mean of first − second over the photos that both have, its interval, and how likely chance gives as much."""
+
+    mean: float
+    interval: Interval
+    p_value: float
+    photos: int
+
+
+def wilcoxon_p(differences: Values) -> float:
+    """Two-sided p-value of Wilcoxon's signed-rank test on paired differences; 1 where all are zero or none is there.
+
+    Zeros are left out, as Wilcoxon did. Exact for up to 50 differences without ties, normal beyond.
+    """
+    from scipy.stats import wilcoxon  # loads slowly, and only reports need it
+
+    known = np.asarray(differences, float)
+    known = known[np.isfinite(known) & (known != 0)]
+    if not len(known):
+        return 1.0
+    with warnings.catch_warnings():
+        # Few pairs with ties are far from normal; the p-value is then large in any case.
+        warnings.simplefilter("ignore", UserWarning)
+        warnings.simplefilter("ignore", RuntimeWarning)
+        _, p_value = np.asarray(wilcoxon(known, zero_method="wilcox"), float)
+    return float(p_value)
+
+
+def holm(p_values: Mapping[Key, float]) -> dict[Key, float]:
+    """P-values of several tests corrected after Holm, so that together they err as seldom as one would.
+
+    >>> holm({"a": 0.01, "b": 0.04, "c": 0.03})
+    {'a': 0.03, 'b': 0.06, 'c': 0.06}
+    """
+    corrected: dict[Key, float] = {}
+    largest = 0.0
+    for index, key in enumerate(sorted(p_values, key=lambda key: p_values[key])):
+        largest = max(largest, min(1.0, (len(p_values) - index) * p_values[key]))
+        corrected[key] = largest
+    return {key: corrected[key] for key in p_values}
+
+
+def mean_interval(values: Values) -> Interval | None:
+    """Percentile bootstrap interval of the mean over photos; unknown values do not count, two are needed."""
+    known = np.asarray(values, float)
+    known = known[np.isfinite(known)]
+    return percentiles(known[_draws(len(known), np.random.default_rng(SEED))].mean(axis=1)) if len(known) > 1 else None
+
+
+def paired_difference(first: Values, second: Values) -> Difference | None:
+    """First − second, photo by photo; None with fewer than two photos that both have."""
+    differences = np.asarray(first, float) - np.asarray(second, float)
+    differences = differences[np.isfinite(differences)]
+    interval = mean_interval(differences)
+    if interval is None:
+        return None
+    return Difference(float(differences.mean()), interval, wilcoxon_p(differences), len(differences))
+
+
+def seeds_interval(scores: Float[np.ndarray, "seeds photos"]) -> Interval | None:
+    """Interval of the mean over seeds and photos, each resampled by itself (two-way bootstrap).
+
+    The photos are the same under every seed, so a draw takes whole photos and whole seeds. None with fewer than
+    `MIN_SEEDS` seeds or two photos. Photos that a seed has no score for are left out of all.
+    """
+    known = _complete(np.atleast_2d(np.asarray(scores, float)))
+    return percentiles(_two_way(known)) if _enough(known) else None
+
+
+def recipe_difference(
+    first: Float[np.ndarray, "seeds photos"], second: Float[np.ndarray, "other_seeds photos"]
+) -> Difference | None:
+    """First − second of two recipes, over their seeds and the photos that all runs have.
+
+    The p-value is that of the two-way bootstrap: twice the smaller share of resampled differences beyond zero, no
+    smaller than one resample allows. None where either has fewer than `MIN_SEEDS` seeds.
+    """
+    one, other = np.atleast_2d(np.asarray(first, float)), np.atleast_2d(np.asarray(second, float))
+    kept = np.isfinite(one).all(axis=0) & np.isfinite(other).all(axis=0)
+    one, other = one[:, kept], other[:, kept]
+    if not (_enough(one) and _enough(other)):
+        return None
+    random = np.random.default_rng(SEED)
+    photos = _draws(one.shape[1], random)
+    drawn = _means(one, _draws(len(one), random), photos) - _means(other, _draws(len(other), random), photos)
+    beyond = min((drawn <= 0).mean(), (drawn >= 0).mean())
+    p_value = float(min(1.0, max(2 * beyond, 1 / RESAMPLES)))
+    return Difference(float(one.mean() - other.mean()), percentiles(drawn), p_value, one.shape[1])
+
+
+def beats_all(scores: Mapping[str, Values], lower_is_better: bool) -> str | None:
+    """The method with the best mean, where each other one differs from it significantly, corrected after Holm.
+
+    Arrays hold the same photos in the same order, with NaN for unknown. None where nothing is ahead for sure.
+    """
+    known = {name: np.asarray(values, float) for name, values in scores.items() if np.isfinite(values).any()}
+    if len(known) < 2:
+        return None
+    sign = 1.0 if lower_is_better else -1.0
+    first = min(known, key=lambda name: sign * float(np.nanmean(known[name])))
+    tests = {name: _p_value_ahead(known[first], values, sign) for name, values in known.items() if name != first}
+    return first if all(p < SIGNIFICANCE for p in holm(tests).values()) else None
+
+
+def p_words(p_value: float) -> str:
+    """How a p-value is written.
+
+    >>> [p_words(value) for value in (0.00001, 0.0125, 0.25)]
+    ['p < 0.001', 'p = 0.013', 'p = 0.25']
+    """
+    return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.3f}" if p_value < 0.1 else f"p = {p_value:.2f}"
+
+
+def all_pairs(names: Sequence[str]) -> list[tuple[str, str]]:
+    """Each two of the names, in their order."""
+    return [(first, second) for index, first in enumerate(names) for second in names[index + 1 :]]
+
+
+def _p_value_ahead(first: Values, second: Values, sign: float) -> float:
+    """The two-sided p-value, or 1 where on the photos that both have the first is not ahead at all."""
+    difference = paired_difference(first, second)
+    return difference.p_value if difference is not None and sign * difference.mean < 0 else 1.0
+
+
+def _draws(count: int, random: np.random.Generator) -> np.ndarray:
+    return random.integers(0, count, (RESAMPLES, count))
+
+
+def _two_way(scores: np.ndarray) -> np.ndarray:
+    random = np.random.default_rng(SEED)
+    return _means(scores, _draws(len(scores), random), _draws(scores.shape[1], random))
+
+
+def _means(scores: np.ndarray, seeds: np.ndarray, photos: np.ndarray) -> np.ndarray:
+    """Mean of each draw: seed weights × scores × photo weights, which is the mean over all drawn pairs."""
+    return np.einsum("rs,sp,rp->r", _weights(seeds, len(scores)), scores, _weights(photos, scores.shape[1]))
+
+
+def _weights(draws: np.ndarray, count: int) -> np.ndarray:
+    """How often each index was drawn, as shares; `[resamples, count]`."""
+    offset = np.arange(len(draws))[:, None] * count
+    counts = np.bincount((draws + offset).ravel(), minlength=len(draws) * count)
+    return counts.reshape(len(draws), count) / draws.shape[1]
+
+
+def _complete(scores: np.ndarray) -> np.ndarray:
+    return scores[:, np.isfinite(scores).all(axis=0)]
+
+
+def _enough(scores: np.ndarray) -> bool:
+    return scores.shape[0] >= MIN_SEEDS and scores.shape[1] >= 2

@@ -1,0 +1,92 @@
+"""Baselines without learning: blur a copy and paste the subject back by its mask.
+
+The 2018 study's two have kernels sized for its 256-pixel pictures. The others are as strong as a plain blur can be: a
+Gaussian and a disc of the width that makes the backgrounds of domain A as soft as those of domain B. The study does not say
+how it continued a picture beyond its frame; here it is mirrored about the outermost pixel.
+"""
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+from scipy import ndimage
+
+from pipeline.evaluation.measure.metrics import Rgb
+from pipeline.regions import SUBJECT_LEVEL, Mask
+
+Baseline = Callable[[Rgb, Mask], Rgb]
+"""From a picture and the mask of its subject to the result, at the stored size."""
+
+AVERAGE_SIDE_PX = 5
+GAUSSIAN_SIDE_PX = 9
+FRAME = "mirror"
+EMPTY = 1e-3
+"""Weight of the pixel itself, where a disc finds no background."""
+NARROWEST, WIDEST, TRIED_WIDTHS = 1 / 512, 1 / 16, 12
+"""Widths that are tried, as shares of the picture's side."""
+
+
+def average_5x5(image: Rgb) -> Rgb:
+    """Each pixel the mean of the 25 around it."""
+    return ndimage.uniform_filter(image, AVERAGE_SIDE_PX, mode=FRAME, axes=(1, 2))
+
+
+def gaussian_9x9(image: Rgb) -> Rgb:
+    """Each pixel the weighted mean of the 81 around it, weights exp(−d² / 2σ²) in each direction, normalised."""
+    sigma_px = gaussian_sigma_px(GAUSSIAN_SIDE_PX)
+    return ndimage.gaussian_filter(image, sigma_px, radius=GAUSSIAN_SIDE_PX // 2, mode=FRAME, axes=(1, 2))
+
+
+def gaussian(image: Rgb, sigma_px: float) -> Rgb:
+    """A Gaussian of any width."""
+    return ndimage.gaussian_filter(image, sigma_px, mode=FRAME, axes=(1, 2))
+
+
+def disc_held(image: Rgb, mask: Mask, radius_px: float) -> Rgb:
+    """What a photographer's app does with a mask: the background's light spread over discs of one size.
+
+    The subject's light does not bleed into the background, since it is left out there, and the subject is laid over it by
+    its alpha. Discs that reach beyond the frame or under the subject are made up of what is known.
+    """
+    # torch takes seconds to import, and reports do without.
+    import torch
+
+    from pipeline.models.lens import disc, linear, srgb
+
+    light = linear(torch.from_numpy(np.asarray(image, np.float32))).numpy()
+    kernel, share = disc(radius_px, int(radius_px + 0.5)).numpy(), np.asarray(1.0 - mask, np.float32)
+    lit = np.concatenate([light * share, share], axis=3)
+    spread = np.stack([cv2.filter2D(one, -1, kernel, borderType=cv2.BORDER_CONSTANT) for one in lit])
+    soft = (spread[..., :3] + EMPTY * light) / (spread[..., 3:] + EMPTY)
+    return paste_subject(srgb(torch.from_numpy(soft)).numpy(), image, mask)
+
+
+def pasted(blur: Callable[[Rgb], Rgb]) -> Baseline:
+    """The blur, with the subject pasted back by its mask cut to 0 and 1, as the study's were."""
+
+    def result(image: Rgb, mask: Mask) -> Rgb:
+        return paste_subject(blur(image), image, (mask >= SUBJECT_LEVEL).astype(np.float32))
+
+    return result
+
+
+def fitting_width(misfit: Callable[[float], float], side_px: int) -> float:
+    """The width, to a few per cent, at which a blur of pictures of this side has the least `misfit`."""
+    widths = np.geomspace(NARROWEST * side_px, WIDEST * side_px, TRIED_WIDTHS)
+    best = int(np.argmin([misfit(width) for width in widths]))
+    around = np.geomspace(widths[max(0, best - 1)], widths[min(len(widths) - 1, best + 1)], 7)
+    return round(float(min(around, key=misfit)), 2)
+
+
+def gaussian_sigma_px(side_px: int) -> float:
+    """σ for a kernel of `side_px`: 0.3·((side − 1)/2 − 1) + 0.8.
+
+    >>> round(gaussian_sigma_px(9), 12)
+    1.7
+    """
+    return 0.3 * ((side_px - 1) / 2 - 1) + 0.8
+
+
+def paste_subject(blurred: Rgb, image: Rgb, mask: Mask) -> Rgb:
+    """M·image + (1 − M)·blurred."""
+    return np.asarray(mask * image + (1.0 - mask) * blurred, image.dtype)

@@ -1,0 +1,633 @@
+"""Judging a model and the baselines on the same pictures, at the model's own size.
+
+What needs no model (inputs, baselines, domain B, the truth against itself) is measured by `judge_common`, once for all
+models of a snapshot; `judge_model` adds one model to it.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from pipeline.errors import DatasetError
+from pipeline.evaluation.measure import faults, metrics
+from pipeline.evaluation.measure.baselines import paste_subject
+from pipeline.evaluation.measure.judged_size import (
+    BASELINES,
+    BATCH,
+    INPUT,
+    SEGMENTER,
+    STUDY_BLURS,
+    TRUE_LENS,
+    AlphaBytes,
+    Blurs,
+    Photos,
+    Regions,
+    RgbBytes,
+    Translate,
+    View,
+    batches,
+    blurs_of,
+    fitting_widths,
+    hard,
+    judged,
+    scaled,
+    scaled_unit,
+    softness_at,
+    softness_px,
+    to_bytes,
+    unit,
+    unit_mask,
+)
+from pipeline.evaluation.measure.metrics import Region, Rgb
+from pipeline.evaluation.measure.scenes import Scenes, TrueMasks
+from pipeline.evaluation.measure.set_scores import (
+    DOMAIN_B,
+    INCEPTION,
+    INCEPTION_BACKGROUND,
+    MIN_SET,
+    TEST_SET,
+    VGG,
+    VGG_BACKGROUND,
+    Collected,
+    CollectedSoftness,
+    greyed,
+    ranks,
+    reference_count,
+    set_scores,
+)
+from pipeline.evaluation.measure.shared_scores import COLUMNS, Common
+from pipeline.evaluation.measure.tiles import PictureWriter, picture_folder, shown
+from pipeline.softness import Softness, softness
+from pipeline.tables import conform
+
+if TYPE_CHECKING:
+    from pipeline.evaluation.measure.faces import FaceFinder
+    from pipeline.evaluation.measure.inception import SetFeatures
+    from pipeline.evaluation.measure.perceptual import PerceptualNetwork
+
+__all__ = [
+    "BASELINES", "BATCH", "INPUT", "MODEL_SET", "SEGMENTER", "TEST_SET", "TRUE_LENS", "AlphaBytes", "Overlay", "Photos",
+    "RgbBytes", "Translate", "Yardstick", "judge_common", "judge_masks", "judge_model", "judge_photos", "judge_scenes",
+]  # fmt: skip
+
+logger = logging.getLogger(__name__)
+
+METHOD_VERSION = "4"
+"""Raised whenever a score changes for equal pictures, so that older evaluations are made anew."""
+MODEL_SET = "set:model"
+"""Stands in for a photo id where a score is of the model itself."""
+LOOK_BATCH = 4
+SHOWN_PHOTOS, SHOWN_SCENES = 100, 6
+FLAT_RANGE = 2 / 255
+"""A picture whose values span less than this shows nothing."""
+RANGE_TOLERANCE = 1e-3
+
+Segment = Callable[[Sequence[np.ndarray]], list[np.ndarray]]
+"""Pictures, uint8 [height, width, 3], to the alpha of the people in them, uint8 [height, width]."""
+
+
+@dataclass(frozen=True)
+class Yardstick:
+    """What methods are measured by beside their input; what is None is not measured.
+
+    `shallow`: pictures of domain B; `ordinary`: of domain A, by which baselines are matched with B, not those that are
+    judged. `network`: for LPIPS and features. `segment`, `faces`: see what is left of the
+    subject. `inception`: the features of the literature, beside VGG-16's.
+    """
+
+    shallow: Photos | None = None
+    network: "PerceptualNetwork | None" = None
+    segment: Segment | None = None
+    faces: "FaceFinder | None" = None
+    inception: "SetFeatures | None" = None
+    ordinary: Photos | None = None
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """How a recipe lays the real subject over its translations: whether its result has it, and by which mask."""
+
+    on_result: bool
+    soft: bool = False
+
+    def variants(self, model: str, raw: Rgb, view: View) -> dict[str, Rgb]:
+        """The recipe's result under the model's own name, and what is the other way round."""
+        pasted = paste_subject(raw, view.input, view.mask if self.soft else hard(view.mask))
+        if self.on_result:
+            return {model: pasted, f"{model}-overlay": raw}
+        return {model: raw, f"{model}+overlay": pasted}
+
+
+def judge_model(
+    model: str,
+    translate: Translate,
+    judged_px: int,
+    photos: Photos,
+    pictures: Path,
+    scenes: tuple[Scenes, AlphaBytes] | None = None,
+    known_masks: tuple[TrueMasks, AlphaBytes] | None = None,
+    yardstick: Yardstick | None = None,
+    overlay: Overlay | None = None,
+    common: Common | None = None,
+    extra: Mapping[str, float] | None = None,
+) -> pd.DataFrame:
+    """The table `evaluation` of one model, and the folder `pictures` with its side-by-side pictures.
+
+    `model` names it in the column `method`, like `cyclegan@0`; where its recipe has an `overlay`, the other way is
+    judged too, as `MODEL+overlay` or `MODEL-overlay`. With `scenes` and `known_masks` comes the alpha that the segmenter
+    gave for them. `common` is what `judge_common` gave for the same pictures and yardstick; without it that is done now.
+    `extra` are scores of the model itself, under the id `MODEL_SET`. Raises `DatasetError` for what cannot be judged.
+    """
+    yardstick = yardstick or Yardstick()
+    common = common or judge_common(judged_px, photos, scenes, known_masks, yardstick)
+    with picture_folder(pictures) as writer:
+        tables = [common.scores, _model_on_photos(model, translate, judged_px, photos, common, yardstick, overlay, writer)]
+        if scenes is not None:
+            tables += [_model_on_scenes(model, translate, judged_px, *scenes, common, yardstick.network, overlay, writer)]
+    rows = [(MODEL_SET, model, name, value) for name, value in (extra or {}).items()]
+    return conform("evaluation", _joined([*tables, pd.DataFrame(rows, columns=COLUMNS)]))
+
+
+def judge_common(
+    judged_px: int,
+    photos: Photos,
+    scenes: tuple[Scenes, AlphaBytes] | None = None,
+    known_masks: tuple[TrueMasks, AlphaBytes] | None = None,
+    yardstick: Yardstick | None = None,
+) -> Common:
+    """Everything that is the same for all models judged at this size on these pictures.
+
+    Raises `DatasetError` without photos, or where sizes do not fit.
+    """
+    if not len(photos.ids):
+        raise DatasetError("the snapshot's test split has no photos to judge by; raise `test_share` under [dataset]")
+    yardstick = yardstick or Yardstick()
+    measured_px = softness_px(yardstick.ordinary, yardstick.shallow, judged_px)
+    widths = fitting_widths(yardstick.ordinary, yardstick.shallow, measured_px)
+    references = _references(judged_px, len(photos.ids), yardstick)
+    softness_b = _softness_of_b(measured_px, len(photos.ids), yardstick.shallow)
+    common = Common(pd.DataFrame(columns=COLUMNS), references, softness_b, widths=widths, softness_px=measured_px)
+    common = _with_photos(common, judged_px, photos, yardstick)
+    tables = [common.scores]
+    if scenes is not None:
+        tables += [_scene_baselines(judged_px, *scenes, blurs_of(widths), yardstick.network)]
+        tables += [judge_masks(scenes[0].ids, scenes[1], scenes[0].mask), _conditions(scenes[0])]
+    if known_masks is not None:
+        tables += [judge_masks(known_masks[0].photo_ids, known_masks[1], known_masks[0].masks)]
+    return replace(common, scores=_joined(tables))
+
+
+def judge_photos(
+    model: str,
+    translate: Translate,
+    judged_px: int,
+    photos: Photos,
+    pictures: PictureWriter | None = None,
+    yardstick: Yardstick | None = None,
+    overlay: Overlay | None = None,
+) -> pd.DataFrame:
+    """Every method on every photo, against the input, and against domain B as a whole.
+
+    Scores of photos are those of `PHOTO_METRICS` and `FAULT_METRICS` in `summary`; null where a photo has no subject
+    or no background left. With a network come LPIPS and, with pictures of domain B too, the test set's scores under
+    the id `TEST_SET`. Raises `DatasetError` without photos, or when the model's output is unusable.
+    """
+    yardstick = yardstick or Yardstick()
+    common = judge_common(judged_px, photos, yardstick=yardstick)
+    own = _model_on_photos(model, translate, judged_px, photos, common, yardstick, overlay, pictures)
+    return _joined([common.scores, own])
+
+
+def judge_scenes(
+    model: str,
+    translate: Translate,
+    judged_px: int,
+    scenes: Scenes,
+    alpha: AlphaBytes,
+    pictures: PictureWriter | None = None,
+    network: "PerceptualNetwork | None" = None,
+    blurs: Blurs | None = None,
+) -> pd.DataFrame:
+    """Errors of every method against the picture through the true lens.
+
+    Regions come from the true mask; the baselines and overlays paste by `alpha`, the segmenter's, as they would have to
+    on a photo. Metrics: those of `SCENE_METRICS` in `summary` (of the true lens too); LPIPS with a network.
+    """
+    before = _scene_baselines(judged_px, scenes, alpha, blurs or STUDY_BLURS, network)
+    common = Common(before)
+    return _joined([before, _model_on_scenes(model, translate, judged_px, scenes, alpha, common, network, None, pictures)])
+
+
+def judge_masks(ids: Sequence[str], alpha: AlphaBytes, truth: AlphaBytes) -> pd.DataFrame:
+    """Metric `mask_iou` of the method `segmenter`: its masks against the true ones, at the stored size."""
+    if not len(ids) == len(alpha) == len(truth) or alpha.shape != truth.shape:
+        raise DatasetError(f"{len(ids)} masks to compare: {alpha.shape} and {truth.shape} (number, height, width) differ")
+    iou = [metrics.mask_iou(unit_mask(alpha[part]), unit_mask(truth[part])) for part in batches(len(ids))]
+    values = np.concatenate(iou) if iou else np.empty(0)
+    return pd.DataFrame({"photo_id": list(ids), "method": SEGMENTER, "metric": "mask_iou", "value": values})
+
+
+# --- photos -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What segmenter and face finder see in a batch of inputs, where there are any."""
+
+    masks: np.ndarray | None
+    faces: np.ndarray | None
+
+    @classmethod
+    def of(cls, rgb: RgbBytes, yardstick: Yardstick) -> "_Seen":
+        masks = np.stack(yardstick.segment(list(rgb))) if yardstick.segment else None
+        return cls(masks, yardstick.faces.main_faces(rgb) if yardstick.faces else None)
+
+
+def _with_photos(common: Common, judged_px: int, photos: Photos, yardstick: Yardstick) -> Common:
+    """Input and baselines on the photos, and what is seen in the inputs."""
+    rows, seen, sets, softnesses = [], [], _Sets(common), CollectedSoftness()
+    blurs = blurs_of(common.widths)
+    for part in batches(len(photos.ids)):
+        rgb, alpha = photos.batch(np.arange(part.start, part.stop))
+        view = View.of(rgb, alpha, judged_px, blurs)
+        if len(common.softness_b):
+            telling = _telling(view, rgb, alpha, common.softness_px, blurs)
+            rows += _add_softness(photos.ids[part], telling.outputs, telling, common, softnesses)
+        seen.append(_Seen.of(view.rgb, yardstick))
+        flat = {method: _flat(output, view) for method, output in view.outputs.items()}
+        rows += _score_photos(photos.ids[part], view.outputs, flat, view, seen[-1], yardstick, sets)
+    masks, faces = ([getattr(one, name) for one in seen] for name in ("masks", "faces"))
+    inputs = softnesses.backgrounds.get(INPUT, Softness.none())
+    of_set = softnesses.table(inputs, common.softness_b)
+    return replace(
+        common,
+        scores=_joined([*rows, sets.table(), of_set, _reference_rows(common)]),
+        softness_inputs=inputs,
+        masks=np.concatenate(masks) if yardstick.segment else None,
+        faces=np.concatenate(faces) if yardstick.faces else None,
+    )
+
+
+def _model_on_photos(
+    model: str,
+    translate: Translate,
+    judged_px: int,
+    photos: Photos,
+    common: Common,
+    yardstick: Yardstick,
+    overlay: Overlay | None,
+    pictures: PictureWriter | None,
+) -> pd.DataFrame:
+    chosen, rows, sets, softnesses = shown(photos.ids, SHOWN_PHOTOS), [], _Sets(common), CollectedSoftness()
+    blurs = blurs_of(common.widths) if pictures else {}
+    if len(photos.ids) < MIN_SET:
+        logger.warning("only %d test photos: nothing is said about the set as a whole", len(photos.ids))
+    for part in batches(len(photos.ids)):
+        ids = photos.ids[part]
+        rgb, alpha = photos.batch(np.arange(part.start, part.stop))
+        view = View.of(rgb, alpha, judged_px, blurs)
+        seen = _Seen(*(None if known is None else known[part] for known in (common.masks, common.faces)))
+        outputs, flat = _outputs(model, translate, overlay, view, ids)
+        rows += _score_photos(ids, outputs, flat, view, seen, yardstick, sets)
+        _write(pictures, chosen, ids, {**view.outputs, model: outputs[model]}, view, model)
+        if len(common.softness_b):
+            telling = _telling(view, rgb, alpha, common.softness_px, {})
+            if common.softness_px > judged_px:
+                outputs, _ = _outputs(model, translate, overlay, telling, ids)
+            outputs = {method: scaled_unit(output, common.softness_px) for method, output in outputs.items()}
+            rows += _add_softness(ids, outputs, telling, common, softnesses)
+    of_set = softnesses.table(common.softness_inputs, common.softness_b)
+    return _joined([_refuse_flat(_joined(rows), model), sets.table(), of_set])
+
+
+def _telling(view: View, rgb: RgbBytes, alpha: AlphaBytes, measured_px: int, blurs: Blurs) -> View:
+    """The batch at the size at which the softness of backgrounds is measured."""
+    return view.at(measured_px) if measured_px <= view.rgb.shape[1] else View.of(rgb, alpha, measured_px, blurs)
+
+
+def _add_softness(
+    ids: Sequence[str], outputs: Mapping[str, Rgb], view: View, common: Common, softnesses: CollectedSoftness
+) -> list[pd.DataFrame]:
+    """Note how soft a batch's backgrounds are; rows of their ranks in domain B."""
+    rows, subject = [], Regions.of(view.mask).subject
+    for method, output in outputs.items():
+        found = softness(output, view.mask, flat_too=method != INPUT)
+        softnesses.add(method, found, metrics.relative_sharpness(output, view.input, subject))
+        scores = {"background_rank_in_b": ranks(found.relative, common.softness_b.relative)}
+        rows.append(_rows(ids, method, scores, np.zeros(len(ids), bool)))
+    return rows
+
+
+def _score_photos(
+    ids: Sequence[str],
+    outputs: Mapping[str, Rgb],
+    flat: Mapping[str, np.ndarray],
+    view: View,
+    seen: _Seen,
+    yardstick: Yardstick,
+    sets: "_Sets",
+) -> list[pd.DataFrame]:
+    """Rows of every output for one batch; features go to `sets`."""
+    regions = Regions.of(view.mask)
+    looked = _look(view.input, outputs, regions, yardstick)
+    rows = []
+    for method, output in outputs.items():
+        scores = {**_photo_scores(output, view, regions), **_what_is_left(output, seen, yardstick)}
+        if method in looked:
+            scores["subject_lpips"] = looked[method].lpips
+        features = looked[method].features if method in looked else {}
+        sets.add(method, {**features, **_inception(output, view, yardstick)})
+        rows.append(_rows(ids, method, scores, flat[method]))
+    return rows
+
+
+def _photo_scores(output: Rgb, view: View, regions: Regions) -> dict[str, np.ndarray]:
+    before = view.input
+    scores = {
+        "subject_l1": metrics.l1(output, before, regions.subject),
+        "subject_psnr_db": metrics.psnr_db(output, before, regions.subject),
+        "subject_ssim": metrics.ssim(output, before, regions.subject),
+        "subject_colour_shift": faults.colour_shift(output, before, regions.subject),
+        "background_sharpness": metrics.relative_sharpness(output, before, regions.background),
+        "blur_unevenness": faults.blur_unevenness(output, before, regions.background),
+        "rim_sharpness": faults.rim_sharpness(output, before, view.mask),
+        "leak": faults.leak(output, before, view.mask),
+        "imagined": faults.imagined(output, before, regions.background),
+        "checkerboard": faults.checkerboard(output) / faults.checkerboard(before),
+    }
+    return scores
+
+
+def _what_is_left(output: Rgb, seen: _Seen, yardstick: Yardstick) -> dict[str, np.ndarray]:
+    """Whether segmenter and face finder see in the output what they see in the input."""
+    scores, levels = {}, to_bytes(output)
+    if yardstick.segment is not None and seen.masks is not None:
+        masks = np.stack(yardstick.segment(list(levels)))
+        scores["subject_mask_iou"] = metrics.mask_iou(unit_mask(masks), unit_mask(seen.masks))
+    if yardstick.faces is not None and seen.faces is not None:
+        scores["face_kept"] = yardstick.faces.kept(levels, seen.faces)
+    return scores
+
+
+@dataclass(frozen=True)
+class _Looked:
+    """What the perceptual network says of a batch of outputs."""
+
+    lpips: np.ndarray
+    features: dict[str, np.ndarray]
+
+
+def _look(before: Rgb, outputs: Mapping[str, Rgb], regions: Regions, yardstick: Yardstick) -> dict[str, _Looked]:
+    """One pass for each picture, the input's once for all outputs; nothing without a network."""
+    network = yardstick.network
+    if network is None:
+        return {}
+    found: dict[str, list[_Looked]] = {method: [] for method in outputs}
+    for start in range(0, len(before), LOOK_BATCH):
+        part = slice(start, start + LOOK_BATCH)
+        reference = network.look(before[part])
+        for method, output in outputs.items():
+            look = reference if output is before else network.look(output[part])
+            lpips = network.distance(look, reference, regions.subject[part])
+            background = network.background_features(look, regions.background[part])
+            found[method].append(_Looked(lpips, {VGG: look.features, VGG_BACKGROUND: background}))
+    return {
+        method: _Looked(
+            np.concatenate([one.lpips for one in parts]),
+            {name: np.concatenate([one.features[name] for one in parts]) for name in (VGG, VGG_BACKGROUND)},
+        )
+        for method, parts in found.items()
+    }
+
+
+def _inception(output: Rgb, view: View, yardstick: Yardstick) -> dict[str, np.ndarray]:
+    if yardstick.inception is None or yardstick.shallow is None:
+        return {}
+    return _inception_features(yardstick.inception, output, view.mask)
+
+
+def _inception_features(inception: "SetFeatures", image: Rgb, mask: np.ndarray) -> dict[str, np.ndarray]:
+    return {
+        INCEPTION: inception.features(to_bytes(image)),
+        INCEPTION_BACKGROUND: inception.features(to_bytes(greyed(image, mask))),
+    }
+
+
+class _Sets:
+    """Features of each method's outputs, to be compared with those of domain B."""
+
+    def __init__(self, common: Common) -> None:
+        self._references = common.references
+        self._collected: dict[str, Collected] = {}
+
+    def add(self, method: str, features: Mapping[str, np.ndarray]) -> None:
+        """Take note of a batch of a method's outputs, where there is a domain B to compare with."""
+        wanted = {name: values for name, values in features.items() if name in self._references}
+        self._collected.setdefault(method, Collected()).add(wanted)
+
+    def table(self) -> pd.DataFrame:
+        """Rows of the test set."""
+        tables = [set_scores(method, all_of.whole(), self._references) for method, all_of in self._collected.items()]
+        return _joined(tables)
+
+
+def _references(judged_px: int, test_photos: int, yardstick: Yardstick) -> dict[str, np.ndarray]:
+    """Features of domain B, where there are enough test photos to be compared with it."""
+    shallow, network, inception, collected = yardstick.shallow, yardstick.network, yardstick.inception, Collected()
+    if shallow is None or test_photos < MIN_SET or (network is None and inception is None):
+        return {}
+    for rgb, mask in judged(shallow, judged_px, reference_count(test_photos, len(shallow.ids))):
+        if network is not None:
+            collected.add(_vgg_features(network, rgb, Regions.of(mask).background))
+        if inception is not None:
+            collected.add(_inception_features(inception, rgb, mask))
+    return collected.whole()
+
+
+def _softness_of_b(measured_px: int, test_photos: int, shallow: Photos | None) -> Softness:
+    """How soft the backgrounds of domain B are."""
+    if shallow is None:
+        return Softness.none()
+    return softness_at(shallow, measured_px, reference_count(test_photos, len(shallow.ids)))
+
+
+def _vgg_features(network: "PerceptualNetwork", rgb: Rgb, background: Region) -> dict[str, np.ndarray]:
+    collected = Collected()
+    for start in range(0, len(rgb), LOOK_BATCH):
+        part = slice(start, start + LOOK_BATCH)
+        look = network.look(rgb[part])
+        texture = network.background_features(look, background[part])
+        collected.add({VGG: look.features, VGG_BACKGROUND: texture})
+    return collected.whole()
+
+
+def _reference_rows(common: Common) -> pd.DataFrame:
+    """How many pictures stand for domain B, and the size at which backgrounds are compared with its."""
+    if not len(common.softness_b):
+        return pd.DataFrame(columns=COLUMNS)
+    facts = {"pictures": float(len(common.softness_b)), "softness_px": float(common.softness_px)}
+    return pd.DataFrame([(TEST_SET, DOMAIN_B, name, value) for name, value in facts.items()], columns=COLUMNS)
+
+
+# --- scenes -------------------------------------------------------------------------------------------------------------
+
+
+def _scene_baselines(
+    judged_px: int, scenes: Scenes, alpha: AlphaBytes, blurs: Blurs, network: "PerceptualNetwork | None"
+) -> pd.DataFrame:
+    """Input, baselines and the true lens itself, against the true lens."""
+    rows = []
+    for part in batches(len(scenes.names)):
+        view = View.of(scenes.sharp[part], alpha[part], judged_px, blurs)
+        truth = unit(scaled(scenes.shallow[part], judged_px))
+        outputs = {**view.outputs, TRUE_LENS: truth}
+        flat = {method: _flat(output, view) for method, output in outputs.items()}
+        rows += _score_scenes(scenes, part, outputs, flat, truth, view, network)
+    return _joined(rows)
+
+
+def _model_on_scenes(
+    model: str,
+    translate: Translate,
+    judged_px: int,
+    scenes: Scenes,
+    alpha: AlphaBytes,
+    common: Common,
+    network: "PerceptualNetwork | None",
+    overlay: Overlay | None,
+    pictures: PictureWriter | None,
+) -> pd.DataFrame:
+    chosen, rows = shown(scenes.ids, SHOWN_SCENES), []
+    blurs = blurs_of(common.widths) if pictures else {}
+    for part in batches(len(scenes.names)):
+        ids = scenes.ids[part]
+        view = View.of(scenes.sharp[part], alpha[part], judged_px, blurs)
+        truth = unit(scaled(scenes.shallow[part], judged_px))
+        outputs, flat = _outputs(model, translate, overlay, view, ids)
+        rows += _score_scenes(scenes, part, outputs, flat, truth, view, network)
+        _write(pictures, chosen, ids, {**view.outputs, model: outputs[model], TRUE_LENS: truth}, view, model)
+    return _refuse_flat(_joined(rows), model)
+
+
+def _score_scenes(
+    scenes: Scenes,
+    part: slice,
+    outputs: Mapping[str, Rgb],
+    flat: Mapping[str, np.ndarray],
+    truth: Rgb,
+    view: View,
+    network: "PerceptualNetwork | None",
+) -> list[pd.DataFrame]:
+    regions = Regions.of(unit_mask(scaled(scenes.mask[part], truth.shape[1])))
+    everywhere = Regions(np.ones_like(regions.subject), np.ones_like(regions.background))
+    looked = _look(truth, outputs, everywhere, Yardstick(network=network))
+    rows = []
+    for method, output in outputs.items():
+        scores = _truth_scores(output, truth, view, regions, everywhere)
+        if method in looked:
+            scores["truth_lpips"] = looked[method].lpips
+        rows.append(_rows(scenes.ids[part], method, scores, flat[method]))
+    return rows
+
+
+def _truth_scores(output: Rgb, truth: Rgb, view: View, regions: Regions, everywhere: Regions) -> dict[str, np.ndarray]:
+    return {
+        "truth_background_l1": metrics.l1(output, truth, regions.background),
+        "truth_subject_l1": metrics.l1(output, truth, regions.subject),
+        "truth_background_psnr_db": metrics.psnr_db(output, truth, regions.background),
+        "truth_background_ssim": metrics.ssim(output, truth, regions.background),
+        "truth_psnr_db": metrics.psnr_db(output, truth, everywhere.subject),
+        "truth_ssim": metrics.ssim(output, truth, everywhere.subject),
+        "background_sharpness": metrics.relative_sharpness(output, view.input, regions.background),
+    }
+
+
+def _conditions(scenes: Scenes) -> pd.DataFrame:
+    """How each scene was taken, as rows of the true lens, so that errors can be read by aperture and distance."""
+    rows = [
+        (scene, TRUE_LENS, name, value)
+        for name, values in scenes.conditions.items()
+        for scene, value in zip(scenes.ids, values, strict=True)
+    ]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+# --- outputs ------------------------------------------------------------------------------------------------------------
+
+
+def _outputs(
+    model: str, translate: Translate, overlay: Overlay | None, view: View, ids: Sequence[str]
+) -> tuple[dict[str, Rgb], dict[str, np.ndarray]]:
+    """The model's output, with and without overlay where it has one, by one pass; and where the generator failed.
+
+    A generator that shows nothing fails under an overlay too, which would hide it.
+    """
+    raw = _translated(translate, view, model, ids)
+    outputs = overlay.variants(model, raw, view) if overlay else {model: raw}
+    return outputs, dict.fromkeys(outputs, _flat(raw, view))
+
+
+def _translated(translate: Translate, view: View, model: str, ids: Sequence[str]) -> Rgb:
+    """The model's output, refused when it is no picture."""
+    output = np.asarray(translate(view.rgb, view.alpha))
+    if output.shape != view.rgb.shape:
+        raise DatasetError(f"{model}: gave an output of shape {output.shape} for pictures of shape {view.rgb.shape}")
+    broken = ~np.isfinite(output).all(axis=(1, 2, 3))
+    if broken.any():
+        raise DatasetError(
+            f"{model}: the output has NaN or infinite pixels in {broken.sum()} of {len(ids)} pictures, first in "
+            f"{ids[int(broken.argmax())]}; its weights are broken: look at its losses and train it again"
+        )
+    if output.min() < -RANGE_TOLERANCE or output.max() > 1 + RANGE_TOLERANCE:
+        raise DatasetError(f"{model}: the output reaches from {output.min():.3f} to {output.max():.3f} instead of 0 to 1")
+    return np.clip(output, 0.0, 1.0)
+
+
+def _flat(output: Rgb, view: View) -> np.ndarray:
+    """Which outputs show nothing although their input does."""
+    return (_span(output) < FLAT_RANGE) & (_span(view.input) >= FLAT_RANGE)
+
+
+def _span(pictures: Rgb) -> np.ndarray:
+    return np.ptp(pictures.reshape(len(pictures), -1, 3), axis=1).max(axis=1)
+
+
+def _rows(ids: Sequence[str], method: str, scores: Mapping[str, np.ndarray], flat: np.ndarray) -> pd.DataFrame:
+    """Long rows; an output that shows nothing has the metric `flat_output` and no scores, which would look good."""
+    values = {name: np.where(flat, np.nan, score) for name, score in scores.items()}
+    wide = pd.DataFrame({"photo_id": list(ids), "method": method, **values})
+    long = wide.melt(["photo_id", "method"], var_name="metric")
+    marks = pd.DataFrame({"photo_id": np.asarray(ids)[flat], "method": method, "metric": "flat_output", "value": 1.0})
+    return pd.concat([long, marks], ignore_index=True) if flat.any() else long
+
+
+def _refuse_flat(table: pd.DataFrame, model: str) -> pd.DataFrame:
+    own = table[table["method"] == model]
+    flat, judged = (own["metric"] == "flat_output").sum(), own["photo_id"].nunique()
+    if flat == judged:
+        raise DatasetError(f"{model}: all {judged} outputs are of one colour; look at its losses and train it again")
+    if flat:
+        logger.warning("%s: %d of %d outputs are of one colour and are not scored", model, flat, judged)
+    return table
+
+
+def _joined(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    filled = [table for table in tables if len(table)]
+    return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=COLUMNS)
+
+
+def _write(
+    pictures: PictureWriter | None, chosen: set[str], ids: Sequence[str], outputs: Mapping[str, Rgb], view: View, model: str
+) -> None:
+    if pictures is None:
+        return
+    for index, photo_id in enumerate(ids):
+        if photo_id in chosen:
+            pictures.add(photo_id, "mask", to_bytes(view.mask[index, :, :, 0]))
+            for method, output in outputs.items():
+                pictures.add(photo_id, "model" if method == model else method, to_bytes(output[index]))
