@@ -13,6 +13,7 @@ from pipeline.dataset.layout import read_facts
 from pipeline.dataset.snapshot import open_snapshot
 from pipeline.operations.made_from import license_counts, strictest_name
 from pipeline.operations.training import failure, training_job, training_rows
+from pipeline.parquet_files import parquet_path
 from pipeline.training.runs import RunFolder, completion_of
 from resources.home import HomeResource
 from resources.trainer import TrainerResource
@@ -44,7 +45,7 @@ def training_assets(project: Project) -> list[dg.AssetsDefinition]:
         licences = license_counts(trained["license"])
         result = trainer.train(context, job.model_copy(update={"licences": licences}))
         run = RunFolder(job.run_dir)
-        losses, done = pd.read_parquet(run.losses), completion_of(run)
+        losses, done = pd.read_parquet(parquet_path(run.losses)), completion_of(run)
         broken = [str(name) for name, values in losses.items() if not np.isfinite(values.dropna()).all()]
         return dg.MaterializeResult(
             metadata={

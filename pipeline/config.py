@@ -20,6 +20,7 @@ from pipeline.errors import ConfigError
 from pipeline.hint_table import NUMBERS
 from pipeline.licenses import KNOWN, LICENSES, license_id
 from pipeline.models import MODELS_WITH_MASK_LOSS
+from pipeline.plain_files import read_plain_text
 from pipeline.toml_lines import explained, key_lines, line_of
 from pipeline.training.recipes import TrainingSettings, resolve
 
@@ -569,7 +570,7 @@ def load_project(path: Path) -> Project:
     Raises `ConfigError` with one line for each thing that is wrong: file, line, key and what is allowed.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_plain_text(path)
     except FileNotFoundError:
         how = "`bokehflow init FOLDER` writes one, --config FILE names another"
         raise ConfigError(f"{path}: there is no such project file; {how}") from None

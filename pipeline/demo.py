@@ -31,6 +31,7 @@ from pipeline.operations.photos import photo_reader
 from pipeline.operations.status import status, summary
 from pipeline.operations.training import run_id
 from pipeline.package_files import DEMO_PROJECT, PHOTOGRAPHS_PROJECT, PROJECT_FILE
+from pipeline.plain_files import read_plain, read_plain_text
 from pipeline.spreadsheet import csv_text, read_rows
 from pipeline.studio.collection import build_collection
 from resources.segmenter import SegmenterResource
@@ -52,7 +53,7 @@ def run_photographs(home: Home, folders: Mapping[str, Path], say: Say, accept_fr
     """
     path = home.root / PROJECT_FILE
     if not path.exists():
-        write_text(path, PHOTOGRAPHS_PROJECT.read_text(encoding="utf-8"))
+        write_text(path, read_plain_text(PHOTOGRAPHS_PROJECT))
     project = load_project(path)
     for domain, folder in folders.items():
         say(summary_of_import(import_folder(project, home, folder, domain, None), folder))
@@ -144,12 +145,12 @@ def prepare_demo(home: Home) -> Project:
     path = home.root / PROJECT_FILE
     if not path.exists():
         port, image_port = free_ports()
-        text = DEMO_PROJECT.read_text(encoding="utf-8")
+        text = read_plain_text(DEMO_PROJECT)
         write_text(path, text.replace("{port}", str(port)).replace("{image_port}", str(image_port)))
     project = load_project(path)
     if all(map(is_free, emulator_ports(project))) or emulator_answers(project):
         return project
-    text = path.read_text(encoding="utf-8")
+    text = read_plain_text(path)
     for taken, port in zip(emulator_ports(project), free_ports(), strict=True):
         text = text.replace(f"127.0.0.1:{taken}", f"127.0.0.1:{port}")
     write_text(path, text)
@@ -162,4 +163,4 @@ def hand_in_decisions(home: Home) -> None:
     """Put the demo reviewer's CSV where a curator would save it, once."""
     target = home.reviewed / DECISIONS_FILE
     if not target.exists():
-        write_bytes(target, (home.root / COLLECTION / "decisions.csv").read_bytes())
+        write_bytes(target, read_plain(home.root / COLLECTION / "decisions.csv"))

@@ -12,11 +12,11 @@ import codecs
 import csv
 import io
 import re
-import stat
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.plain_files import FileTooLarge, NotAPlainFile, read_plain
 from pipeline.plain_text import plain
 
 SEPARATORS = (",", ";", "\t")
@@ -149,12 +149,12 @@ def read_sheet(
 
 def table_bytes(path: Path) -> bytes:
     """What is in a file that should be a table. Raises `ValueError` where it is no plain file, or too large for one."""
-    status = path.stat()
-    if not stat.S_ISREG(status.st_mode):
-        raise ValueError("this is no plain file")
-    if status.st_size > MAX_BYTES:
-        raise ValueError(f"it has {status.st_size:,} bytes, allowed are {MAX_BYTES:,}: divide it")
-    return path.read_bytes()
+    try:
+        return read_plain(path, MAX_BYTES)
+    except NotAPlainFile:
+        raise ValueError("this is no plain file") from None
+    except FileTooLarge:
+        raise ValueError(f"it has {path.stat().st_size:,} bytes, allowed are {MAX_BYTES:,}: divide it") from None
 
 
 def read_rows(path: Path) -> Iterator[dict[str, str]]:

@@ -27,6 +27,7 @@ from pipeline.loopback.guard import Door, Guard, kept_secret
 from pipeline.loopback.server import listen, make_server
 from pipeline.operations.emulated_flickr import emulated_flickr
 from pipeline.package_files import CODE, WORKSPACE
+from pipeline.plain_files import read_plain_text
 from resources.dagster_internals import code_server, daemon_command, web_application
 from storage import Home
 
@@ -78,7 +79,7 @@ def located_workspace() -> dict[str, Any]:
 
     Otherwise Dagster would import from the folder where somebody works, in which `assets` or `resources` may be their own.
     """
-    workspace = yaml.safe_load(WORKSPACE.read_text(encoding="utf-8"))
+    workspace = yaml.safe_load(read_plain_text(WORKSPACE))
     for location in workspace["load_from"]:
         location["python_module"]["working_directory"] = str(CODE)
     return workspace

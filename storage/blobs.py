@@ -12,6 +12,7 @@ from uuid import uuid4
 from pipeline.atomic import TEMPORARY_SUFFIX, put_in_place, sweep
 from pipeline.errors import CorruptBlob, StorageError
 from pipeline.file_names import child, is_sha256, sha256_of
+from pipeline.plain_files import read_plain
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class BlobStore:
         path = self.path(sha256)
         if not self.has(sha256):
             raise StorageError(f"{path}: this picture is missing; run `bokehflow run` to fetch it again")
-        data = path.read_bytes()
+        data = read_plain(path)
         found = hashlib.sha256(data).hexdigest()
         if found != sha256:
             raise CorruptBlob(

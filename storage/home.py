@@ -16,6 +16,7 @@ from pipeline.atomic import is_temporary, sweep
 from pipeline.errors import StorageError, disk_failed
 from pipeline.file_names import child
 from pipeline.package_files import PROJECT_FILE
+from pipeline.plain_files import plain
 from storage.blobs import BlobStore
 
 if TYPE_CHECKING:
@@ -191,6 +192,6 @@ class Home:
     def _lock_file(self, name: str) -> TextIO:
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            return child(self.root, f"{name}.lock").open("a+", encoding="utf-8", errors="replace")
+            return open(child(self.root, f"{name}.lock"), "a+", encoding="utf-8", errors="replace", opener=plain)
         except OSError as error:
             raise disk_failed(error, self.root) from error

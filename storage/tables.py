@@ -6,6 +6,7 @@ which a copy of the home keeps whatever becomes of the times of its files.
 """
 
 import hashlib
+import math
 import time
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ import pyarrow.parquet as pq
 from pipeline.atomic import atomic_path
 from pipeline.errors import StorageError, disk_failed
 from pipeline.file_names import child
+from pipeline.parquet_files import parquet_path
 from pipeline.tables import TABLES, columns_of, conform, empty
 
 WHOLE = "all"
@@ -87,18 +89,20 @@ class TableStore:
         path = self.path(name, partition)
         try:
             new = [] if columns is None else self._unwritten(name, path, columns)
-            frame = pd.read_parquet(path, columns=columns and [column for column in columns if column not in new])
+            frame = pd.read_parquet(
+                parquet_path(path), columns=columns and [column for column in columns if column not in new]
+            )
             return frame.join(empty(name)[new])[columns] if columns and new else frame
         except FileNotFoundError:
             raise StorageError(f"{path}: the table does not exist yet; `bokehflow run --until {name}` makes it") from None
-        except (pa.ArrowInvalid, OSError) as error:
+        except Exception as error:  # a footer's notes make pandas stumble in any way
             raise StorageError(
-                f"{path}: cannot be read ({error}); delete it and run `bokehflow run --until {name}`"
+                f"{path}: cannot be read ({str(error)[:300]}); delete it and run `bokehflow run --until {name}`"
             ) from error
 
     def _unwritten(self, name: str, path: Path, columns: list[str]) -> list[str]:
         """Columns that may be null and that the file does not have."""
-        written, schema = set(pq.read_schema(path).names), TABLES[name].schema.to_schema().columns
+        written, schema = set(pq.read_schema(parquet_path(path)).names), TABLES[name].schema.to_schema().columns
         return [column for column in columns if column not in written and column in schema and schema[column].nullable]
 
     def read_or_empty(self, name: str, partition: str | None = None, columns: list[str] | None = None) -> pd.DataFrame:
@@ -119,7 +123,7 @@ class TableStore:
         path, info = self.path(name, partition), self.info(name, partition)
         if info is None or not set(self.read(name, partition, ["photo_id"])["photo_id"]) & photo_ids:
             return
-        table = pq.read_table(path)
+        table = pq.read_table(parquet_path(path))
         kept = table.filter(pa.array([photo_id not in photo_ids for photo_id in table["photo_id"].to_pylist()]))
         version = hashlib.sha256(" ".join([info.data_version, *sorted(photo_ids)]).encode()).hexdigest()[:16]
         told = {DATA_MARK: version.encode(), MADE_MARK: repr(info.made_s).encode()}
@@ -130,12 +134,13 @@ class TableStore:
         """What the table says of itself, from its footer alone; None where there is no readable table."""
         path = self.path(name, partition)
         try:
-            footer, file_s = pq.read_metadata(path), path.stat().st_mtime
-        except (FileNotFoundError, pa.ArrowInvalid, OSError):
+            footer, file_s = pq.read_metadata(parquet_path(path)), path.stat().st_mtime
+            marks: Mapping[bytes, bytes] = footer.metadata or {}
+            version, inputs, made = (marks.get(mark, b"").decode() for mark in (DATA_MARK, INPUTS_MARK, MADE_MARK))
+            made_s = float(made) if made else file_s
+        except (OSError, ValueError, pa.ArrowException):
             return None
-        marks: Mapping[bytes, bytes] = footer.metadata or {}
-        version, inputs, made = (marks.get(mark, b"").decode() for mark in (DATA_MARK, INPUTS_MARK, MADE_MARK))
-        return TableInfo(path, footer.num_rows, version, inputs, float(made) if made else file_s)
+        return TableInfo(path, footer.num_rows, version, inputs, made_s if math.isfinite(made_s) else file_s)
 
 
 def data_version(name: str, frame: pd.DataFrame, rows_at_once: int = 50_000) -> str:

@@ -12,21 +12,26 @@ the process is a finding about one input (on Linux, which tells a process's peak
 with `bounded` a fixture that enters `Bounded(read_csv_bytes)` once for the module.
 """
 
+import json
 import multiprocessing
 import resource
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from hypothesis import strategies as st
 
 from pipeline.errors import BokehflowError
 
 MOST_S = 10.0
+"""Of processor time, so that a busy machine finds no faults."""
+IDLE_FACTOR = 12
+"""By how much the clock may run longer; this ends what waits for something."""
 MOST_BYTES = 500_000_000
 """By how much one input may raise the process's resident memory."""
 GUARD_BYTES = 8_000_000_000
@@ -49,9 +54,11 @@ class Bounded:
         allowed: tuple[type[Exception], ...] = (),
         most_s: float = MOST_S,
         most_bytes: int = MOST_BYTES,
+        warm_up: bytes | None = None,
     ) -> None:
         self._reader, self._allowed = reader, (BokehflowError, *allowed)
         self._most_s, self._most_bytes = most_s, most_bytes
+        self._warm_up = warm_up
         self._process: BaseProcess | None = None
 
     def __enter__(self) -> "Bounded":
@@ -66,8 +73,8 @@ class Bounded:
             self._start()
         try:
             self._pipe.send_bytes(data)
-            if not self._pipe.poll(self._most_s + 2):  # the process itself measures; this ends what hangs
-                raise AssertionError(f"still reading {len(data)} bytes after {self._most_s} s")
+            if not self._pipe.poll(IDLE_FACTOR * self._most_s):  # the process itself measures; this ends what hangs
+                raise AssertionError(f"still reading {len(data)} bytes after {IDLE_FACTOR * self._most_s} s")
             found = self._pipe.recv()
         except (EOFError, ConnectionError):
             self._end()
@@ -88,6 +95,10 @@ class Bounded:
         theirs.close()
         assert self._pipe.poll(START_S), "the process that reads does not start"
         assert self._pipe.recv() == "ready"
+        if self._warm_up is not None:  # what is imported late, and built once, is no input's fault
+            self._pipe.send_bytes(self._warm_up)
+            assert self._pipe.poll(START_S), "the first input is never read"
+            self._pipe.recv()
 
     def _end(self) -> None:
         if self._process is not None:
@@ -106,14 +117,14 @@ def _serve(pipe: Connection, reader: Reader, allowed: tuple[type[Exception], ...
             data = pipe.recv_bytes()
         except EOFError:
             return
-        before_bytes, began_s, raised = _forget_peak(), time.monotonic(), None
+        before_bytes, began_s, raised = _forget_peak(), time.process_time(), None
         try:
             reader(data)
         except allowed:
             pass
         except BaseException:
             raised = traceback.format_exc()
-        took_s = time.monotonic() - began_s
+        took_s = time.process_time() - began_s
         pipe.send({"raised": raised, "took_s": took_s, "grew_bytes": _peak_bytes() - before_bytes})
 
 
@@ -142,8 +153,19 @@ TELLING = (
     b"\n",
     b'"',
     b",",
+    b"1e999",
+    b"-1",
+    b"9" * 5000,
+    b"[" * 20_000,
+    b'{"a":' * 20_000,
+    b"a.b." * 20_000,
+    "\u202e".encode(),
+    b"\xed\xa0\x80",
+    b"A" * 200_000,
 )
-"""Bytes that lengths, counts and separators are sensitive to."""
+"""Bytes that lengths, counts, separators, nesting and numbers are sensitive to; bidirectional text, half a surrogate."""
+MOST_INPUT_BYTES = 4_000_000
+"""Repetition and insertion stop here: the rest of a longer input would say nothing new."""
 
 
 def damaged(wholes: Sequence[bytes], most_edits: int = 6) -> st.SearchStrategy[bytes]:
@@ -184,4 +206,50 @@ def _edited(whole: bytes, edits: list[tuple[str, float, object]]) -> bytes:
                 data = data[:at] + other[int(place * len(other)) :]
             case _:
                 data = data[:at]
+        data = data[:MOST_INPUT_BYTES]
     return data
+
+
+HOSTILE_JSON = (
+    "null", "true", "0", "-1", "1e999", "-0.0", "1.5", "NaN", "9" * 400, "9" * 5000, "9223372036854775808", "[]", "{}", '""',
+    '"../../x"', '"/dev/zero"', r'"a\u0000b"', r'"\ud800"', r'"\u202eabc"', '"' + "x" * 100_000 + '"', "[" * 20_000,
+    "[" * 40 + "]" * 40, '{"a":' * 40 + "1" + "}" * 40, '["a"]', '{"_content": "x"}', '"1"', '"=1+1"', "[null]",
+)  # fmt: skip
+"""Values that stand where others were expected, as they are written."""
+_MARK = "\ue000"
+"""Stands in for a hostile value until all is written."""
+
+
+def damaged_json(wholes: Sequence[object], most_edits: int = 3) -> st.SearchStrategy[bytes]:
+    """JSON texts of one of `wholes` in which some values are others, missing, or there under another key."""
+    edit = st.tuples(
+        st.floats(0, 1, exclude_max=True), st.sampled_from(["value", "key", "drop"]), st.sampled_from(HOSTILE_JSON)
+    )
+    return st.builds(_edited_json, st.sampled_from(wholes), st.lists(edit, min_size=1, max_size=most_edits))
+
+
+def _edited_json(whole: object, edits: list[tuple[float, str, str]]) -> bytes:
+    tree = [json.loads(json.dumps(whole))]
+    for number, (place, kind, _) in enumerate(edits):
+        spots = list(_spots(tree))
+        if not spots:
+            break
+        parent, key = spots[int(place * len(spots))]
+        if kind == "value" or isinstance(parent, list):
+            parent[key] = f"{_MARK}{number}"
+        elif kind == "key":
+            parent[f"{key}\0"] = parent.pop(key)
+        else:
+            del parent[key]
+    text = json.dumps(tree[0], ensure_ascii=False)
+    for number, (_, _, hostile) in enumerate(edits):
+        text = text.replace(f'"{_MARK}{number}"', hostile)
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _spots(value: Any) -> Iterator[tuple[Any, Any]]:  # noqa: ANN401 - any JSON
+    """Every place of a tree where a value stands: what holds it, and its key there."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in list(inner):
+        yield value, key
+        yield from _spots(item)

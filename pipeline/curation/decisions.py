@@ -45,6 +45,7 @@ from pipeline.entered_text import one_line
 from pipeline.errors import disk_failed
 from pipeline.file_names import printable
 from pipeline.photo_ids import written_id
+from pipeline.plain_files import plain, read_plain
 from pipeline.spreadsheet import Problem, Record, Sheet, csv_text, no_formula, read_sheet, table_bytes
 from pipeline.times import read_time
 
@@ -259,7 +260,7 @@ def _written(at: datetime) -> str:
 def _append(path: Path, row: bytes) -> None:
     """Add a row on a line of its own, or leave the file as it was: the rows after a torn one would not count."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+b", buffering=0) as file:
+    with open(path, "a+b", buffering=0, opener=plain) as file:
         size = os.fstat(file.fileno()).st_size
         if not size:
             row = csv_text([DECISION_COLUMNS]).encode("utf-8-sig") + row
@@ -304,7 +305,7 @@ def _modified_ns(path: Path) -> int:
 
 def _content(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_plain(path)
     except OSError:
         return b""
 

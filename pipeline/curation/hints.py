@@ -20,6 +20,7 @@ from scipy import ndimage
 
 from pipeline.curation.depth_of_field import SOFTNESS_EDGE_PX, WORK_EDGE_PX, depth_of_field, relative_softness
 from pipeline.pillow import silenced
+from pipeline.plain_files import open_plain, plain
 from pipeline.tables import columns_of, conform
 
 MEASUREMENTS = "3"
@@ -179,7 +180,7 @@ def measure_photos(
     noted = {sha256: facts for sha256, version, facts in _read_journal(journal) if version == by}
     missing = [sha256 for sha256 in dict.fromkeys(pictures) if sha256 not in settled and sha256 not in noted]
     journal.parent.mkdir(parents=True, exist_ok=True)
-    with journal.open("ab") as file, ThreadPoolExecutor(max(2, os.cpu_count() or 1)) as pool:
+    with open(journal, "ab", opener=plain) as file, ThreadPoolExecutor(max(2, os.cpu_count() or 1)) as pool:
         for done, (sha256, hints) in enumerate(zip(missing, pool.map(one, missing), strict=True), 1):
             noted[sha256] = asdict(hints)
             # The line break comes first: the line before it may be torn.
@@ -196,7 +197,7 @@ def _read_journal(journal: Path) -> Iterator[tuple[str, str, dict[str, object]]]
     """The lines that were finished; the last may be torn."""
     if not journal.exists():
         return
-    with journal.open("rb") as file:
+    with open_plain(journal) as file:
         for line in file:
             try:
                 facts = json.loads(line)

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from pipeline.plain_files import read_plain
+
 SEEN_PX, CROP_PX = 256, 224
 MEAN_BGR = (104.0, 117.0, 123.0)
 PROCESSING = 1
@@ -24,7 +26,7 @@ class OpenNsfw:
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
-        data = weights_path.read_bytes()
+        data = read_plain(weights_path)
         self._session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
         self._input = self._session.get_inputs()[0].name
         self.version = f"opennsfw-{hashlib.sha256(data).hexdigest()[:12]}-{PROCESSING}"

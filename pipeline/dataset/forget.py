@@ -17,6 +17,7 @@ from pipeline.dataset.shards import Picture, Shard, write_shard
 from pipeline.dataset.snapshot import DIGESTS, all_rows, erase_origin, not_written, read_snapshot, relocate
 from pipeline.errors import DatasetError
 from pipeline.file_names import child
+from pipeline.parquet_files import parquet_path
 
 Pair = tuple[str, str]
 """Digests of a picture's pixels and of its alpha."""
@@ -59,7 +60,9 @@ def forget_in_snapshots(
         path = child(snapshots, identifier)
         if identifier in touched:
             erase_origin(path, set(read_forgotten(path)))
-        if identifier in touched or old & set(pq.read_table(path / PICTURES, columns=["shard"])["shard"].to_pylist()):
+        if identifier in touched or old & set(
+            pq.read_table(parquet_path(path / PICTURES), columns=["shard"])["shard"].to_pylist()
+        ):
             relocate(path, shards, without=old, lost_ok=True)
     for name in old:
         child(shards, name).unlink(missing_ok=True)
@@ -72,7 +75,9 @@ def frozen_sources(snapshots: Path, damaged: Collection[str] = ()) -> pd.DataFra
     The snapshots named in `damaged` are passed over.
     """
     tables = [
-        pq.read_table(child(snapshots, identifier) / MANIFEST, columns=["photo_id", "source_sha256"]).to_pandas()
+        pq.read_table(
+            parquet_path(child(snapshots, identifier) / MANIFEST), columns=["photo_id", "source_sha256"]
+        ).to_pandas()
         for identifier in list_snapshots(snapshots)
         if identifier not in damaged
     ]
@@ -87,7 +92,7 @@ def _digests(snapshots: Path, identifiers: list[str], prepared: pd.DataFrame | N
     for identifier in identifiers:
         path = child(snapshots, identifier)
         try:
-            rows = pq.read_table(path / MANIFEST, columns=columns).to_pandas()
+            rows = pq.read_table(parquet_path(path / MANIFEST), columns=columns).to_pandas()
         except (OSError, ValueError) as error:
             raise DatasetError(
                 f"{path}: {MANIFEST} cannot be read ({error}); restore or delete the folder, then forget again"

@@ -1,7 +1,7 @@
 """The Parquet files of a snapshot, which may be a stranger's: what they hold is measured before it is unpacked.
 
-A file of some kB may unfold to gigabytes: a text that is repeated, a page that is nothing but zeros, columns within
-columns. So only the columns that we know are read, as texts and whole numbers, texts are kept as numbers of a dictionary
+A file of some kB may unfold to gigabytes: a text that is repeated, columns within columns. So its pages are measured first,
+only the columns that we know are read, as texts and whole numbers, texts are kept as numbers of a dictionary
 until their sum is known, and there is a limit to everything.
 """
 
@@ -15,13 +15,11 @@ import pyarrow.parquet as pq
 
 from pipeline.bounded import check_plain
 from pipeline.errors import DatasetError, StorageError
+from pipeline.parquet_files import FREE_BYTES, MAX_RATIO, parquet_path
 
 MAX_FILE_BYTES = 4 * 2**30
 MAX_TEXT_BYTES = 65_536
 """Of one cell: titles and addresses have some hundred."""
-FREE_BYTES, MAX_RATIO = 64 * 2**20, 100
-"""A file may unpack to this many bytes, or this many times its own; real ones have twenty times, since digests do not
-shrink."""
 MAX_COLUMNS, ROWS_AT_ONCE = 64, 65_536
 _TEXT, _WHOLE = (pa.string(), pa.large_string()), (pa.int64(), pa.int32(), pa.float64(), pa.null())
 
@@ -34,11 +32,10 @@ def read_frozen(path: Path, columns: Sequence[str], whole: Sequence[str] = (), o
     """
     try:
         size_bytes = check_plain(path, MAX_FILE_BYTES)
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(parquet_path(path)) as file:
             here = _columns(file, columns, whole, optional)
-            _check_footer(file.metadata, size_bytes)
         texts = [name for name in here if name not in whole]
-        with pq.ParquetFile(path, read_dictionary=texts, page_checksum_verification=True) as file:
+        with pq.ParquetFile(parquet_path(path), read_dictionary=texts, page_checksum_verification=True) as file:
             table = pa.Table.from_batches(list(_batches(file, here, size_bytes)), _arrow_schema(file, here))
         return _unfolded(table, whole).to_pandas()
     except FileNotFoundError:
@@ -62,14 +59,6 @@ def _columns(file: pq.ParquetFile, columns: Sequence[str], whole: Sequence[str],
         if kind not in allowed:
             raise ValueError(f"its column {name} is of the kind {str(kind)[:50]}")
     return here
-
-
-def _check_footer(footer: pq.FileMetaData, size_bytes: int) -> None:
-    """What the file says of itself; that it tells the truth shows when it is read."""
-    if footer.num_rows > size_bytes:
-        raise ValueError(f"{footer.num_rows:,} rows in {size_bytes:,} bytes")
-    unpacked = sum(footer.row_group(group).total_byte_size for group in range(footer.num_row_groups))
-    _check_bytes(unpacked, size_bytes)
 
 
 def _check_bytes(unpacked: int, size_bytes: int) -> None:

@@ -24,6 +24,7 @@ from typing import Any
 from pipeline.bounded import form_problem, read_json
 from pipeline.errors import DatasetError, StorageError
 from pipeline.file_names import child, is_snapshot_id
+from pipeline.plain_files import open_plain, read_plain, read_plain_text
 
 FORMAT_VERSION = 2
 
@@ -128,7 +129,7 @@ def read_sums(path: Path) -> dict[str, str]:
     A line that cannot be read is left out; `sums_problem` tells.
     """
     try:
-        lines = (path / SUMS).read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = read_plain_text(path / SUMS, errors="replace").splitlines()
     except FileNotFoundError:
         return {}
     return {line[66:]: line[:64] for line in lines if line[64:66] == "  " and not line.startswith("#")}
@@ -143,7 +144,7 @@ def sums_text(sums: dict[str, str]) -> str:
 def sums_problem(path: Path) -> str | None:
     """What is wrong with the file `SHA256SUMS` itself, or None."""
     try:
-        data = (path / SUMS).read_bytes()
+        data = read_plain(path / SUMS)
     except FileNotFoundError:
         return "is missing"
     lines, mark, digest = data.rpartition(b"# ")
@@ -153,5 +154,5 @@ def sums_problem(path: Path) -> str | None:
 
 def file_sha256(path: Path) -> str:
     """SHA-256 of a file's bytes."""
-    with path.open("rb") as stream:
+    with open_plain(path) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from pipeline.dataset.layout import MANIFEST, PICTURES, facts_of, list_snapshots, read_forgotten
 from pipeline.errors import DatasetError
 from pipeline.file_names import child
+from pipeline.parquet_files import parquet_path
 from pipeline.plain_text import plain
 
 TableFiles = Callable[[str], Sequence[Path]]
@@ -138,7 +139,7 @@ def select(files: Sequence[Path], wanted: Set[str], columns: Sequence[str]) -> l
     """Rows of Parquet files whose `photo_id` is among `wanted`, with those of the columns that there are."""
 
     def one(path: Path) -> list[Row]:
-        file = pq.ParquetFile(path)
+        file = pq.ParquetFile(parquet_path(path))
         at = [position for position, key in enumerate(_column(file, "photo_id")) if key in wanted]
         if not at:
             return []
@@ -159,7 +160,7 @@ def read_columns(path: Path, columns: Sequence[str]) -> Columns:
 
     Neither by `read_table` nor through `pyarrow.compute`: both import pandas, which takes longer than the answer.
     """
-    table = pq.ParquetFile(path).read(list(columns))
+    table = pq.ParquetFile(parquet_path(path)).read(list(columns))
     return {name: table.column(name).to_pylist() for name in columns}
 
 

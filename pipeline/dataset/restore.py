@@ -42,6 +42,7 @@ from pipeline.dataset.snapshot import (
 )
 from pipeline.errors import DatasetError, StorageError, UnsafeName
 from pipeline.file_names import SnapshotId, below, child, inside, snapshot_id_of
+from pipeline.plain_files import plain_path, read_plain
 
 MASKS = "masks"
 """Folder of a bundle that holds the masks under their paths in the home."""
@@ -92,10 +93,10 @@ def export_bundle(snapshots: Path, identifier: str, masks: Path, target: Path) -
     with new_folder(target) as folder:
         for path in (*KEPT_FILES, PICTURES):
             if child(frozen, path).exists():
-                shutil.copyfile(child(frozen, path), child(folder, path))
+                shutil.copyfile(plain_path(child(frozen, path)), child(folder, path))
         for path in paths:
             inside(folder / MASKS, path).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(inside(masks, path), inside(folder / MASKS, path))
+            shutil.copyfile(plain_path(inside(masks, path)), inside(folder / MASKS, path))
         files = [path for path in folder.rglob("*") if path.is_file()]
         sums = {str(path.relative_to(folder)): file_sha256(path) for path in files}
         (folder / SUMS).write_text(sums_text(sums), encoding="utf-8")
@@ -153,7 +154,7 @@ def _checked(source: Path) -> tuple[SnapshotId, pd.DataFrame]:
     rows = with_places(manifest[~manifest["forgotten"]].drop(columns="forgotten"), source)
     check_forms(source, manifest)
     check_forms(source, rows)
-    if not child(source, CANONICAL).exists() or child(source, CANONICAL).read_bytes() != canonical(manifest):
+    if not child(source, CANONICAL).exists() or read_plain(child(source, CANONICAL)) != canonical(manifest):
         raise DatasetError(f"{source}: {CANONICAL} and {MANIFEST} do not say the same; nothing was restored")
     return identifier, rows
 
@@ -185,7 +186,7 @@ def _with_masks(todo: pd.DataFrame, bundled: Path, masks: Path, mask_digest: Mas
             elif problem := _wrong_mask(bundled, path, digest, mask_digest):
                 result.missing[photo_id] = problem
             else:
-                write_bytes(inside(masks, path), inside(bundled, path).read_bytes())
+                write_bytes(inside(masks, path), read_plain(inside(bundled, path)))
     return todo[~todo["photo_id"].isin(result.missing.keys())]
 
 
@@ -242,4 +243,4 @@ def _settle(source: Path, target: Path, pictures: pd.DataFrame, shards: Path) ->
     with freeze_as(target, pictures, shards) as folder:
         for name in KEPT_FILES:
             if child(source, name).exists():
-                shutil.copyfile(child(source, name), child(folder, name))
+                shutil.copyfile(plain_path(child(source, name)), child(folder, name))

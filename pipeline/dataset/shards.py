@@ -17,6 +17,7 @@ import pyarrow as pa
 from pipeline.atomic import atomic_path
 from pipeline.errors import DatasetError
 from pipeline.file_names import child
+from pipeline.plain_files import plain_path
 
 SUFFIX = ".arrow"
 
@@ -84,7 +85,7 @@ class Shard:
 
     def __init__(self, path: Path) -> None:
         try:
-            self._table = pa.ipc.open_file(pa.memory_map(str(path))).read_all().combine_chunks()
+            self._table = pa.ipc.open_file(pa.memory_map(str(plain_path(path)))).read_all().combine_chunks()
             self.size_px = int((self._table.schema.metadata or {})[b"size_px"])
         except FileNotFoundError:
             raise DatasetError(f"{path}: the shard is missing; run `bokehflow run` to make it anew") from None

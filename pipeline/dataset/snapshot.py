@@ -43,6 +43,8 @@ from pipeline.dataset.manifest import ID_DIGITS, IDENTITY, ORIGIN, canonical, co
 from pipeline.dataset.shards import SUFFIX, Shard
 from pipeline.errors import DatasetError, disk_trouble
 from pipeline.file_names import child
+from pipeline.parquet_files import parquet_path
+from pipeline.plain_files import plain_path
 from pipeline.tables import columns_of
 
 __all__ = [
@@ -302,7 +304,7 @@ def replace_parquet(path: Path, frame: pd.DataFrame, columns: list[str]) -> None
 def refresh_sums(path: Path, shards: Path) -> None:
     """`SHA256SUMS` after files were written anew; shards known before are not hashed again."""
     known = shard_digests(path)
-    names = sorted(set(pq.read_table(path / PICTURES, columns=["shard"])["shard"].to_pylist()))
+    names = sorted(set(pq.read_table(parquet_path(path / PICTURES), columns=["shard"])["shard"].to_pylist()))
     digests = {
         name: known.get(name) or file_sha256(child(shards, name))
         for name in names
@@ -316,11 +318,11 @@ def erase_origin(path: Path, photo_ids: set[str]) -> None:
 
     Their lines leave the attribution. Done twice, it changes nothing more.
     """
-    manifest = pq.read_table(path / MANIFEST).to_pandas()
+    manifest = pq.read_table(parquet_path(path / MANIFEST)).to_pandas()
     erased = manifest["photo_id"].isin(photo_ids)
     manifest.loc[erased, ORIGIN] = None
     replace_parquet(path / MANIFEST, manifest, MANIFEST_COLUMNS)
-    shown = pd.read_csv(path / ATTRIBUTION, dtype=str, keep_default_na=False)
+    shown = pd.read_csv(plain_path(path / ATTRIBUTION), dtype=str, keep_default_na=False)
     _replace_attribution(path, shown[~shown["photo_id"].isin(photo_ids)])
 
 

@@ -34,6 +34,8 @@ from pipeline.dataset.shards import SUFFIX, Shard
 from pipeline.dataset.snapshot import KEY, MANIFEST_COLUMNS, LicenseName, attribution
 from pipeline.errors import DatasetError
 from pipeline.file_names import child
+from pipeline.parquet_files import parquet_path
+from pipeline.plain_files import read_plain, read_plain_text
 
 AT_ONCE = 4
 """Shards hashed at a time."""
@@ -126,18 +128,18 @@ def _line_of(path: Path, name: str, sums_problem: str | None) -> Iterator[Findin
     if not sums_problem:
         yield Finding(name, "is not as it was frozen")
         return
-    lines = (path / SUMS).read_text(encoding="utf-8", errors="replace").splitlines()
+    lines = read_plain_text(path / SUMS, errors="replace").splitlines()
     row = next((number for number, line in enumerate(lines, 1) if line[66:] == name), None)
     yield Finding(SUMS, f"its digest of {name} is not that of the file", row)
 
 
 def _reference(path: Path) -> pd.DataFrame:
     """The identity: from `manifest.jsonl` while it is sound, else from `manifest.parquet`."""
-    text = (path / CANONICAL).read_bytes() if (path / CANONICAL).exists() else b""
+    text = read_plain(path / CANONICAL) if (path / CANONICAL).exists() else b""
     if hashlib.sha256(text).hexdigest()[:ID_DIGITS] == path.name:
         return pd.DataFrame([json.loads(line) for line in text.splitlines()])
     try:
-        manifest = pq.read_table(path / MANIFEST).to_pandas()
+        manifest = pq.read_table(parquet_path(path / MANIFEST)).to_pandas()
         if hashlib.sha256(canonical(manifest)).hexdigest()[:ID_DIGITS] == path.name:
             return manifest[IDENTITY]
     except DAMAGE:
@@ -150,7 +152,7 @@ def _reference(path: Path) -> pd.DataFrame:
 def _check_canonical(path: Path, reference: pd.DataFrame) -> Iterator[Finding]:
     if not (path / CANONICAL).exists():
         return
-    wanted, found = canonical(reference).split(b"\n"), (path / CANONICAL).read_bytes().split(b"\n")
+    wanted, found = canonical(reference).split(b"\n"), read_plain(path / CANONICAL).split(b"\n")
     for row, (line, other) in enumerate(zip(wanted, found, strict=False), 1):
         if line != other:
             yield Finding(CANONICAL, "was changed", row, str(json.loads(line)["photo_id"]) if line else None)
@@ -171,7 +173,7 @@ def _check_manifest(path: Path, reference: pd.DataFrame, license_name: LicenseNa
     yield from _differing(reference, manifest)
     shown = attribution(manifest[~manifest["photo_id"].isin(read_forgotten(path).keys())], license_name)
     wanted = shown.to_csv(index=False, lineterminator="\n").encode().split(b"\n")
-    found = (path / ATTRIBUTION).read_bytes().split(b"\n") if (path / ATTRIBUTION).exists() else []
+    found = read_plain(path / ATTRIBUTION).split(b"\n") if (path / ATTRIBUTION).exists() else []
     ids = ["", *shown["photo_id"]]
     if len(wanted) == len(found):
         sound = _is_sound(path, ATTRIBUTION), _is_sound(path, MANIFEST)
@@ -207,7 +209,7 @@ def _differing(reference: pd.DataFrame, manifest: pd.DataFrame) -> Iterator[Find
 def _read(path: Path, findings: list[Finding]) -> pd.DataFrame | None:
     """A Parquet file; where it cannot be read, a finding with the rows that are lost."""
     try:
-        return pq.read_table(path, page_checksum_verification=True).to_pandas()
+        return pq.read_table(parquet_path(path), page_checksum_verification=True).to_pandas()
     except FileNotFoundError:
         return None
     except DAMAGE as error:
@@ -218,7 +220,7 @@ def _read(path: Path, findings: list[Finding]) -> pd.DataFrame | None:
 def _lost_rows(path: Path) -> str:
     """Which rows a damaged page takes with it."""
     try:
-        file = pq.ParquetFile(path, page_checksum_verification=True)
+        file = pq.ParquetFile(parquet_path(path), page_checksum_verification=True)
         first = 1
         for group in range(file.num_row_groups):
             after = first + file.metadata.row_group(group).num_rows

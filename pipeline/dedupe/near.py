@@ -15,6 +15,7 @@ from pipeline.atomic import atomic_path
 from pipeline.dedupe.neighbours import Pairs, pairs_between
 from pipeline.dedupe.store import VERSION
 from pipeline.file_names import child
+from pipeline.plain_files import open_plain
 
 EDGE = np.dtype([("whole", "<u8"), ("window", "<u8"), ("distance_bits", "u1")])
 
@@ -82,7 +83,7 @@ class NearHashStore:
         """What is known; nothing where there is no readable file, since it can be found again."""
         try:
             # numpy leaves a file open that it opened and could not read.
-            with self.path(radius_bits).open("rb") as stream, np.load(stream) as file:
+            with open_plain(self.path(radius_bits)) as stream, np.load(stream) as file:
                 return NearHashes(file["edges"], file["wholes"], file["windows"])
         except Exception:  # a damaged archive makes numpy, zipfile and zlib raise nearly anything
             return NearHashes.nothing()

@@ -20,6 +20,7 @@ from pipeline.atomic import atomic_path
 from pipeline.dedupe.hashes import WINDOWS
 from pipeline.errors import StorageError
 from pipeline.file_names import child
+from pipeline.plain_files import plain_path
 
 VERSION = 1
 """Fingerprints made by another version of their code are passed over."""
@@ -126,7 +127,7 @@ class FingerprintStore:
 
     def _map(self, name: str) -> np.ndarray:
         try:
-            return np.load(child(self.root, name), mmap_mode="r")
+            return np.load(plain_path(child(self.root, name)), mmap_mode="r")
         except (OSError, ValueError) as error:
             raise StorageError(
                 f"{self.root}: {name} cannot be read ({error}); delete the files of this batch, they are computed again"

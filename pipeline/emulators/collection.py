@@ -19,6 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from pipeline.errors import ConfigError
 from pipeline.file_names import inside
+from pipeline.plain_files import plain_path, read_plain, read_plain_text
 from pipeline.sources.found import normalised_tag
 
 COLLECTION_FILE = "collection.jsonl"
@@ -67,7 +68,7 @@ def load_collection(folder: Path) -> list[CollectionPhoto]:
     """The photos of `folder`. Raises `ConfigError` with file and line where something is wrong."""
     path = folder / COLLECTION_FILE
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
+        lines = read_plain_text(path).split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}; a collection is a folder with this file") from error
     return [_parse(path, number, line) for number, line in enumerate(lines, start=1) if line.strip()]
@@ -148,7 +149,7 @@ class Collection:
         path = self._path(photo)
         if path is None or not path.is_file():
             return None
-        return path.read_bytes() if edge_px is None else _resized(path, edge_px)
+        return read_plain(path) if edge_px is None else _resized(path, edge_px)
 
     def _path(self, photo: CollectionPhoto) -> Path | None:
         """A collection without a folder was made in code, whose paths are its own."""
@@ -177,7 +178,7 @@ def digest(*parts: object) -> str:
 @lru_cache(maxsize=100_000)
 def _file_size_px(path: Path) -> tuple[int, int]:
     try:
-        with Image.open(path) as image:
+        with Image.open(plain_path(path)) as image:
             return image.size
     except UNDECODABLE:
         return UNREADABLE_SIZE_PX
@@ -186,10 +187,10 @@ def _file_size_px(path: Path) -> tuple[int, int]:
 @lru_cache(maxsize=256)
 def _resized(path: Path, edge_px: int) -> bytes:
     try:
-        with Image.open(path) as image:
+        with Image.open(plain_path(path)) as image:
             image.thumbnail((edge_px, edge_px), Image.Resampling.LANCZOS)
             buffer = io.BytesIO()
             image.convert("RGB").save(buffer, format="JPEG", quality=90)
             return buffer.getvalue()
     except UNDECODABLE:
-        return path.read_bytes()
+        return read_plain(path)

@@ -43,6 +43,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from pipeline.emulators.collection import digest
 from pipeline.errors import ConfigError
+from pipeline.plain_files import read_plain_text
 from pipeline.toml_lines import explained
 
 ApiFault = Literal["http_429", "http_5xx", "error_201", "html", "broken_json", "slow"]
@@ -145,7 +146,7 @@ class FaultPlan(_Section):
 def load_faults(path: Path) -> FaultPlan:
     """Read and check a fault plan. Raises `ConfigError` with file, line and key of each thing that is wrong."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_plain_text(path)
         data = tomllib.loads(text)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from error

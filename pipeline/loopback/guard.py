@@ -22,6 +22,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pipeline.atomic import atomic_path
+from pipeline.plain_files import read_plain
 
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
 SAFE_METHODS = ("GET", "HEAD")
@@ -205,7 +206,7 @@ def kept_secret(path: Path) -> bytes:
     """
     fresh = secrets.token_bytes(SECRET_BYTES)
     with suppress(OSError):
-        if _is_private(path) and len(kept := path.read_bytes()) == SECRET_BYTES:
+        if _is_private(path) and len(kept := read_plain(path)) == SECRET_BYTES:
             return kept
         with atomic_path(path) as temporary:
             temporary.touch(0o600, exist_ok=False)

@@ -17,6 +17,7 @@ from pipeline.errors import DatasetError
 from pipeline.file_names import child
 from pipeline.masks.sources import MaskSource, Picture, Refused
 from pipeline.masks.subject import Subject
+from pipeline.plain_files import plain_path
 
 THOUSANDTHS = 1000
 MAX_STROKES, MAX_POINTS = 500, 20_000
@@ -109,7 +110,7 @@ class DrawnMasks:
     def read(self, path: Path) -> Subject:
         """One of `newest`, with who drew it. Raises `DatasetError` for a damaged file."""
         try:
-            with Image.open(path, formats=["PNG"]) as image:
+            with Image.open(plain_path(path), formats=["PNG"]) as image:
                 return Subject(np.array(image.convert("L")), None, None, drawn_by=str(image.info.get("drawn_by", "?")))
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise DatasetError(f"{path}: this drawn mask is damaged ({error}); draw it again, or delete it") from error

@@ -22,6 +22,7 @@ from pipeline.errors import DatasetError
 from pipeline.file_names import inside
 from pipeline.masks.sources import MaskSource, Picture, Refused
 from pipeline.masks.subject import COMPANION, Subject
+from pipeline.plain_files import plain_path
 from pipeline.tables import columns_of, conform
 
 log = logging.getLogger(__name__)
@@ -125,7 +126,7 @@ def uncertainties(table: pd.DataFrame) -> dict[str, float]:
 def read_mask(path: Path) -> np.ndarray:
     """The alpha in a PNG as uint8 [height, width]. Raises `DatasetError` when the file is missing or damaged."""
     try:
-        with Image.open(path, formats=["PNG"]) as image:
+        with Image.open(plain_path(path), formats=["PNG"]) as image:
             if image.mode != "L":
                 raise DatasetError(f"{path}: this mask has the mode {image.mode}, not 8-bit grey; {_REMEDY}")
             return np.array(image)
@@ -222,7 +223,7 @@ def _png(subject: Subject) -> bytes:
 def _read_subject(path: Path) -> Subject:
     """A stored mask with what its text chunks say. Raises `DatasetError` as `read_mask` does."""
     alpha = read_mask(path)
-    with Image.open(path, formats=["PNG"]) as image:
+    with Image.open(plain_path(path), formats=["PNG"]) as image:
         notes = image.info
     counted = (int(notes["people"]), float(notes["runner_up"])) if "people" in notes else (None, None)
     uncertainty = float(notes["uncertainty"]) if "uncertainty" in notes else None

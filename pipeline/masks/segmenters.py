@@ -17,6 +17,7 @@ from pipeline.errors import ConfigError, WeightsError
 from pipeline.masks import salient
 from pipeline.masks.segmenter import Seen, Segmenter, levels
 from pipeline.masks.selfie import EMBEDDED, SelfieSegmenter, SelfieWeights
+from pipeline.plain_files import open_plain
 
 if TYPE_CHECKING:
     import torch
@@ -193,7 +194,7 @@ def _load_deeplab(name: str, path: Path) -> dict[str, "torch.Tensor"]:
 
 
 def _refuse_altered(path: Path) -> None:
-    with path.open("rb") as file:
+    with open_plain(path) as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if not found.startswith(_hash_in_name(path.name)):
         raise WeightsError(

@@ -16,6 +16,7 @@ from PIL import Image
 from pipeline.errors import ConfigError
 from pipeline.masks.salient import SalientObjects
 from pipeline.masks.segmenter import Seen, Segmenter, levels
+from pipeline.plain_files import read_plain
 
 EMBEDDED = "selfie"
 """The segmenter whose weights come with a package."""
@@ -62,8 +63,8 @@ class SelfieSegmenter(Segmenter):
             raise ConfigError(f"[masks] views = {views}: the selfie segmenter takes 1, 2 or 4")
         if views == 4 and weights.landscape is None:
             raise ConfigError("four views need the weights of the landscape network")
-        self._general = _PerThread(weights.general.read_bytes())
-        self._landscape = _PerThread(weights.landscape.read_bytes()) if views == 4 and weights.landscape else None
+        self._general = _PerThread(read_plain(weights.general))
+        self._landscape = _PerThread(read_plain(weights.landscape)) if views == 4 and weights.landscape else None
         self._second = SalientObjects(weights.second) if second_opinion and weights.second and views > 1 else None
         self._views = views
         used = [self._general.sha256] + ([self._landscape.sha256] if self._landscape else [])

@@ -19,6 +19,7 @@ from pipeline.masks.refine import decide_by_colour, enlarged_along_edges, follow
 from pipeline.masks.segmenter import Seen, Segmenter
 from pipeline.masks.segmenters import published_version
 from pipeline.masks.subject import Others, Subject, choose_subject
+from pipeline.plain_files import plain_path, read_plain
 
 PROCESSING = 2
 """Raised whenever what happens between the segmenter's alpha and the stored one changes."""
@@ -136,7 +137,7 @@ class GivenMasks:
 
     def mark(self, picture: Picture) -> str:
         path = self._path(picture)
-        return hashlib.sha256(path.read_bytes()).hexdigest()[:12] if path else ""
+        return hashlib.sha256(read_plain(path)).hexdigest()[:12] if path else ""
 
     def masks(self, pictures: Sequence[Picture]) -> list[Subject | Refused]:
         return [self._mask(picture) for picture in pictures]
@@ -202,7 +203,7 @@ def _listing(folder: Path) -> str:
 
 def _read_given(path: Path) -> np.ndarray:
     """uint8 [height, width]: the alpha channel of a file that has one, else its grey levels."""
-    with Image.open(path, formats=["PNG", "TIFF", "WEBP", "BMP", "JPEG"]) as image:
+    with Image.open(plain_path(path), formats=["PNG", "TIFF", "WEBP", "BMP", "JPEG"]) as image:
         image.load()
         if image.mode.startswith("I;16"):
             return ((np.asarray(image).astype(np.uint32) + 128) // 257).astype(np.uint8)

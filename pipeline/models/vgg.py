@@ -18,6 +18,7 @@ from torch.nn import functional
 from pipeline.errors import WeightsError
 from pipeline.models.images import Images
 from pipeline.models.losses import Features
+from pipeline.plain_files import read_plain
 
 FeatureNetwork = Literal["vgg19", "vgg16"]
 
@@ -70,7 +71,7 @@ def vgg16_state(weights_folder: Path) -> dict[str, Tensor]:
     """VGG-16's 13 convolutions, named as in torchvision's `features`, beside `lin0` to `lin4`, LPIPS' heads."""
     from pipeline.weights import ensure
 
-    networks = read_arrays(ensure("vgg16", weights_folder).read_bytes())
+    networks = read_arrays(read_plain(ensure("vgg16", weights_folder)))
     state = {}
     for number, place in enumerate(_convolution_places()):
         convolution = networks["VGG16_0"][f"Conv_{number}"]

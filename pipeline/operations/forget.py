@@ -30,6 +30,7 @@ from pipeline.operations.months import IMPORTED
 from pipeline.operations.versions import forgotten_photos
 from pipeline.photo_ids import COMMONS, FLICKR, FOLDER, commons_file, written_id
 from pipeline.photos.download import journal_digests
+from pipeline.plain_files import plain, read_plain
 from pipeline.sources.listing import without_forgotten
 from pipeline.spreadsheet import Record, Sheet, read_sheet, table_bytes
 from pipeline.training.runs import drop_samples, with_superseded
@@ -227,7 +228,7 @@ def _purge_unfinished(home: Home, ids: Set[str], leaving: Set[str]) -> None:
 def _blank_lines(path: Path, ids: Set[str]) -> None:
     """Overwrite the lines that name one with spaces, in place: a process at work may be adding to the file."""
     names, at = _pattern(ids), 0
-    with path.open("r+b") as file:
+    with open(path, "r+b", opener=plain) as file:
         for line in file.read().splitlines(keepends=True):
             if names.search(line):
                 file.seek(at)
@@ -353,7 +354,7 @@ def _is_about(record: Record, sheet: Sheet, ids: Set[str]) -> bool:
 def _naming(paths: Iterable[Path], ids: Iterable[str]) -> list[Path]:
     """Files that mention one of the photos."""
     names, files = _pattern(ids), [path for path in sorted(paths) if path.is_file()]
-    return [path for path in files if names.search(path.read_bytes())]
+    return [path for path in files if names.search(read_plain(path))]
 
 
 def _pattern(ids: Iterable[str]) -> re.Pattern[bytes]:

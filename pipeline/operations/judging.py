@@ -21,6 +21,7 @@ from pipeline.evaluation.measure.scenes import Scenes, TrueMasks
 from pipeline.evaluation.measure.shared_scores import Common, read_common, write_common
 from pipeline.file_names import child
 from pipeline.masks.segmenter import Segmenter
+from pipeline.plain_files import read_plain_text
 from storage import Home
 
 if TYPE_CHECKING:
@@ -156,7 +157,7 @@ def costs_of(home: Home, generator: "Generator") -> dict[str, float]:
 
 def _read_costs(path: Path) -> dict[str, float] | None:
     try:
-        return {name: float(value) for name, value in json.loads(path.read_text())["costs"].items()}
+        return {name: float(value) for name, value in json.loads(read_plain_text(path))["costs"].items()}
     except (OSError, ValueError, KeyError, AttributeError):
         return None
 

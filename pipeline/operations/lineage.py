@@ -22,6 +22,7 @@ from pipeline.errors import DatasetError
 from pipeline.file_names import child
 from pipeline.licenses import license_name, strictest
 from pipeline.photo_ids import written_id
+from pipeline.plain_files import read_plain
 from storage import Home
 
 COMPLETION, CARD = "complete.json", "model.json"
@@ -84,7 +85,7 @@ def _run(home: Home, folder: Path) -> RunFacts | None:
 
 def _json(path: Path) -> dict[str, Any] | None:
     try:
-        return json.loads(path.read_bytes())
+        return json.loads(read_plain(path))
     except FileNotFoundError:
         return None
     except ValueError as error:

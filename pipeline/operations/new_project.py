@@ -9,6 +9,7 @@ from pipeline.atomic import write_text
 from pipeline.config import load_project, parse_project
 from pipeline.errors import ConfigError
 from pipeline.package_files import PROJECT_FILE, STARTING_PROJECTS
+from pipeline.plain_files import read_plain_text
 
 
 def write_project(folder: Path, name: str | None = None, source: str = "flickr") -> Path:
@@ -33,7 +34,7 @@ def project_text(name: str, source: str = "flickr") -> str:
     """The study's project file with another name; `source` is a key of `STARTING_PROJECTS`."""
     study = STARTING_PROJECTS[source]
     named = f'name = "{load_project(study).project.name}"'
-    return study.read_text(encoding="utf-8").replace(named, f"name = {json.dumps(name)}", 1)
+    return read_plain_text(study).replace(named, f"name = {json.dumps(name)}", 1)
 
 
 def name_from(folder: str) -> str:

@@ -20,6 +20,8 @@ from pipeline.operations.evaluation import is_test, picture_ids
 from pipeline.operations.made_from import code_revision
 from pipeline.operations.training import run_id
 from pipeline.operations.versions import plan
+from pipeline.parquet_files import parquet_path
+from pipeline.plain_files import read_plain_text
 from pipeline.training.recipes import canonical_digest
 from pipeline.training.runs import RunFolder, completion_of, describe_run, generator_file
 from pipeline.weights import WEIGHTS
@@ -50,7 +52,9 @@ def against_reference(home: Home, snapshot: str, recipe: str, reference: str) ->
 
 
 def _size_px(home: Home, snapshot: str, recipe: str) -> int:
-    return int(json.loads(RunFolder(child(home.runs, run_id(snapshot, recipe))).card.read_text())["settings"]["size_px"])
+    return int(
+        json.loads(read_plain_text(RunFolder(child(home.runs, run_id(snapshot, recipe))).card))["settings"]["size_px"]
+    )
 
 
 def report_inputs(project: Project, home: Home, snapshot: str, others: Sequence[str] = ()) -> "ReportInputs":
@@ -198,13 +202,13 @@ def _model_report(home: Home, snapshot: str, recipe: str) -> "ModelReport":
 
     run = RunFolder(child(home.runs, run_id(snapshot, recipe)))
     info = home.tables.info("evaluation", f"{recipe}|{snapshot}")
-    card = json.loads(run.card.read_text())
+    card = json.loads(read_plain_text(run.card))
     return ModelReport(
         name=recipe,
         judged_px=card["settings"]["size_px"],
         card=card,
         evaluation=home.tables.read("evaluation", f"{recipe}|{snapshot}"),
-        losses=pd.read_parquet(run.losses),
+        losses=pd.read_parquet(parquet_path(run.losses)),
         pictures=run.translated,
         evaluation_digest=info.data_version if info else "",
         snapshot_id=snapshot,

@@ -29,6 +29,7 @@ from pipeline.photos.inspectors import InspectorDied, Inspectors
 from pipeline.photos.opening import PictureInfo, UndecodableImage
 from pipeline.photos.pace import Answer
 from pipeline.photos.pool import PacedPool, Transfer, Tried
+from pipeline.plain_files import open_plain, plain
 from pipeline.tables import conform
 
 log = logging.getLogger(__name__)
@@ -258,7 +259,7 @@ class _Journal:
 
     def __enter__(self) -> "_Journal":
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = self._path.open("ab", buffering=0)
+        self._file = open(self._path, "ab", buffering=0, opener=plain)
         self._file.write(b"\n")  # ends a line that a killed run left half written
         return self
 
@@ -284,7 +285,7 @@ def _journal_rows(path: Path) -> Iterator[dict[str, object]]:
     if not path.exists():
         return
     newest: dict[object, dict[str, object]] = {}
-    with path.open("rb") as file:
+    with open_plain(path) as file:
         for line in file:
             try:
                 row = json.loads(line)

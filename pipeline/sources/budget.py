@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.file_names import child
+from pipeline.plain_files import plain
 
 HOUR_S = 3600.0
 _QUIET_WAIT_S = 5.0
@@ -56,7 +57,7 @@ class CallBudget:
     def turn(self) -> Iterator[None]:
         """Hold everybody else's calls to the service back, in all processes, until the `with` block ends."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self.path.with_suffix(".turn"), os.O_RDWR | os.O_CREAT, 0o600)
+        descriptor = plain(str(self.path.with_suffix(".turn")), os.O_RDWR | os.O_CREAT)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
@@ -91,7 +92,7 @@ class CallBudget:
     @contextmanager
     def _locked(self) -> Iterator[int]:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
+        descriptor = plain(str(self.path), os.O_RDWR | os.O_CREAT)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield descriptor

@@ -29,6 +29,7 @@ from typing import Protocol
 from pipeline.atomic import write_text
 from pipeline.errors import ConfigError
 from pipeline.file_names import child
+from pipeline.plain_files import read_plain_text
 from pipeline.sources.found import FoundPhoto, Paging, SearchPage
 
 MAX_STATE_AGE_S = 24 * 3600
@@ -193,7 +194,7 @@ class WindowState:
 
     def _read(self, window: Window, what: str) -> list[str] | None:
         try:
-            return self._path(window, what).read_text(encoding="utf-8").split("\n")
+            return read_plain_text(self._path(window, what)).split("\n")
         except FileNotFoundError:  # never finished, or purged since it was
             return None
 
@@ -204,8 +205,8 @@ def begin_state(folder: Path, now_s: int) -> int:
     What began more than `MAX_STATE_AGE_S` ago, or in the future, is cleared first.
     """
     path = folder / "began"
-    if path.exists() and 0 <= now_s - int(path.read_text()) <= MAX_STATE_AGE_S:
-        return int(path.read_text())
+    if path.exists() and 0 <= now_s - int(read_plain_text(path)) <= MAX_STATE_AGE_S:
+        return int(read_plain_text(path))
     clear_state(folder)
     write_text(path, str(now_s))
     return now_s

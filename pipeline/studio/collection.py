@@ -24,6 +24,7 @@ from PIL import Image
 from pipeline.atomic import write_bytes, write_text
 from pipeline.file_names import child, inside
 from pipeline.photo_ids import flickr_id
+from pipeline.plain_files import plain_path, read_plain
 from pipeline.studio.pictures import PICTURES, Shot, shots
 from pipeline.studio.scene import METRES_PER_UNIT, camera_of
 from pipeline.studio.words import CAMERAS, ORDINARY_WORDS, OWNERS, PHONE, SHALLOW_WORDS, Camera, Words
@@ -107,7 +108,7 @@ def build_collection(folder: Path, pictures: Path = PICTURES) -> None:
     for photo, (_, upload) in zip(photos, ordered, strict=True):
         write_bytes(inside(folder, photo.file), upload.data)
         if upload.mask is not None:
-            write_bytes(child(folder / "truth" / "masks", f"{photo.id}.png"), upload.mask.read_bytes())
+            write_bytes(child(folder / "truth" / "masks", f"{photo.id}.png"), read_plain(upload.mask))
     pairs = [(photo, upload) for photo, (_, upload) in zip(photos, ordered, strict=True)]
     write_text(folder / "collection.jsonl", "".join(f"{json.dumps(asdict(photo))}\n" for photo in photos))
     _write_csv(folder / "planted.csv", _planted(pairs))
@@ -121,7 +122,7 @@ def _shots(group: str) -> list[Shot]:
 
 def _clean(pictures: Path) -> list[Upload]:
     return [
-        Upload(domain, file, inside(pictures, file).read_bytes(), mask=inside(pictures, shot.files()["mask"]))
+        Upload(domain, file, read_plain(inside(pictures, file)), mask=inside(pictures, shot.files()["mask"]))
         for domain in ("ordinary", "shallow")
         for shot in _shots(domain)[:CLEAN_PER_DOMAIN]
         for file in [shot.files()["sharp" if domain == "ordinary" else "shallow"]]
@@ -145,7 +146,7 @@ def _copies(pictures: Path) -> list[Upload]:
         ("shallow", 52, "mirrored_copy", "mirrored"),
     ):
         source = _file_of(domain, number)
-        data = _altered(inside(pictures, source).read_bytes(), kind)
+        data = _altered(read_plain(inside(pictures, source)), kind)
         # A mirrored copy may stay unfound; the reviewer, who has not seen its original side by side, keeps it.
         decision = KEEP if kind == "mirrored_copy" else None
         copies.append(Upload(domain, source, data, kind, expected, decision, copied=True))
@@ -174,7 +175,7 @@ def _mistakes(pictures: Path) -> list[Upload]:
     uploads = []
     for domain, group, number, kind, expected, decision in planted:
         source = _file_of(group, number)
-        data = _altered(inside(pictures, source).read_bytes(), kind)
+        data = _altered(read_plain(inside(pictures, source)), kind)
         id = next(ids) if kind == "tagged_monochrome" else None
         uploads.append(Upload(domain, source, data, kind, expected, decision, extra_tag=tags.get(kind), id=id))
     return uploads
@@ -297,7 +298,7 @@ def _copy_scoring(folder: Path, pictures: Path) -> None:
     for shot in _shots("scoring"):
         files = shot.files()
         for file in files.values():
-            write_bytes(folder / Path(file).name, inside(pictures, file).read_bytes())
+            write_bytes(folder / Path(file).name, read_plain(inside(pictures, file)))
         rows.append((str(shot.seed), *(Path(files[view]).name for view in views), *_conditions(shot, pictures)))
     _write_csv(folder / "scoring.csv", rows)
 
@@ -305,7 +306,10 @@ def _copy_scoring(folder: Path, pictures: Path) -> None:
 def _conditions(shot: Shot, pictures: Path) -> tuple[str, str, str]:
     """Diameter of the lens in mm, distance in focus and median distance of the background in m."""
     camera, files = camera_of(shot.seed), shot.files()
-    with Image.open(inside(pictures, files["depth"])) as depth, Image.open(inside(pictures, files["mask"])) as mask:
+    with (
+        Image.open(plain_path(inside(pictures, files["depth"]))) as depth,
+        Image.open(plain_path(inside(pictures, files["mask"]))) as mask,
+    ):
         background_m = float(np.median(np.asarray(depth)[np.asarray(mask) == 0])) / 1000
     aperture_mm = 2000 * camera.lens_radius * METRES_PER_UNIT
     return f"{aperture_mm:.1f}", f"{camera.focus_distance * METRES_PER_UNIT:.3f}", f"{background_m:.3f}"

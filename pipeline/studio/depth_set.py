@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pipeline.atomic import write_bytes, write_text
+from pipeline.plain_files import plain_path
 from pipeline.studio.render import Noise, Studio
 from pipeline.studio.scene import Camera, Lens, camera_of, describe_scene
 
@@ -110,7 +111,7 @@ def _render_scene(folder: Path, wanted: DepthSet, seed: int) -> list[Sequence[ob
     _render(paths["rgb"], lambda: open_studio().photograph(PINHOLE_SAMPLES, noise=Noise.OF_VIEW))
     _render(paths["depth"], lambda: encoded_disparity(open_studio().depth_m()))
     _render(paths["mask"], lambda: open_studio().mask())
-    with Image.open(paths["depth"]) as stored:
+    with Image.open(plain_path(paths["depth"])) as stored:
         disparity = np.asarray(stored).astype(np.float32) / np.float32(STEPS_PER_DIOPTRE)
     rows: list[Sequence[object]] = []
     for view, lens in enumerate(_lenses(camera_of(seed), disparity, wanted)):

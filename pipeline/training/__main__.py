@@ -21,6 +21,8 @@ from pydantic import ValidationError
 
 from pipeline.errors import BokehflowError, TrainingError
 from pipeline.file_names import child, inside
+from pipeline.parquet_files import parquet_path
+from pipeline.plain_files import read_plain
 from pipeline.training.jobs import TrainingJob
 from pipeline.training.lifeline import follow
 from pipeline.training.runs import Completion, generator_file
@@ -82,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run_from_file(path: Path, stop: StopSignal) -> bool:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
-        job = TrainingJob.model_validate_json(path.read_bytes())
+        job = TrainingJob.model_validate_json(read_plain(path))
     except (OSError, ValidationError) as error:
         raise TrainingError(f"The job {path} cannot be used: {error}") from error
     return _run(job, stop) is not None
@@ -136,7 +138,7 @@ def _read_manifest(path: Path) -> "pd.DataFrame":
     import pandas as pd
 
     try:
-        return pd.read_parquet(path, columns=MANIFEST_COLUMNS).sort_values("photo_id", kind="stable")
+        return pd.read_parquet(parquet_path(path), columns=MANIFEST_COLUMNS).sort_values("photo_id", kind="stable")
     except (OSError, ValueError) as error:
         raise TrainingError(f"The manifest {path} cannot be read: {error}") from error
 

@@ -7,7 +7,10 @@ choice of pictures follow from the step and need no state.
 
 import hashlib
 import json
+import math
+import zipfile
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -16,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from pipeline.atomic import atomic_path
 from pipeline.errors import TrainingError
 from pipeline.models.networks import Generator
+from pipeline.plain_files import open_plain, plain_path
 from pipeline.training.loop import TrainingState
 
 METADATA_KEY = "bokehflow"
@@ -46,11 +50,32 @@ def restore_checkpoint(state: TrainingState, path: Path, digest: str) -> float:
     TrainingError if the file cannot be read or belongs to another configuration.
     """
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        _check_stored(path)
+        content = torch.load(plain_path(path), map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises whatever its unpickler and zip reader raise
-        raise TrainingError(f"The checkpoint {path} cannot be read ({error}); delete it to train anew.") from error
+        problem = str(error).partition("\n")[0][:300]
+        raise TrainingError(f"The checkpoint {path} cannot be read ({problem}); delete it to train anew.") from error
     if not isinstance(content, dict) or content.get("digest") != digest:
         raise TrainingError(f"The checkpoint {path} belongs to another configuration; delete it to train anew.")
+    try:
+        return _restore(state, content)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
+        problem = f"{type(error).__name__}: {error}".partition("\n")[0][:300]
+        raise TrainingError(f"The checkpoint {path} lacks what a run goes on from ({problem}); delete it.") from error
+
+
+def _check_stored(path: Path) -> None:
+    """Raises `ValueError` where parts of a checkpoint are not stored as they are: a packed one could become anything."""
+    with zipfile.ZipFile(plain_path(path)) as archive:
+        if any(part.compress_type != zipfile.ZIP_STORED for part in archive.infolist()):
+            raise ValueError("its parts are packed, as torch never does")
+
+
+def _restore(state: TrainingState, content: dict[str, Any]) -> float:
+    """Take over everything; returns the training time in seconds. Raises whatever a damaged content leads to."""
+    step, seconds = content["step"], content["seconds"]
+    if not isinstance(step, int) or not isinstance(seconds, float) or step < 0 or not math.isfinite(seconds):
+        raise ValueError("step or seconds is none")
     state.model.load_state_dict(content["model"])
     for direction, average in state.averages.items():
         average.load_state_dict(content["averages"][direction])
@@ -61,8 +86,8 @@ def restore_checkpoint(state: TrainingState, path: Path, digest: str) -> float:
     torch.set_rng_state(content["torch_random"])
     if torch.cuda.is_available():  # the run may have begun on a machine with more GPUs, or with none
         torch.cuda.set_rng_state_all(content["cuda_random"][: torch.cuda.device_count()])
-    state.step = content["step"]
-    return content["seconds"]
+    state.step = step
+    return seconds
 
 
 def _restore_moments(optimiser: torch.optim.Optimizer, moments: dict[int, dict[str, torch.Tensor]]) -> None:
@@ -86,7 +111,7 @@ def save_generator(generator: Generator, path: Path, provenance: dict[str, str |
 def load_generator_weights(generator: Generator, path: Path) -> None:
     """Fill `generator` with the weights of a safetensors file. TrainingError if it holds others, or is none."""
     try:
-        generator.load_state_dict(load_file(path))
+        generator.load_state_dict(load_file(plain_path(path)))
     except (SafetensorError, RuntimeError, OSError, ValueError, KeyError) as error:
         problem = str(error).splitlines()[0][:200]
         raise TrainingError(
@@ -96,5 +121,5 @@ def load_generator_weights(generator: Generator, path: Path) -> None:
 
 def file_sha256(path: Path) -> str:
     """SHA-256 of a file's bytes, in hex."""
-    with path.open("rb") as stream:
+    with open_plain(path) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

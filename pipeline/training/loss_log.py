@@ -10,6 +10,7 @@ import torch
 
 from pipeline.atomic import atomic_path
 from pipeline.errors import TrainingError
+from pipeline.parquet_files import parquet_path
 from pipeline.training.loop import StepMetrics
 
 STEP = "step"
@@ -79,12 +80,15 @@ class LossLog:
 
     @classmethod
     def read(cls, path: Path, last_step: int) -> "LossLog":
-        """The log as it stood after `last_step`; empty if there is no file."""
+        """The log as it stood after `last_step`; empty if there is no file. TrainingError for one that is damaged."""
         log = cls()
-        if not path.exists():
+        try:
+            table = pq.read_table(parquet_path(path), filters=[(STEP, "<=", last_step)])
+            log._steps = array("q", table[STEP].to_pylist())
+            for name in table.column_names[1:]:
+                log._terms[name] = array("d", table[name].to_numpy())
+        except FileNotFoundError:
             return log
-        table = pq.read_table(path, filters=[(STEP, "<=", last_step)])
-        log._steps = array("q", table[STEP].to_pylist())
-        for name in table.column_names[1:]:
-            log._terms[name] = array("d", table[name].to_numpy())
+        except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
+            raise TrainingError(f"{path} is damaged ({error}); delete the run's folder to train anew.") from error
         return log

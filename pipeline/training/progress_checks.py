@@ -25,7 +25,7 @@ from pipeline.atomic import write_text
 from pipeline.models.images import AlphaArray, RgbArray, UnitRgbArray, translate
 from pipeline.regions import background_region, margin_px, subject_region
 from pipeline.softness import TELLING_SIDE_PX, Softness, softness, standing, telling
-from pipeline.training.runs import Failing
+from pipeline.training.runs import Failing, recorded_checks
 
 MOST_CHECKS, FEWEST_CHECKS, STEPS_A_CHECK = 20, 10, 30
 """In a run: fewer in short ones, where each would otherwise take as long as the steps before it."""
@@ -241,8 +241,7 @@ class CheckLog:
 
     def __init__(self, path: Path, last_step: int) -> None:
         self._path = path
-        rows = json.loads(path.read_bytes()) if path.exists() else []
-        self.checks = [Check(**row) for row in rows if _is_check(row) and row["step"] <= last_step]
+        self.checks = [Check(**row) for row in recorded_checks(path) if _is_check(row) and row["step"] <= last_step]
 
     @property
     def best(self) -> Check | None:
@@ -265,4 +264,7 @@ class CheckLog:
 
 def _is_check(row: dict[str, Any]) -> bool:
     """Checks of older versions measured otherwise and cannot stand beside new ones."""
-    return row.keys() == {field.name for field in fields(Check)}
+    names = {field.name for field in fields(Check)}
+    numbers = (value for name, value in row.items() if name != "failing")
+    are_right = all(isinstance(each, int | float | None) for each in numbers)
+    return row.keys() == names and are_right and row["change"] is not None

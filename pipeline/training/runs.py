@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -22,11 +23,15 @@ from pipeline import atomic
 from pipeline.bounded import form_problem, read_json
 from pipeline.errors import TrainingError
 from pipeline.file_names import child
+from pipeline.parquet_files import parquet_path
+from pipeline.plain_files import plain, read_plain
 from pipeline.training.jobs import TrainingJob
 
 LOCK_PATIENCE_S = 5.0
 """A killed trainer holds the lock until its last thread has ended, some moments after it is reported dead."""
 
+_JOB = {"run_id": str, "recipe": str, "seed": int, "snapshot_id": str, "model": str}
+"""What must stand in a job file, whatever version wrote it."""
 LOCK, SUPERSEDED = ".lock", "superseded"
 
 Failing = Literal["blurs nothing", "blurs everything"]
@@ -145,7 +150,7 @@ def exclusive(root: Path) -> Iterator[None]:
     The kernel releases the lock when its holder dies, however it dies.
     """
     root.mkdir(parents=True, exist_ok=True)
-    with (root / LOCK).open("a+") as stream:
+    with open(root / LOCK, "a+", opener=plain) as stream:
         deadline_s = time.monotonic() + LOCK_PATIENCE_S
         while not _try_lock(stream):
             if time.monotonic() >= deadline_s:
@@ -183,10 +188,10 @@ def enter(folder: RunFolder, job: TrainingJob) -> None:
 def completion_of(folder: RunFolder) -> Completion | None:
     """What the completion marker says, or None while the run is unfinished."""
     try:
-        return Completion.model_validate_json(folder.completion.read_bytes())
+        return Completion.model_validate_json(read_plain(folder.completion))
     except FileNotFoundError:
         return None
-    except ValidationError as error:
+    except (ValidationError, OSError) as error:
         raise TrainingError(f"{folder.completion} is damaged ({error}); delete it to finish the run anew.") from error
 
 
@@ -258,17 +263,38 @@ def _job_file(folder: RunFolder) -> dict[str, Any] | None:
         return None
     except (ValueError, OSError) as error:
         raise TrainingError(f"{folder.job} is damaged ({error}); delete the folder to train anew.") from error
-    if problem := form_problem(content, {"digest": str, "job": dict}):
+    problem = form_problem(content, {"digest": str, "job": _JOB})
+    if not problem and (missing := {"digest", "job"} - content.keys() or _JOB.keys() - content["job"].keys()):
+        problem = f"{min(missing)} is missing"
+    if problem:
         raise TrainingError(f"{folder.job} is damaged ({problem}); delete the folder to train anew.")
     return content
 
 
 def _recorded_steps(folder: RunFolder) -> int:
-    return pq.read_metadata(folder.losses).num_rows if folder.losses.exists() else 0
+    try:
+        return pq.read_metadata(parquet_path(folder.losses)).num_rows
+    except FileNotFoundError:
+        return 0
+    except (OSError, pa.ArrowException) as error:
+        raise TrainingError(f"{folder.losses} is damaged ({error}); delete the folder to train anew.") from error
+
+
+def recorded_checks(path: Path) -> list[dict[str, Any]]:
+    """The checks that a run has written down, none where there is no file. Raises `TrainingError` for a damaged one."""
+    try:
+        found = read_json(path)
+    except FileNotFoundError:
+        return []
+    except (ValueError, OSError) as error:
+        raise TrainingError(f"{path} is damaged ({error}); delete it, and the run is checked anew.") from error
+    if problem := form_problem(found, [{"step": int}]):
+        raise TrainingError(f"{path} is damaged ({problem}); delete it, and the run is checked anew.")
+    return found
 
 
 def _failing_now(folder: RunFolder) -> str | None:
-    checks = json.loads(folder.checks.read_bytes()) if folder.checks.exists() else []
+    checks = recorded_checks(folder.checks)
     return checks[-1].get("failing") if checks else None
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from pipeline.plain_files import plain_path
+
 SAMPLE_WIDTH_PX = 640
 
 
@@ -14,7 +16,7 @@ def embedded_sample(picture: Path, snapshot_id: str) -> str:
 
     It names the snapshot whose photos it shows, by which `bokehflow forget` finds it.
     """
-    with Image.open(picture) as image:
+    with Image.open(plain_path(picture)) as image:
         height_px = max(1, round(image.height * SAMPLE_WIDTH_PX / image.width))
         small = image.convert("RGB").resize((SAMPLE_WIDTH_PX, height_px))
     buffer = io.BytesIO()

@@ -12,6 +12,7 @@ from PIL import Image
 
 from pipeline.errors import StorageError
 from pipeline.file_names import below
+from pipeline.plain_files import read_plain
 
 DISPLAY_EDGE_PX = 1600
 THUMBNAIL_EDGE_PX = 320
@@ -53,7 +54,7 @@ class Pictures:
         Raises `UnsafeName` for a name that leads out of the folder.
         """
         if name and (path := below(self.thumbnails, name)).is_file():
-            return Picture(path.read_bytes(), "image/jpeg")
+            return Picture(read_plain(path), "image/jpeg")
         return self.scaled(sha256, THUMBNAIL_EDGE_PX)
 
     def scaled(self, sha256: str, edge_px: int = DISPLAY_EDGE_PX) -> Picture:

@@ -15,6 +15,8 @@ import torch
 from jaxtyping import Float32, UInt8
 from PIL import Image
 
+from pipeline.plain_files import open_plain
+
 WEIGHTS_FILE = "weights-inception-2015-12-05-6726825d.pth"
 """torch-fidelity's file, with the beginning of its SHA-256 in its name."""
 INPUT_PX = 299
@@ -78,7 +80,7 @@ def find_inception(folders: Sequence[Path]) -> Path | None:
 
 
 def _is_unaltered(path: Path) -> bool:
-    with path.open("rb") as file:
+    with open_plain(path) as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     expected = path.stem.rpartition("-")[2]
     if not found.startswith(expected):

@@ -16,6 +16,7 @@ from PIL import Image
 
 from pipeline.errors import DatasetError
 from pipeline.file_names import child, inside
+from pipeline.plain_files import plain_path
 
 Cut = Callable[[np.ndarray], np.ndarray]
 """From a whole picture or mask, uint8 `[height, width, …]`, to the square of it that is judged."""
@@ -88,7 +89,7 @@ def _scoring(path: Path) -> pd.DataFrame:
     if not path.exists():
         raise DatasetError(f"{path}: there is no such list of scenes; correct `truth` under [evaluation], or remove it")
     try:
-        listed = pd.read_csv(path, dtype=str, keep_default_na=False)
+        listed = pd.read_csv(plain_path(path), dtype=str, keep_default_na=False)
     except (ValueError, UnicodeDecodeError) as error:
         raise DatasetError(f"{path}: cannot be read as CSV: {error}") from error
     missing = [column for column in COLUMNS if column not in listed.columns]
@@ -118,7 +119,7 @@ def _scene(folder: Path, scene: str, files: Sequence[str], frame: Frame) -> list
 
 def _read(path: Path, mode: str) -> Image.Image:
     try:
-        with Image.open(path) as image:
+        with Image.open(plain_path(path)) as image:
             return image.convert(mode)
     except FileNotFoundError:
         raise DatasetError(f"{path}: this picture is listed but not there; render the scenes anew") from None

@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 
 from pipeline.atomic import atomic_path
+from pipeline.parquet_files import parquet_path
+from pipeline.plain_files import open_plain
 from pipeline.softness import Softness
 
 ARRAYS, SCORES = "arrays.npz", "scores.parquet"
@@ -53,9 +55,9 @@ def write_common(common: Common, folder: Path) -> None:
 def read_common(folder: Path) -> Common | None:
     """What `write_common` wrote; None where that is not there or cannot be read."""
     try:
-        scores = pd.read_parquet(folder / SCORES, columns=COLUMNS)
+        scores = pd.read_parquet(parquet_path(folder / SCORES), columns=COLUMNS)
         # numpy leaves a file open that it opened and could not read.
-        with (folder / ARRAYS).open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
+        with open_plain(folder / ARRAYS) as stream, np.load(stream, allow_pickle=False) as stored:
             arrays = dict(stored)
     except Exception:  # a damaged archive makes numpy, zipfile and zlib raise nearly anything
         return None

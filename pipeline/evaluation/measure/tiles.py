@@ -18,6 +18,7 @@ from PIL import Image
 from pipeline.atomic import atomic_folder, write_text
 from pipeline.errors import DatasetError
 from pipeline.file_names import inside
+from pipeline.plain_files import plain
 
 INDEX = "index.csv"
 COMPRESSION = 1
@@ -72,7 +73,7 @@ def read_pictures(folder: Path) -> list[Tiles]:
     if not index.exists():
         raise DatasetError(f"{folder}: holds no finished pictures; evaluate the model again")
     found: dict[str, dict[str, Path]] = {}
-    with index.open(newline="", encoding="utf-8") as stream:
+    with open(index, newline="", encoding="utf-8", opener=plain) as stream:
         for row in csv.DictReader(stream):
             found.setdefault(row["photo_id"], {})[row["role"]] = inside(folder, row["file"])
     missing = [path.name for files in found.values() for path in files.values() if not path.exists()]
@@ -86,7 +87,7 @@ def forget_pictures(folder: Path, is_forgotten: Callable[[str], bool]) -> int:
     index = folder / INDEX
     if not index.exists():
         return 0
-    with index.open(newline="", encoding="utf-8") as stream:
+    with open(index, newline="", encoding="utf-8", opener=plain) as stream:
         rows = list(csv.DictReader(stream))
     doomed = [row for row in rows if is_forgotten(row["photo_id"])]
     for row in doomed:

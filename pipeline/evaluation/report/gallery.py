@@ -15,6 +15,7 @@ from pipeline.evaluation.compare import summary
 from pipeline.evaluation.measure.judge import BASELINES, INPUT, TRUE_LENS
 from pipeline.evaluation.measure.tiles import Tiles
 from pipeline.links import is_web
+from pipeline.plain_files import plain_path
 
 MAX_USER_PHOTOS = 30
 """Flickr's terms allow no more on a page."""
@@ -177,7 +178,7 @@ def _tile(role: str, method: str, path: Path, name: str) -> Tile:
 
 def _data_uri(path: Path) -> str:
     try:
-        with Image.open(path) as opened:
+        with Image.open(plain_path(path)) as opened:
             image = opened.convert("RGB" if opened.mode != "L" else "L")
     except OSError as error:
         raise DatasetError(f"{path}: cannot be read as a picture ({error}); evaluate the model again") from error

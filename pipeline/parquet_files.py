@@ -1,0 +1,155 @@
+"""Parquet files that somebody else may have written: what their pages would become is added up before any is unpacked.
+
+A footer says how large its pages are and may lie; the header of each page says so too, and pyarrow takes that much memory
+before it unpacks the page. So the headers are read first, by the letter of the format (parquet-format 2.10, its Thrift
+compact protocol): they are small, and nothing of what follows them need be read.
+"""
+
+import io
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.plain_files import open_plain
+
+FREE_BYTES, MAX_RATIO = 64 * 2**20, 100
+"""Unpacked, a file may have so many bytes, or so many times its own; real ones have ten times: digests do not shrink."""
+FREE_ROWS, BYTES_PER_ROW = 100_000, 8
+"""A file may have so many rows, and one more for so many of its bytes: every row of ours has an id or numbers of its own."""
+FREE_PAGES, BYTES_PER_PAGE = 10_000, 1_000
+MAX_CHUNKS = 200_000
+"""Columns times row groups."""
+SHARED_BEGINNINGS = 7
+"""The encoding (DELTA_BYTE_ARRAY) whose values repeat the one before: a few bytes each, of any length. pyarrow writes it
+only when it is told to."""
+MAX_HEADER_DEPTH = 8
+
+
+def parquet_path(path: Path) -> Path:
+    """The path, once the file there is plain and becomes no more than it may: for pyarrow and pandas, which open it.
+
+    Raises `ArrowInvalid` for what is no Parquet file, damaged or out of proportion, and the `OSError`s of `open_plain`.
+    """
+    with open_plain(path) as file:
+        size_bytes = file.seek(0, io.SEEK_END)
+        try:
+            footer = pq.read_metadata(file)
+        except OSError as error:  # of what is no Parquet file at all
+            raise pa.ArrowInvalid(str(error)) from None
+        _check_counts(footer, size_bytes)
+        unpacked = pages = 0
+        for unpacked_bytes in _pages(file, footer, size_bytes):
+            unpacked, pages = unpacked + unpacked_bytes, pages + 1
+            if unpacked > max(FREE_BYTES, MAX_RATIO * size_bytes):
+                raise pa.ArrowInvalid(f"{size_bytes:,} bytes would become more than {unpacked - 1:,}")
+            if pages > FREE_PAGES + size_bytes // BYTES_PER_PAGE:
+                raise pa.ArrowInvalid(f"more than {pages - 1:,} pages in {size_bytes:,} bytes")
+    return path
+
+
+def _check_counts(footer: pq.FileMetaData, size_bytes: int) -> None:
+    groups = footer.num_row_groups
+    if groups * footer.num_columns > MAX_CHUNKS:
+        raise pa.ArrowInvalid(f"{groups:,} groups of rows with {footer.num_columns:,} columns")
+    rows = max(footer.num_rows, sum(footer.row_group(group).num_rows for group in range(groups)))
+    if rows > FREE_ROWS + size_bytes // BYTES_PER_ROW:
+        raise pa.ArrowInvalid(f"{rows:,} rows in {size_bytes:,} bytes")
+
+
+def _pages(file: io.BufferedReader, footer: pq.FileMetaData, size_bytes: int) -> Iterator[int]:
+    """What each page unpacks to, in bytes, by its own header."""
+    for group in range(footer.num_row_groups):
+        rows = footer.row_group(group)
+        for number in range(rows.num_columns):
+            chunk = rows.column(number)
+            is_flat = footer.schema.column(number).max_repetition_level == 0
+            if is_flat and chunk.num_values > max(rows.num_rows, 0):
+                raise pa.ArrowInvalid(f"{chunk.num_values:,} values in {rows.num_rows:,} rows")
+            yield from _pages_of_chunk(file, chunk, size_bytes)
+
+
+def _pages_of_chunk(file: io.BufferedReader, chunk: pq.ColumnChunkMetaData, size_bytes: int) -> Iterator[int]:
+    """As pyarrow finds them: one after the other until all values were seen, or the chunk ends."""
+    at, values = chunk.data_page_offset, 0
+    if chunk.has_dictionary_page and 0 < (first := chunk.dictionary_page_offset or 0) < at:
+        at = first
+    end = at + chunk.total_compressed_size
+    if at < 0 or not at <= end <= size_bytes:
+        raise pa.ArrowInvalid("a column lies outside the file")
+    while at < end and values < chunk.num_values:
+        file.seek(at)
+        header = _Header(file).read()
+        unpacked_bytes, packed_bytes = header.get(2), header.get(3)
+        if not isinstance(unpacked_bytes, int) or not isinstance(packed_bytes, int) or min(unpacked_bytes, packed_bytes) < 0:
+            raise pa.ArrowInvalid("the header of a page is damaged")
+        values += _values(header)
+        at = file.tell() + packed_bytes
+        yield unpacked_bytes
+
+
+def _values(header: dict[int, object]) -> int:
+    """How many values a page has; none where it is a dictionary or anything else."""
+    for kind, encoding in ((5, 2), (8, 4)):  # pages of data, by the first and the second version
+        if isinstance(page := header.get(kind), dict):
+            if page.get(encoding) == SHARED_BEGINNINGS:
+                raise pa.ArrowInvalid("texts are packed as what they share with the one before, which is not read")
+            count = page.get(1)
+            return count if isinstance(count, int) and count > 0 else 0
+    return 0
+
+
+class _Header:
+    """A struct in Thrift's compact protocol, read from where the file stands: values by the numbers of their fields."""
+
+    def __init__(self, file: io.BufferedReader) -> None:
+        self._file = file
+
+    def read(self, depth: int = 0) -> dict[int, object]:
+        if depth > MAX_HEADER_DEPTH:
+            raise pa.ArrowInvalid("the header of a page is nested too deeply")
+        found: dict[int, object] = {}
+        number = 0
+        while (byte := self._byte()) & 15:
+            number = number + (byte >> 4) if byte >> 4 else self._whole()
+            found[number] = self._value(byte & 15, depth)
+        return found
+
+    def _value(self, kind: int, depth: int) -> object:
+        match kind:
+            case 1 | 2:
+                return kind == 1
+            case 3:
+                return self._byte()
+            case 4 | 5 | 6:
+                return self._whole()
+            case 7:
+                return struct.unpack("<d", self._take(8))[0]
+            case 8:
+                return self._file.seek(self._unsigned(), io.SEEK_CUR)  # texts say nothing about sizes
+            case 12:
+                return self.read(depth + 1)
+        raise pa.ArrowInvalid("the header of a page is damaged")  # pages have no lists, sets or maps
+
+    def _whole(self) -> int:
+        zigzag = self._unsigned()
+        return (zigzag >> 1) ^ -(zigzag & 1)
+
+    def _unsigned(self) -> int:
+        value = 0
+        for shift in range(0, 63, 7):
+            byte = self._byte()
+            value |= (byte & 127) << shift
+            if byte < 128:
+                return value
+        raise pa.ArrowInvalid("the header of a page is damaged")
+
+    def _byte(self) -> int:
+        return self._take(1)[0]
+
+    def _take(self, count: int) -> bytes:
+        if len(data := self._file.read(count)) < count:
+            raise pa.ArrowInvalid("the file ends within the header of a page")
+        return data
