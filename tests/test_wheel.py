@@ -38,7 +38,7 @@ class Installed:
 
     def run(self, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [self.command, *arguments], cwd=folder, env=outside(), capture_output=True, text=True, timeout=280, check=False
+            [self.command, *arguments], cwd=folder, env=outside(), capture_output=True, text=True, timeout=900, check=False
         )
 
     @property
@@ -146,7 +146,7 @@ def test_the_demo_and_its_ui(installed: Installed, crowded: Path) -> None:
     report = re.search(r"^report +(\S+)", told, re.MULTILINE)
     assert report is not None
     assert Path(report[1]).exists()
-    (run, *_) = (crowded / "demo-data" / "runs").glob("*/job.json")
+    (run, *_) = (crowded / "demo-data" / "runs").glob("*/model.json")
     assert re.fullmatch(r"wheel [0-9a-f]{12}", json.loads(run.read_text())["lineage"]["code_revision"])
     assert "up to date" in installed.run(crowded, "run", "--home", "demo-data").stderr
     with opened(installed, crowded) as address:
