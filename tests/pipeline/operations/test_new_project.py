@@ -1,5 +1,6 @@
 """`bokehflow init`: a project file that is read again, and nothing lost."""
 
+import re
 from pathlib import Path
 from typing import get_args
 
@@ -33,6 +34,13 @@ def test_comments_stay(source: str) -> None:
     lines = STARTING_PROJECTS[source].read_text().splitlines()
     changed = [line for line in project_text("mine", source).splitlines() if line not in lines]
     assert changed == ['name = "mine"']
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_what_is_commented_out_is_valid_too(source: str) -> None:
+    text = project_text("mine", source)
+    opened = re.sub(r"(?m)^# (\w+ = )", r"\1", text)
+    assert parse_project(opened, Path("x")) != parse_project(text, Path("x")) or opened == text
 
 
 @settings(max_examples=40)
