@@ -151,12 +151,13 @@ def edge_f1(predicted: Depth, true: Depth, known: Known, reach_px: int = EDGE_RE
     ours, theirs = edges(predicted, known), edges(true, known)
     if not theirs.any():
         return float("nan")
-    precision = _share(ours, _widened(theirs, reach_px))
-    recall = _share(theirs, _widened(ours, reach_px))
+    precision = _share(ours, widened(theirs, reach_px))
+    recall = _share(theirs, widened(ours, reach_px))
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
 
-def _widened(region: Known, reach_px: int) -> Known:
+def widened(region: Known, reach_px: int) -> Known:
+    """The region and what lies within so many pixels of it, straight or aslant."""
     side = 2 * reach_px + 1
     return cv2.dilate(region.astype(np.uint8), np.ones((side, side), np.uint8)).astype(bool)
 

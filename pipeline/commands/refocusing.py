@@ -1,0 +1,211 @@
+"""Refocusing one's own photos by their depth."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pipeline.commands.options import open_home, say, with_config, with_home
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from pipeline.config import PhotosSection
+    from pipeline.depth.planes import FindAlpha, Plane
+    from pipeline.depth.refocus import ThinLens
+    from pipeline.depth.units import DepthMap, DepthUnit
+    from pipeline.photos.inspectors import Inspectors
+    from storage import Home
+
+STRENGTH_PERCENT = 3.0
+DIAGONAL_35_MM = 43.27
+"""Of a frame of 35 mm film."""
+MAP_ENDINGS = (".png", ".npy", ".tiff", ".tif")
+
+
+@click.command(epilog="Example: bokehflow refocus me.jpg --subject --depth me.npy --depth-unit m")
+@with_home
+@with_config
+@click.argument("photos", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--at", metavar="X,Y", help="Make sharp what is seen at this point of the upright photo, in its pixels.")
+@click.option("--distance", type=float, metavar="M", help="Make sharp what is so many metres away.")
+@click.option("--subject", is_flag=True, help="Make the person sharp that the photo is of.")
+@click.option("--sweep", type=click.IntRange(2, 200), metavar="N", help="An animation through so many planes, as WebP.")
+@click.option(
+    "--strength",
+    type=click.FloatRange(0, 25),
+    help=f"Radius of the largest disc in per cent of the shorter side; else {STRENGTH_PERCENT:g}.",
+)
+@click.option("--f-number", type=click.FloatRange(0.5, 64), help="Blur as a full-frame camera would; needs depth in metres.")
+@click.option("--focal-mm", type=click.FloatRange(4, 3000), help="Its focal length, where EXIF does not tell.")
+@click.option(
+    "--depth", type=click.Path(path_type=Path), help="The photo's depth map, or a folder of maps by photos' names."
+)
+@click.option("--depth-unit", metavar="UNIT", help="Of its numbers: mm, m, dioptre, disparity; with steps as in m/5000.")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path(), help="Folder for the results.")
+def refocus(
+    home: Path | None,
+    config: Path | None,
+    photos: tuple[Path, ...],
+    at: str | None,
+    distance: float | None,
+    subject: bool,
+    sweep: int | None,
+    strength: float | None,
+    f_number: float | None,
+    focal_mm: float | None,
+    depth: Path | None,
+    depth_unit: str | None,
+    out: Path,
+) -> None:
+    """Blur photos by their depth as a lens would, focused where you like, at their own size; results are PNG files.
+
+    The photos should be in focus throughout. Depth comes from a file: PNG or TIFF of 16 bits, or a NumPy array, whose unit
+    is not guessed. Larger numbers are nearer in dioptre (1/m) and disparity (relative), farther in m and mm.
+    Photos that cannot be refocused are named, the others are; exit code 1 then.
+    """
+    from contextlib import closing
+
+    from pipeline.depth.units import DepthUnit
+    from pipeline.errors import BokehflowError, ConfigError
+    from pipeline.photos.inspectors import Inspectors
+    from pipeline.training.application import result_stems
+
+    if depth is None or depth_unit is None:
+        what = "depth" if depth is None else "the unit of the depth map"
+        remedy = "give a map by `--depth FILE`, and what its numbers mean by `--depth-unit`: mm, m, dioptre or disparity"
+        raise ConfigError(f"refocusing needs {what}: {remedy}")
+    if strength is not None and f_number is not None:
+        raise ConfigError("--strength and --f-number say the same in two ways; leave one out")
+    plane, unit, chosen = _plane(at, distance, subject, sweep), DepthUnit.parse(depth_unit), open_home(home)
+    limits = _limits(chosen, config)
+    failed = []
+    with closing(Inspectors(1)) as inspectors:
+        work = _Work(chosen, config, limits, inspectors, unit, plane, sweep, strength, f_number, focal_mm)
+        for photo, stem in zip(photos, result_stems(photos), strict=True):
+            try:
+                say(work.save(photo, _map_of(photo, depth, len(photos)), out, stem))
+            except (BokehflowError, OSError) as error:
+                failed.append(f"{photo}: {error}")
+    if failed:
+        raise click.ClickException("\n".join([f"{len(failed)} of {len(photos)} photos could not be refocused", *failed]))
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What is the same for all photos of a call."""
+
+    home: "Home"
+    config: Path | None
+    limits: "PhotosSection"
+    inspectors: "Inspectors"
+    unit: "DepthUnit"
+    plane: "Plane | None"
+    sweep: int | None
+    strength: float | None
+    f_number: float | None
+    focal_mm: float | None
+
+    def save(self, photo: Path, depth_file: Path, folder: Path, stem: str) -> str:
+        """Write the refocused photo, or the animation; returns what was done, for a person."""
+        import numpy as np
+        from PIL import Image
+
+        from pipeline.atomic import atomic_path
+        from pipeline.depth.animation import write_sweep
+        from pipeline.depth.files import read_depth_map
+        from pipeline.depth.refocus import fitted_to, planes_from_far_to_near, refocus_photo
+        from pipeline.file_names import child
+        from pipeline.photos.decode import decode
+
+        data = self._checked(photo)
+        rgb = decode(data, self.limits.max_pixels).rgb
+        depth = read_depth_map(depth_file, self.unit, self._checked)
+        disparity = fitted_to(depth.disparity, *rgb.shape[:2])
+        if self.plane is None:
+            focus = planes_from_far_to_near(disparity, 2)[-1]
+        else:
+            focus = self.plane.disparity(disparity, depth.is_metric, self._alpha_of(rgb))
+        lens = self._lens(disparity, depth, focus, data)
+        told = f"{depth.summary()}, disc of at most {np.abs(lens.radii_px(disparity)).max():.1f} px"
+        if self.sweep is not None:
+            path = child(folder, f"{stem}-sweep.webp")
+            write_sweep(path, rgb, disparity, lens, self.sweep)
+            return f"{path}: {told}"
+        path = child(folder, f"{stem}-refocused.png")
+        with atomic_path(path) as temporary:
+            Image.fromarray(refocus_photo(rgb, disparity, lens)).save(temporary, format="png")
+        return f"{path}: {told}" + (f", in focus {1 / focus:.3g} m" if depth.is_metric else "")
+
+    def _checked(self, path: Path) -> bytes:
+        return self.inspectors.read_checked(path, self.limits.max_bytes, self.limits.max_pixels)
+
+    def _lens(self, disparity: "np.ndarray", depth: "DepthMap", focus: float, data: bytes) -> "ThinLens":
+        import math
+
+        from pipeline.depth.refocus import lens_of_camera, lens_of_strength
+        from pipeline.errors import ConfigError
+        from pipeline.photos.exif import equivalent_focal_mm
+
+        if self.f_number is None:
+            return lens_of_strength(disparity, focus, STRENGTH_PERCENT if self.strength is None else self.strength)
+        if not depth.is_metric:
+            raise ConfigError("an f-number needs depth in metres, and the map is relative: use --strength")
+        focal_mm = self.focal_mm or equivalent_focal_mm(data, self.limits.max_pixels)
+        if focal_mm is None:
+            raise ConfigError(
+                "the photo does not tell its focal length: give --focal-mm, as on 35 mm film, or use --strength"
+            )
+        return lens_of_camera(1 / focus, focal_mm, self.f_number, DIAGONAL_35_MM, round(math.hypot(*disparity.shape)))
+
+    def _alpha_of(self, rgb: "np.ndarray") -> "FindAlpha":
+        def find() -> "np.ndarray":
+            from pipeline.commands.options import load
+            from pipeline.operations.masks import segmented_masks
+            from resources.segmenter import SegmenterResource
+
+            project, _ = load(self.home, self.config)
+            people = segmented_masks(project, self.home, SegmenterResource.of(project.masks).load(self.home))
+            return people.full_size_alpha(rgb)
+
+        return find
+
+
+def _plane(at: str | None, distance: float | None, subject: bool, sweep: int | None) -> "Plane | None":
+    """The one plane that was asked for; None: all of them."""
+    from pipeline.depth.planes import Distance, Point, Subject
+    from pipeline.errors import ConfigError
+
+    given = [at is not None, distance is not None, subject, sweep is not None]
+    if sum(given) != 1:
+        what = "too many planes are told" if any(given) else "which plane shall be sharp?"
+        raise ConfigError(f"{what} Give one of --at X,Y, --distance M, --subject and --sweep N")
+    if at is not None:
+        return Point.parse(at)
+    if distance is not None:
+        return Distance(distance)
+    return Subject() if subject else None
+
+
+def _limits(home: "Home", config: Path | None) -> "PhotosSection":
+    """The project's, where there is one: a photo and its depth need none."""
+    from pipeline.config import PhotosSection, load_project
+
+    path = home.project_file(config)
+    return load_project(path).photos if config is not None or path.exists() else PhotosSection()
+
+
+def _map_of(photo: Path, depth: Path, photos: int) -> Path:
+    """The map of a photo: the file given, or in the folder given the one of the photo's name."""
+    from pipeline.depth.units import DepthError
+
+    if not depth.is_dir():
+        if photos > 1:
+            raise DepthError(f"{depth}: is one map for several photos; give a folder with a map of each photo's name")
+        return depth
+    found = [path for path in sorted(depth.iterdir()) if path.stem == photo.stem and path.suffix.lower() in MAP_ENDINGS]
+    if len(found) != 1:
+        has = ", ".join(path.name for path in found) or "none"
+        raise DepthError(f"{depth}: needs one map called {photo.stem} ({', '.join(MAP_ENDINGS)}), and has {has}")
+    return found[0]

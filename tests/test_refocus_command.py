@@ -1,0 +1,145 @@
+"""`bokehflow refocus`: what is told is done, what cannot be done says why."""
+
+from pathlib import Path
+
+import click
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from pipeline.commands.refocusing import refocus
+from pipeline.depth.planes import Subject
+from pipeline.depth.units import DepthError
+from pipeline.errors import BokehflowError, ConfigError
+
+WIDTH_PX, HEIGHT_PX = 60, 40
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A photo of stripes, its left half at 1 m and its right at 4 m, and its map in millimetres."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BOKEHFLOW_HOME", str(tmp_path / "home"))
+    stripes = np.where(np.arange(WIDTH_PX) // 3 % 2, 200, 40).astype(np.uint8)
+    rgb = np.repeat(np.tile(stripes, (HEIGHT_PX, 1))[..., None], 3, axis=2)
+    depth = np.full((HEIGHT_PX, WIDTH_PX), 4000, np.uint16)
+    depth[:, : WIDTH_PX // 2] = 1000
+    Image.fromarray(rgb).save(tmp_path / "me.png")
+    Image.fromarray(depth).save(tmp_path / "map.png")
+    np.save(tmp_path / "map.npy", depth / 1000.0)
+    return tmp_path
+
+
+def run(*arguments: str) -> Result:
+    result = CliRunner().invoke(refocus, arguments, standalone_mode=False)
+    if isinstance(result.exception, (BokehflowError, click.ClickException)):
+        raise result.exception
+    assert result.exit_code == 0, result.exception
+    return result
+
+
+def halves(folder: Path, name: str = "me-refocused.png") -> tuple[float, float]:
+    """How much the left and the right half differ from the photo, clear of the edge between them."""
+    seen, photo = (np.asarray(Image.open(folder / file)).astype(float) for file in (name, "me.png"))
+    difference = np.abs(seen - photo).mean((0, 2))
+    return float(difference[: WIDTH_PX // 2 - 4].mean()), float(difference[WIDTH_PX // 2 + 4 :].mean())
+
+
+@pytest.mark.parametrize(
+    ("plane", "sharp"),
+    [(("--at", "10,20"), 0), (("--at", "50,20"), 1), (("--distance", "1"), 0), (("--distance", "4"), 1)],
+)
+def test_what_is_pointed_at_is_sharp_and_the_rest_is_not(folder: Path, plane: tuple[str, str], sharp: int) -> None:
+    result = run("me.png", *plane, "--depth", "map.png", "--depth-unit", "mm", "--strength", "6")
+    found = halves(folder)
+    assert found[sharp] < 0.5
+    assert found[1 - sharp] > 10
+    assert "1 to 4 m" in result.stderr
+
+
+def test_an_array_in_metres_is_the_same_map(folder: Path) -> None:
+    run("me.png", "--at", "10,20", "--depth", "map.png", "--depth-unit", "mm", "--out", "one")
+    run("me.png", "--at", "10,20", "--depth", "map.npy", "--depth-unit", "m", "--out", "other")
+    one, other = (np.asarray(Image.open(folder / name / "me-refocused.png")) for name in ("one", "other"))
+    assert np.abs(one.astype(int) - other).max() <= 1
+
+
+def test_a_sweep_is_an_animation_there_and_back(folder: Path) -> None:
+    run("me.png", "--sweep", "4", "--depth", "map.png", "--depth-unit", "mm")
+    with Image.open(folder / "me-sweep.webp") as animation:
+        assert (animation.format, getattr(animation, "n_frames", 1), animation.size) == ("WEBP", 6, (WIDTH_PX, HEIGHT_PX))
+
+
+def test_a_folder_of_maps_serves_many_photos_and_a_missing_one_is_named(folder: Path) -> None:
+    (folder / "maps").mkdir()
+    (folder / "map.png").rename(folder / "maps" / "me.png")
+    Image.open(folder / "me.png").save(folder / "you.png")
+    with pytest.raises(click.ClickException, match=r"1 of 2 photos.*\n.*you\.png.*needs one map called you"):
+        run("me.png", "you.png", "--at", "10,20", "--depth", "maps", "--depth-unit", "mm")
+    assert (folder / "me-refocused.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), "refocusing needs depth"),
+        (("--depth", "map.png", "--at", "1,1"), "unit of the depth map"),
+        (("--depth", "map.png", "--depth-unit", "mm"), "which plane shall be sharp"),
+        (("--depth", "map.png", "--depth-unit", "mm", "--at", "1,1", "--subject"), "too many planes"),
+        (("--depth", "map.png", "--depth-unit", "mm", "--at", "1"), "no point of a photo"),
+        (("--depth", "map.png", "--depth-unit", "cm", "--at", "1,1"), "no unit of depth"),
+        (("--depth", "map.png", "--depth-unit", "mm", "--at", "1,1", "--strength", "2", "--f-number", "2"), "leave one out"),
+    ],
+)
+@pytest.mark.usefixtures("folder")
+def test_what_is_not_told_is_asked_for(arguments: tuple[str, ...], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        run("me.png", *arguments)
+
+
+@pytest.mark.parametrize(
+    ("unit", "arguments", "words"),
+    [
+        ("m", ("--at", "1,1"), "no portrait has"),
+        ("mm", ("--at", "60,1"), "outside the photo, which has 60 × 40"),
+        ("disparity", ("--distance", "2"), "knows no metres"),
+        ("disparity", ("--at", "1,1", "--f-number", "2"), "relative: use --strength"),
+        ("mm", ("--at", "1,1", "--f-number", "2"), "does not tell its focal length"),
+        ("mm", ("--distance", "-2"), "is no distance"),
+        ("mm", ("--distance", "nan"), "is no distance"),
+    ],
+)
+@pytest.mark.usefixtures("folder")
+def test_what_cannot_be_done_says_why(unit: str, arguments: tuple[str, ...], words: str) -> None:
+    with pytest.raises(click.ClickException, match=words):
+        run("me.png", "--depth", "map.png", "--depth-unit", unit, *arguments)
+
+
+def test_a_map_of_another_shape_is_refused(folder: Path) -> None:
+    Image.open(folder / "map.png").transpose(Image.Transpose.ROTATE_90).save(folder / "turned.png")
+    with pytest.raises(click.ClickException, match="cropped or turned"):
+        run("me.png", "--at", "1,1", "--depth", "turned.png", "--depth-unit", "mm")
+
+
+def test_the_focal_length_is_read_from_the_photo(folder: Path) -> None:
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0xA405] = 85
+    with Image.open(folder / "me.png") as photo:
+        photo.save(folder / "told.jpg", exif=exif)
+    by_exif = run("told.jpg", "--distance", "1", "--f-number", "1", "--depth", "map.png", "--depth-unit", "mm")
+    by_hand = run(
+        "me.png", "--distance", "1", "--f-number", "1", "--focal-mm", "85", "--depth", "map.png", "--depth-unit", "mm"
+    )
+    assert by_exif.stderr.partition(": ")[2] == by_hand.stderr.partition(": ")[2]
+
+
+def test_a_map_upside_down_is_found_out_by_the_subject() -> None:
+    alpha = np.zeros((4, 4), np.uint8)
+    alpha[1:3, 1:3] = 255
+    right = np.where(alpha > 0, 1.0, 0.3).astype(np.float32)
+    assert Subject().disparity(right, True, lambda: alpha) == 1.0
+    with pytest.raises(DepthError, match="inverted"):
+        Subject().disparity(1.3 - right, True, lambda: alpha)
+    with pytest.raises(DepthError, match="no person was found"):
+        Subject().disparity(right, True, lambda: np.zeros_like(alpha))
