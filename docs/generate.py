@@ -177,6 +177,9 @@ MEMBERS: Mapping[type, Collection[str]] = {
     Home: ("at", "project_file"),
     TableStore: ("partitions", "read", "read_or_empty", "read_all", "info"),
     BlobStore: ("path", "has", "read"),
+    Generator: ("__init__", "forward"),
+    PatchDiscriminator: ("__init__", "forward"),
+    Lens: ("__init__", "forward"),
 }
 """What of these a notebook needs; the rest is for stages."""
 
