@@ -70,7 +70,7 @@ wheel: $(BIN)/uv
 lock: $(BIN)/uv
 	printf 'setuptools>=77\nuv\n' | $(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --python-version 3.11 \
 		- --output-file requirements-build.lock
-	$(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --extra dev --extra studio --python-version 3.11 \
+	$(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --all-extras --python-version 3.11 \
 		pyproject.toml --output-file requirements.lock
 
 clean:
