@@ -7,7 +7,6 @@ keys come from the environment.
 import calendar
 import hashlib
 import re
-import tomllib
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 from pathlib import Path
@@ -21,7 +20,7 @@ from pipeline.hint_table import NUMBERS
 from pipeline.licenses import KNOWN, LICENSES, license_id
 from pipeline.models import MODELS_WITH_MASK_LOSS
 from pipeline.plain_files import read_plain_text
-from pipeline.toml_lines import explained, key_lines, line_of
+from pipeline.toml_lines import explained, key_lines, line_of, parse_toml
 from pipeline.training.recipes import TrainingSettings, resolve
 
 EARLIEST_MONTH = "2004-02"
@@ -582,8 +581,8 @@ def load_project(path: Path) -> Project:
 def parse_project(text: str, path: Path) -> Project:
     """`load_project` on text already read; `path` is for the messages."""
     try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        data = parse_toml(text)
+    except ValueError as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from None
     try:
         project = Project.model_validate(data)

@@ -4,14 +4,38 @@ The standard library's parser forgets positions, so the text is walked once more
 """
 
 import pathlib
+import tomllib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import tree_sitter_toml
 from pydantic import BaseModel, ValidationError
 from tree_sitter import Language, Node, Parser
 
 Path = tuple[int | str, ...]
+
+
+MAX_DEPTH = 32
+"""Tables within tables: ours have four, and whoever walks them has a stack that ends."""
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """The content of a TOML text. Raises `ValueError` for what is none, and for endless numbers and nesting."""
+    try:
+        found = tomllib.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    level: list[object] = [found]
+    for _ in range(MAX_DEPTH):
+        level = [inner for outer in level for inner in _within(outer)]
+        if not level:
+            return found
+    raise ValueError("nested too deeply")
+
+
+def _within(value: object) -> list[object]:
+    return list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
 
 
 def key_lines(text: str) -> dict[Path, int]:

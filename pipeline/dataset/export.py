@@ -2,11 +2,12 @@
 
 Each comes with the attribution of every picture in it, a datasheet and Croissant metadata. The attribution is for people:
 what a spreadsheet would execute has an apostrophe before it, unlike in the frozen one. An export is a copy: what is
-forgotten later is forgotten here and not there.
+forgotten later is forgotten in those that lie in the home (`forget_in_export`) and in no other.
 """
 
 import io
 import json
+import re
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
+from pipeline.atomic import atomic_path, write_text
 from pipeline.dataset import croissant
 from pipeline.dataset.crop import picture_id
 from pipeline.dataset.datasheet import datasheet
@@ -27,6 +29,8 @@ from pipeline.dataset.shards import ShardReader
 from pipeline.dataset.snapshot import LicenseName, attribution, new_folder, open_snapshot
 from pipeline.errors import DatasetError
 from pipeline.file_names import child, inside
+from pipeline.parquet_files import parquet_path
+from pipeline.plain_files import plain_path
 from pipeline.spreadsheet import harmless
 
 FORMATS = ("folders", "hf")
@@ -105,6 +109,46 @@ def choose(manifest: pd.DataFrame, plan: ExportPlan) -> tuple[pd.DataFrame, dict
 
 def _counted(left_out: dict[str, int]) -> str:
     return ", ".join(f"{count} for {reason}" for reason, count in left_out.items()) or "none"
+
+
+# --- forgetting -------------------------------------------------------------------------------------------------------
+
+
+def is_export(folder: Path) -> bool:
+    """Whether `export_snapshot` wrote this folder."""
+    return (folder / ATTRIBUTION).is_file() and (folder / DATASHEET).is_file()
+
+
+def forget_in_export(folder: Path, photo_ids: set[str]) -> int:
+    """Take the pictures and attributions of these photos out of the export in `folder`; returns how many files changed.
+
+    The datasheet and the Croissant metadata go on telling what was exported. Done twice, it changes nothing more.
+    """
+    named = {file_name(photo_id).removesuffix(".png") for photo_id in photo_ids}
+    pictures = [path for path in folder.glob("*/*.png") if _TILE.sub("", path.stem) in named]
+    for path in pictures:
+        path.unlink()
+    tables = [path for path in folder.glob("data/*.parquet") if _without(path, photo_ids)]
+    shown = pd.read_csv(plain_path(folder / ATTRIBUTION), dtype=str, keep_default_na=False)
+    kept = shown[~shown["photo_id"].isin(list(photo_ids))]
+    if len(kept) < len(shown):
+        write_text(folder / ATTRIBUTION, kept.to_csv(index=False, lineterminator="\n"))
+    return len(pictures) + len(tables)
+
+
+_TILE = re.compile(r"_x[0-9]+y[0-9]+$")
+"""What a tile's file name has after its photo's."""
+
+
+def _without(path: Path, photo_ids: set[str]) -> bool:
+    """Write the Parquet file anew without these photos; False where it has none of them."""
+    with pq.ParquetFile(parquet_path(path)) as file:
+        if not photo_ids & set(file.read(["photo_id"])["photo_id"].to_pylist()):
+            return False
+        with atomic_path(path) as temporary, pq.ParquetWriter(temporary, file.schema_arrow) as writer:
+            for batch in file.iter_batches(AT_ONCE):
+                writer.write_batch(batch.filter(pa.array([one not in photo_ids for one in batch["photo_id"].to_pylist()])))
+    return True
 
 
 # --- folders A and B --------------------------------------------------------------------------------------------------

@@ -6,7 +6,6 @@ ignored, so that a collection may say more about itself.
 
 import hashlib
 import io
-import json
 import threading
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Mapping
@@ -17,6 +16,7 @@ from pathlib import Path
 from PIL import Image
 from pydantic import TypeAdapter, ValidationError
 
+from pipeline.bounded import parse_json
 from pipeline.errors import ConfigError
 from pipeline.file_names import inside
 from pipeline.plain_files import plain_path, read_plain, read_plain_text
@@ -76,7 +76,7 @@ def load_collection(folder: Path) -> list[CollectionPhoto]:
 
 def _parse(path: Path, number: int, line: str) -> CollectionPhoto:
     try:
-        return _LINE.validate_python(json.loads(line))
+        return _LINE.validate_python(parse_json(line.encode("utf-8", "surrogatepass")))
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or "the photo"

@@ -35,7 +35,6 @@ Chance is drawn from the seed and a counter, so that the same calls meet the sam
 in all, pictures each by itself, which makes no difference between one thread and many.
 """
 
-import tomllib
 from pathlib import Path
 from typing import ClassVar, Literal, Self, get_args
 
@@ -44,7 +43,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pipeline.emulators.collection import digest
 from pipeline.errors import ConfigError
 from pipeline.plain_files import read_plain_text
-from pipeline.toml_lines import explained
+from pipeline.toml_lines import explained, parse_toml
 
 ApiFault = Literal["http_429", "http_5xx", "error_201", "html", "broken_json", "slow"]
 ImageFault = Literal["http_429", "http_5xx", "cut", "broken", "html", "slow", "unavailable"]
@@ -147,10 +146,10 @@ def load_faults(path: Path) -> FaultPlan:
     """Read and check a fault plan. Raises `ConfigError` with file, line and key of each thing that is wrong."""
     try:
         text = read_plain_text(path)
-        data = tomllib.loads(text)
+        data = parse_toml(text)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from error
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from None
     try:
         return FaultPlan.model_validate(data)

@@ -17,10 +17,12 @@ from glob import escape
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 
 from pipeline.atomic import write_bytes, writer_of
 from pipeline.curation.decisions import find_tables
 from pipeline.dataset.crop import photo_of
+from pipeline.dataset.export import forget_in_export, is_export
 from pipeline.dataset.forget import forget_in_snapshots, frozen_sources, unreadable_snapshots
 from pipeline.dedupe.store import FingerprintStore
 from pipeline.errors import ConfigError, DatasetError, StorageError
@@ -51,6 +53,9 @@ NOT_CACHES = {
 }  # fmt: skip
 """Folders of the home whose files are not named by a picture's SHA-256, or are treated by name."""
 
+NO_EXPORTS = {"blobs", "tables", "shards", "dagster", "weights", "budget"}
+"""Folders of the home with many files, and none that a person puts there."""
+
 log = logging.getLogger(__name__)
 
 
@@ -76,6 +81,8 @@ class Purged:
     """Frozen snapshots that held them, and now keep tombstones."""
     reviewed_files: list[str] = field(default_factory=list)
     """Files of curators that name them; these are not ours to change."""
+    exported: int = 0
+    """Pictures and Parquet files of exports within the home."""
     problems: list[str] = field(default_factory=list)
     """What could not be looked into, so that the purge is not complete: where, and what to do."""
 
@@ -185,6 +192,7 @@ def _purge(home: Home, now_s: int, also: Iterable[str] = (), was_quiet: Callable
         shutil.rmtree(home.duplicates)  # pages that `bokehflow duplicates` writes anew
     _strip_queue(home.review_queue, set(ids), done)
     done.reviewed_files = [path.name for path in _naming(home.reviewed.glob("*"), ids)]
+    _purge_exports(home, set(ids), done)
     home.sweep()
     done.problems += [f"{path}: process {writer_of(path)} is writing it, wait for it" for path in home.unfinished()]
     if was_quiet() and not done.problems:
@@ -277,6 +285,19 @@ def _purge_outputs(home: Home, ids: Set[str], done: Purged) -> None:
     for page in _naming(home.reports.glob("*/index.html"), ids):
         page.unlink()
         done.reports.append(page.parent.name)
+
+
+def _purge_exports(home: Home, ids: Set[str], done: Purged) -> None:
+    """Exports that somebody put into the home, wherever in it; those elsewhere are not ours to change."""
+    for parent, folders, _ in os.walk(home.root):
+        if Path(parent) == home.root:
+            folders[:] = [name for name in folders if name not in NO_EXPORTS]
+        if is_export(Path(parent)):
+            folders.clear()
+            try:
+                done.exported += forget_in_export(Path(parent), set(ids))
+            except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+                done.problems.append(f"{parent}: this export cannot be searched ({error}); delete it and export anew")
 
 
 def _purge_tables(home: Home, ids: Set[str], forgotten: Set[str]) -> None:
@@ -391,6 +412,8 @@ def summary(done: Purged) -> str:
         lines.append(f"contact sheets and samples that showed them, taken out of Dagster's event log: {done.pictures}")
     if done.of_models:
         lines.append(f"sample pictures, translations and checkpoints of models, deleted: {done.of_models}")
+    if done.exported:
+        lines.append(f"pictures and tables of exports within the home, without them now: {done.exported}")
     for name in done.reports:
         again = " --compare ".join(name.split("+"))
         lines.append(f"deleted, since it showed them: reports/{name}; anew without them: bokehflow report {again}")

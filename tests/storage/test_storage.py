@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pandas as pd
 import pandera.errors
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from pipeline.atomic import atomic_path, write_bytes
 from pipeline.errors import CorruptBlob, StorageError
 from storage import BlobStore, Home, TableStore
-from storage.tables import MADE_MARK
+from storage.tables import DATA_MARK, MADE_MARK
 from tests.pipeline.curation.worlds import hints_of
 
 
@@ -211,3 +212,34 @@ def test_what_is_no_digest_is_no_blob(tmp_path: Path, digest: str) -> None:
     for use in (blobs.path, blobs.read, lambda each: blobs.adopt(tmp_path / "a", each)):
         with pytest.raises(StorageError, match="is no SHA-256"):
             use(digest)
+
+
+def test_what_a_power_cut_left_of_a_blob_counts_as_missing(tmp_path: Path) -> None:
+    blobs, data = BlobStore(tmp_path), b"a picture"
+    digest = hashlib.sha256(data).hexdigest()
+    path = blobs.path(digest)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"")
+    assert not blobs.has(digest)
+    with pytest.raises(StorageError, match="missing; run `bokehflow run`"):
+        blobs.read(digest)
+    path.write_bytes(bytes(len(data)))
+    with pytest.raises(CorruptBlob, match="only zeros"):
+        blobs.read(digest)
+    assert not blobs.has(digest)
+
+
+def test_a_footer_that_says_odd_things_is_a_table_that_cannot_be_read(tmp_path: Path) -> None:
+    tables = TableStore(tmp_path)
+    path = tables.path("photo_files", "a|2024-01")
+    path.parent.mkdir(parents=True)
+    table = pa.table({"photo_id": ["flickr:1"]})
+    for marks in ({DATA_MARK: b"\xff"}, {MADE_MARK: b"x"}):
+        pq.write_table(table.replace_schema_metadata(marks), path)
+        assert tables.info("photo_files", "a|2024-01") is None
+    pq.write_table(table.replace_schema_metadata({MADE_MARK: b"1e999", b"pandas": b"["}), path)
+    info = tables.info("photo_files", "a|2024-01")
+    assert info is not None
+    assert info.made_s == path.stat().st_mtime
+    with pytest.raises(StorageError, match="cannot be read"):
+        tables.read("photo_files", "a|2024-01")

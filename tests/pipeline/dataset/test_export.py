@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from pipeline.dataset import export, snapshot
-from pipeline.dataset.export import Exported, ExportPlan, export_snapshot, file_name
+from pipeline.dataset.export import Exported, ExportPlan, export_snapshot, file_name, forget_in_export, is_export
 from pipeline.dataset.forget import forget_in_snapshots
 from pipeline.dataset.snapshot import freeze, read_snapshot
 from pipeline.dataset.verify import verify_snapshot
@@ -206,3 +206,24 @@ def test_a_forgotten_photo_is_not_exported(tmp_path: Path) -> None:
     assert not (tmp_path / "out" / "trainB" / "flickr_2.png").exists()
     assert "flickr:2," not in (tmp_path / "out" / "attribution.csv").read_text()
     assert json.loads((tmp_path / "out" / "croissant.json").read_text())["description"].startswith("11 portraits")
+
+
+@pytest.mark.parametrize("format", ["folders", "hf"])
+def test_a_photo_is_forgotten_in_an_export_and_nobody_else(tmp_path: Path, format: str) -> None:
+    world = World(tmp_path / "home")
+    export_to((world, world.freeze([*range(1, 13), 20])), tmp_path / "out", format)
+    assert is_export(tmp_path / "out")
+    assert not is_export(world.snapshots)
+    tile = tmp_path / "out" / "trainB" / "flickr_2_x256y0.png"
+    if format == "folders":
+        tile.write_bytes(b"a tile of the same photo")
+    before = {path for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    assert forget_in_export(tmp_path / "out", {"flickr:2", "flickr:99"}) == (2 if format == "folders" else 1)
+    gone = before - {path for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    assert gone == ({tile, tile.with_name("flickr_2.png")} if format == "folders" else set())
+    shown = pd.read_csv(tmp_path / "out" / "attribution.csv")["photo_id"]
+    assert "flickr:2" not in set(shown)
+    assert len(shown) == 12
+    tables = [pd.read_parquet(path) for path in sorted((tmp_path / "out").glob("data/*.parquet"))]
+    assert sorted(name for table in tables for name in table["photo_id"]) == (sorted(shown) if tables else [])
+    assert forget_in_export(tmp_path / "out", {"flickr:2"}) == 0

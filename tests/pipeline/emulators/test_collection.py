@@ -106,3 +106,10 @@ def test_windows_of_a_large_collection_are_found_at_once() -> None:
     for day in range(31):
         collection.search("all", lambda photo: True).between(BEGIN_S + day * 86400, BEGIN_S + day * 86400 + 86399)
     assert time.perf_counter() - began < 0.5
+
+
+@pytest.mark.parametrize("line", ["[" * 100_000, '{"id": ' * 100_000, "9" * 5000, '{"id": NaN}'])
+def test_no_line_makes_the_reader_stumble(tmp_path: Path, line: str) -> None:
+    (tmp_path / "collection.jsonl").write_text(line)
+    with pytest.raises(ConfigError, match=r"jsonl:1: "):
+        load_collection(tmp_path)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.config import load_project
 from pipeline.emulators.faults import FaultPlan, load_faults
 from pipeline.errors import ConfigError
 
@@ -85,3 +86,11 @@ def test_drift_is_noticeable_and_bounded() -> None:
     assert sum(drift != (0, 0) for drift in drifts) == pytest.approx(500, abs=60)
     assert {total for total, _ in drifts} == {0, 1, 2, 3}
     assert {page for _, page in drifts} == {-3, -2, -1, 0, 1, 2, 3}
+
+
+@pytest.mark.parametrize("text", ["seed = " + "9" * 5000, "seed = " + "[" * 20_000, "x" + ".a" * 20_000 + " = 1"])
+def test_no_toml_makes_a_reader_stumble(tmp_path: Path, text: str) -> None:
+    (tmp_path / "faults.toml").write_text(text)
+    for load in (load_faults, load_project):
+        with pytest.raises(ConfigError):
+            load(tmp_path / "faults.toml")

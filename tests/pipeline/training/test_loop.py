@@ -1,5 +1,7 @@
 """A step moves what it should, and a run goes on from a checkpoint as if never interrupted."""
 
+import pickle
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -230,3 +232,29 @@ def test_a_model_that_needs_features_says_so(tiny_settings: TrainingSettings) ->
     settings = tiny_settings.model_copy(update={"perceptual_scale": "paper"})
     with pytest.raises(ValueError, match="mask_loss with perceptual_scale 'paper' needs VGG's features"):
         build_model("mask_loss", settings, 0)
+
+
+@pytest.mark.parametrize("name", ["step", "seconds", "model", "averages", "generator_optimiser", "pools", "torch_random"])
+@pytest.mark.parametrize("value", [None, "x", {"a": 1}, -1])
+def test_a_checkpoint_with_anything_else_in_it_is_refused_in_words(
+    tiny_settings: TrainingSettings, tmp_path: Path, name: str, value: object
+) -> None:
+    state, path = fresh_state(tiny_settings), tmp_path / "last.pt"
+    save_checkpoint(state, path, digest="d", seconds=0.0)
+    content = torch.load(path, weights_only=True)
+    torch.save({**content, name: value}, path)
+    if name != "averages" or state.averages:  # nothing is looked for where there are none
+        with pytest.raises(TrainingError, match="lacks what a run goes on from"):
+            restore_checkpoint(state, path, digest="d")
+
+
+def test_a_checkpoint_of_another_kind_is_refused_in_words(tiny_settings: TrainingSettings, tmp_path: Path) -> None:
+    path = tmp_path / "last.pt"
+    for data in (b"", b"x" * 100, pickle.dumps({"digest": "d"})):
+        path.write_bytes(data)
+        with pytest.raises(TrainingError, match="cannot be read"):
+            restore_checkpoint(fresh_state(tiny_settings), path, digest="d")
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", bytes(1_000_000))
+    with pytest.raises(TrainingError, match="packed"):
+        restore_checkpoint(fresh_state(tiny_settings), path, digest="d")
