@@ -20,6 +20,10 @@ from pipeline.dataset import layout, snapshot
 from pipeline.dataset.crop import centre_square, subject_square
 from pipeline.dataset.shards import ShardReader
 from pipeline.dedupe import hashes
+from pipeline.depth import refocus
+from pipeline.depth.files import read_depth_map
+from pipeline.depth.metrics import scores as depth_scores
+from pipeline.depth.units import DepthUnit
 from pipeline.evaluation.compare import significance
 from pipeline.evaluation.measure import baselines, distribution, faults, metrics
 from pipeline.licenses import allowed_for, is_stricter, license_id, license_name
@@ -155,6 +159,10 @@ API: Mapping[str, tuple[object, ...]] = {
     "Models": (
         Generator, PatchDiscriminator, receptive_field_px, Lens, resolve, load_generator, images.translate, translate_photo,
         Application, images.to_model_range, images.from_model_range, images.overlaid,
+    ),
+    "Depth": (
+        DepthUnit, read_depth_map, refocus.ThinLens, refocus.lens_of_strength, refocus.lens_of_camera, refocus.refocus_photo,
+        depth_scores,
     ),
     "Losses": (
         losses.adversarial_loss, losses.discriminator_loss, losses.l1_loss, losses.masked_l1_loss,
