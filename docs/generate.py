@@ -8,6 +8,7 @@ import inspect
 import re
 import textwrap
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import is_dataclass
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -210,7 +211,14 @@ def _class(one: type) -> str:
         for inner in node.body
         if isinstance(inner, ast.FunctionDef) and _is_shown(one, inner)
     ]
-    return "\n".join([f"### `{one.__module__}.{one.__name__}`\n\n{_docstring(one)}\n", *members, ""])
+    made = [f"- `{_made(node)}`"] if is_dataclass(one) else []
+    return "\n".join([f"### `{one.__module__}.{one.__name__}`\n\n{_docstring(one)}\n", *made, *members, ""])
+
+
+def _made(node: ast.ClassDef) -> str:
+    """How a value of a dataclass is made."""
+    fields = [ast.unparse(one).replace("'", "") for one in node.body if isinstance(one, ast.AnnAssign)]
+    return f"{node.name}({', '.join(fields)})"
 
 
 def _is_shown(one: type, member: ast.FunctionDef) -> bool:
