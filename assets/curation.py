@@ -6,12 +6,15 @@ from assets.automation import ON_CHANGE
 from assets.common import check, count_table, progress, stage_asset, table_result
 from assets.sheets import contact_sheet
 from pipeline.config import Project
+from pipeline.curation.agreement import Agreement, Reviewed, reviewed_twice
 from pipeline.curation.curate import curate, decided_groups, disagreements, one_per_photo, too_few
 from pipeline.curation.decisions import folder_version, opinions
+from pipeline.curation.double_review import DoubleReview
 from pipeline.licenses import license_name
 from pipeline.operations.curation import reviewed, update_hints
 from pipeline.operations.photos import photo_reader
 from pipeline.operations.versions import configured_partitions, forgotten_photos, inputs_version, newest_rows
+from pipeline.plain_text import plain_markdown
 from resources.home import HomeResource
 from resources.segmenter import SegmenterResource
 
@@ -127,7 +130,8 @@ def curation_assets(project: Project) -> list[dg.AssetsDefinition | dg.SourceAss
 
         hints, rules = data.tables.read_or_empty("photo_hints"), project.curation.rules
         by_rules = rule_decisions(unique, hints, rules, decided_groups(unique, decisions))
-        frame = curate(unique, decisions, by_rules)
+        double = DoubleReview.of(project.curation)
+        frame = curate(unique, decisions, by_rules, double)
         info = data.tables.write("curated_photos", frame, inputs_version=version)
         kept = frame[frame["target_domain"].notna()]
         counts = {
@@ -144,13 +148,33 @@ def curation_assets(project: Project) -> list[dg.AssetsDefinition | dg.SourceAss
             f"kept in {domain}": contact_sheet(zip(rows["photo_id"], map(read, rows["sha256"]), strict=True))
             for domain, rows in kept.groupby("target_domain")
         }
+        twice = reviewed_twice(unique, decisions, double)
         checks = [
             check("decisions_valid", [str(problem) for problem in problems if problem.is_fatal]),
             check("enough_kept", too_few(frame, list(project.domains), project.curation.min_kept_per_domain)),
-            check("curators_agree", disagreements(frame), dg.AssetCheckSeverity.WARN),
+            check("curators_agree", disagreements(frame, twice.conflicts), dg.AssetCheckSeverity.WARN),
         ]
         notes = [str(problem) for problem in problems if not problem.is_fatal]
         shown = {"counts": count_table(counts, "curated"), **({"not counted": notes} if notes else {}), **pictures}
+        if double.share:
+            shown |= agreement_metadata(twice)
         return table_result(info, shown, checks)
 
     return [review_queue, review_decisions, curated_photos]
+
+
+def agreement_metadata(found: Reviewed) -> dict[str, dg.MetadataValue]:
+    """How far two curators agree, by domain and by who they are."""
+
+    def row(name: str, agreement: Agreement) -> str:
+        kappa = "" if agreement.kappa is None else f"{agreement.kappa:.2f}"
+        return f"| {plain_markdown(name)} | {agreement.photos:,} | {agreement.agreeing:,} | {kappa} |"
+
+    rows = [row(name, one) for name, one in {"all": found.agreement, **found.domains, **found.curators}.items()]
+    head = "| double review | photos | decided alike | kappa |\n|---|---|---|---|\n"
+    kappa = found.agreement.kappa
+    return {
+        "double review": dg.MetadataValue.md(head + "\n".join(rows)),
+        "double review: conflicts": dg.MetadataValue.int(len(found.conflicts)),
+        **({} if kappa is None else {"double review: kappa": dg.MetadataValue.float(kappa)}),
+    }

@@ -7,7 +7,7 @@ keys come from the environment.
 import calendar
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal
@@ -93,9 +93,9 @@ def _no_license(value: str) -> str:
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
 
-    def version(self) -> str:
-        """Digest of the values, for the input version of what depends on them."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
+    def version(self, without: Set[str] = frozenset()) -> str:
+        """Digest of the values, but for the keys `without`, for the input version of what depends on them."""
+        return hashlib.sha256(self.model_dump_json(exclude=set(without)).encode()).hexdigest()[:16]
 
 
 class ProjectSection(_Section):
@@ -279,6 +279,9 @@ class CurationRule(_Section):
         return self
 
 
+ConflictRule = Literal["wait", "drop", "keep"]
+
+
 class CurationSection(_Section):
     """`[curation]`: the queue and what makes a curated set complete."""
 
@@ -292,6 +295,13 @@ class CurationSection(_Section):
     """Domains whose photos should be sharp from front to back. Without it, `domain_a`."""
     learn_from: int = Field(default=200, ge=50)
     """From so many decisions on a small model is learnt that orders the queue; it never decides."""
+    double_review: float = Field(default=0.0, ge=0, le=1)
+    """Share of the photos that two people decide, neither seeing what the other said; `bokehflow status` tells how far
+    they agree. The review page hands such a photo to a second curator."""
+    conflicts: ConflictRule = "wait"
+    """What becomes of a photo of the double review about which the two differ, until one gives in or a third person
+    decides: `wait`: it is left out; `drop` and `keep`: whoever says so counts. Where both would keep it, in different
+    domains, it waits."""
     inappropriate_model: bool = False
     """Let OpenNSFW (fetched once, 22 MB) rate every picture for the hint `inappropriate`."""
     rules: list[CurationRule] = []

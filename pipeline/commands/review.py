@@ -57,6 +57,7 @@ def only_page(home: "Home") -> AbstractContextManager[Callable[[str], None]]:
 
 def review_page(project: "Project", home: "Home", curator: str, port: int) -> "Page":
     """The page of a home, nothing read yet."""
+    from pipeline.curation.double_review import DoubleReview
     from pipeline.curation.review.app import Page
     from pipeline.curation.review.catalog import Catalog, Tables
     from pipeline.curation.review.decision_log import DecisionLog
@@ -77,7 +78,11 @@ def review_page(project: "Project", home: "Home", curator: str, port: int) -> "P
         )
     )
     return Page(
-        review=ReviewState(catalog, DecisionLog(home.reviewed, set(project.domains), lambda: catalog.known_ids)),
+        review=ReviewState(
+            catalog,
+            DecisionLog(home.reviewed, set(project.domains), lambda: catalog.known_ids),
+            DoubleReview.of(project.curation),
+        ),
         pictures=Pictures(
             read_blob=home.blobs.read,
             decode=lambda data: decode(data, project.photos.max_pixels).rgb,

@@ -117,7 +117,7 @@ def dev(home: Path | None, config: Path | None, port: int) -> None:
 @with_config
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def status(home: Path | None, config: Path | None, as_json: bool) -> None:
-    """Show where every photo stands, and which snapshots, models and reports there are."""
+    """Show where every photo stands, how far curators agree, and which snapshots, models and reports there are."""
     import json
 
     from pipeline.operations.status import status as find_status

@@ -1,17 +1,24 @@
 """Decisions meet photos: which are kept, where they go, by whom and why."""
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 import pandas as pd
 
 from pipeline.curation.decisions import Decision, opinions
+from pipeline.curation.double_review import DoubleReview, holders, verdict
 from pipeline.tables import columns_of
 
 OTHER_DOMAIN = "both_domains"
 """The rule by which photos went whose picture is in another domain too."""
 
 
-def curate(unique: pd.DataFrame, decisions: Sequence[Decision], by_rules: Sequence[Decision] = ()) -> pd.DataFrame:
+def curate(
+    unique: pd.DataFrame,
+    decisions: Sequence[Decision],
+    by_rules: Sequence[Decision] = (),
+    double: DoubleReview = DoubleReview(),  # noqa: B008 (frozen)
+) -> pd.DataFrame:
     """The table `curated_photos` from `unique_photos` and the decisions, in any order.
 
     A decision stands for its whole group of duplicates: of all that curators say at the end about its members, the last word
@@ -19,13 +26,18 @@ def curate(unique: pd.DataFrame, decisions: Sequence[Decision], by_rules: Sequen
     photo kept if it is among them, else the largest, so that a larger copy uploaded later neither orphans a decision nor
     asks again. For a member that went because the picture is in the preferred domain, the photo kept there is shown. Groups
     that a rule of the deduplication dropped as a whole have no say.
-    `by_rules` are decisions of configured thresholds, for groups that nobody has decided.
+    `by_rules` are decisions of configured thresholds, for groups that nobody has decided. What counts of a group that
+    two people decide says `double`; a conflict that waits is left out.
     """
-    kept = unique[unique["rule"].isna()]
-    members = one_per_photo(unique[unique["group"].isin(set(kept["group"]))])
-    group_of = dict(zip(members["photo_id"], members["group"], strict=True))
-    said = _by_group(opinions(decisions), group_of)
-    said = {**_by_group(by_rules, group_of), **said}
+    kept, members = unique[unique["rule"].isna()], _open_members(unique)
+    said = {**words_by_group(unique, by_rules), **words_by_group(unique, opinions(decisions))}
+    if double.share:
+        split_keys = dict(zip(members["group"], members["split_key"], strict=True))
+        by_two = {
+            group: words for group, words in words_by_group(unique, decisions).items() if double.includes(split_keys[group])
+        }
+        said |= {group: _settled(words, double) for group, words in by_two.items() if holders(words)}
+        said = {group: words for group, words in said.items() if words}
     involved = members["photo_id"].isin({word.photo_id for words in said.values() for word in words})
     keepers = {photo["group"]: photo for photo in kept[kept["group"].isin(said.keys())].to_dict("records")}
     photos = {
@@ -48,8 +60,10 @@ def decided_groups(unique: pd.DataFrame, decisions: Sequence[Decision]) -> set[s
     return set(unique.loc[unique["photo_id"].isin(about), "group"])
 
 
-def _by_group(words: Iterable[Decision], group_of: Mapping[str, str]) -> dict[str, list[Decision]]:
-    """Words by group, the last word last; those about photos in no open group are left out."""
+def words_by_group(unique: pd.DataFrame, words: Iterable[Decision]) -> dict[str, list[Decision]]:
+    """Words by the group of `unique_photos`, the last word last; those about photos in no open group are left out."""
+    members = _open_members(unique)
+    group_of = dict(zip(members["photo_id"], members["group"], strict=True))
     found: dict[str, list[Decision]] = {}
     for word in sorted(words, key=lambda word: word.when):
         if word.photo_id in group_of:
@@ -57,21 +71,27 @@ def _by_group(words: Iterable[Decision], group_of: Mapping[str, str]) -> dict[st
     return found
 
 
+def _open_members(unique: pd.DataFrame) -> pd.DataFrame:
+    """The photos of the groups of which one is kept."""
+    return one_per_photo(unique[unique["group"].isin(set(unique.loc[unique["rule"].isna(), "group"]))])
+
+
+def _settled(words: list[Decision], double: DoubleReview) -> list[Decision]:
+    """What holds about a photo that two people decide, what counts last; nothing for a conflict that waits."""
+    counts = double.outcome(words).counts
+    return [*(word for word in holders(words) if word is not counts), counts] if counts else []
+
+
 def _row(words: list[Decision], photos: Mapping[str, Mapping[Hashable, object]]) -> dict[str, object]:
     last = words[-1]
-    agreeing = [photos[word.photo_id] for word in words if _verdict(word) == _verdict(last)]
+    agreeing = [photos[word.photo_id] for word in words if verdict(word) == verdict(last)]
     photo = min(agreeing, key=_preference)
-    dissent = [str(word) for word in words if _verdict(word) != _verdict(last)]
+    dissent = [str(word) for word in words if verdict(word) != verdict(last)]
     target = {"keep": photo["domain"], "move": last.move_to, "drop": None}[last.decision]
     facts = {name: photo[name] for name in ("photo_id", "domain", "sha256", "split_key")}
     said = {name: getattr(last, name) for name in ("decision", "reason", "curator", "note", "file", "row")}
     about = {"decided_photo_id": last.photo_id, "decided_at_s": last.decided_ns // 10**9}
     return {**facts, **said, **about, "target_domain": target, "dissent": "; ".join(dissent) or None}
-
-
-def _verdict(word: Decision) -> tuple[str, str | None]:
-    """What two curators can agree on; the reason of a drop is not a matter of in or out."""
-    return word.decision, word.move_to
 
 
 def _preference(photo: Mapping[Hashable, object]) -> tuple[bool, int, str]:
@@ -89,11 +109,12 @@ def too_few(curated: pd.DataFrame, domains: list[str], minimum: int) -> list[str
     ]
 
 
-def disagreements(curated: pd.DataFrame) -> list[str]:
-    """A message for each group about which not all say the same."""
+def disagreements(curated: pd.DataFrame, waiting: Mapping[str, Sequence[str]] = MappingProxyType({})) -> list[str]:
+    """A message for each group about which not all say the same; `waiting` are the conflicts that nothing has settled."""
     disputed = curated[curated["dissent"].notna()]
     columns = ["decided_photo_id", "decision", "curator", "file", "row", "dissent"]
-    return [
+    counted = [
         f"{photo_id}: {decision} by {curator} ({file}, row {row}) counts; otherwise said {dissent}"
         for photo_id, decision, curator, file, row, dissent in disputed[columns].itertuples(index=False, name=None)
     ]
+    return [*counted, *(f"{photo_id}: a third must decide: {'; '.join(said)}" for photo_id, said in waiting.items())]

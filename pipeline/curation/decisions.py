@@ -25,7 +25,7 @@ Text is made plain (`entered_text.one_line`) where it is written and where it is
 
 Nothing in the folder is ever changed, but that `append_decision` adds rows. Folders within it are read too. A bad row
 is reported with file, row, column, value and what is allowed; the good rows of the same file count. A file that is not
-read is named.
+read is named, and so is the copy of one that is.
 """
 
 import codecs
@@ -35,6 +35,7 @@ import os
 import re
 import stat
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -119,7 +120,9 @@ def read_decisions(folder: Path, known_ids: Set[str], domains: Set[str]) -> tupl
     without a decision are passed over in silence: most of a half-filled batch is such. A folder that does not exist
     holds no decision.
     """
-    tables, problems = find_tables(folder)
+    found, problems = find_tables(folder)
+    tables, copies = originals(found)
+    problems += copies
     decisions: list[Decision] = []
     for name, path in tables.items():
         found, wrong = read_decision_file(path, name, known_ids, domains)
@@ -164,6 +167,25 @@ def find_tables(folder: Path) -> tuple[dict[str, Path], list[Problem]]:
         elif not path.name.startswith(".") and path.name.lower() not in LITTER:
             left.append(Problem(name, 0, "file", path.name, "not read: it is no CSV", is_fatal=False))
     return dict(sorted(tables.items())), sorted(left, key=lambda problem: problem.file)
+
+
+def originals(tables: Mapping[str, Path]) -> tuple[dict[str, Path], list[Problem]]:
+    """The tables without copies, and a note for each: a file with the very bytes of another says nothing new.
+
+    Read, it would say again what was said before, as of the time when it was copied. The original is the one changed
+    first, then the one of the shorter name.
+    """
+    sizes = Counter(map(_size, tables.values()))
+    contents = {name: _content(path) for name, path in tables.items() if sizes[_size(path)] > 1}
+    first: dict[bytes, str] = {}
+    for name in sorted(contents, key=lambda name: (_modified_ns(tables[name]), len(name), name)):
+        first.setdefault(contents[name], name)
+    copies = {name: first[content] for name, content in contents.items() if content and first[content] != name}
+    notes = [
+        Problem(name, 0, "file", Path(name).name, f"not read: a copy of {original}, byte for byte", is_fatal=False)
+        for name, original in copies.items()
+    ]
+    return {name: path for name, path in tables.items() if name not in copies}, notes
 
 
 def _walk(folder: Path, above: Set[tuple[int, int]]) -> Iterator[tuple[Path, str]]:
@@ -299,6 +321,13 @@ def _modified_ns(path: Path) -> int:
     """When the file was last changed; 0 where it has vanished since it was found."""
     try:
         return path.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
     except OSError:
         return 0
 

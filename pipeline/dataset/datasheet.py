@@ -146,13 +146,24 @@ def _biases(manifest: pd.DataFrame, made: Mapping[str, Any]) -> str:
     if manifest["photo_id"].map(_is_of_flickr).any():
         lines += of_flickr
     lines += [
-        "- Keep or drop is one curator's judgement; the reasons are counted above.",
+        "- Keep or drop is one curator's judgement; the reasons are counted above." + _agreement(made),
         "- The segmenter finds some people better than others; a photo without a found subject is left out.",
     ]
     cameras = sorted({str(query["camera"]) for query in _queries(made) if query.get("camera")})
     if cameras:
         lines.append(f"- One side comes from few cameras ({', '.join(cameras)}), so camera and domain are confounded.")
     return "## Known biases\n\n" + "\n".join(lines)
+
+
+def _agreement(made: Mapping[str, Any]) -> str:
+    found = made.get("double_review", {})
+    if not {"photos", "agreeing"} <= found.keys() or not found["photos"]:
+        return ""
+    kappa = f" (Cohen's kappa {found['kappa']:.2f})" if "kappa" in found else ""
+    return (
+        f" Two curators decided {found['photos']:,} of the photos, neither seeing what the other said: "
+        f"{found['agreeing']:,} alike{kappa}."
+    )
 
 
 def _owners(manifest: pd.DataFrame) -> str:

@@ -51,6 +51,7 @@ _FACTS = {
         "domains": {str: {"title": str, "queries": [dict]}},
         "settings": {str: dict},
         "counts": {str: dict},
+        "double_review": {"photos": int, "agreeing": int, "kappa": float},
         "code_revision": str,
     },
 }

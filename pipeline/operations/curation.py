@@ -1,12 +1,14 @@
 """What curators decided, and what is measured of each picture for the queue."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pandas as pd
 
 from pipeline.config import Project
+from pipeline.curation.agreement import Reviewed, reviewed_twice
 from pipeline.curation.decisions import Decision, read_decisions
+from pipeline.curation.double_review import DoubleReview
 from pipeline.file_names import inside
 from pipeline.operations.photos import photo_reader
 from pipeline.spreadsheet import Problem
@@ -25,6 +27,12 @@ def reviewed(home: Home, project: Project) -> tuple[list[Decision], list[Problem
     """
     known = set(home.tables.read_or_empty("photo_history", columns=["photo_id"])["photo_id"])
     return read_decisions(home.reviewed, known, set(project.domains))
+
+
+def double_review(project: Project, home: Home, decisions: Sequence[Decision]) -> Reviewed | None:
+    """Where the double review stands; None where the project asks for none."""
+    double = DoubleReview.of(project.curation)
+    return reviewed_twice(home.tables.read_or_empty("unique_photos"), decisions, double) if double.share else None
 
 
 def update_hints(

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable
+from dataclasses import asdict
 from hashlib import sha256
 from importlib.metadata import distribution
 from subprocess import run
@@ -11,6 +12,7 @@ import pandas as pd
 
 from pipeline.config import Project
 from pipeline.licenses import license_name, strictest
+from pipeline.operations.curation import double_review, reviewed
 from pipeline.operations.status import funnel
 from pipeline.package_files import CODE
 from storage import Home
@@ -25,6 +27,8 @@ def made_from(project: Project, home: Home) -> dict[str, Any]:
         name: {"title": domain.title, "queries": [query.model_dump(exclude_defaults=True) for query in domain.queries]}
         for name, domain in project.domains.items()
     }
+    twice = double_review(project, home, reviewed(home, project)[0])
+    agreed = asdict(twice.agreement) if twice else {}
     sections = ("photos", "dedupe", "curation", "masks", "dataset")
     return {
         "project": project.project.name,
@@ -32,6 +36,7 @@ def made_from(project: Project, home: Home) -> dict[str, Any]:
         "domains": domains,
         "settings": {name: getattr(project, name).model_dump(mode="json") for name in sections},
         "counts": funnel(project, home),
+        **({"double_review": {name: value for name, value in agreed.items() if value is not None}} if agreed else {}),
         "data_versions": {name: info.data_version for name, info in infos.items() if info},
         "code_revision": code_revision(),
     }

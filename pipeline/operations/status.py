@@ -2,16 +2,19 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from pipeline.config import Project
+from pipeline.curation.agreement import Agreement
 from pipeline.dataset.layout import list_snapshots, read_facts, read_forgotten
 from pipeline.dataset.lineage import forgotten_seen
 from pipeline.file_names import child
 from pipeline.masks.person_masks import uncertain
+from pipeline.operations.curation import double_review, reviewed
 from pipeline.operations.forget import unpurged
 from pipeline.operations.history import history_counts, stricter_photos
 from pipeline.operations.lineage import finished_runs
@@ -29,8 +32,15 @@ def status(project: Project, home: Home) -> dict[str, Any]:
     For each domain: listed = pending + Σ rejected + downloaded, downloaded = Σ duplicates + queued,
     queued = undecided + kept + moved + Σ dropped.
     """
+    decisions, problems = reviewed(home, project)
+    twice = double_review(project, home, decisions)
     return {
         "domains": funnel(project, home),
+        "decisions": {
+            "wrong": [str(problem) for problem in problems if problem.is_fatal],
+            "notes": [str(problem) for problem in problems if not problem.is_fatal],
+        },
+        "double_review": asdict(twice) if twice else {},
         "history": history(home),
         "masks": masks(home),
         "snapshots": [
@@ -120,6 +130,7 @@ def _newest_first(paths: Iterable[Path]) -> list[Path]:
 def summary(found: dict[str, Any]) -> str:
     """`status` for a person."""
     lines = [line for domain, counts in found["domains"].items() for line in _domain_lines(domain, counts)]
+    lines += _review_lines(found.get("decisions", {}), found.get("double_review", {}))
     lines += _history_lines(found["history"])
     if doubtful := found.get("masks", {}).get("uncertain"):
         lines.append(f"uncertain masks {doubtful}: `bokehflow mask-sheet --odd` shows, `bokehflow review` draws them")
@@ -135,6 +146,28 @@ def summary(found: dict[str, Any]) -> str:
     ]
     lines += [f"report {report['path']}" for report in found["reports"]]
     return "\n".join(lines)
+
+
+def _review_lines(decisions: dict[str, list[str]], double: dict[str, Any]) -> list[str]:
+    lines = []
+    for name, problems in (("wrong", decisions.get("wrong")), ("noted", decisions.get("notes"))):
+        if problems:
+            lines.append(f"in the reviewed CSVs {name} {len(problems)}:")
+            lines += [f"  {problem}" for problem in problems[:SHOWN]]
+            lines += [f"  and {len(problems) - SHOWN} more; `--json` has all"] * (len(problems) > SHOWN)
+    return lines + (_double_lines(double) if double else [])
+
+
+def _double_lines(double: dict[str, Any]) -> list[str]:
+    people = ", ".join(f"by {name} {double[f'decided_by_{name}']}" for name in ("one", "more"))
+    lines = [f"double review {double['share']:.0%}: undecided {double['undecided']}, decided {people}"]
+    if double["agreement"]["photos"]:
+        found = {"in all": double["agreement"], **double["domains"]}
+        lines.append("  decided alike: " + "; ".join(f"{name} {Agreement(**one)}" for name, one in found.items()))
+    if conflicts := double["conflicts"]:
+        lines.append(f"  conflicts {len(conflicts)}: `bokehflow review` lists them, and a third person settles them")
+        lines += [f"    {photo_id}: {'; '.join(said)}" for photo_id, said in list(conflicts.items())[:SHOWN]]
+    return lines
 
 
 def _history_lines(history: dict[str, Any]) -> list[str]:

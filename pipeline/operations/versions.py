@@ -27,6 +27,10 @@ PARTITIONED = ("photo_listing", "photo_files", "fingerprints")
 """Tables by domain × upload month."""
 
 
+DECIDED_LATER = frozenset({"double_review", "conflicts"})
+"""Keys of `[curation]` that the queue does not follow."""
+
+
 @dataclass(frozen=True)
 class Inputs:
     """What a table is made from: other tables, configuration, and its code."""
@@ -67,8 +71,10 @@ def _manifest_configuration(project: Project) -> str:
 
 
 def _curation_configuration(project: Project) -> str:
-    rules = [rule.model_dump_json() for rule in project.curation.rules]
-    return f"{sorted(project.domains)} {project.curation.min_kept_per_domain} {rules}"
+    curation = project.curation
+    rules = [rule.model_dump_json() for rule in curation.rules]
+    double = f" {curation.double_review} {curation.conflicts}" if curation.double_review else ""
+    return f"{sorted(project.domains)} {curation.min_kept_per_domain} {rules}{double}"
 
 
 def plan(project: Project) -> Plan:
@@ -92,7 +98,7 @@ INPUTS: dict[str, Inputs] = {
     "photo_history": Inputs(("photo_listing", "tombstones"), lambda project: "", "2"),
     "fingerprints": Inputs(("photo_files",), lambda project: "", "2"),
     "unique_photos": Inputs(("fingerprints", "photo_history"), lambda project: project.dedupe.version(), "3"),
-    "review_queue": Inputs(("unique_photos",), lambda project: project.curation.version(), "3"),
+    "review_queue": Inputs(("unique_photos",), lambda project: project.curation.version(DECIDED_LATER), "3"),
     "curated_photos": Inputs(("unique_photos",), _curation_configuration, "3"),
     "person_masks": Inputs(("curated_photos",), lambda project: configured_version(project.masks)),
     "training_images": Inputs(("person_masks",), lambda project: plan(project).name),

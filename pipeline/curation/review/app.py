@@ -119,7 +119,7 @@ class _Handlers:
         """The photo named, else the first that matches after the one named `after`."""
         filters, query = Filters.parse(request.query_params), request.query_params
         who, seat, photo_id = self._curator(request), self._seat(request), query.get("photo", "")
-        shown = self.review.single(photo_id, seat) if photo_id else None
+        shown = self.review.single(photo_id, who, seat) if photo_id else None
         upcoming = self.review.upcoming(filters, photo_id or query.get("after", ""), who, seat)
         if shown is None and upcoming:
             return self._seated(request, seat, RedirectResponse(_address("/single", filters, photo=upcoming[0]), 303))
@@ -144,7 +144,7 @@ class _Handlers:
         query, who = request.query_params, self._curator(request)
         since = int(query["since"]) if NUMBER.fullmatch(query.get("since", "")) else 0
         in_sight = query.get("seen", "").split()[:MOST_IN_SIGHT]
-        number, changed = self.review.changes(since, self._seat(request), in_sight)
+        number, changed = self.review.changes(since, who, self._seat(request), in_sight)
         changes = {photo_id: _standing_facts(found) for photo_id, found in changed}
         return JSONResponse({"number": number, "changes": changes, **self._progress(who)})
 
@@ -210,11 +210,11 @@ class _Handlers:
         filters = Filters.parse(dict(parse_qsl(query)))
         answer = {"said": said, "photo_id": photo_id, "changes": {}, **self._progress(who)}
         if decision:
-            standing = self.review.standing(photo_id)
+            standing = self.review.standing(photo_id, who)
             answer["changes"] = {photo_id: _standing_facts(standing)} if standing else {}
             answer["address"] = _address("/single", filters, photo=photo_id)
         if path == "/single":
-            upcoming = self.review.upcoming(filters, photo_id, who, seat, AHEAD)
+            upcoming = self.review.upcoming(filters, photo_id, who, seat, AHEAD, second_first=True)
             answer["upcoming"] = [_address("/single", filters, photo=other) for other in upcoming]
         return self._seated(request, seat, JSONResponse(answer))
 
@@ -247,9 +247,11 @@ class _Handlers:
     def _render(
         self, name: str, filters: Filters, who: str, seat: str, here: str, request: Request, context: Mapping[str, object]
     ) -> Response:
-        number, _ = self.review.changes(0, seat, [])
+        number, _ = self.review.changes(0, who, seat, [])
+        double = self.review.double.share > 0
         shared = {
-            "filters": filters, "statuses": STATUSES, "suggestions": SUGGESTIONS, "hints": FILTERABLE, "curator": who,
+            "filters": filters, "statuses": [name for name in STATUSES if double or name != "conflicts"],
+            "suggestions": SUGGESTIONS, "hints": FILTERABLE, "curator": who, "double_review": double,
             "token": self.token.value, "reasons": REASONS, "number": number, "progress": self.review.progress(who),
             "batches": self.review.batches(), "domains": self.review.domains(), "move_to": sorted(self.review.log.domains),
             "grid_address": _address("/grid", filters), "single_address": _address("/single", filters),
@@ -267,8 +269,9 @@ class _Handlers:
     def _progress(self, who: str) -> dict[str, object]:
         found = self.review.progress(who)
         domains = [f"{name} {done:,} of {total:,}" for name, done, total in found.domains]
-        return {"progress": wording.progress(found), "decided": found.decided, "total": found.total,
-                "domains": " · ".join(domains), "undo": found.undo_key, "undo_label": found.undo_label}  # fmt: skip
+        return {"progress": wording.progress(found), "conflicts": wording.conflicts(found), "decided": found.decided,
+                "total": found.total, "domains": " · ".join(domains), "undo": found.undo_key,
+                "undo_label": found.undo_label}  # fmt: skip
 
     def _check_token(self, request: Request, form: Mapping[str, str]) -> None:
         if not self.token.matches(request.headers.get(TOKEN_HEADER) or form.get("token", "")):

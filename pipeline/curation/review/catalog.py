@@ -24,7 +24,7 @@ TEXTS = (
     "camera", "software", "suggested_decision", "suggested_reason", "suggestion",
 )  # fmt: skip
 QUEUE_COLUMNS = [*TEXTS, *NUMBERS, *JUDGEMENTS, "width_px", "height_px", "waiting", "position"]
-UNIQUE_COLUMNS = ["photo_id", "domain", "sha256", "width_px", "height_px", "group", "rule"]
+UNIQUE_COLUMNS = ["photo_id", "domain", "sha256", "width_px", "height_px", "group", "rule", "split_key"]
 
 ReadTable = Callable[[list[str]], pd.DataFrame]
 """Reads the named columns of a table; without rows where there is no table yet."""
@@ -108,6 +108,8 @@ class Catalog:
         self._digests: set[str] = set()
         self.known_ids: set[str] = set()
         """Every photo that is queued or among the unique photos."""
+        self.split_keys: list[str] = []
+        """For each group."""
 
     def __len__(self) -> int:
         return len(self._queue)
@@ -177,6 +179,7 @@ class Catalog:
         self._digests = set(unique["sha256"])
         numbers = pd.factorize(self._unique["group"])[0].astype(np.int64)
         self.group_count = int(numbers.max(initial=-1)) + 1
+        self.split_keys = self._unique.loc[~self._unique.duplicated("group"), "split_key"].tolist()
         has_kept = np.isin(numbers, numbers[self._unique["rule"].isna().to_numpy(bool)])
         self._group_of = dict(zip(ids, np.where(has_kept, numbers, -1).tolist(), strict=True))
         self._members = {}

@@ -21,7 +21,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from uuid import uuid4
 
-from pipeline.curation.decisions import Decision, append_decision, find_tables, problem_of, read_decision_file
+from pipeline.curation.decisions import Decision, append_decision, find_tables, originals, problem_of, read_decision_file
 from pipeline.entered_text import one_line
 from pipeline.errors import BokehflowError, disk_failed
 from pipeline.file_names import child
@@ -91,7 +91,7 @@ class DecisionLog:
 
     def refresh(self, everything: bool = False) -> set[str]:
         """Read files that are new, changed or gone (or all of them); returns the photos about which words changed."""
-        found, _ = find_tables(self.folder)
+        found, _ = originals(find_tables(self.folder)[0])
         changed: set[str] = set()
         for name in [name for name in self._files if everything or name not in found]:
             changed |= self._forget(name)

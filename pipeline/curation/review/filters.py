@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 from pipeline.curation.review.catalog import FILTERABLE
 
-STATUSES = ("undecided", "skipped", "kept", "moved", "dropped", "decided", "all")
+STATUSES = ("undecided", "skipped", "kept", "moved", "dropped", "decided", "conflicts", "all")
 SUGGESTIONS = ("keep", "drop", "move", "none")
 
 

@@ -18,7 +18,7 @@ REASON_WORDS = {
 }  # fmt: skip
 STATUS_WORDS = {
     "keep": "Kept", "drop": "Dropped", "move": "Moved", "skipped": "Skipped", "undecided": "Undecided",
-    "rule": "Decided by a rule",
+    "rule": "Decided by a rule", "conflict": "Conflict",
 }  # fmt: skip
 PAST = {"keep": "Kept", "drop": "Dropped", "move": "Moved", "skip": "Skipped"}
 LONGEST_TITLE, MOST_TAGS = 300, 40
@@ -71,6 +71,8 @@ def depth_line(photo: Photo) -> str:
 
 def standing(found: Standing) -> str:
     """What is decided, by whom and when, in a line."""
+    if found.conflict:
+        return "; ".join(f"{verdict(word)}, {by(word)}" for word in found.conflict)
     if found.holds is None:
         whose = f" by {_names(found.skipped_by)}" if found.status == "skipped" else ""
         return STATUS_WORDS[found.status] + whose
@@ -131,6 +133,11 @@ def progress(found: Progress) -> str:
     if found.hours_left is not None and found.decided < found.total:
         parts.append(f"{_duration(found.hours_left)} left")
     return " · ".join(parts)
+
+
+def conflicts(found: Progress) -> str:
+    """How many photos a third person must settle; empty where there is none."""
+    return f"{found.conflicts:,} conflict{'' if found.conflicts == 1 else 's'}" if found.conflicts else ""
 
 
 def _duration(hours: float) -> str:

@@ -384,3 +384,22 @@ def test_no_bytes_whatever_break_the_reader(tmp_path_factory: pytest.TempPathFac
     reviewed(folder, data)
     reviewed(folder, "photo_id,decision\nflickr:1,keep\n", "good.csv")
     assert "flickr:1" in {found.photo_id for found in read_decisions(folder, KNOWN, DOMAINS)[0]}
+
+
+def test_a_copy_is_named_and_does_not_say_again_what_was_overruled(tmp_path: Path) -> None:
+    text = "photo_id,decision\n1,keep\n"
+    reviewed(tmp_path, text, "monday.csv", when_s=1)
+    reviewed(tmp_path, "photo_id,decision\n1,skip\n", "tuesday.csv", when_s=2)
+    reviewed(tmp_path / "backup", text, "monday (copy).csv", when_s=3)
+    decisions, problems = read_decisions(tmp_path, KNOWN, DOMAINS)
+    assert [(found.file, found.decision) for found in decisions] == [("monday.csv", "keep"), ("tuesday.csv", "skip")]
+    (problem,) = problems
+    assert not problem.is_fatal
+    assert str(problem) == (
+        "backup/monday (copy).csv: file 'monday (copy).csv': not read: a copy of monday.csv, byte for byte"
+    )
+    (tmp_path / "monday.csv").unlink()
+    assert [found.file for found in read_decisions(tmp_path, KNOWN, DOMAINS)[0]] == [
+        "tuesday.csv",
+        "backup/monday (copy).csv",
+    ]

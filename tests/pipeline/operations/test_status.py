@@ -97,7 +97,8 @@ def test_listed_downloaded_and_queued_add_up(tmp_path: Path, seed: int) -> None:
     home = Home(tmp_path)
     random_world(home, seed)
     found = json.loads(json.dumps(status(parse_project(PROJECT, tmp_path / "x"), home)))
-    assert set(found) == {"domains", "history", "masks", "snapshots", "models", "reports"}
+    parts = {"domains", "decisions", "double_review", "history", "masks", "snapshots", "models", "reports"}
+    assert set(found) == parts
     for counts in found["domains"].values():
         assert counts["listed"] == counts["pending"] + sum(counts["rejected"].values()) + counts["downloaded"]
         assert counts["downloaded"] == sum(counts["duplicates"].values()) + counts["queued"]

@@ -199,6 +199,8 @@
   function take(answer) {
     one("#progress").textContent = answer.progress;
     one("#domains").textContent = answer.domains;
+    one("#conflicts").textContent = answer.conflicts;
+    one("#conflicts").hidden = !answer.conflicts;
     const bar = one("#bar");
     bar.max = answer.total || 1;
     bar.value = answer.decided;

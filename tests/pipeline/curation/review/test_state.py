@@ -105,9 +105,9 @@ def test_what_others_hold_is_given_to_nobody_else_until_it_comes_free(home: Home
     others = at.grid(UNDECIDED, "", "Ben", "b")
     assert (ids(others), others.elsewhere, at.elsewhere(UNDECIDED, "Ben", "b")) == ([], 10, 10)
     assert at.upcoming(UNDECIDED, "", "Ben", "b") == []
-    assert at.single(held[0], "b") is None
+    assert at.single(held[0], "Ben", "b") is None
     clock.now_s += LEASE_S - 1
-    at.changes(0, "a", held[:3])
+    at.changes(0, "Ann", "a", held[:3])
     clock.now_s += 1
     assert ids(at.grid(UNDECIDED, "", "Ben", "b")) == held[3:]
     at.leave("b", held)
@@ -127,8 +127,8 @@ def test_a_photo_that_is_undone_is_held_again_and_a_lost_lease_loses_no_decision
     at.leave("b", [photo_id(0)])
     clock.now_s += LEAVE_S
     at.undo("Ann", seat="a")
-    assert at.single(photo_id(0), "b") is None
-    assert at.single(photo_id(0), "a") is not None
+    assert at.single(photo_id(0), "Ben", "b") is None
+    assert at.single(photo_id(0), "Ann", "a") is not None
 
 
 def test_who_holds_a_photo_holds_its_duplicates(home: Home) -> None:
@@ -136,8 +136,8 @@ def test_who_holds_a_photo_holds_its_duplicates(home: Home) -> None:
     pair = unique["photo_id"].isin([photo_id(0), photo_id(1)])
     home.tables.write("unique_photos", unique.assign(group=unique["group"].where(~pair, photo_id(1))))
     at = state(home)
-    assert at.single(photo_id(1), "a") is not None
-    assert at.single(photo_id(0), "b") is None
+    assert at.single(photo_id(1), "Ann", "a") is not None
+    assert at.single(photo_id(0), "Ben", "b") is None
     assert at.upcoming(UNDECIDED, "", "Ben", "b", 1) == [photo_id(2)]
 
 
@@ -170,7 +170,8 @@ def test_no_two_seats_are_given_one_photo(home: Home, steps: list[tuple[str, str
             case "next":
                 gives(at.upcoming(UNDECIDED, photo, seat, seat), seat)
             case "single":
-                gives([photo] if at.single(photo, seat) and at.standing(photo).status in OPEN_LISTS else [], seat)  # pyright: ignore[reportOptionalMemberAccess]
+                shown = at.single(photo, seat, seat)
+                gives([photo] if shown and shown.standing.status in OPEN_LISTS else [], seat)
             case "undo":
                 at.undo(seat, seat=seat)
             case "leave":
@@ -178,7 +179,7 @@ def test_no_two_seats_are_given_one_photo(home: Home, steps: list[tuple[str, str
                 if given_until.get(photo, ("", 0.0))[0] == seat:
                     given_until[photo] = seat, min(given_until[photo][1], clock.now_s + LEAVE_S)
             case "poll":
-                at.changes(0, seat, [photo])
+                at.changes(0, seat, seat, [photo])
             case _:
                 at.decide(photo, Verdict(step), seat, seat)
                 if given_until.get(photo, ("", 0.0))[0] == seat:
@@ -187,13 +188,13 @@ def test_no_two_seats_are_given_one_photo(home: Home, steps: list[tuple[str, str
 
 def test_each_sees_what_the_other_decided(home: Home) -> None:
     ann, ben = state(home), state(home)
-    number, _ = ben.changes(0, "b", [])
+    number, _ = ben.changes(0, "Ben", "b", [])
     ann.decide(photo_id(3), Verdict("drop", "edited"), "Ann")
-    number, changed = ben.changes(number, "b", [photo_id(3), photo_id(4)])
+    number, changed = ben.changes(number, "Ben", "b", [photo_id(3), photo_id(4)])
     assert [(photo, standing.status) for photo, standing in changed] == [(photo_id(3), "drop")]
-    assert ben.changes(number, "b", [photo_id(3)])[1] == []
+    assert ben.changes(number, "Ben", "b", [photo_id(3)])[1] == []
     ben.decide(photo_id(3), KEEP, "Ben")
-    shown = ann.single(photo_id(3), "a")
+    shown = ann.single(photo_id(3), "Ann", "a")
     assert shown is not None
     assert shown.standing.holds is not None
     assert (shown.standing.holds.curator, [word.curator for word in shown.standing.others]) == ("Ben", ["Ann"])
@@ -222,12 +223,12 @@ def test_a_photo_that_both_queries_found_is_one_photo(home: Home) -> None:
 
 def test_a_decision_about_a_duplicate_stands_for_the_photo(home: Home) -> None:
     at = state(home)
-    shown = at.single(photo_id(1), "a")
+    shown = at.single(photo_id(1), "Ann", "a")
     assert shown is not None
     assert [(twin.photo_id, twin.rule) for twin in shown.duplicates] == [("flickr:77", "perceptual")]
     home.reviewed.mkdir(parents=True)
     (home.reviewed / "ben.csv").write_text("photo_id,decision,curator\n77,keep,Ben\n")
-    shown = at.single(photo_id(1), "a")
+    shown = at.single(photo_id(1), "Ann", "a")
     assert shown is not None
     assert shown.standing.status == "keep"
     assert at.upcoming(UNDECIDED, photo_id(0), "Ann", "a", 1) == [photo_id(2)]
@@ -266,7 +267,7 @@ def test_what_was_purged_is_not_shown_and_a_new_batch_is(home: Home) -> None:
     home.tables.write("unique_photos", unique[unique["photo_id"] != photo_id(5)])
     home.tables.write("review_queue", queue[queue["position"] < 40])
     assert at.progress("Ann").total == 39
-    assert at.single(photo_id(5), "a") is None
+    assert at.single(photo_id(5), "Ann", "a") is None
     assert not at.catalog.may_show(sha256)
     home.tables.write("review_queue", queue)
     assert at.progress("Ann").total == 69
@@ -286,6 +287,6 @@ def test_photos_that_a_rule_decided_are_not_asked_again(home: Home) -> None:
     home.tables.write("review_queue", queue.assign(waiting=queue["position"] != 0))
     at = state(home)
     assert at.upcoming(UNDECIDED, "", "Ann", "a", 1) == [photo_id(1)]
-    shown = at.single(photo_id(0), "a")
+    shown = at.single(photo_id(0), "Ann", "a")
     assert shown is not None
     assert shown.standing.status == "rule"
