@@ -54,10 +54,11 @@ class Lens(nn.Module):
 
     discs: Tensor
 
-    def __init__(self, radii_px: Sequence[float], bounded: bool = False) -> None:
-        """`radii_px`: of the `LEVELS` discs, from the smallest to the largest; `bounded`: keeps their logits small."""
+    def __init__(self, radii_px: Sequence[float], bounded: bool = False, highlights: bool = True) -> None:
+        """`radii_px`: of the `LEVELS` discs, from the smallest to the largest; `bounded`: keeps their logits small;
+        `highlights`: whether clipped light may be told to have been brighter."""
         super().__init__()
-        self.bounded = bounded
+        self.bounded, self.highlights = bounded, highlights
         self.reach_px = int(radii_px[-1] + 0.5)
         """Pixels to each side that light is spread."""
         self.register_buffer("discs", torch.stack([disc(radius, self.reach_px) for radius in radii_px]), persistent=False)
@@ -79,7 +80,8 @@ class Lens(nn.Module):
 
     def soft(self, images: Images, plan: LensPlan, shares: Float[Tensor, "batch level height width"]) -> Images:
         """What is seen of the light that is spread, everywhere: behind what is sharp it is made up of what is around."""
-        light = with_highlights(images, plan[:, 1 + LEVELS :].to(images.dtype))
+        gains = plan[:, 1 + LEVELS :].to(images.dtype)
+        light = with_highlights(images, gains) if self.highlights else linear((images + 1.0) * 0.5)
         lit = torch.cat([light, torch.ones_like(light[:, :1])], 1)
         spread = self._spread(lit[:, :, None] * shares[:, None, 1:].to(images.dtype)) + EMPTY * lit
         return to_model_range(srgb(spread[:, :3] / spread[:, 3:]))

@@ -36,7 +36,7 @@ class LensGenerator(Generator):
     def lens_of(self, growth: float) -> Lens:
         """The lens for pictures `growth` times larger than those trained on."""
         sizes = radii_px(self.config.lens_side_px)
-        return Lens([growth * radius_px for radius_px in sizes], self.config.lens_bounded)
+        return Lens([growth * radius_px for radius_px in sizes], self.config.lens_bounded, self.config.lens_highlights)
 
     def forward(self, images: Images, alpha: Masks | None = None) -> Images:
         """`images` through the lens; `alpha`, of the subjects, must be given where the lens holds them.

@@ -53,6 +53,8 @@ class GeneratorConfig:
     """Side of the pictures that a lens is trained on; its largest disc is a share of it."""
     lens_bounded: bool = False
     """Whether the logits of sharp and of the discs are kept within `LEVEL_LIMIT`."""
+    lens_highlights: bool = True
+    """Whether the lens may make clipped light brighter than white before it spreads it."""
     lens_holds_subject: bool = False
     """Whether light inside the subject's alpha stays where it is, whatever the plan says; the alpha must be given."""
     lens_finds_subject: bool = False

@@ -53,6 +53,7 @@ def generator_config(settings: TrainingSettings) -> GeneratorConfig:
         output=settings.output,
         lens_side_px=settings.size_px,
         lens_bounded=settings.lens_bounded,
+        lens_highlights=settings.lens_highlights,
         lens_holds_subject=settings.lens_holds_subject,
         lens_finds_subject=settings.lens_finds_subject,
         plan_scale=settings.plan_scale,

@@ -20,8 +20,10 @@ Weight = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
 
 
-LATER_SWITCHES = frozenset({"discriminator_sight", "lens_bounded", "lens_holds_subject", "lens_finds_subject", "plan_scale"})
-"""Settings that earlier versions did not know; each is off by default."""
+LATER_SWITCHES = frozenset(
+    {"discriminator_sight", "lens_bounded", "lens_highlights", "lens_holds_subject", "lens_finds_subject", "plan_scale"}
+)
+"""Settings that earlier versions did not know; the default of each is what these did."""
 
 
 class TrainingSettings(BaseModel):
@@ -113,6 +115,9 @@ class TrainingSettings(BaseModel):
     of a lens that the input is seen through (the way back is "residual" then)."""
     lens_bounded: bool = False
     """Whether the logits that set a lens are bounded, so that no pixel is lost to one disc, or to sharpness, for good."""
+    lens_highlights: bool = True
+    """Whether the lens may take clipped light for brighter than white, so that a point of light becomes a bright disc. A
+    discriminator that sees "bands" cannot teach it how much: skies turn white by chance."""
     lens_holds_subject: bool = False
     """Whether the subject's light stays where it is. Its alpha is then needed wherever the model is applied."""
     lens_finds_subject: bool = False
@@ -229,6 +234,7 @@ CORRECTED = TrainingSettings(
     upsampling="nearest",
     output="lens",
     lens_bounded=True,
+    lens_highlights=False,
     lens_holds_subject=True,
     plan_scale=2,
     skip_channels=16,
@@ -262,6 +268,7 @@ SMOKE: dict[str, object] = {
     "r1_weight": 1.0,
     "pool_size": 50,
     "lens_bounded": False,
+    "lens_highlights": True,
     "lens_holds_subject": False,
     "plan_scale": 1,
     "discriminator_sight": "picture",

@@ -110,6 +110,15 @@ def test_a_clipped_point_becomes_a_brighter_disc_and_no_other_light_changes() ->
     assert difference[distance_px > radius_px + 1].abs().max() < 1e-3
 
 
+def test_without_highlights_no_sky_turns_white() -> None:
+    sky = torch.tensor([-0.2, 0.5, 0.98]).reshape(1, 3, 1, 1).expand(1, 3, 24, 24)
+    plan = torch.zeros(1, PLAN_CHANNELS, 24, 24)
+    plan[:, 2], plan[:, 1 + LEVELS :] = 8.0, 4.0
+    without, with_them = (Lens(radii_px(24), highlights=told)(sky, plan) for told in (False, True))
+    torch.testing.assert_close(without, sky, atol=1e-3, rtol=0)
+    assert (with_them - sky)[:, 0].min() > 0.5
+
+
 def test_what_is_not_clipped_has_no_extra_light() -> None:
     images, gains = random_images(4, 4), torch.full((2, 3, 4, 4), 5.0)
     torch.testing.assert_close(with_highlights(images, gains), linear((images + 1) / 2))
