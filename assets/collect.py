@@ -13,7 +13,6 @@ from assets.plots import bars
 from assets.sheets import contact_sheet
 from pipeline.config import Project
 from pipeline.errors import ConfigError
-from pipeline.licenses import is_stricter
 from pipeline.operations.downloads import download, known_files
 from pipeline.operations.forget import finish_forgetting, leftovers, unpurged
 from pipeline.operations.history import answers_about, gone_photos, history_counts, stricter_photos
@@ -126,10 +125,10 @@ def collect_assets(project: Project) -> list[dg.AssetsDefinition]:
         listings, forgotten = newest_listings(project, data), forgotten_photos(data)
         listing = data.tables.read_all("photo_listing", configured_partitions(project, data, "photo_listing"))
         before = data.tables.read_or_empty("photo_history")
-        frame = update_history(before, listing, listings, forgotten, is_stricter)
+        frame = update_history(before, listing, listings, forgotten)
         questions = unasked(frame, listings)["photo_id"].head(project.collect.checks_per_run).tolist()
         answers, not_asked = answers_about(questions, sources, data)
-        frame = with_answers(frame, answers, is_stricter)
+        frame = with_answers(frame, answers)
         info = data.tables.write("photo_history", frame, inputs_version=version)
         by_month = listing["month"].value_counts().sort_index().to_dict()
         shown = {

@@ -10,7 +10,6 @@ from pipeline.curation.agreement import Agreement, Reviewed, reviewed_twice
 from pipeline.curation.curate import curate, decided_groups, disagreements, one_per_photo, too_few
 from pipeline.curation.decisions import folder_version, opinions
 from pipeline.curation.double_review import DoubleReview
-from pipeline.licenses import license_name
 from pipeline.operations.curation import reviewed, update_hints
 from pipeline.operations.photos import photo_reader
 from pipeline.operations.versions import configured_partitions, forgotten_photos, inputs_version, newest_rows
@@ -66,7 +65,6 @@ def curation_assets(project: Project) -> list[dg.AssetsDefinition | dg.SourceAss
             fingerprints=fingerprints,
             decided_groups=decided | decided_groups(unique, by_rules),
             forgotten=forgotten_photos(data),
-            license_name=license_name,
             folders=QueueFolders(data.review_queue, data.thumbnails),
             settings=project.curation,
             ranking=ranking,

@@ -18,7 +18,6 @@ from pipeline.dataset.shards import ShardReader
 from pipeline.dataset.snapshot import freeze, missing_pictures, open_snapshot, read_facts, refresh_origin
 from pipeline.errors import DatasetError
 from pipeline.file_names import child, inside
-from pipeline.licenses import license_name
 from pipeline.masks.person_masks import read_mask, segment_photos, to_review
 from pipeline.masks.selfie import ALONE
 from pipeline.operations.made_from import license_counts, made_from, strictest_name
@@ -164,7 +163,7 @@ def dataset_assets(project: Project) -> list[dg.AssetsDefinition]:
         found = problems(frame, masks, project.dataset, domain_a, domain_b)
         identifier = snapshot_id(frame)
         if child(data.snapshots, identifier).exists():
-            refresh_origin(child(data.snapshots, identifier), frame, data.shards, license_name)
+            refresh_origin(child(data.snapshots, identifier), frame, data.shards)
         return dg.MaterializeResult(
             data_version=dg.DataVersion(identifier),
             metadata={
@@ -195,7 +194,7 @@ def dataset_assets(project: Project) -> list[dg.AssetsDefinition]:
                     f"snapshot {identifier} was never frozen, and the manifest has moved on to {snapshot_id(manifest)}; "
                     "materialise that one"
                 )
-            freeze(manifest, data.snapshots, data.shards, license_name, made_from(project, data))
+            freeze(manifest, data.snapshots, data.shards, made_from(project, data))
         manifest = open_snapshot(data.snapshots, identifier, data.shards)
         photos = manifest.drop_duplicates(["domain", "photo_id"])
         return dg.MaterializeResult(

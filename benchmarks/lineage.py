@@ -20,7 +20,7 @@ from pipeline.config import DatasetSection
 from pipeline.dataset.manifest import build_manifest
 from pipeline.dataset.shards import Picture, write_shard
 from pipeline.dataset.snapshot import freeze
-from pipeline.licenses import LICENSES, license_name
+from pipeline.licenses import LICENSES
 from pipeline.operations.lineage import lineage_of_model, lineage_of_photo, lineage_of_snapshot
 from pipeline.tables import TABLES
 from storage import Home
@@ -76,7 +76,7 @@ def build_home(home: Home, count: int) -> tuple[list[str], list[str]]:
     section = DatasetSection.model_validate({"test_share": {"ordinary": 0.05, "shallow": 0.0}})
     manifest = build_manifest(images, listing, curated, masks, section, "ordinary")
     parts = [manifest.iloc[: count - count * part // 100] for part in reversed(range(SNAPSHOTS))]
-    snapshots = [freeze(part, home.snapshots, home.shards, license_name).name for part in parts]
+    snapshots = [freeze(part, home.snapshots, home.shards).name for part in parts]
     for seed in (0, 1):
         add_run(home, snapshots[-1], seed)
     return ids.tolist(), snapshots

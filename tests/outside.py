@@ -32,7 +32,6 @@ from pipeline.emulators.collection import COLLECTION_FILE, Collection, load_coll
 from pipeline.emulators.faults import load_faults
 from pipeline.flickr import records
 from pipeline.flickr.client import FlickrClient
-from pipeline.licenses import license_name
 from pipeline.masks.person_masks import alpha_digest, read_mask
 from pipeline.masks.sources import GivenMasks, Picture
 from pipeline.photos.decode import decode, decode_reduced, upright_size
@@ -239,7 +238,7 @@ def read_frozen_snapshot(data: bytes) -> None:
     def read(copy: Path) -> None:
         identifier = snapshot_id(pd.read_parquet(bundle() / MANIFEST))
         copy.rename(copy.parent / identifier)
-        verify_snapshot(copy.parent, identifier, copy.parent / "shards", license_name)
+        verify_snapshot(copy.parent, identifier, copy.parent / "shards")
         read_sums(copy.parent / identifier)
 
     in_copy(bundle(), data, read)

@@ -60,13 +60,12 @@ def snapshot(snapshot_id: str, home: Path | None, as_json: bool, svg: Path | Non
 def model(run: str, photos: Path | None, home: Path | None, as_json: bool, svg: Path | None) -> None:
     """From a model (its run, or RECIPE@SEED) to its photos, owners, licences, code and configuration."""
     from pipeline.dataset.lineage import model_photos
-    from pipeline.licenses import license_name
     from pipeline.operations.lineage import find_run, lineage_of_model
 
     chosen = open_home(home)
     answer = lineage_of_model(chosen, run)
     if as_json or photos:
-        rows = model_photos(find_run(chosen, run), chosen.snapshots, license_name)
+        rows = model_photos(find_run(chosen, run), chosen.snapshots)
         answer.facts["photos"] = rows
         if photos:
             _write_csv(photos, rows)

@@ -72,7 +72,6 @@ def verify(snapshot_id: str | None, home: Path | None, as_json: bool) -> None:
     from pipeline.dataset.layout import find_snapshot, list_snapshots
     from pipeline.dataset.verify import verify_snapshot
     from pipeline.errors import BokehflowError
-    from pipeline.licenses import license_name
 
     chosen = open_home(home)
     folder = chosen.snapshots
@@ -80,7 +79,7 @@ def verify(snapshot_id: str | None, home: Path | None, as_json: bool) -> None:
     results, failed = [], {}
     for name in names:
         try:
-            results.append(verify_snapshot(folder, name, chosen.shards, license_name))
+            results.append(verify_snapshot(folder, name, chosen.shards))
         except (BokehflowError, OSError) as error:
             failed[name] = str(error)
     if as_json:
@@ -153,7 +152,7 @@ def export(
     from pipeline.dataset.layout import find_snapshot
     from pipeline.dataset.restore import export_bundle
     from pipeline.errors import ConfigError
-    from pipeline.licenses import allowed_for, license_name
+    from pipeline.licenses import allowed_for
 
     chosen = open_home(home)
     identifier = find_snapshot(chosen.snapshots, snapshot_id)
@@ -169,7 +168,7 @@ def export(
     plan = ExportPlan(
         format_name, project.training.domain_a, project.training.domain_b, rgba, allowed_for(use) if use else None, use
     )
-    done = export_snapshot(chosen.snapshots, identifier, chosen.shards, folder, plan, license_name)
+    done = export_snapshot(chosen.snapshots, identifier, chosen.shards, folder, plan)
     say(f"{folder}: " + ", ".join(f"{name} {count:,}" for name, count in done.counts.items()))
     for reason, count in done.left_out.items():
         say(f"left out: {count:,} for {reason}")

@@ -28,6 +28,7 @@ from pipeline.curation.ranking import Ranking
 from pipeline.curation.suggestions import Suggestion, suggest
 from pipeline.file_names import child
 from pipeline.hint_table import HINTS, JUDGEMENTS
+from pipeline.licenses import license_name
 from pipeline.photo_ids import written_id
 from pipeline.spreadsheet import harmless, read_rows
 from pipeline.tables import columns_of
@@ -64,7 +65,6 @@ def queue_photos(
     fingerprints: pd.DataFrame,
     decided_groups: Set[str],
     forgotten: Set[str],
-    license_name: Callable[[str | None], str],
     folders: QueueFolders,
     settings: CurationSection,
     ranking: Ranking | None = None,
@@ -82,8 +82,8 @@ def queue_photos(
     fresh = kept[~kept["group"].isin(shown_groups | set(decided_groups)) & ~kept["photo_id"].isin(batch_of.keys())]
     table = pd.concat(
         [
-            _known_rows(queued, unique, listing, batch_of, hints, license_name),
-            _described(fresh, listing, hints, license_name),
+            _known_rows(queued, unique, listing, batch_of, hints),
+            _described(fresh, listing, hints),
         ],
         ignore_index=True,
     )
@@ -141,20 +141,17 @@ def _known_rows(
     listing: pd.DataFrame,
     batch_of: Mapping[str, str],
     hints: pd.DataFrame,
-    license_name: Callable[[str | None], str],
 ) -> pd.DataFrame:
     """What has been shown: with the hints of now where there are any, else as it was."""
     here = one_per_photo(unique[unique["photo_id"].isin(batch_of.keys())])
-    again = _described(here[here["sha256"].isin(set(hints["sha256"]))], listing, hints, license_name)
+    again = _described(here[here["sha256"].isin(set(hints["sha256"]))], listing, hints)
     again["batch"] = again["photo_id"].map(batch_of)
     gone = queued[~queued["photo_id"].isin(set(again["photo_id"]))].copy()
     gone["group"] = gone["photo_id"].map(dict(zip(here["photo_id"], here["group"], strict=True)))
     return pd.concat([frame for frame in (again, gone) if len(frame)] or [again], ignore_index=True)
 
 
-def _described(
-    photos: pd.DataFrame, listing: pd.DataFrame, hints: pd.DataFrame, license_name: Callable[[str | None], str]
-) -> pd.DataFrame:
+def _described(photos: pd.DataFrame, listing: pd.DataFrame, hints: pd.DataFrame) -> pd.DataFrame:
     """Rows of `unique_photos` with what their owners wrote and what was measured."""
     origin = listing.drop_duplicates("photo_id").set_index("photo_id")[list(ORIGIN_COLUMNS)]
     table = photos[["photo_id", "domain", "group", "sha256", "width_px", "height_px"]].join(origin, on="photo_id")

@@ -1,6 +1,6 @@
 """Croissant metadata (format 1.0) of an export: what its files and columns are, for tools that load datasets."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline.dataset.layout import ATTRIBUTION, file_sha256
+from pipeline.licenses import license_name
 from pipeline.photo_ids import FLICKR
 
 CONTEXT: dict[str, Any] = {
@@ -62,9 +63,7 @@ COLUMNS = {
 }
 
 
-def describe(
-    folder: Path, chosen: pd.DataFrame, facts: Mapping[str, Any], format: str, license_name: Callable[[str | None], str]
-) -> dict[str, Any]:
+def describe(folder: Path, chosen: pd.DataFrame, facts: Mapping[str, Any], format: str) -> dict[str, Any]:
     """The metadata of the export that lies in `folder`, whose attribution is written already."""
     names = sorted({license_name(value) for value in chosen["license"].dropna()} or {license_name(None)})
     project = facts.get("made_from", {}).get("project", "portraits")

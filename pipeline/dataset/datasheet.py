@@ -1,12 +1,13 @@
 """The datasheet of a snapshot, after Gebru et al., "Datasheets for Datasets" (2021): what a reader must know to use it."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pandas as pd
 
 from pipeline.dataset.manifest import counts
+from pipeline.licenses import license_name
 from pipeline.plain_text import plain_markdown
 
 MANY = 10
@@ -15,7 +16,6 @@ MANY = 10
 def datasheet(
     manifest: pd.DataFrame,
     facts: Mapping[str, Any],
-    license_name: Callable[[str | None], str],
     left_out: Mapping[str, int] | None = None,
     use: str | None = None,
 ) -> str:
@@ -33,7 +33,7 @@ def datasheet(
         _composition(manifest, left_out or {}, use),
         _collection(manifest, made),
         _preparation(made, manifest),
-        _licences(manifest, license_name),
+        _licences(manifest),
         _biases(manifest, made),
         _uses(),
         _maintenance(manifest),
@@ -121,7 +121,7 @@ def _preparation(made: Mapping[str, Any], manifest: pd.DataFrame) -> str:
     )
 
 
-def _licences(manifest: pd.DataFrame, license_name: Callable[[str | None], str]) -> str:
+def _licences(manifest: pd.DataFrame) -> str:
     photos = manifest.drop_duplicates(["domain", "photo_id"])
     names = photos["license"].map(lambda value: license_name(value if isinstance(value, str) else None))
     rows = [[name, count] for name, count in names.value_counts().items()]

@@ -26,9 +26,10 @@ from pipeline.dataset.crop import picture_id
 from pipeline.dataset.datasheet import datasheet
 from pipeline.dataset.layout import ATTRIBUTION, read_facts
 from pipeline.dataset.shards import ShardReader
-from pipeline.dataset.snapshot import LicenseName, attribution, new_folder, open_snapshot
+from pipeline.dataset.snapshot import attribution, new_folder, open_snapshot
 from pipeline.errors import DatasetError
 from pipeline.file_names import child, inside
+from pipeline.licenses import license_name
 from pipeline.parquet_files import parquet_path
 from pipeline.plain_files import plain_path
 from pipeline.spreadsheet import harmless
@@ -70,7 +71,6 @@ def export_snapshot(
     shards: Path,
     target: Path,
     plan: ExportPlan,
-    license_name: LicenseName,
     progress: Progress = lambda done, total: None,
 ) -> Exported:
     """Write the snapshot's pictures into the new folder `target`.
@@ -86,12 +86,12 @@ def export_snapshot(
         raise DatasetError(f"snapshot {identifier}: no picture is left to export ({_counted(left_out)} left out)")
     facts = read_facts(snapshots, identifier)
     with new_folder(target, read_only=False) as folder:
-        counts = _WRITERS[plan.format](folder, chosen, shards, plan, license_name, progress)
+        counts = _WRITERS[plan.format](folder, chosen, shards, plan, progress)
         files = chosen[["domain", "photo_id", "file"]].drop_duplicates()
-        shown = attribution(chosen, license_name).merge(files, on=["domain", "photo_id"])
+        shown = attribution(chosen).merge(files, on=["domain", "photo_id"])
         shown.map(harmless).to_csv(folder / ATTRIBUTION, index=False, lineterminator="\n")
-        (folder / DATASHEET).write_text(datasheet(chosen, facts, license_name, left_out, plan.use), encoding="utf-8")
-        described = croissant.describe(folder, chosen, facts, plan.format, license_name)
+        (folder / DATASHEET).write_text(datasheet(chosen, facts, left_out, plan.use), encoding="utf-8")
+        described = croissant.describe(folder, chosen, facts, plan.format)
         (folder / CROISSANT).write_text(json.dumps(described, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return Exported(target, counts, left_out)
 
@@ -154,9 +154,7 @@ def _without(path: Path, photo_ids: set[str]) -> bool:
 # --- folders A and B --------------------------------------------------------------------------------------------------
 
 
-def _write_folders(
-    folder: Path, chosen: pd.DataFrame, shards: Path, plan: ExportPlan, _: LicenseName, progress: Progress
-) -> dict[str, int]:
+def _write_folders(folder: Path, chosen: pd.DataFrame, shards: Path, plan: ExportPlan, progress: Progress) -> dict[str, int]:
     """`trainA`, `trainB`, `testA`, `testB` with a PNG a picture, RGBA on request."""
     chosen["file"] = chosen["folder"] + "/" + picture_ids(chosen).map(file_name)
     for name in ("trainA", "trainB", "testA", "testB"):
@@ -211,7 +209,7 @@ _IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
 
 def _write_hugging_face(
-    folder: Path, chosen: pd.DataFrame, shards: Path, plan: ExportPlan, license_name: LicenseName, progress: Progress
+    folder: Path, chosen: pd.DataFrame, shards: Path, plan: ExportPlan, progress: Progress
 ) -> dict[str, int]:
     """Parquet files of PNGs, as `datasets.load_dataset(folder)` reads them; `README.md` is the dataset card."""
     (folder / "data").mkdir()
@@ -227,14 +225,14 @@ def _write_hugging_face(
             part = rows.iloc[start : start + FILE_ROWS]
             name = f"data/{split}-{number:05d}-of-{len(parts):05d}.parquet"
             chosen.loc[part.index, "file"] = name
-            _write_part(inside(folder, name), part, shards, license_name)
+            _write_part(inside(folder, name), part, shards)
             done += len(part)
             progress(done, len(chosen))
     (folder / "README.md").write_text(_card(counts), encoding="utf-8")
     return counts
 
 
-def _write_part(path: Path, rows: pd.DataFrame, shards: Path, license_name: LicenseName) -> None:
+def _write_part(path: Path, rows: pd.DataFrame, shards: Path) -> None:
     features: dict[str, Any] = {name: {"dtype": "string", "_type": "Value"} for name in _TEXT}
     features |= {"image": {"_type": "Image"}, "alpha": {"_type": "Image"}}
     schema = pa.schema([*((name, pa.string()) for name in _TEXT), ("image", _IMAGE), ("alpha", _IMAGE)])

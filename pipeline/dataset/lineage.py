@@ -19,13 +19,12 @@ import pyarrow.parquet as pq
 from pipeline.dataset.layout import MANIFEST, PICTURES, facts_of, list_snapshots, read_forgotten
 from pipeline.errors import DatasetError
 from pipeline.file_names import child
+from pipeline.licenses import license_name, strictest
 from pipeline.parquet_files import parquet_path
 from pipeline.plain_text import plain
 
 TableFiles = Callable[[str], Sequence[Path]]
 """From a table's name to its Parquet files."""
-LicenseName = Callable[[str | None], str]
-Strictest = Callable[[Iterable[str | None]], str | None]
 
 STORY: dict[str, tuple[str, ...]] = {
     "photo_listing": (
@@ -214,17 +213,15 @@ _STOPS: tuple[tuple[str, Callable[[Row], str]], ...] = (
 # --- a photo ----------------------------------------------------------------------------------------------------------
 
 
-def photo_lineage(
-    photo_id: str, files_of: TableFiles, snapshots: Path, runs: Sequence[RunFacts], license_name: LicenseName
-) -> Lineage:
+def photo_lineage(photo_id: str, files_of: TableFiles, snapshots: Path, runs: Sequence[RunFacts]) -> Lineage:
     """From a photo to all that it touched. Raises `DatasetError` when neither table nor snapshot knows the photo."""
     story = stories(files_of, [photo_id])[photo_id]
     frozen = _frozen_rows(snapshots, photo_id)
     if not story and not frozen:
         raise DatasetError(f"no table and no snapshot knows a photo {photo_id!r}; ids are written like flickr:4951234567")
     forgotten = [tombstones[photo_id] for _, _, tombstones in frozen if photo_id in tombstones]
-    answer = Lineage(f"photo {photo_id}", _photo_facts(story, frozen, license_name, forgotten))
-    last = _photo_nodes(answer, photo_id, story, frozen, license_name)
+    answer = Lineage(f"photo {photo_id}", _photo_facts(story, frozen, forgotten))
+    last = _photo_nodes(answer, photo_id, story, frozen)
     touched: list[str] = []
     for identifier, row, _ in frozen:
         place = f"{row['domain']}, {row['split']}" + (", forgotten" if forgotten else "")
@@ -239,7 +236,7 @@ def photo_lineage(
 
 
 def _photo_facts(
-    story: Story, frozen: Sequence[tuple[str, Row, dict[str, int]]], license_name: LicenseName, forgotten: Sequence[int]
+    story: Story, frozen: Sequence[tuple[str, Row, dict[str, int]]], forgotten: Sequence[int]
 ) -> dict[str, Any]:
     listed = story.get("photo_listing", [{}])[0]
     origin = listed or (frozen[0][1] if frozen else {})
@@ -288,7 +285,6 @@ def _photo_nodes(
     photo_id: str,
     story: Story,
     frozen: Sequence[tuple[str, Row, dict[str, int]]],
-    license_name: LicenseName,
 ) -> str:
     """The nodes from the queries to the decision; returns the last one's id."""
     facts = answer.facts
@@ -359,15 +355,13 @@ def _add_model(answer: Lineage, run: RunFacts, detail: str, *sources: str) -> No
 # --- a snapshot and a model -------------------------------------------------------------------------------------------
 
 
-def snapshot_lineage(
-    identifier: str, snapshots: Path, runs: Sequence[RunFacts], license_name: LicenseName, strictest: Strictest
-) -> Lineage:
+def snapshot_lineage(identifier: str, snapshots: Path, runs: Sequence[RunFacts]) -> Lineage:
     """From a snapshot back to its queries, decisions, owners and licences, and on to its models."""
-    path, manifest, answer = _start(f"snapshot {identifier}", identifier, snapshots, license_name)
+    path, manifest, answer = _start(f"snapshot {identifier}", identifier, snapshots)
     answer.facts |= {
         "counts": {domain: f"{n['train']} train, {n['test']} test" for domain, n in facts_of(path)["counts"].items()},
         "forgotten": len(read_forgotten(path)) or None,
-        **_rights(manifest, license_name, strictest),
+        **_rights(manifest),
         "made from": _made_from(path),
         "models": [],
     }
@@ -383,12 +377,10 @@ def snapshot_lineage(
 def model_lineage(
     run: RunFacts,
     snapshots: Path,
-    license_name: LicenseName,
-    strictest: Strictest,
     forgotten_seen: Sequence[str] = (),
 ) -> Lineage:
     """From a model back to the photos that it was trained on, their owners and licences, its code and configuration."""
-    path, manifest, answer = _start(f"model {run.run}", run.snapshot, snapshots, license_name)
+    path, manifest, answer = _start(f"model {run.run}", run.snapshot, snapshots)
     trained = _trained_on(manifest, run)
     card = run.card
     answer.facts |= {
@@ -399,7 +391,7 @@ def model_lineage(
         "versions": card.get("versions", {}),
         "trained on": f"{len(trained['photo_id']):,} photos",
         "forgotten since": [f"{photo_id}, which it was trained on" for photo_id in forgotten_seen] or None,
-        **_rights(trained, license_name, strictest),
+        **_rights(trained),
         "made from": _made_from(path),
         "configuration": card.get("settings", {}),
         "files": card.get("files", {}),
@@ -443,7 +435,7 @@ def seen_by_model(
     return sorted(set(seen))  # of a photo with tiles there are several
 
 
-def model_photos(run: RunFacts, snapshots: Path, license_name: LicenseName) -> list[Row]:
+def model_photos(run: RunFacts, snapshots: Path) -> list[Row]:
     """Every photo that the model was trained on: id, domain, title, owner, licence and page."""
     columns = ["photo_id", "domain", "split", "title", "owner", "owner_name", "license", "page_url"]
     manifest = read_columns(child(snapshots, run.snapshot) / MANIFEST, columns)
@@ -468,7 +460,7 @@ def _photos(rows: Columns) -> Columns:
     return {name: [values[position] for position in first.values()] for name, values in rows.items()}
 
 
-def _start(subject: str, identifier: str, snapshots: Path, license_name: LicenseName) -> tuple[Path, Columns, Lineage]:
+def _start(subject: str, identifier: str, snapshots: Path) -> tuple[Path, Columns, Lineage]:
     """The snapshot's manifest and a graph up to it: queries, licences and decisions."""
     path = child(snapshots, identifier)
     facts = facts_of(path)
@@ -500,7 +492,7 @@ def _start(subject: str, identifier: str, snapshots: Path, license_name: License
     return path, manifest, answer
 
 
-def _rights(manifest: Columns, license_name: LicenseName, strictest: Strictest) -> dict[str, Any]:
+def _rights(manifest: Columns) -> dict[str, Any]:
     licenses = _counts(manifest["license"])
     owners = _counts(manifest["owner"])
     names = dict(zip(manifest["owner"], manifest["owner_name"], strict=True))

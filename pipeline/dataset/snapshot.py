@@ -8,7 +8,7 @@ learnt of owners, titles and licences (`refresh_origin`).
 import hashlib
 import json
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,12 +43,12 @@ from pipeline.dataset.manifest import ID_DIGITS, IDENTITY, ORIGIN, canonical, co
 from pipeline.dataset.shards import SUFFIX, Shard
 from pipeline.errors import DatasetError, disk_trouble
 from pipeline.file_names import child
+from pipeline.licenses import license_name
 from pipeline.parquet_files import parquet_path
 from pipeline.plain_files import plain_path
 from pipeline.tables import columns_of
 
 __all__ = [
-    "LicenseName",
     "attribution",
     "find_snapshot",
     "freeze",
@@ -63,8 +63,6 @@ __all__ = [
     "relocate",
 ]
 
-LicenseName = Callable[[str | None], str]
-"""From a licence id to words."""
 
 PHOTO = ["domain", "photo_id"]
 KEY = [*PHOTO, "transform"]
@@ -88,7 +86,6 @@ def freeze(
     manifest: pd.DataFrame,
     folder: Path,
     shards: Path,
-    license_name: LicenseName,
     made_from: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write the snapshot of `manifest` below `folder` unless it is there already; returns its folder.
@@ -115,7 +112,7 @@ def freeze(
         }
         write_json(temporary / FACTS, facts)
         (temporary / CANONICAL).write_bytes(identity)
-        _write_origin(temporary, manifest, license_name)
+        _write_origin(temporary, manifest)
     return target
 
 
@@ -159,10 +156,10 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _write_origin(folder: Path, manifest: pd.DataFrame, license_name: LicenseName) -> None:
+def _write_origin(folder: Path, manifest: pd.DataFrame) -> None:
     """The two files that say whose the photos are; what `forget` writes anew."""
     _write_parquet(folder / MANIFEST, manifest, MANIFEST_COLUMNS)
-    attribution(manifest, license_name).to_csv(folder / ATTRIBUTION, index=False, lineterminator="\n")
+    attribution(manifest).to_csv(folder / ATTRIBUTION, index=False, lineterminator="\n")
 
 
 def _write_parquet(path: Path, frame: pd.DataFrame, columns: list[str]) -> None:
@@ -194,7 +191,7 @@ def _known_shards(folder: Path) -> dict[str, str]:
     return digests
 
 
-def attribution(manifest: pd.DataFrame, license_name: LicenseName) -> pd.DataFrame:
+def attribution(manifest: pd.DataFrame) -> pd.DataFrame:
     """Title, owner, licence and link of each photo, as its licence asks to be shown; tiles of a photo are one row."""
     columns = ["photo_id", "domain", "split", "title", "owner", "owner_name", "license", "page_url"]
     table = manifest.drop_duplicates(PHOTO).sort_values(PHOTO, ignore_index=True)[columns].copy()
@@ -326,7 +323,7 @@ def erase_origin(path: Path, photo_ids: set[str]) -> None:
     _replace_attribution(path, shown[~shown["photo_id"].isin(photo_ids)])
 
 
-def refresh_origin(path: Path, manifest: pd.DataFrame, shards: Path, license_name: LicenseName) -> bool:
+def refresh_origin(path: Path, manifest: pd.DataFrame, shards: Path) -> bool:
     """Have the snapshot at `path` say of owners, titles and licences what `manifest`, of the same pictures, says.
 
     What is unknown there, and what was erased of forgotten photos, stays as it is. Returns whether anything changed.
@@ -344,7 +341,7 @@ def refresh_origin(path: Path, manifest: pd.DataFrame, shards: Path, license_nam
         return False
     frozen[ORIGIN] = fresh
     replace_parquet(path / MANIFEST, frozen, MANIFEST_COLUMNS)
-    _replace_attribution(path, attribution(frozen[~frozen["forgotten"]], license_name))
+    _replace_attribution(path, attribution(frozen[~frozen["forgotten"]]))
     refresh_sums(path, shards)
     return True
 

@@ -31,7 +31,7 @@ from pipeline.dataset.layout import (
 )
 from pipeline.dataset.manifest import ID_DIGITS, IDENTITY, canonical
 from pipeline.dataset.shards import SUFFIX, Shard
-from pipeline.dataset.snapshot import KEY, MANIFEST_COLUMNS, LicenseName, attribution
+from pipeline.dataset.snapshot import KEY, MANIFEST_COLUMNS, attribution
 from pipeline.errors import DatasetError
 from pipeline.file_names import child
 from pipeline.parquet_files import parquet_path
@@ -81,7 +81,6 @@ def verify_snapshot(
     folder: Path,
     identifier: str,
     shards: Path,
-    license_name: LicenseName,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Verification:
     """Hash every file of the snapshot and every picture of it again.
@@ -94,7 +93,7 @@ def verify_snapshot(
     findings = list(_check_files(path))
     reference = _reference(path)
     findings += _check_canonical(path, reference)
-    findings += _check_manifest(path, reference, license_name)
+    findings += _check_manifest(path, reference)
     pictures = _read(path / PICTURES, findings)
     forgotten = read_forgotten(path)
     names: list[str] = []
@@ -160,7 +159,7 @@ def _check_canonical(path: Path, reference: pd.DataFrame) -> Iterator[Finding]:
         yield Finding(CANONICAL, f"has {len(found) - 1} rows instead of {len(wanted) - 1}")
 
 
-def _check_manifest(path: Path, reference: pd.DataFrame, license_name: LicenseName) -> Iterator[Finding]:
+def _check_manifest(path: Path, reference: pd.DataFrame) -> Iterator[Finding]:
     """`manifest.parquet` against the identity, and against the attribution, which repeats what it says of owners."""
     findings: list[Finding] = []
     manifest = _read(path / MANIFEST, findings)
@@ -171,7 +170,7 @@ def _check_manifest(path: Path, reference: pd.DataFrame, license_name: LicenseNa
         yield Finding(MANIFEST, f"has no column {missing[0]}")
         return
     yield from _differing(reference, manifest)
-    shown = attribution(manifest[~manifest["photo_id"].isin(read_forgotten(path).keys())], license_name)
+    shown = attribution(manifest[~manifest["photo_id"].isin(read_forgotten(path).keys())])
     wanted = shown.to_csv(index=False, lineterminator="\n").encode().split(b"\n")
     found = read_plain(path / ATTRIBUTION).split(b"\n") if (path / ATTRIBUTION).exists() else []
     ids = ["", *shown["photo_id"]]

@@ -20,7 +20,6 @@ from pipeline.dataset.lineage import (
 )
 from pipeline.errors import DatasetError
 from pipeline.file_names import child
-from pipeline.licenses import license_name, strictest
 from pipeline.photo_ids import written_id
 from pipeline.plain_files import read_plain
 from storage import Home
@@ -32,19 +31,19 @@ the answer takes."""
 
 def lineage_of_photo(home: Home, photo_id: str) -> Lineage:
     """From a photo, its id as a person writes it, to decisions, snapshots, models and evaluations."""
-    return photo_lineage(written_id(photo_id), home.table_files, home.snapshots, finished_runs(home), license_name)
+    return photo_lineage(written_id(photo_id), home.table_files, home.snapshots, finished_runs(home))
 
 
 def lineage_of_snapshot(home: Home, identifier: str) -> Lineage:
     """From a snapshot to its queries, decisions, owners, licences and models; the beginning of its id will do."""
     found = find_snapshot(home.snapshots, identifier)
-    return snapshot_lineage(found, home.snapshots, finished_runs(home), license_name, strictest)
+    return snapshot_lineage(found, home.snapshots, finished_runs(home))
 
 
 def lineage_of_model(home: Home, run: str) -> Lineage:
     """From a model to its photos, owners and licences, its code and configuration."""
     facts = find_run(home, run)
-    return model_lineage(facts, home.snapshots, license_name, strictest, forgotten_seen(facts, home.snapshots))
+    return model_lineage(facts, home.snapshots, forgotten_seen(facts, home.snapshots))
 
 
 def find_run(home: Home, name: str) -> RunFacts:

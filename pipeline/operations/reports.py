@@ -14,7 +14,6 @@ from pipeline.config import Project
 from pipeline.dataset.snapshot import attribution, read_facts, read_snapshot
 from pipeline.errors import DatasetError
 from pipeline.file_names import child
-from pipeline.licenses import license_name
 from pipeline.masks.sources import configured_version
 from pipeline.operations.evaluation import is_test, picture_ids
 from pipeline.operations.made_from import code_revision
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
 def _credits(rows: pd.DataFrame) -> pd.DataFrame:
     """Whose each picture is, by what it is called in scores."""
     names = rows[["domain", "photo_id"]].assign(picture=picture_ids(rows))
-    found = attribution(rows, license_name).merge(names, on=["domain", "photo_id"])
+    found = attribution(rows).merge(names, on=["domain", "photo_id"])
     return found.drop(columns="photo_id").rename(columns={"picture": "photo_id"})
 
 

@@ -16,7 +16,6 @@ from pipeline.dataset.restore import Restored, restore_snapshot, without_missing
 from pipeline.dataset.snapshot import freeze
 from pipeline.errors import DatasetError, FlickrUnreachable, free_space
 from pipeline.file_names import child, inside
-from pipeline.licenses import license_name
 from pipeline.masks.person_masks import alpha_digest, read_mask
 from pipeline.operations.downloads import download
 from pipeline.photos.decode import decode_reduced
@@ -68,7 +67,7 @@ def freeze_what_is_left(home: Home, source: str) -> str:
     """Freeze the pictures that could be restored; they are another snapshot, whose id is returned."""
     folder = source_folder(home, source)
     rest = without_missing(folder, home.shards)
-    return freeze(rest, home.snapshots, home.shards, license_name, facts_of(folder)["made_from"]).name
+    return freeze(rest, home.snapshots, home.shards, facts_of(folder)["made_from"]).name
 
 
 def source_folder(home: Home, source: str) -> Path:

@@ -13,19 +13,17 @@
 it anew, since nothing is made from a table whose content is the same.
 """
 
-from collections.abc import Callable, Hashable, Mapping, Set
+from collections.abc import Hashable, Mapping, Set
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
+from pipeline.licenses import is_stricter
 from pipeline.tables import columns_of, conform
 
 WATCHED = ["title", "tags", "license"]
 """Columns whose change is noted."""
-
-Strictness = Callable[[str | None, str | None], bool]
-"""Whether a licence (an id) is stricter than the one it is compared with, the second."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,6 @@ def update_history(
     listing: pd.DataFrame,
     listings: Mapping[str, Relisted],
     forgotten: Set[str],
-    is_stricter: Strictness,
 ) -> pd.DataFrame:
     """The table `photo_history`, carried on from its state `before` by all of `photo_listing`.
 
@@ -77,7 +74,7 @@ def update_history(
     history["forgotten"] = purged
     history.loc[purged, ["title", "tags"]] = ""
     history[["first_seen_s", "last_seen_s"]] = history[["first_seen_s", "last_seen_s"]].fillna(0)
-    return _finished(history.rename_axis("photo_id").reset_index(), is_stricter)
+    return _finished(history.rename_axis("photo_id").reset_index())
 
 
 def unasked(history: pd.DataFrame, listings: Mapping[str, Relisted]) -> pd.DataFrame:
@@ -88,7 +85,7 @@ def unasked(history: pd.DataFrame, listings: Mapping[str, Relisted]) -> pd.DataF
     return absent[np.array(is_open, dtype=bool)].sort_values(["asked_s", "last_seen_s", "photo_id"], na_position="first")
 
 
-def with_answers(history: pd.DataFrame, answers: Mapping[str, Answer], is_stricter: Strictness) -> pd.DataFrame:
+def with_answers(history: pd.DataFrame, answers: Mapping[str, Answer]) -> pd.DataFrame:
     """The history with what Flickr said about absent photos, by photo id: `asked_s`, `gone_s` and the licence."""
     rows = history.astype(object).to_dict("records")
     for row in rows:
@@ -100,7 +97,7 @@ def with_answers(history: pd.DataFrame, answers: Mapping[str, Answer], is_strict
             row["gone_s"] = answer.asked_s
         elif answer.license is not None and answer.license != row["license"]:
             row.update(license_before=row["license"], license=answer.license, changed="license", changed_s=answer.asked_s)
-    return _finished(pd.DataFrame(rows, columns=history.columns), is_stricter) if answers else history
+    return _finished(pd.DataFrame(rows, columns=history.columns)) if answers else history
 
 
 def _newest(listing: pd.DataFrame, listings: Mapping[str, Relisted]) -> pd.DataFrame:
@@ -121,7 +118,7 @@ def _note_change(history: pd.DataFrame, differs: Mapping[str, pd.Series], times:
     history["license_before"] = history["license_before"].where(~differs["license"], history["license"])
 
 
-def _finished(history: pd.DataFrame, is_stricter: Strictness) -> pd.DataFrame:
+def _finished(history: pd.DataFrame) -> pd.DataFrame:
     licences = zip(history["license"], history["license_first"], strict=True)
     history["stricter"] = [is_stricter(_text(now), _text(first)) for now, first in licences]
     return conform("photo_history", history)

@@ -25,7 +25,6 @@ from pipeline.emulators.flickr import Emulator
 from pipeline.emulators.server import File, Reply, Request
 from pipeline.errors import ConfigError, FlickrUnreachable
 from pipeline.flickr.client import FlickrClient
-from pipeline.licenses import license_name
 from pipeline.operations.forget import _strip_csv, finish_forgetting, forget, gone, unpurged
 from pipeline.operations.forget import summary as forget_summary
 from pipeline.operations.status import status, summary
@@ -549,7 +548,7 @@ def test_texts_come_through_unharmed(tmp_path: Path) -> None:
         masks = images[["domain", "photo_id"]].assign(mask="m.png", mask_sha256="m")
         manifest = build_manifest(images, listing, decided, masks, world.project.dataset, "ordinary")
         written = io.StringIO(newline="")
-        attribution(manifest, license_name).to_csv(written, index=False)
+        attribution(manifest).to_csv(written, index=False)
         read = pd.read_csv(io.StringIO(written.getvalue(), newline=""), dtype=str, keep_default_na=False)
         assert read.set_index("photo_id")["title"].to_dict() == expected
 

@@ -8,7 +8,6 @@ import pytest
 
 from pipeline.cli import main
 from pipeline.dataset.snapshot import freeze
-from pipeline.licenses import license_name
 from storage import Home
 from tests.judged_world import judge, judged_home, train
 from tests.pipeline.dataset.frozen_world import World
@@ -122,7 +121,7 @@ def test_an_old_report_shows_the_funnel_of_its_snapshot(place: tuple[Home, World
         }
     }  # fmt: skip
     manifest = world.manifest(world.images(range(1, 60)))
-    snapshot = freeze(manifest, world.snapshots, world.shards, license_name, {"counts": counts}).name
+    snapshot = freeze(manifest, world.snapshots, world.shards, {"counts": counts}).name
     model(home, snapshot, "cyclegan@0")
     _, printed, _ = run(snapshot)
     assert "4321" in Path(printed.strip()).read_text(encoding="utf-8")

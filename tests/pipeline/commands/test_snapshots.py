@@ -13,7 +13,6 @@ from pipeline.cli import main
 from pipeline.dataset.restore import Restored
 from pipeline.dataset.snapshot import freeze, read_snapshot
 from pipeline.errors import StorageError
-from pipeline.licenses import license_name
 from storage import Home
 from tests.pipeline.dataset.frozen_world import World
 
@@ -140,7 +139,7 @@ def test_lineage_as_text_json_and_picture(world: World, run: Run, tmp_path: Path
 
 def test_the_photos_of_a_model_hold_no_formula(world: World, run: Run, tmp_path: Path) -> None:
     manifest = world.manifest(world.images(range(1, 13)))
-    identifier = freeze(manifest.assign(title="=1+1", owner_name="a;@b"), world.snapshots, world.shards, license_name).name
+    identifier = freeze(manifest.assign(title="=1+1", owner_name="a;@b"), world.snapshots, world.shards).name
     facts = {"run_id": "r", "recipe": "smoke", "model": "cyclegan", "seed": 0, "snapshot_id": identifier, "steps": 6}
     (world.root / "runs" / "r").mkdir(parents=True)
     (world.root / "runs" / "r" / "complete.json").write_text(json.dumps(facts))
@@ -156,7 +155,7 @@ def test_hostile_titles_and_owners_act_nowhere(world: World, run: Run, tmp_path:
     hostile = "\x1b]0;pwned\x07\x1b[2J\u202e\0<script>\n| a |"
     manifest = world.manifest(world.images(range(1, 13)))
     manifest = manifest.assign(title=hostile, owner=hostile, owner_name=hostile, license=hostile)
-    identifier = freeze(manifest, world.snapshots, world.shards, license_name).name
+    identifier = freeze(manifest, world.snapshots, world.shards).name
     facts = {"run_id": "r", "recipe": "smoke", "model": "cyclegan", "seed": 0, "snapshot_id": identifier, "steps": 6}
     (world.root / "runs" / "r").mkdir(parents=True)
     (world.root / "runs" / "r" / "complete.json").write_text(json.dumps(facts))

@@ -33,7 +33,7 @@ def test_batches_hold_each_undecided_photo_once_with_its_hints(tmp_path: Path) -
     assert list(row) == COLUMNS
     assert row["decision"] == row["reason"] == row["move_to"] == row["curator"] == row["note"] == ""
     assert {name: row[name] for name in ("license", "person_share", "camera")} == {
-        "license": "licence 4", "person_share": "0.3", "camera": "",
+        "license": "CC BY 2.0", "person_share": "0.3", "camera": "",
     }  # fmt: skip
     assert (
         row["thumbnail"] == f"../../thumbnails/{thumbnail_name(table.set_index('photo_id').loc[row['photo_id'], 'sha256'])}"

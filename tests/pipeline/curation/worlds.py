@@ -101,7 +101,6 @@ def queue(
         fingerprints=fingerprints_of(range(40)),
         decided_groups=decided or set(),
         forgotten=forgotten or set(),
-        license_name=lambda license: f"licence {license}",
         folders=QueueFolders(root / "queue", root / "thumbnails"),
         settings=CurationSection(batch_size=batch_size),
         ranking=ranking,

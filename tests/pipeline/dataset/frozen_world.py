@@ -11,7 +11,6 @@ from pipeline.config import DatasetSection
 from pipeline.dataset.manifest import build_manifest
 from pipeline.dataset.shards import Picture, write_shard
 from pipeline.dataset.snapshot import all_rows, freeze
-from pipeline.licenses import license_name
 from pipeline.tables import conform
 
 SIZE_PX = 16
@@ -109,4 +108,4 @@ class World:
     def freeze(self, numbers: Iterable[int], shard_rows: int = 4, alphas: dict[int, int] | None = None) -> str:
         """Freeze a snapshot of these photos; returns its id."""
         manifest = self.manifest(self.images(numbers, shard_rows, alphas))
-        return freeze(manifest, self.snapshots, self.shards, license_name).name
+        return freeze(manifest, self.snapshots, self.shards).name

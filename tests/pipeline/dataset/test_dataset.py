@@ -20,7 +20,6 @@ from pipeline.dataset.shards import Picture, Shard, ShardReader, write_shard
 from pipeline.dataset.snapshot import attribution, freeze, list_snapshots, read_manifest, read_snapshot, refresh_origin
 from pipeline.dataset.verify import verify_snapshot
 from pipeline.errors import DatasetError
-from pipeline.licenses import license_name
 from pipeline.tables import conform
 from tests.pipeline.dataset.frozen_world import World
 
@@ -237,27 +236,27 @@ def test_a_domain_without_pictures_says_why(tmp_path: Path) -> None:
 
 def test_a_snapshot_is_frozen_once_and_read_only(tmp_path: Path) -> None:
     manifest = manifest_of(prepared(tmp_path / "shards", range(12)), range(12))
-    folder = freeze(manifest, tmp_path / "snapshots", tmp_path / "shards", lambda license: f"licence {license}")
+    folder = freeze(manifest, tmp_path / "snapshots", tmp_path / "shards")
     assert folder.name == snapshot_id(manifest)
-    assert freeze(manifest, tmp_path / "snapshots", tmp_path / "shards", str) == folder
+    assert freeze(manifest, tmp_path / "snapshots", tmp_path / "shards") == folder
     assert list_snapshots(tmp_path / "snapshots") == [folder.name]
     assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o444}
     pd.testing.assert_frame_equal(read_snapshot(tmp_path / "snapshots", folder.name), manifest)
     shown = pd.read_csv(folder / "attribution.csv")
-    assert set(shown["license_name"]) == {"licence 4"}
-    assert attribution(manifest, str)["owner_name"].eq("Ann").all()
+    assert set(shown["license_name"]) == {"CC BY 2.0"}
+    assert attribution(manifest)["owner_name"].eq("Ann").all()
     assert sum(sum(splits.values()) for splits in counts(manifest).values()) == 12
 
 
 def test_what_is_learnt_later_of_owners_reaches_the_snapshot_and_leaves_its_id(tmp_path: Path) -> None:
     world = World(tmp_path)
     manifest = world.manifest(world.images(range(1, 13)))
-    folder = freeze(manifest, world.snapshots, world.shards, license_name)
-    assert not refresh_origin(folder, manifest, world.shards, license_name)
+    folder = freeze(manifest, world.snapshots, world.shards)
+    assert not refresh_origin(folder, manifest, world.shards)
     forget_in_snapshots(world.snapshots, world.shards, {"flickr:7"}, 5)
     learnt = manifest.assign(owner_name="Zoe", title=None)
-    assert refresh_origin(folder, learnt, world.shards, license_name)
-    assert not refresh_origin(folder, learnt, world.shards, license_name)
+    assert refresh_origin(folder, learnt, world.shards)
+    assert not refresh_origin(folder, learnt, world.shards)
     frozen = read_manifest(world.snapshots, folder.name).set_index("photo_id")
     assert frozen.loc["flickr:7", ORIGIN].isna().all()
     others = frozen.drop(index="flickr:7")
@@ -266,13 +265,13 @@ def test_what_is_learnt_later_of_owners_reaches_the_snapshot_and_leaves_its_id(t
     shown = pd.read_csv(folder / "attribution.csv")
     assert set(shown["owner_name"]) == {"Zoe"}
     assert len(shown) == 11
-    found = verify_snapshot(world.snapshots, folder.name, world.shards, license_name)
+    found = verify_snapshot(world.snapshots, folder.name, world.shards)
     assert found.sound, found.findings
 
 
 def test_a_snapshot_that_was_edited_or_is_unknown_is_refused(tmp_path: Path) -> None:
     manifest = manifest_of(prepared(tmp_path / "shards", range(12)), range(12))
-    folder = freeze(manifest, tmp_path / "snapshots", tmp_path / "shards", str)
+    folder = freeze(manifest, tmp_path / "snapshots", tmp_path / "shards")
     with pytest.raises(DatasetError, match=f"no snapshot 0000; known here: {folder.name}"):
         read_snapshot(tmp_path / "snapshots", "0000")
     edited = folder / "manifest.parquet"

@@ -6,7 +6,6 @@ import pandas as pd
 import pytest
 
 from pipeline.dataset.datasheet import datasheet
-from pipeline.licenses import license_name
 
 SEARCHED = "Flickr's public search"
 ALL = "every result was listed, none was sampled"
@@ -19,7 +18,7 @@ def sheet(photo_ids: list[str], owners: list[str | None], queries: list[dict[str
         "owner": pd.Series(owners, dtype=object),
     })  # fmt: skip
     made = {"months": {"from": "2016-09", "to": None}, "domains": {"ordinary": {"title": "", "queries": queries}}}
-    return datasheet(manifest, {"id": "ab", "sha256": "abcd", "made_from": made}, license_name)
+    return datasheet(manifest, {"id": "ab", "sha256": "abcd", "made_from": made})
 
 
 def test_a_search_without_limit_was_not_sampled() -> None:

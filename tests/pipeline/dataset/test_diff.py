@@ -7,7 +7,6 @@ import pytest
 from pipeline.dataset.diff import Change, diff_snapshots, explained
 from pipeline.dataset.forget import forget_in_snapshots
 from pipeline.dataset.snapshot import freeze
-from pipeline.licenses import license_name
 from tests.pipeline.dataset.frozen_world import World
 
 
@@ -38,7 +37,7 @@ def test_a_changed_mask_and_a_changed_file_are_told_apart(world: World) -> None:
 
 def test_moves_between_domains_and_sides_are_told_apart(world: World) -> None:
     manifest = world.manifest(world.images(range(1, 13)))
-    a = freeze(manifest, world.snapshots, world.shards, license_name).name
+    a = freeze(manifest, world.snapshots, world.shards).name
     moved = manifest.copy()
     at = moved.index[moved["photo_id"] == "flickr:6"]
     moved.loc[at, "domain"] = "ordinary"
@@ -47,7 +46,7 @@ def test_moves_between_domains_and_sides_are_told_apart(world: World) -> None:
         "test" if (moved.loc[merged, "split"] == "train").all() else "train",
         "flickr:1",
     ]
-    b = freeze(moved, world.snapshots, world.shards, license_name).name
+    b = freeze(moved, world.snapshots, world.shards).name
     first, second = diff_snapshots(world.snapshots, a, b).changes
     assert (first.photo_id, first.kind, first.what) == ("flickr:6", "moved_domain", "shallow → ordinary")
     assert (second.photo_id, second.kind) == ("flickr:9", "moved_split")

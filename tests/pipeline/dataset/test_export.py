@@ -36,13 +36,13 @@ MADE_FROM = {
 def frozen(tmp_path_factory: pytest.TempPathFactory) -> tuple[World, str]:
     world = World(tmp_path_factory.mktemp("home"))
     manifest = world.manifest(world.images(range(1, 25)))
-    return world, freeze(manifest, world.snapshots, world.shards, license_name, MADE_FROM).name
+    return world, freeze(manifest, world.snapshots, world.shards, MADE_FROM).name
 
 
 def export_to(frozen: tuple[World, str], target: Path, format: str = "folders", **options: object) -> Exported:
     plan = ExportPlan(format, "ordinary", "shallow", **options)  # pyright: ignore[reportArgumentType]
     world, identifier = frozen
-    return export_snapshot(world.snapshots, identifier, world.shards, target, plan, license_name)
+    return export_snapshot(world.snapshots, identifier, world.shards, target, plan)
 
 
 def test_folders_hold_the_very_pixels_of_each_side(frozen: tuple[World, str], tmp_path: Path) -> None:
@@ -131,13 +131,13 @@ def test_a_title_that_a_spreadsheet_would_execute_goes_out_as_text_and_is_frozen
     world = World(tmp_path / "home")
     manifest = world.manifest(world.images(range(1, 5)))
     manifest["title"] = ["=1+1", "@SUM(A1)", "fine", "a;=1+1"]
-    identifier = freeze(manifest, world.snapshots, world.shards, license_name).name
+    identifier = freeze(manifest, world.snapshots, world.shards).name
     export_to((world, identifier), tmp_path / "out")
     shown = pd.read_csv(tmp_path / "out" / "attribution.csv", dtype=str)
     assert shown["title"].tolist() == ["'=1+1", "'@SUM(A1)", "fine", "a;'=1+1"]
     frozen = pd.read_csv(world.snapshots / identifier / "attribution.csv", dtype=str)
     assert frozen["title"].tolist() == manifest["title"].tolist()
-    assert verify_snapshot(world.snapshots, identifier, world.shards, license_name).sound
+    assert verify_snapshot(world.snapshots, identifier, world.shards).sound
 
 
 @pytest.mark.parametrize("use", ["research", "commercial", "derivatives", "commercial-derivatives"])
@@ -193,7 +193,7 @@ def test_a_full_disk_leaves_neither_export_nor_snapshot(
     for broken in ("_write_parquet", "write_json", "sync", "file_sha256"):
         monkeypatch.setattr(snapshot, broken, full)
         with pytest.raises(DatasetError, match="the disk is full"):
-            freeze(world.manifest(images), world.snapshots, world.shards, license_name)
+            freeze(world.manifest(images), world.snapshots, world.shards)
         assert list(world.snapshots.iterdir()) == []
         monkeypatch.undo()
 

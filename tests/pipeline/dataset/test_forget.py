@@ -16,7 +16,6 @@ from pipeline.dataset.shards import ShardReader
 from pipeline.dataset.snapshot import all_rows, read_manifest, read_snapshot
 from pipeline.dataset.verify import verify_snapshot
 from pipeline.errors import DatasetError
-from pipeline.licenses import license_name
 from tests.pipeline.dataset.frozen_world import World, picture
 
 GONE = "flickr:7"
@@ -39,7 +38,7 @@ def check_forgotten(world: World) -> None:
     pixels = picture(7).rgb.tobytes()
     assert pixels not in everything(world)
     for identifier in list_snapshots(world.snapshots):
-        found = verify_snapshot(world.snapshots, identifier, world.shards, license_name)
+        found = verify_snapshot(world.snapshots, identifier, world.shards)
         assert found.sound, found.findings
         pictures = read_snapshot(world.snapshots, identifier)
         reader = ShardReader([world.shards / name for name in pictures["shard"]], pictures["row"].tolist())
@@ -67,7 +66,7 @@ def test_pixels_owner_and_title_go_and_digests_stay(world: World) -> None:
         shown = pd.read_csv(world.snapshots / name / ATTRIBUTION)
         assert GONE not in set(shown["photo_id"])
         assert pq.read_metadata(world.snapshots / name / MANIFEST).num_rows == len(shown) + 1
-        assert verify_snapshot(world.snapshots, name, world.shards, license_name).forgotten == {GONE: 1_700_000_000}
+        assert verify_snapshot(world.snapshots, name, world.shards).forgotten == {GONE: 1_700_000_000}
     again = everything(world)
     forget_in_snapshots(world.snapshots, world.shards, {GONE}, at_s=1_800_000_000)
     assert everything(world) == again
@@ -114,7 +113,7 @@ def test_another_photo_of_the_same_pixels_keeps_them(world: World) -> None:
     manifest.loc[manifest["photo_id"] == GONE, "photo_id"] = "flickr:77"
     from pipeline.dataset.snapshot import freeze
 
-    twin = freeze(manifest, world.snapshots, world.shards, license_name).name
+    twin = freeze(manifest, world.snapshots, world.shards).name
     forget_in_snapshots(world.snapshots, world.shards, {GONE}, 5)
     assert picture(7).pixels_sha256 in set(all_rows(world.shards)["pixels_sha256"])
     assert "flickr:77" in set(read_snapshot(world.snapshots, twin)["photo_id"])

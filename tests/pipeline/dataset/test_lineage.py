@@ -23,7 +23,7 @@ from pipeline.dataset.lineage import (
 from pipeline.dataset.lineage_picture import lineage_svg
 from pipeline.dataset.snapshot import read_snapshot
 from pipeline.errors import DatasetError
-from pipeline.licenses import license_name, strictest
+from pipeline.licenses import license_name
 from pipeline.operations.lineage import CARD, COMPLETION, find_run, lineage_of_model, lineage_of_photo, lineage_of_snapshot
 from pipeline.training.runs import Completion, RunFolder
 from storage import Home
@@ -64,18 +64,16 @@ def test_a_photo_leads_to_its_snapshots_models_and_evaluations(world: World) -> 
     trained = str(manifest.loc[manifest["split"] == "train", "photo_id"].iloc[0])
     judged = str(manifest.loc[manifest["split"] == "test", "photo_id"].iloc[0])
     runs = [run_on(first), run_on(second, run="other")]
-    found = photo_lineage(trained, no_tables, world.snapshots, runs[:1], license_name)
+    found = photo_lineage(trained, no_tables, world.snapshots, runs[:1])
     assert found.facts["models"] == [f"{first}-smoke-0 (trained on it)"]
     assert found.facts["decisions"][0].startswith("kept; decided in reviewed.csv, row ")
     kinds = {node.kind for node in found.nodes}
     assert {"photo", "decision", "snapshot", "model", "evaluation", "report"} <= kinds
-    assert photo_lineage(judged, no_tables, world.snapshots, runs[:1], license_name).facts["models"] == [
-        f"{first}-smoke-0 (judged on it)"
-    ]
-    only_first = photo_lineage("flickr:1", no_tables, world.snapshots, runs, license_name)
+    assert photo_lineage(judged, no_tables, world.snapshots, runs[:1]).facts["models"] == [f"{first}-smoke-0 (judged on it)"]
+    only_first = photo_lineage("flickr:1", no_tables, world.snapshots, runs)
     assert [entry[""] for entry in only_first.facts["snapshots"]] == [first]
     with pytest.raises(DatasetError, match="no table and no snapshot knows a photo 'flickr:99'"):
-        photo_lineage("flickr:99", no_tables, world.snapshots, runs, license_name)
+        photo_lineage("flickr:99", no_tables, world.snapshots, runs)
 
 
 def test_a_photo_is_found_by_whatever_a_person_writes_for_its_id(world: World) -> None:
@@ -88,10 +86,10 @@ def test_a_photo_is_found_by_whatever_a_person_writes_for_its_id(world: World) -
 
 def test_a_model_leads_back_to_photos_owners_licences_code_and_configuration(world: World) -> None:
     run = run_on(world.freeze(range(1, 13)))
-    found = model_lineage(run, world.snapshots, license_name, strictest)
+    found = model_lineage(run, world.snapshots)
     manifest = read_snapshot(world.snapshots, run.snapshot)
     trained = manifest[manifest["split"] == "train"]
-    photos = model_photos(run, world.snapshots, license_name)
+    photos = model_photos(run, world.snapshots)
     assert {photo["photo_id"] for photo in photos} == set(trained["photo_id"])
     assert found.facts["trained on"] == f"{len(trained)} photos"
     counts = trained["license"].map(license_name).value_counts()
@@ -106,7 +104,7 @@ def test_a_model_leads_back_to_photos_owners_licences_code_and_configuration(wor
 
 def test_a_snapshot_leads_to_licences_decisions_and_models(world: World) -> None:
     identifier = world.freeze(range(1, 13))
-    found = snapshot_lineage(identifier, world.snapshots, [run_on(identifier)], license_name, strictest)
+    found = snapshot_lineage(identifier, world.snapshots, [run_on(identifier)])
     assert found.facts["models"][0]["steps"] == 6
     assert [node.detail for node in found.nodes if node.kind == "decision"] == ["12 decisions, Bo"]
     assert sum(int(node.detail.split()[0]) for node in found.nodes if node.kind == "licence") == 12
@@ -123,15 +121,13 @@ def test_a_model_that_saw_a_forgotten_photo_says_so_and_a_later_one_does_not(wor
     assert forgotten_seen(run, world.snapshots) == []
     forget_in_snapshots(world.snapshots, world.shards, {gone}, 5)
     assert forgotten_seen(run, world.snapshots) == [gone]
-    assert (
-        f"{gone}, which it was trained on" in model_lineage(run, world.snapshots, license_name, strictest, [gone]).to_text()
-    )
+    assert f"{gone}, which it was trained on" in model_lineage(run, world.snapshots, [gone]).to_text()
     side = "a" if trained["domain"].iloc[0] == "ordinary" else "b"
     later = run_on(
         identifier, card={"training_images": {**card["training_images"], side: card["training_images"][side] - 1}}
     )
     assert forgotten_seen(later, world.snapshots) == []
-    assert photo_lineage(gone, no_tables, world.snapshots, [run], license_name).facts["forgotten"] == "1970-01-01"
+    assert photo_lineage(gone, no_tables, world.snapshots, [run]).facts["forgotten"] == "1970-01-01"
 
 
 def test_which_forgotten_photos_a_model_has_seen() -> None:
@@ -170,7 +166,7 @@ def test_why_a_photo_is_not_in_the_dataset() -> None:
 
 def test_the_picture_is_valid_xml_with_a_box_for_every_node(world: World) -> None:
     identifier = world.freeze(range(1, 13))
-    found = snapshot_lineage(identifier, world.snapshots, [run_on(identifier)], license_name, strictest)
+    found = snapshot_lineage(identifier, world.snapshots, [run_on(identifier)])
     root = ET.fromstring(lineage_svg(found))
     boxes = [group for group in root if group.tag.endswith("}g")]
     assert len(boxes) == len(found.nodes)
@@ -200,7 +196,7 @@ def test_finished_runs_are_read_where_training_writes_them(world: World) -> None
 def test_an_answer_needs_neither_pandas_nor_dagster(world: World) -> None:
     identifier = world.freeze(range(1, 13))
     code = (
-        "import sys; from pathlib import Path; from storage import Home; from assets import lineage; "
+        "import sys; from pathlib import Path; from storage import Home; from pipeline.operations import lineage; "
         f"home = Home(Path({str(world.root)!r})); lineage.lineage_of_photo(home, '5'); "
         f"lineage.lineage_of_snapshot(home, {identifier!r}); "
         "print(sorted({'dagster', 'pandas', 'pandera', 'pydantic', 'torch'} & set(sys.modules)))"

@@ -13,7 +13,6 @@ from pipeline.dataset.restore import Restored, export_bundle, restore_snapshot, 
 from pipeline.dataset.snapshot import freeze, read_snapshot
 from pipeline.dataset.verify import verify_snapshot
 from pipeline.errors import DatasetError
-from pipeline.licenses import license_name
 from tests.pipeline.dataset.frozen_world import World
 
 NUMBERS = range(1, 13)
@@ -95,7 +94,7 @@ def test_in_an_empty_home_it_is_the_same_snapshot(origin: tuple[World, str], bun
     world, identifier = elsewhere.world, origin[1]
     for name in (CANONICAL, MANIFEST, ATTRIBUTION, FACTS):
         assert (world.snapshots / identifier / name).read_bytes() == (origin[0].snapshots / identifier / name).read_bytes()
-    assert verify_snapshot(world.snapshots, identifier, world.shards, license_name).sound
+    assert verify_snapshot(world.snapshots, identifier, world.shards).sound
     again = elsewhere.restore(bundle)
     assert (again.already_there, again.fetched, again.made) == (12, 0, 0)
 
@@ -108,9 +107,7 @@ def test_what_flickr_no_longer_has_is_named_and_the_rest_can_be_frozen(
     assert not done.whole
     assert done.missing == {"flickr:3": "unavailable", "flickr:8": "unavailable"}
     assert not elsewhere.world.snapshots.exists() or not list(elsewhere.world.snapshots.iterdir())
-    rest = freeze(
-        without_missing(bundle, elsewhere.world.shards), elsewhere.world.snapshots, elsewhere.world.shards, license_name
-    )
+    rest = freeze(without_missing(bundle, elsewhere.world.shards), elsewhere.world.snapshots, elsewhere.world.shards)
     assert rest.name != origin[1]
     assert set(read_snapshot(elsewhere.world.snapshots, rest.name)["photo_id"]) == {
         f"flickr:{n}" for n in NUMBERS if n not in (3, 8)
@@ -149,7 +146,7 @@ def test_a_lost_shard_of_the_home_itself_is_made_anew(origin: tuple[World, str],
     done = here.restore(world.snapshots / identifier)
     assert done.whole
     assert (done.already_there, done.made, here.asked) == (8, 4, [])
-    assert verify_snapshot(world.snapshots, identifier, world.shards, license_name).sound
+    assert verify_snapshot(world.snapshots, identifier, world.shards).sound
 
 
 def test_a_forgotten_photo_does_not_come_back(origin: tuple[World, str], tmp_path: Path, elsewhere: Elsewhere) -> None:
@@ -160,7 +157,7 @@ def test_a_forgotten_photo_does_not_come_back(origin: tuple[World, str], tmp_pat
     done = elsewhere.restore(tmp_path / "later")
     assert done.whole
     assert "flickr:4" not in elsewhere.asked
-    found = verify_snapshot(elsewhere.world.snapshots, identifier, elsewhere.world.shards, license_name)
+    found = verify_snapshot(elsewhere.world.snapshots, identifier, elsewhere.world.shards)
     assert found.sound
     assert found.forgotten == {"flickr:4": 5}
 
@@ -230,7 +227,7 @@ def test_a_side_of_the_split_that_would_name_a_folder_is_refused(tmp_path: Path,
     world = World(tmp_path / "origin")
     manifest = world.manifest(world.images(NUMBERS))
     manifest["split"] = "../../train"
-    frozen = freeze(manifest, world.snapshots, world.shards, license_name)
+    frozen = freeze(manifest, world.snapshots, world.shards)
     with pytest.raises(DatasetError, match=r"its split '\.\./\.\./train' is none"):
         elsewhere.restore(frozen)
 

@@ -25,7 +25,6 @@ from pipeline.dataset.restore import export_bundle, restore_snapshot
 from pipeline.dataset.shards import ShardReader
 from pipeline.dataset.snapshot import freeze, read_snapshot, refresh_sums, replace_parquet
 from pipeline.dataset.verify import verify_snapshot
-from pipeline.licenses import license_name, strictest
 from pipeline.tables import conform
 from pipeline.training.__main__ import load_data
 from pipeline.training.jobs import TrainingJob
@@ -120,7 +119,7 @@ def named(shards: Path, rows: pd.DataFrame) -> pd.DataFrame:
 def frozen(world: World, numbers: range, tiling: Tiling = TILING) -> str:
     manifest = world.manifest_of(prepared(world.shards, masks(numbers), tiling), numbers)
     assert problems(manifest, masks(numbers), DatasetSection(), "ordinary", "shallow") == []
-    return freeze(manifest, world.snapshots, world.shards, license_name).name
+    return freeze(manifest, world.snapshots, world.shards).name
 
 
 @pytest.fixture
@@ -176,7 +175,7 @@ def test_order_and_packing_do_not_count(tmp_path: Path) -> None:
 
 def test_a_flipped_bit_is_found_in_its_tile(world: World) -> None:
     identifier = frozen(world, NUMBERS)
-    assert verify_snapshot(world.snapshots, identifier, world.shards, license_name).sound
+    assert verify_snapshot(world.snapshots, identifier, world.shards).sound
     row = read_snapshot(world.snapshots, identifier).iloc[11]
     path = world.shards / row["shard"]
     data, tile = bytearray(path.read_bytes()), photo_of(f"{int(row['photo_id'].split(':')[1]):x}")
@@ -186,7 +185,7 @@ def test_a_flipped_bit_is_found_in_its_tile(world: World) -> None:
     data[bytes(data).index(needle) + 3] ^= 1
     path.chmod(0o644)
     path.write_bytes(bytes(data))
-    (finding,) = verify_snapshot(world.snapshots, identifier, world.shards, license_name).findings
+    (finding,) = verify_snapshot(world.snapshots, identifier, world.shards).findings
     assert (finding.file, finding.row, finding.photo_id) == (row["shard"], row["row"], row["photo_id"])
 
 
@@ -213,7 +212,7 @@ def test_forgetting_a_photo_takes_all_its_tiles(world: World) -> None:
     left = read_snapshot(world.snapshots, identifier)
     assert len(left) == (len(NUMBERS) - 1) * TILES
     assert "flickr:3" not in set(left["photo_id"])
-    found = verify_snapshot(world.snapshots, identifier, world.shards, license_name)
+    found = verify_snapshot(world.snapshots, identifier, world.shards)
     assert found.sound
     assert found.forgotten == {"flickr:3": 5}
 
@@ -221,7 +220,7 @@ def test_forgetting_a_photo_takes_all_its_tiles(world: World) -> None:
 @pytest.mark.parametrize("format", ["folders", "hf"])
 def test_every_tile_is_exported_under_a_name_of_its_own(world: World, tmp_path: Path, format: str) -> None:
     plan = ExportPlan(format, "ordinary", "shallow")
-    done = export_snapshot(world.snapshots, frozen(world, NUMBERS), world.shards, tmp_path / "out", plan, license_name)
+    done = export_snapshot(world.snapshots, frozen(world, NUMBERS), world.shards, tmp_path / "out", plan)
     assert sum(done.counts.values()) == len(NUMBERS) * TILES
     with (tmp_path / "out" / "attribution.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -265,7 +264,7 @@ def test_a_bundle_of_tiles_is_restored_elsewhere(world: World, tmp_path: Path) -
     assert done.whole
     assert done.made == done.pictures == len(NUMBERS) * TILES
     assert len(asked[0]) == len(NUMBERS) * TILES
-    assert verify_snapshot(other.snapshots, identifier, other.shards, license_name).sound
+    assert verify_snapshot(other.snapshots, identifier, other.shards).sound
     shutil.rmtree(other.root)
 
     def prepare_fewer(rows: pd.DataFrame) -> pd.DataFrame:
@@ -300,10 +299,10 @@ def test_lineage_counts_photos(world: World) -> None:
     identifier = frozen(world, NUMBERS)
     run = RunFacts("run", "smoke", 0, "cyclegan", identifier, 6, ("ordinary", "shallow"), {})
     photos = read_snapshot(world.snapshots, identifier).query("split == 'train'")["photo_id"].nunique()
-    answer = model_lineage(run, world.snapshots, license_name, strictest)
+    answer = model_lineage(run, world.snapshots)
     assert answer.facts["trained on"] == f"{photos} photos"
-    assert len(model_photos(run, world.snapshots, license_name)) == photos
-    found = photo_lineage("flickr:2", lambda _: [], world.snapshots, [run], license_name)
+    assert len(model_photos(run, world.snapshots)) == photos
+    found = photo_lineage("flickr:2", lambda _: [], world.snapshots, [run])
     assert [entry[""] for entry in found.facts["snapshots"]] == [identifier]
     assert found.facts["models"] == ["run (trained on it)"]
 
@@ -332,4 +331,4 @@ def test_snapshots_frozen_before_there_were_tiles_are_read(world: World) -> None
     replace_parquet(path, places, [name for name in places if name != "transform"])
     refresh_sums(path.parent, world.shards)
     pd.testing.assert_frame_equal(read_snapshot(world.snapshots, identifier), expected)
-    assert verify_snapshot(world.snapshots, identifier, world.shards, license_name).sound
+    assert verify_snapshot(world.snapshots, identifier, world.shards).sound

@@ -14,7 +14,6 @@ from pipeline.dataset.shards import Shard
 from pipeline.dataset.snapshot import open_snapshot, read_snapshot
 from pipeline.dataset.verify import Verification, verify_snapshot
 from pipeline.errors import DatasetError
-from pipeline.licenses import license_name
 from tests.pipeline.dataset.frozen_world import World
 
 
@@ -31,7 +30,7 @@ def copy(frozen: tuple[World, str], tmp_path: Path) -> tuple[World, str]:
 
 
 def verify(world: World, identifier: str) -> Verification:
-    return verify_snapshot(world.snapshots, identifier, world.shards, license_name)
+    return verify_snapshot(world.snapshots, identifier, world.shards)
 
 
 def flip(path: Path, offset: int, bit: int = 0) -> None:
@@ -44,7 +43,7 @@ def flip(path: Path, offset: int, bit: int = 0) -> None:
 def test_a_sound_snapshot_passes_and_everything_was_hashed(frozen: tuple[World, str]) -> None:
     world, identifier = frozen
     seen: list[tuple[int, int]] = []
-    found = verify_snapshot(world.snapshots, identifier, world.shards, license_name, lambda *at: seen.append(at))
+    found = verify_snapshot(world.snapshots, identifier, world.shards, lambda *at: seen.append(at))
     assert found.sound, found.findings
     assert (found.pictures, found.shards) == (30, 8)
     assert seen[-1] == (8, 8)
