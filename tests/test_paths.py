@@ -20,7 +20,7 @@ OWN = {
     "pipeline/atomic.py": {"target.with_name(f'.{target.name}.{os.getpid()}-{uuid4().hex[:8]}{TEMPORARY_SUFFIX}')"},
     # What a person writes into their own project file may lie anywhere.
     "pipeline/config.py": {"path.parent / Path(project.masks.folder).expanduser()"},
-    "assets/evaluation.py": {"folder / Path(project.evaluation.truth)"},
+    "pipeline/operations/reports.py": {"folder / Path(project.evaluation.truth)"},
     # Names as the disk gives them.
     "pipeline/photos/folder.py": {"Path(parent) / name", "self.folder / file"},
     "pipeline/operations/forget.py": {"Path(parent) / name"},

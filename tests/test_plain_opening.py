@@ -34,8 +34,8 @@ OWN = {
     "pipeline/atomic.py": {"os.open(path, os.O_RDONLY)"},
     "pipeline/dataset/shards.py": {"pa.OSFile(str(temporary), 'wb')"},
     # The package's own.
-    "pipeline/evaluation/report.py": {
-        "importlib.resources.files('pipeline.evaluation').joinpath('templates/report.js').read_text(encoding='utf-8')"
+    "pipeline/evaluation/report/page.py": {
+        "importlib.resources.files('pipeline.evaluation.report').joinpath('templates/report.js').read_text(encoding='utf-8')"
     },
 }
 """What is opened in another way, and why it may be."""

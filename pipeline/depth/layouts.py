@@ -24,7 +24,7 @@ from pipeline.depth.files import ReadPicture, read_array, read_depth_map
 from pipeline.depth.metrics import edges, widened
 from pipeline.depth.units import DepthError, DepthMap, DepthUnit
 from pipeline.errors import ConfigError, StorageError
-from pipeline.file_names import below
+from pipeline.file_names import below, child
 from pipeline.plain_files import read_plain
 
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
@@ -74,7 +74,7 @@ def pairs(folder: Path, unit: DepthUnit | None = None) -> Found:
     Raises ConfigError where there are maps and nobody says what their numbers mean.
     """
     kinds = ("rgb", PICTURES), ("depth", MAPS), ("target", PICTURES)
-    pictures, maps, targets = (_by_stem(folder / name, endings) for name, endings in kinds)
+    pictures, maps, targets = (_by_stem(child(folder, name), endings) for name, endings in kinds)
     if not pictures:
         raise ConfigError(f"{folder}: has no pictures in rgb/; the layout `pairs` needs rgb/ beside depth/ or target/")
     told = (unit or _told_unit(folder)) if maps else None
@@ -121,7 +121,7 @@ def diode(folder: Path) -> Found:
     found, problems = [], []
     for depth in sorted(folder.rglob("scan_*/*_depth.npy")):
         stem = depth.name.removesuffix("_depth.npy")
-        picture, valid = depth.with_name(f"{stem}.png"), depth.with_name(f"{stem}_depth_mask.npy")
+        picture, valid = (child(depth.parent, f"{stem}{ending}") for ending in (".png", "_depth_mask.npy"))
         missing = [path.name for path in (picture, valid) if not path.exists()]
         if missing:
             problems.append(f"{depth.relative_to(folder)}: there is no {' and no '.join(missing)}")
@@ -208,7 +208,7 @@ def _realbokeh_pair(folder: Path, path: Path) -> RgbdPair:
         raise ValueError(problem)
     if len(told["target_images"]) != len(told["target_avs"]):
         raise ValueError(f"{len(told['target_images'])} target images and {len(told['target_avs'])} f-numbers")
-    root = folder / path.relative_to(folder).parts[0] if _side(folder, path) else folder
+    root = child(folder, path.relative_to(folder).parts[0]) if _side(folder, path) else folder
     source, *targets = (below(root, name) for name in (told["source_image"], *told["target_images"]))
     if missing := [str(one.relative_to(root)) for one in (source, *targets) if not one.exists()]:
         raise ValueError(f"there is no {', no '.join(missing)}")

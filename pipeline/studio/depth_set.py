@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pipeline.atomic import write_bytes, write_text
+from pipeline.file_names import child
 from pipeline.plain_files import plain_path
 from pipeline.studio.render import Noise, Studio
 from pipeline.studio.scene import Camera, Lens, camera_of, describe_scene
@@ -107,7 +108,7 @@ def planes_through(disparity: Disparity, count: int) -> list[float]:
 def _render_scene(folder: Path, wanted: DepthSet, seed: int) -> list[Sequence[object]]:
     """The rows of one scene; what is rendered already is read."""
     open_studio = _opened_once(wanted, seed)
-    paths = {view: folder / view / f"{seed}.png" for view in ("rgb", "depth", "mask")}
+    paths = {view: child(child(folder, view), f"{seed}.png") for view in ("rgb", "depth", "mask")}
     _render(paths["rgb"], lambda: open_studio().photograph(PINHOLE_SAMPLES, noise=Noise.OF_VIEW))
     _render(paths["depth"], lambda: encoded_disparity(open_studio().depth_m()))
     _render(paths["mask"], lambda: open_studio().mask())
@@ -116,7 +117,7 @@ def _render_scene(folder: Path, wanted: DepthSet, seed: int) -> list[Sequence[ob
     rows: list[Sequence[object]] = []
     for view, lens in enumerate(_lenses(camera_of(seed), disparity, wanted)):
         for kind, samples, noise in _pictures_through_lens(wanted):
-            _render(folder / kind / f"{seed}_{view}.png", _through(open_studio, samples, lens, noise))
+            _render(child(child(folder, kind), f"{seed}_{view}.png"), _through(open_studio, samples, lens, noise))
         rows.append(_row(seed, view, lens, camera_of(seed).focal_px(wanted.side_px), wanted.clean))
     return rows
 
