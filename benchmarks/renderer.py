@@ -41,7 +41,7 @@ from pipeline.studio.scene import camera_of
 RIM_PX = 4
 DISC_RADII_PX = (6, 7, 8, 9, 10, 11, 12)
 """The best of them is chosen on the scenes it is reported for, in its favour."""
-GAINS, KNEES = (0.5, 1.0, 1.5, 2.0, 2.5), (0.9, 0.95, 0.98)
+GAINS, KNEES = (1.0, 1.5, 2.0, 2.5), (0.95, 0.98)
 FITTING = [Shot("scoring", 6000 + number, 256, 256, ("sharp", "shallow", "mask", "depth")) for number in range(8)]
 LARGE_PX = (3000, 4000)
 REPEATS = 3
@@ -145,7 +145,7 @@ def _disc(scene: Scene, radius_px: float) -> Pixels:
 def scattered(scene: Scene) -> Pixels:
     """BokehMe's classical renderer: each pixel is scattered over its disc, the smaller discs weigh more, and what arrives is
     divided by the weights; in linear light."""
-    unit = torch.from_numpy(scene.sharp).permute(2, 0, 1) / 255.0
+    unit = torch.tensor(scene.sharp).permute(2, 0, 1) / 255.0
     radius = torch.from_numpy(scene.lens.radii_px(scene.disparity)).abs()
     lit = torch.cat([linear(unit), torch.ones_like(unit[:1])])
     reach = int(radius.max()) + 1

@@ -22,7 +22,7 @@ from torch.nn import functional
 
 from pipeline.depth.units import DepthError, Disparity
 from pipeline.models.images import RgbPhoto
-from pipeline.models.layered_lens import Highlights, Layer, LayeredLens, behind, blurred_share, brought_to_full
+from pipeline.models.layered_lens import Highlights, Layer, LayeredLens, behind, blurred_share, brought_to_full, isolation
 from pipeline.models.lens import linear, srgb
 
 TILE_PX = 1024
@@ -34,7 +34,7 @@ PICKED_SHARE = 0.01
 """Of the shorter side: radius of the surroundings of a point whose depth is asked for."""
 OUTER_SHARE = 0.01
 """Of the pixels, left out at either end of the range of depths: a few wrong ones do not set the strength."""
-RENDERED_HIGHLIGHTS = Highlights(gain=1.5, knee=0.98)
+RENDERED_HIGHLIGHTS = Highlights(gain=2.0, knee=0.98)
 """Fitted on rendered scenes whose lamps are two to four times as bright as white (`benchmarks/renderer.py --fit`)."""
 
 
@@ -156,12 +156,23 @@ class _Photo:
         levels = torch.arange(256) / 255.0
         return linear(levels).numpy(), self.highlights.extra(levels).numpy()
 
+    @cached_property
+    def _isolation(self) -> NDArray[np.float32]:
+        """Of each pixel, which takes the whole photo to tell."""
+        excess = self.highlights.excess(torch.arange(256) / 255.0).numpy().take(self.rgb.max(2))
+        return isolation(torch.from_numpy(excess)[None, None])[0, 0].numpy()
+
     def part(self, rows: slice, columns: slice) -> tuple[Tensor, Tensor]:
         """Light [1, 3, …] and signed radii [1, 1, …]."""
         rgb = np.ascontiguousarray(self.rgb[rows, columns].transpose(2, 0, 1))
-        plain, extra = (torch.from_numpy(values.take(rgb)).to(self.device)[None] for values in self._light_of)
-        radius_px = torch.from_numpy(np.ascontiguousarray(self.radius_px[rows, columns])).to(self.device)[None, None]
-        return plain + extra * blurred_share(radius_px), radius_px
+        plain, extra = (self._at_device(values.take(rgb))[None] for values in self._light_of)
+        radius_px = self._at_device(self.radius_px[rows, columns])[None, None]
+        if not self.highlights.gain:
+            return plain, radius_px
+        return plain + extra * blurred_share(radius_px) * self._at_device(self._isolation[rows, columns]), radius_px
+
+    def _at_device(self, values: NDArray[np.float32]) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(values)).to(self.device)
 
     def tiles(self, multiple_px: int) -> Iterator[tuple[slice, slice]]:
         """The photo in tiles whose corners lie on multiples of so many pixels."""
@@ -187,9 +198,8 @@ def refocus_photo(
     photo = _Photo(rgb, lens.radii_px(disparity), highlights, device or torch.device("cpu"), tile_px)
     largest_px, limit_px = float(np.abs(photo.radius_px).max()), LARGEST_SHARE * min(photo.size_px)
     if largest_px > limit_px:
-        raise DepthError(
-            f"the lens is too strong: a disc has a radius of {largest_px:.0f} px, at most are {limit_px:.0f} px"
-        )
+        told = f"a disc has a radius of {largest_px:.0f} px, at most are {limit_px:.0f} px"
+        raise DepthError(f"the lens is too strong: {told}")
     layers = LayeredLens(largest_px)
     groups = _near_to_far(layers)
     smaller = {group: _spread_smaller(photo, layers, group) for group in groups if group.shrink > 1}

@@ -29,6 +29,10 @@ LEAST_STEP_PX, GROWTH = 0.5, 1.25
 """From a layer's radius to the next: by so many pixels, and from where that is more by this factor. Pixels between two
 layers give their light to both in shares, so that their disc lies between as well."""
 EMPTY = 1e-6
+AROUND_SHARE = 1 / 20
+"""Of the shorter side: how far around a highlight it is looked for others."""
+ISOLATION_POWER = 4.0
+"""Fitted with `RENDERED_HIGHLIGHTS`."""
 TRANSFORM_STEP_PX = 32
 
 LinearImages = Float[Tensor, "batch 3 height width"]
@@ -43,8 +47,9 @@ Layer = Float[Tensor, "batch 4 height width"]
 class Highlights:
     """How much brighter than white the clipped parts of a picture really were.
 
-    A channel at sRGB 1 stands for `1 + gain` times the light; down to the level `knee` it is less and less. Where a picture
-    is not clipped nothing changes, nor where it is in focus: there it shows already what it can.
+    A channel at sRGB 1 stands for `1 + gain` times the light; down to the level `knee` it is less and less. Lamps and glints
+    are small, white shirts are not and hardly clip: the more of what is around is clipped, the less it counts. Where a
+    picture is not clipped nothing changes, nor where it is in focus: there it shows already what it can.
     """
 
     gain: float = 0.0
@@ -52,12 +57,34 @@ class Highlights:
 
     def light(self, unit: Float[Tensor, "batch 3 height width"], radius_px: SignedRadii) -> LinearImages:
         """sRGB in [0, 1] to the light that is spread by discs of these radii."""
-        return linear(unit) + self.extra(unit) * blurred_share(radius_px)
+        if not self.gain:
+            return linear(unit)
+        return linear(unit) + self.extra(unit) * blurred_share(radius_px) * isolation(
+            self.excess(unit).amax(1, keepdim=True)
+        )
 
     def extra(self, unit: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
-        """The light beyond white, where all of it is spread."""
-        excess = ((unit - self.knee) / (1 - self.knee)).clamp(0.0, 1.0)
-        return linear(unit) * self.gain * excess
+        """The light beyond white, where all of it is spread and counts."""
+        return linear(unit) * self.gain * self.excess(unit)
+
+    def excess(self, unit: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
+        """How much of a level is beyond the knee, from 0 to 1."""
+        return ((unit - self.knee) / (1 - self.knee)).clamp(0.0, 1.0)
+
+
+def isolation(excess: Float[Tensor, "batch 1 height width"]) -> Float[Tensor, "batch 1 height width"]:
+    """1 where hardly anything around is clipped, 0 where all is; `excess` of a whole picture, in [0, 1]."""
+    reach_px = max(1, round(AROUND_SHARE * min(excess.shape[-2:])))
+    around = _mean_around(_mean_around(excess, reach_px).mT, reach_px).mT
+    return (1.0 - around).clamp(0.0, 1.0) ** ISOLATION_POWER
+
+
+def _mean_around(values: Float[Tensor, "batch 1 height width"], reach_px: int) -> Float[Tensor, "batch 1 height width"]:
+    """Of so many pixels to the left and right, as far as there are any."""
+    sums = functional.pad(values.cumsum(-1), (1, 0))
+    places = torch.arange(values.shape[-1], device=values.device)
+    first, last = (places - reach_px).clamp(min=0), (places + reach_px + 1).clamp(max=values.shape[-1])
+    return (sums[..., last] - sums[..., first]) / (last - first)
 
 
 def blurred_share(radius_px: SignedRadii) -> SignedRadii:
@@ -84,6 +111,8 @@ class LayeredLens(nn.Module):
         """`largest_radius_px`: larger discs are taken for as large."""
         super().__init__()
         self.radii_px = layer_radii_px(largest_radius_px)
+        for radius_px in self.radii_px[1:]:
+            _disc(radius_px)  # an export records what runs in it, and shall find the discs made
 
     def forward(self, light: LinearImages, radius_px: SignedRadii) -> LinearImages:
         """The light that arrives; what the frame or nearer things hide is made up of what is around."""
@@ -109,9 +138,7 @@ class LayeredLens(nn.Module):
     def _present(self, radius_px: SignedRadii, numbers: Sequence[int]) -> list[int]:
         """Those of the layers that some pixel may belong to."""
         least, most = (float(value) for value in radius_px.detach().aminmax())
-        return [number for number in numbers if self._radius(number - 1) < most and least < self._radius(number + 1)] or [
-            number for number in numbers if number == 0
-        ]
+        return [number for number in numbers if self._radius(number - 1) < most and least < self._radius(number + 1)]
 
     def _radius(self, number: int) -> float:
         """The signed radius of a layer, endless beyond the last."""
@@ -175,7 +202,8 @@ def spread(layer: Layer, radius_px: float) -> Layer:
 
 @lru_cache(maxsize=256)
 def _disc(radius_px: float) -> Float[Tensor, "side side"]:
-    return disc(radius_px, int(radius_px + 0.5))
+    with torch.inference_mode(False):  # what is made in there serves no training afterwards
+        return disc(radius_px, int(radius_px + 0.5))
 
 
 def refocused(

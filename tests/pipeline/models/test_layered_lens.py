@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from pipeline.models.layered_lens import Highlights, LayeredLens, layer_radii_px, refocused, spread
+from pipeline.models.layered_lens import Highlights, LayeredLens, isolation, layer_radii_px, refocused, spread
 from pipeline.models.lens import disc, linear
 
 SIDE_PX = 48
@@ -119,6 +119,8 @@ def test_the_layers_share_every_pixel_among_them(largest_px: float, seed: int) -
 def test_the_plane_can_be_learnt_by_descent(start: float, sign: int) -> None:
     """Gradients flow to the radii: from either side the error falls towards the true plane."""
     unit, plane = picture(1, 24), torch.tensor(start, requires_grad=True)
+    with torch.inference_mode():
+        refocused(unit, radii(3.0, 24))  # its discs are kept, and must not spoil what learns later
     blocks = (
         torch.rand(1, 1, 3, 3, generator=torch.Generator().manual_seed(3)).repeat_interleave(8, 2).repeat_interleave(8, 3)
     )
@@ -128,14 +130,28 @@ def test_the_plane_can_be_learnt_by_descent(start: float, sign: int) -> None:
     assert sign * float(plane.grad) > 0
 
 
-def test_highlights_are_brighter_where_they_are_spread_and_nothing_else_is() -> None:
-    unit = torch.tensor([0.2, 0.9, 0.98, 1.0]).reshape(1, 1, 1, 4).expand(1, 3, 1, 4)
-    highlights, blurred = Highlights(gain=1.5, knee=0.98), torch.full((1, 1, 1, 4), -3.0)
-    light = highlights.light(unit, blurred)
-    assert torch.allclose(light[..., :3], linear(unit)[..., :3])
-    assert float(light[..., 3].max()) == pytest.approx(2.5)
-    for nothing in (Highlights().light(unit, blurred), highlights.light(unit, 0 * blurred)):
-        assert torch.equal(nothing, linear(unit))
+def test_small_highlights_are_brighter_where_they_are_spread_and_nothing_else_is() -> None:
+    unit, blurred = 0.9 * picture(), radii(-3.0)
+    unit[..., 20:22, 20:22] = 1.0
+    lamp = (unit == 1.0).all(1, keepdim=True).expand_as(unit)
+    light = Highlights(gain=2.0, knee=0.98).light(unit, blurred)
+    assert torch.allclose(light[~lamp], linear(unit)[~lamp])
+    assert 1.5 < float(light[lamp].min()) <= float(light[lamp].max()) < 3.0
+    for nothing in (Highlights().light(unit, blurred), Highlights(2.0, 0.98).light(unit, 0 * blurred)):
+        assert torch.allclose(nothing, linear(unit))
+
+
+def test_a_white_shirt_is_no_lamp() -> None:
+    shirt = torch.ones(1, 3, SIDE_PX, SIDE_PX)
+    assert torch.allclose(Highlights(2.0, 0.98).light(shirt, radii(-3.0)), shirt)
+
+
+def test_how_isolated_a_highlight_is_does_not_depend_on_the_size_of_the_picture() -> None:
+    excess = torch.zeros(1, 1, 100, 120)
+    excess[..., 40:44, 50:54] = 1.0
+    larger = excess.repeat_interleave(4, 2).repeat_interleave(4, 3)
+    assert torch.allclose(isolation(larger)[..., 168, 208], isolation(excess)[..., 42, 52], atol=0.1)
+    assert float(isolation(excess)[..., 90, 10]) == 1.0
 
 
 def test_spreading_by_transforms_is_the_convolution() -> None:
