@@ -10,9 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.evaluation.measure.baselines import gaussian_9x9
+from pipeline.models.lens import PLAN_CHANNELS
+from pipeline.models.lens_generator import LensGenerator
+from pipeline.models.networks import GeneratorConfig
 from pipeline.training.progress_checks import (
     FORGIVEN_SHARE,
     MOST_PICTURES,
+    NOTHING_LEFT,
     Check,
     Checker,
     CheckLog,
@@ -115,6 +119,26 @@ def test_small_pictures_are_said_to_tell_little(checker: Checker) -> None:
     assert checker.limits == [
         "checks are made at 96 px, where a photograph's blur of a few pixels hardly shows; they tell more from 192 px on"
     ]
+
+
+def test_a_finder_that_has_not_learnt_yet_is_no_failure(checker: Checker) -> None:
+    config = GeneratorConfig(
+        channels=4, blocks=1, output="lens", lens_side_px=96, lens_holds_subject=True, lens_finds_subject=True
+    )
+    generator = LensGenerator(config)
+    finder, plan = generator.finder, torch.full((PLAN_CHANNELS,), -4.0)
+    assert finder is not None
+    plan[2] = 0.0  # spread over a disc where it is not held
+    with torch.no_grad():
+        for layer, bias in ((generator.last_convolution, plan), (finder.last, torch.tensor([9.0]))):
+            layer.weight.zero_()
+            assert layer.bias is not None
+            layer.bias.copy_(bias)
+    assert checker.failing(generator) is None
+    assert generator.training
+    left = checker.check(generator, 1).left
+    assert left is not None
+    assert left > NOTHING_LEFT
 
 
 @pytest.mark.parametrize(("total", "checks"), [(1000, 20), (600, 20), (450, 15), (300, 10), (5, 5)])
