@@ -38,9 +38,10 @@ from pipeline.models.lens_generator import build_generator
 from pipeline.studio.pictures import PICTURES, Shot, render_shot
 from pipeline.training.checkpoints import load_generator_weights, save_generator
 from pipeline.training.loader import BatchLoader
-from pipeline.training.loop import TrainingState, build_model, generator_config, train_steps
+from pipeline.training.loop import train_steps
 from pipeline.training.recipes import TrainingSettings, canonical_digest, resolve
 from pipeline.training.sampling import ArrayImages, PairSampler, scale
+from pipeline.training.state import TrainingState, build_model, generator_config
 
 HOME = Path(__file__).parent / "learning-home"
 STORED_PX, JUDGED_PX = 256, 96

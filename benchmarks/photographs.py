@@ -42,9 +42,10 @@ from pipeline.regions import margin_px, subject_region
 from pipeline.softness import Softness, softness, standing
 from pipeline.training.checkpoints import load_generator_weights, save_generator
 from pipeline.training.loader import BatchLoader
-from pipeline.training.loop import TrainingState, build_model, generator_config, train_steps
+from pipeline.training.loop import train_steps
 from pipeline.training.recipes import PROFILES, TrainingSettings, canonical_digest, resolve
 from pipeline.training.sampling import ArrayImages, PairSampler, scale
+from pipeline.training.state import TrainingState, build_model, generator_config
 from resources.segmenter import SegmenterResource
 from storage import Home
 

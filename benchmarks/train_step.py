@@ -28,10 +28,12 @@ from pipeline.models.losses import adversarial_loss, discriminator_loss, l1_loss
 from pipeline.models.translator import Batch, ModelConfig
 from pipeline.models.vgg import RELU3_2, VggFeatures
 from pipeline.training.loader import BatchLoader
-from pipeline.training.loop import PlainSteps, StepMetrics, TrainingState, build_model, needs_features, train_steps
+from pipeline.training.loop import StepMetrics, train_steps
 from pipeline.training.pool import ImagePool
 from pipeline.training.recipes import resolve
 from pipeline.training.sampling import ArrayImages, PairSampler, step_generator
+from pipeline.training.state import TrainingState, build_model, needs_features
+from pipeline.training.steps import PlainSteps
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 ON_GPU = DEVICE.type == "cuda"

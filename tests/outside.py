@@ -40,9 +40,9 @@ from pipeline.photos.opening import inspect_file
 from pipeline.sources.found import normalised_tag
 from pipeline.training.__main__ import main as train
 from pipeline.training.checkpoints import load_generator_weights, restore_checkpoint, save_checkpoint
-from pipeline.training.loop import TrainingState, build_model
 from pipeline.training.recipes import TrainingSettings, resolve
 from pipeline.training.runs import RunFolder, completion_of, describe_run
+from pipeline.training.state import TrainingState, build_model
 from storage.tables import DATA_MARK, INPUTS_MARK, MADE_MARK, TableStore
 from tests.fuzzing import Reader, damaged, damaged_json
 from tests.pipeline.dataset.frozen_world import World

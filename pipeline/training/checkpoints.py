@@ -20,7 +20,7 @@ from pipeline.atomic import atomic_path
 from pipeline.errors import TrainingError
 from pipeline.models.networks import Generator
 from pipeline.plain_files import open_plain, plain_path
-from pipeline.training.loop import TrainingState
+from pipeline.training.state import TrainingState
 
 METADATA_KEY = "bokehflow"
 """One key only: with several their order, and with it the file's hash, would differ from run to run."""

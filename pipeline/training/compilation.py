@@ -6,13 +6,12 @@ it is for long runs; and it is for the step alone: pictures in between are of ot
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-if TYPE_CHECKING:
-    from pipeline.training.loop import TrainingState
+from pipeline.training.state import TrainingState
 
 COMPILED_FROM_STEPS = 15_000
 """Steps that must be left: compiling takes a minute or two, which the study's networks win back in ten thousand."""
@@ -30,7 +29,7 @@ class CompiledNetworks:
     What needs a gradient of a gradient (R1) must be done outside it.
     """
 
-    def __init__(self, state: "TrainingState", backend: str | Callable[..., Any] = "inductor") -> None:
+    def __init__(self, state: TrainingState, backend: str | Callable[..., Any] = "inductor") -> None:
         """`backend` is `torch.compile`'s."""
         self._state, model = state, state.model
         _lay_out(state, ACROSS_CHANNELS)
@@ -69,7 +68,7 @@ def _across_channels(picture: Tensor | None) -> Tensor | None:
     return None if picture is None else picture.contiguous(memory_format=ACROSS_CHANNELS)
 
 
-def _lay_out(state: "TrainingState", memory_format: torch.memory_format) -> None:
+def _lay_out(state: TrainingState, memory_format: torch.memory_format) -> None:
     """Move weights, averages and moments in memory, with their values; Adam's kernel walks through them alike."""
     for network in (state.model, *state.averages.values()):
         network.to(memory_format=memory_format)

@@ -11,9 +11,9 @@ from pipeline.models.lens_generator import build_generator
 from pipeline.models.networks import Generator
 from pipeline.training.checkpoints import file_sha256, load_generator_weights
 from pipeline.training.jobs import TrainingJob
-from pipeline.training.loop import generator_config
 from pipeline.training.recipes import TrainingSettings
 from pipeline.training.runs import Completion, RunFolder, completion_of, generator_file, job_of
+from pipeline.training.state import generator_config
 
 Checkpoint = Literal["last", "best"]
 """The last one, which counts as the result, or the one that the run's own checks liked best."""

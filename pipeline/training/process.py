@@ -28,11 +28,12 @@ from pipeline.training.checkpoints import file_sha256, restore_checkpoint, save_
 from pipeline.training.events import EventLog
 from pipeline.training.jobs import TrainingJob
 from pipeline.training.loader import BatchLoader
-from pipeline.training.loop import TrainingState, build_model, needs_features, train_steps
+from pipeline.training.loop import train_steps
 from pipeline.training.loss_log import LossLog
 from pipeline.training.progress_checks import ADVICE, FORGIVEN_SHARE, Checker, CheckLog, chosen, falls_evenly, is_check_step
 from pipeline.training.runs import Completion, Failing, RunFolder, completion_of, enter, exclusive
 from pipeline.training.sampling import ImageSource, PairSampler, scale
+from pipeline.training.state import TrainingState, build_model, needs_features
 
 logger = logging.getLogger(__name__)
 

@@ -12,9 +12,10 @@ from pipeline.models.images import translate
 from pipeline.models.networks import Generator
 from pipeline.studio.pictures import PICTURES
 from pipeline.training.loader import BatchLoader
-from pipeline.training.loop import TrainingState, build_model, train_steps
+from pipeline.training.loop import train_steps
 from pipeline.training.recipes import PROFILES, TrainingSettings, resolve
 from pipeline.training.sampling import ArrayImages, PairSampler, scale
+from pipeline.training.state import TrainingState, build_model
 
 REQUIRED_REDUCTION = 0.50
 SUBJECT_ERROR_LIMIT = 0.012

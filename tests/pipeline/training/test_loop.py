@@ -19,9 +19,11 @@ from pipeline.training.checkpoints import (
     save_generator,
 )
 from pipeline.training.loader import BatchLoader
-from pipeline.training.loop import PlainSteps, TrainingState, build_model, train_steps
+from pipeline.training.loop import train_steps
 from pipeline.training.recipes import TrainingSettings, resolve
 from pipeline.training.sampling import ArrayImages, PairSampler, step_generator
+from pipeline.training.state import TrainingState, build_model
+from pipeline.training.steps import PlainSteps
 
 Sources = Callable[..., ArrayImages]
 CPU = torch.device("cpu")

@@ -17,7 +17,8 @@ from pipeline.models.cyclegan import CycleGAN, Translations
 from pipeline.models.images import translate
 from pipeline.models.translator import Batch, ModelConfig
 from pipeline.models.vgg import VggFeatures
-from pipeline.training import loop, process, runs
+from pipeline.training import process, runs
+from pipeline.training import state as training_state
 from pipeline.training.__main__ import load_data
 from pipeline.training.checkpoints import file_sha256
 from pipeline.training.inference import load_generator, load_run
@@ -373,7 +374,7 @@ def portraits() -> TrainingData:
 
 @pytest.fixture
 def settled(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "model_class", lambda _: Settled)
+    monkeypatch.setattr(training_state, "model_class", lambda _: Settled)
 
 
 @pytest.mark.usefixtures("settled")

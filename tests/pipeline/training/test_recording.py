@@ -10,13 +10,16 @@ from torch import Tensor
 
 from pipeline.models import MODELS
 from pipeline.training import loop
+from pipeline.training import steps as training_steps
 from pipeline.training.checkpoints import restore_checkpoint, save_checkpoint
 from pipeline.training.compilation import COMPILED_FROM_STEPS, CompiledNetworks
 from pipeline.training.loader import BatchLoader
-from pipeline.training.loop import RecordedSteps, TrainingState, build_model, train_steps
+from pipeline.training.loop import train_steps
 from pipeline.training.recipes import TrainingSettings, resolve
 from pipeline.training.recording import WARM_UP_CALLS, Function, Replayed
 from pipeline.training.sampling import ArrayImages, PairSampler, step_generator
+from pipeline.training.state import TrainingState, build_model
+from pipeline.training.steps import RecordedSteps
 from tests.pipeline.training.conftest import TINY
 
 Sources = Callable[..., ArrayImages]
@@ -203,7 +206,7 @@ def test_a_recording_that_fails_leaves_weights_where_they_lie(
     state = TrainingState(build_model("cyclegan", settings, 0), settings, 0, CPU)
     steps = RecordedSteps(state, STAND_IN, CompiledNetworks(state, refuse))
     places = [parameter.data_ptr() for parameter in state.model.parameters()]
-    monkeypatch.setattr(loop, "is_recording", lambda: True)
+    monkeypatch.setattr(training_steps, "is_recording", lambda: True)
     with pytest.raises(RuntimeError, match="not permitted"):
         one_step(steps, state, loader_of(settings, random_source))
     assert [parameter.data_ptr() for parameter in state.model.parameters()] == places
