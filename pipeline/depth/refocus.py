@@ -32,6 +32,8 @@ LARGEST_SHARE = 0.25
 """Of the shorter side: a larger disc is no photograph any more."""
 PICKED_SHARE = 0.01
 """Of the shorter side: radius of the surroundings of a point whose depth is asked for."""
+FULL = 1 - 1e-4
+"""Coverage from which on nothing farther is seen: a fraction of a level of 8 bits."""
 OUTER_SHARE = 0.01
 """Of the pixels, left out at either end of the range of depths: a few wrong ones do not set the strength."""
 RENDERED_HIGHLIGHTS = Highlights(gain=2.0, knee=0.98)
@@ -166,10 +168,14 @@ class _Photo:
         """Light [1, 3, …] and signed radii [1, 1, …]."""
         rgb = np.ascontiguousarray(self.rgb[rows, columns].transpose(2, 0, 1))
         plain, extra = (self._at_device(values.take(rgb))[None] for values in self._light_of)
-        radius_px = self._at_device(self.radius_px[rows, columns])[None, None]
+        radius_px = self.radii_px(rows, columns)
         if not self.highlights.gain:
             return plain, radius_px
         return plain + extra * blurred_share(radius_px) * self._at_device(self._isolation[rows, columns]), radius_px
+
+    def radii_px(self, rows: slice, columns: slice) -> Tensor:
+        """Signed radii [1, 1, …]."""
+        return self._at_device(self.radius_px[rows, columns])[None, None]
 
     def _at_device(self, values: NDArray[np.float32]) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(values)).to(self.device)
@@ -208,8 +214,14 @@ def refocus_photo(
         total = torch.zeros(1, 4, rows.stop - rows.start, columns.stop - columns.start, device=photo.device)
         for group in groups:
             blur = smaller.get(group)
-            layer = _spread(photo, layers, group, rows, columns) if blur is None else _enlarged(blur, group, rows, columns)
-            total = behind(total, layer)
+            if group.shrink == 1:
+                layer = _spread(photo, layers, group, rows, columns)
+            else:
+                layer = None if blur is None else _enlarged(blur, group, rows, columns)
+            if layer is not None:
+                total = behind(total, layer)
+            if float(total[:, 3].min()) > FULL:  # nothing farther is seen
+                break
         seen = srgb(brought_to_full(total))
         result[rows, columns] = (seen[0] * 255).round().byte().permute(1, 2, 0).cpu().numpy()
     return result
@@ -226,21 +238,25 @@ def _shrink_of(radius_px: float) -> int:
     return 2 ** max(0, int(math.log2(radius_px / LEAST_RADIUS_PX)))
 
 
-def _spread_smaller(photo: _Photo, layers: LayeredLens, group: _Group) -> Layer:
-    """A group over the whole photo, at the smaller size, rounded up to whole pixels."""
+def _spread_smaller(photo: _Photo, layers: LayeredLens, group: _Group) -> Layer | None:
+    """A group over the whole photo, at the smaller size, rounded up to whole pixels; None where it has no pixel."""
     height, width = (-(-length // group.shrink) for length in photo.size_px)
-    whole = torch.zeros(1, 4, height, width, device=photo.device)
+    whole = None
     for rows, columns in photo.tiles(group.shrink):
-        target = np.s_[..., _divided(rows, group.shrink), _divided(columns, group.shrink)]
-        whole[target] = _spread(photo, layers, group, rows, columns)
+        layer = _spread(photo, layers, group, rows, columns)
+        if layer is not None:
+            whole = torch.zeros(1, 4, height, width, device=photo.device) if whole is None else whole
+            whole[..., _divided(rows, group.shrink), _divided(columns, group.shrink)] = layer
     return whole
 
 
-def _spread(photo: _Photo, layers: LayeredLens, group: _Group, rows: slice, columns: slice) -> Layer:
-    """A group over a tile, at the group's size."""
+def _spread(photo: _Photo, layers: LayeredLens, group: _Group, rows: slice, columns: slice) -> Layer | None:
+    """A group over a tile, at the group's size; None where it has no pixel there."""
     reach_px = int(max(layers.radii_px[abs(number)] for number in group.numbers) + 0.5)
     margin_px = (reach_px // group.shrink + 1) * group.shrink
     near = [_grown(part, margin_px, length) for part, length in zip((rows, columns), photo.size_px, strict=True)]
+    if not layers.present(photo.radii_px(*near), group.numbers):
+        return None
     blended = layers.blended(*photo.part(*near), group.numbers, group.shrink)
     inner = [_divided(_within(part, whole), group.shrink) for part, whole in zip((rows, columns), near, strict=True)]
     return blended[..., inner[0], inner[1]]

@@ -129,13 +129,13 @@ class LayeredLens(nn.Module):
         With `shrink` that is done at so many times smaller sides, rounded up.
         """
         total = _nothing(light, shrink)
-        for number in numbers if torch.compiler.is_exporting() else self._present(radius_px, numbers):
+        for number in numbers if torch.compiler.is_exporting() else self.present(radius_px, numbers):
             share = self.share(radius_px, number)
             layer = _shrunk(torch.cat([light * share, share], 1), shrink)
             total = behind(total, spread(layer, self.radii_px[abs(number)] / shrink) if number else layer)
         return total
 
-    def _present(self, radius_px: SignedRadii, numbers: Sequence[int]) -> list[int]:
+    def present(self, radius_px: SignedRadii, numbers: Sequence[int]) -> list[int]:
         """Those of the layers that some pixel may belong to."""
         least, most = (float(value) for value in radius_px.detach().aminmax())
         return [number for number in numbers if self._radius(number - 1) < most and least < self._radius(number + 1)]
