@@ -22,7 +22,7 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.results import Goal, report
 from pipeline.config import DedupeSection
-from pipeline.dedupe.groups import Found, find_unique
+from pipeline.dedupe.groups import FoundDuplicates, find_unique
 from pipeline.dedupe.near import NearHashes
 from pipeline.dedupe.store import LARGE_PX, RECORD, SMALL_PX, Fingerprint, FingerprintStore
 from pipeline.tables import conform, empty
@@ -83,7 +83,7 @@ class MadeUp:
         return conform("fingerprints", pd.DataFrame(rows))
 
 
-def timed(photos: MadeUp, count: int, pairs: pd.DataFrame, near: NearHashes) -> tuple[float, Found]:
+def timed(photos: MadeUp, count: int, pairs: pd.DataFrame, near: NearHashes) -> tuple[float, FoundDuplicates]:
     """Seconds that the first photos take, with what is known."""
     table = photos.table(count)
     start = time.perf_counter()

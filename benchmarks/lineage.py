@@ -18,7 +18,7 @@ import pandas as pd
 from benchmarks.results import Goal, report
 from pipeline.config import DatasetSection
 from pipeline.dataset.manifest import build_manifest
-from pipeline.dataset.shards import Picture, write_shard
+from pipeline.dataset.shards import ShardPicture, write_shard
 from pipeline.dataset.snapshot import freeze
 from pipeline.licenses import LICENSES
 from pipeline.operations.lineage import lineage_of_model, lineage_of_photo, lineage_of_snapshot
@@ -89,7 +89,7 @@ def prepared(shards: Path, common: dict[str, Any], source: np.ndarray, count: in
         numbers = range(start, min(start + SHARD_ROWS, count))
         pixels = chance.integers(0, 256, (len(numbers), SIZE_PX, SIZE_PX, 4), np.uint8)
         pictures = [
-            Picture(f"{n:032x}", np.ascontiguousarray(p[..., :3]), np.ascontiguousarray(p[..., 3]))
+            ShardPicture(f"{n:032x}", np.ascontiguousarray(p[..., :3]), np.ascontiguousarray(p[..., 3]))
             for n, p in zip(numbers, pixels, strict=True)
         ]
         shard = write_shard(shards, pictures)

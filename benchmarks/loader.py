@@ -23,7 +23,7 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.pictures import photo_like
 from benchmarks.results import Goal, report
-from pipeline.dataset.shards import Picture, ShardReader, write_shard
+from pipeline.dataset.shards import ShardPicture, ShardReader, write_shard
 from pipeline.training.loader import InMemory
 from pipeline.training.recipes import resolve
 from pipeline.training.sampling import PairSampler, Windows
@@ -50,12 +50,12 @@ def write_both(folder: Path) -> tuple[list[Path], ShardReader, ShardReader]:
     pixels = [np.asarray(Image.open(path).resize((STORED_PX, STORED_PX), Image.Resampling.BICUBIC)) for path in files]
     for shard in range(SHARDS):
         rows = [pixels[int(generator.integers(len(pixels)))] for _ in range(PICTURES // SHARDS)]
-        pictures = [Picture(f"{shard}-{row}", rgb, rgb[..., 0]) for row, rgb in enumerate(rows)]
+        pictures = [ShardPicture(f"{shard}-{row}", rgb, rgb[..., 0]) for row, rgb in enumerate(rows)]
         name = write_shard(folder, pictures)
         places += [(folder / name, row) for row in range(len(rows))]
     small = [np.asarray(Image.fromarray(rgb).resize((SIZE_PX, SIZE_PX))) for rgb in pixels]
     name = write_shard(
-        folder, [Picture(str(row), small[row % len(small)], small[row % len(small)][..., 0]) for row in range(512)]
+        folder, [ShardPicture(str(row), small[row % len(small)], small[row % len(small)][..., 0]) for row in range(512)]
     )
     whole = ShardReader([folder / name] * 512, list(range(512)))
     return files, ShardReader([path for path, _ in places], [row for _, row in places]), whole

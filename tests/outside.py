@@ -33,7 +33,7 @@ from pipeline.emulators.faults import load_faults
 from pipeline.flickr import records
 from pipeline.flickr.client import FlickrClient
 from pipeline.masks.person_masks import alpha_digest, read_mask
-from pipeline.masks.sources import GivenMasks, Picture
+from pipeline.masks.sources import GivenMasks, PhotoToMask
 from pipeline.photos.decode import decode, decode_reduced, upright_size
 from pipeline.photos.metadata import read_metadata
 from pipeline.photos.opening import inspect_file
@@ -350,7 +350,7 @@ def pictures() -> list[bytes]:
 
 def read_given_mask(data: bytes) -> None:
     digest = "0" * 64
-    picture = Picture(digest, ("flickr:1",))
+    picture = PhotoToMask(digest, ("flickr:1",))
 
     def read(path: Path) -> None:
         source = GivenMasks(path.parent, lambda _: make_scene(48, 36), 48)

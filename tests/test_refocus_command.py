@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from pipeline.commands.refocusing import refocus
-from pipeline.depth.planes import Subject
+from pipeline.depth.planes import SubjectPlane
 from pipeline.depth.units import DepthError
 from pipeline.errors import BokehflowError, ConfigError
 
@@ -138,8 +138,8 @@ def test_a_map_upside_down_is_found_out_by_the_subject() -> None:
     alpha = np.zeros((4, 4), np.uint8)
     alpha[1:3, 1:3] = 255
     right = np.where(alpha > 0, 1.0, 0.3).astype(np.float32)
-    assert Subject().disparity(right, True, lambda: alpha) == 1.0
+    assert SubjectPlane().disparity(right, True, lambda: alpha) == 1.0
     with pytest.raises(DepthError, match="inverted"):
-        Subject().disparity(1.3 - right, True, lambda: alpha)
+        SubjectPlane().disparity(1.3 - right, True, lambda: alpha)
     with pytest.raises(DepthError, match="no person was found"):
-        Subject().disparity(right, True, lambda: np.zeros_like(alpha))
+        SubjectPlane().disparity(right, True, lambda: np.zeros_like(alpha))

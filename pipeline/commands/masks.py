@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from pipeline.config import Project
-    from pipeline.masks.sheet import Tile
+    from pipeline.masks.sheet import SheetTile
     from pipeline.photos.inspectors import Inspectors
     from storage import Home
 
@@ -52,13 +52,13 @@ def mask_sheet(folder: Path | None, out: Path, count: int, odd: bool, home: Path
         raise click.ClickException("\n".join([f"{len(failed)} pictures could not be shown", *failed]))
 
 
-def _of_home(project: "Project", home: "Home", count: int, odd: bool, failed: list[str]) -> Iterator["Tile"]:
+def _of_home(project: "Project", home: "Home", count: int, odd: bool, failed: list[str]) -> Iterator["SheetTile"]:
     """Tiles from the table `person_masks` and the files it names; what could not be read is added to `failed`."""
     import pandas as pd
 
     from pipeline.errors import BokehflowError
     from pipeline.masks.person_masks import read_mask
-    from pipeline.masks.sheet import TILE_PX, Tile, choose, facts_of
+    from pipeline.masks.sheet import TILE_PX, SheetTile, choose, facts_of
     from pipeline.photos.decode import decode_reduced
 
     for row in choose(home.tables.read("person_masks"), count, odd).to_dict("records"):
@@ -69,10 +69,12 @@ def _of_home(project: "Project", home: "Home", count: int, odd: bool, failed: li
             failed.append(f"{row['photo_id']}: {error}")
             continue
         known = {name: None if pd.isna(row[name]) else row[name] for name in FACTS if name in row}
-        yield Tile(rgb, alpha, str(row["photo_id"]), facts_of(float(row["coverage"]), **known))
+        yield SheetTile(rgb, alpha, str(row["photo_id"]), facts_of(float(row["coverage"]), **known))
 
 
-def _of_folder(project: "Project", home: "Home", folder: Path, count: int, odd: bool, failed: list[str]) -> Iterator["Tile"]:
+def _of_folder(
+    project: "Project", home: "Home", folder: Path, count: int, odd: bool, failed: list[str]
+) -> Iterator["SheetTile"]:
     """Tiles of pictures that are in no home, segmented now and not stored; what could not be read is added to `failed`."""
     from contextlib import closing
 
@@ -84,15 +86,15 @@ def _of_folder(project: "Project", home: "Home", folder: Path, count: int, odd: 
 
 def _segmented(
     project: "Project", home: "Home", folder: Path, inspectors: "Inspectors", count: int, odd: bool, failed: list[str]
-) -> Iterator["Tile"]:
+) -> Iterator["SheetTile"]:
     from functools import lru_cache
 
     import pandas as pd
 
     from pipeline.errors import BokehflowError
     from pipeline.masks.person_masks import FULL, UNCERTAIN, coverage
-    from pipeline.masks.sheet import Tile, choose, facts_of
-    from pipeline.masks.sources import Picture, Refused
+    from pipeline.masks.sheet import SheetTile, choose, facts_of
+    from pipeline.masks.sources import PhotoToMask, RefusedMask
     from pipeline.masks.subject import COMPANION
     from pipeline.operations.masks import mask_source
     from pipeline.photos.decode import decode_reduced
@@ -115,19 +117,19 @@ def _segmented(
             return
         try:
             rgb = read(name)
-            (made,) = source.masks([Picture(name, (Path(name).stem,))])
+            (made,) = source.masks([PhotoToMask(name, (Path(name).stem,))])
         except (BokehflowError, OSError) as error:
             failed.append(f"{inside(folder, name)}: {error}")
             continue
-        if isinstance(made, Refused):
-            tile, asks = Tile(rgb, None, name, made.detail), True
+        if isinstance(made, RefusedMask):
+            tile, asks = SheetTile(rgb, None, name, made.detail), True
         else:
             share = coverage(made.alpha)
             reason = "no_subject" if share < settings.min_coverage else None
             doubtful = (made.uncertainty or 0.0) >= UNCERTAIN
             asks = bool(reason) or doubtful or (made.runner_up or 0.0) >= COMPANION or share > FULL
             facts = facts_of(share, made.people, made.runner_up, reason, made.uncertainty)
-            tile = Tile(rgb, made.alpha, name, facts)
+            tile = SheetTile(rgb, made.alpha, name, facts)
         if asks or not odd:
             shown += 1
             yield tile

@@ -174,7 +174,7 @@ class _Work:
 
 def _plane(at: str | None, distance: float | None, subject: bool, sweep: int | None) -> "Plane | None":
     """The one plane that was asked for; None: all of them."""
-    from pipeline.depth.planes import Distance, Point, Subject
+    from pipeline.depth.planes import Distance, Point, SubjectPlane
     from pipeline.errors import ConfigError
 
     given = [at is not None, distance is not None, subject, sweep is not None]
@@ -185,7 +185,7 @@ def _plane(at: str | None, distance: float | None, subject: bool, sweep: int | N
         return Point.parse(at)
     if distance is not None:
         return Distance(distance)
-    return Subject() if subject else None
+    return SubjectPlane() if subject else None
 
 
 def _limits(home: "Home", config: Path | None) -> "PhotosSection":

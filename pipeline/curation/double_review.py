@@ -16,7 +16,7 @@ from pipeline.curation.decisions import Decision
 
 
 @dataclass(frozen=True)
-class Outcome:
+class DoubleReviewOutcome:
     """What the words about a photo come to; `conflict` has the two that differ while nothing has settled it."""
 
     counts: Decision | None
@@ -40,13 +40,13 @@ class DoubleReview:
         digest = hashlib.sha256(b"double review\0" + split_key.encode()).digest()
         return int.from_bytes(digest[:8]) < self.share * 2**64
 
-    def outcome(self, words: Sequence[Decision]) -> Outcome:
+    def outcome(self, words: Sequence[Decision]) -> DoubleReviewOutcome:
         """Of all that was said, in any order, about a photo that two people decide and about its copies."""
         held = holders(words)
         if len(held) != 2 or verdict(held[0]) == verdict(held[1]):
-            return Outcome(held[-1] if held else None)
+            return DoubleReviewOutcome(held[-1] if held else None)
         chosen = [word for word in held if (word.decision == "drop") == (self.conflicts == "drop")]
-        return Outcome(chosen[0] if self.conflicts != "wait" and len(chosen) == 1 else None, held)
+        return DoubleReviewOutcome(chosen[0] if self.conflicts != "wait" and len(chosen) == 1 else None, held)
 
 
 def person(word: Decision) -> str:

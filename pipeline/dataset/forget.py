@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from pipeline.atomic import write_text
 from pipeline.dataset.layout import FORGOTTEN, MANIFEST, PICTURES, list_snapshots, read_forgotten
-from pipeline.dataset.shards import Picture, Shard, write_shard
+from pipeline.dataset.shards import Shard, ShardPicture, write_shard
 from pipeline.dataset.snapshot import DIGESTS, all_rows, erase_origin, not_written, read_snapshot, relocate
 from pipeline.errors import DatasetError
 from pipeline.file_names import child
@@ -139,4 +139,4 @@ def _without(path: Path, rows: set[int]) -> None:
     keys = shard.index()["key"].tolist()
     kept = [row for row in range(len(keys)) if row not in rows]
     if kept:
-        write_shard(path.parent, [Picture(keys[row], shard.rgb[row], shard.alpha[row]) for row in kept])
+        write_shard(path.parent, [ShardPicture(keys[row], shard.rgb[row], shard.alpha[row]) for row in kept])

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.dataset.crop import Plan, Square, Tiling, parse_transform
-from pipeline.dataset.shards import SUFFIX, Picture, Shard, write_shard
+from pipeline.dataset.shards import SUFFIX, Shard, ShardPicture, write_shard
 from pipeline.errors import DatasetError
 
 MAX_SHARD_BYTES = 256 * 2**20
@@ -150,10 +150,10 @@ def shard_index(shards_folder: Path) -> pd.DataFrame:
     return index.drop_duplicates("key").set_index("key")
 
 
-def _prepare(rows: pd.DataFrame, read_photo: ReadPhoto, read_mask: ReadMask) -> list[Picture]:
+def _prepare(rows: pd.DataFrame, read_photo: ReadPhoto, read_mask: ReadMask) -> list[ShardPicture]:
     """The pictures of these rows in their order; rows that follow one another share their photo's decoding."""
 
-    def one(group: tuple[tuple[str, str, str], list[tuple[str, str]]]) -> list[Picture]:
+    def one(group: tuple[tuple[str, str, str], list[tuple[str, str]]]) -> list[ShardPicture]:
         (source, mask, photo_id), pictures = group
         alpha = read_mask(mask)
         transforms = [parse_transform(name) for _, name in pictures]
@@ -163,7 +163,7 @@ def _prepare(rows: pd.DataFrame, read_photo: ReadPhoto, read_mask: ReadMask) -> 
         _same_shape(photo.extent, alpha, photo_id, mask)
         alpha_extent = (alpha.shape[1], alpha.shape[0])
         return [
-            Picture(
+            ShardPicture(
                 key,
                 cut(photo.rgb, photo.extent, square, transform.size_px),
                 cut(alpha, alpha_extent, square, transform.size_px),

@@ -23,7 +23,7 @@ SUFFIX = ".arrow"
 
 
 @dataclass(frozen=True)
-class Picture:
+class ShardPicture:
     """One training picture: `rgb` uint8 `[size, size, 3]`, `alpha` uint8 `[size, size]`, both 0 to 255."""
 
     key: str
@@ -41,7 +41,7 @@ class Picture:
         return hashlib.sha256(self.alpha.tobytes()).hexdigest()
 
 
-def write_shard(folder: Path, pictures: Sequence[Picture]) -> str:
+def write_shard(folder: Path, pictures: Sequence[ShardPicture]) -> str:
     """Write the pictures as one shard in their order; returns its file name. An equal shard is not written twice."""
     table = _table(pictures)
     name = _digest(pictures) + SUFFIX
@@ -57,7 +57,7 @@ def write_shard(folder: Path, pictures: Sequence[Picture]) -> str:
     return name
 
 
-def _table(pictures: Sequence[Picture]) -> pa.Table:
+def _table(pictures: Sequence[ShardPicture]) -> pa.Table:
     size = pictures[0].rgb.shape[0]
     rgb_type, alpha_type = pa.binary(size * size * 3), pa.binary(size * size)
     columns = {
@@ -70,7 +70,7 @@ def _table(pictures: Sequence[Picture]) -> pa.Table:
     return pa.table(columns).replace_schema_metadata({"size_px": str(size)})
 
 
-def _digest(pictures: Iterable[Picture]) -> str:
+def _digest(pictures: Iterable[ShardPicture]) -> str:
     digest = hashlib.sha256()
     for picture in pictures:
         digest.update(picture.key.encode() + b"\0" + picture.rgb.tobytes() + picture.alpha.tobytes())

@@ -44,7 +44,7 @@ DAMAGE = (DatasetError, OSError, ValueError, KeyError, IndexError, TypeError, pa
 
 
 @dataclass(frozen=True)
-class Finding:
+class Discrepancy:
     """Something that is not as it was frozen.
 
     `row` counts from 0 in a shard, from 1 in `manifest.parquet`, and is a line of a text file.
@@ -69,7 +69,7 @@ class Verification:
     shards: int
     hashed_bytes: int
     forgotten: dict[str, int]
-    findings: Sequence[Finding]
+    findings: Sequence[Discrepancy]
 
     @property
     def sound(self) -> bool:
@@ -106,30 +106,30 @@ def verify_snapshot(
     return Verification(identifier, len(reference), len(names), size, forgotten, _merged(findings))
 
 
-def _check_files(path: Path) -> Iterator[Finding]:
+def _check_files(path: Path) -> Iterator[Discrepancy]:
     """Whole files against `SHA256SUMS`, and that against itself."""
     problem = sums_problem(path)
     if problem:
-        yield Finding(SUMS, problem)
+        yield Discrepancy(SUMS, problem)
     sums = read_sums(path)
     for name in (FACTS, CANONICAL, MANIFEST, PICTURES, ATTRIBUTION, FORGOTTEN):
         there = child(path, name).exists()
         if not there and (name in sums or name != FORGOTTEN):
-            yield Finding(name, "is missing")
+            yield Discrepancy(name, "is missing")
         elif there and name not in sums:
-            yield Finding(SUMS, f"does not know {name}; if photos were being forgotten, forget them again to finish it")
+            yield Discrepancy(SUMS, f"does not know {name}; if photos were being forgotten, forget them again to finish it")
         elif there and file_sha256(child(path, name)) != sums[name]:
             yield from _line_of(path, name, problem)
 
 
-def _line_of(path: Path, name: str, sums_problem: str | None) -> Iterator[Finding]:
+def _line_of(path: Path, name: str, sums_problem: str | None) -> Iterator[Discrepancy]:
     """A file whose digest is not the one listed: the list itself where it is known to be damaged."""
     if not sums_problem:
-        yield Finding(name, "is not as it was frozen")
+        yield Discrepancy(name, "is not as it was frozen")
         return
     lines = read_plain_text(path / SUMS, errors="replace").splitlines()
     row = next((number for number, line in enumerate(lines, 1) if line[66:] == name), None)
-    yield Finding(SUMS, f"its digest of {name} is not that of the file", row)
+    yield Discrepancy(SUMS, f"its digest of {name} is not that of the file", row)
 
 
 def _reference(path: Path) -> pd.DataFrame:
@@ -148,26 +148,26 @@ def _reference(path: Path) -> pd.DataFrame:
     )
 
 
-def _check_canonical(path: Path, reference: pd.DataFrame) -> Iterator[Finding]:
+def _check_canonical(path: Path, reference: pd.DataFrame) -> Iterator[Discrepancy]:
     if not (path / CANONICAL).exists():
         return
     wanted, found = canonical(reference).split(b"\n"), read_plain(path / CANONICAL).split(b"\n")
     for row, (line, other) in enumerate(zip(wanted, found, strict=False), 1):
         if line != other:
-            yield Finding(CANONICAL, "was changed", row, str(json.loads(line)["photo_id"]) if line else None)
+            yield Discrepancy(CANONICAL, "was changed", row, str(json.loads(line)["photo_id"]) if line else None)
     if len(wanted) != len(found):
-        yield Finding(CANONICAL, f"has {len(found) - 1} rows instead of {len(wanted) - 1}")
+        yield Discrepancy(CANONICAL, f"has {len(found) - 1} rows instead of {len(wanted) - 1}")
 
 
-def _check_manifest(path: Path, reference: pd.DataFrame) -> Iterator[Finding]:
+def _check_manifest(path: Path, reference: pd.DataFrame) -> Iterator[Discrepancy]:
     """`manifest.parquet` against the identity, and against the attribution, which repeats what it says of owners."""
-    findings: list[Finding] = []
+    findings: list[Discrepancy] = []
     manifest = _read(path / MANIFEST, findings)
     yield from findings
     if manifest is None:
         return
     if missing := [name for name in MANIFEST_COLUMNS if name not in manifest]:
-        yield Finding(MANIFEST, f"has no column {missing[0]}")
+        yield Discrepancy(MANIFEST, f"has no column {missing[0]}")
         return
     yield from _differing(reference, manifest)
     shown = attribution(manifest[~manifest["photo_id"].isin(read_forgotten(path).keys())])
@@ -181,38 +181,38 @@ def _check_manifest(path: Path, reference: pd.DataFrame) -> Iterator[Finding]:
                 photo_id = ids[row - 1] if 1 < row <= len(ids) else None
                 if sound[0] and photo_id:
                     number = int((manifest["photo_id"] == photo_id).to_numpy().argmax()) + 1
-                    yield Finding(MANIFEST, f"says other things of the photo than {ATTRIBUTION}", number, photo_id)
+                    yield Discrepancy(MANIFEST, f"says other things of the photo than {ATTRIBUTION}", number, photo_id)
                 else:
-                    yield Finding(ATTRIBUTION, f"says other things than {MANIFEST}", row, photo_id)
+                    yield Discrepancy(ATTRIBUTION, f"says other things than {MANIFEST}", row, photo_id)
 
 
 def _is_sound(path: Path, name: str) -> bool:
     return read_sums(path).get(name) == file_sha256(child(path, name))
 
 
-def _differing(reference: pd.DataFrame, manifest: pd.DataFrame) -> Iterator[Finding]:
+def _differing(reference: pd.DataFrame, manifest: pd.DataFrame) -> Iterator[Discrepancy]:
     """Rows of `manifest.parquet`, by number from 1, whose identity is not the frozen one."""
     columns = [name for name in reference.columns if name in manifest]
     both = reference.merge(manifest.assign(row_number=range(1, len(manifest) + 1)), on=KEY, how="outer", indicator=True)
     for row in both[both["_merge"] != "both"].to_dict("records"):
         known = row["_merge"] == "left_only"
         number = None if known else int(row["row_number"])
-        yield Finding(MANIFEST, "is missing" if known else "is no picture of the snapshot", number, str(row["photo_id"]))
+        yield Discrepancy(MANIFEST, "is missing" if known else "is no picture of the snapshot", number, str(row["photo_id"]))
     matched = both[both["_merge"] == "both"]
     for column in (name for name in columns if name not in KEY and f"{name}_x" in matched):
         for row in matched[matched[f"{column}_x"] != matched[f"{column}_y"]].to_dict("records"):
             what = f"{column} is {row[f'{column}_y']}, frozen was {row[f'{column}_x']}"
-            yield Finding(MANIFEST, what, int(row["row_number"]), str(row["photo_id"]))
+            yield Discrepancy(MANIFEST, what, int(row["row_number"]), str(row["photo_id"]))
 
 
-def _read(path: Path, findings: list[Finding]) -> pd.DataFrame | None:
+def _read(path: Path, findings: list[Discrepancy]) -> pd.DataFrame | None:
     """A Parquet file; where it cannot be read, a finding with the rows that are lost."""
     try:
         return pq.read_table(parquet_path(path), page_checksum_verification=True).to_pandas()
     except FileNotFoundError:
         return None
     except DAMAGE as error:
-        findings.append(Finding(path.name, f"cannot be read ({error}){_lost_rows(path)}"))
+        findings.append(Discrepancy(path.name, f"cannot be read ({error}){_lost_rows(path)}"))
         return None
 
 
@@ -234,25 +234,25 @@ def _lost_rows(path: Path) -> str:
 
 
 def _expected(
-    reference: pd.DataFrame, pictures: pd.DataFrame, forgotten: dict[str, int], findings: list[Finding]
+    reference: pd.DataFrame, pictures: pd.DataFrame, forgotten: dict[str, int], findings: list[Discrepancy]
 ) -> pd.DataFrame:
     """The pictures that must be there, with shard, row and digests."""
     kept = reference[~reference["photo_id"].isin(forgotten.keys())]
     key = [name for name in KEY if name in pictures]
     merged = kept.merge(pictures[[*key, "shard", "row"]], on=key, how="left")
     for photo_id in merged.loc[merged["shard"].isna(), "photo_id"]:
-        findings.append(Finding(PICTURES, "has no place for it", None, str(photo_id)))
+        findings.append(Discrepancy(PICTURES, "has no place for it", None, str(photo_id)))
     return merged[merged["shard"].notna()]
 
 
 def _check_shards(
     path: Path, shards: Path, expected: pd.DataFrame, progress: Callable[[int, int], None]
-) -> Iterator[Finding]:
+) -> Iterator[Discrepancy]:
     digests = {Path(name).name: digest for name, digest in read_sums(path).items() if name.endswith(SUFFIX)}
     sound_sums = sums_problem(path) is None
     groups = list(expected.groupby("shard"))
 
-    def one(group: tuple[str, pd.DataFrame]) -> list[Finding]:
+    def one(group: tuple[str, pd.DataFrame]) -> list[Discrepancy]:
         return list(check_shard(child(shards, group[0]), group[1], digests.get(group[0]) if sound_sums else None))
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
@@ -261,13 +261,13 @@ def _check_shards(
             progress(done, len(groups))
 
 
-def check_shard(path: Path, rows: pd.DataFrame, digest: str | None) -> Iterator[Finding]:
+def check_shard(path: Path, rows: pd.DataFrame, digest: str | None) -> Iterator[Discrepancy]:
     """What is wrong in one shard, whose `rows` (row, photo_id, pixels_sha256, alpha_sha256) a manifest wants.
 
     `digest` is that of the whole file where it is known: it covers what no row does, such as the file's header.
     """
     if not path.exists():
-        yield Finding(path.name, f"is missing, with {len(rows)} pictures")
+        yield Discrepancy(path.name, f"is missing, with {len(rows)} pictures")
         return
     whole = digest is None or file_sha256(path) == digest
     try:
@@ -275,29 +275,29 @@ def check_shard(path: Path, rows: pd.DataFrame, digest: str | None) -> Iterator[
         carried = shard.index()
         found = list(_check_rows(path.name, shard, carried, rows))
     except DAMAGE as error:
-        yield Finding(path.name, f"cannot be read ({error}), with {len(rows)} pictures")
+        yield Discrepancy(path.name, f"cannot be read ({error}), with {len(rows)} pictures")
         return
     yield from found
     if not whole and not found:
         others = _other_rows(shard, carried, set(rows["row"]))
         if others:
-            yield from (Finding(path.name, "was changed; no picture of this snapshot", row) for row in others)
+            yield from (Discrepancy(path.name, "was changed; no picture of this snapshot", row) for row in others)
         else:
-            yield Finding(path.name, "was changed outside its pictures: in its header, padding or keys")
+            yield Discrepancy(path.name, "was changed outside its pictures: in its header, padding or keys")
 
 
-def _check_rows(name: str, shard: Shard, carried: pd.DataFrame, rows: pd.DataFrame) -> Iterator[Finding]:
+def _check_rows(name: str, shard: Shard, carried: pd.DataFrame, rows: pd.DataFrame) -> Iterator[Discrepancy]:
     columns = ["row", "photo_id", "pixels_sha256", "alpha_sha256"]
     for row, photo_id, pixels, alpha in rows[columns].itertuples(index=False, name=None):
         number = int(row)
         if not 0 <= number < len(carried):
-            yield Finding(name, "there is no such row", number, photo_id)
+            yield Discrepancy(name, "there is no such row", number, photo_id)
             continue
         for what, wanted, array in (("pixels", pixels, shard.rgb), ("alpha", alpha, shard.alpha)):
             if hashlib.sha256(array[number].data).hexdigest() != wanted:
-                yield Finding(name, f"{what} are not the frozen ones", number, photo_id)
+                yield Discrepancy(name, f"{what} are not the frozen ones", number, photo_id)
             elif carried[f"{what}_sha256"].iloc[number] != wanted:
-                yield Finding(name, f"its digest of the {what} was changed", number, photo_id)
+                yield Discrepancy(name, f"its digest of the {what} was changed", number, photo_id)
 
 
 def _other_rows(shard: Shard, carried: pd.DataFrame, known: set[int]) -> list[int]:
@@ -313,7 +313,7 @@ def _other_rows(shard: Shard, carried: pd.DataFrame, known: set[int]) -> list[in
     ]
 
 
-def _merged(findings: list[Finding]) -> list[Finding]:
+def _merged(findings: list[Discrepancy]) -> list[Discrepancy]:
     """Without "is not as it was frozen" for files whose rows are named."""
     named = {finding.file for finding in findings if finding.row is not None}
     general = "is not as it was frozen"

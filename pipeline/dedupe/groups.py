@@ -15,7 +15,7 @@ from pipeline.dedupe.candidates import CandidateWalk
 from pipeline.dedupe.fingerprints import ReadBytes, is_grey
 from pipeline.dedupe.near import NearHashes, near_hashes
 from pipeline.dedupe.store import FingerprintStore, Shelf
-from pipeline.dedupe.verify import WHOLE_FRAME, Candidate, Comparison, Verifier
+from pipeline.dedupe.verify import WHOLE_FRAME, Candidate, PairComparison, Verifier
 
 PAIRS_AT_ONCE = 256
 """So many are verified at a time, over all cores."""
@@ -32,7 +32,7 @@ class Match:
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class FoundDuplicates:
     """What `find_unique` finds.
 
     `unique_photos` and `duplicate_pairs` are the tables of these names, `near` is to be kept for the next time.
@@ -53,7 +53,7 @@ def find_unique(
     settings: DedupeSection,
     known_pairs: pd.DataFrame,
     known_near: NearHashes,
-) -> Found:
+) -> FoundDuplicates:
     """Groups over all photos of all domains.
 
     `fingerprints` is the table of that name, all partitions of it; `store` has the fingerprint of every picture in
@@ -84,7 +84,7 @@ def _find(
     known_pairs: pd.DataFrame,
     known_near: NearHashes,
     without_colour: Set[str],
-) -> Found:
+) -> FoundDuplicates:
     photos = _by_preference(fingerprints, settings.min_bytes, without_colour)
     shelf = store.read(photos["sha256"].unique().tolist())
     near = known_near
@@ -107,7 +107,7 @@ def _find(
     table.loc[small & table["rule"].isna(), "rule"] = "small_file"
     searched, before = len(near.wholes) + len(near.windows), len(known_near.wholes) + len(known_near.windows)
     work = {"pictures": len(shelf.records), "hashes_searched": searched - before, "likeness_checks": checks}
-    return Found(table, verifier.table(), near, {**work, **asdict(verifier.work)})
+    return FoundDuplicates(table, verifier.table(), near, {**work, **asdict(verifier.work)})
 
 
 def _by_preference(fingerprints: pd.DataFrame, min_bytes: int, without_colour: Set[str]) -> pd.DataFrame:
@@ -250,10 +250,10 @@ class _Pictures:
                 found[pair] = candidate, Match(self._rule(candidate, measured), measured.detail, measured.distance_bits)
         return found.values()
 
-    def _is_one(self, measured: Comparison) -> bool:
+    def _is_one(self, measured: PairComparison) -> bool:
         return measured.correlation >= self.settings.min_correlation and measured.detail >= self.settings.min_detail
 
-    def _rule(self, candidate: Candidate, measured: Comparison) -> str:
+    def _rule(self, candidate: Candidate, measured: PairComparison) -> str:
         if candidate.mirrored:
             return "mirrored"
         if self.size[candidate.i] >= 0 and self.size[candidate.i] == self.size[candidate.j]:

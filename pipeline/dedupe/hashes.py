@@ -26,7 +26,7 @@ SMALL_PRODUCT = 250_000
 """Multiplications up to which OpenBLAS uses one thread, a little less."""
 
 
-class Window(NamedTuple):
+class HashWindow(NamedTuple):
     """A part of a picture, by fractions of its width and height in [0, 1]."""
 
     left: float
@@ -35,19 +35,19 @@ class Window(NamedTuple):
     bottom: float
 
 
-FULL = Window(0.0, 0.0, 1.0, 1.0)
+FULL = HashWindow(0.0, 0.0, 1.0, 1.0)
 WINDOWS = (
     FULL,
-    Window(0.05, 0.05, 0.95, 0.95),
-    Window(0.025, 0.025, 0.975, 0.975),
-    Window(0.05, 0.0, 1.0, 1.0),
-    Window(0.0, 0.05, 1.0, 1.0),
-    Window(0.0, 0.0, 0.95, 1.0),
-    Window(0.0, 0.0, 1.0, 0.95),
-    Window(0.05, 0.05, 1.0, 1.0),
-    Window(0.0, 0.05, 0.95, 1.0),
-    Window(0.05, 0.0, 1.0, 0.95),
-    Window(0.0, 0.0, 0.95, 0.95),
+    HashWindow(0.05, 0.05, 0.95, 0.95),
+    HashWindow(0.025, 0.025, 0.975, 0.975),
+    HashWindow(0.05, 0.0, 1.0, 1.0),
+    HashWindow(0.0, 0.05, 1.0, 1.0),
+    HashWindow(0.0, 0.0, 0.95, 1.0),
+    HashWindow(0.0, 0.0, 1.0, 0.95),
+    HashWindow(0.05, 0.05, 1.0, 1.0),
+    HashWindow(0.0, 0.05, 0.95, 1.0),
+    HashWindow(0.05, 0.0, 1.0, 0.95),
+    HashWindow(0.0, 0.0, 0.95, 0.95),
 )
 """The whole picture, two centres, and what is left without 5 % of a side or of two that meet in a corner."""
 
@@ -110,7 +110,7 @@ def phash_mirrored(grey: np.ndarray) -> int:
     return int(_whole(grey)[1])
 
 
-def both_ways(grey: np.ndarray, windows: Sequence[Window] = WINDOWS) -> np.ndarray:
+def both_ways(grey: np.ndarray, windows: Sequence[HashWindow] = WINDOWS) -> np.ndarray:
     """Perceptual hashes of parts of one picture as they are and mirrored left to right: uint64 [2, windows].
 
     `grey` is uint8 [height, width]. The mirrored hash of window i is that of the same pixels, flipped; in the mirrored
@@ -127,9 +127,9 @@ def both_ways(grey: np.ndarray, windows: Sequence[Window] = WINDOWS) -> np.ndarr
     return hashes
 
 
-def mirrored_window(window: Window) -> Window:
+def mirrored_window(window: HashWindow) -> HashWindow:
     """Where the pixels of `window` lie in the picture mirrored left to right."""
-    return Window(1 - window.right, window.top, 1 - window.left, window.bottom)
+    return HashWindow(1 - window.right, window.top, 1 - window.left, window.bottom)
 
 
 def _whole(grey: np.ndarray) -> np.ndarray:
@@ -152,7 +152,7 @@ def _as_imagehash(small: np.ndarray) -> np.ndarray:
     return _packed((frequencies > np.median(frequencies)).reshape(1, -1))
 
 
-def _parts(grey: np.ndarray, windows: tuple[Window, ...]) -> np.ndarray:
+def _parts(grey: np.ndarray, windows: tuple[HashWindow, ...]) -> np.ndarray:
     """uint64 [2, windows], by matrices from pixels straight to frequencies."""
     if (factor := min(grey.shape) // MIN_SHORT_EDGE_PX) > 1:
         grey = np.asarray(Image.fromarray(grey).reduce(factor))
@@ -167,7 +167,7 @@ def _parts(grey: np.ndarray, windows: tuple[Window, ...]) -> np.ndarray:
     return _packed(above)
 
 
-def _edges(window: Window) -> tuple[tuple[float, float], tuple[float, float]]:
+def _edges(window: HashWindow) -> tuple[tuple[float, float], tuple[float, float]]:
     return (window.left, window.right), (window.top, window.bottom)
 
 

@@ -59,7 +59,7 @@ class PageInputs:
 
 
 @dataclass(frozen=True)
-class Shown:
+class ShownPhoto:
     """One photo of a group; unknown is None."""
 
     photo_id: str
@@ -75,10 +75,10 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class Group:
+class DuplicateGroup:
     """The photo kept first, then those that went for it; `more` are not shown."""
 
-    photos: list[Shown]
+    photos: list[ShownPhoto]
     more: int
 
 
@@ -186,16 +186,16 @@ def _tab(rule: str, groups: Sequence[pd.DataFrame], unique: pd.DataFrame) -> Tab
     return Tab(rule, label, meaning, int(dropped.sum()), len(groups), _name(rule, 1))
 
 
-def _group(rows: pd.DataFrame, known: pd.DataFrame, thumbnail: Thumbnail) -> Group:
+def _group(rows: pd.DataFrame, known: pd.DataFrame, thumbnail: Thumbnail) -> DuplicateGroup:
     shown = [_shown(row, known, thumbnail) for _, row in rows.head(GROUP_SHOWN).iterrows()]
-    return Group(shown, len(rows) - len(shown))
+    return DuplicateGroup(shown, len(rows) - len(shown))
 
 
-def _shown(row: pd.Series, known: pd.DataFrame, thumbnail: Thumbnail) -> Shown:
+def _shown(row: pd.Series, known: pd.DataFrame, thumbnail: Thumbnail) -> ShownPhoto:
     photo_id = str(row["photo_id"])
     credit = known.loc[photo_id] if photo_id in known.index else pd.Series(dtype=object)
     link = _text(credit.get("page_url"))
-    return Shown(
+    return ShownPhoto(
         photo_id=photo_id,
         domain=str(row["domain"]),
         size=f"{row['width_px']} × {row['height_px']}",

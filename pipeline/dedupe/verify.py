@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.dedupe.fingerprints import ReadBytes
-from pipeline.dedupe.hashes import WINDOWS, Window, grey_exact, mirrored_window
+from pipeline.dedupe.hashes import WINDOWS, HashWindow, grey_exact, mirrored_window
 from pipeline.dedupe.store import Shelf
 
 EXACT_PX = 192
@@ -62,7 +62,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class PairComparison:
     """What was measured on one pair.
 
     `correlation` in [-1, 1] of the aligned thumbnails, `shown` the share of the frame that the picture which shows
@@ -92,9 +92,9 @@ class Verifier:
         self._read = lru_cache(EXACT_CACHED)(self._exact)
         self._read_bytes = read_bytes
         rows = known[COLUMNS].astype(object).to_numpy()
-        self._known = {(a, b, bool(mirrored)): Comparison(*measures) for a, b, mirrored, *measures in rows}
+        self._known = {(a, b, bool(mirrored)): PairComparison(*measures) for a, b, mirrored, *measures in rows}
 
-    def compare(self, shelf: Shelf, candidates: Iterable[Candidate]) -> list[Comparison]:
+    def compare(self, shelf: Shelf, candidates: Iterable[Candidate]) -> list[PairComparison]:
         """The measures of each candidate, on all cores; positions are those of the shelf."""
         chosen = [(_key(shelf, candidate), candidate) for candidate in candidates]
         new = {key: candidate for key, candidate in chosen if key not in self._known}
@@ -114,17 +114,17 @@ class Verifier:
         rows = [(*key, *vars(comparison).values()) for key, comparison in self._known.items()]
         return pd.DataFrame(rows, columns=COLUMNS)
 
-    def _measure(self, shelf: Shelf, candidate: Candidate) -> Comparison:
+    def _measure(self, shelf: Shelf, candidate: Candidate) -> PairComparison:
         """Always with the smaller digest as the fixed picture, so that the measure is one, whoever asks."""
         a, b = sorted((candidate.i, candidate.j), key=lambda position: shelf.digests[position])
         flip = candidate.mirrored
         fixed, moving = shelf.large(a), _flipped(shelf.large(b), flip)
         warp = align(fixed, moving, _first_guess(candidate, a))
         if warp is None:
-            return Comparison(candidate.distance_bits, -1.0, 0.0, float("nan"))
+            return PairComparison(candidate.distance_bits, -1.0, 0.0, float("nan"))
         correlation, shown = overlap_correlation(fixed, moving, warp)
         detail = self._detail(shelf.digests[a], shelf.digests[b], flip, warp) if correlation >= FLOOR else float("nan")
-        return Comparison(candidate.distance_bits, round(correlation, 4), round(shown, 4), round(detail, 4))
+        return PairComparison(candidate.distance_bits, round(correlation, 4), round(shown, 4), round(detail, 4))
 
     def _detail(self, fixed: str, moving: str, flip: bool, warp: np.ndarray) -> float:
         return detail_agreement(self._read(fixed), _flipped(self._read(moving), flip), warp)
@@ -149,7 +149,7 @@ def _square(picture: np.ndarray, side_px: int) -> np.ndarray:
 
 def _first_guess(candidate: Candidate, fixed: int) -> np.ndarray:
     """The affine map from the fixed to the moving picture, [2, 3] in fractions of the frame."""
-    window: Window = WINDOWS[candidate.window]
+    window: HashWindow = WINDOWS[candidate.window]
     if candidate.windowed == fixed:
         width, height = window.right - window.left, window.bottom - window.top
         return np.array([[1 / width, 0, -window.left / width], [0, 1 / height, -window.top / height]])

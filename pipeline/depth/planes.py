@@ -56,7 +56,7 @@ class Distance:
 
 
 @dataclass(frozen=True)
-class Subject:
+class SubjectPlane:
     """The person that the photo is of."""
 
     def disparity(self, disparity: Disparity, is_metric: bool, find_alpha: FindAlpha) -> float:
@@ -73,4 +73,4 @@ class Subject:
         return found
 
 
-Plane = Point | Distance | Subject
+Plane = Point | Distance | SubjectPlane

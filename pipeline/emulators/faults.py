@@ -50,11 +50,11 @@ ImageFault = Literal["http_429", "http_5xx", "cut", "broken", "html", "slow", "u
 Share = Field(0.0, ge=0, le=1)
 
 
-class _Section(BaseModel):
+class _FaultSection(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
-class _Faults(_Section):
+class _Faults(_FaultSection):
     """Shares of requests that meet each fault; one request meets one at most."""
 
     http_429: float = Share
@@ -96,7 +96,7 @@ class ImageFaults(_Faults):
     photos: dict[str, ImageFault] = {}
 
 
-class Change(_Section):
+class ScheduledChange(_FaultSection):
     """`[[changes]]`: fields of a photo that change once `after_calls` REST calls were made."""
 
     after_calls: int = Field(ge=0)
@@ -113,14 +113,14 @@ class Change(_Section):
         return {name: tuple(value) if name == "tags" else value for name, value in changed.items()}
 
 
-class FaultPlan(_Section):
+class FaultPlan(_FaultSection):
     """A whole plan; the empty one is an emulator that behaves."""
 
     seed: int = 0
     refused_keys: list[str] = ["refused"]
     api: ApiFaults = ApiFaults.model_validate({})
     images: ImageFaults = ImageFaults.model_validate({})
-    changes: list[Change] = []
+    changes: list[ScheduledChange] = []
 
     def api_fault(self, call: int) -> ApiFault | None:
         """What the `call`-th REST call meets."""

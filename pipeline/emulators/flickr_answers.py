@@ -73,7 +73,7 @@ RENDITIONS = (
 
 
 @dataclass(frozen=True)
-class Picture:
+class ServedPicture:
     """A file that exists of a photo. `edge_px` is `None` for the original."""
 
     key: str
@@ -84,7 +84,7 @@ class Picture:
     edge_px: int | None
 
 
-def pictures(collection: Collection, photo: CollectionPhoto) -> list[Picture]:
+def pictures(collection: Collection, photo: CollectionPhoto) -> list[ServedPicture]:
     """All files of `photo`, from small to large: every standard size below the original's, and the original."""
     width_px, height_px = collection.size_px(photo)
     edge_px = max(width_px, height_px)
@@ -96,16 +96,16 @@ def pictures(collection: Collection, photo: CollectionPhoto) -> list[Picture]:
     ]
     if edge_px <= limit_px:
         path = _path(photo.id, original_secret(photo), "o", original_format(photo))
-        found.append(Picture("o", "Original", path, width_px, height_px, None))
+        found.append(ServedPicture("o", "Original", path, width_px, height_px, None))
     return found
 
 
-def _resized(photo: CollectionPhoto, rendition: Rendition, width_px: int, height_px: int) -> Picture:
+def _resized(photo: CollectionPhoto, rendition: Rendition, width_px: int, height_px: int) -> ServedPicture:
     scale = rendition.edge_px / max(width_px, height_px)
     secret = _secret(photo.id, rendition.key) if rendition.has_own_secret else secret_of(photo)
     path = _path(photo.id, secret, rendition.suffix, "jpg")
     width_px, height_px = max(1, round(width_px * scale)), max(1, round(height_px * scale))
-    return Picture(rendition.key, rendition.label, path, width_px, height_px, rendition.edge_px)
+    return ServedPicture(rendition.key, rendition.label, path, width_px, height_px, rendition.edge_px)
 
 
 def _path(id: str, secret: str, suffix: str, extension: str) -> str:

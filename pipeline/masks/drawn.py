@@ -15,7 +15,7 @@ from PIL.PngImagePlugin import PngInfo
 from pipeline.atomic import write_bytes
 from pipeline.errors import DatasetError
 from pipeline.file_names import child
-from pipeline.masks.sources import MaskSource, Picture, Refused
+from pipeline.masks.sources import MaskSource, PhotoToMask, RefusedMask
 from pipeline.masks.subject import Subject
 from pipeline.plain_files import plain_path
 
@@ -132,11 +132,11 @@ class DrawnFirst:
     def key(self) -> str:
         return self.source.key
 
-    def mark(self, picture: Picture) -> str:
+    def mark(self, picture: PhotoToMask) -> str:
         path = self._newest.get(picture.sha256)
         return f"drawn-{path.stem.split('-')[-1]}" if path else self.source.mark(picture)
 
-    def masks(self, pictures: Sequence[Picture]) -> list[Subject | Refused]:
+    def masks(self, pictures: Sequence[PhotoToMask]) -> list[Subject | RefusedMask]:
         others = [picture for picture in pictures if picture.sha256 not in self._newest]
         made = dict(zip(others, self.source.masks(others), strict=True))
         return [made[one] if one in made else self.drawn.read(self._newest[one.sha256]) for one in pictures]

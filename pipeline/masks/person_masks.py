@@ -20,7 +20,7 @@ from PIL.PngImagePlugin import PngInfo
 from pipeline.atomic import write_bytes
 from pipeline.errors import DatasetError
 from pipeline.file_names import inside
-from pipeline.masks.sources import MaskSource, Picture, Refused
+from pipeline.masks.sources import MaskSource, PhotoToMask, RefusedMask
 from pipeline.masks.subject import COMPANION, Subject
 from pipeline.plain_files import plain_path
 from pipeline.tables import columns_of, conform
@@ -159,8 +159,8 @@ class _Maker:
     key: str
     marks: Mapping[str, str]
 
-    def masks(self, pictures: Sequence[Picture]) -> dict[str, StoredMask | Refused]:
-        subjects: dict[str, Subject | Refused] = {}
+    def masks(self, pictures: Sequence[PhotoToMask]) -> dict[str, StoredMask | RefusedMask]:
+        subjects: dict[str, Subject | RefusedMask] = {}
         for picture in pictures:
             if (subject := self._existing(picture.sha256)) is not None:
                 subjects[picture.sha256] = subject
@@ -184,8 +184,8 @@ class _Maker:
             log.warning("%s; made anew", error)
             return None
 
-    def _stored(self, sha256: str, subject: Subject | Refused) -> StoredMask | Refused:
-        if isinstance(subject, Refused):
+    def _stored(self, sha256: str, subject: Subject | RefusedMask) -> StoredMask | RefusedMask:
+        if isinstance(subject, RefusedMask):
             return subject
         digest, share = alpha_digest(subject.alpha), coverage(subject.alpha)
         runner_up, uncertainty = _rounded(subject.runner_up), _rounded(subject.uncertainty)
@@ -196,13 +196,13 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, DECIMALS)
 
 
-def _pictures(photos: pd.DataFrame) -> list[Picture]:
+def _pictures(photos: pd.DataFrame) -> list[PhotoToMask]:
     """Every picture once, in the order of their digests."""
     shown = photos.groupby("sha256")["photo_id"]
-    return [Picture(str(sha256), tuple(sorted(set(photo_ids)))) for sha256, photo_ids in shown]
+    return [PhotoToMask(str(sha256), tuple(sorted(set(photo_ids)))) for sha256, photo_ids in shown]
 
 
-def _batches(pictures: Sequence[Picture]) -> Iterator[Sequence[Picture]]:
+def _batches(pictures: Sequence[PhotoToMask]) -> Iterator[Sequence[PhotoToMask]]:
     for start in range(0, len(pictures), BATCH):
         yield pictures[start : start + BATCH]
 
@@ -231,13 +231,13 @@ def _read_subject(path: Path) -> Subject:
     return Subject(alpha, *counted, uncertainty, drawn_by)
 
 
-def _already_known(known: pd.DataFrame, maker: _Maker) -> dict[str, StoredMask | Refused]:
+def _already_known(known: pd.DataFrame, maker: _Maker) -> dict[str, StoredMask | RefusedMask]:
     """Masks of an earlier result that were made with the same key and are still there."""
     listed = known[known["mask"].notna() & known["sha256"].isin(maker.marks.keys())].drop_duplicates("sha256")
     columns = ["sha256", "mask", "mask_sha256", "coverage", "people", "runner_up", "uncertainty", "drawn_by"]
     if not set(columns) <= set(listed):  # a table of an earlier version
         return {}
-    found: dict[str, StoredMask | Refused] = {}
+    found: dict[str, StoredMask | RefusedMask] = {}
     for sha256, path, digest, share, *facts in listed[columns].itertuples(index=False, name=None):
         if path == maker.path(sha256) and inside(maker.folder, path).exists():
             people, runner_up, uncertainty, drawn_by = (None if pd.isna(fact) else fact for fact in facts)
@@ -246,7 +246,7 @@ def _already_known(known: pd.DataFrame, maker: _Maker) -> dict[str, StoredMask |
     return found
 
 
-def _table(photos: pd.DataFrame, masks: Mapping[str, StoredMask | Refused], min_coverage: float) -> pd.DataFrame:
+def _table(photos: pd.DataFrame, masks: Mapping[str, StoredMask | RefusedMask], min_coverage: float) -> pd.DataFrame:
     columns = ["photo_id", "target_domain", "sha256", "split_key"]
     rows = [
         {
@@ -261,9 +261,9 @@ def _table(photos: pd.DataFrame, masks: Mapping[str, StoredMask | Refused], min_
     )
 
 
-def _columns(mask: StoredMask | Refused, min_coverage: float) -> dict[str, object]:
+def _columns(mask: StoredMask | RefusedMask, min_coverage: float) -> dict[str, object]:
     """What the table says of one picture's mask."""
-    if isinstance(mask, Refused):
+    if isinstance(mask, RefusedMask):
         return {"coverage": 0.0, "reason": mask.reason, "detail": mask.detail}
     counted = {"coverage": mask.coverage, "people": mask.people, "runner_up": mask.runner_up,
                "uncertainty": mask.uncertainty, "drawn_by": mask.drawn_by}  # fmt: skip

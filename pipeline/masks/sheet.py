@@ -22,7 +22,7 @@ FONT_PX = 11
 
 
 @dataclass(frozen=True, eq=False)
-class Tile:
+class SheetTile:
     """A picture, uint8 [height, width, 3], its alpha, uint8 [height, width], where it has one, and two lines of text."""
 
     rgb: np.ndarray
@@ -31,7 +31,7 @@ class Tile:
     facts: str
 
 
-def draw_sheet(tiles: Sequence[Tile]) -> Image.Image:
+def draw_sheet(tiles: Sequence[SheetTile]) -> Image.Image:
     """The tiles in rows of five, in mode RGB."""
     columns = min(COLUMNS, max(1, len(tiles)))
     rows = -(-len(tiles) // columns)
@@ -77,7 +77,7 @@ def facts_of(
     return ", ".join(parts)
 
 
-def _drawn(tile: Tile) -> Image.Image:
+def _drawn(tile: SheetTile) -> Image.Image:
     """The picture with the outline on the left, the cut-out over a checkerboard on the right, two lines below."""
     drawn = Image.new("RGB", (2 * TILE_PX, TILE_PX + CAPTION_PX), "white")
     picture = Image.fromarray(tile.rgb)

@@ -35,7 +35,7 @@ ReadRgb = Callable[[str], np.ndarray]
 
 
 @dataclass(frozen=True)
-class Picture:
+class PhotoToMask:
     """A picture by its SHA-256, and the ids of the photos that show it, sorted."""
 
     sha256: str
@@ -43,7 +43,7 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Refused:
+class RefusedMask:
     """Why a picture has no alpha: a reason for the table and a sentence for a person."""
 
     reason: str
@@ -58,11 +58,11 @@ class MaskSource(Protocol):
         """Changes with everything that changes all alphas; usable as a folder's name."""
         ...
 
-    def mark(self, picture: Picture) -> str:
+    def mark(self, picture: PhotoToMask) -> str:
         """What besides the picture itself decides its alpha; empty for nothing."""
         ...
 
-    def masks(self, pictures: Sequence[Picture]) -> list["Subject | Refused"]:
+    def masks(self, pictures: Sequence[PhotoToMask]) -> list["Subject | RefusedMask"]:
         """The alpha of each picture, uint8 [height, width] with a long side as configured at most, or why there is none."""
         ...
 
@@ -85,10 +85,10 @@ class SegmentedMasks:
         steps = "+".join([self.others, *sorted(self.refine)])
         return f"{self.segmenter.name}-{self.segmenter.version}-{steps}-{PROCESSING}-{self.long_side_px}px"
 
-    def mark(self, picture: Picture) -> str:
+    def mark(self, picture: PhotoToMask) -> str:
         return ""
 
-    def masks(self, pictures: Sequence[Picture]) -> list[Subject | Refused]:
+    def masks(self, pictures: Sequence[PhotoToMask]) -> list[Subject | RefusedMask]:
         small = [shrunk(self.read_rgb(picture.sha256), self.long_side_px) for picture in pictures]
         return [self.finished(rgb, seen) for rgb, seen in zip(small, self.segmenter.see(small), strict=True)]
 
@@ -135,29 +135,29 @@ class GivenMasks:
     def key(self) -> str:
         return f"{FOLDER}-{GIVEN_PROCESSING}-{self.long_side_px}px"
 
-    def mark(self, picture: Picture) -> str:
+    def mark(self, picture: PhotoToMask) -> str:
         path = self._path(picture)
         return hashlib.sha256(read_plain(path)).hexdigest()[:12] if path else ""
 
-    def masks(self, pictures: Sequence[Picture]) -> list[Subject | Refused]:
+    def masks(self, pictures: Sequence[PhotoToMask]) -> list[Subject | RefusedMask]:
         return [self._mask(picture) for picture in pictures]
 
-    def _mask(self, picture: Picture) -> Subject | Refused:
+    def _mask(self, picture: PhotoToMask) -> Subject | RefusedMask:
         path = self._path(picture)
         if path is None:
             wanted = " or ".join(f"{name}.png" for name in [picture.photo_ids[0].replace(":", "_"), picture.sha256])
-            return Refused("mask_missing", f"{self.folder} has no {wanted}")
+            return RefusedMask("mask_missing", f"{self.folder} has no {wanted}")
         try:
             given = _read_given(path)
         except (OSError, ValueError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-            return Refused("mask_unreadable", f"{path}: {error}"[:300])
+            return RefusedMask("mask_unreadable", f"{path}: {error}"[:300])
         rgb = self.read_rgb(picture.sha256)
         if not same_proportions(given.shape, rgb.shape):
             size = f"{given.shape[1]}×{given.shape[0]} px, the picture is {rgb.shape[1]}×{rgb.shape[0]} px"
-            return Refused("mask_wrong_size", f"{path} has {size}: other proportions")
+            return RefusedMask("mask_wrong_size", f"{path} has {size}: other proportions")
         return Subject(at_size_of(given, shrunk(rgb, self.long_side_px)), None, None)
 
-    def _path(self, picture: Picture) -> Path | None:
+    def _path(self, picture: PhotoToMask) -> Path | None:
         named = [*picture.photo_ids, *(photo_id.replace(":", "_") for photo_id in picture.photo_ids), picture.sha256]
         return next((self._files[name] for name in named if name in self._files), None)
 

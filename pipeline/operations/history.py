@@ -9,18 +9,20 @@ from pipeline.config import Project
 from pipeline.errors import ConfigError, SourceError
 from pipeline.licenses import license_name
 from pipeline.operations.versions import newest_listings
-from pipeline.photos.history import Answer, unasked
+from pipeline.photos.history import SourceAnswer, unasked
 from pipeline.sources.listing import Source
 from resources.sources import SourcesResource, source_of, source_problem
 from storage import Home
 
 
-def answers_about(photo_ids: Sequence[str], sources: SourcesResource, home: Home) -> tuple[dict[str, Answer], str | None]:
+def answers_about(
+    photo_ids: Sequence[str], sources: SourcesResource, home: Home
+) -> tuple[dict[str, SourceAnswer], str | None]:
     """What their sources say of these photos, and why it could not be asked about all of them, if so.
 
     No failure: what is not answered stays open for the next run, and nothing else waits for it.
     """
-    answers: dict[str, Answer] = {}
+    answers: dict[str, SourceAnswer] = {}
     problems: list[str] = []
     for name in sorted({source for photo_id in photo_ids if (source := source_of(photo_id))}):
         own = [photo_id for photo_id in photo_ids if source_of(photo_id) == name]
@@ -33,10 +35,10 @@ def answers_about(photo_ids: Sequence[str], sources: SourcesResource, home: Home
     return answers, "; ".join(problems) or None
 
 
-def _answer(source: Source, photo_id: str) -> Answer:
+def _answer(source: Source, photo_id: str) -> SourceAnswer:
     found = source.photo_info(photo_id.removeprefix(source.prefix))
     shown = found is not None and found.is_public
-    return Answer(int(time.time()), shown, found.license if found else None)
+    return SourceAnswer(int(time.time()), shown, found.license if found else None)
 
 
 def questions_left(project: Project, home: Home) -> bool:

@@ -16,7 +16,16 @@ from pipeline.file_names import child
 from pipeline.licenses import KNOWN
 from pipeline.operations.months import IMPORTED
 from pipeline.operations.versions import forgotten_photos
-from pipeline.photos.folder import Picture, Refused, files_of, find_pictures, import_files, listing_of, told, with_pictures
+from pipeline.photos.folder import (
+    ImportedPhoto,
+    RefusedFile,
+    files_of,
+    find_pictures,
+    import_files,
+    listing_of,
+    told,
+    with_pictures,
+)
 from pipeline.photos.inspectors import Inspectors
 from pipeline.photos.metadata import Metadata, read_metadata
 from pipeline.plain_text import plain, plain_lines
@@ -35,7 +44,7 @@ class Imported:
     domain: str
     pictures: int = 0
     new: int = 0
-    refused: list[Refused] = field(default_factory=list)
+    refused: list[RefusedFile] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
@@ -121,8 +130,8 @@ def _import_side(
     before = set(table.loc[table["domain"] == domain, "photo_id"])
     forgotten = forgotten_photos(home)
     for batch in import_files(folder, files, table, forgotten, home.blobs, project.photos, inspectors.inspect, report):
-        pictures = [outcome for outcome in batch if isinstance(outcome, Picture)]
-        done.refused += [outcome for outcome in batch if isinstance(outcome, Refused)]
+        pictures = [outcome for outcome in batch if isinstance(outcome, ImportedPhoto)]
+        done.refused += [outcome for outcome in batch if isinstance(outcome, RefusedFile)]
         done.remarks += [f"{picture.file}: {remark}" for picture in pictures for remark in picture.info.remarks]
         done.pictures += len(pictures)
         table = with_pictures(table, domain, pictures, read.told, int(time.time()))

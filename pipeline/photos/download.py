@@ -27,7 +27,7 @@ from pipeline.photos.blobs import BlobProtocol
 from pipeline.photos.fetch import Body, FetchFailed, PictureClient
 from pipeline.photos.inspectors import InspectorDied, Inspectors
 from pipeline.photos.opening import PictureInfo, UndecodableImage
-from pipeline.photos.pace import Answer
+from pipeline.photos.pace import HostAnswer
 from pipeline.photos.pool import PacedPool, Transfer, Tried
 from pipeline.plain_files import open_plain, plain
 from pipeline.tables import conform
@@ -367,7 +367,7 @@ class _Fetcher:
             task.bad_bodies += (facts,)
         received_bytes = body.size_bytes if body else None
         return Tried(
-            self._dated(facts), Answer.GOOD, took_s, received_bytes, again_in_s=self._next(task, facts, again, None)
+            self._dated(facts), HostAnswer.GOOD, took_s, received_bytes, again_in_s=self._next(task, facts, again, None)
         )
 
     def _failed(self, task: _Task, failure: FetchFailed, took_s: float) -> Tried[FileFacts]:
@@ -409,7 +409,7 @@ class _Fetcher:
             )
         except InspectorDied as death:
             raise FetchFailed(
-                "decoder_died", death.detail, retry=death.passing, pending=death.passing, answer=Answer.GOOD
+                "decoder_died", death.detail, retry=death.passing, pending=death.passing, answer=HostAnswer.GOOD
             ) from death
         facts = _judged(_measured(body, info), self._settings)
         if facts.sha256 is not None:

@@ -21,7 +21,7 @@ import urllib3
 from urllib3 import exceptions
 from urllib3.util import Retry, Timeout, Url, parse_url
 
-from pipeline.photos.pace import Answer
+from pipeline.photos.pace import HostAnswer
 from pipeline.web.addresses import PrivateAddress, Waiting, connection_pools, host_allowed, is_loopback
 from pipeline.web.reading import CHUNK_BYTES, chunks
 
@@ -57,7 +57,7 @@ class FetchFailed(Exception):
         pending: bool = False,
         wait_s: float | None = None,
         size_bytes: int | None = None,
-        answer: Answer = Answer.FAILED,
+        answer: HostAnswer = HostAnswer.FAILED,
     ) -> None:
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
@@ -73,12 +73,12 @@ def failure_of_status(status: int, retry_after: str | None = None) -> FetchFaile
     """What an HTTP status other than 200, 304 and the redirects means for the photo."""
     detail = f"the server answered with status {status}"
     if status in (404, 410, 451):
-        return FetchFailed("unavailable", detail, answer=Answer.GOOD)
+        return FetchFailed("unavailable", detail, answer=HostAnswer.GOOD)
     wait_s = _seconds(retry_after)
     if status in (403, 429):
-        answer = Answer.REFUSED if status == 429 else Answer.FORBIDDEN
+        answer = HostAnswer.REFUSED if status == 429 else HostAnswer.FORBIDDEN
         return FetchFailed("rate_limited", detail, retry=True, pending=True, wait_s=wait_s, answer=answer)
-    answer = Answer.REFUSED if status == 503 else Answer.FAILED
+    answer = HostAnswer.REFUSED if status == 503 else HostAnswer.FAILED
     passing = status >= 500 or status == 408
     return FetchFailed("server_error", detail, retry=passing, pending=True, wait_s=wait_s, answer=answer)
 
@@ -168,7 +168,7 @@ class PictureClient:
 
     def _redirected(self, before: Url, target: str) -> Url:
         """Where a redirect leads. Other hosts, and the picture that stands for removed photos, mean unavailable."""
-        gone = FetchFailed("unavailable", f"redirected to {target[:200]}", answer=Answer.GOOD)
+        gone = FetchFailed("unavailable", f"redirected to {target[:200]}", answer=HostAnswer.GOOD)
         try:
             location = self._checked(urljoin(before.url, target), gone)
         except ValueError:
@@ -225,7 +225,7 @@ class PictureClient:
 
     def _too_large(self, size_bytes: int) -> FetchFailed:
         detail = f"at least {size_bytes} bytes, allowed are {self._max_bytes}"
-        return FetchFailed("too_large", detail, size_bytes=size_bytes, answer=Answer.GOOD)
+        return FetchFailed("too_large", detail, size_bytes=size_bytes, answer=HostAnswer.GOOD)
 
 
 def _discard(response: urllib3.BaseHTTPResponse) -> None:

@@ -44,7 +44,7 @@ Inspect = Callable[[Path, int], PictureInfo]
 
 
 @dataclass(frozen=True)
-class Picture:
+class ImportedPhoto:
     """A good file: its path below the folder, and what it holds."""
 
     file: str
@@ -55,7 +55,7 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Refused:
+class RefusedFile:
     """A file that is not imported, and why."""
 
     file: str
@@ -67,14 +67,14 @@ class Refused:
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundFiles:
     """The pictures of a folder: paths below it, in order; and how many files there are besides, by what they are."""
 
     files: list[str]
     others: Counter[str]
 
 
-def find_pictures(folder: Path, beside: Path | None = None) -> Found:
+def find_pictures(folder: Path, beside: Path | None = None) -> FoundFiles:
     """The pictures in `folder` and all folders in it, linked ones too, each real one once and without `beside`.
 
     Raises `ConfigError` when it is no folder or has no pictures.
@@ -88,11 +88,11 @@ def find_pictures(folder: Path, beside: Path | None = None) -> Found:
     return found
 
 
-def pictures_below(folder: Path, beside: Path | None = None) -> Found:
+def pictures_below(folder: Path, beside: Path | None = None) -> FoundFiles:
     """`find_pictures` where there may be none."""
     walk = _Walk(folder, beside)
     files = [path.relative_to(folder).as_posix() for path in walk.files() if walk.is_picture(path)]
-    return Found(sorted(files), walk.others)
+    return FoundFiles(sorted(files), walk.others)
 
 
 def told(others: Mapping[str, int]) -> str:
@@ -177,7 +177,7 @@ def import_files(
     settings: PhotosSection,
     inspect: Inspect,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Iterator[list[Picture | Refused]]:
+) -> Iterator[list[ImportedPhoto | RefusedFile]]:
     """Bring `files` of `folder` into the blob store, `BATCH` of them at a time.
 
     `known` is the table `imports`: what it lists with its blob in place is hashed and not decoded again. Photos in
@@ -196,7 +196,7 @@ def import_files(
 
 
 def with_pictures(
-    imports: pd.DataFrame, domain: str, pictures: list[Picture], told: Mapping[str, Told], now_s: int
+    imports: pd.DataFrame, domain: str, pictures: list[ImportedPhoto], told: Mapping[str, Told], now_s: int
 ) -> pd.DataFrame:
     """The table `imports` with `pictures` of `domain` added, or told more about.
 
@@ -224,37 +224,37 @@ class _Bringer:
     settings: PhotosSection
     inspect: Inspect
 
-    def one(self, file: str) -> Picture | Refused:
+    def one(self, file: str) -> ImportedPhoto | RefusedFile:
         if printable(file) != file:
-            return Refused(file, "bad_name", "its name is not UTF-8, which no table takes; rename it")
+            return RefusedFile(file, "bad_name", "its name is not UTF-8, which no table takes; rename it")
         try:
             with open_plain(self.folder / file) as source:
                 return self._bring(file, _Source(source))
         except UndecodableImage as error:
-            return Refused(file, error.reason, error.detail)
+            return RefusedFile(file, error.reason, error.detail)
         except InspectorDied as death:
-            return Refused(file, "decoder_died", death.detail)
+            return RefusedFile(file, "decoder_died", death.detail)
         except _Unreadable as error:
-            return Refused(file, "unreadable", str(error))
+            return RefusedFile(file, "unreadable", str(error))
         except OSError as error:
             if str(error.filename) == str(self.folder / file):
-                return Refused(file, "unreadable", error.strerror or str(error))
+                return RefusedFile(file, "unreadable", error.strerror or str(error))
             raise
 
-    def _bring(self, file: str, source: "_Source") -> Picture | Refused:
+    def _bring(self, file: str, source: "_Source") -> ImportedPhoto | RefusedFile:
         if source.size_bytes > self.settings.max_bytes:
-            return Refused(file, "too_large", f"{source.size_bytes} bytes, allowed are {self.settings.max_bytes}")
+            return RefusedFile(file, "too_large", f"{source.size_bytes} bytes, allowed are {self.settings.max_bytes}")
         digest = hashlib.sha256()
         for chunk in source.chunks():
             digest.update(chunk)
         sha256 = digest.hexdigest()
         if folder_id(sha256) in self.forgotten:
-            return Refused(file, "forgotten", "this picture was purged by `bokehflow forget`")
+            return RefusedFile(file, "forgotten", "this picture was purged by `bokehflow forget`")
         if sha256 in self.known and self.blobs.has(sha256, source.size_bytes):
-            return Picture(file, folder_id(sha256), sha256, source.size_bytes, self.known[sha256])
+            return ImportedPhoto(file, folder_id(sha256), sha256, source.size_bytes, self.known[sha256])
         return self._checked(file, source)
 
-    def _checked(self, file: str, source: "_Source") -> Picture:
+    def _checked(self, file: str, source: "_Source") -> ImportedPhoto:
         """Copied, hashed on the way, decoded from the copy: the original may change meanwhile."""
         digest, size_bytes = hashlib.sha256(), 0
         with self.blobs.temporary() as copy:
@@ -266,7 +266,7 @@ class _Bringer:
             info = self.inspect(copy, self.settings.max_pixels)
             sha256 = digest.hexdigest()
             self.blobs.adopt(copy, sha256)
-        return Picture(file, folder_id(sha256), sha256, size_bytes, info)
+        return ImportedPhoto(file, folder_id(sha256), sha256, size_bytes, info)
 
 
 class _Unreadable(Exception):
@@ -297,7 +297,7 @@ def _info(row: Mapping[Hashable, object]) -> PictureInfo:
     return PictureInfo(width_px, height_px, str(row["format"]), frames)
 
 
-def _row(picture: Picture, domain: str, now_s: int) -> dict[Hashable, object]:
+def _row(picture: ImportedPhoto, domain: str, now_s: int) -> dict[Hashable, object]:
     facts = {"photo_id": picture.photo_id, "domain": domain, "file": picture.file, "sha256": picture.sha256}
     info = asdict(picture.info)
     del info["remarks"]

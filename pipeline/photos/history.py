@@ -35,7 +35,7 @@ class Relisted:
 
 
 @dataclass(frozen=True)
-class Answer:
+class SourceAnswer:
     """What Flickr said of a single photo, and when: whether it is shown to the public, its licence id where told."""
 
     asked_s: int
@@ -85,7 +85,7 @@ def unasked(history: pd.DataFrame, listings: Mapping[str, Relisted]) -> pd.DataF
     return absent[np.array(is_open, dtype=bool)].sort_values(["asked_s", "last_seen_s", "photo_id"], na_position="first")
 
 
-def with_answers(history: pd.DataFrame, answers: Mapping[str, Answer]) -> pd.DataFrame:
+def with_answers(history: pd.DataFrame, answers: Mapping[str, SourceAnswer]) -> pd.DataFrame:
     """The history with what Flickr said about absent photos, by photo id: `asked_s`, `gone_s` and the licence."""
     rows = history.astype(object).to_dict("records")
     for row in rows:

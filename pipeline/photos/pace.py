@@ -37,7 +37,7 @@ SLOW_WINDOW, SLOW_RATIO, SLOW_S = 16, 4.0, 1.0
 MAX_PAUSE_S = 60.0
 
 
-class Answer(Enum):
+class HostAnswer(Enum):
     """What a request came to, as far as the host's pace goes."""
 
     GOOD = "good"
@@ -115,7 +115,7 @@ class Pace:
         return Ticket(now_s, self._decreases)
 
     def finish(
-        self, ticket: Ticket, now_s: float, answer: Answer, took_s: float, retry_after_s: float | None = None
+        self, ticket: Ticket, now_s: float, answer: HostAnswer, took_s: float, retry_after_s: float | None = None
     ) -> None:
         """The request ended now with `answer`, `took_s` after it went out; its server asked to wait `retry_after_s`."""
         self._running -= 1
@@ -130,7 +130,7 @@ class Pace:
         if (refused or slow) and ticket.decreases == self._decreases:
             self._slowdowns += slow
             self._decrease(now_s, refused)
-        elif answer is Answer.GOOD:
+        elif answer is HostAnswer.GOOD:
             self._typical_s = took_s if self._typical_s is None else 0.9 * self._typical_s + 0.1 * took_s
             self._increase()
 
@@ -138,10 +138,10 @@ class Pace:
         """What it came to."""
         return PaceReport(int(self._lowest_limit), self.concurrency, self._lowest_per_s, self._refusals, self._slowdowns)
 
-    def _is_refusal(self, answer: Answer) -> bool:
-        burst = answer is Answer.FORBIDDEN and any(self._forbidden)
-        self._forbidden.append(answer is Answer.FORBIDDEN)
-        return burst or answer is Answer.REFUSED
+    def _is_refusal(self, answer: HostAnswer) -> bool:
+        burst = answer is HostAnswer.FORBIDDEN and any(self._forbidden)
+        self._forbidden.append(answer is HostAnswer.FORBIDDEN)
+        return burst or answer is HostAnswer.REFUSED
 
     def _is_slow(self) -> bool:
         """Judged once for each full window."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
-from pipeline.photos.pace import Answer, Pace, PaceReport, Ticket
+from pipeline.photos.pace import HostAnswer, Pace, PaceReport, Ticket
 
 TICK_S = 1.0
 """How often `tick` is called, about."""
@@ -31,7 +31,7 @@ class Tried(Generic[Result]):
     """
 
     result: Result
-    answer: Answer
+    answer: HostAnswer
     took_s: float
     received_bytes: int | None = None
     retry_after_s: float | None = None

@@ -27,7 +27,7 @@ from pipeline.photo_ids import flickr_id
 from pipeline.plain_files import plain_path, read_plain
 from pipeline.studio.pictures import PICTURES, Shot, shots
 from pipeline.studio.scene import METRES_PER_UNIT, camera_of
-from pipeline.studio.words import CAMERAS, ORDINARY_WORDS, OWNERS, PHONE, SHALLOW_WORDS, Camera, Words
+from pipeline.studio.words import CAMERAS, ORDINARY_WORDS, OWNERS, PHONE, SHALLOW_WORDS, CameraModel, Words
 
 CLEAN_PER_DOMAIN = 60
 SEED = 20240101
@@ -43,7 +43,7 @@ SLIPPING_IDS = ("4950001002", "4950001015")
 
 
 @dataclass(frozen=True)
-class Decision:
+class RenderedDecision:
     """What the reviewer decides about a photo."""
 
     decision: str
@@ -52,7 +52,7 @@ class Decision:
     note: str = ""
 
 
-KEEP = Decision("keep")
+KEEP = RenderedDecision("keep")
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Upload:
     data: bytes
     kind: str = ""
     expected: str = ""
-    decision: Decision | None = KEEP
+    decision: RenderedDecision | None = KEEP
     copied: bool = False
     mask: Path | None = None
     extra_tag: str | None = None
@@ -77,7 +77,7 @@ class Upload:
 
 
 @dataclass(frozen=True)
-class Photo:
+class RenderedPhoto:
     """One line of `collection.jsonl`. Times are Unix seconds."""
 
     id: str
@@ -155,9 +155,9 @@ def _copies(pictures: Path) -> list[Upload]:
 
 def _mistakes(pictures: Path) -> list[Upload]:
     """Photos that do not belong: monochrome, in the wrong place, without a person, unusable, unwanted, gone."""
-    edited = Decision("drop", "edited", note="black and white")
-    move = Decision("move", move_to="shallow", note="background is out of focus")
-    unfit, deserted = Decision("drop", "unfit_blur", note="all in focus"), Decision("drop", "no_person")
+    edited = RenderedDecision("drop", "edited", note="black and white")
+    move = RenderedDecision("move", move_to="shallow", note="background is out of focus")
+    unfit, deserted = RenderedDecision("drop", "unfit_blur", note="all in focus"), RenderedDecision("drop", "no_person")
     planted = [
         *(("ordinary", "ordinary", number, "monochrome", "edited", edited) for number in (60, 61, 62)),
         ("ordinary", "ordinary", 63, "tagged_no_cv", "no_cv", None),
@@ -224,7 +224,7 @@ def _upload_times(rng: np.random.Generator, uploads: list[Upload]) -> list[int]:
     ]
 
 
-def _described(rng: np.random.Generator, ordered: list[tuple[int, Upload]]) -> list[Photo]:
+def _described(rng: np.random.Generator, ordered: list[tuple[int, Upload]]) -> list[RenderedPhoto]:
     numbers = {domain: iter(range(len(ordered))) for domain in ("ordinary", "shallow")}
     return [
         _photo(rng, upload.id or str(FIRST_ID + position), time, upload, next(numbers[upload.domain]))
@@ -232,12 +232,12 @@ def _described(rng: np.random.Generator, ordered: list[tuple[int, Upload]]) -> l
     ]
 
 
-def _photo(rng: np.random.Generator, id: str, time: int, upload: Upload, number: int) -> Photo:
+def _photo(rng: np.random.Generator, id: str, time: int, upload: Upload, number: int) -> RenderedPhoto:
     words = _words(rng, upload.domain, number)
     owner, owner_name = OWNERS[int(rng.integers(len(OWNERS)))]
     camera = PHONE if upload.domain == "ordinary" else CAMERAS[int(rng.integers(len(CAMERAS)))]
     taken = datetime(2023, int(rng.integers(1, 13)), int(rng.integers(1, 29)), int(rng.integers(8, 22)), tzinfo=UTC)
-    return Photo(
+    return RenderedPhoto(
         id=id,
         domain_hint=upload.domain,
         owner=owner,
@@ -264,7 +264,7 @@ def _words(rng: np.random.Generator, domain: str, number: int) -> Words:
     return pool.awkward[number] if number < len(pool.awkward) else pool.plain(rng)
 
 
-def _exif(rng: np.random.Generator, camera: Camera) -> Mapping[str, str] | None:
+def _exif(rng: np.random.Generator, camera: CameraModel) -> Mapping[str, str] | None:
     """EXIF as strings; None where the owner hides it."""
     if rng.random() < 0.08:
         return None
@@ -274,7 +274,7 @@ def _exif(rng: np.random.Generator, camera: Camera) -> Mapping[str, str] | None:
     return {"Make": camera.make, "Model": camera.model, **lens, "ExposureTime": exposure, "ISO": iso}
 
 
-def _planted(pairs: list[tuple[Photo, Upload]]) -> Iterable[Sequence[str]]:
+def _planted(pairs: list[tuple[RenderedPhoto, Upload]]) -> Iterable[Sequence[str]]:
     originals = {(upload.domain, upload.source): photo.id for photo, upload in pairs if not upload.kind}
     yield "photo_id", "domain", "kind", "expected", "original_photo_id"
     for photo, upload in pairs:
@@ -283,7 +283,7 @@ def _planted(pairs: list[tuple[Photo, Upload]]) -> Iterable[Sequence[str]]:
             yield flickr_id(photo.id), upload.domain, upload.kind, upload.expected, original
 
 
-def _decisions(pairs: list[tuple[Photo, Upload]]) -> Iterable[Sequence[str]]:
+def _decisions(pairs: list[tuple[RenderedPhoto, Upload]]) -> Iterable[Sequence[str]]:
     yield "photo_id", "domain", "decision", "reason", "move_to", "curator", "note"
     for photo, upload in pairs:
         made = upload.decision

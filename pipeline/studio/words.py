@@ -10,7 +10,7 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class Camera:
+class CameraModel:
     """A camera: Flickr's slug `brand/model` and what its EXIF says."""
 
     slug: str
@@ -49,13 +49,13 @@ class Pool:
         return Words(title, str(rng.choice(self.descriptions)), (*self.needed, *chosen))
 
 
-PHONE = Camera("apple/iphone_7", "Apple", "iPhone 7", "f/1.8", "4.0 mm")
+PHONE = CameraModel("apple/iphone_7", "Apple", "iPhone 7", "f/1.8", "4.0 mm")
 CAMERAS = (
-    Camera("canon/eos_6d", "Canon", "Canon EOS 6D", "f/1.4", "85 mm"),
-    Camera("nikon/d750", "NIKON CORPORATION", "NIKON D750", "f/1.8", "85 mm"),
-    Camera("sony/ilce-7m3", "SONY", "ILCE-7M3", "f/1.8", "55 mm"),
-    Camera("fujifilm/x-t3", "FUJIFILM", "X-T3", "f/1.2", "56 mm"),
-    Camera("canon/eos_5d_mark_iv", "Canon", "Canon EOS 5D Mark IV", "f/2", "135 mm"),
+    CameraModel("canon/eos_6d", "Canon", "Canon EOS 6D", "f/1.4", "85 mm"),
+    CameraModel("nikon/d750", "NIKON CORPORATION", "NIKON D750", "f/1.8", "85 mm"),
+    CameraModel("sony/ilce-7m3", "SONY", "ILCE-7M3", "f/1.8", "55 mm"),
+    CameraModel("fujifilm/x-t3", "FUJIFILM", "X-T3", "f/1.2", "56 mm"),
+    CameraModel("canon/eos_5d_mark_iv", "Canon", "Canon EOS 5D Mark IV", "f/2", "135 mm"),
 )
 
 SITTERS = ("Alma", "Bruno", "Chiara", "Dmitri", "Esi", "Farid", "Greta", "Hana", "Ivo", "Jun", "Kalinda", "Lior", "Mei")

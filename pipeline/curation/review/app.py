@@ -23,7 +23,7 @@ from pipeline.curation.review import wording
 from pipeline.curation.review.catalog import FILTERABLE
 from pipeline.curation.review.decision_log import RefusedDecision, Verdict, plain_name
 from pipeline.curation.review.filters import STATUSES, SUGGESTIONS, Filters
-from pipeline.curation.review.pictures import Picture, Pictures
+from pipeline.curation.review.pictures import Pictures, ReviewPicture
 from pipeline.curation.review.state import AHEAD, ReviewState
 from pipeline.errors import BokehflowError, UnsafeName
 from pipeline.loopback.guard import Guard, Token
@@ -220,7 +220,7 @@ class _Handlers:
 
     # --- pictures
 
-    def picture(self, make: Callable[[str, str], Picture], kept: bool = True) -> Callable[[Request], Response]:
+    def picture(self, make: Callable[[str, str], ReviewPicture], kept: bool = True) -> Callable[[Request], Response]:
         """A route that serves what `make` makes of a digest and the name of its thumbnail.
 
         Browsers may keep it for ever, since it is named by its content.
@@ -307,7 +307,7 @@ def _back(form: Mapping[str, str]) -> str:
     return back if _is_view(back) else "/grid"
 
 
-def _standing_facts(found: wording.Standing) -> dict[str, str]:
+def _standing_facts(found: wording.ReviewStanding) -> dict[str, str]:
     return {"status": found.status, "badge": wording.badge(found), "standing": wording.standing(found)}
 
 

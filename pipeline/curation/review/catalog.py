@@ -60,7 +60,7 @@ class Duplicate:
 
 
 @dataclass(frozen=True)
-class Photo:
+class CatalogPhoto:
     """One photo of the queue; unknown hints are NaN, unknown texts empty. `place` counts from 0."""
 
     place: int
@@ -150,7 +150,7 @@ class Catalog:
         """One of `FILTERABLE` for each place, float; NaN where unknown."""
         return self._queue[name].to_numpy(float, na_value=np.nan)
 
-    def photos(self, places: Iterable[int]) -> list[Photo]:
+    def photos(self, places: Iterable[int]) -> list[CatalogPhoto]:
         """The photos at these places."""
         chosen = list(places)
         rows = self._queue.iloc[chosen].to_dict("records")
@@ -201,11 +201,11 @@ class Catalog:
             self.codes[name] = numbers, [str(value) for value in values]
 
 
-def _photo(place: int, row: Mapping[Hashable, Any]) -> Photo:
+def _photo(place: int, row: Mapping[Hashable, Any]) -> CatalogPhoto:
     texts = {name: str(row[name]) for name in TEXTS}
     hints = {name: float("nan") if pd.isna(row[name]) else float(row[name]) for name in FILTERABLE}
     size = {name: int(row[name]) for name in ("width_px", "height_px")}
-    return Photo(place=place, hints=hints, **texts, **size)  # pyright: ignore[reportArgumentType]
+    return CatalogPhoto(place=place, hints=hints, **texts, **size)  # pyright: ignore[reportArgumentType]
 
 
 def _file_version(path: Path) -> str:

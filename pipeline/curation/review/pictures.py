@@ -26,7 +26,7 @@ BROWSER_FORMATS = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG\r\n\x1a\n": "image/p
 
 
 @dataclass(frozen=True)
-class Picture:
+class ReviewPicture:
     """An encoded picture."""
 
     data: bytes
@@ -45,19 +45,19 @@ class Pictures:
     decode: Callable[[bytes], np.ndarray]
     read_mask: Callable[[str], np.ndarray | None]
     thumbnails: Path
-    _kept: OrderedDict[tuple[str, int], Picture] = field(default_factory=OrderedDict, repr=False)
+    _kept: OrderedDict[tuple[str, int], ReviewPicture] = field(default_factory=OrderedDict, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
-    def thumbnail(self, name: str, sha256: str) -> Picture:
+    def thumbnail(self, name: str, sha256: str) -> ReviewPicture:
         """The thumbnail `name` below the folder of thumbnails; made anew where it is missing or has no name.
 
         Raises `UnsafeName` for a name that leads out of the folder.
         """
         if name and (path := below(self.thumbnails, name)).is_file():
-            return Picture(read_plain(path), "image/jpeg")
+            return ReviewPicture(read_plain(path), "image/jpeg")
         return self.scaled(sha256, THUMBNAIL_EDGE_PX)
 
-    def scaled(self, sha256: str, edge_px: int = DISPLAY_EDGE_PX) -> Picture:
+    def scaled(self, sha256: str, edge_px: int = DISPLAY_EDGE_PX) -> ReviewPicture:
         """The picture upright in sRGB as a JPEG with a long edge of at most `edge_px`."""
         with self._lock:
             if found := self._kept.get((sha256, edge_px)):
@@ -65,24 +65,24 @@ class Pictures:
                 return found
         image = Image.fromarray(self.decode(self.read_blob(sha256)))
         image.thumbnail((edge_px, edge_px), Image.Resampling.LANCZOS)
-        picture = Picture(_encoded(image, "JPEG", quality=90, subsampling=0), "image/jpeg")
+        picture = ReviewPicture(_encoded(image, "JPEG", quality=90, subsampling=0), "image/jpeg")
         with self._lock:
             self._kept[sha256, edge_px] = picture
             while len(self._kept) > KEPT_PICTURES:
                 self._kept.popitem(last=False)
         return picture
 
-    def original(self, sha256: str) -> Picture:
+    def original(self, sha256: str) -> ReviewPicture:
         """The file as its owner uploaded it; what browsers do not show comes as an equal PNG."""
         data = self.read_blob(sha256)
         if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-            return Picture(data, "image/webp")
+            return ReviewPicture(data, "image/webp")
         for signature, media_type in BROWSER_FORMATS.items():
             if data.startswith(signature):
-                return Picture(data, media_type)
-        return Picture(_encoded(Image.fromarray(self.decode(data)), "PNG"), "image/png")
+                return ReviewPicture(data, media_type)
+        return ReviewPicture(_encoded(Image.fromarray(self.decode(data)), "PNG"), "image/png")
 
-    def overlay(self, sha256: str) -> Picture:
+    def overlay(self, sha256: str) -> ReviewPicture:
         """A tint over everything that is not the subject, transparent where it is.
 
         Raises `StorageError` where there is no mask.
@@ -93,7 +93,7 @@ class Pictures:
         tint = np.empty((*alpha.shape, 4), np.uint8)
         tint[..., :3] = MASK_TINT
         tint[..., 3] = ((255 - alpha.astype(np.uint16)) * 0.62).astype(np.uint8)
-        return Picture(_encoded(Image.fromarray(tint), "PNG"), "image/png")
+        return ReviewPicture(_encoded(Image.fromarray(tint), "PNG"), "image/png")
 
 
 def _encoded(image: Image.Image, format: str, **options: int) -> bytes:

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pipeline.curation.decisions import Decision, opinions
-from pipeline.curation.double_review import DoubleReview, Outcome, holders, person, person_of
-from pipeline.curation.review.catalog import Catalog, Duplicate, Photo
+from pipeline.curation.double_review import DoubleReview, DoubleReviewOutcome, holders, person, person_of
+from pipeline.curation.review.catalog import Catalog, CatalogPhoto, Duplicate
 from pipeline.curation.review.decision_log import DecisionLog, Verdict, key_of, said
 from pipeline.curation.review.filters import Filters
 
@@ -45,7 +45,7 @@ CHANGES_KEPT = 5_000
 
 
 @dataclass(frozen=True)
-class Standing:
+class ReviewStanding:
     """What is decided about a photo's group; `holds` is None while nothing is."""
 
     holds: Decision | None
@@ -70,8 +70,8 @@ class Standing:
 class Shown:
     """A photo with everything a person decides by."""
 
-    photo: Photo
-    standing: Standing
+    photo: CatalogPhoto
+    standing: ReviewStanding
     duplicates: Sequence[Duplicate]
 
 
@@ -227,7 +227,7 @@ class ReviewState:
                     self._lease([undone.photo_id], seat, curator)
             return undone
 
-    def standing(self, photo_id: str, curator: str) -> Standing | None:
+    def standing(self, photo_id: str, curator: str) -> ReviewStanding | None:
         """What is decided about the photo as the curator may see it; None for one that is not in the queue."""
         with self._lock:
             self._look()
@@ -265,7 +265,7 @@ class ReviewState:
 
     def changes(
         self, since: int, curator: str, seat: str, in_sight: Sequence[str]
-    ) -> tuple[int, list[tuple[str, Standing]]]:
+    ) -> tuple[int, list[tuple[str, ReviewStanding]]]:
         """Photos `in_sight` whose standing changed after the number `since`, and the number to ask with next time.
 
         They stay reserved for this seat. That another has decided a photo of the double review is no news for whoever
@@ -337,30 +337,30 @@ class ReviewState:
             self._changes_before += len(self._changes) - CHANGES_KEPT
             del self._changes[:-CHANGES_KEPT]
 
-    def _shown(self, photo: Photo, curator: str) -> Shown:
+    def _shown(self, photo: CatalogPhoto, curator: str) -> Shown:
         return Shown(photo, self._standing(photo.photo_id, curator), self.catalog.duplicates(photo.photo_id))
 
     def _words(self, photo_id: str) -> list[Decision]:
         """All that was said about the photo and its copies."""
         return [word for member in self.catalog.members(photo_id) for word in self.log.words(member)]
 
-    def _standing(self, photo_id: str, curator: str | None = None) -> Standing:
+    def _standing(self, photo_id: str, curator: str | None = None) -> ReviewStanding:
         """As the curator may see it; as those see it who decided it, where none is named."""
         words = self._words(photo_id)
         place, group = self.catalog.place(photo_id), self.catalog.group_of(photo_id)
         if not words:
             by_rule = place is not None and not self.catalog.waiting[place]
-            return Standing(None, (), (), by_rule)
+            return ReviewStanding(None, (), (), by_rule)
         is_double = group >= 0 and bool(self._is_double[group])
         if is_double and curator is not None:
             deciders = {person(word) for word in holders(words)}
             if len(deciders) == 1 and person_of(curator) not in deciders:
                 words = [word for word in words if person(word) not in deciders]
         held = holders(words) if is_double else opinions(words)
-        outcome = self.double.outcome(words) if is_double else Outcome(held[-1] if held else None)
+        outcome = self.double.outcome(words) if is_double else DoubleReviewOutcome(held[-1] if held else None)
         last = {word.curator or "": word for word in sorted(words, key=lambda word: word.when)}
         skipped = [curator for curator, word in last.items() if word.decision == "skip" and not is_undo(word)]
-        return Standing(
+        return ReviewStanding(
             holds=outcome.counts,
             others=[word for word in held if outcome.counts and said(word) != said(outcome.counts)],
             skipped_by=[] if held else skipped,
@@ -437,7 +437,7 @@ def is_undo(decision: Decision) -> bool:
     return (decision.note or "").startswith("undo: ")
 
 
-def _code(standing: Standing) -> int:
+def _code(standing: ReviewStanding) -> int:
     if standing.conflict:
         return CONFLICT
     if standing.holds:

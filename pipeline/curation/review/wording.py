@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pipeline.curation.decisions import REASONS, Decision
-from pipeline.curation.review.catalog import FILTERABLE, Photo
-from pipeline.curation.review.state import Progress, Standing
+from pipeline.curation.review.catalog import FILTERABLE, CatalogPhoto
+from pipeline.curation.review.state import Progress, ReviewStanding
 from pipeline.hint_table import Hint
 from pipeline.links import is_web
 from pipeline.photo_ids import FLICKR
@@ -34,7 +34,7 @@ class ShownHint:
     meaning: str
 
 
-def hints(photo: Photo) -> list[ShownHint]:
+def hints(photo: CatalogPhoto) -> list[ShownHint]:
     """The hints that are known about a photo."""
     return [_shown(hint, photo.hints[name]) for name, hint in FILTERABLE.items() if not math.isnan(photo.hints[name])]
 
@@ -52,7 +52,7 @@ def _percent(share: float) -> str:
     return f"{share:.0%}".replace("%", "\u00a0%")
 
 
-def hint_line(photo: Photo) -> str:
+def hint_line(photo: CatalogPhoto) -> str:
     """Who is there, in a short line."""
     known = {name: value for name, value in photo.hints.items() if not math.isnan(value)}
     parts = []
@@ -63,13 +63,13 @@ def hint_line(photo: Photo) -> str:
     return " · ".join(parts)
 
 
-def depth_line(photo: Photo) -> str:
+def depth_line(photo: CatalogPhoto) -> str:
     """How the depth of field looks, in a short line."""
     shown = (("shallow", "shallowness"), ("sharp", "subject_sharpness"))
     return " · ".join(f"{word} {photo.hints[name]:.2f}" for word, name in shown if not math.isnan(photo.hints[name]))
 
 
-def standing(found: Standing) -> str:
+def standing(found: ReviewStanding) -> str:
     """What is decided, by whom and when, in a line."""
     if found.conflict:
         return "; ".join(f"{verdict(word)}, {by(word)}" for word in found.conflict)
@@ -79,7 +79,7 @@ def standing(found: Standing) -> str:
     return f"{verdict(found.holds)}, {by(found.holds)}"
 
 
-def badge(found: Standing) -> str:
+def badge(found: ReviewStanding) -> str:
     """The same for a badge on a small picture; empty while nothing is decided."""
     if found.holds is not None:
         return verdict(found.holds)
@@ -100,7 +100,7 @@ def by(decision: Decision) -> str:
     return f"by {decision.curator or 'a nameless curator'}, {at:%H:%M}" + ("" if today else f" on {at:%d %b %Y}")
 
 
-def suggestion(photo: Photo) -> str:
+def suggestion(photo: CatalogPhoto) -> str:
     """Like `Drop: edited`; empty where nothing is suggested."""
     if not photo.suggested_decision:
         return ""
@@ -108,13 +108,13 @@ def suggestion(photo: Photo) -> str:
     return photo.suggested_decision.capitalize() + (f": {reason}" if reason else "")
 
 
-def certainty(photo: Photo) -> str:
+def certainty(photo: CatalogPhoto) -> str:
     """How often such a suggestion is right; empty where no chance is known."""
     chance = photo.hints["suggestion_probability"]
     return "" if math.isnan(chance) else f"right in {_percent(chance)} of such photographs"
 
 
-def suggested_verdict(photo: Photo, domains: Sequence[str]) -> str:
+def suggested_verdict(photo: CatalogPhoto, domains: Sequence[str]) -> str:
     """The suggestion as a button's value; empty where it cannot be accepted as it is."""
     if photo.suggested_decision == "drop":
         usable = photo.suggested_reason in REASONS and photo.suggested_reason != "other"
@@ -147,28 +147,28 @@ def _duration(hours: float) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min" if minutes < 600 else f"{minutes / 60:,.0f} h"
 
 
-def title(photo: Photo) -> str:
+def title(photo: CatalogPhoto) -> str:
     """The title, cut where it would fill the screen."""
     text = " ".join(photo.title.split())
     return (text[:LONGEST_TITLE] + "…" if len(text) > LONGEST_TITLE else text) or "Untitled"
 
 
-def tags(photo: Photo) -> list[str]:
+def tags(photo: CatalogPhoto) -> list[str]:
     """The first tags."""
     return [tag[:60] for tag in photo.tags.split()[:MOST_TAGS]]
 
 
-def owner(photo: Photo) -> str:
+def owner(photo: CatalogPhoto) -> str:
     """The owner's name, else Flickr's id of the owner."""
     return (photo.owner_name or photo.owner or "an unknown owner")[:120]
 
 
-def link(photo: Photo) -> str:
+def link(photo: CatalogPhoto) -> str:
     """The photo's page where that is a web address, else empty."""
     return photo.page_url if is_web(photo.page_url) else ""
 
 
-def site(photo: Photo) -> str:
+def site(photo: CatalogPhoto) -> str:
     """What the link leads to."""
     return "Flickr" if photo.photo_id.startswith(FLICKR) else "the source"
 

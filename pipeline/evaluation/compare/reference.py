@@ -18,7 +18,7 @@ Standing = Literal["better", "worse", "traded", "alike"]
 
 
 @dataclass(frozen=True)
-class Change:
+class ScoreChange:
     """One metric: the model's mean − the reference's over shared pictures, p-value corrected for both metrics."""
 
     metric: Metric
@@ -46,7 +46,7 @@ class Against:
 
     model: str
     reference: str
-    changes: list[Change]
+    changes: list[ScoreChange]
 
     @property
     def standing(self) -> Standing:
@@ -81,7 +81,9 @@ def against(scores: pd.DataFrame, model: str, reference: str) -> Against | None:
     ]
     known = {metric.name: (metric, difference) for metric, difference in found if difference is not None}
     p_values = significance.holm({name: difference.p_value for name, (_, difference) in known.items()})
-    changes = [Change(metric, replace(difference, p_value=p_values[name])) for name, (metric, difference) in known.items()]
+    changes = [
+        ScoreChange(metric, replace(difference, p_value=p_values[name])) for name, (metric, difference) in known.items()
+    ]
     return Against(model, reference, changes) if changes else None
 
 

@@ -48,7 +48,7 @@ class Credit:
 
 
 @dataclass(frozen=True)
-class Tile:
+class ReportTile:
     """One embedded picture; `method` is its name in the scores, empty for a mask."""
 
     label: str
@@ -64,7 +64,7 @@ class Side:
 
     photo_id: str
     anchor: str
-    tiles: list[Tile]
+    tiles: list[ReportTile]
     credit: Credit | None
 
     @property
@@ -79,7 +79,7 @@ class FigureRow:
 
     label: str
     role: str
-    tiles: list[Tile | None]
+    tiles: list[ReportTile | None]
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def figure(columns: Sequence[tuple[str, Side]]) -> Figure | None:
     """The study's figure of these photos (words, photo); None without any. Masks are left out, as they were there."""
     if not columns:
         return None
-    methods: dict[str, Tile] = {}
+    methods: dict[str, ReportTile] = {}
     for _, side in columns:
         methods |= {tile.method: tile for tile in side.tiles if tile.role != MASK_ROLE and tile.method not in methods}
     order = sorted(methods, key=lambda method: _row_order(methods[method].role))
@@ -171,9 +171,9 @@ def _side(photo_id: str, shelves: Mapping[str, Mapping[str, Tiles]], credit: Cre
     return replace(side, tiles=tiles)
 
 
-def _tile(role: str, method: str, path: Path, name: str) -> Tile:
+def _tile(role: str, method: str, path: Path, name: str) -> ReportTile:
     label = TILE_LABELS[role] if role in TILE_LABELS else summary.method_label(method)
-    return Tile(label, f"{label}: {name}", _data_uri(path), role, method)
+    return ReportTile(label, f"{label}: {name}", _data_uri(path), role, method)
 
 
 def _data_uri(path: Path) -> str:

@@ -110,7 +110,7 @@ class Sets:
 
 
 @dataclass(frozen=True)
-class Softness:
+class SoftnessPanel:
     """How soft backgrounds are, against a snapshot's domain B."""
 
     title: str
@@ -118,7 +118,7 @@ class Softness:
 
 
 @dataclass(frozen=True)
-class Group:
+class OutcomeGroup:
     """Models that may be compared with one another: judged at one size, on pictures that they share."""
 
     title: str
@@ -127,7 +127,7 @@ class Group:
     models: list[str]
     photos: summary.Comparison
     faults: summary.Comparison
-    softness: list[Softness]
+    softness: list[SoftnessPanel]
     sets: list[Sets]
     scenes: summary.Comparison | None
     conditions: summary.Conditions | None
@@ -260,7 +260,7 @@ def _common_photos(inputs: ReportInputs, models: Sequence[ModelReport]) -> set[s
     return {photo_id for photo_id, _ in set.intersection(*known)}
 
 
-def _groups(models: Sequence[ModelReport], common: set[str] | None, pictured: set[str]) -> list[Group]:
+def _groups(models: Sequence[ModelReport], common: set[str] | None, pictured: set[str]) -> list[OutcomeGroup]:
     """By size; where snapshots share no photo, by snapshot too."""
     keys = sorted({(model.judged_px, "" if common or common is None else model.snapshot_id) for model in models})
     return [
@@ -274,11 +274,11 @@ def _groups(models: Sequence[ModelReport], common: set[str] | None, pictured: se
     ]
 
 
-def _group(title: str, models: Sequence[ModelReport], common: set[str] | None, pictured: set[str]) -> Group:
+def _group(title: str, models: Sequence[ModelReport], common: set[str] | None, pictured: set[str]) -> OutcomeGroup:
     names = [model.name for model in models]
     scores = summary.merge({model.name: _on_common(model.evaluation, common) for model in models})
     scenes = summary.compare_scenes(scores, names)
-    return Group(
+    return OutcomeGroup(
         title=title,
         judged_px=models[0].judged_px,
         margin_px=margin_px(models[0].judged_px),
@@ -316,10 +316,10 @@ def _by_snapshot(models: Sequence[ModelReport]) -> Iterator[tuple[str, pd.DataFr
         yield where, summary.merge({model.name: model.evaluation for model in of_it}), [model.name for model in of_it]
 
 
-def _softness(models: Sequence[ModelReport]) -> list[Softness]:
+def _softness(models: Sequence[ModelReport]) -> list[SoftnessPanel]:
     """Each snapshot's models against its own domain B."""
     found = [(where, summary.compare_softness(scores, names)) for where, scores, names in _by_snapshot(models)]
-    return [Softness(f"Method{where}", table) for where, table in found if table]
+    return [SoftnessPanel(f"Method{where}", table) for where, table in found if table]
 
 
 def _sets(models: Sequence[ModelReport]) -> list[Sets]:
@@ -368,7 +368,7 @@ def _scatter(scores: pd.DataFrame, models: Sequence[str]) -> charts.Scatter | No
 
 
 def _headlines(
-    models: Sequence[ModelReport], groups: Sequence[Group], reference: str | None
+    models: Sequence[ModelReport], groups: Sequence[OutcomeGroup], reference: str | None
 ) -> list[tuple[str, summary.Headline, Against | None]]:
     """Each model's result, and how it stands against the configured reference of its own snapshot."""
     found = []
@@ -403,7 +403,7 @@ def _pictured(shelves: Mapping[str, Mapping[str, Tiles]]) -> set[str]:
     return {photo_id for shelf in shelves.values() for photo_id in shelf if not gallery.is_scene(photo_id)}
 
 
-def _figure_columns(groups: Sequence[Group], shelves: Mapping[str, Mapping[str, Tiles]]) -> list[tuple[str, str]]:
+def _figure_columns(groups: Sequence[OutcomeGroup], shelves: Mapping[str, Mapping[str, Tiles]]) -> list[tuple[str, str]]:
     """Words and photo for each column of the study's figure: the groups' most typical, then further photos."""
     chosen: dict[str, list[str]] = {}
     for group in groups:
@@ -437,7 +437,7 @@ class PhotoRow:
     lines: list[tuple[str, list[str]]]
 
 
-def _photo_table(groups: Sequence[Group], credits: pd.DataFrame, shown: Mapping[str, Side]) -> list[PhotoRow]:
+def _photo_table(groups: Sequence[OutcomeGroup], credits: pd.DataFrame, shown: Mapping[str, Side]) -> list[PhotoRow]:
     known = credits.drop_duplicates("photo_id").set_index("photo_id")
     lines: dict[str, list[tuple[str, list[str]]]] = {}
     for group in groups:
@@ -470,7 +470,7 @@ def _value_words(value: object, digits: int) -> str:
     return f"{value:.{digits}f}" if isinstance(value, float) and value == value else "–"
 
 
-def _viewer_data(groups: Sequence[Group], credits: pd.DataFrame, sides: Sequence[Side]) -> list[dict[str, object]]:
+def _viewer_data(groups: Sequence[OutcomeGroup], credits: pd.DataFrame, sides: Sequence[Side]) -> list[dict[str, object]]:
     """What the script knows of photos and scenes beside their pictures: names, and scores by method.
 
     Those with pictures come first, in the order in which the page shows them.
@@ -496,7 +496,7 @@ def _viewer_data(groups: Sequence[Group], credits: pd.DataFrame, sides: Sequence
 
 
 def _limits(
-    inputs: ReportInputs, models: Sequence[ModelReport], groups: Sequence[Group], common: set[str] | None
+    inputs: ReportInputs, models: Sequence[ModelReport], groups: Sequence[OutcomeGroup], common: set[str] | None
 ) -> list[str]:
     snapshots = list(dict.fromkeys(model.snapshot_id for model in models))
     counts = {snapshot: len(inputs.test_photos.get(snapshot, {})) for snapshot in snapshots}

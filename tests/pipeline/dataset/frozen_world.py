@@ -9,7 +9,7 @@ import pandas as pd
 
 from pipeline.config import DatasetSection
 from pipeline.dataset.manifest import build_manifest
-from pipeline.dataset.shards import Picture, write_shard
+from pipeline.dataset.shards import ShardPicture, write_shard
 from pipeline.dataset.snapshot import all_rows, freeze
 from pipeline.tables import conform
 
@@ -21,10 +21,10 @@ def domain_of(number: int) -> str:
     return "ordinary" if number % 2 else "shallow"
 
 
-def picture(number: int, alpha_of: int | None = None) -> Picture:
+def picture(number: int, alpha_of: int | None = None) -> ShardPicture:
     rgb = np.random.default_rng(number).integers(0, 256, (SIZE_PX, SIZE_PX, 3), np.uint8)
     alpha = np.random.default_rng(10_000 + (number if alpha_of is None else alpha_of)).integers(0, 256, (SIZE_PX, SIZE_PX))
-    return Picture(f"key{number}", rgb, alpha.astype(np.uint8))
+    return ShardPicture(f"key{number}", rgb, alpha.astype(np.uint8))
 
 
 def listing(numbers: Iterable[int]) -> pd.DataFrame:

@@ -16,7 +16,7 @@ from pipeline.dataset.crop import Crop
 from pipeline.dataset.forget import forget_in_snapshots
 from pipeline.dataset.manifest import ORIGIN, build_manifest, counts, problems, snapshot_id, split_of, split_score
 from pipeline.dataset.prepare import prepare_images, shard_index
-from pipeline.dataset.shards import Picture, Shard, ShardReader, write_shard
+from pipeline.dataset.shards import Shard, ShardPicture, ShardReader, write_shard
 from pipeline.dataset.snapshot import attribution, freeze, list_snapshots, read_manifest, read_snapshot, refresh_origin
 from pipeline.dataset.verify import verify_snapshot
 from pipeline.errors import DatasetError
@@ -42,9 +42,9 @@ def noise(seed: int, height: int = 40, width: int = 50) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
 
 
-def picture(seed: int) -> Picture:
+def picture(seed: int) -> ShardPicture:
     rgb = noise(seed, SIZE_PX, SIZE_PX)
-    return Picture(f"key{seed}", rgb, rgb[..., 0])
+    return ShardPicture(f"key{seed}", rgb, rgb[..., 0])
 
 
 def masks_table(numbers: range) -> pd.DataFrame:

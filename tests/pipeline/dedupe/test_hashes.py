@@ -14,7 +14,7 @@ from PIL import Image
 from pipeline.dedupe.hashes import (
     FULL,
     WINDOWS,
-    Window,
+    HashWindow,
     both_ways,
     grey_exact,
     grey_fast,
@@ -114,7 +114,7 @@ def test_windows_that_overlap_nothing_new_are_shared() -> None:
     grey = np.asarray(scene(1).convert("L"))
     one_by_one = [int(both_ways(grey, (window,))[0][0]) for window in WINDOWS]
     assert both_ways(grey)[0].tolist() == one_by_one
-    assert both_ways(grey, (Window(0.1, 0.2, 0.7, 0.9), FULL))[0][1] == phash(grey)
+    assert both_ways(grey, (HashWindow(0.1, 0.2, 0.7, 0.9), FULL))[0][1] == phash(grey)
 
 
 def test_the_exact_grey_is_what_imagehash_sees() -> None:

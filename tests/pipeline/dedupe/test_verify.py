@@ -12,7 +12,7 @@ from pipeline.dedupe.distances import duplicate_distances, nearest_strangers
 from pipeline.dedupe.fingerprints import fingerprint, fingerprint_pictures
 from pipeline.dedupe.hashes import WINDOWS
 from pipeline.dedupe.store import RECORD, FingerprintStore
-from pipeline.dedupe.verify import Candidate, Comparison, Verifier, align, detail_agreement, overlap_correlation
+from pipeline.dedupe.verify import Candidate, PairComparison, Verifier, align, detail_agreement, overlap_correlation
 from pipeline.tables import empty
 from tests.pipeline.dedupe.worlds import jpeg, png, scene
 
@@ -72,7 +72,7 @@ class TestDetail:
 
 
 class TestVerifier:
-    def measure(self, folder: Path, first: bytes, second: bytes, window: int, swap: bool, mirrored: bool) -> Comparison:
+    def measure(self, folder: Path, first: bytes, second: bytes, window: int, swap: bool, mirrored: bool) -> PairComparison:
         """The second picture's whole against a window of the first, asked in either order."""
         pictures = {hashlib.sha256(data).hexdigest(): data for data in (first, second)}
         store = FingerprintStore(folder)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from pipeline.config import DedupeSection
 from pipeline.dedupe.fingerprints import fingerprint_pictures
-from pipeline.dedupe.groups import Found, find_unique
+from pipeline.dedupe.groups import FoundDuplicates, find_unique
 from pipeline.dedupe.near import NearHashes
 from pipeline.dedupe.store import FingerprintStore
 from pipeline.tables import conform, empty
@@ -73,7 +73,7 @@ class World:
     def table(self) -> pd.DataFrame:
         return conform("fingerprints", pd.DataFrame(self.rows)) if self.rows else empty("fingerprints")
 
-    def find(self, remember: bool = False, **options: Any) -> Found:  # noqa: ANN401 (keys of [dedupe])
+    def find(self, remember: bool = False, **options: Any) -> FoundDuplicates:  # noqa: ANN401 (keys of [dedupe])
         fingerprint_pictures(sorted(self.bytes), self.bytes.__getitem__, self.store)
         settings = DedupeSection.model_validate(options)
         found = find_unique(self.table(), self.store, self.bytes.__getitem__, settings, self.pairs, self.near)

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from pipeline.masks.sheet import CAPTION_PX, COLUMNS, OUTLINE, TILE_PX, Tile, choose, draw_sheet, facts_of
+from pipeline.masks.sheet import CAPTION_PX, COLUMNS, OUTLINE, TILE_PX, SheetTile, choose, draw_sheet, facts_of
 
 
 def table(count: int) -> pd.DataFrame:
@@ -30,7 +30,7 @@ def test_what_asks_for_a_look_comes_first_by_how_much() -> None:
 def test_a_sheet_shows_the_outline_and_what_is_cut_out() -> None:
     rgb, alpha = np.full((100, 200, 3), (200, 30, 30), np.uint8), np.zeros((100, 200), np.uint8)
     alpha[:, :100] = 255
-    sheet = np.asarray(draw_sheet([Tile(rgb, alpha, "a", "b")] * 6 + [Tile(rgb, None, "c", "no_subject")]))
+    sheet = np.asarray(draw_sheet([SheetTile(rgb, alpha, "a", "b")] * 6 + [SheetTile(rgb, None, "c", "no_subject")]))
     assert sheet.shape == (2 * (TILE_PX + CAPTION_PX + 8), COLUMNS * (2 * TILE_PX + 8), 3)
     left, right = sheet[4 : 4 + 100, 4 : 4 + TILE_PX], sheet[4 : 4 + 100, 4 + TILE_PX : 4 + 2 * TILE_PX]
     assert (left[50, 90:110] == OUTLINE).all(axis=-1).any()

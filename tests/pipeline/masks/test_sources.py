@@ -11,11 +11,11 @@ from PIL import Image
 from pipeline.config import MasksSection
 from pipeline.errors import ConfigError
 from pipeline.masks.person_masks import read_mask, segment_photos
-from pipeline.masks.sources import GivenMasks, Picture, Refused, configured_version
+from pipeline.masks.sources import GivenMasks, PhotoToMask, RefusedMask, configured_version
 from pipeline.masks.subject import Subject
 
 SHA256 = "ab" * 32
-PICTURE = Picture(SHA256, ("flickr:12", "flickr:34"))
+PICTURE = PhotoToMask(SHA256, ("flickr:12", "flickr:34"))
 
 
 def read_rgb(sha256: str) -> np.ndarray:
@@ -40,9 +40,9 @@ def made(source: GivenMasks) -> np.ndarray:
     return subject.alpha
 
 
-def refused(source: GivenMasks) -> Refused:
+def refused(source: GivenMasks) -> RefusedMask:
     (answer,) = source.masks([PICTURE])
-    assert isinstance(answer, Refused)
+    assert isinstance(answer, RefusedMask)
     return answer
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.photos.history import Answer, Relisted, unasked, update_history, with_answers
+from pipeline.photos.history import Relisted, SourceAnswer, unasked, update_history, with_answers
 from pipeline.tables import conform, empty
 
 KEY = "ordinary|2024-01"
@@ -61,13 +61,13 @@ def test_a_licence_that_is_free_again_is_not_stricter() -> None:
 def test_absent_photos_are_asked_about_once_for_each_listing() -> None:
     history = step(step(empty("photo_history"), 100, "flickr:1", "flickr:2"), 200, "flickr:1")
     assert unasked(history, relisted(200))["photo_id"].tolist() == ["flickr:2"]
-    asked = with_answers(history, {"flickr:2": Answer(250, shown=True, license="4")})
+    asked = with_answers(history, {"flickr:2": SourceAnswer(250, shown=True, license="4")})
     assert unasked(asked, relisted(200)).empty
     assert by_id(asked).loc["flickr:2", ["absent", "asked_s"]].tolist() == [True, 250]
     assert pd.isna(by_id(asked).loc["flickr:2", "gone_s"])
     later = step(asked, 300, "flickr:1")
     assert unasked(later, relisted(300))["photo_id"].tolist() == ["flickr:2"]
-    refused = with_answers(later, {"flickr:2": Answer(350, shown=False)})
+    refused = with_answers(later, {"flickr:2": SourceAnswer(350, shown=False)})
     assert by_id(refused).loc["flickr:2", "gone_s"] == 350
     assert unasked(step(refused, 400, "flickr:1"), relisted(400)).empty, "gone photos are not asked about again"
     back = step(refused, 500, "flickr:1", "flickr:2")
@@ -85,13 +85,13 @@ def test_another_query_or_a_month_no_longer_listed_asks_nothing() -> None:
 
 def test_those_never_asked_about_come_first() -> None:
     history = step(empty("photo_history"), 100, "flickr:1", "flickr:2", "flickr:3")
-    history = with_answers(step(history, 200), {"flickr:1": Answer(201, shown=True)})
+    history = with_answers(step(history, 200), {"flickr:1": SourceAnswer(201, shown=True)})
     assert unasked(history, relisted(300))["photo_id"].tolist() == ["flickr:2", "flickr:3", "flickr:1"]
 
 
 def test_an_answer_may_tell_of_a_stricter_licence() -> None:
     history = step(step(empty("photo_history"), 100, "flickr:1"), 200)
-    row = by_id(with_answers(history, {"flickr:1": Answer(201, shown=True, license="6")})).loc["flickr:1"]
+    row = by_id(with_answers(history, {"flickr:1": SourceAnswer(201, shown=True, license="6")})).loc["flickr:1"]
     assert row[["license", "license_before", "changed", "changed_s", "stricter"]].tolist() == [
         "6",
         "4",

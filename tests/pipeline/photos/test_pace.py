@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.photos.pace import MAX_PAUSE_S, MIN_PER_S, Answer, Pace
+from pipeline.photos.pace import MAX_PAUSE_S, MIN_PER_S, HostAnswer, Pace
 
 
 class Simulated:
@@ -17,7 +17,7 @@ class Simulated:
         self.now_s: float = 0.0
         self.filled_s: float = 0.0
         self.tokens = burst
-        self.running: list[tuple[float, Answer, object, float]] = []
+        self.running: list[tuple[float, HostAnswer, object, float]] = []
         self.good = self.refused = 0
 
     def run(self, duration_s: float) -> None:
@@ -34,22 +34,22 @@ class Simulated:
             for entry in [one for one in self.running if one[0] <= self.now_s]:
                 self.running.remove(entry)
                 _, answer, ticket, took_s = entry
-                self.good += answer is Answer.GOOD
-                self.refused += answer is Answer.REFUSED
+                self.good += answer is HostAnswer.GOOD
+                self.refused += answer is HostAnswer.REFUSED
                 self.pace.finish(ticket, self.now_s, answer, took_s)  # pyright: ignore[reportArgumentType]
 
-    def _judge(self) -> Answer:
+    def _judge(self) -> HostAnswer:
         if self.per_s is None:
-            return Answer.GOOD
+            return HostAnswer.GOOD
         self.tokens = min(self.burst, self.tokens + (self.now_s - self.filled_s) * self.per_s)
         self.filled_s = self.now_s
         if self.tokens < 1:
-            return Answer.REFUSED
+            return HostAnswer.REFUSED
         self.tokens -= 1
-        return Answer.GOOD
+        return HostAnswer.GOOD
 
 
-def answered(pace: Pace, answer: Answer, times: int = 1, took_s: float = 0.1, now_s: float = 0.0) -> None:
+def answered(pace: Pace, answer: HostAnswer, times: int = 1, took_s: float = 0.1, now_s: float = 0.0) -> None:
     for _ in range(times):
         pace.finish(pace.start(now_s), now_s, answer, took_s)
 
@@ -92,18 +92,18 @@ def test_one_refusal_halves_once_for_all_that_ran() -> None:
     tickets = [pace.start(0.0) for _ in range(8)]
     assert pace.earliest_start_s() is None
     for ticket in tickets:
-        pace.finish(ticket, 1.0, Answer.REFUSED, 0.1)
+        pace.finish(ticket, 1.0, HostAnswer.REFUSED, 0.1)
     assert pace.concurrency == 4
     assert pace.report().refusals == 8
 
 
 def test_increase_is_additive() -> None:
     pace = Pace(8)
-    answered(pace, Answer.REFUSED)
-    answered(pace, Answer.REFUSED)
+    answered(pace, HostAnswer.REFUSED)
+    answered(pace, HostAnswer.REFUSED)
     grown = []
     for _ in range(30):
-        answered(pace, Answer.GOOD, times=10)
+        answered(pace, HostAnswer.GOOD, times=10)
         grown.append(pace.concurrency)
     assert grown[0] <= 3
     assert grown[-1] == 8
@@ -113,55 +113,55 @@ def test_increase_is_additive() -> None:
 def test_retry_after_holds_up_the_whole_host() -> None:
     pace = Pace(4)
     running = pace.start(0.0)
-    pace.finish(pace.start(0.0), 10.0, Answer.REFUSED, 0.1, retry_after_s=7)
+    pace.finish(pace.start(0.0), 10.0, HostAnswer.REFUSED, 0.1, retry_after_s=7)
     assert pace.earliest_start_s() == 17
-    pace.finish(running, 11.0, Answer.GOOD, 0.1)
+    pace.finish(running, 11.0, HostAnswer.GOOD, 0.1)
     assert pace.earliest_start_s() == 17
-    pace.finish(pace.start(17.0), 18.0, Answer.REFUSED, 0.1, retry_after_s=86_400)
+    pace.finish(pace.start(17.0), 18.0, HostAnswer.REFUSED, 0.1, retry_after_s=86_400)
     assert pace.earliest_start_s() == 18 + MAX_PAUSE_S
 
 
 def test_a_lone_403_is_the_photos_own_matter() -> None:
     pace = Pace(8)
-    answered(pace, Answer.FORBIDDEN)
-    answered(pace, Answer.GOOD, times=25)
-    answered(pace, Answer.FORBIDDEN)
+    answered(pace, HostAnswer.FORBIDDEN)
+    answered(pace, HostAnswer.GOOD, times=25)
+    answered(pace, HostAnswer.FORBIDDEN)
     assert pace.concurrency == 8
-    answered(pace, Answer.FORBIDDEN)
+    answered(pace, HostAnswer.FORBIDDEN)
     assert pace.concurrency == 4
 
 
 def test_rare_refusals_at_any_pace_cost_little() -> None:
     pace = Pace(8)
     for number in range(2_000):
-        answered(pace, Answer.REFUSED if number % 20 == 7 else Answer.GOOD)
+        answered(pace, HostAnswer.REFUSED if number % 20 == 7 else HostAnswer.GOOD)
     assert pace.per_s is None
     assert pace.concurrency >= 2
 
 
 def test_a_slow_server_is_asked_less_and_then_taken_as_it_is() -> None:
     pace = Pace(8)
-    answered(pace, Answer.GOOD, times=64, took_s=0.2)
-    answered(pace, Answer.GOOD, times=32, took_s=2.0)
+    answered(pace, HostAnswer.GOOD, times=64, took_s=0.2)
+    answered(pace, HostAnswer.GOOD, times=32, took_s=2.0)
     assert pace.concurrency < 8
     report = pace.report()
     assert (report.slowdowns, report.refusals, report.lowest_per_s) == (2, 0, None)
-    answered(pace, Answer.GOOD, times=800, took_s=2.0)
+    answered(pace, HostAnswer.GOOD, times=800, took_s=2.0)
     assert pace.concurrency == 8
 
 
 def test_some_slow_answers_and_slow_starts_change_nothing() -> None:
     pace = Pace(8)
     for number in range(640):
-        answered(pace, Answer.GOOD, took_s=5.0 if number % 8 == 0 else 0.2)
+        answered(pace, HostAnswer.GOOD, took_s=5.0 if number % 8 == 0 else 0.2)
     assert pace.report().slowdowns == 0
     always_slow = Pace(8)
-    answered(always_slow, Answer.GOOD, times=320, took_s=3.0)
+    answered(always_slow, HostAnswer.GOOD, times=320, took_s=3.0)
     assert always_slow.report().slowdowns == 0
 
 
-@given(st.lists(st.tuples(st.sampled_from(list(Answer)), st.floats(0, 100), st.floats(0, 50)), max_size=300))
-def test_whatever_comes_there_is_always_a_next_start(answers: list[tuple[Answer, float, float]]) -> None:
+@given(st.lists(st.tuples(st.sampled_from(list(HostAnswer)), st.floats(0, 100), st.floats(0, 50)), max_size=300))
+def test_whatever_comes_there_is_always_a_next_start(answers: list[tuple[HostAnswer, float, float]]) -> None:
     pace, now_s = Pace(8), 0.0
     for answer, took_s, gap_s in answers:
         earliest_s = pace.earliest_start_s()

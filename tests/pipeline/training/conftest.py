@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
-from pipeline.dataset.shards import Picture, write_shard
+from pipeline.dataset.shards import ShardPicture, write_shard
 from pipeline.training.jobs import TrainingJob
 from pipeline.training.recipes import TrainingSettings, resolve
 from pipeline.training.sampling import ArrayImages
@@ -88,7 +88,7 @@ def _write_snapshot(root: Path) -> Path:
     ):
         side = (STORED_SIZE_PX, STORED_SIZE_PX)
         pictures = [
-            Picture(
+            ShardPicture(
                 f"{domain}-{split}-{number}",
                 generator.integers(0, 256, (*side, 3), dtype=np.uint8),
                 generator.integers(0, 256, side, dtype=np.uint8),
