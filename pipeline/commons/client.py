@@ -35,7 +35,7 @@ MOST_PARTS = 100
 log = logging.getLogger(__name__)
 
 
-class Budget(Protocol):
+class CommonsBudget(Protocol):
     """Counts calls (`acquire` returns when one more is allowed) and gives the `turn` to make one."""
 
     def acquire(self) -> None: ...
@@ -44,7 +44,7 @@ class Budget(Protocol):
 
 
 @dataclass(frozen=True)
-class Failure:
+class CommonsFailure:
     """What came in place of a usable answer; `final`: asking again cannot help."""
 
     seen: str
@@ -63,7 +63,7 @@ class CommonsClient:
         self,
         *,
         contact: str,
-        budget: Budget,
+        budget: CommonsBudget,
         endpoint: str = ENDPOINT,
         timeout_s: float = 30.0,
         retries: int = 5,
@@ -133,7 +133,7 @@ class CommonsClient:
 
     def _answer(self, arguments: Mapping[str, object]) -> Mapping[str, object]:
         attempt = 0
-        while isinstance(tried := self._try(arguments), Failure):
+        while isinstance(tried := self._try(arguments), CommonsFailure):
             if tried.final:
                 raise CommonsRefused(f"{self.endpoint}: Commons refuses: {tried.seen}; asking again cannot help")
             if tried.retry_after_s > LONGEST_ASKED_WAIT_S or attempt == self._retries:
@@ -142,20 +142,20 @@ class CommonsClient:
             attempt += 1
         return tried
 
-    def _unreachable(self, tries: int, failure: Failure) -> CommonsUnreachable:
+    def _unreachable(self, tries: int, failure: CommonsFailure) -> CommonsUnreachable:
         wanted = f" (it asks for {failure.retry_after_s:.0f} s of patience)" if failure.retry_after_s else ""
         return CommonsUnreachable(
             f"{self.endpoint}: no usable answer in {tries} tries; last seen: {failure.seen}{wanted}. Check the network and "
             "`[commons] endpoint` in the project file, and run again later: nothing is lost"
         )
 
-    def _wait(self, attempt: int, failure: Failure) -> None:
+    def _wait(self, attempt: int, failure: CommonsFailure) -> None:
         delay_s = max(wait_s(attempt, self._chance()), failure.retry_after_s)
         log.info("Commons: %s; try %d follows in %.1f s", failure.seen, attempt + 2, delay_s)
         self.retried += 1
         self._sleep(delay_s)
 
-    def _try(self, arguments: Mapping[str, object]) -> Mapping[str, object] | Failure:
+    def _try(self, arguments: Mapping[str, object]) -> Mapping[str, object] | CommonsFailure:
         self._budget.acquire()
         self.calls += 1
         always = {"action": "query", "format": "json", "formatversion": "2", "maxlag": str(MAXLAG_S)}
@@ -164,11 +164,13 @@ class CommonsClient:
             with self._budget.turn():
                 response = self._session.get(self.endpoint, params=asked, timeout=self._timeout_s)
         except requests.RequestException as error:
-            return Failure(transport_failure(error, self._timeout_s))
+            return CommonsFailure(transport_failure(error, self._timeout_s))
         asked_s = _retry_after_s(response.headers.get("Retry-After"))
         if response.status_code != 200:
             passing = response.status_code in (408, 429) or response.status_code >= 500
-            return Failure(f"HTTP {response.status_code} {phrase(response.status_code)}".rstrip(), not passing, asked_s)
+            return CommonsFailure(
+                f"HTTP {response.status_code} {phrase(response.status_code)}".rstrip(), not passing, asked_s
+            )
         return _read(response.content, asked_s)
 
 
@@ -182,19 +184,19 @@ _FILES = {
 }
 
 
-def _read(body: bytes, asked_s: float) -> Mapping[str, object] | Failure:
+def _read(body: bytes, asked_s: float) -> Mapping[str, object] | CommonsFailure:
     try:
         answer = parse_json(body)
     except ValueError as error:
-        return Failure(f"an answer that cannot be read: {error}")
+        return CommonsFailure(f"an answer that cannot be read: {error}")
     if not isinstance(answer, Mapping):
-        return Failure("an answer that is not a JSON object")
+        return CommonsFailure("an answer that is not a JSON object")
     error = answer.get("error")
     if error is None:
         return answer
     code, text = str(_mapping(error).get("code")), str(_mapping(error).get("info", ""))[:200]
     passing = code in _PASSING_CODES or code.startswith("internal_api_error")
-    return Failure(f'error {code} "{text}"', not passing, asked_s)
+    return CommonsFailure(f'error {code} "{text}"', not passing, asked_s)
 
 
 def _pages(answer: Mapping[str, object]) -> tuple[list[Mapping[str, object]], int]:

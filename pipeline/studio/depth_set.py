@@ -25,7 +25,7 @@ from pipeline.atomic import write_bytes, write_text
 from pipeline.file_names import child
 from pipeline.plain_files import plain_path
 from pipeline.studio.render import Noise, Studio
-from pipeline.studio.scene import Camera, Lens, camera_of, describe_scene
+from pipeline.studio.scene import Camera, SceneLens, camera_of, describe_scene
 
 FIRST_SEED = 20_000
 """Of sets rendered on demand; the seeds of committed pictures and of benchmarks lie below."""
@@ -134,7 +134,9 @@ def _opened_once(wanted: DepthSet, seed: int) -> Callable[[], Studio]:
     return studio
 
 
-def _through(open_studio: Callable[[], Studio], samples: int, lens: Lens, noise: Noise) -> Callable[[], NDArray[np.uint8]]:
+def _through(
+    open_studio: Callable[[], Studio], samples: int, lens: SceneLens, noise: Noise
+) -> Callable[[], NDArray[np.uint8]]:
     return lambda: open_studio().photograph(samples, lens, noise)
 
 
@@ -144,11 +146,11 @@ def _pictures_through_lens(wanted: DepthSet) -> Iterator[tuple[str, int, Noise]]
         yield "clean", CLEAN_SAMPLES, Noise.NONE
 
 
-def _lenses(camera: Camera, disparity: Disparity, wanted: DepthSet) -> list[Lens]:
+def _lenses(camera: Camera, disparity: Disparity, wanted: DepthSet) -> list[SceneLens]:
     """The scene's own lens, and as many focused elsewhere as there are further planes."""
     aperture_mm = camera.lens.aperture_mm * wanted.aperture_scale
     planes = [1 / camera.lens.focus_m, *planes_through(disparity, wanted.planes - 1)][: wanted.planes]
-    return [Lens.of(aperture_mm, 1 / plane) for plane in planes]
+    return [SceneLens.of(aperture_mm, 1 / plane) for plane in planes]
 
 
 def _render(path: Path, make: Callable[[], NDArray[np.uint8] | NDArray[np.uint16]]) -> None:
@@ -158,7 +160,7 @@ def _render(path: Path, make: Callable[[], NDArray[np.uint8] | NDArray[np.uint16
         write_bytes(path, buffer.getvalue())
 
 
-def _row(seed: int, view: int, lens: Lens, focal_px: float, clean: bool) -> Sequence[object]:
+def _row(seed: int, view: int, lens: SceneLens, focal_px: float, clean: bool) -> Sequence[object]:
     names = f"rgb/{seed}.png", f"depth/{seed}.png", f"mask/{seed}.png", f"refocused/{seed}_{view}.png"
     px_per_dioptre = focal_px * lens.aperture_mm / 2000
     numbers = f"{lens.aperture_mm:.3f}", f"{lens.focus_m:.5f}", f"{1 / lens.focus_m:.5f}", f"{px_per_dioptre:.5f}"

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import ConfigError
 from pipeline.studio import textures
-from pipeline.studio.scene import METRES_PER_UNIT, Lens, Scene, describe_scene
+from pipeline.studio.scene import METRES_PER_UNIT, Scene, SceneLens, describe_scene
 from pipeline.studio.surfaces import Surface
 
 Floats = NDArray[np.float32]
@@ -111,7 +111,7 @@ class Studio:
         self._front = [self._shape(surface) for surface in scene.front]
         self._background = [self._shape(surface) for surface in scene.background]
 
-    def photograph(self, samples: int, lens: Lens | None = None, noise: Noise = Noise.OF_SCENE) -> Bytes:
+    def photograph(self, samples: int, lens: SceneLens | None = None, noise: Noise = Noise.OF_SCENE) -> Bytes:
         """uint8 [height, width, 3], sRGB, with so many samples a pixel; without a `lens` everything is in focus."""
         integrator = {"type": "direct", "emitter_samples": 1, "bsdf_samples": 0}
         world = self._world(integrator, self._everything)
@@ -146,14 +146,14 @@ class Studio:
         world = self._world({"type": "direct", "emitter_samples": 0, "bsdf_samples": 1}, shapes)
         return self._render(world, MASK_SAMPLES, None, self.scene.seed)[..., 3]
 
-    def _sample_seeds(self, lens: Lens | None, noise: Noise) -> tuple[int, int]:
+    def _sample_seeds(self, lens: SceneLens | None, noise: Noise) -> tuple[int, int]:
         """Of the two half-exposures."""
         if noise is Noise.OF_SCENE:
             return 2 * self.scene.seed, 2 * self.scene.seed + 1
         first, second = np.random.SeedSequence(self._pattern_seed(lens, Noise.OF_VIEW)).generate_state(2)
         return int(first), int(second)
 
-    def _pattern_seed(self, lens: Lens | None, noise: Noise) -> Sequence[int]:
+    def _pattern_seed(self, lens: SceneLens | None, noise: Noise) -> Sequence[int]:
         if noise is Noise.OF_SCENE:
             return [self.scene.seed]
         view = (0, 0) if lens is None else (round(lens.aperture_mm * 1000), round(lens.focus_m * 1e6))
@@ -164,11 +164,11 @@ class Studio:
         drop = np.array([0, 0.28 * max(self.height_px / self.width_px - 1, 0), 0])
         return np.array(self.scene.camera.origin) - drop, np.array(self.scene.camera.target) - drop
 
-    def _render(self, world: dict[str, Any], samples: int, lens: Lens | None, seed: int) -> Floats:
+    def _render(self, world: dict[str, Any], samples: int, lens: SceneLens | None, seed: int) -> Floats:
         scene = self.mitsuba.load_dict({**world, "sensor": self._sensor(samples, lens)})
         return np.array(self.mitsuba.render(scene, seed=seed), np.float32)
 
-    def _sensor(self, samples: int, lens: Lens | None) -> dict[str, Any]:
+    def _sensor(self, samples: int, lens: SceneLens | None) -> dict[str, Any]:
         camera = self.scene.camera
         origin, target = self._viewpoint()
         sensor = {

@@ -18,14 +18,14 @@ METRES_PER_UNIT = 0.44
 
 
 @dataclass(frozen=True)
-class Lens:
+class SceneLens:
     """A thin lens: its radius, and how far away the plane in focus lies along the axis; in scene units."""
 
     radius: float
     focus_distance: float
 
     @classmethod
-    def of(cls, aperture_mm: float, focus_m: float) -> "Lens":
+    def of(cls, aperture_mm: float, focus_m: float) -> "SceneLens":
         """A lens of that diameter, focused at that distance."""
         return cls(aperture_mm / 2000 / METRES_PER_UNIT, focus_m / METRES_PER_UNIT)
 
@@ -55,9 +55,9 @@ class Camera:
     focus_distance: float
 
     @property
-    def lens(self) -> Lens:
+    def lens(self) -> SceneLens:
         """The camera's own: wide open, focused on the sitter's eyes."""
-        return Lens(self.lens_radius, self.focus_distance)
+        return SceneLens(self.lens_radius, self.focus_distance)
 
     def focal_px(self, smaller_side_px: int) -> float:
         """Distance of the picture from the lens in its own pixels: radius in pixels = focal_px · radius · |1/s − 1/d|."""

@@ -19,7 +19,7 @@ from pipeline.studio.depth_set import (
     render_depth_set,
 )
 from pipeline.studio.render import Noise, Studio
-from pipeline.studio.scene import Lens, camera_of, describe_scene
+from pipeline.studio.scene import SceneLens, camera_of, describe_scene
 
 WANTED = DepthSet(scenes=1, side_px=32, planes=2, first_seed=7003, clean=False)
 
@@ -42,7 +42,7 @@ def test_planes_are_spread_evenly_in_disparity_over_what_is_known() -> None:
 
 @given(st.floats(5, 100), st.floats(0.3, 10))
 def test_a_lens_in_metres_is_the_same_in_scene_units(aperture_mm: float, focus_m: float) -> None:
-    lens = Lens.of(aperture_mm, focus_m)
+    lens = SceneLens.of(aperture_mm, focus_m)
     assert (lens.aperture_mm, lens.focus_m) == (pytest.approx(aperture_mm), pytest.approx(focus_m))
 
 
@@ -94,7 +94,7 @@ def test_no_two_views_share_their_noise_and_what_hides_the_sitter_is_not_in_the_
     assert studio.scene.front
     assert (studio.mask() <= Studio(whole, 24, 24).mask()).all()
     assert (studio.mask() < Studio(whole, 24, 24).mask()).any()
-    nearly_closed = Lens.of(0.01, 1.0)
+    nearly_closed = SceneLens.of(0.01, 1.0)
     still = studio.photograph(64, noise=Noise.NONE).astype(float)
     noise = [studio.photograph(16, lens, Noise.OF_VIEW) - still for lens in (None, nearly_closed)]
     shared = [studio.photograph(16, lens, Noise.OF_SCENE) - still for lens in (None, nearly_closed)]
