@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from assets.attempts import others_at_work
-from assets.automation import ON_ANY_CHANGE, ON_CHANGE
 from assets.common import check, count_table, progress, stage_asset, table_result
 from assets.partitions import DOMAIN, MONTH, domain_months, key_parts
 from assets.plots import bars
@@ -17,7 +16,8 @@ from pipeline.operations.downloads import download, known_files
 from pipeline.operations.forget import finish_forgetting, leftovers, unpurged
 from pipeline.operations.history import answers_about, gone_photos, history_counts, stricter_photos
 from pipeline.operations.photos import photo_reader
-from pipeline.operations.versions import configured_partitions, forgotten_photos, inputs_version, newest_listings
+from pipeline.operations.stages import provenance_of
+from pipeline.operations.versions import all_rows, forgotten_photos, newest_listings
 from pipeline.photos.history import unasked, update_history, with_answers
 from pipeline.photos.pool import Transfer
 from pipeline.sources.listing import list_month
@@ -34,6 +34,7 @@ def collect_assets(project: Project) -> list[dg.AssetsDefinition]:
     partitions = domain_months(project)
 
     @stage_asset(
+        project,
         "photo_listing",
         "collect",
         {"parquet"},
@@ -47,14 +48,14 @@ def collect_assets(project: Project) -> list[dg.AssetsDefinition]:
         context: dg.AssetExecutionContext, home: dg.ResourceParam[HomeResource], sources: dg.ResourceParam[SourcesResource]
     ) -> dg.MaterializeResult:
         data, key = home.open(), key_parts(context)
-        version = inputs_version(project, data, "photo_listing", str(context.partition_key))
+        provenance = provenance_of(project, data, "photo_listing", str(context.partition_key))
         state = data.listing_windows(key[DOMAIN], key[MONTH])
         if not project.domains[key[DOMAIN]].queries:
             raise ConfigError(f"[domains.{key[DOMAIN]}] has no queries: its photos come by `bokehflow import`")
         source = sources.of_domain(key[DOMAIN], data)
         forgotten = forgotten_photos(data)
         frame = list_month(source, project, key[DOMAIN], key[MONTH], state, int(time.time()), forgotten)
-        info = data.tables.write("photo_listing", frame, str(context.partition_key), version)
+        info = data.tables.write("photo_listing", frame, str(context.partition_key), provenance)
         clear_state(state)
         truncated = frame.loc[frame["truncated"], "photo_id"].tolist()
         reasons = {"accepted": int(frame["reason"].isna().sum()), **frame["reason"].value_counts().to_dict()}
@@ -69,23 +70,23 @@ def collect_assets(project: Project) -> list[dg.AssetsDefinition]:
         return table_result(info, shown, [check("every_result_seen", problems, dg.AssetCheckSeverity.WARN)])
 
     @stage_asset(
+        project,
         "photo_files",
         "collect",
         {"jpeg", "parquet"},
         deps=[photo_listing],
         partitions_def=partitions,
-        automation_condition=ON_CHANGE,
         description="The bytes of every accepted photo as a blob, or the reason why there are none.",
         check_specs=[dg.AssetCheckSpec("few_failures", asset="photo_files")],
     )
     def photo_files(context: dg.AssetExecutionContext, home: dg.ResourceParam[HomeResource]) -> dg.MaterializeResult:
         data, key = home.open(), str(context.partition_key)
-        version = inputs_version(project, data, "photo_files", key)
+        provenance = provenance_of(project, data, "photo_files", key)
         journal, listing = data.journal(key), data.tables.read("photo_listing", key)
         known = known_files(data, key, set(listing["photo_id"]))
         downloads = download(project, data, listing, known, journal, progress(context, "photos fetched"))
         frame = downloads.table
-        info = data.tables.write("photo_files", frame, key, version)
+        info = data.tables.write("photo_files", frame, key, provenance)
         journal.unlink(missing_ok=True)
         stored = frame["sha256"].notna()
         reasons = {"stored": int(stored.sum()), **frame["reason"].value_counts().to_dict()}
@@ -99,11 +100,11 @@ def collect_assets(project: Project) -> list[dg.AssetsDefinition]:
         return table_result(info, shown, [check("few_failures", problems, dg.AssetCheckSeverity.WARN)])
 
     @stage_asset(
+        project,
         "photo_history",
         "collect",
         {"parquet"},
         deps=[photo_listing, "imported_photos"],
-        automation_condition=ON_ANY_CHANGE,
         description="When each photo was first and last seen, what changed about it, which are gone or forgotten.",
         check_specs=[
             dg.AssetCheckSpec("nothing_vanished", asset="photo_history"),
@@ -121,15 +122,15 @@ def collect_assets(project: Project) -> list[dg.AssetsDefinition]:
         )
         for left in leftovers(purged) if purged else ():
             context.log.warning(left)
-        version = inputs_version(project, data, "photo_history")
+        provenance = provenance_of(project, data, "photo_history")
         listings, forgotten = newest_listings(project, data), forgotten_photos(data)
-        listing = data.tables.read_all("photo_listing", configured_partitions(project, data, "photo_listing"))
+        listing = all_rows(project, data, "photo_listing")
         before = data.tables.read_or_empty("photo_history")
         frame = update_history(before, listing, listings, forgotten)
         questions = unasked(frame, listings)["photo_id"].head(project.collect.checks_per_run).tolist()
         answers, not_asked = answers_about(questions, sources, data)
         frame = with_answers(frame, answers)
-        info = data.tables.write("photo_history", frame, inputs_version=version)
+        info = data.tables.write("photo_history", frame, provenance=provenance)
         by_month = listing["month"].value_counts().sort_index().to_dict()
         shown = {
             "counts": count_table(history_counts(frame), "history"),

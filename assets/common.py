@@ -3,13 +3,16 @@
 import base64
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from typing import Any
 
 import dagster as dg
 
-from pipeline.operations.versions import INPUTS
+from pipeline.config import Project
+from pipeline.operations.stages import STAGES, dagster_code_version
 from pipeline.plain_text import plain, plain_markdown
 from pipeline.tables import TABLES
+from resources.home import HomeResource
 from storage import TableInfo
 
 OWNERS = ["team:bokehflow"]
@@ -17,22 +20,36 @@ PROGRESS_EVERY_S = 5.0
 
 
 def stage_asset(
+    project: Project,
     name: str,
     group: str,
     kinds: set[str],
-    code_version: str | None = None,
     **options: Any,  # noqa: ANN401 - passed on to dagster.asset
 ) -> Callable[[Callable[..., object]], dg.AssetsDefinition]:
-    """`dagster.asset` with what every asset has: name, group, owners, kinds, code version, the table's columns."""
-    return dg.asset(
+    """`dagster.asset` with what every asset has: name, group, owners, kinds, code version, the table's columns.
+
+    Its body runs while nobody else makes the same partition of it, in whatever process.
+    """
+    asset = dg.asset(
         name=name,
         group_name=group,
         owners=OWNERS,
         kinds={"python", *kinds},
-        code_version=code_version or (INPUTS[name].code_version if name in INPUTS else "1"),
+        code_version=dagster_code_version(project, name) if name in STAGES else "1",
         metadata={"dagster/column_schema": column_schema(name)} if name in TABLES else {},
         **options,
     )
+    return lambda body: asset(_alone(name, body))
+
+
+def _alone(name: str, body: Callable[..., object]) -> Callable[..., object]:
+    @wraps(body)
+    def guarded(*context: dg.AssetExecutionContext, home: HomeResource, **resources: object) -> object:
+        partition = str(context[0].partition_key) if context and context[0].has_partition_key else None
+        with home.open().making(name, partition):
+            return body(*context, home=home, **resources)
+
+    return guarded
 
 
 def column_schema(name: str) -> dg.TableSchema:

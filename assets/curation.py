@@ -2,7 +2,6 @@
 
 import dagster as dg
 
-from assets.automation import ON_CHANGE
 from assets.common import check, count_table, progress, stage_asset, table_result
 from assets.sheets import contact_sheet
 from pipeline.config import Project
@@ -12,7 +11,8 @@ from pipeline.curation.decisions import folder_version, opinions
 from pipeline.curation.double_review import DoubleReview
 from pipeline.operations.curation import reviewed, update_hints
 from pipeline.operations.photos import photo_reader
-from pipeline.operations.versions import configured_partitions, forgotten_photos, inputs_version, newest_rows
+from pipeline.operations.stages import provenance_of
+from pipeline.operations.versions import all_rows, forgotten_photos, newest_rows
 from pipeline.plain_text import plain_markdown
 from resources.home import HomeResource
 from resources.segmenter import SegmenterResource
@@ -22,11 +22,36 @@ def curation_assets(project: Project) -> list[dg.AssetsDefinition | dg.SourceAss
     """The assets of this stage, for the project."""
 
     @stage_asset(
+        project,
+        "photo_hints",
+        "curation",
+        {"parquet"},
+        deps=["unique_photos"],
+        description="What is measured of each picture once: people, sharpness, colours. Suggestions and rules look at it.",
+    )
+    def photo_hints(
+        context: dg.AssetExecutionContext,
+        home: dg.ResourceParam[HomeResource],
+        segmenter: dg.ResourceParam[SegmenterResource],
+    ) -> dg.MaterializeResult:
+        data = home.open()
+        provenance = provenance_of(project, data, "photo_hints")
+        unique, known = data.tables.read("unique_photos"), data.tables.read_or_empty("photo_hints", columns=["sha256"])
+        kept = unique[unique["rule"].isna()]
+        frame = update_hints(project, data, segmenter, kept, progress(context, "pictures measured"))
+        info = data.tables.write("photo_hints", frame, provenance=provenance)
+        data.hints_journal.unlink(missing_ok=True)
+        new = frame[~frame["sha256"].isin(known["sha256"])]
+        people = frame.loc[frame["sha256"].isin(kept["sha256"]), "people"].value_counts().sort_index().to_dict()
+        shown = {"newly measured": len(new), "people": count_table(people, "people in the picture")}
+        return table_result(info, shown)
+
+    @stage_asset(
+        project,
         "review_queue",
         "curation",
         {"csv"},
-        deps=["unique_photos"],
-        automation_condition=ON_CHANGE,
+        deps=["unique_photos", photo_hints],
         description="CSV batches of photos that nobody has decided, with hints and thumbnails. "
         "Fill in `decision` and `reason` and save the file, under any name, in `review/reviewed/`; "
         "or decide on the page that `bokehflow review` opens.",
@@ -35,31 +60,25 @@ def curation_assets(project: Project) -> list[dg.AssetsDefinition | dg.SourceAss
             dg.AssetCheckSpec("batches_are_as_written", asset="review_queue"),
         ],
     )
-    def review_queue(
-        context: dg.AssetExecutionContext,
-        home: dg.ResourceParam[HomeResource],
-        segmenter: dg.ResourceParam[SegmenterResource],
-    ) -> dg.MaterializeResult:
+    def review_queue(home: dg.ResourceParam[HomeResource]) -> dg.MaterializeResult:
         from pipeline.curation.queue import QueueFolders, filled_in_place, queue_photos, with_fingerprints
         from pipeline.curation.ranking import learn
         from pipeline.curation.suggestions import rule_decisions
 
         data = home.open()
-        version = inputs_version(project, data, "review_queue")
+        provenance = provenance_of(project, data, "review_queue")
         unique, queued = data.tables.read("unique_photos"), data.tables.read_or_empty("review_queue")
         words = opinions(reviewed(data, project)[0])
         decided = decided_groups(unique, words)
         learning = len(words) >= project.curation.learn_from
-        wanted = unique["photo_id"].isin({word.photo_id for word in words}) if learning else unique["group"].isin([])
-        asked = unique[wanted | (unique["rule"].isna() & ~unique["group"].isin(decided))]
-        hints = update_hints(project, data, segmenter, asked, progress(context, "pictures measured"))
+        hints = data.tables.read("photo_hints")
         fingerprints = newest_rows(project, data, "fingerprints")
         seen = with_fingerprints(one_per_photo(unique).merge(hints, on="sha256"), fingerprints) if learning else None
         ranking = None if seen is None else learn(seen, words, project.curation.learn_from)
         by_rules = rule_decisions(unique, hints, project.curation.rules, decided)
         frame = queue_photos(
             unique=unique,
-            listing=data.tables.read_all("photo_listing", configured_partitions(project, data, "photo_listing")),
+            listing=all_rows(project, data, "photo_listing"),
             queued=queued,
             hints=hints,
             fingerprints=fingerprints,
@@ -70,7 +89,7 @@ def curation_assets(project: Project) -> list[dg.AssetsDefinition | dg.SourceAss
             ranking=ranking,
         )
         data.reviewed.mkdir(parents=True, exist_ok=True)
-        info = data.tables.write("review_queue", frame, inputs_version=version)
+        info = data.tables.write("review_queue", frame, provenance=provenance)
         new = frame[~frame["photo_id"].isin(set(queued["photo_id"]))]
         waiting = frame[frame["waiting"]]
         suggested = waiting["suggested_decision"].fillna("nothing") + " " + waiting["suggested_reason"].fillna("")
@@ -106,12 +125,11 @@ def curation_assets(project: Project) -> list[dg.AssetsDefinition | dg.SourceAss
         return dg.DataVersion(folder_version(home.open().reviewed))
 
     @stage_asset(
+        project,
         "curated_photos",
         "curation",
         {"parquet"},
-        # Rules look at hints, and those are measured for the queue.
-        deps=["unique_photos", review_decisions, *(["review_queue"] if project.curation.rules else [])],
-        automation_condition=ON_CHANGE,
+        deps=["unique_photos", review_decisions, *(["photo_hints"] if project.curation.rules else [])],
         description="What was decided about each photo: kept, moved or dropped, by whom and why.",
         check_specs=[
             dg.AssetCheckSpec("decisions_valid", asset="curated_photos", blocking=True),
@@ -121,7 +139,7 @@ def curation_assets(project: Project) -> list[dg.AssetsDefinition | dg.SourceAss
     )
     def curated_photos(home: dg.ResourceParam[HomeResource]) -> dg.MaterializeResult:
         data = home.open()
-        version = inputs_version(project, data, "curated_photos")
+        provenance = provenance_of(project, data, "curated_photos")
         decisions, problems = reviewed(data, project)
         unique = data.tables.read("unique_photos")
         from pipeline.curation.suggestions import rule_decisions
@@ -130,7 +148,7 @@ def curation_assets(project: Project) -> list[dg.AssetsDefinition | dg.SourceAss
         by_rules = rule_decisions(unique, hints, rules, decided_groups(unique, decisions))
         double = DoubleReview.of(project.curation)
         frame = curate(unique, decisions, by_rules, double)
-        info = data.tables.write("curated_photos", frame, inputs_version=version)
+        info = data.tables.write("curated_photos", frame, provenance=provenance)
         kept = frame[frame["target_domain"].notna()]
         counts = {
             **{f"kept in {domain}": int(count) for domain, count in kept["target_domain"].value_counts().items()},
@@ -158,7 +176,7 @@ def curation_assets(project: Project) -> list[dg.AssetsDefinition | dg.SourceAss
             shown |= agreement_metadata(twice)
         return table_result(info, shown, checks)
 
-    return [review_queue, review_decisions, curated_photos]
+    return [photo_hints, review_queue, review_decisions, curated_photos]
 
 
 def agreement_metadata(found: Reviewed) -> dict[str, dg.MetadataValue]:

@@ -5,7 +5,6 @@ from math import ceil
 import dagster as dg
 import numpy as np
 
-from assets.automation import ON_CHANGE, ON_NEW
 from assets.common import check, count_table, progress, stage_asset, table_result
 from assets.partitions import SNAPSHOTS
 from assets.plots import histogram
@@ -22,8 +21,9 @@ from pipeline.masks.person_masks import read_mask, segment_photos, to_review
 from pipeline.masks.selfie import ALONE
 from pipeline.operations.made_from import license_counts, made_from, strictest_name
 from pipeline.operations.masks import mask_source
+from pipeline.operations.stages import provenance_of
 from pipeline.operations.training_images import photo_sizes, too_small
-from pipeline.operations.versions import configured_code_version, configured_partitions, inputs_version, plan
+from pipeline.operations.versions import all_rows, plan
 from pipeline.photos.decode import decode_reduced
 from resources.home import HomeResource
 from resources.segmenter import SegmenterResource
@@ -35,12 +35,11 @@ def dataset_assets(project: Project) -> list[dg.AssetsDefinition]:
     """The assets of this stage, for the project."""
 
     @stage_asset(
+        project,
         "person_masks",
         "dataset",
         {"png", "parquet"},
         deps=["curated_photos"],
-        automation_condition=ON_CHANGE,
-        code_version=configured_code_version(project, "person_masks"),
         description="Alpha of the subject of each kept photo, cached per picture and segmenter.",
         check_specs=[
             dg.AssetCheckSpec("subjects_found", asset="person_masks"),
@@ -55,10 +54,11 @@ def dataset_assets(project: Project) -> list[dg.AssetsDefinition]:
         segmenter: dg.ResourceParam[SegmenterResource],
     ) -> dg.MaterializeResult:
         data = home.open()
-        version = inputs_version(project, data, "person_masks")
+        provenance = provenance_of(project, data, "person_masks")
         source, curated = mask_source(project, data, segmenter), data.tables.read("curated_photos")
         if ALONE in source.key.split("-"):
-            version += f"-{ALONE}"  # so that the next run tries again to get the second network
+            # So that the next run tries again to get the second network.
+            provenance = provenance.with_outside(segmenter=f"without its second network, {source.key}")
         frame = segment_photos(
             photos=curated[curated["target_domain"].notna()],
             source=source,
@@ -67,7 +67,7 @@ def dataset_assets(project: Project) -> list[dg.AssetsDefinition]:
             progress=progress(context, "pictures segmented"),
             known=data.tables.read_or_empty("person_masks"),
         )
-        info = data.tables.write("person_masks", frame, inputs_version=version)
+        info = data.tables.write("person_masks", frame, provenance=provenance)
         found, odd = frame[frame["mask"].notna()], to_review(frame)
         reasons = frame["reason"].dropna().value_counts().to_dict()
         alphas = (read_mask(inside(data.masks, mask)) for mask in found["mask"])
@@ -89,12 +89,11 @@ def dataset_assets(project: Project) -> list[dg.AssetsDefinition]:
         return table_result(info, shown, checks)
 
     @stage_asset(
+        project,
         "training_images",
         "dataset",
         {"arrow"},
         deps=[person_masks],
-        automation_condition=ON_CHANGE,
-        code_version=configured_code_version(project, "training_images"),
         description="Cropped and scaled RGB with alpha, in memory-mapped shards that all snapshots share.",
         check_specs=[
             dg.AssetCheckSpec("one_for_each_mask", asset="training_images"),
@@ -103,7 +102,7 @@ def dataset_assets(project: Project) -> list[dg.AssetsDefinition]:
     )
     def training_images(context: dg.AssetExecutionContext, home: dg.ResourceParam[HomeResource]) -> dg.MaterializeResult:
         data = home.open()
-        version = inputs_version(project, data, "training_images")
+        provenance = provenance_of(project, data, "training_images")
         masks = data.tables.read("person_masks")
         frame = prepare_images(
             masks=masks,
@@ -118,7 +117,7 @@ def dataset_assets(project: Project) -> list[dg.AssetsDefinition]:
             progress=progress(context, "pictures prepared"),
             known=data.tables.read_or_empty("training_images"),
         )
-        info = data.tables.write("training_images", frame, inputs_version=version)
+        info = data.tables.write("training_images", frame, provenance=provenance)
         first = frame.groupby("domain").head(6)
         reader = (
             ShardReader([child(data.shards, shard) for shard in first["shard"]], first["row"].tolist())
@@ -141,24 +140,24 @@ def dataset_assets(project: Project) -> list[dg.AssetsDefinition]:
         return table_result(info, shown, checks)
 
     @stage_asset(
+        project,
         "dataset_manifest",
         "dataset",
         {"parquet"},
         deps=[training_images],
-        automation_condition=ON_CHANGE,
         description="Every picture with split, digests, origin and licence. Its data version is the snapshot id. "
         "What it newly says of owners, titles and licences goes into the frozen snapshot of the same pictures.",
         check_specs=[dg.AssetCheckSpec("can_be_frozen", asset="dataset_manifest", blocking=True)],
     )
     def dataset_manifest(home: dg.ResourceParam[HomeResource]) -> dg.MaterializeResult:
         data = home.open()
-        version = inputs_version(project, data, "dataset_manifest")
+        provenance = provenance_of(project, data, "dataset_manifest")
         images = data.tables.read("training_images")
-        listing = data.tables.read_all("photo_listing", configured_partitions(project, data, "photo_listing"))
+        listing = all_rows(project, data, "photo_listing")
         curated, masks = data.tables.read("curated_photos"), data.tables.read("person_masks")
         domain_a, domain_b = project.training.domain_a, project.training.domain_b
         frame = build_manifest(images, listing, curated, masks, project.dataset, domain_a)
-        info = data.tables.write("dataset_manifest", frame, inputs_version=version)
+        info = data.tables.write("dataset_manifest", frame, provenance=provenance)
         by_split = {f"{domain}, {split}": n for domain, splits in counts(frame).items() for split, n in splits.items()}
         found = problems(frame, masks, project.dataset, domain_a, domain_b)
         identifier = snapshot_id(frame)
@@ -176,12 +175,12 @@ def dataset_assets(project: Project) -> list[dg.AssetsDefinition]:
         )
 
     @stage_asset(
+        project,
         "dataset_snapshot",
         "dataset",
         {"parquet"},
         deps=[dataset_manifest],
         partitions_def=SNAPSHOTS,
-        automation_condition=ON_NEW,
         description="The frozen manifest, its split and the attribution of every photo." + FROZEN,
         check_specs=[dg.AssetCheckSpec("every_picture_is_there", asset="dataset_snapshot")],
     )

@@ -2,14 +2,14 @@
 
 import dagster as dg
 
-from assets.automation import ON_ANY_CHANGE, ON_CHANGE
 from assets.common import check, count_table, progress, stage_asset, table_result
 from assets.partitions import domain_months
 from assets.plots import distances, histogram
 from assets.sheets import contact_sheet
 from pipeline.config import Project
 from pipeline.operations.duplicates import kept_and_dropped, nearest_distances
-from pipeline.operations.versions import forgotten_photos, inputs_version, newest_rows
+from pipeline.operations.stages import provenance_of
+from pipeline.operations.versions import forgotten_photos, newest_rows
 from resources.home import HomeResource
 
 
@@ -17,12 +17,12 @@ def dedupe_assets(project: Project) -> list[dg.AssetsDefinition]:
     """The assets of this stage, for the project."""
 
     @stage_asset(
+        project,
         "fingerprints",
         "dedupe",
         {"parquet"},
         deps=["photo_files"],
         partitions_def=domain_months(project),
-        automation_condition=ON_CHANGE,
         description="Size, dimensions and perceptual hashes of every stored photo, computed once per picture.",
         check_specs=[dg.AssetCheckSpec("every_file_has_one", asset="fingerprints")],
     )
@@ -31,23 +31,23 @@ def dedupe_assets(project: Project) -> list[dg.AssetsDefinition]:
         from pipeline.dedupe.store import FingerprintStore
 
         data, key = home.open(), str(context.partition_key)
-        version = inputs_version(project, data, "fingerprints", key)
+        provenance = provenance_of(project, data, "fingerprints", key)
         files, store = data.tables.read("photo_files", key), FingerprintStore(data.fingerprints)
         digests = files["sha256"].dropna().tolist()
         new = fingerprint_pictures(digests, data.blobs.read, store, progress(context, "pictures fingerprinted"))
         frame = fingerprint_table(files, data.tables.read("photo_listing", key), store)
-        info = data.tables.write("fingerprints", frame, key, version)
+        info = data.tables.write("fingerprints", frame, key, provenance)
         without = sorted(set(files.loc[files["sha256"].notna(), "photo_id"]) - set(frame["photo_id"]))
         edges = frame[["width_px", "height_px"]].max(axis=1).tolist()
         shown = {"new pictures": new, "long_edges": histogram(edges, "long edge, px")}
         return table_result(info, shown, [check("every_file_has_one", without)])
 
     @stage_asset(
+        project,
         "unique_photos",
         "dedupe",
         {"parquet"},
         deps=[fingerprints, "photo_history", "imported_photos"],
-        automation_condition=ON_ANY_CHANGE,
         description="Every downloaded photo of all domains: kept, or the rule by which it went and for which photo. "
         "`bokehflow duplicates` shows them side by side.",
         check_specs=[dg.AssetCheckSpec("no_picture_in_two_domains", asset="unique_photos")],
@@ -59,7 +59,7 @@ def dedupe_assets(project: Project) -> list[dg.AssetsDefinition]:
         from pipeline.dedupe.store import FingerprintStore
 
         data, settings = home.open(), project.dedupe
-        version = inputs_version(project, data, "unique_photos")
+        provenance = provenance_of(project, data, "unique_photos")
         photos = newest_rows(project, data, "fingerprints")
         photos = photos[~photos["photo_id"].isin(forgotten_photos(data))]
         store, near = FingerprintStore(data.fingerprints), NearHashStore(data.fingerprints)
@@ -71,7 +71,7 @@ def dedupe_assets(project: Project) -> list[dg.AssetsDefinition]:
         near.write(settings.radius_bits, found.near)
         data.tables.write("duplicate_pairs", found.duplicate_pairs)
         frame = found.unique_photos
-        info = data.tables.write("unique_photos", frame, inputs_version=version)
+        info = data.tables.write("unique_photos", frame, provenance=provenance)
         kept = frame["rule"].isna()
         counts = {"kept": int(kept.sum()), **frame["rule"].value_counts().to_dict()}
         duplicates, strangers = nearest_distances(frame, data)

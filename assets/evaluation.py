@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import dagster as dg
 import pandas as pd
 
-from assets.automation import ON_NEW, ON_NEW_RESULT
 from assets.common import check, stage_asset, table_result
 from assets.dataset import FROZEN
 from assets.partitions import RECIPE, SNAPSHOT, SNAPSHOTS, key_parts, snapshot_recipes
@@ -19,12 +18,11 @@ from pipeline.file_names import child
 from pipeline.operations.evaluation import evaluate_model
 from pipeline.operations.reports import (
     against_reference,
+    evaluation_provenance,
     judged_by,
-    model_version,
     report_inputs,
     truth_folder,
     unevaluated,
-    yardstick_version,
 )
 from pipeline.operations.training import run_id
 from resources.home import HomeResource
@@ -41,12 +39,12 @@ def evaluation_assets(project: Project, folder: Path) -> list[dg.AssetsDefinitio
     truth = truth_folder(project, folder)
 
     @stage_asset(
+        project,
         "evaluation",
         "evaluation",
         {"parquet"},
         deps=["trained_model"],
         partitions_def=snapshot_recipes(project),
-        automation_condition=ON_NEW,
         description="Scores of the model and of the smoothing baselines, photo by photo, and pictures." + FROZEN,
         check_specs=[
             dg.AssetCheckSpec("better_than_doing_nothing", asset="evaluation"),
@@ -66,8 +64,8 @@ def evaluation_assets(project: Project, folder: Path) -> list[dg.AssetsDefinitio
             frame, photos = evaluate_model(project, data, key[SNAPSHOT], key[RECIPE], truth, segmenter.load(data), watch)
         run = child(data.runs, run_id(key[SNAPSHOT], key[RECIPE]))
         # Only now it is certain which weights could be had.
-        version = f"{model_version(run)}-{yardstick_version(project, data, truth)}"
-        info = data.tables.write("evaluation", frame, str(context.partition_key), version)
+        provenance = evaluation_provenance(project, data, truth, run)
+        info = data.tables.write("evaluation", frame, str(context.partition_key), provenance)
         means = (
             frame[~frame["photo_id"].str.startswith("set:")]
             .groupby(["method", "metric"])["value"]
@@ -90,12 +88,12 @@ def evaluation_assets(project: Project, folder: Path) -> list[dg.AssetsDefinitio
         )
 
     @stage_asset(
+        project,
         "comparison",
         "evaluation",
         {"html"},
         deps=[evaluation],
         partitions_def=SNAPSHOTS,
-        automation_condition=ON_NEW_RESULT,
         description="The report: all models of a snapshot and the smoothing baselines side by side.",
         check_specs=[
             dg.AssetCheckSpec("every_model_is_in_it", asset="comparison"),

@@ -5,6 +5,9 @@ import sys
 
 import dagster as dg
 
+TOLD_ELSEWHERE = (dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.RUN_FAILURE)
+"""That a step or a run ended early, and why, whoever started it says: as an error, or calmly where photos wait."""
+
 
 @dg.logger(config_schema={}, description="Messages of stages on standard error")
 def terminal_logger(context: dg.InitLoggerContext) -> logging.Logger:
@@ -12,9 +15,15 @@ def terminal_logger(context: dg.InitLoggerContext) -> logging.Logger:
     logger = logging.Logger("bokehflow")
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Bare())
+    handler.addFilter(_is_news)
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     return logger
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    event = getattr(record, "dagster_meta", {}).get("dagster_event")
+    return event is None or event.event_type not in TOLD_ELSEWHERE
 
 
 class _Bare(logging.Formatter):

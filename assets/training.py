@@ -23,6 +23,7 @@ def training_assets(project: Project) -> list[dg.AssetsDefinition]:
     """The asset of this stage, for the project."""
 
     @stage_asset(
+        project,
         "trained_model",
         "training",
         {"pytorch"},

@@ -11,7 +11,9 @@ from assets.dataset import dataset_assets
 from assets.dedupe import dedupe_assets
 from assets.evaluation import evaluation_assets
 from assets.imports import import_assets
-from assets.schedules import jobs, schedules, sensors
+from assets.jobs import jobs
+from assets.schedules import schedules
+from assets.sensors import sensors
 from assets.terminal import terminal_logger
 from assets.training import training_assets
 from pipeline.config import Project, load_project
@@ -37,11 +39,12 @@ def build_definitions(project: Project, home: Home, folder: Path) -> dg.Definiti
         *training_assets(project),
         *evaluation_assets(project, folder),
     ]
+    all_jobs = jobs()
     return dg.Definitions(
         assets=assets,
-        jobs=jobs(),
+        jobs=all_jobs,
         schedules=schedules(project, home),
-        sensors=sensors(project, home),
+        sensors=sensors(project, home, folder, all_jobs),
         resources={
             "home": fixed(HomeResource(root=str(home.root))),
             "sources": fixed(SourcesResource(project)),

@@ -122,12 +122,32 @@ class Imports(_Rows):
 
 
 class ImportedPhotos(_Rows):
-    """Which imported photos went on to the tables `photo_listing`, `photo_files` and `fingerprints`."""
+    """Photos of one's own as the stages take them: what is listed, stored and fingerprinted of each in one row."""
 
     photo_id: str
     domain: str
+    owner: str
+    owner_name: str = pa.Field(nullable=True)
+    title: str
+    tags: str
+    license: str = pa.Field(nullable=True)
+    date_upload_s: int
+    date_taken: str = pa.Field(nullable=True)
+    page_url: str
     sha256: str
+    size_bytes: int
+    width_px: int = pa.Field(description="After EXIF orientation")
+    height_px: int
+    format: str
+    frames: int
+    phash: str = pa.Field(nullable=True, str_length=16, description="As in `fingerprints`; null where it goes no further")
+    phash_mirrored: str = pa.Field(nullable=True, str_length=16)
+    refused_by: str = pa.Field(
+        nullable=True, isin=["photo_listing", "photo_files"], description="The table that would have said so of other photos"
+    )
     reason: str = pa.Field(nullable=True, description="Why it goes no further; null: it does")
+    detail: str = pa.Field(nullable=True, description="The reason for a person")
+    fetched_at_s: int = pa.Field(description="When it was imported")
 
 
 class Fingerprints(_Rows):
@@ -341,7 +361,7 @@ TABLES: dict[str, Table] = {
     ),
     "tombstones": Table(Tombstones, ("photo_id",), ("forgotten_s", "purged_s")),
     "imports": Table(Imports, ("domain", "photo_id"), ("file", "imported_at_s")),
-    "imported_photos": Table(ImportedPhotos, ("domain", "photo_id")),
+    "imported_photos": Table(ImportedPhotos, ("domain", "photo_id"), ("fetched_at_s", "detail")),
     "fingerprints": Table(Fingerprints, ("domain", "photo_id")),
     "unique_photos": Table(UniquePhotos, ("domain", "photo_id")),
     "duplicate_pairs": Table(DuplicatePairs, ("sha256_a", "sha256_b", "mirrored")),

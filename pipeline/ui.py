@@ -26,6 +26,7 @@ from pipeline.headless import Say
 from pipeline.loopback.guard import Door, Guard, kept_secret
 from pipeline.loopback.server import listen, make_server
 from pipeline.operations.emulated_flickr import emulated_flickr
+from pipeline.operations.forget import AT_WORK
 from pipeline.package_files import CODE, WORKSPACE
 from pipeline.plain_files import read_plain_text
 from resources.dagster_internals import code_server, daemon_command, web_application
@@ -39,7 +40,12 @@ DAEMON_ENDS_S = 60
 
 def serve_ui(home: Home, project: Project, path: Path, port: int, say: Say) -> int:
     """Run Dagster's web server and daemon on the home until they are stopped; returns their exit code."""
-    with home.lock("dev") as tell_others, emulated_flickr(home, project), open_instance(home) as instance:
+    with (
+        home.lock(AT_WORK, shared=True),
+        home.lock("dev") as tell_others,
+        emulated_flickr(home, project),
+        open_instance(home) as instance,
+    ):
         bury_dead_runs(instance)
         with listen(port) as listening:
             door = Door(listening.getsockname()[1], kept_secret(home.page_secret))

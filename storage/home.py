@@ -6,6 +6,7 @@ stage interrupted anywhere is simply run again.
 
 import fcntl
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -164,18 +165,34 @@ class Home:
         return sweep(list(self.unfinished()))
 
     @contextmanager
-    def lock(self, name: str) -> Iterator[Callable[[str], None]]:
-        """Hold the home's lock `name`; it goes with the process, however that ends.
+    def making(self, asset: str, partition: str | None) -> Iterator[None]:
+        """Make one partition of an asset: whoever makes another, another asset, or in another home may do so meanwhile.
+
+        Raises `StorageError` when another process makes this one.
+        """
+        what = " ".join(filter(None, [asset, partition]))
+        with self._locked(self.root / "making", re.sub(r"[^\w@.-]+", "+", what), fcntl.LOCK_EX, f"at work on {what}"):
+            yield
+
+    @contextmanager
+    def lock(self, name: str, shared: bool = False) -> Iterator[Callable[[str], None]]:
+        """Hold the home's lock `name`, alone or among others who share it; it goes with the process, however that ends.
 
         Yields a function that says under which address the holder is reached; without it the lock names its process.
-        Raises `StorageError` when another process holds it.
+        Raises `StorageError` when another process holds it otherwise.
         """
-        with self._lock_file(name) as file:
+        kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+        with self._locked(self.root, name, kind, "at work in this home") as say:
+            yield say
+
+    @contextmanager
+    def _locked(self, folder: Path, name: str, kind: int, busy: str) -> Iterator[Callable[[str], None]]:
+        with self._lock_file(folder, name) as file:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(file, kind | fcntl.LOCK_NB)
             except BlockingIOError:
                 file.seek(0)
-                raise StorageError(self._in_use(*file.read().split(maxsplit=1))) from None
+                raise StorageError(self._in_use(busy, *file.read().split(maxsplit=1))) from None
 
             def say(address: str = "") -> None:
                 file.truncate(0)
@@ -185,13 +202,13 @@ class Home:
             say()
             yield say
 
-    def _in_use(self, process: str = "unknown", address: str = "") -> str:
+    def _in_use(self, busy: str, process: str = "unknown", address: str = "") -> str:
         at, first = (f", at {address}", "use that, or end it first") if address else ("", "end it first")
-        return f"{self.root}: process {process} is at work in this home{at}; {first}"
+        return f"{self.root}: process {process} is {busy}{at}; {first}"
 
-    def _lock_file(self, name: str) -> TextIO:
+    def _lock_file(self, folder: Path, name: str) -> TextIO:
         try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            return open(child(self.root, f"{name}.lock"), "a+", encoding="utf-8", errors="replace", opener=plain)
+            folder.mkdir(parents=True, exist_ok=True)
+            return open(child(folder, f"{name}.lock"), "a+", encoding="utf-8", errors="replace", opener=plain)
         except OSError as error:
             raise disk_failed(error, self.root) from error

@@ -1,15 +1,17 @@
 """Parquet tables: `tables/<name>/<partition>.parquet`, checked against their schema when written.
 
-Each file carries its data version (a digest of the content without what changes by itself), the version of the inputs
-it was made from, so that a stage knows without help from Dagster whether it has anything to do, and when it was made,
-which a copy of the home keeps whatever becomes of the times of its files.
+Each file carries its data version (a digest of the content without what changes by itself), its provenance, so that it is
+known without help from Dagster whether it has to be made anew and why, and when it was made, which a copy of the home
+keeps whatever becomes of the times of its files.
 """
 
 import hashlib
 import math
 import time
 from collections.abc import Mapping, Set
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import pandas as pd
@@ -21,11 +23,14 @@ from pipeline.errors import StorageError, disk_failed
 from pipeline.file_names import child
 from pipeline.parquet_files import parquet_path
 from pipeline.tables import TABLES, columns_of, conform, empty
+from storage.provenance import Provenance
 
 WHOLE = "all"
 """File name of a table without partitions."""
-DATA_MARK, INPUTS_MARK, MADE_MARK = b"bokehflow_data_version", b"bokehflow_inputs_version", b"bokehflow_made_s"
+DATA_MARK, PROVENANCE_MARK, MADE_MARK = b"bokehflow_data_version", b"bokehflow_provenance", b"bokehflow_made_s"
 """Keys of what a file's footer says."""
+FORMER_MARK = b"bokehflow_inputs_version"
+"""What stood in place of the provenance up to version 0.1: a digest of it, as text."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +40,12 @@ class TableInfo:
     path: Path
     row_count: int
     data_version: str
-    inputs_version: str
+    provenance: Provenance | None
+    """None where the table says nothing, or only what `former_version` holds."""
     made_s: float
     """When it was made, Unix seconds; of one that says nothing of it, the time of its file."""
+    former_version: str = ""
+    """The digest that version 0.1 wrote in place of the provenance."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +67,7 @@ class TableStore:
         name: str,
         frame: pd.DataFrame,
         partition: str | None = None,
-        inputs_version: str = "",
+        provenance: Provenance | None = None,
         made_s: float | None = None,
     ) -> TableInfo:
         """Check, order and write the table; returns what it then says of itself. It was made now, or at `made_s`.
@@ -67,18 +75,34 @@ class TableStore:
         Raises pandera's `SchemaErrors` for wrong columns or values, before anything is written, and `StorageError`
         when the disk does not take it; the old table stays then.
         """
+        return self._write(name, frame, partition, provenance, "", time.time() if made_s is None else made_s)
+
+    def correct(self, name: str, frame: pd.DataFrame, partition: str | None = None) -> TableInfo:
+        """`write` a table that is there, with all that it says of its making: it is as old as before.
+
+        Raises `StorageError` where there is none.
+        """
+        info = self.info(name, partition)
+        if info is None:
+            raise StorageError(f"{self.path(name, partition)}: there is no table to correct")
+        return self._write(name, frame, partition, info.provenance, info.former_version, info.made_s)
+
+    def _write(
+        self, name: str, frame: pd.DataFrame, key: str | None, provenance: Provenance | None, former: str, made_s: float
+    ) -> TableInfo:
         checked = conform(name, frame)
-        version = data_version(name, checked)
+        version, path = data_version(name, checked), self.path(name, key)
         table = pa.Table.from_pandas(checked, preserve_index=False)
-        made_s = time.time() if made_s is None else made_s
-        marks = {DATA_MARK: version.encode(), INPUTS_MARK: inputs_version.encode(), MADE_MARK: repr(made_s).encode()}
-        path = self.path(name, partition)
+        marks = {DATA_MARK: version, MADE_MARK: repr(made_s), FORMER_MARK: former}
+        if provenance is not None:
+            marks[PROVENANCE_MARK] = provenance.to_json()
+        told = {mark: text.encode() for mark, text in marks.items() if text}
         try:
             with atomic_path(path) as temporary:
-                pq.write_table(table.replace_schema_metadata({**(table.schema.metadata or {}), **marks}), temporary)
+                pq.write_table(table.replace_schema_metadata({**(table.schema.metadata or {}), **told}), temporary)
         except OSError as error:
             raise disk_failed(error, self.root) from error
-        return TableInfo(path, len(checked), version, inputs_version, made_s)
+        return TableInfo(path, len(checked), version, provenance, made_s, former)
 
     def read(self, name: str, partition: str | None = None, columns: list[str] | None = None) -> pd.DataFrame:
         """The table or one partition of it; all columns, or those named.
@@ -119,7 +143,7 @@ class TableStore:
         return pd.concat(filled, ignore_index=True) if filled else empty(name)[columns or columns_of(name)]
 
     def drop_photos(self, name: str, photo_ids: Set[str], partition: str | None = None) -> None:
-        """Take the rows of these photos out of a table, whatever version wrote it; its time and inputs stay."""
+        """Take the rows of these photos out of a table, whatever version wrote it; its time and provenance stay."""
         path, info = self.path(name, partition), self.info(name, partition)
         if info is None or not set(self.read(name, partition, ["photo_id"])["photo_id"]) & photo_ids:
             return
@@ -130,17 +154,39 @@ class TableStore:
         with atomic_path(path) as temporary:
             pq.write_table(kept.replace_schema_metadata({**(table.schema.metadata or {}), **told}), temporary)
 
+    def columns(self, name: str, partition: str | None = None) -> list[str]:
+        """Names of the columns of the table's file, whatever version wrote it; none where there is no readable table."""
+        try:
+            return list(pq.read_schema(self.path(name, partition)).names)
+        except (FileNotFoundError, pa.ArrowInvalid, OSError):
+            return []
+
+    def remove(self, name: str, partition: str | None = None) -> None:
+        """Delete the table, where there is one."""
+        self.path(name, partition).unlink(missing_ok=True)
+
     def info(self, name: str, partition: str | None = None) -> TableInfo | None:
         """What the table says of itself, from its footer alone; None where there is no readable table."""
         path = self.path(name, partition)
         try:
-            footer, file_s = pq.read_metadata(parquet_path(path)), path.stat().st_mtime
-            marks: Mapping[bytes, bytes] = footer.metadata or {}
-            version, inputs, made = (marks.get(mark, b"").decode() for mark in (DATA_MARK, INPUTS_MARK, MADE_MARK))
-            made_s = float(made) if made else file_s
+            found = path.stat()
+            return _info(path, found.st_mtime_ns, found.st_size, found.st_ino)
         except (OSError, ValueError, pa.ArrowException):
             return None
-        return TableInfo(path, footer.num_rows, version, inputs, made_s if math.isfinite(made_s) else file_s)
+
+
+@lru_cache(8192)
+def _info(path: Path, mtime_ns: int, size_bytes: int, inode: int) -> TableInfo:
+    """What the footer says. Files are replaced and never changed, so that the same file says the same."""
+    footer = pq.read_metadata(parquet_path(path))
+    marks: Mapping[bytes, bytes] = footer.metadata or {}
+    kinds = (DATA_MARK, FORMER_MARK, MADE_MARK, PROVENANCE_MARK)
+    version, former, made, told = (marks.get(mark, b"").decode() for mark in kinds)
+    provenance = None
+    with suppress(ValueError):  # what cannot be read is as good as none: the table is made anew
+        provenance = Provenance.from_json(told) if told else None
+    made_s = float(made) if made else math.nan
+    return TableInfo(path, footer.num_rows, version, provenance, made_s if math.isfinite(made_s) else mtime_ns / 1e9, former)
 
 
 def data_version(name: str, frame: pd.DataFrame, rows_at_once: int = 50_000) -> str:

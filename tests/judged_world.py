@@ -8,13 +8,15 @@ import numpy as np
 import pandas as pd
 
 from pipeline.dataset.snapshot import read_snapshot
+from pipeline.evaluation.measure.judge import METHOD_VERSION
 from pipeline.evaluation.measure.tiles import picture_folder
-from pipeline.operations.reports import model_version
+from pipeline.operations.reports import MODEL, YARDSTICK, model_version
 from pipeline.operations.training import run_id
 from pipeline.tables import conform
 from pipeline.training.jobs import TrainingJob
 from pipeline.training.runs import Completion, RunFolder
 from storage import Home
+from storage.provenance import Provenance
 from tests.pipeline.dataset.frozen_world import SIZE_PX, World
 
 CONFIG = """
@@ -67,8 +69,16 @@ def train(home: Home, snapshot: str, recipe: str, job: TrainingJob | None = None
     return run
 
 
-def judge(home: Home, snapshot: str, recipe: str, ssim: float, sharpness: float, yardstick: str = "") -> None:
-    """Scores around these by a yardstick, photo by photo, and pictures, of a model that `train` made."""
+def judge(
+    home: Home,
+    snapshot: str,
+    recipe: str,
+    ssim: float,
+    sharpness: float,
+    yardstick: str = "",
+    provenance: Provenance | None = None,
+) -> None:
+    """Scores around these, photo by photo, and pictures, of a model that `train` made, by a yardstick or with provenance."""
     run = RunFolder(home.runs / run_id(snapshot, recipe))
     photos = photos_of_the_test_split(home, snapshot)
     wobble = np.linspace(-0.01, 0.01, len(photos))
@@ -77,8 +87,8 @@ def judge(home: Home, snapshot: str, recipe: str, ssim: float, sharpness: float,
         *_rows(photos, recipe, ssim + wobble, sharpness - wobble),
     ]
     frame = pd.DataFrame(rows, columns=["photo_id", "method", "metric", "value"])
-    version = "-".join(filter(None, [model_version(run.root), yardstick]))
-    home.tables.write("evaluation", conform("evaluation", frame), f"{recipe}|{snapshot}", version)
+    told = Provenance(METHOD_VERSION, {}, {MODEL: {"": model_version(run.root)}}, notes={YARDSTICK: yardstick})
+    home.tables.write("evaluation", conform("evaluation", frame), f"{recipe}|{snapshot}", provenance or told)
     with picture_folder(run.translated) as writer:
         for index, photo_id in enumerate(photos):
             for offset, role in enumerate(("input", "mask", "model")):

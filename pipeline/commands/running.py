@@ -57,6 +57,7 @@ def demo(home: Path | None, photographs: tuple[Path, Path] | None, accept_from: 
 @click.option(
     "--recipe", "recipes", multiple=True, metavar="RECIPE@SEED", help="Train this recipe, besides the automatic ones."
 )
+@click.option("--plan", "only_plan", is_flag=True, help="Say what would be made and why, and do nothing.")
 def run(
     home: Path | None,
     config: Path | None,
@@ -65,23 +66,31 @@ def run(
     until: str | None,
     rescrape: bool,
     recipes: tuple[str, ...],
+    only_plan: bool,
 ) -> None:
-    """Bring the configured project up to date, headless: whatever is missing or has changed inputs."""
-    from assets.headless import STAGES, Plan, WaitingForDecisions
-    from pipeline.errors import ConfigError
-    from pipeline.headless import run_plan
-    from pipeline.operations.emulated_flickr import emulated_flickr
+    """Make what is due, headless: what is missing, was lost, or is made from what has changed. --plan says what and why.
 
-    if until is not None and until not in STAGES:
-        raise ConfigError(f"unknown asset {until!r}; one of: {', '.join(STAGES)}")
+    Where it goes on only when photos are decided, it says so and ends with exit code 0.
+    """
+    from assets.headless import Plan, WaitingForDecisions
+    from pipeline.errors import ConfigError
+    from pipeline.headless import run_plan, told_plan
+    from pipeline.operations.emulated_flickr import emulated_flickr
+    from pipeline.operations.planning import ORDER, automatic_recipes
+
+    if until is not None and until not in ORDER:
+        raise ConfigError(f"unknown asset {until!r}; one of: {', '.join(ORDER)}")
     chosen = open_home(home)
     project, path = load(chosen, config)
     for recipe in recipes:
         if recipe not in project.recipe_keys():
             raise ConfigError(f"{path}: there is no recipe {recipe!r}; one of: {', '.join(project.recipe_keys())}")
-    automatic = [key for key in project.recipe_keys() if key.split("@")[0] in project.training.automatic]
+    automatic = automatic_recipes(project)
     keys = [*automatic, *(key for key in recipes if key not in automatic)]
-    plan = Plan(from_month, to_month, until or STAGES[-1], rescrape, keys)
+    plan = Plan(from_month, to_month, until or ORDER[-1], rescrape, keys)
+    if only_plan:
+        tell(told_plan(plan, project, path, chosen))
+        return
     with ExitStack() as stack:
         stack.enter_context(chosen.lock("run"))
         stack.enter_context(emulated_flickr(chosen, project))

@@ -52,8 +52,7 @@ def train(
     seed = project.recipes[recipe].seeds[0] if seed is None else seed
     key = f"{recipe}@{seed}"
     if steps is None and key in project.recipe_keys():
-        with chosen.lock("run"):
-            train_configured(snapshot, key, project, path, chosen, say, anew)
+        train_configured(snapshot, key, project, path, chosen, say, anew)
         return
     job = _trial(project, chosen, snapshot, key, steps)
     if not anew and holds_another_result(job):

@@ -31,6 +31,10 @@ STORY: dict[str, tuple[str, ...]] = {
         "domain", "month", "query", "owner", "owner_name", "title", "license", "page_url", "date_upload_s", "reason",
     ),
     "photo_files": ("domain", "month", "sha256", "width_px", "height_px", "reason", "detail"),
+    "imported_photos": (
+        "domain", "owner", "owner_name", "title", "license", "page_url", "date_upload_s", "sha256", "width_px", "height_px",
+        "refused_by", "reason", "detail",
+    ),
     "photo_history": ("first_seen_s", "last_seen_s", "absent", "forgotten", "license_before"),
     "unique_photos": ("domain", "group", "rule", "measure", "duplicate_of", "split_key"),
     "review_queue": ("domain", "batch"),
@@ -131,7 +135,20 @@ def stories(files_of: TableFiles, photo_ids: Iterable[str]) -> dict[str, Story]:
     for name, columns in STORY.items():
         for row in select(files_of(name), found.keys(), columns):
             found[row.pop("photo_id")].setdefault(name, []).append(row)
+    for story in found.values():
+        _tell_imports(story)
     return found
+
+
+def _tell_imports(story: Story) -> None:
+    """Add to the photo tables what the one table of imported photos says; that of version 0.1 said less, and they more."""
+    for row in (row for row in story.get("imported_photos", []) if "refused_by" in row):
+        listed = row["refused_by"] != "photo_listing"
+        told = {**row, "month": "imported", "query": 0}
+        story.setdefault("photo_listing", []).append({**told, "reason": None if listed else row["reason"]})
+        if listed:
+            sha256 = None if row["reason"] else row["sha256"]
+            story.setdefault("photo_files", []).append({**told, "sha256": sha256})
 
 
 def select(files: Sequence[Path], wanted: Set[str], columns: Sequence[str]) -> list[Row]:

@@ -176,6 +176,16 @@ def configured_version(masks: MasksSection) -> str:
     return f"{settings} {PROCESSING} {published_version(masks.segmenter, masks)}"
 
 
+def outside_versions(masks: MasksSection) -> dict[str, str]:
+    """What decides the masks of a project beside its settings: code, weights and, of given masks, which files there are.
+
+    Each by words that "the … changed" can be made of.
+    """
+    if masks.segmenter == FOLDER:
+        return {"way of taking given masks": str(GIVEN_PROCESSING), "given masks": _listing(Path(masks.folder or "."))}
+    return {"way of making masks": str(PROCESSING), "segmenter": published_version(masks.segmenter, masks)}
+
+
 def shrunk(rgb: np.ndarray, long_side_px: int) -> np.ndarray:
     """The picture with its long side at `long_side_px`; smaller ones stay as they are."""
     height_px, width_px = rgb.shape[:2]

@@ -42,7 +42,10 @@ def update_hints(
     photos: pd.DataFrame,
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> pd.DataFrame:
-    """The table `photo_hints`, brought up to date for the photos, and their thumbnails."""
+    """The table `photo_hints`, brought up to date for the photos but not written, and their thumbnails.
+
+    What is measured is in the home's `hints_journal` too, until the table is written and the journal deleted.
+    """
     from pipeline import weights
     from pipeline.curation.hints import Hints, measure, measure_photos, measured_by
     from pipeline.curation.inappropriate import OpenNsfw
@@ -67,8 +70,6 @@ def update_hints(
         journal=home.hints_journal,
         progress=report,
     )
-    home.tables.write("photo_hints", table)
-    home.hints_journal.unlink(missing_ok=True)
     for sha256 in photos["sha256"]:
         if not (path := inside(home.thumbnails, thumbnail_name(sha256))).exists():
             write_thumbnail(read(sha256), path)

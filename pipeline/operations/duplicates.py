@@ -9,6 +9,7 @@ import pandas as pd
 from pipeline.config import Project
 from pipeline.errors import BokehflowError
 from pipeline.operations.photos import photo_reader
+from pipeline.operations.versions import all_rows
 from storage import Home
 
 SHOWN_PAIRS = 6
@@ -26,7 +27,7 @@ def write_duplicates(project: Project, home: Home, max_pages: int) -> tuple[Path
     inputs = PageInputs(
         project=project.project.name,
         unique=frame,
-        credits=home.tables.read_all("photo_listing"),
+        credits=all_rows(project, home, "photo_listing"),
         duplicates=duplicates,
         strangers=strangers,
         radius_bits=project.dedupe.radius_bits,

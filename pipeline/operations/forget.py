@@ -36,7 +36,6 @@ from pipeline.plain_files import plain, read_plain
 from pipeline.sources.listing import without_forgotten
 from pipeline.spreadsheet import Record, Sheet, read_sheet, table_bytes
 from pipeline.training.runs import drop_samples, with_superseded
-from resources.dagster_internals import erase_pictures
 from storage import Home
 
 PARTITIONED = ("photo_files", "fingerprints")
@@ -55,6 +54,8 @@ NOT_CACHES = {
 
 NO_EXPORTS = {"blobs", "tables", "shards", "dagster", "weights", "budget"}
 """Folders of the home with many files, and none that a person puts there."""
+AT_WORK = "at-work"
+"""The lock that all who make anything share."""
 
 log = logging.getLogger(__name__)
 
@@ -187,6 +188,8 @@ def _purge(home: Home, now_s: int, also: Iterable[str] = (), was_quiet: Callable
         shutil.rmtree(child(home.evaluations, snapshot), ignore_errors=True)
     _purge_tables(home, set(ids), forgotten)
     _purge_outputs(home, set(ids), done)
+    from resources.dagster_internals import erase_pictures  # Dagster takes a second to import
+
     done.pictures = erase_pictures(home.dagster, set(ids), set(done.snapshots))
     if _naming(home.duplicates.glob("*"), ids):
         shutil.rmtree(home.duplicates)  # pages that `bokehflow duplicates` writes anew
@@ -319,11 +322,10 @@ def _purge_tables(home: Home, ids: Set[str], forgotten: Set[str]) -> None:
 
 
 def _write_in_place(home: Home, name: str, key: str | None, frame: pd.DataFrame, is_changed: bool = True) -> None:
-    info = home.tables.info(name, key)
-    if info is None or not is_changed:
+    if not is_changed or home.tables.info(name, key) is None:
         return
     # Its time tells when the month was listed, and that the materialisation which Dagster knows is this one.
-    home.tables.write(name, frame, key, info.inputs_version, info.made_s)
+    home.tables.correct(name, frame, key)
 
 
 def _blanked(history: pd.DataFrame, forgotten: Set[str]) -> pd.DataFrame:
@@ -386,11 +388,10 @@ def _pattern(ids: Iterable[str]) -> re.Pattern[bytes]:
 
 @contextmanager
 def quiet_home(home: Home) -> Iterator[bool]:
-    """Whether no stage is at work in the home, headless or under `bokehflow dev`; if so, none begins meanwhile."""
+    """Whether nobody makes anything in the home (`run`, `train`, `dev`); if so, nobody begins to meanwhile."""
     with ExitStack() as locks:
         try:
-            locks.enter_context(home.lock("run"))
-            locks.enter_context(home.lock("dev"))
+            locks.enter_context(home.lock(AT_WORK))
         except StorageError:
             yield False
             return

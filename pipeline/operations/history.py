@@ -1,6 +1,7 @@
 """What the history tells: questions to the sources about absent photos, counts, and what needs somebody's attention."""
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 
 import pandas as pd
@@ -41,14 +42,13 @@ def _answer(source: Source, photo_id: str) -> SourceAnswer:
     return SourceAnswer(int(time.time()), shown, found.license if found else None)
 
 
-def questions_left(project: Project, home: Home) -> bool:
-    """Whether the history has absent photos about which their source could be asked and never was."""
+def questions_left(project: Project, home: Home) -> int:
+    """About how many absent photos of the history their source could be asked and never was."""
     if not project.collect.checks_per_run:
-        return False
+        return 0
     rows = unasked(home.tables.read("photo_history"), newest_listings(project, home))
-    never = rows.loc[rows["asked_s"].isna(), "photo_id"]
-    asked = {source for photo_id in never if (source := source_of(photo_id))}
-    return any(source_problem(project, source) is None for source in asked)
+    sources = Counter(source_of(photo_id) for photo_id in rows.loc[rows["asked_s"].isna(), "photo_id"])
+    return sum(count for source, count in sources.items() if source and source_problem(project, source) is None)
 
 
 def history_counts(history: pd.DataFrame) -> dict[str, int]:

@@ -162,40 +162,52 @@ def _notes(read: Metadata, others: Counter[str]) -> list[str]:
     return notes
 
 
-def domain_tables(
-    project: Project, home: Home, living: pd.DataFrame, domain: str, report: Callable[[int, int], None]
+def imported_rows(
+    project: Project, home: Home, report: Callable[[int, int], None] = lambda done, total: None
 ) -> pd.DataFrame:
-    """Write the three tables of one domain's imported photos; returns its rows of `imported_photos`."""
+    """The table `imported_photos`: every photo of the table `imports` that is in a domain and not forgotten."""
     from pipeline.dedupe.fingerprints import fingerprint_pictures, fingerprint_table
     from pipeline.dedupe.store import FingerprintStore
 
-    mine, key = living[living["domain"] == domain].reset_index(drop=True), f"{domain}|{IMPORTED}"
+    imports, store = home.tables.read_or_empty("imports"), FingerprintStore(home.fingerprints)
+    is_meant = ~imports["photo_id"].isin(forgotten_photos(home)) & imports["domain"].isin(list(project.domains))
+    mine = imports[is_meant].reset_index(drop=True)
     listing = listing_of(mine, IMPORTED, lambda tag: project.photos.exclude_no_cv and _forbids(tag))
     files = files_of(mine, listing, home.blobs, project.photos)
-    if len(mine) or home.tables.info("photo_listing", key):
-        store = FingerprintStore(home.fingerprints)
-        fingerprint_pictures(files["sha256"].dropna().tolist(), home.blobs.read, store, report)
-        hashes = fingerprint_table(files, listing, store)
-        for name, frame in (("photo_listing", listing), ("photo_files", files), ("fingerprints", hashes)):
-            home.tables.write(name, frame, key)
-    reasons = {**_reasons(listing), **_reasons(files)}
-    return mine[["photo_id", "domain", "sha256"]].assign(reason=mine["photo_id"].map(reasons).astype(object))
+    fingerprint_pictures(files["sha256"].dropna().tolist(), home.blobs.read, store, report)
+    key = ["domain", "photo_id"]
+    hashes = fingerprint_table(files, listing, store).set_index(key)[["phash", "phash_mirrored"]]
+    told = listing.drop(columns=["reason", "month"])
+    sizes = mine.set_index(key)[["sha256", "size_bytes", "width_px", "height_px", "format", "frames"]]
+    return told.join(sizes, on=key).join(hashes, on=key).join(_refusals(listing, files), on=key)
+
+
+def drop_former_imports(home: Home) -> None:
+    """Delete what version 0.1 wrote of imported photos; to be called once `imported_photos` holds them."""
+    for name in ("photo_listing", "photo_files", "fingerprints"):
+        for key in home.tables.partitions(name):
+            if key.endswith(f"|{IMPORTED}"):
+                home.tables.remove(name, key)
+
+
+def _refusals(listing: pd.DataFrame, files: pd.DataFrame) -> pd.DataFrame:
+    """Why photos go no further, by domain and id: `refused_by`, `reason`, `detail`."""
+    tables = {"photo_listing": listing.assign(detail=None), "photo_files": files}
+    refused = [table[table["reason"].notna()].assign(refused_by=name) for name, table in tables.items()]
+    columns = ["refused_by", "reason", "detail"]
+    rows = pd.concat([table[["domain", "photo_id", *columns]].astype(object) for table in refused])
+    return rows.set_index(["domain", "photo_id"])
 
 
 def _forbids(tag: str) -> bool:
     return normalised_tag(tag) == normalised_tag(NO_CV_TAG)
 
 
-def _reasons(table: pd.DataFrame) -> dict[str, str]:
-    rejected = table.dropna(subset="reason")
-    return dict(zip(rejected["photo_id"], rejected["reason"], strict=True))
-
-
-def imports_are_whole(home: Home) -> bool:
-    """Whether `imported_photos` tells truly which pictures are there."""
-    frame = home.tables.read("imported_photos")
-    return all(
-        home.blobs.has(sha256) != (reason == "missing")
+def misreported_imports(home: Home) -> int:
+    """Of how many pictures `imported_photos` does not tell truly whether they are there."""
+    frame = home.tables.read("imported_photos", columns=["sha256", "reason"])
+    return sum(
+        home.blobs.has(sha256) == (reason == "missing")
         for sha256, reason in zip(frame["sha256"], frame["reason"], strict=True)
         if not isinstance(reason, str) or reason == "missing"
     )

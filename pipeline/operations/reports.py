@@ -16,6 +16,7 @@ from pipeline.errors import DatasetError
 from pipeline.file_names import child
 from pipeline.masks.sources import configured_version
 from pipeline.operations.evaluation import is_test, picture_ids
+from pipeline.operations.former import former_judgement
 from pipeline.operations.made_from import code_revision
 from pipeline.operations.training import run_id
 from pipeline.operations.versions import plan
@@ -25,7 +26,20 @@ from pipeline.training.recipes import canonical_digest
 from pipeline.training.runs import RunFolder, completion_of, describe_run, generator_file
 from pipeline.weights import WEIGHTS
 from resources.segmenter import SegmenterResource
-from storage import Home
+from storage import Home, TableInfo
+from storage.provenance import Provenance, differences
+
+MODEL, YARDSTICK = "trained_model", "yardstick"
+"""Where the provenance of an evaluation holds the digest of the model and of all that it was judged by."""
+INSTRUMENTS = {
+    "segmenter": "segmenter",
+    "network": "perceptual network",
+    "faces": "face detector",
+    "inception": "network of the kernel distance",
+    "truth": "known truth",
+    "scenes": "way in which scenes are prepared",
+}
+"""What models are judged by, in words that "… changed" can follow."""
 
 if TYPE_CHECKING:
     # What judges and draws takes a second to import, which only those wait for who do it.
@@ -156,8 +170,55 @@ def judged_by(home: Home, snapshot: str, recipe: str) -> str | None:
     info, model = home.tables.info("evaluation", f"{recipe}|{snapshot}"), model_version(run)
     if info is None or not model or not RunFolder(run).translated.is_dir():
         return None
-    is_it = f"{info.inputs_version}-".startswith(f"{model}-")
-    return info.inputs_version.removeprefix(model).removeprefix("-") if is_it else None
+    from pipeline.evaluation.measure.judge import METHOD_VERSION
+
+    found = _judgement(info)
+    return found.yardstick if (found.model, found.method) == (model, METHOD_VERSION) else None
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What an evaluation says of itself: the digest of the model, the version of the method, the yardstick."""
+
+    model: str
+    method: str
+    yardstick: str
+
+
+def _judgement(info: TableInfo) -> Judgement:
+    told = info.provenance
+    if told is None:
+        return Judgement(*former_judgement(info))
+    return Judgement(told.tables[MODEL][""], told.code_version, told.notes[YARDSTICK])
+
+
+def why_judge_again(project: Project, home: Home, truth: Path | None, snapshot: str, recipe: str) -> list[str]:
+    """In words why a finished model's evaluation is not the one that would be made now; empty where it is."""
+    info, run = home.tables.info("evaluation", f"{recipe}|{snapshot}"), child(home.runs, run_id(snapshot, recipe))
+    if info is None:
+        return ["was never judged"]
+    if not RunFolder(run).translated.is_dir():
+        return ["its pictures are missing"]
+    required = evaluation_provenance(project, home, truth, run)
+    if info.provenance is not None:
+        return differences(info.provenance, required, {})
+    same = judged_by(home, snapshot, recipe) == required.notes[YARDSTICK]
+    return [] if same else ["the model, or what it is judged by, changed; an older version kept no record of which"]
+
+
+def evaluation_provenance(project: Project, home: Home, truth: Path | None, run: Path) -> Provenance:
+    """From what the evaluation of a finished run would be made now."""
+    from pipeline.evaluation.measure.judge import METHOD_VERSION
+
+    instruments = _instruments(project, home, truth)
+    versions = {INSTRUMENTS[name]: canonical_digest({name: value})[:16] for name, value in instruments.items() if value}
+    return Provenance(
+        METHOD_VERSION,
+        {"evaluation.perceptual": project.evaluation.perceptual},
+        {MODEL: {"": model_version(run)}},
+        versions,
+        {YARDSTICK: yardstick_version(project, home, truth)},
+    )
 
 
 def truth_folder(project: Project, folder: Path) -> Path | None:
@@ -170,11 +231,15 @@ def yardstick_version(project: Project, home: Home, truth: Path | None) -> str:
 
     Files are told by name and size, so that a copy of them is the same yardstick.
     """
+    return canonical_digest(_instruments(project, home, truth))[:8]
+
+
+def _instruments(project: Project, home: Home, truth: Path | None) -> dict[str, object]:
     from pipeline.evaluation.measure.faces import WEIGHTS_NAME
     from pipeline.evaluation.measure.inception import find_inception
 
     segmenter, perceptual = SegmenterResource.of(project.masks), project.evaluation.perceptual
-    instruments = {
+    instruments: dict[str, object] = {
         "segmenter": [segmenter.name, segmenter.published_version()],
         "network": WEIGHTS["vgg16"].sha256 if perceptual else None,
         "faces": WEIGHTS[WEIGHTS_NAME].sha256 if child(home.weights, WEIGHTS[WEIGHTS_NAME].file_name).exists() else None,
@@ -184,16 +249,13 @@ def yardstick_version(project: Project, home: Home, truth: Path | None) -> str:
         files = sorted(path for path in truth.rglob("*") if path.is_file())
         instruments["truth"] = [(path.relative_to(truth).as_posix(), path.stat().st_size) for path in files]
         instruments["scenes"] = [configured_version(project.masks), plan(project).name]
-    return canonical_digest(instruments)[:8]
+    return instruments
 
 
 def model_version(run: Path) -> str:
-    """Digest of a finished run's generator with the version of how it is judged; nothing while it is unfinished."""
-    if (done := completion_of(RunFolder(run))) is None:
-        return ""
-    from pipeline.evaluation.measure.judge import METHOD_VERSION
-
-    return f"{done.files[generator_file('a_to_b')]}-{METHOD_VERSION}"
+    """Digest of a finished run's generator; nothing while it is unfinished."""
+    done = completion_of(RunFolder(run))
+    return done.files[generator_file("a_to_b")] if done else ""
 
 
 def _model_report(home: Home, snapshot: str, recipe: str) -> "ModelReport":

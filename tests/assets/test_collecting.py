@@ -392,7 +392,7 @@ def test_while_a_run_is_at_work_the_next_one_purges_once_more(tmp_path: Path, ca
     folder = tmp_path / "collection"
     with collect_world(tmp_path, *(photo(folder, n) for n in range(3))) as world:
         world.run()
-        with world.home.lock("dev"):
+        with world.home.lock("at-work", shared=True):
             forget_command.main(
                 [f"https://www.flickr.com/photos/x/{id_of(1)[7:]}/", "--home", str(world.home.root)], standalone_mode=False
             )

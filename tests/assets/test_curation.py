@@ -105,7 +105,7 @@ def failed_checks(result: dg.ExecuteInProcessResult) -> dict[str, str]:
 
 def test_from_the_queue_to_the_curated_photos(home: Home) -> None:
     project = _project()
-    assert run(home, project, "review_queue").success
+    assert run(home, project, "photo_hints", "review_queue").success
     queue = home.tables.read("review_queue").set_index("photo_id")
     assert len(queue) == PHOTOS
     assert queue.loc["flickr:0", ["suggested_decision", "suggested_reason"]].tolist() == ["drop", "no_person"]
@@ -129,7 +129,7 @@ def test_from_the_queue_to_the_curated_photos(home: Home) -> None:
     assert curated["decision"].to_dict() == {
         "flickr:0": "drop", "flickr:2": "keep", "flickr:3": "keep", "flickr:5": "keep", "flickr:6": "drop",
     }  # fmt: skip
-    assert run(home, project, "review_queue").success
+    assert run(home, project, "photo_hints", "review_queue").success
     again = home.tables.read("review_queue").set_index("photo_id")
     assert again["waiting"].sum() == 3
     assert Everybody.asked == asked
@@ -153,17 +153,17 @@ def test_a_bad_row_holds_the_curated_photos_back_and_a_torn_one_does_not(home: H
 def test_a_rule_decides_and_what_it_decides_is_not_queued(home: Home) -> None:
     rule = {"name": "nobody", "hint": "person_share", "below": 0.01, "reason": "no_person"}
     project = _project(rules=[rule])
-    assert run(home, project, "review_queue").success
+    assert run(home, project, "photo_hints", "review_queue").success
     assert "flickr:0" not in set(home.tables.read("review_queue")["photo_id"])
     run(home, project, "curated_photos")
     (row,) = home.tables.read("curated_photos").to_dict("records")
     assert (row["photo_id"], row["decision"], row["curator"]) == ("flickr:0", "drop", "rule:nobody")
-    assert run(home, _project(), "review_queue").success
+    assert run(home, _project(), "photo_hints", "review_queue").success
     assert "flickr:0" in set(home.tables.read("review_queue")["photo_id"])
 
 
 def test_a_batch_that_was_filled_in_where_it_lies_is_reported(home: Home) -> None:
-    run(home, _project(), "review_queue")
+    run(home, _project(), "photo_hints", "review_queue")
     path = sorted(home.review_queue.glob("*.csv"))[0]
     path.write_text("photo_id,decision\nflickr:2,keep\n")
-    assert path.name in failed_checks(run(home, _project(), "review_queue"))["batches_are_as_written"]
+    assert path.name in failed_checks(run(home, _project(), "photo_hints", "review_queue"))["batches_are_as_written"]

@@ -12,11 +12,12 @@ from PIL import Image
 from assets.dataset import dataset_assets
 from pipeline.config import Project, parse_project
 from pipeline.errors import ConfigError
-from pipeline.operations.versions import inputs_version
+from pipeline.operations.stages import default_settings, provenance_of
 from pipeline.tables import conform
 from resources.home import HomeResource
 from resources.segmenter import SegmenterResource
 from storage import Home
+from storage.provenance import differences
 
 DOMAINS = '[domains.ordinary]\nqueries = [{text = "a"}]\n[domains.shallow]\nqueries = [{text = "b"}]\n'
 
@@ -42,7 +43,7 @@ def code_versions(given: Project) -> dict[str, str | None]:
         ('[dataset]\ncrop = "subject"\n', {"training_images"}),
         ("[dataset]\nstored_size_px = 286\n", {"training_images"}),
         ('[dataset]\ncrop = "tiles"\n', {"training_images"}),
-        ('[dataset]\nsplit = "study"\n', set()),
+        ('[dataset]\nsplit = "study"\n', {"dataset_manifest"}),
     ],
 )
 def test_a_changed_setting_is_stale_in_dagster_and_asks_for_a_run(tmp_path: Path, text: str, stale: set[str]) -> None:
@@ -50,8 +51,9 @@ def test_a_changed_setting_is_stale_in_dagster_and_asks_for_a_run(tmp_path: Path
     old, new = code_versions(before), code_versions(after)
     assert {name for name in old if old[name] != new[name]} == stale
     home = Home(tmp_path)
-    for name in ("person_masks", "training_images"):
-        assert (inputs_version(before, home, name) != inputs_version(after, home, name)) == (name in stale)
+    for name in ("person_masks", "training_images", "dataset_manifest"):
+        found = differences(provenance_of(before, home, name), provenance_of(after, home, name), default_settings(name))
+        assert bool(found) == (name in stale)
 
 
 def test_a_folder_of_masks_is_seen_from_the_project_file(tmp_path: Path) -> None:

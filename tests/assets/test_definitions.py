@@ -7,9 +7,11 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from assets.headless import BLOCKING_CHECKS, STAGES, bury_dead_runs
+from assets.headless import bury_dead_runs
 from pipeline.config import load_project
 from pipeline.definitions import build_definitions
+from pipeline.operations.planning import ORDER
+from pipeline.operations.stages import STAGES
 from pipeline.training.jobs import ProcessIdentity
 from storage import Home
 
@@ -17,7 +19,7 @@ REPOSITORY = Path(__file__).parents[2]
 GROUPS = {
     "collect": {"photo_listing", "photo_files", "imported_photos", "photo_history"},
     "dedupe": {"fingerprints", "unique_photos"},
-    "curation": {"review_queue", "review_decisions", "curated_photos"},
+    "curation": {"photo_hints", "review_queue", "review_decisions", "curated_photos"},
     "dataset": {"person_masks", "training_images", "dataset_manifest", "dataset_snapshot"},
     "training": {"trained_model"},
     "evaluation": {"evaluation", "comparison"},
@@ -36,7 +38,7 @@ def test_everything_loads_and_every_asset_is_in_its_group(definitions: dg.Defini
     for node in graph.asset_nodes:
         groups.setdefault(node.group_name, set()).add(node.key.to_user_string())
     assert groups == GROUPS
-    assert {name for names in groups.values() for name in names} - {"review_decisions"} == set(STAGES)
+    assert {name for names in groups.values() for name in names} - {"review_decisions"} == set(ORDER)
 
 
 def test_every_asset_says_what_it_is_and_whose(definitions: dg.Definitions) -> None:
@@ -53,7 +55,8 @@ def test_the_graph_is_the_designs(definitions: dg.Definitions) -> None:
     assert parents["photo_files"] == {"photo_listing"}
     assert parents["photo_history"] == {"photo_listing", "imported_photos"}
     assert parents["unique_photos"] == {"fingerprints", "photo_history", "imported_photos"}
-    assert parents["review_queue"] == {"unique_photos"}
+    assert parents["photo_hints"] == {"unique_photos"}
+    assert parents["review_queue"] == {"unique_photos", "photo_hints"}
     assert parents["curated_photos"] == {"unique_photos", "review_decisions"}
     assert parents["comparison"] == {"evaluation"}
 
@@ -64,7 +67,7 @@ def test_blocking_checks_are_those_that_the_headless_run_waits_for(definitions: 
     found: dict[str, set[str]] = {}
     for key in blocking:
         found.setdefault(key.asset_key.to_user_string(), set()).add(key.name)
-    assert found == {name: set(checks) for name, checks in BLOCKING_CHECKS.items()}
+    assert found == {name: set(stage.blocking_checks) for name, stage in STAGES.items() if stage.blocking_checks}
 
 
 @pytest.mark.parametrize(

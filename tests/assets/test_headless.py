@@ -9,8 +9,8 @@ import pytest
 from assets.headless import HeadlessRun
 from assets.partitions import snapshot_recipe_key
 from pipeline.config import parse_project
-from pipeline.operations.reports import yardstick_version
-from pipeline.operations.training import training_job
+from pipeline.operations.reports import evaluation_provenance
+from pipeline.operations.training import run_id, training_job
 from pipeline.training import jobs
 from storage import Home
 from tests.judged_world import CONFIG, judge, judged_home, train
@@ -22,7 +22,7 @@ EDITED = CONFIG.replace('model = "cyclegan"', 'model = "cyclegan"\nprofile = "sm
 class Headless(HeadlessRun):
     """Notes what it would have Dagster make."""
 
-    def _execute(self, job: str, names: Sequence[str], key: str | None = None) -> None:
+    def _execute(self, job: str, names: Sequence[str], key: str | None, why: str) -> None:
         self.made += names
 
     made: list[str]
@@ -37,7 +37,9 @@ class Trained:
         self.snapshot = world.freeze(range(1, 60))
         project = parse_project(CONFIG, root / "bokehflow.toml")
         train(self.home, self.snapshot, KEY, training_job(project, self.home, self.snapshot, KEY))
-        judge(self.home, self.snapshot, KEY, 0.9, 0.6, yardstick_version(project, self.home, None))
+        run = self.home.runs / run_id(self.snapshot, KEY)
+        provenance = evaluation_provenance(project, self.home, None, run)
+        judge(self.home, self.snapshot, KEY, 0.9, 0.6, provenance=provenance)
         for name in ("trained_model", "evaluation"):
             key = str(snapshot_recipe_key(self.snapshot, KEY))
             instance.report_runless_asset_event(dg.AssetMaterialization(name, partition=key))

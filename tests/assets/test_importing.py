@@ -12,6 +12,7 @@ from pipeline.errors import ConfigError
 from pipeline.operations.forget import forget
 from pipeline.operations.imports import import_folder, summary
 from pipeline.operations.status import status
+from pipeline.operations.versions import all_rows
 from pipeline.photos import folder as folder_module
 from pipeline.photos.inspectors import Inspectors
 from storage import Home
@@ -55,7 +56,7 @@ def test_imported_photos_go_through_all_stages_without_a_key(tmp_path: Path) -> 
         world.run(until="review_queue")
         assert not world.emulator.calls
         home = world.home
-        listing = home.tables.read("photo_listing", "ordinary|imported")
+        listing = all_rows(world.project, home, "photo_listing")
         row = listing[listing["owner"] == "ann"].iloc[0]
         shown = row[["owner_name", "license", "page_url", "title", "tags", "month"]].tolist()
         assert shown == ["Ann", "11", "https://x.org/0", "=Zero", "a bc", "imported"]
@@ -183,7 +184,7 @@ def test_limits_that_were_lowered_after_an_import_refuse_what_is_beyond_them(
         world.text = PROJECT + limit + "\n"
         world.run(until="imported_photos")
         assert world.home.tables.read("imported_photos")["reason"].tolist() == [reason]
-        (row,) = world.home.tables.read("photo_files", "ordinary|imported").to_dict("records")
+        (row,) = all_rows(world.project, world.home, "photo_files").to_dict("records")
         assert row["reason"] == reason
         assert pd.isna(row["sha256"])
         assert "allowed are" in row["detail"]

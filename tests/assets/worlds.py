@@ -80,7 +80,7 @@ class CollectWorld:
         run = HeadlessRun(self.project, self.home, self.folder, definitions, self.instance, self.said.append)
         run.go(Plan(until=until, rescrape=rescrape))
 
-    def materialise(self, asset: str, job: str = "notice") -> None:
+    def materialise(self, asset: str, job: str = "dataset") -> None:
         """Make one asset as a run of Dagster's UI would, with no headless run around it."""
         definition = build_definitions(self.project, self.home, self.folder).resolve_job_def(job)
         assert definition.execute_in_process(instance=self.instance, asset_selection=[dg.AssetKey(asset)]).success

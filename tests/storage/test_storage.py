@@ -18,6 +18,7 @@ import pytest
 from pipeline.atomic import atomic_path, write_bytes
 from pipeline.errors import CorruptBlob, StorageError
 from storage import BlobStore, Home, TableStore
+from storage.provenance import Provenance
 from storage.tables import DATA_MARK, MADE_MARK
 from tests.pipeline.curation.worlds import hints_of
 
@@ -57,11 +58,11 @@ def scores(**columns: object) -> pd.DataFrame:
 
 def test_a_table_comes_back_ordered_by_its_key(tmp_path: Path) -> None:
     tables = TableStore(tmp_path)
-    info = tables.write("evaluation", scores(), "smoke@0|abc", inputs_version="v1")
+    info = tables.write("evaluation", scores(), "smoke@0|abc", provenance=Provenance("v1"))
     assert tables.read("evaluation", "smoke@0|abc")["photo_id"].tolist() == ["a", "b"]
     assert tables.partitions("evaluation") == ["smoke@0|abc"]
     assert tables.info("evaluation", "smoke@0|abc") == info
-    assert info.inputs_version == "v1"
+    assert info.provenance == Provenance("v1")
 
 
 def test_when_a_table_was_made_survives_a_copy_and_what_forgetting_rewrites(tmp_path: Path) -> None:
@@ -77,14 +78,14 @@ def test_when_a_table_was_made_survives_a_copy_and_what_forgetting_rewrites(tmp_
 
 def test_a_table_that_does_not_say_when_it_was_made_is_as_old_as_its_file(tmp_path: Path) -> None:
     tables = TableStore(tmp_path)
-    path = tables.write("evaluation", scores(), inputs_version="v1").path
+    path = tables.write("evaluation", scores(), provenance=Provenance("v1")).path
     table = pq.read_table(path)
     marks = {key: value for key, value in (table.schema.metadata or {}).items() if key != MADE_MARK}
     pq.write_table(table.replace_schema_metadata(marks), path)
     os.utime(path, (5, 5))
     info = tables.info("evaluation")
     assert info is not None
-    assert (info.made_s, info.inputs_version) == (5, "v1")
+    assert (info.made_s, info.provenance) == (5, Provenance("v1"))
 
 
 def test_the_data_version_ignores_order_and_volatile_columns(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from pipeline.errors import StorageError
 from pipeline.photos import download
+from storage.provenance import Provenance
 from storage.tables import TableStore
 from tests.pipeline.photos.lab import SETTINGS, Lab, outcome
 from tests.pipeline.photos.odd_pictures import encoded
@@ -98,15 +99,15 @@ def test_a_table_that_does_not_fit(
 ) -> None:
     tables = TableStore(tmp_path / "tables")
     lab.run({"1": server.picture("/1.jpg", jpeg)})
-    tables.write("photo_files", lab.table, "ordinary|2024-03", "before")
+    tables.write("photo_files", lab.table, "ordinary|2024-03", Provenance("before"))
 
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("pipeline.atomic.sync", full)
     with pytest.raises(StorageError, match=r"tables: the disk is full; .* MB are free there"):
-        tables.write("photo_files", lab.table, "ordinary|2024-03", "after")
+        tables.write("photo_files", lab.table, "ordinary|2024-03", Provenance("after"))
     info = tables.info("photo_files", "ordinary|2024-03")
     assert info is not None
-    assert info.inputs_version == "before"
+    assert info.provenance == Provenance("before")
     assert not list(tables.root.rglob("*.tmp"))

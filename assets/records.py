@@ -1,0 +1,40 @@
+"""What a Dagster instance has on record, as the planner asks for it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import dagster as dg
+
+
+@dataclass(frozen=True)
+class InstanceRecords:
+    """`Records` of the planner out of an instance."""
+
+    instance: dg.DagsterInstance
+
+    def made_at_s(self, asset: str, partition: str | None) -> float | None:
+        """When the newest materialisation was recorded, Unix seconds; None where there is none."""
+        filters = dg.AssetRecordsFilter(dg.AssetKey(asset), asset_partitions=[partition] if partition else None)
+        records = self.instance.fetch_materializations(filters, limit=1).records
+        return records[0].timestamp if records else None
+
+    def partitions(self, asset: str) -> set[str]:
+        """The partitions that were ever materialised."""
+        return set(map(str, self.instance.get_materialized_partitions(dg.AssetKey(asset))))
+
+    def failed_checks(self, asset: str, checks: Sequence[str]) -> dict[str, str] | None:
+        """Of these checks those that did not pass when they last ran, with what was found; None where one never ran."""
+        found = {name: self._check(asset, name) for name in checks}
+        if any(one is None for one in found.values()):
+            return None
+        return {name: problems for name, problems in found.items() if problems}
+
+    def _check(self, asset: str, name: str) -> str | None:
+        """What the check found when it last ran; nothing when it passed; None where it never ran."""
+        record = self.instance.get_latest_asset_check_evaluation_record(dg.AssetCheckKey(dg.AssetKey(asset), name))
+        event = record.event.dagster_event if record and record.event else None
+        if event is None or event.event_type != dg.DagsterEventType.ASSET_CHECK_EVALUATION:
+            return None  # planned, and its run ended before
+        evaluation = event.asset_check_evaluation_data
+        told = evaluation.metadata.get("problems")
+        return "" if evaluation.passed else str(told.value) if told else "it did not pass"

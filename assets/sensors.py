@@ -1,0 +1,141 @@
+"""What runs by itself while `bokehflow dev` is open: the sensor that asks what is due and has it made."""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import dagster as dg
+
+from assets.attempts import attempt_tags, why_not_now
+from assets.jobs import JOBS, WHY_TAG, job_of, observed_before, together
+from assets.partitions import SNAPSHOTS
+from assets.records import InstanceRecords
+from pipeline.config import Project
+from pipeline.operations.due import Due
+from pipeline.operations.losses import RememberingLosses
+from pipeline.operations.planning import FROZEN, ORDER, Planner
+from pipeline.operations.stages import PHOTO_TABLES, STAGES, hindrance
+from resources.dagster_internals import AssetJob
+from storage import Home
+
+UNFINISHED = [
+    dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]  # fmt: skip
+MOST_AT_ONCE = 25
+"""So many runs are asked for at one tick."""
+LOOK_EVERY_S, LOOK_AT_FILES_EVERY_S = 15, 600
+
+Name = tuple[str, str | None]
+"""An asset and a partition; None for all of them, or where there are none."""
+
+
+@dataclass
+class Next:
+    """What is started at one tick, and in words what is not."""
+
+    due: list[list[Due]] = field(default_factory=list)
+    """Each list is one run."""
+    why_not: list[str] = field(default_factory=list)
+    unsettled: dict[str, str] = field(default_factory=dict)
+    """By label: what people's files were when they were last seen otherwise than before."""
+
+
+def sensors(project: Project, home: Home, folder: Path, jobs: Sequence[AssetJob]) -> list[dg.SensorDefinition]:
+    """The sensor; `folder` is that of the project file."""
+    losses = RememberingLosses(LOOK_AT_FILES_EVERY_S)
+
+    @dg.sensor(
+        name="what_is_due",
+        jobs=jobs,
+        minimum_interval_seconds=LOOK_EVERY_S,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Makes what is due: what `bokehflow run --plan` says, which counts settings, decisions, imports, "
+        "forgotten photos and lost files. Each run says in its tag `bokehflow/why` what for.",
+    )
+    def what_is_due(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        planner = Planner(project, home, folder, InstanceRecords(context.instance), losses)
+        found = next_runs(planner, context.instance, json.loads(context.cursor or "{}"))
+        for due in (one for run in found.due for one in run):
+            context.log.info(str(due))
+        frozen = [str(run[0].partition) for run in found.due if run[0].asset == "dataset_snapshot"]
+        names = [one.asset for run in found.due for one in run]
+        return dg.SensorResult(
+            run_requests=[request(run) for run in found.due],
+            dynamic_partitions_requests=[SNAPSHOTS.build_add_request(frozen)] if frozen else None,
+            asset_events=list(observed_before(names, home)),
+            skip_reason=None if found.due else "; ".join(found.why_not) or "nothing is due",
+            cursor=json.dumps(found.unsettled),
+        )
+
+    return [what_is_due]
+
+
+def request(run: Sequence[Due]) -> dg.RunRequest:
+    """The request for a run that makes these, which belong together."""
+    first = run[0]
+    return dg.RunRequest(
+        job_name=job_of(first.asset),
+        partition_key=first.partition,
+        asset_selection=[dg.AssetKey(one.asset) for one in run],
+        tags={WHY_TAG: first.why, **attempt_tags(first)},
+    )
+
+
+def next_runs(planner: Planner, instance: dg.DagsterInstance, seen: dict[str, str]) -> Next:
+    """What of that which is due is to be started now: nothing whose inputs are on their way, nothing too often.
+
+    `seen` is `unsettled` of the tick before.
+    """
+    outlook, moving, found = planner.outlook(), set(_moving(instance)), Next()
+    found.why_not += [f"{one.asset} waits: {', '.join(one.problems)} did not pass" for one in outlook.waiting]
+    for due in outlook.due:
+        if due.name in moving:
+            continue
+        if len(found.due) >= MOST_AT_ONCE or (due.needs_quiet and moving) or _is_held(due, moving):
+            found.why_not.append(f"{due.label} waits for its turn")
+        elif not _is_settled(planner, due, seen, found.unsettled):
+            found.why_not.append(f"{due.label}: files of its folder have just changed; are they complete?")
+            moving.add(due.name)
+        elif why_not := hindrance(planner.project, due.asset, due.partition) or why_not_now(instance, due):
+            found.why_not.append(why_not)
+        else:
+            run = together([due, *outlook.due[outlook.due.index(due) + 1 :]])
+            found.due.append(run)
+            moving.update(one.name for one in run)
+    return found
+
+
+def _is_held(due: Due, moving: Iterable[Name]) -> bool:
+    """Whether something that it may be made from is on its way."""
+    place = ORDER.index(due.asset)
+    return any(ORDER.index(asset) < place and _concerns(asset, key, due) for asset, key in moving)
+
+
+def _concerns(asset: str, key: str | None, due: Due) -> bool:
+    """Whether the one may decide the other: a table everything after it, a month not another month, nor a model another."""
+    alike = next((kind for kind in (PHOTO_TABLES, FROZEN) if asset in kind and due.asset in kind), ())
+    if not alike or key is None or due.partition is None:
+        return True
+    one, other = set(key.split("|")), set(due.partition.split("|"))
+    return one <= other or other <= one
+
+
+def _is_settled(planner: Planner, due: Due, seen: dict[str, str], unsettled: dict[str, str]) -> bool:
+    """Whether what people put there is as it was at the tick before; a file that is being copied is not."""
+    if due.asset not in STAGES or not STAGES[due.asset].settles:
+        return True
+    outside = STAGES[due.asset].outside(planner.project, planner.home, due.partition)
+    unsettled[due.label] = json.dumps(dict(outside), sort_keys=True)
+    return seen.get(due.label) == unsettled[due.label]
+
+
+def _moving(instance: dg.DagsterInstance) -> Iterator[Name]:
+    """What runs that are not over make."""
+    for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED)):
+        selected = [key.to_user_string() for key in run.asset_selection or ()]
+        known = JOBS.get(run.job_name, ((), ""))[0]
+        for asset in selected or known:
+            if asset in ORDER:
+                yield asset, run.tags.get("dagster/partition")

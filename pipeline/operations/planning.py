@@ -1,0 +1,142 @@
+"""What is due in a home, and why: the one answer by which `run` and `dev` act and that `run --plan` prints.
+
+Everything here looks and changes nothing. What Dagster knows of the home is asked through `Records`, so that the planner
+may be used from a REPL without it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pipeline.config import Project
+from pipeline.dataset.manifest import snapshot_id
+from pipeline.operations.due import Due, Outlook, Records, Waiting
+from pipeline.operations.former import is_former_current
+from pipeline.operations.frozen import UNRECORDED, evaluations_due, reports_due, snapshots_due, trainings_due
+from pipeline.operations.losses import FindLoss, find_loss
+from pipeline.operations.months import listed_keys
+from pipeline.operations.stages import PHOTO_TABLES, STAGES, TABLES_OF_ALL, Key, default_settings, provenance_of
+from storage import Home, TableInfo
+from storage.provenance import differences
+
+FROZEN = ("dataset_snapshot", "trained_model", "evaluation", "comparison")
+ORDER = (*PHOTO_TABLES, *TABLES_OF_ALL, *FROZEN)
+"""All assets in the order in which they are made."""
+NEVER_MADE = "was never made"
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What of a project is looked at."""
+
+    keys: Sequence[str]
+    """Months `domain|month`."""
+    recipes: Sequence[str] = ()
+    """Keys `recipe@seed` to be trained."""
+    until: str = ORDER[-1]
+    """The last asset."""
+
+    @classmethod
+    def whole(cls, project: Project) -> "Scope":
+        """All months, all assets, the recipes that train by themselves."""
+        return cls(listed_keys(project), automatic_recipes(project))
+
+    def has(self, asset: str) -> bool:
+        """Whether the asset is to be made at all."""
+        return ORDER.index(asset) <= ORDER.index(self.until)
+
+
+def automatic_recipes(project: Project) -> list[str]:
+    """Keys `recipe@seed` of what `[training] automatic` lists."""
+    return [key for key in project.recipe_keys() if key.split("@")[0] in project.training.automatic]
+
+
+@dataclass(frozen=True)
+class Planner:
+    """Answers for one project in one home; `folder` is that of the project file."""
+
+    project: Project
+    home: Home
+    folder: Path
+    records: Records
+    find_loss: FindLoss = field(default=find_loss)
+    """What looks for lost files; one that remembers what it found whole looks less often."""
+
+    def outlook(self, scope: Scope | None = None) -> Outlook:
+        """Everything that is due, and what holds up the rest."""
+        chosen = scope or Scope.whole(self.project)
+        months = [due for key in chosen.keys for due in self.of_month(key, chosen)]
+        whole = self.of_all(chosen)
+        frozen = [] if whole.waiting else self.of_snapshots(chosen)
+        return Outlook([*sorted(months, key=lambda due: ORDER.index(due.asset)), *whole.due, *frozen], whole.waiting)
+
+    def of_month(self, key: str, scope: Scope) -> list[Due]:
+        """What is due of the tables of one month of a domain."""
+        found = (self._table(name, key) for name in PHOTO_TABLES if scope.has(name))
+        return [due for due in found if due]
+
+    def of_all(self, scope: Scope) -> Outlook:
+        """What is due of the tables without partitions; of none that comes after one that is not passed on."""
+        due: list[Due] = []
+        for name in filter(scope.has, TABLES_OF_ALL):
+            if found := self._table(name, None):
+                due.append(found)
+            elif failed := self.failed_checks(name):
+                return Outlook(due, [Waiting(name, failed)])
+        return Outlook(due)
+
+    def of_snapshots(self, scope: Scope) -> list[Due]:
+        """What is due of the newest manifest's snapshot and of all models; nothing while that manifest itself is due."""
+        manifest = TABLES_OF_ALL[-1]
+        if not scope.has(FROZEN[0]) or self._table(manifest, None) is not None:
+            return []
+        newest = snapshot_id(self.home.tables.read(manifest))
+        frozen = list(snapshots_due(self.home, self.records, newest))
+        due = frozen or [
+            # Models are judged as soon as they are trained.
+            *evaluations_due(self.project, self.home, self.folder, self.records, newest),
+            *trainings_due(self.project, self.home, self.records, newest, scope.recipes),
+            *reports_due(self.home, self.records, newest),
+        ]
+        return [one for one in due if scope.has(one.asset)]
+
+    def _table(self, name: str, key: Key) -> Due | None:
+        info = self.home.tables.info(name, key)
+        if info is None:
+            return Due(name, key, (NEVER_MADE,))
+        if reasons := self._changes(name, key, info):
+            return Due(name, key, tuple(reasons))
+        if loss := self.find_loss(self.project, self.home, name, key, info.made_s):
+            return Due(name, key, (loss.words,), loss.pause_s, loss.needs_quiet)
+        reason = self._unrecorded(name, key, info) or self._checks_to_run(name, info)
+        return Due(name, key, (reason,)) if reason else None
+
+    def _changes(self, name: str, key: Key, info: TableInfo) -> list[str]:
+        if info.provenance is not None:
+            required = provenance_of(self.project, self.home, name, key)
+            return differences(info.provenance, required, default_settings(name))
+        same = is_former_current(self.project, self.home, name, key, info)
+        return [] if same else ["what it was made from is no longer the same; an older version kept no record of it"]
+
+    def _unrecorded(self, name: str, key: Key, info: TableInfo) -> str | None:
+        """Version 0.1 made some tables by another asset's name, and what it made counts as it is."""
+        made_s = self.records.made_at_s(name, key) if info.provenance else info.made_s
+        return UNRECORDED if made_s is None or made_s < info.made_s else None
+
+    def _checks_to_run(self, name: str, info: TableInfo) -> str | None:
+        checks = STAGES[name].blocking_checks
+        failed = self.records.failed_checks(name, checks) if checks else {}
+        if failed is None:
+            return f"not all of its checks are on record: {', '.join(checks)}"
+        if failed and self._newer_before(name, info.made_s):
+            return f"its check {' and '.join(failed)} failed, and something before it was made anew since"
+        return None
+
+    def _newer_before(self, name: str, made_s: float) -> bool:
+        before = (self.home.tables.info(one) for one in TABLES_OF_ALL[: TABLES_OF_ALL.index(name)])
+        return any(one.made_s > made_s for one in before if one)
+
+    def failed_checks(self, name: str) -> dict[str, str]:
+        """Blocking checks of a table that did not pass when they last ran, with what was found."""
+        checks = STAGES[name].blocking_checks
+        return (self.records.failed_checks(name, checks) or {}) if checks else {}
