@@ -43,7 +43,7 @@ from pipeline.training.checkpoints import load_generator_weights, restore_checkp
 from pipeline.training.recipes import TrainingSettings, resolve
 from pipeline.training.runs import RunFolder, completion_of, describe_run
 from pipeline.training.state import TrainingState, build_model
-from storage.tables import DATA_MARK, INPUTS_MARK, MADE_MARK, TableStore
+from storage.tables import DATA_MARK, MADE_MARK, PROVENANCE_MARK, TableStore
 from tests.fuzzing import Reader, damaged, damaged_json
 from tests.pipeline.dataset.frozen_world import World
 from tests.pipeline.photos.odd_pictures import encoded, make_scene, wide_gamut_profile
@@ -315,7 +315,7 @@ def read_tables(data: bytes) -> None:
 def tables_of_a_home() -> st.SearchStrategy[bytes]:
     rows = [{"photo_id": f"flickr:{n}", "sha256": f"{n:064x}", "size_bytes": n} for n in range(1, 9)]
     table = pa.Table.from_pylist(rows)
-    marks = {MADE_MARK: b"x", INPUTS_MARK: b"\xff\xfe", DATA_MARK: b"\0"}
+    marks = {MADE_MARK: b"x", PROVENANCE_MARK: b"\xff\xfe", DATA_MARK: b"\0"}
     return damaged_parquet([parquet_bytes(table), parquet_bytes(table.replace_schema_metadata(marks))])
 
 
