@@ -20,6 +20,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 
 from pipeline.curation.decisions import opinions, read_decisions
+from pipeline.curation.review.state import LEAVE_S
 from storage import Home
 from tests.pipeline.curation.review.worlds import NASTY_TITLES, make_home, photo_id
 
@@ -321,10 +322,7 @@ def test_reload_and_kill_lose_no_decision(browser: Browser, server: Server) -> N
 
 def test_two_people_at_once_lose_nothing_and_share_no_photo(browser: Browser, server: Server) -> None:
     ann, ben = opened(browser, server, "/single"), opened(browser, server, "/single")
-    ben.click("#curator summary")
-    ben.fill("#curator input[name=curator]", "Ben")
-    ben.keyboard.press("Enter")
-    ben.wait_for_selector("#curator summary:has-text('Ben')")
+    sit_down(ben, "Ben")
     assert current(ann) != current(ben)
     for _ in range(8):
         press(ann, "k")
@@ -339,6 +337,56 @@ def test_two_people_at_once_lose_nothing_and_share_no_photo(browser: Browser, se
     press(ann, "k")
     assert holding(server.home)[seen] == ("keep", None)
     assert len(rows(server.home)) == 17
+
+
+def test_two_people_decide_the_share_blind_and_a_conflict_is_settled(browser: Browser, server: Server) -> None:
+    server.stop()
+    with (server.home.root / "bokehflow.toml").open("a") as file:
+        file.write("\n[curation]\ndouble_review = 1.0\n")
+    server.start()
+    ann, ben = opened(browser, server, "/single"), opened(browser, server, "/single")
+    sit_down(ben, "Ben")
+    first = current(ann)
+    press(ann, "k")
+    assert holding(server.home)[first] == ("keep", None)
+    before = current(ben)
+    press(ben, "k")
+    assert current(ben) == first != before  # right after a decision; held for nobody but him
+    assert ben.inner_text("#standing") == "Undecided"
+    press(ben, "4")
+    ann.wait_for_selector("#conflicts:has-text('1 conflict')")
+    if folder := os.environ.get("REVIEW_SCREENSHOTS"):
+        ann.screenshot(path=f"{folder}/double.png")
+    ann.click("#conflicts")
+    ann.wait_for_selector("[data-status=conflict]")
+    assert current(ann) == first
+    assert "Kept, by Ann" in ann.inner_text("#standing")
+    assert "Dropped: edited, by Ben" in ann.inner_text("#standing")
+    if folder:
+        ann.screenshot(path=f"{folder}/conflict.png")
+    sit_down(ann, "Cem")
+    ann.keyboard.press("k")
+    ann.wait_for_selector("#conflicts[hidden]", state="attached")
+    said = [(row["curator"], row["decision"]) for row in rows(server.home) if row["photo_id"] == first]
+    assert said == [("Ann", "keep"), ("Ben", "drop"), ("Cem", "keep")]
+
+
+def test_a_page_that_is_left_lets_its_photos_go(browser: Browser, server: Server) -> None:
+    ann, ben = opened(browser, server, "/grid"), opened(browser, server, "/grid")
+    left = current(ann)
+    assert left not in [card.get_attribute("data-photo") for card in ben.query_selector_all(".card")]
+    ann.goto("about:blank")
+    ben.wait_for_timeout(1000 * (LEAVE_S + 1))
+    ben.goto(f"{server.address}/single")
+    assert current(ben) == left
+
+
+def sit_down(page: Page, name: str) -> None:
+    """Write the name into the page."""
+    page.click("#curator summary")
+    page.fill("#curator input[name=curator]", name)
+    page.keyboard.press("Enter")
+    page.wait_for_selector(f"#curator summary:has-text('{name}')")
 
 
 @pytest.mark.parametrize("path", ["/grid", "/single"])
