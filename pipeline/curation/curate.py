@@ -30,13 +30,16 @@ def curate(
     two people decide says `double`; a conflict that waits is left out.
     """
     kept, members = unique[unique["rule"].isna()], _open_members(unique)
-    said = {**words_by_group(unique, by_rules), **words_by_group(unique, opinions(decisions))}
+    ruled = words_by_group(unique, by_rules)
+    said = {**ruled, **words_by_group(unique, opinions(decisions))}
     if double.share:
         split_keys = dict(zip(members["group"], members["split_key"], strict=True))
         by_two = {
-            group: words for group, words in words_by_group(unique, decisions).items() if double.includes(split_keys[group])
+            group: _settled(words, double) if holders(words) else ruled.get(group, [])
+            for group, words in words_by_group(unique, decisions).items()
+            if double.includes(split_keys[group])
         }
-        said |= {group: _settled(words, double) for group, words in by_two.items() if holders(words)}
+        said |= by_two
         said = {group: words for group, words in said.items() if words}
     involved = members["photo_id"].isin({word.photo_id for words in said.values() for word in words})
     keepers = {photo["group"]: photo for photo in kept[kept["group"].isin(said.keys())].to_dict("records")}
