@@ -157,8 +157,8 @@ class TableStore:
     def columns(self, name: str, partition: str | None = None) -> list[str]:
         """Names of the columns of the table's file, whatever version wrote it; none where there is no readable table."""
         try:
-            return list(pq.read_schema(self.path(name, partition)).names)
-        except (FileNotFoundError, pa.ArrowInvalid, OSError):
+            return list(pq.read_schema(parquet_path(self.path(name, partition))).names)
+        except (pa.ArrowInvalid, OSError):
             return []
 
     def remove(self, name: str, partition: str | None = None) -> None:

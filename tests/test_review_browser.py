@@ -365,6 +365,8 @@ def test_two_people_decide_the_share_blind_and_a_conflict_is_settled(browser: Br
     if folder:
         ann.screenshot(path=f"{folder}/conflict.png")
     sit_down(ann, "Cem")
+    ann.wait_for_load_state("networkidle")
+    ann.wait_for_function("photo => document.querySelector('#decide [name=photo_id]')?.value === photo", arg=first)
     ann.keyboard.press("k")
     ann.wait_for_selector("#conflicts[hidden]", state="attached")
     said = [(row["curator"], row["decision"]) for row in rows(server.home) if row["photo_id"] == first]

@@ -195,7 +195,8 @@ def _altered(data: bytes, kind: str) -> bytes:
         case "resized_copy":
             return _jpeg(image.resize((image.width * 3 // 4, image.height * 3 // 4), Image.Resampling.LANCZOS), 88)
         case "mirrored_copy":
-            return _jpeg(image.transpose(Image.Transpose.FLIP_LEFT_RIGHT), 88)
+            # Of copies with equal pixels the one of more bytes is kept, and that is to be the original.
+            return _jpeg(image.transpose(Image.Transpose.FLIP_LEFT_RIGHT), 70)
         case "monochrome" | "tagged_monochrome":
             return _jpeg(image.convert("L").convert("RGB"), 88)
         case "truncated_file":

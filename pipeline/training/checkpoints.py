@@ -92,6 +92,8 @@ def _restore(state: TrainingState, content: dict[str, Any]) -> float:
 
 def _restore_moments(optimiser: torch.optim.Optimizer, moments: dict[int, dict[str, torch.Tensor]]) -> None:
     """Adam's moments; the rate follows from the step, and how the parameters are moved from the device."""
+    if not all(isinstance(key, int) and isinstance(value, dict) for key, value in moments.items()):
+        raise ValueError("these are no moments of parameters")
     optimiser.load_state_dict({"state": moments, "param_groups": optimiser.state_dict()["param_groups"]})
 
 

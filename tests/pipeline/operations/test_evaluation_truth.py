@@ -97,7 +97,7 @@ def test_scenes_pass_the_way_that_photos_do(tmp_path: Path, crop: str) -> None:
     (tmp_path / "weights").symlink_to(WEIGHTS)
     text = f'[masks]\nviews = 2\nrefine = ["edges"]\nlong_side_px = 128\n[dataset]\nsize_px = 64\n{crop}\n'
     project = parse_project(DOMAINS + text, tmp_path / "bokehflow.toml")
-    picture = next((Path(__file__).parents[2] / "pipeline" / "studio" / "pictures" / "scoring").glob("*_sharp.jpg"))
+    picture = next((Path(__file__).parents[3] / "pipeline" / "studio" / "pictures" / "scoring").glob("*_sharp.jpg"))
     sharp = np.asarray(Image.open(picture))
     segmenter = SegmenterResource.of(project.masks)
     cut, alpha = scene_frame(project, home, segmenter.load(home))(sharp)

@@ -24,6 +24,7 @@ from pipeline.training.checkpoints import file_sha256
 from pipeline.training.inference import load_generator, load_run
 from pipeline.training.jobs import TrainingJob
 from pipeline.training.process import TrainingData, run_training
+from pipeline.training.progress_checks import is_check_step
 from pipeline.training.runs import Completion, RunFolder, describe_run, exclusive
 from pipeline.training.sampling import ArrayImages
 from tests.pipeline.training.test_progress_checks import stored
@@ -289,7 +290,7 @@ def test_the_best_checkpoint_can_be_had_after_an_interruption_too(make_job: Make
     assert straight is not None
     assert (completion.best, completion.files) == (straight.best, straight.files)
     checks = json.loads(folder.checks.read_text())
-    assert [check["step"] for check in checks] == list(range(1, 13))
+    assert [check["step"] for check in checks] == [step for step in range(1, 13) if is_check_step(step, 12)]
     best = min(checks, key=lambda check: (check["gap"] + check["scales"]) / 2 + check["change"])
     assert completion.best == {name: value for name, value in best.items() if name != "failing"}
     best, _ = load_generator(job.run_dir, "best")
@@ -386,7 +387,7 @@ def test_a_run_that_blurs_nothing_says_so_in_its_first_tenth_and_everywhere(
     assert completion is not None
     warned = [record.message for record in caplog.records if "blurs nothing" in record.message]
     assert len(warned) == 1
-    assert warned[0].startswith("step 1 of 20: the run blurs nothing: ")
+    assert warned[0].startswith("step 2 of 20: the run blurs nothing: ")
     assert completion.failing == "blurs nothing"
     folder = RunFolder(job.run_dir)
     assert {row["failing"] for row in json.loads(folder.checks.read_text())} == {"blurs nothing"}
