@@ -34,12 +34,7 @@ def parquet_path(path: Path) -> Path:
     Raises `ArrowInvalid` for what is no Parquet file, damaged or out of proportion, and the `OSError`s of `open_plain`.
     """
     with open_plain(path) as file:
-        size_bytes = file.seek(0, io.SEEK_END)
-        try:
-            footer = pq.read_metadata(file)
-        except OSError as error:  # of what is no Parquet file at all
-            raise pa.ArrowInvalid(str(error)) from None
-        _check_counts(footer, size_bytes)
+        footer, size_bytes = _footer(file)
         unpacked = pages = 0
         for unpacked_bytes in _pages(file, footer, size_bytes):
             unpacked, pages = unpacked + unpacked_bytes, pages + 1
@@ -48,6 +43,23 @@ def parquet_path(path: Path) -> Path:
             if pages > FREE_PAGES + size_bytes // BYTES_PER_PAGE:
                 raise pa.ArrowInvalid(f"more than {pages - 1:,} pages in {size_bytes:,} bytes")
     return path
+
+
+def parquet_footer(path: Path) -> pq.FileMetaData:
+    """What the file says of itself, for who reads no page of it. Raises as `parquet_path` does."""
+    with open_plain(path) as file:
+        return _footer(file)[0]
+
+
+def _footer(file: io.BufferedReader) -> tuple[pq.FileMetaData, int]:
+    """With the size of the file, in bytes."""
+    size_bytes = file.seek(0, io.SEEK_END)
+    try:
+        footer = pq.read_metadata(file)
+    except OSError as error:  # of what is no Parquet file at all
+        raise pa.ArrowInvalid(str(error)) from None
+    _check_counts(footer, size_bytes)
+    return footer, size_bytes
 
 
 def _check_counts(footer: pq.FileMetaData, size_bytes: int) -> None:

@@ -5,10 +5,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from pipeline.bounded import form_problem, parse_json
+
 Settings = Mapping[str, Any]
 """Values of the project file by the name of their field, like `dedupe.radius_bits`; whatever JSON can say."""
 SHOWN_CHARACTERS, OUTSIDE_SHOWN = 60, 12
 """Longer values, of settings and of what is neither setting nor table, are not written out in a reason."""
+FORM = {"code_version": str, "settings": dict, "tables": {str: {str: str}}, "outside": {str: str}, "notes": {str: str}}
+"""In JSON; a home may be copied from somebody else."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +39,10 @@ class Provenance:
     @classmethod
     def from_json(cls, text: str) -> "Provenance":
         """What `to_json` wrote, fields of later versions passed over. Raises `ValueError` for anything else."""
-        told = json.loads(text)
-        if not isinstance(told, dict) or "code_version" not in told:
-            raise ValueError(f"no provenance: {text[:SHOWN_CHARACTERS]}")
+        told = parse_json(text.encode())
+        problem = form_problem(told, FORM) or ("" if "code_version" in told else "it names no version of the code")
+        if problem:
+            raise ValueError(f"no provenance, {problem}: {text[:SHOWN_CHARACTERS]}")
         return cls(**{one.name: told[one.name] for one in fields(cls) if one.name in told})
 
     def with_outside(self, **versions: str) -> "Provenance":

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from pipeline.atomic import atomic_path
 from pipeline.errors import StorageError, disk_failed
 from pipeline.file_names import child
-from pipeline.parquet_files import parquet_path
+from pipeline.parquet_files import parquet_footer, parquet_path
 from pipeline.tables import TABLES, columns_of, conform, empty
 from storage.provenance import Provenance
 
@@ -126,7 +126,7 @@ class TableStore:
 
     def _unwritten(self, name: str, path: Path, columns: list[str]) -> list[str]:
         """Columns that may be null and that the file does not have."""
-        written, schema = set(pq.read_schema(parquet_path(path)).names), TABLES[name].schema.to_schema().columns
+        written, schema = parquet_footer(path).schema.names, TABLES[name].schema.to_schema().columns
         return [column for column in columns if column not in written and column in schema and schema[column].nullable]
 
     def read_or_empty(self, name: str, partition: str | None = None, columns: list[str] | None = None) -> pd.DataFrame:
@@ -157,7 +157,7 @@ class TableStore:
     def columns(self, name: str, partition: str | None = None) -> list[str]:
         """Names of the columns of the table's file, whatever version wrote it; none where there is no readable table."""
         try:
-            return list(pq.read_schema(parquet_path(self.path(name, partition))).names)
+            return list(parquet_footer(self.path(name, partition)).schema.names)
         except (pa.ArrowInvalid, OSError):
             return []
 
@@ -178,7 +178,7 @@ class TableStore:
 @lru_cache(8192)
 def _info(path: Path, mtime_ns: int, size_bytes: int, inode: int) -> TableInfo:
     """What the footer says. Files are replaced and never changed, so that the same file says the same."""
-    footer = pq.read_metadata(parquet_path(path))
+    footer = parquet_footer(path)
     marks: Mapping[bytes, bytes] = footer.metadata or {}
     kinds = (DATA_MARK, FORMER_MARK, MADE_MARK, PROVENANCE_MARK)
     version, former, made, told = (marks.get(mark, b"").decode() for mark in kinds)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.dataset.snapshot import read_snapshot
-from pipeline.evaluation.measure.judge import METHOD_VERSION
+from pipeline.evaluation.measure.instruments import METHOD_VERSION
 from pipeline.evaluation.measure.tiles import picture_folder
 from pipeline.operations.reports import MODEL, YARDSTICK, model_version
 from pipeline.operations.training import run_id

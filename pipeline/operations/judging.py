@@ -15,7 +15,8 @@ import pandas as pd
 from pipeline import weights
 from pipeline.atomic import write_text
 from pipeline.config import Project
-from pipeline.evaluation.measure.judge import METHOD_VERSION, Overlay, Photos, Yardstick, judge_common
+from pipeline.evaluation.measure.instruments import METHOD_VERSION
+from pipeline.evaluation.measure.judge import Overlay, Photos, Yardstick, judge_common
 from pipeline.evaluation.measure.judged_size import scaled, spread
 from pipeline.evaluation.measure.scenes import Scenes, TrueMasks
 from pipeline.evaluation.measure.shared_scores import Common, read_common, write_common

@@ -6,6 +6,7 @@ may be used from a REPL without it.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 from pipeline.config import Project
@@ -16,7 +17,7 @@ from pipeline.operations.frozen import UNRECORDED, evaluations_due, reports_due,
 from pipeline.operations.losses import FindLoss, find_loss
 from pipeline.operations.months import listed_keys
 from pipeline.operations.stages import PHOTO_TABLES, STAGES, TABLES_OF_ALL, Key, default_settings, provenance_of
-from storage import Home, TableInfo
+from storage import Home, TableInfo, TableStore
 from storage.provenance import differences
 
 FROZEN = ("dataset_snapshot", "trained_model", "evaluation", "comparison")
@@ -49,6 +50,15 @@ class Scope:
 def automatic_recipes(project: Project) -> list[str]:
     """Keys `recipe@seed` of what `[training] automatic` lists."""
     return [key for key in project.recipe_keys() if key.split("@")[0] in project.training.automatic]
+
+
+@lru_cache(8)
+def _snapshot_of(tables: TableStore, data_version: str) -> str:
+    """The id that the manifest of this data version, which counts all that the id does, is frozen under.
+
+    It is remembered, since `dev` asks every few seconds.
+    """
+    return snapshot_id(tables.read(TABLES_OF_ALL[-1]))
 
 
 @dataclass(frozen=True)
@@ -90,7 +100,8 @@ class Planner:
         manifest = TABLES_OF_ALL[-1]
         if not scope.has(FROZEN[0]) or self._table(manifest, None) is not None:
             return []
-        newest = snapshot_id(self.home.tables.read(manifest))
+        info = self.home.tables.info(manifest)
+        newest = _snapshot_of(self.home.tables, info.data_version if info else "")
         frozen = list(snapshots_due(self.home, self.records, newest))
         due = frozen or [
             # Models are judged as soon as they are trained.

@@ -13,6 +13,7 @@ import pandas as pd
 from pipeline.config import Project
 from pipeline.dataset.snapshot import attribution, read_facts, read_snapshot
 from pipeline.errors import DatasetError
+from pipeline.evaluation.measure.instruments import FACES_WEIGHTS, METHOD_VERSION, find_inception
 from pipeline.file_names import child
 from pipeline.masks.sources import configured_version
 from pipeline.operations.evaluation import is_test, picture_ids
@@ -170,8 +171,6 @@ def judged_by(home: Home, snapshot: str, recipe: str) -> str | None:
     info, model = home.tables.info("evaluation", f"{recipe}|{snapshot}"), model_version(run)
     if info is None or not model or not RunFolder(run).translated.is_dir():
         return None
-    from pipeline.evaluation.measure.judge import METHOD_VERSION
-
     found = _judgement(info)
     return found.yardstick if (found.model, found.method) == (model, METHOD_VERSION) else None
 
@@ -189,7 +188,7 @@ def _judgement(info: TableInfo) -> Judgement:
     told = info.provenance
     if told is None:
         return Judgement(*former_judgement(info))
-    return Judgement(told.tables[MODEL][""], told.code_version, told.notes[YARDSTICK])
+    return Judgement(told.tables.get(MODEL, {}).get("", ""), told.code_version, told.notes.get(YARDSTICK, ""))
 
 
 def why_judge_again(project: Project, home: Home, truth: Path | None, snapshot: str, recipe: str) -> list[str]:
@@ -208,8 +207,6 @@ def why_judge_again(project: Project, home: Home, truth: Path | None, snapshot: 
 
 def evaluation_provenance(project: Project, home: Home, truth: Path | None, run: Path) -> Provenance:
     """From what the evaluation of a finished run would be made now."""
-    from pipeline.evaluation.measure.judge import METHOD_VERSION
-
     instruments = _instruments(project, home, truth)
     versions = {INSTRUMENTS[name]: canonical_digest({name: value})[:16] for name, value in instruments.items() if value}
     return Provenance(
@@ -235,14 +232,11 @@ def yardstick_version(project: Project, home: Home, truth: Path | None) -> str:
 
 
 def _instruments(project: Project, home: Home, truth: Path | None) -> dict[str, object]:
-    from pipeline.evaluation.measure.faces import WEIGHTS_NAME
-    from pipeline.evaluation.measure.inception import find_inception
-
     segmenter, perceptual = SegmenterResource.of(project.masks), project.evaluation.perceptual
     instruments: dict[str, object] = {
         "segmenter": [segmenter.name, segmenter.published_version()],
         "network": WEIGHTS["vgg16"].sha256 if perceptual else None,
-        "faces": WEIGHTS[WEIGHTS_NAME].sha256 if child(home.weights, WEIGHTS[WEIGHTS_NAME].file_name).exists() else None,
+        "faces": WEIGHTS[FACES_WEIGHTS].sha256 if child(home.weights, WEIGHTS[FACES_WEIGHTS].file_name).exists() else None,
         "inception": perceptual and find_inception([home.weights]) is not None,
     }
     if truth is not None:

@@ -16,14 +16,13 @@ from pathlib import Path
 from typing import Any, Literal, TextIO
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pipeline import atomic
 from pipeline.bounded import form_problem, read_json
 from pipeline.errors import TrainingError
 from pipeline.file_names import child
-from pipeline.parquet_files import parquet_path
+from pipeline.parquet_files import parquet_footer
 from pipeline.plain_files import plain, read_plain
 from pipeline.training.jobs import TrainingJob
 
@@ -273,7 +272,7 @@ def _job_file(folder: RunFolder) -> dict[str, Any] | None:
 
 def _recorded_steps(folder: RunFolder) -> int:
     try:
-        return pq.read_metadata(parquet_path(folder.losses)).num_rows
+        return parquet_footer(folder.losses).num_rows
     except FileNotFoundError:
         return 0
     except (OSError, pa.ArrowException) as error:

@@ -34,6 +34,20 @@ def test_it_comes_back_from_its_json(provenance: Provenance) -> None:
     assert Provenance.from_json(provenance.to_json()) == provenance
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[]", "{}", "null", "[" * 5000, '{"code_version": 1}', '{"code_version": "1", "settings": 5}',
+        '{"code_version": "1", "tables": {"a": "b"}}', '{"code_version": "1", "tables": {"a": {"b": null}}}',
+        '{"code_version": "1", "outside": {"a": 1}}', '{"code_version": "1", "settings": {"a": NaN}}',
+    ],
+)  # fmt: skip
+def test_anything_else_is_no_provenance(text: str) -> None:
+    """The footer of a table may be a stranger's; it is then as good as none, and the table is made anew."""
+    with pytest.raises(ValueError, match=r"provenance|nested|NaN"):
+        Provenance.from_json(text)
+
+
 @given(PROVENANCES, PROVENANCES)
 def test_there_is_a_reason_exactly_where_something_differs(one: Provenance, other: Provenance) -> None:
     assert differences(one, one, {}) == []

@@ -13,11 +13,11 @@ from jaxtyping import Float32, Float64, UInt8
 
 from pipeline import weights
 from pipeline.errors import WeightsError
+from pipeline.evaluation.measure.instruments import FACES_WEIGHTS
 
 Boxes = Float32[np.ndarray, "count 4"]
 """Left, top, width and height in pixels."""
 
-WEIGHTS_NAME = "yunet"
 WORK_PX = 320
 """Smaller pictures are enlarged to this side, since YuNet finds faces from some 10 px on."""
 MIN_SCORE = 0.6
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 class FaceFinder:
     """Finds faces in square pictures. `version` changes with all that changes a box."""
 
-    version = f"{weights.WEIGHTS[WEIGHTS_NAME].sha256[:12]}-{WORK_PX}-{MIN_SCORE}"
+    version = f"{weights.WEIGHTS[FACES_WEIGHTS].sha256[:12]}-{WORK_PX}-{MIN_SCORE}"
 
     def __init__(self, model: Path) -> None:
         before = cv2.utils.logging.getLogLevel()
@@ -72,7 +72,7 @@ class FaceFinder:
 def load_face_finder(weights_folder: Path) -> FaceFinder | None:
     """The finder, its weights fetched into the folder once; None, with a warning, where they cannot be had."""
     try:
-        return FaceFinder(weights.ensure(WEIGHTS_NAME, weights_folder))
+        return FaceFinder(weights.ensure(FACES_WEIGHTS, weights_folder))
     except WeightsError as error:
         log.warning("whether faces are kept is not measured: %s", error)
         return None

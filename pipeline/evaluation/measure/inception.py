@@ -4,8 +4,6 @@ Parmar, Zhang, Zhu, "On Aliased Resizing and Surprising Subtleties in GAN Evalua
 channel by channel in floating point by Pillow's antialiased bicubic filter, never by a filter that skips pixels.
 """
 
-import hashlib
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -15,15 +13,11 @@ import torch
 from jaxtyping import Float32, UInt8
 from PIL import Image
 
-from pipeline.plain_files import open_plain
+from pipeline.evaluation.measure.instruments import find_inception
 
-WEIGHTS_FILE = "weights-inception-2015-12-05-6726825d.pth"
-"""torch-fidelity's file, with the beginning of its SHA-256 in its name."""
 INPUT_PX = 299
 FEATURES_NAME = "Inception-v3, pool of 2,048"
 BATCH = 16
-
-log = logging.getLogger(__name__)
 
 
 class SetFeatures(Protocol):
@@ -71,18 +65,3 @@ def load_inception(folders: Sequence[Path]) -> InceptionFeatures | None:
     """
     path = find_inception(folders)
     return InceptionFeatures(path) if path else None
-
-
-def find_inception(folders: Sequence[Path]) -> Path | None:
-    """The file of weights that `load_inception` takes."""
-    paths = [folder / WEIGHTS_FILE for folder in (*folders, Path(torch.hub.get_dir()) / "checkpoints")]
-    return next((path for path in paths if path.exists() and _is_unaltered(path)), None)
-
-
-def _is_unaltered(path: Path) -> bool:
-    with open_plain(path) as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    expected = path.stem.rpartition("-")[2]
-    if not found.startswith(expected):
-        log.warning("%s: not used: its SHA-256 is %s, it should begin with %s; delete it", path, found, expected)
-    return found.startswith(expected)

@@ -77,8 +77,6 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-METHOD_VERSION = "4"
-"""Raised whenever a score changes for equal pictures, so that older evaluations are made anew."""
 MODEL_SET = "set:model"
 """Stands in for a photo id where a score is of the model itself."""
 LOOK_BATCH = 4

@@ -1,5 +1,7 @@
 """The planner on a home that version 0.1 made, which kept a digest where the provenance now stands."""
 
+import subprocess
+import sys
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -52,6 +54,22 @@ def test_a_home_of_version_0_1_wants_nothing_and_keeps_its_snapshot(former: Form
     outlook = former.planner.outlook()
     assert (outlook.due, outlook.waiting) == ([], [])
     assert list_snapshots(former.home.snapshots) == [SNAPSHOT]
+
+
+def test_who_only_asks_does_not_wait_for_torch(former: Former) -> None:
+    """A finished and judged model is among what is asked about; `dev` asks every few seconds."""
+    code = """
+import sys
+from pathlib import Path
+from pipeline.config import load_project
+from pipeline.headless import told_plan
+from assets.headless import Plan
+from storage import Home
+path = Path(sys.argv[1]) / "bokehflow.toml"
+print(told_plan(Plan(), load_project(path), path, Home(path.parent)), "torch" in sys.modules)
+"""
+    command = [sys.executable, "-c", code, str(former.home.root)]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "nothing is due False\n"
 
 
 def test_what_changes_in_it_is_due_as_anywhere(former: Former) -> None:

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from pipeline.evaluation.measure import inception
 from pipeline.evaluation.measure.inception import load_inception, resized
+from pipeline.evaluation.measure.instruments import INCEPTION_FILE, torch_cache
 
 
 @pytest.mark.parametrize("side_px", [16, 37, 90])
@@ -33,15 +34,24 @@ def test_resizing_is_antialiased_and_not_rounded() -> None:
 
 
 def test_without_weights_there_is_no_inception(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     assert load_inception([tmp_path]) is None
+
+
+@pytest.mark.parametrize("names", [(), ("TORCH_HOME",), ("XDG_CACHE_HOME",), ("TORCH_HOME", "XDG_CACHE_HOME")])
+def test_torchs_cache_is_where_torch_has_it(monkeypatch: pytest.MonkeyPatch, names: tuple[str, ...]) -> None:
+    for name in ("TORCH_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name in names:
+        monkeypatch.setenv(name, f"~/{name}")
+    assert torch_cache() == Path(torch.hub.get_dir())
 
 
 def test_altered_weights_are_left_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
-    (tmp_path / inception.WEIGHTS_FILE).write_bytes(b"something else")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    (tmp_path / INCEPTION_FILE).write_bytes(b"something else")
     assert load_inception([tmp_path]) is None
     assert "should begin with 6726825d" in caplog.text
 

@@ -1,0 +1,52 @@
+"""What models are judged by, told without importing any of it: torch takes seconds, and many only want to know.
+
+The planner asks every few seconds whether an evaluation is still the one that would be made.
+"""
+
+import hashlib
+import logging
+import os
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+from pipeline.plain_files import open_plain
+
+METHOD_VERSION = "4"
+"""Raised whenever a score changes for equal pictures, so that older evaluations are made anew."""
+FACES_WEIGHTS = "yunet"
+INCEPTION_FILE = "weights-inception-2015-12-05-6726825d.pth"
+"""torch-fidelity's file, with the beginning of its SHA-256 in its name."""
+
+log = logging.getLogger(__name__)
+
+
+def find_inception(folders: Sequence[Path]) -> Path | None:
+    """The file of weights in one of the folders or, failing that, in torch's own cache; None without.
+
+    A file whose digest is not that of its name is left alone, with a warning.
+    """
+    paths = [folder / INCEPTION_FILE for folder in (*folders, torch_cache() / "checkpoints")]
+    return next((path for path in paths if path.exists() and _is_as_it_was(path)), None)
+
+
+def torch_cache() -> Path:
+    """The folder that `torch.hub` keeps files in, by torch's own rule."""
+    default = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "torch"
+    return Path(os.environ.get("TORCH_HOME", default)).expanduser() / "hub"
+
+
+def _is_as_it_was(path: Path) -> bool:
+    found = path.stat()
+    return _is_unaltered(path, found.st_mtime_ns, found.st_size)
+
+
+@lru_cache
+def _is_unaltered(path: Path, mtime_ns: int, size_bytes: int) -> bool:
+    """Read once for each state of the file: it has 90 MB."""
+    with open_plain(path) as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    expected = path.stem.rpartition("-")[2]
+    if not found.startswith(expected):
+        log.warning("%s: not used: its SHA-256 is %s, it should begin with %s; delete it", path, found, expected)
+    return found.startswith(expected)
