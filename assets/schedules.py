@@ -8,9 +8,8 @@ from assets.partitions import domain_month_key
 from pipeline.config import Project
 from pipeline.operations.losses import find_loss
 from pipeline.operations.months import listed_keys
-from pipeline.operations.stages import PHOTO_TABLES
+from pipeline.operations.stages import PHOTO_TABLES, hindrance
 from resources.dagster_internals import time_between_ticks
-from resources.sources import source_problem
 from storage import Home
 
 
@@ -29,7 +28,7 @@ def schedules(project: Project, home: Home) -> list[dg.ScheduleDefinition]:
     def weekly_rescrape(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
         tick = context.scheduled_execution_time.astimezone(UTC)
         due = due_for_rescrape(project, home, tick)
-        problems = {key: source_problem(project, project.domains[key.split("|")[0]].source) for key in due}
+        problems = {key: hindrance(project, PHOTO_TABLES[0], key) for key in due}
         keys = [key for key in due if problems[key] is None]
         if due and not keys:
             return dg.SkipReason("; ".join(sorted({str(problem) for problem in problems.values()})))
