@@ -54,7 +54,7 @@ def _alone(name: str, body: Callable[..., object]) -> Callable[..., object]:
 
 def column_schema(name: str) -> dg.TableSchema:
     """The table's columns as Dagster shows them."""
-    columns = TABLES[name].schema.to_schema().columns
+    columns = TABLES[name].schema.columns
     return dg.TableSchema(
         columns=[
             dg.TableColumn(

@@ -33,7 +33,7 @@ REPEATS = 5
 
 def filled(name: str, rows: Mapping[Any, Any], count: int) -> pd.DataFrame:
     """A table with these columns and harmless values of the right type in the others."""
-    columns = TABLES[name].schema.to_schema().columns
+    columns = TABLES[name].schema.columns
     kinds = {column: str(facts.dtype).lower() for column, facts in columns.items()}
     blanks = {column: 0 if kind.startswith(("int", "float", "bool")) else "x" for column, kind in kinds.items()}
     return pd.DataFrame({**{column: np.full(count, blank) for column, blank in blanks.items()}, **rows})[list(columns)]

@@ -3,22 +3,65 @@
 `TABLES` names each table's key (unique, and the order on disk) and its volatile columns: those that change by
 themselves (times of fetching, views) and so do not count for the table's data version.
 Unknown is null, never a default. Times are Unix seconds in UTC, ids are strings.
+
+What a table holds is said without pandera, which checks what is written: who only reads need not wait for it.
 """
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pandas as pd
-import pandera.pandas as pa
-from pandera.api.pandas.model_config import BaseConfig
 
 from pipeline.hint_table import HINTS, JUDGEMENTS
 
+if TYPE_CHECKING:
+    import pandera.pandas as pa
 
-class _Rows(pa.DataFrameModel):
-    class Config(BaseConfig):
-        coerce = True
-        strict = True
+
+@dataclass(frozen=True)
+class Column:
+    """One column: the type of its values, and what these may be."""
+
+    dtype: type = str
+    nullable: bool = False
+    description: str | None = None
+    ge: float | None = None
+    le: float | None = None
+    isin: Sequence[str] | None = None
+    str_length: int | None = None
+
+    def schema(self) -> "pa.Column":
+        """The column as pandera checks it."""
+        import pandera.pandas as pa
+
+        checks = {
+            pa.Check.ge: self.ge,
+            pa.Check.le: self.le,
+            pa.Check.isin: self.isin,
+            pa.Check.str_length: self.str_length,
+        }
+        return pa.Column(
+            self.dtype,
+            [check(value) for check, value in checks.items() if value is not None],
+            nullable=self.nullable,
+            description=self.description,
+        )
+
+
+def _column(**facts: Any) -> Any:  # noqa: ANN401 (it stands where a value of the column's type would)
+    return Column(**facts)
+
+
+class _Rows:
+    """A table's columns: annotated with their types, and set to `_column` where there is more to say."""
+
+    columns: ClassVar[dict[str, Column]] = {}
+
+    def __init_subclass__(cls) -> None:
+        own = {name: replace(vars(cls).get(name, Column()), dtype=dtype) for name, dtype in cls.__annotations__.items()}
+        cls.columns = {**cls.columns, **own}
 
 
 class PhotoListing(_Rows):
@@ -27,23 +70,23 @@ class PhotoListing(_Rows):
     photo_id: str
     domain: str
     month: str
-    query: int = pa.Field(ge=0, description="Index of the domain's query that found it first")
+    query: int = _column(ge=0, description="Index of the domain's query that found it first")
     owner: str
-    owner_name: str = pa.Field(nullable=True)
+    owner_name: str = _column(nullable=True)
     title: str
-    tags: str = pa.Field(description="Flickr's normalised tags, separated by spaces")
-    license: str = pa.Field(nullable=True, description="Flickr's licence id")
+    tags: str = _column(description="Flickr's normalised tags, separated by spaces")
+    license: str = _column(nullable=True, description="Flickr's licence id")
     date_upload_s: int
-    date_taken: str = pa.Field(nullable=True)
-    last_update_s: pd.Int64Dtype = pa.Field(nullable=True)
+    date_taken: str = _column(nullable=True)
+    last_update_s: pd.Int64Dtype = _column(nullable=True)
     media: str
     page_url: str
-    image_url: str = pa.Field(nullable=True, description="The largest size up to photos.max_edge_px")
-    image_width_px: pd.Int64Dtype = pa.Field(nullable=True)
-    image_height_px: pd.Int64Dtype = pa.Field(nullable=True)
-    reason: str = pa.Field(nullable=True, description="Why a filter rejected it; null: accepted")
-    truncated: bool = pa.Field(description="Found in a window of one second with more results than Flickr shows")
-    views: pd.Int64Dtype = pa.Field(nullable=True)
+    image_url: str = _column(nullable=True, description="The largest size up to photos.max_edge_px")
+    image_width_px: pd.Int64Dtype = _column(nullable=True)
+    image_height_px: pd.Int64Dtype = _column(nullable=True)
+    reason: str = _column(nullable=True, description="Why a filter rejected it; null: accepted")
+    truncated: bool = _column(description="Found in a window of one second with more results than Flickr shows")
+    views: pd.Int64Dtype = _column(nullable=True)
     fetched_at_s: int
 
 
@@ -53,18 +96,18 @@ class PhotoFiles(_Rows):
     photo_id: str
     domain: str
     month: str
-    image_url: str = pa.Field(nullable=True)
-    last_update_s: pd.Int64Dtype = pa.Field(nullable=True)
-    sha256: str = pa.Field(nullable=True, description="Name of the blob; null: rejected or pending")
-    size_bytes: pd.Int64Dtype = pa.Field(nullable=True)
-    width_px: pd.Int64Dtype = pa.Field(nullable=True, description="After EXIF orientation")
-    height_px: pd.Int64Dtype = pa.Field(nullable=True)
-    format: str = pa.Field(nullable=True)
-    frames: pd.Int64Dtype = pa.Field(nullable=True)
-    etag: str = pa.Field(nullable=True)
-    reason: str = pa.Field(nullable=True, description="Why there is no blob")
-    pending: bool = pa.Field(description="The reason may pass: tried again at the next run")
-    detail: str = pa.Field(nullable=True, description="What exactly was seen, for a person")
+    image_url: str = _column(nullable=True)
+    last_update_s: pd.Int64Dtype = _column(nullable=True)
+    sha256: str = _column(nullable=True, description="Name of the blob; null: rejected or pending")
+    size_bytes: pd.Int64Dtype = _column(nullable=True)
+    width_px: pd.Int64Dtype = _column(nullable=True, description="After EXIF orientation")
+    height_px: pd.Int64Dtype = _column(nullable=True)
+    format: str = _column(nullable=True)
+    frames: pd.Int64Dtype = _column(nullable=True)
+    etag: str = _column(nullable=True)
+    reason: str = _column(nullable=True, description="Why there is no blob")
+    pending: bool = _column(description="The reason may pass: tried again at the next run")
+    detail: str = _column(nullable=True, description="What exactly was seen, for a person")
     fetched_at_s: int
 
 
@@ -72,22 +115,22 @@ class PhotoHistory(_Rows):
     """When each photo was seen, and what changed about it."""
 
     photo_id: str
-    partition: str = pa.Field(nullable=True, description="`domain|month` of the listing that showed it last")
-    configuration: str = pa.Field(nullable=True, description="Digest of the configuration of that listing")
+    partition: str = _column(nullable=True, description="`domain|month` of the listing that showed it last")
+    configuration: str = _column(nullable=True, description="Digest of the configuration of that listing")
     first_seen_s: int
     last_seen_s: int
-    changed_s: pd.Int64Dtype = pa.Field(nullable=True, description="Last time that title, tags or licence differed")
-    changed: str = pa.Field(nullable=True, description="Which of title, tags and license differed then")
+    changed_s: pd.Int64Dtype = _column(nullable=True, description="Last time that title, tags or licence differed")
+    changed: str = _column(nullable=True, description="Which of title, tags and license differed then")
     title: str
     tags: str
-    license: str = pa.Field(nullable=True)
-    license_first: str = pa.Field(nullable=True, description="The licence under which it was first seen")
-    license_before: str = pa.Field(nullable=True, description="The licence before the last change of licence")
-    stricter: bool = pa.Field(description="The licence lacks a freedom that license_first gave")
-    absent: bool = pa.Field(description="Missing from the newest listing of its month")
-    asked_s: pd.Int64Dtype = pa.Field(nullable=True, description="When Flickr was last asked about the absent photo")
-    gone_s: pd.Int64Dtype = pa.Field(nullable=True, description="When Flickr refused to show the absent photo")
-    forgotten: bool = pa.Field(description="It has a tombstone: purged on request, never to be fetched again")
+    license: str = _column(nullable=True)
+    license_first: str = _column(nullable=True, description="The licence under which it was first seen")
+    license_before: str = _column(nullable=True, description="The licence before the last change of licence")
+    stricter: bool = _column(description="The licence lacks a freedom that license_first gave")
+    absent: bool = _column(description="Missing from the newest listing of its month")
+    asked_s: pd.Int64Dtype = _column(nullable=True, description="When Flickr was last asked about the absent photo")
+    gone_s: pd.Int64Dtype = _column(nullable=True, description="When Flickr refused to show the absent photo")
+    forgotten: bool = _column(description="It has a tombstone: purged on request, never to be fetched again")
 
 
 class Tombstones(_Rows):
@@ -95,29 +138,29 @@ class Tombstones(_Rows):
 
     photo_id: str
     forgotten_s: int
-    purged_s: pd.Int64Dtype = pa.Field(nullable=True, description="When the purge was complete; null: it is to go on")
+    purged_s: pd.Int64Dtype = _column(nullable=True, description="When the purge was complete; null: it is to go on")
 
 
 class Imports(_Rows):
     """Photos brought by `bokehflow import`: their bytes, and what was told about them."""
 
-    photo_id: str = pa.Field(description="`folder:` and the beginning of the SHA-256")
+    photo_id: str = _column(description="`folder:` and the beginning of the SHA-256")
     domain: str
-    file: str = pa.Field(description="Path below the imported folder, when it was first brought")
+    file: str = _column(description="Path below the imported folder, when it was first brought")
     sha256: str
     size_bytes: int
-    width_px: int = pa.Field(description="After EXIF orientation")
+    width_px: int = _column(description="After EXIF orientation")
     height_px: int
     format: str
     frames: int
-    owner: str = pa.Field(nullable=True)
-    owner_name: str = pa.Field(nullable=True)
-    title: str = pa.Field(nullable=True)
-    tags: str = pa.Field(nullable=True)
-    license: str = pa.Field(nullable=True, description="Flickr's licence id where it is one of those, else words")
-    page_url: str = pa.Field(nullable=True)
-    date_upload_s: pd.Int64Dtype = pa.Field(nullable=True)
-    date_taken: str = pa.Field(nullable=True)
+    owner: str = _column(nullable=True)
+    owner_name: str = _column(nullable=True)
+    title: str = _column(nullable=True)
+    tags: str = _column(nullable=True)
+    license: str = _column(nullable=True, description="Flickr's licence id where it is one of those, else words")
+    page_url: str = _column(nullable=True)
+    date_upload_s: pd.Int64Dtype = _column(nullable=True)
+    date_taken: str = _column(nullable=True)
     imported_at_s: int
 
 
@@ -127,27 +170,27 @@ class ImportedPhotos(_Rows):
     photo_id: str
     domain: str
     owner: str
-    owner_name: str = pa.Field(nullable=True)
+    owner_name: str = _column(nullable=True)
     title: str
     tags: str
-    license: str = pa.Field(nullable=True)
+    license: str = _column(nullable=True)
     date_upload_s: int
-    date_taken: str = pa.Field(nullable=True)
+    date_taken: str = _column(nullable=True)
     page_url: str
     sha256: str
     size_bytes: int
-    width_px: int = pa.Field(description="After EXIF orientation")
+    width_px: int = _column(description="After EXIF orientation")
     height_px: int
     format: str
     frames: int
-    phash: str = pa.Field(nullable=True, str_length=16, description="As in `fingerprints`; null where it goes no further")
-    phash_mirrored: str = pa.Field(nullable=True, str_length=16)
-    refused_by: str = pa.Field(
+    phash: str = _column(nullable=True, str_length=16, description="As in `fingerprints`; null where it goes no further")
+    phash_mirrored: str = _column(nullable=True, str_length=16)
+    refused_by: str = _column(
         nullable=True, isin=["photo_listing", "photo_files"], description="The table that would have said so of other photos"
     )
-    reason: str = pa.Field(nullable=True, description="Why it goes no further; null: it does")
-    detail: str = pa.Field(nullable=True, description="The reason for a person")
-    fetched_at_s: int = pa.Field(description="When it was imported")
+    reason: str = _column(nullable=True, description="Why it goes no further; null: it does")
+    detail: str = _column(nullable=True, description="The reason for a person")
+    fetched_at_s: int = _column(description="When it was imported")
 
 
 class Fingerprints(_Rows):
@@ -160,8 +203,8 @@ class Fingerprints(_Rows):
     width_px: int
     height_px: int
     date_upload_s: int
-    phash: str = pa.Field(str_length=16, description="64-bit perceptual hash, hexadecimal")
-    phash_mirrored: str = pa.Field(str_length=16)
+    phash: str = _column(str_length=16, description="64-bit perceptual hash, hexadecimal")
+    phash_mirrored: str = _column(str_length=16)
 
 
 class UniquePhotos(_Rows):
@@ -172,30 +215,30 @@ class UniquePhotos(_Rows):
     sha256: str
     width_px: int
     height_px: int
-    group: str = pa.Field(description="Photo id of the one kept; of the first where a conflict of domains takes all")
-    rule: str = pa.Field(nullable=True, description="Null: kept")
-    measure: float = pa.Field(nullable=True, description="What decided: agreement in detail, 1 for equal bytes")
-    distance_bits: pd.Int64Dtype = pa.Field(nullable=True, description="Between the nearest of the perceptual hashes")
-    duplicate_of: str = pa.Field(nullable=True)
-    split_key: str = pa.Field(description="Smallest photo id among all joined by verified duplicate pairs")
+    group: str = _column(description="Photo id of the one kept; of the first where a conflict of domains takes all")
+    rule: str = _column(nullable=True, description="Null: kept")
+    measure: float = _column(nullable=True, description="What decided: agreement in detail, 1 for equal bytes")
+    distance_bits: pd.Int64Dtype = _column(nullable=True, description="Between the nearest of the perceptual hashes")
+    duplicate_of: str = _column(nullable=True)
+    split_key: str = _column(description="Smallest photo id among all joined by verified duplicate pairs")
 
 
 class DuplicatePairs(_Rows):
     """Every pair of pictures that was ever compared, duplicates or not; a function of the two pictures alone."""
 
     sha256_a: str
-    sha256_b: str = pa.Field(description="The larger of the two digests")
-    mirrored: bool = pa.Field(description="One of them was flipped before")
-    distance_bits: int = pa.Field(ge=0, le=64)
-    correlation: float = pa.Field(description="Of the aligned thumbnails, -1 to 1")
-    shown: float = pa.Field(ge=0, le=1, description="Share of the frame that the one showing less has of the other")
-    detail: float = pa.Field(nullable=True, description="Agreement of the exactly decoded pictures; null: far too unlike")
+    sha256_b: str = _column(description="The larger of the two digests")
+    mirrored: bool = _column(description="One of them was flipped before")
+    distance_bits: int = _column(ge=0, le=64)
+    correlation: float = _column(description="Of the aligned thumbnails, -1 to 1")
+    shown: float = _column(ge=0, le=1, description="Share of the frame that the one showing less has of the other")
+    detail: float = _column(nullable=True, description="Agreement of the exactly decoded pictures; null: far too unlike")
 
 
-def _hint(name: str) -> Any:  # noqa: ANN401 (what pandera's own `Field` returns)
+def _hint(name: str) -> Any:  # noqa: ANN401 (as `_column`)
     hint = {**HINTS, **JUDGEMENTS}[name]
     lowest, highest = None if hint.scale == "words" else 0, 1 if hint.is_bounded else None
-    return pa.Field(ge=lowest, le=highest, nullable=hint.may_be_unknown, description=hint.meaning)
+    return _column(ge=lowest, le=highest, nullable=hint.may_be_unknown, description=hint.meaning)
 
 
 class _Hints(_Rows):
@@ -219,7 +262,7 @@ class PhotoHints(_Hints):
     """The hints of each picture: made once for each, and again only when what measures them changes."""
 
     sha256: str
-    measured_by: str = pa.Field(description="Version of the measurements, the segmenter and the optional model")
+    measured_by: str = _column(description="Version of the measurements, the segmenter and the optional model")
 
 
 class ReviewQueue(_Hints):
@@ -230,23 +273,23 @@ class ReviewQueue(_Hints):
 
     photo_id: str
     domain: str
-    batch: str = pa.Field(description="File name in review/queue/")
-    group: str = pa.Field(nullable=True, description="The photo's group among the unique photos; null: in none now")
-    waiting: bool = pa.Field(description="Nobody has decided its group yet, and no rule has taken it out")
-    position: int = pa.Field(ge=0, description="Place in the order in which to review: those that wait come first")
+    batch: str = _column(description="File name in review/queue/")
+    group: str = _column(nullable=True, description="The photo's group among the unique photos; null: in none now")
+    waiting: bool = _column(description="Nobody has decided its group yet, and no rule has taken it out")
+    position: int = _column(ge=0, description="Place in the order in which to review: those that wait come first")
     sha256: str
-    width_px: int = pa.Field(ge=1)
-    height_px: int = pa.Field(ge=1)
-    thumbnail: str = pa.Field(description="Path below thumbnails/")
+    width_px: int = _column(ge=1)
+    height_px: int = _column(ge=1)
+    thumbnail: str = _column(description="Path below thumbnails/")
     page_url: str
     title: str
     owner: str
-    owner_name: str = pa.Field(nullable=True)
-    license: str = pa.Field(description="The licence's name")
+    owner_name: str = _column(nullable=True)
+    license: str = _column(description="The licence's name")
     tags: str
-    suggested_decision: str = pa.Field(nullable=True)
-    suggested_reason: str = pa.Field(nullable=True, description="A reason of the study, for drop")
-    suggestion: str = pa.Field(nullable=True, description="Why, in a few words with the number that decided")
+    suggested_decision: str = _column(nullable=True)
+    suggested_reason: str = _column(nullable=True, description="A reason of the study, for drop")
+    suggestion: str = _column(nullable=True, description="Why, in a few words with the number that decided")
     suggestion_probability: float = _hint("suggestion_probability")
     probability: float = _hint("probability")
 
@@ -255,19 +298,19 @@ class CuratedPhotos(_Rows):
     """Every photo somebody decided about, with what was decided, by whom and why."""
 
     photo_id: str
-    domain: str = pa.Field(description="Where it was found")
+    domain: str = _column(description="Where it was found")
     sha256: str
     split_key: str
-    decision: str = pa.Field(isin=["keep", "drop", "move"])
-    target_domain: str = pa.Field(nullable=True, description="Where a kept or moved photo goes; null: dropped")
-    reason: str = pa.Field(nullable=True)
-    curator: str = pa.Field(nullable=True, description="`rule:NAME` where a configured threshold decided")
-    note: str = pa.Field(nullable=True)
-    decided_photo_id: str = pa.Field(description="The member of the group that the decision was about")
-    decided_at_s: int = pa.Field(description="Time of the decision; for a rule 0")
+    decision: str = _column(isin=["keep", "drop", "move"])
+    target_domain: str = _column(nullable=True, description="Where a kept or moved photo goes; null: dropped")
+    reason: str = _column(nullable=True)
+    curator: str = _column(nullable=True, description="`rule:NAME` where a configured threshold decided")
+    note: str = _column(nullable=True)
+    decided_photo_id: str = _column(description="The member of the group that the decision was about")
+    decided_at_s: int = _column(description="Time of the decision; for a rule 0")
     file: str
-    row: int = pa.Field(ge=1, description="Row of the CSV, the header being 1; for a rule its number in the project file")
-    dissent: str = pa.Field(nullable=True, description="What others decided about this group, or about another member")
+    row: int = _column(ge=1, description="Row of the CSV, the header being 1; for a rule its number in the project file")
+    dissent: str = _column(nullable=True, description="What others decided about this group, or about another member")
 
 
 class PersonMasks(_Rows):
@@ -277,19 +320,19 @@ class PersonMasks(_Rows):
     domain: str
     sha256: str
     split_key: str
-    mask: str = pa.Field(nullable=True, description="Path below masks/; null: no subject")
-    mask_sha256: str = pa.Field(nullable=True)
-    coverage: float = pa.Field(ge=0, le=1, description="Share of the picture that is subject")
-    people: pd.Int64Dtype = pa.Field(nullable=True, ge=0, description="People who do not touch; null: nobody counted")
-    runner_up: float = pa.Field(
+    mask: str = _column(nullable=True, description="Path below masks/; null: no subject")
+    mask_sha256: str = _column(nullable=True)
+    coverage: float = _column(ge=0, le=1, description="Share of the picture that is subject")
+    people: pd.Int64Dtype = _column(nullable=True, ge=0, description="People who do not touch; null: nobody counted")
+    runner_up: float = _column(
         nullable=True, ge=0, le=1, description="Score of the second person relative to the subject's; near 1: unclear"
     )
-    uncertainty: float = pa.Field(
+    uncertainty: float = _column(
         nullable=True, ge=0, le=1, description="Chance that the mask's IoU with the truth is below .85; null: unknown"
     )
-    drawn_by: str = pa.Field(nullable=True, description="Who drew the mask on the review page; null: nobody did")
-    reason: str = pa.Field(nullable=True, description="no_subject, mask_missing, mask_unreadable, mask_wrong_size, or null")
-    detail: str = pa.Field(nullable=True, description="The reason for a person")
+    drawn_by: str = _column(nullable=True, description="Who drew the mask on the review page; null: nobody did")
+    reason: str = _column(nullable=True, description="no_subject, mask_missing, mask_unreadable, mask_wrong_size, or null")
+    detail: str = _column(nullable=True, description="The reason for a person")
 
 
 class TrainingImages(_Rows):
@@ -299,9 +342,9 @@ class TrainingImages(_Rows):
     domain: str
     split_key: str
     sha256: str
-    transform: str = pa.Field(description="Crop or tile, size and version of the preparation")
+    transform: str = _column(description="Crop or tile, size and version of the preparation")
     shard: str
-    row: int = pa.Field(ge=0)
+    row: int = _column(ge=0)
     pixels_sha256: str
     alpha_sha256: str
 
@@ -311,43 +354,61 @@ class DatasetManifest(_Rows):
 
     photo_id: str
     domain: str
-    split: str = pa.Field(isin=["train", "test"])
+    split: str = _column(isin=["train", "test"])
     transform: str
     pixels_sha256: str
     alpha_sha256: str
     split_key: str
     source_sha256: str
-    owner: str = pa.Field(nullable=True)
-    owner_name: str = pa.Field(nullable=True)
-    title: str = pa.Field(nullable=True)
-    license: str = pa.Field(nullable=True)
-    page_url: str = pa.Field(nullable=True)
+    owner: str = _column(nullable=True)
+    owner_name: str = _column(nullable=True)
+    title: str = _column(nullable=True)
+    license: str = _column(nullable=True)
+    page_url: str = _column(nullable=True)
     shard: str
-    row: int = pa.Field(ge=0)
-    image_url: str = pa.Field(nullable=True, description="Where its bytes came from")
-    curator: str = pa.Field(nullable=True)
-    decision_file: str = pa.Field(nullable=True, description="The reviewed CSV that keeps it")
-    decision_row: pd.Int64Dtype = pa.Field(nullable=True)
-    mask: str = pa.Field(nullable=True, description="Path below masks/ of the alpha it was made with")
-    mask_sha256: str = pa.Field(nullable=True)
+    row: int = _column(ge=0)
+    image_url: str = _column(nullable=True, description="Where its bytes came from")
+    curator: str = _column(nullable=True)
+    decision_file: str = _column(nullable=True, description="The reviewed CSV that keeps it")
+    decision_row: pd.Int64Dtype = _column(nullable=True)
+    mask: str = _column(nullable=True, description="Path below masks/ of the alpha it was made with")
+    mask_sha256: str = _column(nullable=True)
 
 
 class Evaluation(_Rows):
     """Scores of one model or baseline on one picture."""
 
-    photo_id: str = pa.Field(description="Photo id, of a tile with `#` and its place; or `scene:` and a scene's name")
+    photo_id: str = _column(description="Photo id, of a tile with `#` and its place; or `scene:` and a scene's name")
     method: str
     metric: str
-    value: float = pa.Field(nullable=True)
+    value: float = _column(nullable=True)
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table's schema, the columns that identify a row, and those that change by themselves."""
+    """A table's columns, those that identify a row, and those that change by themselves."""
 
-    schema: type[_Rows]
+    rows: type[_Rows]
     key: tuple[str, ...]
     volatile: tuple[str, ...] = ()
+
+    @property
+    def columns(self) -> dict[str, Column]:
+        """What each column holds, in the order on disk."""
+        return self.rows.columns
+
+    @property
+    def schema(self) -> "pa.DataFrameSchema":
+        """The table as pandera checks it: these columns and no others, values brought to their types."""
+        return _schema(self.rows)
+
+
+@cache
+def _schema(rows: type[_Rows]) -> "pa.DataFrameSchema":
+    import pandera.pandas as pa
+
+    columns = {name: column.schema() for name, column in rows.columns.items()}
+    return pa.DataFrameSchema(columns, name=rows.__name__, coerce=True, strict=True)
 
 
 TABLES: dict[str, Table] = {
@@ -357,7 +418,7 @@ TABLES: dict[str, Table] = {
         PhotoHistory,
         ("photo_id",),
         # Downstream asks only which photos are known and which are forgotten.
-        tuple(column for column in PhotoHistory.to_schema().columns if column not in ("photo_id", "forgotten")),
+        tuple(column for column in PhotoHistory.columns if column not in ("photo_id", "forgotten")),
     ),
     "tombstones": Table(Tombstones, ("photo_id",), ("forgotten_s", "purged_s")),
     "imports": Table(Imports, ("domain", "photo_id"), ("file", "imported_at_s")),
@@ -388,12 +449,16 @@ TABLES: dict[str, Table] = {
 
 def empty(name: str) -> pd.DataFrame:
     """The table without rows, every column in place."""
-    return conform(name, pd.DataFrame(columns=columns_of(name)))
+    return pd.DataFrame({column: pd.Series(dtype=_dtype(facts)) for column, facts in TABLES[name].columns.items()})
+
+
+def _dtype(column: Column) -> Any:  # noqa: ANN401 (all that pandas takes for one)
+    return column.dtype() if column.dtype is pd.Int64Dtype else column.dtype
 
 
 def columns_of(name: str) -> list[str]:
     """Column names in the order on disk."""
-    return list(TABLES[name].schema.to_schema().columns)
+    return list(TABLES[name].columns)
 
 
 def conform(name: str, frame: pd.DataFrame) -> pd.DataFrame:

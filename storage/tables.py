@@ -126,7 +126,7 @@ class TableStore:
 
     def _unwritten(self, name: str, path: Path, columns: list[str]) -> list[str]:
         """Columns that may be null and that the file does not have."""
-        written, schema = parquet_footer(path).schema.names, TABLES[name].schema.to_schema().columns
+        written, schema = parquet_footer(path).schema.names, TABLES[name].columns
         return [column for column in columns if column not in written and column in schema and schema[column].nullable]
 
     def read_or_empty(self, name: str, partition: str | None = None, columns: list[str] | None = None) -> pd.DataFrame:

@@ -196,7 +196,7 @@ def _fresh(pictures: list[str], folder: Path) -> pd.DataFrame:
 
 
 def test_names_of_hints_agree_everywhere() -> None:
-    schema = TABLES["photo_hints"].schema.to_schema().columns
+    schema = TABLES["photo_hints"].columns
     assert [field.name for field in fields(Hints)] == list(HINTS) == list(schema)[: len(HINTS)]
     page = (Path(__file__).parents[3] / "docs" / "curation.md").read_text(encoding="utf-8")
     for name, hint in HINTS.items():
