@@ -1,7 +1,5 @@
 """Dataset: masks, training pictures, the manifest and its frozen snapshots."""
 
-from math import ceil
-
 import dagster as dg
 import numpy as np
 
@@ -22,9 +20,9 @@ from pipeline.masks.selfie import ALONE
 from pipeline.operations.made_from import license_counts, made_from, strictest_name
 from pipeline.operations.masks import mask_source
 from pipeline.operations.stages import provenance_of
-from pipeline.operations.training_images import photo_sizes, too_small
+from pipeline.operations.training_images import photo_sizes, readers, too_small
 from pipeline.operations.versions import all_rows, plan
-from pipeline.photos.decode import decode_reduced
+from pipeline.picture_layers import present
 from resources.home import HomeResource
 from resources.segmenter import SegmenterResource
 
@@ -94,7 +92,8 @@ def dataset_assets(project: Project) -> list[dg.AssetsDefinition]:
         "dataset",
         {"arrow"},
         deps=[person_masks],
-        description="Cropped and scaled RGB with alpha, in memory-mapped shards that all snapshots share.",
+        description="Cropped and scaled RGB with alpha, and depth and targets where photos have them, in memory-mapped "
+        "shards that all snapshots share.",
         check_specs=[
             dg.AssetCheckSpec("one_for_each_mask", asset="training_images"),
             dg.AssetCheckSpec("large_enough_for_tiles", asset="training_images"),
@@ -106,10 +105,7 @@ def dataset_assets(project: Project) -> list[dg.AssetsDefinition]:
         masks = data.tables.read("person_masks")
         frame = prepare_images(
             masks=masks,
-            read_photo=lambda sha256, short_edge_px: decode_reduced(
-                data.blobs.read(sha256), ceil(short_edge_px), project.photos.max_pixels
-            ),
-            read_mask=lambda mask: read_mask(inside(data.masks, mask)),
+            readers=readers(project, data),
             shards_folder=data.shards,
             photo_size=photo_sizes(project, data) if isinstance(plan(project), Tiling) else None,
             plan=plan(project),
@@ -131,6 +127,7 @@ def dataset_assets(project: Project) -> list[dg.AssetsDefinition]:
         shown = {
             "photos": int(frame["photo_id"].nunique()),
             "shards": frame["shard"].nunique(),
+            **{f"with {layer.name}": int(frame[layer.digest].notna().sum()) for layer in present(frame)},
             "pictures": sheet,
         }
         checks = [

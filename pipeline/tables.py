@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pandas as pd
 
 from pipeline.hint_table import HINTS, JUDGEMENTS
+from pipeline.picture_layers import ENCODINGS, OPTIONAL_DIGESTS, SOURCES
 
 if TYPE_CHECKING:
     import pandera.pandas as pa
@@ -335,7 +336,19 @@ class PersonMasks(_Rows):
     detail: str = _column(nullable=True, description="The reason for a person")
 
 
-class TrainingImages(_Rows):
+class _Layers(_Rows):
+    """What a training picture has beside RGB and alpha (`pipeline.picture_layers`); all null where it has nothing."""
+
+    depth_sha256: str = _column(nullable=True, description="Digest of its depth with its encoding; null: it has none")
+    depth_encoding: str = _column(nullable=True, description="Unit, scale, shift: disparity = scale·n + shift where n > 0")
+    depth_source: str = _column(nullable=True, description="Path below depth/ of the map it was made from")
+    depth_source_sha256: str = _column(nullable=True, description="Digest of that map")
+    target_sha256: str = _column(nullable=True, description="Digest of the picture that it is to become; null: it has none")
+    target_source: str = _column(nullable=True, description="SHA-256 of the photo that this was made from")
+    target_source_sha256: str = _column(nullable=True, description="The same")
+
+
+class TrainingImages(_Layers):
     """Which row of which shard holds each picture."""
 
     photo_id: str
@@ -349,7 +362,7 @@ class TrainingImages(_Rows):
     alpha_sha256: str
 
 
-class DatasetManifest(_Rows):
+class DatasetManifest(_Layers):
     """One row a picture of the dataset, with split, digests, origin and licence."""
 
     photo_id: str
@@ -391,6 +404,8 @@ class Table:
     rows: type[_Rows]
     key: tuple[str, ...]
     volatile: tuple[str, ...] = ()
+    since: tuple[str, ...] = ()
+    """Columns that came later: where they are null throughout, the data version is what it was without them."""
 
     @property
     def columns(self) -> dict[str, Column]:
@@ -432,7 +447,9 @@ TABLES: dict[str, Table] = {
         CuratedPhotos, ("domain", "photo_id"), ("file", "row", "decided_at_s", "decided_photo_id", "dissent")
     ),
     "person_masks": Table(PersonMasks, ("domain", "photo_id"), ("detail",)),
-    "training_images": Table(TrainingImages, ("domain", "photo_id", "transform"), ("shard", "row")),
+    "training_images": Table(
+        TrainingImages, ("domain", "photo_id", "transform"), ("shard", "row"), (*OPTIONAL_DIGESTS, *ENCODINGS, *SOURCES)
+    ),
     "dataset_manifest": Table(
         DatasetManifest,
         ("domain", "photo_id", "transform"),
@@ -440,7 +457,9 @@ TABLES: dict[str, Table] = {
         (
             *("split_key", "source_sha256", "owner", "owner_name", "title", "license", "page_url"),
             *("shard", "row", "image_url", "curator", "decision_file", "decision_row", "mask", "mask_sha256"),
+            *SOURCES,
         ),
+        (*OPTIONAL_DIGESTS, *ENCODINGS),
     ),
     "evaluation": Table(Evaluation, ("photo_id", "method", "metric")),
 }

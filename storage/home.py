@@ -105,6 +105,11 @@ class Home:
         return self.root / "masks"
 
     @property
+    def depth(self) -> Path:
+        """Maps of the photos' depth."""
+        return self.root / "depth"
+
+    @property
     def shards(self) -> Path:
         return self.root / "shards"
 

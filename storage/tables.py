@@ -191,7 +191,8 @@ def _info(path: Path, mtime_ns: int, size_bytes: int, inode: int) -> TableInfo:
 
 def data_version(name: str, frame: pd.DataFrame, rows_at_once: int = 50_000) -> str:
     """Digest of the rows without their volatile columns, 16 hex digits; `frame` as `conform` returns it."""
-    stable = frame.drop(columns=list(TABLES[name].volatile))
+    unused = [column for column in TABLES[name].since if frame[column].isna().all()]
+    stable = frame.drop(columns=[*TABLES[name].volatile, *unused])
     digest = hashlib.sha256(",".join(stable.columns).encode())
     for start in range(0, len(stable), rows_at_once):
         rows = stable.iloc[start : start + rows_at_once]

@@ -26,8 +26,9 @@ from pipeline.config import load_project
 from pipeline.curation.decisions import append_decision, read_decisions
 from pipeline.dataset.layout import ATTRIBUTION, CANONICAL, FACTS, FORGOTTEN, MANIFEST, PICTURES, SUMS, read_sums
 from pipeline.dataset.manifest import snapshot_id
-from pipeline.dataset.restore import export_bundle, restore_snapshot
+from pipeline.dataset.restore import Kept, export_bundle, restore_snapshot
 from pipeline.dataset.verify import verify_snapshot
+from pipeline.depth.maps import map_digest
 from pipeline.emulators.collection import COLLECTION_FILE, Collection, load_collection
 from pipeline.emulators.faults import load_faults
 from pipeline.flickr import records
@@ -198,7 +199,7 @@ def bundle() -> Path:
     (world.root / "masks" / "selfie").mkdir(parents=True)
     for number in NUMBERS:
         Image.fromarray(make_scene(16, 16)[..., 0]).save(world.root / "masks" / "selfie" / f"{number}.png")
-    export_bundle(world.snapshots, identifier, world.root / "masks", root / "bundle")
+    export_bundle(world.snapshots, identifier, {"mask": world.root / "masks"}, root / "bundle")
     return root / "bundle"
 
 
@@ -213,10 +214,11 @@ def read_bundle(data: bytes) -> None:
 
     def read(copy: Path) -> None:
         home = copy.parent / "home"
+        masks = Kept(home / "masks", lambda path: alpha_digest(read_mask(path)))
         for has in (False, True):
             restore_snapshot(
-                copy, home / "snapshots", home / "shards", home / "masks", lambda _, has=has: has, none_to_be_had, made,
-                lambda path: alpha_digest(read_mask(path)),
+                copy, home / "snapshots", home / "shards", {"mask": masks, "depth": Kept(home / "depth", map_digest)},
+                lambda _, has=has: has, none_to_be_had, made,
             )  # fmt: skip
 
     in_copy(bundle(), data, read)

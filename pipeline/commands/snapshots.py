@@ -159,7 +159,7 @@ def export(
     if format_name == "bundle":
         if use or rgba:
             raise ConfigError("a bundle holds no photo, so --use and --rgba mean nothing to it")
-        count = export_bundle(chosen.snapshots, identifier, chosen.masks, folder)
+        count = export_bundle(chosen.snapshots, identifier, {"mask": chosen.masks, "depth": chosen.depth}, folder)
         say(f"{folder}: manifest and {count:,} masks; `bokehflow snapshot restore {folder}` rebuilds it elsewhere")
         return
     if rgba and format_name != "folders":

@@ -1,6 +1,6 @@
 """Croissant metadata (format 1.0) of an export: what its files and columns are, for tools that load datasets."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ import pandas as pd
 from pipeline.dataset.layout import ATTRIBUTION, file_sha256
 from pipeline.licenses import license_name
 from pipeline.photo_ids import FLICKR
+from pipeline.picture_layers import Layer, present
 
 CONTEXT: dict[str, Any] = {
     "@language": "en",
@@ -63,17 +64,22 @@ COLUMNS = {
 }
 
 
+_MEANS = "What the numbers n of {} mean: unit, scale and shift; disparity = scale·n + shift where n > 0"
+
+
 def describe(folder: Path, chosen: pd.DataFrame, facts: Mapping[str, Any], format: str) -> dict[str, Any]:
     """The metadata of the export that lies in `folder`, whose attribution is written already."""
     names = sorted({license_name(value) for value in chosen["license"].dropna()} or {license_name(None)})
     project = facts.get("made_from", {}).get("project", "portraits")
-    pictures, record_set = _folders() if format == "folders" else _parquet(folder)
+    layers = present(chosen)
+    pictures, record_set = _folders(layers) if format == "folders" else _parquet(layers)
     return {
         "@context": CONTEXT,
         "@type": "sc:Dataset",
         "conformsTo": "http://mlcommons.org/croissant/1.0",
         "name": f"{project}-{facts['id']}",
-        "description": f"{len(chosen):,} portraits with the alpha of their subject, snapshot {facts['id']} of {project}.",
+        "description": f"{len(chosen):,} portraits with the alpha of their subject{_named(layers)}, "
+        f"snapshot {facts['id']} of {project}.",
         **({"url": "https://www.flickr.com/"} if chosen["photo_id"].str.startswith(FLICKR).any() else {}),
         "license": names,
         "creator": {"@type": "Organization", "name": "The photos' owners, see attribution.csv"},
@@ -92,11 +98,16 @@ def describe(folder: Path, chosen: pd.DataFrame, facts: Mapping[str, Any], forma
             },
             *pictures,
         ],
-        "recordSet": [_photos(), record_set],
+        "recordSet": [_photos(layers), record_set],
     }
 
 
-def _photos() -> dict[str, Any]:
+def _named(layers: Sequence[Layer]) -> str:
+    return "".join(f", {layer.name}" for layer in layers)
+
+
+def _photos(layers: Sequence[Layer]) -> dict[str, Any]:
+    encodings = {layer.encoding: _MEANS.format(layer.name) for layer in layers if layer.encoded}
     fields = [
         {
             "@type": "cr:Field",
@@ -106,7 +117,7 @@ def _photos() -> dict[str, Any]:
             "dataType": "sc:URL" if name == "page_url" else "sc:Text",
             "source": {"fileObject": {"@id": "attribution"}, "extract": {"column": name}},
         }
-        for name, description in COLUMNS.items()
+        for name, description in {**COLUMNS, **encodings}.items()
     ]
     return {
         "@type": "cr:RecordSet",
@@ -118,12 +129,13 @@ def _photos() -> dict[str, Any]:
     }
 
 
-def _folders() -> tuple[list[dict[str, Any]], dict[str, Any]]:
+def _folders(layers: Sequence[Layer]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     files = {
         "@type": "cr:FileSet",
         "@id": "pictures",
         "name": "pictures",
-        "description": "trainA, trainB, testA, testB.",
+        "description": "trainA, trainB, testA, testB."
+        + "".join(f" Those in folders that end in _{layer.name}: {layer.what}." for layer in layers),
         "encodingFormat": "image/png",
         "includes": "*/*.png",
     }
@@ -136,7 +148,7 @@ def _folders() -> tuple[list[dict[str, Any]], dict[str, Any]]:
     return [files], _images(fields)
 
 
-def _parquet(folder: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+def _parquet(layers: Sequence[Layer]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     files = {
         "@type": "cr:FileSet",
         "@id": "pictures",
@@ -151,6 +163,12 @@ def _parquet(folder: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         _field("images/image", "The picture", "sc:ImageObject", {"column": "image"}),
         _field("images/alpha", "Opacity of the subject", "sc:ImageObject", {"column": "alpha"}),
     ]
+    for layer in layers:
+        what = f"{layer.what[0].upper()}{layer.what[1:]}"
+        fields.append(_field(f"images/{layer.name}", what, "sc:ImageObject", {"column": layer.name}))
+        if layer.encoded:
+            means = _MEANS.format(layer.name)
+            fields.append(_field(f"images/{layer.encoding}", means, "sc:Text", {"column": layer.encoding}))
     for field in fields:
         field["source"]["fileSet"] = {"@id": "pictures"}
         if field["dataType"] == "sc:ImageObject":

@@ -8,6 +8,7 @@ import pandas as pd
 
 from pipeline.dataset.manifest import counts
 from pipeline.licenses import license_name
+from pipeline.picture_layers import METRIC, RELATIVE, Encoding, Layer, present
 from pipeline.plain_text import plain_markdown
 
 MANY = 10
@@ -50,10 +51,24 @@ def _composition(manifest: pd.DataFrame, left_out: Mapping[str, int], use: str |
         "Test and training never share a near-duplicate: the side follows from the smallest photo id among all that are "
         "joined by verified duplicate pairs.",
     ]
+    lines += [
+        f"{manifest[layer.digest].notna().sum():,} of them have the layer `{layer.name}`: {layer.what}"
+        f"{_meaning(manifest, layer)}."
+        for layer in present(manifest)
+    ]
     if use:
         lines.append(f"Only photos whose licence allows the use `{use}` are in it.")
     lines += [f"{count:,} pictures of the snapshot are left out: {reason}." for reason, count in left_out.items()]
     return "\n\n".join(lines)
+
+
+def _meaning(manifest: pd.DataFrame, layer: Layer) -> str:
+    """In which units the numbers of a layer are, and how many pictures are in each."""
+    if not layer.encoded:
+        return ""
+    units = manifest[layer.encoding].dropna().map(lambda text: Encoding.parse(str(text)).unit).value_counts()
+    words = {METRIC: "in 1/m", RELATIVE: "relative, larger is nearer"}
+    return "; " + ", ".join(f"{count:,} {words[str(unit)]}" for unit, count in units.items())
 
 
 def _each(manifest: pd.DataFrame) -> str:

@@ -9,8 +9,12 @@ import pandas as pd
 
 from pipeline.dataset.manifest import IDENTITY
 from pipeline.dataset.snapshot import read_manifest
+from pipeline.picture_layers import LAYERS, OPTIONAL_DIGESTS, with_all_digests
 
-COMPARED = (*IDENTITY[1:], "split_key", "source_sha256")
+OF_PICTURES = [*(layer.digest for layer in LAYERS), "transform"]
+"""What a photo's pictures are told by; those of its tiles are joined."""
+DECIDING = [*IDENTITY[1:], *OPTIONAL_DIGESTS]
+COMPARED = (*DECIDING, "split_key", "source_sha256")
 
 
 @dataclass(frozen=True)
@@ -63,10 +67,10 @@ def explained(diff: Diff, why: Mapping[str, str]) -> Diff:
 
 def _by_photo(manifest: pd.DataFrame) -> pd.DataFrame:
     """One row for each photo by its id; the digests and transforms of its tiles are joined, in one order."""
-    rows = manifest.drop_duplicates(["photo_id", "transform"])
+    rows = with_all_digests(manifest).drop_duplicates(["photo_id", "transform"])
     photos = rows.drop_duplicates("photo_id").set_index("photo_id")
     tiled = rows[rows["photo_id"].duplicated(keep=False)].sort_values(["photo_id", "transform"])
-    for column in ("pixels_sha256", "alpha_sha256", "transform"):
+    for column in OF_PICTURES:
         joined = tiled.groupby("photo_id")[column].agg(", ".join)
         photos.loc[joined.index, column] = joined
     return photos
@@ -86,14 +90,14 @@ def _moved(old: pd.DataFrame, new: pd.DataFrame) -> Iterator[Change]:
     both = old.index.intersection(new.index)
     left, right = old.loc[both, list(COMPARED)], new.loc[both, list(COMPARED)]
     differs = left.ne(right)
-    for photo_id in both[differs[IDENTITY[1:]].any(axis=1)]:
+    for photo_id in both[differs[DECIDING].any(axis=1)]:
         a, b, other = left.loc[photo_id], right.loc[photo_id], differs.loc[photo_id]
         if other["domain"]:
             yield Change(str(photo_id), "moved_domain", f"{a['domain']} → {b['domain']}")
         elif other["split"]:
             yield Change(str(photo_id), "moved_split", f"{a['split']} → {b['split']}", _why_other_side(a, b))
-        if other[["pixels_sha256", "alpha_sha256", "transform"]].any():
-            what = [name for name, column in (("pixels", "pixels_sha256"), ("alpha", "alpha_sha256")) if other[column]]
+        if other[OF_PICTURES].any():
+            what = ["pixels" if layer.name == "rgb" else layer.name for layer in LAYERS if other[layer.digest]]
             yield Change(str(photo_id), "changed", " and ".join(what) or "transform", _why_changed(a, b))
 
 
@@ -115,6 +119,8 @@ def _why_changed(before: pd.Series, after: pd.Series) -> str:
         return f"the photo's file is another: {before['source_sha256'][:12]}… → {after['source_sha256'][:12]}…"
     if before["transform"] != after["transform"]:
         return f"prepared otherwise: {_shown(before['transform'])} → {_shown(after['transform'])}"
+    if before["alpha_sha256"] == after["alpha_sha256"] and before["pixels_sha256"] == after["pixels_sha256"]:
+        return "another map, or another picture to become, belongs to it now"
     if before["pixels_sha256"] == after["pixels_sha256"]:
         return "its mask was made by another segmenter or with other settings"
     return "the same file gave other pixels: another version of the libraries, or another crop around the subject"

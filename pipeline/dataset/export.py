@@ -8,9 +8,10 @@ forgotten later is forgotten in those that lie in the home (`forget_in_export`) 
 import io
 import json
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from pipeline.atomic import atomic_path, write_text
 from pipeline.dataset import croissant
@@ -26,15 +28,17 @@ from pipeline.dataset.crop import picture_id
 from pipeline.dataset.datasheet import datasheet
 from pipeline.dataset.layout import ATTRIBUTION, read_facts
 from pipeline.dataset.shards import ShardReader
-from pipeline.dataset.snapshot import attribution, new_folder, open_snapshot
+from pipeline.dataset.snapshot import PHOTO, attribution, new_folder, open_snapshot
 from pipeline.errors import DatasetError
 from pipeline.file_names import child, inside
 from pipeline.licenses import license_name
 from pipeline.parquet_files import parquet_path
+from pipeline.picture_layers import Layer, present
 from pipeline.plain_files import plain_path
 from pipeline.spreadsheet import harmless
 
 FORMATS = ("folders", "hf")
+SIDES = ("trainA", "trainB", "testA", "testB")
 AT_ONCE = 256
 """Pictures in memory, and rows of a Parquet row group."""
 FILE_ROWS = 4096
@@ -87,8 +91,8 @@ def export_snapshot(
     facts = read_facts(snapshots, identifier)
     with new_folder(target, read_only=False) as folder:
         counts = _WRITERS[plan.format](folder, chosen, shards, plan, progress)
-        files = chosen[["domain", "photo_id", "file"]].drop_duplicates()
-        shown = attribution(chosen).merge(files, on=["domain", "photo_id"])
+        files = chosen[[*PHOTO, "file"]].drop_duplicates()
+        shown = attribution(chosen).merge(files, on=PHOTO).merge(_layers_of(chosen), on=PHOTO)
         shown.map(harmless).to_csv(folder / ATTRIBUTION, index=False, lineterminator="\n")
         (folder / DATASHEET).write_text(datasheet(chosen, facts, left_out, plan.use), encoding="utf-8")
         described = croissant.describe(folder, chosen, facts, plan.format)
@@ -151,26 +155,39 @@ def _without(path: Path, photo_ids: set[str]) -> bool:
     return True
 
 
+def _layers_of(chosen: pd.DataFrame) -> pd.DataFrame:
+    """What the attribution says of each photo's layers: the encoding of those that are numbers."""
+    told = [layer.encoding for layer in present(chosen) if layer.encoded]
+    return chosen[[*PHOTO, *told]].drop_duplicates(PHOTO)
+
+
 # --- folders A and B --------------------------------------------------------------------------------------------------
 
 
 def _write_folders(folder: Path, chosen: pd.DataFrame, shards: Path, plan: ExportPlan, progress: Progress) -> dict[str, int]:
-    """`trainA`, `trainB`, `testA`, `testB` with a PNG a picture, RGBA on request."""
-    chosen["file"] = chosen["folder"] + "/" + picture_ids(chosen).map(file_name)
-    for name in ("trainA", "trainB", "testA", "testB"):
+    """`trainA`, `trainB`, `testA`, `testB` with a PNG a picture, RGBA on request; layers beside, in `trainA_depth`."""
+    names = picture_ids(chosen).map(file_name)
+    chosen["file"] = chosen["folder"] + "/" + names
+    for name in SIDES:
         child(folder, name).mkdir()
+    for layer in present(chosen):
+        for name in sorted(set(chosen.loc[chosen[layer.digest].notna(), "folder"])):
+            child(folder, f"{name}_{layer.name}").mkdir()
     done = 0
 
-    def write(at: tuple[str, np.ndarray, np.ndarray]) -> None:
-        file, rgb, alpha = at
-        inside(folder, file).write_bytes(_png(np.dstack([rgb, alpha]) if plan.rgba else rgb))
+    def write(at: tuple[str, str, ExportedPicture]) -> None:
+        side, name, picture = at
+        pixels = np.dstack([picture.rgb, picture.alpha]) if plan.rgba else picture.rgb
+        inside(folder, f"{side}/{name}").write_bytes(_png(pixels))
+        for layer, (stored, encoding) in picture.layers.items():
+            inside(folder, f"{side}_{layer.name}/{name}").write_bytes(_png(stored, encoding))
 
     with ThreadPoolExecutor() as pool:
-        for rows, rgb, alpha in batches(chosen, shards):
-            list(pool.map(write, zip(rows["file"], rgb, alpha, strict=True)))
+        for rows, pictures in batches(chosen, shards):
+            list(pool.map(write, zip(rows["folder"], names[rows.index], pictures, strict=True)))
             done += len(rows)
             progress(done, len(chosen))
-    return {name: int((chosen["folder"] == name).sum()) for name in ("trainA", "trainB", "testA", "testB")}
+    return {name: int((chosen["folder"] == name).sum()) for name in SIDES}
 
 
 def file_name(identifier: str) -> str:
@@ -188,17 +205,38 @@ def picture_ids(rows: pd.DataFrame) -> pd.Series:
     return pd.Series([picture_id(*pair) for pair in pairs], rows.index, dtype=object)
 
 
-def batches(rows: pd.DataFrame, shards: Path) -> Iterator[tuple[pd.DataFrame, np.ndarray, np.ndarray]]:
-    """Rows with their pixels and alpha, `AT_ONCE` at a time."""
-    reader = ShardReader([child(shards, name) for name in rows["shard"]], rows["row"].tolist())
+@dataclass(frozen=True)
+class ExportedPicture:
+    """A picture with what it has beside RGB and alpha: as it is stored, and the text of its encoding where it has one."""
+
+    rgb: np.ndarray
+    alpha: np.ndarray
+    layers: Mapping[Layer, tuple[np.ndarray, str | None]]
+
+    def stored(self, name: str) -> tuple[np.ndarray, str | None] | None:
+        """A part by its column's name; None where the picture does not have it."""
+        parts = {"image": (self.rgb, None), "alpha": (self.alpha, None)}
+        return (parts | {layer.name: found for layer, found in self.layers.items()}).get(name)
+
+
+def batches(rows: pd.DataFrame, shards: Path) -> Iterator[tuple[pd.DataFrame, list[ExportedPicture]]]:
+    """Rows with their pictures, `AT_ONCE` at a time."""
+    reader, here = ShardReader([child(shards, name) for name in rows["shard"]], rows["row"].tolist()), present(rows)
+
+    def picture(index: int) -> ExportedPicture:
+        found = {layer: stored for layer in here if (stored := reader.stored(layer, index)) is not None}
+        return ExportedPicture(*reader.view(index), found)
+
     for start in range(0, len(rows), AT_ONCE):
         part = rows.iloc[start : start + AT_ONCE]
-        yield part, *reader.batch(np.arange(start, start + len(part)))
+        yield part, [picture(index) for index in range(start, start + len(part))]
 
 
-def _png(pixels: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG", compress_level=4)
+def _png(pixels: np.ndarray, encoding: str | None = None) -> bytes:
+    buffer, notes = io.BytesIO(), PngInfo()
+    if encoding is not None:
+        notes.add_text("encoding", encoding)
+    Image.fromarray(pixels).save(buffer, "PNG", compress_level=4, pnginfo=notes)
     return buffer.getvalue()
 
 
@@ -225,40 +263,45 @@ def _write_hugging_face(
             part = rows.iloc[start : start + FILE_ROWS]
             name = f"data/{split}-{number:05d}-of-{len(parts):05d}.parquet"
             chosen.loc[part.index, "file"] = name
-            _write_part(inside(folder, name), part, shards)
+            _write_part(inside(folder, name), part, shards, present(chosen))
             done += len(part)
             progress(done, len(chosen))
-    (folder / "README.md").write_text(_card(counts), encoding="utf-8")
+    (folder / "README.md").write_text(_card(counts, present(chosen)), encoding="utf-8")
     return counts
 
 
-def _write_part(path: Path, rows: pd.DataFrame, shards: Path) -> None:
-    features: dict[str, Any] = {name: {"dtype": "string", "_type": "Value"} for name in _TEXT}
-    features |= {"image": {"_type": "Image"}, "alpha": {"_type": "Image"}}
-    schema = pa.schema([*((name, pa.string()) for name in _TEXT), ("image", _IMAGE), ("alpha", _IMAGE)])
+def _write_part(path: Path, rows: pd.DataFrame, shards: Path, layers: Sequence[Layer]) -> None:
+    """`layers` are those that any picture of the export has; they are null where a picture has none."""
+    texts = (*_TEXT, *(layer.encoding for layer in layers if layer.encoded))
+    images = ("image", "alpha", *(layer.name for layer in layers))
+    features: dict[str, Any] = {name: {"dtype": "string", "_type": "Value"} for name in texts}
+    features |= {name: {"_type": "Image"} for name in images}
+    schema = pa.schema([*((name, pa.string()) for name in texts), *((name, _IMAGE) for name in images)])
     schema = schema.with_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+
     with pq.ParquetWriter(path, schema) as writer, ThreadPoolExecutor() as pool:
-        for part, rgb, alpha in batches(rows, shards):
+        for part, pictures in batches(rows, shards):
             names = {value: license_name(value) for value in part["license"].dropna().unique()}
             shown = part.assign(license=part["license"].map(names).fillna(license_name(None)))
             files = [file_name(identifier) for identifier in picture_ids(part)]
-            text = {
-                name: pa.array(shown[name].astype(object).where(shown[name].notna(), None), pa.string()) for name in _TEXT
+            columns = {
+                name: pa.array(shown[name].astype(object).where(shown[name].notna(), None), pa.string()) for name in texts
             }
-            images = {
-                name: pa.array(
-                    [{"bytes": data, "path": file} for data, file in zip(pool.map(_png, pixels), files, strict=True)], _IMAGE
-                )
-                for name, pixels in (("image", rgb), ("alpha", alpha))
-            }
-            writer.write_table(pa.table({**text, **images}, schema=schema))
+            columns |= {name: pa.array(list(pool.map(partial(_cell, name), pictures, files)), _IMAGE) for name in images}
+            writer.write_table(pa.table(columns, schema=schema))
 
 
-def _card(counts: dict[str, int]) -> str:
+def _cell(name: str, picture: ExportedPicture, file: str) -> dict[str, Any] | None:
+    found = picture.stored(name)
+    return None if found is None else {"bytes": _png(*found), "path": file}
+
+
+def _card(counts: dict[str, int], layers: Sequence[Layer]) -> str:
+    beside = "".join(f", `{layer.name}`: {layer.what}" for layer in layers)
     files = "\n".join(f"  - split: {split}\n    path: data/{split}-*.parquet" for split in counts)
     return (
         f"---\nconfigs:\n- config_name: default\n  data_files:\n{files}\n---\n\n"
-        f"Portraits with the alpha of their subject. [{DATASHEET}]({DATASHEET}) says how they were collected, "
+        f"Portraits with the alpha of their subject{beside}. [{DATASHEET}]({DATASHEET}) says how they were collected, "
         f"[{ATTRIBUTION}]({ATTRIBUTION}) whose they are and under which licence.\n"
     )
 

@@ -5,7 +5,7 @@ snapshots' own files, and the old shards are deleted last. Done again it finishe
 """
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -13,14 +13,15 @@ import pyarrow.parquet as pq
 
 from pipeline.atomic import write_text
 from pipeline.dataset.layout import FORGOTTEN, MANIFEST, PICTURES, list_snapshots, read_forgotten
-from pipeline.dataset.shards import Shard, ShardPicture, write_shard
-from pipeline.dataset.snapshot import DIGESTS, all_rows, erase_origin, not_written, read_snapshot, relocate
+from pipeline.dataset.shards import Shard, write_shard
+from pipeline.dataset.snapshot import all_rows, erase_origin, not_written, read_snapshot, relocate
 from pipeline.errors import DatasetError
 from pipeline.file_names import child
-from pipeline.parquet_files import parquet_path
+from pipeline.parquet_files import parquet_footer, parquet_path
+from pipeline.picture_layers import DIGESTS, OPTIONAL, OPTIONAL_DIGESTS, with_all_digests
 
-Pair = tuple[str, str]
-"""Digests of a picture's pixels and of its alpha."""
+Digests = tuple[str, ...]
+"""Those of a picture's layers, in order; empty text for one that it does not have."""
 
 
 def unreadable_snapshots(snapshots: Path) -> dict[str, str]:
@@ -52,7 +53,7 @@ def forget_in_snapshots(
     rows = _digests(snapshots, sound, prepared)
     mine = rows["photo_id"].isin(photo_ids)
     touched = sorted(set(rows.loc[mine, "snapshot"].dropna()))
-    gone = _pairs(rows[mine]) - _pairs(rows[~mine & ~rows["forgotten"]])
+    gone = _all_digests(rows[mine]) - _all_digests(rows[~mine & ~rows["forgotten"]])
     for identifier in touched:
         _bury(child(snapshots, identifier), photo_ids & set(rows.loc[rows["snapshot"] == identifier, "photo_id"]), at_s)
     old = _rewrite(shards, gone)
@@ -70,29 +71,36 @@ def forget_in_snapshots(
 
 
 def frozen_sources(snapshots: Path, damaged: Collection[str] = ()) -> pd.DataFrame:
-    """`photo_id` and `sha256`, of the bytes it was made from, of every photo that a frozen manifest names.
+    """`photo_id` and `sha256`, of the bytes it was made from, of every photo that a frozen manifest names; those of the
+    photos that its layers were made from too.
 
     The snapshots named in `damaged` are passed over.
     """
-    tables = [
-        pq.read_table(
-            parquet_path(child(snapshots, identifier) / MANIFEST), columns=["photo_id", "source_sha256"]
-        ).to_pandas()
-        for identifier in list_snapshots(snapshots)
-        if identifier not in damaged
-    ]
-    frame = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["photo_id", "source_sha256"])
-    return frame.rename(columns={"source_sha256": "sha256"})
+    frames = [pd.DataFrame(columns=["photo_id", "sha256"])]
+    for identifier in list_snapshots(snapshots):
+        if identifier not in damaged:
+            path = child(snapshots, identifier)
+            frames += _sources(path / MANIFEST, ["source_sha256"])
+            frames += _sources(path / PICTURES, [layer.source for layer in OPTIONAL if layer.kept_as == "photo"])
+    return pd.concat(frames, ignore_index=True)
+
+
+def _sources(path: Path, columns: list[str]) -> Iterator[pd.DataFrame]:
+    there = parquet_footer(path).schema.names
+    for column in columns:
+        if column in there:
+            rows = pq.read_table(parquet_path(path), columns=["photo_id", column]).to_pandas()
+            yield rows.rename(columns={column: "sha256"}).dropna()
 
 
 def _digests(snapshots: Path, identifiers: list[str], prepared: pd.DataFrame | None) -> pd.DataFrame:
     """Every picture that these manifests or the prepared ones name: photo, digests, snapshot (null: prepared), forgotten."""
     columns = ["photo_id", *DIGESTS]
-    frames = [] if prepared is None else [prepared[columns].assign(snapshot=None, forgotten=False)]
+    frames = [] if prepared is None else [with_all_digests(prepared)[columns].assign(snapshot=None, forgotten=False)]
     for identifier in identifiers:
         path = child(snapshots, identifier)
         try:
-            rows = pq.read_table(parquet_path(path / MANIFEST), columns=columns).to_pandas()
+            rows = with_all_digests(_columns_there(path / MANIFEST, columns))
         except (OSError, ValueError) as error:
             raise DatasetError(
                 f"{path}: {MANIFEST} cannot be read ({error}); restore or delete the folder, then forget again"
@@ -105,7 +113,14 @@ def _digests(snapshots: Path, identifiers: list[str], prepared: pd.DataFrame | N
     return pd.concat(frames, ignore_index=True) if frames else empty
 
 
-def _pairs(rows: pd.DataFrame) -> set[Pair]:
+def _columns_there(path: Path, columns: list[str]) -> pd.DataFrame:
+    """These columns of a manifest; those of layers that no picture has are not there."""
+    there = parquet_footer(path).schema.names
+    wanted = [name for name in columns if name in there or name not in OPTIONAL_DIGESTS]
+    return pq.read_table(parquet_path(path), columns=wanted).to_pandas()
+
+
+def _all_digests(rows: pd.DataFrame) -> set[Digests]:
     return set(rows[DIGESTS].itertuples(index=False, name=None))
 
 
@@ -120,10 +135,10 @@ def _bury(path: Path, photo_ids: set[str], at_s: int) -> None:
     target.chmod(0o444)
 
 
-def _rewrite(shards: Path, gone: set[Pair]) -> set[str]:
+def _rewrite(shards: Path, gone: set[Digests]) -> set[str]:
     """Write every shard with such a picture anew without it; returns the old ones, which are still there."""
     index = all_rows(shards)
-    doomed = [pair in gone for pair in index[DIGESTS].itertuples(index=False, name=None)]
+    doomed = [digests in gone for digests in index[DIGESTS].itertuples(index=False, name=None)]
     marked = index[pd.Series(doomed, index.index, bool)]  # an empty list would choose columns
     for name, rows in marked.groupby("shard"):
         path = child(shards, str(name))
@@ -139,4 +154,4 @@ def _without(path: Path, rows: set[int]) -> None:
     keys = shard.index()["key"].tolist()
     kept = [row for row in range(len(keys)) if row not in rows]
     if kept:
-        write_shard(path.parent, [ShardPicture(keys[row], shard.rgb[row], shard.alpha[row]) for row in kept])
+        write_shard(path.parent, [shard.picture(row, keys[row]) for row in kept])

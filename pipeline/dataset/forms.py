@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.errors import DatasetError
+from pipeline.picture_layers import ENCODING_FORM, ENCODINGS, OPTIONAL, OPTIONAL_DIGESTS, SOURCES
 
 SHOWN = 60
 _SHA256, _PHOTO = r"[0-9a-f]{64}", r"[a-z]+:[0-9A-Za-z_-]{1,80}"
@@ -25,9 +26,12 @@ FORMS = {
     "mask_sha256": _SHA256,
     "shard": r"[0-9a-f]{32}\.arrow",
     "key": r"[0-9A-Za-z]{1,64}",
+    **{column: _SHA256 for layer in OPTIONAL for column in (layer.digest, layer.source_digest)},
+    **{layer.source: _SHA256 for layer in OPTIONAL if layer.kept_as == "photo"},
+    **dict.fromkeys(ENCODINGS, ENCODING_FORM),
 }
 """What a column's cells must match."""
-NULLABLE = ("mask_sha256", "shard", "key")
+NULLABLE = ("mask_sha256", "shard", "key", *OPTIONAL_DIGESTS, *ENCODINGS, *SOURCES)
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 

@@ -21,6 +21,7 @@ from pipeline.errors import DatasetError
 from pipeline.file_names import child
 from pipeline.licenses import license_name, strictest
 from pipeline.parquet_files import parquet_path
+from pipeline.picture_layers import LAYERS, OPTIONAL
 from pipeline.plain_text import plain
 
 TableFiles = Callable[[str], Sequence[Path]]
@@ -247,7 +248,10 @@ def photo_lineage(photo_id: str, files_of: TableFiles, snapshots: Path, runs: Se
             if run.snapshot == identifier and (use := _use(run, row)):
                 touched.append(f"{run.run} ({use})")
                 _add_model(answer, run, use, node)
-    answer.facts["snapshots"] = [{"": name, "as": f"{row['domain']}, {row['split']}"} for name, row, _ in frozen]
+    answer.facts["snapshots"] = [
+        {"": name, "as": f"{row['domain']}, {row['split']}", "with": ", ".join(_layers_of(row)) or None}
+        for name, row, _ in frozen
+    ]
     answer.facts["models"] = touched
     return answer
 
@@ -335,8 +339,7 @@ def _frozen_rows(snapshots: Path, photo_id: str) -> list[tuple[str, Row, dict[st
         manifest = (
             "domain",
             "split",
-            "pixels_sha256",
-            "alpha_sha256",
+            *(layer.digest for layer in LAYERS),
             "owner",
             "owner_name",
             "title",
@@ -349,6 +352,11 @@ def _frozen_rows(snapshots: Path, photo_id: str) -> list[tuple[str, Row, dict[st
             place = next((place for place in places if place["domain"] == row["domain"]), {})
             found.append((identifier, {**row, **place}, read_forgotten(path)))
     return found
+
+
+def _layers_of(row: Row) -> list[str]:
+    """The layers that a picture has beside `rgb` and `alpha`."""
+    return [layer.name for layer in OPTIONAL if row.get(layer.digest)]
 
 
 def _use(run: RunFacts, row: Row) -> str:
@@ -378,6 +386,7 @@ def snapshot_lineage(identifier: str, snapshots: Path, runs: Sequence[RunFacts])
     answer.facts |= {
         "counts": {domain: f"{n['train']} train, {n['test']} test" for domain, n in facts_of(path)["counts"].items()},
         "forgotten": len(read_forgotten(path)) or None,
+        **_counts_of_layers(path),
         **_rights(manifest),
         "made from": _made_from(path),
         "models": [],
@@ -389,6 +398,15 @@ def snapshot_lineage(identifier: str, snapshots: Path, runs: Sequence[RunFacts])
             )
             _add_model(answer, run, f"{run.steps:,} steps", f"snapshot:{identifier}")
     return answer
+
+
+def _counts_of_layers(path: Path) -> dict[str, str]:
+    """Of the layers beside `rgb` and `alpha`, how many pictures have them."""
+    there = set(pq.ParquetFile(parquet_path(path / MANIFEST)).schema_arrow.names)
+    here = [layer for layer in OPTIONAL if layer.digest in there]
+    columns = read_columns(path / MANIFEST, [layer.digest for layer in here]) if here else {}
+    counts = {layer.name: sum(digest is not None for digest in columns[layer.digest]) for layer in here}
+    return {f"with {name}": f"{count:,} pictures" for name, count in counts.items()}
 
 
 def model_lineage(

@@ -7,9 +7,11 @@ from collections.abc import Set
 import pandas as pd
 
 from pipeline.config import DatasetSection
+from pipeline.picture_layers import OPTIONAL_DIGESTS, present
 
 IDENTITY = ["photo_id", "domain", "pixels_sha256", "alpha_sha256", "split", "transform"]
-"""The columns that make a snapshot what it is; owner, licence and packing into shards do not count."""
+"""The columns that make a snapshot what it is, with the digests of the layers that a picture has beside these; owner,
+licence and packing into shards do not count."""
 ORIGIN = ["owner", "owner_name", "title", "license", "page_url"]
 """What the listing says of a photo; it is what `forget` erases from a manifest."""
 STUDY_TEST_COUNT = 100
@@ -67,11 +69,25 @@ def split_score(split_key: str) -> float:
 
 
 def canonical(manifest: pd.DataFrame) -> bytes:
-    """The manifest's identity as JSON lines in UTF-8, the same bytes for the same pictures in whatever order."""
-    ordered = manifest[IDENTITY].sort_values(["domain", "photo_id", "transform"])
+    """The manifest's identity as JSON lines in UTF-8, the same bytes for the same pictures in whatever order.
+
+    A layer that a picture does not have is not in its line, so that data without layers keep the ids they always had.
+    """
+    columns = identity_columns(manifest)
+    ordered = manifest[columns].sort_values(["domain", "photo_id", "transform"])
     encode = json.JSONEncoder(sort_keys=True, ensure_ascii=False).encode
-    rows = zip(*(ordered[column].tolist() for column in IDENTITY), strict=True)
-    return "".join(f"{encode(dict(zip(IDENTITY, row, strict=True)))}\n" for row in rows).encode()
+    rows = zip(*(ordered[column].tolist() for column in columns), strict=True)
+    named = ({name: cell for name, cell in zip(columns, row, strict=True) if _counts(name, cell)} for row in rows)
+    return "".join(f"{encode(row)}\n" for row in named).encode()
+
+
+def identity_columns(manifest: pd.DataFrame) -> list[str]:
+    """`IDENTITY`, and the digests of those layers that any picture has."""
+    return [*IDENTITY, *(layer.digest for layer in present(manifest))]
+
+
+def _counts(name: str, cell: object) -> bool:
+    return name not in OPTIONAL_DIGESTS or isinstance(cell, str)
 
 
 def snapshot_id(manifest: pd.DataFrame) -> str:

@@ -1,11 +1,12 @@
-"""Crop and scale: a photo and its alpha become one training picture, or several tiles, kept in shards.
+"""Crop and scale: a photo, its alpha and what belongs to it become one training picture, or several tiles, kept in shards.
 
-A picture is identified by the digest of its source, its alpha and the transform, so that one prepared before,
-by whatever run, is found again in the shards and not computed anew.
+A picture is identified by the digest of its source, its alpha, its other layers and the transform, so that one prepared
+before, by whatever run, is found again in the shards and not computed anew.
 """
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from hashlib import sha256
 from itertools import groupby
 from pathlib import Path
@@ -17,6 +18,7 @@ import pandas as pd
 from pipeline.dataset.crop import Plan, Square, Tiling, parse_transform
 from pipeline.dataset.shards import SUFFIX, Shard, ShardPicture, write_shard
 from pipeline.errors import DatasetError
+from pipeline.picture_layers import DIGESTS, ENCODINGS, OPTIONAL, REQUIRED, Layer, nearest, sourced
 
 MAX_SHARD_BYTES = 256 * 2**20
 REDUCED_TO = 2
@@ -37,8 +39,19 @@ ReadPhoto = Callable[[str, float], PhotoPixels]
 """From a blob's SHA-256 and the short edge in pixels that is enough to the photo, at that size or more."""
 ReadMask = Callable[[str], np.ndarray]
 """From a mask's path below `masks/` to alpha uint8 `[height, width]`."""
+ReadDepth = Callable[[str], tuple[np.ndarray, str]]
+"""From a map's path below `depth/` to its numbers, uint16 `[height, width]`, and the text of its encoding."""
 PhotoSize = Callable[[str], tuple[int, int]]
 """From a blob's SHA-256 to the upright photo's width and height in pixels."""
+
+
+@dataclass(frozen=True)
+class Readers:
+    """Where the parts of training pictures come from; `depth` is for those that have a map of it."""
+
+    photo: ReadPhoto
+    mask: ReadMask
+    depth: ReadDepth | None = None
 
 
 def cut(pixels: np.ndarray, extent: tuple[float, float], square: Square, size_px: int) -> np.ndarray:
@@ -56,8 +69,7 @@ def cut(pixels: np.ndarray, extent: tuple[float, float], square: Square, size_px
 
 def prepare_images(
     masks: pd.DataFrame,
-    read_photo: ReadPhoto,
-    read_mask: ReadMask,
+    readers: Readers,
     shards_folder: Path,
     plan: Plan,
     shard_rows: int,
@@ -67,26 +79,33 @@ def prepare_images(
 ) -> pd.DataFrame:
     """Prepare every picture that has a subject; returns the table `training_images`.
 
-    `masks` is the table `person_masks`; only tiles need `photo_size`, and a photo that is smaller than a tile has
+    `masks` is the table `person_masks`, with the columns that say what the layers of `pipeline.picture_layers` are made from
+    where there are any; only tiles need `photo_size`, and a photo that is smaller than a tile has
     no picture. One shard's pictures, 256 MiB at most, are in memory at a time. Where `known`, an earlier result, tells
     which rows a shard had that is gone, these are packed again in their order: the shard comes back under its old name,
     which is the digest of its content.
     """
     wanted = _wanted(masks[masks["mask"].notna()], plan, photo_size)
-    rows_at_once = max(1, min(shard_rows, MAX_SHARD_BYTES // (4 * plan.size_px**2)))
-    return _prepared(wanted, read_photo, read_mask, shards_folder, rows_at_once, progress, known)
+    return _prepared(wanted, readers, shards_folder, _rows_at_once(wanted, plan.size_px, shard_rows), progress, known)
 
 
-def prepare_named(
-    wanted: pd.DataFrame, read_photo: ReadPhoto, read_mask: ReadMask, shards_folder: Path, shard_rows: int
-) -> pd.DataFrame:
+def picture_bytes(rows: pd.DataFrame, size_px: int) -> int:
+    """What one of these pictures takes, with all layers that any of them has."""
+    return sum(layer.bytes_of(size_px) for layer in (*REQUIRED, *sourced(rows)))
+
+
+def _rows_at_once(rows: pd.DataFrame, size_px: int, shard_rows: int) -> int:
+    return max(1, min(shard_rows, MAX_SHARD_BYTES // picture_bytes(rows, size_px)))
+
+
+def prepare_named(wanted: pd.DataFrame, readers: Readers, shards_folder: Path, shard_rows: int) -> pd.DataFrame:
     """`prepare_images` for just the pictures that the rows of `wanted` name by their `transform`, by no plan of ours.
 
     Raises `DatasetError` where a transform's name is none.
     """
     sizes = wanted["transform"].map(lambda name: parse_transform(name).size_px)
     made = [
-        _prepared(rows, read_photo, read_mask, shards_folder, max(1, min(shard_rows, MAX_SHARD_BYTES // (4 * size_px**2))))
+        _prepared(rows, readers, shards_folder, _rows_at_once(rows, int(str(size_px)), shard_rows))
         for size_px, rows in wanted.groupby(sizes)
     ]
     return pd.concat(made, ignore_index=True)
@@ -94,24 +113,26 @@ def prepare_named(
 
 def _prepared(
     wanted: pd.DataFrame,
-    read_photo: ReadPhoto,
-    read_mask: ReadMask,
+    readers: Readers,
     shards_folder: Path,
     rows_at_once: int,
     progress: Callable[[int, int], None] = lambda done, total: None,
     known: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Rows with a `transform` each, with the places of their pictures, which are made where they are missing."""
-    keys = [_key(*row) for row in zip(wanted["sha256"], wanted["mask_sha256"], wanted["transform"], strict=True)]
+    sources = [layer.source_digest for layer in OPTIONAL if layer in sourced(wanted)]
+    columns = ["sha256", "mask_sha256", "transform", *sources]
+    keys = [_key(sources, *row) for row in wanted[columns].itertuples(index=False, name=None)]
     # Without a type, no keys at all would be numbers and not match those of the shards.
     wanted = wanted.assign(key=pd.Series(keys, wanted.index, object))
     missing = wanted[~wanted["key"].isin(shard_index(shards_folder).index)].drop_duplicates("key")
     done = 0
     for rows in _packs(missing.sort_values(["domain", "photo_id", "transform"]), known, rows_at_once):
-        write_shard(shards_folder, _prepare(rows, read_photo, read_mask))
+        write_shard(shards_folder, _prepare(rows, readers))
         done += len(rows)
         progress(done, len(missing))
-    return wanted.join(shard_index(shards_folder), on="key")
+    found = wanted.drop(columns=[*DIGESTS, *ENCODINGS], errors="ignore").join(shard_index(shards_folder), on="key")
+    return found.assign(**{layer.digest: found[layer.digest].replace("", None) for layer in OPTIONAL})
 
 
 def _wanted(masks: pd.DataFrame, plan: Plan, photo_size: PhotoSize | None) -> pd.DataFrame:
@@ -140,56 +161,113 @@ def _packs(missing: pd.DataFrame, known: pd.DataFrame | None, rows_at_once: int)
 
 
 def shard_index(shards_folder: Path) -> pd.DataFrame:
-    """All rows of all shards by `key`: `shard`, `row`, `pixels_sha256`, `alpha_sha256`."""
+    """All rows of all shards by `key`: `shard`, `row`, the digests of their layers and the encodings of these."""
     frames = []
     for path in sorted(shards_folder.glob(f"*{SUFFIX}")):
-        rows = Shard(path).index()
-        frames.append(rows.assign(shard=path.name, row=range(len(rows))))
-    columns = ["key", "pixels_sha256", "alpha_sha256", "shard", "row"]
+        shard = Shard(path)
+        rows = shard.index()
+        told = {layer.encoding: pd.Series(shard.encodings(layer), dtype=object) for layer in OPTIONAL if layer.encoded}
+        frames.append(rows.assign(**told, shard=path.name, row=range(len(rows))))
+    columns = ["key", *DIGESTS, *ENCODINGS, "shard", "row"]
     index = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
     return index.drop_duplicates("key").set_index("key")
 
 
-def _prepare(rows: pd.DataFrame, read_photo: ReadPhoto, read_mask: ReadMask) -> list[ShardPicture]:
+def _prepare(rows: pd.DataFrame, readers: Readers) -> list[ShardPicture]:
     """The pictures of these rows in their order; rows that follow one another share their photo's decoding."""
+    layers = [layer for layer in OPTIONAL if layer in sourced(rows)]
 
-    def one(group: tuple[tuple[str, str, str], list[tuple[str, str]]]) -> list[ShardPicture]:
-        (source, mask, photo_id), pictures = group
-        alpha = read_mask(mask)
-        transforms = [parse_transform(name) for _, name in pictures]
-        squares = [transform.square(alpha) for transform in transforms]
-        pairs = list(zip(transforms, squares, strict=True))
-        photo = read_photo(source, max(REDUCED_TO * transform.size_px / square.side for transform, square in pairs))
-        _same_shape(photo.extent, alpha, photo_id, mask)
-        alpha_extent = (alpha.shape[1], alpha.shape[0])
-        return [
-            ShardPicture(
-                key,
-                cut(photo.rgb, photo.extent, square, transform.size_px),
-                cut(alpha, alpha_extent, square, transform.size_px),
-            )
-            for (key, _), (transform, square) in zip(pictures, pairs, strict=True)
-        ]
+    def one(group: tuple[tuple[str | None, ...], list[tuple[str, str]]]) -> list[ShardPicture]:
+        (photo_id, source, mask, *sources), pictures = group
+        photo = _Photo(str(photo_id), str(source), str(mask), dict(zip(layers, sources, strict=True)))
+        return photo.pictures(pictures, readers)
 
-    columns = rows[["sha256", "mask", "photo_id", "key", "transform"]].itertuples(index=False, name=None)
-    groups = [(key, [row[3:] for row in same]) for key, same in groupby(columns, key=lambda row: row[:3])]
+    columns = ["photo_id", "sha256", "mask", *(layer.source for layer in layers), "key", "transform"]
+    cells = rows[columns].astype(object).where(rows[columns].notna(), None).itertuples(index=False, name=None)
+    groups = [(key, [row[-2:] for row in same]) for key, same in groupby(cells, key=lambda row: row[:-2])]
     # Decoding and scaling go without the interpreter's lock, so threads use all cores.
     with ThreadPoolExecutor() as pool:
         return [picture for pictures in pool.map(one, groups) for picture in pictures]
 
 
-def _same_shape(extent: tuple[float, float], alpha: np.ndarray, photo_id: str, mask: str) -> None:
-    """Alpha may be stored smaller than the photo, but only in the same proportions."""
-    photo_ratio, mask_ratio = extent[0] / extent[1], alpha.shape[1] / alpha.shape[0]
-    if abs(photo_ratio / mask_ratio - 1) > 1.5 / min(alpha.shape):
+@dataclass(frozen=True)
+class _Photo:
+    """A photo whose pictures are made: its bytes, its mask, and what its other layers are made from."""
+
+    photo_id: str
+    sha256: str
+    mask: str
+    sources: dict[Layer, str | None]
+
+    def pictures(self, wanted: list[tuple[str, str]], readers: Readers) -> list[ShardPicture]:
+        """Those of these keys and transforms."""
+        alpha = readers.mask(self.mask)
+        transforms = [parse_transform(name) for _, name in wanted]
+        squares = [transform.square(alpha) for transform in transforms]
+        pairs = list(zip(transforms, squares, strict=True))
+        edge_px = max(REDUCED_TO * transform.size_px / square.side for transform, square in pairs)
+        photo = readers.photo(self.sha256, edge_px)
+        _same_shape(photo.extent, _extent(alpha), f"the mask of {self.photo_id}", self.mask)
+        layers = {layer: self._read(layer, source, edge_px, photo, readers) for layer, source in self.sources.items()}
+        made = []
+        for (key, _), (transform, square) in zip(wanted, pairs, strict=True):
+            size_px = transform.size_px
+            rgb, opacity = cut(photo.rgb, photo.extent, square, size_px), cut(alpha, _extent(alpha), square, size_px)
+            others = {layer.name: read.cut(square, size_px) for layer, read in layers.items() if read is not None}
+            told = {layer.name: read.encoding for layer, read in layers.items() if read and read.encoding is not None}
+            made.append(ShardPicture(key, rgb, opacity, others, told))
+        return made
+
+    def _read(
+        self, layer: Layer, source: str | None, edge_px: float, photo: PhotoPixels, readers: Readers
+    ) -> "_Source | None":
+        """What a layer is cut from; None where the photo has no such layer. Raises `DatasetError` for other proportions."""
+        if source is None:
+            return None
+        if layer.kept_as == "photo":
+            other = readers.photo(source, edge_px)
+            read = _Source(other.rgb, other.extent)
+        elif readers.depth is None:
+            raise TypeError("a photo has a map of depth, and nothing reads it: Readers.depth is missing")
+        else:
+            stored, encoding = readers.depth(source)
+            read = _Source(stored, _extent(stored), encoding)
+        _same_shape(photo.extent, read.extent, f"the {layer.name} of {self.photo_id}", source)
+        return read
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Pixels that cover `extent`, to be cut: a picture, or numbers with an `encoding`, which are never mixed."""
+
+    pixels: np.ndarray
+    extent: tuple[float, float]
+    encoding: str | None = None
+
+    def cut(self, square: Square, size_px: int) -> np.ndarray:
+        if self.encoding is None:
+            return cut(self.pixels, self.extent, square, size_px)
+        left, top, right, _ = square.box(*self.extent)
+        return nearest(self.pixels, left, top, right - left, size_px)
+
+
+def _extent(pixels: np.ndarray) -> tuple[float, float]:
+    return pixels.shape[1], pixels.shape[0]
+
+
+def _same_shape(extent: tuple[float, float], other: tuple[float, float], what: str, source: str) -> None:
+    """What belongs to a photo may be stored smaller than it, but only in the same proportions."""
+    if abs(extent[0] / extent[1] / (other[0] / other[1]) - 1) > 1.5 / min(other):
         raise DatasetError(
-            f"{mask}: the mask of {photo_id} is {alpha.shape[1]}×{alpha.shape[0]} px, the photo "
-            f"{extent[0]:g}×{extent[1]:g}: other proportions; delete the mask and run `bokehflow run`"
+            f"{source}: {what} is {other[0]:g}×{other[1]:g} px, the photo "
+            f"{extent[0]:g}×{extent[1]:g}: other proportions; delete it and run `bokehflow run`"
         )
 
 
-def _key(source: str, mask: str, transform: str) -> str:
-    return sha256(f"{source} {mask} {transform}".encode()).hexdigest()[:32]
+def _key(layers: list[str], source: str, mask: str, transform: str, *digests: str | None) -> str:
+    """Of a picture without other layers it is what it always was."""
+    others = [f" {name}={digest}" for name, digest in zip(layers, digests, strict=True) if isinstance(digest, str)]
+    return sha256(f"{source} {mask} {transform}{''.join(others)}".encode()).hexdigest()[:32]
 
 
 def _slices(frame: pd.DataFrame, rows: int) -> Iterator[pd.DataFrame]:

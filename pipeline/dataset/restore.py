@@ -1,6 +1,7 @@
 """Restoring a snapshot: from its manifest and masks, photos fetched where they are missing, every digest checked.
 
-A bundle (`export_bundle`) is what travels: the snapshot's files and the masks its pictures were made with, and no photo.
+A bundle (`export_bundle`) is what travels: the snapshot's files, the masks and the maps of depth that its pictures were made
+with, and no photo.
 """
 
 import shutil
@@ -29,7 +30,6 @@ from pipeline.dataset.layout import (
 )
 from pipeline.dataset.manifest import canonical
 from pipeline.dataset.snapshot import (
-    DIGESTS,
     KEY,
     PHOTO,
     freeze_as,
@@ -42,19 +42,33 @@ from pipeline.dataset.snapshot import (
 )
 from pipeline.errors import DatasetError, StorageError, UnsafeName
 from pipeline.file_names import SnapshotId, below, child, inside, snapshot_id_of
+from pipeline.picture_layers import DIGESTS, OPTIONAL, SOURCES, with_all_digests
 from pipeline.plain_files import plain_path, read_plain
 
-MASKS = "masks"
-"""Folder of a bundle that holds the masks under their paths in the home."""
+MAPS: dict[str, tuple[str, str, str]] = {
+    "mask": ("masks", "mask", "mask_sha256"),
+    **{layer.name: (layer.name, layer.source, layer.source_digest) for layer in OPTIONAL if layer.kept_as == "map"},
+}
+"""What a picture is made with beside photos, by name: the folder of a bundle that holds it under its path in the home, the
+column with that path, and the column with its digest."""
+PHOTOS = [layer for layer in OPTIONAL if layer.kept_as == "photo"]
 KEPT_FILES = (FACTS, CANONICAL, MANIFEST, ATTRIBUTION, FORGOTTEN)
-MAX_MASK_BYTES = 64 * 2**20
+MAX_MAP_BYTES = 64 * 2**20
 
 Fetch = Callable[[pd.DataFrame], Mapping[str, str | None]]
 """From rows (photo_id, domain, image_url, source_sha256) to what became of each photo: null, or a reason."""
 Prepare = Callable[[pd.DataFrame], pd.DataFrame]
 """From rows as in the table `person_masks`, one for each `transform`, to rows as in `training_images`."""
-MaskDigest = Callable[[Path], str]
-"""From a mask's file to what `mask_sha256` says of it; raises `DatasetError` for one that is no mask."""
+MapDigest = Callable[[Path], str]
+"""From a mask's or a map's file to its digest in the tables; raises `DatasetError` for one that is none."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The folder of a home where masks, or maps, are kept, and how the digest of one is computed."""
+
+    folder: Path
+    digest: MapDigest
 
 
 @dataclass
@@ -75,58 +89,69 @@ class Restored:
         return not self.missing and not self.differing
 
 
-def export_bundle(snapshots: Path, identifier: str, masks: Path, target: Path) -> int:
-    """Write the snapshot's files and its masks, without any photo, into the new folder `target`; returns the masks.
+def export_bundle(snapshots: Path, identifier: str, folders: Mapping[str, Path], target: Path) -> int:
+    """Write the snapshot's files, its masks and its maps, without any photo, into the new folder `target`.
 
-    Raises `DatasetError` when `target` exists, a mask is missing or the disk is full.
+    `folders` are where the home keeps them, by the names of `MAPS`. Returns how many masks there are. Raises `DatasetError`
+    when `target` exists, a mask or a map is missing or the disk is full.
     """
     if target.exists():
         raise DatasetError(f"{target}: exists already; name a new folder, or delete that one")
-    paths = sorted(set(read_snapshot(snapshots, identifier)["mask"].dropna()))
-    _check_inside(child(snapshots, identifier), masks, paths)
-    frozen = child(snapshots, identifier)
-    if missing := [path for path in paths if not inside(masks, path).exists()]:
-        raise DatasetError(
-            f"{inside(masks, missing[0])}: {len(missing)} masks of the snapshot are missing; `bokehflow run` makes them "
-            "anew while the segmenter is configured as it was"
-        )
+    frozen, rows = child(snapshots, identifier), read_snapshot(snapshots, identifier)
+    paths = {name: sorted(set(rows[column].dropna())) for name, (_, column, _) in MAPS.items()}
+    for name, kept in folders.items():
+        _check_inside(frozen, kept, paths[name])
+        if missing := [path for path in paths[name] if not inside(kept, path).exists()]:
+            raise DatasetError(
+                f"{inside(kept, missing[0])}: {len(missing)} {_many(name)} of the snapshot are missing; "
+                "`bokehflow run` makes them anew while what makes them is configured as it was"
+            )
     with new_folder(target) as folder:
         for path in (*KEPT_FILES, PICTURES):
             if child(frozen, path).exists():
                 shutil.copyfile(plain_path(child(frozen, path)), child(folder, path))
-        for path in paths:
-            inside(folder / MASKS, path).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(plain_path(inside(masks, path)), inside(folder / MASKS, path))
+        for name, kept in folders.items():
+            bundled = child(folder, MAPS[name][0])
+            for path in paths[name]:
+                inside(bundled, path).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(plain_path(inside(kept, path)), inside(bundled, path))
         files = [path for path in folder.rglob("*") if path.is_file()]
         sums = {str(path.relative_to(folder)): file_sha256(path) for path in files}
         (folder / SUMS).write_text(sums_text(sums), encoding="utf-8")
-    return len(paths)
+    return len(paths["mask"])
+
+
+def _many(name: str) -> str:
+    return "masks" if name == "mask" else f"maps of {name}"
 
 
 def restore_snapshot(
     source: Path,
     snapshots: Path,
     shards: Path,
-    masks: Path,
+    maps: Mapping[str, Kept],
     has_photo: Callable[[str], bool],
     fetch: Fetch,
     prepare: Prepare,
-    mask_digest: MaskDigest,
 ) -> Restored:
     """Rebuild the snapshot whose files lie in `source` (a bundle, or its own folder) in the home of `snapshots`.
 
     Pictures that are in the shards are taken as they are; for the others photos come from the home or from `fetch`,
-    masks from the home or from the bundle. The snapshot's folder is written once every picture is there with its frozen
-    digests; until then what was made stays in the shards for the next try. Raises `DatasetError` when `source` is no
-    snapshot, was changed, is of a newer format, or names files outside its own folder or the home's masks.
+    masks and other maps (by the names of `MAPS`) from the home or from the bundle. The snapshot's folder is written
+    once every picture is there with its frozen digests; until then what was made stays in the shards for the next try.
+    Raises `DatasetError` when `source` is no snapshot, was changed, is of a newer format, or names files outside its own
+    folder or the home's masks.
     """
     identifier, kept = _checked(source)
-    _check_inside(source, masks, kept["mask"].dropna().unique())
+    for name, of_home in maps.items():
+        if MAPS[name][1] in kept:
+            _check_inside(source, of_home.folder, kept[MAPS[name][1]].dropna().unique())
     rows = locate(kept, shards)
     result = Restored(identifier, len(rows), already_there=int(rows["shard"].notna().sum()))
     todo = rows[rows["shard"].isna()]
-    todo = _with_photos(todo, has_photo, fetch, result)
-    todo = _with_masks(todo, source / MASKS, masks, mask_digest, result)
+    todo = _with_partners(_with_photos(todo, has_photo, fetch, result), has_photo, result)
+    for name, of_home in maps.items():
+        todo = _with_maps(todo, source, name, of_home, result)
     if len(todo):
         _compare(todo, prepare(_mask_rows(todo)), result)
     if result.whole:
@@ -175,31 +200,41 @@ def _with_photos(todo: pd.DataFrame, has_photo: Callable[[str], bool], fetch: Fe
     return todo[todo["source_sha256"].map(has_photo).astype(bool)]
 
 
-def _with_masks(todo: pd.DataFrame, bundled: Path, masks: Path, mask_digest: MaskDigest, result: Restored) -> pd.DataFrame:
-    """Rows whose mask is in the home, after copying those that the bundle has."""
-    for photo_id, path, digest in todo[["photo_id", "mask", "mask_sha256"]].itertuples(index=False, name=None):
-        if not isinstance(path, str):
-            result.missing[photo_id] = "the snapshot does not say which mask it was made with"
-        elif not inside(masks, path).exists():
-            if not inside(bundled, path).exists():
-                result.missing[photo_id] = f"its mask {path} is neither in the home nor in the bundle"
-            elif problem := _wrong_mask(bundled, path, digest, mask_digest):
-                result.missing[photo_id] = problem
-            else:
-                write_bytes(inside(masks, path), read_plain(inside(bundled, path)))
+def _with_partners(todo: pd.DataFrame, has_photo: Callable[[str], bool], result: Restored) -> pd.DataFrame:
+    """Rows whose layers that are made from other photos can be made; those photos were imported, and nobody serves them."""
+    for layer in (layer for layer in PHOTOS if layer.source in todo):
+        for photo_id, source in todo[["photo_id", layer.source]].dropna().itertuples(index=False, name=None):
+            if not has_photo(source):
+                result.missing[photo_id] = f"the photo that is its {layer.name} is not in the home; import its folder again"
     return todo[~todo["photo_id"].isin(result.missing.keys())]
 
 
-def _wrong_mask(bundled: Path, path: str, digest: str, mask_digest: MaskDigest) -> str | None:
-    """Why a mask of the bundle is not taken."""
+def _with_maps(todo: pd.DataFrame, source: Path, name: str, kept: Kept, result: Restored) -> pd.DataFrame:
+    """Rows whose mask, or map, is in the home, after copying those that the bundle has."""
+    folder, column, digest_column = MAPS[name]
+    bundled = child(source, folder)
+    columns = ["photo_id", column, digest_column]
+    for photo_id, path, digest in todo.reindex(columns=columns).itertuples(index=False, name=None):
+        if not isinstance(path, str):
+            if name == "mask":
+                result.missing[photo_id] = "the snapshot does not say which mask it was made with"
+        elif not inside(kept.folder, path).exists():
+            if not inside(bundled, path).exists():
+                result.missing[photo_id] = f"its {name} {path} is neither in the home nor in the bundle"
+            elif problem := _wrong_map(bundled, path, digest, name, kept.digest):
+                result.missing[photo_id] = problem
+            else:
+                write_bytes(inside(kept.folder, path), read_plain(inside(bundled, path)))
+    return todo[~todo["photo_id"].isin(result.missing.keys())]
+
+
+def _wrong_map(bundled: Path, path: str, digest: str, name: str, digest_of: MapDigest) -> str | None:
+    """Why a mask or a map of the bundle is not taken."""
     try:
-        return (
-            None
-            if mask_digest(plain_file(bundled, path, MAX_MASK_BYTES)) == digest
-            else f"the bundle's mask {path} is not the frozen one"
-        )
+        is_frozen = digest_of(plain_file(bundled, path, MAX_MAP_BYTES)) == digest
+        return None if is_frozen else f"the bundle's {name} {path} is not the frozen one"
     except (OSError, StorageError, DatasetError) as error:
-        return f"the bundle's mask cannot be used: {error}"
+        return f"the bundle's {name} cannot be used: {error}"
 
 
 def _check_inside(source: Path, folder: Path, names: Iterable[str]) -> None:
@@ -213,17 +248,18 @@ def _check_inside(source: Path, folder: Path, names: Iterable[str]) -> None:
 
 def _mask_rows(todo: pd.DataFrame) -> pd.DataFrame:
     """A row for each picture, with its transform."""
-    columns = ["photo_id", "domain", "split_key", "transform", "mask", "mask_sha256"]
+    columns = ["photo_id", "domain", "split_key", "transform", "mask", "mask_sha256", *(c for c in SOURCES if c in todo)]
     return todo[columns].assign(sha256=todo["source_sha256"], coverage=1.0, reason=None)
 
 
 def _compare(todo: pd.DataFrame, made: pd.DataFrame, result: Restored) -> None:
     """Digests of what was made against the frozen ones."""
-    both = todo.merge(made[[*KEY, *DIGESTS]], on=KEY, how="left", suffixes=("", "_made"))
+    columns = [*KEY, *DIGESTS]
+    both = with_all_digests(todo).merge(with_all_digests(made)[columns], on=KEY, how="left", suffixes=("", "_made"))
     transforms = made.groupby(PHOTO)["transform"].agg(lambda names: ", ".join(sorted(names)))
     for row in both.to_dict("records"):
         photo_id = str(row["photo_id"])
-        wrong = [name.split("_")[0] for name in DIGESTS if row[name] != row[f"{name}_made"]]
+        wrong = [name.removesuffix("_sha256") for name in DIGESTS if row[name] != row[f"{name}_made"]]
         if not wrong:
             result.made += 1
         elif pd.isna(row[f"{DIGESTS[0]}_made"]):

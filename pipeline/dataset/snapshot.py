@@ -8,7 +8,7 @@ learnt of owners, titles and licences (`refresh_origin`).
 import hashlib
 import json
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,6 +45,7 @@ from pipeline.errors import DatasetError, disk_trouble
 from pipeline.file_names import child
 from pipeline.licenses import license_name
 from pipeline.parquet_files import parquet_path
+from pipeline.picture_layers import DIGESTS, ENCODINGS, OPTIONAL_DIGESTS, SOURCES, with_all_digests
 from pipeline.plain_files import plain_path
 from pipeline.tables import columns_of
 
@@ -67,9 +68,10 @@ __all__ = [
 PHOTO = ["domain", "photo_id"]
 KEY = [*PHOTO, "transform"]
 """What tells a picture from all others: a photo may have several tiles."""
-DIGESTS = ["pixels_sha256", "alpha_sha256"]
 LOCATION = ["key", "shard", "row"]
 MANIFEST_COLUMNS = [*IDENTITY, "split_key", "source_sha256", *ORIGIN]
+LAYER_COLUMNS = [*OPTIONAL_DIGESTS, *ENCODINGS]
+"""What `manifest.parquet` says of layers beside `rgb` and `alpha`, as far as there are any."""
 PICTURE_COLUMNS = [
     *(*KEY, "split", *LOCATION),
     *("image_url", "curator", "decision_file", "decision_row", "mask", "mask_sha256"),
@@ -121,7 +123,7 @@ def freeze_as(target: Path, pictures: pd.DataFrame, shards: Path) -> Iterator[Pa
     """Yield a folder to fill, which becomes the snapshot `target` with the places of its `pictures` and all digests."""
     with new_folder(target) as temporary:
         yield temporary
-        _write_parquet(temporary / PICTURES, pictures, PICTURE_COLUMNS)
+        _write_parquet(temporary / PICTURES, pictures, PICTURE_COLUMNS, SOURCES)
         known = _known_shards(target.parent)
         names = sorted(pictures["shard"].unique())
         _write_sums(temporary, target, shards, {name: known.get(name) or file_sha256(child(shards, name)) for name in names})
@@ -158,12 +160,16 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 def _write_origin(folder: Path, manifest: pd.DataFrame) -> None:
     """The two files that say whose the photos are; what `forget` writes anew."""
-    _write_parquet(folder / MANIFEST, manifest, MANIFEST_COLUMNS)
+    _write_parquet(folder / MANIFEST, manifest, MANIFEST_COLUMNS, LAYER_COLUMNS)
     attribution(manifest).to_csv(folder / ATTRIBUTION, index=False, lineterminator="\n")
 
 
-def _write_parquet(path: Path, frame: pd.DataFrame, columns: list[str]) -> None:
-    """Equal rows give equal bytes: a written-out schema, one order, no metadata of pandas."""
+def _write_parquet(path: Path, frame: pd.DataFrame, columns: list[str], of_layers: Sequence[str] = ()) -> None:
+    """Equal rows give equal bytes: a written-out schema, one order, no metadata of pandas.
+
+    Columns of layers are written where any picture has something in them.
+    """
+    columns = [*columns, *(name for name in of_layers if name in frame and frame[name].notna().any())]
     schema = pa.schema([(name, pa.int64() if name in INTEGERS else pa.string()) for name in columns])
     ordered = frame.sort_values(KEY, ignore_index=True).reindex(columns=columns)
     table = pa.Table.from_pandas(ordered, schema=schema, preserve_index=False).replace_schema_metadata(None)
@@ -216,14 +222,15 @@ def locate(manifest: pd.DataFrame, shards: Path, without: Collection[str] = ()) 
     before = set(manifest["shard"]) if "shard" in manifest else set()
     index["strange"] = ~index["shard"].isin(before)
     index = index.sort_values(["strange", "shard", "row"], kind="stable").drop_duplicates(DIGESTS)
-    return wanted.merge(index[[*DIGESTS, *LOCATION]], on=DIGESTS, how="left")
+    places = with_all_digests(wanted)[DIGESTS].merge(index[[*DIGESTS, *LOCATION]], on=DIGESTS, how="left")
+    return wanted.assign(**{name: places[name].to_numpy() for name in LOCATION})
 
 
 def all_rows(shards: Path) -> pd.DataFrame:
-    """Every row of every shard: `key`, `pixels_sha256`, `alpha_sha256`, `shard`, `row`; no pixel is read."""
+    """Every row of every shard: `key`, `DIGESTS`, `shard`, `row`; no pixel is read."""
 
     def one(path: Path) -> pd.DataFrame:
-        rows = Shard(path).index()[["key", *DIGESTS]]
+        rows = Shard(path).index()
         return rows.assign(shard=path.name, row=np.arange(len(rows)))
 
     with ThreadPoolExecutor() as pool:
@@ -236,7 +243,7 @@ def missing_pictures(manifest: pd.DataFrame, shards: Path) -> list[str]:
     """Pictures of a manifest that are not where it says, by the digests that the shards carry."""
     index = all_rows(shards).set_index(["shard", "row"])[DIGESTS]
     here = manifest[["shard", "row"]].merge(index, left_on=["shard", "row"], right_index=True, how="left")
-    same = (here[DIGESTS].to_numpy() == manifest[DIGESTS].to_numpy()).all(axis=1)
+    same = (here[DIGESTS].to_numpy() == with_all_digests(manifest)[DIGESTS].to_numpy()).all(axis=1)
     return [f"{photo_id} is not in its shard" for photo_id in manifest.loc[~same, "photo_id"]]
 
 
@@ -257,7 +264,7 @@ def with_places(manifest: pd.DataFrame, path: Path) -> pd.DataFrame:
     # Snapshots frozen before there were tiles do not repeat the transform.
     columns = [name for name in PICTURE_COLUMNS if name != "split"]
     try:
-        places = read_frozen(path / PICTURES, columns, INTEGERS, optional=["transform"])
+        places = read_frozen(path / PICTURES, [*columns, *SOURCES], INTEGERS, optional=["transform", *SOURCES])
     except DatasetError as error:
         raise DatasetError(f"{path}: {PICTURES} is damaged ({error}); {RESTORE}") from None
     key = [name for name in KEY if name in places]
@@ -284,15 +291,15 @@ def relocate(path: Path, shards: Path, without: Collection[str] = (), lost_ok: b
             f"{path}: {len(lost)} pictures are in no shard, the first {lost[0]}; `bokehflow snapshot restore {path.name}` "
             "makes them anew"
         )
-    replace_parquet(path / PICTURES, pictures, PICTURE_COLUMNS)
+    replace_parquet(path / PICTURES, pictures, PICTURE_COLUMNS, SOURCES)
     refresh_sums(path, shards)
 
 
-def replace_parquet(path: Path, frame: pd.DataFrame, columns: list[str]) -> None:
+def replace_parquet(path: Path, frame: pd.DataFrame, columns: list[str], of_layers: Sequence[str] = ()) -> None:
     """Write a Parquet file of a frozen snapshot anew, atomically."""
     try:
         with atomic_path(path) as temporary:
-            _write_parquet(temporary, frame, columns)
+            _write_parquet(temporary, frame, columns, of_layers)
             temporary.chmod(0o444)
     except OSError as error:
         raise not_written(path, error) from error
@@ -318,7 +325,7 @@ def erase_origin(path: Path, photo_ids: set[str]) -> None:
     manifest = pq.read_table(parquet_path(path / MANIFEST)).to_pandas()
     erased = manifest["photo_id"].isin(photo_ids)
     manifest.loc[erased, ORIGIN] = None
-    replace_parquet(path / MANIFEST, manifest, MANIFEST_COLUMNS)
+    replace_parquet(path / MANIFEST, manifest, MANIFEST_COLUMNS, LAYER_COLUMNS)
     shown = pd.read_csv(plain_path(path / ATTRIBUTION), dtype=str, keep_default_na=False)
     _replace_attribution(path, shown[~shown["photo_id"].isin(photo_ids)])
 
@@ -340,7 +347,7 @@ def refresh_origin(path: Path, manifest: pd.DataFrame, shards: Path) -> bool:
     if fresh.equals(frozen[ORIGIN].astype(object)):
         return False
     frozen[ORIGIN] = fresh
-    replace_parquet(path / MANIFEST, frozen, MANIFEST_COLUMNS)
+    replace_parquet(path / MANIFEST, frozen, MANIFEST_COLUMNS, LAYER_COLUMNS)
     _replace_attribution(path, attribution(frozen[~frozen["forgotten"]]))
     refresh_sums(path, shards)
     return True
@@ -369,7 +376,8 @@ def read_snapshot(folder: Path, identifier: str) -> pd.DataFrame:
         )
     kept["row"] = kept["row"].astype("int64")
     kept["decision_row"] = kept["decision_row"].astype("Int64")
-    return kept.reindex(columns=columns_of("dataset_manifest"))
+    without = {name: pd.Series(None, kept.index, "str") for name in [*LAYER_COLUMNS, *SOURCES] if name not in kept}
+    return kept.assign(**without).reindex(columns=columns_of("dataset_manifest"))
 
 
 def read_manifest(folder: Path, identifier: str) -> pd.DataFrame:
@@ -381,7 +389,7 @@ def read_manifest(folder: Path, identifier: str) -> pd.DataFrame:
 def verified_manifest(path: Path) -> pd.DataFrame:
     facts = facts_of(path)
     try:
-        manifest = read_frozen(path / MANIFEST, MANIFEST_COLUMNS)
+        manifest = read_frozen(path / MANIFEST, [*MANIFEST_COLUMNS, *LAYER_COLUMNS], optional=LAYER_COLUMNS)
     except DatasetError as error:
         raise DatasetError(f"{path}: {MANIFEST} is damaged ({error}); {RESTORE}") from None
     if snapshot_id(manifest) != facts["id"]:

@@ -1,7 +1,7 @@
 """Verification: every byte of a snapshot hashed again, and what differs named by file and row.
 
 The files vouch for each other: `SHA256SUMS` for all of them and for itself, the folder's name for `manifest.jsonl`, the
-manifest for the pixels and alphas in the shards, `manifest.parquet` and `attribution.csv` line by line for one another.
+manifest for the layers in the shards, `manifest.parquet` and `attribution.csv` line by line for one another.
 """
 
 import hashlib
@@ -29,12 +29,13 @@ from pipeline.dataset.layout import (
     read_sums,
     sums_problem,
 )
-from pipeline.dataset.manifest import ID_DIGITS, IDENTITY, canonical
+from pipeline.dataset.manifest import ID_DIGITS, canonical, identity_columns
 from pipeline.dataset.shards import SUFFIX, Shard
 from pipeline.dataset.snapshot import KEY, MANIFEST_COLUMNS, attribution
 from pipeline.errors import DatasetError
 from pipeline.file_names import child
 from pipeline.parquet_files import parquet_path
+from pipeline.picture_layers import DIGESTS, LAYERS, Layer, with_all_digests
 from pipeline.plain_files import read_plain, read_plain_text
 
 AT_ONCE = 4
@@ -140,7 +141,7 @@ def _reference(path: Path) -> pd.DataFrame:
     try:
         manifest = pq.read_table(parquet_path(path / MANIFEST)).to_pandas()
         if hashlib.sha256(canonical(manifest)).hexdigest()[:ID_DIGITS] == path.name:
-            return manifest[IDENTITY]
+            return manifest[identity_columns(manifest)]
     except DAMAGE:
         pass
     raise DatasetError(
@@ -192,6 +193,8 @@ def _is_sound(path: Path, name: str) -> bool:
 
 def _differing(reference: pd.DataFrame, manifest: pd.DataFrame) -> Iterator[Discrepancy]:
     """Rows of `manifest.parquet`, by number from 1, whose identity is not the frozen one."""
+    # That there is no such layer is a null on one side and a missing column on the other.
+    reference, manifest = with_all_digests(reference), with_all_digests(manifest)
     columns = [name for name in reference.columns if name in manifest]
     both = reference.merge(manifest.assign(row_number=range(1, len(manifest) + 1)), on=KEY, how="outer", indicator=True)
     for row in both[both["_merge"] != "both"].to_dict("records"):
@@ -262,7 +265,7 @@ def _check_shards(
 
 
 def check_shard(path: Path, rows: pd.DataFrame, digest: str | None) -> Iterator[Discrepancy]:
-    """What is wrong in one shard, whose `rows` (row, photo_id, pixels_sha256, alpha_sha256) a manifest wants.
+    """What is wrong in one shard, whose `rows` (row, photo_id, digests of layers) a manifest wants.
 
     `digest` is that of the whole file where it is known: it covers what no row does, such as the file's header.
     """
@@ -287,17 +290,21 @@ def check_shard(path: Path, rows: pd.DataFrame, digest: str | None) -> Iterator[
 
 
 def _check_rows(name: str, shard: Shard, carried: pd.DataFrame, rows: pd.DataFrame) -> Iterator[Discrepancy]:
-    columns = ["row", "photo_id", "pixels_sha256", "alpha_sha256"]
-    for row, photo_id, pixels, alpha in rows[columns].itertuples(index=False, name=None):
+    columns = ["row", "photo_id", *DIGESTS]
+    for row, photo_id, *digests in with_all_digests(rows)[columns].itertuples(index=False, name=None):
         number = int(row)
         if not 0 <= number < len(carried):
             yield Discrepancy(name, "there is no such row", number, photo_id)
             continue
-        for what, wanted, array in (("pixels", pixels, shard.rgb), ("alpha", alpha, shard.alpha)):
-            if hashlib.sha256(array[number].data).hexdigest() != wanted:
-                yield Discrepancy(name, f"{what} are not the frozen ones", number, photo_id)
-            elif carried[f"{what}_sha256"].iloc[number] != wanted:
-                yield Discrepancy(name, f"its digest of the {what} was changed", number, photo_id)
+        for layer, wanted in zip(LAYERS, digests, strict=True):
+            if (shard.digest(layer, number) or "") != wanted:
+                yield Discrepancy(name, f"{_noun(layer)} are not the frozen ones", number, photo_id)
+            elif carried[layer.digest].iloc[number] != wanted:
+                yield Discrepancy(name, f"its digest of the {_noun(layer)} was changed", number, photo_id)
+
+
+def _noun(layer: Layer) -> str:
+    return "pixels" if layer.name == "rgb" else layer.name
 
 
 def _other_rows(shard: Shard, carried: pd.DataFrame, known: set[int]) -> list[int]:
@@ -305,11 +312,7 @@ def _other_rows(shard: Shard, carried: pd.DataFrame, known: set[int]) -> list[in
     return [
         row
         for row in range(len(carried))
-        if row not in known
-        and (
-            hashlib.sha256(shard.rgb[row].data).hexdigest() != carried["pixels_sha256"].iloc[row]
-            or hashlib.sha256(shard.alpha[row].data).hexdigest() != carried["alpha_sha256"].iloc[row]
-        )
+        if row not in known and any((shard.digest(layer, row) or "") != carried[layer.digest].iloc[row] for layer in LAYERS)
     ]
 
 

@@ -16,6 +16,9 @@ Images = Float[Tensor, "batch 3 height width"]
 Masks = Float[Tensor, "batch 1 height width"]
 """The subject's alpha in [0, 1]."""
 
+Disparities = Float[Tensor, "batch 1 height width"]
+"""Disparity, larger is nearer, 0 where it is unknown; in 1/m where the map is metric."""
+
 RgbArray = UInt8[np.ndarray, "batch height width 3"]
 """sRGB, 0 to 255, as pictures are stored."""
 

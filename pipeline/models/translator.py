@@ -13,7 +13,7 @@ from typing import ClassVar, Generic, Literal, TypeVar
 import torch
 from torch import Tensor, nn
 
-from pipeline.models.images import Images, Masks
+from pipeline.models.images import Disparities, Images, Masks
 from pipeline.models.lens_generator import LensGenerator
 from pipeline.models.losses import MaskArea, discriminator_loss, gradient_penalty, weighted_sum
 from pipeline.models.networks import DiscriminatorConfig, Generator, GeneratorConfig, PatchDiscriminator
@@ -48,12 +48,19 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class Batch:
-    """Real pictures of both domains with the alpha of their subjects; the batches may differ in content only."""
+    """Real pictures of both domains with the alpha of their subjects; the batches may differ in content only.
+
+    Layers beside these are there where the model's `LAYERS` names them, cut and mirrored as their pictures are.
+    """
 
     real_a: Images
     alpha_a: Masks
     real_b: Images
     alpha_b: Masks
+    depth_a: Disparities | None = None
+    depth_b: Disparities | None = None
+    target_a: Images | None = None
+    target_b: Images | None = None
 
     def real(self, domain: str) -> Images:
         """The real pictures of domain "a" or "b"."""
@@ -67,6 +74,10 @@ class Translator(nn.Module, ABC, Generic[Made]):
     """Whether its discriminators and cycles see the real subject laid over translations."""
     OVERLAYS_RESULT: ClassVar[bool] = False
     """Whether the real subject belongs over the result at test time too."""
+
+    LAYERS: ClassVar[tuple[str, ...]] = ()
+    """Fields of `Batch` that it needs beside pictures and alpha, such as "depth_a": it is trained on the pictures of that
+    domain that have the layer."""
 
     def __init__(self, config: ModelConfig, features: VggFeatures | None = None) -> None:
         """`features` are for the models with mask loss, unless `perceptual_scale` is "none"."""

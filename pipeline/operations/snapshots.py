@@ -1,6 +1,5 @@
 """Snapshots over a home: why photos came and went, and restoring with the photos that Flickr still has."""
 
-from math import ceil
 from pathlib import Path
 from shutil import disk_usage
 
@@ -11,14 +10,15 @@ from pipeline.dataset.crop import parse_transform
 from pipeline.dataset.diff import Diff, diff_snapshots, explained
 from pipeline.dataset.layout import facts_of, find_snapshot
 from pipeline.dataset.lineage import stories, why_kept, why_missing
-from pipeline.dataset.prepare import prepare_named
-from pipeline.dataset.restore import Restored, restore_snapshot, without_missing
+from pipeline.dataset.prepare import picture_bytes, prepare_named
+from pipeline.dataset.restore import Kept, Restored, restore_snapshot, without_missing
 from pipeline.dataset.snapshot import freeze
+from pipeline.depth.maps import map_digest
 from pipeline.errors import DatasetError, FlickrUnreachable, free_space
-from pipeline.file_names import child, inside
+from pipeline.file_names import child
 from pipeline.masks.person_masks import alpha_digest, read_mask
 from pipeline.operations.downloads import download
-from pipeline.photos.decode import decode_reduced
+from pipeline.operations.training_images import readers
 from storage import Home
 
 
@@ -43,10 +43,7 @@ def restore(home: Home, project: Project, source: str) -> Restored:
         _check_room(home, wanted)
         return prepare_named(
             wanted,
-            read_photo=lambda sha256, short_edge_px: decode_reduced(
-                home.blobs.read(sha256), ceil(short_edge_px), project.photos.max_pixels
-            ),
-            read_mask=lambda mask: read_mask(inside(home.masks, mask)),
+            readers(project, home),
             shards_folder=home.shards,
             shard_rows=project.dataset.shard_rows,
         )
@@ -55,11 +52,10 @@ def restore(home: Home, project: Project, source: str) -> Restored:
         folder,
         home.snapshots,
         home.shards,
-        home.masks,
+        {"mask": Kept(home.masks, lambda path: alpha_digest(read_mask(path))), "depth": Kept(home.depth, map_digest)},
         has_photo=home.blobs.has,
         fetch=lambda rows: _fetch(home, project, rows),
         prepare=prepare,
-        mask_digest=lambda path: alpha_digest(read_mask(path)),
     )
 
 
@@ -87,7 +83,7 @@ def _is_ours(transform: str) -> bool:
 
 def _check_room(home: Home, wanted: pd.DataFrame) -> None:
     """Raises `DatasetError` where the pictures would not go on the disk: a few lines may name any number of them."""
-    needed = sum(4 * parse_transform(name).size_px ** 2 for name in wanted["transform"])
+    needed = sum(picture_bytes(wanted, parse_transform(name).size_px) for name in wanted["transform"])
     home.root.mkdir(parents=True, exist_ok=True)
     if needed > disk_usage(home.root).free:
         raise DatasetError(f"{home.root}: the pictures need {needed / 1e9:,.1f} GB; {free_space(home.root)}; make room")

@@ -1,13 +1,28 @@
-"""Training pictures of a home: sizes of its photos, and which are too small."""
+"""Training pictures of a home: what they are made from, sizes of its photos, and which are too small."""
+
+from math import ceil
 
 import pandas as pd
 
 from pipeline.config import Project
 from pipeline.dataset.crop import Tiling
-from pipeline.dataset.prepare import PhotoSize
+from pipeline.dataset.prepare import PhotoSize, Readers
+from pipeline.depth.maps import read_map
+from pipeline.file_names import inside
+from pipeline.masks.person_masks import read_mask
 from pipeline.operations.versions import plan
-from pipeline.photos.decode import upright_size
+from pipeline.photos.decode import decode_reduced, upright_size
 from storage import Home
+
+
+def readers(project: Project, home: Home) -> Readers:
+    """Photos, masks and maps of depth of the home."""
+    most_pixels = project.photos.max_pixels
+    return Readers(
+        photo=lambda sha256, short_edge_px: decode_reduced(home.blobs.read(sha256), ceil(short_edge_px), most_pixels),
+        mask=lambda mask: read_mask(inside(home.masks, mask)),
+        depth=lambda path: read_map(inside(home.depth, path)),
+    )
 
 
 def too_small(project: Project, home: Home, photos: pd.DataFrame) -> dict[str, str]:

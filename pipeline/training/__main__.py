@@ -21,7 +21,8 @@ from pydantic import ValidationError
 
 from pipeline.errors import BokehflowError, TrainingError
 from pipeline.file_names import child, inside
-from pipeline.parquet_files import parquet_path
+from pipeline.parquet_files import parquet_footer, parquet_path
+from pipeline.picture_layers import BY_NAME, OPTIONAL
 from pipeline.plain_files import read_plain
 from pipeline.training.jobs import TrainingJob
 from pipeline.training.lifeline import follow
@@ -121,14 +122,17 @@ def _run(job: TrainingJob, stop: StopSignal) -> Completion | None:
 
 def load_data(job: TrainingJob) -> "TrainingData":
     """Open the snapshot's pictures; samples are made of A's test pictures, or of its training pictures."""
+    from pipeline.models import model_class
     from pipeline.training.process import TrainingData
+    from pipeline.training.sampling import layers_of
 
     manifest = _read_manifest(job.manifest_path)
-    train_a = _images(job, manifest, job.domain_a, "train")
+    needed = model_class(job.model).LAYERS
+    train_a = _images(job, manifest, job.domain_a, "train", layers_of("a", needed))
     has_tests = ((manifest["domain"] == job.domain_a) & (manifest["split"] == "test")).any()
     return TrainingData(
         train_a=train_a,
-        train_b=_images(job, manifest, job.domain_b, "train"),
+        train_b=_images(job, manifest, job.domain_b, "train", layers_of("b", needed)),
         samples_a=_images(job, manifest, job.domain_a, "test") if has_tests else train_a,
     )
 
@@ -138,17 +142,34 @@ def _read_manifest(path: Path) -> "pd.DataFrame":
     import pandas as pd
 
     try:
-        return pd.read_parquet(parquet_path(path), columns=MANIFEST_COLUMNS).sort_values("photo_id", kind="stable")
+        there = parquet_footer(path).schema.names
+        columns = [*MANIFEST_COLUMNS, *(layer.source for layer in OPTIONAL if layer.source in there)]
+        return pd.read_parquet(parquet_path(path), columns=columns).sort_values("photo_id", kind="stable")
     except (OSError, ValueError) as error:
         raise TrainingError(f"The manifest {path} cannot be read: {error}") from error
 
 
-def _images(job: TrainingJob, manifest: "pd.DataFrame", domain: str, split: str) -> "ImageSource":
+def _images(
+    job: TrainingJob, manifest: "pd.DataFrame", domain: str, split: str, layers: Sequence[str] = ()
+) -> "ImageSource":
+    """The pictures of a domain that have these layers."""
     from pipeline.dataset.shards import ShardReader
 
     rows = manifest[(manifest["domain"] == domain) & (manifest["split"] == split)]
     if rows.empty:
         raise TrainingError(f"Snapshot {job.snapshot_id} has no {split} pictures of domain {domain!r}; curate more of them.")
+    for layer in (BY_NAME[name] for name in layers):
+        having = rows[rows[layer.source].notna()] if layer.source in rows else rows.head(0)
+        if having.empty:
+            raise TrainingError(
+                f"The model {job.model} learns from the layer {layer.name} ({layer.what}), which no {split} picture of"
+                f" domain {domain!r} has in snapshot {job.snapshot_id}; docs/depth.md says where it comes from."
+            )
+        if len(having) < len(rows):
+            logger.info(
+                "%d of %d pictures of %s have no %s and are left out", len(rows) - len(having), len(rows), domain, layer.name
+            )
+        rows = having
     return ShardReader([child(job.shards_dir, shard) for shard in rows["shard"]], rows["row"].tolist())
 
 

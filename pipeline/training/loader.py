@@ -2,6 +2,7 @@
 
 On a GPU the pictures of both domains are uploaded once, where they fit, and windows are cut and mirrored there: a
 step then waits neither for the processor nor for the bus. Elsewhere they are cut in memory. Both give equal tensors.
+Layers beside RGB and alpha, where the model asks for them (`pipeline.picture_layers`), are cut in memory.
 """
 
 from collections.abc import Callable
@@ -33,17 +34,34 @@ class BatchLoader:
     """What `PairSampler` chooses, on `device`; alpha is made 0 or 1 where the settings ask for hard edges."""
 
     def __init__(self, sampler: PairSampler, device: torch.device) -> None:
-        self._sampler = sampler
+        self._sampler, self._device = sampler, device
         self._hard = sampler.settings.mask_edge == "hard"
         self._cut = _cutter(sampler, device)
         self.steps_per_epoch, self.total_steps = sampler.steps_per_epoch, sampler.total_steps
 
     def batch(self, step: int, generator: np.random.Generator) -> Batch:
         """The pictures of the step with this index, until the next call; all chance comes from `generator`."""
-        batch = self._cut(*self._sampler.windows(step, generator))
+        windows = self._sampler.windows(step, generator)
+        batch = self._with_layers(self._cut(*windows), windows)
         if not self._hard:
             return batch
         return replace(batch, alpha_a=_hard_edged(batch.alpha_a), alpha_b=_hard_edged(batch.alpha_b))
+
+    def _with_layers(self, batch: Batch, windows: tuple[Windows, Windows]) -> Batch:
+        sampler, found = self._sampler, {}
+        domains = (("a", sampler.images_a, sampler.layers_a), ("b", sampler.images_b, sampler.layers_b))
+        for (domain, images, layers), cut in zip(domains, windows, strict=True):
+            for name in layers:
+                values = sampler.cut_layer(images, cut, name)
+                found[f"{name}_{domain}"] = _layer_tensor(values, self._device)
+        return replace(batch, **found) if found else batch
+
+
+def _layer_tensor(values: np.ndarray, device: torch.device) -> Tensor:
+    """Pictures in the models' range [batch, 3, …], disparity as it is [batch, 1, …]."""
+    if values.dtype == np.uint8:
+        return images_from_uint8(values, device)
+    return torch.from_numpy(values)[:, None].to(device)
 
 
 def _hard_edged(alpha: Masks) -> Masks:

@@ -20,6 +20,7 @@ from PIL import Image
 from pipeline import atomic
 from pipeline.errors import TrainingError
 from pipeline.file_names import inside
+from pipeline.models import model_class
 from pipeline.models.images import AlphaArray, RgbArray, translate
 from pipeline.models.networks import Generator
 from pipeline.models.vgg import VggFeatures, load_features
@@ -131,7 +132,8 @@ class _Run:
         if self.device.type == "cpu" and job.settings.precision == "bfloat16" and not has_bfloat16():
             logger.warning("this processor has no bfloat16 and takes ten times as long with it; set precision = 'float32'")
         torch.backends.cudnn.benchmark = True  # all steps have the same shapes, so trying every algorithm once pays
-        self.loader = BatchLoader(PairSampler(data.train_a, data.train_b, job.settings, job.seed), self.device)
+        sampler = PairSampler(data.train_a, data.train_b, job.settings, job.seed, model_class(job.model).LAYERS)
+        self.loader = BatchLoader(sampler, self.device)
         self.images = {"a": len(data.train_a), "b": len(data.train_b)}
         self.samples = _samples(data.samples_a, job.settings.size_px)
         if job.settings.cpu_threads:

@@ -118,15 +118,22 @@ class Places:
     @classmethod
     def like(cls, batch: Batch, pooled: Mapping[str, Images]) -> "Places":
         """Places for such a batch and such fakes."""
-        copies = {field.name: torch.empty_like(getattr(batch, field.name)) for field in fields(batch)}
+        copies = {name: torch.empty_like(tensor) for name, tensor in _tensors(batch).items()}
         return cls(Batch(**copies), {domain: torch.empty_like(images) for domain, images in pooled.items()})
 
     def put_batch(self, batch: Batch) -> None:
         """Copy the batch to its places."""
-        for field in fields(batch):
-            getattr(self.batch, field.name).copy_(getattr(batch, field.name))
+        tensors = _tensors(batch)
+        for name, place in _tensors(self.batch).items():
+            place.copy_(tensors[name])
 
     def put_pooled(self, pooled: Mapping[str, Images]) -> None:
         """Copy what the discriminators are shown to its places."""
         for domain, images in pooled.items():
             self.pooled[domain].copy_(images)
+
+
+def _tensors(batch: Batch) -> dict[str, Tensor]:
+    """The fields of a batch that it has."""
+    found = {field.name: getattr(batch, field.name) for field in fields(batch)}
+    return {name: tensor for name, tensor in found.items() if tensor is not None}

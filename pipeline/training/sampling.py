@@ -4,8 +4,8 @@ All chance in a step comes from `step_generator`, a generator made anew from see
 sees what the uninterrupted one would have seen, with no state to carry over.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -14,6 +14,7 @@ from PIL import Image
 
 from pipeline.errors import TrainingError
 from pipeline.models.images import AlphaArray, RgbArray
+from pipeline.picture_layers import scaled_nearest
 from pipeline.training.recipes import TrainingSettings
 from pipeline.training.windows import copy_window
 
@@ -47,6 +48,10 @@ class ImageSource(Protocol):
         """Copies of the pictures at `indices`, RGB and alpha."""
         ...
 
+    def view_layer(self, name: str, index: int) -> np.ndarray:
+        """An optional layer of a picture, [side, side] or [side, side, 3], by its values: uint8, or float32 disparity."""
+        ...
+
 
 def step_generator(seed: int, step: int) -> np.random.Generator:
     """The source of all chance in the step with this index."""
@@ -55,10 +60,11 @@ def step_generator(seed: int, step: int) -> np.random.Generator:
 
 @dataclass(frozen=True)
 class ArrayImages:
-    """An `ImageSource` in memory: RGB [n, side, side, 3] and alpha [n, side, side], uint8."""
+    """An `ImageSource` in memory: RGB [n, side, side, 3] and alpha [n, side, side], uint8, and layers by name."""
 
     rgb: RgbArray
     alpha: AlphaArray
+    layers: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def size_px(self) -> int:
@@ -75,6 +81,10 @@ class ArrayImages:
     def batch(self, indices: np.ndarray) -> tuple[RgbArray, AlphaArray]:
         """Copies of the pictures at `indices`, RGB and alpha."""
         return self.rgb[indices], self.alpha[indices]
+
+    def view_layer(self, name: str, index: int) -> np.ndarray:
+        """An optional layer of a picture, not copied."""
+        return self.layers[name][index]
 
 
 @dataclass(frozen=True)
@@ -97,17 +107,25 @@ class ScaledImages:
         rgb, alpha = self.source.batch(indices)
         return scale(rgb, self.size_px), scale(alpha, self.size_px)
 
+    def view_layer(self, name: str, index: int) -> np.ndarray:
+        """An optional layer, scaled now: as pictures are, or for disparity, which is never mixed, to the nearest."""
+        values = self.source.view_layer(name, index)
+        return scale(values[None], self.size_px)[0] if values.dtype == np.uint8 else scaled_nearest(values, self.size_px)
 
-def at_size(source: ImageSource, size_px: int, resident_bytes: int = RESIDENT_BYTES) -> ImageSource:
-    """`source` at `size_px`: itself where it has that size; read and scaled once if it then fits into `resident_bytes`,
-    else scaled on demand."""
+
+def at_size(
+    source: ImageSource, size_px: int, resident_bytes: int = RESIDENT_BYTES, layers: Sequence[str] = ()
+) -> ImageSource:
+    """`source` at `size_px`, with these layers: itself where it has that size; read and scaled once if it then fits into
+    `resident_bytes`, else scaled on demand."""
     if source.size_px == size_px:
         return source
     scaled, count = ScaledImages(source, size_px), len(source)
-    if count * size_px * size_px * 4 > resident_bytes:
+    if count * size_px * size_px * (4 + 4 * len(layers)) > resident_bytes:
         return scaled
     side = (size_px, size_px)
-    images = ArrayImages(np.empty((count, *side, 3), np.uint8), np.empty((count, *side), np.uint8))
+    others = {name: np.stack([scaled.view_layer(name, index) for index in range(count)]) for name in layers}
+    images = ArrayImages(np.empty((count, *side, 3), np.uint8), np.empty((count, *side), np.uint8), others)
     for start in range(0, count, PREPARATION_BATCH):
         indices = np.arange(start, min(start + PREPARATION_BATCH, count))
         images.rgb[indices], images.alpha[indices] = scaled.batch(indices)
@@ -139,15 +157,26 @@ class Windows:
 
 
 class PairSampler:
-    """Chooses and augments the pictures of each step: A in shuffled epochs, B at random."""
+    """Chooses and augments the pictures of each step: A in shuffled epochs, B at random.
 
-    def __init__(self, source_a: ImageSource, source_b: ImageSource, settings: TrainingSettings, seed: int) -> None:
+    `layers` are fields of `Batch` such as "depth_a", which all pictures of the domain must have.
+    """
+
+    def __init__(
+        self,
+        source_a: ImageSource,
+        source_b: ImageSource,
+        settings: TrainingSettings,
+        seed: int,
+        layers: Sequence[str] = (),
+    ) -> None:
         for domain, source in (("A", source_a), ("B", source_b)):
             _check_source(domain, source, settings)
         self.settings = settings
         self._seed = seed
-        self.images_a = at_size(source_a, settings.held_size_px)
-        self.images_b = at_size(source_b, settings.held_size_px)
+        self.layers_a, self.layers_b = layers_of("a", layers), layers_of("b", layers)
+        self.images_a = at_size(source_a, settings.held_size_px, layers=self.layers_a)
+        self.images_b = at_size(source_b, settings.held_size_px, layers=self.layers_b)
         self.steps_per_epoch = settings.steps_per_epoch(len(source_a), len(source_b))
         self.total_steps = settings.total_steps(len(source_a), len(source_b))
         self._order_epoch = -1
@@ -168,6 +197,14 @@ class PairSampler:
                 copy_window(stored, top, left, mirrored, out[position])
         return rgb, alpha
 
+    def cut_layer(self, images: ImageSource, windows: Windows, name: str) -> np.ndarray:
+        """A layer of those windows of `images`, [batch, size, size] or [batch, size, size, 3], of the layer's own kind."""
+        side_px, found = self.settings.size_px, []
+        for index, top, left, mirrored in windows:
+            window = images.view_layer(name, index)[top : top + side_px, left : left + side_px]
+            found.append(window[:, ::-1] if mirrored else window)
+        return np.stack(found)
+
     def _indices_a(self, step: int) -> np.ndarray:
         epoch, position = divmod(step, self.steps_per_epoch)
         if epoch != self._order_epoch:
@@ -186,6 +223,15 @@ class PairSampler:
         corners = generator.integers(images.size_px - self.settings.size_px + 1, size=(len(indices), 2))
         mirrored = generator.random(len(indices)) < (0.5 if self.settings.flip else 0.0)
         return Windows(indices, corners, mirrored)
+
+
+def layers_of(domain: str, fields: Sequence[str]) -> tuple[str, ...]:
+    """The layers that these fields of `Batch` ask for in domain "a" or "b".
+
+    >>> layers_of("a", ["depth_a", "target_a", "depth_b"])
+    ('depth', 'target')
+    """
+    return tuple(name.removesuffix(f"_{domain}") for name in fields if name.endswith(f"_{domain}"))
 
 
 def _check_source(domain: str, source: ImageSource, settings: TrainingSettings) -> None:

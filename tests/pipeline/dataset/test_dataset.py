@@ -15,7 +15,7 @@ from pipeline.config import DatasetSection
 from pipeline.dataset.crop import Crop
 from pipeline.dataset.forget import forget_in_snapshots
 from pipeline.dataset.manifest import ORIGIN, build_manifest, counts, problems, snapshot_id, split_of, split_score
-from pipeline.dataset.prepare import prepare_images, shard_index
+from pipeline.dataset.prepare import Readers, prepare_images, shard_index
 from pipeline.dataset.shards import Shard, ShardPicture, ShardReader, write_shard
 from pipeline.dataset.snapshot import attribution, freeze, list_snapshots, read_manifest, read_snapshot, refresh_origin
 from pipeline.dataset.verify import verify_snapshot
@@ -59,8 +59,7 @@ def masks_table(numbers: range) -> pd.DataFrame:
 def prepared(folder: Path, numbers: range, shard_rows: int = 3) -> pd.DataFrame:
     table = prepare_images(
         masks_table(numbers),
-        lambda digest, short_edge_px: Photo(noise(int(digest[1:]))),
-        lambda mask: noise(int(mask[1:]))[..., 0],
+        Readers(lambda digest, short_edge_px: Photo(noise(int(digest[1:]))), lambda mask: noise(int(mask[1:]))[..., 0]),
         folder,
         TRANSFORM,
         shard_rows,
@@ -131,7 +130,7 @@ def test_preparing_again_decodes_nothing_and_growth_only_the_new(tmp_path: Path)
     def never(*_: object) -> Any:  # noqa: ANN401  (stands for both readers)
         raise AssertionError("decoded again")
 
-    again = conform("training_images", prepare_images(masks_table(range(7)), never, never, tmp_path, TRANSFORM, 3))
+    again = conform("training_images", prepare_images(masks_table(range(7)), Readers(never, never), tmp_path, TRANSFORM, 3))
     pd.testing.assert_frame_equal(first, again)
     grown = prepared(tmp_path, range(8))
     assert files < {path.name for path in tmp_path.iterdir()}
@@ -149,8 +148,7 @@ def test_a_mask_of_other_proportions_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"m1: the mask of flickr:1 is 20×20 px, the photo 50×40"):
         prepare_images(
             masks_table(range(1, 2)),
-            lambda *_: Photo(noise(1)),
-            lambda _: np.zeros((20, 20), np.uint8),
+            Readers(lambda *_: Photo(noise(1)), lambda _: np.zeros((20, 20), np.uint8)),
             tmp_path,
             TRANSFORM,
             3,

@@ -15,7 +15,7 @@ from pipeline.dataset.crop import parse_transform
 from pipeline.dataset.frozen_tables import read_frozen
 from pipeline.dataset.layout import ATTRIBUTION, CANONICAL, FACTS, FORGOTTEN, MANIFEST, PICTURES
 from pipeline.dataset.manifest import canonical, snapshot_id
-from pipeline.dataset.restore import export_bundle, restore_snapshot
+from pipeline.dataset.restore import Kept, export_bundle, restore_snapshot
 from pipeline.errors import BokehflowError, DatasetError
 from tests.pipeline.dataset.frozen_world import World
 
@@ -29,7 +29,7 @@ def bundle(tmp_path: Path) -> Path:
     (world.root / "masks" / "selfie").mkdir(parents=True)
     for number in NUMBERS:
         (world.root / "masks" / "selfie" / f"{number}.png").write_bytes(b"mask")
-    export_bundle(world.snapshots, identifier, world.root / "masks", tmp_path / "bundle")
+    export_bundle(world.snapshots, identifier, {"mask": world.root / "masks"}, tmp_path / "bundle")
     for path in (tmp_path / "bundle").rglob("*"):
         path.chmod(0o755)
     return tmp_path / "bundle"
@@ -42,7 +42,8 @@ def restore(bundle: Path) -> None:
     def nothing(_: object) -> Mapping[str, str | None]:
         raise AssertionError("nothing of a refused bundle is fetched or made")
 
-    restore_snapshot(bundle, home / "snapshots", home / "shards", home / "masks", nothing, nothing, nothing, nothing)  # pyright: ignore[reportArgumentType]
+    kept = {name: Kept(home / name, nothing) for name in ("mask", "depth")}  # pyright: ignore[reportArgumentType]
+    restore_snapshot(bundle, home / "snapshots", home / "shards", kept, nothing, nothing, nothing)  # pyright: ignore[reportArgumentType]
 
 
 def rewritten(bundle: Path, name: str, column: str, value: object) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.dataset.forget import forget_in_snapshots
 from pipeline.dataset.layout import ATTRIBUTION, CANONICAL, FACTS, MANIFEST, PICTURES, SUMS
-from pipeline.dataset.restore import Restored, export_bundle, restore_snapshot, without_missing
+from pipeline.dataset.restore import Kept, Restored, export_bundle, restore_snapshot, without_missing
 from pipeline.dataset.snapshot import freeze, read_snapshot
 from pipeline.dataset.verify import verify_snapshot
 from pipeline.errors import DatasetError
@@ -32,7 +32,7 @@ def origin(tmp_path: Path) -> tuple[World, str]:
 @pytest.fixture
 def bundle(origin: tuple[World, str], tmp_path: Path) -> Path:
     world, identifier = origin
-    assert export_bundle(world.snapshots, identifier, world.root / "masks", tmp_path / "bundle") == len(NUMBERS)
+    assert export_bundle(world.snapshots, identifier, {"mask": world.root / "masks"}, tmp_path / "bundle") == len(NUMBERS)
     return tmp_path / "bundle"
 
 
@@ -61,8 +61,8 @@ class Elsewhere:
     def restore(self, source: Path, prepare: Callable[[pd.DataFrame], pd.DataFrame] | None = None) -> Restored:
         has = self.photos.__contains__
         masks = self.world.root / "masks"
-        where = (self.world.snapshots, self.world.shards, masks)
-        return restore_snapshot(source, *where, has, self.fetch, prepare or self.prepare, mask_digest)
+        where = (self.world.snapshots, self.world.shards, {"mask": Kept(masks, mask_digest)})
+        return restore_snapshot(source, *where, has, self.fetch, prepare or self.prepare)
 
 
 def mask_digest(path: Path) -> str:
@@ -81,10 +81,10 @@ def test_a_bundle_holds_masks_and_no_picture_and_is_never_overwritten(origin: tu
     }  # fmt: skip
     assert (bundle / "masks" / "selfie" / "7.png").read_bytes() == b"mask 7"
     with pytest.raises(DatasetError, match="exists already"):
-        export_bundle(origin[0].snapshots, origin[1], origin[0].root / "masks", bundle)
+        export_bundle(origin[0].snapshots, origin[1], {"mask": origin[0].root / "masks"}, bundle)
     shutil.rmtree(origin[0].root / "masks")
     with pytest.raises(DatasetError, match="12 masks of the snapshot are missing"):
-        export_bundle(origin[0].snapshots, origin[1], origin[0].root / "masks", bundle.with_name("other"))
+        export_bundle(origin[0].snapshots, origin[1], {"mask": origin[0].root / "masks"}, bundle.with_name("other"))
 
 
 def test_in_an_empty_home_it_is_the_same_snapshot(origin: tuple[World, str], bundle: Path, elsewhere: Elsewhere) -> None:
@@ -152,7 +152,7 @@ def test_a_lost_shard_of_the_home_itself_is_made_anew(origin: tuple[World, str],
 def test_a_forgotten_photo_does_not_come_back(origin: tuple[World, str], tmp_path: Path, elsewhere: Elsewhere) -> None:
     world, identifier = origin
     forget_in_snapshots(world.snapshots, world.shards, {"flickr:4"}, 5)
-    export_bundle(world.snapshots, identifier, world.root / "masks", tmp_path / "later")
+    export_bundle(world.snapshots, identifier, {"mask": world.root / "masks"}, tmp_path / "later")
     assert not (tmp_path / "later" / "masks" / "selfie" / "4.png").exists()
     done = elsewhere.restore(tmp_path / "later")
     assert done.whole
@@ -237,5 +237,5 @@ def test_a_snapshot_that_names_files_outside_the_masks_is_not_bundled(origin: tu
     rewrite(world.snapshots / identifier, "mask", "../secret")
     (world.root / "secret").write_text("secret")
     with pytest.raises(DatasetError, match="outside its folders"):
-        export_bundle(world.snapshots, identifier, world.root / "masks", tmp_path / "bundle")
+        export_bundle(world.snapshots, identifier, {"mask": world.root / "masks"}, tmp_path / "bundle")
     assert not (tmp_path / "bundle").exists()

@@ -20,8 +20,8 @@ from pipeline.dataset.forget import forget_in_snapshots
 from pipeline.dataset.layout import PICTURES
 from pipeline.dataset.lineage import RunFacts, model_lineage, model_photos, photo_lineage
 from pipeline.dataset.manifest import counts, problems
-from pipeline.dataset.prepare import prepare_images, prepare_named
-from pipeline.dataset.restore import export_bundle, restore_snapshot
+from pipeline.dataset.prepare import Readers, prepare_images, prepare_named
+from pipeline.dataset.restore import Kept, export_bundle, restore_snapshot
 from pipeline.dataset.shards import ShardReader
 from pipeline.dataset.snapshot import freeze, read_snapshot, refresh_sums, replace_parquet
 from pipeline.dataset.verify import verify_snapshot
@@ -100,8 +100,7 @@ def alpha_of(mask: str) -> np.ndarray:
 def prepared(shards: Path, rows: pd.DataFrame, tiling: Tiling = TILING, shard_rows: int = 5) -> pd.DataFrame:
     table = prepare_images(
         masks=rows,
-        read_photo=lambda sha256, short_edge_px: Photo(photo_of(sha256)),
-        read_mask=alpha_of,
+        readers=Readers(lambda sha256, short_edge_px: Photo(photo_of(sha256)), alpha_of),
         shards_folder=shards,
         plan=tiling,
         shard_rows=shard_rows,
@@ -113,7 +112,7 @@ def prepared(shards: Path, rows: pd.DataFrame, tiling: Tiling = TILING, shard_ro
 def named(shards: Path, rows: pd.DataFrame) -> pd.DataFrame:
     """Just the tiles that the rows name."""
     read = lambda sha256, short_edge_px: Photo(photo_of(sha256))  # noqa: E731
-    return conform("training_images", prepare_named(rows, read, alpha_of, shards, 5))
+    return conform("training_images", prepare_named(rows, Readers(read, alpha_of), shards, 5))
 
 
 def frozen(world: World, numbers: range, tiling: Tiling = TILING) -> str:
@@ -242,7 +241,7 @@ def bundled(world: World, folder: Path) -> str:
         path = world.root / "masks" / "selfie" / f"{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"mask")
-    export_bundle(world.snapshots, identifier, world.root / "masks", folder)
+    export_bundle(world.snapshots, identifier, {"mask": world.root / "masks"}, folder)
     return identifier
 
 
@@ -253,14 +252,14 @@ def mask_digest(path: Path) -> str:
 def test_a_bundle_of_tiles_is_restored_elsewhere(world: World, tmp_path: Path) -> None:
     identifier = bundled(world, tmp_path / "bundle")
     other = World(tmp_path / "other")
-    where = (other.snapshots, other.shards, other.root / "masks")
+    where = (other.snapshots, other.shards, {"mask": Kept(other.root / "masks", mask_digest)})
     asked: list[pd.DataFrame] = []
 
     def prepare(rows: pd.DataFrame) -> pd.DataFrame:
         asked.append(rows)
         return named(other.shards, rows)
 
-    done = restore_snapshot(tmp_path / "bundle", *where, lambda sha256: True, lambda rows: {}, prepare, mask_digest)
+    done = restore_snapshot(tmp_path / "bundle", *where, lambda sha256: True, lambda rows: {}, prepare)
     assert done.whole
     assert done.made == done.pictures == len(NUMBERS) * TILES
     assert len(asked[0]) == len(NUMBERS) * TILES
@@ -270,7 +269,7 @@ def test_a_bundle_of_tiles_is_restored_elsewhere(world: World, tmp_path: Path) -
     def prepare_fewer(rows: pd.DataFrame) -> pd.DataFrame:
         return named(other.shards, rows.groupby("photo_id").head(3))
 
-    done = restore_snapshot(tmp_path / "bundle", *where, lambda sha256: True, lambda rows: {}, prepare_fewer, mask_digest)
+    done = restore_snapshot(tmp_path / "bundle", *where, lambda sha256: True, lambda rows: {}, prepare_fewer)
     assert not done.whole
     assert set(done.differing) == {f"flickr:{number}" for number in NUMBERS}
     assert "was prepared as tile-" in done.differing["flickr:1"]
@@ -285,12 +284,12 @@ def test_each_photo_of_a_bundle_of_tiles_is_fetched_once(world: World, tmp_path:
         assert not rows.duplicated(["domain", "photo_id"]).any()
         return dict.fromkeys(rows["photo_id"])
 
-    where = (other.snapshots, other.shards, other.root / "masks")
+    where = (other.snapshots, other.shards, {"mask": Kept(other.root / "masks", mask_digest)})
 
     def prepare(rows: pd.DataFrame) -> pd.DataFrame:
         return named(other.shards, rows)
 
-    done = restore_snapshot(tmp_path / "bundle", *where, here.__contains__, fetch, prepare, mask_digest)
+    done = restore_snapshot(tmp_path / "bundle", *where, here.__contains__, fetch, prepare)
     assert done.whole
     assert (done.fetched, done.made) == (len(NUMBERS), len(NUMBERS) * TILES)
 
@@ -313,6 +312,7 @@ def test_training_draws_single_tiles(world: World) -> None:
         manifest_path=world.snapshots / identifier / "pictures.parquet",
         shards_dir=world.shards,
         snapshot_id=identifier,
+        model="cyclegan",
         domain_a="ordinary",
         domain_b="shallow",
     )

@@ -14,8 +14,9 @@ from pipeline.dataset.prepare import prepare_images
 from pipeline.masks.person_masks import read_mask, segment_photos
 from pipeline.operations.evaluation import scene_frame, true_masks
 from pipeline.operations.masks import mask_source
+from pipeline.operations.training_images import readers
 from pipeline.operations.versions import plan
-from pipeline.photos.decode import decode_reduced, upright_size
+from pipeline.photos.decode import upright_size
 from pipeline.tables import conform
 from resources.segmenter import SegmenterResource
 from storage import Home
@@ -56,8 +57,7 @@ def prepared(home: Home, project: Project) -> pd.DataFrame:
     masks = segment_photos(pd.DataFrame(rows), source, home.masks, 0.0)
     table = prepare_images(
         masks=masks,
-        read_photo=lambda sha256, edge_px: decode_reduced(home.blobs.read(sha256), int(edge_px), 10**8),
-        read_mask=lambda mask: read_mask(home.masks / mask),
+        readers=readers(project, home),
         shards_folder=home.shards,
         plan=plan(project),
         shard_rows=5,

@@ -68,6 +68,40 @@ def test_tensors_are_the_very_numbers_of_the_cut_bytes(random_source: Sources, t
     torch.testing.assert_close(masks, masks_from_uint8(levels, CPU), rtol=0, atol=0)
 
 
+def layered(source: ArrayImages) -> ArrayImages:
+    """With disparity that is unknown in a corner, and the picture itself as its target."""
+    disparity = source.rgb[..., 0].astype(np.float32) / 64
+    disparity[:, :3, :3] = 0
+    return ArrayImages(source.rgb, source.alpha, {"depth": disparity, "target": source.rgb})
+
+
+@pytest.mark.parametrize("held_px", [16, 20, 32])
+def test_layers_are_cut_and_mirrored_as_their_pictures_are(
+    held_px: int, random_source: Sources, tiny_settings: TrainingSettings
+) -> None:
+    settings = tiny_settings.model_copy(update={"batch_size": 6, "flip": True})
+    sources = [layered(random_source(9, size_px=held_px, seed=seed)) for seed in (0, 1)]
+    loader = BatchLoader(PairSampler(*sources, settings, 0, ("target_a", "depth_a", "depth_b")), CPU)
+    stored = {float(value) for value in np.unique(sources[0].layers["depth"])}
+    for batch in first_batches(loader, 3):
+        assert batch.target_a is not None
+        assert batch.depth_a is not None
+        assert batch.target_b is None
+        torch.testing.assert_close(batch.target_a, batch.real_a, rtol=0, atol=0)
+        assert batch.depth_a.shape == (6, 1, 16, 16)
+        assert batch.depth_a.dtype == torch.float32
+        if held_px == settings.held_size_px:
+            levels = ((batch.real_a[:, :1] + 1) / 2 * 255).round() / 64
+            known = batch.depth_a > 0
+            torch.testing.assert_close(batch.depth_a[known], levels[known])
+        assert set(batch.depth_a.unique().tolist()) <= stored, "no value between others"
+
+
+def test_without_a_wish_there_are_no_layers(random_source: Sources, tiny_settings: TrainingSettings) -> None:
+    batch = first_batches(BatchLoader(PairSampler(*[layered(random_source(4))] * 2, tiny_settings, 0), CPU), 1)[0]
+    assert batch.depth_a is batch.depth_b is batch.target_a is batch.target_b is None
+
+
 @pytest.mark.gpu
 def test_the_gpu_sees_what_the_processor_sees(random_source: Sources, tiny_settings: TrainingSettings) -> None:
     sampler = PairSampler(random_source(5), random_source(7, seed=1), tiny_settings, seed=0)

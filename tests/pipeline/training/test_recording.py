@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from pipeline.models import MODELS
+from pipeline.models.translator import Batch
 from pipeline.training import loop
 from pipeline.training import steps as training_steps
 from pipeline.training.checkpoints import restore_checkpoint, save_checkpoint
@@ -16,7 +17,7 @@ from pipeline.training.compilation import COMPILED_FROM_STEPS, CompiledNetworks
 from pipeline.training.loader import BatchLoader
 from pipeline.training.loop import train_steps
 from pipeline.training.recipes import TrainingSettings, resolve
-from pipeline.training.recording import WARM_UP_CALLS, Function, Replayed
+from pipeline.training.recording import WARM_UP_CALLS, Function, Places, Replayed
 from pipeline.training.sampling import ArrayImages, PairSampler, step_generator
 from pipeline.training.state import TrainingState, build_model
 from pipeline.training.steps import RecordedSteps
@@ -283,3 +284,13 @@ def test_cuda_graphs_stay_with_the_plain_float32_step(
 def means(terms: list[dict[str, float]]) -> dict[str, float]:
     names = {name for step in terms for name in step}
     return {name: sum(step.get(name, 0.0) for step in terms) / len(terms) for name in sorted(names)}
+
+
+def test_places_hold_the_layers_that_a_batch_has() -> None:
+    images, maps = torch.rand(1, 3, 8, 8), torch.rand(1, 1, 8, 8)
+    batch = Batch(images, maps, images, maps, depth_a=maps * 2)
+    places = Places.like(batch, {})
+    places.put_batch(batch)
+    assert places.batch.depth_b is None
+    assert places.batch.depth_a is not batch.depth_a
+    torch.testing.assert_close(places.batch.depth_a, batch.depth_a)
