@@ -13,12 +13,13 @@ from assets.sheets import contact_sheet
 from pipeline.config import Project
 from pipeline.errors import ConfigError
 from pipeline.operations.downloads import download, known_files
-from pipeline.operations.forget import finish_forgetting, leftovers, unpurged
-from pipeline.operations.history import answers_about, gone_photos, history_counts, stricter_photos
+from pipeline.operations.forget import finish_forgetting, leftovers
+from pipeline.operations.history import answers_about
+from pipeline.operations.photo_tables import all_rows, newest_listings
 from pipeline.operations.photos import photo_reader
 from pipeline.operations.stages import provenance_of
-from pipeline.operations.versions import all_rows, forgotten_photos, newest_listings
-from pipeline.photos.history import unasked, update_history, with_answers
+from pipeline.operations.tombstones import forgotten_photos, unpurged
+from pipeline.photos.history import gone_photos, history_counts, stricter_photos, unasked, update_history, with_answers
 from pipeline.photos.pool import Transfer
 from pipeline.sources.listing import list_month
 from pipeline.sources.windows import clear_state

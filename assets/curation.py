@@ -10,9 +10,10 @@ from pipeline.curation.curate import curate, decided_groups, disagreements, one_
 from pipeline.curation.decisions import folder_version, opinions
 from pipeline.curation.double_review import DoubleReview
 from pipeline.operations.curation import reviewed, update_hints
+from pipeline.operations.photo_tables import all_rows, newest_rows
 from pipeline.operations.photos import photo_reader
 from pipeline.operations.stages import provenance_of
-from pipeline.operations.versions import all_rows, forgotten_photos, newest_rows
+from pipeline.operations.tombstones import forgotten_photos
 from pipeline.plain_text import plain_markdown
 from resources.home import HomeResource
 from resources.segmenter import SegmenterResource

@@ -19,9 +19,9 @@ from pipeline.masks.person_masks import read_mask, segment_photos, to_review
 from pipeline.masks.selfie import ALONE
 from pipeline.operations.made_from import license_counts, made_from, strictest_name
 from pipeline.operations.masks import mask_source
+from pipeline.operations.photo_tables import all_rows
 from pipeline.operations.stages import provenance_of
-from pipeline.operations.training_images import photo_sizes, readers, too_small
-from pipeline.operations.versions import all_rows, plan
+from pipeline.operations.training_images import photo_sizes, plan, readers, too_small
 from pipeline.picture_layers import present
 from resources.home import HomeResource
 from resources.segmenter import SegmenterResource

@@ -8,8 +8,9 @@ from assets.plots import distances, histogram
 from assets.sheets import contact_sheet
 from pipeline.config import Project
 from pipeline.operations.duplicates import kept_and_dropped, nearest_distances
+from pipeline.operations.photo_tables import newest_rows
 from pipeline.operations.stages import provenance_of
-from pipeline.operations.versions import forgotten_photos, newest_rows
+from pipeline.operations.tombstones import forgotten_photos
 from resources.home import HomeResource
 
 

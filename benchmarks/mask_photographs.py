@@ -30,13 +30,13 @@ from benchmarks.compositions import KINDS, LONG_SIDE_PX, Labelled, compose
 from benchmarks.results import Goal, report
 from pipeline.config import MasksSection
 from pipeline.masks import selfie
-from pipeline.masks.person_masks import UNCERTAIN
 from pipeline.masks.quality import alpha_error, boundary_error, iou
 from pipeline.masks.refine import decide_by_colour, follow_edges
 from pipeline.masks.segmenter import Segmenter
 from pipeline.masks.segmenters import make_segmenter
 from pipeline.masks.sources import SegmentedMasks, at_size_of
 from pipeline.masks.subject import Subject, choose_subject
+from pipeline.masks.uncertainty import UNCERTAIN
 
 WEIGHTS = Path(__file__).parents[1] / ".venv" / "test-home" / "weights"
 CHOSEN_ON = 0

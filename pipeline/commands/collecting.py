@@ -47,7 +47,8 @@ def forget(photos: tuple[str, ...], home: Path | None, all_gone: bool) -> None:
     import time
 
     from pipeline.operations.forget import forget as purge
-    from pipeline.operations.forget import gone, known_photos, meant_photos, quiet_home, summary, unpurged
+    from pipeline.operations.forget import gone, known_photos, meant_photos, quiet_home, summary
+    from pipeline.operations.tombstones import unpurged
 
     chosen = open_home(home)
     wanted = [*meant_photos(chosen, photos), *(gone(chosen) if all_gone else ())]

@@ -92,10 +92,11 @@ def _segmented(
     import pandas as pd
 
     from pipeline.errors import BokehflowError
-    from pipeline.masks.person_masks import FULL, UNCERTAIN, coverage
+    from pipeline.masks.person_masks import FULL, coverage
     from pipeline.masks.sheet import SheetTile, choose, facts_of
     from pipeline.masks.sources import PhotoToMask, RefusedMask
     from pipeline.masks.subject import COMPANION
+    from pipeline.masks.uncertainty import UNCERTAIN
     from pipeline.operations.masks import mask_source
     from pipeline.photos.decode import decode_reduced
     from pipeline.photos.folder import pictures_below

@@ -63,7 +63,7 @@ def review_page(project: "Project", home: "Home", curator: str, port: int) -> "P
     from pipeline.curation.review.decision_log import DecisionLog
     from pipeline.curation.review.pictures import Pictures
     from pipeline.curation.review.state import ReviewState
-    from pipeline.masks.person_masks import uncertainties
+    from pipeline.masks.uncertainty import uncertainties
     from pipeline.photos.decode import decode
 
     tables = home.tables

@@ -22,6 +22,7 @@ from pipeline.errors import DatasetError
 from pipeline.file_names import inside
 from pipeline.masks.sources import MaskSource, PhotoToMask, RefusedMask
 from pipeline.masks.subject import COMPANION, Subject
+from pipeline.masks.uncertainty import uncertain
 from pipeline.plain_files import plain_path
 from pipeline.tables import columns_of, conform
 
@@ -34,9 +35,6 @@ COMPRESSION = 2
 DECIMALS = 4
 THREADS = max(2, os.cpu_count() or 1)
 
-
-UNCERTAIN = 0.25
-"""From this chance of being wrong on, a person should look at a mask."""
 
 FULL = 0.9
 """A subject that covers more than this share of the picture leaves hardly any background: the mask may be wrong."""
@@ -108,19 +106,6 @@ def to_review(table: pd.DataFrame) -> dict[str, list[str]]:
             for photo, chance in doubtful[["photo_id", "uncertainty"]].itertuples(index=False, name=None)
         ],
     }
-
-
-def uncertain(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of `person_masks` whose mask cannot be trusted."""
-    if "uncertainty" not in table:  # of an earlier version
-        return table.assign(uncertainty=np.nan).head(0)
-    return table[table["mask"].notna() & (table["uncertainty"].fillna(0.0) >= UNCERTAIN)]
-
-
-def uncertainties(table: pd.DataFrame) -> dict[str, float]:
-    """By a picture's SHA-256, of those in `person_masks` whose uncertainty is known."""
-    known = table.dropna(subset="uncertainty") if "uncertainty" in table else table.assign(uncertainty=np.nan).head(0)
-    return dict(zip(known["sha256"], known["uncertainty"], strict=True))
 
 
 def read_mask(path: Path) -> np.ndarray:

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw, ImageFont
 
-from pipeline.masks.person_masks import FULL, UNCERTAIN
+from pipeline.masks.person_masks import FULL
 from pipeline.masks.subject import COMPANION
+from pipeline.masks.uncertainty import UNCERTAIN
 
 TILE_PX = 200
 """Side of the square that a picture and its cut-out are fitted into, each."""

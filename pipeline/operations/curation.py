@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -10,10 +11,11 @@ from pipeline.curation.agreement import Reviewed, reviewed_twice
 from pipeline.curation.decisions import Decision, read_decisions
 from pipeline.curation.double_review import DoubleReview
 from pipeline.file_names import inside
-from pipeline.operations.photos import photo_reader
 from pipeline.spreadsheet import Problem
-from resources.segmenter import SegmenterResource
 from storage import Home
+
+if TYPE_CHECKING:
+    from resources.segmenter import SegmenterResource
 
 MEASURED_SHORT_EDGE_PX = 512
 """Large JPEGs are decoded at a reduced size of at least this much for the hints."""
@@ -38,7 +40,7 @@ def double_review(project: Project, home: Home, decisions: Sequence[Decision]) -
 def update_hints(
     project: Project,
     home: Home,
-    segmenter: SegmenterResource,
+    segmenter: "SegmenterResource",
     photos: pd.DataFrame,
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> pd.DataFrame:
@@ -50,6 +52,7 @@ def update_hints(
     from pipeline.curation.hints import Hints, measure, measure_photos, measured_by
     from pipeline.curation.inappropriate import OpenNsfw
     from pipeline.curation.queue import thumbnail_name, write_thumbnail
+    from pipeline.operations.photos import photo_reader
 
     known = home.tables.read_or_empty("photo_hints")
     # One view is enough to tell who is there, and takes a third of the time that masks take.

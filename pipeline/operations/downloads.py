@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.config import Project
-from pipeline.operations.versions import forgotten_photos
+from pipeline.operations.tombstones import forgotten_photos
 from pipeline.photos.download import Downloads, download_photos
 from pipeline.web.manners import user_agent
 from storage import Home

@@ -8,8 +8,8 @@ import pandas as pd
 
 from pipeline.config import Project
 from pipeline.errors import BokehflowError
+from pipeline.operations.photo_tables import all_rows
 from pipeline.operations.photos import photo_reader
-from pipeline.operations.versions import all_rows
 from storage import Home
 
 SHOWN_PAIRS = 6

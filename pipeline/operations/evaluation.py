@@ -19,7 +19,7 @@ from pipeline.masks.person_masks import read_mask
 from pipeline.masks.segmenter import Segmenter
 from pipeline.operations.masks import segmented_masks
 from pipeline.operations.training import run_id
-from pipeline.operations.versions import plan
+from pipeline.operations.training_images import plan
 from pipeline.training.runs import RunFolder
 from storage import Home
 

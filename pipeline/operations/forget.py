@@ -29,7 +29,7 @@ from pipeline.errors import ConfigError, DatasetError, StorageError
 from pipeline.evaluation.measure.tiles import forget_pictures
 from pipeline.file_names import child, is_sha256
 from pipeline.operations.months import IMPORTED
-from pipeline.operations.versions import forgotten_photos
+from pipeline.operations.tombstones import forgotten_photos, unpurged
 from pipeline.photo_ids import COMMONS, FLICKR, FOLDER, commons_file, written_id
 from pipeline.photos.download import journal_digests
 from pipeline.plain_files import plain, read_plain
@@ -132,12 +132,6 @@ def finish_forgetting(home: Home, now_s: int, was_quiet: Callable[[], bool] = la
             return _purge(home, now_s, was_quiet=was_quiet)
         except (DatasetError, StorageError) as error:
             return Purged(photos=unpurged(home), problems=[str(error)])
-
-
-def unpurged(home: Home) -> list[str]:
-    """Photo ids with a tombstone whose purge is not complete."""
-    tombstones = home.tables.read_or_empty("tombstones", columns=["photo_id", "purged_s"])
-    return tombstones.loc[tombstones["purged_s"].isna(), "photo_id"].tolist()
 
 
 def gone(home: Home) -> list[str]:

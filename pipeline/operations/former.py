@@ -17,8 +17,9 @@ from pipeline.dataset.manifest import ORIGIN, origin_version
 from pipeline.masks.drawn import DrawnMasks
 from pipeline.masks.sources import outside_versions
 from pipeline.operations.months import IMPORTED, listed_keys
+from pipeline.operations.photo_tables import listing_configuration
 from pipeline.operations.stages import STAGES
-from pipeline.operations.versions import listing_configuration, plan
+from pipeline.operations.training_images import plan
 from storage import Home, TableInfo
 
 _PARTITIONED = ("photo_listing", "photo_files", "fingerprints")

@@ -15,7 +15,7 @@ from pipeline.errors import ConfigError
 from pipeline.file_names import child
 from pipeline.licenses import KNOWN
 from pipeline.operations.months import IMPORTED
-from pipeline.operations.versions import forgotten_photos
+from pipeline.operations.tombstones import forgotten_photos
 from pipeline.photos.folder import (
     ImportedPhoto,
     RefusedFile,

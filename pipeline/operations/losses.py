@@ -7,9 +7,9 @@ from pipeline.config import Project
 from pipeline.curation.queue import thumbnail_name
 from pipeline.file_names import child, inside
 from pipeline.operations.due import Loss
-from pipeline.operations.forget import unpurged
 from pipeline.operations.history import questions_left
 from pipeline.operations.imports import misreported_imports
+from pipeline.operations.tombstones import unpurged
 from storage import Home
 
 FindLoss = Callable[[Project, Home, str, str | None, float], Loss | None]

@@ -20,7 +20,7 @@ from pipeline.operations.evaluation import is_test, picture_ids
 from pipeline.operations.former import former_judgement
 from pipeline.operations.made_from import code_revision
 from pipeline.operations.training import run_id
-from pipeline.operations.versions import plan
+from pipeline.operations.training_images import plan
 from pipeline.parquet_files import parquet_path
 from pipeline.plain_files import read_plain_text
 from pipeline.training.recipes import canonical_digest

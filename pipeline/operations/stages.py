@@ -21,7 +21,7 @@ from pipeline.masks.drawn import DrawnMasks
 from pipeline.masks.segmenters import published_version
 from pipeline.masks.selfie import EMBEDDED
 from pipeline.masks.sources import outside_versions
-from pipeline.operations.versions import all_rows, configured_partitions, listing_configuration
+from pipeline.operations.photo_tables import all_rows, configured_partitions, listing_configuration
 from resources.sources import source_problem
 from storage import Home
 from storage.provenance import Provenance, Settings

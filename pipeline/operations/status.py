@@ -13,12 +13,12 @@ from pipeline.curation.agreement import Agreement
 from pipeline.dataset.layout import list_snapshots, read_facts, read_forgotten
 from pipeline.dataset.lineage import forgotten_seen
 from pipeline.file_names import child
-from pipeline.masks.person_masks import uncertain
+from pipeline.masks.uncertainty import uncertain
 from pipeline.operations.curation import double_review, reviewed
-from pipeline.operations.forget import unpurged
-from pipeline.operations.history import history_counts, stricter_photos
 from pipeline.operations.lineage import finished_runs
-from pipeline.operations.versions import newest_rows
+from pipeline.operations.photo_tables import newest_rows
+from pipeline.operations.tombstones import unpurged
+from pipeline.photos.history import history_counts, stricter_photos
 from pipeline.training.runs import describe_run
 from storage import Home
 

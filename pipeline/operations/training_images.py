@@ -1,18 +1,25 @@
-"""Training pictures of a home: what they are made from, sizes of its photos, and which are too small."""
+"""Training pictures of a home: how they are cut, what from, sizes of its photos, and which are too small."""
 
 from math import ceil
 
 import pandas as pd
 
 from pipeline.config import Project
-from pipeline.dataset.crop import Tiling
+from pipeline.dataset.crop import Crop, Plan, Tiling
 from pipeline.dataset.prepare import PhotoSize, Readers
 from pipeline.depth.maps import read_map
 from pipeline.file_names import inside
 from pipeline.masks.person_masks import read_mask
-from pipeline.operations.versions import plan
 from pipeline.photos.decode import decode_reduced, upright_size
 from storage import Home
+
+
+def plan(project: Project) -> Plan:
+    """How the project prepares its training pictures."""
+    dataset = project.dataset
+    if dataset.crop == "tiles":
+        return Tiling(dataset.stored_px, dataset.tile_px or dataset.stored_px, dataset.tile_overlap, dataset.max_tiles)
+    return Crop(dataset.crop, dataset.stored_px)
 
 
 def readers(project: Project, home: Home) -> Readers:

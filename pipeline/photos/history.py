@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from pipeline.licenses import is_stricter
+from pipeline.licenses import is_stricter, license_name
 from pipeline.tables import columns_of, conform
 
 WATCHED = ["title", "tags", "license"]
@@ -135,3 +135,29 @@ def _text(value: Hashable) -> str | None:
 def _equal(left: pd.Series, right: pd.Series) -> pd.Series:
     """Equal values, null being equal to null."""
     return left.eq(right).fillna(False).astype(bool) | (left.isna() & right.isna())
+
+
+def history_counts(history: pd.DataFrame) -> dict[str, int]:
+    """How many photos the history has, by what became of them; `absent` includes gone and forgotten ones."""
+    kept = ~history["forgotten"]
+    return {
+        "listed": int((~history["absent"] & kept).sum()),
+        "absent": int((history["absent"] & kept).sum()),
+        "gone": int((history["gone_s"].notna() & kept).sum()),
+        "changed": int((history["changed_s"].notna() & kept).sum()),
+        "stricter_licence": int((history["stricter"] & kept).sum()),
+        "forgotten": int(history["forgotten"].sum()),
+    }
+
+
+def gone_photos(history: pd.DataFrame) -> list[str]:
+    """A line for each photo that is gone and not forgotten."""
+    gone = history.loc[history["gone_s"].notna() & ~history["forgotten"], "photo_id"]
+    return [f"{photo_id} was deleted or made private; `bokehflow forget --gone` purges it" for photo_id in gone]
+
+
+def stricter_photos(history: pd.DataFrame) -> list[str]:
+    """A line for each photo whose licence got stricter and that is not forgotten."""
+    stricter = history[history["stricter"] & ~history["forgotten"]]
+    rows = zip(stricter["photo_id"], stricter["license_first"], stricter["license"], strict=True)
+    return [f"{photo_id} went from {license_name(first)} to {license_name(now)}" for photo_id, first, now in rows]

@@ -25,9 +25,10 @@ from pipeline.emulators.flickr import Emulator
 from pipeline.emulators.server import File, Reply, Request
 from pipeline.errors import ConfigError, FlickrUnreachable
 from pipeline.flickr.client import FlickrClient
-from pipeline.operations.forget import _strip_csv, finish_forgetting, forget, gone, unpurged
+from pipeline.operations.forget import _strip_csv, finish_forgetting, forget, gone
 from pipeline.operations.forget import summary as forget_summary
 from pipeline.operations.status import status, summary
+from pipeline.operations.tombstones import unpurged
 from pipeline.spreadsheet import harmless
 from resources.dagster_internals import ERASED
 from storage import Home, TableInfo, TableStore

@@ -11,8 +11,8 @@ from pipeline.config import parse_project
 from pipeline.errors import ConfigError
 from pipeline.operations.forget import forget
 from pipeline.operations.imports import import_folder, summary
+from pipeline.operations.photo_tables import all_rows
 from pipeline.operations.status import status
-from pipeline.operations.versions import all_rows
 from pipeline.photos import folder as folder_module
 from pipeline.photos.inspectors import Inspectors
 from storage import Home

@@ -14,8 +14,7 @@ from pipeline.dataset.prepare import prepare_images
 from pipeline.masks.person_masks import read_mask, segment_photos
 from pipeline.operations.evaluation import scene_frame, true_masks
 from pipeline.operations.masks import mask_source
-from pipeline.operations.training_images import readers
-from pipeline.operations.versions import plan
+from pipeline.operations.training_images import plan, readers
 from pipeline.photos.decode import upright_size
 from pipeline.tables import conform
 from resources.segmenter import SegmenterResource

@@ -14,9 +14,9 @@ from assets.records import InstanceRecords
 from pipeline.config import load_project
 from pipeline.dataset.layout import list_snapshots
 from pipeline.operations.imports import drop_former_imports, imported_rows
+from pipeline.operations.photo_tables import all_rows
 from pipeline.operations.planning import Planner
 from pipeline.operations.stages import provenance_of
-from pipeline.operations.versions import all_rows
 from storage import Home
 
 FORMER_HOME = Path(__file__).parents[2] / "fixtures" / "home-0.1.tar.xz"

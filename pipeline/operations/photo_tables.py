@@ -8,7 +8,6 @@ import hashlib
 import pandas as pd
 
 from pipeline.config import Project
-from pipeline.dataset.crop import Crop, Plan, Tiling
 from pipeline.operations.months import IMPORTED, listed_keys
 from pipeline.photos.history import Relisted
 from pipeline.tables import columns_of, conform
@@ -27,14 +26,6 @@ def listing_configuration(project: Project, key: str) -> str:
     source = "" if domain.source == "flickr" else f" {domain.source}"
     decides = f"{queries} {project.photos.max_edge_px} {project.photos.exclude_no_cv}{source}"
     return hashlib.sha256(decides.encode()).hexdigest()[:16]
-
-
-def plan(project: Project) -> Plan:
-    """How the project prepares its training pictures."""
-    dataset = project.dataset
-    if dataset.crop == "tiles":
-        return Tiling(dataset.stored_px, dataset.tile_px or dataset.stored_px, dataset.tile_overlap, dataset.max_tiles)
-    return Crop(dataset.crop, dataset.stored_px)
 
 
 def newest_listings(project: Project, home: Home) -> dict[str, Relisted]:
@@ -107,8 +98,3 @@ def _as_fingerprints(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 _AS_ROWS_OF = {"photo_listing": _as_listed, "photo_files": _as_files, "fingerprints": _as_fingerprints}
-
-
-def forgotten_photos(home: Home) -> set[str]:
-    """Ids with a tombstone: purged on request and never to be fetched again."""
-    return set(home.tables.read_or_empty("tombstones", columns=["photo_id"])["photo_id"])
