@@ -9,7 +9,7 @@ from assets.plots import histogram
 from assets.sheets import contact_sheet
 from pipeline.config import Project
 from pipeline.dataset.crop import Tiling
-from pipeline.dataset.manifest import build_manifest, counts, problems, snapshot_id
+from pipeline.dataset.manifest import broken_pairs, build_manifest, counts, overruled, problems, snapshot_id
 from pipeline.dataset.prepare import prepare_images
 from pipeline.dataset.shards import ShardReader
 from pipeline.dataset.snapshot import freeze, missing_pictures, open_snapshot, read_facts, refresh_origin
@@ -144,7 +144,11 @@ def dataset_assets(project: Project) -> list[dg.AssetsDefinition]:
         deps=[training_images],
         description="Every picture with split, digests, origin and licence. Its data version is the snapshot id. "
         "What it newly says of owners, titles and licences goes into the frozen snapshot of the same pictures.",
-        check_specs=[dg.AssetCheckSpec("can_be_frozen", asset="dataset_manifest", blocking=True)],
+        check_specs=[
+            dg.AssetCheckSpec("can_be_frozen", asset="dataset_manifest", blocking=True),
+            dg.AssetCheckSpec("sides_as_given", asset="dataset_manifest"),
+            dg.AssetCheckSpec("pairs_are_whole", asset="dataset_manifest"),
+        ],
     )
     def dataset_manifest(home: dg.ResourceParam[HomeResource]) -> dg.MaterializeResult:
         data = home.open()
@@ -157,7 +161,7 @@ def dataset_assets(project: Project) -> list[dg.AssetsDefinition]:
         info = data.tables.write("dataset_manifest", frame, provenance=provenance)
         by_split = {f"{domain}, {split}": n for domain, splits in counts(frame).items() for split, n in splits.items()}
         found = problems(frame, masks, project.dataset, domain_a, domain_b)
-        identifier = snapshot_id(frame)
+        identifier, warn = snapshot_id(frame), dg.AssetCheckSeverity.WARN
         if child(data.snapshots, identifier).exists():
             refresh_origin(child(data.snapshots, identifier), frame, data.shards)
         return dg.MaterializeResult(
@@ -168,7 +172,11 @@ def dataset_assets(project: Project) -> list[dg.AssetsDefinition]:
                 "snapshot_id": identifier,
                 "counts": count_table(by_split, "manifest"),
             },
-            check_results=[check("can_be_frozen", found)],
+            check_results=[
+                check("can_be_frozen", found),
+                check("sides_as_given", overruled(frame) if project.dataset.split == "given" else [], warn),
+                check("pairs_are_whole", broken_pairs(frame), warn),
+            ],
         )
 
     @stage_asset(

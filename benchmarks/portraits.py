@@ -176,7 +176,7 @@ def prepare(folder: Path, home: Home) -> None:
     write_text(home.root / PROJECT_FILE, PROJECT)
     project, path = load(open_home(home.root), home.root / PROJECT_FILE)
     for domain in DOMAINS:
-        print(summary(import_folder(project, home, folder / domain, domain, None), folder / domain))
+        print(summary(import_folder(project, home, folder / domain, domain, None)))
     keep_all(home)
     with home.lock("run"):
         snapshot = run_plan(Plan(until="dataset_snapshot"), project, path, home, print)

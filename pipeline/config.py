@@ -374,9 +374,10 @@ class DatasetSection(_Section):
     """For `crop = "tiles"`: the least share of their side that neighbours have in common."""
     max_tiles: int | None = Field(default=None, ge=1)
     """For `crop = "tiles"`: at most so many of a photo, always the same ones; without it, all."""
-    split: Literal["share", "study"] = "share"
+    split: Literal["share", "study", "given"] = "share"
     """`share`: test where the hash of the split key is below the domain's `test_share`; `study`: the 100 lowest
-    hashes of `domain_a` and none of `domain_b`."""
+    hashes of `domain_a` and none of `domain_b`; `given`: as the folders `testA` and `testB` or a column `split` said
+    when the photos were imported, train where nothing was said."""
     test_share: dict[Name, Annotated[float, Field(ge=0, le=1)]] = {"ordinary": 0.05, "shallow": 0.0}
     """For `split = "share"`: the share of each domain that is held back for testing. Without it, .05 of `domain_a`."""
     shard_rows: int = Field(default=1024, ge=1)

@@ -56,7 +56,7 @@ def run_photographs(home: Home, folders: Mapping[str, Path], say: Say, accept_fr
         write_text(path, read_plain_text(PHOTOGRAPHS_PROJECT))
     project = load_project(path)
     for domain, folder in folders.items():
-        say(summary_of_import(import_folder(project, home, folder, domain, None), folder))
+        say(summary_of_import(import_folder(project, home, folder, domain, None)))
     run_plan(Plan(until="review_queue"), project, path, home, say)
     say(accept_suggestions(home, accept_from))
     snapshot = str(run_plan(Plan(), project, path, home, say))

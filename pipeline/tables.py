@@ -65,6 +65,10 @@ class _Rows:
         cls.columns = {**cls.columns, **own}
 
 
+_SPLIT = _column(nullable=True, isin=["train", "test"], description="The side that whoever gave the photo says it is on")
+_PAIR = _column(nullable=True, description="What it shares with its other half, the same scene in the other domain")
+
+
 class PhotoListing(_Rows):
     """Search results: one row per photo, domain and month, those that a filter rejected included."""
 
@@ -87,6 +91,8 @@ class PhotoListing(_Rows):
     image_height_px: pd.Int64Dtype = _column(nullable=True)
     reason: str = _column(nullable=True, description="Why a filter rejected it; null: accepted")
     truncated: bool = _column(description="Found in a window of one second with more results than Flickr shows")
+    split: str = _SPLIT
+    pair: str = _PAIR
     views: pd.Int64Dtype = _column(nullable=True)
     fetched_at_s: int
 
@@ -162,6 +168,8 @@ class Imports(_Rows):
     page_url: str = _column(nullable=True)
     date_upload_s: pd.Int64Dtype = _column(nullable=True)
     date_taken: str = _column(nullable=True)
+    split: str = _SPLIT
+    pair: str = _PAIR
     imported_at_s: int
 
 
@@ -191,6 +199,8 @@ class ImportedPhotos(_Rows):
     )
     reason: str = _column(nullable=True, description="Why it goes no further; null: it does")
     detail: str = _column(nullable=True, description="The reason for a person")
+    split: str = _SPLIT
+    pair: str = _PAIR
     fetched_at_s: int = _column(description="When it was imported")
 
 
@@ -206,6 +216,7 @@ class Fingerprints(_Rows):
     date_upload_s: int
     phash: str = _column(str_length=16, description="64-bit perceptual hash, hexadecimal")
     phash_mirrored: str = _column(str_length=16)
+    pair: str = _PAIR
 
 
 class UniquePhotos(_Rows):
@@ -386,6 +397,7 @@ class DatasetManifest(_Layers):
     decision_row: pd.Int64Dtype = _column(nullable=True)
     mask: str = _column(nullable=True, description="Path below masks/ of the alpha it was made with")
     mask_sha256: str = _column(nullable=True)
+    pair: str = _PAIR
 
 
 class Evaluation(_Rows):
@@ -427,7 +439,7 @@ def _schema(rows: type[_Rows]) -> "pa.DataFrameSchema":
 
 
 TABLES: dict[str, Table] = {
-    "photo_listing": Table(PhotoListing, ("domain", "photo_id"), ("views", "fetched_at_s")),
+    "photo_listing": Table(PhotoListing, ("domain", "photo_id"), ("views", "fetched_at_s"), ("split", "pair")),
     "photo_files": Table(PhotoFiles, ("domain", "photo_id"), ("fetched_at_s", "etag", "detail")),
     "photo_history": Table(
         PhotoHistory,
@@ -436,9 +448,9 @@ TABLES: dict[str, Table] = {
         tuple(column for column in PhotoHistory.columns if column not in ("photo_id", "forgotten")),
     ),
     "tombstones": Table(Tombstones, ("photo_id",), ("forgotten_s", "purged_s")),
-    "imports": Table(Imports, ("domain", "photo_id"), ("file", "imported_at_s")),
-    "imported_photos": Table(ImportedPhotos, ("domain", "photo_id"), ("fetched_at_s", "detail")),
-    "fingerprints": Table(Fingerprints, ("domain", "photo_id")),
+    "imports": Table(Imports, ("domain", "photo_id"), ("file", "imported_at_s"), ("split", "pair")),
+    "imported_photos": Table(ImportedPhotos, ("domain", "photo_id"), ("fetched_at_s", "detail"), ("split", "pair")),
+    "fingerprints": Table(Fingerprints, ("domain", "photo_id"), since=("pair",)),
     "unique_photos": Table(UniquePhotos, ("domain", "photo_id")),
     "duplicate_pairs": Table(DuplicatePairs, ("sha256_a", "sha256_b", "mirrored")),
     "photo_hints": Table(PhotoHints, ("sha256",)),
@@ -459,7 +471,7 @@ TABLES: dict[str, Table] = {
             *("shard", "row", "image_url", "curator", "decision_file", "decision_row", "mask", "mask_sha256"),
             *SOURCES,
         ),
-        (*OPTIONAL_DIGESTS, *ENCODINGS),
+        (*OPTIONAL_DIGESTS, *ENCODINGS, "pair"),
     ),
     "evaluation": Table(Evaluation, ("photo_id", "method", "metric")),
 }

@@ -12,10 +12,16 @@ from pipeline.commands.options import load, open_home, say, tell, with_config, w
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 @with_home
 @with_config
-@click.option("--domain", metavar="DOMAIN", help="Domain of the photos; without it, folders trainA and trainB say it.")
+@click.option("--domain", metavar="DOMAIN", help="Domain of the photos; without it, the names of folders say it.")
+@click.option("--joined", type=click.Choice(["AB", "BA"]), help="Each picture is a pair side by side: which is on the left.")
 @click.option("--metadata", type=click.Path(dir_okay=False, path_type=Path), help="A CSV: owner, licence, link …")
-def import_photos(folder: Path, home: Path | None, config: Path | None, domain: str | None, metadata: Path | None) -> None:
+def import_photos(
+    folder: Path, home: Path | None, config: Path | None, domain: str | None, joined: str | None, metadata: Path | None
+) -> None:
     """Bring the pictures in FOLDER into the home as photos like any others; again, only what is new.
+
+    Without --domain FOLDER has folders trainA, trainB, testA and testB, which keep their sides, or A and B, whose files of
+    one name become pairs. --joined cuts pictures that show a pair side by side.
 
     Nothing in FOLDER is changed. Exit code 1 where a picture or a row of the CSV could not be used.
     """
@@ -28,8 +34,8 @@ def import_photos(folder: Path, home: Path | None, config: Path | None, domain: 
         if total > done:
             say(f"{done:,} of {total:,} pictures")
 
-    imported = import_folder(project, chosen, folder, domain, metadata, report)
-    tell(summary(imported, folder))
+    imported = import_folder(project, chosen, folder, domain, metadata, report, joined)
+    tell(summary(imported))
     sys.exit(1 if any(one.refused or one.problems for one in imported) else 0)
 
 

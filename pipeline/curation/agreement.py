@@ -49,7 +49,7 @@ class Reviewed:
 def reviewed_twice(unique: pd.DataFrame, decisions: Sequence[Decision], double: DoubleReview) -> Reviewed:
     """The state of the double review of the photos that are kept of `unique_photos`; `decisions` in any order."""
     kept = unique[unique["rule"].isna()].drop_duplicates("group")
-    asked = kept[[double.includes(key) for key in kept["split_key"]]]
+    asked = kept[kept["split_key"].map(double.includes).astype(bool)]
     said = words_by_group(unique, decisions)
     words = [said.get(group, []) for group in asked["group"]]
     people = [len(holders(about)) for about in words]

@@ -7,13 +7,13 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.dataset.manifest import IDENTITY
+from pipeline.dataset.manifest import IDENTITY, PAIR
 from pipeline.dataset.snapshot import read_manifest
 from pipeline.picture_layers import LAYERS, OPTIONAL_DIGESTS, with_all_digests
 
 OF_PICTURES = [*(layer.digest for layer in LAYERS), "transform"]
 """What a photo's pictures are told by; those of its tiles are joined."""
-DECIDING = [*IDENTITY[1:], *OPTIONAL_DIGESTS]
+DECIDING = [*IDENTITY[1:], *OPTIONAL_DIGESTS, PAIR]
 COMPARED = (*DECIDING, "split_key", "source_sha256")
 
 
@@ -67,7 +67,8 @@ def explained(diff: Diff, why: Mapping[str, str]) -> Diff:
 
 def _by_photo(manifest: pd.DataFrame) -> pd.DataFrame:
     """One row for each photo by its id; the digests and transforms of its tiles are joined, in one order."""
-    rows = with_all_digests(manifest).drop_duplicates(["photo_id", "transform"])
+    paired = manifest.assign(**{PAIR: manifest[PAIR].astype(object).fillna("") if PAIR in manifest else ""})
+    rows = with_all_digests(paired).drop_duplicates(["photo_id", "transform"])
     photos = rows.drop_duplicates("photo_id").set_index("photo_id")
     tiled = rows[rows["photo_id"].duplicated(keep=False)].sort_values(["photo_id", "transform"])
     for column in OF_PICTURES:
@@ -99,6 +100,8 @@ def _moved(old: pd.DataFrame, new: pd.DataFrame) -> Iterator[Change]:
         if other[OF_PICTURES].any():
             what = ["pixels" if layer.name == "rgb" else layer.name for layer in LAYERS if other[layer.digest]]
             yield Change(str(photo_id), "changed", " and ".join(what) or "transform", _why_changed(a, b))
+        elif other[PAIR]:
+            yield Change(str(photo_id), "changed", "pair", f"{a[PAIR] or 'none'} → {b[PAIR] or 'none'}")
 
 
 def _why_other_side(before: pd.Series, after: pd.Series) -> str:

@@ -7,13 +7,18 @@ from collections.abc import Set
 import pandas as pd
 
 from pipeline.config import DatasetSection
-from pipeline.picture_layers import OPTIONAL_DIGESTS, present
+from pipeline.picture_layers import present
 
 IDENTITY = ["photo_id", "domain", "pixels_sha256", "alpha_sha256", "split", "transform"]
-"""The columns that make a snapshot what it is, with the digests of the layers that a picture has beside these; owner,
-licence and packing into shards do not count."""
+"""The columns that make a snapshot what it is, with the pair and the digests of the layers that a picture has beside these;
+owner, licence and packing into shards do not count."""
+PAIR = "pair"
 ORIGIN = ["owner", "owner_name", "title", "license", "page_url"]
 """What the listing says of a photo; it is what `forget` erases from a manifest."""
+GIVEN = "given_split"
+"""The column of `images` that says on which side whoever gave a photo has it."""
+TOLD = ["split", PAIR]
+"""What whoever gave a photo says of its place in a dataset."""
 STUDY_TEST_COUNT = 100
 ID_DIGITS = 16
 """Hex digits of the SHA-256 that a snapshot is named by."""
@@ -30,13 +35,15 @@ def build_manifest(
     """The table `dataset_manifest` from `training_images`, `photo_listing`, `curated_photos` and `person_masks`."""
     listed = listing.drop_duplicates("photo_id", keep="last").set_index("photo_id")
     decided = curated.drop_duplicates("photo_id").set_index("photo_id")[["curator", "file", "row"]]
-    manifest = images.join(listed[[*ORIGIN, "image_url"]], on="photo_id")
+    manifest = images.join(listed.reindex(columns=[*ORIGIN, "image_url", *TOLD]), on="photo_id")
+    manifest = manifest.rename(columns={"split": GIVEN})
     manifest = manifest.join(decided.add_prefix("decision_"), on="photo_id")
     manifest["curator"] = manifest["decision_curator"]
     segmented = masks.set_index(["domain", "photo_id"])[["mask", "mask_sha256"]]
     manifest = manifest.drop(columns=list(segmented), errors="ignore").join(segmented, on=["domain", "photo_id"])
     manifest["source_sha256"] = manifest["sha256"]
     manifest["split"] = split_of(manifest, dataset, domain_a)
+    manifest["split_key"] = with_pairs(manifest["split_key"], manifest[PAIR])
     return manifest
 
 
@@ -47,20 +54,66 @@ def origin_version(listing: pd.DataFrame, photo_ids: Set[str]) -> str:
     return hashlib.sha256(str(told).encode()).hexdigest()[:16]
 
 
-def split_of(images: pd.DataFrame, dataset: DatasetSection, domain_a: str) -> pd.Series:
-    """`train` or `test` for each row of `images` (columns `domain`, `split_key`).
+def told_version(listing: pd.DataFrame, photo_ids: Set[str]) -> str:
+    """Digest of the sides and pairs that came with these photos, 16 hex digits; empty where none did."""
+    told = listing[listing["photo_id"].isin(list(photo_ids)) & listing[TOLD].notna().any(axis=1)]
+    rows = told.drop_duplicates("photo_id", keep="last").sort_values("photo_id")[["photo_id", *TOLD]]
+    return (
+        hashlib.sha256(str(rows.to_json(orient="values", force_ascii=False)).encode()).hexdigest()[:16] if len(rows) else ""
+    )
 
-    The side depends on the split key alone, so near-duplicates share it and a photo keeps it as the set grows.
-    Keys that have photos in several domains, whose shares differ, are for training.
+
+def split_of(images: pd.DataFrame, dataset: DatasetSection, domain_a: str) -> pd.Series:
+    """`train` or `test` for each row of `images` (columns `domain`, `split_key`; `pair` and `given_split` where told).
+
+    The side depends on the split key alone, so near-duplicates share it and a photo keeps it as the set grows. The two
+    halves of a pair have one key, and stand on the side of the half in `domain_a`. Keys that have photos in several domains
+    otherwise, whose shares differ, are for training. Of `split = "given"` a key is for testing where all its photos are
+    given so.
     """
-    score = images["split_key"].map(split_score)
-    spans = images.groupby("split_key")["domain"].transform("nunique") > 1
+    pair = images.get(PAIR, pd.Series(None, images.index, dtype=object))
+    key = with_pairs(images["split_key"], pair)
+    if dataset.split == "given":
+        test = images[GIVEN].eq("test").groupby(key).transform("all")
+        return test.map({True: "test", False: "train"})
+    several = images.groupby("split_key")["domain"].transform("nunique") > 1
+    spans = several.groupby(key).transform("any")
+    score = key.map(split_score)
+    of = images["domain"].where(pair.isna(), domain_a)
     if dataset.split == "study":
-        lowest = score[(images["domain"] == domain_a) & ~spans].drop_duplicates().nsmallest(STUDY_TEST_COUNT)
-        test = score.isin(lowest) & (images["domain"] == domain_a)
+        lowest = score[(of == domain_a) & ~spans].drop_duplicates().nsmallest(STUDY_TEST_COUNT)
+        test = score.isin(lowest) & (of == domain_a)
     else:
-        test = score < images["domain"].map(dataset.test_share).fillna(0.0)
-    return (test & ~spans).map({True: "test", False: "train"})
+        test = score < of.map(dataset.test_share).fillna(0.0)
+    # A key may have halves of pairs and, as near-duplicates of theirs, photos without: none of them may straddle.
+    return (test.groupby(key).transform("all") & ~spans).map({True: "test", False: "train"})
+
+
+def with_pairs(split_key: pd.Series, pair: pd.Series) -> pd.Series:
+    """For each row the smallest key among all that are joined by pairs; `pair` is null where there is none."""
+    smallest = split_key
+    while pair.notna().any():
+        joined = smallest.groupby(pair).transform("min").fillna(smallest).groupby(split_key).transform("min")
+        if joined.equals(smallest):
+            break
+        smallest = joined
+    return smallest
+
+
+def overruled(manifest: pd.DataFrame) -> list[str]:
+    """Photos given for testing that are for training, since a near-duplicate or their other half is."""
+    moved = manifest[manifest[GIVEN].eq("test") & manifest["split"].eq("train")]
+    return sorted(moved["photo_id"].unique())
+
+
+def broken_pairs(manifest: pd.DataFrame) -> list[str]:
+    """A message for each pair of which not exactly one photo is there in each of two domains."""
+    photos = manifest[manifest[PAIR].notna()].drop_duplicates(["domain", "photo_id"])
+    found = photos.groupby(PAIR)["domain"].agg(["size", "nunique"])
+    return [
+        f"pair {pair}: {size} photos in {domains} domain{'s' * (domains != 1)}"
+        for pair, size, domains in found[(found["size"] != 2) | (found["nunique"] != 2)].itertuples()
+    ]
 
 
 def split_score(split_key: str) -> float:
@@ -71,7 +124,7 @@ def split_score(split_key: str) -> float:
 def canonical(manifest: pd.DataFrame) -> bytes:
     """The manifest's identity as JSON lines in UTF-8, the same bytes for the same pictures in whatever order.
 
-    A layer that a picture does not have is not in its line, so that data without layers keep the ids they always had.
+    A layer or a pair that a picture does not have is not in its line, so that data without any keep the ids they always had.
     """
     columns = identity_columns(manifest)
     ordered = manifest[columns].sort_values(["domain", "photo_id", "transform"])
@@ -82,12 +135,13 @@ def canonical(manifest: pd.DataFrame) -> bytes:
 
 
 def identity_columns(manifest: pd.DataFrame) -> list[str]:
-    """`IDENTITY`, and the digests of those layers that any picture has."""
-    return [*IDENTITY, *(layer.digest for layer in present(manifest))]
+    """`IDENTITY`, the digests of those layers that any picture has, and `pair` where any has one."""
+    paired = [PAIR] if PAIR in manifest and manifest[PAIR].notna().any() else []
+    return [*IDENTITY, *(layer.digest for layer in present(manifest)), *paired]
 
 
 def _counts(name: str, cell: object) -> bool:
-    return name not in OPTIONAL_DIGESTS or isinstance(cell, str)
+    return name in IDENTITY or isinstance(cell, str)
 
 
 def snapshot_id(manifest: pd.DataFrame) -> str:
@@ -149,6 +203,11 @@ def _empty_side(domain: str, split: str, manifest: pd.DataFrame, dataset: Datase
         )
     if dataset.split == "study":
         return f"no test picture in {domain}: all of {photos}, are in another domain too, and such are for training"
+    if dataset.split == "given":
+        return (
+            f'no {split} picture in {domain}: split = "given" goes by what came with the photos: of {photos}, none is for '
+            f'{split}ing; import some (a folder {split}A, or a column `split`), or set split = "share" under [dataset]'
+        )
     share, change = dataset.test_share.get(domain, 0.0), {"train": "lower", "test": "raise"}[split]
     return (
         f"no {split} picture in {domain}: its test_share is {share:g} and there are {photos}; "

@@ -39,7 +39,7 @@ from pipeline.dataset.layout import (
     read_sums,
     sums_text,
 )
-from pipeline.dataset.manifest import ID_DIGITS, IDENTITY, ORIGIN, canonical, counts, snapshot_id
+from pipeline.dataset.manifest import ID_DIGITS, IDENTITY, ORIGIN, PAIR, canonical, counts, snapshot_id
 from pipeline.dataset.shards import SUFFIX, Shard
 from pipeline.errors import DatasetError, disk_trouble
 from pipeline.file_names import child
@@ -70,8 +70,8 @@ KEY = [*PHOTO, "transform"]
 """What tells a picture from all others: a photo may have several tiles."""
 LOCATION = ["key", "shard", "row"]
 MANIFEST_COLUMNS = [*IDENTITY, "split_key", "source_sha256", *ORIGIN]
-LAYER_COLUMNS = [*OPTIONAL_DIGESTS, *ENCODINGS]
-"""What `manifest.parquet` says of layers beside `rgb` and `alpha`, as far as there are any."""
+WHERE_THERE_ARE = [*OPTIONAL_DIGESTS, *ENCODINGS, PAIR]
+"""What `manifest.parquet` says of layers beside `rgb` and `alpha` and of pairs, as far as there are any."""
 PICTURE_COLUMNS = [
     *(*KEY, "split", *LOCATION),
     *("image_url", "curator", "decision_file", "decision_row", "mask", "mask_sha256"),
@@ -160,7 +160,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 def _write_origin(folder: Path, manifest: pd.DataFrame) -> None:
     """The two files that say whose the photos are; what `forget` writes anew."""
-    _write_parquet(folder / MANIFEST, manifest, MANIFEST_COLUMNS, LAYER_COLUMNS)
+    _write_parquet(folder / MANIFEST, manifest, MANIFEST_COLUMNS, WHERE_THERE_ARE)
     attribution(manifest).to_csv(folder / ATTRIBUTION, index=False, lineterminator="\n")
 
 
@@ -202,7 +202,7 @@ def attribution(manifest: pd.DataFrame) -> pd.DataFrame:
     columns = ["photo_id", "domain", "split", "title", "owner", "owner_name", "license", "page_url"]
     table = manifest.drop_duplicates(PHOTO).sort_values(PHOTO, ignore_index=True)[columns].copy()
     names = {value: license_name(value) for value in table["license"].dropna().unique()}
-    table["license_name"] = table["license"].map(names).fillna(license_name(None))
+    table["license_name"] = table["license"].map(names).astype(object).fillna(license_name(None))
     return table
 
 
@@ -325,7 +325,7 @@ def erase_origin(path: Path, photo_ids: set[str]) -> None:
     manifest = pq.read_table(parquet_path(path / MANIFEST)).to_pandas()
     erased = manifest["photo_id"].isin(photo_ids)
     manifest.loc[erased, ORIGIN] = None
-    replace_parquet(path / MANIFEST, manifest, MANIFEST_COLUMNS, LAYER_COLUMNS)
+    replace_parquet(path / MANIFEST, manifest, MANIFEST_COLUMNS, WHERE_THERE_ARE)
     shown = pd.read_csv(plain_path(path / ATTRIBUTION), dtype=str, keep_default_na=False)
     _replace_attribution(path, shown[~shown["photo_id"].isin(photo_ids)])
 
@@ -347,7 +347,7 @@ def refresh_origin(path: Path, manifest: pd.DataFrame, shards: Path) -> bool:
     if fresh.equals(frozen[ORIGIN].astype(object)):
         return False
     frozen[ORIGIN] = fresh
-    replace_parquet(path / MANIFEST, frozen, MANIFEST_COLUMNS, LAYER_COLUMNS)
+    replace_parquet(path / MANIFEST, frozen, MANIFEST_COLUMNS, WHERE_THERE_ARE)
     _replace_attribution(path, attribution(frozen[~frozen["forgotten"]]))
     refresh_sums(path, shards)
     return True
@@ -376,7 +376,7 @@ def read_snapshot(folder: Path, identifier: str) -> pd.DataFrame:
         )
     kept["row"] = kept["row"].astype("int64")
     kept["decision_row"] = kept["decision_row"].astype("Int64")
-    without = {name: pd.Series(None, kept.index, "str") for name in [*LAYER_COLUMNS, *SOURCES] if name not in kept}
+    without = {name: pd.Series(None, kept.index, "str") for name in [*WHERE_THERE_ARE, *SOURCES] if name not in kept}
     return kept.assign(**without).reindex(columns=columns_of("dataset_manifest"))
 
 
@@ -389,7 +389,7 @@ def read_manifest(folder: Path, identifier: str) -> pd.DataFrame:
 def verified_manifest(path: Path) -> pd.DataFrame:
     facts = facts_of(path)
     try:
-        manifest = read_frozen(path / MANIFEST, [*MANIFEST_COLUMNS, *LAYER_COLUMNS], optional=LAYER_COLUMNS)
+        manifest = read_frozen(path / MANIFEST, [*MANIFEST_COLUMNS, *WHERE_THERE_ARE], optional=WHERE_THERE_ARE)
     except DatasetError as error:
         raise DatasetError(f"{path}: {MANIFEST} is damaged ({error}); {RESTORE}") from None
     if snapshot_id(manifest) != facts["id"]:

@@ -203,7 +203,8 @@ def _differing(reference: pd.DataFrame, manifest: pd.DataFrame) -> Iterator[Disc
         yield Discrepancy(MANIFEST, "is missing" if known else "is no picture of the snapshot", number, str(row["photo_id"]))
     matched = both[both["_merge"] == "both"]
     for column in (name for name in columns if name not in KEY and f"{name}_x" in matched):
-        for row in matched[matched[f"{column}_x"] != matched[f"{column}_y"]].to_dict("records"):
+        frozen, now = (matched[f"{column}_{side}"].fillna("") for side in "xy")
+        for row in matched[frozen != now].to_dict("records"):
             what = f"{column} is {row[f'{column}_y']}, frozen was {row[f'{column}_x']}"
             yield Discrepancy(MANIFEST, what, int(row["row_number"]), str(row["photo_id"]))
 

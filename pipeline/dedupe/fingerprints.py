@@ -89,17 +89,17 @@ def fingerprint_pictures(
 
 
 def fingerprint_table(files: pd.DataFrame, listing: pd.DataFrame, store: FingerprintStore) -> pd.DataFrame:
-    """The table `fingerprints` of every stored photo of `files` (table `photo_files`); `listing` gives the upload dates.
+    """The table `fingerprints` of every stored photo of `files` (table `photo_files`); `listing` gives dates and pairs.
 
     Raises `StorageError` when a picture has no fingerprint in the store.
     """
     stored = files[files["sha256"].notna()]
     records = store.read(stored["sha256"].tolist(), with_pictures=False).records
     columns = ["photo_id", "domain", "sha256", "size_bytes", "width_px", "height_px"]
-    uploads = listing.set_index(["domain", "photo_id"])["date_upload_s"]
+    listed = listing.set_index(["domain", "photo_id"]).reindex(columns=["date_upload_s", "pair"])
     return (
         stored[columns]
-        .join(uploads, on=["domain", "photo_id"])
+        .join(listed, on=["domain", "photo_id"])
         .assign(phash=_hexadecimal(records["windows"][:, 0]), phash_mirrored=_hexadecimal(records["mirrored"]))
     )
 

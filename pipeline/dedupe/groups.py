@@ -2,6 +2,9 @@
 
 A photo goes only where it is verified against the photo kept, so no chain joins what differs. The result depends on
 the photos alone: neither on their order nor on what was known before.
+
+The two halves of a pair show one scene and may be as alike as copies: photos of pairs are compared within their domain only,
+and preferred pair by pair, so that of two pairs that are copies one stays whole.
 """
 
 from collections.abc import Iterable, Sequence, Set
@@ -118,9 +121,16 @@ def _by_preference(fingerprints: pd.DataFrame, min_bytes: int, without_colour: S
     """
     pixels, small = fingerprints["width_px"] * fingerprints["height_px"], fingerprints["size_bytes"] < min_bytes
     grey = fingerprints["sha256"].isin(without_colour)
-    photos = fingerprints.assign(small=small, grey=grey, fewer_pixels=-pixels, fewer_bytes=-fingerprints["size_bytes"])
-    order = ["small", "grey", "fewer_pixels", "fewer_bytes", "date_upload_s", "photo_id", "domain"]
-    return photos.sort_values(order, ignore_index=True)
+    photos = fingerprints.reindex(columns=[*fingerprints.columns.drop("pair", errors="ignore"), "pair"]).assign(
+        small=small, grey=grey, fewer_pixels=-pixels, fewer_bytes=-fingerprints["size_bytes"],
+        uploaded_s=fingerprints["date_upload_s"], smallest_id=fingerprints["photo_id"],
+    )  # fmt: skip
+    paired = photos.groupby("pair")
+    ranks = ["small", "grey", "fewer_pixels", "fewer_bytes", "uploaded_s", "smallest_id"]
+    for column in ranks:
+        of_pair = paired[column].transform("max" if column in ("small", "grey") else "min")
+        photos[column] = of_pair.where(photos["pair"].notna(), photos[column]).astype(photos[column].dtype)
+    return photos.sort_values([*ranks, "photo_id", "domain"], ignore_index=True)
 
 
 # --- pictures ---------------------------------------------------------------------------------------------------------
@@ -148,19 +158,22 @@ class _Pictures:
         self.photos, self.shelf, self.verifier, self.settings = photos, shelf, verifier, settings
         self.of_photo = pd.factorize(photos["sha256"])[0]
         self.count = len(shelf.records)
-        self.size = _numbers_of_repeated(photos.drop_duplicates("sha256"), SIZE)
+        first = photos.drop_duplicates("sha256")
+        self.size = _numbers_of_repeated(first, SIZE)
+        self.side = pd.factorize(first["domain"].where(first["pair"].notna()))[0]
         self.walk = CandidateWalk(shelf, near, self.size)
         self.trusted = _Trusted()
         shared = pd.DataFrame({"photo_id": photos["photo_id"], "picture": self.of_photo}).drop_duplicates()
         self.trusted.add(Match("same_photo"), _lists(shared["picture"], shared["photo_id"]))
         if settings.verify:
             flat = np.flatnonzero(shelf.records["is_flat"]).tolist()
-            looks = [shelf.records["mean_rgb"][p].tobytes() + shelf.large(p).tobytes() for p in flat]
+            looks = [
+                shelf.records["mean_rgb"][p].tobytes() + shelf.large(p).tobytes() + self.side[p].tobytes() for p in flat
+            ]
             self.trusted.add(Match("perceptual", 1.0, 0), _lists(pd.Series(flat), pd.Series(looks, dtype=object)))
         else:
-            self.trusted.add(
-                Match("same_resolution_and_size"), _lists(pd.Series(np.arange(self.count)), pd.Series(self.size))
-            )
+            alike = np.where(self.size < 0, -1, self.size * (self.side.max(initial=0) + 2) + self.side + 1)
+            self.trusted.add(Match("same_resolution_and_size"), _lists(pd.Series(np.arange(self.count)), pd.Series(alike)))
 
     def star(self) -> _Star:
         """Walk in order of preference: who is not taken yet is kept and takes all that are verified against it."""
@@ -237,9 +250,14 @@ class _Pictures:
             if batch and here & touched:
                 return picture, batch
             touched |= here
-            batch += candidates
+            batch += [candidate for candidate in candidates if self._may_be_one(candidate)]
             position = picture + 1
         return (min(position, stop) if self.settings.verify else stop), batch
+
+    def _may_be_one(self, candidate: Candidate) -> bool:
+        """Not where both are of pairs, in different domains."""
+        one, other = self.side[candidate.i], self.side[candidate.j]
+        return bool(one == other or one < 0 or other < 0)
 
     def _verified(self, batch: Sequence[Candidate]) -> Iterable[tuple[Candidate, Match]]:
         """Those that are one picture; where a pair is so both as it is and mirrored, only the former."""

@@ -18,6 +18,7 @@ from pipeline.operations.months import IMPORTED
 from pipeline.operations.tombstones import forgotten_photos
 from pipeline.photos.folder import (
     ImportedPhoto,
+    Part,
     RefusedFile,
     files_of,
     find_pictures,
@@ -33,8 +34,12 @@ from pipeline.sources.found import normalised_tag
 from pipeline.sources.listing import NO_CV_TAG
 from storage import Home
 
-SIDES = {"trainA": "domain_a", "trainB": "domain_b"}
-"""Folders of the usual layout for image translation, and the key of `[training]` that names their domain."""
+LETTERS = {"A": "domain_a", "B": "domain_b"}
+"""Of the sides of the translation in the names of folders, and the keys of `[training]` that name their domains."""
+SPLITS = {"train": "train", "test": "test", "val": "test"}
+"""Of the split in the names of folders, with the side that each is for; what is held back for validation is no training."""
+JOINED = ("AB", "BA")
+"""Which domain's half of a joined picture is on the left."""
 
 
 @dataclass
@@ -42,6 +47,7 @@ class Imported:
     """What an import did with one folder."""
 
     domain: str
+    folder: Path
     pictures: int = 0
     new: int = 0
     refused: list[RefusedFile] = field(default_factory=list)
@@ -49,6 +55,10 @@ class Imported:
     notes: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     """What the decoder said of single pictures that were taken."""
+    photos: dict[str, str] = field(default_factory=dict)
+    """Photo ids by file."""
+    told_sides: int = 0
+    """Of how many photos it is known on which side of the split they are."""
 
 
 SHOWN = 50
@@ -62,48 +72,99 @@ def import_folder(
     domain: str | None,
     metadata: Path | None,
     report: Callable[[int, int], None] = lambda done, total: None,
+    joined: str | None = None,
 ) -> list[Imported]:
-    """Bring the pictures of `folder` into the home; `trainA` and `trainB` in it where no domain is named.
+    """Bring the pictures of `folder` into the home.
 
-    Raises `ConfigError` for a folder, domain or CSV that cannot be used. Interrupted, it is simply called again.
+    Where no domain is named its folders tell: `trainA`, `trainB`, `testA`, `testB` (and `valA`, `valB`) the domain and the
+    side of the split, or `A` and `B`, whose files of one name are pairs. `joined`, one of `JOINED`, takes each picture for a
+    pair side by side. Raises `ConfigError` for a folder, domain or CSV that cannot be used. Interrupted, it is simply called
+    again.
     """
-    sides = _sides(project, folder, domain)
-    if metadata is not None and len(sides) > 1:
-        raise ConfigError(f"{metadata}: import {' and '.join(SIDES)} one by one, with --domain and a CSV for each")
+    parts = _parts(project, folder, domain, joined)
+    if metadata is not None and len(parts) > 1:
+        names = " and ".join(part.folder.name for part in parts)
+        raise ConfigError(f"{metadata}: import {names} one by one, with --domain and a CSV for each")
     count = min(os.cpu_count() or 1, project.photos.threads)
     with home.lock("import"), closing(Inspectors(count)) as inspectors:
-        done = [_import_side(project, home, side, name, metadata, inspectors, report) for side, name in sides]
-    if domain is None:
-        done[-1].notes += _beside(folder)
+        done = [_import_part(project, home, part, metadata, inspectors, report) for part in parts]
+        if parts[0].by_subfolder and joined is None:
+            done[-1].notes += _join_by_name(home, parts, done)
+    if domain is None and joined is None:
+        done[-1].notes += _beside(folder, [part.folder.name for part in parts])
+    done[-1].notes += _on_both_sides(parts, done)
+    if project.dataset.split != "given" and any(one.told_sides for one in done):
+        done[-1].notes.append('what they say of train and test is kept; split = "given" under [dataset] goes by it')
     return done
 
 
-def _sides(project: Project, folder: Path, domain: str | None) -> list[tuple[Path, str]]:
+def _parts(project: Project, folder: Path, domain: str | None, joined: str | None) -> list[Part]:
+    if domain is not None and domain not in project.domains:
+        raise ConfigError(f"there is no domain {domain!r} in the project file; it has {', '.join(project.domains)}")
+    if domain is not None and joined is not None:
+        raise ConfigError("a joined picture has a half for each of two domains: leave --domain or --joined out")
+    domains = {letter: getattr(project.training, key) for letter, key in LETTERS.items()}
+    if joined is not None:
+        return [Part(folder, domains[joined[0]], domains[joined[1]], by_subfolder=True)]
     if domain is not None:
-        if domain not in project.domains:
-            raise ConfigError(f"there is no domain {domain!r} in the project file; it has {', '.join(project.domains)}")
-        return [(folder, domain)]
-    found = [
-        (child(folder, name), getattr(project.training, key)) for name, key in SIDES.items() if child(folder, name).is_dir()
+        return [Part(folder, domain)]
+    named = [(f"{split}{letter}", letter, side) for split, side in SPLITS.items() for letter in LETTERS]
+    parts = [
+        Part(child(folder, name), domains[letter], split=side)
+        for name, letter, side in named
+        if child(folder, name).is_dir()
     ]
-    if not found:
+    if not parts and all(child(folder, letter).is_dir() for letter in LETTERS):
+        parts = [Part(child(folder, letter), domains[letter], by_subfolder=True) for letter in LETTERS]
+    if not parts:
         raise ConfigError(
             f"{folder}: to which domain do these photos belong? Say --domain with one of {', '.join(project.domains)}, "
-            f"or put them into folders {' and '.join(SIDES)}"
+            "or put them into folders trainA and trainB (with testA and testB for what is held back), or pairs of one name "
+            "into A and B; --joined AB takes pictures of two halves"
         )
-    return found
+    return parts
 
 
-def _beside(folder: Path) -> list[str]:
-    """What lies beside `trainA` and `trainB`, and was not looked at."""
-    folders = [path for path in sorted(folder.iterdir()) if path.name not in SIDES and path.is_dir()]
+def _join_by_name(home: Home, parts: Sequence[Part], done: Sequence["Imported"]) -> list[str]:
+    """Have photos of `A` and `B` whose files have one name but for the ending share a pair; notes on those without."""
+    named: list[dict[str, set[str]]] = []
+    for one in done:
+        names: dict[str, set[str]] = {}
+        for file, photo_id in one.photos.items():
+            names.setdefault(os.path.splitext(file)[0], set()).add(photo_id)
+        named.append(names)
+    pairs = {
+        (part.domain, photo_id): min(named[0][name])
+        for name in named[0].keys() & named[1].keys()
+        if len(named[0][name]) == len(named[1][name]) == 1
+        for part, names in zip(parts, named, strict=True)
+        for photo_id in names[name]
+    }
+    table = home.tables.read_or_empty("imports")
+    keys = zip(table["domain"], table["photo_id"], table["pair"], strict=True)
+    told = [pairs.get((domain, photo_id), pair) for domain, photo_id, pair in keys]
+    home.tables.write("imports", table.assign(pair=pd.Series(told, table.index, dtype=object)))
+    alone = sum(len(set(one.photos.values())) for one in done) - len(pairs)
+    return [f"{len(pairs) // 2} pairs by name" + (f"; {alone} pictures have no other half of their name" if alone else "")]
+
+
+def _on_both_sides(parts: Sequence[Part], done: Sequence["Imported"]) -> list[str]:
+    photos = {side: {id for part, one in zip(parts, done, strict=True) if part.split == side for id in one.photos.values()}
+              for side in ("train", "test")}  # fmt: skip
+    both = len(photos["train"] & photos["test"])
+    return [f"{both} photos are in folders for training and for testing; they are for testing"] if both else []
+
+
+def _beside(folder: Path, known: Sequence[str]) -> list[str]:
+    """What lies beside the folders that were looked at."""
+    folders = [path for path in sorted(folder.iterdir()) if path.name not in known and path.is_dir()]
     files = sum(not path.is_dir() for path in folder.iterdir())
     notes = []
     if folders:
         names = ", ".join(f"{path.name} ({_count_files(path):,} files)" for path in folders)
         notes.append(f"folders not looked at: {names}; to have one as well: bokehflow import {folders[0]} --domain DOMAIN")
     if files:
-        notes.append(f"files beside {' and '.join(SIDES)}, not looked at: {files}")
+        notes.append(f"files beside {' and '.join(known)}, not looked at: {files}")
     return notes
 
 
@@ -111,35 +172,38 @@ def _count_files(folder: Path) -> int:
     return sum(len(names) for _, _, names in os.walk(folder))
 
 
-def _import_side(
+def _import_part(
     project: Project,
     home: Home,
-    folder: Path,
-    domain: str,
+    part: Part,
     metadata: Path | None,
     inspectors: Inspectors,
     report: Callable[[int, int], None],
 ) -> Imported:
-    found = find_pictures(folder, home.root)
-    read = read_metadata(metadata, folder, found.files) if metadata else Metadata({})
-    done = Imported(domain, problems=[str(problem) for problem in read.problems], notes=_notes(read, found.others))
+    found = find_pictures(part.folder, home.root)
+    read = read_metadata(metadata, part.folder, found.files) if metadata else Metadata({})
+    domains = [part.domain, *([part.right_domain] if part.right_domain else [])]
+    done = Imported(" and ".join(domains), part.folder)
+    done.problems, done.notes = [str(problem) for problem in read.problems], _notes(read, found.others)
     files = [file for file in found.files if file not in read.spoiled]
     if read.spoiled:
         done.notes.append(f"{len(read.spoiled)} pictures wait until their rows are right")
     table = home.tables.read_or_empty("imports")
-    before = set(table.loc[table["domain"] == domain, "photo_id"])
+    mine = table["domain"].isin(domains)
+    before = set(table.loc[mine, "photo_id"])
     forgotten = forgotten_photos(home)
-    for batch in import_files(folder, files, table, forgotten, home.blobs, project.photos, inspectors.inspect, report):
+    for batch in import_files(part, files, table, forgotten, home.blobs, project.photos, inspectors.inspect, report):
         pictures = [outcome for outcome in batch if isinstance(outcome, ImportedPhoto)]
         done.refused += [outcome for outcome in batch if isinstance(outcome, RefusedFile)]
-        done.remarks += [f"{picture.file}: {remark}" for picture in pictures for remark in picture.info.remarks]
+        done.remarks += dict.fromkeys(f"{picture.file}: {remark}" for picture in pictures for remark in picture.info.remarks)
         done.pictures += len(pictures)
-        table = with_pictures(table, domain, pictures, read.told, int(time.time()))
+        done.photos |= {picture.file: picture.photo_id for picture in pictures}
+        table = with_pictures(table, pictures, read.told, int(time.time()))
         home.tables.write("imports", table)
-    mine = table[table["domain"] == domain]
-    done.new = len(set(mine["photo_id"]) - before)
-    elsewhere = table.loc[table["domain"] != domain, "photo_id"]
-    if both := len(set(mine["photo_id"]) & set(elsewhere)):
+    mine = table["domain"].isin(domains)
+    done.new = len(set(table.loc[mine, "photo_id"]) - before)
+    done.told_sides = int((mine & table["photo_id"].isin(done.photos.values()) & table["split"].notna()).sum())
+    if both := len(set(table.loc[mine, "photo_id"]) & set(table.loc[~mine, "photo_id"])):
         done.notes.append(f"{both} photos are in another domain too, so they will go as `both_domains`")
     return done
 
@@ -213,12 +277,12 @@ def misreported_imports(home: Home) -> int:
     )
 
 
-def summary(done: Sequence[Imported], folder: Path) -> str:
+def summary(done: Sequence[Imported]) -> str:
     """An import for a person."""
     lines = []
     for one in done:
         lines.append(
-            f"{one.domain}: {one.pictures} pictures of {folder} are in the home, {one.new} of them new, "
+            f"{one.domain}: {one.pictures} pictures of {one.folder} are in the home, {one.new} of them new, "
             f"{len(one.refused)} refused"
         )
         lines += _some([f"refused {refused}" for refused in one.refused])

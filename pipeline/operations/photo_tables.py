@@ -50,8 +50,9 @@ def all_rows(project: Project, home: Home, name: str, columns: list[str] | None 
 
     All columns, or those named.
     """
-    months = home.tables.read_all(name, configured_partitions(project, home, name), columns)
-    imported = _imported_rows(project, home, name)[columns or columns_of(name)]
+    wanted = columns or columns_of(name)
+    months = home.tables.read_all(name, configured_partitions(project, home, name), columns).reindex(columns=wanted)
+    imported = _imported_rows(project, home, name).reindex(columns=wanted)
     filled = [frame for frame in (months, imported) if len(frame)]
     return pd.concat(filled, ignore_index=True) if filled else months
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from pipeline.config import Project
 from pipeline.curation.decisions import folder_version
 from pipeline.curation.hints import MEASUREMENTS
-from pipeline.dataset.manifest import ORIGIN, origin_version
+from pipeline.dataset.manifest import ORIGIN, TOLD, origin_version, told_version
 from pipeline.masks.drawn import DrawnMasks
 from pipeline.masks.segmenters import published_version
 from pipeline.masks.selfie import EMBEDDED
@@ -220,17 +220,22 @@ def _of_manifest(project: Project, key: Key) -> Settings:
 
 
 def _origin(project: Project, home: Home, key: Key) -> Mapping[str, str]:
-    """Of what is known about owners, titles and licences of the training pictures; views and times do not count."""
+    """What is known of the training pictures' owners, titles and licences, and what came with them of sides and pairs.
+
+    Views and times do not count.
+    """
     tables = ("photo_listing", "imported_photos", "training_images")
     made_of = [dict.fromkeys(project.domains, ""), *(_data_versions(project, home, name, None) for name in tables)]
-    if _ORIGINS.get(home, ([], ""))[0] != made_of:
-        images = home.tables.read_or_empty("training_images", columns=["photo_id"])
-        listing = all_rows(project, home, "photo_listing", ["photo_id", *ORIGIN])
-        _ORIGINS[home] = made_of, origin_version(listing, set(images["photo_id"]))
-    return {"owners, titles or licences": _ORIGINS[home][1]}
+    if _ORIGINS.get(home, ([], {}))[0] != made_of:
+        photos = set(home.tables.read_or_empty("training_images", columns=["photo_id"])["photo_id"])
+        listing = all_rows(project, home, "photo_listing", ["photo_id", *ORIGIN, *TOLD])
+        told = told_version(listing, photos)
+        sides = {"sides and pairs": told} if told else {}
+        _ORIGINS[home] = made_of, {"owners, titles or licences": origin_version(listing, photos), **sides}
+    return _ORIGINS[home][1]
 
 
-_ORIGINS: dict[Home, tuple[list[dict[str, str]], str]] = {}
+_ORIGINS: dict[Home, tuple[list[dict[str, str]], dict[str, str]]] = {}
 """By home the data versions of all rows that were looked at last, and what they came to: `dev` asks every few seconds."""
 
 

@@ -9,7 +9,7 @@ import os
 from collections import Counter, deque
 from collections.abc import Callable, Hashable, Iterator, Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -22,9 +22,10 @@ from pipeline.photo_ids import folder_id
 from pipeline.photos.blobs import BlobProtocol
 from pipeline.photos.download import refusal
 from pipeline.photos.inspectors import InspectorDied
-from pipeline.photos.metadata import Told
+from pipeline.photos.joined import HALVES, Half, half_id, halves
+from pipeline.photos.metadata import NOTHING_TOLD, SIDES, Told
 from pipeline.photos.opening import PictureInfo, UndecodableImage
-from pipeline.plain_files import NotAPlainFile, open_plain
+from pipeline.plain_files import NotAPlainFile, open_plain, read_plain
 from pipeline.plain_text import plain
 from pipeline.tables import conform
 
@@ -45,13 +46,15 @@ Inspect = Callable[[Path, int], PictureInfo]
 
 @dataclass(frozen=True)
 class ImportedPhoto:
-    """A good file: its path below the folder, and what it holds."""
+    """A good file, or the half of one: its path below the folder, what it holds, and what its place tells of it."""
 
     file: str
     photo_id: str
     sha256: str
     size_bytes: int
     info: PictureInfo
+    domain: str
+    told: Told = NOTHING_TOLD
 
 
 @dataclass(frozen=True)
@@ -168,8 +171,27 @@ def _begins_like_a_picture(path: Path) -> bool:
     return head.startswith(SIGNATURES) or (head[:4], head[8:]) == (b"RIFF", b"WEBP")
 
 
+@dataclass(frozen=True)
+class Part:
+    """A folder whose pictures belong to `domain`, or, joined, their left half and right half to a domain each.
+
+    `split` is the side that the folder's name tells; with `by_subfolder` its subfolders `train`, `test`, `val` do.
+    """
+
+    folder: Path
+    domain: str
+    right_domain: str | None = None
+    split: str | None = None
+    by_subfolder: bool = False
+
+    def told(self, file: str) -> Told:
+        """What the place of `file`, a path below the folder, tells of it."""
+        first, slash, _ = file.partition("/")
+        return Told(split=SIDES.get(first.lower()) if self.by_subfolder and slash else self.split)
+
+
 def import_files(
-    folder: Path,
+    part: Part,
     files: list[str],
     known: pd.DataFrame,
     forgotten: Set[str],
@@ -178,83 +200,110 @@ def import_files(
     inspect: Inspect,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Iterator[list[ImportedPhoto | RefusedFile]]:
-    """Bring `files` of `folder` into the blob store, `BATCH` of them at a time.
+    """Bring `files` of a folder into the blob store, `BATCH` of them at a time; a joined picture becomes two photos.
 
     `known` is the table `imports`: what it lists with its blob in place is hashed and not decoded again. Photos in
-    `forgotten` are refused. Reasons besides those of `inspect`: `bad_name`, `decoder_died`, `forgotten`, `too_large`,
-    `unreadable`.
+    `forgotten` are refused. Reasons besides those of `inspect`: `bad_name`, `decoder_died`, `forgotten`, `not_joined`,
+    `too_large`, `unreadable`.
     """
-    facts = {str(row["sha256"]): row for row in known.drop_duplicates("sha256").to_dict("records")}
-    bring = _Bringer(folder, {key: _info(row) for key, row in facts.items()}, forgotten, blobs, settings, inspect)
+    rows = known.drop_duplicates("photo_id").to_dict("records")
+    stored = {str(row["photo_id"]): _Stored(str(row["sha256"]), int(row["size_bytes"]), _info(row)) for row in rows}
+    bring = _Bringer(part, stored, forgotten, blobs, settings, inspect)
     done = 0
     with ThreadPoolExecutor(settings.threads, thread_name_prefix="import") as executor:
         for start in range(0, len(files), BATCH):
-            outcomes = list(executor.map(bring.one, files[start : start + BATCH]))
-            done += len(outcomes)
+            batch = files[start : start + BATCH]
+            outcomes = [outcome for outcomes in executor.map(bring.one, batch) for outcome in outcomes]
+            done += len(batch)
             yield outcomes
             progress(done, len(files))
 
 
 def with_pictures(
-    imports: pd.DataFrame, domain: str, pictures: list[ImportedPhoto], told: Mapping[str, Told], now_s: int
+    imports: pd.DataFrame, pictures: list[ImportedPhoto], told: Mapping[str, Told], now_s: int
 ) -> pd.DataFrame:
-    """The table `imports` with `pictures` of `domain` added, or told more about.
+    """The table `imports` with `pictures` added, or told more about.
 
-    What is told counts, what is not told stays as it was; where two files have the same bytes the first counts, the
-    second adds what the first does not tell.
+    What is told counts, by a CSV before a folder's name; what is not told stays as it was. Where two files have the same
+    bytes the first counts, the second adds what the first does not tell.
     """
     rows = {(str(row["domain"]), str(row["photo_id"])): dict(row) for row in imports.astype(object).to_dict("records")}
     said: dict[tuple[str, str], set[str]] = {}
     for picture in pictures:
-        key = domain, picture.photo_id
-        rows.setdefault(key, _row(picture, domain, now_s))
+        key = picture.domain, picture.photo_id
+        rows.setdefault(key, _row(picture, now_s))
         taken = said.setdefault(key, set())
-        news = {name: value for name, value in asdict(told.get(picture.file, Told())).items() if value is not None}
+        both = [asdict(picture.told), asdict(told.get(picture.file, NOTHING_TOLD))]
+        news = {name: value for one in both for name, value in one.items() if value is not None}
         rows[key].update({name: value for name, value in news.items() if name not in taken})
         taken.update(news)
     return conform("imports", pd.DataFrame(list(rows.values())))
 
 
 @dataclass(frozen=True)
+class _Stored:
+    sha256: str
+    size_bytes: int
+    info: PictureInfo
+
+
+@dataclass(frozen=True)
 class _Bringer:
-    folder: Path
-    known: Mapping[str, PictureInfo]
+    part: Part
+    known: Mapping[str, _Stored]
+    """By photo id."""
     forgotten: Set[str]
     blobs: BlobProtocol
     settings: PhotosSection
     inspect: Inspect
 
-    def one(self, file: str) -> ImportedPhoto | RefusedFile:
+    def one(self, file: str) -> list[ImportedPhoto | RefusedFile]:
         if printable(file) != file:
-            return RefusedFile(file, "bad_name", "its name is not UTF-8, which no table takes; rename it")
+            return [RefusedFile(file, "bad_name", "its name is not UTF-8, which no table takes; rename it")]
         try:
-            with open_plain(self.folder / file) as source:
+            with open_plain(self.part.folder / file) as source:
                 return self._bring(file, _Source(source))
         except UndecodableImage as error:
-            return RefusedFile(file, error.reason, error.detail)
+            return [RefusedFile(file, error.reason, error.detail)]
         except InspectorDied as death:
-            return RefusedFile(file, "decoder_died", death.detail)
+            return [RefusedFile(file, "decoder_died", death.detail)]
         except _Unreadable as error:
-            return RefusedFile(file, "unreadable", str(error))
+            return [RefusedFile(file, "unreadable", str(error))]
         except OSError as error:
-            if str(error.filename) == str(self.folder / file):
-                return RefusedFile(file, "unreadable", error.strerror or str(error))
+            if str(error.filename) == str(self.part.folder / file):
+                return [RefusedFile(file, "unreadable", error.strerror or str(error))]
             raise
 
-    def _bring(self, file: str, source: "_Source") -> ImportedPhoto | RefusedFile:
+    def _bring(self, file: str, source: "_Source") -> list[ImportedPhoto | RefusedFile]:
         if source.size_bytes > self.settings.max_bytes:
-            return RefusedFile(file, "too_large", f"{source.size_bytes} bytes, allowed are {self.settings.max_bytes}")
+            return [RefusedFile(file, "too_large", f"{source.size_bytes} bytes, allowed are {self.settings.max_bytes}")]
         digest = hashlib.sha256()
         for chunk in source.chunks():
             digest.update(chunk)
-        sha256 = digest.hexdigest()
-        if folder_id(sha256) in self.forgotten:
-            return RefusedFile(file, "forgotten", "this picture was purged by `bokehflow forget`")
-        if sha256 in self.known and self.blobs.has(sha256, source.size_bytes):
-            return ImportedPhoto(file, folder_id(sha256), sha256, source.size_bytes, self.known[sha256])
-        return self._checked(file, source)
+        wanted = self._photos(file, digest.hexdigest())
+        if all(photo_id in self.forgotten for _, photo_id, _ in wanted):
+            return [RefusedFile(file, "forgotten", "this picture was purged by `bokehflow forget`")]
+        stored = [self.known.get(photo_id) for _, photo_id, _ in wanted]
+        if not all(one and self.blobs.has(one.sha256, one.size_bytes) for one in stored):
+            stored = self._checked(file, source)
+        return [
+            RefusedFile(file, "forgotten", f"its half of {domain} was purged by `bokehflow forget`")
+            if photo_id in self.forgotten
+            else ImportedPhoto(file, photo_id, one.sha256, one.size_bytes, one.info, domain, told)
+            for (domain, photo_id, told), one in zip(wanted, stored, strict=True)
+            if one is not None
+        ]
 
-    def _checked(self, file: str, source: "_Source") -> ImportedPhoto:
+    def _photos(self, file: str, sha256: str) -> list[tuple[str, str, Told]]:
+        """Domain, id and what is told of each photo that the file with these bytes makes."""
+        told = self.part.told(file)
+        if self.part.right_domain is None:
+            return [(self.part.domain, folder_id(sha256), told)]
+        told = replace(told, pair=folder_id(sha256))
+        domains = zip(HALVES, (self.part.domain, self.part.right_domain), strict=True)
+        return [(domain, half_id(sha256, half), told) for half, domain in domains]
+
+    def _checked(self, file: str, source: "_Source") -> list[_Stored | None]:
         """Copied, hashed on the way, decoded from the copy: the original may change meanwhile."""
         digest, size_bytes = hashlib.sha256(), 0
         with self.blobs.temporary() as copy:
@@ -264,9 +313,18 @@ class _Bringer:
                     size_bytes += len(chunk)
                     target.write(chunk)
             info = self.inspect(copy, self.settings.max_pixels)
+            if self.part.right_domain is not None:
+                return [self._stored(half, info.remarks) for half in halves(read_plain(copy), self.settings.max_pixels)]
             sha256 = digest.hexdigest()
             self.blobs.adopt(copy, sha256)
-        return ImportedPhoto(file, folder_id(sha256), sha256, size_bytes, info)
+        return [_Stored(sha256, size_bytes, info)]
+
+    def _stored(self, half: Half, remarks: tuple[str, ...]) -> _Stored:
+        sha256 = hashlib.sha256(half.png).hexdigest()
+        with self.blobs.temporary() as copy:
+            copy.write_bytes(half.png)
+            self.blobs.adopt(copy, sha256)
+        return _Stored(sha256, len(half.png), PictureInfo(half.width_px, half.height_px, "PNG", 1, remarks))
 
 
 class _Unreadable(Exception):
@@ -297,8 +355,8 @@ def _info(row: Mapping[Hashable, object]) -> PictureInfo:
     return PictureInfo(width_px, height_px, str(row["format"]), frames)
 
 
-def _row(picture: ImportedPhoto, domain: str, now_s: int) -> dict[Hashable, object]:
-    facts = {"photo_id": picture.photo_id, "domain": domain, "file": picture.file, "sha256": picture.sha256}
+def _row(picture: ImportedPhoto, now_s: int) -> dict[Hashable, object]:
+    facts = {"photo_id": picture.photo_id, "domain": picture.domain, "file": picture.file, "sha256": picture.sha256}
     info = asdict(picture.info)
     del info["remarks"]
     return {**facts, "size_bytes": picture.size_bytes, **info, "imported_at_s": now_s}
@@ -309,7 +367,7 @@ def _row(picture: ImportedPhoto, domain: str, now_s: int) -> dict[Hashable, obje
 
 def listing_of(imports: pd.DataFrame, month: str, no_cv: Callable[[str], bool]) -> pd.DataFrame:
     """The table `photo_listing` of imported photos, under `month`; `no_cv` tells tags that forbid computer vision."""
-    frame = imports.reindex(columns=["photo_id", "domain", "owner_name", "license", "date_taken"])
+    frame = imports.reindex(columns=["photo_id", "domain", "owner_name", "license", "date_taken", "split", "pair"])
     for column in ("owner", "title", "tags", "page_url"):
         frame[column] = imports[column].astype(object).where(imports[column].notna(), "")
     frame["date_upload_s"] = imports["date_upload_s"].fillna(imports["imported_at_s"])

@@ -12,6 +12,8 @@ Columns, in any order and with any capitals; only `file` is needed, unknown ones
     tags         separated by commas or semicolons; where there are none, by spaces
     date_taken   the camera's clock: 2024-03-05, 2024-03-05 12:30:00, 05.03.2024; 3/5/2024 is refused, it has two meanings
     date_upload  when it was published, UTC unless it says otherwise; written alike, or as Unix seconds
+    split        the side that its authors have it on: `train` or `test`; `val` counts as `test`, it is held back
+    pair         what it shares with its other half, the same scene in the other domain
 
 `pipeline.spreadsheet` and `pipeline.times` say what is understood. What it says goes into attributions, so nothing is
 guessed: a column that is there twice, an encoding that cannot be told and a row whose cells have shifted are refused.
@@ -29,8 +31,25 @@ from pipeline.licenses import license_id
 from pipeline.spreadsheet import Problem, Sheet, read_sheet, table_bytes
 from pipeline.times import read_time
 
-COLUMNS = ("file", "owner", "owner_name", "license", "page_url", "title", "tags", "date_taken", "date_upload")
+COLUMNS = (
+    "file",
+    "owner",
+    "owner_name",
+    "license",
+    "page_url",
+    "title",
+    "tags",
+    "date_taken",
+    "date_upload",
+    "split",
+    "pair",
+)
 ALIASES = {"filename": "file", "file_name": "file", "licence": "license", "link": "page_url", "url": "page_url"}
+SIDES = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("test", "testing", "val", "valid", "validation", "dev", "eval"), "test"),
+}
+"""How people write the side of the split; what is held back from training is for testing."""
 CELL_CHARACTERS = 10_000
 """No owner or title is longer; a cell that is has swallowed what is not its own."""
 
@@ -47,6 +66,11 @@ class Told:
     page_url: str | None = None
     date_upload_s: int | None = None
     date_taken: str | None = None
+    split: str | None = None
+    pair: str | None = None
+
+
+NOTHING_TOLD = Told()
 
 
 @dataclass(frozen=True)
@@ -169,6 +193,9 @@ def _read_row(row: Mapping[str, str]) -> tuple[Told, list[tuple[str, str]]]:
         wrong.append(("date_taken", "write it like 2024-03-05 or 2024-03-05 12:30:00"))
     if page_url and not re.match(r"https?://[^\s/]", page_url):
         wrong.append(("page_url", "must begin with http:// or https://"))
+    split = row.get("split", "").lower()
+    if split and split not in SIDES:
+        wrong.append(("split", f"must be train or test ({', '.join(sorted({*SIDES} - {'train', 'test'}))} are understood)"))
     told = Told(
         owner=row.get("owner") or None,
         owner_name=row.get("owner_name") or None,
@@ -178,6 +205,8 @@ def _read_row(row: Mapping[str, str]) -> tuple[Told, list[tuple[str, str]]]:
         page_url=page_url or None,
         date_upload_s=seconds if uploaded_at is None else int(uploaded_at.timestamp()),
         date_taken=f"{taken_at:%Y-%m-%d %H:%M:%S}" if taken_at else None,
+        split=SIDES.get(split),
+        pair=row.get("pair") or None,
     )
     return told, wrong
 

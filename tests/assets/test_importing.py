@@ -1,10 +1,15 @@
 """Photos of one's own: a folder into the same tables, again, renamed, interrupted, forgotten."""
 
+import io
 import os
+import shutil
+import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from pipeline.commands.collecting import import_photos
 from pipeline.config import parse_project
@@ -51,8 +56,8 @@ def test_imported_photos_go_through_all_stages_without_a_key(tmp_path: Path) -> 
         world.run(until="photo_files")
         (done,) = import_folder(PARSED, world.home, folder, "ordinary", tmp_path / "photos.csv")
         assert (done.pictures, done.new, len(done.refused)) == (6, 6, 1)
-        assert "refused cut.jpg: truncated" in summary([done], folder)
-        assert ".txt 1" in summary([done], folder)
+        assert "refused cut.jpg: truncated" in summary([done])
+        assert ".txt 1" in summary([done])
         world.run(until="review_queue")
         assert not world.emulator.calls
         home = world.home
@@ -116,14 +121,109 @@ def test_an_interrupted_import_goes_on(tmp_path: Path, monkeypatch: pytest.Monke
     assert not list((home.root / "blobs" / "incoming").glob("*"))
 
 
-def test_train_a_and_train_b_are_the_two_domains(tmp_path: Path) -> None:
-    for side, seed in (("trainA", 1), ("trainB", 2), ("testA", 3)):
-        save_noise(tmp_path / "set" / side / "x.jpg", seed)
+def sides_of(home: Home) -> dict[str, str]:
+    """Domain and side of each imported file, by its name."""
+    imports = home.tables.read("imports").astype(object)
+    return {row["file"]: f"{row['domain']} {row['split']}" for row in imports.to_dict("records")}
+
+
+def test_the_folders_of_cyclegan_keep_domain_and_side(tmp_path: Path) -> None:
+    for side, seed in (("trainA", 1), ("trainB", 2), ("testA", 3), ("testB", 4), ("valA", 5), ("other", 6)):
+        save_noise(tmp_path / "set" / side / f"{side}.jpg", seed)
+    shutil.copyfile(tmp_path / "set" / "trainA" / "trainA.jpg", tmp_path / "set" / "testA" / "again.jpg")
     home = Home(tmp_path / "home")
     done = import_folder(PARSED, home, tmp_path / "set", None, None)
-    assert [(one.domain, one.pictures) for one in done] == [("ordinary", 1), ("shallow", 1)]
+    assert [(one.domain, one.pictures) for one in done] == [
+        ("ordinary", 1), ("shallow", 1), ("ordinary", 2), ("shallow", 1), ("ordinary", 1),
+    ]  # fmt: skip
+    assert sides_of(home) == {
+        "trainA.jpg": "ordinary test", "trainB.jpg": "shallow train", "testA.jpg": "ordinary test",
+        "testB.jpg": "shallow test", "valA.jpg": "ordinary test",
+    }  # fmt: skip
+    said = summary(done)
+    assert "1 photos are in folders for training and for testing; they are for testing" in said
+    assert 'split = "given" under [dataset] goes by it' in said
+    assert "folders not looked at: other (1 files)" in said
+    given = parse_project(PROJECT + '[dataset]\nsplit = "given"\n', Path("x.toml"))
+    assert 'split = "given"' not in summary(import_folder(given, home, tmp_path / "set", None, None))
+
+
+def test_a_column_says_side_and_pair(tmp_path: Path) -> None:
+    for number in range(5):
+        save_noise(tmp_path / "set" / f"{number}.jpg", number)
+    told = tmp_path / "told.csv"
+    told.write_text("file,Split,pair\n0.jpg,Test,a\n1.jpg,training,b\n2.jpg,val,\n3.jpg,,\n4.jpg,held out,c\n")
+    home = Home(tmp_path / "home")
+    (done,) = import_folder(PARSED, home, tmp_path / "set", "ordinary", told)
+    assert done.problems == [
+        "told.csv, row 6: split 'held out': must be train or test (dev, eval, testing, training, val, valid, validation are "
+        "understood)"
+    ]
+    imports = home.tables.read("imports").astype(object).sort_values("file")
+    assert imports["split"].where(imports["split"].notna(), None).tolist() == ["test", "train", "test", None]
+    assert imports["pair"].where(imports["pair"].notna(), None).tolist() == ["a", "b", None, None]
+
+
+def test_files_of_one_name_in_a_and_b_are_pairs(tmp_path: Path) -> None:
+    for file, seed in (("A/train/1.jpg", 1), ("B/train/1.png", 2), ("A/test/2.jpg", 3), ("B/test/2.jpg", 4), ("A/3.jpg", 5)):
+        save_noise(tmp_path / "set" / file, seed)
+    home = Home(tmp_path / "home")
+    done = import_folder(PARSED, home, tmp_path / "set", None, None)
+    assert "2 pairs by name; 1 pictures have no other half of their name" in summary(done)
+    imports = home.tables.read("imports").set_index("file")
+    assert imports.loc["train/1.jpg", "pair"] == imports.loc["train/1.png", "pair"] == imports.loc["train/1.jpg", "photo_id"]
+    assert imports["pair"].nunique() == 2
+    assert pd.isna(imports.loc["3.jpg", "pair"])
+    halves = imports.loc["test/2.jpg"].set_index("domain")
+    assert halves["split"].to_dict() == {"ordinary": "test", "shallow": "test"}
+    version = home.tables.info("imports")
+    import_folder(PARSED, home, tmp_path / "set", None, None)
+    again = home.tables.info("imports")
+    assert version is not None
+    assert again is not None
+    assert version.data_version == again.data_version
+
+
+def joined_picture(path: Path, left: int, right: int, edge_px: int = 96) -> None:
+    save_noise(path.with_suffix(".left.png"), left, edge_px)
+    save_noise(path.with_suffix(".right.png"), right, edge_px)
+    halves = [np.asarray(Image.open(path.with_suffix(f".{side}.png"))) for side in ("left", "right")]
+    for side in ("left", "right"):
+        path.with_suffix(f".{side}.png").unlink()
+    Image.fromarray(np.hstack(halves)).save(path)
+
+
+def test_a_joined_picture_becomes_a_pair_and_again_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for split, number in (("train", 1), ("val", 2)):
+        (tmp_path / "set" / split).mkdir(parents=True)
+        joined_picture(tmp_path / "set" / split / f"{number}.png", number, number + 10)
+    save_noise(tmp_path / "set" / "odd.png", 5, edge_px=97)
+    home = Home(tmp_path / "home")
+    (done,) = import_folder(PARSED, home, tmp_path / "set", None, None, joined="BA")
+    assert (done.domain, done.pictures, done.new) == ("shallow and ordinary", 4, 4)
+    assert "refused odd.png: not_joined (is 97 px wide, which are no two halves)" in summary([done])
+    imports = home.tables.read("imports")
+    assert imports["pair"].value_counts().tolist() == [2, 2]
+    assert imports.groupby("pair")["split"].unique().map(len).tolist() == [1, 1]
+    shallow = imports[(imports["domain"] == "shallow") & (imports["split"] == "train")].iloc[0]
+    save_noise(tmp_path / "left.png", 1)
+    left = np.asarray(Image.open(tmp_path / "left.png"))
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(home.blobs.read(shallow["sha256"])))), left)
+    (tmp_path / "set" / "odd.png").unlink()
+    monkeypatch.setattr(folder_module, "halves", lambda data, max_pixels: pytest.fail("cut again"))
+    (again,) = import_folder(PARSED, home, tmp_path / "set", None, None, joined="BA")
+    assert again.new == 0
+    pd.testing.assert_frame_equal(home.tables.read("imports"), imports)
+    with pytest.raises(ConfigError, match="leave --domain or --joined out"):
+        import_folder(PARSED, home, tmp_path / "set", "shallow", None, joined="AB")
+
+
+def test_domain_of_a_folder_must_be_known(tmp_path: Path) -> None:
+    save_noise(tmp_path / "set" / "trainA" / "x.jpg", 1)
+    home = Home(tmp_path / "home")
+    import_folder(PARSED, home, tmp_path / "set", None, None)
     (both,) = import_folder(PARSED, home, tmp_path / "set" / "trainA", "shallow", None)
-    assert "1 photos are in another domain too, so they will go as `both_domains`" in summary([both], tmp_path)
+    assert "1 photos are in another domain too, so they will go as `both_domains`" in summary([both])
     with pytest.raises(ConfigError, match="to which domain do these photos belong"):
         import_folder(PARSED, home, tmp_path / "set" / "trainA", None, None)
     with pytest.raises(ConfigError, match="there is no domain 'odd'"):
@@ -214,3 +314,93 @@ def test_a_forgotten_import_stays_away_and_lost_bytes_are_named(tmp_path: Path) 
         world.run()
         assert lost["photo_id"] in pictures_of(world)
         assert gone["photo_id"] not in pictures_of(world)
+
+
+GIVEN = """
+[domains.ordinary]
+[domains.shallow]
+[photos]
+min_edge_px = 64
+threads = 2
+[curation]
+min_kept_per_domain = 2
+[masks]
+segmenter = "folder"
+folder = "given"
+[dataset]
+split = "given"
+size_px = 64
+[training]
+automatic = ["tiny"]
+[evaluation]
+perceptual = false
+[recipes.tiny]
+model = "cyclegan"
+profile = "smoke"
+settings = { steps = 2 }
+"""
+
+
+def keep_all(home: Home) -> None:
+    """What a curator saves who would keep every photo of the queue."""
+    home.reviewed.mkdir(parents=True, exist_ok=True)
+    queue = home.tables.read("review_queue").sort_values("photo_id")
+    rows = [f"{photo_id},keep,ann\n" for photo_id in queue["photo_id"]]
+    (home.reviewed / "ann.csv").write_text("photo_id,decision,curator\n" + "".join(rows))
+    an_hour_ago = time.time() - 3600
+    os.utime(home.reviewed / "ann.csv", (an_hour_ago, an_hour_ago))
+
+
+def give_masks(home: Home, folder: Path) -> None:
+    folder.mkdir()
+    mask = np.zeros((96, 96), np.uint8)
+    mask[24:, 30:66] = 255
+    for photo_id in home.tables.read("imports")["photo_id"]:
+        Image.fromarray(mask).save(folder / f"{photo_id.replace(':', '_')}.png")
+
+
+def test_the_given_test_side_is_that_of_the_snapshot_and_of_what_judges(tmp_path: Path) -> None:
+    for side, seeds in (("trainA", (1, 2, 3)), ("testA", (4, 5)), ("trainB", (6, 7, 8)), ("testB", (9,))):
+        for seed in seeds:
+            save_noise(tmp_path / "set" / side / f"{seed}.png", seed)
+    with collect_world(tmp_path, text=GIVEN) as world:
+        import_folder(world.project, world.home, tmp_path / "set", None, None)
+        give_masks(world.home, tmp_path / "given")
+        world.run(until="review_queue")
+        keep_all(world.home)
+        world.run(until="comparison")
+        home = world.home
+        imports = home.tables.read("imports").set_index("photo_id")
+        (frozen,) = home.snapshots.iterdir()
+        manifest = pd.read_parquet(frozen / "manifest.parquet").set_index("photo_id")
+        assert len(manifest) == 9
+        assert manifest["split"].to_dict() == imports["split"].to_dict()
+        tests = imports.index[(imports["split"] == "test") & (imports["domain"] == "ordinary")]
+        scores = home.tables.read_all("evaluation")
+        judged = set(scores.loc[scores["photo_id"].str.startswith("folder:"), "photo_id"])
+        assert judged == set(tests)
+        (report,) = home.reports.glob("*/index.html")
+        assert "2 test photos" in report.read_text(encoding="utf-8")
+
+
+def test_pairs_stay_whole_from_the_folder_to_the_snapshot(tmp_path: Path) -> None:
+    (tmp_path / "set" / "train").mkdir(parents=True)
+    (tmp_path / "set" / "val").mkdir()
+    for number in range(5):
+        joined_picture(tmp_path / "set" / ("val" if number == 4 else "train") / f"{number}.jpg", number, number)
+    with collect_world(tmp_path, text=GIVEN) as world:
+        import_folder(world.project, world.home, tmp_path / "set", None, None, joined="AB")
+        give_masks(world.home, tmp_path / "given")
+        world.run(until="review_queue")
+        keep_all(world.home)
+        world.run(until="dataset_snapshot")
+        (frozen,) = world.home.snapshots.iterdir()
+        manifest = pd.read_parquet(frozen / "manifest.parquet")
+        assert manifest.groupby("pair")["domain"].apply(sorted).tolist() == [["ordinary", "shallow"]] * 5
+        assert manifest.groupby("pair")["split_key"].nunique().tolist() == [1] * 5
+        assert manifest.groupby("pair")["split"].first().tolist().count("test") == 1
+        # A pair that is told anew makes a new snapshot.
+        imports = world.home.tables.read("imports")
+        world.home.tables.write("imports", imports.assign(pair="set " + imports["pair"]))
+        world.run(until="dataset_snapshot")
+        assert len(list(world.home.snapshots.iterdir())) == 2

@@ -1,5 +1,6 @@
 """Shards, preparation, split, manifest and snapshot."""
 
+import json
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +14,28 @@ from hypothesis import strategies as st
 
 from pipeline.config import DatasetSection
 from pipeline.dataset.crop import Crop
+from pipeline.dataset.diff import diff_snapshots
 from pipeline.dataset.forget import forget_in_snapshots
-from pipeline.dataset.manifest import ORIGIN, build_manifest, counts, problems, snapshot_id, split_of, split_score
+from pipeline.dataset.manifest import (
+    ORIGIN,
+    broken_pairs,
+    build_manifest,
+    canonical,
+    counts,
+    overruled,
+    problems,
+    snapshot_id,
+    split_of,
+    split_score,
+    with_pairs,
+)
 from pipeline.dataset.prepare import Readers, prepare_images, shard_index
 from pipeline.dataset.shards import Shard, ShardPicture, ShardReader, write_shard
 from pipeline.dataset.snapshot import attribution, freeze, list_snapshots, read_manifest, read_snapshot, refresh_origin
 from pipeline.dataset.verify import verify_snapshot
 from pipeline.errors import DatasetError
 from pipeline.tables import conform
+from storage.tables import data_version
 from tests.pipeline.dataset.frozen_world import World
 
 SIZE_PX = 32
@@ -277,3 +292,64 @@ def test_a_snapshot_that_was_edited_or_is_unknown_is_refused(tmp_path: Path) -> 
     manifest.assign(alpha_sha256="changed").to_parquet(edited)
     with pytest.raises(DatasetError, match="was changed after it was frozen"):
         read_snapshot(tmp_path / "snapshots", folder.name)
+
+
+def rows_of(*rows: tuple[str, str, str | None, str | None]) -> pd.DataFrame:
+    """Domain, split key, pair and given side of each."""
+    return pd.DataFrame(rows, columns=["domain", "split_key", "pair", "given_split"]).assign(
+        photo_id=[f"flickr:{n}" for n in range(len(rows))]
+    )
+
+
+def test_the_given_split_is_theirs_but_for_near_duplicates() -> None:
+    rows = rows_of(
+        ("ordinary", "a", None, "test"), ("ordinary", "b", None, "train"), ("ordinary", "c", None, None),
+        ("shallow", "d", None, "test"), ("ordinary", "e", None, "test"), ("ordinary", "e", None, "train"),
+        ("ordinary", "f", "1", "test"), ("shallow", "g", "1", "test"), ("ordinary", "h", "2", "test"),
+        ("shallow", "i", "2", "train"), ("ordinary", "j", None, "test"), ("shallow", "j", None, "test"),
+    )  # fmt: skip
+    section = DatasetSection(split="given")
+    rows["split"] = split_of(rows, section, "ordinary")
+    assert "".join(side[1] for side in rows["split"]) == "errerreerree"
+    assert overruled(rows) == ["flickr:4", "flickr:8"]
+
+
+def test_the_halves_of_a_pair_have_one_key_and_one_side() -> None:
+    halves = [(domain, f"flickr:{n}{domain}", str(n), None) for n in range(500) for domain in ("ordinary", "shallow")]
+    rows = rows_of(*halves, ("ordinary", "flickr:0shallow", None, None))
+    keys = with_pairs(rows["split_key"], rows["pair"])
+    assert keys.nunique() == 500
+    assert keys.iloc[-1] == keys.iloc[0] == keys.iloc[1] == "flickr:0ordinary"
+    for section in (DatasetSection(test_share={"ordinary": 0.2, "shallow": 0.0}), DatasetSection(split="study")):
+        split = split_of(rows, section, "ordinary")
+        assert split.groupby(keys).nunique().max() == 1
+        tests = split[rows["domain"] == "shallow"].eq("test").sum()
+        assert tests == 100 if section.split == "study" else 60 < tests < 140
+    both = rows_of(("ordinary", "a", "1", None), ("shallow", "a", "1", None))
+    assert set(split_of(both, DatasetSection(test_share={"ordinary": 1.0}), "ordinary")) == {"train"}
+
+
+def test_a_pair_counts_for_the_snapshot_and_no_pair_changes_nothing(tmp_path: Path) -> None:
+    images, numbers = prepared(tmp_path, range(4)), range(4)
+    plain = manifest_of(images, numbers)
+    told = listing(numbers).assign(pair=["x", "x", None, None], split=None)
+    section = DatasetSection(test_share={"ordinary": 0.3, "shallow": 0.0})
+    paired = conform(
+        "dataset_manifest", build_manifest(images, told, curated(numbers), masks_table(numbers), section, "ordinary")
+    )
+    assert snapshot_id(plain) != snapshot_id(paired)
+    assert data_version("dataset_manifest", plain) == data_version("dataset_manifest", plain.assign(pair=None))
+    lines = [json.loads(line) for line in canonical(paired).splitlines()]
+    assert [line.get("pair") for line in lines].count("x") == 2
+    assert b"pair" not in canonical(plain)
+    assert broken_pairs(paired.head(0)) == []
+    one = paired[paired["photo_id"] != "flickr:1"]
+    assert broken_pairs(one) == ["pair x: 1 photos in 1 domain"]
+    freeze(paired, tmp_path / "snapshots", tmp_path)
+    frozen = read_manifest(tmp_path / "snapshots", snapshot_id(paired))
+    assert frozen["pair"].notna().sum() == 2
+    assert verify_snapshot(tmp_path / "snapshots", snapshot_id(paired), tmp_path).sound
+    freeze(plain, tmp_path / "snapshots", tmp_path)
+    assert verify_snapshot(tmp_path / "snapshots", snapshot_id(plain), tmp_path).sound
+    changes = diff_snapshots(tmp_path / "snapshots", snapshot_id(plain), snapshot_id(paired)).changes
+    assert {change.what for change in changes} == {"pair"}

@@ -282,3 +282,26 @@ class TestColour:
         world.add(1, png(scene(1)))
         world.add(2, png(grey), domain="shallow")
         assert world.rules(prefer_domain="shallow") == {"flickr:1": "both_domains", "flickr:2": None}
+
+
+@pytest.mark.parametrize("options", [{}, {"prefer_domain": "shallow"}, {"verify": False}])
+def test_the_halves_of_a_pair_are_no_copies_and_of_two_equal_pairs_one_stays_whole(
+    world: World, options: dict[str, object]
+) -> None:
+    one, two = scene(1), scene(2)
+    # Their halves are the same scene; of the second pair the left half is larger, of the third the right one.
+    world.add(1, png(one), "ordinary", pair="a")
+    world.add(2, jpeg(one, 95), "shallow", pair="a")
+    world.add(3, png(resized(two, 1.2)), "ordinary", pair="b")
+    world.add(4, jpeg(two, 95), "shallow", pair="b")
+    world.add(5, png(two), "ordinary", pair="c")
+    world.add(6, jpeg(resized(two, 1.1), 90), "shallow", pair="c")
+    flat = np.full((64, 64, 3), 128, np.uint8)
+    world.add(7, png(flat), "ordinary", pair="d")
+    world.add(8, jpeg(flat), "shallow", pair="d")
+    kept = {number for number, rule in world.rules(**options).items() if rule is None}
+    copies = set() if options.get("verify") is False else {"flickr:5", "flickr:6"}
+    assert kept == {f"flickr:{number}" for number in range(1, 9)} - copies
+    # Beside a photo that is of no pair, the halves are compared like any others.
+    world.add(9, jpeg(one, 80), "shallow")
+    assert world.rules()["flickr:9"] == "both_domains"

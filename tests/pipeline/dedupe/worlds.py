@@ -59,6 +59,7 @@ class World:
         domain: str = "ordinary",
         uploaded_s: int | None = None,
         size_bytes: int | None = None,
+        pair: str | None = None,
     ) -> None:
         digest = hashlib.sha256(data).hexdigest()
         self.bytes[digest] = data
@@ -67,7 +68,7 @@ class World:
         self.rows.append({
             "photo_id": f"flickr:{number}", "domain": domain, "sha256": digest, "size_bytes": size_bytes or len(data),
             "width_px": width_px, "height_px": height_px, "date_upload_s": number if uploaded_s is None else uploaded_s,
-            "phash": "0" * 16, "phash_mirrored": "0" * 16,
+            "phash": "0" * 16, "phash_mirrored": "0" * 16, "pair": pair,
         })  # fmt: skip
 
     def table(self) -> pd.DataFrame:
