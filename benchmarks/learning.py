@@ -36,9 +36,12 @@ from pipeline.evaluation.measure.baselines import gaussian, gaussian_9x9, paste_
 from pipeline.models.images import RgbArray, UnitRgbArray, translate
 from pipeline.models.lens_generator import build_generator
 from pipeline.studio.pictures import PICTURES, Shot, render_shot
+from pipeline.training.calibration import PICTURES as CALIBRATED_BY
+from pipeline.training.calibration import calibrate
 from pipeline.training.checkpoints import load_generator_weights, save_generator
 from pipeline.training.loader import BatchLoader
 from pipeline.training.loop import train_steps
+from pipeline.training.progress_checks import Checker
 from pipeline.training.recipes import TrainingSettings, canonical_digest, resolve
 from pipeline.training.sampling import ArrayImages, PairSampler, scale
 from pipeline.training.state import TrainingState, build_model, generator_config
@@ -171,16 +174,21 @@ def choosing_scenes(home: Path) -> Scenes:
 
 
 def train(run: Run) -> None:
-    """Train on one core and keep the generator after each stage, the time it took last."""
+    """Train on one core and keep the generator after each stage, the last calibrated, the time it took last."""
     torch.set_num_threads(1)
     torch.manual_seed(run.seed)
     settings, start_s = run.settings, time.process_time()
     state = TrainingState(build_model(run.recipe, settings, run.seed), settings, run.seed, torch.device("cpu"))
-    sampler = PairSampler(training_pictures("ordinary"), training_pictures("shallow"), settings, run.seed)
+    pictures = training_pictures("ordinary"), training_pictures("shallow")
+    sampler = PairSampler(*pictures, settings, run.seed)
     loader, per_stage = BatchLoader(sampler, torch.device("cpu")), sampler.total_steps // STAGES
     for metrics_ in train_steps(state, loader):
         if metrics_.step % per_stage == 0:
             save_generator(state.results()["a_to_b"], run.folder / f"{metrics_.step // per_stage}.safetensors", {})
+    if settings.lens_calibrated:
+        generator = state.results()["a_to_b"]
+        calibrate(generator, Checker.of(*pictures, settings.size_px, CALIBRATED_BY))
+        save_generator(generator, run.folder / f"{STAGES}.safetensors", {})
     (run.folder / TIME_FILE).write_text(json.dumps(round(time.process_time() - start_s, 1)), encoding="utf-8")
 
 

@@ -40,9 +40,11 @@ from pipeline.models.lens_generator import build_generator
 from pipeline.photos.decode import decode
 from pipeline.regions import margin_px, subject_region
 from pipeline.softness import Softness, softness, standing
+from pipeline.training.calibration import PICTURES, calibrate
 from pipeline.training.checkpoints import load_generator_weights, save_generator
 from pipeline.training.loader import BatchLoader
 from pipeline.training.loop import train_steps
+from pipeline.training.progress_checks import Checker
 from pipeline.training.recipes import PROFILES, TrainingSettings, canonical_digest, resolve
 from pipeline.training.sampling import ArrayImages, PairSampler, scale
 from pipeline.training.state import TrainingState, build_model, generator_config
@@ -56,7 +58,8 @@ PARTS = {"train": (0, 1), "choosing": (2,), "judging": (3,)}
 SEEDS = (0, 1, 2)
 WHOLE_PICTURE: Mapping[str, object] = {
     "discriminator_sight": "picture", "discriminator_laplacian": True, "r1_weight": 1.0, "identity_weight": 1.0,
-    "pool_size": 50, "lens_bounded": False, "lens_highlights": True, "lens_holds_subject": False, "plan_scale": 1,
+    "pool_size": 50, "lens_bounded": False, "lens_highlights": True, "lens_holds_subject": False,
+    "lens_calibrated": False, "plan_scale": 1,
 }  # fmt: skip
 """What recipes were before they saw backgrounds alone."""
 RECIPES: dict[str, tuple[str, Mapping[str, object], Sequence[int]]] = {
@@ -203,7 +206,10 @@ def train(run: Run, a: ArrayImages, b: ArrayImages) -> None:
     state = TrainingState(build_model(run.model, settings, run.seed), settings, run.seed, torch.device("cpu"))
     for _ in train_steps(state, BatchLoader(PairSampler(a, b, settings, run.seed), torch.device("cpu"))):
         pass
-    save_generator(state.results()["a_to_b"], run.folder / "a_to_b.safetensors", {})
+    generator = state.results()["a_to_b"]
+    if settings.lens_calibrated:
+        calibrate(generator, Checker.of(a, b, settings.size_px, PICTURES))
+    save_generator(generator, run.folder / "a_to_b.safetensors", {})
     (run.folder / TIME_FILE).write_text(json.dumps(round(time.process_time() - start_s, 1)), encoding="utf-8")
 
 

@@ -26,26 +26,41 @@ class LensGenerator(Generator):
     """Image to image through a planned lens; sides must be multiples of `stride_px`."""
 
     OUTPUTS: ClassVar[int] = PLAN_CHANNELS
+    strength: Tensor
+    """Of the discs, in parts of those trained with; a scalar, kept with the weights, where `lens_calibrated` says so."""
 
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__(config)
         self.stride_px = Generator.stride_px * config.plan_scale
+        if config.lens_calibrated:
+            self.register_buffer("strength", torch.ones(()))
+            self.register_load_state_dict_post_hook(_renew_lens)
         self.lens = self.lens_of(1.0)
         self.finder = SubjectFinder() if config.lens_finds_subject else None
 
     def lens_of(self, growth: float) -> Lens:
         """The lens for pictures `growth` times larger than those trained on."""
         sizes = radii_px(self.config.lens_side_px)
-        return Lens([growth * radius_px for radius_px in sizes], self.config.lens_bounded, self.config.lens_highlights)
+        factor = growth * float(self.strength) if self.config.lens_calibrated else growth
+        return Lens([factor * radius_px for radius_px in sizes], self.config.lens_bounded, self.config.lens_highlights)
+
+    def calibrate(self, strength: float) -> None:
+        """Make the discs `strength` times as large as those trained with, > 0; the weights keep it."""
+        self.strength.fill_(strength)
+        _renew_lens(self)
 
     def forward(self, images: Images, alpha: Masks | None = None) -> Images:
         """`images` through the lens; `alpha`, of the subjects, must be given where the lens holds them.
 
         One that finds them is given it in training alone.
         """
+        return self.lens(images, *self.setting(images, alpha))
+
+    def setting(self, images: Images, alpha: Masks | None = None) -> tuple[LensPlan, Masks | None]:
+        """What the lens is set to, and what it must hold; `alpha` as in `forward`."""
         if self.finder is not None and not self.training:
             alpha = self.subject_logits(images).sigmoid()
-        return self.lens(images, self.plan(images), self.held(alpha))
+        return self.plan(images), self.held(alpha)
 
     def plan(self, images: Images) -> LensPlan:
         """What the lens is set to, at the size of `images`."""
@@ -101,6 +116,12 @@ class LensGenerator(Generator):
         assert bias is not None
         with torch.no_grad():
             bias.copy_(sharp_plan())
+
+
+def _renew_lens(generator: nn.Module, _missing: object = None) -> None:
+    """Give it the discs that its strength asks for, where its weights are."""
+    assert isinstance(generator, LensGenerator)
+    generator.lens = generator.lens_of(1.0).to(generator.strength.device)
 
 
 def build_generator(config: GeneratorConfig) -> Generator:

@@ -59,6 +59,8 @@ class GeneratorConfig:
     """Whether light inside the subject's alpha stays where it is, whatever the plan says; the alpha must be given."""
     lens_finds_subject: bool = False
     """Whether it finds that alpha itself, as it learnt from the masks that it was trained with; none need be given then."""
+    lens_calibrated: bool = False
+    """Whether the weights hold by how much the discs are larger than those trained with, as fitted after training."""
     plan_scale: int = 1
     """How many times smaller than the picture the network sees it and plans; the lens keeps the picture's own size."""
     skip_channels: int = 0

@@ -56,6 +56,7 @@ def card_page(card: Mapping[str, Any], losses: LossLog, checks: Sequence[Check])
         "Steps, hours": f"{card['steps']}, {card['seconds'] / 3600:.2f}",
         "Weights": card["weights"],
         "Needs": _needs(card["settings"]),
+        "Lens": _strengths(card["strengths"]),
         "Failing": f"by its last check it {card['failing']}" if card["failing"] else "no, by its last check",
         "Code": f"bokehflow {lineage.get('bokehflow', 'unknown')}, revision {lineage.get('code_revision', 'unknown')}",
         "Versions": ", ".join(f"{name} {version}" for name, version in card["versions"].items()),
@@ -102,6 +103,14 @@ def _curves(losses: LossLog) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     cells = [tuple(f"{row[name]:.4f}" if name in row else "" for name in names) for row in means]
     rows = [(str(end), *values) for end, values in zip(ends[1:], cells, strict=True)]
     return ("step", *names), rows
+
+
+def _strengths(strengths: Mapping[str, float]) -> str:
+    """By how much a calibrated lens was set right."""
+    if not strengths:
+        return "not calibrated"
+    told = " and ".join(f"{strength:g} times (the {checkpoint} checkpoint's)" for checkpoint, strength in strengths.items())
+    return f"its discs are {told} as large as those trained with, as fits the training pictures"
 
 
 def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:

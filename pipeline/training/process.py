@@ -4,6 +4,7 @@ Interrupted anywhere and started again, a run goes on from its last checkpoint. 
 weights, bit for bit, as one that was never interrupted; on a GPU with such that differ by the order of sums.
 """
 
+import copy
 import json
 import logging
 import time
@@ -24,14 +25,29 @@ from pipeline.models import model_class
 from pipeline.models.images import AlphaArray, RgbArray, translate
 from pipeline.models.networks import Generator
 from pipeline.models.vgg import VggFeatures, load_features
+from pipeline.training.calibration import PICTURES, calibrate
 from pipeline.training.card import card_page, model_card
-from pipeline.training.checkpoints import file_sha256, restore_checkpoint, save_checkpoint, save_generator
+from pipeline.training.checkpoints import (
+    file_sha256,
+    load_generator_weights,
+    restore_checkpoint,
+    save_checkpoint,
+    save_generator,
+)
 from pipeline.training.events import EventLog
 from pipeline.training.jobs import TrainingJob
 from pipeline.training.loader import BatchLoader
 from pipeline.training.loop import train_steps
 from pipeline.training.loss_log import LossLog
-from pipeline.training.progress_checks import ADVICE, FORGIVEN_SHARE, Checker, CheckLog, chosen, falls_evenly, is_check_step
+from pipeline.training.progress_checks import (
+    ADVICE,
+    FORGIVEN_SHARE,
+    Checker,
+    CheckLog,
+    falls_evenly,
+    is_check_step,
+    pictures_to_check,
+)
 from pipeline.training.runs import Completion, Failing, RunFolder, completion_of, enter, exclusive
 from pipeline.training.sampling import ImageSource, PairSampler, scale
 from pipeline.training.state import TrainingState, build_model, needs_features
@@ -127,7 +143,7 @@ class _Run:
         should_stop: Callable[[], bool],
         features: VggFeatures | None,
     ) -> None:
-        self.job, self.folder, self.should_stop = job, folder, should_stop
+        self.job, self.folder, self.data, self.should_stop = job, folder, data, should_stop
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         if self.device.type == "cpu" and job.settings.precision == "bfloat16" and not has_bfloat16():
             logger.warning("this processor has no bfloat16 and takes ten times as long with it; set precision = 'float32'")
@@ -141,8 +157,7 @@ class _Run:
         torch.manual_seed(job.seed)
         model = build_model(job.model, job.settings, job.seed, _features(job, features))
         self.state = TrainingState(model, job.settings, job.seed, self.device)
-        total_steps, size_px = self.loader.total_steps, job.settings.size_px
-        self.checker = Checker(*(_checked(source, size_px, total_steps) for source in (data.train_a, data.train_b)))
+        self.checker = self._checker(pictures_to_check(self.loader.total_steps))
         self.losses = LossLog()
         self.seconds_before = 0.0
         if folder.checkpoint.exists():
@@ -246,12 +261,31 @@ class _Run:
         fields = self.job.model_dump(include={"run_id", "recipe", "model", "seed", "snapshot_id"})
         return {**fields, "digest": self.job.digest}
 
+    def _checker(self, most: int) -> Checker:
+        """Of at most so many training pictures of each domain."""
+        return Checker.of(self.data.train_a, self.data.train_b, self.job.settings.size_px, most)
+
+    def _calibrate(self) -> dict[str, float]:
+        """Set the lens of the last and of the best generator from A to B; the strengths, empty where none is calibrated."""
+        if not self.job.settings.lens_calibrated:
+            return {}
+        pictures, last = self._checker(PICTURES), self.state.results()["a_to_b"]
+        path, best = self.folder.best_generator("a_to_b"), copy.deepcopy(last)
+        load_generator_weights(best, path)
+        strengths = {"last": calibrate(last, pictures), "best": calibrate(best, pictures)}
+        save_generator(best, path, self._provenance())
+        logger.info(
+            "by %d training pictures the lens's discs are made %s times as large", len(pictures.rgb), strengths["last"]
+        )
+        return strengths
+
     def _complete(self) -> Completion:
         folder, state = self.folder, self.state
+        strengths = self._calibrate()
         files = self._save_generators(folder.generator)
         best = [folder.best_generator(direction) for direction in state.results()]
         files |= {str(path.relative_to(folder.root)): file_sha256(path) for path in best}
-        if not folder.sample(state.step).exists():
+        if strengths or not folder.sample(state.step).exists():
             self._write_sample()
         completion = Completion(
             **self._provenance(),
@@ -261,6 +295,7 @@ class _Run:
             sample=str(folder.sample(state.step).relative_to(folder.root)),
             best=self.checks.best.figures if self.checks.best else {},
             failing=self.checks.failing,
+            strengths=strengths,
             files=files,
         )
         card = model_card(self.job, completion, state.model, self.images, self.device)
@@ -288,12 +323,6 @@ def sample_picture(generator: Generator, rgb: RgbArray, alpha: AlphaArray) -> Rg
 
 def _samples(source: ImageSource, size_px: int) -> tuple[RgbArray, AlphaArray]:
     rgb, alpha = source.batch(np.arange(min(SAMPLE_PICTURES, len(source))))
-    return scale(rgb, size_px), scale(alpha, size_px)
-
-
-def _checked(source: ImageSource, size_px: int, total_steps: int) -> tuple[RgbArray, AlphaArray]:
-    """The pictures of a domain that checks are made on."""
-    rgb, alpha = source.batch(chosen(len(source), total_steps))
     return scale(rgb, size_px), scale(alpha, size_px)
 
 

@@ -26,6 +26,7 @@ from pipeline.models.images import AlphaArray, RgbArray, UnitRgbArray, translate
 from pipeline.regions import background_region, margin_px, subject_region
 from pipeline.softness import TELLING_SIDE_PX, Softness, softness, standing, telling
 from pipeline.training.runs import Failing, recorded_checks
+from pipeline.training.sampling import ImageSource, scale
 
 MOST_CHECKS, FEWEST_CHECKS, STEPS_A_CHECK = 20, 10, 30
 """In a run: fewer in short ones, where each would otherwise take as long as the steps before it."""
@@ -94,7 +95,8 @@ class Checker:
     """Fixed pictures of both domains, RGB and alpha, against which generators are held."""
 
     def __init__(self, a: tuple[RgbArray, AlphaArray], b: tuple[RgbArray, AlphaArray]) -> None:
-        self._rgb, self._alpha = a
+        self.rgb, self.alpha = a
+        """Pictures of A and the alpha of their subjects, uint8."""
         self._before, self._mask = _unit(a[0]), _unit(a[1])[..., None]
         margin = margin_px(a[0].shape[1])
         self._background = background_region(self._mask, margin)[..., 0]
@@ -108,6 +110,12 @@ class Checker:
         self._shrunk = max(measured, key=lambda shrunk: telling(*measured[shrunk]))
         self._softness_a, self._softness_b = measured[self._shrunk]
         self._most = _l1(gaussian(self._before), self._before, self._subject)
+
+    @classmethod
+    def of(cls, train_a: ImageSource, train_b: ImageSource, size_px: int, most: int) -> "Checker":
+        """By at most so many pictures of each domain, spread evenly, at that size."""
+        pictures = [source.batch(chosen(len(source), most)) for source in (train_a, train_b)]
+        return cls(*((scale(rgb, size_px), scale(alpha, size_px)) for rgb, alpha in pictures))
 
     def failing(self, generator: nn.Module) -> Failing | None:
         """The way in which a generator fails, by what it does to a few of the pictures of A.
@@ -126,7 +134,7 @@ class Checker:
     @property
     def limits(self) -> list[str]:
         """What cannot be told by these pictures, in words."""
-        side_px, told = self._rgb.shape[1] // self._shrunk, standing(self._softness_a, self._softness_a, self._softness_b, 0)
+        side_px, told = self.rgb.shape[1] // self._shrunk, standing(self._softness_a, self._softness_a, self._softness_b, 0)
         found = []
         if told.gap is None and told.scales is None:
             found.append(
@@ -154,12 +162,19 @@ class Checker:
             failing=failing,
         )
 
+    def misfit(self, output: UnitRgbArray) -> float:
+        """How far these outputs of all pictures of A are from B: the root of the mean square of `gap` and `scales`, so
+        that neither is paid for with the other; infinite where neither is known."""
+        told = standing(self._softness_a, self._softness(output, slice(None)), self._softness_b, resamples=0)
+        known = [one.value for one in (told.gap, told.scales) if one is not None]
+        return float(np.sqrt(np.mean(np.square(known)))) if known else math.inf
+
     def _softness(self, output: UnitRgbArray, part: slice) -> Softness:
         return softness(*(_shrunk(one, self._shrunk) for one in (output, self._mask[part])), flat_too=True)
 
     def _translated(self, generator: nn.Module, part: slice, in_training: bool = False) -> UnitRgbArray:
         training = generator.training
-        output = translate(generator.train(in_training), self._rgb[part], self._alpha[part])
+        output = translate(generator.train(in_training), self.rgb[part], self.alpha[part])
         generator.train(training)
         return output
 
@@ -231,9 +246,13 @@ def falls_evenly(step: int, total: int, times: int) -> bool:
     return step * times // total > (step - 1) * times // total
 
 
-def chosen(count: int, total_steps: int) -> np.ndarray:
-    """Indices of the pictures that a run of so many steps is checked by, spread evenly."""
-    most = min(MOST_PICTURES, max(FEWEST_PICTURES, total_steps // STEPS_A_PICTURE))
+def pictures_to_check(total_steps: int) -> int:
+    """Of each domain, at most, in a run of so many steps."""
+    return min(MOST_PICTURES, max(FEWEST_PICTURES, total_steps // STEPS_A_PICTURE))
+
+
+def chosen(count: int, most: int) -> np.ndarray:
+    """Indices of at most so many of `count` pictures, spread evenly."""
     return np.unique(np.linspace(0, count - 1, min(most, count)).astype(int))
 
 

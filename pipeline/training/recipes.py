@@ -20,10 +20,15 @@ Weight = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
 
 
-LATER_SWITCHES = frozenset(
-    {"discriminator_sight", "lens_bounded", "lens_highlights", "lens_holds_subject", "lens_finds_subject", "plan_scale"}
-)
+LATER_SWITCHES = frozenset({
+    "discriminator_sight", "lens_bounded", "lens_highlights", "lens_holds_subject", "lens_finds_subject", "lens_calibrated",
+    "plan_scale",
+})  # fmt: skip
 """Settings that earlier versions did not know; the default of each is what these did."""
+
+
+LENS_SWITCHES = "lens_bounded", "lens_holds_subject", "lens_finds_subject", "lens_calibrated"
+"""Those that only a lens can have."""
 
 
 class TrainingSettings(BaseModel):
@@ -123,6 +128,9 @@ class TrainingSettings(BaseModel):
     lens_finds_subject: bool = False
     """Whether the model learns from its training masks to find that alpha itself, so that only the photo is needed where it
     is applied; needs `lens_holds_subject`. What it finds can be no better than those masks."""
+    lens_calibrated: bool = False
+    """Whether the discs of a trained lens are made larger or smaller, all by one factor, until the backgrounds of training
+    pictures come as near to those of B as they can: a discriminator says where to blur better than by how much."""
     plan_scale: Literal[1, 2] = 1
     """How many times smaller than the picture the network of a lens sees it; the lens keeps the picture's own size."""
     skip_channels: Annotated[int, Field(ge=0)] = 0
@@ -163,7 +171,7 @@ class TrainingSettings(BaseModel):
 
     @model_validator(mode="after")
     def _lens_is_there(self) -> "TrainingSettings":
-        told = [name for name in ("lens_bounded", "lens_holds_subject", "lens_finds_subject") if getattr(self, name)]
+        told = [name for name in LENS_SWITCHES if getattr(self, name)]
         told += ["plan_scale"] if self.plan_scale > 1 else []
         if told and self.output != "lens":
             raise ValueError(f"{told[0]} is for output 'lens'")
@@ -236,6 +244,7 @@ CORRECTED = TrainingSettings(
     lens_bounded=True,
     lens_highlights=False,
     lens_holds_subject=True,
+    lens_calibrated=True,
     plan_scale=2,
     skip_channels=16,
     discriminator_layers=2,
@@ -270,6 +279,7 @@ SMOKE: dict[str, object] = {
     "lens_bounded": False,
     "lens_highlights": True,
     "lens_holds_subject": False,
+    "lens_calibrated": False,
     "plan_scale": 1,
     "discriminator_sight": "picture",
     "discriminator_laplacian": True,

@@ -138,6 +138,9 @@ class Completion(BaseModel):
     """The check of the best checkpoint: step, gap, scales and change, as `progress_checks` explains; empty in older runs."""
     failing: Failing | None = None
     """The way in which the run failed by its last check; None where it did not, and in older runs."""
+    strengths: dict[str, float] = {}
+    """Of a calibrated lens from A to B, by checkpoint (`last`, `best`): how much larger its discs are than those trained
+    with; empty without one."""
     files: dict[str, str]
     """SHA-256 of the generators' files, by their paths in the folder."""
 

@@ -26,6 +26,7 @@ def generator_config(settings: TrainingSettings) -> GeneratorConfig:
         lens_highlights=settings.lens_highlights,
         lens_holds_subject=settings.lens_holds_subject,
         lens_finds_subject=settings.lens_finds_subject,
+        lens_calibrated=settings.lens_calibrated,
         plan_scale=settings.plan_scale,
         skip_channels=settings.skip_channels,
         initialisation=settings.initialisation,
