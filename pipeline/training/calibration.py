@@ -5,7 +5,6 @@ of different seeds end at the same places with discs of different sizes. What th
 measures of `pipeline.softness`, and one number sets most of it right.
 """
 
-import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -17,7 +16,9 @@ from pipeline.models.networks import Generator
 from pipeline.training.progress_checks import Checker
 
 STRENGTHS = 1.0, 0.9, 1.15, 0.8, 1.3, 0.7, 0.6, 0.5
-"""What is tried, the nearest to what was trained with first: of several that are equally good it is the one."""
+"""What is tried, the nearest to what was trained with first."""
+AS_GOOD = 1.1
+"""A misfit at most so many times the least one is as good: pictures do not tell so little, and the mildest change is made."""
 PICTURES = 64
 """Of each domain, at most; 32 do nearly as well, 16 say too little."""
 
@@ -31,8 +32,7 @@ def calibrate(generator: Generator, pictures: Checker) -> float:
         raise ValueError("this generator has no lens that is calibrated")
     before, generator = generator.training, generator.eval()
     misfits = dict(zip(STRENGTHS, map(pictures.misfit, _outputs(generator, pictures)), strict=True))
-    best = min(STRENGTHS, key=lambda strength: misfits[strength])
-    fitting = 1.0 if math.isinf(misfits[best]) else best
+    fitting = next(strength for strength in STRENGTHS if misfits[strength] <= AS_GOOD * min(misfits.values()))
     generator.calibrate(fitting)
     generator.train(before)
     return fitting
