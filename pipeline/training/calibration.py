@@ -18,7 +18,7 @@ from pipeline.training.progress_checks import Checker
 STRENGTHS = 1.0, 0.9, 1.15, 0.8, 1.3, 0.7, 0.6, 0.5
 """What is tried, the nearest to what was trained with first."""
 AS_GOOD = 1.1
-"""A misfit at most so many times the least one is as good: pictures do not tell so little, and the mildest change is made."""
+"""A misfit at most so many times the least one is as good: no picture tells so little, and the mildest change is made."""
 PICTURES = 64
 """Of each domain, at most; 32 do nearly as well, 16 say too little."""
 
