@@ -61,16 +61,17 @@ def dataset_assets(project: Project) -> list[dg.AssetsDefinition]:
             photos=curated[curated["target_domain"].notna()],
             source=source,
             masks_folder=data.masks,
-            min_coverage=project.masks.min_coverage,
+            min_coverage=project.masks.least_coverage,
             progress=progress(context, "pictures segmented"),
             known=data.tables.read_or_empty("person_masks"),
         )
         info = data.tables.write("person_masks", frame, provenance=provenance)
         found, odd = frame[frame["mask"].notna()], to_review(frame)
+        nobody = project.masks.segmenter == "none"
         reasons = frame["reason"].dropna().value_counts().to_dict()
         alphas = (read_mask(inside(data.masks, mask)) for mask in found["mask"])
         shown = {
-            "counts": count_table({"with a subject": len(found), **reasons}, "masks"),
+            "counts": count_table({"pictures" if nobody else "with a subject": len(found), **reasons}, "masks"),
             "people": count_table(found["people"].value_counts().sort_index().to_dict(), "people in the picture"),
             "median_coverage": float(found["coverage"].median()) if len(found) else 0.0,
             "coverage": histogram(frame["coverage"].tolist(), "share of the frame that is subject"),

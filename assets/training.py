@@ -12,7 +12,7 @@ from pipeline.config import Project
 from pipeline.dataset.layout import read_facts
 from pipeline.dataset.snapshot import open_snapshot
 from pipeline.operations.made_from import license_counts, strictest_name
-from pipeline.operations.training import failure, training_job, training_rows
+from pipeline.operations.training import failure, prepare, training_job, training_rows
 from pipeline.parquet_files import parquet_path
 from pipeline.training.runs import RunFolder, completion_of
 from resources.home import HomeResource
@@ -44,6 +44,7 @@ def training_assets(project: Project) -> list[dg.AssetsDefinition]:
         job = training_job(project, data, key[SNAPSHOT], key[RECIPE])
         trained = training_rows(manifest, job)
         licences = license_counts(trained["license"])
+        prepare(job)
         result = trainer.train(context, job.model_copy(update={"licences": licences}))
         run = RunFolder(job.run_dir)
         losses, done = pd.read_parquet(parquet_path(run.losses)), completion_of(run)

@@ -18,7 +18,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from pipeline.errors import ConfigError
 from pipeline.hint_table import NUMBERS
 from pipeline.licenses import KNOWN, LICENSES, license_id
-from pipeline.models import MODELS_WITH_MASK_LOSS
+from pipeline.models import MODELS_THAT_NEED_MASKS, MODELS_WITH_MASK_LOSS
 from pipeline.plain_files import read_plain_text
 from pipeline.toml_lines import explained, key_lines, line_of, parse_toml
 from pipeline.training.recipes import TrainingSettings, resolve
@@ -302,6 +302,9 @@ class CurationSection(_Section):
     """What becomes of a photo of the double review about which the two differ, until one gives in or a third person
     decides: `wait`: it is left out; `drop` and `keep`: whoever says so counts. Where both would keep it, in different
     domains, it waits."""
+    people: bool = True
+    """Whether the photos are of people: only then is one suggested to go for having none, for being drawn or monochrome,
+    or for its depth of field. Without it, not where `[masks] segmenter` is `none`."""
     inappropriate_model: bool = False
     """Let OpenNSFW (fetched once, 22 MB) rate every picture for the hint `inappropriate`."""
     rules: list[CurationRule] = []
@@ -320,9 +323,9 @@ class CurationSection(_Section):
 class MasksSection(_Section):
     """`[masks]`: the subject's alpha."""
 
-    segmenter: Literal["selfie", "deeplabv3_resnet101", "deeplabv3_mobilenet", "folder"] = "selfie"
+    segmenter: Literal["selfie", "deeplabv3_resnet101", "deeplabv3_mobilenet", "folder", "none"] = "selfie"
     """`selfie`: MediaPipe's small model, embedded; `deeplabv3_resnet101`, `deeplabv3_mobilenet`: torchvision's, the
-    study's family; `folder`: masks that you give."""
+    study's family; `folder`: masks that you give; `none`: no masks and no people, for any two collections."""
     folder: str | None = None
     """For `segmenter = "folder"`: where the given masks lie, relative to the project file; PNGs (or TIFF, WebP, BMP,
     JPEG) named by photo id, with `_` for `:`, or by the SHA-256 of the picture. White, or a file's alpha, is subject."""
@@ -347,8 +350,15 @@ class MasksSection(_Section):
             raise ValueError('segmenter = "folder" and folder = "PATH" go together: one is missing')
         return self
 
+    @property
+    def least_coverage(self) -> float:
+        """`min_coverage`, but where nobody is looked for: there every picture stays."""
+        return 0.0 if self.segmenter == "none" else self.min_coverage
+
     def needed_weights(self) -> list[str]:
         """Names of the segmenter's weights; where masks are given, of the embedded one's, which stands in elsewhere."""
+        if self.segmenter == "none":
+            return []
         if self.segmenter not in ("selfie", "folder"):
             return [self.segmenter]
         landscape = ["selfie_landscape"] if self.views == 4 else []
@@ -406,10 +416,11 @@ class DatasetSection(_Section):
 class Recipe(_Section):
     """`[recipes.NAME]`: a model, a profile of settings, seeds, and what differs from the profile."""
 
-    model: Literal["cyclegan", "mask_loss", "mask_overlay", "mask_loss_overlay", "one_sided"]
-    """Which model is trained: the study's four, or `one_sided`, which has no way back."""
+    model: Literal["cyclegan", "mask_loss", "mask_overlay", "mask_loss_overlay", "one_sided", "semantic"]
+    """Which model is trained: the study's four; `one_sided`, without a way back; or `semantic`, for any two collections."""
     profile: str = "study"
-    """Set of settings to start from: `study`, `corrected`, `small` (one core, two minutes) or `smoke` (rendered scenes)."""
+    """Set of settings to start from: `study`, `corrected`, `small` (one core, two minutes), `smoke` (rendered scenes); for
+    two collections of any kind `collections`, or `collections_small` (rendered scenes)."""
     seeds: list[Annotated[int, Field(ge=0)]] = Field(default=[0], min_length=1)
     """One training run for each."""
     settings: dict[str, object] = {}
@@ -445,6 +456,9 @@ class EvaluationSection(_Section):
 
     perceptual: bool = True
     """Whether pictures are also compared by a network (LPIPS, kernel distance); needs 64 MB of weights once."""
+    parser: Literal["deeplabv3_mobilenet", "deeplabv3_resnet101", "lraspp_mobilenet", "u2netp", "parts_judge"] | None = None
+    """Who tells, for content, whether an output shows what its input showed; without it, nobody. It must be another than
+    the `semantic_network` that a recipe trains against: a model that is judged by its own teacher is always right."""
     truth: str | None = None
     """A folder of rendered scenes with known truth; relative to the project file."""
     reference: str | None = None
@@ -510,6 +524,13 @@ class Project(_Section):
     recipes: dict[Name, Recipe] = {}
 
     @model_validator(mode="after")
+    def _masks_where_needed(self) -> "Project":
+        if self.masks.segmenter == "none" and self.dataset.crop == "subject":
+            problem = "follows the masks, and [masks] segmenter is 'none'; take centre or tiles"
+            raise _located([(("dataset", "crop"), problem)])
+        return self
+
+    @model_validator(mode="after")
     def _consistent(self) -> "Project":
         if found := [*self._unknown_names(), *self._queries_without_months(), *self._queries_not_understood()]:
             raise _located(found)
@@ -560,14 +581,21 @@ class Project(_Section):
         """Names of all weights that a run may need.
 
         The segmenter's (where masks are given the embedded one's, which stands in on rendered scenes), the face
-        detector's, OpenNSFW's, and those that evaluation and the recipes' mask losses look at pictures through.
+        detector's, OpenNSFW's, and those that evaluation and the recipes' losses look at pictures through.
         """
         recipes = (recipe for recipe in self.recipes.values() if recipe.model in MODELS_WITH_MASK_LOSS)
         settings = (recipe.resolved() for recipe in recipes)
         networks = {str(one.perceptual_network) for one in settings if one.perceptual_scale != "none"}
         networks |= {"vgg16"} if self.evaluation.perceptual else set()
+        networks |= {one for one in (*self._parsers_trained_against().values(), self.evaluation.parser) if one}
         rating = ["opennsfw"] if self.curation.inappropriate_model else []
-        return [*self.masks.needed_weights(), "yunet", *rating, *sorted(networks)]
+        faces = ["yunet"] if self.masks.segmenter != "none" else []
+        return list(dict.fromkeys([*self.masks.needed_weights(), *faces, *rating, *sorted(networks)]))
+
+    def _parsers_trained_against(self) -> dict[str, str]:
+        """By recipe, who tells `semantic` models what a picture shows."""
+        found = {name: recipe.resolved().parser_for(recipe.model) for name, recipe in self.recipes.items()}
+        return {name: parser for name, parser in found.items() if parser is not None}
 
     def recipe_keys(self) -> list[str]:
         """The partition keys `recipe@seed` of all recipes."""
@@ -608,7 +636,9 @@ def _with_its_domains(project: Project) -> Project:
     domain_a, domain_b, curation = project.training.domain_a, project.training.domain_b, project.curation
     shallow = curation.shallow_domains if "shallow_domains" in curation.model_fields_set else None
     deep = curation.deep_domains if "deep_domains" in curation.model_fields_set else None
-    names = {
+    if "people" not in curation.model_fields_set:
+        curation = curation.model_copy(update={"people": project.masks.segmenter != "none"})
+    names: dict[str, object] = {
         "shallow_domains": [name for name in [domain_b] if name not in (deep or [])] if shallow is None else shallow,
         "deep_domains": [name for name in [domain_a] if name not in (shallow or [])] if deep is None else deep,
     }
@@ -629,10 +659,30 @@ def _from_its_folder(project: Project, path: Path) -> Project:
 def _check_recipes(project: Project, text: str, path: Path) -> None:
     for name, recipe in project.recipes.items():
         try:
-            recipe.resolved()
+            _check_recipe(project, recipe)
         except ConfigError as error:
             line = line_of(("recipes", name), key_lines(text))
             raise ConfigError(f"{path}:{line}: recipes.{name}: {error}") from None
+
+
+def _check_recipe(project: Project, recipe: Recipe) -> None:
+    """Raises `ConfigError` where its settings do not fit together, or not to how the project judges and masks."""
+    settings = recipe.resolved()
+    teacher = settings.parser_for(recipe.model)
+    if teacher is not None and teacher == project.evaluation.parser:
+        raise ConfigError(
+            f"trains against {teacher!r}, by which [evaluation] parser judges: a model cannot be judged by its own "
+            "teacher; name another parser, or another semantic_network"
+        )
+    if project.masks.segmenter != "none":
+        return
+    if recipe.model in MODELS_THAT_NEED_MASKS:
+        raise ConfigError(f"model {recipe.model!r} needs masks, and [masks] segmenter is 'none'; take cyclegan or semantic")
+    if settings.lens_holds_subject or settings.discriminator_sight == "bands":
+        raise ConfigError(
+            "lens_holds_subject and discriminator_sight 'bands' need masks, and [masks] segmenter is 'none'; take the "
+            "profile 'collections'"
+        )
 
 
 def _allowed_keys(where: Where) -> list[str]:

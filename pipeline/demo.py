@@ -5,7 +5,8 @@ Nothing that production uses. Like `cli` and `definitions`, this module stands a
 
 import shutil
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
@@ -14,6 +15,7 @@ from assets.headless import Plan
 from pipeline.atomic import atomic_folder, atomic_path, write_bytes, write_text
 from pipeline.config import Project, load_project
 from pipeline.dataset.snapshot import read_snapshot
+from pipeline.errors import ConfigError
 from pipeline.file_names import child
 from pipeline.headless import Say, run_plan
 from pipeline.operations.emulated_flickr import (
@@ -30,10 +32,11 @@ from pipeline.operations.masks import segmented_masks
 from pipeline.operations.photos import photo_reader
 from pipeline.operations.status import status, summary
 from pipeline.operations.training import run_id
-from pipeline.package_files import DEMO_PROJECT, PHOTOGRAPHS_PROJECT, PROJECT_FILE
+from pipeline.package_files import COLLECTIONS_PROJECT, DEMO_PROJECT, PHOTOGRAPHS_PROJECT, PROJECT_FILE
 from pipeline.plain_files import read_plain, read_plain_text
 from pipeline.spreadsheet import csv_text, read_rows
 from pipeline.studio.collection import build_collection
+from pipeline.studio.two_collections import PAINTINGS, PHOTOS, build_two_collections
 from resources.segmenter import SegmenterResource
 from storage import Home
 
@@ -42,6 +45,8 @@ CURATOR = "suggested"
 """Who decides where a person let the suggestions stand."""
 RESULTS, MOST_RESULTS = "results", 24
 RESULTS_RECIPE = "one_sided@0"
+TWO_COLLECTIONS = "collections"
+"""The folder of the pictures of that study."""
 
 
 def run_photographs(home: Home, folders: Mapping[str, Path], say: Say, accept_from: float = 0.5) -> None:
@@ -136,6 +141,38 @@ def run_demo(home: Home, say: Say) -> None:
     say(f"\n{summary(status(project, home))}\n\n{places}")
 
 
+def run_collections(home: Home, say: Say) -> None:
+    """Paint one of two collections, import both, keep everything, freeze, train with and without semantic loss, judge.
+
+    Interrupted anywhere it is simply run again.
+    """
+    pictures, path = home.root / TWO_COLLECTIONS, home.root / PROJECT_FILE
+    if not pictures.exists():
+        say(f"demo in {home.root}: painting a collection")
+        with atomic_folder(pictures) as temporary:
+            build_two_collections(temporary)
+    if not path.exists():
+        write_text(path, read_plain_text(COLLECTIONS_PROJECT))
+    project = load_project(path)
+    if not {PHOTOS, PAINTINGS} <= set(project.domains):
+        raise ConfigError(f"{path}: another study than this one lies here; name another home with --home")
+    for domain in (PHOTOS, PAINTINGS):
+        say(summary_of_import(import_folder(project, home, child(pictures, domain), domain, None)))
+    run_plan(Plan(until="review_queue"), project, path, home, say)
+    say(accept_suggestions(home))
+    snapshot = str(run_plan(Plan(), project, path, home, say))
+    report = child(home.reports, snapshot) / "index.html"
+    say(f"\n{summary(status(project, home))}\n\nsnapshot  {snapshot}\nreport    {report}")
+
+
+@dataclass(frozen=True)
+class Study:
+    """One of the studies that the demo shows: what runs it, and the folder of its data."""
+
+    run: Callable[[Home, Say], None]
+    folder: str
+
+
 def prepare_demo(home: Home) -> Project:
     """Collection and project file of the demo, made where they are missing; ports that are taken are replaced."""
     collection = home.root / COLLECTION
@@ -164,3 +201,12 @@ def hand_in_decisions(home: Home) -> None:
     target = home.reviewed / DECISIONS_FILE
     if not target.exists():
         write_bytes(target, read_plain(home.root / COLLECTION / "decisions.csv"))
+
+
+STUDIES: dict[str, Study] = {
+    "portraits": Study(run_demo, "demo-data"),
+    "collections": Study(run_collections, "demo-collections"),
+}
+"""By the name that `bokehflow demo --study` takes."""
+STUDY = "portraits"
+"""The one that runs unasked."""

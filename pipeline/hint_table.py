@@ -66,6 +66,13 @@ HINTS = {
     "software": Hint("Software", "words", "by EXIF, likewise", may_be_unknown=True),
 }  # fmt: skip
 """By name, in the order in which they are shown."""
+OF_PEOPLE = frozenset(
+    {
+        *("person_share", "people", "cut_off", "subject_sharpness", "background_sharpness", "shallowness"),
+        *("suggestion_probability", "mask_uncertainty"),
+    }
+)
+"""Names of those that ask for people, or for what lies behind them: of no use for collections without."""
 NUMBERS = tuple(name for name, hint in HINTS.items() if hint.scale != "words")
 """Names of the hints that a threshold or a model can look at."""
 JUDGEMENTS = {

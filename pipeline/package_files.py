@@ -17,5 +17,7 @@ STARTING_PROJECTS = {"flickr": PACKAGE / PROJECT_FILE, "commons": PACKAGE / "com
 """The study's project, commented, by the source that it asks."""
 DEMO_PROJECT, PHOTOGRAPHS_PROJECT = PACKAGE / "demo.toml", PACKAGE / "photographs.toml"
 """Those of `bokehflow demo`: with `{port}` and `{image_port}` of its emulator to be filled in, and of `--photographs`."""
+COLLECTIONS_PROJECT = PACKAGE / "collections.toml"
+"""That of `bokehflow demo --study collections`."""
 SETTINGS_PAGE = PACKAGE / "configuration.md"
 """Every key of a project file, explained."""

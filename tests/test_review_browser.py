@@ -211,6 +211,33 @@ def test_the_grid_by_keyboard_alone(browser: Browser, server: Server) -> None:
     assert current(page) == photo_id(30)
 
 
+def test_with_three_domains_m_and_a_number_move(browser: Browser, made: Path, tmp_path: Path) -> None:
+    shutil.copytree(made, tmp_path / "home")
+    config = tmp_path / "home" / "bokehflow.toml"
+    config.write_text(config.read_text() + '\n[domains.engravings]\n\n[masks]\nsegmenter = "none"\n')
+    running = Server(Home(tmp_path / "home"))
+    try:
+        running.start()
+        page = opened(browser, running, "/single")
+        domain = page.get_attribute("[data-move][hidden]", "data-move") or page.inner_text(".domain")
+        others = [one for one in ("engravings", "ordinary", "shallow") if one != domain]
+        page.keyboard.press("m")
+        assert page.inner_text("#say") == f"Move to which? 1 {others[0]} · 2 {others[1]}"
+        page.keyboard.press("Escape")
+        assert page.inner_text("#say") == "Not moved"
+        assert not rows(running.home)
+        page.keyboard.press("m")
+        press(page, "2")
+        press(page, "1")  # a reason again, as ever
+        told = [(row["decision"], row["move_to"], row["reason"]) for row in rows(running.home)]
+        assert told == [("move", others[1], ""), ("drop", "", "wrong_tag")]
+        buttons = page.eval_on_selector_all("[name=verdict]", "found => found.map(one => one.value)")
+        assert not {"drop:no_person", "drop:unfit_blur"} & set(buttons), "nobody is looked for"
+        assert "Person covers" not in page.content()
+    finally:
+        running.stop()
+
+
 def test_a_mask_is_drawn_taken_back_and_saved(browser: Browser, server: Server) -> None:
     page = opened(browser, server, f"/single?photo={photo_id(1)}&status=all", viewport={"width": 1280, "height": 900})
     page.keyboard.press("b")

@@ -93,6 +93,7 @@ def review_page(project: "Project", home: "Home", curator: str, port: int) -> "P
         curator=curator,
         port=port,
         draw=mask_drawer(project, home),
+        people=project.curation.people,
     )
 
 

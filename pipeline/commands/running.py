@@ -10,8 +10,9 @@ import click
 from pipeline.commands.options import load, open_home, say, tell, with_config, with_home
 
 
-@click.command(epilog="Example: bokehflow demo")
+@click.command(epilog="Example: bokehflow demo --study collections")
 @with_home
+@click.option("--study", metavar="NAME", help="portraits (the default), or collections: photos to paintings and back.")
 @click.option(
     "--photographs",
     nargs=2,
@@ -27,22 +28,29 @@ from pipeline.commands.options import load, open_home, say, tell, with_config, w
     metavar="CHANCE",
     help="With --photographs: a photo whose background does not look right goes from this chance on of that being so.",
 )
-def demo(home: Path | None, photographs: tuple[Path, Path] | None, accept_from: float) -> None:
+def demo(home: Path | None, study: str | None, photographs: tuple[Path, Path] | None, accept_from: float) -> None:
     """Run everything on rendered portraits served by a local Flickr emulator: no key, no internet.
 
-    Ends with a report with pictures. Data lives in ./demo-data unless told otherwise. With --photographs the same is done
-    with your own, in ./photographs-data: import, suggestions accepted unseen, snapshot, training, and photos of FOLDER_A
-    with the background blurred.
+    Ends with a report with pictures. Data lives in ./demo-data unless told otherwise. --study collections translates photos
+    to paintings instead, in ./demo-collections, and says whether a semantic loss keeps what they show. With --photographs
+    the first study is done with your own, in ./photographs-data: import, suggestions accepted unseen, snapshot, training,
+    and photos of FOLDER_A with the background blurred.
     """
-    from pipeline.demo import run_demo, run_photographs
+    from pipeline.demo import STUDIES, STUDY, run_photographs
+    from pipeline.errors import ConfigError
 
-    usual = "photographs-data" if photographs else "demo-data"
+    if study is not None and study not in STUDIES:
+        raise ConfigError(f"unknown study {study!r}; one of: {', '.join(STUDIES)}")
+    if study is not None and photographs:
+        raise ConfigError("--study is about rendered pictures and --photographs about your own: give one of them")
+    chosen_study = STUDIES[study or STUDY]
+    usual = "photographs-data" if photographs else chosen_study.folder
     chosen = open_home(home or os.environ.get("BOKEHFLOW_HOME") or usual)
     with chosen.lock("run"):
         if photographs:
             run_photographs(chosen, dict(zip(("ordinary", "shallow"), photographs, strict=True)), say, accept_from)
         else:
-            run_demo(chosen, say)
+            chosen_study.run(chosen, say)
 
 
 @click.command(epilog="Example: bokehflow run --from 2024-01 --to 2024-06 --until review_queue")
@@ -177,11 +185,14 @@ def weights(home: Path | None, config: Path | None) -> None:
 def _fetch_weights(name: str, folder: Path) -> None:
     from pipeline.masks.segmenters import SEGMENTERS, make_segmenter
     from pipeline.models.vgg import load_features
+    from pipeline.operations.parsers import ensure_parser
     from pipeline.weights import WEIGHTS, ensure
 
     if name in WEIGHTS:
         ensure(name, folder)
     elif name in SEGMENTERS:
         make_segmenter(name, folder)
+    elif name == "vgg19":
+        load_features(name, folder)
     else:
-        load_features("vgg19", folder)
+        ensure_parser(name, folder)

@@ -43,6 +43,7 @@ def train(
     """
     from pipeline.errors import ConfigError
     from pipeline.headless import train_configured
+    from pipeline.operations.training import prepare
     from pipeline.training.runs import holds_another_result
 
     chosen = open_home(home)
@@ -59,6 +60,7 @@ def train(
         raise ConfigError(
             f"{job.run_dir}: holds a finished model of other settings or of an older version; --anew moves it to superseded/"
         )
+    prepare(job)
     sys.exit(_run(job))
 
 

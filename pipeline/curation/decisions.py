@@ -52,6 +52,8 @@ from pipeline.times import read_time
 
 DECISIONS = ("keep", "drop", "move", "skip")
 REASONS = ("wrong_tag", "unfit_blur", "no_person", "edited", "inappropriate", "other")
+REASONS_OF_PEOPLE = ("unfit_blur", "no_person")
+"""Those that ask for a person, or for a background behind one."""
 """Why a photo is dropped: the study's five reasons, and `other` with a note."""
 DECISION_COLUMNS = ("photo_id", "decision", "reason", "move_to", "curator", "note", "decided_at", "counts_at")
 """What is read of a reviewed CSV, and what `append_decision` writes."""

@@ -45,6 +45,8 @@ def suggest(hints: Mapping[str, Any], domain: str, settings: CurationSection) ->
     share, colour, shallow = hints["person_share"], hints["colourfulness"], hints["shallowness"]
     if not pd.isna(hints["inappropriate"]) and hints["inappropriate"] > INAPPROPRIATE_ABOVE:
         return Suggestion("drop", "inappropriate", f"possibly inappropriate: {hints['inappropriate']:.2f}", 1.0)
+    if not settings.people:
+        return Suggestion()
     if hints["drawn"] > DRAWN_ABOVE:
         return Suggestion("drop", "no_person", f"looks drawn or like a screenshot: {hints['drawn']:.2f}", hints["drawn"])
     if share < NOBODY_BELOW:

@@ -1,12 +1,10 @@
 """The segmenters that a project file can name, and those of torchvision."""
 
-import hashlib
 import logging
-import re
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -17,18 +15,12 @@ from pipeline.errors import ConfigError, WeightsError
 from pipeline.masks import salient
 from pipeline.masks.segmenter import Seen, Segmenter, levels
 from pipeline.masks.selfie import EMBEDDED, SelfieSegmenter, SelfieWeights
-from pipeline.plain_files import open_plain
+from pipeline.models.torchvision_networks import SEGMENTATION_FILES, hash_in_name, segmentation_network, segmentation_state
 
 if TYPE_CHECKING:
     import torch
 
 log = logging.getLogger(__name__)
-
-DEEPLAB_FILES = {
-    "deeplabv3_resnet101": "deeplabv3_resnet101_coco-586e9e4e.pth",
-    "deeplabv3_mobilenet": "deeplabv3_mobilenet_v3_large-fc3c493d.pth",
-}
-"""torchvision's files of weights (COCO with the labels of VOC), each with the beginning of its SHA-256 in its name."""
 
 
 class DeepLabSegmenter(Segmenter):
@@ -58,8 +50,8 @@ class DeepLabSegmenter(Segmenter):
         self.name = name
         self.version = self.version_of(name)
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
-        state = (load or _load_deeplab)(name, weights_folder / DEEPLAB_FILES[name])
-        self._model = deeplab_network(name)
+        state = (load or _load)(name, weights_folder / SEGMENTATION_FILES[name])
+        self._model = segmentation_network(name)
         self._model.load_state_dict(state)
         self._model.eval().to(self._device)
         self._one_at_a_time = threading.Lock()
@@ -67,7 +59,7 @@ class DeepLabSegmenter(Segmenter):
     @classmethod
     def version_of(cls, name: str) -> str:
         """The version that the published weights give."""
-        return f"{_hash_in_name(DEEPLAB_FILES[name])}-{cls.PROCESSING}"
+        return f"{hash_in_name(SEGMENTATION_FILES[name])}-{cls.PROCESSING}"
 
     def see(self, pictures: Sequence[np.ndarray]) -> list[Seen]:
         by_shape: dict[tuple[int, int], list[int]] = {}
@@ -96,19 +88,20 @@ class DeepLabSegmenter(Segmenter):
         return [_resized(opacity, one.shape[:2]) for opacity, one in zip(person, pictures, strict=True)]
 
 
-def deeplab_network(name: str) -> "torch.nn.Module":
-    """The network of that name without weights."""
-    from torchvision.models import segmentation
+class Nobody(Segmenter):
+    """Stands in where a collection is not about people: finds nobody anywhere."""
 
-    make = {
-        "deeplabv3_resnet101": segmentation.deeplabv3_resnet101,
-        "deeplabv3_mobilenet": segmentation.deeplabv3_mobilenet_v3_large,
-    }[name]
-    return make(weights=None, weights_backbone=None, num_classes=21, aux_loss=True)
+    name = "none"
+    version = "1"
+
+    def see(self, pictures: Sequence[np.ndarray]) -> list[Seen]:
+        return [Seen(np.zeros(picture.shape[:2], np.uint8), None) for picture in pictures]
 
 
 def published_version(name: str, looks: MasksSection) -> str:
     """The `version` of a segmenter with its published weights, known without loading anything."""
+    if name == Nobody.name:
+        return Nobody.version
     if name != EMBEDDED:
         return DeepLabSegmenter.version_of(name)
     sha256s = {one: weights.WEIGHTS[one].sha256 for one in looks.needed_weights()}
@@ -157,6 +150,7 @@ SEGMENTERS: dict[str, Callable[[Path, MasksSection], Segmenter]] = {
     EMBEDDED: _selfie,
     "deeplabv3_resnet101": _deeplab("deeplabv3_resnet101"),
     "deeplabv3_mobilenet": _deeplab("deeplabv3_mobilenet"),
+    Nobody.name: lambda weights_folder, looks: Nobody(),
 }
 """How each segmenter is made, by its name in the project file."""
 
@@ -167,45 +161,5 @@ def _resized(opacity: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return levels(np.asarray(Image.fromarray(opacity).resize(size, Image.Resampling.BILINEAR)))
 
 
-def _load_deeplab(name: str, path: Path) -> dict[str, "torch.Tensor"]:
-    """torchvision's weights from `path`, fetched there by its own loader. Raises `WeightsError`."""
-    from torchvision.models import segmentation
-
-    published = {
-        "deeplabv3_resnet101": segmentation.DeepLabV3_ResNet101_Weights.COCO_WITH_VOC_LABELS_V1,
-        "deeplabv3_mobilenet": segmentation.DeepLabV3_MobileNet_V3_Large_Weights.COCO_WITH_VOC_LABELS_V1,
-    }[name]
-    if not published.url.endswith(path.name):
-        raise WeightsError(f"this torchvision publishes {published.url}, not {path.name}; pin another version of it")
-    if path.exists():
-        _refuse_altered(path)
-    else:
-        log.info("fetching %s (once)", path.name)
-    try:
-        state = published.get_state_dict(
-            progress=False, check_hash=True, model_dir=str(path.parent), map_location="cpu", weights_only=True
-        )
-    except (OSError, RuntimeError) as error:
-        raise WeightsError(
-            f"{path}: missing, and torchvision could not fetch it ({error}); connect to the internet and run again, put "
-            f'{published.url} there by hand, or set [masks] segmenter = "selfie"'
-        ) from error
-    return cast("dict[str, torch.Tensor]", state)
-
-
-def _refuse_altered(path: Path) -> None:
-    with open_plain(path) as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if not found.startswith(_hash_in_name(path.name)):
-        raise WeightsError(
-            f"{path}: these weights are altered: their SHA-256 is {found}, it should begin with "
-            f"{_hash_in_name(path.name)}; delete the file and run again, which fetches it anew"
-        )
-
-
-def _hash_in_name(file_name: str) -> str:
-    """The beginning of the SHA-256 that torchvision puts into its file names."""
-    match = re.search(r"-([0-9a-f]{8,})\.", file_name)
-    if match is None:
-        raise WeightsError(f"{file_name}: this torchvision names its weights without their hash; pin an older one")
-    return match.group(1)
+def _load(name: str, path: Path) -> dict[str, "torch.Tensor"]:
+    return segmentation_state(name, path, '[masks] segmenter = "selfie"')

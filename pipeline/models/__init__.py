@@ -43,17 +43,28 @@ def _one_sided() -> "type[Translator[Any]]":
     return OneSided
 
 
+def _semantic() -> "type[Translator[Any]]":
+    from pipeline.models.semantic import Semantic
+
+    return Semantic
+
+
 MODELS: "dict[str, Callable[[], type[Translator[Any]]]]" = {
     "cyclegan": _cyclegan,
     "mask_loss": _mask_loss,
     "mask_overlay": _mask_overlay,
     "mask_loss_overlay": _mask_loss_overlay,
     "one_sided": _one_sided,
+    "semantic": _semantic,
 }
 """Model name, as recipes write it, to a function that imports its class."""
 
 MODELS_WITH_MASK_LOSS = frozenset({"mask_loss", "mask_loss_overlay", "one_sided"})
 """Those that may need VGG's features."""
+
+
+MODELS_THAT_NEED_MASKS = frozenset({"mask_loss", "mask_overlay", "mask_loss_overlay", "one_sided"})
+"""Those that hold or lay over what the masks show."""
 
 
 def model_class(name: str) -> "type[Translator[Any]]":

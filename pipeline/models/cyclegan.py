@@ -16,7 +16,7 @@ A variant replaces one visible step: `translations` (what discriminators and cyc
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pipeline.models.images import Images, Masks
 from pipeline.models.lens_generator import build_generator
@@ -48,8 +48,8 @@ class Translations:
 class CycleGAN(Translator[Translations]):
     """Holds the four networks and computes the loss terms."""
 
-    def __init__(self, config: ModelConfig, features: VggFeatures | None = None) -> None:
-        super().__init__(config, features)
+    def __init__(self, config: ModelConfig, features: VggFeatures | None = None, parser: nn.Module | None = None) -> None:
+        super().__init__(config, features, parser)
         self.generator_a_to_b = build_generator(config.generator)
         self.generator_b_to_a = build_generator(config.generator.way_back)
         self.discriminator_a = PatchDiscriminator(config.discriminator)

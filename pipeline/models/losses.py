@@ -4,6 +4,7 @@ Images are in [-1, 1], scores are a discriminator's raw output (no sigmoid). Eve
 does not depend on how a batch is cut: the loss of a batch is the mean over its pictures.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Literal
 
@@ -18,6 +19,9 @@ Scores = Float[Tensor, "batch 1 patch_rows patch_columns"]
 Scalar = Float[Tensor, ""]
 Features = Float[Tensor, "batch channels rows columns"]
 """Activations of a frozen network, >= 0."""
+
+Logits = Float[Tensor, "batch classes rows columns"]
+"""Of classes, before the softmax."""
 
 MaskArea = Literal["image", "person"]
 MINIMUM_AREA = 1e-6
@@ -93,6 +97,26 @@ def perceptual_loss(result_features: Features, target_features: Features) -> Sca
     1.0
     """
     return (result_features - target_features).abs().mean()
+
+
+def semantic_loss(result_logits: Logits, target_logits: Logits) -> Scalar:
+    """KL(target ‖ result) over classes, a mean over places weighed by how sure the target is; >= 0, 0 for equal ones.
+
+    A place weighs 1 − H/log(classes), H being the entropy of its target: 1 where the target is certain, 0 where all classes
+    are alike likely. Each picture is divided by the sum of its own weights. Both sides are soft: no class is chosen.
+
+    >>> sure = torch.tensor([20.0, 0.0]).reshape(1, 2, 1, 1)
+    >>> round(semantic_loss(torch.zeros(1, 2, 1, 1), sure).item(), 4)
+    0.6931
+    >>> semantic_loss(torch.tensor([5.0, 0.0]).reshape(1, 2, 1, 1), torch.zeros(1, 2, 1, 1)).item()
+    0.0
+    """
+    target, result = target_logits.log_softmax(1), result_logits.log_softmax(1)
+    shares = target.exp()
+    entropy = -(shares * target).sum(1)
+    sureness = (1.0 - entropy / math.log(target.shape[1])).clamp_min(0.0)
+    divergence = (shares * (target - result)).sum(1)
+    return ((sureness * divergence).sum((1, 2)) / sureness.sum((1, 2)).clamp_min(MINIMUM_AREA)).mean()
 
 
 def gradient_penalty(real: Images, real_scores: Scores) -> Scalar:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pipeline.models.images import Images
 from pipeline.models.lens_generator import build_generator
@@ -34,8 +34,8 @@ class OneSided(Translator[OneSidedTranslations]):
 
     STUDY_MASK_WEIGHT: ClassVar[float] = 1.0
 
-    def __init__(self, config: ModelConfig, features: VggFeatures | None = None) -> None:
-        super().__init__(config, features)
+    def __init__(self, config: ModelConfig, features: VggFeatures | None = None, parser: nn.Module | None = None) -> None:
+        super().__init__(config, features, parser)
         self.generator_a_to_b = build_generator(config.generator)
         self.discriminator_b = PatchDiscriminator(config.discriminator)
 

@@ -40,6 +40,8 @@ class ModelConfig:
     """R1 is computed on one step of so many and weighs so many times as much there (lazy regularisation)."""
     mask_weight: float | None = None
     """The study's lambda_mask, for the models with mask loss; None takes the model's own (`STUDY_MASK_WEIGHT`)."""
+    semantic_weight: float = 10.0
+    """Of the semantic loss, each direction; for the model that has one."""
     mask_area: MaskArea = "image"
     perceptual_scale: PerceptualScale = "paper"
     """Weight of the mask loss on features: cycle_weight · mask_weight in the paper, 2 · mask_weight in the study's
@@ -79,10 +81,11 @@ class Translator(nn.Module, ABC, Generic[Made]):
     """Fields of `Batch` that it needs beside pictures and alpha, such as "depth_a": it is trained on the pictures of that
     domain that have the layer."""
 
-    def __init__(self, config: ModelConfig, features: VggFeatures | None = None) -> None:
-        """`features` are for the models with mask loss, unless `perceptual_scale` is "none"."""
+    def __init__(self, config: ModelConfig, features: VggFeatures | None = None, parser: nn.Module | None = None) -> None:
+        """`features` are for the models with mask loss, unless `perceptual_scale` is "none"; `parser`, from pictures to
+        `losses.Logits`, is for the one with a semantic loss, unless `semantic_weight` is 0."""
         super().__init__()
-        self.config, self.features = config, features
+        self.config, self.features, self.parser = config, features, parser
 
     @property
     @abstractmethod

@@ -11,7 +11,8 @@ from pipeline import weights
 from pipeline.config import Project
 from pipeline.errors import BokehflowError
 from pipeline.file_names import child
-from pipeline.masks.segmenters import DEEPLAB_FILES
+from pipeline.models.torchvision_networks import SEGMENTATION_FILES
+from pipeline.operations.parsers import LEARNT_FROM
 from resources.flickr import make_client
 from resources.sources import budget_of, make_commons_client, source_problem
 from storage import Home
@@ -113,10 +114,16 @@ def _weights(project: Project, home: Home) -> list[Finding]:
 
 def _weights_of(name: str, home: Home) -> Finding:
     what = f"weights of {name}"
+    if name in LEARNT_FROM:
+        from pipeline.models.parts_networks import parts_path
+
+        path = parts_path(name, home.weights)
+        missing = Finding(what, f"{path}: not there yet; the first run learns it from the rendered scenes", FETCH)
+        return Finding(what, f"{path}: there") if path.exists() else missing
     if name not in weights.WEIGHTS:
         from pipeline.models.vgg import VGG19_FILE
 
-        path = child(home.weights, {**DEEPLAB_FILES, "vgg19": VGG19_FILE}[name])
+        path = child(home.weights, {**SEGMENTATION_FILES, "vgg19": VGG19_FILE}[name])
         if path.exists():
             return Finding(what, f"{path}: there")
         return Finding(what, f"{path}: not there yet; the first run fetches it from torchvision", FETCH)

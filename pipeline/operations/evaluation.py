@@ -73,7 +73,7 @@ def evaluate_model(
     if truth is not None:
         known = load_scenes(truth, scene_frame(project, home, segmenter)), true_masks(home, manifest, truth)
     yardstick = yardstick_of(project, home, segmenter, shallow, ordinary)
-    version = shared_version((test, *trained_on), known, segmenter, yardstick)
+    version = shared_version((test, *trained_on), known, segmenter, yardstick, project.evaluation.parser)
     with watch.timed("what all models share"):
         common = shared(home, snapshot, size_px, photos, known, yardstick, version)
     generators = on_best_device(trained.generators)

@@ -72,7 +72,31 @@ def yardstick_of(project: Project, home: Home, segmenter: Segmenter, shallow: Ph
 
     network = PerceptualNetwork(home.weights) if project.evaluation.perceptual else None
     inception = load_inception([home.weights]) if project.evaluation.perceptual else None
-    return Yardstick(shallow, network, segmenter.alpha, load_face_finder(home.weights), inception, ordinary)
+    parse = _parse(project.evaluation.parser, home) if project.evaluation.parser else None
+    if project.masks.segmenter == "none":
+        return Yardstick(shallow, network, inception=inception, parse=parse, people=False)
+    faces = load_face_finder(home.weights)
+    return Yardstick(shallow, network, segmenter.alpha, faces, inception, ordinary, parse)
+
+
+def _parse(name: str, home: Home) -> Callable[[np.ndarray], np.ndarray]:
+    """From pictures, float [batch, height, width, 3] in [0, 1], to the class of each place, by the parser of that name."""
+    import torch
+
+    from pipeline.models.images import images_from_uint8
+    from pipeline.models.parsers import load_parser
+    from pipeline.operations.parsers import ensure_parser
+
+    ensure_parser(name, home.weights)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    parser = load_parser(name, home.weights).to(device)
+
+    def parse(pictures: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            levels = np.round(pictures * 255).clip(0, 255).astype(np.uint8)
+            return parser(images_from_uint8(levels, device)).argmax(1).cpu().numpy()
+
+    return parse
 
 
 def shared(
@@ -93,7 +117,13 @@ def shared(
     return found
 
 
-def shared_version(pictures: Sequence[pd.DataFrame], truth: Truth, segmenter: Segmenter, yardstick: Yardstick) -> str:
+def shared_version(
+    pictures: Sequence[pd.DataFrame],
+    truth: Truth,
+    segmenter: Segmenter,
+    yardstick: Yardstick,
+    parser: str | None = None,
+) -> str:
     """Digest of all that decides `shared` beside the size; `pictures` are rows of the manifest: photos that are judged, and
     those of both domains that they are judged by."""
     instruments = {
@@ -102,6 +132,7 @@ def shared_version(pictures: Sequence[pd.DataFrame], truth: Truth, segmenter: Se
         "network": weights.WEIGHTS["vgg16"].sha256 if yardstick.network else None,
         "faces": yardstick.faces.version if yardstick.faces else None,
         "inception": yardstick.inception is not None,
+        **({"parser": parser} if parser else {}),
     }
     digest = sha256(json.dumps(instruments, sort_keys=True).encode())
     for rows in pictures:

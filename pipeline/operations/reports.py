@@ -37,6 +37,7 @@ INSTRUMENTS = {
     "network": "perceptual network",
     "faces": "face detector",
     "inception": "network of the kernel distance",
+    "parser": "parser",
     "truth": "known truth",
     "scenes": "way in which scenes are prepared",
 }
@@ -239,6 +240,8 @@ def _instruments(project: Project, home: Home, truth: Path | None) -> dict[str, 
         "faces": WEIGHTS[FACES_WEIGHTS].sha256 if child(home.weights, WEIGHTS[FACES_WEIGHTS].file_name).exists() else None,
         "inception": perceptual and find_inception([home.weights]) is not None,
     }
+    if project.evaluation.parser is not None:
+        instruments["parser"] = project.evaluation.parser
     if truth is not None:
         files = sorted(path for path in truth.rglob("*") if path.is_file())
         instruments["truth"] = [(path.relative_to(truth).as_posix(), path.stat().st_size) for path in files]

@@ -8,6 +8,7 @@ from pipeline.config import Project
 from pipeline.dataset.layout import PICTURES
 from pipeline.file_names import child
 from pipeline.operations.made_from import code_revision
+from pipeline.operations.parsers import ensure_parser
 from pipeline.training.jobs import ProcessIdentity, TrainingJob
 from pipeline.training.runs import Completion, has_other_settings, holds_another_result
 from storage import Home
@@ -35,6 +36,16 @@ def training_job(project: Project, home: Home, snapshot: str, recipe_key: str) -
         lineage={"bokehflow": version("bokehflow"), "code_revision": code_revision()},
         started_by=ProcessIdentity.current(),
     )
+
+
+def prepare(job: TrainingJob) -> None:
+    """Have ready what the trainer's process needs and cannot make: a parser that is learnt from the rendered scenes.
+
+    Raises `WeightsError` where another cannot be had.
+    """
+    name = job.settings.parser_for(job.model)
+    if name is not None and job.weights_dir is not None:
+        ensure_parser(name, job.weights_dir)
 
 
 def failure(recipe_key: str, done: Completion | None) -> list[str]:

@@ -298,8 +298,8 @@ def _copy_scoring(folder: Path, pictures: Path) -> None:
     rows: list[Sequence[str]] = [("scene", *views, "aperture_mm", "focus_distance_m", "background_distance_m")]
     for shot in _shots("scoring"):
         files = shot.files()
-        for file in files.values():
-            write_bytes(folder / Path(file).name, read_plain(inside(pictures, file)))
+        for view in views:
+            write_bytes(folder / Path(files[view]).name, read_plain(inside(pictures, files[view])))
         rows.append((str(shot.seed), *(Path(files[view]).name for view in views), *_conditions(shot, pictures)))
     _write_csv(folder / "scoring.csv", rows)
 

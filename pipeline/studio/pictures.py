@@ -2,11 +2,12 @@
 
     ordinary/SEED.jpg, SEED_mask.png     scenes seen through the pinhole
     shallow/SEED.jpg, SEED_mask.png      other scenes, through the thin lens
+    ordinary/, shallow/SEED_parts.png    the parts of the first scenes of both
     empty/SEED.jpg                       scenes without a sitter, half of them through the thin lens
-    scoring/SEED_sharp.jpg, SEED_shallow.jpg, SEED_mask.png, SEED_depth.png
+    scoring/SEED_sharp.jpg, SEED_shallow.jpg, SEED_mask.png, SEED_depth.png, SEED_parts.png
                                          further scenes in both ways, held out to score models on
 
-Masks are 8-bit coverage of the sitter, depths 16-bit millimetres.
+Masks are 8-bit coverage of the sitter, depths 16-bit millimetres, parts the places in `PARTS` of what is seen.
 """
 
 import io
@@ -25,6 +26,8 @@ from pipeline.studio.render import RenderedScene, render_scene
 PICTURES = Path(__file__).parent / "pictures"
 """Where the pictures lie in the installed package."""
 JPEG_QUALITY = 88
+LABELLED = 30
+"""Scenes of each group of which the parts are known."""
 
 _log = logging.getLogger(__name__)
 
@@ -48,7 +51,7 @@ class Shot:
         return {view: f"{self.group}/{self.seed}{self._ending(view)}" for view in self.views}
 
     def _ending(self, view: str) -> str:
-        if view in ("mask", "depth"):
+        if view in ("mask", "depth", "parts"):
             return f"_{view}.png"
         return f"_{view}.jpg" if self.group == "scoring" else ".jpg"
 
@@ -56,12 +59,17 @@ class Shot:
 def shots() -> list[Shot]:
     """Every scene of the committed pictures; each group has seeds of its own."""
     sizes = [(448, 336), (336, 448), (384, 384)]
-    ordinary = [Shot("ordinary", 1000 + k, *sizes[k % 3], ("sharp", "mask")) for k in range(66)]
-    shallow = [Shot("shallow", 2000 + k, *sizes[k % 3], ("shallow", "mask")) for k in range(66)]
-    scoring = [Shot("scoring", 3000 + k, 256, 256, ("sharp", "shallow", "mask", "depth")) for k in range(24)]
-    views = ["sharp"] * 3 + ["shallow"] * 3
-    empty = [Shot("empty", 5000 + k, *sizes[k % 3], (view,), person=False) for k, view in enumerate(views)]
+    ordinary = [Shot("ordinary", 1000 + k, *sizes[k % 3], ("sharp", "mask", *_parts(k))) for k in range(66)]
+    shallow = [Shot("shallow", 2000 + k, *sizes[k % 3], ("shallow", "mask", *_parts(k))) for k in range(66)]
+    views = ("sharp", "shallow", "mask", "depth", "parts")
+    scoring = [Shot("scoring", 3000 + k, 256, 256, views) for k in range(24)]
+    lenses = ["sharp"] * 3 + ["shallow"] * 3
+    empty = [Shot("empty", 5000 + k, *sizes[k % 3], (lens,), person=False) for k, lens in enumerate(lenses)]
     return [*ordinary, *shallow, *scoring, *empty]
+
+
+def _parts(number: int) -> tuple[str, ...]:
+    return ("parts",) if number < LABELLED else ()
 
 
 def render_pictures(folder: Path, on_progress: Progress | None = None) -> None:
@@ -82,7 +90,7 @@ def render_shot(folder: Path, shot: Shot) -> None:
     missing = {view: path for view, path in shot.files().items() if not inside(folder, path).exists()}
     if not missing:
         return
-    asked = {view: view in missing for view in ("sharp", "shallow", "mask", "depth")}
+    asked = {view: view in missing for view in ("sharp", "shallow", "mask", "depth", "parts")}
     rendered = render_scene(shot.seed, shot.width_px, shot.height_px, person=shot.person, **asked)
     for view, data in _encoded(rendered):
         write_bytes(inside(folder, missing[view]), data)
@@ -93,8 +101,9 @@ def _encoded(rendered: RenderedScene) -> Iterator[tuple[str, bytes]]:
     for view, pixels in (("sharp", rendered.sharp), ("shallow", rendered.shallow)):
         if pixels is not None:
             yield view, _file(Image.fromarray(pixels), "JPEG", quality=JPEG_QUALITY, optimize=True)
-    if rendered.mask is not None:
-        yield "mask", _file(Image.fromarray(rendered.mask), "PNG", optimize=True)
+    for view, levels in (("mask", rendered.mask), ("parts", rendered.parts)):
+        if levels is not None:
+            yield view, _file(Image.fromarray(levels), "PNG", optimize=True)
     if rendered.depth_m is not None:
         millimetres = np.clip(rendered.depth_m * 1000 + 0.5, 0, 65535).astype(np.uint16)
         yield "depth", _file(Image.fromarray(millimetres), "PNG", optimize=True)

@@ -10,7 +10,7 @@ difference measures its own noise, and sensor noise of a fixed pattern fills it 
 
 import importlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from types import ModuleType
 from typing import Any
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from pipeline.errors import ConfigError
 from pipeline.studio import textures
 from pipeline.studio.scene import METRES_PER_UNIT, Scene, SceneLens, describe_scene
-from pipeline.studio.surfaces import Surface
+from pipeline.studio.surfaces import PARTS, Surface
 
 Floats = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
@@ -51,6 +51,7 @@ class RenderedScene:
 
     `sharp`, `shallow`: uint8 [height, width, 3], sRGB. `mask`: uint8 [height, width], the sitter's coverage of
     each pixel through the pinhole, 255 for all. `depth_m`: float32 [height, width], metres along the optical axis.
+    `parts`: uint8 [height, width], which of `PARTS` each pixel shows.
     """
 
     seed: int
@@ -58,6 +59,7 @@ class RenderedScene:
     shallow: Bytes | None
     mask: Bytes | None
     depth_m: Floats | None
+    parts: Bytes | None = None
 
 
 def render_scene(
@@ -70,6 +72,7 @@ def render_scene(
     shallow: bool = True,
     mask: bool = True,
     depth: bool = True,
+    parts: bool = False,
     sharp_samples: int = 32,
     shallow_samples: int = 128,
 ) -> RenderedScene:
@@ -85,6 +88,7 @@ def render_scene(
         studio.photograph(shallow_samples, studio.scene.camera.lens) if shallow else None,
         studio.mask() if mask else None,
         studio.depth_m() if depth else None,
+        studio.parts() if parts else None,
     )
 
 
@@ -130,6 +134,10 @@ class Studio:
             alpha = alpha - self._coverage(self._front)
         return (np.clip(alpha, 0, 1) * 255 + 0.5).astype(np.uint8)
 
+    def parts(self) -> Bytes:
+        """uint8 [height, width]: which of `PARTS` covers most of each pixel, through the pinhole."""
+        return _labelled(self.scene, self.width_px, self.height_px)._coverage_of_parts().argmax(-1).astype(np.uint8)
+
     def depth_m(self) -> Floats:
         """float32 [height, width], metres along the axis; one sample a pixel: of one point, never a mixture of two."""
         world = self._world({"type": "aov", "aovs": "at:position"}, self._everything)
@@ -145,6 +153,12 @@ class Studio:
     def _coverage(self, shapes: Iterable[object]) -> Floats:
         world = self._world({"type": "direct", "emitter_samples": 0, "bsdf_samples": 1}, shapes)
         return self._render(world, MASK_SAMPLES, None, self.scene.seed)[..., 3]
+
+    def _coverage_of_parts(self) -> Floats:
+        """Of a scene whose surfaces glow in the colours of `_labelled`: [height, width, part]."""
+        world = self._world({"type": "direct", "emitter_samples": 0, "bsdf_samples": 1}, self._everything)
+        of_sitter = self._render(world, MASK_SAMPLES, None, self.scene.seed)[..., :3]
+        return np.concatenate([1 - of_sitter.sum(-1, keepdims=True), of_sitter], -1)
 
     def _sample_seeds(self, lens: SceneLens | None, noise: Noise) -> tuple[int, int]:
         """Of the two half-exposures."""
@@ -227,6 +241,17 @@ class Studio:
         pattern = np.random.default_rng(pattern_seed).normal(0, 1, first.shape)
         picture = textures.srgb((first + second) / 2) * 255
         return np.clip(picture + pattern * np.sqrt(np.maximum(missing, 0))[..., None] + 0.5, 0, 255).astype(np.uint8)
+
+
+def _labelled(scene: Scene, width_px: int, height_px: int) -> Studio:
+    """The scene with every surface glowing in the colour of its part: backdrop black, the others red, green and blue."""
+    colours = dict(zip(PARTS, np.eye(len(PARTS), dtype=np.float32)[:, 1:], strict=True))
+
+    def glow(surfaces: Sequence[Surface]) -> tuple[Surface, ...]:
+        return tuple(replace(one, texture=colours[one.part].reshape(1, 1, 3), emits=True) for one in surfaces)
+
+    layers = {name: glow(getattr(scene, name)) for name in ("person", "background", "front")}
+    return Studio(replace(scene, **layers), width_px, height_px)
 
 
 def _smoothed(values: NDArray[np.float64], reach_px: int = 4) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from pipeline.studio import textures
 from pipeline.studio.meshes import Floats, Mesh, ellipsoid, lathe, rotation, tube
-from pipeline.studio.surfaces import Surface, glowing, matte, mattes
+from pipeline.studio.surfaces import Surface, glowing, matte, mattes, parts
 
 Random = np.random.Generator
 Reals = NDArray[np.float64]
@@ -47,7 +47,7 @@ def sitter(rng: Random, position: ArrayLike, scale: float) -> tuple[Surface, ...
     turn = rotation(rng.uniform(-7, 7), rng.uniform(-32, 32), rng.uniform(-9, 9))
     body_turn = rotation(0, rng.uniform(-18, 18), rng.uniform(-2, 2))
     wears = str(rng.choice(HEADWEAR))
-    head = [*_face(rng, tones), *_head_top(rng, tones, wears), *_glasses(rng)]
+    head = [*parts(_face(rng, tones), "skin"), *_head_top(rng, tones, wears), *parts(_glasses(rng), "skin")]
     if wears != "headscarf":
         head += _beard(rng, tones)
     at = np.asarray(position, np.float64)
@@ -162,16 +162,16 @@ def _beard(rng: Random, tones: Tones) -> list[Surface]:
     x, y, z = fringe.vertices.T
     mouth = (x / 0.075) ** 2 + ((y - 0.02) / 0.03) ** 2 < 1
     above = y > 0.075 - 0.35 * np.clip(0.12 - np.abs(x), -0.1, 0.1) - 0.03
-    return [matte(fringe.without(mouth | above | (z < -0.03)), textures.strands(rng, tones.hair * 0.95))]
+    return parts([matte(fringe.without(mouth | above | (z < -0.03)), textures.strands(rng, tones.hair * 0.95))], "hair")
 
 
 def _head_top(rng: Random, tones: Tones, wears: str) -> list[Surface]:
     if wears == "headscarf":
-        return _headscarf(rng)
+        return parts(_headscarf(rng), "clothes")
     if wears == "nothing":
         return _hair(rng, tones, str(rng.choice(HAIR_STYLES)))
     hat = _beanie(rng) if wears == "beanie" else _cap(rng)
-    return hat + _hair(rng, tones, str(rng.choice(HAIR_UNDER_HATS)))
+    return parts(hat, "clothes") + _hair(rng, tones, str(rng.choice(HAIR_UNDER_HATS)))
 
 
 def _hair(rng: Random, tones: Tones, style: str) -> list[Surface]:
@@ -181,7 +181,7 @@ def _hair(rng: Random, tones: Tones, style: str) -> list[Surface]:
     scalp = ellipsoid([0, 0.225, -0.045], [0.222, 0.245, 0.215], 48)
     look = textures.strands(rng, tones.hair)
     # A lock is a small part of a head: it shows few strands.
-    return [matte(scalp, look), *mattes(_locks(rng, style), look[:96, :96])]
+    return parts([matte(scalp, look), *mattes(_locks(rng, style), look[:96, :96])], "hair")
 
 
 def _locks(rng: Random, style: str) -> list[Mesh]:
@@ -329,12 +329,12 @@ def _body(rng: Random, tones: Tones) -> list[Surface]:
     ]
     fabric = textures.cloth(rng)
     neck = ellipsoid([0, -0.12, -0.03], [0.1 * rng.uniform(0.9, 1.15), 0.24, 0.105])
-    return [
-        matte(neck, tones.skin * 0.94),
+    worn = [
         matte(torso, np.tile(fabric[::2, ::2], (2, 4, 1))),
         *mattes(arms, np.tile(fabric[::2, ::2], (2, 1, 1))),
         *_neckline(rng, fabric),
     ]
+    return [*parts([matte(neck, tones.skin * 0.94)], "skin"), *parts(worn, "clothes")]
 
 
 def _neckline(rng: Random, fabric: Floats) -> list[Surface]:

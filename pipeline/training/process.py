@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from torch import nn
 
 from pipeline import atomic
 from pipeline.errors import TrainingError
@@ -24,6 +25,7 @@ from pipeline.file_names import inside
 from pipeline.models import model_class
 from pipeline.models.images import AlphaArray, RgbArray, translate
 from pipeline.models.networks import Generator
+from pipeline.models.parsers import load_parser
 from pipeline.models.vgg import VggFeatures, load_features
 from pipeline.training.calibration import PICTURES, calibrate
 from pipeline.training.card import card_page, model_card
@@ -88,10 +90,12 @@ def run_training(
     load_data: Callable[[], TrainingData],
     should_stop: Callable[[], bool] = never,
     features: VggFeatures | None = None,
+    parser: nn.Module | None = None,
 ) -> Completion | None:
     """Train the job in its folder, or go on where it was left; returns what the completion marker says.
 
-    Where the model wants VGG's features it gets `features`, or those of the job's `weights_dir` where there are none.
+    Where the model wants VGG's features or a parser it gets `features` and `parser`, or those of the job's `weights_dir`
+    where there are none.
     None if `should_stop` became true: then a checkpoint was saved. A finished run returns at once, without
     loading data. TrainingError if another trainer holds the folder, if the data do not fit the settings, or
     if losses or weights are not finite, or if the GPU's memory is full.
@@ -105,7 +109,7 @@ def run_training(
             return completion
         folder.completion.unlink(missing_ok=True)
         try:
-            return _Run(job, folder, load_data(), should_stop, features).to_the_end()
+            return _Run(job, folder, load_data(), should_stop, features, parser).to_the_end()
         except torch.OutOfMemoryError as error:
             raise TrainingError(
                 f"{job.run_id}: the GPU's memory is full ({error}). Lower batch_size or size_px, or end what else uses the"
@@ -142,6 +146,7 @@ class _Run:
         data: TrainingData,
         should_stop: Callable[[], bool],
         features: VggFeatures | None,
+        parser: nn.Module | None,
     ) -> None:
         self.job, self.folder, self.data, self.should_stop = job, folder, data, should_stop
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -155,7 +160,8 @@ class _Run:
         if job.settings.cpu_threads:
             torch.set_num_threads(job.settings.cpu_threads)
         torch.manual_seed(job.seed)
-        model = build_model(job.model, job.settings, job.seed, _features(job, features))
+        frozen = _features(job, features), _parser(job, parser)
+        model = build_model(job.model, job.settings, job.seed, *frozen)
         self.state = TrainingState(model, job.settings, job.seed, self.device)
         self.checker = self._checker(pictures_to_check(self.loader.total_steps))
         self.losses = LossLog()
@@ -310,7 +316,17 @@ def _features(job: TrainingJob, given: VggFeatures | None) -> VggFeatures | None
     """VGG's features where the model wants them; `WeightsError` where they cannot be had."""
     if not needs_features(job.model, job.settings):
         return None
-    return given or load_features(job.settings.perceptual_network, job.weights_dir or job.run_dir / "weights")
+    return given or load_features(job.settings.perceptual_network, _weights_folder(job))
+
+
+def _parser(job: TrainingJob, given: nn.Module | None) -> nn.Module | None:
+    """The parser where the model wants one; `WeightsError` where it cannot be had."""
+    name = job.settings.parser_for(job.model)
+    return None if name is None else given or load_parser(name, _weights_folder(job))
+
+
+def _weights_folder(job: TrainingJob) -> Path:
+    return job.weights_dir or job.run_dir / "weights"
 
 
 def sample_picture(generator: Generator, rgb: RgbArray, alpha: AlphaArray) -> RgbArray:

@@ -7,7 +7,8 @@ Losses do not say it: each is relative to an opponent that learns as well. These
     change        L1 inside the subjects, in parts of what a Gaussian as wide as the study's would change there
 
 Doing nothing has 1 and 1 at a change of 0, blurring everything has a change of 1, so that neither scores better than 1.
-None of them knows a true picture: the best checkpoint is the best by these and no more.
+None of them knows a true picture: the best checkpoint is the best by these and no more. Where no picture of domain A has a
+subject, as in collections without people, nothing is said of softness and the last checkpoint is the best.
 """
 
 import json
@@ -110,6 +111,7 @@ class Checker:
         self._shrunk = max(measured, key=lambda shrunk: telling(*measured[shrunk]))
         self._softness_a, self._softness_b = measured[self._shrunk]
         self._most = _l1(gaussian(self._before), self._before, self._subject)
+        self._has_subjects = bool(self._mask.any())
 
     @classmethod
     def of(cls, train_a: ImageSource, train_b: ImageSource, size_px: int, most: int) -> "Checker":
@@ -129,13 +131,17 @@ class Checker:
         subject_left = _left(output, self._before[few], self._subject[few])
         most = _l1(gaussian(self._before[few]), self._before[few], self._background[few])
         changed = _l1(output, self._before[few], self._background[few]) / max(most, TINY)
+        if not self._has_subjects:
+            return "blurs nothing" if changed < NOTHING_CHANGED else None
         return failure(told.left and told.left.value, subject_left, changed)
 
     @property
     def limits(self) -> list[str]:
         """What cannot be told by these pictures, in words."""
         side_px, told = self.rgb.shape[1] // self._shrunk, standing(self._softness_a, self._softness_a, self._softness_b, 0)
-        found = []
+        found: list[str] = []
+        if not self._has_subjects:
+            return found
         if told.gap is None and told.scales is None:
             found.append(
                 "by these training pictures the domains' backgrounds do not differ in softness, or there are too few to "
@@ -153,10 +159,11 @@ class Checker:
         output = self._translated(generator, slice(None))
         told = standing(self._softness_a, self._softness(output, slice(None)), self._softness_b, resamples=0)
         change = _l1(output, self._before, self._subject) / max(self._most, TINY)
+        gap, scales = (told.gap, told.scales) if self._has_subjects else (None, None)
         return Check(
             step=step,
-            gap=told.gap and round(told.gap.value, 6),
-            scales=told.scales and round(told.scales.value, 6),
+            gap=gap and round(gap.value, 6),
+            scales=scales and round(scales.value, 6),
             change=round(change, 6),
             left=told.left and round(told.left.value, 6),
             failing=failing,

@@ -22,13 +22,15 @@ Count = Annotated[int, Field(ge=1)]
 
 LATER_SWITCHES = frozenset({
     "discriminator_sight", "lens_bounded", "lens_highlights", "lens_holds_subject", "lens_finds_subject", "lens_calibrated",
-    "plan_scale",
+    "plan_scale", "semantic_weight", "semantic_network",
 })  # fmt: skip
 """Settings that earlier versions did not know; the default of each is what these did."""
 
 
 LENS_SWITCHES = "lens_bounded", "lens_holds_subject", "lens_finds_subject", "lens_calibrated"
 """Those that only a lens can have."""
+
+SemanticNetwork = Literal["deeplabv3_mobilenet", "deeplabv3_resnet101", "lraspp_mobilenet", "u2netp", "parts"]
 
 
 class TrainingSettings(BaseModel):
@@ -101,6 +103,13 @@ class TrainingSettings(BaseModel):
     perceptual_network: Literal["vgg19", "vgg16"] = "vgg19"
     """Whose features at relu3_2: VGG-19 as in the study, fetched by torchvision from the internet, or VGG-16, which
     comes out of a package."""
+    semantic_weight: Weight = 10.0
+    """Weight of the loss between what is seen in input and output, each direction, for the model `semantic`; 0 makes that
+    a CycleGAN."""
+    semantic_network: SemanticNetwork = "deeplabv3_mobilenet"
+    """Who sees that, for `semantic`: torchvision's networks for 21 classes, fetched from the internet; `u2netp`, what
+    stands out of a picture, which comes out of a package; or `parts`, learnt here from rendered portraits, which knows
+    those alone."""
     r1_weight: Weight = 0.0
     """Gamma of R1, the squared gradient at real pictures, that tames a discriminator without norm; 0 for none."""
     r1_every_steps: Count = 8
@@ -190,6 +199,10 @@ class TrainingSettings(BaseModel):
         values = self.model_dump(mode="json")
         fields = type(self).model_fields
         return {name: value for name, value in values.items() if name not in LATER_SWITCHES or value != fields[name].default}
+
+    def parser_for(self, model: str) -> str | None:
+        """Who tells that model, in training, what a picture shows; None where nobody is asked."""
+        return self.semantic_network if model == "semantic" and self.semantic_weight > 0 else None
 
     @property
     def held_size_px(self) -> int:
@@ -286,11 +299,49 @@ SMOKE: dict[str, object] = {
 }
 """What rendered pictures of 64 px change."""
 
+COLLECTIONS: dict[str, object] = {
+    "epochs": 100,
+    "decay_share": 0.5,
+    "crop_margin": 0.12,
+    "flip": True,
+    "weight_average": 0.999,
+    "perceptual_scale": "none",
+    "upsampling": "nearest",
+    "generator_blocks": 4,
+    "discriminator_layers": 2,
+}
+"""What two collections of any kind change of the study's settings: networks too shallow to move things about."""
+
+COLLECTIONS_SMALL: dict[str, object] = {
+    **COLLECTIONS,
+    "size_px": 64,
+    "epochs": None,
+    "steps": 400,
+    "decay_share": 0.4,
+    "learning_rate": 1e-3,
+    "weight_average": 0.98,
+    "cpu_threads": 1,
+    "cycle_weight": 1.0,
+    "identity_weight": 0.0,
+    "r1_weight": 1.0,
+    "output": "residual",
+    "skip_channels": 8,
+    "discriminator_norm": "none",
+    "initialisation": "kaiming",
+    "generator_channels": 12,
+    "generator_blocks": 3,
+    "discriminator_channels": 24,
+    "semantic_network": "parts",
+}
+"""The same for rendered scenes and paintings of 64 px, on one core."""
+
 PROFILES: dict[str, TrainingSettings] = {
     "study": TrainingSettings(),
     "corrected": CORRECTED,
     "small": TrainingSettings.model_validate({**CORRECTED.model_dump(), **SMALL}),
     "smoke": TrainingSettings.model_validate({**CORRECTED.model_dump(), **SMOKE}),
+    "collections": TrainingSettings.model_validate(COLLECTIONS),
+    "collections_small": TrainingSettings.model_validate(COLLECTIONS_SMALL),
 }
 """Named settings.
 
@@ -307,6 +358,9 @@ chosen and judged on photographs: `benchmarks/photographs.py`; on rendered scene
 scenes that neither train nor score it, with as many pictures as the demo trains on (one run each): `cyclegan` brings the
 background's L1 error to the true lens down by 58 % and leaves the sitter's at .0098, `mask_loss_overlay` by 55 % and .0085;
 unchanged, the sitter's is .0078. On photographs it ends at the identity.
+
+`collections` is for two collections of any kind: the study's losses with networks that see little at once, so that they
+change colour and texture. `collections_small` is the same for rendered scenes and paintings of 64 px.
 """
 
 

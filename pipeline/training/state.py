@@ -50,10 +50,17 @@ def needs_features(model: str, settings: TrainingSettings) -> bool:
     return model in MODELS_WITH_MASK_LOSS and settings.perceptual_scale != "none" and settings.mask_weight != 0
 
 
-def build_model(name: str, settings: TrainingSettings, seed: int, features: VggFeatures | None = None) -> Translator[Any]:
+def build_model(
+    name: str,
+    settings: TrainingSettings,
+    seed: int,
+    features: VggFeatures | None = None,
+    parser: nn.Module | None = None,
+) -> Translator[Any]:
     """The model with its initial weights, on the CPU: the same for a seed wherever it will be trained.
 
-    `features` are those of the settings' `perceptual_network`, where `needs_features` says so.
+    `features` are those of the settings' `perceptual_network`, where `needs_features` says so, and `parser` is their
+    `parser_for` this model.
     """
     config = ModelConfig(
         generator=generator_config(settings),
@@ -64,14 +71,17 @@ def build_model(name: str, settings: TrainingSettings, seed: int, features: VggF
         r1_weight=settings.r1_weight,
         r1_every_steps=settings.r1_every_steps,
         mask_weight=settings.mask_weight,
+        semantic_weight=settings.semantic_weight,
         mask_area=settings.mask_area,
         perceptual_scale=settings.perceptual_scale,
     )
     if needs_features(name, settings) and features is None:
         raise ValueError(f"{name} with perceptual_scale {settings.perceptual_scale!r} needs VGG's features")
+    if settings.parser_for(name) and parser is None:
+        raise ValueError(f"{name} with semantic_weight {settings.semantic_weight} needs a parser")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return model_class(name)(config, features)
+        return model_class(name)(config, features, parser)
 
 
 class TrainingState:

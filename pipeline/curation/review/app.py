@@ -18,7 +18,7 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from pipeline.curation.decisions import REASONS, Decision
+from pipeline.curation.decisions import REASONS, REASONS_OF_PEOPLE, Decision
 from pipeline.curation.review import wording
 from pipeline.curation.review.catalog import FILTERABLE
 from pipeline.curation.review.decision_log import RefusedDecision, Verdict, plain_name
@@ -26,6 +26,7 @@ from pipeline.curation.review.filters import STATUSES, SUGGESTIONS, Filters
 from pipeline.curation.review.pictures import Pictures, ReviewPicture
 from pipeline.curation.review.state import AHEAD, ReviewState
 from pipeline.errors import BokehflowError, UnsafeName
+from pipeline.hint_table import OF_PEOPLE
 from pipeline.loopback.guard import Guard, Token
 
 TOKEN_HEADER = "x-review-token"
@@ -56,6 +57,8 @@ class Page:
     draw: Callable[[str, str, str], None]
     """Lays strokes over a picture's mask and keeps it: takes the SHA-256, the strokes as text and who drew them. Raises
     `ValueError` for what are no strokes."""
+    people: bool = True
+    """Whether the photos are of people: else nothing is said, or asked, of any."""
 
 
 def make_app(page: Page) -> Guard:
@@ -248,12 +251,15 @@ class _Handlers:
         self, name: str, filters: Filters, who: str, seat: str, here: str, request: Request, context: Mapping[str, object]
     ) -> Response:
         number, _ = self.review.changes(0, who, seat, [])
-        double = self.review.double.share > 0
+        double, people = self.review.double.share > 0, self.page.people
+        reasons = [reason for reason in REASONS if people or reason not in REASONS_OF_PEOPLE]
+        hints = {name: hint for name, hint in FILTERABLE.items() if people or name not in OF_PEOPLE}
         shared = {
             "filters": filters, "statuses": [name for name in STATUSES if double or name != "conflicts"],
-            "suggestions": SUGGESTIONS, "hints": FILTERABLE, "curator": who, "double_review": double,
-            "token": self.token.value, "reasons": REASONS, "number": number, "progress": self.review.progress(who),
+            "suggestions": SUGGESTIONS, "hints": hints, "people": people, "curator": who, "double_review": double,
+            "token": self.token.value, "reasons": reasons, "number": number, "progress": self.review.progress(who),
             "batches": self.review.batches(), "domains": self.review.domains(), "move_to": sorted(self.review.log.domains),
+            "domains_in_all": len(self.review.log.domains),
             "grid_address": _address("/grid", filters), "single_address": _address("/single", filters),
         }  # fmt: skip
         answer = HTMLResponse(self.templates.get_template(name).render({**shared, **context}))

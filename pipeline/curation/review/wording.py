@@ -1,12 +1,12 @@
 """What the page says in words: hints, standings, progress, reasons."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from pipeline.curation.decisions import REASONS, Decision
-from pipeline.curation.review.catalog import FILTERABLE, CatalogPhoto
+from pipeline.curation.review.catalog import CatalogPhoto
 from pipeline.curation.review.state import Progress, ReviewStanding
 from pipeline.hint_table import Hint
 from pipeline.links import is_web
@@ -34,9 +34,9 @@ class ShownHint:
     meaning: str
 
 
-def hints(photo: CatalogPhoto) -> list[ShownHint]:
-    """The hints that are known about a photo."""
-    return [_shown(hint, photo.hints[name]) for name, hint in FILTERABLE.items() if not math.isnan(photo.hints[name])]
+def hints(photo: CatalogPhoto, shown: Mapping[str, Hint]) -> list[ShownHint]:
+    """Those of the hints shown that are known about a photo."""
+    return [_shown(hint, photo.hints[name]) for name, hint in shown.items() if not math.isnan(photo.hints[name])]
 
 
 def _shown(hint: Hint, value: float) -> ShownHint:
@@ -121,7 +121,8 @@ def suggested_verdict(photo: CatalogPhoto, domains: Sequence[str]) -> str:
         return f"drop:{photo.suggested_reason}" if usable else ""
     if photo.suggested_decision == "move":
         others = [domain for domain in domains if domain != photo.domain]
-        return f"move:{others[0]}" if len(others) == 1 else ""
+        target = photo.suggested_reason if photo.suggested_reason in others else others[0] if len(others) == 1 else ""
+        return f"move:{target}" if target else ""
     return "keep" if photo.suggested_decision == "keep" else ""
 
 

@@ -1,9 +1,11 @@
 """One model against another, named one: is it worse? By the subject and by the blur, on the same pictures.
 
 Blur is the background's error to the true lens where there are scenes with known truth, and else what is left of the
-background's sharpness, which praises whatever blurs and is the best that photos alone can say.
+background's sharpness, which praises whatever blurs and is the best that photos alone can say. Models of a study without
+subjects are compared by how much is left of what their inputs show: classes and edges.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -11,7 +13,17 @@ import pandas as pd
 
 from pipeline.evaluation.compare import significance
 from pipeline.evaluation.compare.significance import Difference
-from pipeline.evaluation.compare.summary import BLUR, SUBJECT, TRUTH, Metric, overlaid_methods, scores_of
+from pipeline.evaluation.compare.summary import (
+    BLUR,
+    CLASSES,
+    EDGES,
+    SUBJECT,
+    TRUTH,
+    Metric,
+    is_of_content,
+    overlaid_methods,
+    scores_of,
+)
 
 Standing = Literal["better", "worse", "traded", "alike"]
 """`traded`: better in one and worse in the other."""
@@ -73,12 +85,20 @@ def against(scores: pd.DataFrame, model: str, reference: str) -> Against | None:
 
     Where either lays the real subject over its result, only the blur is compared.
     """
+    if is_of_content(scores):
+        found = [(metric, _difference(scores, metric, model, reference, scenes=False)) for metric in (CLASSES, EDGES)]
+        return _changes(found, model, reference)
     truth = _difference(scores, TRUTH, model, reference, scenes=True)
     is_fair = not overlaid_methods(scores["method"]) & {model, reference}
     found = [
         (SUBJECT, _difference(scores, SUBJECT, model, reference, scenes=False) if is_fair else None),
         (TRUTH, truth) if truth else (BLUR, _difference(scores, BLUR, model, reference, scenes=False)),
     ]
+    return _changes(found, model, reference)
+
+
+def _changes(found: Sequence[tuple[Metric, Difference | None]], model: str, reference: str) -> Against | None:
+    """With p-values corrected for all metrics."""
     known = {metric.name: (metric, difference) for metric, difference in found if difference is not None}
     p_values = significance.holm({name: difference.p_value for name, (_, difference) in known.items()})
     changes = [

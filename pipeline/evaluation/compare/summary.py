@@ -105,6 +105,34 @@ PHOTO_METRICS = (
         optional=True,
     ),
 )
+CONTENT_METRICS = (
+    Metric(
+        name="class_iou",
+        label="Classes kept, IoU",
+        better="higher",
+        digits=3,
+        explanation="agreement of a parser's classes in input and output, the mean over classes; 1 is the same",
+        optional=True,
+    ),
+    Metric(
+        name="class_agreement",
+        label="Places kept",
+        better="higher",
+        digits=3,
+        explanation="share of the picture in which the parser sees the same class as in the input",
+        optional=True,
+    ),
+    Metric(
+        name="edges_kept",
+        label="Edges kept",
+        better="higher",
+        digits=3,
+        explanation="F1 of the output's edges against the input's, whatever their contrast; 1 is the same",
+        optional=True,
+    ),
+)
+"""Of studies in which an output shall show what its input shows, in the manner of domain B."""
+CLASSES, EDGES = CONTENT_METRICS[0], CONTENT_METRICS[2]
 FAULT_METRICS = (
     Metric("blur_unevenness", "Uneven blur", "lower", 2, "spread of the blur over the background, in octaves; 0 is even"),
     Metric(
@@ -152,8 +180,10 @@ TRUTH = SCENE_METRICS[0]
 """By these three, models and recipes are compared in pairs: is the subject kept, how soft is the background, how close
 is it to the truth."""
 
-KEY_METRICS = ((SUBJECT, False), (BLUR, False), (TRUTH, True))
+KEY_METRICS = ((SUBJECT, False), (BLUR, False), (TRUTH, True), *((metric, False) for metric in CONTENT_METRICS))
 """Each with whether it is of the scenes."""
+CONTENT_KEPT, CONTENT_LOST = 0.75, 0.5
+"""Mean agreement of classes from which on content counts as kept, and below which it counts as lost."""
 
 METHOD_LABELS = {
     INPUT: "Input, unchanged",
@@ -229,6 +259,11 @@ def merge(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 def compare_photos(scores: pd.DataFrame, models: Sequence[str]) -> Comparison:
     """Every method on the test photos."""
     return _compare(scores[~_is_scene(scores)], PHOTO_METRICS, [INPUT, *BASELINES, *with_variants(scores, models)])
+
+
+def compare_content(scores: pd.DataFrame, models: Sequence[str]) -> Comparison:
+    """Whether every method's outputs show what its inputs showed; without metrics where no parser looked."""
+    return _compare(scores[~_is_scene(scores)], CONTENT_METRICS, [INPUT, *BASELINES, *with_variants(scores, models)])
 
 
 def compare_faults(scores: pd.DataFrame, models: Sequence[str]) -> Comparison:
@@ -543,12 +578,21 @@ def scores_of(scores: pd.DataFrame, metric: str, method: str, scenes: bool) -> p
     return rows.set_index("photo_id")["value"].astype(float).sort_index()
 
 
+def is_of_content(scores: pd.DataFrame) -> bool:
+    """Whether the study is about two collections without subjects, so that nothing was asked about any."""
+    measured = set(scores["metric"])
+    return "checkerboard" in measured and not any(name.startswith("subject_") for name in measured)
+
+
 def headline(scores: pd.DataFrame, model: str) -> Headline:
     """The result of one model, computed from its scores.
 
     With known truth the figure is the change of the background's error; without, how much of the backgrounds' distance to
-    domain B in softness is gone. A model that changes nothing, or blurs everything, is called that and nothing better.
+    domain B in softness is gone. Where nothing is known of subjects, it is how much of the content is kept, beside the
+    likeness to domain B. A model that changes nothing, or blurs everything, is called that and nothing better.
     """
+    if is_of_content(scores):
+        return _of_content(scores, model)
     ssim, softness = _mean(scores, "subject_ssim", model, scenes=False), _softness(scores, model)
     before = _mean(scores, "truth_background_l1", INPUT, scenes=True)
     after = _mean(scores, "truth_background_l1", model, scenes=True)
@@ -568,6 +612,57 @@ def headline(scores: pd.DataFrame, model: str) -> Headline:
         *_softness_sentences(scores, softness),
     ]
     return Headline(_signed_percent(change), "background error, against doing nothing", verdict, words, sentences)
+
+
+def _of_content(scores: pd.DataFrame, model: str) -> Headline:
+    kept = _mean(scores, "class_iou", model, scenes=False)
+    sets = {one.method: one for prefix in ("", "inception_") for one in reversed(compare_sets(scores, [model], prefix))}
+    own, before = sets.get(model), sets.get(INPUT)
+    is_nearer = None if own is None or before is None else own.kid < before.kid
+    sentences = [*_content_sentences(scores, model), *_likeness_sentences(own, before, scores, model)]
+    if kept is None:
+        words = {None: "Nothing is known of it", True: "Comes nearer to domain B", False: "Comes no nearer to domain B"}
+        told = "name a parser under [evaluation] to learn whether content is kept"
+        return Headline("–", "of the classes kept", "mixed", f"{words[is_nearer]}; {told}", sentences)
+    content = "keeps what is shown" if kept >= CONTENT_KEPT else "changes part of what is shown"
+    content = "shows something else than its input" if kept < CONTENT_LOST else content
+    verdict: Verdict = "good" if kept >= CONTENT_KEPT else "mixed"
+    if kept < CONTENT_LOST or is_nearer is False:
+        verdict = "bad"
+    if is_nearer is None:
+        verdict, words = ("bad" if kept < CONTENT_LOST else "mixed"), content.capitalize()
+    elif is_nearer:
+        words = (
+            f"Comes nearer to domain B and {content}" if kept >= CONTENT_KEPT else f"Comes nearer to domain B but {content}"
+        )
+    else:
+        words = f"Comes no nearer to domain B and {content}"
+    return Headline(f"{kept:.2f}", "agreement of classes in input and output, 1 for the same", verdict, words, sentences)
+
+
+def _content_sentences(scores: pd.DataFrame, model: str) -> list[str]:
+    photos = _count(len(scores_of(scores, "class_iou", model, scenes=False)), "test picture")
+    kept, places, edges = (_mean(scores, metric.name, model, scenes=False) for metric in CONTENT_METRICS)
+    if kept is None or places is None or edges is None:
+        return []
+    return [
+        f"On {photos} the parser's classes in input and output agree at an IoU of {kept:.3f} (1 is the same), over "
+        f"{_share(places)} of the picture; the F1 of edges is {edges:.3f}."
+    ]
+
+
+def _likeness_sentences(own: SetScores | None, before: SetScores | None, scores: pd.DataFrame, model: str) -> list[str]:
+    if own is None or before is None:
+        return ["Too few pictures, or no network to compare them by: how near it comes to domain B is not known."]
+    said = [
+        f"Its kernel distance to domain B is {own.kid:.4f} ({own.low:.4f} to {own.high:.4f}), that of the unchanged inputs "
+        f"{before.kid:.4f} ({before.low:.4f} to {before.high:.4f})."
+    ]
+    of_set = scores[(scores["photo_id"] == TEST_SET) & (scores["metric"] == "colour_distance")]
+    colours = of_set.set_index("method")["value"].astype(float).to_dict()
+    if model in colours and INPUT in colours:
+        said.append(f"Its colours lie {colours[model]:.3f} from domain B's, those of the inputs {colours[INPUT]:.3f}.")
+    return said
 
 
 def _softness(scores: pd.DataFrame, model: str) -> SoftnessRow | None:
@@ -694,7 +789,8 @@ def _in_sentence(label: str) -> str:
 def _compare(scores: pd.DataFrame, metrics: Sequence[Metric], methods: Sequence[str]) -> Comparison:
     scores = scores[~scores["photo_id"].str.startswith(SET_PREFIX)]
     measured = set(scores["metric"])
-    metrics = [metric for metric in metrics if metric.name in measured or not metric.optional]
+    leaves_out = is_of_content(scores)
+    metrics = [metric for metric in metrics if metric.name in measured or not (metric.optional or leaves_out)]
     present = [method for method in methods if (scores["method"] == method).any()]
     overlaid = overlaid_methods(present)
     best = {metric.name: _best(scores, metric, present, overlaid) for metric in metrics}

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.errors import DatasetError
-from pipeline.evaluation.measure import faults, metrics
+from pipeline.evaluation.measure import content, faults, metrics
 from pipeline.evaluation.measure.baselines import paste_subject
 from pipeline.evaluation.measure.judged_size import (
     BASELINES,
@@ -46,6 +46,7 @@ from pipeline.evaluation.measure.judged_size import (
 from pipeline.evaluation.measure.metrics import Region, Rgb
 from pipeline.evaluation.measure.scenes import Scenes, TrueMasks
 from pipeline.evaluation.measure.set_scores import (
+    COLOURS,
     DOMAIN_B,
     INCEPTION,
     INCEPTION_BACKGROUND,
@@ -95,7 +96,8 @@ class Yardstick:
 
     `shallow`: pictures of domain B; `ordinary`: of domain A, by which baselines are matched with B, not those that are
     judged. `network`: for LPIPS and features. `segment`, `faces`: see what is left of the
-    subject. `inception`: the features of the literature, beside VGG-16's.
+    subject. `inception`: the features of the literature, beside VGG-16's. `parse`: tells classes, for content and colours.
+    Without `people` nothing is asked about subjects and backgrounds, and there is nothing to blur.
     """
 
     shallow: Photos | None = None
@@ -104,6 +106,8 @@ class Yardstick:
     faces: "FaceFinder | None" = None
     inception: "SetFeatures | None" = None
     ordinary: Photos | None = None
+    parse: content.Parse | None = None
+    people: bool = True
 
 
 @dataclass(frozen=True)
@@ -165,6 +169,9 @@ def judge_common(
     if not len(photos.ids):
         raise DatasetError("the snapshot's test split has no photos to judge by; raise `test_share` under [dataset]")
     yardstick = yardstick or Yardstick()
+    if not yardstick.people:
+        return _with_photos(Common(pd.DataFrame(columns=COLUMNS), _references(judged_px, len(photos.ids), yardstick)),
+                            judged_px, photos, yardstick)  # fmt: skip
     measured_px = softness_px(yardstick.ordinary, yardstick.shallow, judged_px)
     widths = fitting_widths(yardstick.ordinary, yardstick.shallow, measured_px)
     references = _references(judged_px, len(photos.ids), yardstick)
@@ -249,7 +256,7 @@ class _Seen:
 def _with_photos(common: Common, judged_px: int, photos: Photos, yardstick: Yardstick) -> Common:
     """Input and baselines on the photos, and what is seen in the inputs."""
     rows, seen, sets, softnesses = [], [], _Sets(common), CollectedSoftness()
-    blurs = blurs_of(common.widths)
+    blurs = blurs_of(common.widths) if yardstick.people else {}
     for part in batches(len(photos.ids)):
         rgb, alpha = photos.batch(np.arange(part.start, part.stop))
         view = View.of(rgb, alpha, judged_px, blurs)
@@ -282,7 +289,7 @@ def _model_on_photos(
     pictures: PictureWriter | None,
 ) -> pd.DataFrame:
     chosen, rows, sets, softnesses = shown(photos.ids, SHOWN_PHOTOS), [], _Sets(common), CollectedSoftness()
-    blurs = blurs_of(common.widths) if pictures else {}
+    blurs = blurs_of(common.widths) if pictures and yardstick.people else {}
     if len(photos.ids) < MIN_SET:
         logger.warning("only %d test photos: nothing is said about the set as a whole", len(photos.ids))
     for part in batches(len(photos.ids)):
@@ -333,13 +340,16 @@ def _score_photos(
     """Rows of every output for one batch; features go to `sets`."""
     regions = Regions.of(view.mask)
     looked = _look(view.input, outputs, regions, yardstick)
+    shown = yardstick.parse(view.input) if yardstick.parse else None
     rows = []
     for method, output in outputs.items():
-        scores = {**_photo_scores(output, view, regions), **_what_is_left(output, seen, yardstick)}
-        if method in looked:
+        scores = _photo_scores(output, view, regions) if yardstick.people else _scores_without_people(output, view)
+        scores |= {**_what_is_left(output, seen, yardstick), **_content(output, view, shown, yardstick)}
+        if method in looked and yardstick.people:
             scores["subject_lpips"] = looked[method].lpips
         features = looked[method].features if method in looked else {}
-        sets.add(method, {**features, **_inception(output, view, yardstick)})
+        colours = {COLOURS: content.sampled_colours(output)} if yardstick.parse else {}
+        sets.add(method, {**features, **_inception(output, view, yardstick), **colours})
         rows.append(_rows(ids, method, scores, flat[method]))
     return rows
 
@@ -359,6 +369,22 @@ def _photo_scores(output: Rgb, view: View, regions: Regions) -> dict[str, np.nda
         "checkerboard": faults.checkerboard(output) / faults.checkerboard(before),
     }
     return scores
+
+
+def _scores_without_people(output: Rgb, view: View) -> dict[str, np.ndarray]:
+    return {"checkerboard": faults.checkerboard(output) / faults.checkerboard(view.input)}
+
+
+def _content(output: Rgb, view: View, shown: content.Classes | None, yardstick: Yardstick) -> dict[str, np.ndarray]:
+    """Whether the output shows what the input showed; nothing without a parser."""
+    if yardstick.parse is None or shown is None:
+        return {}
+    classes = yardstick.parse(output)
+    return {
+        "class_iou": content.class_iou(classes, shown),
+        "class_agreement": content.class_agreement(classes, shown),
+        "edges_kept": content.edges_kept(output, view.input),
+    }
 
 
 def _what_is_left(output: Rgb, seen: _Seen, yardstick: Yardstick) -> dict[str, np.ndarray]:
@@ -437,13 +463,15 @@ class _Sets:
 def _references(judged_px: int, test_photos: int, yardstick: Yardstick) -> dict[str, np.ndarray]:
     """Features of domain B, where there are enough test photos to be compared with it."""
     shallow, network, inception, collected = yardstick.shallow, yardstick.network, yardstick.inception, Collected()
-    if shallow is None or test_photos < MIN_SET or (network is None and inception is None):
+    if shallow is None or test_photos < MIN_SET or not (network or inception or yardstick.parse):
         return {}
     for rgb, mask in judged(shallow, judged_px, reference_count(test_photos, len(shallow.ids))):
         if network is not None:
             collected.add(_vgg_features(network, rgb, Regions.of(mask).background))
         if inception is not None:
             collected.add(_inception_features(inception, rgb, mask))
+        if yardstick.parse is not None:
+            collected.add({COLOURS: content.sampled_colours(rgb)})
     return collected.whole()
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from pipeline.evaluation.measure.content import colour_distance
 from pipeline.evaluation.measure.distribution import fid, kid, kid_interval, precision_recall
 from pipeline.evaluation.measure.metrics import Rgb
 from pipeline.regions import SUBJECT_LEVEL, Mask
@@ -30,8 +31,11 @@ VGG, VGG_BACKGROUND = "", "background_"
 INCEPTION, INCEPTION_BACKGROUND = "inception_", "inception_background_"
 """What metrics' names begin with: whose features, of the picture or its background. VGG-16's have no name."""
 
+COLOURS = "colours"
+"""Sampled colours of the pictures, which are compared as they are and not by a kernel."""
+
 Features = Mapping[str, np.ndarray]
-"""Float32 [n, dimensions] by these beginnings."""
+"""Float32 [n, dimensions] by these beginnings; colours are [n, places, 3]."""
 
 
 @dataclass
@@ -59,7 +63,9 @@ def set_scores(method: str, outputs: Features, references: Features) -> pd.DataF
     """Rows of one method's test set; none where a set is smaller than `MIN_SET`. Pictures without a background, whose
     features are NaN, do not count."""
     rows: list[tuple[str, str, str, float]] = []
-    for prefix in outputs.keys() & references.keys():
+    if COLOURS in outputs and COLOURS in references and min(len(outputs[COLOURS]), len(references[COLOURS])) >= MIN_SET:
+        rows.append((TEST_SET, method, "colour_distance", colour_distance(outputs[COLOURS], references[COLOURS])))
+    for prefix in (outputs.keys() & references.keys()) - {COLOURS}:
         fake, real = (part[np.isfinite(part).all(axis=1)] for part in (outputs[prefix], references[prefix]))
         if min(len(fake), len(real)) >= MIN_SET:
             scores = _scores(real, fake, with_fid=prefix in (INCEPTION, INCEPTION_BACKGROUND))

@@ -18,6 +18,12 @@ LIMITS_OF_MEASURES = (
     "The study sorted its results by eye. The groups here are sorted by scores and thresholds, so their sizes cannot be "
     "set against the study's.",
 )
+LIMITS_OF_CONTENT = (
+    "Content is what a parser's classes tell, and where edges lie. What the parser has no class for, such as a smile, may "
+    "change unseen; and where it errs on one domain, agreement says less than it seems to.",
+    "Agreement of classes alone is a false success: an unchanged picture agrees best. Read it with the kernel distance to "
+    "domain B and the distance of colours.",
+)
 LIMIT_OF_VGG = (
     "Kernel distances, precision and recall by VGG-16's features must not be compared with published ones, which are by "
     "Inception's; and even those depend on how pictures were scaled and how many there were."
@@ -37,6 +43,7 @@ def limits_of_seeds(runs: Mapping[str, Sequence[str]]) -> Iterator[str]:
 def limits_of_pictures(tables: Mapping[str, pd.DataFrame]) -> Iterator[str]:
     """`tables` is model → its rows of `evaluation`."""
     photos = min(summary.compare_photos(table, [model]).pictures for model, table in tables.items())
+    of_content = all(summary.is_of_content(table) for table in tables.values())
     scenes = min(summary.compare_scenes(table, [model]).pictures for model, table in tables.items())
     if photos < summary.FEW_PICTURES:
         yield f"Only {photos} test photo{'' if photos == 1 else 's'}: means over so few are examples rather than estimates."
@@ -46,7 +53,7 @@ def limits_of_pictures(tables: Mapping[str, pd.DataFrame]) -> Iterator[str]:
             "Rendered scenes are not photos: errors to the truth say how well a model does on pictures like these "
             f"renderings, with their materials and light{few}."
         )
-    else:
+    elif not of_content:
         yield "There are no scenes with known truth here, so nothing says how close the blur is to that of a lens."
 
 

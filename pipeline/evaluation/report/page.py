@@ -126,6 +126,7 @@ class OutcomeGroup:
     margin_px: int
     models: list[str]
     photos: summary.Comparison
+    content: summary.Comparison | None
     faults: summary.Comparison
     softness: list[SoftnessPanel]
     sets: list[Sets]
@@ -192,6 +193,8 @@ def _render(inputs: ReportInputs, models: Sequence[ModelReport]) -> str:
             models=models,
             headlines=_headlines(models, groups, inputs.reference),
             groups=groups,
+            of_content=all(summary.is_of_content(group.scores) for group in groups),
+            colour_distances=_colour_distances(models),
             panels=charts.loss_panels({model.name: model.losses for model in models}, colours),
             claims=_claims(models),
             claim=claims,
@@ -209,7 +212,7 @@ def _render(inputs: ReportInputs, models: Sequence[ModelReport]) -> str:
             columns=_columns(max((len(side.tiles) for side in sides), default=1)),
             left_out=left_out,
             table=_photo_table(groups, inputs.credits, by_id),
-            table_metrics=TABLE_METRICS,
+            table_metrics=_table_metrics(groups),
             data=_viewer_data(groups, inputs.credits, sides),
             funnels={domain: number_sources.funnel_lines(counts) for domain, counts in inputs.domains.items()},
             facts=[number_sources.model_facts(model.name, anchors[model.name], model.card) for model in models],
@@ -284,6 +287,7 @@ def _group(title: str, models: Sequence[ModelReport], common: set[str] | None, p
         margin_px=margin_px(models[0].judged_px),
         models=names,
         photos=summary.compare_photos(scores, names),
+        content=_content(scores, names),
         faults=summary.compare_faults(scores, names),
         softness=_softness(models),
         sets=_sets(models),
@@ -298,6 +302,12 @@ def _group(title: str, models: Sequence[ModelReport], common: set[str] | None, p
         iou_scenes=summary.segmenter_iou(scores, scenes=True),
         scores=scores,
     )
+
+
+def _content(scores: pd.DataFrame, names: Sequence[str]) -> summary.Comparison | None:
+    """What is left of what inputs show; None where no parser looked."""
+    found = summary.compare_content(scores, names)
+    return found if found.metrics else None
 
 
 def _on_common(table: pd.DataFrame, common: set[str] | None) -> pd.DataFrame:
@@ -329,6 +339,17 @@ def _sets(models: Sequence[ModelReport]) -> list[Sets]:
         for prefix, (network, what) in FEATURES.items():
             found.append(Sets(what + where, network, summary.compare_sets(scores, names, prefix)))
     return [one for one in found if one.rows]
+
+
+def _colour_distances(models: Sequence[ModelReport]) -> list[tuple[str, str, float]]:
+    """Method, label and distance of its colours to domain B's; none where no parser looked."""
+    found = {}
+    for model in models:
+        table = model.evaluation
+        for method, value in table.loc[table["metric"] == "colour_distance", ["method", "value"]].itertuples(index=False):
+            found.setdefault(str(method), float(value))
+    order = [INPUT, *(model.name for model in models)]
+    return [(method, summary.method_label(method), found[method]) for method in order if method in found]
 
 
 def _runs(models: Sequence[ModelReport]) -> dict[str, list[str]]:
@@ -426,6 +447,11 @@ TABLE_METRICS = (
 SCENE_TABLE_METRICS = (summary.TRUTH, *(metric for metric in summary.SCENE_METRICS if metric.name == "truth_subject_l1"))
 
 
+def _table_metrics(groups: Sequence[OutcomeGroup]) -> Sequence[summary.Metric]:
+    """What the page tells of single photos: of those without subjects, how much of their content is kept."""
+    return summary.CONTENT_METRICS if all(summary.is_of_content(group.scores) for group in groups) else TABLE_METRICS
+
+
 @dataclass(frozen=True)
 class PhotoRow:
     """One test photo under every model: a line of values for each."""
@@ -442,7 +468,7 @@ def _photo_table(groups: Sequence[OutcomeGroup], credits: pd.DataFrame, shown: M
     lines: dict[str, list[tuple[str, list[str]]]] = {}
     for group in groups:
         methods = summary.with_variants(group.scores, group.models)
-        for photo_id, method, values in _single_scores(group.scores, methods, TABLE_METRICS, scenes=False):
+        for photo_id, method, values in _single_scores(group.scores, methods, _table_metrics(groups), scenes=False):
             lines.setdefault(photo_id, []).append((method, values))
     return [
         PhotoRow(
@@ -478,7 +504,8 @@ def _viewer_data(groups: Sequence[OutcomeGroup], credits: pd.DataFrame, sides: S
     known = credits.drop_duplicates("photo_id").set_index("photo_id")
     names = {side.photo_id: side.name for side in sides}
     scores: dict[str, list[tuple[str, list[str]]]] = {photo_id: [] for photo_id in names}
-    for scenes, metrics in ((False, TABLE_METRICS), (True, SCENE_TABLE_METRICS)):
+    of_photos = _table_metrics(groups)
+    for scenes, metrics in ((False, of_photos), (True, SCENE_TABLE_METRICS)):
         for group in groups:
             methods = [*BASELINES, *summary.with_variants(group.scores, group.models)]
             for photo_id, method, values in _single_scores(group.scores, methods, metrics, scenes):
@@ -488,7 +515,7 @@ def _viewer_data(groups: Sequence[OutcomeGroup], credits: pd.DataFrame, sides: S
         {
             "anchor": gallery.anchor_of(photo_id),
             "name": names.get(photo_id) or gallery.credit_of(known, photo_id).title or photo_id,
-            "metrics": [one.label for one in (SCENE_TABLE_METRICS if gallery.is_scene(photo_id) else TABLE_METRICS)],
+            "metrics": [one.label for one in (SCENE_TABLE_METRICS if gallery.is_scene(photo_id) else of_photos)],
             "scores": lines,
         }
         for photo_id, lines in scores.items()
@@ -500,11 +527,12 @@ def _limits(
 ) -> list[str]:
     snapshots = list(dict.fromkeys(model.snapshot_id for model in models))
     counts = {snapshot: len(inputs.test_photos.get(snapshot, {})) for snapshot in snapshots}
+    of_content = all(summary.is_of_content(group.scores) for group in groups)
     return [
         *limits.limits_of_snapshots(counts, len(common or ())),
         *limits.limits_of_seeds(_runs(models)),
         *limits.limits_of_sizes([model.judged_px for model in models]),
         *limits.limits_of_pictures({model.name: model.evaluation for model in models}),
-        *limits.LIMITS_OF_MEASURES,
+        *(limits.LIMITS_OF_CONTENT if of_content else limits.LIMITS_OF_MEASURES),
         *([limits.LIMIT_OF_VGG] if any(one.network == "VGG-16" for group in groups for one in group.sets) else []),
     ]

@@ -14,6 +14,7 @@ STUDY = '[recipes.with_masks]\nmodel = "mask_loss"\n'
 NO_LOSS = STUDY + '[recipes.with_masks.settings]\nperceptual_scale = "none"\n'
 
 
+SEMANTIC = '[recipes.held]\nmodel = "semantic"\nsettings = { semantic_network = "parts" }\n'
 SELFIE = ("selfie", "selfie_landscape", "u2netp")
 
 
@@ -27,6 +28,10 @@ SELFIE = ("selfie", "selfie_landscape", "u2netp")
         (NO_LOSS, {*SELFIE, "yunet", "vgg16"}),
         (STUDY.replace("mask_loss", "cyclegan"), {*SELFIE, "yunet", "vgg16"}),
         ('[masks]\nsegmenter = "deeplabv3_mobilenet"\n', {"deeplabv3_mobilenet", "yunet", "vgg16"}),
+        ('[masks]\nsegmenter = "none"\n', {"vgg16"}),
+        (SEMANTIC, {*SELFIE, "yunet", "vgg16", "parts"}),
+        (SEMANTIC.replace("parts", "u2netp"), {*SELFIE, "yunet", "vgg16"}),
+        ('[evaluation]\nparser = "lraspp_mobilenet"\n', {*SELFIE, "yunet", "vgg16", "lraspp_mobilenet"}),
         ('[masks]\nsegmenter = "folder"\nfolder = "mine"\n', {*SELFIE, "yunet", "vgg16"}),
     ],
 )
@@ -37,6 +42,7 @@ def test_all_that_a_run_needs_is_fetched_and_examined(
     config.write_text(MINIMAL + text)
     monkeypatch.setattr("pipeline.weights.ensure", lambda name, folder, looks=None: fetched.append(name))
     monkeypatch.setattr("pipeline.masks.segmenters.make_segmenter", lambda name, folder, looks=None: fetched.append(name))
+    monkeypatch.setattr("pipeline.operations.parsers.ensure_parser", lambda name, folder: fetched.append(name))
     monkeypatch.setattr("pipeline.models.vgg.load_features", lambda name, folder, looks=None: fetched.append(name))
     weights.main(["--home", str(tmp_path), "--config", str(config)], standalone_mode=False)
     assert sorted(fetched) == sorted(needed)

@@ -9,7 +9,8 @@ import torch
 
 from pipeline.config import MasksSection
 from pipeline.errors import WeightsError
-from pipeline.masks.segmenters import DeepLabSegmenter, deeplab_network, make_segmenter, published_version
+from pipeline.masks.segmenters import DeepLabSegmenter, make_segmenter, published_version
+from pipeline.models.torchvision_networks import segmentation_network
 from tests.pipeline.masks.drawn_person import drawn_person
 
 
@@ -41,7 +42,7 @@ def test_the_small_one_has_weights_of_its_own(tmp_path: Path) -> None:
 
 def untrained(name: str, path: Path) -> dict[str, torch.Tensor]:
     torch.manual_seed(0)
-    return deeplab_network(name).state_dict()
+    return segmentation_network(name).state_dict()
 
 
 @pytest.mark.parametrize(

@@ -193,13 +193,20 @@ def test_weights_that_are_not_finite_are_not_saved(tiny_settings: TrainingSettin
     assert list(tmp_path.iterdir()) == []
 
 
+class TwoChannels(torch.nn.Module):
+    """A parser: as many classes as red and green say."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return images[:, :2] * 4
+
+
 @pytest.mark.parametrize("model", sorted(MODELS))
 def test_every_model_trains_resumes_and_averages(
     model: str, loader: BatchLoader, tiny_settings: TrainingSettings, tmp_path: Path
 ) -> None:
     settings = tiny_settings.model_copy(update={"perceptual_scale": "none", "mask_weight": 2.0})
     start, straight, interrupted, resumed = (
-        TrainingState(build_model(model, settings, 0), settings, 0, CPU) for _ in range(4)
+        TrainingState(build_model(model, settings, 0, parser=TwoChannels()), settings, 0, CPU) for _ in range(4)
     )
     losses = [metrics.terms for metrics in train_steps(straight, loader)]
     next(train_steps(interrupted, loader))

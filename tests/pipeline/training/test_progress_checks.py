@@ -184,3 +184,28 @@ def test_checks_of_older_versions_are_left_out(tmp_path: Path) -> None:
     path = tmp_path / "checks.json"
     path.write_text('[{"step": 1, "gap": 0.1, "change": 0.0}]')
     assert CheckLog(path, 5).checks == []
+
+
+class Recoloured(nn.Module):
+    """Stands in for a generator that changes colours and no sharpness."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unused = nn.Parameter(torch.zeros(1))
+
+    def forward(self, images: Tensor, alpha: Tensor) -> Tensor:
+        return images.flip(1)
+
+
+def test_collections_without_subjects_are_not_asked_about_blur(tmp_path: Path) -> None:
+    rgb, alpha = stored(0)
+    checker = Checker((rgb, 0 * alpha), (stored(1, SIGMA_PX)[0], 0 * alpha))
+    assert checker.failing(Blur(0)) == "blurs nothing"  # it has settled on the identity
+    assert checker.failing(Recoloured()) is None
+    assert checker.limits == []
+    log, kept = CheckLog(tmp_path / "checks.json", 0), []
+    for step in (1, 2, 3):
+        check = checker.check(Blur(SIGMA_PX), step)
+        assert (check.gap, check.scales, check.score) == (None, None, math.inf)
+        log.add(check, lambda step=step: kept.append(step))
+    assert kept == [1, 2, 3], "the last weights are the best"

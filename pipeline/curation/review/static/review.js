@@ -10,6 +10,7 @@
   const main = () => one("main");
   const view = () => main().dataset.view;
   const cards = () => all(".card");
+  const moves = () => all("[data-move]:not([hidden])");
   const pause = (ms) => new Promise((done) => setTimeout(done, ms));
   const store = {
     get(name, otherwise) { try { return JSON.parse(sessionStorage.getItem(name)) ?? otherwise; } catch { return otherwise; } },
@@ -20,6 +21,7 @@
   let number = Number(document.body.dataset.number);
   let busy = false;
   let awaitsNote = "";
+  let awaitsMove = false; // M was pressed where there are several domains to move to: a number says which
   let shortcuts = store.get("shortcuts", true);
   let masked = store.get("masked", false);
   let quiet = 0;
@@ -275,8 +277,7 @@
     accept.value = suggested;
     accept.disabled = !suggested;
     accept.title = suggestedWords || "No suggestion";
-    const moves = all("[data-move]", form);
-    for (const button of moves) button.hidden = button.dataset.move === domain;
+    for (const button of all("[data-move]", form)) button.hidden = button.dataset.move === domain;
   }
   function nextCard(announce = "") {
     const listed = cards(), from = listed.indexOf(current());
@@ -505,10 +506,16 @@
     const name = key.length === 1 ? key.toLowerCase() : key;
     if (event.repeat && DECISION_KEYS.includes(name)) return true;
     if (name === "n") return one("#note")?.focus(), true;
+    if (awaitsMove) {
+      awaitsMove = false;
+      const chosen = moves()[Number(name) - 1];
+      if (chosen) return chosen.click(), true;
+      if (name === "Escape") return say("Not moved"), true;
+    }
     if (name === "m") {
-      const moves = all("[data-move]:not([hidden])");
-      if (moves.length > 1) moves[0].focus();
-      else moves[0]?.click();
+      awaitsMove = moves().length > 1;
+      if (awaitsMove) say(`Move to which? ${moves().map((button, index) => `${index + 1} ${button.dataset.move}`).join(" · ")}`);
+      else moves()[0]?.click();
       return true;
     }
     const target = all("[data-key]").find((found) => found.dataset.key === name);

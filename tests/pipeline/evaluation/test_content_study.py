@@ -1,0 +1,89 @@
+"""A study of two collections without people: judged by content and likeness, and a report that asks about nothing else."""
+
+import datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.evaluation.compare.reference import against
+from pipeline.evaluation.compare.summary import CONTENT_METRICS, headline, is_of_content
+from pipeline.evaluation.measure.judge import Yardstick, judge_model
+from pipeline.evaluation.report.page import ModelReport, ReportInputs, write_report
+from tests.pipeline.evaluation.report.test_page import CARD, credits, losses
+from tests.pipeline.evaluation.worlds import JUDGED_PX, photos, unchanged
+
+PHOTOS = 12
+
+
+def by_brightness(pictures: np.ndarray) -> np.ndarray:
+    """Two classes: dark and bright."""
+    return (pictures.mean(-1) > 0.5).astype(int)
+
+
+def inverted(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    return 1 - rgb.astype(np.float32) / 255
+
+
+def tinted(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """Other colours of about the same lightness."""
+    return np.roll(rgb.astype(np.float32) / 255, 1, axis=-1)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ModelReport]:
+    world = photos(PHOTOS)
+    yardstick = Yardstick(shallow=photos(30), parse=by_brightness, people=False)
+    found = {}
+    for name, translate in (("cyclegan@0", inverted), ("semantic@0", tinted), ("idle@0", unchanged)):
+        folder = tmp_path_factory.mktemp("model") / "pictures"
+        table = judge_model(name, translate, JUDGED_PX, world, folder, yardstick=yardstick)
+        recipe = name.split("@")[0]
+        found[name] = ModelReport(name, JUDGED_PX, {**CARD, "recipe": recipe, "model": recipe}, table, losses(), folder)
+    return found
+
+
+def test_nothing_is_asked_about_subjects_backgrounds_or_blur(models: dict[str, ModelReport]) -> None:
+    table = models["semantic@0"].evaluation
+    of_photos = table[~table["photo_id"].str.startswith("set:")]
+    assert set(of_photos["metric"]) == {"checkerboard", *(metric.name for metric in CONTENT_METRICS)}
+    assert set(of_photos["method"]) == {"input", "semantic@0"}
+    assert is_of_content(table)
+    assert set(table.loc[table["photo_id"] == "set:test", "metric"]) == {"colour_distance"}
+
+
+def test_what_keeps_content_is_told_from_what_does_not(models: dict[str, ModelReport]) -> None:
+    kept, lost = (headline(models[name].evaluation, name) for name in ("semantic@0", "cyclegan@0"))
+    assert float(kept.figure) > 0.9 > 0.2 > float(lost.figure)
+    assert lost.verdict == "bad"
+    assert "something else" in lost.verdict_words.lower()
+    assert any("classes in input and output agree at an IoU of" in sentence for sentence in kept.sentences)
+    assert float(headline(models["idle@0"].evaluation, "idle@0").figure) == 1.0
+    scores = pd.concat([models[name].evaluation for name in ("semantic@0", "cyclegan@0")], ignore_index=True)
+    found = against(scores.drop_duplicates(["photo_id", "method", "metric"]), "semantic@0", "cyclegan@0")
+    assert found is not None
+    assert found.changes[0].metric.name == "class_iou"
+    assert found.changes[0].direction == 1
+
+
+def test_the_report_speaks_of_collections_without_people(models: dict[str, ModelReport], tmp_path: Path) -> None:
+    inputs = ReportInputs(
+        project="collections",
+        snapshot_id="5e1b0c7d9a2f4c36",
+        snapshot_digest="5e1b0c7d9a2f4c36" + "0" * 48,
+        config_digest="77aa77aa",
+        counts={"photos": {"train": 52, "test": PHOTOS}, "paintings": {"train": 49, "test": 0}},
+        domains={},
+        models=[models["cyclegan@0"], models["semantic@0"]],
+        credits=credits(PHOTOS),
+        made_on=datetime.date(2026, 3, 1),
+        reference="cyclegan@0",
+    )
+    page = write_report(tmp_path / "index.html", inputs).read_text(encoding="utf-8")
+    assert "The same content, in the other’s manner?" in page
+    assert "Classes kept, IoU" in page
+    assert "Distance to domain B" in page
+    body = page[page.index("</style>") :]
+    for word in ("Sharp subject", "Subject SSIM", "true lens", "The study's groups", "How good are the masks"):
+        assert word not in body, word
