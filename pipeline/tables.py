@@ -50,6 +50,17 @@ class Column:
             description=self.description,
         )
 
+    def allows(self, values: pd.Series) -> bool:
+        """Whether all these values, which are of its type, may stand in it."""
+        known = values.dropna()
+        return (
+            (self.nullable or len(known) == len(values))
+            and (self.ge is None or bool((known >= self.ge).all()))
+            and (self.le is None or bool((known <= self.le).all()))
+            and (self.isin is None or bool(known.isin(self.isin).all()))
+            and (self.str_length is None or bool((known.str.len() == self.str_length).all()))
+        )
+
 
 def _column(**facts: Any) -> Any:  # noqa: ANN401 (it stands where a value of the column's type would)
     return Column(**facts)
@@ -497,11 +508,26 @@ def conform(name: str, frame: pd.DataFrame) -> pd.DataFrame:
 
     Raises pandera's `SchemaErrors`, which list every offending column and value.
     """
-    checked = TABLES[name].schema.validate(frame.reindex(columns=columns_of(name)), lazy=True)
-    key = list(TABLES[name].key)
+    table, ordered = TABLES[name], frame.reindex(columns=columns_of(name))
+    checked = _if_allowed(table, ordered)
+    if checked is None:
+        checked = table.schema.validate(ordered, lazy=True)
+    key = list(table.key)
     duplicated = checked.duplicated(key)
     if duplicated.any():
         raise ValueError(
             f"{name}: the key {key} is not unique, for example {checked.loc[duplicated, key].iloc[0].to_dict()}"
         )
     return checked.sort_values(key, ignore_index=True)
+
+
+def _if_allowed(table: Table, frame: pd.DataFrame) -> pd.DataFrame | None:
+    """The frame, its values brought to their types, where all of them are allowed; else pandera has to say what is wrong.
+
+    Pandera takes more than twice the time of all the rest.
+    """
+    try:
+        typed = frame.astype({name: _dtype(column) for name, column in table.columns.items()})
+    except (TypeError, ValueError):
+        return None
+    return typed if all(column.allows(typed[name]) for name, column in table.columns.items()) else None

@@ -17,7 +17,6 @@ import pytest
 
 from pipeline.atomic import atomic_path, write_bytes
 from pipeline.errors import CorruptBlob, StorageError
-from pipeline.tables import TABLES, columns_of, conform, empty
 from storage import BlobStore, Home, TableStore
 from storage.provenance import Provenance
 from storage.tables import DATA_MARK, MADE_MARK
@@ -245,8 +244,3 @@ def test_a_footer_that_says_odd_things_is_a_table_that_cannot_be_read(tmp_path: 
     assert info.made_s == pytest.approx(path.stat().st_mtime, abs=1e-3)
     with pytest.raises(StorageError, match="cannot be read"):
         tables.read("photo_files", "a|2024-01")
-
-
-@pytest.mark.parametrize("name", TABLES)
-def test_a_table_without_rows_has_the_types_of_one_with_rows(name: str) -> None:
-    pd.testing.assert_frame_equal(empty(name), conform(name, pd.DataFrame(columns=columns_of(name))))
