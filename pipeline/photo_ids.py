@@ -9,6 +9,7 @@ from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 FLICKR, COMMONS, FOLDER = "flickr:", "commons:", "folder:"
 """What ids begin with: their source."""
+LONGEST_NUMBER = 20
 FOLDER_DIGITS = 20
 """Hex digits of the SHA-256 by which a picture of one's own is named."""
 
@@ -34,8 +35,8 @@ def folder_id(sha256: str) -> str:
 
 
 def is_number(text: str) -> bool:
-    """Whether a source could have given a photo this number."""
-    return text.isascii() and text.isdigit()
+    """Whether a source could have given a photo this number: 64 bits."""
+    return text.isascii() and text.isdigit() and len(text) <= LONGEST_NUMBER
 
 
 def written_id(written: str) -> str:

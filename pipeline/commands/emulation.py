@@ -1,4 +1,4 @@
-"""Commands around the emulator and the studio: a Flickr and photos of one's own."""
+"""Commands around the emulators and the studio: a Flickr, a Commons and photos of one's own."""
 
 from pathlib import Path
 
@@ -9,20 +9,27 @@ from pipeline.commands.options import say
 
 @click.command(epilog="Example: bokehflow emulator practice --rendered --port 8300")
 @click.argument("collection", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--source", type=click.Choice(["flickr", "commons"]), default="flickr", show_default=True, help="As whom.")
 @click.option("--rendered", is_flag=True, help="Where there is no such folder yet, make it of rendered portraits.")
 @click.option("--port", default=0, help="Port of the REST calls; 0 takes a free one.")
 @click.option("--image-port", default=0, help="Port of the pictures.")
 @click.option("--faults", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A fault plan in TOML.")
-def emulator(collection: Path, rendered: bool, port: int, image_port: int, faults: Path | None) -> None:
-    """Serve the folder COLLECTION, photos with metadata, through Flickr's REST calls, on loopback, until stopped."""
+def emulator(collection: Path, source: str, rendered: bool, port: int, image_port: int, faults: Path | None) -> None:
+    """Serve the folder COLLECTION, photos with metadata, as Flickr or Wikimedia Commons would, on loopback, until stopped.
+
+    As Commons it says at the end what was against the etiquette of its API.
+    """
     from pipeline.atomic import atomic_folder
+    from pipeline.emulators.commons import CommonsEmulator
     from pipeline.emulators.faults import load_faults
-    from pipeline.emulators.flickr import Emulator, serve
+    from pipeline.emulators.flickr import Emulator
+    from pipeline.emulators.server import SourceEmulator, serve
     from pipeline.errors import ConfigError
     from pipeline.studio.collection import build_collection
 
-    def announce(running: Emulator) -> None:
-        say("put into bokehflow.toml, under [flickr] (any key does; Ctrl-C stops):")
+    def announce(running: SourceEmulator) -> None:
+        note = "any key does; " if source == "flickr" else ""
+        say(f"put into bokehflow.toml, under [{source}] ({note}Ctrl-C stops):")
         say(f'endpoint = "{running.endpoint}"\nimage_hosts = ["{running.image_host}"]')
 
     if not collection.exists():
@@ -30,7 +37,8 @@ def emulator(collection: Path, rendered: bool, port: int, image_port: int, fault
             raise ConfigError(f"{collection}: there is no such folder; --rendered makes one of rendered portraits")
         with atomic_folder(collection) as temporary:
             build_collection(temporary)
-    serve(collection, load_faults(faults) if faults else None, port, image_port, announce)
+    kind = {"flickr": Emulator, "commons": CommonsEmulator}[source]
+    serve(kind(collection, load_faults(faults) if faults else None, api_port=port, image_port=image_port), announce)
 
 
 @click.command("render-studio", epilog="Example: bokehflow render-studio scenes --scenes 20 --planes 5")

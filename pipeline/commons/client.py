@@ -5,6 +5,7 @@ Read: https://www.mediawiki.org/wiki/API:Etiquette and https://meta.wikimedia.or
 
 import logging
 import random
+import re
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -14,7 +15,8 @@ from urllib.parse import urlsplit
 
 import requests
 
-from pipeline.commons.records import PAGING, parse_file, parse_info
+from pipeline.commons.records import LONGEST_TEXT, PAGING, parse_found, parse_info
+from pipeline.entered_text import one_line
 from pipeline.errors import CommonsRefused, CommonsUnreachable
 from pipeline.sources.found import PhotoInfo, SearchPage
 from pipeline.web.manners import phrase, transport_failure, user_agent, wait_s
@@ -31,6 +33,8 @@ FILE_NAMESPACE = 6
 METADATA = "LicenseShortName|LicenseUrl|License|Artist|DateTimeOriginal|Categories"
 _PASSING_CODES = {"maxlag", "ratelimited", "readonly", "cirrussearch-too-busy-error", "search-error", "timeout"}
 MOST_PARTS = 100
+NEAREST = 5
+"""Names of categories that are offered for one that does not exist."""
 
 log = logging.getLogger(__name__)
 
@@ -97,23 +101,31 @@ class CommonsClient:
             counted = {"srsearch": words, "srnamespace": FILE_NAMESPACE, "srlimit": 1, "srinfo": "totalhits", "srprop": ""}
             arguments |= {"list": "search", **counted}
         pages, count = self._ask(arguments)
-        found = [parse_file(found) for found in pages if found.get("imageinfo")]
+        found = [parse_found(one) for one in pages]
         return SearchPage(count, tuple(sorted(found, key=lambda photo: photo.date_upload_s)))
 
     def photo_info(self, number: str) -> PhotoInfo | None:
         """The file of this page id as it is now; None for one that was deleted. It may have another name by now."""
         pages, _ = self._ask({"pageids": number, **_FILES})
-        return parse_info(pages[0]) if pages else None
+        try:
+            return parse_info(pages[0]) if pages else None
+        except ValueError as error:
+            raise CommonsUnreachable(f"{self.endpoint}: what it says of page {number} is not understood: {error}") from None
 
     def categories_like(self, name: str) -> list[str]:
         """Names of existing categories nearest to `name`, without namespace; itself alone if it exists."""
         pages, _ = self._ask({"titles": f"Category:{name}"})
         if pages and not pages[0].get("missing") and not pages[0].get("invalid"):
             return [name]
-        nearest = {"generator": "search", "gsrsearch": name, "gsrnamespace": 14, "gsrlimit": 5}
-        pages, _ = self._ask(nearest)
-        ordered = sorted(pages, key=lambda page: int(str(page.get("index", 0))))
-        return [str(page.get("title", "")).removeprefix("Category:") for page in ordered]
+        # The search wants all of the words; `~` lets each be off by a letter or two.
+        return self._categories(name) or self._categories(" ".join(f"{word}~" for word in re.findall(r"\w+", name)))
+
+    def _categories(self, words: str) -> list[str]:
+        if not words:
+            return []
+        pages, _ = self._ask({"generator": "search", "gsrsearch": words, "gsrnamespace": 14, "gsrlimit": NEAREST})
+        ordered = sorted(pages, key=lambda page: _index(page.get("index")))
+        return [one_line(str(page.get("title", "")).removeprefix("Category:"))[:LONGEST_TEXT] for page in ordered]
 
     def _ask(self, arguments: Mapping[str, object]) -> tuple[list[Mapping[str, object]], int]:
         """All pages of an answer, its parts put together, and how many results it counts."""
@@ -204,6 +216,10 @@ def _pages(answer: Mapping[str, object]) -> tuple[list[Mapping[str, object]], in
     pages, hits = query.get("pages"), _mapping(query.get("searchinfo")).get("totalhits", 0)
     found = [page for page in pages if isinstance(page, Mapping)] if isinstance(pages, list) else []
     return found, hits if isinstance(hits, int) else 0
+
+
+def _index(value: object) -> int:
+    return value if isinstance(value, int) else 0
 
 
 def _mapping(value: object) -> Mapping[str, object]:

@@ -30,6 +30,7 @@ from html.parser import HTMLParser
 
 from pipeline.entered_text import one_line
 from pipeline.licenses import license_id
+from pipeline.links import is_web
 from pipeline.sources.found import FoundPhoto, Paging, PhotoInfo, Size
 
 DAY_S = 86_400
@@ -38,6 +39,8 @@ PAGING = Paging(per_page=50, cap=10_000, step_s=DAY_S, window=1000)
 THUMBNAIL_WIDTHS_PX = (250, 330, 500, 960, 1280, 1920, 3840)
 """The widths in which the service makes thumbnails."""
 LONGEST_TEXT = 300
+"""Characters of an author, a title, a licence's name or a user's: MediaWiki's own names have 255 bytes at most."""
+LONGEST_ADDRESS, LONGEST_ID = 2000, 40
 MADE_OF = {"image/jpeg", "image/png", "image/tiff", "image/webp"}
 """What a photo may be; other bitmaps are drawings and animations."""
 
@@ -45,7 +48,7 @@ _THUMBNAIL = re.compile(r"(?<=[/-])\d+px-(?=[^/]*$)")
 
 
 def parse_file(page: Mapping[str, object]) -> FoundPhoto:
-    """A page of the answer as a photo. Raises `ValueError` where what identifies it is missing."""
+    """A page of the answer as a photo. Raises `ValueError` where what identifies it is missing or not understood."""
     info, about = _info(page), _about(page)
     return FoundPhoto(
         id=str(_number(page.get("pageid"), "pageid")),
@@ -59,9 +62,22 @@ def parse_file(page: Mapping[str, object]) -> FoundPhoto:
         last_update_s=unix_s(_text(info.get("timestamp"))),
         media="photo" if info.get("mime") in MADE_OF else _text(info.get("mime")) or None,
         views=None,
-        page_url=_text(info.get("descriptionurl")),
+        page_url=_address(info.get("descriptionurl")),
         sizes=tuple(_sizes(info)),
     )
+
+
+def parse_found(page: Mapping[str, object]) -> FoundPhoto:
+    """`parse_file`, and for a result that it does not understand a photo of which nothing is known but its id.
+
+    It has no picture to fetch, which is its reason; one whose id is no number that a page has is a `bad_id`.
+    """
+    try:
+        return parse_file(page)
+    except (ValueError, OverflowError):
+        unknown = dict.fromkeys(["owner_name", "title", "license", "date_taken", "last_update_s", "media", "views"])
+        id = f"{page.get('pageid')}"[:LONGEST_ID]
+        return FoundPhoto(id=id, owner="", tags=(), date_upload_s=0, page_url="", sizes=(), **unknown)
 
 
 def parse_info(page: Mapping[str, object]) -> PhotoInfo | None:
@@ -161,9 +177,9 @@ def _taken(written: str | None) -> str | None:
 
 def _sizes(info: Mapping[str, object]) -> list[Size]:
     """The thumbnails that the service makes of the file, and the file itself where it is a common picture format."""
-    url, width_px, height_px = _text(info.get("url")), _positive(info.get("width")), _positive(info.get("height"))
+    url, width_px, height_px = _address(info.get("url")), _positive(info.get("width")), _positive(info.get("height"))
     sizes = []
-    thumbnail = _text(info.get("thumburl"))
+    thumbnail = _address(info.get("thumburl"))
     if width_px and height_px and _THUMBNAIL.search(thumbnail):
         for wide_px in THUMBNAIL_WIDTHS_PX:
             if wide_px < width_px:
@@ -173,11 +189,22 @@ def _sizes(info: Mapping[str, object]) -> list[Size]:
 
 
 def _text(value: object) -> str:
-    return one_line(value) if isinstance(value, str) else ""
+    return one_line(one_line(value)[:LONGEST_TEXT]) if isinstance(value, str) else ""
+
+
+def _address(value: object) -> str:
+    """An address on the web as the answer gives it; empty for anything else.
+
+    Which hosts pictures may come from is looked at where they are fetched, redirects included.
+    """
+    if not isinstance(value, str) or len(value) > LONGEST_ADDRESS:
+        return ""
+    written = f"https:{value}" if value.startswith("//") else value
+    return written if is_web(written) and written.isprintable() and " " not in written else ""
 
 
 def _number(value: object, key: str) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value <= 0:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < 2**63:
         raise ValueError(f"the answer has no number {key!r}")
     return value
 

@@ -1,6 +1,6 @@
 """Commons as a source: a query of the project file in the language of the service's search."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from pipeline.commons.client import CommonsClient
@@ -18,6 +18,8 @@ class CommonsSource:
     """A `sources.listing.Source` that asks by `client`."""
 
     client: CommonsClient
+    known_categories: set[str] = field(default_factory=set)
+    """Those that were found to exist: an empty month asks about them, and there may be many."""
 
     @property
     def prefix(self) -> str:
@@ -28,21 +30,32 @@ class CommonsSource:
         return PAGING
 
     def search(self, query: Query, max_edge_px: int) -> Search:
-        """The query as a search. Raises `ConfigError`, with the nearest names, for a category that does not exist."""
-        for category in query.categories:
-            nearest = self.client.categories_like(category)
-            if category not in nearest:
-                offer = f"; the nearest: {', '.join(nearest)}" if nearest else ""
-                raise ConfigError(f"categories: Wikimedia Commons has no category {category!r}{offer}")
+        """The query as a search.
+
+        Where it finds nothing its categories are asked about, each once: for one that does not exist the search raises
+        `ConfigError` with the nearest names.
+        """
         words = search_words(query)
         totals: dict[Window, int] = {}
 
         def ask(window: Window, page: int) -> SearchPage:
             found = self.client.search(f"{words} {uploaded_in(window)}", page, total=window not in totals)
             total = totals.setdefault(window, found.total)
+            if not total and not found.photos:
+                self._check_categories(query)
             return SearchPage(total, tuple(_within(window, photo) for photo in found.photos))
 
         return Search(ask, f"{self.client.endpoint} {words}")
+
+    def _check_categories(self, query: Query) -> None:
+        for category in query.categories:
+            if category in self.known_categories:
+                continue
+            nearest = self.client.categories_like(category)
+            if category not in nearest:
+                offer = f"; the nearest: {', '.join(nearest)}" if nearest else ""
+                raise ConfigError(f"categories: Wikimedia Commons has no category {category!r}{offer}")
+            self.known_categories.add(category)
 
     def photo_info(self, number: str) -> PhotoInfo | None:
         """The file as it is now, `None` where it was deleted."""

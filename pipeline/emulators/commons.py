@@ -8,7 +8,7 @@ It keeps an eye on its etiquette: `impolite` says what was wrong with a call, `a
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from pipeline.emulators.collection import CollectionPhoto
@@ -37,6 +37,11 @@ class CommonsEmulator(SourceEmulator):
         self.retry_after_s = retry_after_s
         self.impolite: Counter[str] = Counter()
         self.at_once = self._running = 0
+
+    def breaches(self) -> Mapping[str, int]:
+        """`impolite`, and the most calls at a time where it was more than one."""
+        several = {f"{self.at_once} calls at the same time": 1} if self.at_once > 1 else {}
+        return {**self.impolite, **several}
 
     def _api_reply(self, request: Request) -> Reply:
         with self._lock:

@@ -1,14 +1,15 @@
 """What Wikimedia Commons answers, built from a collection: the half of its emulator that knows nothing of HTTP.
 
-A photo's tags are its categories, its title is the file's name, its camera (`Q…`) is what its structured data state. Of the
-search's language it understands what bokehflow writes: words, `-"word"`, `incategory:"…"`, `haswbstatement:P4082=Q…`,
-`filetype:bitmap`, and `creationdate:` with `>=` and `<`.
+A photo's tags are its categories, with that of its camera's model; its title is the file's name, its camera (`Q…`) is what
+its structured data state. Of the search's language it understands what bokehflow writes: words, `-"word"`, `incategory:"…"`,
+`haswbstatement:P4082=Q…`, `filetype:bitmap`, `creationdate:` with `>=` and `<`, and in the names of categories `word~`.
 """
 
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from html import escape
 from urllib.parse import quote, unquote
 
@@ -124,13 +125,27 @@ class MediaWiki:
         return {"batchcomplete": True, "query": {"pages": [page]}}
 
     def _categories(self, words: str) -> Json:
-        wanted = set(words.lower().split())
-        alike = sorted(name for name in self._names() if wanted & set(name.lower().split()))
+        wanted = words.lower().split()
+        alike = sorted(name for name in self._names() if all(_is_in(word, name.lower().split()) for word in wanted))
         pages = [{"pageid": 10 + at, "ns": 14, "title": f"Category:{name}", "index": at} for at, name in enumerate(alike, 1)]
         return {"batchcomplete": True, "query": {"pages": pages}} if pages else {"batchcomplete": True}
 
     def _names(self) -> set[str]:
-        return {tag for photo in self.collection.search("all", lambda photo: True).photos for tag in photo.tags}
+        photos = self.collection.search("all", lambda photo: True).photos
+        return {category for photo in photos for category in categories_of(photo)}
+
+
+def categories_of(photo: CollectionPhoto) -> list[str]:
+    """Tags, and for a camera by Flickr's name the category of what it took: `Taken with Apple iPhone 7`."""
+    brand, slash, model = (photo.camera or "").partition("/")
+    named = [word if word[:1].isdigit() else word.title() for word in [brand, *model.split("_")]]
+    camera = " ".join("iPhone" if word == "Iphone" else word for word in named)
+    return [*photo.tags, *([f"Taken with {camera}"] if slash else [])]
+
+
+def _is_in(word: str, words: list[str]) -> bool:
+    """As the search takes a word, and one with `~` after it, which may be off by two letters."""
+    return bool(get_close_matches(word[:-1], words, 1, 0.7)) if word.endswith("~") else word in words
 
 
 def matcher(terms: list[tuple[bool, str, str]]) -> Callable[[CollectionPhoto], bool]:
@@ -139,7 +154,7 @@ def matcher(terms: list[tuple[bool, str, str]]) -> Callable[[CollectionPhoto], b
     def holds(photo: CollectionPhoto, operator: str, value: str) -> bool:
         match operator:
             case "incategory:":
-                return value in photo.tags
+                return value in categories_of(photo)
             case "haswbstatement:":
                 return value == f"P4082={photo.camera}"
             case "filetype:":
@@ -183,7 +198,7 @@ def _metadata(photo: CollectionPhoto) -> Json:
         "LicenseUrl": license.url if license else None,
         "Artist": f'<a href="//commons.wikimedia.org/wiki/User:{quote(photo.owner)}">{escape(photo.owner_name)}</a>',
         "DateTimeOriginal": photo.date_taken,
-        "Categories": "|".join(photo.tags),
+        "Categories": "|".join(categories_of(photo)),
     }
     return {name: {"value": value, "source": "commons-desc-page", "hidden": ""} for name, value in values.items() if value}
 

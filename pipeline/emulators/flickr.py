@@ -11,8 +11,8 @@ import io
 import json
 import logging
 import re
-from collections.abc import Callable, Iterable
 from collections.abc import Collection as Keys
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from urllib.parse import unquote
@@ -88,18 +88,6 @@ class Emulator(SourceEmulator):
     def _unavailable(self) -> Reply:
         """A redirect to another host than that of pictures, as Flickr's is."""
         return Reply(b"", 302, "text/html", (("Location", f"http://{self.api_host}{UNAVAILABLE_PATH}"),))
-
-
-def serve(
-    folder: Path, faults: FaultPlan | None, api_port: int, image_port: int, announce: Callable[[Emulator], None]
-) -> None:
-    """Serve `folder` until interrupted. `announce` is called once, when requests are answered."""
-    with Emulator(folder, faults, api_port=api_port, image_port=image_port) as emulator:
-        announce(emulator)
-        try:
-            emulator.wait()
-        except KeyboardInterrupt:
-            log.info("stopped after %d calls and %d pictures", emulator.calls.total(), emulator.image_requests)
 
 
 @cache

@@ -12,7 +12,7 @@ import sys
 import threading
 from abc import ABC, abstractmethod
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler
@@ -229,6 +229,10 @@ class SourceEmulator(ABC):
         """Return when the emulator stops."""
         self._stopped.wait()
 
+    def breaches(self) -> Mapping[str, int]:
+        """What in how many calls was against the source's etiquette, where the emulator keeps an eye on one."""
+        return {}
+
     @abstractmethod
     def _method(self, request: Request) -> str:
         """What the call is counted as."""
@@ -321,3 +325,15 @@ class SourceEmulator(ABC):
             self.requests.append(LoggedRequest(method, shown, request.user_agent, fault))
             if fault:
                 self.faulted[f"picture {fault}" if method == "picture" else fault] += 1
+
+
+def serve(emulator: SourceEmulator, announce: Callable[[SourceEmulator], None]) -> None:
+    """Answer until interrupted, and say then what was asked. `announce` is called once, when requests are answered."""
+    with emulator:
+        announce(emulator)
+        try:
+            emulator.wait()
+        except KeyboardInterrupt:
+            log.info("stopped after %d calls and %d pictures", emulator.calls.total(), emulator.image_requests)
+            for breach, count in emulator.breaches().items():
+                log.warning("against the etiquette in %d calls: %s", count, breach)

@@ -14,7 +14,7 @@ from assets.headless import HeadlessRun, Plan
 from pipeline.commons.client import CommonsClient
 from pipeline.commons.records import PAGING
 from pipeline.commons.source import CommonsSource
-from pipeline.config import Project, Query, parse_project
+from pipeline.config import Project, parse_project
 from pipeline.definitions import build_definitions
 from pipeline.emulators.collection import Collection, CollectionPhoto
 from pipeline.emulators.commons import CommonsEmulator
@@ -167,12 +167,29 @@ def test_one_call_at_a_time_over_all_clients_of_a_home(tmp_path: Path, month: li
         assert emulator.at_once == 1
 
 
-def test_a_category_that_does_not_exist_is_named_with_its_neighbours(tmp_path: Path, month: list[CollectionPhoto]) -> None:
+@pytest.mark.parametrize("wrong", ["Taken with iPhone 7", "Taken with Aple iPhon 7"])
+def test_a_category_that_does_not_exist_is_named_with_its_neighbours(
+    tmp_path: Path, month: list[CollectionPhoto], wrong: str
+) -> None:
     with CommonsEmulator(month) as emulator:
         source = CommonsSource(client_of(emulator, tmp_path))
-        source.search(Query(categories=[PHONE]), 1600)
-        with pytest.raises(ConfigError, match=f"no category 'Taken with iPhone 7'; the nearest: {PHONE}"):
-            source.search(Query(categories=["Taken with iPhone 7"]), 1600)
+        with pytest.raises(ConfigError, match=f"no category '{wrong}'; the nearest: {PHONE}"):
+            list_month(source, asking(f'categories = ["{wrong}"]'), "ordinary", MONTH, tmp_path / "state", LATER_S)
+        with pytest.raises(ConfigError, match="no category 'Xyzzy'$"):
+            list_month(source, asking('categories = ["Xyzzy"]'), "ordinary", MONTH, tmp_path / "state", LATER_S)
+
+
+def test_categories_are_asked_about_once_and_only_where_nothing_is_found(
+    tmp_path: Path, month: list[CollectionPhoto]
+) -> None:
+    project = asking(f'categories = ["{PHONE}"]')
+    with CommonsEmulator(month) as emulator:
+        source = CommonsSource(client_of(emulator, tmp_path))
+        assert len(list_month(source, project, "ordinary", MONTH, tmp_path / "full", LATER_S)) == 300
+        assert emulator.calls["titles"] == 0
+        for empty in ("2023-01", "2023-02"):
+            assert list_month(source, project, "ordinary", empty, tmp_path / empty, LATER_S).empty
+        assert emulator.calls["titles"] == 1
 
 
 # A whole home -------------------------------------------------------------------------------------------------
@@ -233,7 +250,7 @@ def test_a_home_fills_itself_without_a_key(
     emulator.collection.change("57000002", vanished=True)
     calls = Counter(emulator.calls)
     run(project, home, rescrape=True)
-    assert Counter(emulator.calls) - calls == {"titles": 1, "gsrsearch": 1, "pageids": 1}
+    assert Counter(emulator.calls) - calls == {"gsrsearch": 1, "pageids": 1}
     history = home.tables.read("photo_history").set_index("photo_id")
     assert history.index[history["gone_s"].notna()].tolist() == ["commons:57000002"]
     meant = meant_photos(home, ["https://commons.wikimedia.org/wiki/File:Portrait_3_(57000003).jpg", "commons:57000004"])

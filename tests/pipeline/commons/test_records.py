@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.commons.records import LONGEST_TEXT, html_text, license_of, parse_file, parse_info
+from pipeline.commons.records import LONGEST_TEXT, html_text, license_of, parse_file, parse_found, parse_info
 from pipeline.entered_text import one_line
 from pipeline.sources.found import FoundPhoto, Size
 
@@ -149,3 +149,33 @@ def test_any_html_becomes_one_short_line(html: str) -> None:
 )
 def test_what_a_reader_sees_of_html(html: str, text: str | None) -> None:
     assert html_text(html) == text
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["javascript:alert(1)", "https://", "ftp://upload.wikimedia.org/x.jpg", "https://a b/x.jpg", "https://x/\n.jpg",
+     "https://x/" + "y" * 3000, 7, None],
+)  # fmt: skip
+def test_an_address_that_is_none_is_no_link_and_no_picture(address: object) -> None:
+    found = parse_file(page({"url": address, "thumburl": address, "descriptionurl": address}))
+    assert (found.page_url, found.sizes) == ("", ())
+
+
+def test_an_address_without_scheme_is_of_the_web() -> None:
+    assert parse_file(page({"url": "//upload.wikimedia.org/x.jpg"})).sizes[-1].url == "https://upload.wikimedia.org/x.jpg"
+
+
+def test_long_texts_are_cut() -> None:
+    found = parse_file(page({"user": "u" * 9000}, {"Artist": "<b>" + "a" * 9000}, title=f"File:{'t' * 9000}.jpg"))
+    assert {len(found.owner), len(found.owner_name or ""), len(found.title or "")} == {LONGEST_TEXT}
+
+
+@pytest.mark.parametrize(
+    ("fields", "id"),
+    [({"pageid": 10**30}, "1" + "0" * 30), ({"pageid": -5}, "-5"), ({"pageid": "x" * 99}, "x" * 40),
+     ({"imageinfo": []}, "57831123"), ({"imageinfo": [{"timestamp": "yesterday"}]}, "57831123"),
+     ({"imageinfo": [{}], "pageid": None}, "None")],
+)  # fmt: skip
+def test_what_is_not_understood_has_an_id_and_no_picture(fields: dict[str, Any], id: str) -> None:
+    found = parse_found(page(**fields))
+    assert (found.id, found.sizes, found.owner) == (id, (), "")

@@ -14,7 +14,8 @@ from PIL import Image
 
 from pipeline.emulators.collection import CollectionPhoto
 from pipeline.emulators.faults import FaultPlan
-from pipeline.emulators.flickr import Emulator, serve
+from pipeline.emulators.flickr import Emulator
+from pipeline.emulators.server import serve
 from pipeline.errors import ConfigError
 from pipeline.flickr.records import EXTRAS
 from tests.pipeline.flickr.worlds import BEGIN_S, KEY, SECRET, collection_photo, save_picture
@@ -398,7 +399,7 @@ def test_serving_announces_itself_and_lasts_until_stopped(folder: Path) -> None:
         announced.append(emulator)
         ready.set()
 
-    thread = threading.Thread(target=serve, args=(folder, None, 0, 0, announce))
+    thread = threading.Thread(target=serve, args=(Emulator(folder), announce))
     thread.start()
     assert ready.wait(5)
     assert ask(announced[0], "photos.licenses.getInfo")["stat"] == "ok"
