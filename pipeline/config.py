@@ -138,6 +138,17 @@ class CommonsSection(_Section):
     """Tries after the first, for what may pass."""
 
 
+class ListsSection(_Section):
+    """`[lists]`: where the pictures of lists of addresses may come from, which `bokehflow import` fetches."""
+
+    image_hosts: list[str] = []
+    """Hosts (with `:port` where it is not the usual one) that may be asked, redirects included; no others are."""
+    timeout_s: float = Field(default=30.0, gt=0)
+    """How long a picture may take to begin."""
+    retries: int = Field(default=2, ge=0)
+    """Further tries after a failure that may pass."""
+
+
 class CollectSection(_Section):
     """`[collect]`: which months, and when they are looked at again."""
 
@@ -512,6 +523,7 @@ class Project(_Section):
     project: ProjectSection = ProjectSection()
     flickr: FlickrSection = FlickrSection()
     commons: CommonsSection = CommonsSection()
+    lists: ListsSection = ListsSection()
     collect: CollectSection = CollectSection.model_validate({})
     domains: dict[Name, Domain] = Field(min_length=1)
     photos: PhotosSection = PhotosSection()

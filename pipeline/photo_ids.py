@@ -1,13 +1,14 @@
-"""Photo ids: `flickr:4951…` and `commons:5783…` for records of a source, `folder:…` for pictures of one's own; how people
-write them.
+"""Photo ids: `flickr:4951…` and `commons:5783…` for records of a source, `folder:…` for pictures of one's own, `url:…` for
+those of a list; how people write them.
 
 The one place where an id is made, and where one that a person or a spreadsheet has written is read.
 """
 
+import hashlib
 import re
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
-FLICKR, COMMONS, FOLDER = "flickr:", "commons:", "folder:"
+FLICKR, COMMONS, FOLDER, URL = "flickr:", "commons:", "folder:", "url:"
 """What ids begin with: their source."""
 LONGEST_NUMBER = 20
 FOLDER_DIGITS = 20
@@ -32,6 +33,11 @@ def flickr_id(number: str) -> str:
 def folder_id(sha256: str) -> str:
     """The id of the picture of one's own with these bytes."""
     return f"{FOLDER}{sha256[:FOLDER_DIGITS]}"
+
+
+def url_id(url: str) -> str:
+    """The id of the picture at that address of a list."""
+    return f"{URL}{hashlib.sha256(url.encode()).hexdigest()[:FOLDER_DIGITS]}"
 
 
 def is_number(text: str) -> bool:
@@ -60,7 +66,7 @@ def written_id(written: str) -> str:
         return f"{COMMONS}{number}"
     source, colon, number = text.partition(":")
     prefix = f"{source.lower()}{colon}"
-    return prefix + number.strip() if prefix in (FLICKR, COMMONS, FOLDER) else written.strip()
+    return prefix + number.strip() if prefix in (FLICKR, COMMONS, FOLDER, URL) else written.strip()
 
 
 def commons_file(written: str) -> str | None:

@@ -9,7 +9,7 @@ from pipeline.commands.options import load, open_home, say, tell, with_config, w
 
 
 @click.command("import", epilog="Example: bokehflow import ~/portraits --domain ordinary")
-@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.argument("folder", metavar="FOLDER_OR_LIST", type=click.Path(path_type=Path))
 @with_home
 @with_config
 @click.option("--domain", metavar="DOMAIN", help="Domain of the photos; without it, the names of folders say it.")
@@ -18,23 +18,34 @@ from pipeline.commands.options import load, open_home, say, tell, with_config, w
 def import_photos(
     folder: Path, home: Path | None, config: Path | None, domain: str | None, joined: str | None, metadata: Path | None
 ) -> None:
-    """Bring the pictures in FOLDER into the home as photos like any others; again, only what is new.
+    """Bring the pictures in a folder, or at a list's addresses, into the home as photos like any others; again, only what
+    is new.
 
-    Without --domain FOLDER has folders trainA, trainB, testA and testB, which keep their sides, or A and B, whose files of
-    one name become pairs. --joined cuts pictures that show a pair side by side.
+    Without --domain a folder has folders trainA, trainB, testA and testB, which keep their sides, or A and B, whose files of
+    one name become pairs. --joined cuts pictures that show a pair side by side. A list is a CSV, TSV, JSON Lines or Parquet
+    file with a column `url`; the hosts that it may lead to stand under [lists] of the project file.
 
     Nothing in FOLDER is changed. Exit code 1 where a picture or a row of the CSV could not be used.
     """
+    from pipeline.errors import ConfigError
     from pipeline.operations.imports import import_folder, summary
+    from pipeline.operations.list_imports import import_list
 
     chosen = open_home(home)
     project, _ = load(chosen, config)
 
     def report(done: int, total: int) -> None:
         if total > done:
-            say(f"{done:,} of {total:,} pictures")
+            say(f"{done:,} rows read" if folder.is_file() else f"{done:,} of {total:,} pictures")
 
-    imported = import_folder(project, chosen, folder, domain, metadata, report, joined)
+    if folder.is_file():
+        if joined or metadata:
+            raise ConfigError(
+                f"{folder}: a list says of its photos itself what there is to say: leave --joined and --metadata out"
+            )
+        imported = import_list(project, chosen, folder, domain, report)
+    else:
+        imported = import_folder(project, chosen, folder, domain, metadata, report, joined)
     tell(summary(imported))
     sys.exit(1 if any(one.refused or one.problems for one in imported) else 0)
 

@@ -77,10 +77,13 @@ def _disk(home: Home) -> Finding:
 def _sources(project: Project, home: Home) -> list[Finding]:
     """One line for each source that a domain with queries asks; a cheap call shows whether it answers."""
     asked = sorted({domain.source for domain in project.domains.values() if domain.queries})
+    hosts = project.lists.image_hosts
+    lists = [Finding("lists", f"`bokehflow import` fetches from {', '.join(hosts)}")] if hosts else []
     if not asked:
-        return [Finding("sources", "no domain has queries: photos come by `bokehflow import`, and no key is needed")]
+        none = "no domain has queries: photos come by `bokehflow import`, and no key is needed"
+        return [Finding("sources", none), *lists]
     checks = {"flickr": _flickr, "commons": _commons}
-    return [checks[source](project, home) for source in asked]
+    return [*(checks[source](project, home) for source in asked), *lists]
 
 
 def _flickr(project: Project, home: Home) -> Finding:

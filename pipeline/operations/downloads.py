@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline.config import Project
+from pipeline.config import ListsSection, Project
 from pipeline.operations.tombstones import forgotten_photos
 from pipeline.photos.download import Downloads, download_photos
 from pipeline.web.manners import user_agent
@@ -20,17 +20,22 @@ def download(
     known: pd.DataFrame,
     journal: Path,
     progress: Callable[[int, int], None] | None = None,
+    source: ListsSection | None = None,
 ) -> Downloads:
-    """`download_photos` of these rows; what was forgotten is not fetched. Raises as that does."""
+    """`download_photos` of these rows, from the hosts of what is asked or, with `source`, from those of lists.
+
+    What was forgotten is not fetched. Raises as `download_photos` does.
+    """
+    asked = source or project.flickr
     return download_photos(
         listing=listing,
         known=known,
         blobs=home.blobs,
         settings=project.photos,
-        hosts=project.image_hosts(),
+        hosts=project.image_hosts() if source is None else source.image_hosts,
         user_agent=user_agent(project.project.contact),
-        timeout_s=project.flickr.timeout_s,
-        retries=project.flickr.retries,
+        timeout_s=asked.timeout_s,
+        retries=asked.retries,
         now_s=int(time.time()),
         forgotten=forgotten_photos(home),
         journal=journal,

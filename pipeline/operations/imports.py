@@ -215,15 +215,19 @@ def _notes(read: Metadata, others: Counter[str]) -> list[str]:
     if read.unknown_columns:
         notes.append(f"columns passed over: {', '.join(map(plain, read.unknown_columns))}")
     words = Counter(told.license for told in read.told.values() if told.license and told.license not in KNOWN)
-    if words:
-        shown = ", ".join(f"{word[:60]!r} ({count})" for word, count in words.most_common(10)) + " …" * (len(words) > 10)
-        notes.append(
-            f"words that are no known licence, kept as they are; no `--use` of an export takes these photos: {shown}"
-        )
+    notes += told_licenses(words)
     if read.short_rows:
         shown = ", ".join(map(str, read.short_rows[:10])) + (" …" if len(read.short_rows) > 10 else "")
         notes.append(f"rows with fewer cells than the header, the rest taken as empty: {shown}")
     return notes
+
+
+def told_licenses(words: Counter[str]) -> list[str]:
+    """What to say of words that are no licence that anybody knows."""
+    if not words:
+        return []
+    shown = ", ".join(f"{word[:60]!r} ({count})" for word, count in words.most_common(10)) + " …" * (len(words) > 10)
+    return [f"words that are no known licence, kept as they are; no `--use` of an export takes these photos: {shown}"]
 
 
 def imported_rows(

@@ -111,7 +111,7 @@ def read_metadata(path: Path, folder: Path, files: list[str]) -> Metadata:
             spoiled.add(file)
         else:
             rows_of[file] = number
-            told[file], wrong = _read_row(row)
+            told[file], wrong = read_row(row)
             problems += [Problem(path.name, number, column, row[column], allowed) for column, allowed in wrong]
             spoiled |= {file} if wrong else set()
             short += [number] if sheet.is_short(record) else []
@@ -180,7 +180,7 @@ def _plain(path: str) -> str:
     return _composed(path).casefold()
 
 
-def _read_row(row: Mapping[str, str]) -> tuple[Told, list[tuple[str, str]]]:
+def read_row(row: Mapping[str, str]) -> tuple[Told, list[tuple[str, str]]]:
     """What the row says, and its columns that cannot be used, each with what is allowed."""
     limit = f"a cell has at most {CELL_CHARACTERS:,} characters"
     wrong = [(column, limit) for column in COLUMNS if len(row.get(column, "")) > CELL_CHARACTERS]

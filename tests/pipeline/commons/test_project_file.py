@@ -23,7 +23,8 @@ from tests.assets.worlds import save_noise
 MONTHS = ("2024-01", "2024-02")
 STORM = {
     "seed": 5,
-    "api": {"http_429": 0.05, "http_5xx": 0.05, "error_201": 0.05, "html": 0.03, "broken_json": 0.03, "slow": 0.2, "slow_s": 0.3},
+    "api": {"http_429": 0.05, "http_5xx": 0.05, "error_201": 0.05, "html": 0.03, "broken_json": 0.03, "slow": 0.2,
+            "slow_s": 0.3},
     "images": {"http_5xx": 0.05, "cut": 0.05, "slow": 0.3, "slow_s": 0.3},
 }  # fmt: skip
 KILLS = 10

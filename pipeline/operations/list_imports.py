@@ -1,0 +1,150 @@
+"""Photos by a list of addresses: `bokehflow import LIST` fetches each and lets it join those of folders."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pandas as pd
+
+from pipeline.config import Project
+from pipeline.errors import ConfigError, SourceError
+from pipeline.licenses import KNOWN
+from pipeline.operations.downloads import download
+from pipeline.operations.imports import Imported, told_licenses
+from pipeline.operations.months import IMPORTED
+from pipeline.operations.tombstones import forgotten_photos
+from pipeline.photo_ids import url_id
+from pipeline.photos.folder import ImportedPhoto, RefusedFile, with_pictures
+from pipeline.photos.opening import PictureInfo
+from pipeline.photos.url_list import ListedPhoto, UrlList
+from pipeline.plain_text import plain
+from pipeline.spreadsheet import Problem
+from pipeline.tables import empty
+from storage import Home
+
+BATCH = 500
+"""Rows that are fetched and written together; an interrupted import goes on after the last whole batch."""
+KEPT_PROBLEMS = 1000
+"""So many bad rows are named; the others are counted."""
+UNREACHABLE_BATCHES = 3
+
+
+def import_list(
+    project: Project,
+    home: Home,
+    path: Path,
+    domain: str | None,
+    report: Callable[[int, int], None] = lambda done, total: None,
+) -> list[Imported]:
+    """Fetch the pictures of a list (`pipeline.photos.url_list`) into the home, as photos of `domain`.
+
+    Only hosts of `[lists] image_hosts` are asked, each at its own pace. What is in the home is not fetched again; what
+    failed is tried again by the next import. Raises `ConfigError` for a list, domain or host that cannot be used, and
+    `SourceError` when nothing can be reached.
+    """
+    if domain is None or domain not in project.domains:
+        named = "say --domain" if domain is None else f"there is no domain {domain!r} in the project file; say --domain"
+        raise ConfigError(
+            f"{path}: to which domain do these photos belong? {named} with one of {', '.join(project.domains)}"
+        )
+    listed, done = UrlList(path), Imported(domain, path)
+    words: Counter[str] = Counter()
+    rows = _good(listed, done, words)
+    with home.lock("import"):
+        known_before = set(home.tables.read_or_empty("imports", columns=["photo_id"])["photo_id"])
+        unreachable = read = 0
+        while batch := list(islice(rows, BATCH)):
+            if not read:
+                _check_hosts(project, path, batch)
+            try:
+                _import_batch(project, home, domain, batch, done)
+                unreachable = 0
+            except SourceError as error:
+                unreachable += 1
+                done.problems.append(f"rows {batch[0].row} to {batch[-1].row} wait for the next import: {error}")
+                if unreachable == UNREACHABLE_BATCHES:
+                    raise
+            read += len(batch)
+            report(read, read + 1)
+    done.new = len(set(done.photos.values()) - known_before)
+    done.notes += _notes(listed, words)
+    return [done]
+
+
+def _good(listed: UrlList, done: Imported, words: Counter[str]) -> Iterator[ListedPhoto]:
+    bad = 0
+    for row in listed.read():
+        if isinstance(row, Problem):
+            bad += 1
+            if bad <= KEPT_PROBLEMS:
+                done.problems.append(str(row))
+            continue
+        if row.told.license and row.told.license not in KNOWN:
+            words[row.told.license] += 1
+        yield row
+    if bad > KEPT_PROBLEMS:
+        done.notes.append(f"{bad:,} bad findings in all, of which the first {KEPT_PROBLEMS:,} are named")
+
+
+def _check_hosts(project: Project, path: Path, rows: Iterable[ListedPhoto]) -> None:
+    hosts = Counter(urlsplit(row.url).netloc.rpartition("@")[2].lower() for row in rows)
+    if not hosts.keys() & {host.lower() for host in project.lists.image_hosts}:
+        shown = ", ".join(plain(host)[:80] for host, _ in hosts.most_common(5))
+        raise ConfigError(
+            f"{path}: none of its first addresses is of a host that pictures may come from; they are of {shown}. Name those "
+            "that you trust in `image_hosts` under [lists] of the project file"
+        )
+
+
+def _import_batch(project: Project, home: Home, domain: str, batch: Iterable[ListedPhoto], done: Imported) -> None:
+    rows = {url_id(row.url): row for row in batch}
+    table = home.tables.read_or_empty("imports")
+    stored = table[(table["domain"] == domain) & table["photo_id"].isin(list(rows))].to_dict("records")
+    pictures = [
+        _photo(rows[str(one["photo_id"])], domain, one)  # pyright: ignore[reportArgumentType]
+        for one in stored
+        if home.blobs.has(str(one["sha256"]), int(one["size_bytes"]))
+    ]
+    forgotten = forgotten_photos(home)
+    pictures = [picture for picture in pictures if picture.photo_id not in forgotten]
+    missing = [photo_id for photo_id in rows if photo_id not in {picture.photo_id for picture in pictures}]
+    listing = pd.DataFrame({
+        "photo_id": missing, "domain": domain, "month": IMPORTED, "image_url": [rows[one].url for one in missing],
+        "last_update_s": None, "reason": None,
+    }, dtype=object)  # fmt: skip
+    journal = home.journal("import-list")
+    if missing:
+        settings = project.lists
+        made = download(project, home, listing, empty("photo_files"), journal, source=settings).table
+        for fact in made.to_dict("records"):
+            row = rows[str(fact["photo_id"])]
+            if isinstance(fact["reason"], str):
+                done.refused.append(RefusedFile(row.url, fact["reason"], f"row {row.row}; {fact['detail']}"))
+            else:
+                pictures.append(_photo(row, domain, fact))  # pyright: ignore[reportArgumentType]
+    table = with_pictures(table, pictures, {}, int(time.time()))
+    home.tables.write("imports", table)
+    journal.unlink(missing_ok=True)
+    done.pictures += len(pictures)
+    done.photos |= {picture.file: picture.photo_id for picture in pictures}
+    done.told_sides += sum(picture.told.split is not None for picture in pictures)
+
+
+def _photo(row: ListedPhoto, domain: str, facts: dict[str, object]) -> ImportedPhoto:
+    width_px, height_px, frames, size_bytes = (
+        int(str(facts[name])) for name in ("width_px", "height_px", "frames", "size_bytes")
+    )
+    info = PictureInfo(width_px, height_px, str(facts["format"]), frames)
+    return ImportedPhoto(row.url, url_id(row.url), str(facts["sha256"]), size_bytes, info, domain, row.told_with_page())
+
+
+def _notes(listed: UrlList, words: Counter[str]) -> list[str]:
+    notes = []
+    if listed.unknown:
+        notes.append(f"columns passed over: {', '.join(map(plain, listed.unknown))}")
+    if listed.repeated:
+        notes.append(f"{listed.repeated:,} rows repeat an address, of which the first row counts")
+    return [*notes, *told_licenses(words)]
