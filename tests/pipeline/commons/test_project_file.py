@@ -50,7 +50,7 @@ def emulator(tmp_path: Path) -> Iterator[CommonsEmulator]:
         photo(folder, 40, camera="apple/iphone_7", title="Portrait of a cat 40", tags=("cat",)),
         photo(folder, 41, camera="apple/iphone_7", removed=True),
         photo(folder, 42, camera="apple/iphone_7", title="Selfie 42", license="0"),
-        photo(folder, 43, title="House 43"),
+        photo(folder, 43, title="House 43", tags=("Shallow depth of field",)),
     ]
     running = CommonsEmulator(photos)
     running.collection = Collection(photos, folder)

@@ -70,8 +70,8 @@ def test_bad_rows_are_named_with_file_row_and_column_and_the_others_are_read(tmp
         "list.csv, row 3: url 'file:///etc/passwd': must be an address that begins with http:// or https://",
         "list.csv, row 4: url '': must be an address that begins with http:// or https://",
     ]
-    assert found[2].startswith("list.csv, row 5: split 'half': must be train or test")
-    assert found[3].startswith("list.csv, row 5: date_taken '3/5/2024': write it like")
+    assert found[2].startswith("list.csv, row 5: date_taken '3/5/2024': write it like")
+    assert found[3].startswith("list.csv, row 5: split 'half': must be train or test")
     assert found[4] == "list.csv, row 6: row '': has 5 cells, the header 4: is a separator missing its quotes?"
     assert len(found) == 6
     assert "an address has at most 2,000 characters" in found[-1]
