@@ -510,7 +510,6 @@
       awaitsMove = false;
       const chosen = moves()[Number(name) - 1];
       if (chosen) return chosen.click(), true;
-      if (name === "Escape") return say("Not moved"), true;
     }
     if (name === "m") {
       awaitsMove = moves().length > 1;
@@ -544,6 +543,7 @@
     return undefined;
   });
   function escape() {
+    if (awaitsMove) return (awaitsMove = false), say("Not moved");
     awaitsNote = "";
     const open = one("details.pop[open]");
     if (open) {
