@@ -153,3 +153,33 @@ def test_the_version_of_a_section_follows_its_values() -> None:
     first, second = (parse_project(MINIMAL + f"\n[dedupe]\nradius_bits = {bits}\n", Path("x")) for bits in (4, 6))
     assert first.dedupe.version() != second.dedupe.version()
     assert first.masks.version() == second.masks.version()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[recipes.one]\nmodel = "one_sided"\n', "model 'one_sided' needs masks"),
+        ('[recipes.one]\nmodel = "cyclegan"\nprofile = "corrected"\n', "need masks"),
+        ('[dataset]\ncrop = "subject"\n', "dataset.crop: follows the masks"),
+    ],
+)
+def test_what_needs_masks_is_refused_where_there_are_none(text: str, said: str) -> None:
+    assert said in complaint(MINIMAL + '[masks]\nsegmenter = "none"\n' + text)
+
+
+def test_a_model_is_not_judged_by_its_own_teacher() -> None:
+    study = (
+        MINIMAL + '[recipes.held]\nmodel = "semantic"\nsettings = { semantic_network = "u2netp" }\n[evaluation]\nparser = '
+    )
+    assert "trains against 'u2netp'" in complaint(study + '"u2netp"\n')
+    assert parse_project(study + '"lraspp_mobilenet"\n', Path("x")).evaluation.parser == "lraspp_mobilenet"
+    unheld = study.replace('"u2netp" }', '"u2netp", semantic_weight = 0.0 }')
+    assert "u2netp" in parse_project(unheld + '"u2netp"\n', Path("x")).needed_weights()
+
+
+def test_without_masks_photos_are_not_of_people_unless_the_file_says_so() -> None:
+    none = MINIMAL + '[masks]\nsegmenter = "none"\n'
+    assert parse_project(MINIMAL, Path("x")).curation.people
+    assert not parse_project(none, Path("x")).curation.people
+    assert parse_project(none + "[curation]\npeople = true\n", Path("x")).curation.people
+    assert parse_project(none, Path("x")).masks.least_coverage == 0

@@ -223,3 +223,11 @@ def test_thumbnails_are_made_once(tmp_path: Path) -> None:
 
 def test_the_queue_names_every_hint() -> None:
     assert set(HINTS) == set(FITTING)
+
+
+def test_without_people_only_what_is_inappropriate_is_suggested_to_go() -> None:
+    deserted = dict.fromkeys(HINTS, 0.0) | {"inappropriate": None, "drawn": 0.9, "subject_sharpness": None}
+    assert suggest(deserted, "ordinary", CurationSection()).decision == "drop"
+    alone = CurationSection(people=False)
+    assert suggest(deserted, "ordinary", alone).decision == ""
+    assert suggest(deserted | {"inappropriate": 0.95}, "ordinary", alone).reason == "inappropriate"
