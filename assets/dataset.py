@@ -17,11 +17,12 @@ from pipeline.errors import DatasetError
 from pipeline.file_names import child, inside
 from pipeline.masks.person_masks import read_mask, segment_photos, to_review
 from pipeline.masks.selfie import ALONE
+from pipeline.operations.layered_imports import with_imported_layers
 from pipeline.operations.made_from import license_counts, made_from, strictest_name
 from pipeline.operations.masks import mask_source
 from pipeline.operations.photo_tables import all_rows
 from pipeline.operations.stages import provenance_of
-from pipeline.operations.training_images import photo_sizes, plan, readers, too_small
+from pipeline.operations.training_images import implausible_depth, photo_sizes, plan, readers, too_small
 from pipeline.picture_layers import present
 from resources.home import HomeResource
 from resources.segmenter import SegmenterResource
@@ -98,12 +99,14 @@ def dataset_assets(project: Project) -> list[dg.AssetsDefinition]:
         check_specs=[
             dg.AssetCheckSpec("one_for_each_mask", asset="training_images"),
             dg.AssetCheckSpec("large_enough_for_tiles", asset="training_images"),
+            dg.AssetCheckSpec("depth_is_plausible", asset="training_images"),
         ],
     )
     def training_images(context: dg.AssetExecutionContext, home: dg.ResourceParam[HomeResource]) -> dg.MaterializeResult:
         data = home.open()
         provenance = provenance_of(project, data, "training_images")
-        masks = data.tables.read("person_masks")
+        layers = data.tables.read_or_empty("imported_layers")
+        masks = with_imported_layers(data.tables.read("person_masks"), layers)
         frame = prepare_images(
             masks=masks,
             readers=readers(project, data),
@@ -134,6 +137,7 @@ def dataset_assets(project: Project) -> list[dg.AssetsDefinition]:
         checks = [
             check("one_for_each_mask", sorted(set(missing["photo_id"]) - set(small))),
             check("large_enough_for_tiles", list(small.values()), dg.AssetCheckSeverity.WARN),
+            check("depth_is_plausible", implausible_depth(frame, data.shards), dg.AssetCheckSeverity.WARN),
         ]
         return table_result(info, shown, checks)
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 KEPT_AS = Literal["map", "photo"]
 RELATIVE, METRIC = "relative", "dioptre"
 """Units of depth: disparity whose scale and shift nobody knows, and 1/m."""
-_NUMBER = r"-?[0-9]{1,17}(?:\.[0-9]{1,17})?(?:e-?[0-9]{1,3})?"
+_NUMBER = r"-?[0-9]{1,17}(?:\.[0-9]{1,20})?(?:e[+-]?[0-9]{1,2})?"
 ENCODING_FORM = rf"(?:{METRIC}|{RELATIVE}) {_NUMBER} {_NUMBER}"
 """What the text of an `Encoding` looks like."""
 

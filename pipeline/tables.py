@@ -184,6 +184,25 @@ class Imports(_Rows):
     imported_at_s: int
 
 
+class ImportedLayers(_Rows):
+    """What came with imported photos beside their pictures: depth, what they are to become, and the scene they show."""
+
+    photo_id: str
+    domain: str
+    sha256: str
+    name: str = _column(description="What the data set calls it")
+    scene: str = _column(nullable=True, description="Room or scene: photos that share it stay on one side of the split")
+    depth_source: str = _column(nullable=True, description="Path below depth/ of its map; null: none came")
+    depth_source_sha256: str = _column(nullable=True)
+    known: float = _column(nullable=True, ge=0, le=1, description="Share of the map whose depth is known")
+    nearest_m: float = _column(nullable=True, description="Of what is known; null where depth is relative")
+    median_m: float = _column(nullable=True)
+    farthest_m: float = _column(nullable=True)
+    target_source: str = _column(nullable=True, description="SHA-256 of the picture that it is to become; null: none came")
+    target_source_sha256: str = _column(nullable=True, description="The same")
+    f_number: float = _column(nullable=True, description="At which that picture was taken, where it is told")
+
+
 class ImportedPhotos(_Rows):
     """Photos of one's own as the stages take them: what is listed, stored and fingerprinted of each in one row."""
 
@@ -460,6 +479,7 @@ TABLES: dict[str, Table] = {
     ),
     "tombstones": Table(Tombstones, ("photo_id",), ("forgotten_s", "purged_s")),
     "imports": Table(Imports, ("domain", "photo_id"), ("file", "imported_at_s"), ("split", "pair")),
+    "imported_layers": Table(ImportedLayers, ("domain", "photo_id"), ("name",)),
     "imported_photos": Table(ImportedPhotos, ("domain", "photo_id"), ("fetched_at_s", "detail"), ("split", "pair")),
     "fingerprints": Table(Fingerprints, ("domain", "photo_id"), since=("pair",)),
     "unique_photos": Table(UniquePhotos, ("domain", "photo_id")),

@@ -7,6 +7,9 @@ import click
 
 from pipeline.commands.options import load, open_home, say, tell, with_config, with_home
 
+DATA_SETS = ("pairs", "nyu", "diml", "diode", "realbokeh")
+"""The keys of `pipeline.operations.layered_imports.LAYOUTS`, which takes longer to import than help may take."""
+
 
 @click.command("import", epilog="Example: bokehflow import ~/portraits --domain ordinary")
 @click.argument("folder", metavar="FOLDER_OR_LIST", type=click.Path(path_type=Path))
@@ -15,8 +18,21 @@ from pipeline.commands.options import load, open_home, say, tell, with_config, w
 @click.option("--domain", metavar="DOMAIN", help="Domain of the photos; without it, the names of folders say it.")
 @click.option("--joined", type=click.Choice(["AB", "BA"]), help="Each picture is a pair side by side: which is on the left.")
 @click.option("--metadata", type=click.Path(dir_okay=False, path_type=Path), help="A CSV: owner, licence, link …")
+@click.option(
+    "--layout", type=click.Choice(DATA_SETS), help="Of a data set with depth, or with what pictures are to become."
+)
+@click.option(
+    "--depth-unit", metavar="UNIT", help="Of the layout pairs: mm, m, dioptre, disparity; with steps as in m/5000."
+)
 def import_photos(
-    folder: Path, home: Path | None, config: Path | None, domain: str | None, joined: str | None, metadata: Path | None
+    folder: Path,
+    home: Path | None,
+    config: Path | None,
+    domain: str | None,
+    joined: str | None,
+    metadata: Path | None,
+    layout: str | None,
+    depth_unit: str | None,
 ) -> None:
     """Bring the pictures in a folder, or at a list's addresses, into the home as photos like any others; again, only what
     is new.
@@ -25,10 +41,15 @@ def import_photos(
     one name become pairs. --joined cuts pictures that show a pair side by side. A list is a CSV, TSV, JSON Lines or Parquet
     file with a column `url`; the hosts that it may lead to stand under [lists] of the project file.
 
+    With --layout FOLDER is a data set as its authors lay it out: nyu, diml, diode, realbokeh, or pairs: rgb/ beside depth/,
+    target/ or both. Depth and targets stay with their photos, rooms and scenes on one side of the split.
+
     Nothing in FOLDER is changed. Exit code 1 where a picture or a row of the CSV could not be used.
     """
+    from pipeline.depth.units import DepthUnit
     from pipeline.errors import ConfigError
     from pipeline.operations.imports import import_folder, summary
+    from pipeline.operations.layered_imports import import_layout
     from pipeline.operations.list_imports import import_list
 
     chosen = open_home(home)
@@ -38,7 +59,14 @@ def import_photos(
         if total > done:
             say(f"{done:,} rows read" if folder.is_file() else f"{done:,} of {total:,} pictures")
 
-    if folder.is_file():
+    if depth_unit is not None and layout is None:
+        raise ConfigError("--depth-unit is for --layout pairs; pictures alone have no depth")
+    if layout is not None:
+        if joined is not None or metadata is not None:
+            raise ConfigError("--layout says itself what belongs together: leave --joined and --metadata out")
+        name, unit = domain or project.training.domain_a, DepthUnit.parse(depth_unit) if depth_unit else None
+        imported = [import_layout(project, chosen, folder, layout, name, unit, report)]
+    elif folder.is_file():
         if joined or metadata:
             raise ConfigError(
                 f"{folder}: a list says of its photos itself what there is to say: leave --joined and --metadata out"

@@ -32,6 +32,7 @@ from pipeline.operations.months import IMPORTED
 from pipeline.operations.tombstones import forgotten_photos, unpurged
 from pipeline.photo_ids import COMMONS, FLICKR, FOLDER, commons_file, written_id
 from pipeline.photos.download import journal_digests
+from pipeline.picture_layers import OPTIONAL
 from pipeline.plain_files import plain, read_plain
 from pipeline.sources.listing import without_forgotten
 from pipeline.spreadsheet import Record, Sheet, read_sheet, table_bytes
@@ -40,11 +41,13 @@ from storage import Home
 
 PARTITIONED = ("photo_files", "fingerprints")
 WHOLE_TABLES = (
-    "imports", "imported_photos", "unique_photos", "review_queue", "curated_photos", "person_masks", "training_images",
-    "dataset_manifest",
+    "imports", "imported_layers", "imported_photos", "unique_photos", "review_queue", "curated_photos", "person_masks",
+    "training_images", "dataset_manifest",
 )  # fmt: skip
 """Tables that lose the rows of forgotten photos. Listings keep a row that says only that the photo was forgotten."""
 DIGEST_COLUMNS = ("sha256", "source_sha256")
+PARTNER_COLUMNS = [layer.source for layer in OPTIONAL if layer.kept_as == "photo"]
+"""Columns that name another picture which belongs to a photo and goes with it."""
 BY_PICTURE = {"duplicate_pairs": ["sha256_a", "sha256_b"], "photo_hints": ["sha256"]}
 """Tables about pictures rather than photos, and their columns that name one."""
 NOT_CACHES = {
@@ -248,7 +251,10 @@ def _digests(home: Home, ids: Set[str], forgotten: Set[str], damaged: Set[str]) 
     """
     doomed, needed = set(), set()
     keys = [(name, key) for name in PARTITIONED for key in home.tables.partitions(name)]
-    tables = (_with_digests(home, name, key) for name, key in [*keys, *((name, None) for name in WHOLE_TABLES)])
+    everything = [*keys, *((name, None) for name in WHOLE_TABLES)]
+    tables = (
+        _with_digests(home, name, key, columns) for name, key in everything for columns in (DIGEST_COLUMNS, PARTNER_COLUMNS)
+    )
     interrupted = map(journal_digests, home.all_journals())
     for table in (*tables, *interrupted, frozen_sources(home.snapshots, damaged)):
         table = table[table["sha256"].map(is_sha256).astype(bool)]  # what is no digest names no file of ours
@@ -257,9 +263,10 @@ def _digests(home: Home, ids: Set[str], forgotten: Set[str], damaged: Set[str]) 
     return doomed, needed
 
 
-def _with_digests(home: Home, name: str, key: str | None) -> pd.DataFrame:
+def _with_digests(home: Home, name: str, key: str | None, columns: Iterable[str]) -> pd.DataFrame:
+    """Photos of a table, with the first of these columns that it has as `sha256`."""
     if home.tables.info(name, key) is not None:
-        for column in DIGEST_COLUMNS:
+        for column in columns:
             with suppress(ValueError, KeyError, StorageError):
                 return home.tables.read(name, key, columns=["photo_id", column]).rename(columns={column: "sha256"})
     return pd.DataFrame(columns=["photo_id", "sha256"])

@@ -214,6 +214,12 @@ def _of_preparation(project: Project, key: Key) -> Settings:
     return {**settings, "dataset.tile_px": dataset.tile_px or dataset.stored_px, **tiles}
 
 
+def _imported_layers(project: Project, home: Home, key: Key) -> Mapping[str, str]:
+    """What came with imported photos beside their pictures; homes where nothing did ask for nothing anew."""
+    info = home.tables.info("imported_layers")
+    return {"depth and targets of imported photos": info.data_version} if info and info.row_count else {}
+
+
 def _of_manifest(project: Project, key: Key) -> Settings:
     sides = _fields("training", project.training, "domain_a", "domain_b")
     return {**_fields("dataset", project.dataset, "split", "test_share"), **sides}
@@ -270,7 +276,7 @@ STAGES: dict[str, Stage] = {
         settles=True,
     ),
     "person_masks": Stage(_from("curated_photos"), _of_masks, _mask_makers, settles=True),
-    "training_images": Stage(_from("person_masks"), _of_preparation),
+    "training_images": Stage(_from("person_masks"), _of_preparation, _imported_layers),
     "dataset_manifest": Stage(_from("training_images"), _of_manifest, _origin, blocking_checks=("can_be_frozen",)),
 }
 """Every table with a provenance, by the asset that makes it, in the order in which they are made."""

@@ -1,16 +1,22 @@
 """Training pictures of a home: how they are cut, what from, sizes of its photos, and which are too small."""
 
+from concurrent.futures import ThreadPoolExecutor
 from math import ceil
+from pathlib import Path
 
 import pandas as pd
 
 from pipeline.config import Project
-from pipeline.dataset.crop import Crop, Plan, Tiling
+from pipeline.dataset.crop import Crop, Plan, Tiling, picture_id
 from pipeline.dataset.prepare import PhotoSize, Readers
+from pipeline.dataset.shards import ShardReader
+from pipeline.depth.checks import oddities
 from pipeline.depth.maps import read_map
-from pipeline.file_names import inside
+from pipeline.depth.units import DepthMap
+from pipeline.file_names import child, inside
 from pipeline.masks.person_masks import read_mask
 from pipeline.photos.decode import decode_reduced, upright_size
+from pipeline.picture_layers import METRIC, Encoding
 from storage import Home
 
 
@@ -44,6 +50,24 @@ def too_small(project: Project, home: Home, photos: pd.DataFrame) -> dict[str, s
         for photo_id, (width, height) in sorted(sizes.items())
         if min(width, height) < planned.tile_px
     }
+
+
+def implausible_depth(images: pd.DataFrame, shards: Path) -> list[str]:
+    """Pictures of `training_images` whose depth cannot be right, each with what is odd about it."""
+    having = images[images["depth_sha256"].notna()].reset_index(drop=True)
+    if having.empty:
+        return []
+    reader = ShardReader([child(shards, name) for name in having["shard"]], having["row"].tolist())
+
+    def odd(index: int) -> list[str]:
+        rgb, alpha = reader.view(index)
+        metric = Encoding.parse(str(having["depth_encoding"][index])).unit == METRIC
+        return oddities(DepthMap(reader.view_layer("depth", index), metric), rgb, alpha)
+
+    with ThreadPoolExecutor() as pool:
+        found = list(pool.map(odd, range(len(having))))
+    pictures = [picture_id(*pair) for pair in zip(having["photo_id"], having["transform"], strict=True)]
+    return [f"{picture}: {', '.join(told)}" for picture, told in zip(pictures, found, strict=True) if told]
 
 
 def photo_sizes(project: Project, home: Home) -> PhotoSize:
