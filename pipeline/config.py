@@ -18,10 +18,10 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from pipeline.errors import ConfigError
 from pipeline.hint_table import NUMBERS
 from pipeline.licenses import KNOWN, LICENSES, license_id
-from pipeline.models import MODELS_THAT_NEED_MASKS, MODELS_WITH_MASK_LOSS
+from pipeline.models import MODELS_OF_DEPTH, MODELS_THAT_NEED_MASKS, MODELS_WITH_MASK_LOSS
 from pipeline.plain_files import read_plain_text
 from pipeline.toml_lines import explained, key_lines, line_of, parse_toml
-from pipeline.training.recipes import TrainingSettings, resolve
+from pipeline.training.recipes import PROFILES, TrainingSettings, resolve
 
 EARLIEST_MONTH = "2004-02"
 """Flickr opened in February 2004; nothing was uploaded before."""
@@ -427,11 +427,13 @@ class DatasetSection(_Section):
 class Recipe(_Section):
     """`[recipes.NAME]`: a model, a profile of settings, seeds, and what differs from the profile."""
 
-    model: Literal["cyclegan", "mask_loss", "mask_overlay", "mask_loss_overlay", "one_sided", "semantic"]
-    """Which model is trained: the study's four; `one_sided`, without a way back; or `semantic`, for any two collections."""
+    model: Literal["cyclegan", "mask_loss", "mask_overlay", "mask_loss_overlay", "one_sided", "semantic", "depth", "refocus"]
+    """Which model is trained: the study's four; `one_sided`, without a way back; `semantic`, for any two collections.
+    `depth` and `refocus` predict how far away everything is; `bokehflow train` alone trains them, and
+    `bokehflow refocus --model` applies them."""
     profile: str = "study"
     """Set of settings to start from: `study`, `corrected`, `small` (one core, two minutes), `smoke` (rendered scenes); for
-    two collections of any kind `collections`, or `collections_small` (rendered scenes)."""
+    two collections of any kind `collections`, or `collections_small` (rendered scenes); `depth` for the models of depth."""
     seeds: list[Annotated[int, Field(ge=0)]] = Field(default=[0], min_length=1)
     """One training run for each."""
     settings: dict[str, object] = {}
@@ -442,6 +444,19 @@ class Recipe(_Section):
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds {self.seeds} name one twice")
         return self
+
+    @model_validator(mode="after")
+    def _output_fits_model(self) -> "Recipe":
+        told = self.settings.get("output", PROFILES[self.profile].output if self.profile in PROFILES else None)
+        if told is not None and (told == "disparity") != (self.model in MODELS_OF_DEPTH):
+            remedy = "take the profile `depth`" if self.model in MODELS_OF_DEPTH else "take another profile or output"
+            raise ValueError(f"the model {self.model} cannot put out {told!r}: {remedy}")
+        return self
+
+    @property
+    def is_translator(self) -> bool:
+        """Whether its model translates pictures, and is judged and compared as such."""
+        return self.model not in MODELS_OF_DEPTH
 
     def resolved(self) -> TrainingSettings:
         """The profile's settings with this recipe's own laid over them."""
@@ -567,6 +582,9 @@ class Project(_Section):
         yield from _unknown(domains, self.domains, "domain")
         automatic = [(("training", "automatic", number), name) for number, name in enumerate(training.automatic)]
         yield from _unknown(automatic, self.recipes, "recipe")
+        for where, name in automatic:
+            if name in self.recipes and not self.recipes[name].is_translator:
+                yield where, f"names {name!r}, a model of depth, which `bokehflow train` alone trains"
         yield from _unknown([(("evaluation", "reference"), self.evaluation.reference)], self.recipe_keys(), "model")
 
     def _queries_without_months(self) -> Iterator[tuple[Where, str]]:
@@ -610,8 +628,9 @@ class Project(_Section):
         return {name: parser for name, parser in found.items() if parser is not None}
 
     def recipe_keys(self) -> list[str]:
-        """The partition keys `recipe@seed` of all recipes."""
-        return [f"{name}@{seed}" for name, recipe in self.recipes.items() for seed in recipe.seeds]
+        """The partition keys `recipe@seed` of all recipes whose models translate pictures: those of depth are trained by
+        `bokehflow train`, and stand in no report."""
+        return [f"{name}@{seed}" for name, recipe in self.recipes.items() if recipe.is_translator for seed in recipe.seeds]
 
 
 def load_project(path: Path) -> Project:

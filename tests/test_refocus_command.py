@@ -12,6 +12,10 @@ from pipeline.commands.refocusing import refocus
 from pipeline.depth.planes import SubjectPlane
 from pipeline.depth.units import DepthError
 from pipeline.errors import BokehflowError, ConfigError
+from pipeline.training.jobs import TrainingJob
+from pipeline.training.process import TrainingData, run_training
+from pipeline.training.recipes import resolve
+from pipeline.training.sampling import ArrayImages
 
 WIDTH_PX, HEIGHT_PX = 60, 40
 
@@ -143,3 +147,48 @@ def test_a_map_upside_down_is_found_out_by_the_subject() -> None:
         SubjectPlane().disparity(1.3 - right, True, lambda: alpha)
     with pytest.raises(DepthError, match="no person was found"):
         SubjectPlane().disparity(right, True, lambda: np.zeros_like(alpha))
+
+
+def trained(folder: Path, model: str) -> str:
+    """A finished run in the home; returns its name."""
+    rng = np.random.default_rng(0)
+    rgb, alpha = rng.integers(0, 255, (2, 32, 32, 3), dtype=np.uint8), np.full((2, 32, 32), 255, np.uint8)
+    source = ArrayImages(rgb, alpha, {"depth": rng.uniform(0.4, 1.2, (2, 32, 32)).astype(np.float32)})
+    tiny = {"steps": 2, "size_px": 32, "generator_channels": 2, "batch_size": 1}
+    others = {"generator_blocks": 1, "discriminator_channels": 2, "discriminator_layers": 1, "perceptual_scale": "none"}
+    settings = resolve("depth", tiny) if model == "depth" else resolve("smoke", {**tiny, **others})
+    name = f"0123456789abcdef-{model}-0"
+    job = TrainingJob(
+        run_id=name,
+        run_dir=folder / "home" / "runs" / name,
+        recipe=model,
+        seed=0,
+        model=model,
+        settings=settings,
+        snapshot_id="0123456789abcdef",
+        manifest_path=folder,
+        shards_dir=folder,
+    )
+    assert run_training(job, lambda: TrainingData(source, source, source)) is not None
+    return name
+
+
+def test_a_model_predicts_the_depth_in_metres(folder: Path) -> None:
+    name = trained(folder, "depth")
+    result = run("me.png", "--at", "10,20", "--model", name)
+    with Image.open(folder / "me-refocused.png") as refocused:
+        assert refocused.size == (WIDTH_PX, HEIGHT_PX)
+    assert "100% known" in result.stderr
+    assert "in focus" in result.stderr
+    run("me.png", "--distance", "1.2", "--model", name, "--out", "there")
+    assert (folder / "there" / "me-refocused.png").exists()
+
+
+def test_a_model_and_a_map_are_one_too_many_and_a_translator_is_none(folder: Path) -> None:
+    name = trained(folder, "cyclegan")
+    with pytest.raises(ConfigError, match="translates pictures"):
+        run("me.png", "--at", "10,20", "--model", name)
+    with pytest.raises(ConfigError, match="leave one out"):
+        run("me.png", "--at", "10,20", "--model", name, "--depth", "map.png", "--depth-unit", "mm")
+    with pytest.raises(ConfigError, match="does not exist"):
+        run("me.png", "--at", "10,20", "--model", "nobody")

@@ -44,7 +44,7 @@ def emulator(collection: Path, source: str, rendered: bool, port: int, image_por
 @click.command("render-studio", epilog="Example: bokehflow render-studio scenes --scenes 20 --planes 5")
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--scenes", type=click.IntRange(min=1), help="So many scenes with things at many distances, and their depth.")
-@click.option("--planes", type=click.IntRange(1, 32), default=3, show_default=True, help="Pictures through a lens of each.")
+@click.option("--planes", type=click.IntRange(0, 32), default=3, show_default=True, help="Pictures through a lens of each.")
 @click.option("--side-px", type=click.IntRange(16, 2048), default=256, show_default=True, help="Side of their pictures.")
 @click.option("--first-seed", type=click.IntRange(min=0), help="Seed of the first of them; others are other scenes.")
 @click.option("--without-clean", is_flag=True, help="Leave out the pictures without noise, which take longest.")

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from pipeline.config import PhotosSection
+    from pipeline.depth.files import ReadPicture
     from pipeline.depth.planes import FindAlpha, Plane
     from pipeline.depth.refocus import ThinLens
     from pipeline.depth.units import DepthMap, DepthUnit
@@ -42,6 +43,9 @@ MAP_ENDINGS = (".png", ".npy", ".tiff", ".tif")
 @click.option(
     "--depth", type=click.Path(path_type=Path), help="The photo's depth map, or a folder of maps by photos' names."
 )
+@click.option(
+    "--model", "run", metavar="RUN", help="A finished run of `depth` or `refocus` that predicts the depth instead."
+)
 @click.option("--depth-unit", metavar="UNIT", help="Of its numbers: mm, m, dioptre, disparity; with steps as in m/5000.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path(), help="Folder for the results.")
 def refocus(
@@ -56,40 +60,90 @@ def refocus(
     f_number: float | None,
     focal_mm: float | None,
     depth: Path | None,
+    run: str | None,
     depth_unit: str | None,
     out: Path,
 ) -> None:
     """Blur photos by their depth as a lens would, focused where you like, at their own size; results are PNG files.
 
     The photos should be in focus throughout. Depth comes from a file: PNG or TIFF of 16 bits, or a NumPy array, whose unit
-    is not guessed. Larger numbers are nearer in dioptre (1/m) and disparity (relative), farther in m and mm.
+    is not guessed. Larger numbers are nearer in dioptre (1/m) and disparity (relative), farther in m and mm. Or a model that
+    was trained here predicts it (`--model`).
     Photos that cannot be refocused are named, the others are; exit code 1 then.
     """
     from contextlib import closing
 
-    from pipeline.depth.units import DepthUnit
     from pipeline.errors import BokehflowError, ConfigError
     from pipeline.photos.inspectors import Inspectors
     from pipeline.training.application import result_stems
 
-    if depth is None or depth_unit is None:
-        what = "depth" if depth is None else "the unit of the depth map"
-        remedy = "give a map by `--depth FILE`, and what its numbers mean by `--depth-unit`: mm, m, dioptre or disparity"
-        raise ConfigError(f"refocusing needs {what}: {remedy}")
     if strength is not None and f_number is not None:
         raise ConfigError("--strength and --f-number say the same in two ways; leave one out")
-    plane, unit, chosen = _plane(at, distance, subject, sweep), DepthUnit.parse(depth_unit), open_home(home)
-    limits = _limits(chosen, config)
+    chosen = open_home(home)
+    source = _source(chosen, depth, depth_unit, run, len(photos))
+    plane, limits = _plane(at, distance, subject, sweep), _limits(chosen, config)
     failed = []
     with closing(Inspectors(1)) as inspectors:
-        work = _Work(chosen, config, limits, inspectors, unit, plane, sweep, strength, f_number, focal_mm)
+        work = _Work(chosen, config, limits, inspectors, source, plane, sweep, strength, f_number, focal_mm)
         for photo, stem in zip(photos, result_stems(photos), strict=True):
             try:
-                say(work.save(photo, _map_of(photo, depth, len(photos)), out, stem))
+                say(work.save(photo, out, stem))
             except (BokehflowError, OSError) as error:
                 failed.append(f"{photo}: {error}")
     if failed:
         raise click.ClickException("\n".join([f"{len(failed)} of {len(photos)} photos could not be refocused", *failed]))
+
+
+class _Maps:
+    """Depth from files."""
+
+    def __init__(self, path: Path, unit: "DepthUnit", photos: int) -> None:
+        self._path, self._unit, self._photos = path, unit, photos
+
+    def depth(self, photo: Path, rgb: "np.ndarray", read: "ReadPicture") -> "DepthMap":
+        """Of a photo, at the size of its map."""
+        from pipeline.depth.files import read_depth_map
+
+        return read_depth_map(_map_of(photo, self._path, self._photos), self._unit, read)
+
+
+class _Predictions:
+    """Depth that a trained model predicts. Raises ConfigError for a run of another model."""
+
+    def __init__(self, folder: Path) -> None:
+        from pipeline.errors import ConfigError
+        from pipeline.models.disparity_generator import DisparityGenerator
+        from pipeline.training.inference import load_generator
+
+        generator, settings = load_generator(folder)
+        if not isinstance(generator, DisparityGenerator):
+            raise ConfigError(f"{folder}: this model translates pictures; refocusing needs one of `depth` or `refocus`")
+        self._generator, self._side_px, self._is_metric = generator, settings.size_px, settings.depth_loss == "log"
+
+    def depth(self, photo: Path, rgb: "np.ndarray", read: "ReadPicture") -> "DepthMap":
+        """Of a photo, at its size."""
+        from pipeline.depth.predicting import predict_depth
+
+        return predict_depth(self._generator, rgb, self._side_px, self._is_metric)
+
+
+def _source(
+    home: "Home", depth: Path | None, depth_unit: str | None, run: str | None, photos: int
+) -> "_Maps | _Predictions":
+    """Where depth comes from."""
+    from pipeline.commands.training import run_folder
+    from pipeline.depth.units import DepthUnit
+    from pipeline.errors import ConfigError
+
+    if run is not None:
+        if depth is not None or depth_unit is not None:
+            raise ConfigError("--model predicts the depth, and --depth gives it; leave one out")
+        return _Predictions(run_folder(home, run))
+    if depth is None or depth_unit is None:
+        what = "depth" if depth is None else "the unit of the depth map"
+        remedy = "give a map by `--depth FILE`, and what its numbers mean by `--depth-unit`: mm, m, dioptre or disparity"
+        raise ConfigError(f"refocusing needs {what}: {remedy}; or a model that predicts it, by `--model RUN`")
+    return _Maps(depth, DepthUnit.parse(depth_unit), photos)
 
 
 @dataclass(frozen=True)
@@ -100,28 +154,27 @@ class _Work:
     config: Path | None
     limits: "PhotosSection"
     inspectors: "Inspectors"
-    unit: "DepthUnit"
+    source: "_Maps | _Predictions"
     plane: "Plane | None"
     sweep: int | None
     strength: float | None
     f_number: float | None
     focal_mm: float | None
 
-    def save(self, photo: Path, depth_file: Path, folder: Path, stem: str) -> str:
+    def save(self, photo: Path, folder: Path, stem: str) -> str:
         """Write the refocused photo, or the animation; returns what was done, for a person."""
         import numpy as np
         from PIL import Image
 
         from pipeline.atomic import atomic_path
         from pipeline.depth.animation import write_sweep
-        from pipeline.depth.files import read_depth_map
         from pipeline.depth.refocus import fitted_to, planes_from_far_to_near, refocus_photo
         from pipeline.file_names import child
         from pipeline.photos.decode import decode
 
         data = self._checked(photo)
         rgb = decode(data, self.limits.max_pixels).rgb
-        depth = read_depth_map(depth_file, self.unit, self._checked)
+        depth = self.source.depth(photo, rgb, self._checked)
         disparity = fitted_to(depth.disparity, *rgb.shape[:2])
         if self.plane is None:
             focus = planes_from_far_to_near(disparity, 2)[-1]

@@ -23,7 +23,12 @@ if TYPE_CHECKING:
 @with_home
 @with_config
 @click.argument("recipe")
-@click.option("--snapshot", required=True, metavar="ID", help="The snapshot to train on.")
+@click.option("--snapshot", metavar="ID", help="The snapshot to train on.")
+@click.option(
+    "--pairs",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Instead, for models of depth: a folder with rgb/ and depth/, as `render-studio` makes it.",
+)
 @click.option("--seed", type=click.IntRange(min=0), help="Else the recipe's first.")
 @click.option("--steps", type=click.IntRange(min=1), help="Train for so many steps, in a run folder of its own.")
 @click.option("--anew", is_flag=True, help="Where the finished model has other settings, move it aside and train again.")
@@ -31,7 +36,8 @@ def train(
     home: Path | None,
     config: Path | None,
     recipe: str,
-    snapshot: str,
+    snapshot: str | None,
+    pairs: Path | None,
     seed: int | None,
     steps: int | None,
     anew: bool,
@@ -39,7 +45,8 @@ def train(
     """Train RECIPE on a frozen snapshot, or go on where it was interrupted.
 
     A recipe and seed of the project file run as in Dagster, where they show up, and are evaluated. Another seed or
-    another number of steps is a trial of its own: a run folder, and nothing more.
+    another number of steps is a trial of its own: a run folder, and nothing more. So is every model of depth, which may be
+    trained on a folder of pictures with depth too.
     """
     from pipeline.errors import ConfigError
     from pipeline.headless import train_configured
@@ -50,12 +57,17 @@ def train(
     project, path = load(chosen, config)
     if recipe not in project.recipes:
         raise ConfigError(f"{path}: there is no recipe {recipe!r}; one of: {', '.join(sorted(project.recipes))}")
+    if (snapshot is None) == (pairs is None):
+        raise ConfigError("which pictures? Give one of --snapshot ID and --pairs FOLDER")
     seed = project.recipes[recipe].seeds[0] if seed is None else seed
     key = f"{recipe}@{seed}"
-    if steps is None and key in project.recipe_keys():
+    if snapshot is not None and steps is None and key in project.recipe_keys():
         train_configured(snapshot, key, project, path, chosen, say, anew)
         return
-    job = _trial(project, chosen, snapshot, key, steps)
+    if pairs is not None and project.recipes[recipe].is_translator:
+        raise ConfigError(f"--pairs is for models of depth, and {recipe!r} translates pictures: give a --snapshot")
+    job = _pairs_trial(project, chosen, pairs, key) if pairs is not None else _trial(project, chosen, str(snapshot), key)
+    job = job if steps is None else _shortened(job, steps)
     if not anew and holds_another_result(job):
         raise ConfigError(
             f"{job.run_dir}: holds a finished model of other settings or of an older version; --anew moves it to superseded/"
@@ -101,7 +113,7 @@ def translate(
     chosen = open_home(home)
     project, _ = load(chosen, config)
     people = segmented_masks(project, chosen, SegmenterResource.of(project.masks).load(chosen))
-    application = Application(_run_folder(chosen, run), people.full_size_alpha, overlay, checkpoint)
+    application = Application(run_folder(chosen, run), people.full_size_alpha, overlay, checkpoint)
     failed = []
     with closing(Inspectors(1)) as inspectors:
         for photo, stem in zip(photos, result_stems(photos), strict=True):
@@ -126,14 +138,42 @@ def export_model(home: Path | None, run: str, checkpoint: "Checkpoint", out: Pat
     from pipeline.training.inference import load_generator, provenance_of
     from pipeline.training.onnx_export import export_onnx, input_words
 
-    folder = _run_folder(open_home(home), run)
+    folder = run_folder(open_home(home), run)
     generator, _ = load_generator(folder, checkpoint)
     path = out or Path(f"{folder.name}.onnx")
     difference = export_onnx(generator, path, provenance_of(folder, checkpoint))
     say(f"{path}: {input_words(generator)}; differs from torch by at most {difference:.1e}")
 
 
-def _trial(project: "Project", home: "Home", snapshot: str, key: str, steps: int | None) -> "TrainingJob":
+def _pairs_trial(project: "Project", home: "Home", folder: Path, key: str) -> "TrainingJob":
+    """The job of a run on a folder of pictures with depth, which are packed on the way."""
+    from contextlib import closing
+
+    from pipeline.operations.depth_pairs import pack_pairs, pairs_id, write_list
+    from pipeline.operations.training import training_job
+    from pipeline.photos.decode import decode
+    from pipeline.photos.inspectors import Inspectors
+
+    limits, settings = project.photos, project.recipes[key.split("@")[0]].resolved()
+    with closing(Inspectors(1)) as inspectors:
+        pictures, problems = pack_pairs(
+            folder,
+            settings.held_size_px,
+            project.training.domain_a,
+            home.shards,
+            lambda path: inspectors.read_checked(path, limits.max_bytes, limits.max_pixels),
+            lambda data: decode(data, limits.max_pixels).rgb,
+        )
+    for problem in problems:
+        say(f"left out: {problem}")
+    identifier = pairs_id(pictures)
+    say(f"{len(pictures)} pictures with depth: {identifier}")
+    path = child(home.runs, f"{identifier}.parquet")
+    write_list(pictures, path)
+    return training_job(project, home, identifier, key).model_copy(update={"manifest_path": path})
+
+
+def _trial(project: "Project", home: "Home", snapshot: str, key: str) -> "TrainingJob":
     """The job of a run that the project file does not know."""
     from pipeline.dataset.snapshot import read_snapshot
     from pipeline.operations.made_from import license_counts
@@ -141,12 +181,14 @@ def _trial(project: "Project", home: "Home", snapshot: str, key: str, steps: int
 
     manifest = read_snapshot(home.snapshots, snapshot)
     job = training_job(project, home, snapshot, key)
-    job = job.model_copy(update={"licences": license_counts(training_rows(manifest, job)["license"])})
-    if steps is None:
-        return job
+    return job.model_copy(update={"licences": license_counts(training_rows(manifest, job)["license"])})
+
+
+def _shortened(job: "TrainingJob", steps: int) -> "TrainingJob":
+    """The job with so many steps, in a folder of its own."""
     run_id = f"{job.run_id}-{steps}steps"
     settings = job.settings.model_copy(update={"steps": steps, "epochs": None})
-    return job.model_copy(update={"run_id": run_id, "run_dir": child(home.runs, run_id), "settings": settings})
+    return job.model_copy(update={"run_id": run_id, "run_dir": child(job.run_dir.parent, run_id), "settings": settings})
 
 
 def _run(job: "TrainingJob") -> int:
@@ -189,7 +231,7 @@ def _rgb(inspectors: "Inspectors", photo: Path, project: "Project", edge_px: int
     return np.asarray(picture)
 
 
-def _run_folder(home: "Home", name: str) -> Path:
+def run_folder(home: "Home", name: str) -> Path:
     """The run of that name, or the only one whose name begins so."""
     from pipeline.errors import ConfigError
 

@@ -49,6 +49,18 @@ def _semantic() -> "type[Translator[Any]]":
     return Semantic
 
 
+def _depth() -> "type[Translator[Any]]":
+    from pipeline.models.depth import Depth
+
+    return Depth
+
+
+def _refocus() -> "type[Translator[Any]]":
+    from pipeline.models.refocus import Refocus
+
+    return Refocus
+
+
 MODELS: "dict[str, Callable[[], type[Translator[Any]]]]" = {
     "cyclegan": _cyclegan,
     "mask_loss": _mask_loss,
@@ -56,6 +68,8 @@ MODELS: "dict[str, Callable[[], type[Translator[Any]]]]" = {
     "mask_loss_overlay": _mask_loss_overlay,
     "one_sided": _one_sided,
     "semantic": _semantic,
+    "depth": _depth,
+    "refocus": _refocus,
 }
 """Model name, as recipes write it, to a function that imports its class."""
 
@@ -65,6 +79,10 @@ MODELS_WITH_MASK_LOSS = frozenset({"mask_loss", "mask_loss_overlay", "one_sided"
 
 MODELS_THAT_NEED_MASKS = frozenset({"mask_loss", "mask_overlay", "mask_loss_overlay", "one_sided"})
 """Those that hold or lay over what the masks show."""
+
+
+MODELS_OF_DEPTH = frozenset({"depth", "refocus"})
+"""Those that predict depth instead of translating pictures."""
 
 
 def model_class(name: str) -> "type[Translator[Any]]":

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from pipeline.models.disparity_generator import DisparityGenerator
 from pipeline.models.images import Images, Masks
 from pipeline.models.lens import PLAN_CHANNELS, Lens, LensPlan, radii_px, sharp_plan
 from pipeline.models.networks import Generator, GeneratorConfig
@@ -126,4 +127,6 @@ def _renew_lens(generator: nn.Module, _missing: object = None) -> None:
 
 def build_generator(config: GeneratorConfig) -> Generator:
     """The generator that `config` describes."""
+    if config.output == "disparity":
+        return DisparityGenerator(config)
     return LensGenerator(config) if config.output == "lens" else Generator(config)

@@ -1,6 +1,7 @@
 """Shared blocks of the models: the residual generator and the patch discriminator.
 
-A generator that sets a lens is `LensGenerator`, of `lens_generator`.
+A generator that sets a lens is `LensGenerator`, of `lens_generator`; one that predicts depth is `DisparityGenerator`, of
+`disparity_generator`.
 
 The default options are those of `resnet_9blocks` and the 70x70 PatchGAN that Zhu et al. (2017,
 "Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks") trained; the generator's
@@ -24,7 +25,7 @@ from pipeline.models.losses import Scores
 from pipeline.models.sight import BAND_CHANNELS, absolute_laplacian, bands
 
 Upsampling = Literal["transposed", "nearest"]
-Output = Literal["tanh", "residual", "lens"]
+Output = Literal["tanh", "residual", "lens", "disparity"]
 Initialisation = Literal["normal", "kaiming"]
 DiscriminatorNorm = Literal["instance", "none"]
 Sight = Literal["picture", "bands"]
@@ -48,7 +49,7 @@ class GeneratorConfig:
     """"nearest" repeats pixels and convolves, which avoids the checkerboards of transposed convolutions."""
     output: Output = "tanh"
     """"residual" adds the output to the input, so that training starts near the identity; "lens" sends the input
-    through a `Lens` that the output sets."""
+    through a `Lens` that the output sets; "disparity" is no picture but how near everything is."""
     lens_side_px: int = 256
     """Side of the pictures that a lens is trained on; its largest disc is a share of it."""
     lens_bounded: bool = False

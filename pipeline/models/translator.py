@@ -22,6 +22,8 @@ from pipeline.models.streams import side_by_side
 from pipeline.models.vgg import VggFeatures
 
 PerceptualScale = Literal["paper", "code", "none"]
+DepthLoss = Literal["log", "affine"]
+"""What is asked of predicted depth: that it is right in metres, by logarithms, or up to scale and shift of disparity."""
 Made = TypeVar("Made")
 
 
@@ -46,6 +48,11 @@ class ModelConfig:
     perceptual_scale: PerceptualScale = "paper"
     """Weight of the mask loss on features: cycle_weight · mask_weight in the paper, 2 · mask_weight in the study's
     code; "none" leaves it out."""
+    depth_loss: DepthLoss = "log"
+    depth_weight: float = 1.0
+    depth_gradient_weight: float = 1.0
+    picture_weight: float = 10.0
+    """Of what is seen through a lens set by depth."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +83,10 @@ class Translator(nn.Module, ABC, Generic[Made]):
     """Whether its discriminators and cycles see the real subject laid over translations."""
     OVERLAYS_RESULT: ClassVar[bool] = False
     """Whether the real subject belongs over the result at test time too."""
+    PREDICTS_DEPTH: ClassVar[bool] = False
+    """Whether it makes maps of depth, of pictures of domain A alone, and no translations."""
+    RECORDABLE: ClassVar[bool] = True
+    """Whether a GPU may record its steps and replay them."""
 
     LAYERS: ClassVar[tuple[str, ...]] = ()
     """Fields of `Batch` that it needs beside pictures and alpha, such as "depth_a": it is trained on the pictures of that

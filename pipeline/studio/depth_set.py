@@ -58,7 +58,7 @@ class DepthSet:
     """Which scenes are rendered, and how.
 
     `planes`: pictures of each scene through a lens, the first with the sitter's eyes in focus, the others with planes
-    spread evenly in disparity over what there is. `aperture_scale`: of the scene's own lens.
+    spread evenly in disparity over what there is; with 0 there is depth alone. `aperture_scale`: of the scene's own lens.
     """
 
     scenes: int
@@ -149,7 +149,7 @@ def _pictures_through_lens(wanted: DepthSet) -> Iterator[tuple[str, int, Noise]]
 def _lenses(camera: Camera, disparity: Disparity, wanted: DepthSet) -> list[SceneLens]:
     """The scene's own lens, and as many focused elsewhere as there are further planes."""
     aperture_mm = camera.lens.aperture_mm * wanted.aperture_scale
-    planes = [1 / camera.lens.focus_m, *planes_through(disparity, wanted.planes - 1)][: wanted.planes]
+    planes = [1 / camera.lens.focus_m, *planes_through(disparity, max(wanted.planes - 1, 0))][: wanted.planes]
     return [SceneLens.of(aperture_mm, 1 / plane) for plane in planes]
 
 

@@ -127,12 +127,12 @@ def load_data(job: TrainingJob) -> "TrainingData":
     from pipeline.training.sampling import layers_of
 
     manifest = _read_manifest(job.manifest_path)
-    needed = model_class(job.model).LAYERS
+    needed, only_a = model_class(job.model).LAYERS, model_class(job.model).PREDICTS_DEPTH
     train_a = _images(job, manifest, job.domain_a, "train", layers_of("a", needed))
     has_tests = ((manifest["domain"] == job.domain_a) & (manifest["split"] == "test")).any()
     return TrainingData(
         train_a=train_a,
-        train_b=_images(job, manifest, job.domain_b, "train", layers_of("b", needed)),
+        train_b=train_a if only_a else _images(job, manifest, job.domain_b, "train", layers_of("b", needed)),
         samples_a=_images(job, manifest, job.domain_a, "test") if has_tests else train_a,
     )
 

@@ -19,6 +19,20 @@ from pipeline.training.runs import Completion
 
 LIBRARIES = ("numpy", "pillow", "safetensors")
 CURVE_POINTS = 10
+BLUR_WORDS = (
+    "Makes portraits in focus throughout look as if taken with a shallow depth of field. It knows no more than its training "
+    "pictures show; it may alter faces, and it invents what it blurs."
+)
+DEPTH_WORDS = (
+    "Predicts from one picture how far away everything is. It knows no more than its training pictures show: other cameras, "
+    "rooms and things it guesses, and no distance that it tells is a measurement."
+)
+BLUR_CHECKS = (
+    "`gap`, `scales`: what is left of the distance between the domains in the softness of their backgrounds, relative to "
+    "local contrast and to half the size, 1 for unchanged pictures; `change`: L1 inside the subjects, in parts of what the "
+    "study's Gaussian changes there; `left`: of the backgrounds' sharpness."
+)
+DEPTH_CHECKS = "`gap`: what is left of the error that the same distance everywhere would have."
 CHECKED = ("gap", "scales", "change", "left")
 """What the card shows of each check."""
 
@@ -28,7 +42,8 @@ def model_card(
 ) -> dict[str, object]:
     """The card as plain values; `images` counts the training pictures of each domain. No paths are in it."""
     generator = sum(parameter.numel() for parameter in model.generators["a_to_b"].parameters())
-    discriminator = sum(parameter.numel() for parameter in model.discriminators["b"].parameters())
+    judge = model.discriminators.get("b")
+    discriminator = sum(parameter.numel() for parameter in judge.parameters()) if judge is not None else 0
     return {
         **completion.model_dump(),
         "domains": {"a": job.domain_a, "b": job.domain_b},
@@ -63,18 +78,16 @@ def card_page(card: Mapping[str, Any], losses: LossLog, checks: Sequence[Check])
         "Hardware": ", ".join(f"{name} {value}" for name, value in card["hardware"].items()),
         "Digest of the configuration": card["digest"],
     }
+    is_depth = card["settings"]["output"] == "disparity"
     parts = [
         f"# {card['run_id']}",
-        "Makes portraits in focus throughout look as if taken with a shallow depth of field. It knows no more than its "
-        "training pictures show; it may alter faces, and it invents what it blurs.",
+        DEPTH_WORDS if is_depth else BLUR_WORDS,
         _table(("", ""), [(name, str(value)) for name, value in facts.items()]),
         "## Losses",
         "Unweighted, means over tenths of the run; every step's lie in `losses.parquet`.",
         _table(*_curves(losses)),
         "## Checks",
-        "On training pictures. `gap`, `scales`: what is left of the distance between the domains in the softness of their "
-        "backgrounds, relative to local contrast and to half the size, 1 for unchanged pictures; `change`: L1 inside the "
-        "subjects, in parts of what the study's Gaussian changes there; `left`: of the backgrounds' sharpness. "
+        f"On training pictures. {DEPTH_CHECKS if is_depth else BLUR_CHECKS} "
         f"The best checkpoint is that of step {card['best'].get('step', '–')}.",
         _table(("step", *CHECKED), [(str(row.step), *_figures(row)) for row in checks]),
         f"The generators' files and their SHA-256 stand in `model.json`; `{card['sample']}` shows what they do.",

@@ -31,14 +31,16 @@ class StepMetrics:
 
 def train_steps(state: TrainingState, loader: BatchLoader) -> Iterator[StepMetrics]:
     """Train from `state.step` to the end of the run, yielding after each step; `state` is changed in place."""
-    steps = _recorded(state, loader.total_steps) if state.device.type == "cuda" else PlainSteps(state)
+    records = state.device.type == "cuda" and state.model.RECORDABLE
+    steps = _recorded(state, loader.total_steps) if records else PlainSteps(state)
     while state.step < loader.total_steps:
         generator = step_generator(state.seed, state.step)
         batch = loader.batch(state.step, generator)
         rate = state.settings.rate_at(state.step, loader.steps_per_epoch)
         terms, fakes = steps.generator_step(batch, rate)
         pooled = {domain: state.pools[domain].exchange(fake, generator) for domain, fake in fakes.items()}
-        terms |= steps.discriminator_step(batch, pooled, rate)
+        if pooled:
+            terms |= steps.discriminator_step(batch, pooled, rate)
         state.step += 1
         yield StepMetrics(state.step, terms)
 

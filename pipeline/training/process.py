@@ -36,6 +36,7 @@ from pipeline.training.checkpoints import (
     save_checkpoint,
     save_generator,
 )
+from pipeline.training.depth_checks import DepthChecker
 from pipeline.training.events import EventLog
 from pipeline.training.jobs import TrainingJob
 from pipeline.training.loader import BatchLoader
@@ -155,7 +156,7 @@ class _Run:
         torch.backends.cudnn.benchmark = True  # all steps have the same shapes, so trying every algorithm once pays
         sampler = PairSampler(data.train_a, data.train_b, job.settings, job.seed, model_class(job.model).LAYERS)
         self.loader = BatchLoader(sampler, self.device)
-        self.images = {"a": len(data.train_a), "b": len(data.train_b)}
+        self.images = {"a": len(data.train_a), "b": 0 if model_class(job.model).PREDICTS_DEPTH else len(data.train_b)}
         self.samples = _samples(data.samples_a, job.settings.size_px)
         if job.settings.cpu_threads:
             torch.set_num_threads(job.settings.cpu_threads)
@@ -163,7 +164,8 @@ class _Run:
         frozen = _features(job, features), _parser(job, parser)
         model = build_model(job.model, job.settings, job.seed, *frozen)
         self.state = TrainingState(model, job.settings, job.seed, self.device)
-        self.checker = self._checker(pictures_to_check(self.loader.total_steps))
+        most = pictures_to_check(self.loader.total_steps)
+        self.checker = self._depth_checker(most) if model_class(job.model).PREDICTS_DEPTH else self._checker(most)
         self.losses = LossLog()
         self.seconds_before = 0.0
         if folder.checkpoint.exists():
@@ -270,6 +272,11 @@ class _Run:
     def _checker(self, most: int) -> Checker:
         """Of at most so many training pictures of each domain."""
         return Checker.of(self.data.train_a, self.data.train_b, self.job.settings.size_px, most)
+
+    def _depth_checker(self, most: int) -> DepthChecker:
+        """Of at most so many training pictures with their depth."""
+        settings = self.job.settings
+        return DepthChecker.of(self.data.train_a, settings.size_px, most, settings.depth_loss)
 
     def _calibrate(self) -> dict[str, float]:
         """Set the lens of the last and of the best generator from A to B; the strengths, empty where none is calibrated."""

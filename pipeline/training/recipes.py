@@ -22,7 +22,8 @@ Count = Annotated[int, Field(ge=1)]
 
 LATER_SWITCHES = frozenset({
     "discriminator_sight", "lens_bounded", "lens_highlights", "lens_holds_subject", "lens_finds_subject", "lens_calibrated",
-    "plan_scale", "semantic_weight", "semantic_network",
+    "plan_scale", "semantic_weight", "semantic_network", "depth_loss", "depth_weight", "depth_gradient_weight",
+    "picture_weight",
 })  # fmt: skip
 """Settings that earlier versions did not know; the default of each is what these did."""
 
@@ -110,6 +111,15 @@ class TrainingSettings(BaseModel):
     """Who sees that, for `semantic`: torchvision's networks for 21 classes, fetched from the internet; `u2netp`, what
     stands out of a picture, which comes out of a package; or `parts`, learnt here from rendered portraits, which knows
     those alone."""
+    depth_loss: Literal["log", "affine"] = "log"
+    """For `depth` and `refocus`: whether predicted depth shall be right in metres, by its logarithm, or only up to scale and
+    shift of disparity, for truth that has no metres."""
+    depth_weight: Weight = 1.0
+    """Weight of that term."""
+    depth_gradient_weight: Weight = 1.0
+    """Weight of the term on where depth changes."""
+    picture_weight: Weight = 10.0
+    """For `refocus`: weight of the difference that the predicted depth makes in refocused pictures."""
     r1_weight: Weight = 0.0
     """Gamma of R1, the squared gradient at real pictures, that tames a discriminator without norm; 0 for none."""
     r1_every_steps: Count = 8
@@ -124,9 +134,9 @@ class TrainingSettings(BaseModel):
     """Residual blocks of the generators."""
     upsampling: Literal["transposed", "nearest"] = "transposed"
     """Transposed convolutions as in the study, or nearest-neighbour and convolution against checkerboards."""
-    output: Literal["tanh", "residual", "lens"] = "tanh"
+    output: Literal["tanh", "residual", "lens", "disparity"] = "tanh"
     """What the generators' last layer is taken for: the picture, what to add to the input, or, from A to B, the settings
-    of a lens that the input is seen through (the way back is "residual" then)."""
+    of a lens that the input is seen through (the way back is "residual" then). "disparity" is for the models of depth."""
     lens_bounded: bool = False
     """Whether the logits that set a lens are bounded, so that no pixel is lost to one disc, or to sharpness, for good."""
     lens_highlights: bool = True
@@ -335,6 +345,22 @@ COLLECTIONS_SMALL: dict[str, object] = {
 }
 """The same for rendered scenes and paintings of 64 px, on one core."""
 
+DEPTH = TrainingSettings(
+    size_px=96,
+    flip=True,
+    batch_size=4,
+    epochs=None,
+    steps=1200,
+    decay_share=0.7,
+    learning_rate=2e-3,
+    adam_beta1=0.9,
+    weight_average=0.99,
+    cpu_threads=1,
+    pool_size=0,
+    output="disparity",
+    generator_channels=8,
+)
+
 PROFILES: dict[str, TrainingSettings] = {
     "study": TrainingSettings(),
     "corrected": CORRECTED,
@@ -342,6 +368,7 @@ PROFILES: dict[str, TrainingSettings] = {
     "smoke": TrainingSettings.model_validate({**CORRECTED.model_dump(), **SMOKE}),
     "collections": TrainingSettings.model_validate(COLLECTIONS),
     "collections_small": TrainingSettings.model_validate(COLLECTIONS_SMALL),
+    "depth": DEPTH,
 }
 """Named settings.
 

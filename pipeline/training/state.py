@@ -74,6 +74,10 @@ def build_model(
         semantic_weight=settings.semantic_weight,
         mask_area=settings.mask_area,
         perceptual_scale=settings.perceptual_scale,
+        depth_loss=settings.depth_loss,
+        depth_weight=settings.depth_weight,
+        depth_gradient_weight=settings.depth_gradient_weight,
+        picture_weight=settings.picture_weight,
     )
     if needs_features(name, settings) and features is None:
         raise ValueError(f"{name} with perceptual_scale {settings.perceptual_scale!r} needs VGG's features")
@@ -109,12 +113,15 @@ class TrainingState:
 
 
 def _adam(parameters: list[nn.Parameter], settings: TrainingSettings, device: torch.device) -> torch.optim.Adam:
-    """On a GPU one kernel moves all parameters and, since it may be recorded, reads the rate from a tensor."""
-    betas = (settings.adam_beta1, settings.adam_beta2)
+    """On a GPU one kernel moves all parameters and, since it may be recorded, reads the rate from a tensor.
+
+    There may be no parameters: a model without discriminators has none of them.
+    """
+    group, betas = [{"params": parameters}], (settings.adam_beta1, settings.adam_beta2)
     if device.type != "cuda":
-        return torch.optim.Adam(parameters, settings.learning_rate, betas)
+        return torch.optim.Adam(group, settings.learning_rate, betas)
     rate = torch.tensor(settings.learning_rate, device=device)
-    return torch.optim.Adam(parameters, rate, betas, fused=True, capturable=True)
+    return torch.optim.Adam(group, rate, betas, fused=True, capturable=True)
 
 
 def _frozen_copy(generator: Generator) -> Generator:

@@ -183,3 +183,13 @@ def test_without_masks_photos_are_not_of_people_unless_the_file_says_so() -> Non
     assert not parse_project(none, Path("x")).curation.people
     assert parse_project(none + "[curation]\npeople = true\n", Path("x")).curation.people
     assert parse_project(none, Path("x")).masks.least_coverage == 0
+
+
+def test_models_of_depth_are_no_translators() -> None:
+    depth = '[recipes.depth]\nmodel = "depth"\nprofile = "depth"\n[recipes.plain]\nmodel = "cyclegan"\n'
+    project = parse_project(MINIMAL + depth, Path("bokehflow.toml"))
+    assert project.recipe_keys() == ["plain@0"]
+    assert project.recipes["depth"].resolved().output == "disparity"
+    assert "take the profile `depth`" in complaint(f'{MINIMAL}[recipes.depth]\nmodel = "depth"\n')
+    assert "take another profile" in complaint(f'{MINIMAL}[recipes.plain]\nmodel = "cyclegan"\nprofile = "depth"\n')
+    assert "names 'depth', a model of depth" in complaint(f'{MINIMAL}[training]\nautomatic = ["depth"]\n{depth}')

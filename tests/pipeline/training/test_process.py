@@ -357,8 +357,10 @@ def test_features_that_are_given_are_not_loaded(make_job: MakeJob, tmp_path: Pat
 class Settled(CycleGAN):
     """Stands in for a generator that has collapsed, whatever its weights are: it leaves every picture as it is."""
 
-    def __init__(self, config: ModelConfig, features: VggFeatures | None = None) -> None:
-        super().__init__(config, features)
+    def __init__(
+        self, config: ModelConfig, features: VggFeatures | None = None, parser: torch.nn.Module | None = None
+    ) -> None:
+        super().__init__(config, features, parser)
         for generator in (self.generator_a_to_b, self.generator_b_to_a):
             torch.nn.Module.__setattr__(generator, "forward", lambda images, alpha=None, g=generator: _as_it_is(g, images))
 

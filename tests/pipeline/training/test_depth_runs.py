@@ -1,0 +1,81 @@
+"""Runs of the models of depth: to the end, interrupted, and what their folders say."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.models.disparity_generator import DisparityGenerator
+from pipeline.training.inference import load_generator
+from pipeline.training.jobs import TrainingJob
+from pipeline.training.process import TrainingData, run_training
+from pipeline.training.recipes import resolve
+from pipeline.training.runs import Completion, RunFolder
+from pipeline.training.sampling import ArrayImages
+
+SIDE_PX = 32
+SETTINGS = {"size_px": SIDE_PX, "steps": 6, "batch_size": 2, "generator_channels": 2}
+
+
+@pytest.fixture(scope="module")
+def pictures() -> ArrayImages:
+    """Bright discs, which are near, before a dark wall."""
+    rng = np.random.default_rng(0)
+    rows, columns = np.mgrid[:SIDE_PX, :SIDE_PX]
+    inside = np.stack([(rows - y) ** 2 + (columns - x) ** 2 < 80 for y, x in rng.uniform(8, 24, (5, 2))])
+    rgb = np.where(inside[..., None], 200, 40) + rng.integers(0, 30, (5, SIDE_PX, SIDE_PX, 3))
+    disparity = np.where(inside, 1.2, 0.4).astype(np.float32)
+    return ArrayImages(rgb.astype(np.uint8), (255 * inside).astype(np.uint8), {"depth": disparity})
+
+
+def job(folder: Path, model: str, **changed: object) -> TrainingJob:
+    return TrainingJob(
+        run_id="same",
+        run_dir=folder,
+        recipe=model,
+        seed=1,
+        model=model,
+        settings=resolve("depth", {**SETTINGS, **changed}),
+        snapshot_id="0123456789abcdef",
+        manifest_path=folder,
+        shards_dir=folder,
+    )
+
+
+def train(what: TrainingJob, source: ArrayImages, steps: int | None = None) -> Completion | None:
+    asked = iter(range(1, 10**6))
+    return run_training(
+        what, lambda: TrainingData(source, source, source), lambda: steps is not None and next(asked) >= steps
+    )
+
+
+@pytest.mark.parametrize("model", ["depth", "refocus"])
+def test_an_interrupted_run_ends_with_the_same_bytes(tmp_path: Path, pictures: ArrayImages, model: str) -> None:
+    straight, interrupted = job(tmp_path / "straight", model), job(tmp_path / "interrupted", model)
+    expected = train(straight, pictures)
+    assert train(interrupted, pictures, 2) is None
+    done = train(interrupted, pictures)
+    assert expected is not None
+    assert done is not None
+    assert done.files == expected.files
+    assert {"depth", "depth_gradient"} <= done.final_losses.keys()
+    generator, settings = load_generator(straight.run_dir, "best")
+    assert isinstance(generator, DisparityGenerator)
+    assert settings.output == "disparity"
+
+
+def test_the_card_says_what_such_a_model_is(tmp_path: Path, pictures: ArrayImages) -> None:
+    assert train(job(tmp_path, "depth"), pictures) is not None
+    card = json.loads(RunFolder(tmp_path).card.read_text())
+    assert card["training_images"] == {"a": 5, "b": 0}
+    assert card["parameters"]["discriminator"] == 0
+    page = RunFolder(tmp_path).card_page.read_text()
+    assert "how far away" in page
+    assert "shallow depth of field" not in page
+
+
+def test_it_learns_what_is_near(tmp_path: Path, pictures: ArrayImages) -> None:
+    done = train(job(tmp_path, "depth", steps=40, learning_rate=0.02, weight_average=0.0), pictures)
+    assert done is not None
+    assert done.best["gap"] < 0.5
