@@ -1,7 +1,6 @@
 """Lists of addresses in every format, and what is wrong with their rows."""
 
 import json
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -100,15 +99,18 @@ def test_what_is_no_list(tmp_path: Path, name: str, content: bytes, says: str) -
 
 
 READ_ALL = """
-import resource, sys
+import sys
 from pathlib import Path
 from pipeline.photos.url_list import UrlList
 count = sum(1 for _ in UrlList(Path(sys.argv[1])).read())
-print(count, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+# Not getrusage: its peak begins with that of the process which started this one.
+peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
+print(count, int(peak.split()[1]) // 1024)
 """
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="asks /proc for the peak")
 @pytest.mark.parametrize("ending", [".csv", ".parquet"])
 def test_a_million_rows_take_less_than_500_mb(tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"list{ending}"
@@ -125,4 +127,5 @@ def test_a_million_rows_take_less_than_500_mb(tmp_path: Path, ending: str) -> No
     )  # fmt: skip
     count, peak_mb = map(int, done.stdout.split())
     assert count == 1_000_000
-    assert peak_mb < 500, f"{peak_mb} MB, of which this test's own are {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}"
+    print(f"{ending}: {peak_mb} MB")
+    assert peak_mb < 500
