@@ -1,17 +1,18 @@
 """The sources of photos as a Dagster resource: how each is asked for this project, and what is missing to ask it."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from pipeline.commons.client import CommonsClient
-from pipeline.commons.source import CommonsSource
 from pipeline.config import Project
 from pipeline.errors import ConfigError
-from pipeline.flickr.source import FlickrSource
 from pipeline.photo_ids import COMMONS, FLICKR
 from pipeline.sources.budget import CallBudget
-from pipeline.sources.listing import Source
 from resources.flickr import key_missing, make_budget, make_client
 from storage import Home
+
+if TYPE_CHECKING:
+    from pipeline.commons.client import CommonsClient
+    from pipeline.sources.listing import Source
 
 SOURCE_OF_PREFIX = {FLICKR: "flickr", COMMONS: "commons"}
 
@@ -22,11 +23,11 @@ class SourcesResource:
 
     project: Project
 
-    def named(self, source: str, home: Home) -> Source:
+    def named(self, source: str, home: Home) -> "Source":
         """The source of this name. Raises `ConfigError` for what `source_problem` says."""
         return make_source(self.project, source, home)
 
-    def of_domain(self, domain: str, home: Home) -> Source:
+    def of_domain(self, domain: str, home: Home) -> "Source":
         """The source that the domain's queries are asked at. Raises likewise."""
         return self.named(self.project.domains[domain].source, home)
 
@@ -56,17 +57,24 @@ def source_problem(project: Project, source: str) -> str | None:
     return None
 
 
-def make_source(project: Project, source: str, home: Home) -> Source:
+def make_source(project: Project, source: str, home: Home) -> "Source":
     """The source of this name. Raises `ConfigError` where `source_problem` says something."""
     if problem := source_problem(project, source):
         raise ConfigError(problem)
+    # What lists photos needs pandas, which `doctor` does without.
     if source == "flickr":
+        from pipeline.flickr.source import FlickrSource
+
         return FlickrSource(make_client(project, home))
+    from pipeline.commons.source import CommonsSource
+
     return CommonsSource(make_commons_client(project, home))
 
 
-def make_commons_client(project: Project, home: Home) -> CommonsClient:
+def make_commons_client(project: Project, home: Home) -> "CommonsClient":
     """A client that takes turns with all other processes of the home."""
+    from pipeline.commons.client import CommonsClient
+
     commons = project.commons
     return CommonsClient(
         contact=project.project.contact,

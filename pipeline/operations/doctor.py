@@ -1,5 +1,6 @@
 """`bokehflow doctor`: is everything there that a run will need, and what to do where it is not."""
 
+import ctypes
 import os
 import shutil
 import sys
@@ -41,6 +42,9 @@ class Finding:
     def mark(self) -> str:
         """`ok`, `note` or `FAIL`, of equal width."""
         return "FAIL" if self.is_fatal else "note" if self.remedy else "ok  "
+
+
+NO_GPU = Finding("GPU", "none", "the study's full-size recipes take days on a CPU; the smoke profile is made for it")
 
 
 def examine(project: Project, home: Home, path: Path | None) -> list[Finding]:
@@ -136,6 +140,9 @@ def _weights_of(name: str, home: Home) -> Finding:
 
 
 def _gpu() -> Finding:
+    """Where CUDA's driver is not installed there is nothing to ask torch, which takes seconds to import."""
+    if not (DRIVER.exists() or _has_driver_library()):
+        return NO_GPU
     import torch
 
     if torch.cuda.is_available():
@@ -146,4 +153,12 @@ def _gpu() -> Finding:
     if DRIVER.exists():
         remedy = f"update the driver: it is too old for CUDA {torch.version.cuda}, so training would take days on the CPU"
         return Finding("GPU", "there is one that torch cannot use", remedy)
-    return Finding("GPU", "none", "the study's full-size recipes take days on a CPU; the smoke profile is made for it")
+    return NO_GPU
+
+
+def _has_driver_library() -> bool:
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return False
+    return True
