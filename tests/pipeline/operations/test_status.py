@@ -28,7 +28,15 @@ def fill(name: str, rows: Sequence[Mapping[str, object]], **common: object) -> p
     """Rows with harmless values for the columns that are not given."""
     texts = dict.fromkeys(columns_of(name), "x")
     numbers = {"query": 0, "date_upload_s": 1, "fetched_at_s": 1, "truncated": False, "pending": False, "row": 2}
-    empty = {"reason": None, "sha256": None, "rule": None, "measure": None, "target_domain": None, "duplicate_of": None}
+    empty = {
+        "reason": None,
+        "sha256": None,
+        "rule": None,
+        "measure": None,
+        "target_domain": None,
+        "duplicate_of": None,
+        "split": None,
+    }
     sizes = {
         column: 5
         for column in columns_of(name)
