@@ -185,6 +185,7 @@ def test_doctor_tells_a_driver_that_is_too_old_from_no_gpu(
 ) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     monkeypatch.setattr("pipeline.operations.doctor.DRIVER", tmp_path / "version")
+    monkeypatch.setattr("pipeline.operations.doctor._has_driver_library", lambda: False)
     assert "days on a CPU" in run("doctor", "--home", str(finished)).said
     (tmp_path / "version").write_text("NVRM version: 470")
     assert "update the driver" in run("doctor", "--home", str(finished)).said
@@ -193,6 +194,7 @@ def test_doctor_tells_a_driver_that_is_too_old_from_no_gpu(
 def test_doctor_misses_the_compiler_that_a_gpu_needs(
     finished: Path, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("pipeline.operations.doctor.DRIVER", tmp_path)
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.get_device_name", lambda: "H200")
     monkeypatch.setattr("torch.cuda.get_device_properties", lambda _: SimpleNamespace(total_memory=2**37))
