@@ -73,4 +73,4 @@ def finished_demo(finished_once: Path, tmp_path_factory: pytest.TempPathFactory)
 def bokehflow(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the command in a process of its own."""
     command = [sys.executable, "-m", "pipeline.cli", *arguments, "--home", str(root)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)

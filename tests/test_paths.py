@@ -22,7 +22,7 @@ OWN = {
     "pipeline/config.py": {"path.parent / Path(project.masks.folder).expanduser()"},
     "pipeline/operations/reports.py": {"folder / Path(project.evaluation.truth)"},
     # Names as the disk gives them.
-    "pipeline/photos/folder.py": {"Path(parent) / name", "self.folder / file"},
+    "pipeline/photos/folder.py": {"Path(parent) / name", "self.part.folder / file"},
     "pipeline/operations/forget.py": {"Path(parent) / name"},
     # Numbers.
     "pipeline/photos/pool.py": {"self.pictures / self.duration_s"},

@@ -96,7 +96,7 @@ def test_a_row_says_all_that_flickr_said(tmp_path: Path) -> None:
     image_url = row.pop("image_url")
     assert image_url.startswith(f"http://{emulator.image_host}/65535/4950000000_")
     assert image_url.endswith("_h.jpg")
-    assert pd.isna(row.pop("reason"))
+    assert all(pd.isna(row.pop(name)) for name in ("reason", "pair", "split"))
     assert row == {
         "photo_id": "flickr:4950000000",
         "domain": "ordinary",
