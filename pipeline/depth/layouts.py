@@ -34,6 +34,8 @@ MAX_TOLD_BYTES = 1 << 20
 DIODE_RIM_PX = 2
 """Beside steps of depth DIODE's maps are mixtures of both sides, made by resampling: they count as unknown there."""
 DIODE_FARTHEST_M = 300.0
+SHOWN_PROPORTIONS = 0.02
+"""A map may differ by so much from its picture's proportions, as those of cameras that were scaled to whole pixels do."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,15 @@ class Found:
 
     pairs: Sequence[RgbdPair]
     problems: Sequence[str] = ()
+
+
+def misfit(what: str, size_px: tuple[int, int], picture_px: tuple[int, int]) -> str | None:
+    """Why something of that width and height cannot belong to a picture of this; None where it can."""
+    (width, height), (width_px, height_px) = size_px, picture_px
+    if abs(width / height / (width_px / height_px) - 1) <= SHOWN_PROPORTIONS:
+        return None
+    told = f"its {what} is {width}×{height}, the picture {width_px}×{height_px}: other proportions"
+    return f"{told}; is it of another picture, or turned?"
 
 
 def pairs(folder: Path, unit: DepthUnit | None = None) -> Found:

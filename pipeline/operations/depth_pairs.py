@@ -10,19 +10,22 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 from pipeline.atomic import atomic_path
+from pipeline.dataset.crop import centre_square
+from pipeline.dataset.prepare import MAX_SHARD_BYTES, cut
 from pipeline.dataset.shards import ShardPicture, write_shard
 from pipeline.depth.files import ReadPicture
-from pipeline.depth.layouts import RgbdPair, pairs
+from pipeline.depth.layouts import RgbdPair, misfit, pairs
 from pipeline.depth.maps import encoded
+from pipeline.depth.units import DepthError
 from pipeline.errors import DatasetError
 from pipeline.file_names import child
 from pipeline.models.images import RgbPhoto
-from pipeline.picture_layers import BY_NAME, nearest
+from pipeline.photos.opening import UndecodableImage
+from pipeline.picture_layers import BY_NAME, REQUIRED, nearest
 
-PICTURES_A_SHARD = 256
+SHOWN_PROBLEMS = 5
 DEPTH = BY_NAME["depth"]
 
 Decode = Callable[[bytes], RgbPhoto]
@@ -33,20 +36,28 @@ def pack_pairs(
 ) -> tuple[pd.DataFrame, Sequence[str]]:
     """The list of pictures of a folder, whose squares of `size_px` now lie in shards; and what was left out, with reasons.
 
-    The square in the middle is taken. Alpha is that of `mask/NAME.png` where there is one. Raises `DatasetError` for a
-    folder without depth, and what reading its files raises.
+    The square in the middle is taken. Alpha is that of `mask/NAME.png` where there is one. Left out is a pair of which a
+    part cannot be read or has other proportions. Raises `DatasetError` for a folder in which no pair can be used.
     """
     found = pairs(folder)
     with_depth = [pair for pair in found.pairs if pair.depth is not None]
-    if not with_depth:
-        raise DatasetError(f"{folder}: none of its pictures has a map in depth/")
     rows: list[dict[str, object]] = []
-    for start in range(0, len(with_depth), PICTURES_A_SHARD):
-        some = with_depth[start : start + PICTURES_A_SHARD]
-        made = [_picture(folder, pair, size_px, read, decode) for pair in some]
-        shard = write_shard(shards, made)
-        rows += [_row(pair, picture, domain, shard, row) for row, (pair, picture) in enumerate(zip(some, made, strict=True))]
-    return pd.DataFrame(rows), found.problems
+    problems = list(found.problems)
+    pictures_a_shard = max(1, MAX_SHARD_BYTES // sum(layer.bytes_of(size_px) for layer in (*REQUIRED, DEPTH)))
+    for start in range(0, len(with_depth), pictures_a_shard):
+        made: list[tuple[RgbdPair, ShardPicture]] = []
+        for pair in with_depth[start : start + pictures_a_shard]:
+            try:
+                made.append((pair, _picture(folder, pair, size_px, read, decode)))
+            except (DepthError, UndecodableImage, OSError) as error:
+                problems.append(f"{pair.name}: {error}")
+        if made:
+            shard = write_shard(shards, [picture for _, picture in made])
+            rows += [_row(pair, picture, domain, shard, row) for row, (pair, picture) in enumerate(made)]
+    if not rows:
+        told = "; ".join(problems[:SHOWN_PROBLEMS]) or "none of its pictures has a map in depth/"
+        raise DatasetError(f"{folder}: no picture with depth can be used: {told}")
+    return pd.DataFrame(rows), problems
 
 
 def pairs_id(pictures: pd.DataFrame) -> str:
@@ -67,25 +78,22 @@ def _row(pair: RgbdPair, picture: ShardPicture, domain: str, shard: str, row: in
 
 
 def _picture(folder: Path, pair: RgbdPair, size_px: int, read: ReadPicture, decode: Decode) -> ShardPicture:
+    """The square in the middle. Raises `DepthError` where the parts are not of one picture, and what reading them raises."""
     assert pair.depth is not None
     rgb = decode(pair.rgb(read))
     stored, encoding = encoded(pair.depth(read))
     mask = child(folder / "mask", f"{pair.name}.png")
     alpha = decode(read(mask))[..., 0] if mask.exists() else np.zeros(rgb.shape[:2], np.uint8)
-    depth = nearest(stored, *_middle(stored), size_px)
-    return ShardPicture(
-        pair.name, _square(rgb, size_px), _square(alpha, size_px), {DEPTH.name: depth}, {DEPTH.name: str(encoding)}
-    )
+    for what, part in (("map of depth", stored), ("mask", alpha)):
+        if problem := misfit(what, _size(part), _size(rgb)):
+            raise DepthError(problem)
+    square = centre_square(*_size(rgb))
+    left, top, right, _ = square.box(*_size(stored))
+    depth = nearest(stored, left, top, right - left, size_px)
+    seen, opacity = (cut(part, _size(part), square, size_px) for part in (rgb, alpha))
+    return ShardPicture(pair.name, seen, opacity, {DEPTH.name: depth}, {DEPTH.name: str(encoding)})
 
 
-def _square(pixels: np.ndarray, size_px: int) -> np.ndarray:
-    left, top, edge = _middle(pixels)
-    box = (left, top, left + edge, top + edge)
-    return np.asarray(Image.fromarray(pixels).resize((size_px, size_px), Image.Resampling.LANCZOS, box))
-
-
-def _middle(pixels: np.ndarray) -> tuple[float, float, float]:
-    """Left, top and edge of the square in the middle."""
-    height_px, width_px = pixels.shape[:2]
-    edge = min(height_px, width_px)
-    return (width_px - edge) / 2, (height_px - edge) / 2, edge
+def _size(pixels: np.ndarray) -> tuple[int, int]:
+    """Width and height."""
+    return pixels.shape[1], pixels.shape[0]

@@ -18,7 +18,7 @@ import pandas as pd
 from pipeline.atomic import write_bytes
 from pipeline.config import Project
 from pipeline.dataset.manifest import with_pairs
-from pipeline.depth.layouts import Found, RgbdPair, Target, diml, diode, pairs, realbokeh
+from pipeline.depth.layouts import Found, RgbdPair, Target, diml, diode, misfit, pairs, realbokeh
 from pipeline.depth.maps import digest_of, encoded, map_png
 from pipeline.depth.nyu import nyu
 from pipeline.depth.units import DepthError, DepthMap, DepthUnit
@@ -39,8 +39,6 @@ LAYOUTS: Mapping[str, Callable[[Path], Found]] = {
 }  # fmt: skip
 AT_ONCE = 100
 """Pairs whose pictures lie in a temporary folder at a time; an interrupted import goes on after the last of them."""
-SHOWN_PROPORTIONS = 0.02
-"""A map may differ by so much from its picture's proportions, as those of cameras that were scaled to whole pixels do."""
 
 
 @dataclass(frozen=True)
@@ -160,11 +158,9 @@ class _Bringer:
         sizes = {"target": (target.info.width_px, target.info.height_px)} if target else {}
         if found.depth is not None:
             sizes["depth"] = found.depth.disparity.shape[1], found.depth.disparity.shape[0]
-        width_px, height_px = picture.info.width_px, picture.info.height_px
-        for what, (width, height) in sizes.items():
-            if abs(width / height / (width_px / height_px) - 1) > SHOWN_PROPORTIONS:
-                detail = f"its {what} is {width}×{height}, the picture {width_px}×{height_px}: other proportions"
-                self._refuse(found.name, "other_size", f"{detail}; is it of another picture, or turned?")
+        for what, size_px in sizes.items():
+            if problem := misfit(what, size_px, (picture.info.width_px, picture.info.height_px)):
+                self._refuse(found.name, "other_size", problem)
                 return False
         other = self._named.setdefault(picture.photo_id, found.name)
         if other != found.name:

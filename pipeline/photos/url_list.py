@@ -11,6 +11,7 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from itertools import count
 from pathlib import Path
 
 import pyarrow as pa
@@ -33,7 +34,7 @@ ALIASES = {
 }  # fmt: skip
 LONGEST_ADDRESS = 2000
 LONGEST_LINE = 1_000_000
-"""Bytes of a line of JSON."""
+"""Bytes of a line of JSON, characters of one of a table: a file without line ends would else fill memory."""
 ROWS_AT_ONCE = 4096
 """Of a Parquet file."""
 
@@ -109,19 +110,29 @@ class UrlList:
 
     def _of_text(self, separator: str | None) -> Iterator[tuple[int, Cells | str]]:
         with open_plain(self.path) as file, io.TextIOWrapper(file, "utf-8-sig", newline="") as text:
-            first = text.readline(LONGEST_LINE)
+            lines = self._lines(text)
+            first = next(lines, "")
             found = separator or max(",;\t", key=first.count)
             names = self._names(next(csv.reader([first], delimiter=found), []))
-            for number, cells in enumerate(csv.reader(text, delimiter=found), 2):
+            for number, cells in enumerate(csv.reader(lines, delimiter=found), 2):
                 if len(cells) > len(names):
                     yield number, f"has {len(cells)} cells, the header {len(names)}: is a separator missing its quotes?"
                 elif any(cells):
                     yield number, {name: cell.strip() for name, cell in zip(names, cells, strict=False) if name}
 
+    def _lines(self, text: io.TextIOWrapper) -> Iterator[str]:
+        for number in count(1):
+            line = text.readline(LONGEST_LINE)
+            if not line:
+                return
+            if len(line) == LONGEST_LINE:
+                raise ConfigError(f"{self.path}, line {number}: is longer than {LONGEST_LINE:,} characters")
+            yield line
+
     def _of_json(self) -> Iterator[tuple[int, Cells | str]]:
         names: dict[str, str] = {}
         with open_plain(self.path) as file:
-            for number in _count(1):
+            for number in count(1):
                 line = file.readline(LONGEST_LINE)
                 if not line:
                     return
@@ -177,9 +188,3 @@ def _meant(name: str) -> str:
 
 def _cell(value: object) -> str:
     return "" if value is None else str(value).strip()
-
-
-def _count(start: int) -> Iterator[int]:
-    while True:
-        yield start
-        start += 1

@@ -89,6 +89,7 @@ def test_bad_rows_are_named_with_file_row_and_column_and_the_others_are_read(tmp
         ("a.csv", b'url\n"' + b"x" * 200_000, "cannot be read: field larger than field limit"),
         ("a.parquet", b"PAR1 no", "cannot be read"),
         ("a.jsonl", b'{"url": "' + b"x" * 1_000_001, "row 1: is longer than 1,000,000 bytes"),
+        ("a.csv", b"url\n" + b"x" * 1_000_001, "line 2: is longer than 1,000,000 characters"),
         ("a.xlsx", b"", "is no list of addresses, whose names end in .csv, .tsv, .jsonl, .ndjson, .parquet"),
     ],
 )
