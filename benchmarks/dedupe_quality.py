@@ -18,6 +18,7 @@ import pandas as pd
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from benchmarks.peers import Peers
 from benchmarks.results import Goal, report
 from benchmarks.transformations import transformations
 from pipeline.config import DedupeSection
@@ -29,7 +30,6 @@ from pipeline.dedupe.verify import Candidate, Verifier
 from pipeline.tables import conform, empty
 
 PORTRAITS = Path(__file__).parents[2] / "shared" / "portraits"
-PEER = Path(__file__).parents[1] / ".venv-peers" / "imagededup" / "bin" / "python"
 PEER_RADIUS_BITS = 10
 PEER_SCRIPT = """
 import json, sys, types
@@ -126,9 +126,9 @@ def closest_strangers(collection: Collection) -> tuple[float, float]:
     return max(pair.correlation for pair in measured), float(np.nanmax([-1.0, *(pair.detail for pair in measured)]))
 
 
-def peer(collection: Collection) -> tuple[dict[str, float], float]:
+def peer(python: Path, collection: Collection) -> tuple[dict[str, float], float]:
     """imagededup's recall for each transformation, and its precision over all pairs of files."""
-    command = [str(PEER), "-c", PEER_SCRIPT, str(collection.folder)]
+    command = [str(python), "-c", PEER_SCRIPT, str(collection.folder)]
     hashes = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
     rows = collection.table().assign(hash=lambda frame: [int(hashes[f"{name}.jpg"], 16) for name in frame["photo_id"]])
     originals = rows[rows["kind"] == "original"].set_index("portrait")["hash"]
@@ -155,7 +155,8 @@ def main() -> None:
     parser.add_argument("--half", choices=("tune", "report"), default="report")
     parser.add_argument("--every", type=int, default=2, help="take every k-th portrait of the half")
     chosen = parser.parse_args()
-    settings = DedupeSection()
+    settings, peers = DedupeSection(), Peers("imagededup")
+    python = peers.python("imagededup")
     with tempfile.TemporaryDirectory(prefix="bokehflow-bench-") as folder:
         start = time.perf_counter()
         collection = collect(Path(folder), chosen.half, chosen.every)
@@ -164,14 +165,15 @@ def main() -> None:
         dropped, false = false_groups(collection, settings)
         found_s = time.perf_counter() - start
         correlation, detail = closest_strangers(collection)
-        peer_recall, peer_precision = peer(collection) if PEER.exists() else ({}, float("nan"))
+        peer_recall, peer_precision = peer(python, collection) if python else ({}, float("nan"))
     figures: dict[str, float | str] = {
         f"recall, {kind}": f"{value:.3f}" + (f" (imagededup {peer_recall[kind]:.3f})" if peer_recall else "")
         for kind, value in recall.items()
     }
     figures |= {
         "portraits": len(collection.table("original")), "copies": len(collection.rows) - len(collection.table("original")),
-        "dropped photos": dropped, "dropped for another portrait": false, "imagededup precision": round(peer_precision, 4),
+        "dropped photos": dropped, "dropped for another portrait": false,
+        "imagededup precision": round(peer_precision, 4) if python else "not measured",
         "largest correlation of different portraits": correlation, "largest detail of different portraits": detail,
         "made and fingerprinted, s": round(made_s, 1), "grouped, s": round(found_s, 1),
     }  # fmt: skip
@@ -185,7 +187,7 @@ def main() -> None:
         Goal(f"recall ≥ {NOTHING_LOST} for re-saves, scales and mirrors", round(plain, 4), plain >= NOTHING_LOST),
         Goal(f"recall ≥ {CROPS} for crops and borders up to 5 %", round(crops, 4), crops >= CROPS),
     ]
-    report("dedupe_quality" if chosen.half == "report" else "dedupe_quality_tuning", figures, goals)
+    report("dedupe_quality" if chosen.half == "report" else "dedupe_quality_tuning", figures, goals, peers)
 
 
 if __name__ == "__main__":

@@ -22,10 +22,10 @@ import psutil
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from benchmarks.peers import Peers
 from benchmarks.results import Goal, report
 
 ROOT = Path(__file__).parents[1]
-PEER = ROOT / ".venv-peers" / "img2dataset"
 PEER_THREADS = (16, 32)
 """Tried in every round; the better one counts."""
 ROUNDS = 3
@@ -98,17 +98,6 @@ def wait_for(port: int, server: subprocess.Popen[bytes]) -> None:
         except OSError:
             time.sleep(0.05)
     sys.exit("nginx does not answer")
-
-
-def prepare_peer() -> Path:
-    """The peer's Python, its environment made where there is none."""
-    python = PEER / "bin" / "python"
-    if not python.exists():
-        uv = str(Path(sys.executable).with_name("uv"))
-        subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, str(PEER)], check=True)
-        needs = str(ROOT / "benchmarks" / "peers" / "img2dataset.txt")
-        subprocess.run([uv, "pip", "install", "--quiet", "--python", str(python), "-r", needs], check=True)
-    return python
 
 
 def measured(command: list[str], server: psutil.Process) -> dict[str, Any]:
@@ -197,11 +186,12 @@ def cpu_s() -> float:
     return times.user + times.system + times.children_user + times.children_system
 
 
-def rates(folder: Path, host: str, server: psutil.Process) -> tuple[list[dict[str, Any]], dict[int, list[dict[str, Any]]]]:
+def rates(
+    folder: Path, python: Path, host: str, server: psutil.Process
+) -> tuple[list[dict[str, Any]], dict[int, list[dict[str, Any]]]]:
     """Both sides in turn, `ROUNDS` times: ours, and the peer's by its number of threads."""
     urls = folder / "urls.txt"
     urls.write_text("\n".join(f"http://{host}/large/{number}_b.jpg" for number in range(PICTURES)))
-    python = prepare_peer()
     mine: list[dict[str, Any]] = []
     theirs: dict[int, list[dict[str, Any]]] = {threads: [] for threads in PEER_THREADS}
     for number in range(ROUNDS):
@@ -250,12 +240,16 @@ def median_of(runs: list[dict[str, Any]], key: str) -> float:
 
 def main() -> None:
     """Run all and report."""
+    peers = Peers("img2dataset")
+    python = peers.python("img2dataset")
+    if python is None:
+        sys.exit(f"not measured: img2dataset is missing: {peers.missing['img2dataset']}")
     with tempfile.TemporaryDirectory(prefix="bokehflow-bench-") as name:
         folder = Path(name)
         make_pictures(folder / "large", PICTURES, WIDTH_PX, HEIGHT_PX, seed=0)
         make_pictures(folder / "small", SMALL_FILES, SMALL_WIDTH_PX, SMALL_HEIGHT_PX, seed=1)
         with nginx(folder) as (host, server):
-            mine, theirs = rates(folder, host, server)
+            mine, theirs = rates(folder, python, host, server)
             few, many = memory(folder, host, server, FEW), memory(folder, host, server, MANY)
         mean_bytes = statistics.mean(path.stat().st_size for path in (folder / "large").iterdir())
     by_threads = {threads: statistics.median(map(rate, runs)) for threads, runs in theirs.items()}
@@ -296,6 +290,7 @@ def main() -> None:
             Goal("the server is not the bottleneck: nginx below half a core", round(median_of(mine, "nginx_share"), 2),
                  median_of(mine, "nginx_share") < 0.5),
         ],
+        peers,
     )  # fmt: skip
 
 

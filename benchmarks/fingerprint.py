@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from benchmarks.peers import Peers
 from benchmarks.results import Goal, report
 from pipeline.dedupe.hashes import both_ways, grey_exact, grey_fast, phash
 
@@ -113,7 +114,7 @@ def main() -> None:
     drifts = drift(paths)
     figures |= {f"portraits_{bits}_bits_off": count for bits, count in sorted(drifts.items())}
     goals.append(Goal("the fast hash at most 2 bits off", max(drifts), max(drifts) <= 2))
-    report("fingerprint", figures, goals)
+    report("fingerprint", figures, goals, Peers(here=("imagehash", "pillow")))
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ import torch
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from benchmarks.peers import Peers
 from benchmarks.pictures import photo_like
 from benchmarks.results import Goal, report
 from pipeline.dataset.shards import ShardPicture, ShardReader, write_shard
@@ -140,6 +141,7 @@ def conclude(microseconds: dict[str, float]) -> None:
             Goal("times an image folder with masks, uint8 with alpha, at least 100", uint8, uint8 >= 100),
             Goal("times an image folder with masks, float with flips and alpha, at least 20", floats, floats >= 20),
         ],
+        Peers(here=("pillow",)),
     )
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from benchmarks.peers import Peers
 from benchmarks.pictures import photo_like
 from benchmarks.results import Goal, report
 from pipeline.dataset.crop import centre_square
@@ -85,7 +86,7 @@ def main() -> None:
             for name in SIZES
         ),
     ]
-    report("prepare", figures, goals)
+    report("prepare", figures, goals, Peers(here=("pillow",)))
 
 
 if __name__ == "__main__":

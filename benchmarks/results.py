@@ -3,33 +3,41 @@
 import json
 import os
 import platform
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+
+from benchmarks.peers import Peers
 
 FOLDER = Path(__file__).parent / "results"
 
 
 @dataclass(frozen=True)
 class Goal:
-    """What is aimed for, what was measured, and whether that meets it."""
+    """What is aimed for, what was measured, and whether that meets it; None where a peer was missing."""
 
     goal: str
     measured: float | str
-    met: bool
+    met: bool | None
 
 
-def report(name: str, figures: Mapping[str, float | str], goals: Sequence[Goal]) -> None:
-    """Print the figures and goals and write them to `results/NAME.json`."""
+def report(name: str, figures: Mapping[str, float | str], goals: Sequence[Goal], peers: Peers | None = None) -> None:
+    """Print the figures and goals and write them to `results/NAME.json`; end with a failure where a peer is missing."""
+    peers = peers or Peers()
     width = max(map(len, figures))
     print("\n".join(f"{figure:<{width}}  {value}" for figure, value in figures.items()))
-    print("\n".join(f"{'met   ' if goal.met else 'MISSED'}  {goal.goal}: {goal.measured}" for goal in goals))
+    words = {True: "met   ", False: "MISSED", None: "UNMEASURED"}
+    print("\n".join(f"{words[goal.met]}  {goal.goal}: {goal.measured}" for goal in goals))
     result = {"name": name, "figures": dict(figures), "goals": [asdict(goal) for goal in goals]}
+    result |= {"peers": peers.versions, "missing_peers": peers.missing}
     FOLDER.mkdir(exist_ok=True)
-    described = {**result, "machine": machine(), "measured_on": f"{datetime.now(UTC):%Y-%m-%d}"}
+    described = {**result, "machine": machine(), "measured_at": f"{datetime.now(UTC):%Y-%m-%dT%H:%MZ}"}
     (FOLDER / f"{name}.json").write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(result))
+    if peers.missing:
+        sys.exit("\n".join(f"not measured: {library} is missing: {reason}" for library, reason in peers.missing.items()))
 
 
 def machine() -> dict[str, str | int | float | None]:

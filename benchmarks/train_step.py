@@ -21,6 +21,7 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from benchmarks.peers import Peers
 from benchmarks.results import Goal, report
 from pipeline.models.cyclegan import CycleGAN
 from pipeline.models.images import images_from_uint8
@@ -280,7 +281,7 @@ def main() -> None:
         ]
     elif has_bfloat16():
         goals += [Goal("at least 1.8 times as fast as the plain step, in bfloat16", round(ratio, 2), ratio >= 1.8)]
-    report("train_step_gpu" if ON_GPU else "train_step", figures, goals)
+    report("train_step_gpu" if ON_GPU else "train_step", figures, goals, Peers(here=("torch",)))
 
 
 if __name__ == "__main__":
