@@ -21,7 +21,7 @@ from pipeline.licenses import KNOWN, LICENSES, license_id
 from pipeline.models import MODELS_OF_DEPTH, MODELS_THAT_NEED_MASKS, MODELS_WITH_MASK_LOSS
 from pipeline.plain_files import read_plain_text
 from pipeline.toml_lines import explained, key_lines, line_of, parse_toml
-from pipeline.training.recipes import PROFILES, TrainingSettings, resolve
+from pipeline.training.recipes import PROFILES, SettingsError, TrainingSettings, resolve
 
 EARLIEST_MONTH = "2004-02"
 """Flickr opened in February 2004; nothing was uploaded before."""
@@ -688,12 +688,21 @@ def _from_its_folder(project: Project, path: Path) -> Project:
 
 
 def _check_recipes(project: Project, text: str, path: Path) -> None:
+    """Raises `ConfigError` that names every wrong recipe, each problem with the line of its own key."""
+    found: list[tuple[tuple[str, ...], str]] = []
     for name, recipe in project.recipes.items():
         try:
             _check_recipe(project, recipe)
+        except SettingsError as error:
+            found += [
+                (("recipes", name, "settings", *key.split(".")) if key else ("recipes", name), problem)
+                for key, problem in error.problems
+            ]
         except ConfigError as error:
-            line = line_of(("recipes", name), key_lines(text))
-            raise ConfigError(f"{path}:{line}: recipes.{name}: {error}") from None
+            found.append((("recipes", name, *(() if recipe.profile in PROFILES else ("profile",))), str(error)))
+    if found:
+        lines = key_lines(text)
+        raise ConfigError("\n".join(f"{path}:{line_of(key, lines)}: {'.'.join(key)}: {problem}" for key, problem in found))
 
 
 def _check_recipe(project: Project, recipe: Recipe) -> None:

@@ -52,8 +52,12 @@ def key_lines(text: str) -> dict[Path, int]:
 
 
 def line_of(where: Path, lines: Mapping[Path, int]) -> int:
-    """The line of the key, or of the nearest enclosing table that is written down."""
-    return next((lines[where[:end]] for end in range(len(where), 0, -1) if where[:end] in lines), 1)
+    """The line of the key, or of the nearest enclosing table, which may be written down by what is in it alone."""
+    for end in range(len(where), 0, -1):
+        inside = [line for path, line in lines.items() if path[:end] == where[:end]]
+        if inside:
+            return min(inside)
+    return 1
 
 
 def explained(

@@ -7,10 +7,12 @@ model and a profile and may override single settings; `resolve` makes the full s
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from pipeline.errors import ConfigError
 
@@ -391,6 +393,15 @@ change colour and texture. `collections_small` is the same for rendered scenes a
 """
 
 
+class SettingsError(ConfigError):
+    """Settings of a recipe that are wrong: each key, "" where several do not fit together, with what is wrong."""
+
+    def __init__(self, profile: str, problems: Sequence[tuple[str, str]]) -> None:
+        told = "; ".join(f"{key}: {problem}" if key else problem for key, problem in problems)
+        super().__init__(f"Profile {profile!r} with overrides: {told}.")
+        self.problems = problems
+
+
 def resolve(profile: str, overrides: Mapping[str, object]) -> TrainingSettings:
     """The settings of `profile` with `overrides`; ConfigError names the profile or the key that is wrong.
 
@@ -405,20 +416,16 @@ def resolve(profile: str, overrides: Mapping[str, object]) -> TrainingSettings:
     try:
         return TrainingSettings.model_validate({**values, **overrides})
     except ValidationError as error:
-        raise ConfigError(f"Profile {profile!r} with overrides: {_problems(error)}.") from error
+        raise SettingsError(profile, [_problem(problem) for problem in error.errors()]) from error
 
 
-def _problems(error: ValidationError) -> str:
-    """One clause for each complaint, naming the key."""
-    clauses = []
-    for problem in error.errors():
-        key = ".".join(str(part) for part in problem["loc"])
-        if problem["type"] == "extra_forbidden":
-            known = ", ".join(sorted(TrainingSettings.model_fields))
-            clauses.append(f"unknown setting {key!r}; there are: {known}")
-        else:
-            clauses.append(f"{key}: {problem['msg']}" if key else problem["msg"])
-    return "; ".join(clauses)
+def _problem(problem: ErrorDetails) -> tuple[str, str]:
+    """The key and what is wrong with it."""
+    key = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        alike = "".join(f"; did you mean {one!r}?" for one in get_close_matches(key, TrainingSettings.model_fields, 1))
+        return key, f"unknown setting{alike}; there are: {', '.join(sorted(TrainingSettings.model_fields))}"
+    return key, problem["msg"].removeprefix("Value error, ")
 
 
 def digest(settings: TrainingSettings) -> str:

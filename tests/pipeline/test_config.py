@@ -85,6 +85,14 @@ def test_a_wrong_type_is_named_with_its_line_and_value() -> None:
 def test_every_mistake_is_listed() -> None:
     message = complaint(MINIMAL + "\n[flickr]\ncalls_per_hour = 0\n[dedupe]\nradius_bits = 99\n")
     assert [line.split(": ")[0] for line in message.splitlines()] == ["bokehflow.toml:11", "bokehflow.toml:13"]
+    wrong = '[recipes.x]\nmodel = "cyclegan"\nsettings = { flip = 3, stepss = 3 }\n'
+    message = complaint(MINIMAL + wrong + '[recipes.y]\nmodel = "cyclegan"\nprofile = "no"\n')
+    assert [line.split(": ")[:2] for line in message.splitlines()] == [
+        ["bokehflow.toml:11", "recipes.x.settings.flip"],
+        ["bokehflow.toml:11", "recipes.x.settings.stepss"],
+        ["bokehflow.toml:14", "recipes.y.profile"],
+    ]
+    assert "did you mean 'steps'?" in message
 
 
 @pytest.mark.parametrize(
@@ -99,7 +107,11 @@ def test_every_mistake_is_listed() -> None:
         (MINIMAL + '[training]\ndomain_b = "blurred"\n', "'blurred', which is not among"),
         (MINIMAL + '[domains."A B"]\nqueries = [{ text = "x" }]\n', "is not a usable name"),
         (MINIMAL + '[recipes.x]\nmodel = "cyclegan"\nprofile = "studdy"\n', "no profile 'studdy'"),
-        (MINIMAL + '[recipes.x]\nmodel = "cyclegan"\n[recipes.x.settings]\nsize = 3\n', "unknown setting 'size'"),
+        (
+            MINIMAL + '[recipes.x]\nmodel = "cyclegan"\n[recipes.x.settings]\nsize = 3\n',
+            "12: recipes.x.settings.size: unknown setting;",
+        ),
+        (MINIMAL + "[recipes.y.settings]\nsteps = 0\n", "9: recipes.y.model: is missing"),
     ],
 )
 def test_other_mistakes(text: str, said: str) -> None:

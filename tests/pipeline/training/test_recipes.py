@@ -73,7 +73,7 @@ def test_one_length_replaces_the_other() -> None:
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ({"ngf": 3}, "unknown setting 'ngf'; there are: .*generator_channels"),
+        ({"ngf": 3}, "ngf: unknown setting; there are: .*generator_channels"),
         ({"steps": "many"}, "steps: Input should be a valid integer"),
         ({"steps": 0}, "steps: Input should be greater than or equal to 1"),
         ({"size_px": 30}, "size_px: Input should be a multiple of 4"),
