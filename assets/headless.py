@@ -20,6 +20,7 @@ from assets.jobs import WHY_TAG, job_of, observed_before, together
 from assets.partitions import SNAPSHOTS
 from assets.records import InstanceRecords
 from assets.schedules import due_for_rescrape
+from pipeline.atomic import write_text
 from pipeline.config import Project
 from pipeline.dataset.manifest import snapshot_id
 from pipeline.errors import ConfigError, StageFailed
@@ -31,12 +32,17 @@ from pipeline.operations.months import listed_keys
 from pipeline.operations.planning import NEVER_MADE, ORDER, Planner, Scope, automatic_recipes
 from pipeline.operations.stages import hindrance
 from pipeline.package_files import DAGSTER_SETTINGS
+from pipeline.plain_files import read_plain
 from pipeline.training.jobs import ProcessIdentity
 from resources.dagster_internals import BlockingCheckFailed, free_slots_of_ended_runs
 from storage import Home
 
 PID_TAG, STARTED_TAG = "bokehflow/process", "bokehflow/process_started"
 TICKS_TAG = "bokehflow/process_started_ticks"
+PLACE_TAG, HOST_TAG = "bokehflow/process_place", "bokehflow/host"
+
+
+MAX_IDENTITY_BYTES = 10_000
 
 
 class WaitingForDecisions(Exception):
@@ -96,27 +102,85 @@ def prepare_instance(home: Home) -> None:
     os.environ["DAGSTER_HOME"] = str(home.dagster)
 
 
-def bury_dead_runs(instance: dg.DagsterInstance, ui_is_open: bool = False) -> list[str]:
+def bury_dead_runs(instance: dg.DagsterInstance, home: Home, ui_is_open: bool = False) -> list[str]:
     """Mark runs as failed whose process is gone, and free their pool slots; returns their ids.
 
     To be called with the home's lock `dev`: runs of the UI and its daemon are then dead, since nothing serves them. Where
-    another process holds it, that is, `ui_is_open`, its runs are left alone.
+    another process holds it, that is, `ui_is_open`, its runs are left alone. So are runs of another machine that shares the
+    home's disk: whether these are at work cannot be told from here.
     """
-    unfinished = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.CANCELING]
-    dead = [run for run in instance.get_runs(dg.RunsFilter(statuses=unfinished)) if _is_dead(run, ui_is_open)]
+    dead = [run for run in _unfinished(instance) if _is_dead(run, home, ui_is_open)]
     for run in dead:
         instance.report_run_failed(run, "the process of this run is gone; what it finished is kept")
     free_slots_of_ended_runs(instance)
     return [run.run_id for run in dead]
 
 
-def _is_dead(run: dg.DagsterRun, ui_is_open: bool) -> bool:
+def runs_elsewhere(instance: dg.DagsterInstance) -> list[str]:
+    """In words, the unfinished runs of other machines; what to do about each of which one knows that it is dead."""
+    found = [(run, identity) for run in _unfinished(instance) if (identity := _process_of(run)) and identity.elsewhere()]
+    return [
+        f"run {run.run_id[:8]} of {identity.host or 'another machine'} (process {identity.pid}) is not finished; if that "
+        "machine is gone, cancel it on the page of `bokehflow dev`, which frees what it holds"
+        for run, identity in found
+    ]
+
+
+def _unfinished(instance: dg.DagsterInstance) -> Sequence[dg.DagsterRun]:
+    unfinished = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.CANCELING]
+    return instance.get_runs(dg.RunsFilter(statuses=unfinished))
+
+
+def _is_dead(run: dg.DagsterRun, home: Home, ui_is_open: bool) -> bool:
     """Runs without the tags belong to a UI."""
+    process = _process_of(run)
+    if process is None:
+        return not ui_is_open and not _served_elsewhere(home)
+    if (place := process.elsewhere()) and place.shares_kernel():
+        return not home.is_present(process.label)
+    return not process.is_alive()
+
+
+def _process_of(run: dg.DagsterRun) -> ProcessIdentity | None:
+    """The process that the run's tags name; None of a UI's run."""
     if PID_TAG not in run.tags:
-        return not ui_is_open
-    ticks = int(run.tags[TICKS_TAG]) if TICKS_TAG in run.tags else None
-    started_at_s = float(run.tags[STARTED_TAG])
-    return not ProcessIdentity(pid=int(run.tags[PID_TAG]), started_at_s=started_at_s, started_at_ticks=ticks).is_alive()
+        return None
+    return ProcessIdentity(
+        pid=int(run.tags[PID_TAG]),
+        started_at_s=float(run.tags[STARTED_TAG]),
+        started_at_ticks=int(run.tags[TICKS_TAG]) if TICKS_TAG in run.tags else None,
+        place=run.tags.get(PLACE_TAG, ""),
+        host=run.tags.get(HOST_TAG, ""),
+    )
+
+
+def process_tags() -> dict[str, str]:
+    """Tags by which a run names this process."""
+    process = ProcessIdentity.current()
+    tags = {PID_TAG: str(process.pid), STARTED_TAG: repr(process.started_at_s)}
+    tags |= {PLACE_TAG: process.place, HOST_TAG: process.host}
+    return tags if process.started_at_ticks is None else {**tags, TICKS_TAG: str(process.started_at_ticks)}
+
+
+@contextmanager
+def serving_ui(home: Home) -> Iterator[None]:
+    """Meanwhile the home names this process as the one that serves the UI, for other machines to see."""
+    home.root.mkdir(parents=True, exist_ok=True)
+    write_text(home.ui_process, ProcessIdentity.current().model_dump_json())
+    try:
+        yield
+    finally:
+        home.ui_process.unlink(missing_ok=True)
+
+
+def _served_elsewhere(home: Home) -> bool:
+    """Whether a UI of another machine may be open. Locks tell it on this machine."""
+    try:
+        process = ProcessIdentity.model_validate_json(read_plain(home.ui_process, MAX_IDENTITY_BYTES))
+    except (OSError, ValueError):
+        return False
+    place = process.elsewhere()
+    return place is not None and not place.shares_kernel()
 
 
 class HeadlessRun:
@@ -136,10 +200,7 @@ class HeadlessRun:
         self.definitions = definitions
         self.planner = Planner(project, home, folder, InstanceRecords(instance))
         self.tried: set[tuple[str, str | None]] = set()
-        process = ProcessIdentity.current()
-        self.tags = {PID_TAG: str(process.pid), STARTED_TAG: repr(process.started_at_s)}
-        if process.started_at_ticks is not None:
-            self.tags[TICKS_TAG] = str(process.started_at_ticks)
+        self.tags = process_tags()
 
     def go(self, plan: Plan) -> str | None:
         """Execute what the plan covers until nothing is due; returns the snapshot id, or None when the plan ends before it.

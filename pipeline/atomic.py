@@ -7,19 +7,29 @@ A reader sees the old file or the new one, never half of one.
 import os
 import re
 import shutil
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
+from pipeline.machine import Place, here
+
 TEMPORARY_SUFFIX = ".tmp"
-"""Ends the name of every unfinished file or folder, after the number of the process that writes it."""
-_WRITER = re.compile(r"(?:^|\.)([0-9]{1,9})-[0-9a-f]+" + re.escape(TEMPORARY_SUFFIX))
+"""Ends the name of every unfinished file or folder, after the number and the place of the process that writes it."""
+ABANDONED_AFTER_S = 7 * 86_400
+"""So long unchanged, what a process of another machine wrote counts as left behind: nothing here can ask that machine."""
+_WRITER = re.compile(r"(?:^|\.)([0-9]{1,9})-(?:([0-9a-f]{18})-)?[0-9a-f]+" + re.escape(TEMPORARY_SUFFIX))
 
 
 def temporary_beside(target: Path) -> Path:
     """A hidden name beside `target` for what shall take its place, that of this process and of no other."""
-    return target.with_name(f".{target.name}.{os.getpid()}-{uuid4().hex[:8]}{TEMPORARY_SUFFIX}")
+    return target.with_name(f".{target.name}.{os.getpid()}-{here().mark}-{uuid4().hex[:8]}{TEMPORARY_SUFFIX}")
+
+
+def own_name() -> str:
+    """A name for an unfinished file beside nothing, that of this process, on this machine."""
+    return f"{os.getpid()}-{here().mark}-{uuid4().hex}{TEMPORARY_SUFFIX}"
 
 
 def is_temporary(name: str) -> bool:
@@ -27,18 +37,36 @@ def is_temporary(name: str) -> bool:
     return name.endswith(TEMPORARY_SUFFIX) and (name.startswith(".") or _WRITER.match(name) is not None)
 
 
-def writer_of(path: Path) -> int | None:
-    """The number of the process that writes the unfinished file; None where its name tells none, or that one is gone."""
+def writer_of(path: Path) -> str | None:
+    """Who may still write the unfinished file, in words; None where its name tells nobody, or that one is gone.
+
+    Files of versions before names told the machine count as this machine's.
+    """
     from psutil import pid_exists
 
     found = _WRITER.search(path.name)
-    return int(found[1]) if found and pid_exists(int(found[1])) else None
+    if found is None:
+        return None
+    place = Place.of(found[2] or here().mark)
+    if place is None or place.is_here():
+        return f"process {found[1]}" if pid_exists(int(found[1])) else None
+    if place.is_over() or _unchanged_s(path) > ABANDONED_AFTER_S:
+        return None
+    return f"process {found[1]} of another machine or container"
+
+
+def _unchanged_s(path: Path) -> float:
+    try:
+        return time.time() - path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def sweep(paths: Iterable[Path]) -> int:
     """Delete those of these unfinished files and folders whose process is gone; returns how many.
 
-    Where the name tells no process, an older version left it.
+    Where the name tells no process, an older version left it. What another machine writes stays, unless nothing came to it
+    for a week.
     """
     abandoned = [path for path in paths if writer_of(path) is None]
     for path in abandoned:

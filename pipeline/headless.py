@@ -1,12 +1,12 @@
 """Runs of the whole pipeline in this process: what `bokehflow run`, `train` and the demo start."""
 
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 import dagster as dg
 
-from assets.headless import HeadlessRun, Plan, bury_dead_runs, open_instance
+from assets.headless import HeadlessRun, Plan, bury_dead_runs, open_instance, runs_elsewhere
 from assets.records import InstanceRecords
 from pipeline.config import Project
 from pipeline.dataset.snapshot import read_snapshot
@@ -15,6 +15,7 @@ from pipeline.errors import StorageError
 from pipeline.operations.due import Outlook, told_problems
 from pipeline.operations.forget import AT_WORK
 from pipeline.operations.planning import ORDER, Planner, Scope
+from pipeline.training.jobs import ProcessIdentity
 from storage import Home
 
 Say = Callable[[str], None]
@@ -24,10 +25,12 @@ Say = Callable[[str], None]
 def run_plan(plan: Plan, project: Project, path: Path, home: Home, say: Say) -> str | None:
     """Run the plan in this process; returns the snapshot id where the plan reaches it."""
     # While `bokehflow dev` is open its daemon makes what is due too, and both would fetch and write the same.
-    with home.lock("dev"), home.lock(AT_WORK, shared=True), open_instance(home) as instance:
+    with home.lock("dev"), home.lock(AT_WORK, shared=True), present(home), open_instance(home) as instance:
         home.sweep()
-        for run_id in bury_dead_runs(instance):
+        for run_id in bury_dead_runs(instance, home):
             say(f"an earlier run died ({run_id[:8]}); going on from what it finished")
+        for words in runs_elsewhere(instance):
+            say(words)
         definitions = build_definitions(project, home, path.parent)
         return HeadlessRun(project, home, path.parent, definitions, instance, say).go(plan)
 
@@ -63,7 +66,7 @@ def train_configured(
     `DatasetError` for an unknown snapshot, `StorageError` where another process trains this model.
     """
     read_snapshot(home.snapshots, snapshot)
-    with home.lock(AT_WORK, shared=True), open_instance(home) as instance:
+    with home.lock(AT_WORK, shared=True), present(home), open_instance(home) as instance:
         _bury_beside_others(home, instance)
         definitions = build_definitions(project, home, path.parent)
         HeadlessRun(project, home, path.parent, definitions, instance, say).train(snapshot, recipe, anew=anew)
@@ -73,6 +76,11 @@ def _bury_beside_others(home: Home, instance: dg.DagsterInstance) -> None:
     """Bury dead runs; where a UI or another run is open, only those whose process can be told to be gone."""
     try:
         with home.lock("dev"):
-            bury_dead_runs(instance)
+            bury_dead_runs(instance, home)
     except StorageError:
-        bury_dead_runs(instance, ui_is_open=True)
+        bury_dead_runs(instance, home, ui_is_open=True)
+
+
+def present(home: Home) -> AbstractContextManager[None]:
+    """Meanwhile other containers of this machine can tell that this process is at work."""
+    return home.presence(ProcessIdentity.current().label)

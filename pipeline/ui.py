@@ -20,7 +20,7 @@ import yaml
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from assets.headless import bury_dead_runs, open_instance
+from assets.headless import bury_dead_runs, open_instance, serving_ui
 from pipeline.config import Project
 from pipeline.headless import Say
 from pipeline.loopback.guard import Door, Guard, kept_secret
@@ -46,8 +46,8 @@ def serve_ui(home: Home, project: Project, path: Path, port: int, say: Say) -> i
         emulated_flickr(home, project),
         open_instance(home) as instance,
     ):
-        bury_dead_runs(instance)
-        with listen(port) as listening:
+        bury_dead_runs(instance, home)
+        with serving_ui(home), listen(port) as listening:
             door = Door(listening.getsockname()[1], kept_secret(home.page_secret))
             tell_others(door.place)
             say(f"project {path}\nhome    {home.root}\nloading the pipeline …")

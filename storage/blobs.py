@@ -1,15 +1,13 @@
 """Content-addressed files: `blobs/ab/abcd…`, each named by the SHA-256 of its content."""
 
 import hashlib
-import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import uuid4
 
-from pipeline.atomic import TEMPORARY_SUFFIX, put_in_place, sweep
+from pipeline.atomic import TEMPORARY_SUFFIX, own_name, put_in_place, sweep
 from pipeline.errors import CorruptBlob, StorageError
 from pipeline.file_names import child, is_sha256, sha256_of
 from pipeline.plain_files import read_plain
@@ -45,7 +43,7 @@ class BlobStore:
         """A path on the same file system to write to before `adopt`; removed at the end if still there."""
         folder = self.root / "incoming"
         folder.mkdir(parents=True, exist_ok=True)
-        path = child(folder, f"{os.getpid()}-{uuid4().hex}{TEMPORARY_SUFFIX}")
+        path = child(folder, own_name())
         try:
             yield path
         finally:

@@ -140,6 +140,16 @@ class Home:
         return self.root / "page-secret"
 
     @property
+    def at_work(self) -> Path:
+        """A locked file for each process that makes something here."""
+        return self.root / "processes"
+
+    @property
+    def ui_process(self) -> Path:
+        """Which process served the UI last, on which machine."""
+        return self.root / "ui-process.json"
+
+    @property
     def dagster(self) -> Path:
         return self.root / DAGSTER
 
@@ -178,6 +188,29 @@ class Home:
         what = " ".join(filter(None, [asset, partition]))
         with self._locked(self.root / "making", re.sub(r"[^\w@.-]+", "+", what), fcntl.LOCK_EX, f"at work on {what}"):
             yield
+
+    @contextmanager
+    def presence(self, process: str) -> Iterator[None]:
+        """Show that this process, under the name that it alone has, is at work; what shows it goes when the process ends."""
+        with self._locked(self.at_work, process, fcntl.LOCK_EX, "at work in this home"):
+            try:
+                yield
+            finally:
+                child(self.at_work, f"{process}.lock").unlink(missing_ok=True)
+
+    def is_present(self, process: str) -> bool:
+        """Whether the process of this name is at work, be it in another container of this machine.
+
+        Of another machine's it says nothing: not every shared disk passes locks on.
+        """
+        if not child(self.at_work, f"{process}.lock").exists():
+            return False
+        try:
+            with self._locked(self.at_work, process, fcntl.LOCK_EX, ""):
+                child(self.at_work, f"{process}.lock").unlink(missing_ok=True)
+                return False
+        except StorageError:
+            return True
 
     @contextmanager
     def lock(self, name: str, shared: bool = False) -> Iterator[Callable[[str], None]]:

@@ -194,7 +194,7 @@ def _purge(home: Home, now_s: int, also: Iterable[str] = (), was_quiet: Callable
     done.reviewed_files = [path.name for path in _naming(home.reviewed.glob("*"), ids)]
     _purge_exports(home, set(ids), done)
     home.sweep()
-    done.problems += [f"{path}: process {writer_of(path)} is writing it, wait for it" for path in home.unfinished()]
+    done.problems += [f"{path}: {writer_of(path) or 'a process'} is writing it, wait for it" for path in home.unfinished()]
     if was_quiet() and not done.problems:
         tombstones = home.tables.read("tombstones")
         tombstones.loc[tombstones["photo_id"].isin(ids) & tombstones["purged_s"].isna(), "purged_s"] = now_s

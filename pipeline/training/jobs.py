@@ -10,6 +10,7 @@ from typing import Any
 import psutil
 from pydantic import BaseModel, ConfigDict, NonNegativeInt
 
+from pipeline.machine import Place, here, host_name
 from pipeline.training.recipes import TrainingSettings, canonical_digest
 
 RUN_FORMAT = 3
@@ -28,15 +29,33 @@ class ProcessIdentity(BaseModel):
     """Seconds since 1970, as the clock stood when this was asked: a step of the clock moves it."""
     started_at_ticks: int | None = None
     """Clock ticks since the machine started, which no step of the clock moves; None where the system does not tell."""
+    place: str = ""
+    """The machine, its boot and its namespace of process numbers, as `pipeline.machine` marks them; empty: this one."""
+    host: str = ""
+    """The machine's name, for people."""
 
     @classmethod
     def current(cls) -> "ProcessIdentity":
         """The process that calls this."""
         pid = os.getpid()
-        return cls(pid=pid, started_at_s=psutil.Process().create_time(), started_at_ticks=_start_ticks(pid))
+        started_at_s, ticks = psutil.Process().create_time(), _start_ticks(pid)
+        return cls(pid=pid, started_at_s=started_at_s, started_at_ticks=ticks, place=here().mark, host=host_name())
+
+    @property
+    def label(self) -> str:
+        """A file's name for it, that of no other process anywhere."""
+        return f"{self.place}-{self.pid}-{self.started_at_ticks or int(self.started_at_s)}"
+
+    def elsewhere(self) -> Place | None:
+        """The place of a process that nothing can be told of from here: another machine's, or another container's."""
+        place = Place.of(self.place)
+        return None if place is None or place.is_here() or place.is_over() else place
 
     def is_alive(self) -> bool:
-        """Whether that very process still runs; a zombie does not."""
+        """Whether that very process still runs, as far as can be told from here; a zombie does not."""
+        place = Place.of(self.place)
+        if place is not None and not place.is_here():
+            return not place.is_over()
         try:
             process = psutil.Process(self.pid)
             return self._is_same(process) and process.status() != psutil.STATUS_ZOMBIE

@@ -1,15 +1,22 @@
 """The code location as a whole."""
 
+import json
+import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
-from assets.headless import bury_dead_runs
+from assets.headless import bury_dead_runs, process_tags, runs_elsewhere, serving_ui
 from pipeline.config import load_project
 from pipeline.definitions import build_definitions
+from pipeline.machine import here
 from pipeline.operations.planning import ORDER
 from pipeline.operations.stages import STAGES
 from pipeline.training.jobs import ProcessIdentity
@@ -106,14 +113,81 @@ def test_the_project_file_is_the_one_given_or_the_homes_own(tmp_path: Path, monk
     assert home.project_file(tmp_path / "given.toml") == tmp_path / "given.toml"
 
 
-def test_runs_whose_process_is_gone_are_buried_and_living_ones_are_not() -> None:
-    with dg.DagsterInstance.ephemeral() as instance:
-        gone = {"bokehflow/process": "1", "bokehflow/process_started": "1.0"}
-        process = ProcessIdentity.current()
-        here = {"bokehflow/process": str(process.pid), "bokehflow/process_started": repr(process.started_at_s)}
-        for run_id, tags in (("dead", gone), ("of-a-closed-ui", {}), ("living", here)):
-            instance.add_run(dg.DagsterRun(job_name="dataset", run_id=run_id, status=dg.DagsterRunStatus.STARTED, tags=tags))
-        assert set(bury_dead_runs(instance)) == {"dead", "of-a-closed-ui"}
+def test_runs_whose_process_is_gone_are_buried_and_living_ones_are_not(tmp_path: Path) -> None:
+    gone = {"bokehflow/process": "1", "bokehflow/process_started": "1.0"}
+    process = ProcessIdentity.current()
+    here = {"bokehflow/process": str(process.pid), "bokehflow/process_started": repr(process.started_at_s)}
+    with instance_with(dead=gone, of_a_closed_ui={}, living=here, marked=process_tags()) as instance:
+        assert set(bury_dead_runs(instance, Home(tmp_path))) == {"dead", "of_a_closed_ui"}
         runs = {run.run_id: run.status for run in instance.get_runs()}
         failed, started = dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.STARTED
-        assert runs == {"dead": failed, "of-a-closed-ui": failed, "living": started}
+        assert runs == {"dead": failed, "of_a_closed_ui": failed, "living": started, "marked": started}
+
+
+@contextmanager
+def instance_with(**tags_of_runs: dict[str, str]) -> Iterator[dg.DagsterInstance]:
+    """With started runs of these ids and tags."""
+    with dg.DagsterInstance.ephemeral() as instance:
+        for run_id, tags in tags_of_runs.items():
+            instance.add_run(dg.DagsterRun(job_name="dataset", run_id=run_id, status=dg.DagsterRunStatus.STARTED, tags=tags))
+        yield instance
+
+
+def tags_of(**place: str) -> dict[str, str]:
+    """Of a process that is not here, as if it ran at the place of these parts, the others being ours."""
+    return {**process_tags(), "bokehflow/process": "999999999", "bokehflow/process_place": replace(here(), **place).mark}
+
+
+def test_a_run_of_another_machine_is_left_alone_and_named(tmp_path: Path) -> None:
+    other = {**tags_of(host="0" * 6, boot="0" * 6, namespace="0" * 6), "bokehflow/host": "titan"}
+    with instance_with(other=other, of_an_earlier_boot=tags_of(boot="0" * 6), ours=tags_of()) as instance:
+        assert set(bury_dead_runs(instance, Home(tmp_path))) == {"of_an_earlier_boot", "ours"}
+        (told,) = runs_elsewhere(instance)
+        assert "titan" in told
+        assert "cancel it" in told
+
+
+def test_runs_of_a_ui_of_another_machine_are_left_alone(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    with instance_with(of_a_ui={}) as instance:
+        with serving_ui(home):
+            mine = ProcessIdentity.model_validate_json(home.ui_process.read_text())
+            theirs = mine.model_copy(update={"place": replace(here(), host="0" * 6, boot="0" * 6).mark})
+            home.ui_process.write_text(theirs.model_dump_json())
+            assert bury_dead_runs(instance, home) == []
+        assert bury_dead_runs(instance, home) == ["of_a_ui"]
+
+
+IN_A_CONTAINER = """
+import sys
+from pipeline.headless import present
+from pipeline.training.jobs import ProcessIdentity
+from assets.headless import process_tags
+from storage import Home
+with present(Home.at(sys.argv[1])):
+    import json
+    print(json.dumps(process_tags()), flush=True)
+    sys.stdin.readline()
+"""
+
+
+def test_two_containers_of_a_machine_tell_who_is_at_work(tmp_path: Path) -> None:
+    apart = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    if shutil.which("unshare") is None or subprocess.run([*apart, "true"], capture_output=True).returncode:
+        pytest.skip("this system lets nobody make a namespace of process numbers")
+    command = [*apart, sys.executable, "-c", IN_A_CONTAINER, str(tmp_path)]
+    home, pipe = Home(tmp_path), subprocess.PIPE
+    with subprocess.Popen(command, cwd=REPOSITORY, stdin=pipe, stdout=pipe, text=True) as process:
+        assert process.stdout is not None
+        tags = json.loads(process.stdout.readline())
+        with instance_with(there=tags) as instance:
+            assert tags["bokehflow/process"] == "1"  # which is somebody else here
+            assert bury_dead_runs(instance, home) == []
+            (label,) = (path.stem for path in home.at_work.iterdir())
+            process.kill()
+            deadline_s = time.monotonic() + 30
+            while home.is_present(label):  # its child is killed a moment later
+                assert time.monotonic() < deadline_s
+                time.sleep(0.02)
+            assert bury_dead_runs(instance, home) == ["there"]
+    assert list(home.at_work.iterdir()) == []

@@ -3,11 +3,23 @@
 import os
 import subprocess
 import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from pipeline.atomic import atomic_folder, atomic_path, sweep, temporary_beside, write_text
+from pipeline.atomic import (
+    ABANDONED_AFTER_S,
+    atomic_folder,
+    atomic_path,
+    is_temporary,
+    sweep,
+    temporary_beside,
+    write_text,
+    writer_of,
+)
+from pipeline.machine import here
 
 
 def test_a_file_appears_whole_and_nothing_else_remains(tmp_path: Path) -> None:
@@ -45,6 +57,21 @@ def test_what_is_unfinished_is_swept_when_its_process_is_gone(tmp_path: Path) ->
     assert sweep(list(tmp_path.iterdir())) == 4
     kept = {mine.name, names[os.getppid()], f"{os.getpid()}-0123.tmp"}
     assert {path.name for path in tmp_path.iterdir()} == kept
+
+
+def test_what_another_machine_writes_is_swept_only_when_it_is_old(tmp_path: Path) -> None:
+    gone, mine = 999999999, here().mark
+    anew, other = replace(here(), boot="0" * 6).mark, replace(here(), host="0" * 6, boot="0" * 6).mark
+    names = [f".a.png.{gone}-{mark}-0123abcd.tmp" for mark in (mine, anew, other)]
+    left = f".b.png.{gone}-{other}-0123abcd.tmp"
+    for name in (*names, left):
+        (tmp_path / name).write_text("half")
+    long_ago = time.time() - ABANDONED_AFTER_S - 60
+    os.utime(tmp_path / left, (long_ago, long_ago))
+    assert "another machine" in str(writer_of(tmp_path / names[2]))
+    assert sweep(list(tmp_path.iterdir())) == 3
+    assert [path.name for path in tmp_path.iterdir()] == [names[2]]
+    assert all(map(is_temporary, names))
 
 
 @pytest.mark.parametrize("interruption", [RuntimeError, KeyboardInterrupt])
