@@ -166,13 +166,6 @@ def test_a_wrong_row_in_a_reviewed_csv_stops_the_curated_photos(finished: Path, 
     assert run("run", "--home", str(finished)).code == 0
 
 
-def test_waiting_for_decisions_is_no_error(demo_home: Path, run: Run) -> None:
-    outcome = run("run", "--home", str(demo_home))
-    assert outcome.code == 0
-    assert "The photos are ready for review" in outcome.said
-    assert list((demo_home / "review" / "queue").glob("batch-0001-*.csv"))
-
-
 def test_doctor_names_each_thing_with_its_remedy(finished: Path, run: Run) -> None:
     outcome = run("doctor", "--home", str(finished))
     assert outcome.code == 0
