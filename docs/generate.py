@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from pipeline import softness
-from pipeline.config import Domain, Project, Query, Recipe, load_project
+from pipeline.config import Domain, OutsideMethod, Project, Query, Recipe, load_project
 from pipeline.curation import hints
 from pipeline.dataset import layout, snapshot
 from pipeline.dataset.crop import centre_square, subject_square
@@ -62,6 +62,7 @@ def reference() -> str:
     named = [
         _section("[domains.NAME]", Domain),
         _section("[[domains.NAME.queries]]", Query),
+        _section("[[evaluation.methods]]", OutsideMethod),
         _section("[recipes.NAME]", Recipe),
         _profiles(),
     ]

@@ -7,12 +7,13 @@ keys come from the environment.
 import calendar
 import hashlib
 import re
+import shlex
 from collections.abc import Iterable, Iterator, Set
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from pipeline.errors import ConfigError
@@ -477,6 +478,66 @@ class TrainingSection(_Section):
     it goes on, since some runs recover, and says so."""
 
 
+TAKEN_METHODS = {
+    "input", "average_5x5", "gaussian_9x9", "gaussian_matched", "disc_matched", "true_lens", "segmenter", "domain_b", "mask",
+    "model",
+}  # fmt: skip
+"""Names that stand for something else in scores and pictures."""
+
+
+def _method_name(value: str) -> str:
+    if value in TAKEN_METHODS:
+        raise ValueError(f"{value!r} has another meaning in scores; take another name")
+    return value
+
+
+class OutsideMethod(_Section):
+    """`[[evaluation.methods]]`: pictures that no model here made, judged beside our models."""
+
+    name: Annotated[Name, AfterValidator(_method_name)]
+    """Stands in tables and pictures."""
+    folder: str | None = None
+    """A folder of pictures, each called by its photo's id or file name; relative to the project file."""
+    command: str | None = None
+    """A program that reads the PNG `{input}` and writes the picture `{output}`, like `bokeh {input} {output}`; no shell."""
+    onnx: str | None = None
+    """An ONNX file with one input and one output, RGB pictures of one size; relative to the project file."""
+    callable: str | None = None
+    """A Python function `package.module:function`, or `file.py:function` beside the project file, from a picture, uint8
+    [height, width, 3], to another of the same shape."""
+    values: Literal["unit", "signed", "levels"] = "unit"
+    """What numbers the ONNX file takes and gives: 0 to 1, -1 to 1, or 0 to 255."""
+    time_limit_s: int = Field(default=60, ge=1, le=3600)
+    """How long the command may take for one picture."""
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> "OutsideMethod":
+        given = [name for name in METHOD_KINDS if getattr(self, name) is not None]
+        if len(given) != 1:
+            has = " and ".join(given) or "none"
+            raise ValueError(f"a method has exactly one of {', '.join(METHOD_KINDS)}; this has {has}")
+        if self.command is not None and not {"{input}", "{output}"} <= set(_words_of(self.command)):
+            raise ValueError("the command must name {input} and {output}, each as a word of its own")
+        if self.callable is not None and not re.fullmatch(r"[^:]+:[A-Za-z_]\w*", self.callable):
+            raise ValueError(f"{self.callable!r} names no function; write package.module:function")
+        return self
+
+    @property
+    def kind(self) -> str:
+        """Where its pictures come from: the key that says so."""
+        return next(name for name in METHOD_KINDS if getattr(self, name) is not None)
+
+
+METHOD_KINDS = ("folder", "command", "onnx", "callable")
+
+
+def _words_of(command: str) -> list[str]:
+    try:
+        return shlex.split(command)
+    except ValueError as error:
+        raise ValueError(f"the command cannot be read: {error}") from None
+
+
 class EvaluationSection(_Section):
     """`[evaluation]`"""
 
@@ -489,6 +550,16 @@ class EvaluationSection(_Section):
     """A folder of rendered scenes with known truth; relative to the project file."""
     reference: str | None = None
     """A model `RECIPE@SEED`, such as `cyclegan@0`: models of the same snapshot that are significantly worse are marked."""
+    methods: list[OutsideMethod] = []
+    """Pictures of others to be judged beside our models. One table `[[evaluation.methods]]` for each."""
+
+    @field_validator("methods")
+    @classmethod
+    def _told_apart(cls, methods: list[OutsideMethod]) -> list[OutsideMethod]:
+        names = [method.name for method in methods]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"two methods are called {', '.join(twice)}")
+        return methods
 
 
 Where = tuple[int | str, ...]
@@ -680,11 +751,27 @@ def _with_its_domains(project: Project) -> Project:
 
 
 def _from_its_folder(project: Project, path: Path) -> Project:
-    """The project with the folder of given masks as it is seen from here, not from the project file."""
-    if project.masks.folder is None:
-        return project
-    folder = str(path.parent / Path(project.masks.folder).expanduser())
-    return project.model_copy(update={"masks": project.masks.model_copy(update={"folder": folder})})
+    """The project with the folder of given masks, and what methods name, as seen from here, not from the project file."""
+    updated: dict[str, _Section] = {}
+    if project.masks.folder is not None:
+        folder = str(path.parent / Path(project.masks.folder).expanduser())
+        updated["masks"] = project.masks.model_copy(update={"folder": folder})
+    if project.evaluation.methods:
+        methods = [_method_from_its_folder(method, path.parent.resolve()) for method in project.evaluation.methods]
+        updated["evaluation"] = project.evaluation.model_copy(update={"methods": methods})
+    return project.model_copy(update=updated) if updated else project
+
+
+def _method_from_its_folder(method: OutsideMethod, folder: Path) -> OutsideMethod:
+    """The method with every file that it names as seen from here; words that name none stay."""
+    if method.command is not None:
+        found = [str(folder / word) if (folder / word).is_file() else word for word in _words_of(method.command)]
+        return method.model_copy(update={"command": shlex.join(found)})
+    if method.callable is not None:
+        module, _, function = method.callable.rpartition(":")
+        beside = folder / (module if module.endswith(".py") else f"{module.replace('.', '/')}.py")
+        return method.model_copy(update={"callable": f"{beside}:{function}"}) if beside.is_file() else method
+    return method.model_copy(update={method.kind: str(folder / Path(getattr(method, method.kind)).expanduser())})
 
 
 def _check_recipes(project: Project, text: str, path: Path) -> None:
@@ -730,11 +817,12 @@ def _allowed_keys(where: Where) -> list[str]:
     by_depth: dict[tuple[str, ...], type[BaseModel]] = {("domains", "*"): Domain, ("recipes", "*"): Recipe, (): Project}
     by_depth[("domains", "*", "queries", "*")] = Query
     by_depth[("curation", "rules", "*")] = CurationRule
+    by_depth[("evaluation", "methods", "*")] = OutsideMethod
     for name, field in Project.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             by_depth[(name,)] = field.annotation
     pattern = tuple(
-        "*" if isinstance(part, int) or (index == 1 and where[0] != "curation") else str(part)
+        "*" if isinstance(part, int) or (index == 1 and where[0] not in ("curation", "evaluation")) else str(part)
         for index, part in enumerate(where)
     )
     model = by_depth.get(pattern)

@@ -18,6 +18,7 @@ from pipeline.file_names import child, inside
 from pipeline.masks.person_masks import read_mask
 from pipeline.masks.segmenter import Segmenter
 from pipeline.operations.masks import segmented_masks
+from pipeline.operations.outside import Target, Unusable, names_of
 from pipeline.operations.training import run_id
 from pipeline.operations.training_images import plan
 from pipeline.training.runs import RunFolder
@@ -26,6 +27,10 @@ from storage import Home
 if TYPE_CHECKING:
     # What judges and draws takes a second to import, which only those wait for who do it.
     from pipeline.operations.judging import Stopwatch
+
+
+ASPECT_ERROR = 0.02
+"""So far the proportions of another's picture may be from the photo's, of 1: sizes are rounded."""
 
 
 def is_test(manifest: pd.DataFrame, project: Project) -> pd.Series:
@@ -58,6 +63,7 @@ def evaluate_model(
         shared_version,
         yardstick_of,
     )
+    from pipeline.operations.outside_judging import METHODS, Bench, with_outside
     from pipeline.training.inference import load_run
 
     run = child(home.runs, run_id(snapshot, recipe_key))
@@ -76,6 +82,11 @@ def evaluate_model(
     version = shared_version((test, *trained_on), known, segmenter, yardstick, project.evaluation.parser)
     with watch.timed("what all models share"):
         common = shared(home, snapshot, size_px, photos, known, yardstick, version)
+    if project.evaluation.methods:
+        folder = child(child(home.evaluations, snapshot), METHODS)
+        bench = Bench(folder, size_px, photos, outside_targets(home, test), known, yardstick, common, version)
+        with watch.timed("methods from outside"):
+            common = with_outside(project.evaluation.methods, bench)
     generators = on_best_device(trained.generators)
     translations = {direction: partial(translate_pictures, generator) for direction, generator in generators.items()}
     with watch.timed("cycle and identity"):
@@ -168,3 +179,34 @@ def _cutter(transform: Transform, alpha: np.ndarray | None) -> Cut:
         return cut(pixels, (pixels.shape[1], pixels.shape[0]), square, transform.size_px)
 
     return cut_square
+
+
+def outside_targets(home: Home, rows: pd.DataFrame) -> dict[str, Target]:
+    """What methods from outside are asked for: the pictures of these rows of a manifest, without their pixels."""
+    columns = zip(picture_ids(rows), rows["image_url"], rows["transform"], rows["mask"], strict=True)
+    return {
+        name: Target(name, np.empty(0, np.uint8), names_of(name, address if isinstance(address, str) else None),
+                     partial(_cut_whole, home, transform, mask if isinstance(mask, str) else None))
+        for name, address, transform, mask in columns
+    }  # fmt: skip
+
+
+def _cut_whole(home: Home, transform: str, mask: str | None, picture: np.ndarray) -> np.ndarray:
+    """The square that the dataset has of a photo, of another's picture of the whole photo.
+
+    Raises `Unusable` where that has other proportions than the photo, or nobody knows the photo's.
+    """
+    parsed, alpha = parse_transform(transform), None
+    if isinstance(parsed, Crop):
+        if mask is None or not inside(home.masks, mask).exists():
+            raise Unusable("is not square, and the photo's proportions are not known any more")
+        alpha = read_mask(inside(home.masks, mask))
+        width, height = alpha.shape[1], alpha.shape[0]
+    else:
+        width, height = parsed.photo_px
+    if abs(picture.shape[1] / picture.shape[0] * height / width - 1) > ASPECT_ERROR:
+        raise Unusable(
+            f"is {picture.shape[1]}×{picture.shape[0]} px: neither square nor of the photo's proportions, "
+            f"{width / height:.2f} to 1"
+        )
+    return _cutter(parsed, alpha)(picture)

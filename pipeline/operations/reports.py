@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from glob import escape
 from pathlib import Path
@@ -19,6 +19,7 @@ from pipeline.masks.sources import configured_version
 from pipeline.operations.evaluation import is_test, picture_ids
 from pipeline.operations.former import former_judgement
 from pipeline.operations.made_from import code_revision
+from pipeline.operations.outside import method_version
 from pipeline.operations.training import run_id
 from pipeline.operations.training_images import plan
 from pipeline.parquet_files import parquet_path
@@ -32,6 +33,8 @@ from storage.provenance import Provenance, differences
 
 MODEL, YARDSTICK = "trained_model", "yardstick"
 """Where the provenance of an evaluation holds the digest of the model and of all that it was judged by."""
+OUTSIDE = "evaluation.methods"
+"""And the digests of the methods from outside that were judged with it."""
 INSTRUMENTS = {
     "segmenter": "segmenter",
     "network": "perceptual network",
@@ -95,7 +98,8 @@ def report_inputs(project: Project, home: Home, snapshot: str, others: Sequence[
         config_digest=project.version(),
         counts=facts["counts"],
         domains=facts["made_from"].get("counts", {}),
-        models=[model for of_it in models.values() for model in of_it],
+        models=[without_outside(model, home) for of_it in models.values() for model in of_it],
+        outside=[one for name, of_it in models.items() for one in _outside(home, name, of_it)],
         credits=pd.concat([_credits(rows) for rows in tests.values()]).drop_duplicates("photo_id"),
         made_on=datetime.now(UTC).date(),
         code_revision=code_revision(),
@@ -209,11 +213,12 @@ def why_judge_again(project: Project, home: Home, truth: Path | None, snapshot: 
 def evaluation_provenance(project: Project, home: Home, truth: Path | None, run: Path) -> Provenance:
     """From what the evaluation of a finished run would be made now."""
     instruments = _instruments(project, home, truth)
+    outside = {method.name: method_version(method) for method in project.evaluation.methods}
     versions = {INSTRUMENTS[name]: canonical_digest({name: value})[:16] for name, value in instruments.items() if value}
     return Provenance(
         METHOD_VERSION,
         {"evaluation.perceptual": project.evaluation.perceptual},
-        {MODEL: {"": model_version(run)}},
+        {MODEL: {"": model_version(run)}, **({OUTSIDE: outside} if outside else {})},
         versions,
         {YARDSTICK: yardstick_version(project, home, truth)},
     )
@@ -253,6 +258,59 @@ def model_version(run: Path) -> str:
     """Digest of a finished run's generator; nothing while it is unfinished."""
     done = completion_of(RunFolder(run))
     return done.files[generator_file("a_to_b")] if done else ""
+
+
+def outside_names(home: Home, snapshot: str, recipe: str) -> dict[str, str]:
+    """The methods from outside that an evaluation was made with, each with its digest."""
+    info = home.tables.info("evaluation", f"{recipe}|{snapshot}")
+    return dict(info.provenance.tables.get(OUTSIDE, {})) if info and info.provenance else {}
+
+
+def without_outside(model: "ModelReport", home: Home) -> "ModelReport":
+    """The model without the scores of methods from outside, which have columns of their own."""
+    names = outside_names(home, model.snapshot_id, model.name)
+    table = model.evaluation
+    return replace(model, evaluation=table[~table["method"].isin(list(names))]) if names else model
+
+
+def _outside(home: Home, snapshot: str, models: Sequence["ModelReport"]) -> "Iterator[ModelReport]":
+    """Methods from outside at each size that models of the snapshot were judged at, as the newest evaluation has them."""
+    infos = {model.name: home.tables.info("evaluation", f"{model.name}|{snapshot}") for model in models}
+    made_s = {name: info.made_s if info else 0.0 for name, info in infos.items()}
+    newest = sorted(models, key=lambda model: made_s[model.name], reverse=True)
+    done: set[tuple[str, int]] = set()
+    for model in newest:
+        for method, version in outside_names(home, snapshot, model.name).items():
+            if (method, model.judged_px) not in done:
+                done.add((method, model.judged_px))
+                yield _outside_report(home, model, method, version)
+
+
+def _outside_report(home: Home, model: "ModelReport", method: str, version: str) -> "ModelReport":
+    """A method from outside as the evaluation of `model` has it."""
+    from pipeline.evaluation.report.page import OutsideFacts
+    from pipeline.operations.outside_judging import method_folder, read_account
+
+    others = set(outside_names(home, model.snapshot_id, model.name)) - {method}
+    methods = model.evaluation["method"].astype(str)
+    table = model.evaluation[~methods.str.contains("@") & ~methods.isin(list(others))]
+    account = read_account(method_folder(home.evaluations, model.snapshot_id, method, version), model.judged_px)
+    of_photos = table[~table["photo_id"].str.contains(r"^(?:set|scene):")]
+    judged = of_photos.loc[(of_photos["method"] == method) & of_photos["value"].notna(), "photo_id"].nunique()
+    facts = (
+        OutsideFacts(**{**asdict(account), "judged": judged})
+        if account
+        else OutsideFacts("not on record any more", method, version, of_photos["photo_id"].nunique(), judged)
+    )
+    return replace(
+        model,
+        name=method,
+        card={"recipe": method, "seed": 0},
+        evaluation=table,
+        losses=model.losses.iloc[:0],
+        role=method,
+        outside=facts,
+    )
 
 
 def _model_report(home: Home, snapshot: str, recipe: str) -> "ModelReport":

@@ -758,7 +758,8 @@ def _nearest_baseline(scores: pd.DataFrame) -> SoftnessRow | None:
 
 
 def _photo_sentence(scores: pd.DataFrame, model: str, ssim: float | None) -> str:
-    photos = _count(len(scores_of(scores, "subject_ssim", model, scenes=False)), "test photo")
+    known = [scores_of(scores, name, model, scenes=False).dropna().index for name in (SUBJECT.name, BLUR.name)]
+    photos = _count(len(known[0].union(known[1])), "test photo")
     sharpness = _mean(scores, "background_sharpness", model, scenes=False)
     if ssim is None:
         subject = "the subject could not be scored"

@@ -7,6 +7,7 @@ models of a snapshot; `judge_model` adds one model to it.
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ from pipeline.evaluation.measure.judged_size import (
     TRUE_LENS,
     AlphaBytes,
     Blurs,
+    Given,
     Photos,
     Regions,
     RgbBytes,
@@ -73,7 +75,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BASELINES", "BATCH", "INPUT", "MODEL_SET", "SEGMENTER", "TEST_SET", "TRUE_LENS", "AlphaBytes", "Overlay", "Photos",
-    "RgbBytes", "Translate", "Yardstick", "judge_common", "judge_masks", "judge_model", "judge_photos", "judge_scenes",
+    "RgbBytes", "Translate", "Yardstick", "judge_common", "judge_masks", "judge_model", "judge_outside", "judge_photos",
+    "judge_scenes",
 ]  # fmt: skip
 
 logger = logging.getLogger(__name__)
@@ -86,6 +89,8 @@ FLAT_RANGE = 2 / 255
 """A picture whose values span less than this shows nothing."""
 RANGE_TOLERANCE = 1e-3
 
+Make = Callable[[View, Sequence[str]], tuple[dict[str, Rgb], dict[str, np.ndarray]]]
+"""A batch and its ids to what a method makes of it, by name, and which of that shows nothing."""
 Segment = Callable[[Sequence[np.ndarray]], list[np.ndarray]]
 """Pictures, uint8 [height, width, 3], to the alpha of the people in them, uint8 [height, width]."""
 
@@ -147,12 +152,39 @@ def judge_model(
     """
     yardstick = yardstick or Yardstick()
     common = common or judge_common(judged_px, photos, scenes, known_masks, yardstick)
+    make = partial(_outputs, model, translate, overlay)
     with picture_folder(pictures) as writer:
-        tables = [common.scores, _model_on_photos(model, translate, judged_px, photos, common, yardstick, overlay, writer)]
+        tables = [common.scores, _model_on_photos(model, make, judged_px, photos, common, yardstick, writer)]
         if scenes is not None:
-            tables += [_model_on_scenes(model, translate, judged_px, *scenes, common, yardstick.network, overlay, writer)]
+            tables += [_model_on_scenes(model, make, judged_px, *scenes, common, yardstick.network, writer)]
     rows = [(MODEL_SET, model, name, value) for name, value in (extra or {}).items()]
     return conform("evaluation", _joined([*tables, pd.DataFrame(rows, columns=COLUMNS)]))
+
+
+def judge_outside(
+    method: str,
+    given: Given,
+    judged_px: int,
+    photos: Photos,
+    common: Common,
+    yardstick: Yardstick,
+    scenes: tuple[Scenes, AlphaBytes] | None = None,
+) -> pd.DataFrame:
+    """Scores of a method from outside, as a model's would be, on what it gives: `photos` and `scenes` are no others.
+
+    `common` is that of these photos (`Common.of`). Raises `DatasetError` where all its pictures are of one colour.
+    """
+
+    def make(view: View, ids: Sequence[str]) -> tuple[dict[str, Rgb], dict[str, np.ndarray]]:
+        made = given.at(ids, view.rgb.shape[1])
+        return {method: made}, {method: _flat(made, view)}
+
+    tables = []
+    if len(photos.ids):
+        tables.append(_model_on_photos(method, make, judged_px, photos, common, yardstick, None))
+    if scenes is not None and len(scenes[0].names):
+        tables.append(_model_on_scenes(method, make, judged_px, *scenes, common, yardstick.network, None))
+    return _joined(tables)
 
 
 def judge_common(
@@ -204,7 +236,8 @@ def judge_photos(
     """
     yardstick = yardstick or Yardstick()
     common = judge_common(judged_px, photos, yardstick=yardstick)
-    own = _model_on_photos(model, translate, judged_px, photos, common, yardstick, overlay, pictures)
+    make = partial(_outputs, model, translate, overlay)
+    own = _model_on_photos(model, make, judged_px, photos, common, yardstick, pictures)
     return _joined([common.scores, own])
 
 
@@ -225,7 +258,8 @@ def judge_scenes(
     """
     before = _scene_baselines(judged_px, scenes, alpha, blurs or STUDY_BLURS, network)
     common = Common(before)
-    return _joined([before, _model_on_scenes(model, translate, judged_px, scenes, alpha, common, network, None, pictures)])
+    make = partial(_outputs, model, translate, None)
+    return _joined([before, _model_on_scenes(model, make, judged_px, scenes, alpha, common, network, pictures)])
 
 
 def judge_masks(ids: Sequence[str], alpha: AlphaBytes, truth: AlphaBytes) -> pd.DataFrame:
@@ -280,12 +314,11 @@ def _with_photos(common: Common, judged_px: int, photos: Photos, yardstick: Yard
 
 def _model_on_photos(
     model: str,
-    translate: Translate,
+    make: Make,
     judged_px: int,
     photos: Photos,
     common: Common,
     yardstick: Yardstick,
-    overlay: Overlay | None,
     pictures: PictureWriter | None,
 ) -> pd.DataFrame:
     chosen, rows, sets, softnesses = shown(photos.ids, SHOWN_PHOTOS), [], _Sets(common), CollectedSoftness()
@@ -297,13 +330,14 @@ def _model_on_photos(
         rgb, alpha = photos.batch(np.arange(part.start, part.stop))
         view = View.of(rgb, alpha, judged_px, blurs)
         seen = _Seen(*(None if known is None else known[part] for known in (common.masks, common.faces)))
-        outputs, flat = _outputs(model, translate, overlay, view, ids)
+        outputs, flat = make(view, ids)
         rows += _score_photos(ids, outputs, flat, view, seen, yardstick, sets)
         _write(pictures, chosen, ids, {**view.outputs, model: outputs[model]}, view, model)
+        _write_outside(pictures, chosen, ids, common, judged_px)
         if len(common.softness_b):
             telling = _telling(view, rgb, alpha, common.softness_px, {})
             if common.softness_px > judged_px:
-                outputs, _ = _outputs(model, translate, overlay, telling, ids)
+                outputs, _ = make(telling, ids)
             outputs = {method: scaled_unit(output, common.softness_px) for method, output in outputs.items()}
             rows += _add_softness(ids, outputs, telling, common, softnesses)
     of_set = softnesses.table(common.softness_inputs, common.softness_b)
@@ -519,13 +553,12 @@ def _scene_baselines(
 
 def _model_on_scenes(
     model: str,
-    translate: Translate,
+    make: Make,
     judged_px: int,
     scenes: Scenes,
     alpha: AlphaBytes,
     common: Common,
     network: "PerceptualNetwork | None",
-    overlay: Overlay | None,
     pictures: PictureWriter | None,
 ) -> pd.DataFrame:
     chosen, rows = shown(scenes.ids, SHOWN_SCENES), []
@@ -534,9 +567,10 @@ def _model_on_scenes(
         ids = scenes.ids[part]
         view = View.of(scenes.sharp[part], alpha[part], judged_px, blurs)
         truth = unit(scaled(scenes.shallow[part], judged_px))
-        outputs, flat = _outputs(model, translate, overlay, view, ids)
+        outputs, flat = make(view, ids)
         rows += _score_scenes(scenes, part, outputs, flat, truth, view, network)
         _write(pictures, chosen, ids, {**view.outputs, model: outputs[model], TRUE_LENS: truth}, view, model)
+        _write_outside(pictures, chosen, ids, common, judged_px)
     return _refuse_flat(_joined(rows), model)
 
 
@@ -657,3 +691,13 @@ def _write(
             pictures.add(photo_id, "mask", to_bytes(view.mask[index, :, :, 0]))
             for method, output in outputs.items():
                 pictures.add(photo_id, "model" if method == model else method, to_bytes(output[index]))
+
+
+def _write_outside(
+    pictures: PictureWriter | None, chosen: set[str], ids: Sequence[str], common: Common, size_px: int
+) -> None:
+    """What methods from outside give for the pictures that are shown."""
+    for photo_id in ids if pictures is not None else ():
+        for method, given in common.outside.items():
+            if photo_id in chosen and photo_id in given.ids and pictures is not None:
+                pictures.add(photo_id, method, to_bytes(given.at([photo_id], size_px)[0]))

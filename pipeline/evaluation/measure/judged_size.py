@@ -4,7 +4,7 @@ Pictures come at the size in which they are stored. The baselines smooth them th
 baselines, masks and truth are scaled down to `judged_px` by Lanczos, the filter by which training scales pictures down.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import partial, reduce
 from operator import add
@@ -65,6 +65,19 @@ class Photos(Protocol):
 
     def batch(self, indices: np.ndarray) -> tuple[RgbBytes, AlphaBytes]:
         """The photos at these indices."""
+        ...
+
+
+class Given(Protocol):
+    """What a method from outside gives, for the pictures of which it gives anything."""
+
+    @property
+    def ids(self) -> Set[str]:
+        """Of which photos and scenes it gives a picture."""
+        ...
+
+    def at(self, ids: Sequence[str], size_px: int) -> Rgb:
+        """Its pictures of these, in [0, 1], scaled to this side."""
         ...
 
 

@@ -1,13 +1,14 @@
 """What is the same for every model of a snapshot, kept so that one more model costs its own measuring only."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from pipeline.atomic import atomic_path
+from pipeline.evaluation.measure.judged_size import Given
 from pipeline.parquet_files import parquet_path
 from pipeline.plain_files import open_plain
 from pipeline.softness import Softness
@@ -35,6 +36,17 @@ class Common:
     widths: Mapping[str, float] = field(default_factory=dict)
     softness_px: int = 0
     """The size at which softness is measured; 0 without a domain B."""
+    outside: Mapping[str, Given] = field(default_factory=dict)
+    """Methods from outside by name, whose pictures are shown beside a model's; not kept with the rest."""
+
+    def of(self, indices: np.ndarray) -> "Common":
+        """What belongs to the photos at these indices alone."""
+        return replace(
+            self,
+            softness_inputs=self.softness_inputs[indices] if len(self.softness_inputs) else self.softness_inputs,
+            masks=None if self.masks is None else self.masks[indices],
+            faces=None if self.faces is None else self.faces[indices],
+        )
 
 
 def write_common(common: Common, folder: Path) -> None:
@@ -65,6 +77,6 @@ def read_common(folder: Path) -> Common | None:
         return None
     references = {name.removeprefix("reference:"): arrays[name] for name in arrays if name.startswith("reference:")}
     widths = {name.removeprefix("width:"): float(arrays[name]) for name in arrays if name.startswith("width:")}
-    known = {name: Softness(*arrays[name]) for name in SOFTNESSES}
+    softness_b, softness_inputs = (Softness(*arrays[name]) for name in SOFTNESSES)
     masks, faces, measured_px = arrays.get("masks"), arrays.get("faces"), int(arrays["softness_px"])
-    return Common(scores, references, **known, masks=masks, faces=faces, widths=widths, softness_px=measured_px)
+    return Common(scores, references, softness_b, softness_inputs, masks, faces, widths, measured_px)

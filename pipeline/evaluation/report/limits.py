@@ -57,6 +57,15 @@ def limits_of_pictures(tables: Mapping[str, pd.DataFrame]) -> Iterator[str]:
         yield "There are no scenes with known truth here, so nothing says how close the blur is to that of a lens."
 
 
+def limits_of_outside(outside: Mapping[str, str]) -> Iterator[str]:
+    """`outside` is method → on how much it was judged."""
+    if outside:
+        yield (
+            f"How methods from outside ({', '.join(outside)}) were made, and on which photos, is not on record here: they "
+            "may have been trained on test photos of this snapshot, or made from larger pictures than the models saw."
+        )
+
+
 def limits_of_sizes(judged_px: Sequence[int]) -> Iterator[str]:
     """`judged_px` of each model."""
     if len(set(judged_px)) > 1:

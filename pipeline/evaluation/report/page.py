@@ -45,6 +45,30 @@ FEATURES = {
 
 
 @dataclass(frozen=True)
+class OutsideFacts:
+    """What is known of a method that no model here made.
+
+    `problems` says by the id of a photo or scene why the method is not judged on it, `extra` names files that are of no
+    judged photo.
+    """
+
+    kind: str
+    origin: str
+    version: str
+    photos: int
+    judged: int
+    problems: Mapping[str, str] = field(default_factory=dict)
+    extra: Sequence[str] = ()
+    scaled: str = ""
+
+    @property
+    def words(self) -> str:
+        """On how much it is judged, in a sentence."""
+        some = f"Judged on {self.judged} of {self.photos} test photos alone; in pairs only those count that both have."
+        return f"Judged on all {self.photos} test photos." if self.judged == self.photos else some
+
+
+@dataclass(frozen=True)
 class ModelReport:
     """One trained model and how it was judged.
 
@@ -61,6 +85,10 @@ class ModelReport:
     pictures: Path
     evaluation_digest: str = ""
     snapshot_id: str = ""
+    role: str = "model"
+    """Under which its pictures lie in the folder: a method from outside has its own."""
+    outside: OutsideFacts | None = None
+    """Of a method from outside: what is known of it; None for a trained model."""
 
     @property
     def recipe(self) -> str:
@@ -98,6 +126,8 @@ class ReportInputs:
     code_revision: str = "unknown"
     test_photos: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     reference: str | None = None
+    outside: Sequence[ModelReport] = ()
+    """Methods from outside, for each snapshot and judged size of the models."""
 
 
 @dataclass(frozen=True)
@@ -150,6 +180,7 @@ def write_report(path: Path, inputs: ReportInputs) -> Path:
     if not inputs.models:
         raise DatasetError(f"snapshot {inputs.snapshot_id} has no evaluated model to report on; train and evaluate one")
     models = _told_apart(inputs)
+    models += _outside(inputs, models)
     names = [model.name for model in models]
     if len(set(names)) < len(names):
         raise DatasetError(f"snapshot {inputs.snapshot_id}: two models share a name among {', '.join(sorted(names))}")
@@ -166,6 +197,18 @@ def _told_apart(inputs: ReportInputs) -> list[ModelReport]:
     return [_renamed(model, f"{model.name}·{model.snapshot_id[:SHORT_ID]}") for model in models]
 
 
+def _outside(inputs: ReportInputs, models: Sequence[ModelReport]) -> list[ModelReport]:
+    """The methods from outside, each with its snapshot's and size's where there are several."""
+    methods = [replace(one, snapshot_id=one.snapshot_id or inputs.snapshot_id) for one in inputs.outside]
+    sizes, snapshots = ({getattr(one, name) for one in models} for name in ("judged_px", "snapshot_id"))
+    found = []
+    for method in sorted(methods, key=lambda one: (one.name, one.snapshot_id != inputs.snapshot_id, one.judged_px)):
+        end = f"·{method.snapshot_id[:SHORT_ID]}" if len(snapshots) > 1 else ""
+        end += f"·{method.judged_px}px" if len(sizes) > 1 else ""
+        found.append(_renamed(method, method.name + end) if end else method)
+    return found
+
+
 def _renamed(model: ModelReport, name: str) -> ModelReport:
     methods = {model.name + end: name + end for end in ("", summary.PLAIN, summary.OVERLAID)}
     return replace(model, name=name, evaluation=model.evaluation.replace({"method": methods}))
@@ -173,7 +216,8 @@ def _renamed(model: ModelReport, name: str) -> ModelReport:
 
 def _render(inputs: ReportInputs, models: Sequence[ModelReport]) -> str:
     colours = _colours(models)
-    shelves = {model.name: {tiles.photo_id: tiles for tiles in read_pictures(model.pictures)} for model in models}
+    shelves = {model.name: _shelf(model) for model in models}
+    trained = [model for model in models if model.outside is None]
     common = _common_photos(inputs, models)
     groups = _groups(models, common, _pictured(shelves))
     columns = _figure_columns(groups, shelves)
@@ -190,13 +234,14 @@ def _render(inputs: ReportInputs, models: Sequence[ModelReport]) -> str:
         .get_template("report.html")
         .render(
             inputs=inputs,
-            models=models,
+            models=trained,
+            outside=[model for model in models if model.outside is not None],
             headlines=_headlines(models, groups, inputs.reference),
             groups=groups,
             of_content=all(summary.is_of_content(group.scores) for group in groups),
             colour_distances=_colour_distances(models),
-            panels=charts.loss_panels({model.name: model.losses for model in models}, colours),
-            claims=_claims(models),
+            panels=charts.loss_panels({model.name: model.losses for model in trained}, colours),
+            claims=_claims(trained),
             claim=claims,
             models_table=[_costs(models, cost_rows.PRICES), _costs(models, cost_rows.WAYS_BACK)],
             panel=charts,
@@ -215,7 +260,7 @@ def _render(inputs: ReportInputs, models: Sequence[ModelReport]) -> str:
             table_metrics=_table_metrics(groups),
             data=_viewer_data(groups, inputs.credits, sides),
             funnels={domain: number_sources.funnel_lines(counts) for domain, counts in inputs.domains.items()},
-            facts=[number_sources.model_facts(model.name, anchors[model.name], model.card) for model in models],
+            facts=[number_sources.model_facts(model.name, anchors[model.name], model.card) for model in trained],
             limits=_limits(inputs, models, groups, common),
             notice=FLICKR_NOTICE if any(photo_id.startswith("flickr:") for photo_id in by_id) else "",
             significance={"alpha": SIGNIFICANCE, "level": LEVEL, "resamples": RESAMPLES, "seeds": MIN_SEEDS},
@@ -227,6 +272,16 @@ def _render(inputs: ReportInputs, models: Sequence[ModelReport]) -> str:
             script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         )
     )
+
+
+def _shelf(model: ModelReport) -> dict[str, Tiles]:
+    """Its pictures by photo, its own under the role `model`; those of methods from outside are in columns of their own."""
+    found = {}
+    for tiles in read_pictures(model.pictures):
+        if model.role in tiles.files:
+            own = {role: path for role, path in tiles.files.items() if role in gallery.TILE_LABELS}
+            found[tiles.photo_id] = Tiles(tiles.photo_id, {**own, gallery.MODEL_ROLE: tiles.files[model.role]})
+    return found
 
 
 def _columns(tiles: int) -> int:
@@ -356,7 +411,7 @@ def _runs(models: Sequence[ModelReport]) -> dict[str, list[str]]:
     """Recipe (of one snapshot) → its models."""
     several = len({model.snapshot_id for model in models}) > 1
     runs: dict[str, list[str]] = {}
-    for model in models:
+    for model in (one for one in models if one.outside is None):
         runs.setdefault(model.recipe + (f"·{model.snapshot_id[:SHORT_ID]}" if several else ""), []).append(model.name)
     return runs
 
@@ -398,7 +453,10 @@ def _headlines(
         rivals = [one.name for one in models if one.name.split("·")[0] == reference and one.snapshot_id == model.snapshot_id]
         rival = rivals[0] if rivals and rivals[0] in group.models and rivals[0] != model.name else None
         against_it = against(group.scores, model.name, rival) if rival else None
-        found.append((model.name, summary.headline(model.evaluation, model.name), against_it))
+        result = summary.headline(model.evaluation, model.name)
+        if model.outside is not None:
+            result = replace(result, sentences=[model.outside.words, *result.sentences])
+        found.append((model.name, result, against_it))
     return found
 
 
@@ -531,6 +589,7 @@ def _limits(
     return [
         *limits.limits_of_snapshots(counts, len(common or ())),
         *limits.limits_of_seeds(_runs(models)),
+        *limits.limits_of_outside({model.name: model.outside.words for model in models if model.outside is not None}),
         *limits.limits_of_sizes([model.judged_px for model in models]),
         *limits.limits_of_pictures({model.name: model.evaluation for model in models}),
         *(limits.LIMITS_OF_CONTENT if of_content else limits.LIMITS_OF_MEASURES),

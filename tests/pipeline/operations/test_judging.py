@@ -8,16 +8,25 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
 from pipeline import weights
 from pipeline.config import Project, parse_project
+from pipeline.dataset.snapshot import read_snapshot
 from pipeline.errors import DatasetError, TrainingError, WeightsError
+from pipeline.evaluation.report.page import write_report
 from pipeline.masks.segmenter import Seen, Segmenter
 from pipeline.operations import judging
-from pipeline.operations.evaluation import evaluate_model
+from pipeline.operations.evaluation import evaluate_model, is_test
 from pipeline.operations.forget import finish_forgetting
 from pipeline.operations.judging import Stopwatch
-from pipeline.operations.reports import model_version, yardstick_version
+from pipeline.operations.reports import (
+    evaluation_provenance,
+    model_version,
+    report_inputs,
+    why_judge_again,
+    yardstick_version,
+)
 from pipeline.operations.training import run_id, training_job
 from pipeline.training.__main__ import load_data
 from pipeline.training.process import run_training
@@ -225,3 +234,74 @@ def test_forgetting_a_photo_takes_away_what_models_share(judged: Judged) -> None
     assert done is not None
     assert done.snapshots == [judged.snapshot]
     assert not kept.exists()
+
+
+def test_methods_from_outside_stand_beside_the_models(judged: Judged) -> None:
+    root = judged.home.root
+    (root / "half.py").write_text("def run(picture): return picture // 2")
+    photos = is_judged(judged)
+    (root / "phone").mkdir()
+    for index, photo in enumerate(photos[:-2]):
+        Image.fromarray(np.random.default_rng(index).integers(0, 256, (32, 32, 3), np.uint8)).save(
+            root / "phone" / f"{photo.partition(':')[2]}.png"
+        )
+    (root / "phone" / f"{photos[-2].partition(':')[2]}.png").write_text("no picture")
+    judged.project = parse_project(
+        PROJECT
+        + '[[evaluation.methods]]\nname = "phone"\nfolder = "phone"\n'
+        + '[[evaluation.methods]]\nname = "half"\ncallable = "half:run"\n',
+        root / "bokehflow.toml",
+    )
+    judged.train("cyclegan")
+    table = judged.measure("cyclegan")
+    counts = table[table["metric"] == "checkerboard"].groupby("method")["value"].agg(["count", "size"])
+    assert counts.loc["phone"].tolist() == [len(photos) - 2, len(photos)]
+    assert counts.loc["half", "count"] == counts.loc["cyclegan@0", "count"] == len(photos)
+    costs = table[(table["photo_id"] == "set:model") & (table["metric"] == "s_picture")]
+    assert costs["method"].tolist() == ["half"]
+    provenance = evaluation_provenance(
+        judged.project, judged.home, None, judged.home.runs / run_id(judged.snapshot, "cyclegan@0")
+    )
+    judged.home.tables.write("evaluation", table, f"cyclegan@0|{judged.snapshot}", provenance)
+    inputs = report_inputs(judged.project, judged.home, judged.snapshot)
+    assert [model.name for model in inputs.models] == ["cyclegan@0"]
+    facts = {one.name: one.outside for one in inputs.outside}
+    assert facts["half"] is not None
+    assert facts["half"].problems == {}
+    assert facts["phone"] is not None
+    assert list(facts["phone"].problems) == photos[-2:]
+    page = write_report(root / "report.html", inputs).read_text()
+    assert f"Judged on {len(photos) - 2} of {len(photos)} test photos alone" in page
+    assert "cannot be read" in page
+    assert "no picture of that name" in page
+    assert page.count('data-method="half"') >= len(photos)
+
+
+def test_a_changed_method_is_judged_again_and_an_unchanged_one_is_not_run_twice(judged: Judged) -> None:
+    root = judged.home.root
+    script = "def run(picture):\n    with open(r'{}', 'a') as file:\n        file.write('x')\n    return picture\n"
+    (root / "half.py").write_text(script.format(root / "calls"))
+    judged.project = parse_project(
+        PROJECT + '[[evaluation.methods]]\nname = "half"\ncallable = "half:run"\n', root / "bokehflow.toml"
+    )
+    judged.train("cyclegan")
+    first, calls = judged.measure("cyclegan"), (root / "calls").read_text()
+    assert len(calls) == len(is_judged(judged))
+    assert judged.measure("cyclegan").equals(first)
+    assert (root / "calls").read_text() == calls
+    run = judged.home.runs / run_id(judged.snapshot, "cyclegan@0")
+    told = evaluation_provenance(judged.project, judged.home, None, run)
+    judged.home.tables.write("evaluation", first, f"cyclegan@0|{judged.snapshot}", told)
+
+    def why(project: Project) -> list[str]:
+        return why_judge_again(project, judged.home, None, judged.snapshot, "cyclegan@0")
+
+    assert why(judged.project) == []
+    (root / "half.py").write_text(script.format(root / "calls") + "# new\n")
+    assert why(judged.project) == ["`evaluation.methods` half changed"]
+    assert why(project(root)) == ["`evaluation.methods` half is gone"]
+
+
+def is_judged(judged: Judged) -> list[str]:
+    manifest = read_snapshot(judged.home.snapshots, judged.snapshot)
+    return manifest.loc[is_test(manifest, judged.project), "photo_id"].tolist()
