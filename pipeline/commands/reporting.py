@@ -11,6 +11,9 @@ from pipeline.file_names import child
 if TYPE_CHECKING:
     from storage import Home
 
+LEADERBOARD = "all"
+"""Its folder among the reports."""
+
 
 @click.command(epilog="Example: bokehflow report --output report.html")
 @with_home
@@ -19,14 +22,20 @@ if TYPE_CHECKING:
 @click.option(
     "--compare", "others", multiple=True, metavar="SNAPSHOT", help="Show this snapshot's models beside; repeatable."
 )
+@click.option("--all", "everything", is_flag=True, help="The leaderboard: every model of the home that was ever judged.")
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="The file; else in the home's reports.")
 def report(
-    home: Path | None, config: Path | None, snapshot_id: str | None, others: tuple[str, ...], output: Path | None
+    home: Path | None,
+    config: Path | None,
+    snapshot_id: str | None,
+    others: tuple[str, ...],
+    everything: bool,
+    output: Path | None,
 ) -> None:
     """Write the report of a snapshot's evaluated models as one HTML file, and print its path.
 
     Without SNAPSHOT that of the newest one with an evaluated model. Nothing is trained or judged: `bokehflow run` does
-    that. The beginning of an id will do.
+    that. The beginning of an id will do. With --all it is the leaderboard: all snapshots, seeds and profiles on one page.
     """
     from pipeline.dataset.layout import find_snapshot
     from pipeline.evaluation.report.page import write_report
@@ -34,6 +43,15 @@ def report(
 
     chosen = open_home(home)
     project, _ = load(chosen, config)
+    if everything:
+        if snapshot_id or others:
+            raise click.UsageError("--all is about every snapshot; leave SNAPSHOT and --compare out")
+        from pipeline.evaluation.report.leaderboard import write_leaderboard
+        from pipeline.operations.leaderboard import leaderboard_inputs
+
+        page = output or child(chosen.reports, LEADERBOARD) / "index.html"
+        tell(write_leaderboard(page, leaderboard_inputs(project, chosen)))
+        return
     snapshot = find_snapshot(chosen.snapshots, snapshot_id) if snapshot_id else _newest_judged(chosen)
     beside = [find_snapshot(chosen.snapshots, other) for other in others]
     folder = "+".join(dict.fromkeys([snapshot, *beside]))

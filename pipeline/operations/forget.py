@@ -417,7 +417,7 @@ def summary(done: Purged) -> str:
     if done.exported:
         lines.append(f"pictures and tables of exports within the home, without them now: {done.exported}")
     for name in done.reports:
-        again = " --compare ".join(name.split("+"))
+        again = "--all" if name == "all" else " --compare ".join(name.split("+"))
         lines.append(f"deleted, since it showed them: reports/{name}; anew without them: bokehflow report {again}")
     if done.shared:
         lines.append(f"{done.shared} blobs stay, since other photos have the same bytes")

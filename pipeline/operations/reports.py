@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from pipeline.evaluation.report.page import ModelReport, ReportInputs
 
 
-def _credits(rows: pd.DataFrame) -> pd.DataFrame:
+def credits_of(rows: pd.DataFrame) -> pd.DataFrame:
     """Whose each picture is, by what it is called in scores."""
     names = rows[["domain", "photo_id"]].assign(picture=picture_ids(rows))
     found = attribution(rows).merge(names, on=["domain", "photo_id"])
@@ -84,9 +84,9 @@ def report_inputs(project: Project, home: Home, snapshot: str, others: Sequence[
     from pipeline.evaluation.report.page import ReportInputs
 
     snapshots = list(dict.fromkeys([snapshot, *others]))
-    tests = {name: _test_rows(project, read_snapshot(home.snapshots, name)) for name in snapshots}
+    tests = {name: test_rows(project, read_snapshot(home.snapshots, name)) for name in snapshots}
     recipes = evaluated_recipes(home, *snapshots)
-    models = {name: [_model_report(home, name, one) for one in recipes[name]] for name in snapshots}
+    models = {name: [model_report(home, name, one) for one in recipes[name]] for name in snapshots}
     if bare := [name for name in snapshots[1:] if not models[name]]:
         told = "; ".join(unevaluated(home, *snapshots)[bare[0]]) or "train and evaluate one"
         raise DatasetError(f"snapshot {bare[0]} has no evaluated model to compare with: {told}")
@@ -99,8 +99,8 @@ def report_inputs(project: Project, home: Home, snapshot: str, others: Sequence[
         counts=facts["counts"],
         domains=facts["made_from"].get("counts", {}),
         models=[without_outside(model, home) for of_it in models.values() for model in of_it],
-        outside=[one for name, of_it in models.items() for one in _outside(home, name, of_it)],
-        credits=pd.concat([_credits(rows) for rows in tests.values()]).drop_duplicates("photo_id"),
+        outside=[one for name, of_it in models.items() for one in outside_reports(home, name, of_it)],
+        credits=pd.concat([credits_of(rows) for rows in tests.values()]).drop_duplicates("photo_id"),
         made_on=datetime.now(UTC).date(),
         code_revision=code_revision(),
         test_photos={name: _digests(rows) for name, rows in tests.items()},
@@ -108,7 +108,7 @@ def report_inputs(project: Project, home: Home, snapshot: str, others: Sequence[
     )
 
 
-def _test_rows(project: Project, manifest: pd.DataFrame) -> pd.DataFrame:
+def test_rows(project: Project, manifest: pd.DataFrame) -> pd.DataFrame:
     return manifest[is_test(manifest, project)]
 
 
@@ -176,7 +176,7 @@ def judged_by(home: Home, snapshot: str, recipe: str) -> str | None:
     info, model = home.tables.info("evaluation", f"{recipe}|{snapshot}"), model_version(run)
     if info is None or not model or not RunFolder(run).translated.is_dir():
         return None
-    found = _judgement(info)
+    found = judgement(info)
     return found.yardstick if (found.model, found.method) == (model, METHOD_VERSION) else None
 
 
@@ -189,7 +189,7 @@ class Judgement:
     yardstick: str
 
 
-def _judgement(info: TableInfo) -> Judgement:
+def judgement(info: TableInfo) -> Judgement:
     told = info.provenance
     if told is None:
         return Judgement(*former_judgement(info))
@@ -273,7 +273,7 @@ def without_outside(model: "ModelReport", home: Home) -> "ModelReport":
     return replace(model, evaluation=table[~table["method"].isin(list(names))]) if names else model
 
 
-def _outside(home: Home, snapshot: str, models: Sequence["ModelReport"]) -> "Iterator[ModelReport]":
+def outside_reports(home: Home, snapshot: str, models: Sequence["ModelReport"]) -> "Iterator[ModelReport]":
     """Methods from outside at each size that models of the snapshot were judged at, as the newest evaluation has them."""
     infos = {model.name: home.tables.info("evaluation", f"{model.name}|{snapshot}") for model in models}
     made_s = {name: info.made_s if info else 0.0 for name, info in infos.items()}
@@ -313,7 +313,7 @@ def _outside_report(home: Home, model: "ModelReport", method: str, version: str)
     )
 
 
-def _model_report(home: Home, snapshot: str, recipe: str) -> "ModelReport":
+def model_report(home: Home, snapshot: str, recipe: str) -> "ModelReport":
     from pipeline.evaluation.report.page import ModelReport
 
     run = RunFolder(child(home.runs, run_id(snapshot, recipe)))

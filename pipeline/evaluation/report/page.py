@@ -216,7 +216,7 @@ def _renamed(model: ModelReport, name: str) -> ModelReport:
 
 def _render(inputs: ReportInputs, models: Sequence[ModelReport]) -> str:
     colours = _colours(models)
-    shelves = {model.name: _shelf(model) for model in models}
+    shelves = {model.name: shelf_of(model) for model in models}
     trained = [model for model in models if model.outside is None]
     common = _common_photos(inputs, models)
     groups = _groups(models, common, _pictured(shelves))
@@ -230,7 +230,7 @@ def _render(inputs: ReportInputs, models: Sequence[ModelReport]) -> str:
     )
     anchors = {model.name: f"model-{index}" for index, model in enumerate(models, 1)}
     return (
-        _environment()
+        environment()
         .get_template("report.html")
         .render(
             inputs=inputs,
@@ -274,7 +274,7 @@ def _render(inputs: ReportInputs, models: Sequence[ModelReport]) -> str:
     )
 
 
-def _shelf(model: ModelReport) -> dict[str, Tiles]:
+def shelf_of(model: ModelReport) -> dict[str, Tiles]:
     """Its pictures by photo, its own under the role `model`; those of methods from outside are in columns of their own."""
     found = {}
     for tiles in read_pictures(model.pictures):
@@ -289,7 +289,7 @@ def _columns(tiles: int) -> int:
     return -(-tiles // -(-tiles // MAX_COLUMNS))
 
 
-def _environment() -> jinja2.Environment:
+def environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("pipeline.evaluation.report"),
         autoescape=True,

@@ -137,3 +137,37 @@ def test_bad_input_is_named(place: tuple[Home, World], run: Run) -> None:
     model(home, snapshot, "cyclegan@0")
     assert f"snapshot {other} has no evaluated model to compare with" in run(snapshot, "--compare", other)[2]
     assert not (home.reports / other).exists()
+
+
+def test_the_leaderboard_shows_every_model_and_what_it_was_judged_by(place: tuple[Home, World], run: Run) -> None:
+    home, world = place
+    first, second = world.freeze(range(1, 60)), world.freeze(range(1, 40))
+    model(home, first, "cyclegan@0")
+    model(home, first, "mask_loss@0", ssim=0.97)
+    model(home, second, "cyclegan@0", yardstick="older")
+    train(home, second, "mask_loss@0")
+    judge(home, second, "mask_loss@0", 0.9, 0.5, "other")
+    code, printed, _ = run("--all")
+    assert (code, printed.strip()) == (0, str(home.reports / "all" / "index.html"))
+    text = (home.reports / "all" / "index.html").read_text(encoding="utf-8")
+    tables = text.split("<table")[1:]
+    assert [table.count('<tr class="model') for table in tables] in ([2, 1, 1], [1, 1, 2])
+    assert text.count(first) >= 2
+    assert "older" in text
+    assert re.search(r'0\.9[57]0?<span class="spread">0\.9', text)
+    assert "flickr:" in text, "photos are credited"
+
+
+def test_the_leaderboard_says_what_it_cannot_show(place: tuple[Home, World], run: Run) -> None:
+    home, world = place
+    snapshot = world.freeze(range(1, 60))
+    assert run("--all")[0] == 1
+    model(home, snapshot, "cyclegan@0")
+    model(home, snapshot, "mask_loss@0")
+    (home.runs / f"{snapshot}-mask_loss-0" / "model.json").unlink()
+    code, _, said = run("--all", snapshot)
+    assert code == 1
+    assert "leave SNAPSHOT" in said
+    assert run("--all")[0] == 0
+    text = (home.reports / "all" / "index.html").read_text(encoding="utf-8")
+    assert f"Not shown: mask_loss@0 on {snapshot}" in text
