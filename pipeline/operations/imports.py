@@ -3,10 +3,11 @@
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 import pandas as pd
 
@@ -24,11 +25,12 @@ from pipeline.photos.folder import (
     find_pictures,
     import_files,
     listing_of,
+    stored_pictures,
     told,
     with_pictures,
 )
 from pipeline.photos.inspectors import Inspectors
-from pipeline.photos.metadata import Metadata, read_metadata
+from pipeline.photos.metadata import NOTHING_TOLD, Metadata, Told, read_metadata
 from pipeline.plain_text import plain, plain_lines
 from pipeline.sources.found import normalised_tag
 from pipeline.sources.listing import NO_CV_TAG
@@ -59,6 +61,52 @@ class Imported:
     """Photo ids by file."""
     told_sides: int = 0
     """Of how many photos it is known on which side of the split they are."""
+
+
+SHARE_OF_WRITING = 1 / 20
+"""At most this share of an import's time goes into writing its table, which is written whole."""
+
+
+class GrowingImports:
+    """The table `imports` while an import adds to it.
+
+    It is written now and then: soon while it is small, later and later as it grows, and at the end, whatever ends the
+    import. What was not written before a power cut is imported again.
+    """
+
+    def __init__(self, home: Home, before: Callable[[], None] = lambda: None) -> None:
+        self.rows = home.tables.read_or_empty("imports")
+        """As they were written last."""
+        self._tables, self._before = home.tables, before
+        self._pictures: list[tuple[ImportedPhoto, Told]] = []
+        self._said: dict[tuple[str, str], set[str]] = {}
+        self._written_s, self._took_s = time.monotonic(), 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.write()
+
+    def add(self, pictures: Sequence[ImportedPhoto], told: Mapping[str, Told]) -> bool:
+        """Add pictures with what is told of their files; whether everything added so far is written now."""
+        self._pictures += [(picture, told.get(picture.file, NOTHING_TOLD)) for picture in pictures]
+        will_take_s = self._took_s * (1 + len(self._pictures) / max(1, len(self.rows)))
+        if (time.monotonic() - self._written_s) * SHARE_OF_WRITING < will_take_s:
+            return False
+        self.write()
+        return True
+
+    def write(self) -> None:
+        """Write what was added; `before` is called first where there is anything."""
+        began_s = time.monotonic()
+        if self._pictures:
+            self._before()
+            self.rows = with_pictures(self.rows, self._pictures, self._said, int(time.time()))
+            self._tables.write("imports", self.rows)
+        self._pictures = []
+        self._written_s = time.monotonic()
+        self._took_s = self._written_s - began_s
 
 
 SHOWN = 50
@@ -188,18 +236,18 @@ def _import_part(
     files = [file for file in found.files if file not in read.spoiled]
     if read.spoiled:
         done.notes.append(f"{len(read.spoiled)} pictures wait until their rows are right")
-    table = home.tables.read_or_empty("imports")
-    mine = table["domain"].isin(domains)
-    before = set(table.loc[mine, "photo_id"])
-    forgotten = forgotten_photos(home)
-    for batch in import_files(part, files, table, forgotten, home.blobs, project.photos, inspectors.inspect, report):
-        pictures = [outcome for outcome in batch if isinstance(outcome, ImportedPhoto)]
-        done.refused += [outcome for outcome in batch if isinstance(outcome, RefusedFile)]
-        done.remarks += dict.fromkeys(f"{picture.file}: {remark}" for picture in pictures for remark in picture.info.remarks)
-        done.pictures += len(pictures)
-        done.photos |= {picture.file: picture.photo_id for picture in pictures}
-        table = with_pictures(table, pictures, read.told, int(time.time()))
-        home.tables.write("imports", table)
+    with GrowingImports(home) as imports:
+        before = set(imports.rows.loc[imports.rows["domain"].isin(domains), "photo_id"])
+        known, forgotten = stored_pictures(imports.rows), forgotten_photos(home)
+        for batch in import_files(part, files, known, forgotten, home.blobs, project.photos, inspectors.inspect, report):
+            pictures = [outcome for outcome in batch if isinstance(outcome, ImportedPhoto)]
+            done.refused += [outcome for outcome in batch if isinstance(outcome, RefusedFile)]
+            remarks = dict.fromkeys(f"{picture.file}: {remark}" for picture in pictures for remark in picture.info.remarks)
+            done.remarks += remarks
+            done.pictures += len(pictures)
+            done.photos |= {picture.file: picture.photo_id for picture in pictures}
+            imports.add(pictures, read.told)
+    table = imports.rows
     mine = table["domain"].isin(domains)
     done.new = len(set(table.loc[mine, "photo_id"]) - before)
     done.told_sides = int((mine & table["photo_id"].isin(done.photos.values()) & table["split"].notna()).sum())

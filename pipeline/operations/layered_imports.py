@@ -6,7 +6,6 @@ Each picture becomes a photo like any other. What came with it is told in the ta
 
 import os
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -24,9 +23,9 @@ from pipeline.depth.nyu import nyu
 from pipeline.depth.units import DepthError, DepthMap, DepthUnit
 from pipeline.errors import ConfigError
 from pipeline.file_names import child, inside
-from pipeline.operations.imports import Imported
+from pipeline.operations.imports import GrowingImports, Imported
 from pipeline.operations.tombstones import forgotten_photos
-from pipeline.photos.folder import ImportedPhoto, Part, RefusedFile, import_files, with_pictures
+from pipeline.photos.folder import ImportedPhoto, Part, RefusedFile, import_files, stored_pictures
 from pipeline.photos.inspectors import Inspectors
 from pipeline.photos.metadata import Told
 from pipeline.picture_layers import SOURCES
@@ -38,7 +37,7 @@ LAYOUTS: Mapping[str, Callable[[Path], Found]] = {
     "pairs": pairs, "nyu": nyu, "diml": diml, "diode": diode, "realbokeh": realbokeh,
 }  # fmt: skip
 AT_ONCE = 100
-"""Pairs whose pictures lie in a temporary folder at a time; an interrupted import goes on after the last of them."""
+"""Pairs whose pictures lie in a temporary folder at a time."""
 
 
 @dataclass(frozen=True)
@@ -79,9 +78,10 @@ def import_layout(
     count = min(os.cpu_count() or 1, project.photos.threads)
     with home.lock("import"), closing(Inspectors(count)) as inspectors:
         bring = _Bringer(project, home, domain, inspectors, forgotten_photos(home), done)
-        for start in range(0, len(found.pairs), AT_ONCE):
-            bring.batch(found.pairs[start : start + AT_ONCE])
-            report(min(start + AT_ONCE, len(found.pairs)), len(found.pairs))
+        with bring.imports:
+            for start in range(0, len(found.pairs), AT_ONCE):
+                bring.batch(found.pairs[start : start + AT_ONCE])
+                report(min(start + AT_ONCE, len(found.pairs)), len(found.pairs))
     done.notes += bring.notes()
     if project.dataset.split != "given" and done.told_sides:
         done.notes.append('what its authors say of train and test is kept; split = "given" under [dataset] goes by it')
@@ -96,15 +96,18 @@ class _Bringer:
     ) -> None:
         self._project, self._home, self._domain, self._done = project, home, domain, done
         self._inspectors, self._forgotten = inspectors, forgotten
-        self._imports = home.tables.read_or_empty("imports")
+        # In this order: a photo whose layers are not told yet would pass for one without.
+        self.imports = GrowingImports(home, before=self._write_layers)
+        rows = self.imports.rows
+        self._known, self._before = stored_pictures(rows), set(rows.loc[rows["domain"] == domain, "photo_id"])
         self._layers = home.tables.read_or_empty("imported_layers")
-        self._before = set(self._imports.loc[self._imports["domain"] == domain, "photo_id"])
+        self._new_layers: list[dict[str, object]] = []
         self._named: dict[str, str] = {}
         self._depths: list[DepthMap] = []
         self._passed_over = 0
 
     def batch(self, some: Sequence[RgbdPair]) -> None:
-        """Bring these pairs, or note why not; the tables are written at the end."""
+        """Bring these pairs, or note why not."""
         with tempfile.TemporaryDirectory(prefix="bokehflow-import-") as name:
             staging = Path(name)
             halves = [found for number, pair in enumerate(some) if (found := self._staged(staging, number, pair))]
@@ -119,7 +122,7 @@ class _Bringer:
             pictures.append(picture)
             told[picture.file] = Told(split=found.pair.side, title=found.name)
             rows.append(self._row(found, picture, target))
-        self._write(rows, pictures, told)
+        self._add(rows, pictures, told)
 
     def _staged(self, staging: Path, number: int, pair: RgbdPair) -> tuple[int, _Halves] | None:
         """The pair's pictures written to the folder, its depth read; None with a problem noted where either cannot be."""
@@ -144,7 +147,7 @@ class _Bringer:
 
     def _brought(self, staging: Path, files: list[str]) -> dict[str, ImportedPhoto | RefusedFile]:
         """What became of each file of the folder: in the blob store once it was checked in full."""
-        given = Part(staging, self._domain), files, self._imports, self._forgotten, self._home.blobs
+        given = Part(staging, self._domain), files, self._known, self._forgotten, self._home.blobs
         outcomes = import_files(*given, self._project.photos, self._inspectors.inspect)
         return {outcome.file: outcome for batch in outcomes for outcome in batch}
 
@@ -189,15 +192,15 @@ class _Bringer:
         facts = {"depth_source": path, "depth_source_sha256": digest_of(stored, str(encoding))}
         return {**facts, "known": float(depth.known.mean()), **metres}
 
-    def _write(self, rows: list[dict[str, object]], pictures: list[ImportedPhoto], told: Mapping[str, Told]) -> None:
-        if not rows:
-            return
-        self._imports = with_pictures(self._imports, pictures, told, int(time.time()))
-        both = pd.concat([self._layers.astype(object), pd.DataFrame(rows, dtype=object)], ignore_index=True)
+    def _write_layers(self) -> None:
+        both = pd.concat([self._layers.astype(object), pd.DataFrame(self._new_layers, dtype=object)], ignore_index=True)
         self._layers = conform("imported_layers", both.drop_duplicates(["domain", "photo_id"], keep="last"))
-        # In this order: a photo whose layers are not told yet would pass for one without.
         self._home.tables.write("imported_layers", self._layers)
-        self._home.tables.write("imports", self._imports)
+        self._new_layers = []
+
+    def _add(self, rows: list[dict[str, object]], pictures: list[ImportedPhoto], told: Mapping[str, Told]) -> None:
+        self._new_layers += rows
+        self.imports.add(pictures, told)
         done = self._done
         done.pictures += len(pictures)
         done.photos |= {str(row["name"]): str(row["photo_id"]) for row in rows}

@@ -1,6 +1,5 @@
 """Photos by a list of addresses: `bokehflow import LIST` fetches each and lets it join those of folders."""
 
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
@@ -13,11 +12,11 @@ from pipeline.config import Project
 from pipeline.errors import ConfigError, SourceError
 from pipeline.licenses import KNOWN
 from pipeline.operations.downloads import download
-from pipeline.operations.imports import Imported, told_licenses
+from pipeline.operations.imports import GrowingImports, Imported, told_licenses
 from pipeline.operations.months import IMPORTED
 from pipeline.operations.tombstones import forgotten_photos
 from pipeline.photo_ids import url_id
-from pipeline.photos.folder import ImportedPhoto, RefusedFile, with_pictures
+from pipeline.photos.folder import ImportedPhoto, RefusedFile
 from pipeline.photos.opening import PictureInfo
 from pipeline.photos.url_list import ListedPhoto, UrlList
 from pipeline.plain_text import plain
@@ -26,10 +25,12 @@ from pipeline.tables import empty
 from storage import Home
 
 BATCH = 500
-"""Rows that are fetched and written together; an interrupted import goes on after the last whole batch."""
+"""Rows that are fetched together."""
 KEPT_PROBLEMS = 1000
 """So many bad rows are named; the others are counted."""
 UNREACHABLE_BATCHES = 3
+JOURNAL = "import-list"
+"""What was fetched and does not stand in the table yet: an interrupted import goes on there."""
 
 
 def import_list(
@@ -53,14 +54,14 @@ def import_list(
     listed, done = UrlList(path), Imported(domain, path)
     words: Counter[str] = Counter()
     rows = _good(listed, done, words)
-    with home.lock("import"):
-        known_before = set(home.tables.read_or_empty("imports", columns=["photo_id"])["photo_id"])
+    with home.lock("import"), GrowingImports(home) as imports:
+        known_before = set(imports.rows["photo_id"])
         unreachable = read = 0
         while batch := list(islice(rows, BATCH)):
             if not read:
                 _check_hosts(project, path, batch)
             try:
-                _import_batch(project, home, domain, batch, done)
+                _import_batch(project, home, domain, batch, imports, done)
                 unreachable = 0
             except SourceError as error:
                 unreachable += 1
@@ -69,6 +70,8 @@ def import_list(
                     raise
             read += len(batch)
             report(read, read + 1)
+    # All that its journal knew stands in the table now.
+    home.journal(JOURNAL).unlink(missing_ok=True)
     done.new = len(set(done.photos.values()) - known_before)
     done.notes += _notes(listed, words)
     return [done]
@@ -99,9 +102,10 @@ def _check_hosts(project: Project, path: Path, rows: Iterable[ListedPhoto]) -> N
         )
 
 
-def _import_batch(project: Project, home: Home, domain: str, batch: Iterable[ListedPhoto], done: Imported) -> None:
-    rows = {url_id(row.url): row for row in batch}
-    table = home.tables.read_or_empty("imports")
+def _import_batch(
+    project: Project, home: Home, domain: str, batch: Iterable[ListedPhoto], imports: GrowingImports, done: Imported
+) -> None:
+    rows, table = {url_id(row.url): row for row in batch}, imports.rows
     stored = table[(table["domain"] == domain) & table["photo_id"].isin(list(rows))].to_dict("records")
     pictures = [
         _photo(rows[str(one["photo_id"])], domain, one)  # pyright: ignore[reportArgumentType]
@@ -115,7 +119,7 @@ def _import_batch(project: Project, home: Home, domain: str, batch: Iterable[Lis
         "photo_id": missing, "domain": domain, "month": IMPORTED, "image_url": [rows[one].url for one in missing],
         "last_update_s": None, "reason": None,
     }, dtype=object)  # fmt: skip
-    journal = home.journal("import-list")
+    journal = home.journal(JOURNAL)
     if missing:
         settings = project.lists
         made = download(project, home, listing, empty("photo_files"), journal, source=settings).table
@@ -125,9 +129,8 @@ def _import_batch(project: Project, home: Home, domain: str, batch: Iterable[Lis
                 done.refused.append(RefusedFile(row.url, fact["reason"], f"row {row.row}; {fact['detail']}"))
             else:
                 pictures.append(_photo(row, domain, fact))  # pyright: ignore[reportArgumentType]
-    table = with_pictures(table, pictures, {}, int(time.time()))
-    home.tables.write("imports", table)
-    journal.unlink(missing_ok=True)
+    if imports.add(pictures, {}):
+        journal.unlink(missing_ok=True)
     done.pictures += len(pictures)
     done.photos |= {picture.file: picture.photo_id for picture in pictures}
     done.told_sides += sum(picture.told.split is not None for picture in pictures)

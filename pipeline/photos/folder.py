@@ -7,7 +7,7 @@ the folder is changed. What is refused is reported with its reason and tried aga
 import hashlib
 import os
 from collections import Counter, deque
-from collections.abc import Callable, Hashable, Iterator, Mapping, Set
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -190,10 +190,25 @@ class Part:
         return Told(split=SIDES.get(first.lower()) if self.by_subfolder and slash else self.split)
 
 
+@dataclass(frozen=True)
+class StoredPicture:
+    """A picture that was imported before: its bytes and what was found in them."""
+
+    sha256: str
+    size_bytes: int
+    info: PictureInfo
+
+
+def stored_pictures(imports: pd.DataFrame) -> dict[str, StoredPicture]:
+    """Those of the table `imports`, by photo id."""
+    rows = imports.drop_duplicates("photo_id").to_dict("records")
+    return {str(row["photo_id"]): StoredPicture(str(row["sha256"]), int(row["size_bytes"]), _info(row)) for row in rows}
+
+
 def import_files(
     part: Part,
     files: list[str],
-    known: pd.DataFrame,
+    known: Mapping[str, StoredPicture],
     forgotten: Set[str],
     blobs: BlobProtocol,
     settings: PhotosSection,
@@ -202,13 +217,11 @@ def import_files(
 ) -> Iterator[list[ImportedPhoto | RefusedFile]]:
     """Bring `files` of a folder into the blob store, `BATCH` of them at a time; a joined picture becomes two photos.
 
-    `known` is the table `imports`: what it lists with its blob in place is hashed and not decoded again. Photos in
+    What is `known` (`stored_pictures`), with its blob in place, is hashed and not decoded again. Photos in
     `forgotten` are refused. Reasons besides those of `inspect`: `bad_name`, `decoder_died`, `forgotten`, `not_joined`,
     `too_large`, `unreadable`.
     """
-    rows = known.drop_duplicates("photo_id").to_dict("records")
-    stored = {str(row["photo_id"]): _Stored(str(row["sha256"]), int(row["size_bytes"]), _info(row)) for row in rows}
-    bring = _Bringer(part, stored, forgotten, blobs, settings, inspect)
+    bring = _Bringer(part, known, forgotten, blobs, settings, inspect)
     done = 0
     with ThreadPoolExecutor(settings.threads, thread_name_prefix="import") as executor:
         for start in range(0, len(files), BATCH):
@@ -220,37 +233,36 @@ def import_files(
 
 
 def with_pictures(
-    imports: pd.DataFrame, pictures: list[ImportedPhoto], told: Mapping[str, Told], now_s: int
+    imports: pd.DataFrame,
+    pictures: Sequence[tuple[ImportedPhoto, Told]],
+    said: dict[tuple[str, str], set[str]],
+    now_s: int,
 ) -> pd.DataFrame:
-    """The table `imports` with `pictures` added, or told more about.
+    """The table `imports` with `pictures` added, or told more about; beside each stands what a CSV tells of its file.
 
     What is told counts, by a CSV before a folder's name; what is not told stays as it was. Where two files have the same
-    bytes the first counts, the second adds what the first does not tell.
+    bytes the first counts, the second adds what the first does not tell: `said` are the names of what was told, by domain
+    and photo, which one call of an import fills for the next.
     """
-    rows = {(str(row["domain"]), str(row["photo_id"])): dict(row) for row in imports.astype(object).to_dict("records")}
-    said: dict[tuple[str, str], set[str]] = {}
-    for picture in pictures:
+    touched = imports["photo_id"].isin({picture.photo_id for picture, _ in pictures})
+    records = imports[touched].astype(object).to_dict("records")
+    rows = {(str(row["domain"]), str(row["photo_id"])): dict(row) for row in records}
+    for picture, told in pictures:
         key = picture.domain, picture.photo_id
         rows.setdefault(key, _row(picture, now_s))
         taken = said.setdefault(key, set())
-        both = [asdict(picture.told), asdict(told.get(picture.file, NOTHING_TOLD))]
+        both = [asdict(picture.told), asdict(told)]
         news = {name: value for one in both for name, value in one.items() if value is not None}
         rows[key].update({name: value for name, value in news.items() if name not in taken})
         taken.update(news)
-    return conform("imports", pd.DataFrame(list(rows.values())))
-
-
-@dataclass(frozen=True)
-class _Stored:
-    sha256: str
-    size_bytes: int
-    info: PictureInfo
+    parts = [frame for frame in (imports[~touched], pd.DataFrame(list(rows.values()), dtype=object)) if len(frame)]
+    return conform("imports", pd.concat([frame.astype(object) for frame in parts]) if parts else imports)
 
 
 @dataclass(frozen=True)
 class _Bringer:
     part: Part
-    known: Mapping[str, _Stored]
+    known: Mapping[str, StoredPicture]
     """By photo id."""
     forgotten: Set[str]
     blobs: BlobProtocol
@@ -303,7 +315,7 @@ class _Bringer:
         domains = zip(HALVES, (self.part.domain, self.part.right_domain), strict=True)
         return [(domain, half_id(sha256, half), told) for half, domain in domains]
 
-    def _checked(self, file: str, source: "_Source") -> list[_Stored | None]:
+    def _checked(self, file: str, source: "_Source") -> list[StoredPicture | None]:
         """Copied, hashed on the way, decoded from the copy: the original may change meanwhile."""
         digest, size_bytes = hashlib.sha256(), 0
         with self.blobs.temporary() as copy:
@@ -317,14 +329,14 @@ class _Bringer:
                 return [self._stored(half, info.remarks) for half in halves(read_plain(copy), self.settings.max_pixels)]
             sha256 = digest.hexdigest()
             self.blobs.adopt(copy, sha256)
-        return [_Stored(sha256, size_bytes, info)]
+        return [StoredPicture(sha256, size_bytes, info)]
 
-    def _stored(self, half: Half, remarks: tuple[str, ...]) -> _Stored:
+    def _stored(self, half: Half, remarks: tuple[str, ...]) -> StoredPicture:
         sha256 = hashlib.sha256(half.png).hexdigest()
         with self.blobs.temporary() as copy:
             copy.write_bytes(half.png)
             self.blobs.adopt(copy, sha256)
-        return _Stored(sha256, len(half.png), PictureInfo(half.width_px, half.height_px, "PNG", 1, remarks))
+        return StoredPicture(sha256, len(half.png), PictureInfo(half.width_px, half.height_px, "PNG", 1, remarks))
 
 
 class _Unreadable(Exception):
