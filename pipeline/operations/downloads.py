@@ -21,6 +21,7 @@ def download(
     journal: Path,
     progress: Callable[[int, int], None] | None = None,
     source: ListsSection | None = None,
+    gone: set[str] | None = None,
 ) -> Downloads:
     """`download_photos` of these rows, from the hosts of what is asked or, with `source`, from those of lists.
 
@@ -40,6 +41,7 @@ def download(
         forgotten=forgotten_photos(home),
         journal=journal,
         progress=progress,
+        gone=gone,
     )
 
 

@@ -28,7 +28,8 @@ BATCH = 500
 """Rows that are fetched together."""
 KEPT_PROBLEMS = 1000
 """So many bad rows are named; the others are counted."""
-UNREACHABLE_BATCHES = 3
+UNREACHABLE_HOSTS = 10
+"""So many hosts that are given up before the first picture has come mean that this machine is cut off."""
 JOURNAL = "import-list"
 """What was fetched and does not stand in the table yet: an interrupted import goes on there."""
 
@@ -56,20 +57,24 @@ def import_list(
     rows = _good(listed, done, words)
     with home.lock("import"), GrowingImports(home) as imports:
         known_before = set(imports.rows["photo_id"])
-        unreachable = read = 0
+        gone: set[str] = set()
+        waiting = read = 0
+        failure: SourceError | None = None
         while batch := list(islice(rows, BATCH)):
             if not read:
                 _check_hosts(project, path, batch)
             try:
-                _import_batch(project, home, domain, batch, imports, done)
-                unreachable = 0
+                _import_batch(project, home, domain, batch, imports, done, gone)
             except SourceError as error:
-                unreachable += 1
-                done.problems.append(f"rows {batch[0].row} to {batch[-1].row} wait for the next import: {error}")
-                if unreachable == UNREACHABLE_BATCHES:
-                    raise
+                failure, waiting = error, waiting + len(batch)
             read += len(batch)
             report(read, read + 1)
+            if failure and not done.pictures and len(gone) >= UNREACHABLE_HOSTS:
+                break
+    if failure and not done.pictures:
+        raise failure
+    if failure:
+        done.notes.append(f"{waiting:,} rows wait for the next import: {failure}")
     # All that its journal knew stands in the table now.
     home.journal(JOURNAL).unlink(missing_ok=True)
     done.new = len(set(done.photos.values()) - known_before)
@@ -103,7 +108,13 @@ def _check_hosts(project: Project, path: Path, rows: Iterable[ListedPhoto]) -> N
 
 
 def _import_batch(
-    project: Project, home: Home, domain: str, batch: Iterable[ListedPhoto], imports: GrowingImports, done: Imported
+    project: Project,
+    home: Home,
+    domain: str,
+    batch: Iterable[ListedPhoto],
+    imports: GrowingImports,
+    done: Imported,
+    gone: set[str],
 ) -> None:
     rows, table = {url_id(row.url): row for row in batch}, imports.rows
     stored = table[(table["domain"] == domain) & table["photo_id"].isin(list(rows))].to_dict("records")
@@ -122,7 +133,7 @@ def _import_batch(
     journal = home.journal(JOURNAL)
     if missing:
         settings = project.lists
-        made = download(project, home, listing, empty("photo_files"), journal, source=settings).table
+        made = download(project, home, listing, empty("photo_files"), journal, source=settings, gone=gone).table
         for fact in made.to_dict("records"):
             row = rows[str(fact["photo_id"])]
             if isinstance(fact["reason"], str):

@@ -11,8 +11,8 @@ import os
 import random
 import shutil
 import time
-from collections import defaultdict, deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from contextlib import closing
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -99,6 +99,7 @@ def download_photos(
     forgotten: set[str],
     journal: Path,
     progress: Callable[[int, int], None] | None = None,
+    gone: set[str] | None = None,
 ) -> Downloads:
     """Make the table `photo_files`: one row for each photo of `listing` that no filter rejected.
 
@@ -106,8 +107,9 @@ def download_photos(
     last update is taken over, unless it is pending or its blob is gone; where only the last update differs, the
     server is asked with the known ETag. `forgotten` photos are not fetched. `journal` is a file that keeps finished
     photos of a run that was interrupted; the caller deletes it after writing the table. `progress` is called with the
-    numbers of photos done and in all. Raises `FlickrUnreachable` when the picture server is out of reach and
-    `StorageError` when the disk fails or is all but full; what was fetched by then is not fetched again.
+    numbers of photos done and in all. A host that fails `GIVE_UP_AFTER` times in a row joins `gone`, and is not asked any
+    more: its photos stay pending. Raises `FlickrUnreachable` when nobody is left who could be asked, and `StorageError`
+    when the disk fails or is all but full; what was fetched by then is not fetched again.
     """
     rows = _accepted(listing)
     wanted = list(dict.fromkeys(_wanted(row) for row in rows))
@@ -126,10 +128,13 @@ def download_photos(
     # More decoders than processors only wait for each other, while requests can well be many.
     decoders = min(os.cpu_count() or 1, settings.threads)
     with closing(client), closing(Inspectors(decoders)) as inspectors, _Journal(journal) as finished:
-        fetcher = _Fetcher(client, inspectors, blobs, settings, retries, now_s)
+        gone = set() if gone is None else gone
+        reach = _Reach(Counter(_host(task.photo) for task in to_fetch), gone)
+        fetcher = _Fetcher(client, inspectors, blobs, settings, retries, now_s, gone)
         pool = PacedPool(settings.threads, fetcher.attempt, client.end_overdue, client.stop)
         with closing(pool.run(_by_host(to_fetch))) as fetching:
-            for task, fetched in _watched(fetching, hosts):
+            for task, fetched in fetching:
+                reach.note(_host(task.photo), fetched)
                 facts[task.photo] = fetched
                 if not fetched.pending:
                     finished.add(task.photo, fetched)
@@ -341,7 +346,9 @@ class _Fetcher:
         settings: PhotosSection,
         retries: int,
         now_s: int,
+        gone: Set[str],
     ) -> None:
+        self._gone = gone
         self._client = client
         self._inspectors = inspectors
         self._blobs = blobs
@@ -352,6 +359,8 @@ class _Fetcher:
     def attempt(self, task: _Task) -> Tried[FileFacts]:
         """Ask once; says whether and when to ask again. Raises `StorageError` when the disk fails."""
         began_s = time.monotonic()
+        if (host := _host(task.photo)) in self._gone:
+            return self._failed(task, FetchFailed("unreachable", f"{host} was given up", pending=True), 0.0)
         try:
             with self._blobs.temporary() as path:
                 self._check_room()
@@ -445,17 +454,29 @@ def _delay_s(attempt: int, wait_s: float | None) -> float:
     return min(max(own_s, wait_s or 0.0), MAX_WAIT_S)
 
 
-def _watched(results: Generator[tuple[_Task, FileFacts]], hosts: Sequence[str]) -> Iterator[tuple[_Task, FileFacts]]:
-    """Pass the results on, and stop when the server seems to be out of reach."""
-    in_a_row = 0
-    for task, facts in results:
-        in_a_row = in_a_row + 1 if facts.pending else 0
-        if in_a_row >= GIVE_UP_AFTER:
+class _Reach:
+    """Which hosts have been out of reach for so long that asking them on is no use."""
+
+    def __init__(self, left: Counter[str], gone: set[str]) -> None:
+        self._left, self._gone = left, gone
+        self._in_a_row: Counter[str] = Counter()
+        self._good: set[str] = set()
+
+    def note(self, host: str, facts: FileFacts) -> None:
+        """One photo of `host` is done. Raises `FlickrUnreachable` where no host is left that answers, or might."""
+        self._left[host] -= 1
+        self._in_a_row[host] = self._in_a_row[host] + 1 if facts.pending else 0
+        if not facts.pending:
+            self._good.add(host)
+        if self._in_a_row[host] < GIVE_UP_AFTER:
+            return
+        self._gone.add(host)
+        if not (self._good | {name for name, count in self._left.items() if count}) - self._gone:
             raise FlickrUnreachable(
-                f"{', '.join(hosts)}: the last {in_a_row} pictures could not be fetched, the latest for {facts.reason} "
-                f"({facts.detail}); check the connection and [flickr] image_hosts and run again, which fetches only the rest"
+                f"{', '.join(sorted(self._gone))}: the last {self._in_a_row[host]} pictures could not be fetched, the "
+                f"latest for {facts.reason} ({facts.detail}); check the connection and `image_hosts` of the project file, "
+                "and run again, which fetches only the rest"
             )
-        yield task, facts
 
 
 # --- the table --------------------------------------------------------------------------------------------------------

@@ -104,3 +104,20 @@ def test_a_list_out_of_reach_ends_with_what_to_do(tmp_path: Path, monkeypatch: p
     with pytest.raises(SourceError, match="the last 20 pictures could not be fetched"):
         import_list(project_of("127.0.0.1:9"), home, path, "ordinary")
     assert not home.tables.path("imports").exists()
+
+
+def test_a_host_that_is_gone_holds_up_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    photos = [photo(tmp_path / "collection", number) for number in range(3)]
+    monkeypatch.setattr(list_imports, "BATCH", 25)
+    with collect_world(tmp_path, *photos, text=TEXT) as world:
+        host = world.emulator.image_host
+        world.text = TEXT.format(host=f'{host}", "127.0.0.1:9')
+        path = a_list(tmp_path, "127.0.0.1:9", [f"{number}.jpg" for number in range(60)])
+        rows = "".join(f"http://{host}/{name},,,\n" for name in pictures_of(world.emulator))
+        path.write_text(path.read_text() + rows)
+        (done,) = import_list(world.project, world.home, path, "ordinary")
+        assert done.pictures == 3
+        said = summary([done])
+        assert "50 rows wait for the next import: 127.0.0.1:9: the last 20 pictures could not be fetched" in said
+        assert [refused.reason for refused in done.refused] == ["unreachable"] * 10
+        assert "127.0.0.1:9 was given up" in said
