@@ -19,10 +19,13 @@ from pipeline.operations.evaluation import evaluate_model
 from pipeline.operations.reports import (
     against_reference,
     evaluation_provenance,
+    is_of_depth,
     judged_by,
+    predicts_depth,
     report_inputs,
     truth_folder,
     unevaluated,
+    write_reports,
 )
 from pipeline.operations.training import run_id
 from resources.home import HomeResource
@@ -59,10 +62,15 @@ def evaluation_assets(project: Project, folder: Path) -> list[dg.AssetsDefinitio
         from pipeline.operations.judging import Stopwatch
 
         data, key = home.open(), key_parts(context)
-        watch = Stopwatch()
+        watch, run = Stopwatch(), child(data.runs, run_id(key[SNAPSHOT], key[RECIPE]))
         with watch.timed("in all"):
-            frame, photos = evaluate_model(project, data, key[SNAPSHOT], key[RECIPE], truth, segmenter.load(data), watch)
-        run = child(data.runs, run_id(key[SNAPSHOT], key[RECIPE]))
+            if is_of_depth(run):
+                from pipeline.operations.depth_evaluation import evaluate_depth_model
+
+                frame, photos = evaluate_depth_model(project, data, key[SNAPSHOT], key[RECIPE], truth, watch)
+            else:
+                people = segmenter.load(data)
+                frame, photos = evaluate_model(project, data, key[SNAPSHOT], key[RECIPE], truth, people, watch)
         # Only now it is certain which weights could be had.
         provenance = evaluation_provenance(project, data, truth, run)
         info = data.tables.write("evaluation", frame, str(context.partition_key), provenance)
@@ -101,18 +109,17 @@ def evaluation_assets(project: Project, folder: Path) -> list[dg.AssetsDefinitio
         ],
     )
     def comparison(context: dg.AssetExecutionContext, home: dg.ResourceParam[HomeResource]) -> dg.MaterializeResult:
-        from pipeline.evaluation.report.page import write_report
-
         data, snapshot = home.open(), context.partition_key
         path = child(data.reports, snapshot) / "index.html"
         inputs = report_inputs(project, data, snapshot)
-        write_report(path, inputs)
+        written = write_reports(path, inputs)
         shown = {model.name for model in inputs.models}
         cards = json.dumps([dict(model.card) for model in inputs.models], sort_keys=True)
         return dg.MaterializeResult(
             metadata={
                 "report": dg.MetadataValue.url(path.as_uri()),
                 "path": dg.MetadataValue.path(str(path)),
+                **{one.stem: dg.MetadataValue.url(one.as_uri()) for one in written if one != path},
                 "models": [model.name for model in inputs.models],
                 "results": dg.MetadataValue.md(_results(inputs.models)),
             },
@@ -129,9 +136,10 @@ def evaluation_assets(project: Project, folder: Path) -> list[dg.AssetsDefinitio
 def _worse(frame: pd.DataFrame, model: str) -> list[str]:
     """A model must neither blur nothing nor everything, keep the subject, and on scenes with known truth come nearer to the
     true lens than the input is."""
+    from pipeline.evaluation.compare.depth_outcomes import depth_headline, is_of_depth_scores
     from pipeline.evaluation.compare.summary import headline
 
-    result = headline(frame, model)
+    result = depth_headline(frame, model) if is_of_depth_scores(frame) else headline(frame, model)
     return [f"{model}: {result.verdict_words} ({result.figure} {result.caption})"] if result.verdict == "bad" else []
 
 
@@ -144,6 +152,7 @@ def reference_check(reference: str | None, home: Home, snapshot: str, recipes: S
     name = "not_worse_than_the_reference"
     yardstick = judged_by(home, snapshot, reference) if reference else None
     others = [one for one in recipes if one != reference and judged_by(home, snapshot, one) == yardstick]
+    others = [one for one in others if not is_of_depth(child(home.runs, run_id(snapshot, one)))]
     if reference is None or not others or yardstick is None:
         why = "[evaluation] names no reference" if reference is None else f"nothing to hold against {reference} yet"
         return dg.AssetCheckResult(check_name=name, passed=True, severity=dg.AssetCheckSeverity.WARN, description=why)
@@ -155,9 +164,13 @@ def reference_check(reference: str | None, home: Home, snapshot: str, recipes: S
 
 def _results(models: Sequence["ModelReport"]) -> str:
     """What came out for each model, as on top of the report."""
+    from pipeline.evaluation.compare.depth_outcomes import depth_headline
     from pipeline.evaluation.compare.summary import headline
 
-    found = [(model.name, headline(model.evaluation, model.name)) for model in models]
+    found = [
+        (model.name, (depth_headline if predicts_depth(model) else headline)(model.evaluation, model.name))
+        for model in models
+    ]
     return "\n".join(f"- {name}: {result.verdict_words} ({result.figure} {result.caption})" for name, result in found)
 
 

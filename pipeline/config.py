@@ -430,7 +430,7 @@ class Recipe(_Section):
 
     model: Literal["cyclegan", "mask_loss", "mask_overlay", "mask_loss_overlay", "one_sided", "semantic", "depth", "refocus"]
     """Which model is trained: the study's four; `one_sided`, without a way back; `semantic`, for any two collections.
-    `depth` and `refocus` predict how far away everything is; `bokehflow train` alone trains them, and
+    `depth` and `refocus` predict how far away everything is, for which pictures of `domain_a` need depth;
     `bokehflow refocus --model` applies them."""
     profile: str = "study"
     """Set of settings to start from: `study`, `corrected`, `small` (one core, two minutes), `smoke` (rendered scenes); for
@@ -632,7 +632,8 @@ class Project(_Section):
     def _consistent(self) -> "Project":
         if found := [*self._unknown_names(), *self._queries_without_months(), *self._queries_not_understood()]:
             raise _located(found)
-        if self.training.domain_a == self.training.domain_b:
+        translates = any(recipe.is_translator for recipe in self.recipes.values())
+        if translates and self.training.domain_a == self.training.domain_b:
             raise ValueError(f"[training] translates {self.training.domain_a!r} to itself")
         return self
 
@@ -653,9 +654,6 @@ class Project(_Section):
         yield from _unknown(domains, self.domains, "domain")
         automatic = [(("training", "automatic", number), name) for number, name in enumerate(training.automatic)]
         yield from _unknown(automatic, self.recipes, "recipe")
-        for where, name in automatic:
-            if name in self.recipes and not self.recipes[name].is_translator:
-                yield where, f"names {name!r}, a model of depth, which `bokehflow train` alone trains"
         yield from _unknown([(("evaluation", "reference"), self.evaluation.reference)], self.recipe_keys(), "model")
 
     def _queries_without_months(self) -> Iterator[tuple[Where, str]]:
@@ -699,9 +697,8 @@ class Project(_Section):
         return {name: parser for name, parser in found.items() if parser is not None}
 
     def recipe_keys(self) -> list[str]:
-        """The partition keys `recipe@seed` of all recipes whose models translate pictures: those of depth are trained by
-        `bokehflow train`, and stand in no report."""
-        return [f"{name}@{seed}" for name, recipe in self.recipes.items() if recipe.is_translator for seed in recipe.seeds]
+        """The partition keys `recipe@seed` of all recipes."""
+        return [f"{name}@{seed}" for name, recipe in self.recipes.items() for seed in recipe.seeds]
 
 
 def load_project(path: Path) -> Project:

@@ -7,6 +7,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from PIL import Image
@@ -28,25 +29,37 @@ from pipeline.operations.emulated_flickr import (
 )
 from pipeline.operations.imports import import_folder
 from pipeline.operations.imports import summary as summary_of_import
+from pipeline.operations.layered_imports import import_layout
 from pipeline.operations.masks import segmented_masks
 from pipeline.operations.photos import photo_reader
 from pipeline.operations.status import status, summary
 from pipeline.operations.training import run_id
-from pipeline.package_files import COLLECTIONS_PROJECT, DEMO_PROJECT, PHOTOGRAPHS_PROJECT, PROJECT_FILE
+from pipeline.package_files import (
+    COLLECTIONS_PROJECT,
+    DEMO_PROJECT,
+    DEPTH_PROJECT,
+    FOCUS_PROJECT,
+    PHOTOGRAPHS_PROJECT,
+    PROJECT_FILE,
+)
 from pipeline.plain_files import read_plain, read_plain_text
 from pipeline.spreadsheet import csv_text, read_rows
 from pipeline.studio.collection import build_collection
+from pipeline.studio.depth_study import PAIRS, build_depth_study
 from pipeline.studio.two_collections import PAINTINGS, PHOTOS, build_two_collections
 from resources.segmenter import SegmenterResource
 from storage import Home
 
 DECISIONS_FILE = "demo-reviewer.csv"
+DEMO_CURATOR = "demo"
 CURATOR = "suggested"
 """Who decides where a person let the suggestions stand."""
 RESULTS, MOST_RESULTS = "results", 24
 RESULTS_RECIPE = "one_sided@0"
 TWO_COLLECTIONS = "collections"
 """The folder of the pictures of that study."""
+SCENES = "scenes"
+"""The domain of the studies of depth and focus, and the folder of its pictures."""
 
 
 def run_photographs(home: Home, folders: Mapping[str, Path], say: Say, accept_from: float = 0.5) -> None:
@@ -165,6 +178,38 @@ def run_collections(home: Home, say: Say) -> None:
     say(f"\n{summary(status(project, home))}\n\nsnapshot  {snapshot}\nreport    {report}")
 
 
+def run_scenes(home: Home, say: Say, project_file: Path) -> None:
+    """Import scenes with depth, keep all of them, freeze, train a model of depth, and judge it on scenes held out.
+
+    `project_file` is the one to begin with. Interrupted anywhere it is simply run again.
+    """
+    pictures, path = home.root / SCENES, home.root / PROJECT_FILE
+    if not pictures.exists():
+        say(f"demo in {home.root}: scenes with depth")
+        with atomic_folder(pictures) as temporary:
+            build_depth_study(temporary)
+    if not path.exists():
+        write_text(path, read_plain_text(project_file))
+    project = load_project(path)
+    if SCENES not in project.domains:
+        raise ConfigError(f"{path}: another study than this one lies here; name another home with --home")
+    say(summary_of_import([import_layout(project, home, pictures / PAIRS, "pairs", SCENES)]))
+    run_plan(Plan(until="review_queue"), project, path, home, say)
+    keep_everything(home)
+    snapshot = str(run_plan(Plan(), project, path, home, say))
+    report = child(home.reports, snapshot) / "index.html"
+    say(f"\n{summary(status(project, home))}\n\nsnapshot  {snapshot}\nreport    {report}")
+
+
+def keep_everything(home: Home) -> None:
+    """Decide that all queued pictures stay, in the demo's name: whoever rendered them knows what they show."""
+    for batch in sorted(home.review_queue.glob("*.csv")):
+        target = child(home.reviewed, f"{DEMO_CURATOR}-{batch.name}")
+        if not target.exists():
+            kept = [[row["photo_id"], "keep", DEMO_CURATOR] for row in read_rows(batch)]
+            write_text(target, csv_text([["photo_id", "decision", "curator"], *kept]))
+
+
 @dataclass(frozen=True)
 class Study:
     """One of the studies that the demo shows: what runs it, and the folder of its data."""
@@ -206,6 +251,8 @@ def hand_in_decisions(home: Home) -> None:
 STUDIES: dict[str, Study] = {
     "portraits": Study(run_demo, "demo-data"),
     "collections": Study(run_collections, "demo-collections"),
+    "depth": Study(partial(run_scenes, project_file=DEPTH_PROJECT), "demo-depth"),
+    "focus": Study(partial(run_scenes, project_file=FOCUS_PROJECT), "demo-focus"),
 }
 """By the name that `bokehflow demo --study` takes."""
 STUDY = "portraits"

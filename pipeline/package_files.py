@@ -19,5 +19,7 @@ DEMO_PROJECT, PHOTOGRAPHS_PROJECT = PACKAGE / "demo.toml", PACKAGE / "photograph
 """Those of `bokehflow demo`: with `{port}` and `{image_port}` of its emulator to be filled in, and of `--photographs`."""
 COLLECTIONS_PROJECT = PACKAGE / "collections.toml"
 """That of `bokehflow demo --study collections`."""
+DEPTH_PROJECT, FOCUS_PROJECT = PACKAGE / "depth.toml", PACKAGE / "focus.toml"
+"""Those of `bokehflow demo --study depth` and `--study focus`."""
 SETTINGS_PAGE = PACKAGE / "configuration.md"
 """Every key of a project file, explained."""

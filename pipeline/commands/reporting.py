@@ -32,14 +32,14 @@ def report(
     everything: bool,
     output: Path | None,
 ) -> None:
-    """Write the report of a snapshot's evaluated models as one HTML file, and print its path.
+    """Write the report of a snapshot's evaluated models as one HTML file, and print its path; models of depth beside
+    others have a file of their own.
 
     Without SNAPSHOT that of the newest one with an evaluated model. Nothing is trained or judged: `bokehflow run` does
     that. The beginning of an id will do. With --all it is the leaderboard: all snapshots, seeds and profiles on one page.
     """
     from pipeline.dataset.layout import find_snapshot
-    from pipeline.evaluation.report.page import write_report
-    from pipeline.operations.reports import report_inputs, unevaluated
+    from pipeline.operations.reports import report_inputs, unevaluated, write_reports
 
     chosen = open_home(home)
     project, _ = load(chosen, config)
@@ -59,7 +59,8 @@ def report(
     for problems in unevaluated(chosen, *dict.fromkeys([snapshot, *beside])).values():
         for problem in problems:
             say(f"not in the report: {problem}")
-    tell(write_report(path, report_inputs(project, chosen, snapshot, beside)))
+    for written in write_reports(path, report_inputs(project, chosen, snapshot, beside)):
+        tell(written)
 
 
 def _newest_judged(home: "Home") -> str:

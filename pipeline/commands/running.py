@@ -12,7 +12,7 @@ from pipeline.commands.options import load, open_home, say, tell, with_config, w
 
 @click.command(epilog="Example: bokehflow demo --study collections")
 @with_home
-@click.option("--study", metavar="NAME", help="portraits (the default), or collections: photos to paintings and back.")
+@click.option("--study", metavar="NAME", help="portraits (the default), collections, depth or focus.")
 @click.option(
     "--photographs",
     nargs=2,
@@ -32,9 +32,10 @@ def demo(home: Path | None, study: str | None, photographs: tuple[Path, Path] | 
     """Run everything on rendered portraits served by a local Flickr emulator: no key, no internet.
 
     Ends with a report with pictures. Data lives in ./demo-data unless told otherwise. --study collections translates photos
-    to paintings instead, in ./demo-collections, and says whether a semantic loss keeps what they show. With --photographs
-    the first study is done with your own, in ./photographs-data: import, suggestions accepted unseen, snapshot, training,
-    and photos of FOLDER_A with the background blurred.
+    to paintings instead, in ./demo-collections, and says whether a semantic loss keeps what they show; --study depth learns
+    how far away everything is, and --study focus to blur by that around any plane. With --photographs the first study is
+    done with your own, in ./photographs-data: import, suggestions accepted unseen, snapshot, training, and photos of
+    FOLDER_A with the background blurred.
     """
     from pipeline.demo import STUDIES, STUDY, run_photographs
     from pipeline.errors import ConfigError

@@ -45,8 +45,8 @@ def train(
     """Train RECIPE on a frozen snapshot, or go on where it was interrupted.
 
     A recipe and seed of the project file run as in Dagster, where they show up, and are evaluated. Another seed or
-    another number of steps is a trial of its own: a run folder, and nothing more. So is every model of depth, which may be
-    trained on a folder of pictures with depth too.
+    another number of steps is a trial of its own: a run folder, and nothing more. So is a model of depth that is trained on
+    a folder of pictures with depth.
     """
     from pipeline.errors import ConfigError
     from pipeline.headless import train_configured

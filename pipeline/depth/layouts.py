@@ -88,7 +88,7 @@ def pairs(folder: Path, unit: DepthUnit | None = None) -> Found:
     pictures, maps, targets = (_by_stem(child(folder, name), endings) for name, endings in kinds)
     if not pictures:
         raise ConfigError(f"{folder}: has no pictures in rgb/; the layout `pairs` needs rgb/ beside depth/ or target/")
-    told = (unit or _told_unit(folder)) if maps else None
+    told = (unit or told_unit(folder)) if maps else None
     if maps and told is None:
         remedy = 'say it by --depth-unit, or in depth.toml: unit = "mm"'
         raise ConfigError(
@@ -186,7 +186,7 @@ def _without(others: Mapping[str, Path], *many: Mapping[str, Path]) -> Iterator[
         yield from (path for name, path in some.items() if name not in others)
 
 
-def _told_unit(folder: Path) -> DepthUnit | None:
+def told_unit(folder: Path) -> DepthUnit | None:
     """What `depth.toml` says: `unit`, and `steps_per_unit` where a stored number is not one of it."""
     path = folder / "depth.toml"
     if not path.exists():

@@ -17,6 +17,7 @@ from pipeline.file_names import child
 from pipeline.operations.made_from import code_revision
 from pipeline.operations.reports import (
     credits_of,
+    is_of_depth,
     judgement,
     model_report,
     model_version,
@@ -45,6 +46,9 @@ def leaderboard_inputs(project: Project, home: Home) -> "LeaderboardInputs":
     left_out: list[str] = []
     for partition in sorted(home.tables.partitions("evaluation")):
         recipe, _, snapshot = partition.partition("|")
+        if is_of_depth(child(home.runs, run_id(snapshot, recipe))):
+            left_out.append(f"{recipe} on {snapshot}: it predicts depth, which the report of its snapshot shows")
+            continue
         try:
             key, entry = _entry(home, snapshot, recipe)
         except (OSError, ValueError, KeyError, StorageError) as error:

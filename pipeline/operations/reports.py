@@ -16,6 +16,7 @@ from pipeline.errors import DatasetError
 from pipeline.evaluation.measure.instruments import FACES_WEIGHTS, METHOD_VERSION, find_inception
 from pipeline.file_names import child
 from pipeline.masks.sources import configured_version
+from pipeline.models import MODELS_OF_DEPTH
 from pipeline.operations.evaluation import is_test, picture_ids
 from pipeline.operations.former import former_judgement
 from pipeline.operations.made_from import code_revision
@@ -25,12 +26,14 @@ from pipeline.operations.training_images import plan
 from pipeline.parquet_files import parquet_path
 from pipeline.plain_files import read_plain_text
 from pipeline.training.recipes import canonical_digest
-from pipeline.training.runs import RunFolder, completion_of, describe_run, generator_file
+from pipeline.training.runs import RunFolder, completion_of, describe_run, generator_file, job_of
 from pipeline.weights import WEIGHTS
 from resources.segmenter import SegmenterResource
 from storage import Home, TableInfo
 from storage.provenance import Provenance, differences
 
+DEPTH_METHOD_VERSION = "depth 1"
+"""Of the way in which models of depth are judged; a new one makes their evaluations due."""
 MODEL, YARDSTICK = "trained_model", "yardstick"
 """Where the provenance of an evaluation holds the digest of the model and of all that it was judged by."""
 OUTSIDE = "evaluation.methods"
@@ -108,6 +111,26 @@ def report_inputs(project: Project, home: Home, snapshot: str, others: Sequence[
     )
 
 
+def write_reports(path: Path, inputs: "ReportInputs") -> list[Path]:
+    """Write the report to `path`; where some models predict depth and others translate, the former's stands beside it.
+
+    Raises what the pages raise.
+    """
+    from pipeline.evaluation.report.depth_page import write_depth_report
+    from pipeline.evaluation.report.page import write_report
+
+    of_depth = [model for model in inputs.models if predicts_depth(model)]
+    others = [model for model in inputs.models if not predicts_depth(model)]
+    beside = child(path.parent, f"{path.stem}-depth{path.suffix}") if others else path
+    written = [write_report(path, replace(inputs, models=others))] if others or not of_depth else []
+    return written + ([write_depth_report(beside, replace(inputs, models=of_depth))] if of_depth else [])
+
+
+def predicts_depth(model: "ModelReport") -> bool:
+    """Whether the model predicts depth instead of translating pictures."""
+    return model.card.get("model") in MODELS_OF_DEPTH
+
+
 def test_rows(project: Project, manifest: pd.DataFrame) -> pd.DataFrame:
     return manifest[is_test(manifest, project)]
 
@@ -177,7 +200,18 @@ def judged_by(home: Home, snapshot: str, recipe: str) -> str | None:
     if info is None or not model or not RunFolder(run).translated.is_dir():
         return None
     found = judgement(info)
-    return found.yardstick if (found.model, found.method) == (model, METHOD_VERSION) else None
+    return found.yardstick if (found.model, found.method) == (model, _method_version(run)) else None
+
+
+def _method_version(run: Path) -> str:
+    """Of how models of the run's kind are judged."""
+    return DEPTH_METHOD_VERSION if is_of_depth(run) else METHOD_VERSION
+
+
+def is_of_depth(run: Path) -> bool:
+    """Whether the run's model predicts depth instead of translating pictures."""
+    job = job_of(RunFolder(run))
+    return job is not None and job.model in MODELS_OF_DEPTH
 
 
 @dataclass(frozen=True)
@@ -216,7 +250,7 @@ def evaluation_provenance(project: Project, home: Home, truth: Path | None, run:
     outside = {method.name: method_version(method) for method in project.evaluation.methods}
     versions = {INSTRUMENTS[name]: canonical_digest({name: value})[:16] for name, value in instruments.items() if value}
     return Provenance(
-        METHOD_VERSION,
+        _method_version(run),
         {"evaluation.perceptual": project.evaluation.perceptual},
         {MODEL: {"": model_version(run)}, **({OUTSIDE: outside} if outside else {})},
         versions,

@@ -200,8 +200,16 @@ def test_without_masks_photos_are_not_of_people_unless_the_file_says_so() -> Non
 def test_models_of_depth_are_no_translators() -> None:
     depth = '[recipes.depth]\nmodel = "depth"\nprofile = "depth"\n[recipes.plain]\nmodel = "cyclegan"\n'
     project = parse_project(MINIMAL + depth, Path("bokehflow.toml"))
-    assert project.recipe_keys() == ["plain@0"]
+    assert project.recipe_keys() == ["depth@0", "plain@0"]
+    assert [recipe.is_translator for recipe in project.recipes.values()] == [False, True]
     assert project.recipes["depth"].resolved().output == "disparity"
     assert "take the profile `depth`" in complaint(f'{MINIMAL}[recipes.depth]\nmodel = "depth"\n')
     assert "take another profile" in complaint(f'{MINIMAL}[recipes.plain]\nmodel = "cyclegan"\nprofile = "depth"\n')
-    assert "names 'depth', a model of depth" in complaint(f'{MINIMAL}[training]\nautomatic = ["depth"]\n{depth}')
+    assert parse_project(f'{MINIMAL}[training]\nautomatic = ["depth"]\n{depth}', Path("x")).training.automatic == ["depth"]
+
+
+def test_depth_alone_needs_one_domain() -> None:
+    training = '[training]\ndomain_a = "ordinary"\ndomain_b = "ordinary"\n'
+    depth = '[recipes.depth]\nmodel = "depth"\nprofile = "depth"\n'
+    assert parse_project(MINIMAL + training + depth, Path("x")).training.domain_b == "ordinary"
+    assert "translates 'ordinary' to itself" in complaint(f'{MINIMAL}{training}[recipes.x]\nmodel = "cyclegan"\n')
