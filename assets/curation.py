@@ -13,6 +13,7 @@ from pipeline.operations.curation import reviewed, update_hints
 from pipeline.operations.photo_tables import all_rows, newest_rows
 from pipeline.operations.photos import photo_reader
 from pipeline.operations.stages import provenance_of
+from pipeline.operations.tasks import engine_of
 from pipeline.operations.tombstones import forgotten_photos
 from pipeline.plain_text import plain_markdown
 from resources.home import HomeResource
@@ -29,6 +30,7 @@ def curation_assets(project: Project) -> list[dg.AssetsDefinition | dg.SourceAss
         {"parquet"},
         deps=["unique_photos"],
         description="What is measured of each picture once: people, sharpness, colours. Suggestions and rules look at it.",
+        check_specs=[dg.AssetCheckSpec("every_picture_is_measured", asset="photo_hints")],
     )
     def photo_hints(
         context: dg.AssetExecutionContext,
@@ -39,13 +41,17 @@ def curation_assets(project: Project) -> list[dg.AssetsDefinition | dg.SourceAss
         provenance = provenance_of(project, data, "photo_hints")
         unique, known = data.tables.read("unique_photos"), data.tables.read_or_empty("photo_hints", columns=["sha256"])
         kept = unique[unique["rule"].isna()]
-        frame = update_hints(project, data, segmenter, kept, progress(context, "pictures measured"))
+        report, over = progress(context, "pictures measured"), engine_of(project, data)
+        frame, unmeasured = update_hints(project, data, segmenter, kept, report, over)
         info = data.tables.write("photo_hints", frame, provenance=provenance)
+        if len(unmeasured) or data.tables.info("unmeasured_pictures"):
+            data.tables.write("unmeasured_pictures", unmeasured)
         data.hints_journal.unlink(missing_ok=True)
         new = frame[~frame["sha256"].isin(known["sha256"])]
         people = frame.loc[frame["sha256"].isin(kept["sha256"]), "people"].value_counts().sort_index().to_dict()
         shown = {"newly measured": len(new), "people": count_table(people, "people in the picture")}
-        return table_result(info, shown)
+        without = [f"{row.sha256}: {row.reason}, {row.detail}" for row in unmeasured.itertuples()]
+        return table_result(info, shown, [check("every_picture_is_measured", without, dg.AssetCheckSeverity.WARN)])
 
     @stage_asset(
         project,
@@ -69,6 +75,8 @@ def curation_assets(project: Project) -> list[dg.AssetsDefinition | dg.SourceAss
         data = home.open()
         provenance = provenance_of(project, data, "review_queue")
         unique, queued = data.tables.read("unique_photos"), data.tables.read_or_empty("review_queue")
+        unmeasured = data.tables.read_or_empty("unmeasured_pictures", columns=["sha256"])
+        unique = unique[~unique["sha256"].isin(unmeasured["sha256"])]  # nobody can look at them
         words = opinions(reviewed(data, project)[0])
         decided = decided_groups(unique, words)
         learning = len(words) >= project.curation.learn_from

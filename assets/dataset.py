@@ -22,6 +22,7 @@ from pipeline.operations.made_from import license_counts, made_from, strictest_n
 from pipeline.operations.masks import mask_source
 from pipeline.operations.photo_tables import all_rows
 from pipeline.operations.stages import provenance_of
+from pipeline.operations.tasks import engine_of, masks_over
 from pipeline.operations.training_images import implausible_depth, photo_sizes, plan, readers, too_small
 from pipeline.picture_layers import present
 from resources.home import HomeResource
@@ -58,6 +59,7 @@ def dataset_assets(project: Project) -> list[dg.AssetsDefinition]:
         if ALONE in source.key.split("-"):
             # So that the next run tries again to get the second network.
             provenance = provenance.with_outside(segmenter=f"without its second network, {source.key}")
+        over = engine_of(project, data)
         frame = segment_photos(
             photos=curated[curated["target_domain"].notna()],
             source=source,
@@ -65,6 +67,7 @@ def dataset_assets(project: Project) -> list[dg.AssetsDefinition]:
             min_coverage=project.masks.least_coverage,
             progress=progress(context, "pictures segmented"),
             known=data.tables.read_or_empty("person_masks"),
+            each=over and masks_over(over, {"source": source.key, **provenance.outside}),
         )
         info = data.tables.write("person_masks", frame, provenance=provenance)
         found, odd = frame[frame["mask"].notna()], to_review(frame)

@@ -239,6 +239,19 @@ class PhotosSection(_Section):
     """Drop photos whose owner tagged them `no_cv`: not for computer vision."""
 
 
+class ComputeSection(_Section):
+    """`[compute]`: where hints, masks, fingerprints and training pictures are made. The result is the same."""
+
+    engine: Literal["local", "dask", "ray"] = "local"
+    """`local`: threads of this machine. The others need an extra, `bokehflow[dask]` or `bokehflow[ray]`, and a home in a
+    folder that all machines see; `BOKEHFLOW_ENGINE_ADDRESS` says where the cluster is, without it this machine's cores
+    are used."""
+    batch_size: int = Field(default=256, ge=1, le=10_000)
+    """Pictures that a worker of `dask` or `ray` gets at once: what is repeated after it died."""
+    retries: int = Field(default=3, ge=0, le=100)
+    """Further tries of a batch whose worker died, before it is halved to find the picture."""
+
+
 class DedupeSection(_Section):
     """`[dedupe]`: when two pictures count as one."""
 
@@ -613,6 +626,7 @@ class Project(_Section):
     collect: CollectSection = CollectSection.model_validate({})
     domains: dict[Name, Domain] = Field(min_length=1)
     photos: PhotosSection = PhotosSection()
+    compute: ComputeSection = ComputeSection()
     dedupe: DedupeSection = DedupeSection()
     curation: CurationSection = CurationSection()
     masks: MasksSection = MasksSection()

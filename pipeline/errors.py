@@ -15,6 +15,7 @@ What goes wrong with a single photo is not an exception at all but a row with a 
     ├── WeightsError         a model's weights are missing, altered or cannot be fetched
     ├── DatasetError         a table or snapshot cannot be used for what was asked
     ├── TrainingError        a training run cannot start or cannot go on
+    ├── ComputeError         an engine for many machines, or its workers, cannot be used
     └── StageFailed          a stage of the pipeline failed or its blocking check did not pass
 """
 
@@ -83,8 +84,19 @@ class TrainingError(BokehflowError):
     """A training run cannot start or cannot go on."""
 
 
+class ComputeError(BokehflowError):
+    """An engine for many machines, or its workers, cannot be used."""
+
+
 class StageFailed(BokehflowError):
     """A stage of the pipeline failed or its blocking check did not pass."""
+
+
+BY_NAME: dict[str, type[BokehflowError]] = {
+    one.__name__: one
+    for one in (ConfigError, StorageError, CorruptBlob, UnsafeName, WeightsError, DatasetError, ComputeError)
+}
+"""What a stage's work may raise on another machine, by name."""
 
 
 def disk_failed(error: OSError, folder: Path) -> StorageError:

@@ -277,6 +277,15 @@ class DuplicatePairs(_Rows):
     detail: float = _column(nullable=True, description="Agreement of the exactly decoded pictures; null: far too unlike")
 
 
+class UnmeasuredPictures(_Rows):
+    """Pictures without hints, which nobody is asked about, and why."""
+
+    sha256: str
+    measured_by: str = _column(description="Version of the measurements that failed")
+    reason: str
+    detail: str
+
+
 def _hint(name: str) -> Any:  # noqa: ANN401 (as `_column`)
     hint = {**HINTS, **JUDGEMENTS}[name]
     lowest, highest = None if hint.scale == "words" else 0, 1 if hint.is_bounded else None
@@ -485,6 +494,7 @@ TABLES: dict[str, Table] = {
     "unique_photos": Table(UniquePhotos, ("domain", "photo_id")),
     "duplicate_pairs": Table(DuplicatePairs, ("sha256_a", "sha256_b", "mirrored")),
     "photo_hints": Table(PhotoHints, ("sha256",)),
+    "unmeasured_pictures": Table(UnmeasuredPictures, ("sha256",)),
     "review_queue": Table(ReviewQueue, ("domain", "photo_id"), ("position", "probability")),
     "curated_photos": Table(
         CuratedPhotos, ("domain", "photo_id"), ("file", "row", "decided_at_s", "decided_photo_id", "dissent")

@@ -96,6 +96,11 @@ class Home:
         return self.root / "hints-journal.jsonl"
 
     @property
+    def work(self) -> Path:
+        """What the workers of an engine have done and no stage has taken yet."""
+        return self.root / "work"
+
+    @property
     def drawn_masks(self) -> Path:
         """Masks that a person drew on the review page."""
         return self.root / "review" / "masks"

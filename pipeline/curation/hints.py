@@ -162,35 +162,55 @@ def measured_by(segmenter: str, inappropriate: str = "") -> str:
     return " ".join(part for part in (f"hints-{MEASUREMENTS}", segmenter, inappropriate) if part)
 
 
+Measured = tuple[str, Hints | tuple[str, str]]
+"""A picture's SHA-256 with its hints, or with the reason and the detail why it has none."""
+
+
+def in_threads(one: Callable[[str], Hints]) -> Callable[[Sequence[str]], Iterator[Measured]]:
+    """From pictures to what `one` measures of each, on all cores of this machine."""
+
+    def each(pictures: Sequence[str]) -> Iterator[Measured]:
+        with ThreadPoolExecutor(max(2, os.cpu_count() or 1)) as pool:
+            yield from zip(pictures, pool.map(one, pictures), strict=True)
+
+    return each
+
+
 def measure_photos(
     pictures: Sequence[str],
     known: pd.DataFrame,
     by: str,
-    one: Callable[[str], Hints],
+    each: Callable[[Sequence[str]], Iterator[Measured]],
     journal: Path,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> pd.DataFrame:
+) -> tuple[pd.DataFrame, dict[str, tuple[str, str]]]:
     """The table `photo_hints` of the pictures, by SHA-256; `known` is that table as it was and is kept whole.
 
+    Also the pictures that could not be measured, with reason and detail.
     What was measured by the same version `by` is not measured again: `known` tells, and the `journal`, a file of one
     line of JSON a picture that is written while the work goes on, so that a killed run loses only the pictures in
-    hand. Delete the journal when the table is written. `one` measures a picture; several threads call it.
+    hand. Delete the journal when the table is written. `each` measures pictures, in any order.
     """
     settled = set(known.loc[known["measured_by"] == by, "sha256"])
     noted = {sha256: facts for sha256, version, facts in _read_journal(journal) if version == by}
     missing = [sha256 for sha256 in dict.fromkeys(pictures) if sha256 not in settled and sha256 not in noted]
+    refused: dict[str, tuple[str, str]] = {}
     journal.parent.mkdir(parents=True, exist_ok=True)
-    with open(journal, "ab", opener=plain) as file, ThreadPoolExecutor(max(2, os.cpu_count() or 1)) as pool:
-        for done, (sha256, hints) in enumerate(zip(missing, pool.map(one, missing), strict=True), 1):
-            noted[sha256] = asdict(hints)
-            # The line break comes first: the line before it may be torn.
-            file.write(f"\n{json.dumps({'sha256': sha256, 'measured_by': by, **noted[sha256]})}\n".encode())
-            file.flush()
+    with open(journal, "ab", opener=plain) as file:
+        for done, (sha256, hints) in enumerate(each(missing), 1):
+            if isinstance(hints, tuple):
+                refused[sha256] = hints
+            else:
+                noted[sha256] = asdict(hints)
+                # The line break comes first: the line before it may be torn.
+                file.write(f"\n{json.dumps({'sha256': sha256, 'measured_by': by, **noted[sha256]})}\n".encode())
+                file.flush()
             progress(done, len(missing))
     rows = [{"sha256": sha256, "measured_by": by, **facts} for sha256, facts in noted.items()]
     fresh = conform("photo_hints", pd.DataFrame(rows, columns=columns_of("photo_hints")))
     kept = known[~known["sha256"].isin(set(fresh["sha256"]))]
-    return pd.concat([frame for frame in (kept, fresh) if len(frame)] or [fresh], ignore_index=True)
+    table = pd.concat([frame for frame in (kept, fresh) if len(frame)] or [fresh], ignore_index=True)
+    return table, refused
 
 
 def _read_journal(journal: Path) -> Iterator[tuple[str, str, dict[str, object]]]:

@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,10 @@ class StoredMask:
     drawn_by: str | None
 
 
+Masks = dict[str, StoredMask | RefusedMask]
+"""By the pictures' SHA-256."""
+
+
 def segment_photos(
     photos: pd.DataFrame,
     source: MaskSource,
@@ -63,25 +68,40 @@ def segment_photos(
     min_coverage: float,
     progress: Callable[[int, int], None] | None = None,
     known: pd.DataFrame | None = None,
+    each: Callable[[Sequence[PhotoToMask]], Iterator[Masks]] | None = None,
 ) -> pd.DataFrame:
     """The table `person_masks`: one row for each row of `photos` (photo_id, target_domain, sha256, split_key).
 
     Masks come from `source` and are stored below `masks_folder`. One that exists is not made again; where `known`, an
     earlier result, lists it, it is not even read. Subjects that cover less than `min_coverage` of the picture get the
     reason `no_subject`; a picture that the source refuses gets the source's reason.
-    `progress` is called with the numbers of pictures done and in all.
+    `progress` is called with the numbers of pictures done and in all. `each` makes masks elsewhere than in threads of this
+    process, as `make_masks` does.
     """
     pictures = _pictures(photos)
-    marks = {picture.sha256: source.mark(picture) for picture in pictures}
-    maker = _Maker(source, masks_folder, source.key, marks)
+    maker = _maker(source, masks_folder, pictures)
     done = {} if known is None else _already_known(known, maker)
     missing = [picture for picture in pictures if picture.sha256 not in done]
-    with ThreadPoolExecutor(THREADS, thread_name_prefix="masks") as executor:
-        for made in executor.map(maker.masks, _batches(missing)):
-            done |= made
-            if progress:
-                progress(len(done), len(pictures))
+    for made in (each or partial(_in_threads, maker))(missing):
+        done |= made
+        if progress:
+            progress(len(done), len(pictures))
     return _table(photos, done, min_coverage)
+
+
+def make_masks(pictures: Sequence[PhotoToMask], source: MaskSource, masks_folder: Path) -> Iterator[Masks]:
+    """Make and store masks one batch after another, or read those that exist; a `Masks` for each batch."""
+    yield from map(_maker(source, masks_folder, pictures).masks, _batches(pictures))
+
+
+def _in_threads(maker: "_Maker", pictures: Sequence[PhotoToMask]) -> Iterator[Masks]:
+    with ThreadPoolExecutor(THREADS, thread_name_prefix="masks") as executor:
+        yield from executor.map(maker.masks, _batches(pictures))
+
+
+def _maker(source: MaskSource, masks_folder: Path, pictures: Sequence[PhotoToMask]) -> "_Maker":
+    marks = {picture.sha256: source.mark(picture) for picture in pictures}
+    return _Maker(source, masks_folder, source.key, marks)
 
 
 def to_review(table: pd.DataFrame) -> dict[str, list[str]]:

@@ -1,6 +1,6 @@
 """What curators decided, and what is measured of each picture for the queue."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,8 @@ from pipeline.spreadsheet import Problem
 from storage import Home
 
 if TYPE_CHECKING:
+    from pipeline.compute.batches import Over
+    from pipeline.curation.hints import Hints, Measured
     from resources.segmenter import SegmenterResource
 
 MEASURED_SHORT_EDGE_PX = 512
@@ -37,43 +39,70 @@ def double_review(project: Project, home: Home, decisions: Sequence[Decision]) -
     return reviewed_twice(home.tables.read_or_empty("unique_photos"), decisions, double) if double.share else None
 
 
+def hints_measurer(project: Project, home: Home, segmenter: "SegmenterResource") -> tuple[Callable[[str], "Hints"], str]:
+    """What measures a picture, writing its thumbnail as well, and the version of all that decides what it finds."""
+    from pipeline import weights
+    from pipeline.curation.hints import measure, measured_by
+    from pipeline.curation.inappropriate import OpenNsfw
+    from pipeline.curation.queue import thumbnail_name, write_thumbnail
+    from pipeline.operations.photos import photo_reader
+
+    # One view is enough to tell who is there, and takes a third of the time that masks take.
+    people = replace(segmenter, views=1).load(home)
+    rating = OpenNsfw(weights.ensure("opennsfw", home.weights)) if project.curation.inappropriate_model else None
+    read = photo_reader(home, project, MEASURED_SHORT_EDGE_PX)
+
+    def one(sha256: str) -> "Hints":
+        rgb = read(sha256)
+        write_thumbnail(rgb, inside(home.thumbnails, thumbnail_name(sha256)))
+        return measure(rgb, people, home.blobs.read(sha256), rating)
+
+    return one, measured_by(f"{people.name}-{people.version}", rating.version if rating else "")
+
+
 def update_hints(
     project: Project,
     home: Home,
     segmenter: "SegmenterResource",
     photos: pd.DataFrame,
     report: Callable[[int, int], None] = lambda done, total: None,
-) -> pd.DataFrame:
+    over: "Over | None" = None,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The table `photo_hints`, brought up to date for the photos but not written, and their thumbnails.
 
+    Also the table `unmeasured_pictures`; what is in it is not tried again by the same measurements. The others are
+    measured in threads, or `over` an engine's workers.
     What is measured is in the home's `hints_journal` too, until the table is written and the journal deleted.
     """
-    from pipeline import weights
-    from pipeline.curation.hints import Hints, measure, measure_photos, measured_by
-    from pipeline.curation.inappropriate import OpenNsfw
+    from pipeline.curation.hints import in_threads, measure_photos
     from pipeline.curation.queue import thumbnail_name, write_thumbnail
     from pipeline.operations.photos import photo_reader
 
-    known = home.tables.read_or_empty("photo_hints")
-    # One view is enough to tell who is there, and takes a third of the time that masks take.
-    people = replace(segmenter, views=1).load(home)
-    rating = OpenNsfw(weights.ensure("opennsfw", home.weights)) if project.curation.inappropriate_model else None
-    read = photo_reader(home, project, MEASURED_SHORT_EDGE_PX)
-
-    def one(sha256: str) -> Hints:
-        rgb = read(sha256)
-        write_thumbnail(rgb, inside(home.thumbnails, thumbnail_name(sha256)))
-        return measure(rgb, people, home.blobs.read(sha256), rating)
-
-    table = measure_photos(
-        pictures=photos["sha256"].tolist(),
-        known=known,
-        by=measured_by(f"{people.name}-{people.version}", rating.version if rating else ""),
-        one=one,
+    one, by = hints_measurer(project, home, segmenter)
+    before = home.tables.read_or_empty("unmeasured_pictures")
+    before = before[before["measured_by"] == by]
+    table, refused = measure_photos(
+        pictures=photos.loc[~photos["sha256"].isin(before["sha256"]), "sha256"].tolist(),
+        known=home.tables.read_or_empty("photo_hints"),
+        by=by,
+        each=in_threads(one) if over is None else lambda pictures: _over(over, pictures, by),
         journal=home.hints_journal,
         progress=report,
     )
-    for sha256 in photos["sha256"]:
+    rows = [
+        {"sha256": sha256, "measured_by": by, "reason": why, "detail": detail} for sha256, (why, detail) in refused.items()
+    ]
+    unmeasured = pd.concat([before, pd.DataFrame(rows, columns=before.columns)], ignore_index=True) if rows else before
+    read = photo_reader(home, project, MEASURED_SHORT_EDGE_PX)
+    for sha256 in photos.loc[~photos["sha256"].isin(unmeasured["sha256"]), "sha256"]:
         if not (path := inside(home.thumbnails, thumbnail_name(sha256))).exists():
             write_thumbnail(read(sha256), path)
-    return table
+    return table, unmeasured
+
+
+def _over(over: "Over", pictures: Sequence[str], by: str) -> "Iterator[Measured]":
+    from pipeline.curation.hints import Hints
+
+    for row in over("hints", pictures, {"by": by}):
+        name, hints = row.pop("name"), row
+        yield name, (hints["reason"], hints["detail"]) if "reason" in hints else Hints(**hints)

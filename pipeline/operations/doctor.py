@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from pipeline import weights
+from pipeline.compute.engines import ADDRESS_VARIABLE, reach_problem
 from pipeline.config import Project
 from pipeline.errors import BokehflowError
 from pipeline.file_names import child
@@ -55,6 +56,7 @@ def examine(project: Project, home: Home, path: Path | None) -> list[Finding]:
         _disk(home),
         *_sources(project, home),
         *_weights(project, home),
+        *_engine(project),
         _gpu(),
         Finding("libraries", ", ".join(f"{name} {version(name)}" for name in LIBRARIES)),
     ]
@@ -137,6 +139,19 @@ def _weights_of(name: str, home: Home) -> Finding:
     found = weights.status(name, home.weights)
     remedy = FETCH if found.state == "missing" else ""
     return Finding(what, found.message, remedy, is_fatal=found.state == "altered")
+
+
+def _engine(project: Project) -> list[Finding]:
+    """Where stages run: nothing to say of threads."""
+    name, address = project.compute.engine, os.environ.get(ADDRESS_VARIABLE) or None
+    if name == "local":
+        return []
+    what, place = f"engine {name}", f"at {address}" if address else f"on this machine's {os.cpu_count()} cores"
+    if problem := reach_problem(name, address):
+        return [Finding(what, f"cannot be used {place}", problem, is_fatal=True)]
+    return [
+        Finding(what, f"{'answers' if address else 'works'} {place}; batches of {project.compute.batch_size:,} pictures")
+    ]
 
 
 def _gpu() -> Finding:

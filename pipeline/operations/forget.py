@@ -48,10 +48,11 @@ WHOLE_TABLES = (
 DIGEST_COLUMNS = ("sha256", "source_sha256")
 PARTNER_COLUMNS = [layer.source for layer in OPTIONAL if layer.kept_as == "photo"]
 """Columns that name another picture which belongs to a photo and goes with it."""
-BY_PICTURE = {"duplicate_pairs": ["sha256_a", "sha256_b"], "photo_hints": ["sha256"]}
+BY_PICTURE = {"duplicate_pairs": ["sha256_a", "sha256_b"], "photo_hints": ["sha256"], "unmeasured_pictures": ["sha256"]}
 """Tables about pictures rather than photos, and their columns that name one."""
 NOT_CACHES = {
     "blobs", "tables", "review", "shards", "snapshots", "runs", "reports", "weights", "budget", "dagster", "collection",
+    "work",
 }  # fmt: skip
 """Folders of the home whose files are not named by a picture's SHA-256, or are treated by name."""
 
@@ -231,6 +232,8 @@ def _purge_unfinished(home: Home, ids: Set[str], leaving: Set[str]) -> None:
         _blank_lines(path, ids)
     if leaving and home.hints_journal.exists():
         _blank_lines(home.hints_journal, leaving)
+    for path in home.work.rglob("*.jsonl") if leaving else ():
+        _blank_lines(path, leaving)
 
 
 def _blank_lines(path: Path, ids: Set[str]) -> None:

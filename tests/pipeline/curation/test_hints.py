@@ -20,6 +20,7 @@ from pipeline.curation.hints import (
     count_people,
     cut_off,
     drawn,
+    in_threads,
     measure,
     measure_photos,
 )
@@ -155,12 +156,12 @@ def test_each_picture_is_measured_once_for_ever(tmp_path: Path) -> None:
         return _of(sha256)
 
     journal = tmp_path / "journal.jsonl"
-    table = measure_photos(["1", "2", "2"], empty("photo_hints"), "v1", one, journal)
+    table = measure_photos(["1", "2", "2"], empty("photo_hints"), "v1", in_threads(one), journal)[0]
     journal.unlink()
-    table = measure_photos(["2", "3"], conform("photo_hints", table), "v1", one, journal)
+    table = measure_photos(["2", "3"], conform("photo_hints", table), "v1", in_threads(one), journal)[0]
     assert sorted(asked) == ["1", "2", "3"]
     assert sorted(table["sha256"]) == ["1", "2", "3"]
-    renewed = measure_photos(["2"], conform("photo_hints", table), "v2", one, journal)
+    renewed = measure_photos(["2"], conform("photo_hints", table), "v2", in_threads(one), journal)[0]
     assert sorted(asked) == ["1", "2", "2", "3"]
     assert conform("photo_hints", renewed).set_index("sha256")["measured_by"].to_dict() == {"1": "v1", "2": "v2", "3": "v1"}
 
@@ -174,7 +175,7 @@ def test_a_run_killed_in_the_middle_loses_no_hint(tmp_path: Path) -> None:
         return _of(sha256)
 
     with pytest.raises(KeyboardInterrupt):
-        measure_photos(pictures, empty("photo_hints"), "v1", dies, journal)
+        measure_photos(pictures, empty("photo_hints"), "v1", in_threads(dies), journal)
     kept = [json.loads(line)["sha256"] for line in journal.read_text().split()[:0]] or [
         json.loads(line)["sha256"] for line in journal.read_text().splitlines() if line
     ]
@@ -186,13 +187,13 @@ def test_a_run_killed_in_the_middle_loses_no_hint(tmp_path: Path) -> None:
         asked.append(sha256)
         return _of(sha256)
 
-    table = conform("photo_hints", measure_photos(pictures, empty("photo_hints"), "v1", goes_on, journal))
+    table = conform("photo_hints", measure_photos(pictures, empty("photo_hints"), "v1", in_threads(goes_on), journal)[0])
     assert sorted(asked) == sorted(set(pictures) - set(kept[:-1]))
     pd.testing.assert_frame_equal(table, conform("photo_hints", _fresh(pictures, tmp_path)))
 
 
 def _fresh(pictures: list[str], folder: Path) -> pd.DataFrame:
-    return measure_photos(pictures, empty("photo_hints"), "v1", _of, folder / "other.jsonl")
+    return measure_photos(pictures, empty("photo_hints"), "v1", in_threads(_of), folder / "other.jsonl")[0]
 
 
 def test_names_of_hints_agree_everywhere() -> None:

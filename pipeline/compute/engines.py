@@ -1,0 +1,261 @@
+"""Dask and Ray behind one small interface: map a function from text to text, as the pieces finish.
+
+`dask` is imported only when asked for, and so is `ray`; both are extras.
+"""
+
+import logging
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from queue import Empty, Queue
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from pipeline.errors import ComputeError
+
+ADDRESS_VARIABLE = "BOKEHFLOW_ENGINE_ADDRESS"
+"""Where the engine of a cluster listens; unset: an engine on this machine's cores, for as long as a stage takes."""
+START_S = 60.0
+"""How long an engine may take to answer, and its first worker to come."""
+ANSWER_S = 5.0
+"""How long a look at whether it can be reached may take."""
+AHEAD = 2
+"""Pieces that are handed over for each slot: one at work, one that waits."""
+LOOK_EVERY_S = 5.0
+"""How often it is asked how many workers there are: they may come and go."""
+
+Function = Callable[[str], str]
+"""A function of a module that workers can import."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a piece of work: `text` is what the function returned; `lost` says why no worker survived it."""
+
+    piece: str
+    text: str = ""
+    lost: str = ""
+
+
+class Engine(Protocol):
+    """Runs a function on workers, in other processes or on other machines."""
+
+    def slots(self) -> int:
+        """How many pieces are worked on at once, as things are now."""
+        ...
+
+    def submit(self, function: Function, piece: str) -> object:
+        """Hand over a piece; returns what stands for it."""
+        ...
+
+    def finished(self, handles: list[Any], wait_s: float) -> list[Any]:
+        """Those that are done, at least one unless so long nothing was."""
+        ...
+
+    def outcome(self, handle: Any, piece: str) -> Outcome:  # noqa: ANN401 - the engine's own
+        """What became of a finished piece; raises what the function raised. `ComputeError` where the engine is gone."""
+        ...
+
+
+def map_pieces(
+    engine: Engine, function: Function, take: Callable[[], str | None], at_once: int | None = None
+) -> Iterator[Outcome]:
+    """The outcomes of all pieces, in whatever order they come.
+
+    `take` gives the next piece whenever there is room for one, and None where there is none for now: looking at an outcome
+    may bring more.
+    """
+    at_work: dict[Any, str] = {}
+    room, looked_s = 0, float("-inf")
+    while True:
+        if time.monotonic() - looked_s > LOOK_EVERY_S:
+            room, looked_s = at_once or max(1, engine.slots()) * AHEAD, time.monotonic()
+        while len(at_work) < room and (piece := take()) is not None:
+            at_work[engine.submit(function, piece)] = piece
+        if not at_work:
+            return
+        for handle in engine.finished(list(at_work), LOOK_EVERY_S):
+            yield engine.outcome(handle, at_work.pop(handle))
+
+
+@contextmanager
+def open_engine(name: str, address: str | None, retries: int, workers: int | None = None) -> Iterator[Engine]:
+    """The engine `dask` or `ray` at `address`, else one on this machine with `workers` processes, one for each core.
+
+    A piece whose worker dies is tried `retries` more times. Raises `ComputeError` where the engine is not installed or does
+    not answer within a minute.
+    """
+    with ENGINES[name](address, retries, workers or os.cpu_count() or 1) as engine:
+        yield engine
+
+
+def reach_problem(name: str, address: str | None) -> str | None:
+    """Why the engine cannot be used, and what to do, in words; None where it can. Takes seconds at most, starts nothing."""
+    try:
+        _installed(name)
+        if address is not None:
+            _knock(name, address)
+    except ComputeError as error:
+        return str(error)
+    return None
+
+
+def _installed(name: str) -> Any:  # noqa: ANN401 - a module
+    """The engine's module."""
+    try:
+        return import_module({"dask": "distributed", "ray": "ray"}[name])
+    except ModuleNotFoundError:
+        remedy = f"`pip install 'bokehflow[{name}]'` installs it; every worker needs it too"
+        raise ComputeError(f"[compute] engine = {name!r}: it is not installed; {remedy}") from None
+
+
+def _knock(name: str, address: str) -> None:
+    """Raises `ComputeError` where nobody takes a connection at the address: engines themselves may wait for ever."""
+    parts = urlsplit(address if "://" in address else f"tcp://{address}")
+    try:
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port = None, None
+    if host is None or port is None:
+        raise ComputeError(f"{ADDRESS_VARIABLE}={address}: that is no address; write it like {EXAMPLES[name]}")
+    try:
+        socket.create_connection((host, port), ANSWER_S).close()
+    except OSError as error:
+        raise ComputeError(f"{ADDRESS_VARIABLE}={address}: nobody answers there ({error}); {REMEDIES[name]}") from None
+
+
+EXAMPLES = {"dask": "tcp://head:8786", "ray": "head:6379"}
+REMEDIES = {
+    "dask": "`dask scheduler` on one machine and `dask worker tcp://…:8786 --nthreads 1 --nworkers N` on each start a "
+    "cluster; or unset the variable to use this machine's cores",
+    "ray": "`ray start --head` on one machine and `ray start --address …:6379` on the others start a cluster; or unset the "
+    "variable to use this machine's cores",
+}
+
+
+class _Dask:
+    def __init__(self, client: Any) -> None:  # noqa: ANN401
+        self.client, self.distributed = client, _installed("dask")
+        self.done: Queue[Any] = Queue()
+
+    def slots(self) -> int:
+        return sum(self.client.nthreads().values())
+
+    def submit(self, function: Function, piece: str) -> object:
+        future = self.client.submit(function, piece, pure=False)
+        future.add_done_callback(self.done.put)
+        return future
+
+    def finished(self, handles: list[Any], wait_s: float) -> list[Any]:
+        try:
+            found = [self.done.get(timeout=wait_s)]
+        except Empty:
+            if self.client.status != "running":
+                raise ComputeError(_gone("Dask's scheduler")) from None
+            return []
+        while not self.done.empty():
+            found.append(self.done.get())
+        return found
+
+    def outcome(self, handle: Any, piece: str) -> Outcome:  # noqa: ANN401
+        from concurrent.futures import CancelledError as Cancelled
+
+        try:
+            return Outcome(piece, handle.result())
+        except self.distributed.KilledWorker as error:
+            return Outcome(piece, lost=f"its worker died each time, the last at {error.last_worker.address}")
+        except (Cancelled, self.distributed.CancelledError, OSError) as error:
+            if handle.status in ("cancelled", "lost"):
+                raise ComputeError(_gone("Dask's scheduler")) from error
+            raise
+
+
+def _gone(what: str) -> str:
+    return f"{what} is gone; what was finished is kept: start it again, and run again, which does only the rest"
+
+
+@contextmanager
+def _dask(address: str | None, retries: int, workers: int) -> Iterator[Engine]:
+    distributed = _installed("dask")
+    if address is None:
+        with local_dask(workers, retries) as own, _dask(own, retries, workers) as engine:
+            yield engine
+        return
+    _knock("dask", address)
+    try:
+        client = distributed.Client(address, timeout=START_S, set_as_default=False)
+    except OSError as error:
+        raise ComputeError(f"{ADDRESS_VARIABLE}={address}: no Dask scheduler ({error}); {REMEDIES['dask']}") from None
+    with client:
+        try:
+            client.wait_for_workers(1, timeout=START_S)
+        except TimeoutError:
+            raise ComputeError(f"{address}: the scheduler has no worker in {START_S:.0f} s; {REMEDIES['dask']}") from None
+        yield _Dask(client)
+
+
+@contextmanager
+def local_dask(workers: int, retries: int) -> Iterator[str]:
+    """A Dask scheduler with so many workers of one thread on this machine; its address.
+
+    A worker that dies is started anew, however often and however long that takes.
+    """
+    distributed = _installed("dask")
+    from dask import config
+
+    patience = {"distributed.scheduler.allowed-failures": retries, "distributed.deploy.lost-worker-timeout": "1 hour"}
+    options = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": None, "memory_limit": 0}
+    with config.set(patience), distributed.LocalCluster(**options, silence_logs=logging.CRITICAL) as cluster:
+        yield cluster.scheduler_address
+
+
+class _Ray:
+    def __init__(self, ray: Any, retries: int) -> None:  # noqa: ANN401
+        self.ray, self.retries, self.remote = ray, retries, {}
+
+    def slots(self) -> int:
+        return int(self.ray.cluster_resources().get("CPU", 1))
+
+    def submit(self, function: Function, piece: str) -> object:
+        if function not in self.remote:
+            self.remote[function] = self.ray.remote(max_retries=self.retries, num_cpus=1)(function)
+        return self.remote[function].remote(piece)
+
+    def finished(self, handles: list[Any], wait_s: float) -> list[Any]:
+        first, _ = self.ray.wait(handles, num_returns=1, timeout=wait_s)
+        return first and self.ray.wait(handles, num_returns=len(handles), timeout=0)[0]
+
+    def outcome(self, handle: Any, piece: str) -> Outcome:  # noqa: ANN401
+        errors = self.ray.exceptions
+        try:
+            return Outcome(piece, self.ray.get(handle))
+        except (errors.WorkerCrashedError, errors.OutOfMemoryError, errors.NodeDiedError) as error:
+            return Outcome(piece, lost=f"its worker died each time ({type(error).__name__})")
+        except errors.RayTaskError as error:
+            raise error.cause or error from None
+        except errors.RaySystemError as error:
+            raise ComputeError(_gone("Ray's head")) from error
+
+
+@contextmanager
+def _ray(address: str | None, retries: int, workers: int) -> Iterator[Engine]:
+    ray = _installed("ray")
+    if address is not None:
+        _knock("ray", address)
+    local = {} if address else {"num_cpus": workers, "include_dashboard": False}
+    try:
+        ray.init(address=address or "local", log_to_driver=False, configure_logging=False, **local)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise ComputeError(f"{ADDRESS_VARIABLE}={address}: no Ray cluster ({error}); {REMEDIES['ray']}") from None
+    try:
+        yield _Ray(ray, retries)
+    finally:
+        ray.shutdown()
+
+
+ENGINES: dict[str, Callable[[str | None, int, int], AbstractContextManager[Engine]]] = {"dask": _dask, "ray": _ray}
+"""By their names in the project file; `local` is none of them: its stages use threads."""

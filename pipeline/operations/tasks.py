@@ -1,0 +1,124 @@
+"""What workers of an engine do in a home, by name; and a stage's work handed to them, where the project asks for it.
+
+Workers are told the home's folder, the project and digests, and nothing else. What they make lies in the home when a batch
+is done: masks, thumbnails and fingerprints in their places, numbers in the batch's file.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+from pipeline.compute.batches import Batches, Over, Row, Task, Work, answer, run_batches
+from pipeline.compute.engines import ADDRESS_VARIABLE, Engine, Function, open_engine
+from pipeline.config import Project
+from pipeline.file_names import child
+from pipeline.masks.person_masks import Masks, StoredMask, make_masks
+from pipeline.masks.sources import PhotoToMask, RefusedMask
+from pipeline.package_files import CODE
+from resources.segmenter import SegmenterResource
+from storage import Home
+
+PACKAGES = ("pipeline", "resources", "storage")
+"""What a worker runs of bokehflow."""
+
+
+@dataclass(frozen=True)
+class Engaged:
+    """A project's stages over its engine; `workers` processes where the engine is of this machine, one a core if None."""
+
+    project: Project
+    home: Home
+    address: str | None = None
+    workers: int | None = None
+    function: Function | None = None
+    """What a worker runs, `work` but for tests."""
+
+    def __call__(self, name: str, names: Sequence[str], told: Mapping[str, str]) -> Iterator[Row]:
+        """A row for each of the names, by the task `name`; see `run_batches`. `told` is what the rows depend on besides."""
+        settings = json.dumps({"project": self.project.model_dump(mode="json", by_alias=True), **told}, sort_keys=True)
+        plan = hashlib.sha256(f"{code_version()} {settings}".encode()).hexdigest()[:16]
+        place = child(self.home.work, name)
+        for other in place.glob("*"):
+            if other.name != plan:
+                shutil.rmtree(other, ignore_errors=True)
+        task = Task(name, code_version(), str(self.home.root), str(child(place, plan)), settings)
+        batches = Batches(self._engine, self.function or work, self.project.compute.batch_size)
+        yield from run_batches(batches, task, names)
+        shutil.rmtree(place, ignore_errors=True)
+
+    def _engine(self) -> AbstractContextManager[Engine]:
+        compute = self.project.compute
+        return open_engine(compute.engine, self.address, compute.retries, self.workers)
+
+
+def engine_of(project: Project, home: Home) -> Engaged | None:
+    """The engine that the project's stages run over; None for threads of this process."""
+    if project.compute.engine == "local":
+        return None
+    return Engaged(project, home, os.environ.get(ADDRESS_VARIABLE) or None)
+
+
+def work(text: str) -> str:
+    """What a worker runs: see `pipeline.compute.batches.answer`."""
+    return answer(text, code_version(), work_of)
+
+
+@cache
+def code_version() -> str:
+    """The version of bokehflow with 12 digits of the digest of its code: who shares work must run the same."""
+    digest = hashlib.sha256()
+    for package in PACKAGES:
+        for path in sorted(child(CODE, package).rglob("*.py")):
+            digest.update(f"{path.relative_to(CODE)}\n".encode() + path.read_bytes())
+    return f"{version('bokehflow')} ({digest.hexdigest()[:12]})"
+
+
+@cache
+def work_of(task: Task) -> Work:
+    """The work of a task, with what it loads once for each process. Raises `KeyError` for a name that is none."""
+    settings = json.loads(task.settings)
+    return TASKS[task.name](Project.model_validate(settings["project"]), Home(Path(task.home)))
+
+
+def _hints(project: Project, home: Home) -> Work:
+    from pipeline.operations.curation import hints_measurer
+
+    one, _ = hints_measurer(project, home, SegmenterResource.of(project.masks))
+    return lambda names: ({"name": name, **asdict(one(name))} for name in names)
+
+
+def _masks(project: Project, home: Home) -> Work:
+    from pipeline.operations.masks import mask_source
+
+    source = mask_source(project, home, SegmenterResource.of(project.masks))
+
+    def made(names: Sequence[str]) -> Iterator[Row]:
+        pictures = [PhotoToMask(sha256, tuple(photos)) for sha256, *photos in map(json.loads, names)]
+        by_picture = {picture.sha256: name for picture, name in zip(pictures, names, strict=True)}
+        for masks in make_masks(pictures, source, home.masks):
+            yield from ({"name": by_picture[sha256], **asdict(mask)} for sha256, mask in masks.items())
+
+    return made
+
+
+def masks_over(over: Over, told: Mapping[str, str]) -> Callable[[Sequence[PhotoToMask]], Iterator[Masks]]:
+    """What makes masks over an engine, for `segment_photos`."""
+
+    def each(pictures: Sequence[PhotoToMask]) -> Iterator[Masks]:
+        names = [json.dumps([picture.sha256, *picture.photo_ids]) for picture in pictures]
+        for row in over("masks", names, told):
+            sha256, *_ = json.loads(row.pop("name"))
+            yield {sha256: RefusedMask(**row) if "reason" in row else StoredMask(**row)}
+
+    return each
+
+
+TASKS: dict[str, Callable[[Project, Home], Work]] = {"hints": _hints, "masks": _masks}
+"""Every task, by the name that workers are told."""

@@ -1,0 +1,134 @@
+"""Batches over real workers: what is done stays done, whoever dies, and what cannot be used says so in time."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pipeline.compute.batches import CRASHES_WORKER, Batches, Task, run_batches
+from pipeline.compute.engines import local_dask, open_engine, reach_problem
+from pipeline.config import Project
+from pipeline.errors import ComputeError, StorageError
+from pipeline.masks.person_masks import segment_photos
+from pipeline.operations.curation import update_hints
+from pipeline.operations.masks import mask_source
+from pipeline.operations.tasks import Engaged, masks_over
+from pipeline.tables import conform
+from resources.segmenter import SegmenterResource
+from storage.tables import data_version
+from tests import engine_work
+from tests.picture_home import home_of_pictures
+
+NAMES = [f"{number:03}" for number in range(40)]
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[str]:
+    """The address of a Dask scheduler with two workers in processes of their own."""
+    with local_dask(workers=2, retries=0) as address:
+        yield address
+
+
+def batches_over(address: str, size: int = 5) -> Batches:
+    return Batches(lambda: open_engine("dask", address, retries=1), engine_work.work, size)
+
+
+@pytest.fixture
+def task(tmp_path: Path) -> Task:
+    (tmp_path / "done.txt").touch()
+    return Task("lengths", engine_work.VERSION, str(tmp_path), str(tmp_path / "work" / "plan"), str(tmp_path))
+
+
+def done(task: Task) -> list[str]:
+    """Names that were worked on, each as often as it was."""
+    return [line.split()[0] for line in (Path(task.settings) / "done.txt").read_text().splitlines()]
+
+
+def test_every_name_gets_its_row_and_no_file_remains(cluster: str, task: Task) -> None:
+    rows = list(run_batches(batches_over(cluster), task, NAMES))
+    assert sorted(row["name"] for row in rows) == NAMES
+    assert {row["length"] for row in rows} == {3}
+    assert sorted(done(task)) == NAMES
+    assert list(Path(task.folder).iterdir()) == []
+
+
+def test_what_a_killed_driver_left_finished_is_not_done_again(cluster: str, task: Task) -> None:
+    with closing(run_batches(batches_over(cluster), task, NAMES)) as rows:
+        taken = [next(rows)["name"] for _ in range(7)]  # one batch and two rows of another: the driver is gone then
+    deadline_s = time.monotonic() + 20
+    while len(list(Path(task.folder).glob("*.jsonl"))) < 2 and time.monotonic() < deadline_s:
+        time.sleep(0.05)
+    left = [name for name in NAMES if name not in taken[:5]]
+    before = len(done(task))
+    finished = 5 * len(list(Path(task.folder).glob("*.jsonl")))
+    again = list(run_batches(batches_over(cluster), task, left))
+    assert sorted(row["name"] for row in again) == left
+    assert len(done(task)) - before <= len(left) - finished
+
+
+def test_a_picture_that_kills_its_worker_ends_as_a_row_with_its_reason(cluster: str, task: Task) -> None:
+    names = [*NAMES[:9], "poison", *NAMES[9:16]]
+    rows = {row["name"]: row for row in run_batches(batches_over(cluster, size=2), task, names)}
+    assert rows.keys() == set(names)
+    (refused,) = [row for row in rows.values() if "reason" in row]
+    assert (refused["name"], refused["reason"]) == ("poison", CRASHES_WORKER)
+    assert "died" in refused["detail"]
+
+
+def test_what_a_stage_raises_is_raised_here(cluster: str, task: Task) -> None:
+    with pytest.raises(StorageError, match="this picture is missing"):
+        list(run_batches(batches_over(cluster), task, [*NAMES[:3], "missing"]))
+
+
+def test_workers_of_another_version_or_without_the_home_are_refused(cluster: str, task: Task) -> None:
+    with pytest.raises(ComputeError, match=r"runs bokehflow 1\.0 \(tests\), this is 2\.0"):
+        list(run_batches(batches_over(cluster), replace(task, version="2.0"), NAMES[:3]))
+    elsewhere = Batches(lambda: open_engine("dask", cluster, retries=1), engine_work.without_the_home, 5)
+    with pytest.raises(ComputeError, match=r"does not see .*one folder that all machines see"):
+        list(run_batches(elsewhere, task, NAMES[:3]))
+
+
+@pytest.mark.parametrize(
+    ("name", "address", "told"),
+    [
+        ("dask", "tcp://127.0.0.1:9", "nobody answers there"),
+        ("ray", "127.0.0.1:9", "nobody answers there|not installed"),
+        ("dask", "nowhere", "that is no address; write it like tcp://head:8786"),
+    ],
+)
+def test_an_engine_that_cannot_be_reached_says_so_at_once(name: str, address: str, told: str, task: Task) -> None:
+    began_s = time.monotonic()
+    engine = Batches(lambda: open_engine(name, address, retries=1), engine_work.work, 5)
+    with pytest.raises(ComputeError, match=told):
+        list(run_batches(engine, task, NAMES[:3]))
+    assert reach_problem(name, address)
+    assert time.monotonic() - began_s < 20
+
+
+def test_an_engine_that_is_not_installed_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    assert "pip install 'bokehflow[dask]'" in str(reach_problem("dask", None))
+
+
+def test_a_home_made_by_workers_is_the_home_made_here(cluster: str, tmp_path: Path) -> None:
+    versions = {}
+    for name, address in (("local", None), ("dask", cluster)):
+        home = home_of_pictures(tmp_path / name, 8)
+        settings = {"domains": {"ordinary": {}, "shallow": {}}, "masks": {"segmenter": "none"}}
+        project = Project.model_validate({**settings, "compute": {"engine": name, "batch_size": 3}})
+        segmenter, over = SegmenterResource.of(project.masks), Engaged(project, home, address) if address else None
+        photos = home.tables.read("unique_photos")
+        hints, unmeasured = update_hints(project, home, segmenter, photos, over=over)
+        wanted = photos.assign(target_domain=photos["domain"])
+        masks = segment_photos(
+            wanted, mask_source(project, home, segmenter), home.masks, 0.0, each=masks_over(over, {}) if over else None
+        )
+        versions[name] = [data_version("photo_hints", conform("photo_hints", hints)), data_version("person_masks", masks)]
+        versions[name] += [sorted(path.name for path in home.thumbnails.rglob("*.jpg")), len(unmeasured)]
+        assert not list(home.root.glob("work/*"))
+    assert versions["local"] == versions["dask"]
+    assert versions["local"][2]
