@@ -18,6 +18,7 @@ from pipeline.file_names import child, inside
 from pipeline.masks.person_masks import read_mask, segment_photos, to_review
 from pipeline.masks.selfie import ALONE
 from pipeline.operations.layered_imports import with_imported_layers
+from pipeline.operations.links import lineage_link
 from pipeline.operations.made_from import license_counts, made_from, strictest_name
 from pipeline.operations.masks import mask_source
 from pipeline.operations.photo_tables import all_rows
@@ -81,6 +82,7 @@ def dataset_assets(project: Project) -> list[dg.AssetsDefinition]:
             "coverage": histogram(frame["coverage"].tolist(), "share of the frame that is subject"),
             "masks": contact_sheet(zip(found["photo_id"], alphas, strict=True)),
             "look_at_them": dg.MetadataValue.text("bokehflow mask-sheet"),
+            "sheet": dg.MetadataValue.url(MASKS_LINK),
         }
         warn = dg.AssetCheckSeverity.WARN
         checks = [
@@ -214,6 +216,7 @@ def dataset_assets(project: Project) -> list[dg.AssetsDefinition]:
             metadata={
                 "dagster/row_count": len(manifest),
                 "path": dg.MetadataValue.path(str(child(data.snapshots, identifier))),
+                "lineage": dg.MetadataValue.url(lineage_link("snapshot", identifier)),
                 "manifest_sha256": read_facts(data.snapshots, identifier)["sha256"],
                 "photos": len(photos),
                 "licences": count_table(license_counts(photos["license"]), "licence"),

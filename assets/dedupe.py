@@ -8,6 +8,7 @@ from assets.plots import distances, histogram
 from assets.sheets import contact_sheet
 from pipeline.config import Project
 from pipeline.operations.duplicates import kept_and_dropped, nearest_distances
+from pipeline.operations.links import DUPLICATES_LINK
 from pipeline.operations.photo_tables import newest_rows
 from pipeline.operations.stages import provenance_of
 from pipeline.operations.tombstones import forgotten_photos
@@ -81,6 +82,7 @@ def dedupe_assets(project: Project) -> list[dg.AssetsDefinition]:
         shown = {
             "counts": count_table(counts, "unique photos"),
             "kept beside dropped, the least sure first": contact_sheet(kept_and_dropped(frame, project, data)),
+            "after `bokehflow duplicates`": dg.MetadataValue.url(DUPLICATES_LINK),
             "nearest pictures": distances(duplicates, strangers, settings.radius_bits),
             "work": {**found.work, "pictures_fingerprinted": decoded},
         }

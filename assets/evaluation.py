@@ -16,6 +16,7 @@ from assets.sheets import SHEET_PICTURES, contact_sheet
 from pipeline.config import Project
 from pipeline.file_names import child
 from pipeline.operations.evaluation import evaluate_model
+from pipeline.operations.links import report_link
 from pipeline.operations.reports import (
     against_reference,
     evaluation_provenance,
@@ -117,7 +118,7 @@ def evaluation_assets(project: Project, folder: Path) -> list[dg.AssetsDefinitio
         cards = json.dumps([dict(model.card) for model in inputs.models], sort_keys=True)
         return dg.MaterializeResult(
             metadata={
-                "report": dg.MetadataValue.url(path.as_uri()),
+                "report": dg.MetadataValue.url(report_link(snapshot)),
                 "path": dg.MetadataValue.path(str(path)),
                 **{one.stem: dg.MetadataValue.url(one.as_uri()) for one in written if one != path},
                 "models": [model.name for model in inputs.models],

@@ -11,8 +11,9 @@ from assets.plots import curves
 from pipeline.config import Project
 from pipeline.dataset.layout import read_facts
 from pipeline.dataset.snapshot import open_snapshot
+from pipeline.operations.links import lineage_link
 from pipeline.operations.made_from import license_counts, strictest_name
-from pipeline.operations.training import failure, prepare, training_job, training_rows
+from pipeline.operations.training import failure, prepare, run_id, training_job, training_rows
 from pipeline.parquet_files import parquet_path
 from pipeline.training.runs import RunFolder, completion_of
 from resources.home import HomeResource
@@ -52,6 +53,7 @@ def training_assets(project: Project) -> list[dg.AssetsDefinition]:
         return dg.MaterializeResult(
             metadata={
                 **(result.metadata or {}),
+                "lineage": dg.MetadataValue.url(lineage_link("model", run_id(key[SNAPSHOT], key[RECIPE]))),
                 "losses": curves(losses),
                 "best_check": done.best if done else {},
                 "manifest_sha256": read_facts(data.snapshots, key[SNAPSHOT])["sha256"],

@@ -27,6 +27,7 @@ from pipeline.loopback.guard import Door, Guard, kept_secret
 from pipeline.loopback.server import listen, make_server
 from pipeline.operations.emulated_flickr import emulated_flickr
 from pipeline.operations.forget import AT_WORK
+from pipeline.operations.local_pages import HOME_LINK, with_local_pages
 from pipeline.package_files import CODE, WORKSPACE
 from pipeline.plain_files import read_plain_text
 from resources.dagster_internals import code_server, daemon_command, web_application
@@ -56,11 +57,13 @@ def serve_ui(home: Home, project: Project, path: Path, port: int, say: Say) -> i
                 code_server(instance, located_workspace(), LOG_LEVEL) as workspace,
                 web_application(instance, workspace, LOG_LEVEL) as web,
             ):
-                guarded = Guard(without_queries_in_links(web), door.port, MAX_BODY_BYTES)
+                pages = with_local_pages(without_queries_in_links(web), project, home)
+                guarded = Guard(pages, door.port, MAX_BODY_BYTES)
                 server = make_server(guarded, door, websockets=True)
                 with daemon(instance, workspace, lambda: stop(server)) as running:
                     if not stopped.is_set():
-                        say(f"open    {door.address} (Ctrl-C stops)")
+                        also = f"        {HOME_LINK} of it has reports, duplicates, masks and lineage"
+                        say(f"open    {door.address} (Ctrl-C stops)\n{also}")
                         server.run(sockets=[listening])
                     return 1 if running.poll() else 0
 

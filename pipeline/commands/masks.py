@@ -32,11 +32,16 @@ def mask_sheet(folder: Path | None, out: Path, count: int, odd: bool, home: Path
     """
     from pipeline.errors import DatasetError
     from pipeline.masks.sheet import draw_sheet
+    from pipeline.operations.masks import mask_tiles
 
     chosen = open_home(home)
     project, _ = load(chosen, config)
     failed: list[str] = []
-    of = _of_folder(project, chosen, folder, count, odd, failed) if folder else _of_home(project, chosen, count, odd, failed)
+    of = (
+        _of_folder(project, chosen, folder, count, odd, failed)
+        if folder
+        else mask_tiles(project, chosen, count, odd, failed)
+    )
     tiles = list(of)
     if not tiles and not failed:
         where = folder or chosen.root
@@ -50,26 +55,6 @@ def mask_sheet(folder: Path | None, out: Path, count: int, odd: bool, home: Path
         say(f"{len(tiles)} pictures are on {out}")
     if failed:
         raise click.ClickException("\n".join([f"{len(failed)} pictures could not be shown", *failed]))
-
-
-def _of_home(project: "Project", home: "Home", count: int, odd: bool, failed: list[str]) -> Iterator["SheetTile"]:
-    """Tiles from the table `person_masks` and the files it names; what could not be read is added to `failed`."""
-    import pandas as pd
-
-    from pipeline.errors import BokehflowError
-    from pipeline.masks.person_masks import read_mask
-    from pipeline.masks.sheet import TILE_PX, SheetTile, choose, facts_of
-    from pipeline.photos.decode import decode_reduced
-
-    for row in choose(home.tables.read("person_masks"), count, odd).to_dict("records"):
-        try:
-            rgb = decode_reduced(home.blobs.read(row["sha256"]), TILE_PX, project.photos.max_pixels).rgb
-            alpha = None if pd.isna(row["mask"]) else read_mask(inside(home.masks, row["mask"]))
-        except (BokehflowError, OSError) as error:
-            failed.append(f"{row['photo_id']}: {error}")
-            continue
-        known = {name: None if pd.isna(row[name]) else row[name] for name in FACTS if name in row}
-        yield SheetTile(rgb, alpha, str(row["photo_id"]), facts_of(float(row["coverage"]), **known))
 
 
 def _of_folder(
@@ -134,7 +119,3 @@ def _segmented(
         if asks or not odd:
             shown += 1
             yield tile
-
-
-FACTS = ("people", "runner_up", "reason", "uncertainty")
-"""What a caption says of a mask."""
