@@ -18,7 +18,7 @@ from pipeline.file_names import child, inside
 from pipeline.masks.person_masks import read_mask, segment_photos, to_review
 from pipeline.masks.selfie import ALONE
 from pipeline.operations.layered_imports import with_imported_layers
-from pipeline.operations.links import lineage_link
+from pipeline.operations.links import MASKS_LINK, lineage_link
 from pipeline.operations.made_from import license_counts, made_from, strictest_name
 from pipeline.operations.masks import mask_source
 from pipeline.operations.photo_tables import all_rows

@@ -776,13 +776,19 @@ def _from_its_folder(project: Project, path: Path) -> Project:
 def _method_from_its_folder(method: OutsideMethod, folder: Path) -> OutsideMethod:
     """The method with every file that it names as seen from here; words that name none stay."""
     if method.command is not None:
-        found = [str(folder / word) if (folder / word).is_file() else word for word in _words_of(method.command)]
+        words = _words_of(method.command)
+        found = [str(path) if (path := _beside(folder, word)).is_file() else word for word in words]
         return method.model_copy(update={"command": shlex.join(found)})
     if method.callable is not None:
         module, _, function = method.callable.rpartition(":")
-        beside = folder / (module if module.endswith(".py") else f"{module.replace('.', '/')}.py")
-        return method.model_copy(update={"callable": f"{beside}:{function}"}) if beside.is_file() else method
-    return method.model_copy(update={method.kind: str(folder / Path(getattr(method, method.kind)).expanduser())})
+        file = _beside(folder, module if module.endswith(".py") else f"{module.replace('.', '/')}.py")
+        return method.model_copy(update={"callable": f"{file}:{function}"}) if file.is_file() else method
+    return method.model_copy(update={method.kind: str(_beside(folder, getattr(method, method.kind)))})
+
+
+def _beside(folder: Path, text: str) -> Path:
+    """What a person names in their own project file, which may lie anywhere."""
+    return folder / Path(text).expanduser()
 
 
 def _check_recipes(project: Project, text: str, path: Path) -> None:

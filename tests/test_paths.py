@@ -21,7 +21,10 @@ OWN = {
         "target.with_name(f'.{target.name}.{os.getpid()}-{here().mark}-{uuid4().hex[:8]}{TEMPORARY_SUFFIX}')"
     },
     # What a person writes into their own project file may lie anywhere.
-    "pipeline/config.py": {"path.parent / Path(project.masks.folder).expanduser()"},
+    "pipeline/config.py": {
+        "path.parent / Path(project.masks.folder).expanduser()",
+        "folder / Path(text).expanduser()",
+    },
     "pipeline/operations/reports.py": {"folder / Path(project.evaluation.truth)"},
     # Names as the disk gives them.
     "pipeline/photos/folder.py": {"Path(parent) / name", "self.part.folder / file"},

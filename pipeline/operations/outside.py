@@ -166,7 +166,7 @@ def _walk(folder: Path) -> Iterator[tuple[str, Path]]:
             count += 1
             if count > MAX_FILES:
                 raise DatasetError(f"{folder}: more than {MAX_FILES:,} files; name the folder that holds the pictures")
-            path = Path(parent) / name
+            path = child(Path(parent), name)
             if path.suffix.lower() in PICTURE_SUFFIXES:
                 yield path.relative_to(folder).as_posix(), path
 
@@ -428,7 +428,7 @@ def _module_file(module: str) -> Path | None:
         return None
     if not below:
         return Path(spec.origin) if spec.origin and spec.has_location else None
-    folders = [Path(folder).joinpath(*below) for folder in spec.submodule_search_locations or ()]
+    folders = [Path(folder, *below) for folder in spec.submodule_search_locations or ()]
     files = [path for folder in folders for path in (folder.with_suffix(".py"), folder / "__init__.py")]
     return next((path for path in files if path.is_file()), None)
 
