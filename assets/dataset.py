@@ -23,7 +23,7 @@ from pipeline.operations.made_from import license_counts, made_from, strictest_n
 from pipeline.operations.masks import mask_source
 from pipeline.operations.photo_tables import all_rows
 from pipeline.operations.stages import provenance_of
-from pipeline.operations.tasks import engine_of, masks_over
+from pipeline.operations.tasks import engine_of, masks_over, shards_over
 from pipeline.operations.training_images import implausible_depth, photo_sizes, plan, readers, too_small
 from pipeline.picture_layers import present
 from resources.home import HomeResource
@@ -111,7 +111,7 @@ def dataset_assets(project: Project) -> list[dg.AssetsDefinition]:
         data = home.open()
         provenance = provenance_of(project, data, "training_images")
         layers = data.tables.read_or_empty("imported_layers")
-        masks = with_imported_layers(data.tables.read("person_masks"), layers)
+        masks, over = with_imported_layers(data.tables.read("person_masks"), layers), engine_of(project, data)
         frame = prepare_images(
             masks=masks,
             readers=readers(project, data),
@@ -121,6 +121,7 @@ def dataset_assets(project: Project) -> list[dg.AssetsDefinition]:
             shard_rows=project.dataset.shard_rows,
             progress=progress(context, "pictures prepared"),
             known=data.tables.read_or_empty("training_images"),
+            each=shards_over(over) if over else None,
         )
         info = data.tables.write("training_images", frame, provenance=provenance)
         first = frame.groupby("domain").head(6)

@@ -11,6 +11,7 @@ from pipeline.operations.duplicates import kept_and_dropped, nearest_distances
 from pipeline.operations.links import DUPLICATES_LINK
 from pipeline.operations.photo_tables import newest_rows
 from pipeline.operations.stages import provenance_of
+from pipeline.operations.tasks import engine_of, fingerprints_over
 from pipeline.operations.tombstones import forgotten_photos
 from resources.home import HomeResource
 
@@ -36,10 +37,16 @@ def dedupe_assets(project: Project) -> list[dg.AssetsDefinition]:
         provenance = provenance_of(project, data, "fingerprints", key)
         files, store = data.tables.read("photo_files", key), FingerprintStore(data.fingerprints)
         digests = files["sha256"].dropna().tolist()
-        new = fingerprint_pictures(digests, data.blobs.read, store, progress(context, "pictures fingerprinted"))
-        frame = fingerprint_table(files, data.tables.read("photo_listing", key), store)
+        report, over, crashed = progress(context, "pictures fingerprinted"), engine_of(project, data), {}
+        new = len(store.missing(digests))
+        if over is not None:
+            crashed = fingerprints_over(over, data, digests, report)
+        fingerprint_pictures([one for one in digests if one not in crashed], data.blobs.read, store, report)
+        frame = fingerprint_table(files[~files["sha256"].isin(crashed)], data.tables.read("photo_listing", key), store)
         info = data.tables.write("fingerprints", frame, key, provenance)
-        without = sorted(set(files.loc[files["sha256"].notna(), "photo_id"]) - set(frame["photo_id"]))
+        stored = files[files["sha256"].notna() & ~files["photo_id"].isin(frame["photo_id"])].sort_values("photo_id")
+        pairs = zip(stored["photo_id"], stored["sha256"], strict=True)
+        without = [f"{photo_id}: {crashed[sha256]}" if sha256 in crashed else photo_id for photo_id, sha256 in pairs]
         edges = frame[["width_px", "height_px"]].max(axis=1).tolist()
         shown = {"new pictures": new, "long_edges": histogram(edges, "long edge, px")}
         return table_result(info, shown, [check("every_file_has_one", without)])

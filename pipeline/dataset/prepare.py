@@ -43,6 +43,8 @@ ReadDepth = Callable[[str], tuple[np.ndarray, str]]
 """From a map's path below `depth/` to its numbers, uint16 `[height, width]`, and the text of its encoding."""
 PhotoSize = Callable[[str], tuple[int, int]]
 """From a blob's SHA-256 to the upright photo's width and height in pixels."""
+WriteShards = Callable[[Iterator[pd.DataFrame]], Iterator[int]]
+"""Writes a shard of each frame of rows; gives how many pictures were written, in any order."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,7 @@ def prepare_images(
     progress: Callable[[int, int], None] = lambda done, total: None,
     known: pd.DataFrame | None = None,
     photo_size: PhotoSize | None = None,
+    each: WriteShards | None = None,
 ) -> pd.DataFrame:
     """Prepare every picture that has a subject; returns the table `training_images`.
 
@@ -83,10 +86,26 @@ def prepare_images(
     where there are any; only tiles need `photo_size`, and a photo that is smaller than a tile has
     no picture. One shard's pictures, 256 MiB at most, are in memory at a time. Where `known`, an earlier result, tells
     which rows a shard had that is gone, these are packed again in their order: the shard comes back under its old name,
-    which is the digest of its content.
+    which is the digest of its content. `each` writes shards elsewhere than in this process; a picture that is in none
+    afterwards has no row.
     """
     wanted = _wanted(masks[masks["mask"].notna()], plan, photo_size)
-    return _prepared(wanted, readers, shards_folder, _rows_at_once(wanted, plan.size_px, shard_rows), progress, known)
+    write = each or _writer(readers, shards_folder)
+    return _prepared(wanted, shards_folder, write, _rows_at_once(wanted, plan.size_px, shard_rows), progress, known)
+
+
+def write_shard_of(rows: pd.DataFrame, readers: Readers, shards_folder: Path) -> None:
+    """Make the pictures of these rows, which become one shard."""
+    write_shard(shards_folder, _prepare(rows, readers))
+
+
+def _writer(readers: Readers, shards_folder: Path) -> WriteShards:
+    def write(packs: Iterator[pd.DataFrame]) -> Iterator[int]:
+        for rows in packs:
+            write_shard_of(rows, readers, shards_folder)
+            yield len(rows)
+
+    return write
 
 
 def picture_bytes(rows: pd.DataFrame, size_px: int) -> int:
@@ -105,7 +124,7 @@ def prepare_named(wanted: pd.DataFrame, readers: Readers, shards_folder: Path, s
     """
     sizes = wanted["transform"].map(lambda name: parse_transform(name).size_px)
     made = [
-        _prepared(rows, readers, shards_folder, _rows_at_once(rows, int(str(size_px)), shard_rows))
+        _prepared(rows, shards_folder, _writer(readers, shards_folder), _rows_at_once(rows, int(str(size_px)), shard_rows))
         for size_px, rows in wanted.groupby(sizes)
     ]
     return pd.concat(made, ignore_index=True)
@@ -113,8 +132,8 @@ def prepare_named(wanted: pd.DataFrame, readers: Readers, shards_folder: Path, s
 
 def _prepared(
     wanted: pd.DataFrame,
-    readers: Readers,
     shards_folder: Path,
+    write: WriteShards,
     rows_at_once: int,
     progress: Callable[[int, int], None] = lambda done, total: None,
     known: pd.DataFrame | None = None,
@@ -127,11 +146,11 @@ def _prepared(
     wanted = wanted.assign(key=pd.Series(keys, wanted.index, object))
     missing = wanted[~wanted["key"].isin(shard_index(shards_folder).index)].drop_duplicates("key")
     done = 0
-    for rows in _packs(missing.sort_values(["domain", "photo_id", "transform"]), known, rows_at_once):
-        write_shard(shards_folder, _prepare(rows, readers))
-        done += len(rows)
+    for rows in write(_packs(missing.sort_values(["domain", "photo_id", "transform"]), known, rows_at_once)):
+        done += rows
         progress(done, len(missing))
-    found = wanted.drop(columns=[*DIGESTS, *ENCODINGS], errors="ignore").join(shard_index(shards_folder), on="key")
+    columns = wanted.drop(columns=[*DIGESTS, *ENCODINGS], errors="ignore")
+    found = columns.join(shard_index(shards_folder), on="key", how="inner")
     return found.assign(**{layer.digest: found[layer.digest].replace("", None) for layer in OPTIONAL})
 
 

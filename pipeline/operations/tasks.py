@@ -6,6 +6,7 @@ is done: masks, thumbnails and fingerprints in their places, numbers in the batc
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,15 +16,20 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
+import pandas as pd
+
 from pipeline.compute.batches import Batches, Over, Row, Task, Work, answer, run_batches
 from pipeline.compute.engines import ADDRESS_VARIABLE, Engine, Function, open_engine
 from pipeline.config import Project
+from pipeline.dedupe.store import FingerprintStore
 from pipeline.file_names import child
 from pipeline.masks.person_masks import Masks, StoredMask, make_masks
 from pipeline.masks.sources import PhotoToMask, RefusedMask
 from pipeline.package_files import CODE
 from resources.segmenter import SegmenterResource
 from storage import Home
+
+log = logging.getLogger(__name__)
 
 PACKAGES = ("pipeline", "resources", "storage")
 """What a worker runs of bokehflow."""
@@ -40,7 +46,9 @@ class Engaged:
     function: Function | None = None
     """What a worker runs, `work` but for tests."""
 
-    def __call__(self, name: str, names: Sequence[str], told: Mapping[str, str]) -> Iterator[Row]:
+    def __call__(
+        self, name: str, names: Sequence[str], told: Mapping[str, str], batch_size: int | None = None
+    ) -> Iterator[Row]:
         """A row for each of the names, by the task `name`; see `run_batches`. `told` is what the rows depend on besides."""
         settings = json.dumps({"project": self.project.model_dump(mode="json", by_alias=True), **told}, sort_keys=True)
         plan = hashlib.sha256(f"{code_version()} {settings}".encode()).hexdigest()[:16]
@@ -49,7 +57,7 @@ class Engaged:
             if other.name != plan:
                 shutil.rmtree(other, ignore_errors=True)
         task = Task(name, code_version(), str(self.home.root), str(child(place, plan)), settings)
-        batches = Batches(self._engine, self.function or work, self.project.compute.batch_size)
+        batches = Batches(self._engine, self.function or work, batch_size or self.project.compute.batch_size)
         yield from run_batches(batches, task, names)
         shutil.rmtree(place, ignore_errors=True)
 
@@ -120,5 +128,64 @@ def masks_over(over: Over, told: Mapping[str, str]) -> Callable[[Sequence[PhotoT
     return each
 
 
-TASKS: dict[str, Callable[[Project, Home], Work]] = {"hints": _hints, "masks": _masks}
+def _fingerprints(project: Project, home: Home) -> Work:
+    from pipeline.dedupe.fingerprints import fingerprint
+
+    store = FingerprintStore(home.fingerprints)
+
+    def made(names: Sequence[str]) -> Iterator[Row]:
+        store.add([fingerprint(name, home.blobs.read(name)) for name in names])
+        yield from ({"name": name} for name in names)
+
+    return made
+
+
+def fingerprints_over(over: Over, home: Home, digests: Sequence[str], report: Callable[[int, int], None]) -> dict[str, str]:
+    """Make the fingerprints that are missing over an engine; the pictures that no worker survives, with what is known."""
+    missing, crashed = FingerprintStore(home.fingerprints).missing(digests), {}
+    for done, row in enumerate(over("fingerprints", missing, {}), 1):
+        if "reason" in row:
+            crashed[row["name"]] = f"{row['reason']}, {row['detail']}"
+        report(done, len(missing))
+    return crashed
+
+
+def _training_images(project: Project, home: Home) -> Work:
+    from pipeline.dataset.prepare import write_shard_of
+    from pipeline.operations.training_images import readers
+
+    def made(names: Sequence[str]) -> Iterator[Row]:
+        for name in names:
+            write_shard_of(pd.DataFrame(json.loads(name)), readers(project, home), home.shards)
+            yield {"name": name}
+
+    return made
+
+
+def shards_over(over: Engaged) -> Callable[[Iterator[pd.DataFrame]], Iterator[int]]:
+    """What writes shards over an engine, for `prepare_images`: a shard is a batch, halved where no worker survives it."""
+
+    def write(packs: Iterator[pd.DataFrame]) -> Iterator[int]:
+        waiting = list(packs)
+        while waiting:
+            rows_of = {rows.to_json(orient="records"): rows for rows in waiting}
+            waiting = []
+            for row in over("training_images", list(rows_of), {}, batch_size=1):
+                rows = rows_of[row["name"]]
+                if "reason" not in row:
+                    yield len(rows)
+                elif len(rows) > 1:
+                    waiting += [rows.iloc[: len(rows) // 2], rows.iloc[len(rows) // 2 :]]
+                else:
+                    log.warning("%s: %s, %s", rows["photo_id"].iloc[0], row["reason"], row["detail"])
+
+    return write
+
+
+TASKS: dict[str, Callable[[Project, Home], Work]] = {
+    "fingerprints": _fingerprints,
+    "hints": _hints,
+    "masks": _masks,
+    "training_images": _training_images,
+}
 """Every task, by the name that workers are told."""

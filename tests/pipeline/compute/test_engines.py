@@ -12,11 +12,16 @@ import pytest
 from pipeline.compute.batches import CRASHES_WORKER, Batches, Task, run_batches
 from pipeline.compute.engines import local_dask, open_engine, reach_problem
 from pipeline.config import Project
+from pipeline.dataset.crop import Crop
+from pipeline.dataset.prepare import prepare_images
+from pipeline.dedupe.fingerprints import fingerprint_pictures
+from pipeline.dedupe.store import FingerprintStore
 from pipeline.errors import ComputeError, StorageError
 from pipeline.masks.person_masks import segment_photos
 from pipeline.operations.curation import update_hints
 from pipeline.operations.masks import mask_source
-from pipeline.operations.tasks import Engaged, masks_over
+from pipeline.operations.tasks import Engaged, fingerprints_over, masks_over, shards_over
+from pipeline.operations.training_images import readers
 from pipeline.tables import conform
 from resources.segmenter import SegmenterResource
 from storage.tables import data_version
@@ -128,7 +133,33 @@ def test_a_home_made_by_workers_is_the_home_made_here(cluster: str, tmp_path: Pa
             wanted, mask_source(project, home, segmenter), home.masks, 0.0, each=masks_over(over, {}) if over else None
         )
         versions[name] = [data_version("photo_hints", conform("photo_hints", hints)), data_version("person_masks", masks)]
+        images = prepare_images(
+            masks, readers(project, home), home.shards, Crop("centre", 32), 3, each=shards_over(over) if over else None
+        )
+        store, digests = FingerprintStore(home.fingerprints), photos["sha256"].tolist()
+        if over:
+            assert fingerprints_over(over, home, digests, lambda done, total: None) == {}
+            assert store.missing(digests) == []
+        fingerprint_pictures(digests, home.blobs.read, store)
+        shelf = store.read(digests)
+        versions[name] += [data_version("training_images", conform("training_images", images))]
+        versions[name] += [
+            sorted(path.name for path in home.shards.iterdir()),
+            shelf.records.tobytes(),
+            shelf.small.tobytes(),
+        ]
         versions[name] += [sorted(path.name for path in home.thumbnails.rglob("*.jpg")), len(unmeasured)]
         assert not list(home.root.glob("work/*"))
     assert versions["local"] == versions["dask"]
-    assert versions["local"][2]
+    assert all(versions["local"][:-1])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_ray_does_the_same(task: Task) -> None:
+    pytest.importorskip("ray")
+    over_ray = Batches(lambda: open_engine("ray", None, retries=0, workers=2), engine_work.work, 4)
+    names = [*NAMES[:9], "poison", *NAMES[9:16]]
+    rows = {row["name"]: row for row in run_batches(over_ray, task, names)}
+    assert rows.keys() == set(names)
+    assert [row["name"] for row in rows.values() if "reason" in row] == ["poison"]
