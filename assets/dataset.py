@@ -13,10 +13,14 @@ from pipeline.dataset.manifest import broken_pairs, build_manifest, counts, over
 from pipeline.dataset.prepare import prepare_images
 from pipeline.dataset.shards import ShardReader
 from pipeline.dataset.snapshot import freeze, missing_pictures, open_snapshot, read_facts, refresh_origin
+from pipeline.depth.colours import coloured, range_of
+from pipeline.depth.depth_maps import estimate_photos, odd_maps, with_estimated_depth
+from pipeline.depth.maps import read_map
 from pipeline.errors import DatasetError
 from pipeline.file_names import child, inside
 from pipeline.masks.person_masks import read_mask, segment_photos, to_review
 from pipeline.masks.selfie import ALONE
+from pipeline.operations.estimators import depth_estimator
 from pipeline.operations.layered_imports import with_imported_layers
 from pipeline.operations.links import MASKS_LINK, lineage_link
 from pipeline.operations.made_from import license_counts, made_from, strictest_name
@@ -25,7 +29,8 @@ from pipeline.operations.photo_tables import all_rows
 from pipeline.operations.stages import provenance_of
 from pipeline.operations.tasks import engine_of, masks_over, shards_over
 from pipeline.operations.training_images import implausible_depth, photo_sizes, plan, readers, too_small
-from pipeline.picture_layers import present
+from pipeline.photos.decode import decode_reduced
+from pipeline.picture_layers import Encoding, present
 from resources.home import HomeResource
 from resources.segmenter import SegmenterResource
 
@@ -93,12 +98,15 @@ def dataset_assets(project: Project) -> list[dg.AssetsDefinition]:
         ]
         return table_result(info, shown, checks)
 
+    estimates = project.depth.estimator != "none"
+    estimated = [depth_asset(project)] if estimates else []
+
     @stage_asset(
         project,
         "training_images",
         "dataset",
         {"arrow"},
-        deps=[person_masks],
+        deps=[person_masks, *estimated],
         description="Cropped and scaled RGB with alpha, and depth and targets where photos have them, in memory-mapped "
         "shards that all snapshots share.",
         check_specs=[
@@ -112,6 +120,8 @@ def dataset_assets(project: Project) -> list[dg.AssetsDefinition]:
         provenance = provenance_of(project, data, "training_images")
         layers = data.tables.read_or_empty("imported_layers")
         masks, over = with_imported_layers(data.tables.read("person_masks"), layers), engine_of(project, data)
+        if estimates:
+            masks = with_estimated_depth(masks, data.tables.read("depth_maps"))
         frame = prepare_images(
             masks=masks,
             readers=readers(project, data),
@@ -227,4 +237,56 @@ def dataset_assets(project: Project) -> list[dg.AssetsDefinition]:
             check_results=[check("every_picture_is_there", missing_pictures(manifest, data.shards))],
         )
 
-    return [person_masks, training_images, dataset_manifest, dataset_snapshot]
+    return [person_masks, *estimated, training_images, dataset_manifest, dataset_snapshot]
+
+
+def depth_asset(project: Project) -> dg.AssetsDefinition:
+    """The asset `depth_maps`, of projects that ask somebody for depth."""
+
+    @stage_asset(
+        project,
+        "depth_maps",
+        "dataset",
+        {"png", "parquet"},
+        deps=["person_masks"],
+        description="How far away everything in each kept photo is, cached per picture and estimator.",
+        check_specs=[
+            dg.AssetCheckSpec("every_photo_has_a_map", asset="depth_maps"),
+            dg.AssetCheckSpec("maps_fit_their_pictures", asset="depth_maps"),
+        ],
+    )
+    def depth_maps(context: dg.AssetExecutionContext, home: dg.ResourceParam[HomeResource]) -> dg.MaterializeResult:
+        data = home.open()
+        provenance = provenance_of(project, data, "depth_maps")
+        long_side_px, most_pixels = project.depth.long_side_px, project.photos.max_pixels
+        frame = estimate_photos(
+            data.tables.read("person_masks"),
+            depth_estimator(project, data),
+            data.depth,
+            lambda sha256: decode_reduced(data.blobs.read(sha256), 0, most_pixels, min_long_edge_px=long_side_px).rgb,
+            lambda mask: read_mask(inside(data.masks, mask)),
+            progress(context, "maps of depth"),
+        )
+        info = data.tables.write("depth_maps", frame, provenance=provenance)
+        found, odd = frame[frame["depth_source"].notna()], odd_maps(frame)
+        nearer = found["nearer"].dropna()
+
+        def shown(path: str) -> np.ndarray:
+            stored, encoding = read_map(inside(data.depth, path))
+            disparity = Encoding.parse(encoding).disparity(stored)
+            return coloured(disparity, *range_of(disparity))
+
+        maps = zip(found["photo_id"], map(shown, found["depth_source"]), strict=True)
+        metadata = {
+            "counts": count_table({"with depth": len(found), "without": len(frame) - len(found)}, "maps"),
+            "subject_nearer": float((nearer > 1).mean()) if len(nearer) else 0.0,
+            "known": histogram(found["known"].tolist(), "share of the map that is known"),
+            "maps": contact_sheet(maps),
+        }
+        checks = [
+            check("every_photo_has_a_map", odd["without a map"], dg.AssetCheckSeverity.WARN),
+            check("maps_fit_their_pictures", odd["odd"], dg.AssetCheckSeverity.WARN),
+        ]
+        return table_result(info, metadata, checks)
+
+    return depth_maps

@@ -4,10 +4,11 @@ from collections.abc import Iterator, Sequence
 
 import dagster as dg
 
+from pipeline.config import Project
 from pipeline.curation.decisions import folder_version
 from pipeline.operations.due import Due
 from pipeline.operations.planning import NEVER_MADE
-from pipeline.operations.stages import PHOTO_TABLES, TABLES_OF_ALL
+from pipeline.operations.stages import PHOTO_TABLES, TABLES_OF_ALL, tables_of_all
 from resources.dagster_internals import AssetJob
 from storage import Home
 
@@ -23,9 +24,13 @@ WHY_TAG = "bokehflow/why"
 """Says of each run why it was wanted."""
 
 
-def jobs() -> list[AssetJob]:
-    """The jobs for Dagster."""
-    return [dg.define_asset_job(name, list(assets), description=told) for name, (assets, told) in JOBS.items()]
+def jobs(project: Project) -> list[AssetJob]:
+    """The jobs for Dagster, of the assets that the project has."""
+    left_out = set(TABLES_OF_ALL) - set(tables_of_all(project))
+    return [
+        dg.define_asset_job(name, [asset for asset in assets if asset not in left_out], description=told)
+        for name, (assets, told) in JOBS.items()
+    ]
 
 
 def job_of(asset: str) -> str:

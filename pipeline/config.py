@@ -390,6 +390,27 @@ class MasksSection(_Section):
         return ["selfie", *landscape, *(["u2netp"] if self.second_opinion and self.views > 1 else [])]
 
 
+class DepthSection(_Section):
+    """`[depth]`: how far away everything in the photos is, for models that learn from it."""
+
+    estimator: Annotated[str, Field(pattern=r"^(none|folder|run:[A-Za-z0-9][A-Za-z0-9_.@-]{0,199})$")] = "none"
+    """`none`: nobody is asked; `folder`: maps that you give; `run:NAME`: a finished run of `depth` or `refocus` in this
+    home. What came with imported photos counts before what is estimated."""
+    folder: str | None = None
+    """For `estimator = "folder"`: where the maps lie, relative to the project file; PNG, TIFF of 16 bits or .npy, named by
+    photo id, with `_` for `:`, or by the SHA-256 of the picture."""
+    unit: str | None = None
+    """What their numbers mean: `mm`, `m`, `dioptre`, `disparity`; with steps as in `m/5000`. It is not guessed."""
+    long_side_px: int = Field(default=512, ge=64)
+    """Long side at which a run's network is asked for photos' depth."""
+
+    @model_validator(mode="after")
+    def _folder_if_given(self) -> "DepthSection":
+        if (self.estimator == "folder") != (self.folder is not None) or (self.folder is None) != (self.unit is None):
+            raise ValueError('estimator = "folder", folder = "PATH" and unit = "mm" go together: one is missing')
+        return self
+
+
 class DatasetSection(_Section):
     """`[dataset]`: training pictures and their split."""
 
@@ -630,6 +651,7 @@ class Project(_Section):
     dedupe: DedupeSection = DedupeSection()
     curation: CurationSection = CurationSection()
     masks: MasksSection = MasksSection()
+    depth: DepthSection = DepthSection()
     dataset: DatasetSection = DatasetSection()
     training: TrainingSection = TrainingSection()
     evaluation: EvaluationSection = EvaluationSection()
@@ -767,6 +789,9 @@ def _from_its_folder(project: Project, path: Path) -> Project:
     if project.masks.folder is not None:
         folder = str(path.parent / Path(project.masks.folder).expanduser())
         updated["masks"] = project.masks.model_copy(update={"folder": folder})
+    if project.depth.folder is not None:
+        folder = str(path.parent / Path(project.depth.folder).expanduser())
+        updated["depth"] = project.depth.model_copy(update={"folder": folder})
     if project.evaluation.methods:
         methods = [_method_from_its_folder(method, path.parent.resolve()) for method in project.evaluation.methods]
         updated["evaluation"] = project.evaluation.model_copy(update={"methods": methods})

@@ -39,7 +39,7 @@ def build_definitions(project: Project, home: Home, folder: Path) -> dg.Definiti
         *training_assets(project),
         *evaluation_assets(project, folder),
     ]
-    all_jobs = jobs()
+    all_jobs = jobs(project)
     return dg.Definitions(
         assets=assets,
         jobs=all_jobs,

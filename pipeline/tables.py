@@ -386,6 +386,27 @@ class PersonMasks(_Rows):
     detail: str = _column(nullable=True, description="The reason for a person")
 
 
+class DepthMaps(_Rows):
+    """How far away everything in each photo is, as it was estimated, and how that fits its picture."""
+
+    photo_id: str
+    domain: str
+    sha256: str
+    depth_source: str = _column(nullable=True, description="Path below depth/ of its map; null: there is none")
+    depth_source_sha256: str = _column(nullable=True)
+    unit: str = _column(nullable=True, description="dioptre (1/m), or relative: scale and shift mean nothing")
+    scale: float = _column(nullable=True, description="Disparity is scale · number + shift, where the number is not 0")
+    shift: float = _column(nullable=True)
+    known: float = _column(nullable=True, ge=0, le=1, description="Share of the map whose depth is known")
+    nearest_m: float = _column(nullable=True, description="Of what is known; null where depth is relative")
+    median_m: float = _column(nullable=True)
+    farthest_m: float = _column(nullable=True)
+    nearer: float = _column(nullable=True, description="The subject's median disparity by the rest's; below 1: inverted?")
+    edges: float = _column(nullable=True, description="How much the picture changes at steps of depth; 1 is chance")
+    odd: str = _column(nullable=True, description="What cannot be right about it, for a person")
+    detail: str = _column(nullable=True, description="Why there is none, for a person")
+
+
 class _Layers(_Rows):
     """What a training picture has beside RGB and alpha (`pipeline.picture_layers`); all null where it has nothing."""
 
@@ -488,6 +509,7 @@ TABLES: dict[str, Table] = {
     ),
     "tombstones": Table(Tombstones, ("photo_id",), ("forgotten_s", "purged_s")),
     "imports": Table(Imports, ("domain", "photo_id"), ("file", "imported_at_s"), ("split", "pair")),
+    "depth_maps": Table(DepthMaps, ("domain", "photo_id"), ("detail",)),
     "imported_layers": Table(ImportedLayers, ("domain", "photo_id"), ("name",)),
     "imported_photos": Table(ImportedPhotos, ("domain", "photo_id"), ("fetched_at_s", "detail"), ("split", "pair")),
     "fingerprints": Table(Fingerprints, ("domain", "photo_id"), since=("pair",)),

@@ -7,11 +7,13 @@ any prediction can reach.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 
 from pipeline.config import Project
 from pipeline.dataset.shards import ShardReader
@@ -48,6 +50,7 @@ MOST_KNOWN = 500
 SHOWN_PHOTOS, SHOWN_SCENES, SWEPT = 24, 12, 4
 SWEEP_PLANES, SWEEP_PERCENT = 7, (1.5, 3.0, 6.0)
 """Of what can be leafed through: planes from far to near, and radii of the largest disc in per cent of the side."""
+SMALL_PX = 256
 LEAST_PLANES = 3
 """Of a scene, evenly spread, from which on it is asked whether they are obeyed."""
 DEPTH = BY_NAME["depth"]
@@ -101,18 +104,30 @@ def evaluate_depth_model(
     scenes = read_true_scenes(truth) if truth is not None else []
     predict = _Predictor(run, all(Encoding.parse(str(text)).unit == METRIC for text in test[DEPTH.encoding]))
     judged = [*pictures, *(_Judged(f"scene:{one.name}", one.rgb, one.disparity, one.alpha) for one in scenes)]
-    with watch.timed("predictions"):
+    with _threads_for(judged), watch.timed("predictions"):
         maps = {one.name: {recipe: predict(one.rgb), **_without_network(without, one)} for one in judged}
     rows = [*_depth_rows(judged[: len(pictures)], maps, predict.is_metric, pooled=True)]
     rows += _depth_rows(judged[len(pictures) :], maps, predict.is_metric)
     network = PerceptualNetwork(home.weights) if scenes and project.evaluation.perceptual else None
-    with watch.timed("pictures through a lens"):
+    with _threads_for(judged), watch.timed("pictures through a lens"):
         for number, scene in enumerate(scenes):
             by = {**_in_dioptres(maps[f"scene:{scene.name}"], scene, recipe, predict.is_metric), TRUE_DEPTH: scene.disparity}
             rows += _view_rows(scene, number, by, network, asked=(recipe, MASK, TRUE_DEPTH))
-    with watch.timed("pictures for the report"):
+    with _threads_for(judged), watch.timed("pictures for the report"):
         _draw(run, judged, {name: found[recipe] for name, found in maps.items()}, predict.is_metric)
     return conform("evaluation", pd.DataFrame(rows, columns=["photo_id", "method", "metric", "value"])), photos
+
+
+@contextmanager
+def _threads_for(judged: Sequence[_Judged]) -> Iterator[None]:
+    """One thread where all pictures are small: another gains them little, and costs much where other programs run too."""
+    before = torch.get_num_threads()
+    if max(max(one.true.shape) for one in judged) <= SMALL_PX:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _known(manifest: pd.DataFrame, chosen: pd.Series) -> pd.DataFrame:

@@ -42,7 +42,7 @@ from storage import Home
 PARTITIONED = ("photo_files", "fingerprints")
 WHOLE_TABLES = (
     "imports", "imported_layers", "imported_photos", "unique_photos", "review_queue", "curated_photos", "person_masks",
-    "training_images", "dataset_manifest",
+    "depth_maps", "training_images", "dataset_manifest",
 )  # fmt: skip
 """Tables that lose the rows of forgotten photos. Listings keep a row that says only that the photo was forgotten."""
 DIGEST_COLUMNS = ("sha256", "source_sha256")
@@ -289,7 +289,7 @@ def _purge_outputs(home: Home, ids: Set[str], done: Purged) -> None:
     for folder in (folder for run in runs for folder in with_superseded(run)):
         done.of_models += drop_samples(folder)
         done.of_models += forget_pictures(folder.translated, lambda picture: photo_of(picture) in ids)
-    for page in _naming(home.reports.glob("*/index.html"), ids):
+    for page in _naming(home.reports.glob("*/index*.html"), ids):
         page.unlink()
         done.reports.append(page.parent.name)
 

@@ -64,6 +64,12 @@ def _masks(project: Project, home: Home, key: str | None) -> Loss | None:
     return Loss(_counted(missing, "mask", "is missing", "are missing")) if missing else None
 
 
+def _depth(project: Project, home: Home, key: str | None) -> Loss | None:
+    maps = home.tables.read("depth_maps", columns=["depth_source"])["depth_source"].dropna()
+    missing = sum(not inside(home.depth, path).exists() for path in maps)
+    return Loss(_counted(missing, "map of depth", "is missing", "are missing")) if missing else None
+
+
 def _shards(project: Project, home: Home, key: str | None) -> Loss | None:
     shards = home.tables.read("training_images", columns=["shard"])["shard"].unique()
     missing = sum(not child(home.shards, shard).exists() for shard in shards)
@@ -76,6 +82,7 @@ _LOSSES: dict[str, Callable[[Project, Home, str | None], Loss | None]] = {
     "photo_history": _history,
     "photo_hints": _hints,
     "person_masks": _masks,
+    "depth_maps": _depth,
     "training_images": _shards,
 }
 

@@ -16,7 +16,15 @@ from pipeline.operations.former import is_former_current
 from pipeline.operations.frozen import UNRECORDED, evaluations_due, reports_due, snapshots_due, trainings_due
 from pipeline.operations.losses import FindLoss, find_loss
 from pipeline.operations.months import listed_keys
-from pipeline.operations.stages import PHOTO_TABLES, STAGES, TABLES_OF_ALL, Key, default_settings, provenance_of
+from pipeline.operations.stages import (
+    PHOTO_TABLES,
+    STAGES,
+    TABLES_OF_ALL,
+    Key,
+    default_settings,
+    provenance_of,
+    tables_of_all,
+)
 from storage import Home, TableInfo, TableStore
 from storage.provenance import differences
 
@@ -88,7 +96,7 @@ class Planner:
     def of_all(self, scope: Scope) -> Outlook:
         """What is due of the tables without partitions; of none that comes after one that is not passed on."""
         due: list[Due] = []
-        for name in filter(scope.has, TABLES_OF_ALL):
+        for name in filter(scope.has, tables_of_all(self.project)):
             if found := self._table(name, None):
                 due.append(found)
             elif failed := self.failed_checks(name):

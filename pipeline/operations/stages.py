@@ -21,6 +21,7 @@ from pipeline.masks.drawn import DrawnMasks
 from pipeline.masks.segmenters import published_version
 from pipeline.masks.selfie import EMBEDDED
 from pipeline.masks.sources import outside_versions
+from pipeline.operations.estimators import depth_makers
 from pipeline.operations.photo_tables import all_rows, configured_partitions, listing_configuration
 from resources.sources import source_problem
 from storage import Home
@@ -31,9 +32,15 @@ PHOTO_TABLES = ("photo_listing", "photo_files", "fingerprints")
 """Tables by domain × upload month, in order."""
 TABLES_OF_ALL = (
     "imported_photos", "photo_history", "unique_photos", "photo_hints", "review_queue", "curated_photos", "person_masks",
-    "training_images", "dataset_manifest",
+    "depth_maps", "training_images", "dataset_manifest",
 )  # fmt: skip
 """Tables without partitions, in order."""
+
+
+def tables_of_all(project: Project) -> list[str]:
+    """Those of them that the project has: depth is estimated only where somebody is asked for it."""
+    return [name for name in TABLES_OF_ALL if name != "depth_maps" or project.depth.estimator != "none"]
+
 
 DECIDED_LATER = ("conflicts", "double_review")
 """Keys of `[curation]` that the queue does not follow."""
@@ -205,6 +212,16 @@ def _mask_makers(project: Project, home: Home, key: Key) -> Mapping[str, str]:
     return {**outside_versions(project.masks), **({"drawn masks": drawn} if drawn else {})}
 
 
+def _of_depth(project: Project, key: Key) -> Settings:
+    settings = _fields("depth", project.depth)
+    settings.pop("depth.folder")  # where it lies does not count; what is in it does
+    return settings
+
+
+def _of_masks_and_depth(project: Project) -> tuple[str, ...]:
+    return ("person_masks",) if project.depth.estimator == "none" else ("person_masks", "depth_maps")
+
+
 def _of_preparation(project: Project, key: Key) -> Settings:
     dataset = project.dataset
     settings = {"dataset.crop": dataset.crop, "dataset.stored_size_px": dataset.stored_px}
@@ -276,7 +293,8 @@ STAGES: dict[str, Stage] = {
         settles=True,
     ),
     "person_masks": Stage(_from("curated_photos"), _of_masks, _mask_makers, settles=True),
-    "training_images": Stage(_from("person_masks"), _of_preparation, _imported_layers),
+    "depth_maps": Stage(_from("person_masks"), _of_depth, depth_makers, settles=True),
+    "training_images": Stage(_of_masks_and_depth, _of_preparation, _imported_layers),
     "dataset_manifest": Stage(_from("training_images"), _of_manifest, _origin, blocking_checks=("can_be_frozen",)),
 }
 """Every table with a provenance, by the asset that makes it, in the order in which they are made."""

@@ -45,7 +45,17 @@ def test_everything_loads_and_every_asset_is_in_its_group(definitions: dg.Defini
     for node in graph.asset_nodes:
         groups.setdefault(node.group_name, set()).add(node.key.to_user_string())
     assert groups == GROUPS
-    assert {name for names in groups.values() for name in names} - {"review_decisions"} == set(ORDER)
+    assert {name for names in groups.values() for name in names} - {"review_decisions"} == set(ORDER) - {"depth_maps"}
+
+
+def test_depth_is_an_asset_where_somebody_is_asked_for_it(tmp_path: Path) -> None:
+    project = load_project(REPOSITORY / "bokehflow.toml")
+    asked = project.model_copy(update={"depth": project.depth.model_copy(update={"estimator": "run:a-depth-0"})})
+    definitions = build_definitions(asked, Home(tmp_path), REPOSITORY)
+    dg.Definitions.validate_loadable(definitions)
+    graph = definitions.resolve_asset_graph()
+    assert {node.key.to_user_string() for node in graph.asset_nodes} - {"review_decisions"} == set(ORDER)
+    assert dg.AssetKey("depth_maps") in graph.get(dg.AssetKey("training_images")).parent_keys
 
 
 def test_every_asset_says_what_it_is_and_whose(definitions: dg.Definitions) -> None:

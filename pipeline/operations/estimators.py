@@ -1,0 +1,63 @@
+"""Who estimates the depth of a project's photos: a folder of maps, or a run that was trained here."""
+
+import hashlib
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+from pipeline.config import Project
+from pipeline.depth.depth_maps import PROCESSING, Estimator, GivenDepth, PredictedDepth
+from pipeline.depth.units import DepthUnit
+from pipeline.errors import ConfigError
+from pipeline.file_names import child
+from pipeline.plain_files import read_plain
+from pipeline.training.runs import RunFolder, completion_of, generator_file
+from storage import Home
+
+RUN = "run:"
+
+
+def depth_estimator(project: Project, home: Home) -> Estimator:
+    """Who `[depth] estimator` names. Raises `ConfigError` where a folder, a run or its model is not what is needed."""
+    depth = project.depth
+    if depth.folder is not None:
+        limits = project.photos
+        return GivenDepth(
+            Path(depth.folder), DepthUnit.parse(str(depth.unit)), partial(read_plain, max_bytes=limits.max_bytes)
+        )
+    # torch takes seconds to import, and the code location is imported for every step.
+    from pipeline.depth.predicting import predict_depth
+    from pipeline.models.disparity_generator import DisparityGenerator
+    from pipeline.training.inference import load_generator
+
+    name = depth.estimator.removeprefix(RUN)
+    version = _version_of(home, name)
+    generator, settings = load_generator(child(home.runs, name))
+    if version is None or not isinstance(generator, DisparityGenerator):
+        raise ConfigError(f"[depth] estimator: the run {name!r} translates pictures; name one of `depth` or `refocus`")
+    predict = partial(predict_depth, generator, side_px=settings.size_px, is_metric=settings.depth_loss == "log")
+    return PredictedDepth(f"{version[:16]}-{depth.long_side_px}px", lambda rgb: predict(rgb))
+
+
+def depth_makers(project: Project, home: Home, key: str | None) -> Mapping[str, str]:
+    """What decides maps of depth beside the project's settings, by words that "the … changed" can be made of."""
+    depth = project.depth
+    way = {"way of making maps of depth": str(PROCESSING)}
+    if depth.folder is not None:
+        return {**way, "given maps of depth": _listing(Path(depth.folder))}
+    if depth.estimator.startswith(RUN):
+        return {**way, "network of depth": _version_of(home, depth.estimator.removeprefix(RUN)) or "not trained yet"}
+    return way
+
+
+def _version_of(home: Home, run: str) -> str | None:
+    """Digest of a finished run's weights."""
+    done = completion_of(RunFolder(child(home.runs, run)))
+    return done.files[generator_file("a_to_b")] if done else None
+
+
+def _listing(folder: Path) -> str:
+    """Digest of names, sizes and times of the given maps: cheap, and different after every change."""
+    found = sorted(path for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else []
+    told = [(path.relative_to(folder).as_posix(), path.stat().st_size, path.stat().st_mtime_ns) for path in found]
+    return hashlib.sha256(repr(told).encode()).hexdigest()[:16]
