@@ -91,6 +91,12 @@ def _no_license(value: str) -> str:
     return f"{value!r} is no id of Flickr's licences, which are {', '.join(LICENSES)}{meant}"
 
 
+def _slurm_option(value: str) -> str:
+    if not re.fullmatch(r"--[a-z][a-z-]*(=[^\s\x00-\x1f]+)?", value):
+        raise ValueError(f"{value!r} is no option of sbatch; write it like --partition=gpu")
+    return value
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
 
@@ -510,6 +516,13 @@ class TrainingSection(_Section):
     stop_failing: bool = False
     """Whether a run ends as soon as its checks say, after its first tenth, that it blurs nothing or everything. By default
     it goes on, since some runs recover, and says so."""
+    trainer: Literal["process", "slurm"] = "process"
+    """Where a run trains: `process` of this machine, or a job of `slurm`, which goes on in another when it comes to its time
+    limit; the home must be on a disk that Slurm's machines see under the same path."""
+    slurm_options: list[Annotated[str, AfterValidator(_slurm_option)]] = []
+    """Options of `sbatch`, such as `"--partition=gpu"`, `"--gres=gpu:1"`, `"--time=12:00:00"`."""
+    slurm_no_news_minutes: float = Field(default=30.0, gt=0)
+    """A job at work of which nothing is heard for so long is cancelled, and the run fails; what it saved is kept."""
 
 
 TAKEN_METHODS = {

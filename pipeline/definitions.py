@@ -20,7 +20,7 @@ from pipeline.config import Project, load_project
 from resources.home import HomeResource
 from resources.segmenter import SegmenterResource
 from resources.sources import SourcesResource
-from resources.trainer import TrainerResource
+from resources.trainer import trainer_of
 from storage import Home
 
 # Observable sources and freshness policies are beta in the pinned Dagster; tests guard what is used of them.
@@ -49,7 +49,7 @@ def build_definitions(project: Project, home: Home, folder: Path) -> dg.Definiti
             "home": fixed(HomeResource(root=str(home.root))),
             "sources": fixed(SourcesResource(project)),
             "segmenter": fixed(SegmenterResource.of(project.masks)),
-            "trainer": fixed(TrainerResource()),
+            "trainer": fixed(trainer_of(project, home)),
         },
         # A run is a process already. One more for each step would import everything again, and would outlive a
         # killed run, trainer included.

@@ -8,9 +8,13 @@ from pathlib import Path
 
 import dagster as dg
 
+from pipeline.config import Project, TrainingSection
+from pipeline.file_names import child, inside
 from pipeline.training.jobs import TrainingJob
-from pipeline.training.runs import RunFolder
+from pipeline.training.runs import Completion, RunFolder, generator_file
 from pipeline.training.samples import embedded_sample
+from pipeline.training.slurm import SlurmJob
+from storage import Home
 
 LOOK_EVERY_S = 2.0
 
@@ -25,6 +29,43 @@ class TrainerResource:
         with samples_shown(context.instance, context.asset_key, context.partition_key, job):
             invocation = client.run(command=command, context=context, extras={"job": job.model_dump(mode="json")})
         return invocation.get_materialize_result()
+
+
+class SlurmTrainer(TrainerResource):
+    """Has Slurm train and follows it; for the rest see `pipeline.training.slurm`."""
+
+    def __init__(self, folder: Path, training: TrainingSection) -> None:
+        """`folder` holds what jobs are told and say."""
+        self.folder, self.training = folder, training
+
+    def train(self, context: dg.AssetExecutionContext, job: TrainingJob) -> dg.MaterializeResult:
+        """Run the job to its end, or go on with it where it stopped."""
+        place = child(child(self.folder, job.snapshot_id), f"{job.recipe}@{job.seed}")
+        slurm = SlurmJob(job, place, self.training.slurm_options, self.training.slurm_no_news_minutes * 60)
+        with samples_shown(context.instance, context.asset_key, context.partition_key, job):
+            done = slurm.to_the_end(context.log.info)
+        return dg.MaterializeResult(
+            metadata={
+                "run": done.run_id,
+                "steps": done.steps,
+                "seconds": done.seconds,
+                "final_losses": dg.MetadataValue.json(done.final_losses),
+                "run_dir": dg.MetadataValue.path(str(job.run_dir)),
+                "snapshot": done.snapshot_id,
+                **{f"loss/{name}": value for name, value in done.final_losses.items()},
+                **_last_sample(job, done),
+            },
+            data_version=dg.DataVersion(done.files[generator_file("a_to_b")]),
+        )
+
+
+def _last_sample(job: TrainingJob, done: Completion) -> dict[str, dg.MetadataValue]:
+    """The run's last sample picture, where `bokehflow forget` has not taken it away."""
+    sample = inside(job.run_dir, done.sample)
+    if not sample.exists():
+        return {}
+    picture = embedded_sample(sample, done.snapshot_id)
+    return {"sample": dg.MetadataValue.md(picture), "sample_path": dg.MetadataValue.path(str(sample))}
 
 
 @contextmanager
@@ -59,3 +100,9 @@ def samples_shown(
 
 def _pictures(run_dir: Path) -> set[Path]:
     return set(RunFolder(run_dir).samples.glob("step_*.png"))
+
+
+def trainer_of(project: Project, home: Home) -> TrainerResource:
+    """The trainer that the project file names."""
+    slurm = project.training.trainer == "slurm"
+    return SlurmTrainer(home.slurm, project.training) if slurm else TrainerResource()

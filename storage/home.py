@@ -145,6 +145,11 @@ class Home:
         return self.root / "page-secret"
 
     @property
+    def slurm(self) -> Path:
+        """What jobs of Slurm are told and say."""
+        return self.root / "slurm"
+
+    @property
     def at_work(self) -> Path:
         """A locked file for each process that makes something here."""
         return self.root / "processes"
