@@ -44,7 +44,7 @@ dev: install
 
 # Tests talk to this machine only, so what they need of the world is fetched before.
 test-weights: dev-install
-	@$(BIN)/bokehflow weights --home $(VENV)/test-home
+	@$(BIN)/bokehflow weights --page --home $(VENV)/test-home
 
 test: test-weights
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile

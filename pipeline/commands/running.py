@@ -170,14 +170,16 @@ def doctor(home: Path | None, config: Path | None) -> None:
 @click.command(epilog="Example: bokehflow weights")
 @with_home
 @with_config
-def weights(home: Path | None, config: Path | None) -> None:
+@click.option("--page", is_flag=True, help="Also what `export-model --page` puts into its page.")
+def weights(home: Path | None, config: Path | None, page: bool) -> None:
     """Fetch the weights that the project needs into the home, so that later runs need no internet."""
-    from pipeline.weights import WEIGHTS
+    from pipeline.weights import OF_A_PAGE, WEIGHTS
 
     chosen = open_home(home)
     project, _ = load(chosen, config)
+    needed = {*project.needed_weights(), *(OF_A_PAGE if page else ())}
     # Those out of packages first: they come where others of the internet cannot be reached.
-    names = sorted(project.needed_weights(), key=lambda name: name not in WEIGHTS)
+    names = sorted(needed, key=lambda name: name not in WEIGHTS)
     for name in names:
         _fetch_weights(name, chosen.weights)
     say(f"the weights of {', '.join(names)} are in {chosen.weights}")

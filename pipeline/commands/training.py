@@ -133,16 +133,43 @@ def translate(
 @click.argument("run", metavar="RUN")
 @click.option("--checkpoint", type=click.Choice(["last", "best"]), default="last", help="Which of the run's.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="The file; else RUN.onnx.")
-def export_model(home: Path | None, run: str, checkpoint: "Checkpoint", out: Path | None) -> None:
-    """Write a finished run's generator as ONNX, checked against torch."""
+@click.option("--page", type=click.Path(file_okay=False, path_type=Path), help="Write index.html into this folder instead.")
+def export_model(home: Path | None, run: str, checkpoint: "Checkpoint", out: Path | None, page: Path | None) -> None:
+    """Write a finished run's generator as ONNX, checked against torch, or as a page that applies it.
+
+    The page is one file that needs no server and no internet: it blurs a photo that is dropped on it, in the browser.
+    """
     from pipeline.training.inference import load_generator, provenance_of
     from pipeline.training.onnx_export import export_onnx, input_words
 
-    folder = run_folder(open_home(home), run)
+    chosen = open_home(home)
+    folder = run_folder(chosen, run)
+    if page is not None:
+        say(_write_page(chosen, folder, checkpoint, page))
+        return
     generator, _ = load_generator(folder, checkpoint)
     path = out or Path(f"{folder.name}.onnx")
     difference = export_onnx(generator, path, provenance_of(folder, checkpoint))
     say(f"{path}: {input_words(generator)}; differs from torch by at most {difference:.1e}")
+
+
+def _write_page(home: "Home", run: Path, checkpoint: "Checkpoint", folder: Path) -> str:
+    from pipeline.masks import salient
+    from pipeline.plain_files import read_plain
+    from pipeline.training.inference import load_generator, provenance_of
+    from pipeline.training.web_page import SalientNetwork, write_page
+    from pipeline.weights import ensure
+
+    generator, settings = load_generator(run, checkpoint)
+    runtime = {"ort": "ort_web", "wasm": "ort_web_wasm"}
+    finder = None
+    if generator.holds_subject:
+        network = salient.squared(read_plain(ensure(salient.WEIGHTS, home.weights)))
+        finder = SalientNetwork(network, salient.SIDE_PX, salient.MEAN, salient.STD)
+    files = {name: read_plain(ensure(file, home.weights)) for name, file in runtime.items()}
+    path = child(folder, "index.html")
+    size_bytes = write_page(generator, settings.size_px, provenance_of(run, checkpoint), files, finder, path)
+    return f"{path}: {size_bytes / 1e6:.1f} MB; open it in a browser and drop a photo on it"
 
 
 def _pairs_trial(project: "Project", home: "Home", folder: Path, key: str) -> "TrainingJob":

@@ -34,17 +34,22 @@ class SalientObjects:
         return np.asarray(self._session.run(None, {name: normal.transpose(2, 0, 1)[None]})[0])[0, 0]
 
 
-def _session(model: bytes):  # noqa: ANN202  (the package carries no types)
-    """The network for squares of `SIDE_PX` pixels, with the finest of its seven outputs alone."""
+def squared(model: bytes) -> bytes:
+    """The network for squares of `SIDE_PX` pixels, with the finest of its seven outputs alone, as ONNX."""
     import onnx
-    import onnxruntime
 
     graph = onnx.load_from_string(model)
     del graph.graph.output[1:]
     for value in (*graph.graph.input, *graph.graph.output):
         for axis in (2, 3):
             value.type.tensor_type.shape.dim[axis].dim_value = SIDE_PX
+    return graph.SerializeToString()
+
+
+def _session(model: bytes):  # noqa: ANN202  (the package carries no types)
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3  # the weights still list shapes of their old size, which would be warned of
-    return onnxruntime.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(squared(model), options, providers=["CPUExecutionProvider"])
