@@ -58,6 +58,7 @@ for command in (
     training.train,
     training.translate,
     training.export_model,
+    training.publish_model,
     refocusing.refocus,
     reporting.report,
     emulation.emulator,

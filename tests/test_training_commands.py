@@ -1,13 +1,20 @@
 """`train`, `translate` and `export-model`, as a person types them."""
 
+import csv
+import hashlib
 import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline.models.large_photos import translate_photo
 from pipeline.operations.status import models_of
+from pipeline.training.inference import load_generator
 from pipeline.training.runs import RunFolder, completion_of
 from storage import Home
 from tests.conftest import REPOSITORY, bokehflow
@@ -71,3 +78,37 @@ def test_photos_of_ones_own_are_translated_and_bad_ones_named(finished_demo: Pat
     with Image.open(out / f"{PHOTO.stem}-{run}.png") as result, Image.open(PHOTO) as photo:
         assert result.size == photo.size
         assert not np.array_equal(np.asarray(result), np.asarray(photo.convert("RGB")))
+
+
+def test_a_published_model_runs_as_its_readme_says(finished_demo: Path, snapshot: str, tmp_path: Path) -> None:
+    run, folder = f"{snapshot}-cyclegan-0", tmp_path / "published"
+    done = bokehflow(finished_demo, "publish-model", run, str(folder))
+    assert done.returncode == 0, done.stderr
+    readme = (folder / "README.md").read_text()
+    assert re.search(r"Of these \d+ photos \d+ do not allow changes, \d+ do not allow commercial use\.", readme)
+    (code,) = re.findall(r"(?ms)^```python\n(.*?)^```$", readme)
+    assert len(code.splitlines()) <= 13
+    generator, settings = load_generator(finished_demo / "runs" / run)
+    photo = Image.open(PHOTO).convert("RGB")
+    photo.thumbnail((settings.size_px, settings.size_px))
+    photo = photo.crop((0, 0, photo.width // 8 * 8, photo.height // 8 * 8))
+    photo.save(folder / "me.jpg", quality=100)
+    with Image.open(folder / "me.jpg") as stored:
+        wanted = translate_photo(generator, np.array(stored)) * 255
+    alone = subprocess.run([sys.executable, "-I", "-c", code], cwd=folder, capture_output=True, text=True, check=False)
+    assert alone.returncode == 0, alone.stderr
+    with Image.open(folder / "result.png") as result:
+        assert np.abs(np.asarray(result) - wanted).max() <= 1
+    for name in ("me.jpg", "result.png"):
+        (folder / name).unlink()
+    sums = dict(line.split("  ")[::-1] for line in (folder / "SHA256SUMS").read_text().splitlines())
+    assert sums.keys() == {"README.md", "generator.onnx", "generator.safetensors", "model.json", "photos.csv"}
+    assert all(hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest for name, digest in sums.items())
+    rows = list(csv.DictReader((folder / "photos.csv").open(encoding="utf-8-sig")))
+    assert {row["domain"] for row in rows} == {"ordinary", "shallow"}
+    assert all(row["owner"] and row["license"] for row in rows)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("do not touch")
+    refused = bokehflow(finished_demo, "publish-model", run, str(tmp_path / "mine"))
+    assert refused.returncode == 1
+    assert "holds something else" in refused.stderr

@@ -153,6 +153,31 @@ def export_model(home: Path | None, run: str, checkpoint: "Checkpoint", out: Pat
     say(f"{path}: {input_words(generator)}; differs from torch by at most {difference:.1e}")
 
 
+@click.command("publish-model", epilog="Example: bokehflow publish-model d5b6-one_sided blur-model --page")
+@with_home
+@click.argument("run", metavar="RUN")
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--checkpoint", type=click.Choice(["last", "best"]), default="last", help="Which of the run's.")
+@click.option("--page", is_flag=True, help="With a page that applies it in a browser.")
+def publish_model(home: Path | None, run: str, folder: Path, checkpoint: "Checkpoint", page: bool) -> None:
+    """Write a finished run's model into FOLDER, for others: networks, card, its photos' licences, and how to run it.
+
+    Its README runs it in ten lines of Python without bokehflow. The folder can go to a model hub as it is.
+    """
+    from pipeline.dataset.lineage import model_photos
+    from pipeline.operations.lineage import find_run
+    from pipeline.training.publishing import publish, restrictions, seal
+
+    chosen = open_home(home)
+    path = run_folder(chosen, run)
+    photos = model_photos(find_run(chosen, path.name), chosen.snapshots)
+    publish(path, photos, folder, checkpoint, page)
+    if page:
+        say(_write_page(chosen, path, checkpoint, folder))
+    seal(folder)
+    say(f"{folder}: the model {path.name}; its README says how to run it. {restrictions(photos)}")
+
+
 def _write_page(home: "Home", run: Path, checkpoint: "Checkpoint", folder: Path) -> str:
     from pipeline.masks import salient
     from pipeline.plain_files import read_plain

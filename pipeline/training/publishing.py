@@ -1,0 +1,107 @@
+"""A finished run as a folder that others can use: networks as ONNX and safetensors, the card, and how to run it."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from pipeline.atomic import write_bytes, write_text
+from pipeline.errors import ConfigError
+from pipeline.file_names import child
+from pipeline.licenses import freedoms, license_id
+from pipeline.models.images import STRIDE_PX
+from pipeline.models.networks import Generator
+from pipeline.plain_files import read_plain
+from pipeline.spreadsheet import csv_text, harmless
+from pipeline.training.checkpoints import file_sha256
+from pipeline.training.inference import Checkpoint, load_generator, provenance_of
+from pipeline.training.onnx_export import export_onnx, input_words
+from pipeline.training.runs import RunFolder
+
+PHOTO_COLUMNS = ["photo_id", "domain", "title", "owner", "owner_name", "license", "page_url"]
+SUMS = "SHA256SUMS"
+
+HEAD = """---
+library_name: onnx
+pipeline_tag: image-to-image
+license: other
+license_name: that-of-its-training-photos
+tags: [bokeh, portraits, {model}]
+---
+
+"""
+USE = """
+## How to run it
+
+`pip install onnxruntime pillow numpy`; the file takes {words}.
+
+```python
+import numpy as np, onnxruntime
+from PIL import Image
+
+network = onnxruntime.InferenceSession("generator.onnx")
+photo = Image.open("me.jpg").convert("RGB")
+photo.thumbnail(({size_px}, {size_px}))  # about the size that it was trained at
+photo = photo.crop((0, 0, *(side // {stride_px} * {stride_px} for side in photo.size)))
+given = {{"images": np.asarray(photo, np.float32).transpose(2, 0, 1)[None] / 127.5 - 1}}
+{alpha}(result,) = network.run(None, given)
+pixels = ((result[0].transpose(1, 2, 0) + 1) * 127.5).round().clip(0, 255).astype(np.uint8)
+Image.fromarray(pixels).save("result.png")
+```
+
+At a photo's own size, and with masks that it finds itself: `bokehflow translate`.{page} `generator.safetensors` holds the
+same weights for bokehflow's `build_generator`, whose settings stand in `model.json`.
+
+## Its photos
+
+`photos.csv` names each photo that it was trained on, with owner, licence and page. {restricted}
+"""
+MASK = """mask = Image.open("mask.png").convert("L").resize(photo.size)  # the person white
+given["alpha"] = np.asarray(mask, np.float32)[None, None] / 255
+"""
+PAGE = " In a browser: `index.html`."
+
+
+def restrictions(photos: Sequence[Mapping[str, object]]) -> str:
+    """In a sentence, of how many of the photos (with `license`, its name) the licence forbids what one may want to do."""
+    allowed = [freedoms(license_id(str(photo["license"] or ""))) for photo in photos]
+    words = {"derive": "changes", "sell": "commercial use"}
+    found = [f"{count:,} do not allow {words[use]}" for use in words if (count := sum(use not in one for one in allowed))]
+    return f"Of these {len(photos):,} photos {', '.join(found) or 'all allow changes and commercial use'}."
+
+
+def publish(
+    run: Path, photos: Sequence[Mapping[str, object]], folder: Path, checkpoint: Checkpoint, page: bool
+) -> Generator:
+    """Write the run's model into `folder`, which is empty or holds an earlier such one; returns its generator.
+
+    `photos` are the rows of those that it was trained on; `page` says that `index.html` is going to lie beside. The digests
+    come last: a folder without them is not whole. Raises `ConfigError` for a folder of something else, `TrainingError` for
+    a run that is not finished.
+    """
+    if folder.exists() and any(folder.iterdir()) and not child(folder, "model.json").exists():
+        raise ConfigError(f"{folder}: holds something else; name a folder that is empty or not there yet")
+    generator, settings = load_generator(run, checkpoint)
+    child(folder, SUMS).unlink(missing_ok=True)
+    files, provenance = RunFolder(run), provenance_of(run, checkpoint)
+    card = {**json.loads(read_plain(files.card)), "published": provenance}
+    write_text(child(folder, "model.json"), json.dumps(card, indent=2, ensure_ascii=False) + "\n")
+    export_onnx(generator, child(folder, "generator.onnx"), provenance)
+    weights = files.generator("a_to_b") if checkpoint == "last" else files.best_generator("a_to_b")
+    write_bytes(child(folder, "generator.safetensors"), read_plain(weights))
+    rows = [[harmless(row[name]) for name in PHOTO_COLUMNS] for row in photos]
+    write_text(child(folder, "photos.csv"), csv_text([PHOTO_COLUMNS, *rows]))
+    use = USE.format(
+        words=input_words(generator), size_px=settings.size_px, stride_px=max(STRIDE_PX, generator.stride_px),
+        alpha=MASK if generator.holds_subject else "", page=PAGE if page else "",
+        restricted=restrictions(photos),
+    )  # fmt: skip
+    # Its last paragraph is about the run's folder.
+    words = read_plain(files.card_page).decode().rstrip().rsplit("\n\n", 1)[0] + "\n"
+    write_text(child(folder, "README.md"), HEAD.format(model=card["model"].replace("_", "-")) + words + use)
+    return generator
+
+
+def seal(folder: Path) -> None:
+    """Write the digests of all files of a published model."""
+    paths = sorted(path for path in folder.iterdir() if path.name != SUMS and not path.name.startswith("."))
+    write_text(child(folder, SUMS), "".join(f"{file_sha256(path)}  {path.name}\n" for path in paths))
