@@ -22,7 +22,7 @@ COMMANDS = {
         SLURM_JOB_ID=$n setsid ${FAKE_SHELL:-bash} "$3" >> "$log" 2>&1 < /dev/null &
         pid=$!; echo $pid > $FAKE/$n.pid
         if [ $n = 1 ]; then
-            (while ! grep -q 'step 0 of' "$log"; do sleep .05; done; kill -TERM $pid) > /dev/null 2>&1 &
+            (while kill -0 $pid && ! grep -q 'step 0 of' "$log"; do sleep .05; done; kill -TERM $pid) > /dev/null 2>&1 &
         fi
         echo "$n;cluster" """,
     "squeue": "kill -0 $(cat $FAKE/$4.pid) 2>/dev/null && echo RUNNING || exit 1",
