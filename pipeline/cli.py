@@ -61,6 +61,7 @@ for command in (
     training.publish_model,
     refocusing.refocus,
     reporting.report,
+    reporting.compare,
     emulation.emulator,
     emulation.render_studio,
 ):

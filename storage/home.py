@@ -87,6 +87,11 @@ class Home:
         return self.root / "review" / "reviewed"
 
     @property
+    def comparisons(self) -> Path:
+        """What people answered when they compared methods."""
+        return self.root / "review" / "comparisons"
+
+    @property
     def thumbnails(self) -> Path:
         return self.root / "thumbnails"
 

@@ -21,6 +21,7 @@ ARGUMENTS = {
     "translate": ["PICTURES/a.jpg", "--model", "aaaa"],
     "export-model": ["aaaa"],
     "report": ["0123456789abcdef"],
+    "compare": ["0123456789abcdef"],
     "snapshot show": ["0123"],
     "snapshot verify": ["0123"],
     "snapshot diff": ["0123", "0123"],

@@ -72,3 +72,38 @@ def _newest_judged(home: "Home") -> str:
     if found is None:
         raise DatasetError(f"{home.root}: no snapshot has an evaluated model; `bokehflow run` trains and judges one")
     return found
+
+
+@click.command(epilog="Example: bokehflow compare --method cyclegan@0 --method disc_matched")
+@with_home
+@with_config
+@click.argument("snapshot_id", metavar="[SNAPSHOT]", required=False)
+@click.option(
+    "--method", "methods", multiple=True, metavar="NAME", help="Show this one; repeatable. Else all but smoothing."
+)
+@click.option("--seed", default=0, show_default=True, help="Shuffles pairs and sides; another asks others first.")
+@click.option("--port", default=8766, show_default=True, help="Port of the page on 127.0.0.1; 0 takes a free one.")
+def compare(
+    home: Path | None, config: Path | None, snapshot_id: str | None, methods: tuple[str, ...], seed: int, port: int
+) -> None:
+    """Open a page on which people compare methods, two at a time on the same photo, without knowing which is which.
+
+    Any number of judges may answer at once, each under a name; answers are CSVs in `review/comparisons` of the home, and
+    what follows from them stands in the report.
+    """
+    from pipeline.dataset.layout import find_snapshot
+    from pipeline.loopback.guard import Door, Guard, kept_secret
+    from pipeline.loopback.server import listen, serve
+    from pipeline.operations.comparing import MAX_BODY_BYTES, Compare, make_compare_app, pictures_of
+    from pipeline.operations.reports import report_inputs
+
+    chosen = open_home(home)
+    project, _ = load(chosen, config)
+    snapshot = find_snapshot(chosen.snapshots, snapshot_id) if snapshot_id else _newest_judged(chosen)
+    shown = Compare(snapshot, pictures_of(report_inputs(project, chosen, snapshot), methods), chosen.comparisons, seed)
+    with chosen.lock("compare") as tell_others, listen(port) as listening:
+        door = Door(listening.getsockname()[1], kept_secret(chosen.page_secret))
+        tell_others(door.place)
+        say(f"{len(shown.pairs)} pairs of snapshot {snapshot}")
+        guard = Guard(make_compare_app(shown, project.project.name), door.port, MAX_BODY_BYTES)
+        serve(guard, door, listening, lambda: say(f"compare page on {door.address} (Ctrl-C stops)"))

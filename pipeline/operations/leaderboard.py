@@ -22,6 +22,7 @@ from pipeline.operations.reports import (
     model_report,
     model_version,
     outside_reports,
+    predicts_depth,
     test_rows,
     without_outside,
 )
@@ -53,6 +54,9 @@ def leaderboard_inputs(project: Project, home: Home) -> "LeaderboardInputs":
             key, entry = _entry(home, snapshot, recipe)
         except (OSError, ValueError, KeyError, StorageError) as error:
             left_out.append(f"{recipe} on {snapshot}: its run is not there or cannot be read ({type(error).__name__})")
+            continue
+        if predicts_depth(entry.report):
+            left_out.append(f"{recipe} on {snapshot}: it predicts depth, which its own report judges")
             continue
         found.setdefault(key, []).append(entry)
     newest = {name: index for index, name in enumerate(list_snapshots(home.snapshots))}

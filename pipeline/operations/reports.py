@@ -1,6 +1,7 @@
 """What the report of a snapshot shows, and by which yardstick each of its models was judged."""
 
 import json
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -26,7 +27,7 @@ from pipeline.operations.training_images import plan
 from pipeline.parquet_files import parquet_path
 from pipeline.plain_files import read_plain_text
 from pipeline.training.recipes import canonical_digest
-from pipeline.training.runs import RunFolder, completion_of, describe_run, generator_file, job_of
+from pipeline.training.runs import RunFolder, completion_of, describe_run, generator_file
 from pipeline.weights import WEIGHTS
 from resources.segmenter import SegmenterResource
 from storage import Home, TableInfo
@@ -34,6 +35,8 @@ from storage.provenance import Provenance, differences
 
 DEPTH_METHOD_VERSION = "depth 1"
 """Of the way in which models of depth are judged; a new one makes their evaluations due."""
+logger = logging.getLogger(__name__)
+
 MODEL, YARDSTICK = "trained_model", "yardstick"
 """Where the provenance of an evaluation holds the digest of the model and of all that it was judged by."""
 OUTSIDE = "evaluation.methods"
@@ -52,6 +55,7 @@ INSTRUMENTS = {
 if TYPE_CHECKING:
     # What judges and draws takes a second to import, which only those wait for who do it.
     from pipeline.evaluation.compare.reference import Against
+    from pipeline.evaluation.people.scores import PeopleSay
     from pipeline.evaluation.report.page import ModelReport, ReportInputs
 
 
@@ -94,6 +98,7 @@ def report_inputs(project: Project, home: Home, snapshot: str, others: Sequence[
         told = "; ".join(unevaluated(home, *snapshots)[bare[0]]) or "train and evaluate one"
         raise DatasetError(f"snapshot {bare[0]} has no evaluated model to compare with: {told}")
     facts = read_facts(home.snapshots, snapshot)
+    people = [] if others else _people(home, snapshot, models[snapshot])
     return ReportInputs(
         project=project.project.name,
         snapshot_id=snapshot,
@@ -108,7 +113,24 @@ def report_inputs(project: Project, home: Home, snapshot: str, others: Sequence[
         code_revision=code_revision(),
         test_photos={name: _digests(rows) for name, rows in tests.items()},
         reference=project.evaluation.reference,
+        people=people,
     )
+
+
+def _people(home: Home, snapshot: str, models: Sequence["ModelReport"]) -> "list[PeopleSay]":
+    """What follows from the answers of people who compared these models; nothing where nobody did."""
+    from pipeline.evaluation.compare.summary import merge
+    from pipeline.evaluation.people.choices import QUESTIONS
+    from pipeline.evaluation.people.scores import people_say
+    from pipeline.operations.comparing import choices_of
+
+    choices, problems = choices_of(home, snapshot)
+    for problem in problems:
+        logger.warning("not counted: %s", problem)
+    if not choices or not models:
+        return []
+    scores = merge({model.name: model.evaluation for model in models})
+    return [said for question in QUESTIONS if (said := people_say(choices, question, scores))]
 
 
 def write_reports(path: Path, inputs: "ReportInputs") -> list[Path]:
@@ -210,8 +232,8 @@ def _method_version(run: Path) -> str:
 
 def is_of_depth(run: Path) -> bool:
     """Whether the run's model predicts depth instead of translating pictures."""
-    job = job_of(RunFolder(run))
-    return job is not None and job.model in MODELS_OF_DEPTH
+    done = completion_of(RunFolder(run))
+    return done is not None and done.model in MODELS_OF_DEPTH
 
 
 @dataclass(frozen=True)
@@ -247,7 +269,8 @@ def why_judge_again(project: Project, home: Home, truth: Path | None, snapshot: 
 def evaluation_provenance(project: Project, home: Home, truth: Path | None, run: Path) -> Provenance:
     """From what the evaluation of a finished run would be made now."""
     instruments = _instruments(project, home, truth)
-    outside = {method.name: method_version(method) for method in project.evaluation.methods}
+    methods = [] if is_of_depth(run) else project.evaluation.methods
+    outside = {method.name: method_version(method) for method in methods}
     versions = {INSTRUMENTS[name]: canonical_digest({name: value})[:16] for name, value in instruments.items() if value}
     return Provenance(
         _method_version(run),

@@ -25,6 +25,8 @@ from pipeline.evaluation.measure import set_scores as sets
 from pipeline.evaluation.measure.intervals import LEVEL
 from pipeline.evaluation.measure.judge import BASELINES, INPUT
 from pipeline.evaluation.measure.tiles import Tiles, read_pictures
+from pipeline.evaluation.people.choices import QUESTIONS
+from pipeline.evaluation.people.scores import PeopleSay
 from pipeline.evaluation.report import charts, cost_rows, gallery, limits, number_sources
 from pipeline.evaluation.report.gallery import Side
 from pipeline.regions import margin_px
@@ -128,6 +130,8 @@ class ReportInputs:
     reference: str | None = None
     outside: Sequence[ModelReport] = ()
     """Methods from outside, for each snapshot and judged size of the models."""
+    people: Sequence[PeopleSay] = ()
+    """What people said when they compared methods, by question."""
 
 
 @dataclass(frozen=True)
@@ -238,6 +242,7 @@ def _render(inputs: ReportInputs, models: Sequence[ModelReport]) -> str:
             outside=[model for model in models if model.outside is not None],
             headlines=_headlines(models, groups, inputs.reference),
             groups=groups,
+            questions=QUESTIONS,
             of_content=all(summary.is_of_content(group.scores) for group in groups),
             colour_distances=_colour_distances(models),
             panels=charts.loss_panels({model.name: model.losses for model in trained}, colours),

@@ -7,7 +7,12 @@ from pathlib import Path
 import pytest
 
 from pipeline.cli import main
+from pipeline.config import load_project
 from pipeline.dataset.snapshot import freeze
+from pipeline.errors import DatasetError
+from pipeline.evaluation.people.choices import shown_to
+from pipeline.operations.comparing import Compare, pictures_of
+from pipeline.operations.reports import report_inputs
 from storage import Home
 from tests.judged_world import judge, judged_home, train
 from tests.pipeline.dataset.frozen_world import World
@@ -171,3 +176,35 @@ def test_the_leaderboard_says_what_it_cannot_show(place: tuple[Home, World], run
     assert run("--all")[0] == 0
     text = (home.reports / "all" / "index.html").read_text(encoding="utf-8")
     assert f"Not shown: mask_loss@0 on {snapshot}" in text
+
+
+def test_what_people_said_stands_in_the_report(place: tuple[Home, World], run: Run) -> None:
+    home, world = place
+    snapshot = world.freeze(range(1, 60))
+    for name, ssim in (("cyclegan@0", 0.95), ("mask_loss@0", 0.97)):
+        model(home, snapshot, name, ssim)
+    project = load_project(home.root / "bokehflow.toml")
+    shown = Compare(snapshot, pictures_of(report_inputs(project, home, snapshot)), home.comparisons)
+    for judge_name in ("ada", "ben"):
+        for number, one in enumerate(shown_to(shown.pairs, judge_name, 0)):
+            better = "left" if one.left == "mask_loss@0" or one.right == "cyclegan@0" else "right"
+            shown.answer(judge_name, number, {"aperture": better, "person": "same"})
+    assert run()[0] == 0
+    text = (home.reports / snapshot / "index.html").read_text(encoding="utf-8")
+    section = text.split('id="people"')[1].split('id="numbers"')[0]
+    order = re.findall(
+        r'<th scope="row">(?:<span.*?</span>&nbsp;<a[^>]*>)?([^<]*)', section.split("</table>")[0].replace("<wbr>", "")
+    )
+    assert order == ["mask_loss@0", "Input, unchanged", "cyclegan@0"]
+    assert "ada gives the answer of most others in 100%" in section
+    assert "of 2 times" in section or "of 3 times" in section
+
+
+def test_compare_says_what_it_lacks(place: tuple[Home, World], run: Run) -> None:
+    home, world = place
+    model(home, snapshot := world.freeze(range(1, 60)), "cyclegan@0")
+    inputs = report_inputs(load_project(home.root / "bokehflow.toml"), home, snapshot)
+    with pytest.raises(DatasetError, match="no pictures of phone; there are those of cyclegan@0, input"):
+        pictures_of(inputs, ["phone"])
+    with pytest.raises(DatasetError, match="two methods"):
+        pictures_of(inputs, ["input"])

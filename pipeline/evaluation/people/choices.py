@@ -1,0 +1,119 @@
+"""Which pairs people are shown, in which order and on which side, and what they chose, as rows of a CSV.
+
+All judges see the same pairs in the same order, so that their answers can be held against one another; sides are shuffled
+for each. Every eighth pair is one from before with sides changed, which shows whether somebody answers alike twice.
+"""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from itertools import combinations
+
+COLUMNS = ("snapshot_id", "photo_id", "left", "right", "question", "choice", "judge", "repeat", "seed", "decided_at")
+QUESTIONS = {
+    "aperture": "Which looks more like a photograph taken with a large aperture?",
+    "person": "Which keeps the person?",
+}
+"""What is asked of each pair."""
+CHOICES = ("left", "right", "same")
+REPEATED_EVERY, REPEATED_AFTER = 8, 5
+"""Every so manieth pair is the one so many before it."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two methods on one photo."""
+
+    photo_id: str
+    first: str
+    second: str
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A pair as one judge sees it."""
+
+    photo_id: str
+    left: str
+    right: str
+    is_repeat: bool
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One answer. `winner` is the method that was chosen, None where both are the same to the judge."""
+
+    photo_id: str
+    left: str
+    right: str
+    question: str
+    choice: str
+    judge: str
+    is_repeat: bool = False
+
+    @property
+    def pair(self) -> tuple[str, str, str]:
+        """Photo and methods, whichever side they were on."""
+        first, second = sorted((self.left, self.right))
+        return self.photo_id, first, second
+
+    @property
+    def winner(self) -> str | None:
+        return {"left": self.left, "right": self.right}.get(self.choice)
+
+
+def plan(methods: Mapping[str, Sequence[str]], seed: int) -> list[Pair]:
+    """Every two methods of every photo, shuffled; `methods` is photo → those that have a picture of it."""
+    pairs = [Pair(photo, *pair) for photo, names in methods.items() for pair in combinations(sorted(names), 2)]
+    return sorted(pairs, key=lambda pair: _chance(seed, pair.photo_id, pair.first, pair.second))
+
+
+def shown_to(pairs: Sequence[Pair], judge: str, seed: int) -> list[Shown]:
+    """What a judge sees, in order."""
+    found: list[Shown] = []
+    for pair in pairs:
+        if len(found) % REPEATED_EVERY == REPEATED_EVERY - 1:
+            before = found[-REPEATED_AFTER]
+            found.append(Shown(before.photo_id, before.right, before.left, is_repeat=True))
+        sides = (pair.first, pair.second)
+        if _chance(seed, judge, pair.photo_id, pair.first, pair.second)[0] % 2:
+            sides = (pair.second, pair.first)
+        found.append(Shown(pair.photo_id, *sides, is_repeat=False))
+    return found
+
+
+def read_choices(text: str, snapshot: str, where: str) -> tuple[list[Choice], list[str]]:
+    """The answers about a snapshot in a CSV, the last of each judge for each pair and question; and rows that are none."""
+    found: dict[tuple[object, ...], Choice] = {}
+    problems: list[str] = []
+    reader = csv.DictReader(io.StringIO(text))
+    if missing := [name for name in COLUMNS[:8] if name not in (reader.fieldnames or ())]:
+        return [], [f"{where}: lacks the columns {', '.join(missing)}"]
+    for number, row in enumerate(reader, 2):
+        values = {name: (row.get(name) or "").strip() for name in COLUMNS}
+        if values["snapshot_id"] != snapshot:
+            continue
+        if (
+            values["question"] not in QUESTIONS
+            or values["choice"] not in CHOICES
+            or not all(values[name] for name in ("photo_id", "left", "right", "judge"))
+        ):
+            problems.append(f"{where}, line {number}: is no answer; it needs a question of {', '.join(QUESTIONS)} and a "
+                            f"choice of {', '.join(CHOICES)}")  # fmt: skip
+            continue
+        names = ("photo_id", "left", "right", "question", "choice", "judge")
+        choice = Choice(*(values[name] for name in names), is_repeat=values["repeat"] == "1")
+        found[choice.judge, choice.pair, choice.question, choice.is_repeat] = choice
+    return list(found.values()), problems
+
+
+def row_of(choice: Choice, snapshot: str, seed: int, decided_at: str) -> list[str]:
+    """The answer as a row under `COLUMNS`."""
+    own = (choice.photo_id, choice.left, choice.right, choice.question, choice.choice, choice.judge)
+    return [snapshot, *own, str(int(choice.is_repeat)), str(seed), decided_at]
+
+
+def _chance(*parts: object) -> bytes:
+    return sha256("\n".join(map(str, parts)).encode()).digest()

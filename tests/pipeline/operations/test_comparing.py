@@ -1,0 +1,62 @@
+"""The page on which people compare methods, and their answers."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from starlette.testclient import TestClient
+
+from pipeline.evaluation.people.choices import QUESTIONS, read_choices
+from pipeline.operations.comparing import Compare, make_compare_app
+
+
+@pytest.fixture
+def compare(tmp_path: Path) -> Compare:
+    pictures: dict[str, dict[str, Path]] = {}
+    for photo in ("flickr:1", "flickr:2"):
+        for method in ("cyclegan@0", "input", "phone"):
+            path = tmp_path / f"{photo[-1]}-{method}.png"
+            Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(path)
+            pictures.setdefault(photo, {})[method] = path
+    return Compare("0123456789abcdef", pictures, tmp_path / "comparisons")
+
+
+@pytest.fixture
+def client(compare: Compare) -> TestClient:
+    return TestClient(make_compare_app(compare, "portraits"))
+
+
+def test_judges_answer_pair_by_pair_and_go_on_where_they_stopped(client: TestClient, compare: Compare) -> None:
+    assert client.get("/", params={"name": "Ada"}).url.path == "/judge/ada"
+    page = client.get("/judge/ada").text
+    assert "pair 1 of 6" in page
+    assert not any(name in page for name in ("cyclegan", "phone", "flickr:"))
+    assert client.get(page.split('src="')[1].split('"')[0]).headers["content-type"] == "image/png"
+    for number in range(6):
+        assert f"pair {number + 1} of 6" in client.get("/judge/ada").text
+        client.post("/judge/ada", data={"number": str(number), "aperture": "left", "person": "same"})
+    assert "That was all" in client.get("/judge/ada").text
+    assert "pair 1 of" in client.get("/judge/ben").text
+    found, problems = read_choices(compare.file("ada").read_text(), compare.snapshot, "ada.csv")
+    assert problems == []
+    assert len(found) == 6 * len(QUESTIONS)
+
+
+def test_what_is_no_answer_changes_nothing(client: TestClient, compare: Compare) -> None:
+    for data in ({}, {"number": "0", "aperture": "left"}, {"number": "99", "aperture": "left", "person": "left"},
+                 {"number": "0", "aperture": "maybe", "person": "left"}, {"number": "x"}):  # fmt: skip
+        assert "pair 1 of" in client.post("/judge/ada", data=data).text
+    assert not compare.file("ada").exists()
+    assert client.get("/judge/..%2fx").status_code == 404
+    assert client.get("/picture/none").status_code == 404
+    assert "letters, digits" in client.get("/", params={"name": "../x"}).text
+
+
+def test_a_line_that_was_cut_off_costs_itself_alone(client: TestClient, compare: Compare) -> None:
+    client.post("/judge/ada", data={"number": "0", "aperture": "left", "person": "same"})
+    with compare.file("ada").open("a") as file:
+        file.write("0123456789abcdef,flickr:1,inp")
+    assert "pair 2 of" in client.get("/judge/ada").text
+    client.post("/judge/ada", data={"number": "1", "aperture": "left", "person": "same"})
+    assert "pair 3 of" in client.get("/judge/ada").text
