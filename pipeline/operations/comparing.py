@@ -34,13 +34,13 @@ from pipeline.evaluation.people.choices import (
     shown_to,
 )
 from pipeline.file_names import child
+from pipeline.operations.answers import MAX_CSV_BYTES
+from pipeline.operations.reports import predicts_depth
 from pipeline.plain_files import plain, read_plain, read_plain_text
-from storage import Home
 
 if TYPE_CHECKING:
     from pipeline.evaluation.report.page import ReportInputs
 
-MAX_CSV_BYTES = 64 * 2**20
 MAX_BODY_BYTES = 4096
 JUDGE = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 POLICY = {
@@ -60,7 +60,6 @@ def pictures_of(inputs: "ReportInputs", only: Sequence[str] = ()) -> Pictures:
     from pipeline.evaluation.measure.tiles import read_pictures
     from pipeline.evaluation.report.gallery import MODEL_ROLE, is_scene
     from pipeline.evaluation.report.page import shelf_of
-    from pipeline.operations.reports import predicts_depth
 
     found: dict[str, dict[str, Path]] = {}
     models = [model for model in inputs.models if not predicts_depth(model)]
@@ -78,22 +77,6 @@ def pictures_of(inputs: "ReportInputs", only: Sequence[str] = ()) -> Pictures:
     if len(chosen) < 2:
         raise DatasetError(f"two methods are needed to compare; there are pictures of {', '.join(known) or 'nothing'}")
     return {photo: {name: path for name, path in methods.items() if name in chosen} for photo, methods in found.items()}
-
-
-def choices_of(home: Home, snapshot: str) -> tuple[list[Choice], list[str]]:
-    """All answers about a snapshot, and what of the files is none."""
-    found: list[Choice] = []
-    problems: list[str] = []
-    for path in sorted(home.comparisons.glob("*.csv")):
-        try:
-            text = read_plain_text(path, MAX_CSV_BYTES)
-        except (OSError, UnicodeDecodeError) as error:
-            problems.append(f"{path.name}: cannot be read: {error}")
-            continue
-        own, wrong = read_choices(text.removeprefix("\ufeff"), snapshot, path.name)
-        found += own
-        problems += wrong
-    return found, problems
 
 
 @dataclass

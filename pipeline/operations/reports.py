@@ -122,7 +122,7 @@ def _people(home: Home, snapshot: str, models: Sequence["ModelReport"]) -> "list
     from pipeline.evaluation.compare.summary import merge
     from pipeline.evaluation.people.choices import QUESTIONS
     from pipeline.evaluation.people.scores import people_say
-    from pipeline.operations.comparing import choices_of
+    from pipeline.operations.answers import choices_of
 
     choices, problems = choices_of(home, snapshot)
     for problem in problems:
