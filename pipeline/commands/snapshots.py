@@ -135,20 +135,29 @@ def diff(before: str, after: str, home: Path | None, as_json: bool) -> None:
 @click.option(
     "--format",
     "format_name",
-    type=click.Choice(["folders", "hf", "bundle"]),
+    type=click.Choice(["folders", "hf", "webdataset", "bundle"]),
     default="folders",
     show_default=True,
-    help="folders: trainA, trainB, testA, testB of PNGs; hf: a Hugging Face dataset; bundle: manifest and masks, no photo.",
+    help="folders: trainA, trainB, testA, testB of PNGs; hf: a Hugging Face dataset; webdataset: tar shards; bundle: "
+    "manifest and masks, no photo.",
 )
 @click.option("--rgba", is_flag=True, help="With folders: PNGs with the subject's alpha as fourth channel.")
 @click.option("--use", type=click.Choice(list(USES)), help="Only photos whose licence allows this use.")
+@click.option("--per-shard", type=click.IntRange(1, 99_999), help="With webdataset: pictures in a shard at most (1000).")
 @with_home
 @with_config
 def export(
-    snapshot_id: str, folder: Path, format_name: str, rgba: bool, use: str | None, home: Path | None, config: Path | None
+    snapshot_id: str,
+    folder: Path,
+    format_name: str,
+    rgba: bool,
+    use: str | None,
+    per_shard: int | None,
+    home: Path | None,
+    config: Path | None,
 ) -> None:
     """Export a snapshot into the new FOLDER, with attribution, datasheet and Croissant metadata."""
-    from pipeline.dataset.export import ExportPlan, export_snapshot
+    from pipeline.dataset.export import PER_SHARD, ExportPlan, export_snapshot
     from pipeline.dataset.layout import find_snapshot
     from pipeline.dataset.restore import export_bundle
     from pipeline.errors import ConfigError
@@ -157,17 +166,19 @@ def export(
     chosen = open_home(home)
     identifier = find_snapshot(chosen.snapshots, snapshot_id)
     if format_name == "bundle":
-        if use or rgba:
-            raise ConfigError("a bundle holds no photo, so --use and --rgba mean nothing to it")
+        if use or rgba or per_shard:
+            raise ConfigError("a bundle holds no photo, so --use, --rgba and --per-shard mean nothing to it")
         count = export_bundle(chosen.snapshots, identifier, {"mask": chosen.masks, "depth": chosen.depth}, folder)
         say(f"{folder}: manifest and {count:,} masks; `bokehflow snapshot restore {folder}` rebuilds it elsewhere")
         return
     if rgba and format_name != "folders":
-        raise ConfigError("--rgba is for --format folders; hf has the alpha as a column of its own")
+        raise ConfigError("--rgba is for --format folders; hf and webdataset have the alpha as a part of its own")
+    if per_shard and format_name != "webdataset":
+        raise ConfigError("--per-shard is for --format webdataset; no other format has shards of that kind")
     project, _ = load(chosen, config)
-    plan = ExportPlan(
-        format_name, project.training.domain_a, project.training.domain_b, rgba, allowed_for(use) if use else None, use
-    )
+    licenses = allowed_for(use) if use else None
+    domains = (project.training.domain_a, project.training.domain_b)
+    plan = ExportPlan(format_name, *domains, rgba, licenses, use, per_shard or PER_SHARD)
     done = export_snapshot(chosen.snapshots, identifier, chosen.shards, folder, plan)
     say(f"{folder}: " + ", ".join(f"{name} {count:,}" for name, count in done.counts.items()))
     for reason, count in done.left_out.items():

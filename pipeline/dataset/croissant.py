@@ -1,6 +1,6 @@
 """Croissant metadata (format 1.0) of an export: what its files and columns are, for tools that load datasets."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline.dataset.layout import ATTRIBUTION, file_sha256
+from pipeline.file_names import inside
 from pipeline.licenses import license_name
 from pipeline.photo_ids import FLICKR
 from pipeline.picture_layers import Layer, present
@@ -72,7 +73,7 @@ def describe(folder: Path, chosen: pd.DataFrame, facts: Mapping[str, Any], forma
     names = sorted({license_name(value) for value in chosen["license"].dropna()} or {license_name(None)})
     project = facts.get("made_from", {}).get("project", "portraits")
     layers = present(chosen)
-    pictures, record_set = _folders(layers) if format == "folders" else _parquet(layers)
+    pictures, record_set = _DISTRIBUTIONS[format](folder, layers)
     return {
         "@context": CONTEXT,
         "@type": "sc:Dataset",
@@ -129,7 +130,7 @@ def _photos(layers: Sequence[Layer]) -> dict[str, Any]:
     }
 
 
-def _folders(layers: Sequence[Layer]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+def _folders(folder: Path, layers: Sequence[Layer]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     files = {
         "@type": "cr:FileSet",
         "@id": "pictures",
@@ -148,7 +149,7 @@ def _folders(layers: Sequence[Layer]) -> tuple[list[dict[str, Any]], dict[str, A
     return [files], _images(fields)
 
 
-def _parquet(layers: Sequence[Layer]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+def _parquet(folder: Path, layers: Sequence[Layer]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     files = {
         "@type": "cr:FileSet",
         "@id": "pictures",
@@ -176,6 +177,50 @@ def _parquet(layers: Sequence[Layer]) -> tuple[list[dict[str, Any]], dict[str, A
     return [files], _images(fields)
 
 
+def _tars(folder: Path, layers: Sequence[Layer]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Shards with their digests, the pictures in them, and the tables beside them, which say whose each is."""
+    shards = [path.relative_to(folder).as_posix() for path in sorted(folder.glob("*/*.tar"))]
+    tars = [
+        {
+            "@type": "cr:FileObject",
+            "@id": name,
+            "name": name,
+            "contentUrl": name,
+            "encodingFormat": "application/x-tar",
+            "sha256": file_sha256(inside(folder, name)),
+        }
+        for name in shards
+    ]
+    members = "".join(f", KEY.{layer.name}.png: {layer.what}" for layer in layers)
+    pictures = {
+        "@type": "cr:FileSet",
+        "@id": "pictures",
+        "name": "pictures",
+        "description": f"In each shard KEY.png: the picture, KEY.mask.png: opacity of the subject{members}, KEY.txt: its "
+        "title, KEY.json: whose it is.",
+        "containedIn": [{"@id": name} for name in shards],
+        "encodingFormat": "image/png",
+        "includes": "*.png",
+    }
+    tables = {
+        "@type": "cr:FileSet",
+        "@id": "tables",
+        "name": "tables",
+        "description": "What the KEY.json of each shard say, in one table.",
+        "encodingFormat": "application/x-parquet",
+        "includes": "*/*.parquet",
+    }
+    images = [
+        _field(
+            "images/image", "The picture, its alpha or a layer, by its name", "sc:ImageObject", {"fileProperty": "content"}
+        ),
+        _field("images/path", "Its name in the shard", "sc:Text", {"fileProperty": "filename"}),
+    ]
+    for field in images:
+        field["source"]["fileSet"] = {"@id": "pictures"}
+    return [*tars, pictures, tables], _images(images)
+
+
 def _field(identifier: str, description: str, kind: str, extract: dict[str, Any]) -> dict[str, Any]:
     return {
         "@type": "cr:Field",
@@ -189,3 +234,10 @@ def _field(identifier: str, description: str, kind: str, extract: dict[str, Any]
 
 def _images(fields: list[dict[str, Any]]) -> dict[str, Any]:
     return {"@type": "cr:RecordSet", "@id": "images", "name": "images", "description": "The pictures.", "field": fields}
+
+
+_DISTRIBUTIONS: Mapping[str, Callable[[Path, Sequence[Layer]], tuple[list[dict[str, Any]], dict[str, Any]]]] = {
+    "folders": _folders,
+    "hf": _parquet,
+    "webdataset": _tars,
+}

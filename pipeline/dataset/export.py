@@ -1,14 +1,13 @@
-"""Exports: a snapshot as the folders that CycleGAN's community reads, as a Hugging Face dataset, or without any photo.
+"""Exports: a snapshot as the folders that CycleGAN's community reads, as a Hugging Face dataset, or as WebDataset.
 
 Each comes with the attribution of every picture in it, a datasheet and Croissant metadata. The attribution is for people:
 what a spreadsheet would execute has an apostrophe before it, unlike in the frozen one. An export is a copy: what is
 forgotten later is forgotten in those that lie in the home (`forget_in_export`) and in no other.
 """
 
-import io
 import json
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -19,16 +18,14 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
 from pipeline.atomic import atomic_path, write_text
 from pipeline.dataset import croissant
-from pipeline.dataset.crop import picture_id
 from pipeline.dataset.datasheet import datasheet
+from pipeline.dataset.exported import AT_ONCE, ExportedPicture, batches, file_name, picture_ids, png
 from pipeline.dataset.layout import ATTRIBUTION, read_facts
-from pipeline.dataset.shards import ShardReader
 from pipeline.dataset.snapshot import PHOTO, attribution, new_folder, open_snapshot
+from pipeline.dataset.webdataset import forget_in_shards, write_webdataset
 from pipeline.errors import DatasetError
 from pipeline.file_names import child, inside
 from pipeline.licenses import license_name
@@ -37,12 +34,11 @@ from pipeline.picture_layers import Layer, present
 from pipeline.plain_files import plain_path
 from pipeline.spreadsheet import harmless
 
-FORMATS = ("folders", "hf")
+FORMATS = ("folders", "hf", "webdataset")
 SIDES = ("trainA", "trainB", "testA", "testB")
-AT_ONCE = 256
-"""Pictures in memory, and rows of a Parquet row group."""
 FILE_ROWS = 4096
 """Pictures in one Parquet file."""
+PER_SHARD = 1000
 DATASHEET, CROISSANT = "DATASHEET.md", "croissant.json"
 
 Progress = Callable[[int, int], None]
@@ -50,7 +46,10 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class ExportPlan:
-    """What to export: a format, the two domains, whether with alpha, and which licence ids (None: all)."""
+    """What to export: a format, the two domains, whether with alpha, and which licence ids (None: all).
+
+    `per_shard` is how many pictures a shard of `webdataset` has at most.
+    """
 
     format: str
     domain_a: str
@@ -58,6 +57,7 @@ class ExportPlan:
     rgba: bool = False
     licenses: Collection[str] | None = None
     use: str | None = None
+    per_shard: int = PER_SHARD
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def forget_in_export(folder: Path, photo_ids: set[str]) -> int:
     kept = shown[~shown["photo_id"].isin(list(photo_ids))]
     if len(kept) < len(shown):
         write_text(folder / ATTRIBUTION, kept.to_csv(index=False, lineterminator="\n"))
-    return len(pictures) + len(tables)
+    return len(pictures) + len(tables) + forget_in_shards(folder, photo_ids)
 
 
 _TILE = re.compile(r"_x[0-9]+y[0-9]+$")
@@ -178,9 +178,9 @@ def _write_folders(folder: Path, chosen: pd.DataFrame, shards: Path, plan: Expor
     def write(at: tuple[str, str, ExportedPicture]) -> None:
         side, name, picture = at
         pixels = np.dstack([picture.rgb, picture.alpha]) if plan.rgba else picture.rgb
-        inside(folder, f"{side}/{name}").write_bytes(_png(pixels))
+        inside(folder, f"{side}/{name}").write_bytes(png(pixels))
         for layer, (stored, encoding) in picture.layers.items():
-            inside(folder, f"{side}_{layer.name}/{name}").write_bytes(_png(stored, encoding))
+            inside(folder, f"{side}_{layer.name}/{name}").write_bytes(png(stored, encoding))
 
     with ThreadPoolExecutor() as pool:
         for rows, pictures in batches(chosen, shards):
@@ -188,56 +188,6 @@ def _write_folders(folder: Path, chosen: pd.DataFrame, shards: Path, plan: Expor
             done += len(rows)
             progress(done, len(chosen))
     return {name: int((chosen["folder"] == name).sum()) for name in SIDES}
-
-
-def file_name(identifier: str) -> str:
-    """A picture's file, its id without characters that file systems mind.
-
-    >>> file_name("flickr:4951"), file_name("flickr:4951#x256y0")
-    ('flickr_4951.png', 'flickr_4951_x256y0.png')
-    """
-    return "".join(character if character.isalnum() or character in "-." else "_" for character in identifier) + ".png"
-
-
-def picture_ids(rows: pd.DataFrame) -> pd.Series:
-    """The id of each picture: its photo's, with the place of a tile."""
-    pairs = zip(rows["photo_id"], rows["transform"], strict=True)
-    return pd.Series([picture_id(*pair) for pair in pairs], rows.index, dtype=object)
-
-
-@dataclass(frozen=True)
-class ExportedPicture:
-    """A picture with what it has beside RGB and alpha: as it is stored, and the text of its encoding where it has one."""
-
-    rgb: np.ndarray
-    alpha: np.ndarray
-    layers: Mapping[Layer, tuple[np.ndarray, str | None]]
-
-    def stored(self, name: str) -> tuple[np.ndarray, str | None] | None:
-        """A part by its column's name; None where the picture does not have it."""
-        parts = {"image": (self.rgb, None), "alpha": (self.alpha, None)}
-        return (parts | {layer.name: found for layer, found in self.layers.items()}).get(name)
-
-
-def batches(rows: pd.DataFrame, shards: Path) -> Iterator[tuple[pd.DataFrame, list[ExportedPicture]]]:
-    """Rows with their pictures, `AT_ONCE` at a time."""
-    reader, here = ShardReader([child(shards, name) for name in rows["shard"]], rows["row"].tolist()), present(rows)
-
-    def picture(index: int) -> ExportedPicture:
-        found = {layer: stored for layer in here if (stored := reader.stored(layer, index)) is not None}
-        return ExportedPicture(*reader.view(index), found)
-
-    for start in range(0, len(rows), AT_ONCE):
-        part = rows.iloc[start : start + AT_ONCE]
-        yield part, [picture(index) for index in range(start, start + len(part))]
-
-
-def _png(pixels: np.ndarray, encoding: str | None = None) -> bytes:
-    buffer, notes = io.BytesIO(), PngInfo()
-    if encoding is not None:
-        notes.add_text("encoding", encoding)
-    Image.fromarray(pixels).save(buffer, "PNG", compress_level=4, pnginfo=notes)
-    return buffer.getvalue()
 
 
 # --- Hugging Face -----------------------------------------------------------------------------------------------------
@@ -293,7 +243,7 @@ def _write_part(path: Path, rows: pd.DataFrame, shards: Path, layers: Sequence[L
 
 def _cell(name: str, picture: ExportedPicture, file: str) -> dict[str, Any] | None:
     found = picture.stored(name)
-    return None if found is None else {"bytes": _png(*found), "path": file}
+    return None if found is None else {"bytes": png(*found), "path": file}
 
 
 def _card(counts: dict[str, int], layers: Sequence[Layer]) -> str:
@@ -306,4 +256,10 @@ def _card(counts: dict[str, int], layers: Sequence[Layer]) -> str:
     )
 
 
-_WRITERS = {"folders": _write_folders, "hf": _write_hugging_face}
+def _write_webdataset(
+    folder: Path, chosen: pd.DataFrame, shards: Path, plan: ExportPlan, progress: Progress
+) -> dict[str, int]:
+    return write_webdataset(folder, chosen, shards, plan.per_shard, progress)
+
+
+_WRITERS = {"folders": _write_folders, "hf": _write_hugging_face, "webdataset": _write_webdataset}

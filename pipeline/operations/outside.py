@@ -28,7 +28,7 @@ import numpy as np
 from PIL import Image
 
 from pipeline.config import OutsideMethod
-from pipeline.dataset.export import file_name
+from pipeline.dataset.exported import file_name
 from pipeline.errors import DatasetError
 from pipeline.file_names import child, printable
 from pipeline.photos.decode import decode

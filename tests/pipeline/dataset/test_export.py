@@ -1,8 +1,10 @@
 """Each export is loaded back by the tool it is for."""
 
 import csv
+import gc
 import json
 import os
+import tarfile
 import warnings
 from pathlib import Path
 
@@ -12,13 +14,14 @@ import pytest
 from PIL import Image
 
 from pipeline.dataset import export, snapshot
-from pipeline.dataset.export import Exported, ExportPlan, export_snapshot, file_name, forget_in_export, is_export
+from pipeline.dataset.export import Exported, ExportPlan, export_snapshot, forget_in_export, is_export
+from pipeline.dataset.exported import file_name
 from pipeline.dataset.forget import forget_in_snapshots
 from pipeline.dataset.snapshot import freeze, read_snapshot
 from pipeline.dataset.verify import verify_snapshot
 from pipeline.errors import DatasetError
 from pipeline.licenses import LICENSES, allowed_for, license_name
-from tests.pipeline.dataset.frozen_world import World, picture
+from tests.pipeline.dataset.frozen_world import ENCODING, World, layered_picture, picture
 
 MADE_FROM = {
     "project": "portraits",
@@ -98,7 +101,7 @@ def test_hugging_face_loads_its_folder(frozen: tuple[World, str], tmp_path: Path
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("format", ["folders", "hf"])
+@pytest.mark.parametrize("format", ["folders", "hf", "webdataset"])
 def test_croissant_is_valid_and_yields_records(frozen: tuple[World, str], tmp_path: Path, format: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -110,7 +113,8 @@ def test_croissant_is_valid_and_yields_records(frozen: tuple[World, str], tmp_pa
         assert not dataset.metadata.ctx.issues.warnings
         photos = list(dataset.records("photos"))
         images = list(dataset.records("images"))
-    assert len(photos) == len(images) == 24
+    assert len(photos) == 24
+    assert len(images) == (48 if format == "webdataset" else 24)  # alphas are pictures too
     assert {photo["photos/photo_id"].decode() for photo in photos} == {f"flickr:{n}" for n in range(1, 25)}
     image = images[0]["images/image"]
     assert image.size == (16, 16)
@@ -184,7 +188,7 @@ def test_a_full_disk_leaves_neither_export_nor_snapshot(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(export, "_png", full)
+    monkeypatch.setattr(export, "png", full)
     with pytest.raises(DatasetError, match=r"out: the disk is full; nothing of it was written"):
         export_to(frozen, tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
@@ -226,4 +230,105 @@ def test_a_photo_is_forgotten_in_an_export_and_nobody_else(tmp_path: Path, forma
     assert len(shown) == 12
     tables = [pd.read_parquet(path) for path in sorted((tmp_path / "out").glob("data/*.parquet"))]
     assert sorted(name for table in tables for name in table["photo_id"]) == (sorted(shown) if tables else [])
+    assert forget_in_export(tmp_path / "out", {"flickr:2"}) == 0
+
+
+# --- WebDataset -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # it leaves its files to the collector
+def test_webdataset_reads_its_shards(frozen: tuple[World, str], tmp_path: Path) -> None:
+    from webdataset.compat import WebDataset
+
+    done = export_to(frozen, tmp_path / "out", "webdataset", per_shard=5)
+    manifest = read_snapshot(frozen[0].snapshots, frozen[1]).set_index("photo_id")
+    read = {}
+    for side, count in done.counts.items():
+        urls = [str(path) for path in sorted((tmp_path / "out" / side).glob("*.tar"))]
+        assert len(urls) == -(-count // 5)
+        samples = list(WebDataset(urls, shardshuffle=False).decode("rgb8"))
+        assert len(samples) == count
+        assert [sample["__key__"] for sample in samples] == sorted(sample["__key__"] for sample in samples)
+        read |= {sample["json"]["photo_id"]: (side, sample) for sample in samples}
+    gc.collect()
+    assert set(read) == set(manifest.index)
+    for photo_id, (side, sample) in read.items():
+        row, told, made = manifest.loc[photo_id], sample["json"], picture(_number(photo_id))
+        np.testing.assert_array_equal(sample["png"], made.rgb)
+        np.testing.assert_array_equal(sample["mask.png"][..., 0], made.alpha)
+        assert side == row["split"] + {"ordinary": "A", "shallow": "B"}[row["domain"]]
+        assert sample["txt"] == told["caption"] == row["title"]
+        assert (told["pixels_sha256"], told["alpha_sha256"]) == (row["pixels_sha256"], row["alpha_sha256"])
+        assert told["license"] == license_name(row["license"])
+        assert told["license"] in told["attribution"]
+        assert row["page_url"] in told["attribution"]
+
+
+def _number(name: str) -> int:
+    return int(name.replace("_", ":").split(":")[1])
+
+
+def test_shards_are_equal_bytes_and_say_so_in_table_and_stats(frozen: tuple[World, str], tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        export_to(frozen, tmp_path / name, "webdataset", per_shard=5)
+    files = sorted(path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*") if path.is_file())
+    assert len([path for path in files if path.suffix == ".tar"]) >= 5
+    for path in files:
+        if path.name != "croissant.json":  # says on which day it was published
+            assert (tmp_path / "one" / path).read_bytes() == (tmp_path / "two" / path).read_bytes(), path
+    for tar in (tmp_path / "one").glob("*/*.tar"):
+        with tarfile.open(tar) as opened:
+            members = opened.getmembers()
+        assert {member.mtime for member in members} == {0}
+        stems = {member.name.partition(".")[0] for member in members}
+        stats = json.loads(tar.with_name(f"{tar.stem}_stats.json").read_text())
+        table = pd.read_parquet(tar.with_suffix(".parquet"))
+        assert stats["count"] == stats["successes"] == len(table) == len(stems) == len(members) // 4
+        assert set(table["key"]) == stems
+
+
+def test_layers_lie_in_the_shards(tmp_path: Path) -> None:
+    world = World(tmp_path / "home")
+    identifier = world.freeze(range(1, 9), layered={2, 4})
+    export_to((world, identifier), tmp_path / "out", "webdataset")
+    with tarfile.open(tmp_path / "out" / "trainB" / "00000.tar") as tar:
+        names = tar.getnames()
+        layered = [name for name in names if name.startswith("flickr_2.")]
+        tar.extractall(tmp_path / "untarred", filter="data")
+    stored = np.asarray(Image.open(tmp_path / "untarred" / "flickr_2.depth.png"))
+    told = json.loads((tmp_path / "untarred" / "flickr_2.json").read_text())
+    assert layered == [f"flickr_2.{end}" for end in ("png", "mask.png", "depth.png", "target.png", "txt", "json")]
+    assert "flickr_6.depth.png" not in names
+    np.testing.assert_array_equal(stored, layered_picture(2).layers["depth"])
+    assert told["depth_encoding"] == ENCODING
+    assert len(told["depth_sha256"]) == 64
+
+
+@pytest.mark.slow
+def test_hugging_face_streams_the_shards(frozen: tuple[World, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    export_to(frozen, tmp_path / "out", "webdataset", per_shard=5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from datasets import load_dataset
+
+        files = {"trainA": str(tmp_path / "out" / "trainA" / "*.tar"), "trainB": str(tmp_path / "out" / "trainB" / "*.tar")}
+        loaded = load_dataset("webdataset", data_files=files, cache_dir=str(tmp_path / "cache"))
+    row = loaded["trainB"][3]
+    np.testing.assert_array_equal(np.asarray(row["png"]), picture(_number(row["json"]["photo_id"])).rgb)
+    np.testing.assert_array_equal(np.asarray(row["mask.png"]), picture(_number(row["json"]["photo_id"])).alpha)
+
+
+def test_a_photo_is_forgotten_in_its_shard_alone(frozen: tuple[World, str], tmp_path: Path) -> None:
+    export_to(frozen, tmp_path / "out", "webdataset", per_shard=5)
+    before = {path: path.read_bytes() for path in (tmp_path / "out").glob("*/*")}
+    files = pd.read_csv(tmp_path / "out" / "attribution.csv").set_index("photo_id")["file"]
+    mates = set(files.index[files == files["flickr:2"]]) - {"flickr:2"}
+    assert forget_in_export(tmp_path / "out", {"flickr:2", "flickr:99"}) == 3
+    tar = tmp_path / "out" / files["flickr:2"]
+    changed = {path for path, data in before.items() if path.read_bytes() != data}
+    assert changed == {tar, tar.with_suffix(".parquet"), tar.with_name(f"{tar.stem}_stats.json")}
+    with tarfile.open(tar) as opened:
+        assert {name.partition(".")[0].replace("_", ":") for name in opened.getnames()} == mates
+    assert "flickr:2" not in set(pd.read_csv(tmp_path / "out" / "attribution.csv")["photo_id"])
     assert forget_in_export(tmp_path / "out", {"flickr:2"}) == 0
