@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.atomic import write_bytes
-from pipeline.depth.checks import Alpha, edge_agreement, oddities
+from pipeline.depth.checks import Alpha, Rgb, edge_agreement, oddities
 from pipeline.depth.files import ReadPicture, read_depth_map
 from pipeline.depth.judging import nearer_than_surround
 from pipeline.depth.layouts import MAPS, misfit
@@ -24,7 +24,6 @@ from pipeline.depth.maps import digest_of, encoded, map_png, read_map
 from pipeline.depth.units import DepthError, DepthMap, DepthUnit
 from pipeline.errors import ConfigError, DatasetError
 from pipeline.file_names import inside
-from pipeline.models.images import RgbPhoto
 from pipeline.picture_layers import METRIC, Encoding, nearest
 from pipeline.plain_files import read_plain
 from pipeline.tables import conform
@@ -47,7 +46,7 @@ class Estimator(Protocol):
         """What besides the picture itself decides its map; empty for nothing."""
         ...
 
-    def depth(self, sha256: str, photo_ids: Sequence[str], rgb: RgbPhoto) -> DepthMap:
+    def depth(self, sha256: str, photo_ids: Sequence[str], rgb: Rgb) -> DepthMap:
         """Of a picture, of its proportions. Raises DepthError, whose message says why there is none."""
         ...
 
@@ -75,7 +74,7 @@ class GivenDepth:
         path = self._path(sha256, photo_ids)
         return hashlib.sha256(read_plain(path)).hexdigest()[:12] if path else ""
 
-    def depth(self, sha256: str, photo_ids: Sequence[str], rgb: RgbPhoto) -> DepthMap:
+    def depth(self, sha256: str, photo_ids: Sequence[str], rgb: Rgb) -> DepthMap:
         path = self._path(sha256, photo_ids)
         if path is None:
             raise DepthError(f"{self.folder} has no {photo_ids[0].replace(':', '_')}.png or {sha256}.png")
@@ -100,7 +99,7 @@ class PredictedDepth:
     """Maps by a network: `predict` gives a picture's, and `version` changes with its weights."""
 
     version: str
-    predict: Callable[[RgbPhoto], DepthMap] = field(compare=False)
+    predict: Callable[[Rgb], DepthMap] = field(compare=False)
 
     @property
     def key(self) -> str:
@@ -109,7 +108,7 @@ class PredictedDepth:
     def mark(self, sha256: str, photo_ids: Sequence[str]) -> str:
         return ""
 
-    def depth(self, sha256: str, photo_ids: Sequence[str], rgb: RgbPhoto) -> DepthMap:
+    def depth(self, sha256: str, photo_ids: Sequence[str], rgb: Rgb) -> DepthMap:
         return self.predict(rgb)
 
 
@@ -117,7 +116,7 @@ def estimate_photos(
     masks: pd.DataFrame,
     estimator: Estimator,
     folder: Path,
-    read_rgb: Callable[[str], RgbPhoto],
+    read_rgb: Callable[[str], Rgb],
     read_alpha: Callable[[str], Alpha],
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> pd.DataFrame:
@@ -169,7 +168,7 @@ def _row(
     estimator: Estimator,
     folder: Path,
     picture: tuple[str, Sequence[str]],
-    read_rgb: Callable[[str], RgbPhoto],
+    read_rgb: Callable[[str], Rgb],
     alpha: Alpha | None,
 ) -> dict[str, object]:
     """What the table says of a picture, whose map is made where it is missing or damaged."""
@@ -193,7 +192,7 @@ def _row(
     }  # fmt: skip
 
 
-def _looked_at(depth: DepthMap, rgb: RgbPhoto, alpha: Alpha | None) -> dict[str, object]:
+def _looked_at(depth: DepthMap, rgb: Rgb, alpha: Alpha | None) -> dict[str, object]:
     """How the map fits its picture and its subject, all at one size."""
     small = DepthMap(_square(depth.disparity), depth.is_metric)
     seen = cv2.resize(_middle(rgb), (LOOKED_AT_PX, LOOKED_AT_PX), interpolation=cv2.INTER_AREA)
