@@ -10,13 +10,15 @@ from pipeline.commands.options import load, open_home, say, tell, with_config, w
 from pipeline.file_names import child
 from pipeline.licenses import USES
 
+SHARED = "derivatives"
+"""The use that a licence must allow for a photo to be published: what goes out is cropped and scaled."""
 SHOWN = 20
 """Findings and changes that are printed; the rest is counted, and `--json` has all."""
 
 
 @click.group(epilog="Example: bokehflow snapshot list")
 def snapshot() -> None:
-    """Look at frozen snapshots, verify, compare, export and restore them. The beginning of an id will do."""
+    """Look at frozen snapshots, verify, compare, export, publish and restore them. The beginning of an id will do."""
 
 
 @snapshot.command("list", epilog="Example: bokehflow snapshot list --json")
@@ -183,6 +185,70 @@ def export(
     say(f"{folder}: " + ", ".join(f"{name} {count:,}" for name, count in done.counts.items()))
     for reason, count in done.left_out.items():
         say(f"left out: {count:,} for {reason}")
+
+
+@snapshot.command(epilog="Example: bokehflow snapshot publish d5b6 ann/portraits --dry-run")
+@click.argument("snapshot_id")
+@click.argument("repo", metavar="OWNER/NAME")
+@click.option("--dry-run", is_flag=True, help="Show every file and the card, and send nothing.")
+@click.option("--use", type=click.Choice(list(USES)), help="Only photos whose licence allows this use (derivatives).")
+@click.option("--all-licenses", is_flag=True, help="Photos of every licence, unknown ones too; All Rights Reserved never.")
+@click.option("--private", is_flag=True, help="Make the repository, where it is new, for yourself alone.")
+@with_home
+@with_config
+def publish(
+    snapshot_id: str,
+    repo: str,
+    dry_run: bool,
+    use: str | None,
+    all_licenses: bool,
+    private: bool,
+    home: Path | None,
+    config: Path | None,
+) -> None:
+    """Publish a snapshot as the dataset OWNER/NAME on the Hugging Face Hub: pictures that may be shared, a bundle for all.
+
+    The token comes from HF_TOKEN, the server from HF_ENDPOINT.
+    """
+    import shutil
+
+    from pipeline.atomic import own_name
+    from pipeline.dataset import hub
+    from pipeline.dataset.export import ExportPlan
+    from pipeline.dataset.layout import find_snapshot
+    from pipeline.dataset.published import every_license, make_ready
+    from pipeline.errors import ConfigError
+    from pipeline.licenses import allowed_for
+
+    if use and all_licenses:
+        raise ConfigError("--use and --all-licenses contradict each other; give one of them")
+    hub.check_repo(repo)
+    chosen = open_home(home)
+    identifier = find_snapshot(chosen.snapshots, snapshot_id)
+    project, _ = load(chosen, config)
+    licenses = every_license(chosen.snapshots, identifier) if all_licenses else allowed_for(use or SHARED)
+    domains = (project.training.domain_a, project.training.domain_b)
+    plan = ExportPlan("hf", *domains, licenses=licenses, use=None if all_licenses else use or SHARED)
+    if all_licenses:
+        say("WARNING: --all-licenses publishes photos whose licence may forbid it. You answer for every one of them.")
+    folder = child(chosen.root, own_name())
+    try:
+        ready = make_ready(
+            chosen.snapshots, identifier, chosen.shards, {"mask": chosen.masks, "depth": chosen.depth}, folder, plan
+        )
+        for reason, count in ready.exported.left_out.items():
+            say(f"left out: {count:,} for {reason}; their ids, digests and masks are in the bundle")
+        if dry_run:
+            for name, size in ready.files.items():
+                tell(f"{size:>14,}  {name}")
+            tell(f"{sum(ready.files.values()):>14,}  bytes in {len(ready.files)} files\n\n{ready.card}")
+            say(f"dry run: nothing was sent to {repo}")
+            return
+        say(f"sending {sum(ready.files.values()) / 1e6:,.1f} MB in {len(ready.files)} files")
+        done = hub.publish(folder, repo, f"bokehflow snapshot {identifier}", private)
+        tell(f"{done.url}: {done.files} files, checked; commit {done.commit}")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @snapshot.command(epilog="Example: bokehflow snapshot restore d5b6")

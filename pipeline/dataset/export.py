@@ -55,7 +55,7 @@ class ExportPlan:
     domain_a: str
     domain_b: str
     rgba: bool = False
-    licenses: Collection[str] | None = None
+    licenses: Collection[str | None] | None = None
     use: str | None = None
     per_shard: int = PER_SHARD
 
@@ -107,7 +107,8 @@ def choose(manifest: pd.DataFrame, plan: ExportPlan) -> tuple[pd.DataFrame, dict
     allowed = mine if plan.licenses is None else mine & manifest["license"].isin(list(plan.licenses))
     chosen = manifest[allowed].copy()
     chosen["folder"] = chosen["split"] + chosen["domain"].map(sides)
-    reasons = {"another domain": int((~mine).sum()), f"licence does not allow {plan.use}": int((mine & ~allowed).sum())}
+    refused = f"licence does not allow {plan.use}" if plan.use else "licence does not allow passing them on"
+    reasons = {"another domain": int((~mine).sum()), refused: int((mine & ~allowed).sum())}
     return chosen.reset_index(drop=True), {reason: count for reason, count in reasons.items() if count}
 
 

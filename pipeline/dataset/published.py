@@ -1,0 +1,139 @@
+"""A snapshot made ready for a hub of datasets: the pictures that may be passed on, the bundle for all others, a card.
+
+What stands in a licence decides, and All Rights Reserved is never published, whatever is asked for.
+"""
+
+import shutil
+import tarfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from pipeline.dataset.export import DATASHEET, Exported, ExportPlan, export_snapshot
+from pipeline.dataset.layout import ATTRIBUTION, CANONICAL, read_facts
+from pipeline.dataset.restore import export_bundle
+from pipeline.dataset.snapshot import read_snapshot
+from pipeline.errors import DatasetError
+from pipeline.file_names import child
+from pipeline.licenses import KNOWN, license_name
+from pipeline.plain_files import open_plain, plain_path
+from pipeline.plain_text import plain_markdown
+
+CARD, BUNDLE = "README.md", "bundle.tar"
+RESERVED = "0"
+"""The licence id of All Rights Reserved."""
+_HUB_KNOWS = {
+    "cc0-1.0", "cc-by-2.0", "cc-by-2.5", "cc-by-3.0", "cc-by-4.0", "cc-by-sa-3.0", "cc-by-sa-4.0", "cc-by-nc-2.0",
+    "cc-by-nc-3.0", "cc-by-nc-4.0", "cc-by-nd-4.0", "cc-by-nc-nd-3.0", "cc-by-nc-nd-4.0", "cc-by-nc-sa-2.0",
+    "cc-by-nc-sa-3.0", "cc-by-nc-sa-4.0",
+}  # fmt: skip
+"""Names of Creative Commons' licences that the Hub takes in a card; it refuses a card with any other."""
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A folder to publish: its files with their sizes in bytes, by name, what was exported, and the card."""
+
+    folder: Path
+    files: dict[str, int]
+    exported: Exported
+    card: str
+
+
+def every_license(snapshots: Path, identifier: str) -> list[str | None]:
+    """The licences of the snapshot's photos, None for those of which it is unknown, without All Rights Reserved."""
+    found = {value if isinstance(value, str) else None for value in read_snapshot(snapshots, identifier)["license"]}
+    return sorted(found - {RESERVED}, key=lambda value: value or "")
+
+
+def make_ready(
+    snapshots: Path, identifier: str, shards: Path, maps: Mapping[str, Path], target: Path, plan: ExportPlan
+) -> Ready:
+    """Write into the new folder `target` what is to be published of the snapshot.
+
+    `maps` as `export_bundle` takes its folders; `plan` must name licences, All Rights Reserved not among them. Raises
+    `DatasetError` as `export_snapshot` and `export_bundle` do, and where an All Rights Reserved photo would be in it.
+    """
+    if plan.licenses is None or RESERVED in plan.licenses:
+        raise DatasetError("photos with all rights reserved are not published; name the licences to publish")
+    exported = export_snapshot(snapshots, identifier, shards, target, plan)
+    shown = pd.read_csv(plain_path(target / ATTRIBUTION), dtype=str, keep_default_na=False)
+    if reserved := shown.loc[shown["license"] == RESERVED, "photo_id"].tolist():
+        raise DatasetError(
+            f"{reserved[0]} is All Rights Reserved and would be published; this is a mistake, please report it"
+        )
+    bundled = child(target, "bundle")
+    export_bundle(snapshots, identifier, maps, bundled)
+    shutil.copyfile(plain_path(bundled / CANONICAL), target / CANONICAL)
+    _pack(bundled, child(target, BUNDLE))
+    shutil.rmtree(bundled)
+    card = _card(read_facts(snapshots, identifier), shown, exported)
+    (target / CARD).write_text(card, encoding="utf-8")
+    files = {
+        path.relative_to(target).as_posix(): path.stat().st_size for path in sorted(target.rglob("*")) if path.is_file()
+    }
+    return Ready(target, files, exported, card)
+
+
+def _pack(folder: Path, target: Path) -> None:
+    """One file instead of thousands of masks, the same bytes whenever it is written."""
+    with target.open("xb") as file, tarfile.TarFile(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            member = tarfile.TarInfo(path.relative_to(folder.parent).as_posix())
+            member.size, member.mode, member.mtime = path.stat().st_size, 0o644, 0
+            with open_plain(path) as data:
+                tar.addfile(member, data)
+
+
+def _card(facts: Mapping[str, Any], shown: pd.DataFrame, exported: Exported) -> str:
+    """The dataset card: what a hub reads (YAML), and what a person must know."""
+    project = plain_markdown(str(facts.get("made_from", {}).get("project", "portraits")))
+    head: dict[str, Any] = {
+        "pretty_name": f"{project} {facts['id']}",
+        "license": sorted({_hub_license(value) for value in shown["license"]}),
+        "task_categories": ["image-to-image", "image-segmentation"],
+        "tags": ["portraits", "depth-of-field", "bokeh", "unpaired"],
+        "configs": [
+            {
+                "config_name": "default",
+                "data_files": [{"split": name, "path": f"data/{name}-*.parquet"} for name in exported.counts],
+            }
+        ],
+    }
+    counts = shown["license_name"].value_counts()
+    licences = "\n".join(f"| {plain_markdown(str(name))} | {count:,} |" for name, count in counts.items())
+    left = "".join(f"\n- {count:,} pictures are not in it: {reason}." for reason, count in exported.left_out.items())
+    return f"""---
+{yaml.safe_dump(head, sort_keys=False, allow_unicode=True).strip()}
+---
+
+# {project}: snapshot {facts["id"]}
+
+Portraits with the alpha of their subject, frozen by bokehflow. [{DATASHEET}]({DATASHEET}) says how they were collected and
+what is known of their biases; [{ATTRIBUTION}]({ATTRIBUTION}) names title, owner, licence and page of each photo. Whoever
+passes pictures on passes that on too.
+
+- Pictures here: {", ".join(f"{name} {count:,}" for name, count in exported.counts.items())}.{left}
+- `{CANONICAL}` is the whole snapshot's manifest: the SHA-256 of the file is `{facts["sha256"]}`, and its first 16 digits are
+  the snapshot's id. `pixels_sha256` there is the SHA-256 of a picture's RGB bytes, row by row, `alpha_sha256` its alpha's.
+- `{BUNDLE}` has ids, digests and masks of all pictures, and no photo: `tar xf {BUNDLE}`, then
+  `bokehflow snapshot restore bundle` fetches every photo from where it came and checks its digest.
+
+| licence | photos |
+|---|---|
+{licences}
+"""
+
+
+def _hub_license(id: str) -> str:
+    """A licence as the Hub calls it: `cc` for a version of Creative Commons' without a name there, `other` for the rest.
+
+    >>> _hub_license("12"), _hub_license("5"), _hub_license("9"), _hub_license("7")
+    ('cc-by-sa-4.0', 'cc', 'cc0-1.0', 'other')
+    """
+    name = license_name(id).lower().replace(" ", "-") if id in KNOWN else ""
+    return name if name in _HUB_KNOWS else "cc" if name.startswith("cc-") else "other"
