@@ -100,6 +100,13 @@ def _slurm_option(value: str) -> str:
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_nul(cls, value: object) -> object:
+        if isinstance(value, str) and "\0" in value:
+            raise ValueError("has a NUL character, which no name of a file and no word of a command can have")
+        return value
+
     def version(self, without: Set[str] = frozenset()) -> str:
         """Digest of the values, but for the keys `without`, for the input version of what depends on them."""
         return hashlib.sha256(self.model_dump_json(exclude=set(without)).encode()).hexdigest()[:16]

@@ -23,12 +23,14 @@ OWN = {
     # What a person writes into their own project file may lie anywhere.
     "pipeline/config.py": {
         "path.parent / Path(project.masks.folder).expanduser()",
+        "path.parent / Path(project.depth.folder).expanduser()",
         "folder / Path(text).expanduser()",
     },
     "pipeline/operations/reports.py": {"folder / Path(project.evaluation.truth)"},
     # Names as the disk gives them.
     "pipeline/photos/folder.py": {"Path(parent) / name", "self.part.folder / file"},
     "pipeline/operations/forget.py": {"Path(parent) / name"},
+    "pipeline/operations/outside.py": {"Path(parent) / name"},
     # Numbers.
     "pipeline/photos/pool.py": {"self.pictures / self.duration_s"},
 }

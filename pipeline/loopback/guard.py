@@ -17,7 +17,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import cookie_parser
+from starlette.requests import ClientDisconnect, cookie_parser
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -138,7 +138,8 @@ class Guard:
                     headers.setdefault(name, value)
             await send(message)
 
-        await (self._answer(scope) or self.app)(scope, receive, send_guarded)
+        with suppress(ClientDisconnect):  # nobody is left to be told
+            await (self._answer(scope) or self.app)(scope, receive, send_guarded)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._refusal("GET", Headers(scope=scope)) or not self._may_enter(scope):
@@ -188,6 +189,8 @@ def refusal(method: str, headers: Mapping[str, str], port: int, max_body_bytes: 
             return f"the {name} {headers[name][:200]!r} is not this page"
     if method not in (*SAFE_METHODS, "POST"):
         return f"the method {method[:20]!r} does nothing here"
+    if "transfer-encoding" in headers:
+        return "a body must say its length (Content-Length) before it comes"
     length = headers.get("content-length", "0")
     if not (length.isascii() and length.isdigit() and len(length) < 16 and int(length) <= max_body_bytes):
         return f"more than {max_body_bytes} bytes were sent"

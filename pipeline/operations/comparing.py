@@ -5,15 +5,15 @@ Each judge writes a file of their own, a row an answer, so that several may be a
 
 import csv
 import io
-import re
 import threading
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from pipeline.evaluation.report.page import ReportInputs
 
 MAX_BODY_BYTES = 4096
-JUDGE = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
+MAX_NAME_CHARACTERS = 40
 POLICY = {
     "content-security-policy": "default-src 'none'; img-src 'self'; style-src 'unsafe-inline'; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'none'"
@@ -104,11 +104,11 @@ class Compare:
         return child(self.folder, f"{self.snapshot}+{judge}.csv")
 
     def answered(self, judge: str) -> int:
-        """How many pairs the judge has answered in full."""
+        """How many pairs the judge has answered in full. Raises `OSError` and `ValueError` where that cannot be read."""
         path = self.file(judge)
         if not path.exists():
             return 0
-        own, _ = read_choices(read_plain_text(path, MAX_CSV_BYTES), self.snapshot, path.name)
+        own, _ = read_choices(read_plain_text(path, MAX_CSV_BYTES).removeprefix("\ufeff"), self.snapshot, path.name)
         done = {(one.pair, one.is_repeat, one.question) for one in own if one.judge == judge}
         shown = shown_to(self.pairs, judge, self.seed)
         for number, one in enumerate(shown):
@@ -143,6 +143,20 @@ class Compare:
             file.write((head + lines).encode())
 
 
+def judge_name(text: str) -> str | None:
+    """What a person is called here, small letters and digits of any script, - and _; None for what is no name.
+
+    >>> judge_name(" Jürgen M. "), judge_name("../x")
+    (None, None)
+    >>> judge_name(" Jürgen Müller ")
+    'jürgen-müller'
+    """
+    name = "-".join(unicodedata.normalize("NFC", text).casefold().split())
+    # Marks are parts of letters in many scripts.
+    is_name = all(one in "-_" or unicodedata.category(one)[0] in "LNM" for one in name)
+    return name if is_name and name[:1].isalnum() and len(name) <= MAX_NAME_CHARACTERS else None
+
+
 def make_compare_app(compare: Compare, project: str) -> Starlette:
     """The page, to be put behind a guard: `/` asks who judges, `/judge/NAME` shows the next pair."""
     from pipeline.evaluation.report.page import environment
@@ -152,14 +166,15 @@ def make_compare_app(compare: Compare, project: str) -> Starlette:
         return HTMLResponse(shown, headers=POLICY)
 
     def start(request: Request) -> Response:
-        name = request.query_params.get("name", "").strip().lower()
-        if JUDGE.fullmatch(name):
-            return RedirectResponse(f"/judge/{name}", 303)
-        return page(judge=None, problem="A name has letters, digits, - and _ alone." if name else "")
+        text = request.query_params.get("name", "")
+        if name := judge_name(text):
+            return RedirectResponse(f"/judge/{quote(name)}", 303)
+        wrong = f"A name has letters, digits, - and _ alone, {MAX_NAME_CHARACTERS} at most."
+        return page(judge=None, problem=wrong if text.strip() else "")
 
     async def judge(request: Request) -> Response:
         name = request.path_params["name"]
-        if not JUDGE.fullmatch(name):
+        if judge_name(name) != name:
             return PlainTextResponse("there is no such judge\n", 404)
         problem = ""
         if request.method == "POST":
@@ -167,13 +182,15 @@ def make_compare_app(compare: Compare, project: str) -> Starlette:
             try:
                 number = int(given.pop("number", "-1"))
                 await run_in_threadpool(compare.answer, name, number, given)
-                return RedirectResponse(f"/judge/{name}", 303)
+                return RedirectResponse(f"/judge/{quote(name)}", 303)
             except ValueError as error:
                 problem = str(error)
-        return await run_in_threadpool(_next, name, problem)
+        return await run_in_threadpool(_next, name, problem, request.query_params.get("pair", ""))
 
-    def _next(name: str, problem: str) -> Response:
+    def _next(name: str, problem: str, asked: str) -> Response:
         shown, number = shown_to(compare.pairs, name, compare.seed), compare.answered(name)
+        if asked.isascii() and asked.isdigit() and len(asked) < 10:
+            number = min(number, max(0, int(asked) - 1))  # to answer one anew: the last answer counts
         if number >= len(shown):
             return page(judge=name, total=len(shown), number=number, left=None, right=None, problem=problem)
         one = shown[number]
@@ -191,5 +208,12 @@ def make_compare_app(compare: Compare, project: str) -> Starlette:
             Route("/", start),
             Route("/judge/{name}", judge, methods=["GET", "POST"]),
             Route("/picture/{token}", picture),
-        ]
+        ],
+        exception_handlers={OSError: _not_kept, UnicodeDecodeError: _not_kept},
     )
+
+
+def _not_kept(request: Request, error: Exception) -> Response:
+    why = (error.strerror or str(error)) if isinstance(error, OSError) else "it is no text in UTF-8"
+    told = f"answers cannot be kept: {error.filename}: {why}" if isinstance(error, OSError) else f"answers: {why}"
+    return PlainTextResponse(f"{told}; mend that and load this page again\n", 500)

@@ -16,6 +16,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -46,6 +47,10 @@ FLICKR_FILE = re.compile(r"(\d{5,})_[0-9a-f]{8,}(?:_[a-z0-9]+)?")
 """A file as Flickr serves it: number, secret, size."""
 SAID_CHARACTERS = 300
 """Of what a failing program said, its end."""
+SAID_BYTES = 65_536
+"""Read at once of what a program says; no more than twice as much is kept, however long it talks."""
+HINTS = 100
+"""So many left-over pictures are held against the names that are missing, and not more than so many of those."""
 SECRETS = ("KEY", "SECRET", "TOKEN", "PASSWORD")
 """Variables of the environment with such words in their names are not passed on to programs."""
 
@@ -54,6 +59,10 @@ Cut = Callable[[np.ndarray], np.ndarray]
 
 class Unusable(Exception):
     """What a method gives for one picture cannot be judged; says why."""
+
+
+class TooSlow(Unusable):
+    """It took longer than its time limit."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +147,10 @@ def _digest_of(path: Path, size_bytes: int, changed_ns: int) -> str:
 
 def checked(picture: object, shape: tuple[int, ...]) -> np.ndarray:
     """A picture that something gave for one of `shape`. Raises `Unusable`."""
-    found = np.asarray(picture)
+    try:
+        found = np.asarray(picture)
+    except ValueError as error:
+        raise Unusable(f"gave no picture: {_line(error)}") from None
     if found.dtype != np.uint8:
         raise Unusable(f"gave numbers of the type {found.dtype}, not uint8")
     if found.shape != shape:
@@ -166,7 +178,7 @@ def _walk(folder: Path) -> Iterator[tuple[str, Path]]:
             count += 1
             if count > MAX_FILES:
                 raise DatasetError(f"{folder}: more than {MAX_FILES:,} files; name the folder that holds the pictures")
-            path = child(Path(parent), name)
+            path = Path(parent) / name
             if path.suffix.lower() in PICTURE_SUFFIXES:
                 yield path.relative_to(folder).as_posix(), path
 
@@ -219,10 +231,10 @@ class FolderSource:
 
     def left_over(self, missing: Sequence[str]) -> list[str]:
         """Pictures that are of no judged photo, and of which they may be."""
-        wanted = {file_name(one).removesuffix(".png").lower(): one for one in missing}
+        wanted = {file_name(one).removesuffix(".png").lower(): one for one in missing[:HINTS]}
         found = []
-        for name in sorted(self._files.keys() - self.used):
-            alike = get_close_matches(Path(name).stem.lower(), wanted, 1, 0.8)
+        for number, name in enumerate(sorted(self._files.keys() - self.used)):
+            alike = get_close_matches(Path(name).stem.lower(), wanted, 1, 0.8) if number < HINTS else []
             found.append(printable(name) + (f" (meant as {wanted[alike[0]]}?)" if alike else ""))
         return found
 
@@ -274,29 +286,29 @@ class CommandSource:
             given, made = child(Path(folder), "input.png"), child(Path(folder), "output.png")
             Image.fromarray(target.rgb).save(given, compress_level=1)
             paths = {"{input}": str(given), "{output}": str(made)}
-            self._run([paths.get(word, word) for word in shlex.split(self.command)], Path(folder))
+            self._run([paths.get(word, word) for word in shlex.split(self.command)])
             if not made.exists():
                 raise Unusable("the command ended well and wrote no picture")
             return checked(read_picture(made), target.rgb.shape)
 
-    def _run(self, words: Sequence[str], folder: Path) -> None:
-        said = child(folder, "said.txt")
+    def _run(self, words: Sequence[str]) -> None:
         passed = {name: value for name, value in os.environ.items() if not any(word in name.upper() for word in SECRETS)}
-        with said.open("wb") as stream:
-            try:
-                process = subprocess.Popen(
-                    words, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, env=passed, start_new_session=True
-                )
-            except OSError as error:
-                raise Unusable(f"the command cannot be started: {error.strerror or error}") from None
+        try:
+            process = subprocess.Popen(
+                words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=passed,
+                start_new_session=True,
+            )  # fmt: skip
+        except OSError as error:
+            raise Unusable(f"the command cannot be started: {error.strerror or error}") from None
+        with _Listener(process) as listener:
             try:
                 code = process.wait(self.time_limit_s)
             except subprocess.TimeoutExpired:
-                raise Unusable(f"the command took longer than {self.time_limit_s} s") from None
+                raise TooSlow(f"the command took longer than {self.time_limit_s} s") from None
             finally:
                 _end(process)
         if code:
-            raise Unusable(f"the command ended with code {code}: {_end_of(said)}")
+            raise Unusable(f"the command ended with code {code}: {listener.end()}")
 
     def left_over(self, missing: Sequence[str]) -> list[str]:
         """Nothing."""
@@ -310,11 +322,33 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _end_of(said: Path) -> str:
-    with open_plain(said) as stream:
-        stream.seek(max(0, said.stat().st_size - SAID_CHARACTERS))
-        text = " ".join(stream.read().decode("utf-8", errors="replace").split())
-    return "".join(character for character in text if character.isprintable()) or "it said nothing"
+class _Listener:
+    """Takes what a program says as it says it, so that it never waits for us nor fills a disk, and keeps the end of it."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdout is not None
+        self._stream = process.stdout.fileno()
+        self._pipe, self._kept = process.stdout, b""
+        self._thread = threading.Thread(target=self._listen, daemon=True)
+
+    def __enter__(self) -> "_Listener":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # A process that left the program's session may hold the pipe for ever.
+        self._thread.join(1)
+        if not self._thread.is_alive():
+            self._pipe.close()
+
+    def _listen(self) -> None:
+        while heard := os.read(self._stream, SAID_BYTES):
+            self._kept = (self._kept + heard)[-SAID_BYTES:]
+
+    def end(self) -> str:
+        """Its last words."""
+        text = " ".join(self._kept[-SAID_CHARACTERS:].decode("utf-8", errors="replace").split())
+        return "".join(character for character in text if character.isprintable()) or "it said nothing"
 
 
 # --- networks and functions ---------------------------------------------------------------------------------------------
@@ -385,7 +419,7 @@ class CallableSource:
         module, _, name = named.rpartition(":")
         try:
             function = getattr(_load(module), name)
-        except Exception as error:  # whatever the module raises when it is loaded
+        except (Exception, SystemExit) as error:  # whatever the module raises when it is loaded
             raise Unusable(f"{printable(named)} cannot be loaded: {_line(error)}") from None
         if not callable(function):
             raise Unusable(f"{printable(named)} is no function")
@@ -395,7 +429,7 @@ class CallableSource:
         """What it returns."""
         try:
             made = self._function(target.rgb.copy())
-        except Exception as error:  # whatever it raises
+        except (Exception, SystemExit) as error:  # whatever it raises
             raise Unusable(f"the function failed: {_line(error)}") from None
         return checked(made, target.rgb.shape)
 
@@ -433,6 +467,6 @@ def _module_file(module: str) -> Path | None:
     return next((path for path in files if path.is_file()), None)
 
 
-def _line(error: Exception) -> str:
+def _line(error: BaseException) -> str:
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text[:SAID_CHARACTERS]}" if text else type(error).__name__

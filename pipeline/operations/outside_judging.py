@@ -21,7 +21,7 @@ from pipeline.bounded import form_problem, read_json
 from pipeline.config import OutsideMethod
 from pipeline.errors import DatasetError
 from pipeline.file_names import child
-from pipeline.operations.outside import Source, Target, Unusable, method_version, source_of
+from pipeline.operations.outside import Source, Target, TooSlow, Unusable, method_version, source_of
 from pipeline.parquet_files import parquet_path
 from pipeline.plain_files import open_plain
 
@@ -38,6 +38,8 @@ TAKEN = "seconds"
 S_PICTURE = "s_picture"
 """The metric of a method's cost: seconds a picture, the median."""
 COLUMNS = ["photo_id", "method", "metric", "value"]
+GIVEN_UP_AFTER = 3
+"""A method that is too slow for so many pictures, one after the other, is not asked for more of them."""
 FORM = {
     "version": str, "kind": str, "origin": str, "photos": int, "judged": int, "problems": {str: str}, "extra": [str],
     "scaled": str,
@@ -182,13 +184,17 @@ def _gathered(method: OutsideMethod, version: str, folder: Path, bench: Bench) -
         )
         return KeptPictures({}), [], account
     outputs = child(folder, "outputs")
+    too_slow = 0
     for target in _targets(bench):
         try:
-            path, took_s, side_px = _kept(source, target, outputs)
+            path, took_s, side_px = _kept(source, target, outputs, is_asked=too_slow < GIVEN_UP_AFTER)
+            too_slow = 0 if too_slow < GIVEN_UP_AFTER else too_slow
             if side_px < bench.judged_px:
                 raise Unusable(f"is of {side_px} px, smaller than the {bench.judged_px} px of the judged size")
         except Unusable as error:
             problems[target.identifier] = str(error)
+            if too_slow < GIVEN_UP_AFTER:
+                too_slow = too_slow + 1 if isinstance(error, TooSlow) else 0
             continue
         files[target.identifier] = path
         seconds += [took_s] if took_s is not None else []
@@ -237,11 +243,14 @@ def _targets(bench: Bench) -> Iterator[Target]:
             yield Target(identifier, picture, (identifier.replace(":", "_").lower(),))
 
 
-def _kept(source: Source, target: Target, outputs: Path) -> tuple[Path, float | None, int]:
-    """Where the method's picture is kept, made now unless it was before; the seconds it took where it was run; its side."""
+def _kept(source: Source, target: Target, outputs: Path, is_asked: bool) -> tuple[Path, float | None, int]:
+    """Where the method's picture is kept, made now unless it was before or the method is not asked any more; the seconds it
+    took where it was run; its side."""
     path = child(outputs, f"{target.digest}.png")
     if source.is_run and (found := _facts(path)) is not None:
         return path, *found
+    if not is_asked:
+        raise Unusable(f"not asked: {GIVEN_UP_AFTER} pictures before, one after the other, took longer than its time limit")
     start = time.perf_counter()
     picture = source.picture(target)
     took_s = round(time.perf_counter() - start, 4) if source.is_run else None

@@ -6,7 +6,7 @@ for each. Every eighth pair is one from before with sides changed, which shows w
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import combinations
@@ -18,6 +18,8 @@ QUESTIONS = {
 }
 """What is asked of each pair."""
 CHOICES = ("left", "right", "same")
+MAX_CHARACTERS = 300
+"""Of a photo's id, a method and a judge in an answer."""
 REPEATED_EVERY, REPEATED_AFTER = 8, 5
 """Every so manieth pair is the one so many before it."""
 
@@ -88,17 +90,19 @@ def read_choices(text: str, snapshot: str, where: str) -> tuple[list[Choice], li
     """The answers about a snapshot in a CSV, the last of each judge for each pair and question; and rows that are none."""
     found: dict[tuple[object, ...], Choice] = {}
     problems: list[str] = []
-    reader = csv.DictReader(io.StringIO(text))
-    if missing := [name for name in COLUMNS[:8] if name not in (reader.fieldnames or ())]:
-        return [], [f"{where}: lacks the columns {', '.join(missing)}"]
-    for number, row in enumerate(reader, 2):
+    rows = _rows(text, where, problems)
+    head = next(rows, {})
+    if missing := [name for name in COLUMNS[:8] if name not in head]:
+        return [], problems or [f"{where}: lacks the columns {', '.join(missing)}"]
+    for number, row in enumerate(rows, 2):
         values = {name: (row.get(name) or "").strip() for name in COLUMNS}
         if values["snapshot_id"] != snapshot:
             continue
         if (
             values["question"] not in QUESTIONS
             or values["choice"] not in CHOICES
-            or not all(values[name] for name in ("photo_id", "left", "right", "judge"))
+            or not all(0 < len(values[name]) <= MAX_CHARACTERS for name in ("photo_id", "left", "right", "judge"))
+            or values["left"] == values["right"]
         ):
             problems.append(f"{where}, line {number}: is no answer; it needs a question of {', '.join(QUESTIONS)} and a "
                             f"choice of {', '.join(CHOICES)}")  # fmt: skip
@@ -107,6 +111,17 @@ def read_choices(text: str, snapshot: str, where: str) -> tuple[list[Choice], li
         choice = Choice(*(values[name] for name in names), is_repeat=values["repeat"] == "1")
         found[choice.judge, choice.pair, choice.question, choice.is_repeat] = choice
     return list(found.values()), problems
+
+
+def _rows(text: str, where: str, problems: list[str]) -> Iterator[dict[str, str | None]]:
+    """The head as a row of its own, then the rows, as far as they can be read."""
+    reader = csv.DictReader(io.StringIO(text))
+    try:
+        yield dict.fromkeys(reader.fieldnames or ())
+        for row in reader:
+            yield {name: value for name, value in row.items() if isinstance(value, str)}
+    except csv.Error as error:
+        problems.append(f"{where}, from line {reader.line_num} on: cannot be read: {error}")
 
 
 def row_of(choice: Choice, snapshot: str, seed: int, decided_at: str) -> list[str]:

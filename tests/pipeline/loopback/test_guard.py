@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse
-from starlette.types import Message
+from starlette.types import Message, Receive, Scope, Send
 
 from pipeline.loopback.guard import SECRET_BYTES, Door, Guard, kept_secret
 from tests.pipeline.curation.review.worlds import PORT, Answer, ask
@@ -64,6 +65,23 @@ def test_the_cookie_alone_does_not_help_another_site(foreign: dict[str, str]) ->
     assert ask(GUARDED, "/", headers={**COOKIE, **foreign}).status == 403
     assert ask(GUARDED, f"/?token={DOOR.token.value}", headers=foreign).status == 403
     assert not socket_opens({**COOKIE, **foreign})
+
+
+def test_a_body_of_unknown_length_is_refused() -> None:
+    answer = ask(GUARDED, "/", "POST", {**COOKIE, "transfer-encoding": "chunked"})
+    assert (answer.status, "must say its length" in answer.text) == (403, True)
+
+
+def test_whoever_goes_away_in_the_middle_of_a_request_is_no_fault() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        raise ClientDisconnect
+
+    async def nothing(message: Message | None = None) -> Message:
+        raise AssertionError(message)
+
+    scope = {"type": "http", "method": "GET", "path": "/", "query_string": b"",
+             "headers": [(b"host", f"127.0.0.1:{PORT}".encode())]}  # fmt: skip
+    asyncio.run(Guard(app, PORT, 1000)(scope, nothing, nothing))  # pyright: ignore[reportArgumentType]
 
 
 def test_a_socket_needs_the_cookie_too() -> None:

@@ -1,5 +1,6 @@
 """The page on which people compare methods, and their answers."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from pipeline.evaluation.people.choices import QUESTIONS, read_choices
-from pipeline.operations.comparing import Compare, make_compare_app
+from pipeline.operations.comparing import Compare, judge_name, make_compare_app
 
 
 @pytest.fixture
@@ -51,6 +52,37 @@ def test_what_is_no_answer_changes_nothing(client: TestClient, compare: Compare)
     assert client.get("/judge/..%2fx").status_code == 404
     assert client.get("/picture/none").status_code == 404
     assert "letters, digits" in client.get("/", params={"name": "../x"}).text
+
+
+def test_judges_are_called_by_names_of_any_script(client: TestClient, compare: Compare) -> None:
+    page = client.get("/", params={"name": " Ju\u0308rgen Müller "})
+    assert "jürgen-müller: pair 1 of" in re.sub("<.*?>", "", page.text)
+    client.post(str(page.url), data={"number": "0", "aperture": "left", "person": "same"})
+    assert compare.answered("jürgen-müller") == 1
+    assert judge_name("आनंदी") == "आनंदी"
+    for text in ("../x", "a/b", "<b>", "a\0", "a=b", "-a", "", "😀", "a" * 41, "e\u200bva"):
+        assert judge_name(text) is None, text
+
+
+def test_an_answer_can_be_given_anew_and_the_last_counts(client: TestClient, compare: Compare) -> None:
+    for choice in ("left", "right"):
+        client.post("/judge/ada", data={"number": "0", "aperture": choice, "person": "same"})
+    assert "pair 1 of" in client.get("/judge/ada", params={"pair": "1"}).text
+    assert "pair 2 of" in client.get("/judge/ada", params={"pair": "99"}).text
+    assert "pair 2 of" in client.get("/judge/ada", params={"pair": "x"}).text
+    found, _ = read_choices(compare.file("ada").read_text(), compare.snapshot, "ada.csv")
+    assert {one.question: one.choice for one in found} == {"aperture": "right", "person": "same"}
+
+
+def test_answers_that_cannot_be_kept_are_said_to_be_lost(client: TestClient, compare: Compare) -> None:
+    compare.folder.write_text("in the way")
+    lost = client.post("/judge/ada", data={"number": "0", "aperture": "left", "person": "same"})
+    assert lost.status_code == 500
+    assert "comparisons: File exists; mend that" in lost.text
+    compare.folder.unlink()
+    compare.folder.mkdir()
+    compare.file("ada").write_bytes(b"\xff")
+    assert "no text in UTF-8" in client.get("/judge/ada").text
 
 
 def test_a_line_that_was_cut_off_costs_itself_alone(client: TestClient, compare: Compare) -> None:

@@ -1,7 +1,11 @@
 """Methods from outside: folders, programs, networks and functions of others, judged beside our models."""
 
+import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -9,8 +13,8 @@ from PIL import Image
 
 from pipeline.config import OutsideMethod, Project, parse_project
 from pipeline.errors import ConfigError
-from pipeline.operations import outside
-from pipeline.operations.outside import Target, Unusable, checked, method_version, names_of, source_of
+from pipeline.operations import outside, outside_judging
+from pipeline.operations.outside import Target, TooSlow, Unusable, checked, method_version, names_of, source_of
 
 SIDE = 24
 DOMAINS = '[domains.ordinary]\nqueries = [{ text = "a" }]\n[domains.shallow]\nqueries = [{ text = "b" }]\n'
@@ -35,6 +39,7 @@ def project(tmp_path: Path, methods: str) -> Project:
     [
         ('name = "phone"', "exactly one of folder, command, onnx, callable; this has none"),
         ('name = "phone"\nfolder = "a"\nonnx = "b"', "this has folder and onnx"),
+        ('name = "phone"\nfolder = "a\\u0000b"', "has a NUL character"),
         ('name = "input"\nfolder = "a"', "another meaning"),
         ('name = "phone"\ncommand = "blur {input}"', "must name {input} and {output}"),
         ('name = "phone"\ncommand = "blur \'{input} {output}"', "cannot be read"),
@@ -105,6 +110,21 @@ def test_what_is_wrong_with_a_folder_is_said_by_name(tmp_path: Path) -> None:
     assert source.left_over(["flickr:4444"]) == ["flickr_4444x.png (meant as flickr:4444?)", "holiday.png"]
 
 
+def test_files_of_any_name_and_kind_are_left_over_and_stop_nothing(tmp_path: Path) -> None:
+    Image.fromarray(target().rgb).save(tmp_path / "12345.png")
+    strange = [b"a\nb.png", b"c\\d.png", b"\xff.png", "é<b>.png".encode()]
+    for name in strange:
+        (tmp_path / os.fsdecode(name)).touch()
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "link.png").symlink_to("nowhere")
+    (tmp_path / "loop").symlink_to(tmp_path)
+    method = OutsideMethod(name="a", folder=str(tmp_path))
+    source = source_of(method)
+    assert (source.picture(target()) == target().rgb).all()
+    assert set(source.left_over([])) == {"a\nb.png", "c\\d.png", "\\xff.png", "é<b>.png", "pipe.png", "link.png"}
+    assert method_version(method) == method_version(method)
+
+
 def test_a_folder_that_is_not_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(Unusable, match="there is no folder"):
         source_of(OutsideMethod(name="a", folder=str(tmp_path / "none"))).picture(target())
@@ -135,12 +155,47 @@ def test_a_program_gets_a_picture_and_gives_one(tmp_path: Path) -> None:
         ("import sys; from PIL import Image; Image.new('RGB', (5, 7)).save(sys.argv[2])", r"gave the shape \(7, 5, 3\)"),
         ("import os, sys; sys.exit('leaked' if 'FLICKR_API_KEY' in os.environ else 'kept')", "code 1: kept"),
         ("import time; time.sleep(60)", "longer than 1 s"),
+        (
+            "import os, sys; [os.write(1, b'x' * 9 + b' ') for _ in range(100000)]; sys.exit('the end')",
+            "code 1: .*x the end$",
+        ),
     ],
 )
 def test_what_a_program_does_wrong_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, why: str) -> None:
     monkeypatch.setenv("FLICKR_API_KEY", "secret")
     with pytest.raises(Unusable, match=why):
         command(tmp_path, text, time_limit_s=1 if "sleep" in text else 30).picture(target())
+
+
+def test_a_program_that_is_too_slow_again_and_again_is_asked_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    class Slow:
+        is_run = True
+
+        def picture(self, target: Target) -> np.ndarray:
+            asked.append(target.identifier)
+            if target.identifier in ("p1", "p3", "p4", "p5", "p6"):
+                raise TooSlow("too slow")
+            return target.rgb
+
+        def left_over(self, missing: Sequence[str]) -> list[str]:
+            return []
+
+    ids = [f"p{number}" for number in range(9)]
+    bench = SimpleNamespace(photos=SimpleNamespace(ids=ids), truth=(None,), judged_px=8)
+    monkeypatch.setattr(outside_judging, "source_of", lambda _: Slow())
+    monkeypatch.setattr(outside_judging, "_targets", lambda _: (Target(one, target().rgb) for one in ids))
+    arguments = (OutsideMethod(name="a", command="x {input} {output}"), "v", tmp_path, cast("outside_judging.Bench", bench))
+    given, _, account = outside_judging._gathered(*arguments)
+    assert asked == ids[:6]
+    assert given.ids == {"p0", "p2"}
+    assert "not asked: 3 pictures before" in account.problems["p6"]
+    ids.reverse()
+    given, _, _ = outside_judging._gathered(*arguments)
+    assert given.ids == {"p8", "p7", "p0", "p2"}, "what was made before is kept"
 
 
 def test_a_program_that_is_not_there_is_said() -> None:
@@ -151,12 +206,13 @@ def test_a_program_that_is_not_there_is_said() -> None:
 def test_a_function_is_called_and_checked(tmp_path: Path) -> None:
     (tmp_path / "half.py").write_text(
         "def run(x): return x // 2\ndef grey(x): return x[..., 0]\ndef real(x): return x / 255\n"
-        "def bad(x): raise KeyError('k')\n"
+        "def bad(x): raise KeyError('k')\ndef ends(x): raise SystemExit(2)\ndef ragged(x): return [[1], [2, 3]]\n"
     )
-    named = {name: f"{tmp_path / 'half.py'}:{name}" for name in ("run", "grey", "real", "bad", "none")}
+    named = {name: f"{tmp_path / 'half.py'}:{name}" for name in ("run", "grey", "real", "bad", "ends", "ragged", "none")}
     sources = {name: OutsideMethod(name="a", callable=value) for name, value in named.items()}
     assert (source_of(sources["run"]).picture(target()) == target().rgb // 2).all()
-    for name, why in (("grey", "gave the shape"), ("real", "type float64"), ("bad", "KeyError: 'k'"), ("none", "be loaded")):
+    for name, why in (("grey", "gave the shape"), ("real", "type float64"), ("bad", "KeyError: 'k'"), ("none", "be loaded"),
+                      ("ends", "SystemExit: 2"), ("ragged", "gave no picture")):  # fmt: skip
         with pytest.raises(Unusable, match=why):
             source_of(sources[name]).picture(target())
 

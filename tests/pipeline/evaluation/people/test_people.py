@@ -122,6 +122,14 @@ def test_answers_come_back_from_their_csv() -> None:
     found, problems = read_choices(broken, "snap", "ada.csv")
     assert found == asked
     assert [problem.partition(":")[0] for problem in problems] == ["ada.csv, line 4", "ada.csv, line 5"]
+    long, itself = (
+        "snap,flickr:1,a,{},aperture,left,{},0,1,\n".format(*pair) for pair in (("b", "j" * 200_000), ("a", "j"))
+    )
+    found, problems = read_choices(text.getvalue() + itself + long, "snap", "ada.csv")
+    assert found == asked
+    assert ["line 4: is no answer" in problems[0], "from line 4 on: cannot be read: field larger" in problems[1]] == [
+        True
+    ] * 2
     assert read_choices("a,b\n1,2\n", "snap", "x.csv")[1][0].startswith("x.csv: lacks the columns snapshot_id")
 
 
