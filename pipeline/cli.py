@@ -50,6 +50,7 @@ for command in (
     running.weights,
     masks.mask_sheet,
     review.review,
+    review.import_decisions,
     dedupe.duplicates,
     collecting.import_photos,
     collecting.forget,

@@ -49,6 +49,32 @@ def review(home: Path | None, config: Path | None, port: int, curator: str | Non
         serve(make_app(page), door, listening, lambda: say(f"review page on {door.address} (Ctrl-C stops)"))
 
 
+@click.command("import-decisions", epilog="Example: bokehflow import-decisions x.json --from fiftyone --reviewer ada")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--from", "tool", type=click.Choice(["labelstudio", "fiftyone"]), required=True, help="What FILE comes from.")
+@click.option("--reviewer", metavar="NAME", required=True, help="Who decided; written beside each decision.")
+@with_home
+@with_config
+def import_decisions(file: Path, tool: str, reviewer: str, home: Path | None, config: Path | None) -> None:
+    """Take over decisions from Label Studio (its JSON export) or FiftyOne (labels.json), as a reviewed CSV.
+
+    A file with a decision that cannot be is refused as a whole; the same file again changes nothing.
+    """
+    from pipeline.curation.annotated import take_decisions
+    from pipeline.curation.review.decision_log import plain_name
+    from pipeline.errors import ConfigError
+    from pipeline.operations.curation import known_photos
+
+    chosen = open_home(home)
+    project, _ = load(chosen, config)
+    name = plain_name(reviewer)
+    if not name:
+        raise ConfigError("--reviewer needs a name that can be seen")
+    done = take_decisions(file, tool, name, chosen.reviewed, known_photos(chosen), set(project.domains))
+    told = "was there already, with" if done.was_there else "holds"
+    say(f"{done.path} {told} {done.decisions:,} decisions; `bokehflow run` goes by them")
+
+
 def only_page(home: "Home") -> AbstractContextManager[Callable[[str], None]]:
     """The lock of the one process that hands out the home's photos; a home that cannot be written is only looked at."""
     is_read_only = home.root.exists() and not os.access(home.root, os.W_OK)

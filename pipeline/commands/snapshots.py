@@ -137,15 +137,16 @@ def diff(before: str, after: str, home: Path | None, as_json: bool) -> None:
 @click.option(
     "--format",
     "format_name",
-    type=click.Choice(["folders", "hf", "webdataset", "bundle"]),
+    type=click.Choice(["folders", "hf", "webdataset", "labelstudio", "fiftyone", "bundle"]),
     default="folders",
     show_default=True,
-    help="folders: trainA, trainB, testA, testB of PNGs; hf: a Hugging Face dataset; webdataset: tar shards; bundle: "
-    "manifest and masks, no photo.",
+    help="folders: trainA, trainB, testA, testB of PNGs; hf: a Hugging Face dataset; webdataset: tar shards; "
+    "labelstudio, fiftyone: for people to look at and decide; bundle: manifest and masks, no photo.",
 )
 @click.option("--rgba", is_flag=True, help="With folders: PNGs with the subject's alpha as fourth channel.")
 @click.option("--use", type=click.Choice(list(USES)), help="Only photos whose licence allows this use.")
 @click.option("--per-shard", type=click.IntRange(1, 99_999), help="With webdataset: pictures in a shard at most (1000).")
+@click.option("--image-prefix", metavar="URL", help="With labelstudio: what stands before each picture's file in its task.")
 @with_home
 @with_config
 def export(
@@ -155,6 +156,7 @@ def export(
     rgba: bool,
     use: str | None,
     per_shard: int | None,
+    image_prefix: str | None,
     home: Path | None,
     config: Path | None,
 ) -> None:
@@ -168,8 +170,8 @@ def export(
     chosen = open_home(home)
     identifier = find_snapshot(chosen.snapshots, snapshot_id)
     if format_name == "bundle":
-        if use or rgba or per_shard:
-            raise ConfigError("a bundle holds no photo, so --use, --rgba and --per-shard mean nothing to it")
+        if use or rgba or per_shard or image_prefix:
+            raise ConfigError("a bundle holds no photo, so --use, --rgba, --per-shard and --image-prefix mean nothing to it")
         count = export_bundle(chosen.snapshots, identifier, {"mask": chosen.masks, "depth": chosen.depth}, folder)
         say(f"{folder}: manifest and {count:,} masks; `bokehflow snapshot restore {folder}` rebuilds it elsewhere")
         return
@@ -177,10 +179,12 @@ def export(
         raise ConfigError("--rgba is for --format folders; hf and webdataset have the alpha as a part of its own")
     if per_shard and format_name != "webdataset":
         raise ConfigError("--per-shard is for --format webdataset; no other format has shards of that kind")
+    if image_prefix and format_name != "labelstudio":
+        raise ConfigError("--image-prefix is for --format labelstudio; no other format says where its pictures are served")
     project, _ = load(chosen, config)
     licenses = allowed_for(use) if use else None
     domains = (project.training.domain_a, project.training.domain_b)
-    plan = ExportPlan(format_name, *domains, rgba, licenses, use, per_shard or PER_SHARD)
+    plan = ExportPlan(format_name, *domains, rgba, licenses, use, per_shard or PER_SHARD, image_prefix)
     done = export_snapshot(chosen.snapshots, identifier, chosen.shards, folder, plan)
     say(f"{folder}: " + ", ".join(f"{name} {count:,}" for name, count in done.counts.items()))
     for reason, count in done.left_out.items():

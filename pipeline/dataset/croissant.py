@@ -130,6 +130,11 @@ def _photos(layers: Sequence[Layer]) -> dict[str, Any]:
     }
 
 
+def _shown(folder: Path, layers: Sequence[Layer]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    (files, *_), record_set = _folders(folder, ())
+    return [files | {"description": "Pictures, for a tool in which people look at them and decide."}], record_set
+
+
 def _folders(folder: Path, layers: Sequence[Layer]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     files = {
         "@type": "cr:FileSet",
@@ -240,4 +245,6 @@ _DISTRIBUTIONS: Mapping[str, Callable[[Path, Sequence[Layer]], tuple[list[dict[s
     "folders": _folders,
     "hf": _parquet,
     "webdataset": _tars,
+    "labelstudio": _shown,
+    "fiftyone": _shown,
 }

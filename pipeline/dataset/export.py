@@ -9,10 +9,11 @@ import json
 import re
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,7 @@ import pyarrow.parquet as pq
 
 from pipeline.atomic import atomic_path, write_text
 from pipeline.dataset import croissant
+from pipeline.dataset.annotation_tools import forget_in_tasks, write_fiftyone, write_label_studio
 from pipeline.dataset.datasheet import datasheet
 from pipeline.dataset.exported import AT_ONCE, ExportedPicture, batches, file_name, picture_ids, png
 from pipeline.dataset.layout import ATTRIBUTION, read_facts
@@ -34,7 +36,7 @@ from pipeline.picture_layers import Layer, present
 from pipeline.plain_files import plain_path
 from pipeline.spreadsheet import harmless
 
-FORMATS = ("folders", "hf", "webdataset")
+FORMATS = ("folders", "hf", "webdataset", "labelstudio", "fiftyone")
 SIDES = ("trainA", "trainB", "testA", "testB")
 FILE_ROWS = 4096
 """Pictures in one Parquet file."""
@@ -48,7 +50,8 @@ Progress = Callable[[int, int], None]
 class ExportPlan:
     """What to export: a format, the two domains, whether with alpha, and which licence ids (None: all).
 
-    `per_shard` is how many pictures a shard of `webdataset` has at most.
+    `per_shard` is how many pictures a shard of `webdataset` has at most, `image_prefix` what `labelstudio` has before each
+    picture's file: where it finds the folder; by default below its document root, under the folder's own name.
     """
 
     format: str
@@ -58,6 +61,7 @@ class ExportPlan:
     licenses: Collection[str | None] | None = None
     use: str | None = None
     per_shard: int = PER_SHARD
+    image_prefix: str | None = None
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,8 @@ def export_snapshot(
     if chosen.empty:
         raise DatasetError(f"snapshot {identifier}: no picture is left to export ({_counted(left_out)} left out)")
     facts = read_facts(snapshots, identifier)
+    if plan.image_prefix is None:
+        plan = replace(plan, image_prefix=f"/data/local-files/?d={quote(target.name)}/")
     with new_folder(target, read_only=False) as folder:
         counts = _WRITERS[plan.format](folder, chosen, shards, plan, progress)
         files = chosen[[*PHOTO, "file"]].drop_duplicates()
@@ -138,7 +144,7 @@ def forget_in_export(folder: Path, photo_ids: set[str]) -> int:
     kept = shown[~shown["photo_id"].isin(list(photo_ids))]
     if len(kept) < len(shown):
         write_text(folder / ATTRIBUTION, kept.to_csv(index=False, lineterminator="\n"))
-    return len(pictures) + len(tables) + forget_in_shards(folder, photo_ids)
+    return len(pictures) + len(tables) + forget_in_shards(folder, photo_ids) + forget_in_tasks(folder, photo_ids)
 
 
 _TILE = re.compile(r"_x[0-9]+y[0-9]+$")
@@ -263,4 +269,18 @@ def _write_webdataset(
     return write_webdataset(folder, chosen, shards, plan.per_shard, progress)
 
 
-_WRITERS = {"folders": _write_folders, "hf": _write_hugging_face, "webdataset": _write_webdataset}
+def _write_tasks(folder: Path, chosen: pd.DataFrame, shards: Path, plan: ExportPlan, progress: Progress) -> dict[str, int]:
+    return write_label_studio(folder, chosen, shards, plan.image_prefix or "", progress)
+
+
+def _write_samples(folder: Path, chosen: pd.DataFrame, shards: Path, plan: ExportPlan, progress: Progress) -> dict[str, int]:
+    return write_fiftyone(folder, chosen, shards, progress)
+
+
+_WRITERS = {
+    "folders": _write_folders,
+    "hf": _write_hugging_face,
+    "webdataset": _write_webdataset,
+    "labelstudio": _write_tasks,
+    "fiftyone": _write_samples,
+}

@@ -24,13 +24,16 @@ MEASURED_SHORT_EDGE_PX = 512
 
 
 def reviewed(home: Home, project: Project) -> tuple[list[Decision], list[Problem]]:
-    """Decisions and problems of the reviewed CSVs.
+    """Decisions and problems of the reviewed CSVs."""
+    return read_decisions(home.reviewed, known_photos(home), set(project.domains))
 
-    Known are the ids of every photo ever listed (the history), so that a decision about a photo that has since
-    vanished is no mistake. The history is looked up, not a dependency: a re-scrape alone changes no decision.
+
+def known_photos(home: Home) -> set[str]:
+    """Ids of every photo ever listed (the history), so that a decision about one that has since vanished is no mistake.
+
+    The history is looked up, not a dependency: a re-scrape alone changes no decision.
     """
-    known = set(home.tables.read_or_empty("photo_history", columns=["photo_id"])["photo_id"])
-    return read_decisions(home.reviewed, known, set(project.domains))
+    return set(home.tables.read_or_empty("photo_history", columns=["photo_id"])["photo_id"])
 
 
 def double_review(project: Project, home: Home, decisions: Sequence[Decision]) -> Reviewed | None:
