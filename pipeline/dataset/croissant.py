@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline.dataset.layout import ATTRIBUTION, file_sha256
+from pipeline.dataset.responsible import CONFORMS_TO, responsible
 from pipeline.file_names import inside
 from pipeline.licenses import license_name
 from pipeline.photo_ids import FLICKR
@@ -77,7 +78,7 @@ def describe(folder: Path, chosen: pd.DataFrame, facts: Mapping[str, Any], forma
     return {
         "@context": CONTEXT,
         "@type": "sc:Dataset",
-        "conformsTo": "http://mlcommons.org/croissant/1.0",
+        "conformsTo": ["http://mlcommons.org/croissant/1.0", CONFORMS_TO],
         "name": f"{project}-{facts['id']}",
         "description": f"{len(chosen):,} portraits with the alpha of their subject{_named(layers)}, "
         f"snapshot {facts['id']} of {project}.",
@@ -87,6 +88,7 @@ def describe(folder: Path, chosen: pd.DataFrame, facts: Mapping[str, Any], forma
         "citeAs": f"bokehflow snapshot {facts['id']}, manifest SHA-256 {facts['sha256']}",
         "version": "1.0.0",
         "datePublished": f"{datetime.now(UTC):%Y-%m-%d}",
+        **responsible(chosen, facts),
         "distribution": [
             {
                 "@type": "cr:FileObject",

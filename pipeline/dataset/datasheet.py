@@ -77,7 +77,7 @@ def _each(manifest: pd.DataFrame) -> str:
 
 
 def _collection(manifest: pd.DataFrame, made: Mapping[str, Any]) -> str:
-    lines = ["## Collection process", *_sources(manifest, made)]
+    lines = ["## Collection process", *sources(manifest, made)]
     for domain, entry in made.get("domains", {}).items():
         queries = "\n".join(f"- `{json.dumps(query, ensure_ascii=False)}`" for query in entry.get("queries", []))
         if queries:
@@ -91,7 +91,8 @@ def _collection(manifest: pd.DataFrame, made: Mapping[str, Any]) -> str:
     return "\n\n".join(lines)
 
 
-def _sources(manifest: pd.DataFrame, made: Mapping[str, Any]) -> Iterator[str]:
+def sources(manifest: pd.DataFrame, made: Mapping[str, Any]) -> Iterator[str]:
+    """Where the photos come from, a sentence for each kind of source."""
     months, queries = made.get("months", {}), _queries(made)
     if queries:
         limited = any(query.get("limit_per_month") for query in queries)
@@ -151,23 +152,28 @@ def _licences(manifest: pd.DataFrame) -> str:
 
 
 def _biases(manifest: pd.DataFrame, made: Mapping[str, Any]) -> str:
+    return "## Known biases\n\n" + "\n".join(f"- {line}" for line in known_biases(manifest, made))
+
+
+def known_biases(manifest: pd.DataFrame, made: Mapping[str, Any]) -> list[str]:
+    """What is known of the biases of these pictures, a sentence or two each."""
     lines = [_owners(manifest)]
     of_flickr = [
-        "- Flickr's members are not the world: age, region, skin tone and occasion of the sitters are those of people who "
+        "Flickr's members are not the world: age, region, skin tone and occasion of the sitters are those of people who "
         "are photographed by hobbyists and professionals with an account there. None of it was measured or balanced.",
-        "- The search words are English, so photos tagged in other languages are missing.",
-        "- A search by camera finds only photos whose owners publish their EXIF data.",
+        "The search words are English, so photos tagged in other languages are missing.",
+        "A search by camera finds only photos whose owners publish their EXIF data.",
     ]
     if manifest["photo_id"].map(_is_of_flickr).any():
         lines += of_flickr
     lines += [
-        "- Keep or drop is one curator's judgement; the reasons are counted above." + _agreement(made),
-        "- The segmenter finds some people better than others; a photo without a found subject is left out.",
+        "Keep or drop is one curator's judgement; the datasheet counts the reasons." + _agreement(made),
+        "The segmenter finds some people better than others; a photo without a found subject is left out.",
     ]
     cameras = sorted({str(query["camera"]) for query in _queries(made) if query.get("camera")})
     if cameras:
-        lines.append(f"- One side comes from few cameras ({', '.join(cameras)}), so camera and domain are confounded.")
-    return "## Known biases\n\n" + "\n".join(lines)
+        lines.append(f"One side comes from few cameras ({', '.join(cameras)}), so camera and domain are confounded.")
+    return lines
 
 
 def _agreement(made: Mapping[str, Any]) -> str:
@@ -187,10 +193,10 @@ def _owners(manifest: pd.DataFrame) -> str:
     owners = known[known != ""].value_counts()
     unknown = f"; of {len(manifest) - owners.sum():,} pictures the owner is not known" * bool(owners.sum() < len(manifest))
     if owners.empty:
-        return "- Of no picture the owner is known."
+        return "Of no picture the owner is known."
     share, top = owners.iloc[0] / len(manifest), owners.head(MANY).sum() / len(manifest)
     return (
-        f"- {len(owners):,} owners; the most frequent has {share:.0%} of the pictures, the {MANY} most frequent {top:.0%}"
+        f"{len(owners):,} owners; the most frequent has {share:.0%} of the pictures, the {MANY} most frequent {top:.0%}"
         f"{unknown}."
     )
 

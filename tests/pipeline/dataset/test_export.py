@@ -17,6 +17,7 @@ from pipeline.dataset import export, snapshot
 from pipeline.dataset.export import Exported, ExportPlan, export_snapshot, forget_in_export, is_export
 from pipeline.dataset.exported import file_name
 from pipeline.dataset.forget import forget_in_snapshots
+from pipeline.dataset.responsible import responsible
 from pipeline.dataset.snapshot import freeze, read_snapshot
 from pipeline.dataset.verify import verify_snapshot
 from pipeline.errors import DatasetError
@@ -101,7 +102,7 @@ def test_hugging_face_loads_its_folder(frozen: tuple[World, str], tmp_path: Path
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("format", ["folders", "hf", "webdataset"])
+@pytest.mark.parametrize("format", ["folders", "hf", "webdataset", "labelstudio", "fiftyone"])
 def test_croissant_is_valid_and_yields_records(frozen: tuple[World, str], tmp_path: Path, format: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -113,6 +114,12 @@ def test_croissant_is_valid_and_yields_records(frozen: tuple[World, str], tmp_pa
         assert not dataset.metadata.ctx.issues.warnings
         photos = list(dataset.records("photos"))
         images = list(dataset.records("images"))
+    told = dataset.metadata
+    assert str(told.data_collection).startswith("Flickr's public search")
+    assert told.data_collection_type == ["Web API", "User-generated content data", "Manual Human Curator"]
+    assert any("camera and domain are confounded" in bias for bias in told.data_biases or [])
+    assert "left open: ages, regions" in " ".join(told.data_limitations or [])
+    assert told.annotator_demographics is None
     assert len(photos) == 24
     assert len(images) == (48 if format == "webdataset" else 24)  # alphas are pictures too
     assert {photo["photos/photo_id"].decode() for photo in photos} == {f"flickr:{n}" for n in range(1, 25)}
@@ -332,3 +339,17 @@ def test_a_photo_is_forgotten_in_its_shard_alone(frozen: tuple[World, str], tmp_
         assert {name.partition(".")[0].replace("_", ":") for name in opened.getnames()} == mates
     assert "flickr:2" not in set(pd.read_csv(tmp_path / "out" / "attribution.csv")["photo_id"])
     assert forget_in_export(tmp_path / "out", {"flickr:2"}) == 0
+
+
+def test_what_is_not_known_is_left_out_of_the_rai_properties() -> None:
+    rows = pd.DataFrame({"photo_id": ["folder:ab"], "domain": ["a"], "owner": [None]})
+    told = responsible(rows, {"id": "x"})
+    assert told["rai:dataCollectionType"] == ["Manual Human Curator"]
+    assert told["rai:dataBiases"][0] == "Of no picture the owner is known."
+    assert "Not known, and so left open" in told["rai:dataLimitations"][-1]
+    unknown = {"dataCollectionMissingData", "machineAnnotationTools", "dataAnnotationAnalysis", "annotatorDemographics"}
+    assert not {f"rai:{name}" for name in unknown} & set(told)
+    made = {"double_review": {"photos": 20, "agreeing": 18, "kappa": 0.8}, "counts": MADE_FROM["counts"]}
+    told = responsible(rows, {"id": "x", "made_from": made})
+    assert told["rai:dataAnnotationAnalysis"] == ["Two curators decided 20 photos blind: 18 alike, Cohen's kappa 0.80."]
+    assert told["rai:dataCollectionMissingData"] == "Of the photos found for ordinary, 2 no_cv are missing."
