@@ -9,7 +9,7 @@ import click
 from pipeline.commands.options import Command, open_home, say, tell, with_home
 
 if TYPE_CHECKING:
-    from pipeline.dataset.lineage import Lineage
+    from pipeline.dataset.lineage import Lineage, RunFacts
 
 
 def with_output(command: Command) -> Command:
@@ -55,20 +55,28 @@ def snapshot(snapshot_id: str, home: Path | None, as_json: bool, svg: Path | Non
 @click.option(
     "--photos", type=click.Path(dir_okay=False, path_type=Path), help="Write every photo it was trained on to this CSV."
 )
+@click.option(
+    "--prov",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write it as W3C PROV (PROV-JSON) into this file as well.",
+)
 @with_home
 @with_output
-def model(run: str, photos: Path | None, home: Path | None, as_json: bool, svg: Path | None) -> None:
+def model(run: str, photos: Path | None, prov: Path | None, home: Path | None, as_json: bool, svg: Path | None) -> None:
     """From a model (its run, or RECIPE@SEED) to its photos, owners, licences, code and configuration."""
     from pipeline.dataset.lineage import model_photos
     from pipeline.operations.lineage import find_run, lineage_of_model
 
     chosen = open_home(home)
     answer = lineage_of_model(chosen, run)
-    if as_json or photos:
-        rows = model_photos(find_run(chosen, run), chosen.snapshots)
+    if as_json or photos or prov:
+        facts = find_run(chosen, run)
+        rows = model_photos(facts, chosen.snapshots)
         answer.facts["photos"] = rows
         if photos:
             _write_csv(photos, rows)
+        if prov:
+            _write_prov(prov, facts, rows, chosen.snapshots)
     _show(answer, as_json, svg)
 
 
@@ -91,3 +99,13 @@ def _write_csv(path: Path, rows: list[dict[str, object]]) -> None:
     columns = ["photo_id", "domain", "title", "owner", "owner_name", "license", "page_url"]
     write_text(path, csv_text([columns, *([harmless(row[name]) for name in columns] for row in rows)]))
     say(f"{len(rows):,} photos are in {path}")
+
+
+def _write_prov(path: Path, run: "RunFacts", rows: list[dict[str, object]], snapshots: Path) -> None:
+    from pipeline.atomic import write_text
+    from pipeline.dataset.layout import read_facts
+    from pipeline.dataset.provenance import model_provenance
+
+    document = model_provenance(run, rows, str(read_facts(snapshots, run.snapshot)["sha256"]))
+    write_text(path, json.dumps(document, indent=1) + "\n")
+    say(f"the provenance is in {path}")

@@ -143,8 +143,11 @@ def test_the_photos_of_a_model_hold_no_formula(world: World, run: Run, tmp_path:
     facts = {"run_id": "r", "recipe": "smoke", "model": "cyclegan", "seed": 0, "snapshot_id": identifier, "steps": 6}
     (world.root / "runs" / "r").mkdir(parents=True)
     (world.root / "runs" / "r" / "complete.json").write_text(json.dumps(facts))
-    code, said = run("lineage", "model", "r", "--photos", str(tmp_path / "photos.csv"))
+    prov = tmp_path / "model.prov.json"
+    code, said = run("lineage", "model", "r", "--photos", str(tmp_path / "photos.csv"), "--prov", str(prov))
     assert code == 0
+    assert f"the provenance is in {prov}" in said
+    assert len(json.loads(prov.read_text())["hadMember"]) == len(set(manifest.loc[manifest["split"] == "train", "photo_id"]))
     with (tmp_path / "photos.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert f"{len(rows)} photos are in" in said
