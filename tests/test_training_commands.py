@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline.errors import ConfigError
 from pipeline.models.large_photos import translate_photo
 from pipeline.operations.status import models_of
 from pipeline.training.inference import load_generator
+from pipeline.training.publishing import publish, seal
 from pipeline.training.runs import RunFolder, completion_of
 from storage import Home
 from tests.conftest import REPOSITORY, bokehflow
@@ -112,3 +114,13 @@ def test_a_published_model_runs_as_its_readme_says(finished_demo: Path, snapshot
     refused = bokehflow(finished_demo, "publish-model", run, str(tmp_path / "mine"))
     assert refused.returncode == 1
     assert "holds something else" in refused.stderr
+    own = finished_demo / "runs" / run
+    card = (own / "model.json").read_bytes()
+    with pytest.raises(ConfigError, match="holds something else"):
+        publish(own, [], own, "last", page=False)
+    assert (own / "model.json").read_bytes() == card, "a run's own folder is no published model"
+    (folder / "index.html").write_text("the page of an earlier model")
+    (folder / "notes").mkdir()
+    publish(own, [], folder, "last", page=False)
+    seal(folder)
+    assert {line.split("  ")[1] for line in (folder / "SHA256SUMS").read_text().splitlines()} == sums.keys()

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 MAX_BODY_BYTES = 4096
 MAX_NAME_CHARACTERS = 40
 POLICY = {
-    "content-security-policy": "default-src 'none'; img-src 'self'; style-src 'unsafe-inline'; form-action 'self'; "
+    "content-security-policy": "default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'none'"
 }
 Pictures = Mapping[str, Mapping[str, Path]]

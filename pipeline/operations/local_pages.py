@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -57,12 +58,13 @@ def make_pages(project: Project, home: Home) -> Starlette:
             Route(PREFIX, handlers.index),
             Route(HOME_LINK, handlers.index),
             Route(f"{PREFIX}/reports/{{name}}", handlers.report),
+            Route(f"{PREFIX}/reports/{{name}}/{{page}}", handlers.report),
             Route(DUPLICATES_LINK, handlers.duplicates),
             Route(f"{PREFIX}/duplicates/{{name}}", handlers.duplicates),
             Route(MASKS_LINK, handlers.masks),
             Route(f"{PREFIX}/lineage/{{kind}}/{{name}}", handlers.lineage),
         ],
-        exception_handlers={BokehflowError: _told, FileNotFoundError: _missing},
+        exception_handlers={BokehflowError: _told, FileNotFoundError: _missing, OSError: _unreadable},
     )
 
 
@@ -78,10 +80,10 @@ class _Pages:
         """What there is, with links."""
         from pipeline.evaluation.report.page import environment
 
-        reports = sorted(self.home.reports.glob("*/index.html"), key=lambda path: -path.stat().st_mtime_ns)
+        reports = sorted(self.home.reports.glob("*/index*.html"), key=lambda path: (-path.stat().st_mtime_ns, path.name))
         page = environment().get_template("home.html").render(
             project=self.project.project.name,
-            reports={path.parent.name: report_link(path.parent.name) for path in reports},
+            reports=dict(map(_listed, reports)),
             duplicates=DUPLICATES_LINK if (self.home.duplicates / "index.html").exists() else None,
             masks=MASKS_LINK if self.home.tables.info("person_masks") is not None else None,
             snapshots={name: lineage_link("snapshot", name) for name in list_snapshots(self.home.snapshots)},
@@ -91,7 +93,8 @@ class _Pages:
 
     def report(self, request: Request) -> Response:
         """One that was written into the home."""
-        return self._page(self.home.reports, f"{request.path_params['name']}/index.html", SANDBOXED)
+        name, page = request.path_params["name"], request.path_params.get("page", "index.html")
+        return self._page(self.home.reports, f"{name}/{page}", SANDBOXED)
 
     def duplicates(self, request: Request) -> Response:
         """The pages that `bokehflow duplicates` wrote."""
@@ -134,8 +137,18 @@ LINEAGES: Mapping[str, Callable[[Home, str], Lineage]] = {
 }
 
 
+def _listed(path: Path) -> tuple[str, str]:
+    """What a report is called in the list, and its link; models of depth beside others have a page of their own."""
+    name, part = path.parent.name, path.stem.removeprefix("index").lstrip("-")
+    return (f"{name}, {part}", f"{report_link(name)}/{quote(path.name)}") if part else (name, report_link(name))
+
+
 def _told(request: Request, error: Exception) -> Response:
     return PlainTextResponse(f"{error}\n", 404)
+
+
+def _unreadable(request: Request, error: Exception) -> Response:
+    return PlainTextResponse(f"this page cannot be read: {getattr(error, 'strerror', None) or error}\n", 404)
 
 
 def _missing(request: Request, error: Exception) -> Response:

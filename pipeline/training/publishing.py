@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pipeline.atomic import write_bytes, write_text
+from pipeline.bounded import read_json
 from pipeline.errors import ConfigError
 from pipeline.file_names import child
 from pipeline.licenses import freedoms, license_id
@@ -19,6 +20,8 @@ from pipeline.training.runs import RunFolder
 
 PHOTO_COLUMNS = ["photo_id", "domain", "title", "owner", "owner_name", "license", "page_url"]
 SUMS = "SHA256SUMS"
+PUBLISHED = "published"
+"""The key of `model.json` that a run's own does not have."""
 
 HEAD = """---
 library_name: onnx
@@ -78,12 +81,13 @@ def publish(
     come last: a folder without them is not whole. Raises `ConfigError` for a folder of something else, `TrainingError` for
     a run that is not finished.
     """
-    if folder.exists() and any(folder.iterdir()) and not child(folder, "model.json").exists():
+    if folder.exists() and any(folder.iterdir()) and not _is_published(folder):
         raise ConfigError(f"{folder}: holds something else; name a folder that is empty or not there yet")
     generator, settings = load_generator(run, checkpoint)
-    child(folder, SUMS).unlink(missing_ok=True)
+    for name in (SUMS, "index.html"):  # of an earlier one
+        child(folder, name).unlink(missing_ok=True)
     files, provenance = RunFolder(run), provenance_of(run, checkpoint)
-    card = {**json.loads(read_plain(files.card)), "published": provenance}
+    card = {**json.loads(read_plain(files.card)), PUBLISHED: provenance}
     write_text(child(folder, "model.json"), json.dumps(card, indent=2, ensure_ascii=False) + "\n")
     export_onnx(generator, child(folder, "generator.onnx"), provenance)
     weights = files.generator("a_to_b") if checkpoint == "last" else files.best_generator("a_to_b")
@@ -101,7 +105,16 @@ def publish(
     return generator
 
 
+def _is_published(folder: Path) -> bool:
+    """Whether a model was written here before; a run's own folder, which has a `model.json` too, is none of these."""
+    try:
+        told = read_json(child(folder, "model.json"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(told, dict) and PUBLISHED in told
+
+
 def seal(folder: Path) -> None:
     """Write the digests of all files of a published model."""
-    paths = sorted(path for path in folder.iterdir() if path.name != SUMS and not path.name.startswith("."))
+    paths = sorted(path for path in folder.iterdir() if path.is_file() and path.name != SUMS and path.name[0] != ".")
     write_text(child(folder, SUMS), "".join(f"{file_sha256(path)}  {path.name}\n" for path in paths))

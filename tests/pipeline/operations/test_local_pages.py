@@ -54,6 +54,24 @@ def test_everything_that_there_is_can_be_reached_by_links(client: TestClient, pl
     assert client.get("/bokehflows").text == "Dagster"
 
 
+def test_the_page_of_depth_beside_a_report_is_listed_and_served(client: TestClient, place: tuple[Home, str]) -> None:
+    home, snapshot = place
+    beside = home.reports / snapshot / "index-depth.html"
+    beside.write_text("<p>depth")
+    try:
+        link = f"{report_link(snapshot)}/index-depth.html"
+        assert f'href="{link}">{snapshot}, depth<' in client.get(HOME_LINK).text
+        assert client.get(link).text == "<p>depth"
+        assert "sandbox" in client.get(link).headers["content-security-policy"]
+        assert client.get(f"{report_link(snapshot)}/..%2f..%2fbokehflow.toml").status_code == 404
+        assert client.get(f"{report_link(snapshot)}/none.html").status_code == 404
+        beside.unlink()
+        beside.symlink_to(beside.name)
+        assert client.get(link).status_code == 404
+    finally:
+        beside.unlink()
+
+
 def test_no_page_may_run_a_script_with_the_rights_of_dagsters(client: TestClient, place: tuple[Home, str]) -> None:
     _, snapshot = place
     for link in (HOME_LINK, DUPLICATES_LINK, lineage_link("snapshot", snapshot)):
