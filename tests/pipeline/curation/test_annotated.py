@@ -1,6 +1,8 @@
 """Decisions go out to Label Studio and FiftyOne and come back: none lost, none changed, none made up."""
 
 import json
+import os
+import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from benchmarks.peers import Peers
 from pipeline.curation import decisions
 from pipeline.curation.annotated import Taken, take_decisions
 from pipeline.curation.decisions import DECISIONS, REASONS, read_decisions
@@ -249,3 +252,55 @@ def test_fiftyone_gets_a_dataset_whose_labels_come_back_as_they_were(tmp_path: P
     assert {(one.photo_id, one.decision) for one in read(tmp_path)} == {(f"flickr:{n}", "keep") for n in range(1, 13)}
     assert forget_in_export(tmp_path / "out", {"flickr:2"}) == 2
     assert "flickr_2" not in json.loads((tmp_path / "out" / "labels.json").read_text())["labels"]
+
+
+# --- the tools themselves, in environments of their own ---------------------------------------------------------------
+
+
+def run_peer(library: str, *arguments: str) -> str:
+    """What the peer's script prints; skips where its environment cannot be had."""
+    peers = Peers(library)
+    python = peers.python(library)
+    if python is None:
+        pytest.skip(f"{library} is missing: {peers.missing[library]}")
+    script = Path(__file__).parents[3] / "benchmarks" / "peers" / f"{library}_round.py"
+    environment = {**os.environ, "FIFTYONE_DO_NOT_TRACK": "1"}
+    done = subprocess.run(
+        [str(python), str(script), *arguments], env=environment, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_fiftyone_itself_brings_every_decision_back(tmp_path: Path) -> None:
+    world = World(tmp_path / "home")
+    identifier = world.freeze(range(1, 13))
+    plan = ExportPlan("fiftyone", "ordinary", "shallow")
+    export_snapshot(world.snapshots, identifier, world.shards, tmp_path / "out", plan)
+    verdicts = ["keep", "skip", "move:shallow", "move:ordinary", *(f"drop:{reason}" for reason in REASONS), "keep", "skip"]
+    said = {f"flickr:{n}": {"label": word} for n, word in enumerate(verdicts, 1)}
+    note = '=odd, "quoted"\nnote'
+    said[f"flickr:{verdicts.index('drop:other') + 1}"]["note"] = note
+    (tmp_path / "said.json").write_text(json.dumps(said))
+    run_peer("fiftyone", str(tmp_path / "out"), str(tmp_path / "back"), str(tmp_path / "said.json"))
+    take_decisions(tmp_path / "back" / "labels.json", "fiftyone", "Ada", tmp_path / "reviewed", KNOWN, DOMAINS)
+    found = {one.photo_id: one for one in read(tmp_path)}
+    words = {photo_id: ":".join(filter(None, (one.decision, one.reason or one.move_to))) for photo_id, one in found.items()}
+    assert words == {photo_id: one["label"] for photo_id, one in said.items()}
+    assert [one.note for one in found.values() if one.note] == [one_line(note)]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_label_studio_itself_takes_our_tasks_and_reads_our_masks(tmp_path: Path) -> None:
+    world = World(tmp_path / "home")
+    identifier = world.freeze(range(1, 13))
+    plan = ExportPlan("labelstudio", "ordinary", "shallow")
+    export_snapshot(world.snapshots, identifier, world.shards, tmp_path / "out", plan)
+    masks = json.loads(run_peer("labelstudio", str(tmp_path / "out")).splitlines()[-1])
+    assert len(masks) == 12
+    for photo_id, values in masks.items():
+        alpha = picture(int(photo_id.removeprefix("flickr:"))).alpha
+        np.testing.assert_array_equal(values, np.where(alpha >= 128, 255, 0).ravel())
