@@ -185,6 +185,12 @@ def export(
     licenses = allowed_for(use) if use else None
     domains = (project.training.domain_a, project.training.domain_b)
     plan = ExportPlan(format_name, *domains, rgba, licenses, use, per_shard or PER_SHARD, image_prefix)
+    if format_name == "labelstudio":
+        from dataclasses import replace
+
+        from pipeline.operations.curation import hints_of
+
+        plan = replace(plan, hints=hints_of(chosen))
     done = export_snapshot(chosen.snapshots, identifier, chosen.shards, folder, plan)
     say(f"{folder}: " + ", ".join(f"{name} {count:,}" for name, count in done.counts.items()))
     for reason, count in done.left_out.items():

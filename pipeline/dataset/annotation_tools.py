@@ -4,7 +4,7 @@ Both show the pictures of a snapshot with what was decided so far. `pipeline.cur
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
@@ -33,15 +33,25 @@ _SIZES = (2, 5, 10, 16)
 Progress = Callable[[int, int], None]
 
 
-def write_label_studio(folder: Path, chosen: pd.DataFrame, shards: Path, prefix: str, progress: Progress) -> dict[str, int]:
+def write_label_studio(
+    folder: Path,
+    chosen: pd.DataFrame,
+    shards: Path,
+    prefix: str,
+    hints: Mapping[str, Mapping[str, Any]],
+    progress: Progress,
+) -> dict[str, int]:
     """`images/`, `tasks.json` with a prediction for each picture, and `label_config.xml`, the labelling interface.
 
-    `prefix` stands before each picture's file in its task: where Label Studio finds them.
+    `prefix` stands before each picture's file in its task: where Label Studio finds them. `hints` by photo id go into the
+    task's data.
     """
     tasks: list[dict[str, Any]] = []
     for rows, names, pictures in _written(folder, IMAGES, chosen, shards, progress):
         for (_, row), name, picture in zip(rows.iterrows(), names, pictures, strict=True):
             data = {"image": f"{prefix}{IMAGES}/{name}", "picture": name.removesuffix(".png"), **_told(row)}
+            if found := hints.get(data["photo_id"]):
+                data["hints"] = dict(found)
             result = [_choice("decision", "keep"), _brush(picture.alpha)]
             tasks.append({"data": data, "predictions": [{"model_version": MODEL, "result": result}]})
     _write_json(child(folder, TASKS), tasks)

@@ -7,9 +7,9 @@ forgotten later is forgotten in those that lie in the home (`forget_in_export`) 
 
 import json
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,8 @@ class ExportPlan:
     """What to export: a format, the two domains, whether with alpha, and which licence ids (None: all).
 
     `per_shard` is how many pictures a shard of `webdataset` has at most, `image_prefix` what `labelstudio` has before each
-    picture's file: where it finds the folder; by default below its document root, under the folder's own name.
+    picture's file: where it finds the folder; by default below its document root, under the folder's own name. `hints` are
+    shown beside the picture there: what was measured and suggested, by photo id.
     """
 
     format: str
@@ -62,6 +63,7 @@ class ExportPlan:
     use: str | None = None
     per_shard: int = PER_SHARD
     image_prefix: str | None = None
+    hints: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -270,7 +272,7 @@ def _write_webdataset(
 
 
 def _write_tasks(folder: Path, chosen: pd.DataFrame, shards: Path, plan: ExportPlan, progress: Progress) -> dict[str, int]:
-    return write_label_studio(folder, chosen, shards, plan.image_prefix or "", progress)
+    return write_label_studio(folder, chosen, shards, plan.image_prefix or "", plan.hints, progress)
 
 
 def _write_samples(folder: Path, chosen: pd.DataFrame, shards: Path, plan: ExportPlan, progress: Progress) -> dict[str, int]:

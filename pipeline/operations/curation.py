@@ -1,8 +1,9 @@
 """What curators decided, and what is measured of each picture for the queue."""
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -11,6 +12,7 @@ from pipeline.curation.agreement import Reviewed, reviewed_twice
 from pipeline.curation.decisions import Decision, read_decisions
 from pipeline.curation.double_review import DoubleReview
 from pipeline.file_names import inside
+from pipeline.hint_table import HINTS
 from pipeline.spreadsheet import Problem
 from storage import Home
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from pipeline.curation.hints import Hints, Measured
     from resources.segmenter import SegmenterResource
 
+SUGGESTED = ("suggested_decision", "suggested_reason", "suggestion", "suggestion_probability")
 MEASURED_SHORT_EDGE_PX = 512
 """Large JPEGs are decoded at a reduced size of at least this much for the hints."""
 
@@ -34,6 +37,17 @@ def known_photos(home: Home) -> set[str]:
     The history is looked up, not a dependency: a re-scrape alone changes no decision.
     """
     return set(home.tables.read_or_empty("photo_history", columns=["photo_id"])["photo_id"])
+
+
+def hints_of(home: Home) -> dict[str, dict[str, Any]]:
+    """What was measured of each photo of the queue and suggested, by photo id; what is not known is left out."""
+    queue = home.tables.read_or_empty("review_queue")
+    told = ["photo_id", *(name for name in (*HINTS, *SUGGESTED) if name in queue)]
+    rows = json.loads(queue[told].to_json(orient="records"))
+    return {
+        row["photo_id"]: {name: value for name, value in row.items() if name != "photo_id" and value is not None}
+        for row in rows
+    }
 
 
 def double_review(project: Project, home: Home, decisions: Sequence[Decision]) -> Reviewed | None:

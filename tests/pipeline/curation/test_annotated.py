@@ -10,6 +10,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -24,6 +25,9 @@ from pipeline.dataset.annotation_tools import brush_rle, label_config
 from pipeline.dataset.export import ExportPlan, export_snapshot, forget_in_export
 from pipeline.entered_text import one_line
 from pipeline.errors import ConfigError
+from pipeline.hint_table import HINTS
+from pipeline.operations.curation import hints_of
+from storage import Home
 from tests.pipeline.dataset.frozen_world import World, picture
 
 KNOWN = {f"flickr:{n}" for n in range(1, 13)} | {"folder:ab_1"}
@@ -214,7 +218,8 @@ def test_long_runs_are_written_in_parts() -> None:
 def test_label_studio_gets_each_picture_with_decision_and_mask(tmp_path: Path) -> None:
     world = World(tmp_path / "home")
     identifier = world.freeze(range(1, 13))
-    plan = ExportPlan("labelstudio", "ordinary", "shallow")
+    hints = {"flickr:3": {"faces": 1, "suggestion": "one face"}}
+    plan = ExportPlan("labelstudio", "ordinary", "shallow", hints=hints)
     export_snapshot(world.snapshots, identifier, world.shards, tmp_path / "my out", plan)
     tasks = json.loads((tmp_path / "my out" / "tasks.json").read_text())
     assert len(tasks) == 12
@@ -222,6 +227,7 @@ def test_label_studio_gets_each_picture_with_decision_and_mask(tmp_path: Path) -
         number = int(task["data"]["photo_id"].split(":")[1])
         prefix = "/data/local-files/?d=my%20out/"
         assert task["data"]["image"].startswith(f"{prefix}images/")
+        assert task["data"].get("hints") == hints.get(task["data"]["photo_id"])
         image = Image.open(tmp_path / "my out" / task["data"]["image"].removeprefix(prefix))
         np.testing.assert_array_equal(np.asarray(image), picture(number).rgb)
         decision, mask = task["predictions"][0]["result"]
@@ -237,6 +243,24 @@ def test_label_studio_gets_each_picture_with_decision_and_mask(tmp_path: Path) -
     assert "flickr:2" not in [
         task["data"]["photo_id"] for task in json.loads((tmp_path / "my out" / "tasks.json").read_text())
     ]
+
+
+def test_hints_are_those_of_the_queue_and_only_what_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hint = next(iter(HINTS))
+    queue = pd.DataFrame(
+        {
+            "photo_id": ["flickr:1", "flickr:2"],
+            "domain": "ordinary",
+            hint: [0.5, float("nan")],
+            "suggested_decision": ["drop", None],
+            "suggestion_probability": [0.75, None],
+        }
+    )
+    home = Home.at(tmp_path)
+    assert hints_of(home) == {}
+    monkeypatch.setattr("storage.tables.TableStore.read_or_empty", lambda *_: queue)
+    told = {hint: 0.5, "suggested_decision": "drop", "suggestion_probability": 0.75}
+    assert hints_of(home) == {"flickr:1": told, "flickr:2": {}}
 
 
 def test_fiftyone_gets_a_dataset_whose_labels_come_back_as_they_were(tmp_path: Path) -> None:
