@@ -2,6 +2,7 @@
 #
 #   docker build -t bokehflow .                          for a CPU
 #   docker build -t bokehflow --build-arg DEVICE=cuda .  for an NVIDIA GPU; run it with --gpus all
+#   docker build -t bokehflow --build-arg EXTRAS="postgres dask" .  with extras of pyproject.toml; see deploy/
 #
 #   docker run --rm -v "$PWD:/study" --user "$(id -u):$(id -g)" bokehflow init .
 #   docker run --rm -v "$PWD:/study" --user "$(id -u):$(id -g)" -p 127.0.0.1:3000:3000 bokehflow
@@ -9,6 +10,7 @@ ARG PYTHON=3.11
 
 FROM python:${PYTHON}-slim AS build
 ARG DEVICE=cpu
+ARG EXTRAS=
 WORKDIR /source
 COPY requirements-build.lock requirements.lock pyproject.toml ./
 RUN python -m venv /opt/bokehflow \
@@ -22,10 +24,12 @@ RUN case "$DEVICE" in \
         cuda) ;; \
         *) echo "DEVICE is cpu or cuda, not $DEVICE" >&2; exit 1 ;; \
     esac
-RUN uv pip install --verify-hashes --constraint requirements.lock --build-constraint requirements-build.lock \
-    --requirement pyproject.toml
+RUN for extra in $EXTRAS; do set -- "$@" --extra "$extra"; done \
+    && uv pip install --verify-hashes --constraint requirements.lock --build-constraint requirements-build.lock \
+    --requirement pyproject.toml "$@"
 COPY README.md LICENSE dagster.yaml workspace.yaml bokehflow.toml ./
 COPY docs/commons.toml docs/configuration.md docs/
+COPY deploy/dagster.postgres.yaml deploy/
 COPY pipeline pipeline
 COPY assets assets
 COPY resources resources

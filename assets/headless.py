@@ -6,11 +6,13 @@ does it.
 """
 
 import os
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 
 import dagster as dg
@@ -31,8 +33,8 @@ from pipeline.operations.frozen import evaluations_due, kept_models, trainings_d
 from pipeline.operations.months import listed_keys
 from pipeline.operations.planning import NEVER_MADE, ORDER, Planner, Scope, automatic_recipes
 from pipeline.operations.stages import hindrance
-from pipeline.package_files import DAGSTER_SETTINGS
-from pipeline.plain_files import read_plain
+from pipeline.package_files import DAGSTER_ON_POSTGRES, DAGSTER_SETTINGS
+from pipeline.plain_files import read_plain, read_plain_text
 from pipeline.training.jobs import ProcessIdentity
 from resources.dagster_internals import BlockingCheckFailed, free_slots_of_ended_runs
 from storage import Home
@@ -40,6 +42,8 @@ from storage import Home
 PID_TAG, STARTED_TAG = "bokehflow/process", "bokehflow/process_started"
 TICKS_TAG = "bokehflow/process_started_ticks"
 PLACE_TAG, HOST_TAG = "bokehflow/process_place", "bokehflow/host"
+POSTGRES_VARIABLE = "BOKEHFLOW_POSTGRES_HOST"
+"""Where it is set, Dagster's records are in PostgreSQL."""
 
 
 MAX_IDENTITY_BYTES = 10_000
@@ -91,15 +95,36 @@ def open_instance(home: Home) -> Iterator[dg.DagsterInstance]:
 
 
 def prepare_instance(home: Home) -> None:
-    """Make `dagster/` in the home and link the settings there: Dagster reads them from nowhere else."""
+    """Make `dagster/` in the home and link the settings there: Dagster reads them from nowhere else.
+
+    A file of one's own there stays. Raises `ConfigError` where records in PostgreSQL cannot be reached as it stands.
+    """
     if "?" in str(home.root):
         raise ConfigError(f"{home.root}: a path with ? cannot hold Dagster's database, whose address ends there; rename it")
     home.dagster.mkdir(parents=True, exist_ok=True)
     link = child(home.dagster, DAGSTER_SETTINGS.name)
-    if not link.exists():
+    was_on_postgres = link.is_symlink() and link.readlink().name == DAGSTER_ON_POSTGRES.name
+    is_on_postgres = bool(os.environ.get(POSTGRES_VARIABLE))
+    if was_on_postgres and not is_on_postgres:
+        raise ConfigError(
+            f"{link}: this home's records are in PostgreSQL; set {POSTGRES_VARIABLE} and its like, or delete that link to "
+            "begin with records in the home"
+        )
+    if not link.exists() or (link.is_symlink() and is_on_postgres and not was_on_postgres):
         link.unlink(missing_ok=True)
-        link.symlink_to(DAGSTER_SETTINGS)
+        link.symlink_to(DAGSTER_ON_POSTGRES if is_on_postgres else DAGSTER_SETTINGS)
+    if is_on_postgres and link.is_symlink():
+        _check_postgres_settings()
     os.environ["DAGSTER_HOME"] = str(home.dagster)
+
+
+def _check_postgres_settings() -> None:
+    """Raise `ConfigError` where Dagster could not even begin to connect."""
+    names = re.findall(r"env: (\w+)", read_plain_text(DAGSTER_ON_POSTGRES))
+    if missing := [name for name in names if not os.environ.get(name)]:
+        raise ConfigError(f"{POSTGRES_VARIABLE} is set, so records go to PostgreSQL; set {', '.join(missing)} as well")
+    if find_spec("dagster_postgres") is None:
+        raise ConfigError(f"{POSTGRES_VARIABLE} is set, so records go to PostgreSQL: pip install 'bokehflow[postgres]'")
 
 
 def bury_dead_runs(instance: dg.DagsterInstance, home: Home, ui_is_open: bool = False) -> list[str]:

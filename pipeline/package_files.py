@@ -10,6 +10,7 @@ PACKAGE = Path(__file__).parent
 CODE = PACKAGE.parent
 """The folder that is imported from: a checkout's top, or `site-packages`."""
 DAGSTER_SETTINGS = PACKAGE / "dagster.yaml"
+DAGSTER_ON_POSTGRES = PACKAGE / "dagster.postgres.yaml"
 WORKSPACE = PACKAGE / "workspace.yaml"
 PROJECT_FILE = "bokehflow.toml"
 """The name of every project file."""

@@ -3,13 +3,19 @@
 `dagster dev` does the same without a guard: any site open in the browser could start runs there. So its parts are put
 together here: one code server, which both use; the daemon, a process of its own; and the web application in this
 process, where nothing reaches it but through the guard.
+
+For containers each part also runs alone. The code server's part holds what the whole would: runs are its processes.
 """
 
 import signal
+import socket
 import subprocess
+import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -22,6 +28,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from assets.headless import bury_dead_runs, open_instance, serving_ui
 from pipeline.config import Project
+from pipeline.errors import ConfigError
 from pipeline.headless import Say
 from pipeline.loopback.guard import Door, Guard, kept_secret
 from pipeline.loopback.server import listen, make_server
@@ -30,13 +37,21 @@ from pipeline.operations.forget import AT_WORK
 from pipeline.operations.local_pages import HOME_LINK, with_local_pages
 from pipeline.package_files import CODE, WORKSPACE
 from pipeline.plain_files import read_plain_text
-from resources.dagster_internals import code_server, daemon_command, web_application
+from resources.dagster_internals import (
+    code_server,
+    code_server_command,
+    daemon_command,
+    web_application,
+    workspace_of,
+)
 from storage import Home
 
 MAX_BODY_BYTES = 8_000_000
 """A query of the UI names assets and partitions, thousands at most."""
 LOG_LEVEL = "warning"
 DAEMON_ENDS_S = 60
+CODE_SERVER_STARTS_S = 300
+"""Importing everything on a cold and crowded machine takes a minute."""
 
 
 def serve_ui(home: Home, project: Project, path: Path, port: int, say: Say) -> int:
@@ -57,15 +72,112 @@ def serve_ui(home: Home, project: Project, path: Path, port: int, say: Say) -> i
                 code_server(instance, located_workspace(), LOG_LEVEL) as workspace,
                 web_application(instance, workspace, LOG_LEVEL) as web,
             ):
-                pages = with_local_pages(without_queries_in_links(web), project, home)
-                guarded = Guard(pages, door.port, MAX_BODY_BYTES)
-                server = make_server(guarded, door, websockets=True)
+                server = _guarded_server(web, project, home, door)
                 with daemon(instance, workspace, lambda: stop(server)) as running:
                     if not stopped.is_set():
                         also = f"        {HOME_LINK} of it has reports, duplicates, masks and lineage"
                         say(f"open    {door.address} (Ctrl-C stops)\n{also}")
                         server.run(sockets=[listening])
                     return 1 if running.poll() else 0
+
+
+@dataclass(frozen=True)
+class CodeServer:
+    """Where the code server of the parts listens; whoever reaches it may run anything as its user."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def of(cls, written: str) -> "CodeServer":
+        """From `HOST:PORT`. Raises `ConfigError` for anything else."""
+        host, _, port = written.rpartition(":")
+        if not host or not (port.isascii() and port.isdigit() and 0 < int(port) < 65_536):
+            raise ConfigError(f"--code-server {written!r}: it must be HOST:PORT, such as 127.0.0.1:4000")
+        return cls(host, int(port))
+
+    def await_answer(self, stopped: threading.Event) -> None:
+        """Wait until it takes connections. Raises `ConfigError` where it does not in time."""
+        deadline = time.monotonic() + CODE_SERVER_STARTS_S
+        while not stopped.is_set():
+            try:
+                return socket.create_connection((self.host, self.port), timeout=5).close()
+            except OSError as error:
+                if time.monotonic() > deadline:
+                    raise ConfigError(
+                        f"no code server answers at {self.host}:{self.port} ({error.strerror or error}); start one with "
+                        "`bokehflow dev --part code`"
+                    ) from None
+            stopped.wait(1)
+
+    @contextmanager
+    def workspace(self) -> Iterator[Path]:
+        """A workspace file that names it."""
+        with tempfile.TemporaryDirectory(prefix="bokehflow-ui-") as folder:
+            file = Path(folder, "servers.yaml")
+            file.write_text(yaml.safe_dump(workspace_of(self.host, self.port)), encoding="utf-8")
+            yield file
+
+
+def serve_code(home: Home, project: Project, path: Path, server: CodeServer, say: Say) -> int:
+    """Run the code server alone, whose processes the runs are, until it is stopped; returns its exit code."""
+    with (
+        home.lock(AT_WORK, shared=True),
+        home.lock("dev") as tell_others,
+        emulated_flickr(home, project),
+        open_instance(home) as instance,
+    ):
+        bury_dead_runs(instance, home)
+        tell_others(f"{server.host}:{server.port}")
+        with serving_ui(home), interruptible() as stopped:
+            say(f"project {path}\nhome    {home.root}\ncode    {server.host}:{server.port} (Ctrl-C stops)")
+            return _until_stopped(code_server_command(server.host, server.port), stopped)
+
+
+def serve_daemon(home: Home, server: CodeServer, say: Say) -> int:
+    """Run Dagster's daemon alone until it is stopped; returns its exit code."""
+    with home.lock(AT_WORK, shared=True), open_instance(home), interruptible() as stopped, server.workspace() as workspace:
+        server.await_answer(stopped)
+        if stopped.is_set():
+            return 0
+        say(f"home    {home.root}\ndaemon  of {server.host}:{server.port} (Ctrl-C stops)")
+        return _until_stopped(daemon_command(workspace), stopped)
+
+
+def serve_web(home: Home, project: Project, server: CodeServer, port: int, say: Say) -> int:
+    """Run the web application alone, behind its guard, until it is stopped; returns the exit code."""
+    with ExitStack() as stack:
+        stack.enter_context(home.lock(AT_WORK, shared=True))
+        instance = stack.enter_context(open_instance(home))
+        listening = stack.enter_context(listen(port))
+        door = Door(listening.getsockname()[1], kept_secret(home.page_secret))
+        stopped = stack.enter_context(interruptible())
+        server.await_answer(stopped)
+        workspace = stack.enter_context(server.workspace())
+        web = stack.enter_context(web_application(instance, workspace, LOG_LEVEL))
+        if not stopped.is_set():
+            say(f"home    {home.root}\nopen    {door.address} (Ctrl-C stops)")
+            _guarded_server(web, project, home, door).run(sockets=[listening])
+    return 0
+
+
+def _until_stopped(command: list[str], stopped: threading.Event) -> int:
+    """Run a part of Dagster until it ends, or this process is told to; 1 where it ended by itself."""
+    with subprocess.Popen(command, start_new_session=True) as process:
+        while process.poll() is None and not stopped.wait(0.5):
+            pass
+        ended_itself = process.poll() is not None
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(DAEMON_ENDS_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+    return 1 if ended_itself else 0
+
+
+def _guarded_server(web: ASGIApp, project: Project, home: Home, door: Door) -> uvicorn.Server:
+    pages = with_local_pages(without_queries_in_links(web), project, home)
+    return make_server(Guard(pages, door.port, MAX_BODY_BYTES), door, websockets=True)
 
 
 @contextmanager

@@ -27,9 +27,13 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 from dagster._core.errors import DagsterAssetCheckFailedError
 from dagster._utils.schedules import cron_string_iterator
 
+from pipeline.package_files import CODE
+
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
+LOCATION = "bokehflow"
+"""The name of our code location, as in `workspace.yaml`."""
 BlockingCheckFailed = DagsterAssetCheckFailedError
 """Raised by a run in this process when a blocking check of one of its assets fails."""
 AssetJob = UnresolvedAssetJobDefinition
@@ -86,6 +90,20 @@ def web_application(instance: dg.DagsterInstance, workspace: Path, log_level: st
     target = WorkspaceFileTarget([str(workspace)])
     with WorkspaceProcessContext(instance, target, version=dg.__version__, code_server_log_level=log_level) as context:
         yield create_app_from_workspace_process_context(context, live_data_poll_rate=2000)
+
+
+def code_server_command(host: str, port: int) -> list[str]:
+    """The command that serves our code location to whoever reaches the port, who may then run anything."""
+    return [
+        *(sys.executable, "-m", "dagster", "code-server", "start", "--host", host, "--port", str(port)),
+        *("--module-name", "pipeline.definitions", "--working-directory", str(CODE), "--location-name", LOCATION),
+        *("--log-level", "warning"),
+    ]
+
+
+def workspace_of(host: str, port: int) -> dict[str, Any]:
+    """What a workspace file says of our code location on a server elsewhere."""
+    return {"load_from": [{"grpc_server": {"host": host, "port": port, "location_name": LOCATION}}]}
 
 
 def daemon_command(workspace: Path) -> list[str]:

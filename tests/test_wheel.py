@@ -21,7 +21,10 @@ import requests
 from tests.conftest import REPOSITORY, WEIGHTS
 
 PACKAGES = ("pipeline", "assets", "resources", "storage")
-LINKED = {"dagster.yaml": "", "workspace.yaml": "", "bokehflow.toml": "", "commons.toml": "docs", "configuration.md": "docs"}
+LINKED = {
+    "dagster.yaml": "", "dagster.postgres.yaml": "deploy", "workspace.yaml": "", "bokehflow.toml": "",
+    "commons.toml": "docs", "configuration.md": "docs",
+}  # fmt: skip
 """Files of `pipeline/` that stand elsewhere in the checkout."""
 BUILT_FROM = (*PACKAGES, "pyproject.toml", "README.md", "LICENSE", *(str(Path(LINKED[name], name)) for name in LINKED))
 PIP = [sys.executable, "-m", "pip"]

@@ -115,19 +115,41 @@ def run(
 @with_home
 @with_config
 @click.option("--port", default=3000, show_default=True, help="Port of the Dagster UI on 127.0.0.1; 0 takes a free one.")
-def dev(home: Path | None, config: Path | None, port: int) -> None:
+@click.option(
+    "--part",
+    type=click.Choice(["all", "code", "daemon", "web"]),
+    default="all",
+    show_default=True,
+    help="Run one part alone, each in a container of its own; `code` executes the runs.",
+)
+@click.option(
+    "--code-server",
+    "code_server",
+    metavar="HOST:PORT",
+    default="127.0.0.1:4000",
+    show_default=True,
+    help="Where the part `code` listens, and the others find it. Whoever reaches it can run code as you.",
+)
+def dev(home: Path | None, config: Path | None, port: int, part: str, code_server: str) -> None:
     """Open the Dagster UI on the project, with its schedules, sensors and automation running.
 
     Open the address that it prints: without the token in it nobody on this machine, and no web site, gets in.
     With no home named it opens ./demo-data where there is one, else ./data.
     """
-    from pipeline.ui import serve_ui
+    from pipeline.ui import CodeServer, serve_code, serve_daemon, serve_ui, serve_web
 
     chosen = open_home(
         home or os.environ.get("BOKEHFLOW_HOME") or ("demo-data" if Path("demo-data/bokehflow.toml").exists() else None)
     )
     project, path = load(chosen, config)
-    sys.exit(serve_ui(chosen, project, path, port, say))
+    server = CodeServer.of(code_server)
+    serve = {
+        "all": lambda: serve_ui(chosen, project, path, port, say),
+        "code": lambda: serve_code(chosen, project, path, server, say),
+        "daemon": lambda: serve_daemon(chosen, server, say),
+        "web": lambda: serve_web(chosen, project, server, port, say),
+    }[part]
+    sys.exit(serve())
 
 
 @click.command(epilog="Example: bokehflow status --json")
