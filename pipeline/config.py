@@ -19,7 +19,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from pipeline.errors import ConfigError
 from pipeline.hint_table import NUMBERS
 from pipeline.licenses import KNOWN, LICENSES, license_id
-from pipeline.models import MODELS_OF_DEPTH, MODELS_THAT_NEED_MASKS, MODELS_WITH_MASK_LOSS
+from pipeline.models import MODELS_OF_DEPTH, MODELS_THAT_NEED_MASKS, MODELS_WITH_MASK_LOSS, OWN_OUTPUTS
 from pipeline.plain_files import read_plain_text
 from pipeline.toml_lines import explained, key_lines, line_of, parse_toml
 from pipeline.training.recipes import PROFILES, SettingsError, TrainingSettings, resolve
@@ -407,7 +407,7 @@ class DepthSection(_Section):
     """`[depth]`: how far away everything in the photos is, for models that learn from it."""
 
     estimator: Annotated[str, Field(pattern=r"^(none|folder|run:[A-Za-z0-9][A-Za-z0-9_.@-]{0,199})$")] = "none"
-    """`none`: nobody is asked; `folder`: maps that you give; `run:NAME`: a finished run of `depth` or `refocus` in this
+    """`none`: nobody is asked; `folder`: maps that you give; `run:NAME`: a finished run of a model of depth in this
     home. What came with imported photos counts before what is estimated."""
     folder: str | None = None
     """For `estimator = "folder"`: where the maps lie, relative to the project file; PNG, TIFF of 16 bits or .npy, named by
@@ -475,13 +475,16 @@ class DatasetSection(_Section):
 class Recipe(_Section):
     """`[recipes.NAME]`: a model, a profile of settings, seeds, and what differs from the profile."""
 
-    model: Literal["cyclegan", "mask_loss", "mask_overlay", "mask_loss_overlay", "one_sided", "semantic", "depth", "refocus"]
+    model: Literal[
+        "cyclegan", "mask_loss", "mask_overlay", "mask_loss_overlay", "one_sided", "semantic", "depth", "refocus", "pix2pix"
+    ]
     """Which model is trained: the study's four; `one_sided`, without a way back; `semantic`, for any two collections.
     `depth` and `refocus` predict how far away everything is, for which pictures of `domain_a` need depth;
-    `bokehflow refocus --model` applies them."""
+    `bokehflow refocus --model` applies them. `pix2pix` does so too, as the second study did."""
     profile: str = "study"
     """Set of settings to start from: `study`, `corrected`, `small` (one core, two minutes), `smoke` (rendered scenes); for
-    two collections of any kind `collections`, or `collections_small` (rendered scenes); `depth` for the models of depth."""
+    two collections of any kind `collections`, or `collections_small` (rendered scenes);
+    `depth` for `depth` and `refocus`; `pix2pix`, or `pix2pix_small` (one core), for `pix2pix`."""
     seeds: list[Annotated[int, Field(ge=0)]] = Field(default=[0], min_length=1)
     """One training run for each."""
     settings: dict[str, object] = {}
@@ -496,8 +499,10 @@ class Recipe(_Section):
     @model_validator(mode="after")
     def _output_fits_model(self) -> "Recipe":
         told = self.settings.get("output", PROFILES[self.profile].output if self.profile in PROFILES else None)
-        if told is not None and (told == "disparity") != (self.model in MODELS_OF_DEPTH):
-            remedy = "take the profile `depth`" if self.model in MODELS_OF_DEPTH else "take another profile or output"
+        own = OWN_OUTPUTS.get(self.model)
+        if told is not None and (told != own if own else told in OWN_OUTPUTS.values()):
+            profile = self.model if self.model in PROFILES else "depth"
+            remedy = f"take the profile `{profile}`" if own else "take another profile or output"
             raise ValueError(f"the model {self.model} cannot put out {told!r}: {remedy}")
         return self
 

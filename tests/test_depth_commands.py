@@ -18,6 +18,10 @@ title = "B"
 [recipes.cyclegan]
 model = "cyclegan"
 profile = "smoke"
+[recipes.pix2pix]
+model = "pix2pix"
+profile = "pix2pix_small"
+settings = { size_px = 32, steps = 2, generator_channels = 2, discriminator_channels = 2, batch_size = 2 }
 [recipes.depth]
 model = "depth"
 profile = "depth"
@@ -60,6 +64,15 @@ def test_a_folder_trains_a_model_that_refocuses_photos(home: Path, tmp_path: Pat
     assert seen.returncode == 0, seen.stderr
     with Image.open(tmp_path / "out" / "2-refocused.png") as refocused:
         assert refocused.size == (SIDE_PX + 8, SIDE_PX)
+
+
+def test_pix2pix_is_trained_in_the_same_way(home: Path, tmp_path: Path) -> None:
+    done = bokehflow(home, "train", "pix2pix", "--pairs", str(tmp_path / "scenes"))
+    assert done.returncode == 0, done.stderr
+    (run,) = [path.parent for path in (home / "runs").glob("*/complete.json")]
+    completion = completion_of(RunFolder(run))
+    assert completion is not None
+    assert {"l1", "gan_a", "discriminator_a"} == completion.final_losses.keys()
 
 
 @pytest.mark.parametrize(

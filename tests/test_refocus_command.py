@@ -156,7 +156,8 @@ def trained(folder: Path, model: str) -> str:
     source = ArrayImages(rgb, alpha, {"depth": rng.uniform(0.4, 1.2, (2, 32, 32)).astype(np.float32)})
     tiny = {"steps": 2, "size_px": 32, "generator_channels": 2, "batch_size": 1}
     others = {"generator_blocks": 1, "discriminator_channels": 2, "discriminator_layers": 1, "perceptual_scale": "none"}
-    settings = resolve("depth", tiny) if model == "depth" else resolve("smoke", {**tiny, **others})
+    profiles = {"depth": ("depth", tiny), "pix2pix": ("pix2pix_small", {**tiny, "discriminator_channels": 2})}
+    settings = resolve(*profiles.get(model, ("smoke", {**tiny, **others})))
     name = f"0123456789abcdef-{model}-0"
     job = TrainingJob(
         run_id=name,
@@ -173,8 +174,9 @@ def trained(folder: Path, model: str) -> str:
     return name
 
 
-def test_a_model_predicts_the_depth_in_metres(folder: Path) -> None:
-    name = trained(folder, "depth")
+@pytest.mark.parametrize("model", ["depth", "pix2pix"])
+def test_a_model_predicts_the_depth_in_metres(folder: Path, model: str) -> None:
+    name = trained(folder, model)
     result = run("me.png", "--at", "10,20", "--model", name)
     with Image.open(folder / "me-refocused.png") as refocused:
         assert refocused.size == (WIDTH_PX, HEIGHT_PX)

@@ -43,9 +43,7 @@ MAP_ENDINGS = (".png", ".npy", ".tiff", ".tif")
 @click.option(
     "--depth", type=click.Path(path_type=Path), help="The photo's depth map, or a folder of maps by photos' names."
 )
-@click.option(
-    "--model", "run", metavar="RUN", help="A finished run of `depth` or `refocus` that predicts the depth instead."
-)
+@click.option("--model", "run", metavar="RUN", help="A finished run of a model of depth that predicts the depth instead.")
 @click.option("--depth-unit", metavar="UNIT", help="Of its numbers: mm, m, dioptre, disparity; with steps as in m/5000.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path(), help="Folder for the results.")
 def refocus(
@@ -117,7 +115,7 @@ class _Predictions:
 
         generator, settings = load_generator(folder)
         if not isinstance(generator, DisparityGenerator):
-            raise ConfigError(f"{folder}: this model translates pictures; refocusing needs one of `depth` or `refocus`")
+            raise ConfigError(f"{folder}: this model translates pictures; refocusing needs a model of depth")
         self._generator, self._side_px, self._is_metric = generator, settings.size_px, settings.depth_loss == "log"
 
     def depth(self, photo: Path, rgb: "np.ndarray", read: "ReadPicture") -> "DepthMap":

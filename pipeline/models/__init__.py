@@ -55,6 +55,12 @@ def _depth() -> "type[Translator[Any]]":
     return Depth
 
 
+def _pix2pix() -> "type[Translator[Any]]":
+    from pipeline.models.pix2pix import Pix2pix
+
+    return Pix2pix
+
+
 def _refocus() -> "type[Translator[Any]]":
     from pipeline.models.refocus import Refocus
 
@@ -70,6 +76,7 @@ MODELS: "dict[str, Callable[[], type[Translator[Any]]]]" = {
     "semantic": _semantic,
     "depth": _depth,
     "refocus": _refocus,
+    "pix2pix": _pix2pix,
 }
 """Model name, as recipes write it, to a function that imports its class."""
 
@@ -81,7 +88,10 @@ MODELS_THAT_NEED_MASKS = frozenset({"mask_loss", "mask_overlay", "mask_loss_over
 """Those that hold or lay over what the masks show."""
 
 
-MODELS_OF_DEPTH = frozenset({"depth", "refocus"})
+OWN_OUTPUTS = {"depth": "disparity", "refocus": "disparity", "pix2pix": "disparity_picture"}
+"""The setting `output` of the models that put out what no other does."""
+
+MODELS_OF_DEPTH = frozenset({"depth", "refocus", "pix2pix"})
 """Those that predict depth instead of translating pictures."""
 
 

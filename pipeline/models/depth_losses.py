@@ -27,6 +27,16 @@ def log_depth_loss(disparity: Disparities, true: Disparities) -> Scalar:
     return _mean(_log_error(disparity, true).abs(), true > 0)
 
 
+def l1_where_known(result: Tensor, target: Tensor, known: Known) -> Scalar:
+    """mean(abs(result − target)) over the known pixels of maps of one channel; what lies elsewhere may be anything.
+
+    >>> target = torch.tensor([[[[0.5, torch.nan]]]])
+    >>> l1_where_known(torch.ones(1, 1, 1, 2), target, target > 0).item()
+    0.5
+    """
+    return _mean(torch.where(known, result - target, 0.0).abs(), known)
+
+
 def affine_invariant_loss(disparity: Disparities, true: Disparities) -> Scalar:
     """mean(abs(δ̂ − δ̂*)) of disparities that each picture's median and mean absolute deviation were taken from.
 

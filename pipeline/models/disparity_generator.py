@@ -43,7 +43,7 @@ class DisparityGenerator(Generator):
         return self.network(images)
 
     @property
-    def last_convolution(self) -> nn.Conv2d:
+    def last_convolution(self) -> nn.Conv2d | nn.ConvTranspose2d:
         """The layer whose output `output` is."""
         return self.network.last
 

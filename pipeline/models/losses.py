@@ -49,6 +49,26 @@ def discriminator_loss(real_scores: Scores, fake_scores: Scores, region: Masks |
     return 0.5 * (_mean_over((real_scores - 1.0).square(), region) + _mean_over(fake_scores.square(), region))
 
 
+def cross_entropy_adversarial_loss(fake_scores: Scores) -> Scalar:
+    """Cross-entropy on logits, the generator's side: mean(-ln σ(D(fake))), >= 0.
+
+    Goodfellow et al., "Generative Adversarial Nets" (2014), the form that does not saturate.
+
+    >>> round(cross_entropy_adversarial_loss(torch.zeros(1, 1, 2, 2)).item(), 4)
+    0.6931
+    """
+    return functional.softplus(-fake_scores).mean()
+
+
+def cross_entropy_discriminator_loss(real_scores: Scores, fake_scores: Scores) -> Scalar:
+    """Cross-entropy on logits, the discriminator's side: ½ (mean(-ln σ(D(real))) + mean(-ln(1 - σ(D(fake))))), >= 0.
+
+    >>> round(cross_entropy_discriminator_loss(torch.zeros(1, 1, 2, 2), torch.full((1, 1, 2, 2), -99.0)).item(), 4)
+    0.3466
+    """
+    return 0.5 * (functional.softplus(-real_scores).mean() + functional.softplus(fake_scores).mean())
+
+
 def _mean_over(errors: Scores, region: Masks | None) -> Scalar:
     """Mean over the patches, weighed by their part of `region`; 0 where there is none."""
     if region is None:

@@ -25,7 +25,7 @@ from pipeline.models.losses import Scores
 from pipeline.models.sight import BAND_CHANNELS, absolute_laplacian, bands
 
 Upsampling = Literal["transposed", "nearest"]
-Output = Literal["tanh", "residual", "lens", "disparity"]
+Output = Literal["tanh", "residual", "lens", "disparity", "disparity_picture"]
 Initialisation = Literal["normal", "kaiming"]
 DiscriminatorNorm = Literal["instance", "none"]
 Sight = Literal["picture", "bands"]
@@ -49,7 +49,8 @@ class GeneratorConfig:
     """"nearest" repeats pixels and convolves, which avoids the checkerboards of transposed convolutions."""
     output: Output = "tanh"
     """"residual" adds the output to the input, so that training starts near the identity; "lens" sends the input
-    through a `Lens` that the output sets; "disparity" is no picture but how near everything is."""
+    through a `Lens` that the output sets; "disparity" is no picture but how near everything is, and
+    "disparity_picture" the picture of that."""
     lens_side_px: int = 256
     """Side of the pictures that a lens is trained on; its largest disc is a share of it."""
     lens_bounded: bool = False
@@ -69,6 +70,8 @@ class GeneratorConfig:
     quarter resolution. It replaces the single 7x7 output convolution by a 3x3 and a 5x5 one."""
     initialisation: Initialisation = "normal"
     """"kaiming" for the layers without norm, whose scale matters; "normal" is N(0, 0.02) everywhere."""
+    dropout: float = 0.5
+    """Share of what pix2pix's decoder makes in its first layers that is left out by chance in training."""
 
     @property
     def way_back(self) -> "GeneratorConfig":
@@ -84,6 +87,8 @@ class DiscriminatorConfig:
     """Channels after the first convolution, doubled by each later one up to eight times as many."""
     strided_layers: int = 3
     """Stride-2 convolutions: 3 see patches of 70x70 pixels, 2 of 34x34, 1 of 16x16."""
+    inputs: int = 3
+    """Channels of what it is shown: more than a picture's where something is shown beside it."""
     norm: DiscriminatorNorm = "instance"
     """"none" where R1 keeps the discriminator in check: instance norm hides contrast, which is what blur is."""
     sight: Sight = "picture"
@@ -184,7 +189,7 @@ class Generator(nn.Module):
 
 
 class PatchDiscriminator(nn.Module):
-    """Image to a map of raw scores, one for each overlapping patch: towards 1 for real, 0 for fake."""
+    """Image, and whatever is shown beside it, to a map of raw scores, one for each overlapping patch: higher for real."""
 
     def __init__(self, config: DiscriminatorConfig) -> None:
         super().__init__()
@@ -255,7 +260,7 @@ def _skip_and_head(width: int, skip_channels: int, outputs: int) -> tuple[nn.Seq
 def _seen_channels(config: DiscriminatorConfig) -> int:
     if config.sight == "bands":
         return BAND_CHANNELS
-    return 6 if config.laplacian else 3
+    return 2 * config.inputs if config.laplacian else config.inputs
 
 
 def _patch_layers(config: DiscriminatorConfig) -> list[nn.Module]:
@@ -285,6 +290,11 @@ def _initialise_normal(convolutions: Iterable[nn.Conv2d | nn.ConvTranspose2d]) -
         nn.init.normal_(convolution.weight, 0.0, NORMAL_STD)
         if convolution.bias is not None:
             nn.init.zeros_(convolution.bias)
+
+
+def initialise_as_published(network: nn.Module) -> None:
+    """N(0, 0.02) for all convolutions of a network, no biases."""
+    _initialise_normal(_convolutions(network))
 
 
 def _initialise_kaiming(convolutions: Iterable[nn.Conv2d | nn.ConvTranspose2d]) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from pipeline.models.images import Disparities, Images, Masks
 from pipeline.models.lens_generator import LensGenerator
-from pipeline.models.losses import MaskArea, discriminator_loss, gradient_penalty, weighted_sum
+from pipeline.models.losses import MaskArea, Scalar, Scores, discriminator_loss, gradient_penalty, weighted_sum
 from pipeline.models.networks import DiscriminatorConfig, Generator, GeneratorConfig, PatchDiscriminator
 from pipeline.models.sight import Background, common_background
 from pipeline.models.streams import side_by_side
@@ -53,6 +53,8 @@ class ModelConfig:
     depth_gradient_weight: float = 1.0
     picture_weight: float = 10.0
     """Of what is seen through a lens set by depth."""
+    l1_weight: float = 100.0
+    """Of pix2pix's term on the picture itself."""
 
 
 @dataclass(frozen=True)
@@ -124,8 +126,16 @@ class Translator(nn.Module, ABC, Generic[Made]):
         """What the generators make of a batch."""
 
     @abstractmethod
-    def fakes(self, made: Made) -> dict[str, Images]:
-        """What each discriminator is to tell from real pictures, by its domain."""
+    def fakes(self, made: Made) -> Mapping[str, Tensor]:
+        """What each discriminator is to tell from what is real to it, by its domain."""
+
+    def real(self, batch: Batch, domain: str) -> Tensor:
+        """What is real to a domain's discriminator: the domain's pictures, and whatever is shown beside them."""
+        return batch.real(domain)
+
+    def verdict(self, real_scores: Scores, fake_scores: Scores, background: Background | None) -> Scalar:
+        """What a discriminator is asked for, as a loss on its scores."""
+        return discriminator_loss(real_scores, fake_scores, background)
 
     @abstractmethod
     def generator_terms(self, batch: Batch, made: Made) -> dict[str, Tensor]:
@@ -145,16 +155,31 @@ class Translator(nn.Module, ABC, Generic[Made]):
         pictures, alpha = torch.cat([batch.real_a, batch.real_b]), torch.cat([batch.alpha_a, batch.alpha_b])
         return {"subject": generator.finding_loss(pictures, alpha)}
 
-    def discriminator_terms(self, batch: Batch, fakes: Mapping[str, Images], step: int) -> dict[str, Tensor]:
+    def discriminator_terms(self, batch: Batch, fakes: Mapping[str, Tensor], step: int) -> dict[str, Tensor]:
         """What the discriminators are asked for, unweighted; `step` says whether R1's turn has come."""
         penalised, background = self.penalises(step), self.background(batch)
 
         def of(domain: str) -> dict[str, Tensor]:
-            pictures = batch.real(domain), fakes[domain]
-            return _discriminator_terms(domain, self.discriminators[domain], *pictures, background, penalised)
+            terms = self._discriminator_terms(domain, self.real(batch, domain), fakes[domain], background, penalised)
+            return {f"{name}_{domain}": term for name, term in terms.items()}
 
         each = side_by_side([partial(of, domain) for domain in self.discriminators])
         return {name: term for terms in each for name, term in terms.items()}
+
+    def _discriminator_terms(
+        self, domain: str, real: Tensor, fake: Tensor, background: Background | None, penalised: bool
+    ) -> dict[str, Tensor]:
+        discriminator = self.discriminators[domain]
+        if not penalised:
+            twice = None if background is None else torch.cat([background, background])
+            real_scores, fake_scores = discriminator(torch.cat([real, fake]), twice).chunk(2)
+            return {"discriminator": self.verdict(real_scores, fake_scores, background)}
+        real = real.detach().requires_grad_(True)
+        real_scores = discriminator(real, background)
+        return {
+            "discriminator": self.verdict(real_scores, discriminator(fake, background), background),
+            "r1": gradient_penalty(real, real_scores),
+        }
 
     def penalises(self, step: int) -> bool:
         """Whether R1 is computed in the step with this index."""
@@ -171,23 +196,3 @@ class Translator(nn.Module, ABC, Generic[Made]):
     def discriminator_parameters(self) -> list[nn.Parameter]:
         """The parameters that the discriminators' step moves."""
         return [parameter for network in self.discriminators.values() for parameter in network.parameters()]
-
-
-def _discriminator_terms(
-    domain: str,
-    discriminator: PatchDiscriminator,
-    real: Images,
-    fake: Images,
-    background: Background | None,
-    penalised: bool,
-) -> dict[str, Tensor]:
-    if not penalised:
-        twice = None if background is None else torch.cat([background, background])
-        real_scores, fake_scores = discriminator(torch.cat([real, fake]), twice).chunk(2)
-        return {f"discriminator_{domain}": discriminator_loss(real_scores, fake_scores, background)}
-    real = real.detach().requires_grad_(True)
-    real_scores = discriminator(real, background)
-    return {
-        f"discriminator_{domain}": discriminator_loss(real_scores, discriminator(fake, background), background),
-        f"r1_{domain}": gradient_penalty(real, real_scores),
-    }

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from pipeline.models import MODELS_OF_DEPTH
 from pipeline.models.translator import Translator
 from pipeline.training.jobs import TrainingJob
 from pipeline.training.loss_log import LossLog
@@ -42,7 +43,7 @@ def model_card(
 ) -> dict[str, object]:
     """The card as plain values; `images` counts the training pictures of each domain. No paths are in it."""
     generator = sum(parameter.numel() for parameter in model.generators["a_to_b"].parameters())
-    judge = model.discriminators.get("b")
+    judge = model.discriminators.get("b", model.discriminators.get("a"))
     discriminator = sum(parameter.numel() for parameter in judge.parameters()) if judge is not None else 0
     return {
         **completion.model_dump(),
@@ -78,7 +79,7 @@ def card_page(card: Mapping[str, Any], losses: LossLog, checks: Sequence[Check])
         "Hardware": ", ".join(f"{name} {value}" for name, value in card["hardware"].items()),
         "Digest of the configuration": card["digest"],
     }
-    is_depth = card["settings"]["output"] == "disparity"
+    is_depth = card["model"] in MODELS_OF_DEPTH
     parts = [
         f"# {card['run_id']}",
         DEPTH_WORDS if is_depth else BLUR_WORDS,

@@ -51,9 +51,11 @@ class DepthChecker:
     @torch.inference_mode()
     def _predicted(self, generator: Generator) -> Disparities:
         assert isinstance(generator, DisparityGenerator)
-        device = next(generator.parameters()).device
+        device, training = next(generator.parameters()).device, generator.training
+        generator.eval()
         parts: list[Tensor] = []
         for start in range(0, len(self._rgb), PICTURES_AT_ONCE):
             images = images_from_uint8(self._rgb[start : start + PICTURES_AT_ONCE], device)
             parts.append(generator.disparity(images).cpu())
+        generator.train(training)
         return torch.cat(parts)

@@ -17,6 +17,8 @@ from pydantic_core import ErrorDetails
 from pipeline.errors import ConfigError
 
 SIZE_MULTIPLE_PX = 4
+PIX2PIX_MULTIPLE_PX = 16
+"""It halves its pictures four times at least."""
 
 Weight = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
@@ -25,7 +27,7 @@ Count = Annotated[int, Field(ge=1)]
 LATER_SWITCHES = frozenset({
     "discriminator_sight", "lens_bounded", "lens_highlights", "lens_holds_subject", "lens_finds_subject", "lens_calibrated",
     "plan_scale", "semantic_weight", "semantic_network", "depth_loss", "depth_weight", "depth_gradient_weight",
-    "picture_weight",
+    "picture_weight", "l1_weight", "dropout",
 })  # fmt: skip
 """Settings that earlier versions did not know; the default of each is what these did."""
 
@@ -122,6 +124,9 @@ class TrainingSettings(BaseModel):
     """Weight of the term on where depth changes."""
     picture_weight: Weight = 10.0
     """For `refocus`: weight of the difference that the predicted depth makes in refocused pictures."""
+    l1_weight: Weight = 100.0
+    """For `pix2pix`: weight of L1 between the picture of depth that is made and the true one, both from -1 to 1; 0 is the
+    conditional GAN alone, and `gan_weight = 0` L1 alone."""
     r1_weight: Weight = 0.0
     """Gamma of R1, the squared gradient at real pictures, that tames a discriminator without norm; 0 for none."""
     r1_every_steps: Count = 8
@@ -134,11 +139,14 @@ class TrainingSettings(BaseModel):
     """Channels of the generators at full resolution."""
     generator_blocks: Count = 9
     """Residual blocks of the generators."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    """For `pix2pix`: the share of the first three layers on the way back that is left out by chance, in training."""
     upsampling: Literal["transposed", "nearest"] = "transposed"
     """Transposed convolutions as in the study, or nearest-neighbour and convolution against checkerboards."""
-    output: Literal["tanh", "residual", "lens", "disparity"] = "tanh"
+    output: Literal["tanh", "residual", "lens", "disparity", "disparity_picture"] = "tanh"
     """What the generators' last layer is taken for: the picture, what to add to the input, or, from A to B, the settings
-    of a lens that the input is seen through (the way back is "residual" then). "disparity" is for the models of depth."""
+    of a lens that the input is seen through (the way back is "residual" then). "disparity" is for the models of depth,
+    "disparity_picture" for `pix2pix`."""
     lens_bounded: bool = False
     """Whether the logits that set a lens are bounded, so that no pixel is lost to one disc, or to sharpness, for good."""
     lens_highlights: bool = True
@@ -202,6 +210,18 @@ class TrainingSettings(BaseModel):
             raise ValueError(
                 f"with plan_scale {self.plan_scale} size_px must be a multiple of {SIZE_MULTIPLE_PX * self.plan_scale}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _pix2pix_fits(self) -> "TrainingSettings":
+        if self.output != "disparity_picture":
+            return self
+        if self.size_px % PIX2PIX_MULTIPLE_PX:
+            raise ValueError(f"output {self.output!r}: size_px must be a multiple of {PIX2PIX_MULTIPLE_PX}")
+        if self.discriminator_sight != "picture":
+            raise ValueError(f"output {self.output!r} needs discriminator_sight 'picture'")
+        if self.gan_weight == 0 and self.l1_weight == 0:
+            raise ValueError("gan_weight and l1_weight are both 0: nothing would be learnt")
         return self
 
     @property
@@ -363,6 +383,27 @@ DEPTH = TrainingSettings(
     generator_channels=8,
 )
 
+PIX2PIX = TrainingSettings(
+    flip=True,
+    epochs=200,
+    decay_share=0.5,
+    pool_size=0,
+    output="disparity_picture",
+)
+
+PIX2PIX_SMALL: dict[str, object] = {
+    "size_px": 96,
+    "batch_size": 4,
+    "epochs": None,
+    "steps": 1200,
+    "learning_rate": 1e-3,
+    "weight_average": 0.99,
+    "cpu_threads": 1,
+    "generator_channels": 16,
+    "discriminator_channels": 16,
+}
+"""What one core changes of `PIX2PIX`."""
+
 PROFILES: dict[str, TrainingSettings] = {
     "study": TrainingSettings(),
     "corrected": CORRECTED,
@@ -371,6 +412,8 @@ PROFILES: dict[str, TrainingSettings] = {
     "collections": TrainingSettings.model_validate(COLLECTIONS),
     "collections_small": TrainingSettings.model_validate(COLLECTIONS_SMALL),
     "depth": DEPTH,
+    "pix2pix": PIX2PIX,
+    "pix2pix_small": TrainingSettings.model_validate({**PIX2PIX.model_dump(), **PIX2PIX_SMALL}),
 }
 """Named settings.
 
@@ -390,6 +433,9 @@ unchanged, the sitter's is .0078. On photographs it ends at the identity.
 
 `collections` is for two collections of any kind: the study's losses with networks that see little at once, so that they
 change colour and texture. `collections_small` is the same for rendered scenes and paintings of 64 px.
+
+`pix2pix` is that model's training as published: 200 epochs at 256 px, the rate falling from the middle on, without the
+windows out of larger pictures. `pix2pix_small` is for one core: 96 px, a sixteenth of the weights.
 """
 
 

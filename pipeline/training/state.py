@@ -30,6 +30,7 @@ def generator_config(settings: TrainingSettings) -> GeneratorConfig:
         plan_scale=settings.plan_scale,
         skip_channels=settings.skip_channels,
         initialisation=settings.initialisation,
+        dropout=settings.dropout,
     )
 
 
@@ -78,6 +79,7 @@ def build_model(
         depth_weight=settings.depth_weight,
         depth_gradient_weight=settings.depth_gradient_weight,
         picture_weight=settings.picture_weight,
+        l1_weight=settings.l1_weight,
     )
     if needs_features(name, settings) and features is None:
         raise ValueError(f"{name} with perceptual_scale {settings.perceptual_scale!r} needs VGG's features")

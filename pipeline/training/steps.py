@@ -57,7 +57,8 @@ class RecordedSteps:
     def generator_step(self, batch: Batch, rate: float) -> tuple[dict[str, Tensor], dict[str, Images]]:
         """As that of `PlainSteps`; the fakes hold until the next call."""
         if self._places is None:
-            self._places = Places.like(batch, {domain: batch.real(domain) for domain in self._state.pools})
+            model = self._state.model
+            self._places = Places.like(batch, {domain: model.real(batch, domain) for domain in self._state.pools})
         self._places.put_batch(batch)
         _set_rate(self._state.generator_optimiser, rate)
         outputs = self._generators()

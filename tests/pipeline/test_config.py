@@ -204,6 +204,8 @@ def test_models_of_depth_are_no_translators() -> None:
     assert [recipe.is_translator for recipe in project.recipes.values()] == [False, True]
     assert project.recipes["depth"].resolved().output == "disparity"
     assert "take the profile `depth`" in complaint(f'{MINIMAL}[recipes.depth]\nmodel = "depth"\n')
+    assert "take the profile `pix2pix`" in complaint(f'{MINIMAL}[recipes.x]\nmodel = "pix2pix"\nprofile = "depth"\n')
+    assert "take the profile `depth`" in complaint(f'{MINIMAL}[recipes.x]\nmodel = "depth"\nprofile = "pix2pix"\n')
     assert "take another profile" in complaint(f'{MINIMAL}[recipes.plain]\nmodel = "cyclegan"\nprofile = "depth"\n')
     assert parse_project(f'{MINIMAL}[training]\nautomatic = ["depth"]\n{depth}', Path("x")).training.automatic == ["depth"]
 

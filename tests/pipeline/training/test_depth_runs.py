@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.models import MODELS_OF_DEPTH, OWN_OUTPUTS
 from pipeline.models.disparity_generator import DisparityGenerator
 from pipeline.training.inference import load_generator
 from pipeline.training.jobs import TrainingJob
@@ -16,6 +17,7 @@ from pipeline.training.sampling import ArrayImages
 
 SIDE_PX = 32
 SETTINGS = {"size_px": SIDE_PX, "steps": 6, "batch_size": 2, "generator_channels": 2}
+GAN_ALONE = {"discriminator_channels": 8, "discriminator_layers": 2}
 
 
 @pytest.fixture(scope="module")
@@ -30,13 +32,14 @@ def pictures() -> ArrayImages:
 
 
 def job(folder: Path, model: str, **changed: object) -> TrainingJob:
+    profile = "pix2pix_small" if model == "pix2pix" else "depth"
     return TrainingJob(
         run_id="same",
         run_dir=folder,
         recipe=model,
         seed=1,
         model=model,
-        settings=resolve("depth", {**SETTINGS, **changed}),
+        settings=resolve(profile, {**SETTINGS, **changed}),
         snapshot_id="0123456789abcdef",
         manifest_path=folder,
         shards_dir=folder,
@@ -50,7 +53,7 @@ def train(what: TrainingJob, source: ArrayImages, steps: int | None = None) -> C
     )
 
 
-@pytest.mark.parametrize("model", ["depth", "refocus"])
+@pytest.mark.parametrize("model", sorted(MODELS_OF_DEPTH))
 def test_an_interrupted_run_ends_with_the_same_bytes(tmp_path: Path, pictures: ArrayImages, model: str) -> None:
     straight, interrupted = job(tmp_path / "straight", model), job(tmp_path / "interrupted", model)
     expected = train(straight, pictures)
@@ -59,10 +62,11 @@ def test_an_interrupted_run_ends_with_the_same_bytes(tmp_path: Path, pictures: A
     assert expected is not None
     assert done is not None
     assert done.files == expected.files
-    assert {"depth", "depth_gradient"} <= done.final_losses.keys()
+    terms = {"l1", "gan_a", "discriminator_a"} if model == "pix2pix" else {"depth", "depth_gradient"}
+    assert terms <= done.final_losses.keys()
     generator, settings = load_generator(straight.run_dir, "best")
     assert isinstance(generator, DisparityGenerator)
-    assert settings.output == "disparity"
+    assert settings.output == OWN_OUTPUTS[model]
 
 
 def test_the_card_says_what_such_a_model_is(tmp_path: Path, pictures: ArrayImages) -> None:
@@ -75,7 +79,19 @@ def test_the_card_says_what_such_a_model_is(tmp_path: Path, pictures: ArrayImage
     assert "shallow depth of field" not in page
 
 
-def test_it_learns_what_is_near(tmp_path: Path, pictures: ArrayImages) -> None:
-    done = train(job(tmp_path, "depth", steps=40, learning_rate=0.02, weight_average=0.0), pictures)
+@pytest.mark.parametrize(
+    ("model", "most", "changed"),
+    [
+        ("depth", 0.5, {"learning_rate": 0.02}),
+        ("pix2pix", 0.5, {"discriminator_channels": 4}),
+        ("pix2pix", 0.5, {"gan_weight": 0.0}),
+        ("pix2pix", 0.9, {"l1_weight": 0.0, "steps": 60, "learning_rate": 2e-3, "dropout": 0.0, **GAN_ALONE}),
+    ],
+)
+def test_it_learns_what_is_near(
+    tmp_path: Path, pictures: ArrayImages, model: str, most: float, changed: dict[str, object]
+) -> None:
+    few = {"learning_rate": 0.01, "generator_channels": 4} if model == "pix2pix" else {}
+    done = train(job(tmp_path, model, **{"steps": 40, "weight_average": 0.0, **few, **changed}), pictures)
     assert done is not None
-    assert done.best["gap"] < 0.5
+    assert done.best["gap"] < most

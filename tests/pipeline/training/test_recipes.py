@@ -91,7 +91,8 @@ def test_wrong_settings_are_refused_by_name(overrides: dict[str, object], messag
 def test_an_unknown_profile_is_refused() -> None:
     with pytest.raises(
         ConfigError,
-        match="no profile 'smok'; the profiles are: collections, collections_small, corrected, depth, small, smoke, study",
+        match="no profile 'smok'; the profiles are: collections, collections_small, corrected, depth, pix2pix, "
+        "pix2pix_small, small, smoke, study",
     ):
         resolve("smok", {})
 
@@ -124,3 +125,16 @@ def test_recipes_and_runs_do_not_import_torch() -> None:
 
 def test_the_examples_in_the_docstrings_run() -> None:
     assert doctest.testmod(recipes) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"size_px": 100}, "multiple of 16"),
+        ({"discriminator_sight": "bands"}, "needs discriminator_sight 'picture'"),
+        ({"gan_weight": 0.0, "l1_weight": 0.0}, "nothing would be learnt"),
+    ],
+)
+def test_pix2pix_settings_that_cannot_be_are_refused(settings: dict[str, object], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        resolve("pix2pix", settings)
