@@ -29,6 +29,7 @@ OWN = {
     # The kernel's own.
     "pipeline/photos/inspectors.py": {"Path('/proc/self/statm').read_text()"},
     "pipeline/training/jobs.py": {"Path(f'/proc/{pid}/stat').read_bytes()"},
+    "pipeline/machine.py": {"Path(path).read_text('ascii', 'replace')"},
     "pipeline/cli.py": {"os.open(os.devnull, os.O_WRONLY)"},
     # What this process has just written itself.
     "pipeline/atomic.py": {"os.open(path, os.O_RDONLY)"},
@@ -37,6 +38,7 @@ OWN = {
     "pipeline/evaluation/report/page.py": {
         "importlib.resources.files('pipeline.evaluation.report').joinpath('templates/report.js').read_text(encoding='utf-8')"
     },
+    "pipeline/evaluation/report/depth_page.py": {"folder.joinpath('templates/depth.js').read_text(encoding='utf-8')"},
 }
 """What is opened in another way, and why it may be."""
 

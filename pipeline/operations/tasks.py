@@ -26,6 +26,7 @@ from pipeline.file_names import child
 from pipeline.masks.person_masks import Masks, StoredMask, make_masks
 from pipeline.masks.sources import PhotoToMask, RefusedMask
 from pipeline.package_files import CODE
+from pipeline.plain_files import read_plain
 from resources.segmenter import SegmenterResource
 from storage import Home
 
@@ -84,7 +85,7 @@ def code_version() -> str:
     digest = hashlib.sha256()
     for package in PACKAGES:
         for path in sorted(child(CODE, package).rglob("*.py")):
-            digest.update(f"{path.relative_to(CODE)}\n".encode() + path.read_bytes())
+            digest.update(f"{path.relative_to(CODE)}\n".encode() + read_plain(path))
     return f"{version('bokehflow')} ({digest.hexdigest()[:12]})"
 
 

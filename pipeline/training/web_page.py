@@ -24,6 +24,7 @@ from pipeline.models.large_photos import LEAST_RADIUS_PX
 from pipeline.models.lens import SMALLEST_RADIUS_PX, radii_px
 from pipeline.models.lens_generator import LensGenerator
 from pipeline.models.networks import Generator
+from pipeline.plain_files import read_plain
 from pipeline.training.onnx_export import export_onnx, export_plan
 
 
@@ -57,7 +58,7 @@ def write_page(
         network = child(Path(folder), "model.onnx")
         export = export_plan if isinstance(generator, LensGenerator) else export_onnx
         export(generator, network, dict(card))  # pyright: ignore[reportArgumentType]
-        parts = {**runtime, "model": network.read_bytes()}
+        parts = {**runtime, "model": read_plain(network)}
     settings = _settings(generator, size_px, str(card["run_id"]))
     if generator.holds_subject:
         if salient is None:
