@@ -63,6 +63,7 @@ for command in (
     refocusing.refocus,
     reporting.report,
     reporting.compare,
+    reporting.benchmark,
     emulation.emulator,
     emulation.render_studio,
 ):

@@ -136,6 +136,11 @@ class Home:
         return self.root / "runs"
 
     @property
+    def benchmarks(self) -> Path:
+        """Scores on benchmarks of the field, a folder for each."""
+        return self.root / "benchmarks"
+
+    @property
     def reports(self) -> Path:
         return self.root / "reports"
 

@@ -20,6 +20,8 @@ ARGUMENTS = {
     "train": ["cyclegan"],
     "translate": ["PICTURES/a.jpg", "--model", "aaaa"],
     "export-model": ["aaaa"],
+    "publish-model": ["aaaa", "PICTURES/out"],
+    "benchmark": ["ebb400", "PICTURES", "--model", "aaaa"],
     "report": ["0123456789abcdef"],
     "compare": ["0123456789abcdef"],
     "snapshot show": ["0123"],

@@ -1,4 +1,4 @@
-"""`bokehflow report`: the report of what has been judged, from the shell."""
+"""`bokehflow report`, `compare` and `benchmark`: what has been judged, by people too, and on benchmarks of the field."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +9,10 @@ from pipeline.commands.options import load, open_home, say, tell, with_config, w
 from pipeline.file_names import child
 
 if TYPE_CHECKING:
+    from pipeline.config import Project
+    from pipeline.evaluation.measure.perceptual import PerceptualNetwork
+    from pipeline.operations.benchmarking import Contender
+    from pipeline.training.inference import Checkpoint
     from storage import Home
 
 LEADERBOARD = "all"
@@ -72,6 +76,79 @@ def _newest_judged(home: "Home") -> str:
     if found is None:
         raise DatasetError(f"{home.root}: no snapshot has an evaluated model; `bokehflow run` trains and judges one")
     return found
+
+
+@click.command(epilog="Example: bokehflow benchmark val294 EBB/Training --model d5b6-cyclegan")
+@with_home
+@with_config
+@click.argument("name", type=click.Choice(["val294", "ebb400", "realbokeh"]))
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--model", "runs", multiple=True, required=True, metavar="RUN", help="A finished run; repeatable.")
+@click.option("--checkpoint", type=click.Choice(["last", "best"]), default="last", help="Which of the runs'.")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder; else in the home's benchmarks.")
+def benchmark(
+    home: Path | None,
+    config: Path | None,
+    name: str,
+    folder: Path,
+    runs: tuple[str, ...],
+    checkpoint: "Checkpoint",
+    out: Path | None,
+) -> None:
+    """Score models on a benchmark of the field, whose pairs of photos lie in FOLDER as their authors publish them.
+
+    PSNR, SSIM and LPIPS of every picture go to scores.csv, means with intervals to table.md, beside the untouched picture
+    and what others have published: once as it is, once with each pair aligned. Whoever is interrupted goes on there.
+    """
+    from pipeline.evaluation.benchmark.protocols import BENCHMARKS
+    from pipeline.operations.benchmarking import read_benchmark, score, write_table
+
+    chosen = open_home(home)
+    project, _ = load(chosen, config)
+    pairs, problems = read_benchmark(name, folder)
+    for problem in problems:
+        say(problem)
+    methods = _contenders(project, chosen, runs, checkpoint)
+    target = out or child(chosen.benchmarks, name)
+    with chosen.lock("benchmark"):
+        found = score(BENCHMARKS[name], pairs, methods, _perceptual(chosen), child(target, "scores.csv"), say)
+        found.problems[:0] = problems
+        tell(write_table(child(target, "table.md"), BENCHMARKS[name], found, len(pairs)).rstrip())
+    say(f"{target}: scores.csv has every picture's")
+
+
+def _contenders(project: "Project", home: "Home", runs: tuple[str, ...], checkpoint: "Checkpoint") -> "list[Contender]":
+    """The untouched picture, and the models of these runs. Raises `ConfigError` for one that predicts depth."""
+    from pipeline.commands.training import run_folder
+    from pipeline.errors import ConfigError
+    from pipeline.models import MODELS_OF_DEPTH
+    from pipeline.operations.benchmarking import INPUT, Contender
+    from pipeline.operations.masks import segmented_masks
+    from pipeline.training.application import Application
+    from pipeline.training.inference import provenance_of
+    from resources.segmenter import SegmenterResource
+
+    people = segmented_masks(project, home, SegmenterResource.of(project.masks).load(home))
+    found = [Contender(INPUT, INPUT, lambda rgb: rgb)]
+    for run in dict.fromkeys(run_folder(home, name) for name in runs):
+        told = provenance_of(run, checkpoint)
+        if told["model"] in MODELS_OF_DEPTH:
+            raise ConfigError(f"{run.name} predicts depth; benchmarks are for models that change photos")
+        version = f"{told['generator_sha256']} {project.masks.version()}"
+        label = run.name if checkpoint == "last" else f"{run.name}, {checkpoint}"
+        found.append(Contender(label, version, Application(run, people.full_size_alpha, checkpoint=checkpoint).translate))
+    return found
+
+
+def _perceptual(home: "Home") -> "PerceptualNetwork | None":
+    from pipeline.errors import WeightsError
+    from pipeline.evaluation.measure.perceptual import PerceptualNetwork
+
+    try:
+        return PerceptualNetwork(home.weights)
+    except WeightsError as error:
+        say(f"without LPIPS: {error}")
+        return None
 
 
 @click.command(epilog="Example: bokehflow compare --method cyclegan@0 --method disc_matched")
