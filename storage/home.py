@@ -27,6 +27,7 @@ HOME_VARIABLE = "BOKEHFLOW_HOME"
 CONFIG_VARIABLE = "BOKEHFLOW_CONFIG"
 DEFAULT_HOME = Path("data")
 DAGSTER = "dagster"
+_ADDRESS = re.compile(r"[a-z][a-z0-9]*:/")
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,14 @@ class Home:
 
     @classmethod
     def at(cls, root: Path | str | None = None) -> "Home":
-        """The home at `root`, else where `BOKEHFLOW_HOME` says, else `./data`."""
+        """The home at `root`, else where `BOKEHFLOW_HOME` says, else `./data`. Raises `StorageError` for object storage."""
+        chosen = str(root or os.environ.get(HOME_VARIABLE) or "")
+        if _ADDRESS.match(chosen):
+            chosen = re.sub(":/+", "://", chosen)  # a path has one slash
+            raise StorageError(
+                f"{chosen}: a home cannot yet be worked on in object storage; `bokehflow home copy {chosen} FOLDER` brings "
+                f"it, and `bokehflow home copy FOLDER {chosen}` takes it back"
+            )
         return cls(Path(root or os.environ.get(HOME_VARIABLE) or DEFAULT_HOME).expanduser().resolve())
 
     def project_file(self, given: Path | None = None) -> Path:
