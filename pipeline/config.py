@@ -16,7 +16,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, UnsafeName
+from pipeline.file_names import expanded, is_plain_file
 from pipeline.hint_table import NUMBERS
 from pipeline.licenses import KNOWN, LICENSES, license_id
 from pipeline.models import MODELS_OF_DEPTH, MODELS_THAT_NEED_MASKS, MODELS_WITH_MASK_LOSS, OWN_OUTPUTS
@@ -812,10 +813,10 @@ def _from_its_folder(project: Project, path: Path) -> Project:
     """The project with the folder of given masks, and what methods name, as seen from here, not from the project file."""
     updated: dict[str, _Section] = {}
     if project.masks.folder is not None:
-        folder = str(path.parent / Path(project.masks.folder).expanduser())
+        folder = str(path.parent / expanded(project.masks.folder))
         updated["masks"] = project.masks.model_copy(update={"folder": folder})
     if project.depth.folder is not None:
-        folder = str(path.parent / Path(project.depth.folder).expanduser())
+        folder = str(path.parent / expanded(project.depth.folder))
         updated["depth"] = project.depth.model_copy(update={"folder": folder})
     if project.evaluation.methods:
         methods = [_method_from_its_folder(method, path.parent.resolve()) for method in project.evaluation.methods]
@@ -827,8 +828,7 @@ def _method_from_its_folder(method: OutsideMethod, folder: Path) -> OutsideMetho
     """The method with every file that it names as seen from here; words that name none stay."""
     if method.command is not None:
         words = _words_of(method.command)
-        found = [str(path) if (path := _beside(folder, word)).is_file() else word for word in words]
-        return method.model_copy(update={"command": shlex.join(found)})
+        return method.model_copy(update={"command": shlex.join(_word_beside(folder, word) for word in words)})
     if method.callable is not None:
         module, _, function = method.callable.rpartition(":")
         file = _beside(folder, module if module.endswith(".py") else f"{module.replace('.', '/')}.py")
@@ -836,9 +836,18 @@ def _method_from_its_folder(method: OutsideMethod, folder: Path) -> OutsideMetho
     return method.model_copy(update={method.kind: str(_beside(folder, getattr(method, method.kind)))})
 
 
+def _word_beside(folder: Path, word: str) -> str:
+    """A word of a command: the path of the file that it names, if there is one."""
+    try:
+        path = _beside(folder, word)
+    except UnsafeName:
+        return word
+    return str(path) if is_plain_file(path) else word
+
+
 def _beside(folder: Path, text: str) -> Path:
     """What a person names in their own project file, which may lie anywhere."""
-    return folder / Path(text).expanduser()
+    return folder / expanded(text)
 
 
 def _check_recipes(project: Project, text: str, path: Path) -> None:

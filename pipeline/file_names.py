@@ -92,6 +92,25 @@ def below(folder: Path, name: object) -> Path:
     return path
 
 
+def expanded(text: object) -> Path:
+    """The path that a person wrote, `~` or `~name` at its beginning being a home folder.
+
+    Raises `UnsafeName` where there is no such user.
+    """
+    try:
+        return Path(str(text)).expanduser()
+    except RuntimeError:
+        raise UnsafeName(f"{_told(str(text))} begins with ~, and this machine knows no such user's home") from None
+
+
+def is_plain_file(path: Path) -> bool:
+    """Whether a file lies there; no path that is too long or has odd characters, as words of a command have, is one."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def printable(text: str) -> str:
     r"""The text with bytes of file names that are no UTF-8 written out; equal to the text where there are none.
 

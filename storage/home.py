@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from pipeline.atomic import is_temporary, sweep
 from pipeline.errors import StorageError, disk_failed
-from pipeline.file_names import child
+from pipeline.file_names import child, expanded
 from pipeline.package_files import PROJECT_FILE
 from pipeline.plain_files import plain
 from storage.blobs import BlobStore
@@ -46,13 +46,13 @@ class Home:
                 f"{chosen}: a home cannot yet be worked on in object storage; `bokehflow home copy {chosen} FOLDER` brings "
                 f"it, and `bokehflow home copy FOLDER {chosen}` takes it back"
             )
-        return cls(Path(root or os.environ.get(HOME_VARIABLE) or DEFAULT_HOME).expanduser().resolve())
+        return cls(expanded(root or os.environ.get(HOME_VARIABLE) or DEFAULT_HOME).resolve())
 
     def project_file(self, given: Path | None = None) -> Path:
         """The project file that counts: the one given, that of the environment, the home's own, else `./bokehflow.toml`."""
         named = given or os.environ.get(CONFIG_VARIABLE)
         if named:
-            return Path(named).expanduser().resolve()
+            return expanded(named).resolve()
         own = self.root / PROJECT_FILE
         return own if own.exists() else Path(PROJECT_FILE).resolve()
 

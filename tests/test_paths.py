@@ -22,9 +22,9 @@ OWN = {
     },
     # What a person writes into their own project file may lie anywhere.
     "pipeline/config.py": {
-        "path.parent / Path(project.masks.folder).expanduser()",
-        "path.parent / Path(project.depth.folder).expanduser()",
-        "folder / Path(text).expanduser()",
+        "path.parent / expanded(project.masks.folder)",
+        "path.parent / expanded(project.depth.folder)",
+        "folder / expanded(text)",
     },
     "pipeline/operations/reports.py": {"folder / Path(project.evaluation.truth)"},
     # Names as the disk gives them.

@@ -1,11 +1,11 @@
 """`bokehflow home`: homes as a whole."""
 
 from contextlib import nullcontext
-from pathlib import Path
 
 import click
 
 from pipeline.commands.options import say, tell
+from pipeline.file_names import expanded
 
 
 @click.group(epilog="Example: bokehflow home copy ./data s3://lab/portraits")
@@ -31,7 +31,7 @@ def copy(source: str, target: str, at_work: bool) -> None:
     if is_address(source):
         if is_address(target):
             raise ConfigError("one of FROM and TO must be a folder: copy into a folder first, and from there")
-        copied = bring(Bucket(source), Path(target).expanduser().resolve(), say)
+        copied = bring(Bucket(source), expanded(target).resolve(), say)
     else:
         origin = Home.at(source)
         if not (origin.root / "tables").is_dir():
@@ -40,7 +40,7 @@ def copy(source: str, target: str, at_work: bool) -> None:
             if is_address(target):
                 copied = send(origin, Bucket(target), say)
             else:
-                folder = Path(target).expanduser().resolve()
+                folder = expanded(target).resolve()
                 if folder.is_relative_to(origin.root):
                     raise ConfigError(f"{folder}: it lies in the home that is to be copied")
                 check_target(folder)

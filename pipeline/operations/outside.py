@@ -31,7 +31,7 @@ from PIL import Image
 from pipeline.config import OutsideMethod
 from pipeline.dataset.exported import file_name
 from pipeline.errors import DatasetError
-from pipeline.file_names import child, printable
+from pipeline.file_names import child, is_plain_file, printable
 from pipeline.photos.decode import decode
 from pipeline.photos.opening import UndecodableImage
 from pipeline.plain_files import open_plain, read_plain
@@ -122,7 +122,7 @@ def method_version(method: OutsideMethod) -> str:
         words = shlex.split(method.command)
         program = shutil.which(words[0])
         files = [Path(program or words[0]), *map(Path, words[1:])]
-        told["words"] = [[path.name, _digest(path)] if path.is_file() else str(path) for path in files]
+        told["words"] = [[path.name, _digest(path)] if is_plain_file(path) else str(path) for path in files]
     else:
         file = Path(method.onnx) if method.onnx else _module_file(str(method.callable).rpartition(":")[0])
         told["file"] = [file.name, _digest(file)] if file else None

@@ -15,7 +15,7 @@ from pipeline.dataset.restore import Kept, Restored, restore_snapshot, without_m
 from pipeline.dataset.snapshot import freeze
 from pipeline.depth.maps import map_digest
 from pipeline.errors import DatasetError, FlickrUnreachable, free_space
-from pipeline.file_names import child
+from pipeline.file_names import child, expanded
 from pipeline.masks.person_masks import alpha_digest, read_mask
 from pipeline.operations.downloads import download
 from pipeline.operations.training_images import readers
@@ -68,7 +68,7 @@ def freeze_what_is_left(home: Home, source: str) -> str:
 
 def source_folder(home: Home, source: str) -> Path:
     """The folder of a bundle, or of a snapshot of the home by its id."""
-    path = Path(source).expanduser()
+    path = expanded(source)
     return path if path.is_dir() else child(home.snapshots, find_snapshot(home.snapshots, source))
 
 

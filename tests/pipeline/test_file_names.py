@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pipeline import file_names
 from pipeline.errors import UnsafeName
-from pipeline.file_names import below, child, file_name, inside, sha256_of, snapshot_id_of
+from pipeline.file_names import below, child, expanded, file_name, inside, is_plain_file, sha256_of, snapshot_id_of
 
 LEADS_OUT = [
     "",
@@ -84,6 +84,20 @@ def test_what_is_no_digest_and_no_id(value: object) -> None:
         snapshot_id_of(value)
     assert sha256_of(DIGEST) == DIGEST
     assert snapshot_id_of(DIGEST[:16]) == DIGEST[:16]
+
+
+def test_a_home_folder_of_nobody_is_said_to_be_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert expanded("~/a") == tmp_path / "a"
+    assert expanded("a/~b") == Path("a/~b")
+    with pytest.raises(UnsafeName, match="no such user"):
+        expanded("~no-such-user-here/a")
+
+
+def test_what_is_no_path_is_no_file(tmp_path: Path) -> None:
+    (tmp_path / "a").touch()
+    found = [is_plain_file(tmp_path / name) for name in ("a", "b", "x" * 5000, "nul\0", ".")]
+    assert found == [True, False, False, False, False]
 
 
 def test_the_examples_hold() -> None:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
+from pipeline.file_names import expanded
 from pipeline.plain_files import open_plain
 
 METHOD_VERSION = "4"
@@ -33,7 +34,7 @@ def find_inception(folders: Sequence[Path]) -> Path | None:
 def torch_cache() -> Path:
     """The folder that `torch.hub` keeps files in, by torch's own rule."""
     default = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "torch"
-    return Path(os.environ.get("TORCH_HOME", default)).expanduser() / "hub"
+    return expanded(os.environ.get("TORCH_HOME", default)) / "hub"
 
 
 def _is_as_it_was(path: Path) -> bool:

@@ -72,6 +72,14 @@ def test_files_are_looked_for_beside_the_project_file(tmp_path: Path) -> None:
     assert methods[3].callable == "numpy:flip"
 
 
+def test_words_of_a_command_that_can_be_no_files_stay_words(tmp_path: Path) -> None:
+    words = f"sh -c '{'true; ' * 100}' ~no-such-user-here {{input}} {{output}}"
+    (method,) = project(tmp_path, f'[[evaluation.methods]]\nname = "a"\ncommand = "{words}"\n').evaluation.methods
+    assert method.command is not None
+    assert "~no-such-user-here" in method.command
+    assert len(method_version(method)) == 16
+
+
 @pytest.mark.parametrize("name", ["flickr_12345.png", "12345.jpg", "12345_0123456789ab_h.PNG", "12345_fedcba987654_b.webp"])
 def test_pictures_of_a_folder_are_found_by_id_and_by_file_name(tmp_path: Path, name: str) -> None:
     Image.new("RGB", (SIDE, SIDE), (9, 200, 60)).save(tmp_path / name)
