@@ -228,7 +228,7 @@ def test_the_command(home: Home, store: Store, tmp_path: Path, capsys: pytest.Ca
         call(root, f"{root}/copy")
 
 
-@pytest.mark.parametrize("address", [ADDRESS, "gs://lab/x", "az:/lab/x"])
+@pytest.mark.parametrize("address", [ADDRESS, "gs://lab/x", "az://lab/x"])
 def test_no_home_is_worked_on_in_a_store(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(StorageError, match="cannot yet be worked on"):
         Home.at(Path(address))
