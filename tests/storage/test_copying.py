@@ -233,5 +233,6 @@ def test_no_home_is_worked_on_in_a_store(address: str, monkeypatch: pytest.Monke
     with pytest.raises(StorageError, match="cannot yet be worked on"):
         Home.at(Path(address))
     monkeypatch.setenv("BOKEHFLOW_HOME", address)
-    with pytest.raises(StorageError, match=f"`bokehflow home copy {address} FOLDER` brings it"):
+    scheme, _, rest = address.partition(":")
+    with pytest.raises(StorageError, match=f"`bokehflow home copy {scheme}://{rest.lstrip('/')} FOLDER` brings it"):
         cli.main(["doctor"], standalone_mode=False)
