@@ -130,6 +130,10 @@ def _people(home: Home, snapshot: str, models: Sequence["ModelReport"]) -> "list
     if not choices or not models:
         return []
     scores = merge({model.name: model.evaluation for model in models})
+    known = set(scores["photo_id"])
+    if strange := sum(one.photo_id not in known for one in choices):
+        logger.warning("not counted: %d answers about photos that no model here was judged on", strange)
+    choices = [one for one in choices if one.photo_id in known]
     return [said for question in QUESTIONS if (said := people_say(choices, question, scores))]
 
 

@@ -10,7 +10,7 @@ from pipeline.cli import main
 from pipeline.config import load_project
 from pipeline.dataset.snapshot import freeze
 from pipeline.errors import DatasetError
-from pipeline.evaluation.people.choices import shown_to
+from pipeline.evaluation.people.choices import COLUMNS, shown_to
 from pipeline.operations.comparing import Compare, pictures_of
 from pipeline.operations.reports import report_inputs
 from storage import Home
@@ -178,7 +178,9 @@ def test_the_leaderboard_says_what_it_cannot_show(place: tuple[Home, World], run
     assert f"Not shown: mask_loss@0 on {snapshot}" in text
 
 
-def test_what_people_said_stands_in_the_report(place: tuple[Home, World], run: Run) -> None:
+def test_what_people_said_stands_in_the_report(
+    place: tuple[Home, World], run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
     home, world = place
     snapshot = world.freeze(range(1, 60))
     for name, ssim in (("cyclegan@0", 0.95), ("mask_loss@0", 0.97)):
@@ -189,7 +191,10 @@ def test_what_people_said_stands_in_the_report(place: tuple[Home, World], run: R
         for number, one in enumerate(shown_to(shown.pairs, judge_name, 0)):
             better = "left" if one.left == "mask_loss@0" or one.right == "cyclegan@0" else "right"
             shown.answer(judge_name, number, {"aperture": better, "person": "same"})
+    strange = f"{snapshot},flickr:404,<b>,x,aperture,left,<script>,0,0,\n"
+    (home.comparisons / "of-others.csv").write_text(",".join(COLUMNS) + "\n" + strange)
     assert run()[0] == 0
+    assert "not counted: 1 answers about photos" in caplog.text
     text = (home.reports / snapshot / "index.html").read_text(encoding="utf-8")
     section = text.split('id="people"')[1].split('id="numbers"')[0]
     order = re.findall(
