@@ -203,6 +203,6 @@ def test_doctor_misses_the_compiler_that_a_gpu_needs(
 def test_commands_are_those_that_are_announced() -> None:
     announced = (
         "demo run dev status doctor weights import forget duplicates review import-decisions mask-sheet snapshot lineage "
-        "report compare benchmark train translate export-model publish-model emulator render-studio init refocus"
+        "report compare benchmark train translate export-model publish-model emulator render-studio init refocus home"
     )
     assert sorted(cli.commands) == sorted(announced.split())
