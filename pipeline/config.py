@@ -477,15 +477,26 @@ class Recipe(_Section):
     """`[recipes.NAME]`: a model, a profile of settings, seeds, and what differs from the profile."""
 
     model: Literal[
-        "cyclegan", "mask_loss", "mask_overlay", "mask_loss_overlay", "one_sided", "semantic", "depth", "refocus", "pix2pix"
+        "cyclegan",
+        "mask_loss",
+        "mask_overlay",
+        "mask_loss_overlay",
+        "one_sided",
+        "semantic",
+        "depth",
+        "refocus",
+        "pix2pix",
+        "defocus",
     ]
     """Which model is trained: the study's four; `one_sided`, without a way back; `semantic`, for any two collections.
     `depth` and `refocus` predict how far away everything is, for which pictures of `domain_a` need depth;
-    `bokehflow refocus --model` applies them. `pix2pix` does so too, as the second study did."""
+    `bokehflow refocus --model` applies them. `pix2pix` does so too, as the second study did. `defocus` paints what a
+    lens would show, told what shall be sharp, as the fourth study did: `translate` tells it the subject."""
     profile: str = "study"
     """Set of settings to start from: `study`, `corrected`, `small` (one core, two minutes), `smoke` (rendered scenes); for
     two collections of any kind `collections`, or `collections_small` (rendered scenes);
-    `depth` for `depth` and `refocus`; `pix2pix`, or `pix2pix_small` (one core), for `pix2pix`."""
+    `depth` for `depth` and `refocus`; `pix2pix`, or `pix2pix_small` (one core), for `pix2pix`;
+    `defocus` for that model."""
     seeds: list[Annotated[int, Field(ge=0)]] = Field(default=[0], min_length=1)
     """One training run for each."""
     settings: dict[str, object] = {}

@@ -50,6 +50,7 @@ def train(
     """
     from pipeline.errors import ConfigError
     from pipeline.headless import train_configured
+    from pipeline.models import MODELS_OF_ONE_DOMAIN
     from pipeline.operations.training import prepare
     from pipeline.training.runs import holds_another_result
 
@@ -64,8 +65,8 @@ def train(
     if snapshot is not None and steps is None and key in project.recipe_keys():
         train_configured(snapshot, key, project, path, chosen, say, anew)
         return
-    if pairs is not None and project.recipes[recipe].is_translator:
-        raise ConfigError(f"--pairs is for models of depth, and {recipe!r} translates pictures: give a --snapshot")
+    if pairs is not None and project.recipes[recipe].model not in MODELS_OF_ONE_DOMAIN:
+        raise ConfigError(f"--pairs is for what learns from depth, and {recipe!r} translates pictures: give a --snapshot")
     job = _pairs_trial(project, chosen, pairs, key) if pairs is not None else _trial(project, chosen, str(snapshot), key)
     job = job if steps is None else _shortened(job, steps)
     if not anew and holds_another_result(job):

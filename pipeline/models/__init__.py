@@ -61,6 +61,12 @@ def _pix2pix() -> "type[Translator[Any]]":
     return Pix2pix
 
 
+def _defocus() -> "type[Translator[Any]]":
+    from pipeline.models.defocus import Defocus
+
+    return Defocus
+
+
 def _refocus() -> "type[Translator[Any]]":
     from pipeline.models.refocus import Refocus
 
@@ -77,6 +83,7 @@ MODELS: "dict[str, Callable[[], type[Translator[Any]]]]" = {
     "depth": _depth,
     "refocus": _refocus,
     "pix2pix": _pix2pix,
+    "defocus": _defocus,
 }
 """Model name, as recipes write it, to a function that imports its class."""
 
@@ -88,11 +95,14 @@ MODELS_THAT_NEED_MASKS = frozenset({"mask_loss", "mask_overlay", "mask_loss_over
 """Those that hold or lay over what the masks show."""
 
 
-OWN_OUTPUTS = {"depth": "disparity", "refocus": "disparity", "pix2pix": "disparity_picture"}
+OWN_OUTPUTS = {"depth": "disparity", "refocus": "disparity", "pix2pix": "disparity_picture", "defocus": "refocused"}
 """The setting `output` of the models that put out what no other does."""
 
 MODELS_OF_DEPTH = frozenset({"depth", "refocus", "pix2pix"})
 """Those that predict depth instead of translating pictures."""
+
+MODELS_OF_ONE_DOMAIN = MODELS_OF_DEPTH | {"defocus"}
+"""Those that learn from pictures of domain A alone, with their depth."""
 
 
 def model_class(name: str) -> "type[Translator[Any]]":

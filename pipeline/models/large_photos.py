@@ -32,6 +32,7 @@ from pipeline.models.images import (
 )
 from pipeline.models.lens import LEVELS, SMALLEST_RADIUS_PX, Lens, LensPlan, linear, srgb
 from pipeline.models.lens_generator import LensGenerator
+from pipeline.models.networks import Generator
 
 TILE_PX, TILE_OVERLAP_PX = 1024, 64
 LEAST_RADIUS_PX = 4.0
@@ -55,7 +56,8 @@ def translate_photo(
     """
     if isinstance(generator, LensGenerator):
         return _through_grown_lens(generator, rgb, alpha, tile_px)
-    return _in_tiles(generator, rgb, tile_px, overlap_px)
+    told = alpha if isinstance(generator, Generator) and generator.holds_subject else None
+    return _in_tiles(generator, rgb, told, tile_px, overlap_px)
 
 
 def translate_pictures(generator: nn.Module, rgb: RgbArray, alpha: AlphaArray | None = None) -> UnitRgbArray:
@@ -185,15 +187,16 @@ def _within(part: slice, whole: slice) -> slice:
     return slice(part.start - whole.start, part.stop - whole.start)
 
 
-def _in_tiles(generator: nn.Module, rgb: RgbPhoto, tile_px: int, overlap_px: int) -> UnitRgbPhoto:
+def _in_tiles(generator: nn.Module, rgb: RgbPhoto, alpha: AlphaPhoto | None, tile_px: int, overlap_px: int) -> UnitRgbPhoto:
     height_px, width_px = rgb.shape[:2]
     if height_px * width_px <= tile_px**2:
-        return translate(generator, rgb[None])[0]
+        return translate(generator, rgb[None], None if alpha is None else alpha[None])[0]
     total = np.zeros(rgb.shape, np.float32)
     weight = np.zeros((height_px, width_px, 1), np.float32)
     for rows, columns in product(_tiles(height_px, tile_px, overlap_px), _tiles(width_px, tile_px, overlap_px)):
         ramp = _ramp(rows, height_px, overlap_px)[:, None, None] * _ramp(columns, width_px, overlap_px)[None, :, None]
-        total[rows, columns] += ramp * translate(generator, rgb[None, rows, columns])[0]
+        told = None if alpha is None else alpha[None, rows, columns]
+        total[rows, columns] += ramp * translate(generator, rgb[None, rows, columns], told)[0]
         weight[rows, columns] += ramp
     return total / weight
 

@@ -17,7 +17,7 @@ from pipeline.models.disparity_generator import DisparityGenerator
 from pipeline.models.images import Images, Masks
 from pipeline.models.lens import PLAN_CHANNELS, Lens, LensPlan, radii_px, sharp_plan
 from pipeline.models.networks import Generator, GeneratorConfig
-from pipeline.models.pix2pix_networks import Pix2pixGenerator
+from pipeline.models.pix2pix_networks import DefocusGenerator, Pix2pixGenerator
 from pipeline.models.subject_finder import Logits, SubjectFinder, finding_loss, views
 
 DECISION = 4.0
@@ -132,4 +132,6 @@ def build_generator(config: GeneratorConfig) -> Generator:
         return DisparityGenerator(config)
     if config.output == "disparity_picture":
         return Pix2pixGenerator(config)
+    if config.output == "refocused":
+        return DefocusGenerator(config)
     return LensGenerator(config) if config.output == "lens" else Generator(config)

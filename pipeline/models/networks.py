@@ -25,7 +25,7 @@ from pipeline.models.losses import Scores
 from pipeline.models.sight import BAND_CHANNELS, absolute_laplacian, bands
 
 Upsampling = Literal["transposed", "nearest"]
-Output = Literal["tanh", "residual", "lens", "disparity", "disparity_picture"]
+Output = Literal["tanh", "residual", "lens", "disparity", "disparity_picture", "refocused"]
 Initialisation = Literal["normal", "kaiming"]
 DiscriminatorNorm = Literal["instance", "none"]
 Sight = Literal["picture", "bands"]
@@ -50,7 +50,7 @@ class GeneratorConfig:
     output: Output = "tanh"
     """"residual" adds the output to the input, so that training starts near the identity; "lens" sends the input
     through a `Lens` that the output sets; "disparity" is no picture but how near everything is, and
-    "disparity_picture" the picture of that."""
+    "disparity_picture" the picture of that; "refocused" is a picture made of another and a map of what is sharp."""
     lens_side_px: int = 256
     """Side of the pictures that a lens is trained on; its largest disc is a share of it."""
     lens_bounded: bool = False
@@ -72,6 +72,8 @@ class GeneratorConfig:
     """"kaiming" for the layers without norm, whose scale matters; "normal" is N(0, 0.02) everywhere."""
     dropout: float = 0.5
     """Share of what pix2pix's decoder makes in its first layers that is left out by chance in training."""
+    encoders: Literal[1, 2] = 1
+    """Of `DefocusGenerator`: one for picture and map together, or one for each."""
 
     @property
     def way_back(self) -> "GeneratorConfig":

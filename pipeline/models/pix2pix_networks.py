@@ -1,4 +1,4 @@
-"""The U-Net of pix2pix, and the generator that makes the picture of depth with it.
+"""The U-Net of pix2pix, and the generators that make the picture of depth, or a refocused one, with it.
 
 Isola, Zhu, Zhou, Efros, "Image-to-Image Translation with Conditional Adversarial Networks" (CVPR 2017), its appendix 6.1:
 4x4 convolutions of stride 2 down to a single pixel and back, what is seen at each size handed over to the way back, dropout
@@ -23,7 +23,7 @@ from torch.nn import functional
 from pipeline.models.disparity_generator import DisparityGenerator
 from pipeline.models.images import Disparities, Images, Masks
 from pipeline.models.layers import InstanceNorm
-from pipeline.models.networks import LEAKY_SLOPE, GeneratorConfig, initialise_as_published
+from pipeline.models.networks import LEAKY_SLOPE, Generator, GeneratorConfig, initialise_as_published
 
 MOST_HALVINGS = 8
 LEAST_HALVINGS = 4
@@ -120,6 +120,36 @@ class Pix2pixGenerator(DisparityGenerator):
     @property
     def last_convolution(self) -> nn.ConvTranspose2d:
         """The layer whose output `output` is."""
+        return self.network.last
+
+
+class DefocusGenerator(Generator):
+    """Image, and a map of what shall be sharp, to the refocused image; sides are free.
+
+    The map takes the place of the subject's alpha, which it is where nothing else is said: the subject is in focus then.
+    """
+
+    stride_px: int = 1
+
+    def __init__(self, config: GeneratorConfig) -> None:
+        nn.Module.__init__(self)  # nothing of another generator's body is in it
+        self.config = config
+        self.network = Pix2pixUNet([3, 1] if config.encoders == 2 else [4], self.OUTPUTS, config)
+
+    @property
+    def holds_subject(self) -> bool:
+        """It must be given the map."""
+        return True
+
+    def forward(self, images: Images, alpha: Masks | None = None) -> Images:
+        """`images` refocused; `alpha` is 1 where they shall be sharp, 0 elsewhere."""
+        if alpha is None:
+            raise ValueError("this generator must be told what shall be sharp")
+        return self.network(torch.cat([images, alpha], 1)).tanh()
+
+    @property
+    def last_convolution(self) -> nn.ConvTranspose2d:
+        """The layer whose output, before tanh, `forward` is."""
         return self.network.last
 
 

@@ -24,6 +24,10 @@ from pipeline.models.vgg import VggFeatures
 PerceptualScale = Literal["paper", "code", "none"]
 DepthLoss = Literal["log", "affine"]
 """What is asked of predicted depth: that it is right in metres, by logarithms, or up to scale and shift of disparity."""
+FocusMap = Literal["map", "patches"]
+"""How a network is told what shall be sharp: by an exact map, or by squares of three levels."""
+FocusWeights = Literal["uniform", "grey", "in_focus"]
+"""How pixels count in L1: alike; 2000 in focus and else the grey of depth, 0 to 1; 11 in focus and else 1."""
 Made = TypeVar("Made")
 
 
@@ -55,6 +59,8 @@ class ModelConfig:
     """Of what is seen through a lens set by depth."""
     l1_weight: float = 100.0
     """Of pix2pix's term on the picture itself."""
+    focus_map: FocusMap = "map"
+    focus_weights: FocusWeights = "uniform"
 
 
 @dataclass(frozen=True)

@@ -122,12 +122,12 @@ def _run(job: TrainingJob, stop: StopSignal) -> Completion | None:
 
 def load_data(job: TrainingJob) -> "TrainingData":
     """Open the snapshot's pictures; samples are made of A's test pictures, or of its training pictures."""
-    from pipeline.models import model_class
+    from pipeline.models import MODELS_OF_ONE_DOMAIN, model_class
     from pipeline.training.process import TrainingData
     from pipeline.training.sampling import layers_of
 
     manifest = _read_manifest(job.manifest_path)
-    needed, only_a = model_class(job.model).LAYERS, model_class(job.model).PREDICTS_DEPTH
+    needed, only_a = model_class(job.model).LAYERS, job.model in MODELS_OF_ONE_DOMAIN
     train_a = _images(job, manifest, job.domain_a, "train", layers_of("a", needed))
     has_tests = ((manifest["domain"] == job.domain_a) & (manifest["split"] == "test")).any()
     return TrainingData(

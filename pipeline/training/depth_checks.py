@@ -1,12 +1,13 @@
-"""How far a run that learns depth has come, by pictures of its own training set whose depth is known."""
+"""How far a run that learns from depth has come, by pictures of its own training set whose depth is known."""
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from pipeline.models.defocus import PLANES, told_of
 from pipeline.models.depth_losses import affine_invariant_loss, log_depth_loss
 from pipeline.models.disparity_generator import DisparityGenerator
-from pipeline.models.images import Disparities, RgbArray, images_from_uint8
+from pipeline.models.images import Disparities, RgbArray, images_from_uint8, to_model_range, translate
 from pipeline.models.networks import Generator
 from pipeline.models.translator import DepthLoss
 from pipeline.training.progress_checks import Check, chosen
@@ -59,3 +60,42 @@ class DepthChecker:
             parts.append(generator.disparity(images).cpu())
         generator.train(training)
         return torch.cat(parts)
+
+
+class FocusChecker:
+    """Fixed pictures, each focused on one of the planes in turn. `gap` of its checks: what is left of the difference between
+    the unchanged pictures and those through the lens, where depth is known; 1 for a network that changes nothing."""
+
+    limits: tuple[str, ...] = ()
+
+    def __init__(self, rgb: RgbArray, disparity: np.ndarray) -> None:
+        """`rgb` uint8 [n, side, side, 3], `disparity` float32 [n, side, side]."""
+        self._rgb, images = rgb, images_from_uint8(rgb, torch.device("cpu"))
+        tones = torch.tensor([PLANES[index % len(PLANES)] for index in range(len(rgb))]).reshape(-1, 1, 1, 1)
+        self._told = told_of(images, torch.from_numpy(disparity)[:, None], tones)
+        self._unchanged = self._error(images)
+
+    @classmethod
+    def of(cls, source: ImageSource, size_px: int, most: int) -> "FocusChecker":
+        """At most so many pictures of a source that has their depth, spread evenly, at that size."""
+        indices, depth = chosen(len(source), most), at_size(source, size_px, layers=("depth",))
+        rgb, _ = source.batch(indices)
+        return cls(scale(rgb, size_px), np.stack([depth.view_layer("depth", index) for index in indices.tolist()]))
+
+    def failing(self, generator: Generator) -> Failing | None:
+        """The ways in which translations fail are told by two domains."""
+        return None
+
+    def check(self, generator: Generator, step: int, failing: Failing | None = None) -> Check:
+        """Hold the network, as it is after `step` steps, against the pictures."""
+        training = generator.training
+        focus = np.round(255 * self._told.focus[:, 0].numpy()).astype(np.uint8)
+        made = translate(generator.eval(), self._rgb, focus)
+        generator.train(training)
+        left = self._error(to_model_range(torch.from_numpy(made).permute(0, 3, 1, 2))) / max(self._unchanged, 1e-6)
+        return Check(step=step, gap=round(left, 6), scales=None, change=0.0, left=None, failing=failing)
+
+    def _error(self, images: Tensor) -> float:
+        counted = self._told.weights
+        error = (images - self._told.wanted).abs().mean(1, keepdim=True)
+        return float((counted * error).sum() / counted.sum().clamp_min(1.0))

@@ -22,7 +22,7 @@ from torch import nn
 from pipeline import atomic
 from pipeline.errors import TrainingError
 from pipeline.file_names import inside
-from pipeline.models import model_class
+from pipeline.models import MODELS_OF_DEPTH, MODELS_OF_ONE_DOMAIN, model_class
 from pipeline.models.images import AlphaArray, RgbArray, translate
 from pipeline.models.networks import Generator
 from pipeline.models.parsers import load_parser
@@ -36,7 +36,7 @@ from pipeline.training.checkpoints import (
     save_checkpoint,
     save_generator,
 )
-from pipeline.training.depth_checks import DepthChecker
+from pipeline.training.depth_checks import DepthChecker, FocusChecker
 from pipeline.training.events import EventLog
 from pipeline.training.jobs import TrainingJob
 from pipeline.training.loader import BatchLoader
@@ -156,7 +156,7 @@ class _Run:
         torch.backends.cudnn.benchmark = True  # all steps have the same shapes, so trying every algorithm once pays
         sampler = PairSampler(data.train_a, data.train_b, job.settings, job.seed, model_class(job.model).LAYERS)
         self.loader = BatchLoader(sampler, self.device)
-        self.images = {"a": len(data.train_a), "b": 0 if model_class(job.model).PREDICTS_DEPTH else len(data.train_b)}
+        self.images = {"a": len(data.train_a), "b": 0 if job.model in MODELS_OF_ONE_DOMAIN else len(data.train_b)}
         self.samples = _samples(data.samples_a, job.settings.size_px)
         if job.settings.cpu_threads:
             torch.set_num_threads(job.settings.cpu_threads)
@@ -165,7 +165,7 @@ class _Run:
         model = build_model(job.model, job.settings, job.seed, *frozen)
         self.state = TrainingState(model, job.settings, job.seed, self.device)
         most = pictures_to_check(self.loader.total_steps)
-        self.checker = self._depth_checker(most) if model_class(job.model).PREDICTS_DEPTH else self._checker(most)
+        self.checker = self._checker_of(job.model, most)
         self.losses = LossLog()
         self.seconds_before = 0.0
         if folder.checkpoint.exists():
@@ -272,6 +272,14 @@ class _Run:
     def _checker(self, most: int) -> Checker:
         """Of at most so many training pictures of each domain."""
         return Checker.of(self.data.train_a, self.data.train_b, self.job.settings.size_px, most)
+
+    def _checker_of(self, model: str, most: int) -> Checker | DepthChecker | FocusChecker:
+        """What tells how far such a model has come."""
+        if model in MODELS_OF_DEPTH:
+            return self._depth_checker(most)
+        if model in MODELS_OF_ONE_DOMAIN:
+            return FocusChecker.of(self.data.train_a, self.job.settings.size_px, most)
+        return self._checker(most)
 
     def _depth_checker(self, most: int) -> DepthChecker:
         """Of at most so many training pictures with their depth."""

@@ -27,7 +27,8 @@ Count = Annotated[int, Field(ge=1)]
 LATER_SWITCHES = frozenset({
     "discriminator_sight", "lens_bounded", "lens_highlights", "lens_holds_subject", "lens_finds_subject", "lens_calibrated",
     "plan_scale", "semantic_weight", "semantic_network", "depth_loss", "depth_weight", "depth_gradient_weight",
-    "picture_weight", "l1_weight", "dropout",
+    "picture_weight", "l1_weight", "dropout", "encoders", "focus_map",
+    "focus_weights",
 })  # fmt: skip
 """Settings that earlier versions did not know; the default of each is what these did."""
 
@@ -125,8 +126,13 @@ class TrainingSettings(BaseModel):
     picture_weight: Weight = 10.0
     """For `refocus`: weight of the difference that the predicted depth makes in refocused pictures."""
     l1_weight: Weight = 100.0
-    """For `pix2pix`: weight of L1 between the picture of depth that is made and the true one, both from -1 to 1; 0 is the
-    conditional GAN alone, and `gan_weight = 0` L1 alone."""
+    """For `pix2pix` and `defocus`: weight of L1 between the picture that is made and the true one, both from -1 to 1; 0 is
+    the conditional GAN alone, and `gan_weight = 0` L1 alone."""
+    focus_map: Literal["map", "patches"] = "map"
+    """For `defocus`: how it is told what shall be sharp, by an exact map or by squares of three levels."""
+    focus_weights: Literal["uniform", "grey", "in_focus"] = "uniform"
+    """For `defocus`: how pixels count in L1: all alike; 2000 in focus and elsewhere the grey of depth, 0 to 1; or 11 in
+    focus and else 1. They are divided by their mean."""
     r1_weight: Weight = 0.0
     """Gamma of R1, the squared gradient at real pictures, that tames a discriminator without norm; 0 for none."""
     r1_every_steps: Count = 8
@@ -140,13 +146,16 @@ class TrainingSettings(BaseModel):
     generator_blocks: Count = 9
     """Residual blocks of the generators."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
-    """For `pix2pix`: the share of the first three layers on the way back that is left out by chance, in training."""
+    """For `pix2pix` and `defocus`: the share of the first three layers on the way back that is left out by chance, in
+    training."""
+    encoders: Literal[1, 2] = 1
+    """For `defocus`: one for picture and map together, or one for each, with one decoder."""
     upsampling: Literal["transposed", "nearest"] = "transposed"
     """Transposed convolutions as in the study, or nearest-neighbour and convolution against checkerboards."""
-    output: Literal["tanh", "residual", "lens", "disparity", "disparity_picture"] = "tanh"
+    output: Literal["tanh", "residual", "lens", "disparity", "disparity_picture", "refocused"] = "tanh"
     """What the generators' last layer is taken for: the picture, what to add to the input, or, from A to B, the settings
     of a lens that the input is seen through (the way back is "residual" then). "disparity" is for the models of depth,
-    "disparity_picture" for `pix2pix`."""
+    "disparity_picture" for `pix2pix`, "refocused" for `defocus`."""
     lens_bounded: bool = False
     """Whether the logits that set a lens are bounded, so that no pixel is lost to one disc, or to sharpness, for good."""
     lens_highlights: bool = True
@@ -214,7 +223,7 @@ class TrainingSettings(BaseModel):
 
     @model_validator(mode="after")
     def _pix2pix_fits(self) -> "TrainingSettings":
-        if self.output != "disparity_picture":
+        if self.output not in {"disparity_picture", "refocused"}:
             return self
         if self.size_px % PIX2PIX_MULTIPLE_PX:
             raise ValueError(f"output {self.output!r}: size_px must be a multiple of {PIX2PIX_MULTIPLE_PX}")
@@ -413,6 +422,7 @@ PROFILES: dict[str, TrainingSettings] = {
     "collections_small": TrainingSettings.model_validate(COLLECTIONS_SMALL),
     "depth": DEPTH,
     "pix2pix": PIX2PIX,
+    "defocus": TrainingSettings.model_validate({**PIX2PIX.model_dump(), **PIX2PIX_SMALL, "output": "refocused"}),
     "pix2pix_small": TrainingSettings.model_validate({**PIX2PIX.model_dump(), **PIX2PIX_SMALL}),
 }
 """Named settings.
@@ -435,7 +445,8 @@ unchanged, the sitter's is .0078. On photographs it ends at the identity.
 change colour and texture. `collections_small` is the same for rendered scenes and paintings of 64 px.
 
 `pix2pix` is that model's training as published: 200 epochs at 256 px, the rate falling from the middle on, without the
-windows out of larger pictures. `pix2pix_small` is for one core: 96 px, a sixteenth of the weights.
+windows out of larger pictures. `pix2pix_small` is for one core: 96 px, a sixteenth of the weights. `defocus` is the same
+for that model.
 """
 
 

@@ -31,6 +31,7 @@ def generator_config(settings: TrainingSettings) -> GeneratorConfig:
         skip_channels=settings.skip_channels,
         initialisation=settings.initialisation,
         dropout=settings.dropout,
+        encoders=settings.encoders,
     )
 
 
@@ -80,6 +81,8 @@ def build_model(
         depth_gradient_weight=settings.depth_gradient_weight,
         picture_weight=settings.picture_weight,
         l1_weight=settings.l1_weight,
+        focus_map=settings.focus_map,
+        focus_weights=settings.focus_weights,
     )
     if needs_features(name, settings) and features is None:
         raise ValueError(f"{name} with perceptual_scale {settings.perceptual_scale!r} needs VGG's features")

@@ -39,7 +39,7 @@ def random_batch(size: int = 1) -> Batch:
 def test_every_listed_model_can_be_had_and_no_other() -> None:
     assert model_class("cyclegan") is CycleGAN
     assert all(issubclass(model_class(name), Translator) for name in MODELS)
-    with pytest.raises(ConfigError, match="'unheard'; the models are: cyclegan, depth, mask_loss"):
+    with pytest.raises(ConfigError, match="'unheard'; the models are: cyclegan, defocus, depth, mask_loss"):
         model_class("unheard")
 
 

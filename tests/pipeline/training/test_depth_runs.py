@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.models import MODELS_OF_DEPTH, OWN_OUTPUTS
+from pipeline.models import MODELS_OF_ONE_DOMAIN, OWN_OUTPUTS
 from pipeline.models.disparity_generator import DisparityGenerator
+from pipeline.models.pix2pix_networks import DefocusGenerator
 from pipeline.training.inference import load_generator
 from pipeline.training.jobs import TrainingJob
 from pipeline.training.process import TrainingData, run_training
@@ -17,6 +18,7 @@ from pipeline.training.sampling import ArrayImages
 
 SIDE_PX = 32
 SETTINGS = {"size_px": SIDE_PX, "steps": 6, "batch_size": 2, "generator_channels": 2}
+FASTER = {"generator_channels": 8, "learning_rate": 5e-3}
 GAN_ALONE = {"discriminator_channels": 8, "discriminator_layers": 2}
 
 
@@ -32,7 +34,7 @@ def pictures() -> ArrayImages:
 
 
 def job(folder: Path, model: str, **changed: object) -> TrainingJob:
-    profile = "pix2pix_small" if model == "pix2pix" else "depth"
+    profile = {"pix2pix": "pix2pix_small", "defocus": "defocus"}.get(model, "depth")
     return TrainingJob(
         run_id="same",
         run_dir=folder,
@@ -53,7 +55,7 @@ def train(what: TrainingJob, source: ArrayImages, steps: int | None = None) -> C
     )
 
 
-@pytest.mark.parametrize("model", sorted(MODELS_OF_DEPTH))
+@pytest.mark.parametrize("model", sorted(MODELS_OF_ONE_DOMAIN))
 def test_an_interrupted_run_ends_with_the_same_bytes(tmp_path: Path, pictures: ArrayImages, model: str) -> None:
     straight, interrupted = job(tmp_path / "straight", model), job(tmp_path / "interrupted", model)
     expected = train(straight, pictures)
@@ -62,10 +64,10 @@ def test_an_interrupted_run_ends_with_the_same_bytes(tmp_path: Path, pictures: A
     assert expected is not None
     assert done is not None
     assert done.files == expected.files
-    terms = {"l1", "gan_a", "discriminator_a"} if model == "pix2pix" else {"depth", "depth_gradient"}
+    terms = {"l1", "gan_a", "discriminator_a"} if model in {"pix2pix", "defocus"} else {"depth", "depth_gradient"}
     assert terms <= done.final_losses.keys()
     generator, settings = load_generator(straight.run_dir, "best")
-    assert isinstance(generator, DisparityGenerator)
+    assert isinstance(generator, DefocusGenerator if model == "defocus" else DisparityGenerator)
     assert settings.output == OWN_OUTPUTS[model]
 
 
@@ -85,13 +87,14 @@ def test_the_card_says_what_such_a_model_is(tmp_path: Path, pictures: ArrayImage
         ("depth", 0.5, {"learning_rate": 0.02}),
         ("pix2pix", 0.5, {"discriminator_channels": 4}),
         ("pix2pix", 0.5, {"gan_weight": 0.0}),
+        ("defocus", 0.95, {"gan_weight": 0.0, "steps": 80, "dropout": 0.0, **FASTER}),
         ("pix2pix", 0.9, {"l1_weight": 0.0, "steps": 60, "learning_rate": 2e-3, "dropout": 0.0, **GAN_ALONE}),
     ],
 )
 def test_it_learns_what_is_near(
     tmp_path: Path, pictures: ArrayImages, model: str, most: float, changed: dict[str, object]
 ) -> None:
-    few = {"learning_rate": 0.01, "generator_channels": 4} if model == "pix2pix" else {}
+    few = {"learning_rate": 0.01, "generator_channels": 4} if model != "depth" else {}
     done = train(job(tmp_path, model, **{"steps": 40, "weight_average": 0.0, **few, **changed}), pictures)
     assert done is not None
     assert done.best["gap"] < most

@@ -10,7 +10,7 @@ import torch
 from safetensors import safe_open
 
 from pipeline.errors import TrainingError
-from pipeline.models import MODELS, MODELS_OF_DEPTH
+from pipeline.models import MODELS, MODELS_OF_ONE_DOMAIN
 from pipeline.training.checkpoints import (
     file_sha256,
     load_generator_weights,
@@ -200,7 +200,7 @@ class TwoChannels(torch.nn.Module):
         return images[:, :2] * 4
 
 
-@pytest.mark.parametrize("model", sorted(MODELS.keys() - MODELS_OF_DEPTH))
+@pytest.mark.parametrize("model", sorted(MODELS.keys() - MODELS_OF_ONE_DOMAIN))
 def test_every_model_trains_resumes_and_averages(
     model: str, loader: BatchLoader, tiny_settings: TrainingSettings, tmp_path: Path
 ) -> None:

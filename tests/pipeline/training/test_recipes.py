@@ -91,7 +91,7 @@ def test_wrong_settings_are_refused_by_name(overrides: dict[str, object], messag
 def test_an_unknown_profile_is_refused() -> None:
     with pytest.raises(
         ConfigError,
-        match="no profile 'smok'; the profiles are: collections, collections_small, corrected, depth, pix2pix, "
+        match="no profile 'smok'; the profiles are: collections, collections_small, corrected, defocus, depth, pix2pix, "
         "pix2pix_small, small, smoke, study",
     ):
         resolve("smok", {})

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline.models import MODELS, MODELS_OF_DEPTH
+from pipeline.models import MODELS, MODELS_OF_ONE_DOMAIN
 from pipeline.models.translator import Batch
 from pipeline.training import loop
 from pipeline.training import steps as training_steps
@@ -75,7 +75,7 @@ def tiny(**changes: object) -> TrainingSettings:
     return resolve("smoke", {**TINY, "perceptual_scale": "none", **changes})
 
 
-@pytest.mark.parametrize("model", [name for name in MODELS if name not in {*MODELS_OF_DEPTH, "semantic"}])
+@pytest.mark.parametrize("model", [name for name in MODELS if name not in {*MODELS_OF_ONE_DOMAIN, "semantic"}])
 def test_replayed_steps_are_the_plain_ones(model: str, random_source: Sources, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = tiny(steps=24, r1_every_steps=4)
     plain = run(model, settings, loader_of(settings, random_source))
@@ -265,7 +265,7 @@ def test_compiled_steps_stay_with_the_plain_float32_step(
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("model", sorted(MODELS.keys() - MODELS_OF_DEPTH))
+@pytest.mark.parametrize("model", sorted(MODELS.keys() - MODELS_OF_ONE_DOMAIN))
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_cuda_graphs_stay_with_the_plain_float32_step(
     model: str, precision: str, random_source: Sources, caplog: pytest.LogCaptureFixture
