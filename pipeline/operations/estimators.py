@@ -34,7 +34,7 @@ def depth_estimator(project: Project, home: Home) -> Estimator:
     version = _version_of(home, name)
     generator, settings = load_generator(child(home.runs, name))
     if version is None or not isinstance(generator, DisparityGenerator):
-        raise ConfigError(f"[depth] estimator: the run {name!r} translates pictures; name one of a model of depth")
+        raise ConfigError(f"[depth] estimator: the run {name!r} translates pictures; name one that predicts depth")
     predict = partial(predict_depth, generator, side_px=settings.size_px, is_metric=settings.depth_loss == "log")
     return PredictedDepth(f"{version[:16]}-{depth.long_side_px}px", lambda rgb: predict(rgb))
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipeline.models import MODELS_OF_DEPTH
+from pipeline.models import MODELS_OF_DEPTH, MODELS_OF_ONE_DOMAIN
 from pipeline.models.translator import Translator
 from pipeline.training.jobs import TrainingJob
 from pipeline.training.loss_log import LossLog
@@ -34,6 +34,11 @@ BLUR_CHECKS = (
     "study's Gaussian changes there; `left`: of the backgrounds' sharpness."
 )
 DEPTH_CHECKS = "`gap`: what is left of the error that the same distance everywhere would have."
+FOCUS_WORDS = (
+    "Paints what a lens would show of a picture in focus throughout, told by a map what shall be sharp. It knows no more "
+    "than its training pictures show, it invents what it blurs, and it may not obey other maps than those it learnt by."
+)
+FOCUS_CHECKS = "`gap`: what is left of the difference between the unchanged pictures and those through the lens."
 CHECKED = ("gap", "scales", "change", "left")
 """What the card shows of each check."""
 
@@ -79,17 +84,19 @@ def card_page(card: Mapping[str, Any], losses: LossLog, checks: Sequence[Check])
         "Hardware": ", ".join(f"{name} {value}" for name, value in card["hardware"].items()),
         "Digest of the configuration": card["digest"],
     }
-    is_depth = card["model"] in MODELS_OF_DEPTH
+    words, checked = BLUR_WORDS, BLUR_CHECKS
+    if card["model"] in MODELS_OF_ONE_DOMAIN:
+        told = card["model"] not in MODELS_OF_DEPTH
+        words, checked = (FOCUS_WORDS, FOCUS_CHECKS) if told else (DEPTH_WORDS, DEPTH_CHECKS)
     parts = [
         f"# {card['run_id']}",
-        DEPTH_WORDS if is_depth else BLUR_WORDS,
+        words,
         _table(("", ""), [(name, str(value)) for name, value in facts.items()]),
         "## Losses",
         "Unweighted, means over tenths of the run; every step's lie in `losses.parquet`.",
         _table(*_curves(losses)),
         "## Checks",
-        f"On training pictures. {DEPTH_CHECKS if is_depth else BLUR_CHECKS} "
-        f"The best checkpoint is that of step {card['best'].get('step', '–')}.",
+        f"On training pictures. {checked} The best checkpoint is that of step {card['best'].get('step', '–')}.",
         _table(("step", *CHECKED), [(str(row.step), *_figures(row)) for row in checks]),
         f"The generators' files and their SHA-256 stand in `model.json`; `{card['sample']}` shows what they do.",
     ]
