@@ -25,18 +25,21 @@ from assets.schedules import due_for_rescrape
 from pipeline.atomic import write_text
 from pipeline.config import Project
 from pipeline.dataset.manifest import snapshot_id
+from pipeline.dataset.snapshot import read_snapshot
 from pipeline.errors import ConfigError, StageFailed
 from pipeline.file_names import child
 from pipeline.operations.due import Due, Waiting, told_problems
 from pipeline.operations.forget import finish_forgetting, leftovers
-from pipeline.operations.frozen import evaluations_due, kept_models, trainings_due
+from pipeline.operations.frozen import UNRECORDED, evaluations_due, kept_models, trainings_due
 from pipeline.operations.months import listed_keys
 from pipeline.operations.planning import NEVER_MADE, ORDER, Planner, Scope, automatic_recipes
 from pipeline.operations.stages import hindrance
+from pipeline.operations.training import ready_job, run_id
 from pipeline.package_files import DAGSTER_ON_POSTGRES, DAGSTER_SETTINGS
 from pipeline.plain_files import read_plain, read_plain_text
 from pipeline.training.jobs import ProcessIdentity
 from resources.dagster_internals import BlockingCheckFailed, free_slots_of_ended_runs
+from resources.trainer import TrainingsAhead
 from storage import Home
 
 PID_TAG, STARTED_TAG = "bokehflow/process", "bokehflow/process_started"
@@ -225,6 +228,7 @@ class HeadlessRun:
         self.definitions = definitions
         self.planner = Planner(project, home, folder, InstanceRecords(instance))
         self.tried: set[tuple[str, str | None]] = set()
+        self.ahead: TrainingsAhead | None = None
         self.tags = process_tags()
 
     def go(self, plan: Plan) -> str | None:
@@ -244,7 +248,8 @@ class HeadlessRun:
         self._until_nothing_is_due(lambda: self.planner.of_all(scope).due)
         if waiting := self.planner.of_all(scope).waiting:
             self._explain(waiting[0])
-        self._until_nothing_is_due(lambda: self.planner.of_snapshots(scope))
+        with TrainingsAhead() as self.ahead:
+            self._until_nothing_is_due(lambda: self.planner.of_snapshots(scope))
         if not scope.has("dataset_snapshot"):
             return None
         snapshot = snapshot_id(self.home.tables.read("dataset_manifest"))
@@ -280,7 +285,28 @@ class HeadlessRun:
     def _until_nothing_is_due(self, ask: Callable[[], Sequence[Due]], place: str = "") -> None:
         """What is due again after it was made waits for the next run: a failure that may pass, an answer from Flickr."""
         while due := [one for one in ask() if one.name not in self.tried]:
+            # A training that ran ahead is put on record before its model is judged.
+            due.sort(key=lambda one: (one.asset, one.why) != ("trained_model", UNRECORDED))
+            if self.ahead and due[0].asset == "trained_model" and self._train_ahead(self.ahead, due):
+                continue
             self._make(together(due), place)
+
+    def _train_ahead(self, ahead: TrainingsAhead, due: Sequence[Due]) -> bool:
+        """Wait for the first training, where it runs already; else let the others that are due run beside it.
+
+        Whether it was waited for.
+        """
+        keys = [str(one.partition).split("|") for one in due if one.asset == "trained_model"]
+        if ahead.wait(run_id(keys[0][1], keys[0][0])):
+            return True
+        if self.project.training.trainer != "process":
+            return False
+        beside = self.project.recipes[keys[0][0].split("@")[0]].resolved().cpu_threads
+        for recipe, snapshot in keys[1:] if beside else ():
+            job = ready_job(self.project, self.home, snapshot, recipe, read_snapshot(self.home.snapshots, snapshot))
+            if ahead.start(job, beside):
+                self.say(f"{recipe} trains beside {keys[0][0]}")
+        return False
 
     def _make(self, due: Sequence[Due], place: str = "") -> None:
         first, names = due[0], [one.asset for one in due]

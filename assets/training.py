@@ -12,8 +12,8 @@ from pipeline.config import Project
 from pipeline.dataset.layout import read_facts
 from pipeline.dataset.snapshot import open_snapshot
 from pipeline.operations.links import lineage_link
-from pipeline.operations.made_from import license_counts, strictest_name
-from pipeline.operations.training import failure, prepare, run_id, training_job, training_rows
+from pipeline.operations.made_from import strictest_name
+from pipeline.operations.training import failure, ready_job, run_id, training_rows
 from pipeline.parquet_files import parquet_path
 from pipeline.training.runs import RunFolder, completion_of
 from resources.home import HomeResource
@@ -42,11 +42,8 @@ def training_assets(project: Project) -> list[dg.AssetsDefinition]:
     ) -> dg.MaterializeResult:
         data, key = home.open(), key_parts(context)
         manifest = open_snapshot(data.snapshots, key[SNAPSHOT], data.shards)
-        job = training_job(project, data, key[SNAPSHOT], key[RECIPE])
-        trained = training_rows(manifest, job)
-        licences = license_counts(trained["license"])
-        prepare(job)
-        result = trainer.train(context, job.model_copy(update={"licences": licences}))
+        job = ready_job(project, data, key[SNAPSHOT], key[RECIPE], manifest)
+        result = trainer.train(context, job)
         run = RunFolder(job.run_dir)
         losses, done = pd.read_parquet(parquet_path(run.losses)), completion_of(run)
         broken = [str(name) for name, values in losses.items() if not np.isfinite(values.dropna()).all()]
@@ -57,8 +54,8 @@ def training_assets(project: Project) -> list[dg.AssetsDefinition]:
                 "losses": curves(losses),
                 "best_check": done.best if done else {},
                 "manifest_sha256": read_facts(data.snapshots, key[SNAPSHOT])["sha256"],
-                "licences": count_table(licences, "licence"),
-                "strictest_licence": strictest_name(trained["license"]),
+                "licences": count_table(job.licences, "licence"),
+                "strictest_licence": strictest_name(training_rows(manifest, job)["license"]),
                 "code_revision": job.lineage["code_revision"],
             },
             data_version=result.data_version,

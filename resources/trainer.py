@@ -1,13 +1,17 @@
 """The trainer as a Dagster resource: a process of its own, spoken to through Pipes."""
 
+import os
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Self
 
 import dagster as dg
 
+from pipeline.atomic import write_text
 from pipeline.config import Project, TrainingSection
 from pipeline.file_names import child, inside
 from pipeline.training.jobs import TrainingJob
@@ -17,6 +21,8 @@ from pipeline.training.slurm import SlurmJob
 from storage import Home
 
 LOOK_EVERY_S = 2.0
+NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
+"""Where it is, trainings want the GPU, and go one after the other through its pool."""
 
 
 class TrainerResource:
@@ -29,6 +35,50 @@ class TrainerResource:
         with samples_shown(context.instance, context.asset_key, context.partition_key, job):
             invocation = client.run(command=command, context=context, extras={"job": job.model_dump(mode="json")})
         return invocation.get_materialize_result()
+
+
+class TrainingsAhead:
+    """Trainings that run beside one that Dagster follows, as far as there are cores: their own turn finds them done.
+
+    Each is a process like any trainer's, on the folder of its run, so that it ends the same whoever waits for it.
+    """
+
+    def __init__(self, cores: int = os.cpu_count() or 1) -> None:
+        self._cores = cores
+        self._running: dict[str, tuple[subprocess.Popen[bytes], Path]] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Have each that still runs save where it is and end."""
+        for process, _path in self._running.values():
+            process.terminate()
+        for run_id in list(self._running):
+            self.wait(run_id)
+
+    def start(self, job: TrainingJob, beside: int) -> bool:
+        """Start it once, where cores are left `beside` so many threads of others; whether it was started now."""
+        if job.run_id in self._running:
+            return False
+        threads = job.settings.cpu_threads
+        if not threads or threads * (1 + len(self._running)) + beside > self._cores or NVIDIA_DRIVER.exists():
+            return False
+        path = job.run_dir.with_suffix(".json")
+        write_text(path, job.model_dump_json(indent=2))
+        command = [sys.executable, "-m", "pipeline.training", "--job", str(path)]
+        quiet = subprocess.DEVNULL
+        self._running[job.run_id] = subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=quiet), path
+        return True
+
+    def wait(self, run_id: str) -> bool:
+        """Until it has ended, however it did: whoever starts it next finds what it came to. False for another."""
+        if run_id not in self._running:
+            return False
+        process, path = self._running.pop(run_id)
+        process.wait()
+        path.unlink(missing_ok=True)
+        return True
 
 
 class SlurmTrainer(TrainerResource):

@@ -229,12 +229,9 @@ def _pairs_trial(project: "Project", home: "Home", folder: Path, key: str) -> "T
 def _trial(project: "Project", home: "Home", snapshot: str, key: str) -> "TrainingJob":
     """The job of a run that the project file does not know."""
     from pipeline.dataset.snapshot import read_snapshot
-    from pipeline.operations.made_from import license_counts
-    from pipeline.operations.training import training_job, training_rows
+    from pipeline.operations.training import ready_job
 
-    manifest = read_snapshot(home.snapshots, snapshot)
-    job = training_job(project, home, snapshot, key)
-    return job.model_copy(update={"licences": license_counts(training_rows(manifest, job)["license"])})
+    return ready_job(project, home, snapshot, key, read_snapshot(home.snapshots, snapshot))
 
 
 def _shortened(job: "TrainingJob", steps: int) -> "TrainingJob":

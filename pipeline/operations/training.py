@@ -7,7 +7,7 @@ import pandas as pd
 from pipeline.config import Project
 from pipeline.dataset.layout import PICTURES
 from pipeline.file_names import child
-from pipeline.operations.made_from import code_revision
+from pipeline.operations.made_from import code_revision, license_counts
 from pipeline.operations.parsers import ensure_parser
 from pipeline.training.jobs import ProcessIdentity, TrainingJob
 from pipeline.training.runs import Completion, has_other_settings, holds_another_result
@@ -36,6 +36,13 @@ def training_job(project: Project, home: Home, snapshot: str, recipe_key: str) -
         lineage={"bokehflow": version("bokehflow"), "code_revision": code_revision()},
         started_by=ProcessIdentity.current(),
     )
+
+
+def ready_job(project: Project, home: Home, snapshot: str, recipe_key: str, manifest: pd.DataFrame) -> TrainingJob:
+    """`training_job` with the licences of the manifest's photos, and with `prepare` done."""
+    job = training_job(project, home, snapshot, recipe_key)
+    prepare(job)
+    return job.model_copy(update={"licences": license_counts(training_rows(manifest, job)["license"])})
 
 
 def prepare(job: TrainingJob) -> None:

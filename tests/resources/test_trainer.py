@@ -4,12 +4,14 @@ import time
 from pathlib import Path
 
 import dagster as dg
+import pytest
 from PIL import Image
 
 from pipeline.training.jobs import TrainingJob
+from pipeline.training.recipes import resolve
 from pipeline.training.runs import RunFolder
 from resources.dagster_internals import ERASED, without_pictures
-from resources.trainer import samples_shown
+from resources.trainer import TrainingsAhead, samples_shown
 
 ASSET, PARTITION = dg.AssetKey("trained_model"), "smoke@0|0123456789abcdef"
 
@@ -38,3 +40,50 @@ def test_new_pictures_are_observations_at_once_and_old_ones_are_not(tmp_path: Pa
         assert "data:image/jpeg;base64," in shown
         assert without_pictures(shown, set(), {"fedcba9876543210"}) == shown
         assert without_pictures(shown, set(), {"0123456789abcdef"}) == ERASED
+
+
+@pytest.fixture
+def trainer_that_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """In place of Python: notes the job that it was given and, told to end, notes that too."""
+    said = tmp_path / "said.txt"
+    script = tmp_path / "python"
+    script.write_text(f"""#!/bin/sh
+trap 'echo ended >> {said}; exit 0' TERM
+echo "$4" >> {said}
+while :; do sleep 0.05; done
+""")
+    script.chmod(0o755)
+    monkeypatch.setattr("resources.trainer.sys.executable", str(script))
+    monkeypatch.setattr("resources.trainer.NVIDIA_DRIVER", tmp_path / "nowhere")
+    return said
+
+
+def a_job(tmp_path: Path, name: str, threads: int = 1) -> TrainingJob:
+    settings = resolve("smoke", {"cpu_threads": threads})
+    return TrainingJob.model_construct(run_id=name, run_dir=tmp_path / "runs" / name, settings=settings)
+
+
+def test_trainings_ahead_take_the_cores_that_are_left_and_end_with_the_run(tmp_path: Path, trainer_that_waits: Path) -> None:
+    with TrainingsAhead(cores=3) as ahead:
+        assert not ahead.start(a_job(tmp_path, "as-many-as-it-likes", threads=0), beside=1)
+        assert not ahead.start(a_job(tmp_path, "too-many", threads=3), beside=1)
+        assert ahead.start(a_job(tmp_path, "first"), beside=1)
+        assert not ahead.start(a_job(tmp_path, "first"), beside=1), "it runs already"
+        assert ahead.start(a_job(tmp_path, "second"), beside=1)
+        assert not ahead.start(a_job(tmp_path, "third"), beside=1)
+        assert not ahead.wait("third")
+        while trainer_that_waits.read_text().count("\n") < 2 if trainer_that_waits.exists() else True:
+            time.sleep(0.02)
+        jobs = [Path(line) for line in trainer_that_waits.read_text().splitlines()]
+        assert sorted(path.name for path in jobs) == ["first.json", "second.json"]
+    assert trainer_that_waits.read_text().count("ended") == 2
+    assert not any(path.exists() for path in jobs)
+
+
+def test_beside_a_gpu_nothing_trains_ahead(
+    tmp_path: Path, trainer_that_waits: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("resources.trainer.NVIDIA_DRIVER", tmp_path)
+    with TrainingsAhead(cores=3) as ahead:
+        assert not ahead.start(a_job(tmp_path, "first"), beside=1)
+    assert not trainer_that_waits.exists()

@@ -43,7 +43,7 @@ class Benchmark:
     published: Sequence[Published] = ()
 
 
-OURS = "Ours: LPIPS by VGG-16 (theirs: AlexNet), so that LPIPS cannot be compared."
+OURS = "Ours: LPIPS by VGG-16 (published values are mostly by AlexNet), so that LPIPS cannot be compared."
 BENCHMARKS: Mapping[str, Benchmark] = {
     one.name: one
     for one in (

@@ -20,7 +20,8 @@ def pixels(path: Path) -> np.ndarray:
 def test_every_picture_is_there_in_its_size_and_nothing_else() -> None:
     planned = {file: shot for shot in shots() for file in shot.files().values()}
     present = {path.relative_to(PICTURES).as_posix() for path in PICTURES.rglob("*") if path.is_file()}
-    assert present == set(planned)
+    # Those of the studies of depth have a test of their own.
+    assert {name for name in present if not name.startswith("depth/")} == set(planned)
     for file, shot in planned.items():
         with Image.open(PICTURES / file) as image:
             assert image.size == (shot.width_px, shot.height_px), file
