@@ -10,6 +10,7 @@
 Nothing else in this project imports `dagster._…` or opens Dagster's files.
 """
 
+import os
 import re
 import sqlite3
 import sys
@@ -17,6 +18,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Set
 from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
+from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +29,9 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 from dagster._core.errors import DagsterAssetCheckFailedError
 from dagster._utils.schedules import cron_string_iterator
 
-from pipeline.package_files import CODE
+from pipeline.errors import StorageError
+from pipeline.file_names import child
+from pipeline.package_files import CODE, DAGSTER_ON_POSTGRES, DAGSTER_SETTINGS
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -115,7 +119,8 @@ def daemon_command(workspace: Path) -> list[str]:
 
 # The log is the home's own, in SQLite files, as the `dagster.yaml` that is linked into the home has it.
 SHOWN_COLUMNS = {"event_logs": "event", "asset_keys": "last_materialization"}
-"""Tables of Dagster's files, and their columns of text that hold metadata."""
+"""Tables of Dagster's records, and their columns of text that hold metadata."""
+POSTGRES_PATIENCE_S = 20
 ERASED = "*a photo that this picture showed was forgotten*"
 
 _JPEG = re.compile(r"!\[([^\]]*)\]\(data:image/jpeg;base64,[A-Za-z0-9+/=]*\)")
@@ -124,10 +129,47 @@ _JPEG = re.compile(r"!\[([^\]]*)\]\(data:image/jpeg;base64,[A-Za-z0-9+/=]*\)")
 def erase_pictures(dagster_folder: Path, photo_ids: Set[str], snapshots: Set[str]) -> int:
     """Take every picture that shows one of these photos, or photos of these snapshots, out of the event log.
 
-    Returns how many events held one. What no later run made stays a sentence; the bytes are overwritten in the files.
+    Returns how many events held one. What no later run made stays a sentence; the bytes are overwritten in the files, and in
+    PostgreSQL free for new ones. Raises `StorageError` where records are in a PostgreSQL that cannot be reached.
     """
     files = sorted(dagster_folder.glob("history/runs/*.db"))
-    return sum(_erase_in(file, photo_ids, snapshots) for file in files)
+    erased = sum(_erase_in(file, photo_ids, snapshots) for file in files)
+    settings = child(dagster_folder, DAGSTER_SETTINGS.name)
+    if not (settings.is_symlink() and settings.readlink().name == DAGSTER_ON_POSTGRES.name):
+        return erased
+    return erased + _erase_in_postgres(photo_ids, snapshots)
+
+
+def _erase_in_postgres(photo_ids: Set[str], snapshots: Set[str]) -> int:
+    """The same where `dagster.postgres.yaml` keeps records."""
+    names = {"host": "HOST", "port": "PORT", "user": "USER", "password": "PASSWORD", "dbname": "DB"}
+    values = {word: os.environ.get(f"BOKEHFLOW_POSTGRES_{name}", "") for word, name in names.items()}
+    try:
+        driver = import_module("psycopg2")
+        connection = driver.connect(**values, connect_timeout=POSTGRES_PATIENCE_S)
+    except Exception as error:  # ImportError, or the driver's own kinds
+        problem = " ".join(str(error).split())[:200]
+        raise StorageError(
+            f"Dagster's records are in PostgreSQL, whose pictures could not be erased ({problem}): set "
+            "BOKEHFLOW_POSTGRES_HOST, _PORT, _USER, _PASSWORD and _DB, and run `bokehflow forget` again"
+        ) from error
+    erased = 0
+    with closing(connection), connection.cursor() as cursor:
+        for table, column in SHOWN_COLUMNS.items():
+            cursor.execute("SELECT to_regclass(%s)", [table])
+            if cursor.fetchone()[0] is None:
+                continue
+            cursor.execute(f"SELECT id, {column} FROM {table} WHERE {column} LIKE %s", ["%data:image/jpeg;base64,%"])
+            for row, before in cursor.fetchall():
+                after = without_pictures(before, photo_ids, snapshots)
+                if after != before:
+                    cursor.execute(f"UPDATE {table} SET {column} = %s WHERE id = %s", [after, row])
+                    erased += 1
+        connection.commit()
+        connection.autocommit = True
+        for table in SHOWN_COLUMNS if erased else ():  # or the old text stays in pages that nobody reads
+            cursor.execute(f"VACUUM {table}")
+    return erased
 
 
 def _erase_in(file: Path, photo_ids: Set[str], snapshots: Set[str]) -> int:

@@ -22,8 +22,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from assets.headless import bury_dead_runs, open_instance, prepare_instance, process_tags
 from pipeline.cli import cli
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, StorageError
 from pipeline.package_files import DAGSTER_ON_POSTGRES, DAGSTER_SETTINGS
+from resources.dagster_internals import ERASED, erase_pictures
 from storage import Home
 
 REPOSITORY = Path(__file__).parents[1]
@@ -283,6 +284,28 @@ def test_runs_are_recorded_and_buried_on_postgres(postgres: int, tmp_path: Path,
     with open_instance(home) as instance:
         assert bury_dead_runs(instance, home) == ["dead"]
     assert not list(home.dagster.glob("**/*.db"))
+
+
+@pytest.mark.slow
+def test_a_forgotten_photo_is_in_no_record_on_postgres(
+    postgres: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_postgres(monkeypatch, postgres)
+    home, asset = Home(tmp_path), dg.AssetKey("person_masks")
+    sheet = "![photos {}](data:image/jpeg;base64,{})"
+    with open_instance(home) as instance:
+        for photo, data in (("flickr:1", "AAAA"), ("flickr:2", "BBBB")):
+            shown = {"sheet": dg.MetadataValue.md(sheet.format(photo, data))}
+            instance.report_runless_asset_event(dg.AssetMaterialization(asset, metadata=shown))
+    assert erase_pictures(home.dagster, {"flickr:1"}, set()) >= 1
+    assert erase_pictures(home.dagster, {"flickr:1"}, set()) == 0
+    with open_instance(home) as instance:
+        records = instance.fetch_materializations(asset, limit=5).records
+        told = [str(one.asset_materialization.metadata["sheet"].value) for one in records if one.asset_materialization]
+    assert sorted(told) == sorted([ERASED, sheet.format("flickr:2", "BBBB")])
+    monkeypatch.setenv("BOKEHFLOW_POSTGRES_PORT", "9")
+    with pytest.raises(StorageError, match="records are in PostgreSQL, whose pictures could not be erased"):
+        erase_pictures(home.dagster, {"flickr:1"}, set())
 
 
 @pytest.mark.slow

@@ -188,7 +188,10 @@ def _purge(home: Home, now_s: int, also: Iterable[str] = (), was_quiet: Callable
     _purge_outputs(home, set(ids), done)
     from resources.dagster_internals import erase_pictures  # Dagster takes a second to import
 
-    done.pictures = erase_pictures(home.dagster, set(ids), set(done.snapshots))
+    try:
+        done.pictures = erase_pictures(home.dagster, set(ids), set(done.snapshots))
+    except StorageError as error:
+        done.problems.append(str(error))
     if _naming(home.duplicates.glob("*"), ids):
         shutil.rmtree(home.duplicates)  # pages that `bokehflow duplicates` writes anew
     _strip_queue(home.review_queue, set(ids), done)
