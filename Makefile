@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONUNBUFFERED := 1
+# Of the tests: one more than there are cores, since each waits now and then for a process or a browser that it started.
+WORKERS = $(shell $(BIN)/python -c 'import os; print((os.cpu_count() or 1) + 1)')
 # Python keeps what it has compiled, whatever the environment says: otherwise each command compiles Dagster anew, for seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -47,7 +49,7 @@ test-weights: dev-install
 	@$(BIN)/bokehflow weights --page --home $(VENV)/test-home
 
 test: test-weights
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-slow: test-weights
 	$(BIN)/python -m pytest -m slow

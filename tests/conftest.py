@@ -19,6 +19,15 @@ WEIGHTS = REPOSITORY / ".venv" / "test-home" / "weights"
 FEW_STEPS = "settings = { steps = 6 }\n"
 
 
+LONG = ("test_tutorial.py", "test_bad_input.py")
+"""Modules that begin with minutes of work, the second with that of the finished demo, for which others wait."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long ones first, so that no worker is left alone with one of them at the end."""
+    items.sort(key=lambda item: item.path.name not in LONG)
+
+
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """Homes, keys and project files of whoever runs the tests stay out of them."""

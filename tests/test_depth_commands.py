@@ -66,6 +66,7 @@ def test_a_folder_trains_a_model_that_refocuses_photos(home: Path, tmp_path: Pat
         assert refocused.size == (SIDE_PX + 8, SIDE_PX)
 
 
+@pytest.mark.slow
 def test_pix2pix_is_trained_in_the_same_way(home: Path, tmp_path: Path) -> None:
     done = bokehflow(home, "train", "pix2pix", "--pairs", str(tmp_path / "scenes"))
     assert done.returncode == 0, done.stderr

@@ -106,7 +106,7 @@ def test_a_published_model_runs_as_its_readme_says(finished_demo: Path, snapshot
     sums = dict(line.split("  ")[::-1] for line in (folder / "SHA256SUMS").read_text().splitlines())
     assert sums.keys() == {"README.md", "generator.onnx", "generator.safetensors", "model.json", "photos.csv"}
     assert all(hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest for name, digest in sums.items())
-    rows = list(csv.DictReader((folder / "photos.csv").open(encoding="utf-8-sig")))
+    rows = list(csv.DictReader((folder / "photos.csv").read_text(encoding="utf-8-sig").splitlines()))
     assert {row["domain"] for row in rows} == {"ordinary", "shallow"}
     assert all(row["owner"] and row["license"] for row in rows)
     (tmp_path / "mine").mkdir()

@@ -224,7 +224,7 @@ def test_hugging_faces_tables_hold_layers_and_nulls(world: World, frozen: str, t
     assert {"image", "alpha", "depth", "depth_encoding", "target"} <= names
     plain = tmp_path / "plain"
     export_snapshot(world.snapshots, world.freeze(NUMBERS), world.shards, plain, ExportPlan("hf", "ordinary", "shallow"))
-    assert "depth" not in (plain / "croissant.json").read_text() + (plain / "README.md").read_text()
+    assert "depth_encoding" not in (plain / "croissant.json").read_text() + (plain / "README.md").read_text()
 
 
 def test_the_datasheet_and_the_lineage_tell(world: World, frozen: str) -> None:

@@ -96,7 +96,12 @@ def test_the_card_of_what_is_told_by_a_map_says_so(tmp_path: Path, pictures: Arr
         ("pix2pix", 0.5, {"discriminator_channels": 4}),
         ("pix2pix", 0.5, {"gan_weight": 0.0}),
         ("defocus", 0.95, {"gan_weight": 0.0, "steps": 80, "dropout": 0.0, **FASTER}),
-        ("pix2pix", 0.9, {"l1_weight": 0.0, "steps": 60, "learning_rate": 2e-3, "dropout": 0.0, **GAN_ALONE}),
+        pytest.param(
+            "pix2pix",
+            0.9,
+            {"l1_weight": 0.0, "steps": 60, "learning_rate": 2e-3, "dropout": 0.0, **GAN_ALONE},
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_it_learns_what_is_near(

@@ -119,6 +119,7 @@ def test_the_page_blurs_as_translate_does(browser: Browser, tmp_path: Path, chan
     page.close()
 
 
+@pytest.mark.slow
 def test_a_model_that_paints_is_applied_at_the_size_of_its_training(browser: Browser, tmp_path: Path) -> None:
     generator = a_generator("study")
     page = opened(browser, a_page(generator, tmp_path / "index.html"))
