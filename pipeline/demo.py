@@ -5,7 +5,7 @@ Nothing that production uses. Like `cli` and `definitions`, this module stands a
 
 import shutil
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -154,21 +154,33 @@ def run_demo(home: Home, say: Say) -> None:
     say(f"\n{summary(status(project, home))}\n\n{places}")
 
 
+def _begun(
+    home: Home, pictures: Path, build: Callable[[Path], object], project_file: Path, domains: Set[str]
+) -> tuple[Project, Path]:
+    """The home with a study's pictures and project file, where they are not there yet; the project, and its file.
+
+    Raises `ConfigError` where the project file is of a study without these domains.
+    """
+    path = home.root / PROJECT_FILE
+    if not pictures.exists():
+        with atomic_folder(pictures) as temporary:
+            build(temporary)
+    if not path.exists():
+        write_text(path, read_plain_text(project_file))
+    project = load_project(path)
+    if not domains <= set(project.domains):
+        raise ConfigError(f"{path}: another study than this one lies here; name another home with --home")
+    return project, path
+
+
 def run_collections(home: Home, say: Say) -> None:
     """Paint one of two collections, import both, keep everything, freeze, train with and without semantic loss, judge.
 
     Interrupted anywhere it is simply run again.
     """
-    pictures, path = home.root / TWO_COLLECTIONS, home.root / PROJECT_FILE
-    if not pictures.exists():
-        say(f"demo in {home.root}: painting a collection")
-        with atomic_folder(pictures) as temporary:
-            build_two_collections(temporary)
-    if not path.exists():
-        write_text(path, read_plain_text(COLLECTIONS_PROJECT))
-    project = load_project(path)
-    if not {PHOTOS, PAINTINGS} <= set(project.domains):
-        raise ConfigError(f"{path}: another study than this one lies here; name another home with --home")
+    say(f"demo in {home.root}: paintings of scenes")
+    pictures = home.root / TWO_COLLECTIONS
+    project, path = _begun(home, pictures, build_two_collections, COLLECTIONS_PROJECT, {PHOTOS, PAINTINGS})
     for domain in (PHOTOS, PAINTINGS):
         say(summary_of_import(import_folder(project, home, child(pictures, domain), domain, None)))
     run_plan(Plan(until="review_queue"), project, path, home, say)
@@ -183,16 +195,9 @@ def run_scenes(home: Home, say: Say, project_file: Path) -> None:
 
     `project_file` is the one to begin with. Interrupted anywhere it is simply run again.
     """
-    pictures, path = home.root / SCENES, home.root / PROJECT_FILE
-    if not pictures.exists():
-        say(f"demo in {home.root}: scenes with depth")
-        with atomic_folder(pictures) as temporary:
-            build_depth_study(temporary)
-    if not path.exists():
-        write_text(path, read_plain_text(project_file))
-    project = load_project(path)
-    if SCENES not in project.domains:
-        raise ConfigError(f"{path}: another study than this one lies here; name another home with --home")
+    say(f"demo in {home.root}: scenes with depth")
+    pictures = home.root / SCENES
+    project, path = _begun(home, pictures, build_depth_study, project_file, {SCENES})
     say(summary_of_import([import_layout(project, home, pictures / PAIRS, "pairs", SCENES)]))
     run_plan(Plan(until="review_queue"), project, path, home, say)
     keep_everything(home)

@@ -54,8 +54,9 @@ CODE_SERVER_STARTS_S = 300
 """Importing everything on a cold and crowded machine takes a minute."""
 
 
-def serve_ui(home: Home, project: Project, path: Path, port: int, say: Say) -> int:
-    """Run Dagster's web server and daemon on the home until they are stopped; returns their exit code."""
+@contextmanager
+def _serving(home: Home, project: Project) -> Iterator[tuple[dg.DagsterInstance, Callable[[str], None]]]:
+    """The home held as by the one process whose UI or code server is open: its instance, and what tells others where."""
     with (
         home.lock(AT_WORK, shared=True),
         home.lock("dev") as tell_others,
@@ -63,22 +64,28 @@ def serve_ui(home: Home, project: Project, path: Path, port: int, say: Say) -> i
         open_instance(home) as instance,
     ):
         bury_dead_runs(instance, home)
-        with serving_ui(home), listen(port) as listening:
-            door = Door(listening.getsockname()[1], kept_secret(home.page_secret))
-            tell_others(door.place)
-            say(f"project {path}\nhome    {home.root}\nloading the pipeline …")
-            with (
-                interruptible() as stopped,
-                code_server(instance, located_workspace(), LOG_LEVEL) as workspace,
-                web_application(instance, workspace, LOG_LEVEL) as web,
-            ):
-                server = _guarded_server(web, project, home, door)
-                with daemon(instance, workspace, lambda: stop(server)) as running:
-                    if not stopped.is_set():
-                        also = f"        {HOME_LINK} of it has reports, duplicates, masks and lineage"
-                        say(f"open    {door.address} (Ctrl-C stops)\n{also}")
-                        server.run(sockets=[listening])
-                    return 1 if running.poll() else 0
+        with serving_ui(home):
+            yield instance, tell_others
+
+
+def serve_ui(home: Home, project: Project, path: Path, port: int, say: Say) -> int:
+    """Run Dagster's web server and daemon on the home until they are stopped; returns their exit code."""
+    with _serving(home, project) as (instance, tell_others), listen(port) as listening:
+        door = Door(listening.getsockname()[1], kept_secret(home.page_secret))
+        tell_others(door.place)
+        say(f"project {path}\nhome    {home.root}\nloading the pipeline …")
+        with (
+            interruptible() as stopped,
+            code_server(instance, located_workspace(), LOG_LEVEL) as workspace,
+            web_application(instance, workspace, LOG_LEVEL) as web,
+        ):
+            server = _guarded_server(web, project, home, door)
+            with daemon(instance, workspace, lambda: stop(server)) as running:
+                if not stopped.is_set():
+                    also = f"        {HOME_LINK} of it has reports, duplicates, masks and lineage"
+                    say(f"open    {door.address} (Ctrl-C stops)\n{also}")
+                    server.run(sockets=[listening])
+                return 1 if running.poll() else 0
 
 
 @dataclass(frozen=True)
@@ -121,17 +128,10 @@ class CodeServer:
 
 def serve_code(home: Home, project: Project, path: Path, server: CodeServer, say: Say) -> int:
     """Run the code server alone, whose processes the runs are, until it is stopped; returns its exit code."""
-    with (
-        home.lock(AT_WORK, shared=True),
-        home.lock("dev") as tell_others,
-        emulated_flickr(home, project),
-        open_instance(home) as instance,
-    ):
-        bury_dead_runs(instance, home)
+    with _serving(home, project) as (_, tell_others), interruptible() as stopped:
         tell_others(f"{server.host}:{server.port}")
-        with serving_ui(home), interruptible() as stopped:
-            say(f"project {path}\nhome    {home.root}\ncode    {server.host}:{server.port} (Ctrl-C stops)")
-            return _until_stopped(code_server_command(server.host, server.port), stopped)
+        say(f"project {path}\nhome    {home.root}\ncode    {server.host}:{server.port} (Ctrl-C stops)")
+        return _until_stopped(code_server_command(server.host, server.port), stopped)
 
 
 def serve_daemon(home: Home, server: CodeServer, say: Say) -> int:

@@ -32,6 +32,7 @@ from dagster._utils.schedules import cron_string_iterator
 from pipeline.errors import StorageError
 from pipeline.file_names import child
 from pipeline.package_files import CODE, DAGSTER_ON_POSTGRES, DAGSTER_SETTINGS
+from pipeline.plain_files import read_plain_text
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -142,8 +143,10 @@ def erase_pictures(dagster_folder: Path, photo_ids: Set[str], snapshots: Set[str
 
 def _erase_in_postgres(photo_ids: Set[str], snapshots: Set[str]) -> int:
     """The same where `dagster.postgres.yaml` keeps records."""
-    names = {"host": "HOST", "port": "PORT", "user": "USER", "password": "PASSWORD", "dbname": "DB"}
-    values = {word: os.environ.get(f"BOKEHFLOW_POSTGRES_{name}", "") for word, name in names.items()}
+    words = {"host": "hostname", "port": "port", "user": "username", "password": "password", "dbname": "db_name"}
+    told = yaml.safe_load(read_plain_text(DAGSTER_ON_POSTGRES))["storage"]["postgres"]["postgres_db"]
+    variables = {word: told[key]["env"] for word, key in words.items()}
+    values = {word: os.environ.get(variable, "") for word, variable in variables.items()}
     try:
         driver = import_module("psycopg2")
         connection = driver.connect(**values, connect_timeout=POSTGRES_PATIENCE_S)
@@ -151,7 +154,7 @@ def _erase_in_postgres(photo_ids: Set[str], snapshots: Set[str]) -> int:
         problem = " ".join(str(error).split())[:200]
         raise StorageError(
             f"Dagster's records are in PostgreSQL, whose pictures could not be erased ({problem}): set "
-            "BOKEHFLOW_POSTGRES_HOST, _PORT, _USER, _PASSWORD and _DB, and run `bokehflow forget` again"
+            f"{', '.join(variables.values())}, and run `bokehflow forget` again"
         ) from error
     erased = 0
     with closing(connection), connection.cursor() as cursor:

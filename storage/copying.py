@@ -239,8 +239,14 @@ def read_list(data: bytes, place: str) -> dict[str, File]:
 def files_of(home: Home) -> dict[str, Path]:
     """The files that make up a home, by their names in it; none that a process of this machine alone needs."""
     found: dict[str, Path] = {}
+    seen: set[tuple[int, int]] = set()
+    # Links are followed, since a lab may keep pictures on another disk; round in a circle they lead nowhere.
     for parent, folders, files in os.walk(home.root, followlinks=True):
-        top = Path(parent) == home.root
+        state, top = os.stat(parent), Path(parent) == home.root
+        if (state.st_dev, state.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((state.st_dev, state.st_ino))
         folders[:] = [name for name in folders if not is_temporary(name) and not (top and name in OF_PROCESSES)]
         for name in files:
             path = Path(parent, name)

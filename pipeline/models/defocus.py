@@ -22,14 +22,13 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from pipeline.models.conditional_gan import ConditionalGan
 from pipeline.models.images import Disparities, Images, Masks, from_model_range, to_model_range
 from pipeline.models.layered_lens import LayeredLens
 from pipeline.models.lens import linear, srgb
-from pipeline.models.losses import Scalar, Scores, cross_entropy_adversarial_loss, cross_entropy_discriminator_loss
-from pipeline.models.networks import Generator, PatchDiscriminator
+from pipeline.models.losses import cross_entropy_adversarial_loss
 from pipeline.models.pix2pix_networks import DefocusGenerator
-from pipeline.models.sight import Background
-from pipeline.models.translator import Batch, FocusMap, FocusWeights, ModelConfig, Translator
+from pipeline.models.translator import Batch, FocusMap, FocusWeights, ModelConfig
 from pipeline.models.vgg import VggFeatures
 
 PLANES = (1 / 6, 1 / 2, 5 / 6)
@@ -66,7 +65,7 @@ class Told:
         return torch.cat([self.images, self.focus, torch.where(self.weights > 0, pictures, 0.0)], 1)
 
 
-class Defocus(Translator[Told]):
+class Defocus(ConditionalGan[Told]):
     """A generator that is shown a map and, where the adversarial term has a weight, a discriminator."""
 
     LAYERS: ClassVar[tuple[str, ...]] = ("depth_a",)
@@ -74,22 +73,7 @@ class Defocus(Translator[Told]):
     """Planes are drawn and pictures rendered within the step."""
 
     def __init__(self, config: ModelConfig, features: VggFeatures | None = None, parser: nn.Module | None = None) -> None:
-        super().__init__(config, features, parser)
-        self.generator_a_to_b = DefocusGenerator(config.generator)
-        judge = PatchDiscriminator(replace(config.discriminator, inputs=7)) if config.gan_weight > 0 else None
-        self.discriminator_a = judge
-
-    @property
-    def generators(self) -> dict[str, Generator]:
-        return {"a_to_b": self.generator_a_to_b}
-
-    @property
-    def discriminators(self) -> dict[str, PatchDiscriminator]:
-        return {} if self.discriminator_a is None else {"a": self.discriminator_a}
-
-    @property
-    def weights(self) -> dict[str, float]:
-        return {**super().weights, "l1": self.config.l1_weight}
+        super().__init__(config, features, parser, DefocusGenerator(config.generator), inputs=7)
 
     def translations(self, batch: Batch) -> Told:
         """Each picture refocused on one of its planes."""
@@ -122,9 +106,6 @@ class Defocus(Translator[Told]):
             terms = self._discriminator_terms(domain, real, fake, None, self.penalises(step))
             found |= {f"{name}_{domain}": term for name, term in terms.items()}
         return found
-
-    def verdict(self, real_scores: Scores, fake_scores: Scores, background: Background | None) -> Scalar:
-        return cross_entropy_discriminator_loss(real_scores, fake_scores)
 
 
 def greys(disparity: Disparities) -> Disparities:

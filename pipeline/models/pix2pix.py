@@ -18,26 +18,22 @@ Deviations, beside those of `pix2pix_networks`:
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from pipeline.models.conditional_gan import ConditionalGan
 from pipeline.models.depth_losses import l1_where_known
 from pipeline.models.disparity_generator import shown
 from pipeline.models.images import Images
 from pipeline.models.losses import (
-    Scalar,
-    Scores,
     cross_entropy_adversarial_loss,
-    cross_entropy_discriminator_loss,
 )
-from pipeline.models.networks import Generator, PatchDiscriminator
 from pipeline.models.pix2pix_networks import Pix2pixGenerator
-from pipeline.models.sight import Background
-from pipeline.models.translator import Batch, ModelConfig, Translator
+from pipeline.models.translator import Batch, ModelConfig
 from pipeline.models.vgg import VggFeatures
 
 UNKNOWN_GREY = 0.0
@@ -61,29 +57,15 @@ class Pictured:
         return torch.cat([self.images, torch.where(self.known, grey, UNKNOWN_GREY)], 1)
 
 
-class Pix2pix(Translator[Pictured]):
+class Pix2pix(ConditionalGan[Pictured]):
     """A generator and, where the adversarial term has a weight, a discriminator of pictures with their depth."""
 
     LAYERS: ClassVar[tuple[str, ...]] = ("depth_a",)
     PREDICTS_DEPTH: ClassVar[bool] = True
+    generator_a_to_b: Pix2pixGenerator
 
     def __init__(self, config: ModelConfig, features: VggFeatures | None = None, parser: nn.Module | None = None) -> None:
-        super().__init__(config, features, parser)
-        self.generator_a_to_b = Pix2pixGenerator(config.generator)
-        judge = PatchDiscriminator(replace(config.discriminator, inputs=4)) if config.gan_weight > 0 else None
-        self.discriminator_a = judge
-
-    @property
-    def generators(self) -> dict[str, Generator]:
-        return {"a_to_b": self.generator_a_to_b}
-
-    @property
-    def discriminators(self) -> dict[str, PatchDiscriminator]:
-        return {} if self.discriminator_a is None else {"a": self.discriminator_a}
-
-    @property
-    def weights(self) -> dict[str, float]:
-        return {**super().weights, "l1": self.config.l1_weight}
+        super().__init__(config, features, parser, Pix2pixGenerator(config.generator), inputs=4)
 
     def real(self, batch: Batch, domain: str) -> Tensor:
         """The batch's pictures with their true depth."""
@@ -103,9 +85,6 @@ class Pix2pix(Translator[Pictured]):
         for domain, judge in self.discriminators.items():
             terms[f"gan_{domain}"] = cross_entropy_adversarial_loss(judge(made.seen(made.made)))
         return terms
-
-    def verdict(self, real_scores: Scores, fake_scores: Scores, background: Background | None) -> Scalar:
-        return cross_entropy_discriminator_loss(real_scores, fake_scores)
 
 
 def _true(batch: Batch) -> tuple[Grey, Bool[Tensor, "batch 1 height width"]]:

@@ -38,6 +38,7 @@ from pipeline.plain_files import open_plain, read_plain
 
 MAX_PIXELS = 60_000_000
 MAX_BYTES = 200_000_000
+MAX_NETWORK_BYTES = 2**31
 MAX_FILES = 200_000
 """Of a folder of pictures, those below it included."""
 PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp"}
@@ -366,7 +367,10 @@ class OnnxSource:
 
         self._low, self._high = RANGES[values]
         try:
-            self._session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+            # From bytes: somebody else's network is not to read further files by paths that it names.
+            self._session = onnxruntime.InferenceSession(
+                read_plain(path, MAX_NETWORK_BYTES), providers=["CPUExecutionProvider"]
+            )
         except Exception as error:  # onnxruntime has a class of its own for each kind of failure
             raise Unusable(f"{printable(str(path))} cannot be loaded: {_line(error)}") from None
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()

@@ -8,7 +8,7 @@ import json
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from pipeline.atomic import atomic_path, write_text
 from pipeline.bounded import form_problem, read_json
 from pipeline.config import OutsideMethod
 from pipeline.errors import DatasetError
+from pipeline.evaluation.outside import Account
 from pipeline.file_names import child
 from pipeline.operations.outside import Source, Target, TooSlow, Unusable, method_version, source_of
 from pipeline.parquet_files import parquet_path
@@ -46,28 +47,6 @@ FORM = {
 }  # fmt: skip
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Account:
-    """What of a method from outside could be judged, and what could not and why."""
-
-    kind: str
-    origin: str
-    version: str
-    photos: int
-    judged: int
-    problems: Mapping[str, str] = field(default_factory=dict)
-    """By the id of a photo or scene, why the method is not judged on it."""
-    extra: Sequence[str] = ()
-    """Files that are of no judged photo."""
-    scaled: str = ""
-    """In words, which sizes its pictures have where these are others than the stored ones."""
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether it is judged on everything that our models are."""
-        return not self.problems
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from glob import escape
 from pathlib import Path
@@ -349,7 +349,7 @@ def outside_reports(home: Home, snapshot: str, models: Sequence["ModelReport"]) 
 
 def _outside_report(home: Home, model: "ModelReport", method: str, version: str) -> "ModelReport":
     """A method from outside as the evaluation of `model` has it."""
-    from pipeline.evaluation.report.page import OutsideFacts
+    from pipeline.evaluation.outside import Account
     from pipeline.operations.outside_judging import method_folder, read_account
 
     others = set(outside_names(home, model.snapshot_id, model.name)) - {method}
@@ -359,9 +359,9 @@ def _outside_report(home: Home, model: "ModelReport", method: str, version: str)
     of_photos = table[~table["photo_id"].str.contains(r"^(?:set|scene):")]
     judged = of_photos.loc[(of_photos["method"] == method) & of_photos["value"].notna(), "photo_id"].nunique()
     facts = (
-        OutsideFacts(**{**asdict(account), "judged": judged})
+        replace(account, judged=judged)
         if account
-        else OutsideFacts("not on record any more", method, version, of_photos["photo_id"].nunique(), judged)
+        else Account("not on record any more", method, version, of_photos["photo_id"].nunique(), judged)
     )
     return replace(
         model,

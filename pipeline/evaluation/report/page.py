@@ -25,6 +25,7 @@ from pipeline.evaluation.measure import set_scores as sets
 from pipeline.evaluation.measure.intervals import LEVEL
 from pipeline.evaluation.measure.judge import BASELINES, INPUT
 from pipeline.evaluation.measure.tiles import Tiles, read_pictures
+from pipeline.evaluation.outside import Account
 from pipeline.evaluation.people.choices import QUESTIONS
 from pipeline.evaluation.people.scores import PeopleSay
 from pipeline.evaluation.report import charts, cost_rows, gallery, limits, number_sources
@@ -47,30 +48,6 @@ FEATURES = {
 
 
 @dataclass(frozen=True)
-class OutsideFacts:
-    """What is known of a method that no model here made.
-
-    `problems` says by the id of a photo or scene why the method is not judged on it, `extra` names files that are of no
-    judged photo.
-    """
-
-    kind: str
-    origin: str
-    version: str
-    photos: int
-    judged: int
-    problems: Mapping[str, str] = field(default_factory=dict)
-    extra: Sequence[str] = ()
-    scaled: str = ""
-
-    @property
-    def words(self) -> str:
-        """On how much it is judged, in a sentence."""
-        some = f"Judged on {self.judged} of {self.photos} test photos alone; in pairs only those count that both have."
-        return f"Judged on all {self.photos} test photos." if self.judged == self.photos else some
-
-
-@dataclass(frozen=True)
 class ModelReport:
     """One trained model and how it was judged.
 
@@ -89,7 +66,7 @@ class ModelReport:
     snapshot_id: str = ""
     role: str = "model"
     """Under which its pictures lie in the folder: a method from outside has its own."""
-    outside: OutsideFacts | None = None
+    outside: Account | None = None
     """Of a method from outside: what is known of it; None for a trained model."""
 
     @property
