@@ -92,7 +92,8 @@ class TrainingSettings(BaseModel):
     """Weight of the adversarial term, each direction."""
     cycle_weight: Weight = 10.0
     """Weight of the cycle term, each direction. With small networks and few steps it acts like a threshold:
-    at 10 the generator stays at the identity, at 2 it learns."""
+    at 10 the generator stays at the identity, at 2 it learns. On photographs, 300 steps: at 1 some runs blur too little, at
+    .25 none did."""
     identity_weight: Weight = 5.0
     """Weight of the identity term, each direction; 0 leaves its two passes out."""
     mask_weight: Weight | None = None
@@ -315,17 +316,21 @@ SMALL: dict[str, object] = {
     "learning_rate": 1e-3,
     "weight_average": 0.995,
     "cpu_threads": 1,
+    "cycle_weight": 0.25,
+    "mask_weight": 20.0,
     "generator_channels": 16,
     "generator_blocks": 3,
     "discriminator_channels": 32,
 }
-"""What one core changes of `CORRECTED`: small pictures and networks, few steps at a higher rate."""
+"""What one core changes of `CORRECTED`: small pictures and networks, few steps at a higher rate. A way back that weighs more
+holds the blur back for longer than such a run lasts; the mask term, cycle_weight · mask_weight, weighs what it did."""
 
 SMOKE: dict[str, object] = {
     **SMALL,
     "size_px": 64,
     "crop_margin": 0.3,
     "steps": 600,
+    "cycle_weight": 1.0,
     "identity_weight": 1.0,
     "mask_weight": 2.5,
     "r1_weight": 1.0,

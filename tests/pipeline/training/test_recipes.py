@@ -113,6 +113,13 @@ def test_the_studys_digest_is_frozen() -> None:
     assert digest(PROFILES["study"])[:16] == "bc641dd71bf59503"
 
 
+def test_a_lighter_way_back_leaves_the_mask_term_as_heavy() -> None:
+    """The mask term weighs cycle_weight · mask_weight, so `one_sided` learns the same with either."""
+    small, corrected = (PROFILES[name].model_dump() for name in ("small", "corrected"))
+    assert small["cycle_weight"] < corrected["cycle_weight"]
+    assert small["cycle_weight"] * small["mask_weight"] == corrected["cycle_weight"] * corrected["mask_weight"] == 5.0
+
+
 def test_every_switch_is_explained() -> None:
     assert all(field.description for field in TrainingSettings.model_fields.values())
 
