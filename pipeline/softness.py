@@ -143,6 +143,36 @@ def standing(inputs: Softness, outputs: Softness, domain_b: Softness, resamples:
     )
 
 
+class Misfit:
+    """How far outputs, given picture by picture, are from domain B: `gap` + `scales` of `standing`, each as far as B is
+    softer in it than the inputs are for sure; 0 where it is in neither.
+
+    What does not depend on the outputs is found once, for many outputs of the same inputs.
+    """
+
+    def __init__(self, inputs: Softness, domain_b: Softness) -> None:
+        self._inputs, self._of_b = inputs, domain_b[domain_b.known]
+        self._apart: dict[bytes, dict[str, float]] = {}
+
+    def __call__(self, outputs: Softness) -> float:
+        """Of these outputs."""
+        known = self._inputs.known & outputs.known
+        after, apart = outputs[known], self._distances(known)
+        return sum(distance(getattr(after, name), getattr(self._of_b, name)) / inputs for name, inputs in apart.items())
+
+    def _distances(self, known: np.ndarray) -> dict[str, float]:
+        """Those of the known inputs to domain B, in what it is softer in."""
+        if known.tobytes() not in self._apart:
+            self._apart[known.tobytes()] = self._compared(self._inputs[known])
+        return self._apart[known.tobytes()]
+
+    def _compared(self, before: Softness) -> dict[str, float]:
+        if min(len(before), len(self._of_b)) < MIN_PICTURES:
+            return {}
+        pairs = {name: (getattr(before, name), getattr(self._of_b, name)) for name in ("relative", "scales")}
+        return {name: distance(*pair) for name, pair in pairs.items() if is_softer(*pair[::-1])}
+
+
 def telling(domain_a: Softness, domain_b: Softness) -> tuple[int, float]:
     """How well the domains are told apart: by how many of the two measures for sure, and how often a picture of A is
     sharper than one of B, added up over both. The more the better; a size at which a camera's noise counts as sharpness

@@ -9,6 +9,7 @@ from scipy import ndimage, stats
 
 from pipeline.softness import (
     MIN_PICTURES,
+    Misfit,
     Softness,
     chance_above,
     differ,
@@ -146,3 +147,14 @@ def test_parts_join_to_the_whole() -> None:
     joined = softness(images[:1], mask[:1]) + softness(images[1:], mask[1:])
     np.testing.assert_array_equal(joined.relative, whole.relative)
     np.testing.assert_array_equal(whole[np.array([2])].scales, whole.scales[2:3])
+
+
+def test_a_misfit_is_the_distance_in_all_that_domain_b_is_softer_in() -> None:
+    inputs, domain_b = measured(0), measured(1.0, seed=1)
+    misfit, partly = Misfit(inputs, domain_b), measured(0.5)
+    partly.relative[2] = np.nan
+    for outputs in (measured(0.5), partly, measured(2.0)):
+        told = standing(inputs, outputs, domain_b, resamples=0)
+        assert misfit(outputs) == sum(share.value for share in (told.gap, told.scales) if share) > 0
+    assert Misfit(inputs, measured(0, seed=2))(inputs) == 0
+    assert Misfit(inputs, domain_b[: MIN_PICTURES - 1])(inputs) == 0

@@ -6,6 +6,7 @@ how it continued a picture beyond its frame; here it is mirrored about the outer
 """
 
 from collections.abc import Callable
+from functools import cache
 
 import cv2
 import numpy as np
@@ -16,6 +17,8 @@ from pipeline.regions import SUBJECT_LEVEL, Mask
 
 Baseline = Callable[[Rgb, Mask], Rgb]
 """From a picture and the mask of its subject to the result, at the stored size."""
+OfWidth = Callable[[float], Rgb]
+"""The results of one picture by their width in pixels."""
 
 AVERAGE_SIDE_PX = 5
 GAUSSIAN_SIDE_PX = 9
@@ -42,23 +45,41 @@ def gaussian(image: Rgb, sigma_px: float) -> Rgb:
     return ndimage.gaussian_filter(image, sigma_px, mode=FRAME, axes=(1, 2))
 
 
+def gaussians(image: Rgb, mask: Mask) -> OfWidth:
+    """Gaussians of any σ, the subject pasted back as the study did."""
+    return lambda sigma_px: pasted(lambda whole: gaussian(whole, sigma_px))(image, mask)
+
+
 def disc_held(image: Rgb, mask: Mask, radius_px: float) -> Rgb:
     """What a photographer's app does with a mask: the background's light spread over discs of one size.
 
     The subject's light does not bleed into the background, since it is left out there, and the subject is laid over it by
     its alpha. Discs that reach beyond the frame or under the subject are made up of what is known.
     """
+    return discs_held(image, mask)(radius_px)
+
+
+def discs_held(image: Rgb, mask: Mask) -> OfWidth:
+    """`disc_held` of any radius; what does not depend on the radius is computed once."""
     # torch takes seconds to import, and reports do without.
     import torch
 
     from pipeline.models.lens import disc, linear, srgb
 
     light = linear(torch.from_numpy(np.asarray(image, np.float32))).numpy()
-    kernel, share = disc(radius_px, int(radius_px + 0.5)).numpy(), np.asarray(1.0 - mask, np.float32)
-    lit = np.concatenate([light * share, share], axis=3)
-    spread = np.stack([cv2.filter2D(one, -1, kernel, borderType=cv2.BORDER_CONSTANT) for one in lit])
-    soft = (spread[..., :3] + EMPTY * light) / (spread[..., 3:] + EMPTY)
-    return paste_subject(srgb(torch.from_numpy(soft)).numpy(), image, mask)
+    share = np.asarray(1.0 - mask, np.float32)
+    lit, faint = np.concatenate([light * share, share], axis=3), _planes(EMPTY * light)
+
+    def of_radius(radius_px: float) -> Rgb:
+        kernel = disc(radius_px, int(radius_px + 0.5)).numpy()
+        soft = np.empty_like(faint)
+        for one, known, found in zip(lit, faint, soft, strict=True):
+            *spread, weight = cv2.split(cv2.filter2D(one, -1, kernel, borderType=cv2.BORDER_CONSTANT))
+            # By planes: numpy is slow where the innermost axis has three values.
+            np.divide(np.add(spread, known), weight + np.float32(EMPTY), out=found)
+        return paste_subject(np.moveaxis(srgb(torch.from_numpy(soft)).numpy(), 1, 3), image, mask)
+
+    return of_radius
 
 
 def pasted(blur: Callable[[Rgb], Rgb]) -> Baseline:
@@ -72,10 +93,16 @@ def pasted(blur: Callable[[Rgb], Rgb]) -> Baseline:
 
 def fitting_width(misfit: Callable[[float], float], side_px: int) -> float:
     """The width, to a few per cent, at which a blur of pictures of this side has the least `misfit`."""
-    widths = np.geomspace(NARROWEST * side_px, WIDEST * side_px, TRIED_WIDTHS)
-    best = int(np.argmin([misfit(width) for width in widths]))
-    around = np.geomspace(widths[max(0, best - 1)], widths[min(len(widths) - 1, best + 1)], 7)
-    return round(float(min(around, key=misfit)), 2)
+    misfit_of = cache(misfit)  # the second widths begin, end and may meet in the middle with ones of the first
+    widths = _widths(NARROWEST * side_px, WIDEST * side_px, TRIED_WIDTHS)
+    best = widths.index(min(widths, key=misfit_of))
+    around = _widths(widths[max(0, best - 1)], widths[min(len(widths) - 1, best + 1)], 7)
+    return round(min(around, key=misfit_of), 2)
+
+
+def _widths(narrowest: float, widest: float, count: int) -> list[float]:
+    """Each wider than the one before by the same factor, rounded so that equal ones are equal."""
+    return np.geomspace(narrowest, widest, count).round(6).tolist()
 
 
 def gaussian_sigma_px(side_px: int) -> float:
@@ -85,6 +112,10 @@ def gaussian_sigma_px(side_px: int) -> float:
     1.7
     """
     return 0.3 * ((side_px - 1) / 2 - 1) + 0.8
+
+
+def _planes(images: Rgb) -> np.ndarray:
+    return np.ascontiguousarray(np.moveaxis(images, 3, 1))
 
 
 def paste_subject(blurred: Rgb, image: Rgb, mask: Mask) -> Rgb:

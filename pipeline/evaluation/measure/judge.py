@@ -5,7 +5,7 @@ models of a snapshot; `judge_model` adds one model to it.
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -83,7 +83,9 @@ logger = logging.getLogger(__name__)
 
 MODEL_SET = "set:model"
 """Stands in for a photo id where a score is of the model itself."""
-LOOK_BATCH = 4
+LOOK_PIXELS, MIN_LOOK = 4 * 256 * 256, 4
+"""Pixels that the perceptual network sees together, and pictures at least: activations of more do not fit the processor's
+caches, and for fewer the weights are read too often."""
 SHOWN_PHOTOS, SHOWN_SCENES = 100, 6
 FLAT_RANGE = 2 / 255
 """A picture whose values span less than this shows nothing."""
@@ -321,19 +323,19 @@ def _model_on_photos(
     yardstick: Yardstick,
     pictures: PictureWriter | None,
 ) -> pd.DataFrame:
-    chosen, rows, sets, softnesses = shown(photos.ids, SHOWN_PHOTOS), [], _Sets(common), CollectedSoftness()
-    blurs = blurs_of(common.widths) if pictures and yardstick.people else {}
+    rows, sets, softnesses = [], _Sets(common), CollectedSoftness()
+    blurs = blurs_of(common.widths) if yardstick.people else {}
+    shelf = _Shelf(pictures, shown(photos.ids, SHOWN_PHOTOS), model, judged_px, blurs, common.outside)
     if len(photos.ids) < MIN_SET:
         logger.warning("only %d test photos: nothing is said about the set as a whole", len(photos.ids))
     for part in batches(len(photos.ids)):
         ids = photos.ids[part]
         rgb, alpha = photos.batch(np.arange(part.start, part.stop))
-        view = View.of(rgb, alpha, judged_px, blurs)
+        view = View.of(rgb, alpha, judged_px, {})
         seen = _Seen(*(None if known is None else known[part] for known in (common.masks, common.faces)))
         outputs, flat = make(view, ids)
         rows += _score_photos(ids, outputs, flat, view, seen, yardstick, sets)
-        _write(pictures, chosen, ids, {**view.outputs, model: outputs[model]}, view, model)
-        _write_outside(pictures, chosen, ids, common, judged_px)
+        shelf.add(ids, rgb, alpha, {model: outputs[model]})
         if len(common.softness_b):
             telling = _telling(view, rgb, alpha, common.softness_px, {})
             if common.softness_px > judged_px:
@@ -446,8 +448,7 @@ def _look(before: Rgb, outputs: Mapping[str, Rgb], regions: Regions, yardstick: 
     if network is None:
         return {}
     found: dict[str, list[_Looked]] = {method: [] for method in outputs}
-    for start in range(0, len(before), LOOK_BATCH):
-        part = slice(start, start + LOOK_BATCH)
+    for part in _looks(before):
         reference = network.look(before[part])
         for method, output in outputs.items():
             look = reference if output is before else network.look(output[part])
@@ -461,6 +462,12 @@ def _look(before: Rgb, outputs: Mapping[str, Rgb], regions: Regions, yardstick: 
         )
         for method, parts in found.items()
     }
+
+
+def _looks(pictures: Rgb) -> Iterator[slice]:
+    """Which of the pictures are looked at together."""
+    step = max(MIN_LOOK, LOOK_PIXELS // pictures.shape[1] ** 2)
+    return (slice(start, start + step) for start in range(0, len(pictures), step))
 
 
 def _inception(output: Rgb, view: View, yardstick: Yardstick) -> dict[str, np.ndarray]:
@@ -518,8 +525,7 @@ def _softness_of_b(measured_px: int, test_photos: int, shallow: Photos | None) -
 
 def _vgg_features(network: "PerceptualNetwork", rgb: Rgb, background: Region) -> dict[str, np.ndarray]:
     collected = Collected()
-    for start in range(0, len(rgb), LOOK_BATCH):
-        part = slice(start, start + LOOK_BATCH)
+    for part in _looks(rgb):
         look = network.look(rgb[part])
         texture = network.background_features(look, background[part])
         collected.add({VGG: look.features, VGG_BACKGROUND: texture})
@@ -561,16 +567,15 @@ def _model_on_scenes(
     network: "PerceptualNetwork | None",
     pictures: PictureWriter | None,
 ) -> pd.DataFrame:
-    chosen, rows = shown(scenes.ids, SHOWN_SCENES), []
-    blurs = blurs_of(common.widths) if pictures else {}
+    rows = []
+    shelf = _Shelf(pictures, shown(scenes.ids, SHOWN_SCENES), model, judged_px, blurs_of(common.widths), common.outside)
     for part in batches(len(scenes.names)):
         ids = scenes.ids[part]
-        view = View.of(scenes.sharp[part], alpha[part], judged_px, blurs)
+        view = View.of(scenes.sharp[part], alpha[part], judged_px, {})
         truth = unit(scaled(scenes.shallow[part], judged_px))
         outputs, flat = make(view, ids)
         rows += _score_scenes(scenes, part, outputs, flat, truth, view, network)
-        _write(pictures, chosen, ids, {**view.outputs, model: outputs[model], TRUE_LENS: truth}, view, model)
-        _write_outside(pictures, chosen, ids, common, judged_px)
+        shelf.add(ids, scenes.sharp[part], alpha[part], {model: outputs[model], TRUE_LENS: truth})
     return _refuse_flat(_joined(rows), model)
 
 
@@ -681,23 +686,28 @@ def _joined(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=COLUMNS)
 
 
-def _write(
-    pictures: PictureWriter | None, chosen: set[str], ids: Sequence[str], outputs: Mapping[str, Rgb], view: View, model: str
-) -> None:
-    if pictures is None:
-        return
-    for index, photo_id in enumerate(ids):
-        if photo_id in chosen:
-            pictures.add(photo_id, "mask", to_bytes(view.mask[index, :, :, 0]))
-            for method, output in outputs.items():
-                pictures.add(photo_id, "model" if method == model else method, to_bytes(output[index]))
+@dataclass(frozen=True)
+class _Shelf:
+    """Puts the pictures that are shown into a folder, beside what the baselines and methods from outside make of them."""
 
+    pictures: PictureWriter | None
+    chosen: set[str]
+    model: str
+    size_px: int
+    blurs: Blurs
+    outside: Mapping[str, Given]
 
-def _write_outside(
-    pictures: PictureWriter | None, chosen: set[str], ids: Sequence[str], common: Common, size_px: int
-) -> None:
-    """What methods from outside give for the pictures that are shown."""
-    for photo_id in ids if pictures is not None else ():
-        for method, given in common.outside.items():
-            if photo_id in chosen and photo_id in given.ids and pictures is not None:
-                pictures.add(photo_id, method, to_bytes(given.at([photo_id], size_px)[0]))
+    def add(self, ids: Sequence[str], rgb: RgbBytes, alpha: AlphaBytes, outputs: Mapping[str, Rgb]) -> None:
+        """Add those of a batch that are chosen; `outputs` are by method, at the judged size."""
+        places = [index for index, one in enumerate(ids) if one in self.chosen]
+        if self.pictures is None or not places:
+            return
+        view = View.of(rgb[places], alpha[places], self.size_px, self.blurs)
+        shown = {**view.outputs, **{method: output[places] for method, output in outputs.items()}}
+        for index, photo_id in enumerate(ids[place] for place in places):
+            self.pictures.add(photo_id, "mask", to_bytes(view.mask[index, :, :, 0]))
+            for method, output in shown.items():
+                self.pictures.add(photo_id, "model" if method == self.model else method, to_bytes(output[index]))
+            for method, given in self.outside.items():
+                if photo_id in given.ids:
+                    self.pictures.add(photo_id, method, to_bytes(given.at([photo_id], self.size_px)[0]))

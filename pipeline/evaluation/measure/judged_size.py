@@ -4,7 +4,10 @@ Pictures come at the size in which they are stored. The baselines smooth them th
 baselines, masks and truth are scaled down to `judged_px` by Lanczos, the filter by which training scales pictures down.
 """
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial, reduce
 from operator import add
@@ -18,16 +21,17 @@ from pipeline import regions
 from pipeline.errors import DatasetError
 from pipeline.evaluation.measure.baselines import (
     Baseline,
+    OfWidth,
     average_5x5,
-    disc_held,
+    discs_held,
     fitting_width,
-    gaussian,
     gaussian_9x9,
+    gaussians,
     pasted,
 )
 from pipeline.evaluation.measure.metrics import Rgb
 from pipeline.regions import Mask, Region
-from pipeline.softness import STRONG_SIDE_PX, TELLING_SIDE_PX, Softness, softness, standing, telling
+from pipeline.softness import STRONG_SIDE_PX, TELLING_SIDE_PX, Misfit, Softness, softness, telling
 
 RgbBytes = UInt8[np.ndarray, "_ _ _ 3"]
 """Squares of sRGB, 0 to 255, as they are stored: number, height, width; of several sets in one call."""
@@ -45,10 +49,7 @@ Blurs = Mapping[str, Baseline]
 Widths = Mapping[str, float]
 """Of the matched baselines, in pixels of the stored size."""
 STUDY_BLURS: Blurs = {"average_5x5": pasted(average_5x5), "gaussian_9x9": pasted(gaussian_9x9)}
-MATCHED: Mapping[str, Callable[[float], Baseline]] = {
-    "gaussian_matched": lambda sigma_px: pasted(partial(gaussian, sigma_px=sigma_px)),
-    "disc_matched": lambda radius_px: partial(disc_held, radius_px=radius_px),
-}
+MATCHED: Mapping[str, Callable[[Rgb, Mask], OfWidth]] = {"gaussian_matched": gaussians, "disc_matched": discs_held}
 
 BATCH = 16
 MATCHED_PICTURES, MATCHED_AGAINST = 32, 200
@@ -97,8 +98,12 @@ class View:
         if judged_px > rgb.shape[1]:
             raise DatasetError(f"the model works at {judged_px} px, the pictures have {rgb.shape[1]}; prepare larger ones")
         judged, image, mask = scaled(rgb, judged_px), unit(rgb), unit_mask(alpha)
-        smoothed = {name: scaled_unit(blur(image, mask), judged_px) for name, blur in blurs.items()}
-        return cls(judged, scaled(alpha, judged_px), {INPUT: unit(judged), **smoothed})
+        if not blurs:
+            return cls(judged, scaled(alpha, judged_px), {INPUT: unit(judged)})
+        with one_core_each() as pool:
+            smoothed = {name: pool.map(partial(_smoothed, blur, judged_px), image, mask) for name, blur in blurs.items()}
+            outputs = {name: np.stack([*pictures]) for name, pictures in smoothed.items()}
+        return cls(judged, scaled(alpha, judged_px), {INPUT: unit(judged), **outputs})
 
     def at(self, size_px: int) -> "View":
         """The same at a smaller size."""
@@ -132,7 +137,16 @@ class Regions:
 
 def blurs_of(widths: Widths) -> Blurs:
     """The baselines, the matched ones where their widths are known."""
-    return {**STUDY_BLURS, **{name: MATCHED[name](width) for name, width in widths.items()}}
+    return {**STUDY_BLURS, **{name: partial(_matched, name, width) for name, width in widths.items()}}
+
+
+def _matched(name: str, width_px: float, image: Rgb, mask: Mask) -> Rgb:
+    return MATCHED[name](image, mask)(width_px)
+
+
+def _smoothed(blur: Baseline, judged_px: int, picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """What a blur makes of one picture."""
+    return scaled_unit(blur(picture[None], mask[None]), judged_px)[0]
 
 
 def softness_px(ordinary: Photos | None, shallow: Photos | None, judged_px: int) -> int:
@@ -160,16 +174,37 @@ def fitting_widths(ordinary: Photos | None, shallow: Photos | None, measured_px:
     rgb, alpha = ordinary.batch(spread(len(ordinary.ids), MATCHED_PICTURES))
     image, mask, measured_mask = unit(rgb), unit_mask(alpha), unit_mask(scaled(alpha, measured_px))
     before = softness(unit(scaled(rgb, measured_px)), measured_mask)
-    of_b = softness_at(shallow, measured_px)
-
-    def misfit(of_width: Callable[[float], Baseline], width_px: float) -> float:
-        output = scaled_unit(of_width(width_px)(image, mask), measured_px)
-        told = standing(before, softness(output, measured_mask, flat_too=True), of_b, resamples=0)
-        return sum(one.value for one in (told.gap, told.scales) if one)
-
-    if not misfit(lambda _: lambda image, _: image, 0.0):
+    misfit = Misfit(before, softness_at(shallow, measured_px))
+    if not misfit(before):
         return {}
-    return {name: fitting_width(partial(misfit, of_width), rgb.shape[1]) for name, of_width in MATCHED.items()}
+
+    def one_picture(width_px: float, blurred: OfWidth, mask: np.ndarray) -> Softness:
+        return softness(scaled_unit(blurred(width_px), measured_px), mask[None], flat_too=True)
+
+    def of_width(pictures: Sequence[OfWidth], width_px: float) -> float:
+        return misfit(reduce(add, pool.map(partial(one_picture, width_px), pictures, measured_mask)))
+
+    found = {}
+    with one_core_each() as pool:
+        for name, blurs in MATCHED.items():
+            pictures = [blurs(image[index : index + 1], mask[index : index + 1]) for index in range(len(image))]
+            found[name] = fitting_width(partial(of_width, pictures), rgb.shape[1])
+    return found
+
+
+@contextmanager
+def one_core_each() -> Iterator[Executor]:
+    """As many threads as there are cores, for one picture after the other; in each of them torch keeps to one core."""
+    # torch takes seconds to import, and reports do without.
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+            yield pool
+    finally:
+        torch.set_num_threads(before)
 
 
 def spread(count: int, most: int) -> np.ndarray:

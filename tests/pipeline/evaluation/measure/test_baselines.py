@@ -8,6 +8,7 @@ import pytest
 from pipeline.evaluation.measure.baselines import (
     average_5x5,
     disc_held,
+    discs_held,
     fitting_width,
     gaussian_9x9,
     gaussian_sigma_px,
@@ -91,3 +92,19 @@ def test_a_point_of_light_becomes_an_even_disc_in_linear_light() -> None:
 
 def test_a_width_is_found_to_a_few_per_cent() -> None:
     assert fitting_width(lambda width: abs(np.log(width / 1.7)), 256) == pytest.approx(1.7, rel=0.08)
+    tried: list[float] = []
+
+    def misfit(width: float) -> float:
+        tried.append(width)
+        return abs(np.log(width / 1.7))
+
+    fitting_width(misfit, 256)
+    assert len(tried) == len(set(tried)) == 12 + 4
+
+
+def test_discs_of_one_picture_are_those_of_a_batch() -> None:
+    image = picture(4)
+    mask = np.random.default_rng(5).random((2, 24, 20, 1)).astype(np.float32)
+    of_first = discs_held(image[:1], mask[:1])
+    for radius_px in (0.7, 3.0, 5.2):
+        np.testing.assert_array_equal(of_first(radius_px), disc_held(image, mask, radius_px)[:1])
