@@ -14,12 +14,11 @@ from pipeline.config import Project
 from pipeline.errors import ConfigError
 from pipeline.operations.downloads import download, known_files
 from pipeline.operations.forget import finish_forgetting, leftovers
-from pipeline.operations.history import answers_about
-from pipeline.operations.photo_tables import all_rows, newest_listings
+from pipeline.operations.history import make_history
 from pipeline.operations.photos import photo_reader
 from pipeline.operations.stages import provenance_of
 from pipeline.operations.tombstones import forgotten_photos, unpurged
-from pipeline.photos.history import gone_photos, history_counts, stricter_photos, unasked, update_history, with_answers
+from pipeline.photos.history import gone_photos, history_counts, stricter_photos
 from pipeline.photos.pool import Transfer
 from pipeline.sources.listing import list_month
 from pipeline.sources.windows import clear_state
@@ -32,14 +31,18 @@ LISTING_IS_STALE_AFTER_DAYS = 10
 
 def collect_assets(project: Project) -> list[dg.AssetsDefinition]:
     """The assets of this stage, for the project."""
-    partitions = domain_months(project)
+    return [listing_asset(project), files_asset(project), history_asset(project)]
+
+
+def listing_asset(project: Project) -> dg.AssetsDefinition:
+    """The asset `photo_listing`."""
 
     @stage_asset(
         project,
         "photo_listing",
         "collect",
         {"parquet"},
-        partitions_def=partitions,
+        partitions_def=domain_months(project),
         pool="flickr_api",
         description="Search results of one domain and upload month, the rejected ones with their reason.",
         check_specs=[dg.AssetCheckSpec("every_result_seen", asset="photo_listing")],
@@ -70,13 +73,19 @@ def collect_assets(project: Project) -> list[dg.AssetsDefinition]:
         problems = [f"{len(truncated)} photos lie in a window with more results than the source shows"] if truncated else []
         return table_result(info, shown, [check("every_result_seen", problems, dg.AssetCheckSeverity.WARN)])
 
+    return photo_listing
+
+
+def files_asset(project: Project) -> dg.AssetsDefinition:
+    """The asset `photo_files`."""
+
     @stage_asset(
         project,
         "photo_files",
         "collect",
         {"jpeg", "parquet"},
-        deps=[photo_listing],
-        partitions_def=partitions,
+        deps=["photo_listing"],
+        partitions_def=domain_months(project),
         description="The bytes of every accepted photo as a blob, or the reason why there are none.",
         check_specs=[dg.AssetCheckSpec("few_failures", asset="photo_files")],
     )
@@ -100,12 +109,18 @@ def collect_assets(project: Project) -> list[dg.AssetsDefinition]:
         }
         return table_result(info, shown, [check("few_failures", problems, dg.AssetCheckSeverity.WARN)])
 
+    return photo_files
+
+
+def history_asset(project: Project) -> dg.AssetsDefinition:
+    """The asset `photo_history`."""
+
     @stage_asset(
         project,
         "photo_history",
         "collect",
         {"parquet"},
-        deps=[photo_listing, "imported_photos"],
+        deps=["photo_listing", "imported_photos"],
         description="When each photo was first and last seen, what changed about it, which are gone or forgotten.",
         check_specs=[
             dg.AssetCheckSpec("nothing_vanished", asset="photo_history"),
@@ -124,35 +139,25 @@ def collect_assets(project: Project) -> list[dg.AssetsDefinition]:
         for left in leftovers(purged) if purged else ():
             context.log.warning(left)
         provenance = provenance_of(project, data, "photo_history")
-        listings, forgotten = newest_listings(project, data), forgotten_photos(data)
-        listing = all_rows(project, data, "photo_listing")
-        before = data.tables.read_or_empty("photo_history")
-        frame = update_history(before, listing, listings, forgotten)
-        questions = unasked(frame, listings)["photo_id"].head(project.collect.checks_per_run).tolist()
-        answers, not_asked = answers_about(questions, sources, data)
-        frame = with_answers(frame, answers)
-        info = data.tables.write("photo_history", frame, provenance=provenance)
-        by_month = listing["month"].value_counts().sort_index().to_dict()
+        made = make_history(project, data, sources)
+        info = data.tables.write("photo_history", made.table, provenance=provenance)
         shown = {
-            "counts": count_table(history_counts(frame), "history"),
-            "by_month": bars(by_month, "upload month"),
-            "asked_about_absent_photos": len(answers),
-            "still_to_ask": len(unasked(frame, listings)),
+            "counts": count_table(history_counts(made.table), "history"),
+            "by_month": bars(made.listed_by_month, "upload month"),
+            "asked_about_absent_photos": made.asked,
+            "still_to_ask": made.still_to_ask,
         }
-        if not_asked:
-            context.log.warning(f"absent photos could not be asked about: {not_asked}")
+        if made.not_asked:
+            context.log.warning(f"absent photos could not be asked about: {made.not_asked}")
         left = [*unpurged(data), *(purged.problems if purged else ())]
-        return table_result(
-            info,
-            shown,
-            [
-                check("nothing_vanished", gone_photos(frame), dg.AssetCheckSeverity.WARN),
-                check("no_licence_stricter", stricter_photos(frame), dg.AssetCheckSeverity.WARN),
-                check("forgotten_are_purged", left, dg.AssetCheckSeverity.WARN),
-            ],
-        )
+        checks = [
+            check("nothing_vanished", gone_photos(made.table), dg.AssetCheckSeverity.WARN),
+            check("no_licence_stricter", stricter_photos(made.table), dg.AssetCheckSeverity.WARN),
+            check("forgotten_are_purged", left, dg.AssetCheckSeverity.WARN),
+        ]
+        return table_result(info, shown, checks)
 
-    return [photo_listing, photo_files, photo_history]
+    return photo_history
 
 
 def transfer_metadata(transfer: Transfer) -> dict[str, int | float | dg.MarkdownMetadataValue]:

@@ -1,27 +1,46 @@
 """Curation: the queue that a person works through, the reviewed CSVs, and what was kept."""
 
+from typing import TYPE_CHECKING, Any
+
 import dagster as dg
 
 from assets.common import check, count_table, progress, stage_asset, table_result
 from assets.sheets import contact_sheet
 from pipeline.config import Project
-from pipeline.curation.agreement import Agreement, Reviewed, reviewed_twice
-from pipeline.curation.curate import curate, decided_groups, disagreements, one_per_photo, too_few
-from pipeline.curation.decisions import folder_version, opinions
-from pipeline.curation.double_review import DoubleReview
-from pipeline.operations.curation import reviewed, update_hints
-from pipeline.operations.photo_tables import all_rows, newest_rows
+from pipeline.curation.agreement import Agreement, Reviewed
+from pipeline.curation.curate import disagreements, too_few
+from pipeline.curation.decisions import folder_version
+from pipeline.operations.curation import MadeCuration, make_curated, make_queue, update_hints
 from pipeline.operations.photos import photo_reader
 from pipeline.operations.stages import provenance_of
 from pipeline.operations.tasks import engine_of
-from pipeline.operations.tombstones import forgotten_photos
 from pipeline.plain_text import plain_markdown
 from resources.home import HomeResource
 from resources.segmenter import SegmenterResource
+from storage import Home
+
+if TYPE_CHECKING:
+    from pipeline.curation.ranking import Ranking
 
 
 def curation_assets(project: Project) -> list[dg.AssetsDefinition | dg.SourceAsset]:
     """The assets of this stage, for the project."""
+    return [hints_asset(project), queue_asset(project), review_decisions, curated_asset(project)]
+
+
+@dg.observable_source_asset(
+    name="review_decisions",
+    group_name="curation",
+    description="The folder `review/reviewed/`: what curators decided. Its content is the data version.",
+    tags={"dagster/kind/csv": ""},
+)
+def review_decisions(home: dg.ResourceParam[HomeResource]) -> dg.DataVersion:
+    """The folder that people put their decisions into."""
+    return dg.DataVersion(folder_version(home.open().reviewed))
+
+
+def hints_asset(project: Project) -> dg.AssetsDefinition:
+    """The asset `photo_hints`."""
 
     @stage_asset(
         project,
@@ -53,12 +72,18 @@ def curation_assets(project: Project) -> list[dg.AssetsDefinition | dg.SourceAss
         without = [f"{row.sha256}: {row.reason}, {row.detail}" for row in unmeasured.itertuples()]
         return table_result(info, shown, [check("every_picture_is_measured", without, dg.AssetCheckSeverity.WARN)])
 
+    return photo_hints
+
+
+def queue_asset(project: Project) -> dg.AssetsDefinition:
+    """The asset `review_queue`."""
+
     @stage_asset(
         project,
         "review_queue",
         "curation",
         {"csv"},
-        deps=["unique_photos", photo_hints],
+        deps=["unique_photos", "photo_hints"],
         description="CSV batches of photos that nobody has decided, with hints and thumbnails. "
         "Fill in `decision` and `reason` and save the file, under any name, in `review/reviewed/`; "
         "or decide on the page that `bokehflow review` opens.",
@@ -68,77 +93,38 @@ def curation_assets(project: Project) -> list[dg.AssetsDefinition | dg.SourceAss
         ],
     )
     def review_queue(home: dg.ResourceParam[HomeResource]) -> dg.MaterializeResult:
-        from pipeline.curation.queue import QueueFolders, filled_in_place, queue_photos, with_fingerprints
-        from pipeline.curation.ranking import learn
-        from pipeline.curation.suggestions import rule_decisions
-
         data = home.open()
         provenance = provenance_of(project, data, "review_queue")
-        unique, queued = data.tables.read("unique_photos"), data.tables.read_or_empty("review_queue")
-        unmeasured = data.tables.read_or_empty("unmeasured_pictures", columns=["sha256"])
-        unique = unique[~unique["sha256"].isin(unmeasured["sha256"])]  # nobody can look at them
-        words = opinions(reviewed(data, project)[0])
-        decided = decided_groups(unique, words)
-        learning = len(words) >= project.curation.learn_from
-        hints = data.tables.read("photo_hints")
-        fingerprints = newest_rows(project, data, "fingerprints")
-        seen = with_fingerprints(one_per_photo(unique).merge(hints, on="sha256"), fingerprints) if learning else None
-        ranking = None if seen is None else learn(seen, words, project.curation.learn_from)
-        by_rules = rule_decisions(unique, hints, project.curation.rules, decided)
-        frame = queue_photos(
-            unique=unique,
-            listing=all_rows(project, data, "photo_listing"),
-            queued=queued,
-            hints=hints,
-            fingerprints=fingerprints,
-            decided_groups=decided | decided_groups(unique, by_rules),
-            forgotten=forgotten_photos(data),
-            folders=QueueFolders(data.review_queue, data.thumbnails),
-            settings=project.curation,
-            ranking=ranking,
-        )
-        data.reviewed.mkdir(parents=True, exist_ok=True)
-        info = data.tables.write("review_queue", frame, provenance=provenance)
-        new = frame[~frame["photo_id"].isin(set(queued["photo_id"]))]
-        waiting = frame[frame["waiting"]]
+        made = make_queue(project, data)
+        info = data.tables.write("review_queue", made.table, provenance=provenance)
+        waiting = made.table[made.table["waiting"]]
         suggested = waiting["suggested_decision"].fillna("nothing") + " " + waiting["suggested_reason"].fillna("")
         shown = {
-            "new": count_table(new["domain"].value_counts().to_dict(), "newly queued"),
+            "new": count_table(made.new, "newly queued"),
             "suggested": count_table(suggested.str.strip().value_counts().to_dict(), "suggested for those who wait"),
-            "decided by rules": len(by_rules),
+            "decided by rules": made.decided_by_rules,
             "batches": dg.MetadataValue.path(str(data.review_queue)),
             "save reviewed files in": dg.MetadataValue.path(str(data.reviewed)),
+            **(ranking_metadata(made.ranking) if made.ranking else {}),
         }
-        if ranking is not None:
-            shown |= {
-                "ranking: decisions learnt from": ranking.decisions,
-                "ranking: cross-validated accuracy": ranking.accuracy,
-                "ranking: always the commoner answer": ranking.baseline,
-            }
-        groups = decided | decided_groups(unique, by_rules)
-        groups |= set(unique.loc[unique["photo_id"].isin(set(frame["photo_id"])), "group"])
-        unqueued = unique.loc[unique["rule"].isna() & ~unique["group"].isin(groups), "photo_id"].tolist()
         checks = [
-            check("nobody_waits_unqueued", unqueued),
-            check("batches_are_as_written", filled_in_place(data.review_queue), dg.AssetCheckSeverity.WARN),
+            check("nobody_waits_unqueued", made.unqueued),
+            check("batches_are_as_written", made.filled_in_place, dg.AssetCheckSeverity.WARN),
         ]
         return table_result(info, shown, checks)
 
-    @dg.observable_source_asset(
-        name="review_decisions",
-        group_name="curation",
-        description="The folder `review/reviewed/`: what curators decided. Its content is the data version.",
-        tags={"dagster/kind/csv": ""},
-    )
-    def review_decisions(home: dg.ResourceParam[HomeResource]) -> dg.DataVersion:
-        return dg.DataVersion(folder_version(home.open().reviewed))
+    return review_queue
+
+
+def curated_asset(project: Project) -> dg.AssetsDefinition:
+    """The asset `curated_photos`."""
 
     @stage_asset(
         project,
         "curated_photos",
         "curation",
         {"parquet"},
-        deps=["unique_photos", review_decisions, *(["photo_hints"] if project.curation.rules else [])],
+        deps=["unique_photos", "review_decisions", *(["photo_hints"] if project.curation.rules else [])],
         description="What was decided about each photo: kept, moved or dropped, by whom and why.",
         check_specs=[
             dg.AssetCheckSpec("decisions_valid", asset="curated_photos", blocking=True),
@@ -149,43 +135,44 @@ def curation_assets(project: Project) -> list[dg.AssetsDefinition | dg.SourceAss
     def curated_photos(home: dg.ResourceParam[HomeResource]) -> dg.MaterializeResult:
         data = home.open()
         provenance = provenance_of(project, data, "curated_photos")
-        decisions, problems = reviewed(data, project)
-        unique = data.tables.read("unique_photos")
-        from pipeline.curation.suggestions import rule_decisions
-
-        hints, rules = data.tables.read_or_empty("photo_hints"), project.curation.rules
-        by_rules = rule_decisions(unique, hints, rules, decided_groups(unique, decisions))
-        double = DoubleReview.of(project.curation)
-        frame = curate(unique, decisions, by_rules, double)
-        info = data.tables.write("curated_photos", frame, provenance=provenance)
-        kept = frame[frame["target_domain"].notna()]
-        counts = {
-            **{f"kept in {domain}": int(count) for domain, count in kept["target_domain"].value_counts().items()},
-            **{
-                f"dropped, {reason}": int(count)
-                for reason, count in frame.loc[frame["decision"] == "drop", "reason"].value_counts().items()
-            },
-            **{f"decided by rule {rule.name}": int((frame["curator"] == f"rule:{rule.name}").sum()) for rule in rules},
-            "undecided": int(unique["rule"].isna().sum()) - len(frame),
-        }
-        read = photo_reader(data, project)
-        pictures = {
-            f"kept in {domain}": contact_sheet(zip(rows["photo_id"], map(read, rows["sha256"]), strict=True))
-            for domain, rows in kept.groupby("target_domain")
-        }
-        twice = reviewed_twice(unique, decisions, double)
+        made = make_curated(project, data)
+        info, frame = data.tables.write("curated_photos", made.table, provenance=provenance), made.table
         checks = [
-            check("decisions_valid", [str(problem) for problem in problems if problem.is_fatal]),
+            check("decisions_valid", [str(problem) for problem in made.problems if problem.is_fatal]),
             check("enough_kept", too_few(frame, list(project.domains), project.curation.min_kept_per_domain)),
-            check("curators_agree", disagreements(frame, twice.conflicts), dg.AssetCheckSeverity.WARN),
+            check("curators_agree", disagreements(frame, made.twice.conflicts), dg.AssetCheckSeverity.WARN),
         ]
-        notes = [str(problem) for problem in problems if not problem.is_fatal]
-        shown = {"counts": count_table(counts, "curated"), **({"not counted": notes} if notes else {}), **pictures}
-        if double.share:
-            shown |= agreement_metadata(twice)
-        return table_result(info, shown, checks)
+        return table_result(info, _curated_shown(project, data, made), checks)
 
-    return [photo_hints, review_queue, review_decisions, curated_photos]
+    return curated_photos
+
+
+def _curated_shown(project: Project, data: Home, made: MadeCuration) -> dict[str, Any]:
+    frame, read = made.table, photo_reader(data, project)
+    kept, dropped = frame[frame["target_domain"].notna()], frame.loc[frame["decision"] == "drop", "reason"]
+    by_rule = {rule.name: int((frame["curator"] == f"rule:{rule.name}").sum()) for rule in project.curation.rules}
+    counts = {
+        **{f"kept in {domain}": int(count) for domain, count in kept["target_domain"].value_counts().items()},
+        **{f"dropped, {reason}": int(count) for reason, count in dropped.value_counts().items()},
+        **{f"decided by rule {name}": count for name, count in by_rule.items()},
+        "undecided": made.undecided,
+    }
+    notes = [str(problem) for problem in made.problems if not problem.is_fatal]
+    pictures = {
+        f"kept in {domain}": contact_sheet(zip(rows["photo_id"], map(read, rows["sha256"]), strict=True))
+        for domain, rows in kept.groupby("target_domain")
+    }
+    agreed = agreement_metadata(made.twice) if made.is_double else {}
+    return {"counts": count_table(counts, "curated"), **({"not counted": notes} if notes else {}), **pictures, **agreed}
+
+
+def ranking_metadata(ranking: "Ranking") -> dict[str, int | float]:
+    """How well the learnt order of review guesses."""
+    return {
+        "ranking: decisions learnt from": ranking.decisions,
+        "ranking: cross-validated accuracy": ranking.accuracy,
+        "ranking: always the commoner answer": ranking.baseline,
+    }
 
 
 def agreement_metadata(found: Reviewed) -> dict[str, dg.MetadataValue]:

@@ -57,12 +57,19 @@ class QueueFolders:
     thumbnails: Path
 
 
+@dataclass(frozen=True)
+class QueueInputs:
+    """The tables that say what there is to review; `hints` has at least the pictures of the new photos."""
+
+    unique: pd.DataFrame
+    listing: pd.DataFrame
+    hints: pd.DataFrame
+    fingerprints: pd.DataFrame
+
+
 def queue_photos(
-    unique: pd.DataFrame,
-    listing: pd.DataFrame,
+    inputs: QueueInputs,
     queued: pd.DataFrame,
-    hints: pd.DataFrame,
-    fingerprints: pd.DataFrame,
     decided_groups: Set[str],
     forgotten: Set[str],
     folders: QueueFolders,
@@ -72,10 +79,10 @@ def queue_photos(
     """Write batches of what is new; returns the table `review_queue`, old rows and new, in order of review.
 
     New photos are those kept of groups none of whose members was decided or shown before. `queued` is that table as
-    it was; batches on disk that it does not know, of a run that was killed, are taken up as they are. `hints` is the
-    table `photo_hints` with at least the pictures of the new photos, `fingerprints` that table; rows of `forgotten`
-    photos go. `ranking` gives the probabilities.
+    it was; batches on disk that it does not know, of a run that was killed, are taken up as they are. Rows of
+    `forgotten` photos go. `ranking` gives the probabilities.
     """
+    unique, listing, hints = inputs.unique, inputs.listing, inputs.hints
     kept = unique[unique["rule"].isna()]
     batch_of = _known_batches(queued, folders.batches)
     shown_groups = set(unique.loc[unique["photo_id"].isin(batch_of.keys()), "group"])
@@ -90,7 +97,7 @@ def queue_photos(
     table = table[~table["photo_id"].isin(set(forgotten))].reset_index(drop=True)
     open_groups = set(kept["group"]) - set(decided_groups)
     table["waiting"] = table["group"].isin(open_groups)
-    table = _in_order(_judged(table, fingerprints, settings, ranking))
+    table = _in_order(_judged(table, inputs.fingerprints, settings, ranking))
     numbers = [int(found.group(1)) for name in batch_of.values() if (found := re.match(r"batch-(\d+)-", name))]
     for name, rows in _new_batches(table[table["batch"].isna()], settings.batch_size, max(numbers, default=0) + 1):
         _write_batch(rows, child(folders.batches, name))

@@ -1,24 +1,28 @@
-"""What curators decided, and what is measured of each picture for the queue."""
+"""What is measured of each picture, the queue, what curators decided, and what comes of it."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from pipeline.config import Project
 from pipeline.curation.agreement import Reviewed, reviewed_twice
-from pipeline.curation.decisions import Decision, read_decisions
+from pipeline.curation.curate import curate, decided_groups, one_per_photo
+from pipeline.curation.decisions import Decision, opinions, read_decisions
 from pipeline.curation.double_review import DoubleReview
 from pipeline.file_names import inside
 from pipeline.hint_table import HINTS
+from pipeline.operations.photo_tables import all_rows, newest_rows
+from pipeline.operations.tombstones import forgotten_photos
 from pipeline.spreadsheet import Problem
 from storage import Home
 
 if TYPE_CHECKING:
     from pipeline.compute.batches import Over
     from pipeline.curation.hints import Hints, Measured
+    from pipeline.curation.ranking import Ranking
     from resources.segmenter import SegmenterResource
 
 SUGGESTED = ("suggested_decision", "suggested_reason", "suggestion", "suggestion_probability")
@@ -54,6 +58,85 @@ def double_review(project: Project, home: Home, decisions: Sequence[Decision]) -
     """Where the double review stands; None where the project asks for none."""
     double = DoubleReview.of(project.curation)
     return reviewed_twice(home.tables.read_or_empty("unique_photos"), decisions, double) if double.share else None
+
+
+@dataclass(frozen=True)
+class MadeQueue:
+    """The table `review_queue`, and what came up while it was made."""
+
+    table: pd.DataFrame
+    new: dict[str, int]
+    """Newly queued photos by domain."""
+    decided_by_rules: int
+    ranking: "Ranking | None"
+    """What gave the order of review, where enough was decided to learn from."""
+    unqueued: list[str]
+    """Photos that nobody decided and that stand in no batch."""
+    filled_in_place: list[str]
+    """Batches that somebody filled in where nothing reads them."""
+
+
+def make_queue(project: Project, home: Home) -> MadeQueue:
+    """Write batches of what is new, and the table that goes with them but for writing it."""
+    from pipeline.curation.queue import QueueFolders, QueueInputs, filled_in_place, queue_photos
+    from pipeline.curation.suggestions import rule_decisions
+
+    unique, queued = home.tables.read("unique_photos"), home.tables.read_or_empty("review_queue")
+    unmeasured = home.tables.read_or_empty("unmeasured_pictures", columns=["sha256"])
+    unique = unique[~unique["sha256"].isin(unmeasured["sha256"])]  # nobody can look at them
+    hints, fingerprints = home.tables.read("photo_hints"), newest_rows(project, home, "fingerprints")
+    words = opinions(reviewed(home, project)[0])
+    decided = decided_groups(unique, words)
+    by_rules = rule_decisions(unique, hints, project.curation.rules, decided)
+    ranking = _ranking(project, unique, hints, fingerprints, words)
+    inputs = QueueInputs(unique, all_rows(project, home, "photo_listing"), hints, fingerprints)
+    groups = decided | decided_groups(unique, by_rules)
+    folders = QueueFolders(home.review_queue, home.thumbnails)
+    frame = queue_photos(inputs, queued, groups, forgotten_photos(home), folders, project.curation, ranking)
+    home.reviewed.mkdir(parents=True, exist_ok=True)
+    domains = frame.loc[~frame["photo_id"].isin(set(queued["photo_id"])), "domain"]
+    new = {str(domain): int(count) for domain, count in domains.value_counts().items()}
+    groups |= set(unique.loc[unique["photo_id"].isin(set(frame["photo_id"])), "group"])
+    unqueued = unique.loc[unique["rule"].isna() & ~unique["group"].isin(groups), "photo_id"].tolist()
+    return MadeQueue(frame, new, len(by_rules), ranking, unqueued, filled_in_place(home.review_queue))
+
+
+def _ranking(
+    project: Project, unique: pd.DataFrame, hints: pd.DataFrame, fingerprints: pd.DataFrame, words: Sequence[Decision]
+) -> "Ranking | None":
+    from pipeline.curation.queue import with_fingerprints
+    from pipeline.curation.ranking import learn
+
+    if len(words) < project.curation.learn_from:
+        return None
+    seen = with_fingerprints(one_per_photo(unique).merge(hints, on="sha256"), fingerprints)
+    return learn(seen, words, project.curation.learn_from)
+
+
+@dataclass(frozen=True)
+class MadeCuration:
+    """The table `curated_photos`, and what came up while it was made."""
+
+    table: pd.DataFrame
+    problems: list[Problem]
+    """Of the reviewed CSVs."""
+    undecided: int
+    twice: Reviewed
+    is_double: bool
+    """Whether the project asks for a double review."""
+
+
+def make_curated(project: Project, home: Home) -> MadeCuration:
+    """What is kept by the decisions, and else by the project's rules; not written."""
+    from pipeline.curation.suggestions import rule_decisions
+
+    decisions, problems = reviewed(home, project)
+    unique, hints = home.tables.read("unique_photos"), home.tables.read_or_empty("photo_hints")
+    by_rules = rule_decisions(unique, hints, project.curation.rules, decided_groups(unique, decisions))
+    double = DoubleReview.of(project.curation)
+    frame = curate(unique, decisions, by_rules, double)
+    undecided = int(unique["rule"].isna().sum()) - len(frame)
+    return MadeCuration(frame, problems, undecided, reviewed_twice(unique, decisions, double), bool(double.share))
 
 
 def hints_measurer(project: Project, home: Home, segmenter: "SegmenterResource") -> tuple[Callable[[str], "Hints"], str]:

@@ -1,6 +1,6 @@
-"""Duplicates of a home: its pages, and how far apart its pictures are."""
+"""Duplicates of a home: fingerprints of its pictures, groups of them, their pages, and how far apart pictures are."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +8,56 @@ import pandas as pd
 
 from pipeline.config import Project
 from pipeline.errors import BokehflowError
-from pipeline.operations.photo_tables import all_rows
+from pipeline.operations.photo_tables import all_rows, newest_rows
 from pipeline.operations.photos import photo_reader
+from pipeline.operations.tombstones import forgotten_photos
 from storage import Home
 
 SHOWN_PAIRS = 6
+
+
+def make_fingerprints(
+    project: Project, home: Home, partition: str, report: Callable[[int, int], None]
+) -> tuple[pd.DataFrame, int, list[str]]:
+    """The table `fingerprints` of one domain and month, not written.
+
+    Also how many pictures were new, and which stored photos have none, with the reason where it is known.
+    """
+    from pipeline.dedupe.fingerprints import fingerprint_pictures, fingerprint_table
+    from pipeline.dedupe.store import FingerprintStore
+    from pipeline.operations.tasks import engine_of, fingerprints_over
+
+    files, store = home.tables.read("photo_files", partition), FingerprintStore(home.fingerprints)
+    digests = files["sha256"].dropna().tolist()
+    over, new = engine_of(project, home), len(store.missing(digests))
+    crashed = fingerprints_over(over, home, digests, report) if over is not None else {}
+    fingerprint_pictures([one for one in digests if one not in crashed], home.blobs.read, store, report)
+    listing = home.tables.read("photo_listing", partition)
+    frame = fingerprint_table(files[~files["sha256"].isin(crashed)], listing, store)
+    without = files[files["sha256"].notna() & ~files["photo_id"].isin(frame["photo_id"])].sort_values("photo_id")
+    pairs = zip(without["photo_id"], without["sha256"], strict=True)
+    return frame, new, [f"{id}: {crashed[sha256]}" if sha256 in crashed else id for id, sha256 in pairs]
+
+
+def make_unique_photos(
+    project: Project, home: Home, report: Callable[[int, int], None]
+) -> tuple[pd.DataFrame, dict[str, int]]:
+    """The table `unique_photos`, not written, and how much work it was; what the next one starts from is kept."""
+    from pipeline.dedupe.fingerprints import fingerprint_pictures
+    from pipeline.dedupe.groups import find_unique
+    from pipeline.dedupe.near import NearHashStore
+    from pipeline.dedupe.store import FingerprintStore
+
+    settings, photos = project.dedupe, newest_rows(project, home, "fingerprints")
+    photos = photos[~photos["photo_id"].isin(forgotten_photos(home))]
+    store, near = FingerprintStore(home.fingerprints), NearHashStore(home.fingerprints)
+    # Usually all are there; where somebody cleared the folder, they are made again.
+    decoded = fingerprint_pictures(photos["sha256"].tolist(), home.blobs.read, store, report)
+    known = home.tables.read_or_empty("duplicate_pairs")
+    found = find_unique(photos, store, home.blobs.read, settings, known, near.read(settings.radius_bits))
+    near.write(settings.radius_bits, found.near)
+    home.tables.write("duplicate_pairs", found.duplicate_pairs)
+    return found.unique_photos, {**found.work, "pictures_fingerprinted": decoded}
 
 
 def write_duplicates(project: Project, home: Home, max_pages: int) -> tuple[Path, list[str]]:

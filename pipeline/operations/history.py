@@ -1,16 +1,46 @@
-"""Questions to the sources about the absent photos of the history."""
+"""The history of photos, and questions to their sources about those that are absent."""
 
 import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
 
 from pipeline.config import Project
 from pipeline.errors import ConfigError, SourceError
-from pipeline.operations.photo_tables import newest_listings
-from pipeline.photos.history import SourceAnswer, unasked
+from pipeline.operations.photo_tables import all_rows, newest_listings
+from pipeline.operations.tombstones import forgotten_photos
+from pipeline.photos.history import SourceAnswer, unasked, update_history, with_answers
 from pipeline.sources.listing import Source
 from resources.sources import SourcesResource, source_of, source_problem
 from storage import Home
+
+
+@dataclass(frozen=True)
+class MadeHistory:
+    """The table `photo_history`, and what came up while it was made."""
+
+    table: pd.DataFrame
+    listed_by_month: dict[str, int]
+    """Photos by upload month."""
+    asked: int
+    """Absent photos that their sources were asked about."""
+    still_to_ask: int
+    not_asked: str | None
+    """Why not all could be asked about, if so."""
+
+
+def make_history(project: Project, home: Home, sources: SourcesResource) -> MadeHistory:
+    """The history of all that is listed, brought up to date but not written; sources are asked about absent photos."""
+    listings, listing = newest_listings(project, home), all_rows(project, home, "photo_listing")
+    before = home.tables.read_or_empty("photo_history")
+    frame = update_history(before, listing, listings, forgotten_photos(home))
+    questions = unasked(frame, listings)["photo_id"].head(project.collect.checks_per_run).tolist()
+    answers, not_asked = answers_about(questions, sources, home)
+    frame = with_answers(frame, answers)
+    by_month = {str(month): int(count) for month, count in listing["month"].value_counts().sort_index().items()}
+    return MadeHistory(frame, by_month, len(answers), len(unasked(frame, listings)), not_asked)
 
 
 def answers_about(

@@ -8,7 +8,7 @@ import pandas as pd
 
 from pipeline.config import CurationSection
 from pipeline.curation.decisions import Decision
-from pipeline.curation.queue import QueueFolders, queue_photos
+from pipeline.curation.queue import QueueFolders, QueueInputs, queue_photos
 from pipeline.curation.ranking import Ranking
 from pipeline.tables import conform
 
@@ -94,11 +94,8 @@ def queue(
     ranking: Ranking | None = None,
 ) -> pd.DataFrame:
     table = queue_photos(
-        unique=unique,
-        listing=listing(),
+        QueueInputs(unique, listing(), hints_of(range(40)) if hints is None else hints, fingerprints_of(range(40))),
         queued=queued,
-        hints=hints_of(range(40)) if hints is None else hints,
-        fingerprints=fingerprints_of(range(40)),
         decided_groups=decided or set(),
         forgotten=forgotten or set(),
         folders=QueueFolders(root / "queue", root / "thumbnails"),

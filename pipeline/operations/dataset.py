@@ -1,0 +1,121 @@
+"""The tables of the dataset, made from those of a home: masks, maps of depth, training pictures and the manifest.
+
+Each function gives the table of its name and does not write it; the pictures that its rows name lie in their files then.
+"""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pandas as pd
+
+from pipeline.config import Project
+from pipeline.dataset.crop import Tiling
+from pipeline.dataset.manifest import build_manifest, problems, snapshot_id
+from pipeline.dataset.prepare import prepare_images
+from pipeline.dataset.shards import ShardReader
+from pipeline.dataset.snapshot import freeze
+from pipeline.depth.depth_maps import estimate_photos, with_estimated_depth
+from pipeline.errors import DatasetError
+from pipeline.file_names import child, inside
+from pipeline.masks.person_masks import read_mask, segment_photos
+from pipeline.masks.selfie import ALONE
+from pipeline.operations.estimators import depth_estimator
+from pipeline.operations.layered_imports import with_imported_layers
+from pipeline.operations.made_from import made_from
+from pipeline.operations.masks import mask_source
+from pipeline.operations.photo_tables import all_rows
+from pipeline.operations.stages import provenance_of
+from pipeline.operations.tasks import engine_of, masks_over, shards_over
+from pipeline.operations.training_images import photo_sizes, plan, readers
+from pipeline.photos.decode import decode_reduced
+from resources.segmenter import SegmenterResource
+from storage import Home
+from storage.provenance import Provenance
+
+Report = Callable[[int, int], None]
+"""Called with how many pictures are done, and of how many."""
+
+
+def make_person_masks(
+    project: Project, home: Home, segmenter: SegmenterResource, report: Report
+) -> tuple[pd.DataFrame, Provenance]:
+    """The table `person_masks`, and its provenance."""
+    provenance = provenance_of(project, home, "person_masks")
+    source, curated = mask_source(project, home, segmenter), home.tables.read("curated_photos")
+    if ALONE in source.key.split("-"):
+        # So that the next run tries again to get the second network.
+        provenance = provenance.with_outside(segmenter=f"without its second network, {source.key}")
+    over = engine_of(project, home)
+    frame = segment_photos(
+        photos=curated[curated["target_domain"].notna()],
+        source=source,
+        masks_folder=home.masks,
+        min_coverage=project.masks.least_coverage,
+        progress=report,
+        known=home.tables.read_or_empty("person_masks"),
+        each=over and masks_over(over, {"source": source.key, **provenance.outside}),
+    )
+    return frame, provenance
+
+
+def make_depth_maps(project: Project, home: Home, report: Report) -> pd.DataFrame:
+    """The table `depth_maps`."""
+    long_side_px, most_pixels = project.depth.long_side_px, project.photos.max_pixels
+    return estimate_photos(
+        home.tables.read("person_masks"),
+        depth_estimator(project, home),
+        home.depth,
+        lambda sha256: decode_reduced(home.blobs.read(sha256), 0, most_pixels, min_long_edge_px=long_side_px).rgb,
+        lambda mask: read_mask(inside(home.masks, mask)),
+        report,
+    )
+
+
+def make_training_images(project: Project, home: Home, report: Report) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The table `training_images`, and the rows with a mask of which no picture came."""
+    layers, over, planned = home.tables.read_or_empty("imported_layers"), engine_of(project, home), plan(project)
+    masks = with_imported_layers(home.tables.read("person_masks"), layers)
+    if project.depth.estimator != "none":
+        masks = with_estimated_depth(masks, home.tables.read("depth_maps"))
+    frame = prepare_images(
+        masks=masks,
+        readers=readers(project, home),
+        shards_folder=home.shards,
+        photo_size=photo_sizes(project, home) if isinstance(planned, Tiling) else None,
+        plan=planned,
+        shard_rows=project.dataset.shard_rows,
+        progress=report,
+        known=home.tables.read_or_empty("training_images"),
+        each=shards_over(over) if over else None,
+    )
+    return frame, masks[masks["mask"].notna() & ~masks["photo_id"].isin(frame["photo_id"])]
+
+
+def first_pictures(home: Home, images: pd.DataFrame, count: int = 6) -> Iterator[tuple[str, np.ndarray]]:
+    """Photo id and RGB, uint8 `[height, width, 3]`, of the first pictures of each domain."""
+    first = images.groupby("domain").head(count)
+    if len(first):
+        reader = ShardReader([child(home.shards, shard) for shard in first["shard"]], first["row"].tolist())
+        yield from zip(first["photo_id"], reader.batch(np.arange(len(reader)))[0], strict=True)
+
+
+def make_manifest(project: Project, home: Home) -> tuple[pd.DataFrame, list[str]]:
+    """The table `dataset_manifest`, and why it cannot be frozen, if so."""
+    images, listing = home.tables.read("training_images"), all_rows(project, home, "photo_listing")
+    curated, masks = home.tables.read("curated_photos"), home.tables.read("person_masks")
+    domain_a, domain_b = project.training.domain_a, project.training.domain_b
+    frame = build_manifest(images, listing, curated, masks, project.dataset, domain_a)
+    return frame, problems(frame, masks, project.dataset, domain_a, domain_b)
+
+
+def freeze_manifest(project: Project, home: Home, identifier: str) -> None:
+    """Freeze the manifest as the snapshot of that id, unless it is; DatasetError where the manifest is another by now."""
+    if child(home.snapshots, identifier).exists():
+        return
+    manifest = home.tables.read("dataset_manifest")
+    if snapshot_id(manifest) != identifier:
+        raise DatasetError(
+            f"snapshot {identifier} was never frozen, and the manifest has moved on to {snapshot_id(manifest)}; "
+            "materialise that one"
+        )
+    freeze(manifest, home.snapshots, home.shards, made_from(project, home))
