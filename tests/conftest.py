@@ -1,13 +1,18 @@
 """What several test modules share: a small demo world."""
 
 import fcntl
+import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import hypothesis
 import pytest
+
+# Workers share the cores; threads of theirs would wait for each other, in the processes that they start too.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 # A machine that is busy is no reason to fail.
 hypothesis.settings.register_profile("untimed", deadline=None)
@@ -85,3 +90,34 @@ def bokehflow(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the command in a process of its own."""
     command = [sys.executable, "-m", "pipeline.cli", *arguments, "--home", str(root)]
     return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+
+
+class Outcome:
+    """Exit code and what was said."""
+
+    def __init__(self, code: object, said: str) -> None:
+        self.code, self.said = code, said
+
+
+Run = Callable[..., Outcome]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Call the command in this process, as a shell would see it."""
+
+    def call(*arguments: str) -> Outcome:
+        from pipeline.cli import main
+
+        monkeypatch.setattr("sys.argv", ["bokehflow", *arguments])
+        try:
+            main()
+            code: object = 0
+        except SystemExit as stop:
+            code = stop.code
+        captured = capsys.readouterr()
+        # A message given to sys.exit is printed by the interpreter and means exit code 1.
+        said = captured.err + captured.out + (code if isinstance(code, str) else "")
+        return Outcome(1 if isinstance(code, str) else code, said)
+
+    return call

@@ -1,46 +1,17 @@
 """Bad input: a clear message, exit code 1, and nothing lost."""
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from pipeline.cli import cli, main
+from pipeline.cli import cli
 from pipeline.config import load_project
 from pipeline.emulators.flickr import Emulator
 from pipeline.operations.emulated_flickr import emulator_ports
 from storage import Home
-
-
-class Outcome:
-    """Exit code and what was said."""
-
-    def __init__(self, code: object, said: str) -> None:
-        self.code, self.said = code, said
-
-
-Run = Callable[..., Outcome]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Call the command in this process, as a shell would see it."""
-
-    def call(*arguments: str) -> Outcome:
-        monkeypatch.setattr("sys.argv", ["bokehflow", *arguments])
-        try:
-            main()
-            code: object = 0
-        except SystemExit as stop:
-            code = stop.code
-        captured = capsys.readouterr()
-        # A message given to sys.exit is printed by the interpreter and means exit code 1.
-        said = captured.err + captured.out + (code if isinstance(code, str) else "")
-        return Outcome(1 if isinstance(code, str) else code, said)
-
-    return call
+from tests.conftest import Run
 
 
 def edit(root: Path, old: str, new: str) -> None:

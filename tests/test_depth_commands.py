@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from pipeline.training.runs import RunFolder, completion_of
-from tests.conftest import bokehflow
+from tests.conftest import Run, bokehflow
 
 SIDE_PX = 40
 PROJECT = """
@@ -84,9 +84,11 @@ def test_pix2pix_is_trained_in_the_same_way(home: Path, tmp_path: Path) -> None:
         (("train", "depth", "--pairs", "nowhere"), "has no pictures in rgb/"),
     ],
 )
-def test_what_cannot_be_trained_says_why(home: Path, tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:
+def test_what_cannot_be_trained_says_why(
+    home: Path, tmp_path: Path, run: Run, arguments: tuple[str, ...], words: str
+) -> None:
     told = [str(tmp_path / "scenes") if part == "scenes" else part for part in arguments]
-    done = bokehflow(home, *told)
-    assert done.returncode == 1
-    assert words.lower() in done.stderr.lower()
-    assert "Traceback" not in done.stderr
+    outcome = run(*told, "--home", str(home))
+    assert outcome.code == 1
+    assert words.lower() in outcome.said.lower()
+    assert "Traceback" not in outcome.said

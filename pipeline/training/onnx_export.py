@@ -17,7 +17,9 @@ from pipeline.models.networks import Generator
 
 TOLERANCE = 1e-3
 """Largest difference that a pixel may show, of a range of 2."""
-TRIAL_SIZES_PX = ((64, 64), (96, 160))
+LEAST_SIDE_PX = 64
+"""Of a picture; the subject's finder halves it five times and mirrors what is left at its edges."""
+TRIAL_SIZES_PX = ((LEAST_SIDE_PX, LEAST_SIDE_PX), (96, 160))
 
 
 def export_onnx(generator: Generator, path: Path, provenance: dict[str, str | int]) -> float:
@@ -25,8 +27,8 @@ def export_onnx(generator: Generator, path: Path, provenance: dict[str, str | in
 
     Input `images` and output `translated` are float32 [batch, 3, height, width] in [-1, 1], RGB; a generator that holds
     the subject takes its `alpha` too, [batch, 1, height, width] in [0, 1]. Batch and sides are free, sides multiples of
-    the generator's stride. `provenance` goes into the file's metadata. TrainingError if the outputs differ by more than
-    `TOLERANCE`; nothing is written then.
+    the generator's stride, `LEAST_SIDE_PX` and more. `provenance` goes into the file's metadata. TrainingError if the
+    outputs differ by more than `TOLERANCE`; nothing is written then.
     """
     return _export(generator.cpu().eval(), _trial_inputs(generator), "translated", path, provenance)
 
@@ -60,7 +62,8 @@ Inputs = Callable[[int, tuple[int, int], torch.Generator | None], dict[str, torc
 def _export(
     network: Generator | LensPlanner, inputs_of: Inputs, output: str, path: Path, provenance: dict[str, str | int]
 ) -> float:
-    sides = {2: network.stride_px * Dim("rows", min=4), 3: network.stride_px * Dim("columns", min=4)}
+    stride_px, least = network.stride_px, LEAST_SIDE_PX // network.stride_px
+    sides = {2: stride_px * Dim("rows", min=least), 3: stride_px * Dim("columns", min=least)}
     inputs = inputs_of(2, TRIAL_SIZES_PX[1], None)
     program = torch.onnx.export(
         network,
@@ -85,7 +88,7 @@ def _export(
 def input_words(generator: Generator) -> str:
     """What the exported file takes, for people."""
     alpha = ", and the subject's alpha in [0, 1]" if generator.holds_subject else ""
-    return f"float32 RGB in [-1, 1]{alpha}, any batch, sides multiples of {generator.stride_px}"
+    return f"float32 RGB in [-1, 1]{alpha}, any batch, sides multiples of {generator.stride_px}, {LEAST_SIDE_PX} px and more"
 
 
 def _trial_inputs(generator: Generator) -> Inputs:

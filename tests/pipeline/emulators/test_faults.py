@@ -88,7 +88,7 @@ def test_drift_is_noticeable_and_bounded() -> None:
     assert {page for _, page in drifts} == {-3, -2, -1, 0, 1, 2, 3}
 
 
-@pytest.mark.parametrize("text", ["seed = " + "9" * 5000, "seed = " + "[" * 20_000, "x" + ".a" * 20_000 + " = 1"])
+@pytest.mark.parametrize("text", ["seed = " + "9" * 5000, "seed = " + "[" * 20_000, "x" + ".a" * 5_000 + " = 1"])
 def test_no_toml_makes_a_reader_stumble(tmp_path: Path, text: str) -> None:
     (tmp_path / "faults.toml").write_text(text)
     for load in (load_faults, load_project):

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 
@@ -103,6 +104,11 @@ def test_any_size_has_logits(height: int, width: int) -> None:
     assert SubjectFinder()(torch.zeros(1, 3, height, width)).shape == (1, 1, height, width)
 
 
-def test_the_onnx_file_takes_the_photo_alone(generator: LensGenerator, tmp_path: Path) -> None:
+def test_the_onnx_file_takes_the_photo_alone_at_any_size(generator: LensGenerator, tmp_path: Path) -> None:
     assert export_onnx(generator, tmp_path / "finds.onnx", {}) < 1e-3
     assert "alpha" not in input_words(generator)
+    session = onnxruntime.InferenceSession(str(tmp_path / "finds.onnx"))
+    for sides_px in ((64, 104), (200, 72), (88, 144)):
+        images = torch.rand(2, 3, *sides_px, generator=torch.Generator().manual_seed(0)) * 1.6 - 0.8
+        (output,) = session.run(None, {"images": images.numpy()})
+        torch.testing.assert_close(torch.from_numpy(output), generator(images).detach(), atol=1e-3, rtol=0)

@@ -7,7 +7,6 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from PIL import Image
 
 from pipeline import weights
@@ -94,7 +93,6 @@ def judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Judged:
         raise WeightsError("no package index")
 
     monkeypatch.setattr(weights, "pip_download", offline)
-    torch.set_num_threads(1)
     return Judged(tmp_path / "home")
 
 

@@ -1,12 +1,11 @@
 """A tiny run: random pictures in real shards, networks of a few hundred weights."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
 from pipeline.dataset.shards import ShardPicture, write_shard
 from pipeline.training.jobs import TrainingJob
@@ -27,16 +26,6 @@ TINY = {
 }
 STORED_SIZE_PX = 24
 TRAIN_A, TRAIN_B, TEST_A = 5, 7, 2
-
-
-@pytest.fixture(autouse=True)
-def one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Tiny networks gain nothing by threads and lose much where tests share the processor."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture
