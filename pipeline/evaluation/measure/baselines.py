@@ -6,7 +6,7 @@ how it continued a picture beyond its frame; here it is mirrored about the outer
 """
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, lru_cache
 
 import cv2
 import numpy as np
@@ -26,7 +26,9 @@ FRAME = "mirror"
 EMPTY = 1e-3
 """Weight of the pixel itself, where a disc finds no background."""
 NARROWEST, WIDEST, TRIED_WIDTHS = 1 / 512, 1 / 16, 12
-"""Widths that are tried, as shares of the picture's side."""
+"""Widths that may be tried, as shares of the picture's side."""
+WORSE_WIDTHS = 2
+"""So many in a row, each a third wider than the one before, are no bump in the way to a better one."""
 
 
 def average_5x5(image: Rgb) -> Rgb:
@@ -41,8 +43,11 @@ def gaussian_9x9(image: Rgb) -> Rgb:
 
 
 def gaussian(image: Rgb, sigma_px: float) -> Rgb:
-    """A Gaussian of any width."""
-    return ndimage.gaussian_filter(image, sigma_px, mode=FRAME, axes=(1, 2))
+    """A Gaussian of any width, cut off at four σ, which must not reach beyond the mirrored frame."""
+    radius_px = int(4 * sigma_px + 0.5)
+    kernel = cv2.getGaussianKernel(2 * radius_px + 1, sigma_px, cv2.CV_64F)
+    pictures = np.ascontiguousarray(image)
+    return np.stack([cv2.sepFilter2D(one, -1, kernel, kernel, borderType=cv2.BORDER_REFLECT_101) for one in pictures])
 
 
 def gaussians(image: Rgb, mask: Mask) -> OfWidth:
@@ -64,14 +69,14 @@ def discs_held(image: Rgb, mask: Mask) -> OfWidth:
     # torch takes seconds to import, and reports do without.
     import torch
 
-    from pipeline.models.lens import disc, linear, srgb
+    from pipeline.models.lens import linear, srgb
 
     light = linear(torch.from_numpy(np.asarray(image, np.float32))).numpy()
     share = np.asarray(1.0 - mask, np.float32)
     lit, faint = np.concatenate([light * share, share], axis=3), _planes(EMPTY * light)
 
     def of_radius(radius_px: float) -> Rgb:
-        kernel = disc(radius_px, int(radius_px + 0.5)).numpy()
+        kernel = _disc(radius_px)
         soft = np.empty_like(faint)
         for one, known, found in zip(lit, faint, soft, strict=True):
             *spread, weight = cv2.split(cv2.filter2D(one, -1, kernel, borderType=cv2.BORDER_CONSTANT))
@@ -80,6 +85,13 @@ def discs_held(image: Rgb, mask: Mask) -> OfWidth:
         return paste_subject(np.moveaxis(srgb(torch.from_numpy(soft)).numpy(), 1, 3), image, mask)
 
     return of_radius
+
+
+@lru_cache(maxsize=8)
+def _disc(radius_px: float) -> np.ndarray:
+    from pipeline.models.lens import disc
+
+    return disc(radius_px, int(radius_px + 0.5)).numpy()
 
 
 def pasted(blur: Callable[[Rgb], Rgb]) -> Baseline:
@@ -92,12 +104,29 @@ def pasted(blur: Callable[[Rgb], Rgb]) -> Baseline:
 
 
 def fitting_width(misfit: Callable[[float], float], side_px: int) -> float:
-    """The width, to a few per cent, at which a blur of pictures of this side has the least `misfit`."""
+    """The width, to a few per cent, at which a blur of pictures of this side has the least `misfit`.
+
+    Widths are tried from one in the middle on, towards either end until `WORSE_WIDTHS` in a row are worse than the best,
+    then some around the best.
+    """
     misfit_of = cache(misfit)  # the second widths begin, end and may meet in the middle with ones of the first
     widths = _widths(NARROWEST * side_px, WIDEST * side_px, TRIED_WIDTHS)
-    best = widths.index(min(widths, key=misfit_of))
+    best = start = len(widths) // 2 - 1
+    for towards in (range(start + 1, len(widths)), range(start - 1, -1, -1)):
+        best = _downhill(misfit_of, widths, best, towards)
     around = _widths(widths[max(0, best - 1)], widths[min(len(widths) - 1, best + 1)], 7)
     return round(min(around, key=misfit_of), 2)
+
+
+def _downhill(misfit: Callable[[float], float], widths: list[float], best: int, towards: range) -> int:
+    """The best place known, or a better one this way."""
+    worse = 0
+    for place in towards:
+        better = misfit(widths[place]) < misfit(widths[best])
+        best, worse = (place, 0) if better else (best, worse + 1)
+        if worse == WORSE_WIDTHS:
+            break
+    return best
 
 
 def _widths(narrowest: float, widest: float, count: int) -> list[float]:

@@ -4,12 +4,14 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from pipeline.evaluation.measure.baselines import (
     average_5x5,
     disc_held,
     discs_held,
     fitting_width,
+    gaussian,
     gaussian_9x9,
     gaussian_sigma_px,
     paste_subject,
@@ -91,7 +93,8 @@ def test_a_point_of_light_becomes_an_even_disc_in_linear_light() -> None:
 
 
 def test_a_width_is_found_to_a_few_per_cent() -> None:
-    assert fitting_width(lambda width: abs(np.log(width / 1.7)), 256) == pytest.approx(1.7, rel=0.08)
+    for right in (0.5, 0.6, 1.7, 4.0, 16.0):
+        assert fitting_width(lambda width, right=right: abs(np.log(width / right)), 256) == pytest.approx(right, rel=0.08)
     tried: list[float] = []
 
     def misfit(width: float) -> float:
@@ -99,7 +102,18 @@ def test_a_width_is_found_to_a_few_per_cent() -> None:
         return abs(np.log(width / 1.7))
 
     fitting_width(misfit, 256)
-    assert len(tried) == len(set(tried)) == 12 + 4
+    assert len(tried) == len(set(tried)) == 6 + 4
+
+
+def test_a_bump_is_no_end() -> None:
+    assert fitting_width(lambda width: abs(np.log(width / 9.0)) + (4.0 < width < 5.0), 256) == pytest.approx(9.0, rel=0.08)
+
+
+@pytest.mark.parametrize("sigma_px", [0.3, 1.0, 2.6])
+def test_a_gaussian_is_that_of_scipy(sigma_px: float) -> None:
+    image = picture(6)
+    expected = ndimage.gaussian_filter(image, sigma_px, mode="mirror", axes=(1, 2))
+    np.testing.assert_allclose(gaussian(image, sigma_px), expected, atol=1e-6)
 
 
 def test_discs_of_one_picture_are_those_of_a_batch() -> None:
