@@ -261,6 +261,13 @@ def compare_photos(scores: pd.DataFrame, models: Sequence[str]) -> Comparison:
     return _compare(scores[~_is_scene(scores)], PHOTO_METRICS, [INPUT, *BASELINES, *with_variants(scores, models)])
 
 
+def count_pictures(scores: pd.DataFrame, model: str, scenes: bool) -> int:
+    """How many test photos or scenes `compare_photos` and `compare_scenes` are about."""
+    methods = [INPUT, *BASELINES, *with_variants(scores, [model]), *((TRUE_LENS,) if scenes else ())]
+    shown = scores["method"].isin(methods) & ~scores["photo_id"].str.startswith(SET_PREFIX) & (_is_scene(scores) == scenes)
+    return int(scores.loc[shown, "photo_id"].nunique())
+
+
 def compare_content(scores: pd.DataFrame, models: Sequence[str]) -> Comparison:
     """Whether every method's outputs show what its inputs showed; without metrics where no parser looked."""
     return _compare(scores[~_is_scene(scores)], CONTENT_METRICS, [INPUT, *BASELINES, *with_variants(scores, models)])
@@ -794,20 +801,23 @@ def _compare(scores: pd.DataFrame, metrics: Sequence[Metric], methods: Sequence[
     metrics = [metric for metric in metrics if metric.name in measured or not (metric.optional or leaves_out)]
     present = [method for method in methods if (scores["method"] == method).any()]
     overlaid = overlaid_methods(present)
-    best = {metric.name: _best(scores, metric, present, overlaid) for metric in metrics}
+    of_metric = dict(iter(scores.groupby("metric", sort=False)))
+    nothing = scores.iloc[:0]
+    best = {metric.name: _best(of_metric.get(metric.name, nothing), metric, present, overlaid) for metric in metrics}
+    values = {names: group.astype(float) for names, group in scores.groupby(["method", "metric"], sort=False)["value"]}
     rows = []
     for method in present:
         own = scores[scores["method"] == method]
         standings: list[Standing] = [_standing(metric, method, best[metric.name], overlaid) for metric in metrics]
-        cells = [_cell(own, metric, standing) for metric, standing in zip(metrics, standings, strict=True)]
+        found = [values.get((method, metric.name), pd.Series(dtype=float)) for metric in metrics]
+        cells = [_cell(of_one, standing) for of_one, standing in zip(found, standings, strict=True)]
         label = method_label(method + OVERLAID if method + PLAIN in present else method)
         rows.append(Row(method, label, cells, int((own["metric"] == "flat_output").sum())))
     judged = scores.loc[scores["method"].isin(present), "photo_id"].nunique()
     return Comparison(metrics, rows, int(judged))
 
 
-def _cell(own: pd.DataFrame, metric: Metric, standing: Standing) -> Cell:
-    values = own.loc[own["metric"] == metric.name, "value"].astype(float)
+def _cell(values: pd.Series, standing: Standing) -> Cell:
     known = values.dropna()
     return Cell(
         mean=float(known.mean()) if len(known) else None,

@@ -42,9 +42,9 @@ def limits_of_seeds(runs: Mapping[str, Sequence[str]]) -> Iterator[str]:
 
 def limits_of_pictures(tables: Mapping[str, pd.DataFrame]) -> Iterator[str]:
     """`tables` is model → its rows of `evaluation`."""
-    photos = min(summary.compare_photos(table, [model]).pictures for model, table in tables.items())
+    photos = min(summary.count_pictures(table, model, scenes=False) for model, table in tables.items())
     of_content = all(summary.is_of_content(table) for table in tables.values())
-    scenes = min(summary.compare_scenes(table, [model]).pictures for model, table in tables.items())
+    scenes = min(summary.count_pictures(table, model, scenes=True) for model, table in tables.items())
     if photos < summary.FEW_PICTURES:
         yield f"Only {photos} test photo{'' if photos == 1 else 's'}: means over so few are examples rather than estimates."
     if scenes:

@@ -26,6 +26,18 @@ def test_wilcoxon_with_ties_says_nothing_of_chance_where_there_is_little() -> No
     assert significance.wilcoxon_p(np.array([1.0, 1, -1, -1])) == pytest.approx(1.0)
 
 
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("count", [1, 6, 13, 14, 50, 51, 200])
+@pytest.mark.parametrize("digits", [15, 1], ids=["no_ties", "ties"])
+def test_wilcoxon_agrees_with_scipys(count: int, digits: int) -> None:
+    for seed in range(4):
+        differences = np.random.default_rng(seed).normal(0.2, 0.4, count).round(digits)
+        differences = differences[differences != 0]
+        if len(differences):
+            theirs = np.asarray(stats.wilcoxon(differences), float)[1]
+            assert significance.wilcoxon_p(differences) == pytest.approx(theirs, rel=1e-9)
+
+
 def test_holm_by_hand() -> None:
     """Steps 3·.01, 2·.02 raised to the step before, 1·.04 likewise."""
     corrected = significance.holm({"a": 0.04, "b": 0.01, "c": 0.012})
