@@ -36,6 +36,8 @@ LEVEL_LIMIT = 4.0
 """Limit of the levels' logits where they are bounded: no pixel's light is lost to one level, whose gradient would vanish."""
 HELD_LOGIT = 8.0
 """Added to the sharp level inside a subject that is held: twice what bounded logits can say against it."""
+SURELY_HELD = 0.5
+"""Alpha from which on all of a held pixel's light stays sharp, where it would else go to a single disc."""
 EMPTY = 1e-3
 """Weight of the pixel itself where no light arrives from anywhere."""
 
@@ -54,11 +56,15 @@ class Lens(nn.Module):
 
     discs: Tensor
 
-    def __init__(self, radii_px: Sequence[float], bounded: bool = False, highlights: bool = True) -> None:
+    def __init__(
+        self, radii_px: Sequence[float], bounded: bool = False, highlights: bool = True, single_disc: bool = False
+    ) -> None:
         """`radii_px`: of the `LEVELS` discs, from the smallest to the largest; `bounded`: keeps their logits small;
-        `highlights`: whether clipped light may be told to have been brighter."""
+        `highlights`: whether clipped light may be told to have been brighter; `single_disc`: whether, but in training, a
+        pixel's light goes to one disc, or to two neighbours in place of one between them, and never to sharp and to large
+        ones at once."""
         super().__init__()
-        self.bounded, self.highlights = bounded, highlights
+        self.bounded, self.highlights, self.single_disc = bounded, highlights, single_disc
         self.reach_px = int(radii_px[-1] + 0.5)
         """Pixels to each side that light is spread."""
         self.register_buffer("discs", torch.stack([disc(radius, self.reach_px) for radius in radii_px]), persistent=False)
@@ -76,7 +82,13 @@ class Lens(nn.Module):
 
     def shares(self, plan: LensPlan, held: Masks | None = None) -> Float[Tensor, "batch level height width"]:
         """Which part of each pixel's light stays sharp, first, and which goes to each disc; they sum to 1."""
-        return self._levels(plan, held).softmax(1)
+        if self.training or not self.single_disc:
+            return self._levels(plan, held).softmax(1)
+        shares = gathered(self._levels(plan, None).softmax(1))
+        if held is None:
+            return shares
+        spread = 1.0 - (held / SURELY_HELD).clamp(max=1.0)
+        return torch.cat([1.0 - spread + spread * shares[:, :1], spread * shares[:, 1:]], 1)
 
     def soft(self, images: Images, plan: LensPlan, shares: Float[Tensor, "batch level height width"]) -> Images:
         """What is seen of the light that is spread, everywhere: behind what is sharp it is made up of what is around."""
@@ -110,6 +122,19 @@ class Lens(nn.Module):
         waves = (torch.fft.rfft2(light, s=sides) * torch.fft.rfft2(self.discs, s=sides)).sum(2)
         spread = torch.fft.irfft2(waves, s=sides)
         return spread[..., reach_px : reach_px + height_px, reach_px : reach_px + width_px]
+
+
+def gathered(shares: Float[Tensor, "batch level height width"]) -> Float[Tensor, "batch level height width"]:
+    """The same mean level everywhere, but of the two levels nearest to it alone: as one disc has one size.
+
+    Light that is divided among sharp and large discs is a sharp picture in a haze, which no lens makes.
+
+    >>> gathered(torch.tensor([0.5, 0.0, 0.0, 0.5, 0.0, 0.0]).reshape(1, 6, 1, 1)).flatten().tolist()
+    [0.0, 0.5, 0.5, 0.0, 0.0, 0.0]
+    """
+    numbers = torch.arange(1 + LEVELS, dtype=shares.dtype, device=shares.device)[:, None, None]
+    mean = (shares * numbers).sum(1, keepdim=True)
+    return (1.0 - (mean - numbers).abs()).clamp(min=0.0)
 
 
 def sharp_plan() -> Float[Tensor, "plan"]:

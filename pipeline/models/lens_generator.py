@@ -44,7 +44,10 @@ class LensGenerator(Generator):
         """The lens for pictures `growth` times larger than those trained on."""
         sizes = radii_px(self.config.lens_side_px)
         factor = growth * float(self.strength) if self.config.lens_calibrated else growth
-        return Lens([factor * radius_px for radius_px in sizes], self.config.lens_bounded, self.config.lens_highlights)
+        config = self.config
+        radii = [factor * radius_px for radius_px in sizes]
+        lens = Lens(radii, config.lens_bounded, config.lens_highlights, config.lens_single_disc)
+        return lens.train(self.training)
 
     def calibrate(self, strength: float) -> None:
         """Make the discs `strength` times as large as those trained with, > 0; the weights keep it."""

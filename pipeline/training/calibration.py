@@ -5,7 +5,7 @@ of different seeds end at the same places with discs of different sizes. What th
 measures of `pipeline.softness`, and one number sets most of it right.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -17,6 +17,8 @@ from pipeline.training.progress_checks import Checker
 
 STRENGTHS = 1.0, 0.9, 1.15, 0.8, 1.3, 0.7, 0.6, 0.5
 """What is tried, the nearest to what was trained with first."""
+SINGLE_DISC_STRENGTHS = 1.0, 0.9, 1.15, 0.8, 1.3, 0.7, 0.65, 0.6, 0.55, 0.5, 0.45
+"""The same for a lens of single discs: what its plan spread widely in part is all blurred, and small changes tell."""
 AS_GOOD = 1.1
 """A misfit at most so many times the least one is as good: no picture tells so little, and the mildest change is made."""
 PICTURES = 64
@@ -31,15 +33,16 @@ def calibrate(generator: Generator, pictures: Checker) -> float:
     if not isinstance(generator, LensGenerator) or not generator.config.lens_calibrated:
         raise ValueError("this generator has no lens that is calibrated")
     before, generator = generator.training, generator.eval()
-    misfits = dict(zip(STRENGTHS, map(pictures.misfit, _outputs(generator, pictures)), strict=True))
-    fitting = next(strength for strength in STRENGTHS if misfits[strength] <= AS_GOOD * min(misfits.values()))
+    strengths = SINGLE_DISC_STRENGTHS if generator.config.lens_single_disc else STRENGTHS
+    misfits = dict(zip(strengths, map(pictures.misfit, _outputs(generator, pictures, strengths)), strict=True))
+    fitting = next(strength for strength in strengths if misfits[strength] <= AS_GOOD * min(misfits.values()))
     generator.calibrate(fitting)
     generator.train(before)
     return fitting
 
 
 @torch.inference_mode()
-def _outputs(generator: LensGenerator, pictures: Checker) -> Iterator[UnitRgbArray]:
+def _outputs(generator: LensGenerator, pictures: Checker, strengths: Sequence[float]) -> Iterator[UnitRgbArray]:
     """Of all pictures of A, with one strength after the other; the plan of each is made once."""
     device = generator.strength.device
     generator.calibrate(1.0)
@@ -50,7 +53,7 @@ def _outputs(generator: LensGenerator, pictures: Checker) -> Iterator[UnitRgbArr
         )
         batches.append((images, *generator.setting(images, masks)))
     side_px = pictures.rgb.shape[1]
-    for strength in STRENGTHS:
+    for strength in strengths:
         lens = generator.lens_of(strength).to(device)
         seen = [lens(*batch)[0, :, :side_px, :side_px] for batch in batches]
         yield np.stack([from_model_range(one).permute(1, 2, 0).float().cpu().numpy() for one in seen])

@@ -25,15 +25,14 @@ Count = Annotated[int, Field(ge=1)]
 
 
 LATER_SWITCHES = frozenset({
-    "discriminator_sight", "lens_bounded", "lens_highlights", "lens_holds_subject", "lens_finds_subject", "lens_calibrated",
-    "plan_scale", "semantic_weight", "semantic_network", "depth_loss", "depth_weight", "depth_gradient_weight",
-    "picture_weight", "l1_weight", "dropout", "encoders", "focus_map",
-    "focus_weights",
+    "discriminator_sight", "lens_bounded", "lens_highlights", "lens_single_disc", "lens_holds_subject", "lens_finds_subject",
+    "lens_calibrated", "plan_scale", "semantic_weight", "semantic_network", "depth_loss", "depth_weight",
+    "depth_gradient_weight", "picture_weight", "l1_weight", "dropout", "encoders", "focus_map", "focus_weights",
 })  # fmt: skip
 """Settings that earlier versions did not know; the default of each is what these did."""
 
 
-LENS_SWITCHES = "lens_bounded", "lens_holds_subject", "lens_finds_subject", "lens_calibrated"
+LENS_SWITCHES = "lens_bounded", "lens_single_disc", "lens_holds_subject", "lens_finds_subject", "lens_calibrated"
 """Those that only a lens can have."""
 
 SemanticNetwork = Literal["deeplabv3_mobilenet", "deeplabv3_resnet101", "lraspp_mobilenet", "u2netp", "parts"]
@@ -162,6 +161,9 @@ class TrainingSettings(BaseModel):
     lens_highlights: bool = True
     """Whether the lens may take clipped light for brighter than white, so that a point of light becomes a bright disc. A
     discriminator that sees "bands" cannot teach it how much: skies turn white by chance."""
+    lens_single_disc: bool = False
+    """Whether a trained lens sends a pixel's light to a disc of one size, as a real one does, where its plan divides it
+    among sharp and large discs, which looks like a sharp picture in a haze. In training it is divided."""
     lens_holds_subject: bool = False
     """Whether the subject's light stays where it is. Its alpha is then needed wherever the model is applied."""
     lens_finds_subject: bool = False

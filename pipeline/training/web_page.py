@@ -92,6 +92,7 @@ def _settings(generator: Generator, size_px: int, name: str) -> dict[str, object
         "radii_px": [strength * radius for radius in radii_px(config.lens_side_px)],
         "bounded": config.lens_bounded,
         "highlights": config.lens_highlights,
+        "single_disc": config.lens_single_disc,
         "holds": config.lens_holds_subject,
         "finds": generator.finder is not None,
         "smallest_radius_px": SMALLEST_RADIUS_PX,

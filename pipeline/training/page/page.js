@@ -4,7 +4,7 @@
 
 const settings = JSON.parse(document.getElementById("settings").textContent);
 const element = (id) => document.getElementById(id);
-const LEVELS = 5, EMPTY = 1e-3, HELD_LOGIT = 8, LEVEL_LIMIT = 4;
+const LEVELS = 5, EMPTY = 1e-3, HELD_LOGIT = 8, LEVEL_LIMIT = 4, SURELY_HELD = 0.5;
 const CLIPPED_FROM = 0.9, HIGHLIGHT_GAIN = 10, PALEST_SHARE = 0.5;
 const MOST_PIXELS = 40e6;
 /* A disc larger than this is spread on a picture so much smaller: what it leaves is smooth. */
@@ -275,11 +275,20 @@ function toShares(levels, held) {
   let largest = -Infinity, sum = 0;
   for (let k = 0; k <= LEVELS; k++) {
     if (settings.bounded) levels[k] = LEVEL_LIMIT * Math.tanh(levels[k] / LEVEL_LIMIT);
-    if (k === 0 && settings.holds) levels[0] += HELD_LOGIT * held;
+    if (k === 0 && settings.holds && !settings.single_disc) levels[0] += HELD_LOGIT * held;
     largest = Math.max(largest, levels[k]);
   }
   for (let k = 0; k <= LEVELS; k++) sum += levels[k] = Math.exp(levels[k] - largest);
   for (let k = 0; k <= LEVELS; k++) levels[k] /= sum;
+  if (settings.single_disc) gather(levels, settings.holds ? 1 - Math.min(1, held / SURELY_HELD) : 1);
+}
+
+/* Parts of light to the two levels that are nearest to their mean alone; what is not `spread` stays sharp. */
+function gather(shares, spread) {
+  let mean = 0;
+  for (let k = 0; k <= LEVELS; k++) mean += k * shares[k];
+  for (let k = 0; k <= LEVELS; k++) shares[k] = spread * Math.max(0, 1 - Math.abs(mean - k));
+  shares[0] += 1 - spread;
 }
 
 const softplus = (x) => (x > 20 ? x : Math.log1p(Math.exp(x)));

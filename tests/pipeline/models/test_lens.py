@@ -94,6 +94,32 @@ def test_a_sharp_subject_neither_shines_out_nor_is_shone_over() -> None:
     torch.testing.assert_close(Lens(radii_px(96))(images, plan), images, atol=1e-4, rtol=0)
 
 
+def test_a_single_disc_takes_light_to_neighbouring_levels_alone() -> None:
+    """A pixel of half sharp and half widely spread light becomes one of a middling blur, with the same mean level."""
+    plan = torch.randn(2, PLAN_CHANNELS, SIDE_PX, SIDE_PX, generator=torch.Generator().manual_seed(0)) * 3
+    divided, single = (Lens(radii_px(96), single_disc=one).eval().shares(plan) for one in (False, True))
+    numbers = torch.arange(1.0 + LEVELS)[:, None, None]
+    torch.testing.assert_close(single.sum(1), torch.ones(2, SIDE_PX, SIDE_PX))
+    torch.testing.assert_close((single * numbers).sum(1), (divided * numbers).sum(1))
+    used = single > 1e-6
+    assert int(used.sum(1).max()) == 2
+    assert torch.equal(Lens(radii_px(96), single_disc=True).shares(plan), divided), "in training"
+    assert float((numbers * used).amax(1).sub(torch.where(used, numbers, 9.0).amin(1)).max()) == 1.0
+
+
+def test_a_single_disc_spreads_nothing_that_is_surely_held() -> None:
+    lens, images, plan = Lens(radii_px(96), single_disc=True).eval(), random_images(SIDE_PX, SIDE_PX)[:1], plan_of(LEVELS)
+    held = torch.zeros(1, 1, SIDE_PX, SIDE_PX)
+    held[..., :12], held[..., 12:14] = 0.6, 0.25
+    sharp = lens.shares(plan, held)[:, 0]
+    torch.testing.assert_close(sharp[..., :12], torch.ones(1, SIDE_PX, 12))
+    torch.testing.assert_close(sharp[..., 12:14], torch.full((1, SIDE_PX, 2), 0.5))
+    assert torch.equal(sharp[..., 14:], torch.zeros(1, SIDE_PX, SIDE_PX - 14))
+    output = lens(images, plan, held)
+    torch.testing.assert_close(output[..., :12], images[..., :12], atol=1e-6, rtol=0)
+    assert (output - images)[..., 14:].abs().mean() > 0.1
+
+
 def test_a_clipped_point_becomes_a_brighter_disc_and_no_other_light_changes() -> None:
     images = torch.full((1, 3, SIDE_PX, SIDE_PX), -0.9)
     images[..., 12, 12] = 1.0

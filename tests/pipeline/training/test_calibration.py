@@ -1,6 +1,7 @@
 """The strength of a trained lens: the right one for known pictures, kept with the weights, the same after interruptions."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -30,9 +31,9 @@ CALIBRATED = {
 }  # fmt: skip
 
 
-def spreading(level: int) -> LensGenerator:
+def spreading(level: int, config: GeneratorConfig = CONFIG) -> LensGenerator:
     """Spreads all light that is not held over the disc of that level."""
-    generator = LensGenerator(CONFIG).eval()
+    generator = LensGenerator(config).eval()
     plan = torch.full((PLAN_CHANNELS,), -40.0)
     plan[1 + level] = 40.0
     with torch.no_grad():
@@ -57,6 +58,12 @@ def test_it_finds_the_strength_that_made_domain_b(strength: float) -> None:
     assert generator.training
     sizes = [strength * radius_px for radius_px in radii_px(SIDE_PX)]
     assert generator.lens.reach_px == int(sizes[-1] + 0.5)
+
+
+def test_single_discs_are_tried_in_smaller_steps() -> None:
+    generator = spreading(level=1, config=replace(CONFIG, lens_single_disc=True))
+    assert 0.65 not in STRENGTHS
+    assert calibrate(generator, Checker(stored(0), through_lens(0.65))) == pytest.approx(0.65)
 
 
 def test_where_nothing_can_be_told_the_lens_stays_as_it_is() -> None:

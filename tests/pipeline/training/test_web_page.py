@@ -94,7 +94,12 @@ def opened(browser: Browser, path: Path) -> Page:
 
 
 @pytest.mark.parametrize(
-    ("changes", "finds"), [({}, False), pytest.param({"lens_finds_subject": True}, True, marks=pytest.mark.slow)]
+    ("changes", "finds"),
+    [
+        ({}, False),
+        pytest.param({"lens_single_disc": True}, False, marks=pytest.mark.slow),
+        pytest.param({"lens_finds_subject": True}, True, marks=pytest.mark.slow),
+    ],
 )
 def test_the_page_blurs_as_translate_does(browser: Browser, tmp_path: Path, changes: dict[str, object], finds: bool) -> None:
     generator = a_generator("small", **changes)
