@@ -10,7 +10,6 @@ import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,18 +23,16 @@ from assets.records import InstanceRecords
 from assets.schedules import due_for_rescrape
 from pipeline.atomic import write_text
 from pipeline.config import Project
-from pipeline.dataset.manifest import snapshot_id
 from pipeline.dataset.snapshot import read_snapshot
 from pipeline.errors import ConfigError, StageFailed
 from pipeline.file_names import child
-from pipeline.operations.due import Due, Waiting, told_problems
+from pipeline.operations.due import Due, Waiting, WaitingForDecisions, told_problems
 from pipeline.operations.forget import finish_forgetting, leftovers
 from pipeline.operations.frozen import UNRECORDED, evaluations_due, kept_models, trainings_due
-from pipeline.operations.months import listed_keys
-from pipeline.operations.planning import NEVER_MADE, ORDER, Planner, Scope, automatic_recipes
+from pipeline.operations.planning import NEVER_MADE, Plan, Planner, reached
 from pipeline.operations.stages import hindrance
 from pipeline.operations.training import ready_job, run_id
-from pipeline.package_files import DAGSTER_ON_POSTGRES, DAGSTER_SETTINGS
+from pipeline.package_files import DAGSTER_ON_POSTGRES, DAGSTER_SETTINGS, POSTGRES_VARIABLE
 from pipeline.plain_files import read_plain, read_plain_text
 from pipeline.training.jobs import ProcessIdentity
 from resources.dagster_internals import BlockingCheckFailed, free_slots_of_ended_runs
@@ -45,48 +42,8 @@ from storage import Home
 PID_TAG, STARTED_TAG = "bokehflow/process", "bokehflow/process_started"
 TICKS_TAG = "bokehflow/process_started_ticks"
 PLACE_TAG, HOST_TAG = "bokehflow/process_place", "bokehflow/host"
-POSTGRES_VARIABLE = "BOKEHFLOW_POSTGRES_HOST"
-"""Where it is set, Dagster's records are in PostgreSQL."""
-
 
 MAX_IDENTITY_BYTES = 10_000
-
-
-class WaitingForDecisions(Exception):
-    """Not an error: too few photos are decided for the pipeline to go on."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a headless run is to cover: upload months (first and last), the last asset, the recipes."""
-
-    from_month: str | None = None
-    to_month: str | None = None
-    until: str = ORDER[-1]
-    rescrape: bool = False
-    """List again what the weekly schedule would: this month, the last, and older ones in rotation."""
-    recipes: Sequence[str] | None = None
-    """Keys `recipe@seed`; None: those of the recipes that `[training] automatic` lists."""
-
-    def scope(self, project: Project) -> Scope:
-        """What of the project it covers. Raises `ConfigError` for months that the project does not have."""
-        recipes = automatic_recipes(project) if self.recipes is None else self.recipes
-        return Scope(self._keys(project), recipes, self.until)
-
-    def _keys(self, project: Project) -> list[str]:
-        keys = listed_keys(project)
-        months = sorted({key.split("|")[1] for key in keys})
-        if not months and not any(domain.queries for domain in project.domains.values()):
-            return []
-        if not months:
-            raise ConfigError(f"[collect] begins with {project.collect.from_month}, which is still to come")
-        for month in (self.from_month, self.to_month):
-            if month is not None and month not in months:
-                raise ConfigError(f"unknown month {month!r}: this project covers {months[0]} to {months[-1]} ([collect])")
-        first, last = self.from_month or months[0], self.to_month or months[-1]
-        if first > last:
-            raise ConfigError(f"--from {first} lies after --to {last}")
-        return [key for key in keys if first <= key.split("|")[1] <= last]
 
 
 @contextmanager
@@ -137,7 +94,7 @@ def bury_dead_runs(instance: dg.DagsterInstance, home: Home, ui_is_open: bool = 
     another process holds it, that is, `ui_is_open`, its runs are left alone. So are runs of another machine that shares the
     home's disk: whether these are at work cannot be told from here.
     """
-    dead = [run for run in _unfinished(instance) if _is_dead(run, home, ui_is_open)]
+    dead = [run for run in unfinished_runs(instance) if _is_dead(run, home, ui_is_open)]
     for run in dead:
         instance.report_run_failed(run, "the process of this run is gone; what it finished is kept")
     free_slots_of_ended_runs(instance)
@@ -146,7 +103,7 @@ def bury_dead_runs(instance: dg.DagsterInstance, home: Home, ui_is_open: bool = 
 
 def runs_elsewhere(instance: dg.DagsterInstance) -> list[str]:
     """In words, the unfinished runs of other machines; what to do about each of which one knows that it is dead."""
-    found = [(run, identity) for run in _unfinished(instance) if (identity := _process_of(run)) and identity.elsewhere()]
+    found = [(run, identity) for run in unfinished_runs(instance) if (identity := _process_of(run)) and identity.elsewhere()]
     return [
         f"run {run.run_id[:8]} of {identity.host or 'another machine'} (process {identity.pid}) is not finished; if that "
         "machine is gone, cancel it on the page of `bokehflow dev`, which frees what it holds"
@@ -154,7 +111,8 @@ def runs_elsewhere(instance: dg.DagsterInstance) -> list[str]:
     ]
 
 
-def _unfinished(instance: dg.DagsterInstance) -> Sequence[dg.DagsterRun]:
+def unfinished_runs(instance: dg.DagsterInstance) -> Sequence[dg.DagsterRun]:
+    """Runs of any machine that began and did not end."""
     unfinished = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.CANCELING]
     return instance.get_runs(dg.RunsFilter(statuses=unfinished))
 
@@ -250,12 +208,7 @@ class HeadlessRun:
             self._explain(waiting[0])
         with TrainingsAhead() as self.ahead:
             self._until_nothing_is_due(lambda: self.planner.of_snapshots(scope))
-        if not scope.has("dataset_snapshot"):
-            return None
-        snapshot = snapshot_id(self.home.tables.read("dataset_manifest"))
-        for words in kept_models(self.project, self.home, snapshot, scope.recipes if scope.has("trained_model") else ()):
-            self.say(words)
-        return snapshot
+        return reached(self.project, self.home, scope, self.say)
 
     def train(self, snapshot: str, recipe: str, anew: bool = False) -> None:
         """Train `recipe@seed` on a frozen snapshot and evaluate it, where that has not been done.

@@ -165,10 +165,10 @@ class Run:
 
 def prepare(folder: Path, home: Home) -> None:
     """Freeze the folder's pictures as the home's snapshot, and fetch all weights."""
-    from assets.headless import Plan
     from pipeline.commands.options import load, open_home
     from pipeline.headless import run_plan
     from pipeline.operations.imports import import_folder, summary
+    from pipeline.operations.planning import Plan
     from pipeline.weights import ensure
 
     if missing := [domain for domain in DOMAINS if not any((folder / domain).glob("*.jpg"))]:

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from PIL import Image
 
-from assets.headless import Plan
 from pipeline.atomic import atomic_folder, atomic_path, write_bytes, write_text
 from pipeline.config import Project, load_project
 from pipeline.dataset.snapshot import read_snapshot
@@ -21,7 +20,6 @@ from pipeline.file_names import child
 from pipeline.headless import Say, run_plan
 from pipeline.operations.emulated_flickr import (
     COLLECTION,
-    emulated_flickr,
     emulator_answers,
     emulator_ports,
     free_ports,
@@ -32,6 +30,7 @@ from pipeline.operations.imports import summary as summary_of_import
 from pipeline.operations.layered_imports import import_layout
 from pipeline.operations.masks import segmented_masks
 from pipeline.operations.photos import photo_reader
+from pipeline.operations.planning import Plan
 from pipeline.operations.status import status, summary
 from pipeline.operations.training import run_id
 from pipeline.package_files import (
@@ -144,11 +143,10 @@ def run_demo(home: Home, say: Say) -> None:
     """Build the collection, run the pipeline up to the queue, hand in the reviewer's decisions, run the rest."""
     project = prepare_demo(home)
     path = home.root / PROJECT_FILE
-    with emulated_flickr(home, project):
-        say(f"demo in {home.root}")
-        run_plan(Plan(until="review_queue"), project, path, home, say)
-        hand_in_decisions(home)
-        snapshot = run_plan(Plan(), project, path, home, say)
+    say(f"demo in {home.root}")
+    run_plan(Plan(until="review_queue"), project, path, home, say)
+    hand_in_decisions(home)
+    snapshot = run_plan(Plan(), project, path, home, say)
     report = child(home.reports, str(snapshot)) / "index.html"
     places = f"snapshot  {snapshot}\nreport    {report}\nthe graph bokehflow dev --home {home.root}"
     say(f"\n{summary(status(project, home))}\n\n{places}")

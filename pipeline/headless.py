@@ -1,23 +1,27 @@
-"""Runs of the whole pipeline in this process: what `bokehflow run`, `train` and the demo start."""
+"""Runs of the whole pipeline in this process: what `bokehflow run`, `train` and the demo start.
+
+Where nothing is due, Dagster is not even imported, which takes seconds.
+"""
 
 from collections.abc import Callable, Set
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import dagster as dg
-
-from assets.headless import HeadlessRun, Plan, bury_dead_runs, open_instance, runs_elsewhere
-from assets.records import InstanceRecords
 from pipeline.config import Project
 from pipeline.dataset.snapshot import read_snapshot
-from pipeline.definitions import build_definitions
 from pipeline.errors import StorageError
 from pipeline.operations.due import Outlook, told_problems
+from pipeline.operations.emulated_flickr import emulated_flickr
 from pipeline.operations.forget import AT_WORK
-from pipeline.operations.planning import ORDER, Planner, Scope
+from pipeline.operations.kept_records import Answers, AskedRecords, is_current, keep_answers
+from pipeline.operations.planning import ORDER, Plan, Planner, Scope, reached
 from pipeline.operations.stages import TABLES_OF_ALL, tables_of_all
 from pipeline.training.jobs import ProcessIdentity
 from storage import Home
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
 
 Say = Callable[[str], None]
 """Shows a line to the person at the terminal."""
@@ -25,19 +29,46 @@ Say = Callable[[str], None]
 
 def run_plan(plan: Plan, project: Project, path: Path, home: Home, say: Say) -> str | None:
     """Run the plan in this process; returns the snapshot id where the plan reaches it."""
+    scope = plan.scope(project)
     # While `bokehflow dev` is open its daemon makes what is due too, and both would fetch and write the same.
-    with home.lock("dev"), home.lock(AT_WORK, shared=True), present(home), open_instance(home) as instance:
+    with home.lock("dev"), home.lock(AT_WORK, shared=True):
         home.sweep()
+        if not plan.rescrape and is_current(project, home, path.parent, scope):
+            return reached(project, home, scope, say)
+        home.kept_records.unlink(missing_ok=True)
+        with emulated_flickr(home, project):
+            snapshot, answers = _run(plan, project, path, home, say)
+        if answers:
+            keep_answers(home, answers)
+        return snapshot
+
+
+def _run(plan: Plan, project: Project, path: Path, home: Home, say: Say) -> tuple[str | None, Answers | None]:
+    """What `run_plan` returns, and what Dagster answers now, where the planner has nothing more to ask it."""
+    from assets.headless import HeadlessRun, bury_dead_runs, open_instance, runs_elsewhere, unfinished_runs
+    from assets.records import InstanceRecords
+    from pipeline.definitions import build_definitions
+
+    with present(home), open_instance(home) as instance:
         for run_id in bury_dead_runs(instance, home):
             say(f"an earlier run died ({run_id[:8]}); going on from what it finished")
         for words in runs_elsewhere(instance):
             say(words)
         definitions = build_definitions(project, home, path.parent)
-        return HeadlessRun(project, home, path.parent, definitions, instance, say).go(plan)
+        snapshot = HeadlessRun(project, home, path.parent, definitions, instance, say).go(plan)
+        records = AskedRecords(InstanceRecords(instance))
+        outlook = Planner(project, home, path.parent, records).outlook(plan.scope(project))
+        is_settled = not outlook.due and not outlook.waiting and not unfinished_runs(instance)
+        return snapshot, records.answers if is_settled else None
 
 
 def told_plan(plan: Plan, project: Project, path: Path, home: Home) -> str:
     """What the plan would make, a line for each with the reason, and what would wait; nothing is changed."""
+    import dagster as dg
+
+    from assets.headless import open_instance
+    from assets.records import InstanceRecords
+
     with ExitStack() as stack:
         # Where nothing ever ran, to look must not set anything up.
         instance = stack.enter_context(open_instance(home) if home.dagster.exists() else dg.DagsterInstance.ephemeral())
@@ -66,6 +97,9 @@ def train_configured(
     Others may train other models meanwhile. With `anew` it takes the place of a finished model of other settings. Raises
     `DatasetError` for an unknown snapshot, `StorageError` where another process trains this model.
     """
+    from assets.headless import HeadlessRun, open_instance
+    from pipeline.definitions import build_definitions
+
     read_snapshot(home.snapshots, snapshot)
     with home.lock(AT_WORK, shared=True), present(home), open_instance(home) as instance:
         _bury_beside_others(home, instance)
@@ -73,8 +107,10 @@ def train_configured(
         HeadlessRun(project, home, path.parent, definitions, instance, say).train(snapshot, recipe, anew=anew)
 
 
-def _bury_beside_others(home: Home, instance: dg.DagsterInstance) -> None:
+def _bury_beside_others(home: Home, instance: "DagsterInstance") -> None:
     """Bury dead runs; where a UI or another run is open, only those whose process can be told to be gone."""
+    from assets.headless import bury_dead_runs
+
     try:
         with home.lock("dev"):
             bury_dead_runs(instance, home)

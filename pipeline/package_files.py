@@ -11,6 +11,8 @@ CODE = PACKAGE.parent
 """The folder that is imported from: a checkout's top, or `site-packages`."""
 DAGSTER_SETTINGS = PACKAGE / "dagster.yaml"
 DAGSTER_ON_POSTGRES = PACKAGE / "dagster.postgres.yaml"
+POSTGRES_VARIABLE = "BOKEHFLOW_POSTGRES_HOST"
+"""Where it is set, Dagster's records are in PostgreSQL."""
 WORKSPACE = PACKAGE / "workspace.yaml"
 PROJECT_FILE = "bokehflow.toml"
 """The name of every project file."""

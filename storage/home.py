@@ -83,6 +83,11 @@ class Home:
         return self.root / "fingerprints"
 
     @property
+    def kept_records(self) -> Path:
+        """What Dagster answered when nothing was due."""
+        return self.root / "kept-records.json"
+
+    @property
     def duplicates(self) -> Path:
         return self.root / "duplicates"
 

@@ -2,7 +2,6 @@
 
 import os
 import sys
-from contextlib import ExitStack
 from pathlib import Path
 
 import click
@@ -81,11 +80,10 @@ def run(
 
     Where it goes on only when photos are decided, it says so and ends with exit code 0.
     """
-    from assets.headless import Plan, WaitingForDecisions
     from pipeline.errors import ConfigError
     from pipeline.headless import run_plan, told_plan
-    from pipeline.operations.emulated_flickr import emulated_flickr
-    from pipeline.operations.planning import ORDER, automatic_recipes
+    from pipeline.operations.due import WaitingForDecisions
+    from pipeline.operations.planning import ORDER, Plan, automatic_recipes
 
     if until is not None and until not in ORDER:
         raise ConfigError(f"unknown asset {until!r}; one of: {', '.join(ORDER)}")
@@ -100,9 +98,7 @@ def run(
     if only_plan:
         tell(told_plan(plan, project, path, chosen))
         return
-    with ExitStack() as stack:
-        stack.enter_context(chosen.lock("run"))
-        stack.enter_context(emulated_flickr(chosen, project))
+    with chosen.lock("run"):
         try:
             snapshot = run_plan(plan, project, path, chosen, say)
         except WaitingForDecisions as waiting:

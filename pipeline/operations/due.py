@@ -67,6 +67,10 @@ class Due:
         return " ".join(filter(None, [f"`{self.asset}`", self.partition])) + f": {self.why}"
 
 
+class WaitingForDecisions(Exception):
+    """Not an error: too few photos are decided for the pipeline to go on."""
+
+
 @dataclass(frozen=True)
 class Waiting:
     """A table that is as it should be and is not passed on, since blocking checks of it did not pass."""

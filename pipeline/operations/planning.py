@@ -4,16 +4,17 @@ Everything here looks and changes nothing. What Dagster knows of the home is ask
 may be used from a REPL without it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
 from pipeline.config import Project
 from pipeline.dataset.manifest import snapshot_id
+from pipeline.errors import ConfigError
 from pipeline.operations.due import Due, Outlook, Records, Waiting
 from pipeline.operations.former import is_former_current
-from pipeline.operations.frozen import UNRECORDED, evaluations_due, reports_due, snapshots_due, trainings_due
+from pipeline.operations.frozen import UNRECORDED, evaluations_due, kept_models, reports_due, snapshots_due, trainings_due
 from pipeline.operations.losses import FindLoss, find_loss
 from pipeline.operations.months import listed_keys
 from pipeline.operations.stages import (
@@ -58,6 +59,49 @@ class Scope:
 def automatic_recipes(project: Project) -> list[str]:
     """Keys `recipe@seed` of what `[training] automatic` lists."""
     return [key for key in project.recipe_keys() if key.split("@")[0] in project.training.automatic]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a headless run is to cover: upload months (first and last), the last asset, the recipes."""
+
+    from_month: str | None = None
+    to_month: str | None = None
+    until: str = ORDER[-1]
+    rescrape: bool = False
+    """List again what the weekly schedule would: this month, the last, and older ones in rotation."""
+    recipes: Sequence[str] | None = None
+    """Keys `recipe@seed`; None: those of the recipes that `[training] automatic` lists."""
+
+    def scope(self, project: Project) -> Scope:
+        """What of the project it covers. Raises `ConfigError` for months that the project does not have."""
+        recipes = automatic_recipes(project) if self.recipes is None else self.recipes
+        return Scope(self._keys(project), recipes, self.until)
+
+    def _keys(self, project: Project) -> list[str]:
+        keys = listed_keys(project)
+        months = sorted({key.split("|")[1] for key in keys})
+        if not months and not any(domain.queries for domain in project.domains.values()):
+            return []
+        if not months:
+            raise ConfigError(f"[collect] begins with {project.collect.from_month}, which is still to come")
+        for month in (self.from_month, self.to_month):
+            if month is not None and month not in months:
+                raise ConfigError(f"unknown month {month!r}: this project covers {months[0]} to {months[-1]} ([collect])")
+        first, last = self.from_month or months[0], self.to_month or months[-1]
+        if first > last:
+            raise ConfigError(f"--from {first} lies after --to {last}")
+        return [key for key in keys if first <= key.split("|")[1] <= last]
+
+
+def reached(project: Project, home: Home, scope: Scope, say: Callable[[str], None]) -> str | None:
+    """The snapshot at which a run of this scope ends that left nothing due; says which models are kept as they are."""
+    if not scope.has(FROZEN[0]):
+        return None
+    snapshot = snapshot_id(home.tables.read(TABLES_OF_ALL[-1]))
+    for words in kept_models(project, home, snapshot, scope.recipes if scope.has("trained_model") else ()):
+        say(words)
+    return snapshot
 
 
 @lru_cache(8)

@@ -11,8 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assets.headless import HeadlessRun, Plan, WaitingForDecisions
+from assets.headless import HeadlessRun
 from assets.sensors import next_runs
+from pipeline.operations.due import WaitingForDecisions
+from pipeline.operations.planning import Plan
 from pipeline.tables import conform
 from tests.assets.made_up import SETTINGS, MadeUp, digest
 

@@ -10,11 +10,12 @@ import dagster as dg
 import numpy as np
 from PIL import Image
 
-from assets.headless import HeadlessRun, Plan, open_instance
+from assets.headless import HeadlessRun, open_instance
 from pipeline.config import Project, parse_project
 from pipeline.definitions import build_definitions
 from pipeline.emulators.collection import Collection, CollectionPhoto
 from pipeline.emulators.flickr import Emulator
+from pipeline.operations.planning import Plan
 from storage import Home
 
 FLICKR = """

@@ -10,7 +10,7 @@ import dagster as dg
 import pandas as pd
 import pytest
 
-from assets.headless import HeadlessRun, Plan
+from assets.headless import HeadlessRun
 from pipeline.commons.client import CommonsClient
 from pipeline.commons.records import PAGING
 from pipeline.commons.source import CommonsSource
@@ -21,6 +21,7 @@ from pipeline.emulators.commons import CommonsEmulator
 from pipeline.emulators.faults import FaultPlan
 from pipeline.errors import CommonsRefused, CommonsUnreachable, ConfigError
 from pipeline.operations.forget import forget, known_photos, meant_photos
+from pipeline.operations.planning import Plan
 from pipeline.sources.budget import CallBudget
 from pipeline.sources.found import Paging
 from pipeline.sources.listing import list_month

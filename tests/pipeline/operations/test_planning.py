@@ -63,7 +63,7 @@ import sys
 from pathlib import Path
 from pipeline.config import load_project
 from pipeline.headless import told_plan
-from assets.headless import Plan
+from pipeline.operations.planning import Plan
 from storage import Home
 path = Path(sys.argv[1]) / "bokehflow.toml"
 print(told_plan(Plan(), load_project(path), path, Home(path.parent)), "torch" in sys.modules)

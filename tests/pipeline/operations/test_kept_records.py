@@ -1,0 +1,114 @@
+"""A run that leaves nothing due keeps what Dagster answered; while nothing changes, the next one does without it."""
+
+import shutil
+import subprocess
+import sys
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+import assets.headless
+from assets.headless import open_instance
+from pipeline.config import load_project
+from pipeline.errors import ConfigError
+from pipeline.headless import run_plan
+from pipeline.operations.kept_records import is_current
+from pipeline.operations.planning import Plan
+from pipeline.package_files import POSTGRES_VARIABLE
+from storage import Home
+from tests.pipeline.operations.test_planning import FORMER_HOME, SNAPSHOT
+
+
+@pytest.fixture(scope="module")
+def settled_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("settled") / "home"
+    with tarfile.open(FORMER_HOME) as archive:
+        archive.extractall(root, filter="data")
+    assert go(Home(root)) == SNAPSHOT
+    return root
+
+
+@pytest.fixture
+def settled(settled_once: Path, tmp_path: Path) -> Home:
+    """A home in which a run has left nothing due."""
+    return Home(shutil.copytree(settled_once, tmp_path / "home", symlinks=True))
+
+
+def go(home: Home, plan: Plan | None = None) -> str | None:
+    path = home.root / "bokehflow.toml"
+    return run_plan(plan or Plan(), load_project(path), path, home, lambda words: None)
+
+
+def needs_nothing(home: Home) -> bool:
+    project = load_project(home.root / "bokehflow.toml")
+    return is_current(project, home, home.root, Plan().scope(project))
+
+
+def test_dagster_is_not_asked_again(settled: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(assets.headless, "open_instance", lambda home: pytest.fail("Dagster was asked"))
+    assert go(settled) == SNAPSHOT
+    assert go(settled, Plan(until="review_queue")) is None
+    for others in ("dev", "at-work"):
+        with settled.lock(others), pytest.raises(Exception, match="at work in this home"):
+            go(settled)
+
+
+def test_dagster_is_not_even_imported(settled: Home) -> None:
+    code = "import sys\nfrom pipeline.cli import main\nmain()\nprint('dagster' in sys.modules, 'torch' in sys.modules)"
+    command = [sys.executable, "-c", code, "run", "--home", str(settled.root)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == "False False\n"
+    assert done.stderr == f"up to date, snapshot {SNAPSHOT}\n"
+
+
+def edit_the_project(home: Home) -> None:
+    path = home.root / "bokehflow.toml"
+    path.write_text(path.read_text().replace("min_kept_per_domain = 2", "min_kept_per_domain = 3"))
+
+
+def lose_a_blob(home: Home) -> None:
+    next(home.blobs.root.glob("??/*")).unlink()
+
+
+def decide(home: Home) -> None:
+    (photo_id, *_) = home.tables.read("curated_photos").query("decision == 'keep'")["photo_id"]
+    (home.reviewed / "second-thoughts.csv").write_text(f"photo_id,decision,reason\n{photo_id},drop,unfit_blur\n")
+
+
+def record_something(home: Home) -> None:
+    with open_instance(home) as instance:
+        instance.report_runless_asset_event(dg.AssetMaterialization("unique_photos"))
+
+
+def damage_what_is_kept(home: Home) -> None:
+    home.kept_records.write_bytes(home.kept_records.read_bytes()[:-9])
+
+
+def forget_what_is_kept(home: Home) -> None:
+    home.kept_records.unlink()
+
+
+@pytest.mark.parametrize(
+    "change", [edit_the_project, lose_a_blob, decide, record_something, damage_what_is_kept, forget_what_is_kept]
+)
+def test_after_any_change_it_is(settled: Home, change: Callable[[Home], None]) -> None:
+    assert needs_nothing(settled)
+    change(settled)
+    assert not needs_nothing(settled)
+
+
+def test_what_was_never_asked_is_asked_now(settled: Home) -> None:
+    home = settled
+    project = load_project(home.root / "bokehflow.toml")
+    recipe = project.recipe_keys()[0].replace("@0", "@7")
+    assert not is_current(project, home, home.root, Plan(recipes=[recipe]).scope(project))
+
+
+def test_records_in_postgres_are_always_asked(settled: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(POSTGRES_VARIABLE, "127.0.0.1")
+    assert not needs_nothing(settled)
+    with pytest.raises(ConfigError, match=POSTGRES_VARIABLE):
+        go(settled)
