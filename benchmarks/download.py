@@ -145,7 +145,7 @@ def download(urls: Path, folder: Path) -> None:
     import pandas as pd
 
     from pipeline.config import PhotosSection
-    from pipeline.photos.download import download_photos
+    from pipeline.photos.download import Asking, Known, download_photos
     from pipeline.tables import empty
     from storage.blobs import BlobStore
 
@@ -158,16 +158,11 @@ def download(urls: Path, folder: Path) -> None:
     began_s, began_cpu_s = time.perf_counter(), cpu_s()
     downloads = download_photos(
         listing=listing,
-        known=empty("photo_files"),
+        known=Known(empty("photo_files"), folder / "journal.jsonl"),
         blobs=BlobStore(folder / "blobs"),
         settings=PhotosSection(min_edge_px=64),
-        hosts=[addresses[0].split("/")[2]],
-        user_agent="bokehflow benchmark",
-        timeout_s=30,
-        retries=5,
+        asking=Asking([addresses[0].split("/")[2]], "bokehflow benchmark", timeout_s=30, retries=5),
         now_s=1,
-        forgotten=set(),
-        journal=folder / "journal.jsonl",
     )
     duration_s = time.perf_counter() - began_s
     result = {

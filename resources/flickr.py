@@ -5,6 +5,7 @@ import os
 from pipeline.config import Project
 from pipeline.flickr.client import HOW_TO_GET_A_KEY, FlickrClient
 from pipeline.sources.budget import CallBudget
+from pipeline.web.manners import Patience
 from storage import Home
 
 KEY_VARIABLE, SECRET_VARIABLE = "FLICKR_API_KEY", "FLICKR_API_SECRET"
@@ -27,8 +28,7 @@ def make_client(project: Project, home: Home) -> FlickrClient:
         os.environ[SECRET_VARIABLE],
         endpoint=flickr.endpoint,
         contact=project.project.contact,
-        timeout_s=flickr.timeout_s,
-        retries=flickr.retries,
+        patience=Patience(flickr.timeout_s, flickr.retries),
         budget=make_budget(project, home),
     )
 

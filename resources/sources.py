@@ -7,6 +7,7 @@ from pipeline.config import Project
 from pipeline.errors import ConfigError
 from pipeline.photo_ids import COMMONS, FLICKR
 from pipeline.sources.budget import CallBudget
+from pipeline.web.manners import Patience
 from resources.flickr import key_missing, make_budget, make_client
 from storage import Home
 
@@ -80,8 +81,7 @@ def make_commons_client(project: Project, home: Home) -> "CommonsClient":
         contact=project.project.contact,
         budget=budget_of(project, "commons", home),
         endpoint=commons.endpoint,
-        timeout_s=commons.timeout_s,
-        retries=commons.retries,
+        patience=Patience(commons.timeout_s, commons.retries),
     )
 
 

@@ -21,7 +21,7 @@ from pipeline.emulators.faults import ApiFaults, FaultPlan
 from pipeline.emulators.flickr import Emulator
 from pipeline.emulators.server import Reply, Request
 from pipeline.flickr.source import FlickrSource
-from pipeline.photos.download import download_photos
+from pipeline.photos.download import Asking, Known, download_photos
 from pipeline.sources.listing import list_month
 from pipeline.sources.windows import clear_state
 from resources.flickr import make_client
@@ -164,9 +164,13 @@ def collect(root: str) -> None:
         if home.tables.info("photo_files", key) is None or known["pending"].any():
             journal = home.root / "journals" / f"{domain}+{MONTH}.jsonl"
             downloads = download_photos(
-                home.tables.read("photo_listing", key), known, home.blobs, project.photos, project.flickr.image_hosts,
-                "test", project.flickr.timeout_s, project.flickr.retries, int(time.time()), set(), journal,
-            )  # fmt: skip
+                home.tables.read("photo_listing", key),
+                Known(known, journal),
+                home.blobs,
+                project.photos,
+                Asking(project.flickr.image_hosts, "test", project.flickr.timeout_s, project.flickr.retries),
+                int(time.time()),
+            )
             home.tables.write("photo_files", downloads.table, key)
             journal.unlink(missing_ok=True)
 

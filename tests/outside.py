@@ -23,7 +23,7 @@ from PIL import Image
 from safetensors.torch import save
 
 from pipeline.config import load_project
-from pipeline.curation.decisions import append_decision, read_decisions
+from pipeline.curation.decisions import Verdict, append_decision, read_decisions
 from pipeline.dataset.layout import ATTRIBUTION, CANONICAL, FACTS, FORGOTTEN, MANIFEST, PICTURES, SUMS, read_sums
 from pipeline.dataset.manifest import snapshot_id
 from pipeline.dataset.restore import Kept, export_bundle, restore_snapshot
@@ -157,7 +157,7 @@ def reviewed_files() -> list[bytes]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "a.csv")
         for number, note in enumerate(["", "=1+1", "ä\u202ex", "two\nlines"]):
-            append_decision(path, f"flickr:{number}", "drop", "other", curator="Bo", note=note)
+            append_decision(path, f"flickr:{number}", Verdict("drop", "other", note=note), curator="Bo")
         own = path.read_bytes()
     text = rows.decode()
     utf16 = [text.encode("utf-16"), text.encode("utf-16-le"), text.replace(",", ";").encode("utf-8-sig")]

@@ -21,7 +21,7 @@ import pytest
 
 from pipeline.dataset.crop import Crop
 from pipeline.dataset.layout import ATTRIBUTION, CANONICAL, MANIFEST, list_snapshots
-from pipeline.dataset.prepare import Readers, prepare_images
+from pipeline.dataset.prepare import Readers, ShardFolder, prepare_images
 from pipeline.dataset.shards import Shard
 from pipeline.dataset.snapshot import freeze, read_snapshot
 from pipeline.licenses import license_name
@@ -84,9 +84,8 @@ def prepare_and_freeze(world: World, numbers: list[int], shard_rows: int, interr
     images = prepare_images(
         masks=masks(numbers).assign(mask=[f"{number:x}" for number in numbers]),
         readers=Readers(lambda sha256, edge_px: Photo(pixels(sha256)), lambda mask: pixels(mask)[..., 0]),
-        shards_folder=world.shards,
+        shards=ShardFolder(world.shards, shard_rows),
         plan=Crop("subject", 16),
-        shard_rows=shard_rows,
     )
     manifest = world.manifest(conform("training_images", images))
     interrupted()

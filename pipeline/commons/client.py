@@ -4,10 +4,8 @@ Read: https://www.mediawiki.org/wiki/API:Etiquette and https://meta.wikimedia.or
 """
 
 import logging
-import random
 import re
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -19,7 +17,7 @@ from pipeline.commons.records import LONGEST_TEXT, PAGING, parse_found, parse_in
 from pipeline.entered_text import one_line
 from pipeline.errors import CommonsRefused, CommonsUnreachable
 from pipeline.sources.found import PhotoInfo, SearchPage
-from pipeline.web.manners import phrase, transport_failure, user_agent, wait_s
+from pipeline.web.manners import Patience, phrase, transport_failure, user_agent, wait_s
 from pipeline.web.reading import parse_json
 from pipeline.web.session import BoundedSession, trusts_environment
 
@@ -69,16 +67,12 @@ class CommonsClient:
         contact: str,
         budget: CommonsBudget,
         endpoint: str = ENDPOINT,
-        timeout_s: float = 30.0,
-        retries: int = 5,
-        sleep: Callable[[float], None] = time.sleep,
-        chance: Callable[[], float] = random.random,
+        patience: Patience | None = None,
     ) -> None:
         self.endpoint = endpoint
         self.calls = self.retried = 0
-        self._budget, self._retries, self._timeout_s = budget, retries, timeout_s
-        self._sleep, self._chance = sleep, chance
-        self._session = BoundedSession(WHOLE_TIMEOUTS * timeout_s)
+        self._budget, self._patience = budget, patience or Patience()
+        self._session = BoundedSession(WHOLE_TIMEOUTS * self._patience.timeout_s)
         self._session.headers["User-Agent"] = user_agent(contact)
         self._session.trust_env = trusts_environment(urlsplit(endpoint).hostname)
 
@@ -148,7 +142,7 @@ class CommonsClient:
         while isinstance(tried := self._try(arguments), CommonsFailure):
             if tried.final:
                 raise CommonsRefused(f"{self.endpoint}: Commons refuses: {tried.seen}; asking again cannot help")
-            if tried.retry_after_s > LONGEST_ASKED_WAIT_S or attempt == self._retries:
+            if tried.retry_after_s > LONGEST_ASKED_WAIT_S or attempt == self._patience.retries:
                 raise self._unreachable(attempt + 1, tried)
             self._wait(attempt, tried)
             attempt += 1
@@ -162,10 +156,10 @@ class CommonsClient:
         )
 
     def _wait(self, attempt: int, failure: CommonsFailure) -> None:
-        delay_s = max(wait_s(attempt, self._chance()), failure.retry_after_s)
+        delay_s = max(wait_s(attempt, self._patience.chance()), failure.retry_after_s)
         log.info("Commons: %s; try %d follows in %.1f s", failure.seen, attempt + 2, delay_s)
         self.retried += 1
-        self._sleep(delay_s)
+        self._patience.sleep(delay_s)
 
     def _try(self, arguments: Mapping[str, object]) -> Mapping[str, object] | CommonsFailure:
         self._budget.acquire()
@@ -174,9 +168,9 @@ class CommonsClient:
         asked = always | {name: str(value) for name, value in arguments.items()}
         try:
             with self._budget.turn():
-                response = self._session.get(self.endpoint, params=asked, timeout=self._timeout_s)
+                response = self._session.get(self.endpoint, params=asked, timeout=self._patience.timeout_s)
         except requests.RequestException as error:
-            return CommonsFailure(transport_failure(error, self._timeout_s))
+            return CommonsFailure(transport_failure(error, self._patience.timeout_s))
         asked_s = _retry_after_s(response.headers.get("Retry-After"))
         if response.status_code != 200:
             passing = response.status_code in (408, 429) or response.status_code >= 500

@@ -249,14 +249,24 @@ def problem_of(row: Mapping[str, str], known_ids: Set[str], domains: Set[str]) -
     return None
 
 
+@dataclass(frozen=True)
+class Verdict:
+    """What a curator says about a photo, in the words of the CSV; empty where it says nothing.
+
+    The note is plain text, and never one that undoes.
+    """
+
+    decision: str
+    reason: str = ""
+    move_to: str = ""
+    note: str = ""
+
+
 def append_decision(
     path: Path,
     photo_id: str,
-    decision: str,
-    reason: str = "",
-    move_to: str = "",
+    verdict: Verdict,
     curator: str = "",
-    note: str = "",
     decided_at: datetime | None = None,
     counts_at: datetime | None = None,
 ) -> None:
@@ -269,7 +279,7 @@ def append_decision(
     Raises `StorageError` when the disk does not take all of it; then the file is as it was before.
     """
     times = (_written(decided_at or datetime.now(UTC)), _written(counts_at) if counts_at else "")
-    cells = (photo_id, decision, reason, move_to, curator, note, *times)
+    cells = (photo_id, verdict.decision, verdict.reason, verdict.move_to, curator, verdict.note, *times)
     row = csv_text([[no_formula(one_line(cell)) for cell in cells]]).encode()
     try:
         _append(path, row)

@@ -49,11 +49,23 @@ WriteShards = Callable[[Iterator[pd.DataFrame]], Iterator[int]]
 
 @dataclass(frozen=True)
 class Readers:
-    """Where the parts of training pictures come from; `depth` is for those that have a map of it."""
+    """Where the parts of training pictures come from; `depth` is for those that have a map of it.
+
+    Only tiles need `photo_size`; a photo that is smaller than a tile has no picture.
+    """
 
     photo: ReadPhoto
     mask: ReadMask
     depth: ReadDepth | None = None
+    photo_size: PhotoSize | None = None
+
+
+@dataclass(frozen=True)
+class ShardFolder:
+    """Where shards lie, and how many pictures each has at most."""
+
+    path: Path
+    rows: int
 
 
 def cut(pixels: np.ndarray, extent: tuple[float, float], square: Square, size_px: int) -> np.ndarray:
@@ -72,26 +84,23 @@ def cut(pixels: np.ndarray, extent: tuple[float, float], square: Square, size_px
 def prepare_images(
     masks: pd.DataFrame,
     readers: Readers,
-    shards_folder: Path,
+    shards: ShardFolder,
     plan: Plan,
-    shard_rows: int,
     progress: Callable[[int, int], None] = lambda done, total: None,
     known: pd.DataFrame | None = None,
-    photo_size: PhotoSize | None = None,
     each: WriteShards | None = None,
 ) -> pd.DataFrame:
     """Prepare every picture that has a subject; returns the table `training_images`.
 
     `masks` is the table `person_masks`, with the columns that say what the layers of `pipeline.picture_layers` are made from
-    where there are any; only tiles need `photo_size`, and a photo that is smaller than a tile has
-    no picture. One shard's pictures, 256 MiB at most, are in memory at a time. Where `known`, an earlier result, tells
-    which rows a shard had that is gone, these are packed again in their order: the shard comes back under its old name,
-    which is the digest of its content. `each` writes shards elsewhere than in this process; a picture that is in none
+    where there are any. One shard's pictures, 256 MiB at most, are in memory at a time. Where `known`, an earlier result,
+    tells which rows a shard had that is gone, these are packed again in their order: the shard comes back under its old
+    name, which is the digest of its content. `each` writes shards elsewhere than in this process; a picture that is in none
     afterwards has no row.
     """
-    wanted = _wanted(masks[masks["mask"].notna()], plan, photo_size)
-    write = each or _writer(readers, shards_folder)
-    return _prepared(wanted, shards_folder, write, _rows_at_once(wanted, plan.size_px, shard_rows), progress, known)
+    wanted = _wanted(masks[masks["mask"].notna()], plan, readers.photo_size)
+    write = each or _writer(readers, shards.path)
+    return _prepared(wanted, shards.path, write, _rows_at_once(wanted, plan.size_px, shards.rows), progress, known)
 
 
 def write_shard_of(rows: pd.DataFrame, readers: Readers, shards_folder: Path) -> None:
@@ -117,14 +126,14 @@ def _rows_at_once(rows: pd.DataFrame, size_px: int, shard_rows: int) -> int:
     return max(1, min(shard_rows, MAX_SHARD_BYTES // picture_bytes(rows, size_px)))
 
 
-def prepare_named(wanted: pd.DataFrame, readers: Readers, shards_folder: Path, shard_rows: int) -> pd.DataFrame:
+def prepare_named(wanted: pd.DataFrame, readers: Readers, shards: ShardFolder) -> pd.DataFrame:
     """`prepare_images` for just the pictures that the rows of `wanted` name by their `transform`, by no plan of ours.
 
     Raises `DatasetError` where a transform's name is none.
     """
     sizes = wanted["transform"].map(lambda name: parse_transform(name).size_px)
     made = [
-        _prepared(rows, shards_folder, _writer(readers, shards_folder), _rows_at_once(rows, int(str(size_px)), shard_rows))
+        _prepared(rows, shards.path, _writer(readers, shards.path), _rows_at_once(rows, int(str(size_px)), shards.rows))
         for size_px, rows in wanted.groupby(sizes)
     ]
     return pd.concat(made, ignore_index=True)
@@ -159,7 +168,7 @@ def _wanted(masks: pd.DataFrame, plan: Plan, photo_size: PhotoSize | None) -> pd
     if not isinstance(plan, Tiling):
         return masks.assign(transform=plan.name)
     if photo_size is None:
-        raise TypeError("tiles are laid by the photos' sizes: photo_size is missing")
+        raise TypeError("tiles are laid by the photos' sizes: `Readers.photo_size` is missing")
     with ThreadPoolExecutor() as pool:
         sizes = list(pool.map(photo_size, masks["sha256"]))
     tiles = [[tile.name for tile in plan.tiles(sha256, *size)] for sha256, size in zip(masks["sha256"], sizes, strict=True)]

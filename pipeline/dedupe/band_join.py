@@ -1,6 +1,7 @@
 """The inner loops of the neighbour search, compiled by numba on first use and kept in its cache.
 
-Apart from `neighbours`, since importing numba takes longer than many a search.
+Apart from `neighbours`, since importing numba takes longer than many a search. `join` is longer than functions are else, and
+takes its arrays one by one: its loops go on where they stopped, and numba knows no object that would hold them.
 """
 
 from typing import Any

@@ -1,4 +1,8 @@
-"""The compiled part of `candidates`: loops over the graph of hashes that numpy cannot express."""
+"""The compiled part of `candidates`: loops over the graph of hashes that numpy cannot express.
+
+`walk` and `_note` have more arguments than functions here have else, and `walk` is longer: numba takes arrays one by one,
+and an object that holds them would cost a copy of its references at every call in the innermost loop.
+"""
 
 import numpy as np
 from numba import njit

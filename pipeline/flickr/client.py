@@ -8,9 +8,7 @@ text, key included).
 
 import http
 import logging
-import random
 import threading
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
@@ -31,7 +29,7 @@ from pipeline.flickr.records import (
     parse_search,
 )
 from pipeline.sources.found import PhotoInfo, SearchPage
-from pipeline.web.manners import phrase, transport_failure, user_agent, wait_s
+from pipeline.web.manners import Patience, phrase, transport_failure, user_agent, wait_s
 from pipeline.web.reading import parse_json
 from pipeline.web.session import BoundedSession, trusts_environment
 
@@ -105,7 +103,7 @@ class FlickrClient:
     """Flickr's REST calls that bokehflow makes. May be shared between threads.
 
     Every call raises `FlickrRefused` on a final refusal and `FlickrUnreachable` when all tries failed.
-    `retries` counts the tries after the first; `budget` is asked before every try; `contact` (an e-mail or web
+    `budget` is asked before every try; `contact` (an e-mail or web
     address) goes into the User-Agent. `calls` and `retried` count tries so far.
     """
 
@@ -116,11 +114,8 @@ class FlickrClient:
         *,
         endpoint: str = ENDPOINT,
         contact: str = "",
-        timeout_s: float = 30.0,
-        retries: int = 5,
+        patience: Patience | None = None,
         budget: Budget | None = None,
-        sleep: Callable[[float], None] = time.sleep,
-        chance: Callable[[], float] = random.random,
     ) -> None:
         check_endpoint(endpoint)
         self.endpoint = endpoint
@@ -128,11 +123,8 @@ class FlickrClient:
         self.calls = 0
         self.retried = 0
         self._key, self._secret = key, secret
-        self._timeout_s = timeout_s
-        self._retries = retries
+        self._patience = patience or Patience()
         self._budget = budget
-        self._sleep = sleep
-        self._chance = chance
         self._per_thread = threading.local()
         self._lock = threading.Lock()
         self._brands: list[Named] | None = None
@@ -190,18 +182,18 @@ class FlickrClient:
         while isinstance(answer := self._try(method, parse, arguments), Failure):
             if not may_be_retried(answer):
                 raise self._refusal(method, answer)
-            if attempt == self._retries:
+            if attempt == self._patience.retries:
                 raise self._unreachable(method, answer)
             self._wait(method, attempt, answer)
             attempt += 1
         return answer
 
     def _wait(self, method: str, attempt: int, failure: Failure) -> None:
-        delay_s = wait_s(attempt, self._chance())
+        delay_s = wait_s(attempt, self._patience.chance())
         log.info("%s: %s; try %d follows in %.1f s", method, failure.seen, attempt + 2, delay_s)
         with self._lock:
             self.retried += 1
-        self._sleep(delay_s)
+        self._patience.sleep(delay_s)
 
     def _try(
         self, method: str, parse: Callable[[Mapping[str, object]], Answer], arguments: Mapping[str, object]
@@ -218,7 +210,7 @@ class FlickrClient:
             status = self._per_thread.status
             return Failure(f"HTTP {status} {phrase(status)}".rstrip(), status=status)
         except requests.RequestException as error:
-            return Failure(transport_failure(error, self._timeout_s))
+            return Failure(transport_failure(error, self._patience.timeout_s))
         return self._read(body, parse)
 
     def _read(self, body: bytes, parse: Callable[[Mapping[str, object]], Answer]) -> Answer | Failure:
@@ -243,22 +235,23 @@ class FlickrClient:
         return RefusedCall(text, failure.code)
 
     def _unreachable(self, method: str, failure: Failure) -> FlickrUnreachable:
+        tries = self._patience.retries + 1
         return FlickrUnreachable(
-            f"{self.endpoint}: no usable answer to {method} in {self._retries + 1} tries; last seen: {failure.seen}. "
+            f"{self.endpoint}: no usable answer to {method} in {tries} tries; last seen: {failure.seen}. "
             "Check the network and `[flickr] endpoint` in the project file, and run again: nothing is lost"
         )
 
     def _api(self) -> flickrapi.FlickrAPI:
         """This thread's own `FlickrAPI`, with its own session."""
         if not hasattr(self._per_thread, "api"):
-            api = flickrapi.FlickrAPI(self._key, self._secret, store_token=False, timeout=self._timeout_s)
+            api = flickrapi.FlickrAPI(self._key, self._secret, store_token=False, timeout=self._patience.timeout_s)
             api.REST_URL = self.endpoint  # pyright: ignore[reportAttributeAccessIssue]
             api.flickr_oauth.session = self._session()
             self._per_thread.api = api
         return self._per_thread.api
 
     def _session(self) -> requests.Session:
-        session = BoundedSession(WHOLE_TIMEOUTS * self._timeout_s)
+        session = BoundedSession(WHOLE_TIMEOUTS * self._patience.timeout_s)
         session.headers["User-Agent"] = self.user_agent
         session.hooks["response"].append(self._note_status)
         session.trust_env = trusts_environment(urlsplit(self.endpoint).hostname)

@@ -9,9 +9,8 @@ import numpy as np
 import pandas as pd
 
 from pipeline.config import Project
-from pipeline.dataset.crop import Tiling
 from pipeline.dataset.manifest import build_manifest, problems, snapshot_id
-from pipeline.dataset.prepare import prepare_images
+from pipeline.dataset.prepare import ShardFolder, prepare_images
 from pipeline.dataset.shards import ShardReader
 from pipeline.dataset.snapshot import freeze
 from pipeline.depth.depth_maps import estimate_photos, with_estimated_depth
@@ -26,7 +25,7 @@ from pipeline.operations.masks import mask_source
 from pipeline.operations.photo_tables import all_rows
 from pipeline.operations.stages import provenance_of
 from pipeline.operations.tasks import engine_of, masks_over, shards_over
-from pipeline.operations.training_images import photo_sizes, plan, readers
+from pipeline.operations.training_images import plan, readers
 from pipeline.photos.decode import decode_reduced
 from resources.segmenter import SegmenterResource
 from storage import Home
@@ -73,17 +72,15 @@ def make_depth_maps(project: Project, home: Home, report: Report) -> pd.DataFram
 
 def make_training_images(project: Project, home: Home, report: Report) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The table `training_images`, and the rows with a mask of which no picture came."""
-    layers, over, planned = home.tables.read_or_empty("imported_layers"), engine_of(project, home), plan(project)
+    layers, over = home.tables.read_or_empty("imported_layers"), engine_of(project, home)
     masks = with_imported_layers(home.tables.read("person_masks"), layers)
     if project.depth.estimator != "none":
         masks = with_estimated_depth(masks, home.tables.read("depth_maps"))
     frame = prepare_images(
         masks=masks,
         readers=readers(project, home),
-        shards_folder=home.shards,
-        photo_size=photo_sizes(project, home) if isinstance(planned, Tiling) else None,
-        plan=planned,
-        shard_rows=project.dataset.shard_rows,
+        shards=ShardFolder(home.shards, project.dataset.shard_rows),
+        plan=plan(project),
         progress=report,
         known=home.tables.read_or_empty("training_images"),
         each=shards_over(over) if over else None,

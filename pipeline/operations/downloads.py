@@ -1,14 +1,14 @@
 """Downloading with the project's settings into the home's blob store: for collecting and for restoring."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from pipeline.config import ListsSection, Project
+from pipeline.config import Project
 from pipeline.operations.tombstones import forgotten_photos
-from pipeline.photos.download import Downloads, download_photos
+from pipeline.photos.download import Asking, Downloads, Known, download_photos
 from pipeline.web.manners import user_agent
 from storage import Home
 
@@ -20,29 +20,23 @@ def download(
     known: pd.DataFrame,
     journal: Path,
     progress: Callable[[int, int], None] | None = None,
-    source: ListsSection | None = None,
-    gone: set[str] | None = None,
+    asking: Asking | None = None,
 ) -> Downloads:
-    """`download_photos` of these rows, from the hosts of what is asked or, with `source`, from those of lists.
+    """`download_photos` of these rows, from the hosts of what the project asks, or as `asking` says.
 
     What was forgotten is not fetched. Raises as `download_photos` does.
     """
-    asked = source or project.flickr
-    return download_photos(
-        listing=listing,
-        known=known,
-        blobs=home.blobs,
-        settings=project.photos,
-        hosts=project.image_hosts() if source is None else source.image_hosts,
-        user_agent=user_agent(project.project.contact),
-        timeout_s=asked.timeout_s,
-        retries=asked.retries,
-        now_s=int(time.time()),
-        forgotten=forgotten_photos(home),
-        journal=journal,
-        progress=progress,
-        gone=gone,
-    )
+    flickr = project.flickr
+    asking = asking or asking_as(project, project.image_hosts(), flickr.timeout_s, flickr.retries)
+    known_of = Known(known, journal, forgotten_photos(home))
+    return download_photos(listing, known_of, home.blobs, project.photos, asking, int(time.time()), progress)
+
+
+def asking_as(
+    project: Project, hosts: Sequence[str], timeout_s: float, retries: int, gone: set[str] | None = None
+) -> Asking:
+    """Asking these hosts as the project's contact."""
+    return Asking(hosts, user_agent(project.project.contact), timeout_s, retries, set() if gone is None else gone)
 
 
 def known_files(home: Home, partition: str, photo_ids: set[str]) -> pd.DataFrame:

@@ -18,6 +18,7 @@ from pipeline.licenses import KNOWN
 from pipeline.operations.months import IMPORTED
 from pipeline.operations.tombstones import forgotten_photos
 from pipeline.photos.folder import (
+    BATCH,
     ImportedPhoto,
     Part,
     RefusedFile,
@@ -239,7 +240,8 @@ def _import_part(
     with GrowingImports(home) as imports:
         before = set(imports.rows.loc[imports.rows["domain"].isin(domains), "photo_id"])
         known, forgotten = stored_pictures(imports.rows), forgotten_photos(home)
-        for batch in import_files(part, files, known, forgotten, home.blobs, project.photos, inspectors.inspect, report):
+        batches = import_files(part, files, known, forgotten, home.blobs, project.photos, inspectors.inspect)
+        for number, batch in enumerate(batches, 1):
             pictures = [outcome for outcome in batch if isinstance(outcome, ImportedPhoto)]
             done.refused += [outcome for outcome in batch if isinstance(outcome, RefusedFile)]
             remarks = dict.fromkeys(f"{picture.file}: {remark}" for picture in pictures for remark in picture.info.remarks)
@@ -247,6 +249,7 @@ def _import_part(
             done.pictures += len(pictures)
             done.photos |= {picture.file: picture.photo_id for picture in pictures}
             imports.add(pictures, read.told)
+            report(min(number * BATCH, len(files)), len(files))
     table = imports.rows
     mine = table["domain"].isin(domains)
     done.new = len(set(table.loc[mine, "photo_id"]) - before)

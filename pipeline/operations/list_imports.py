@@ -11,7 +11,7 @@ import pandas as pd
 from pipeline.config import Project
 from pipeline.errors import ConfigError, SourceError
 from pipeline.licenses import KNOWN
-from pipeline.operations.downloads import download
+from pipeline.operations.downloads import asking_as, download
 from pipeline.operations.imports import GrowingImports, Imported, told_licenses
 from pipeline.operations.months import IMPORTED
 from pipeline.operations.tombstones import forgotten_photos
@@ -132,8 +132,9 @@ def _import_batch(
     }, dtype=object)  # fmt: skip
     journal = home.journal(JOURNAL)
     if missing:
-        settings = project.lists
-        made = download(project, home, listing, empty("photo_files"), journal, source=settings, gone=gone).table
+        lists = project.lists
+        asking = asking_as(project, lists.image_hosts, lists.timeout_s, lists.retries, gone)
+        made = download(project, home, listing, empty("photo_files"), journal, asking=asking).table
         for fact in made.to_dict("records"):
             row = rows[str(fact["photo_id"])]
             if isinstance(fact["reason"], str):

@@ -10,7 +10,7 @@ from pipeline.dataset.crop import parse_transform
 from pipeline.dataset.diff import Diff, diff_snapshots, explained
 from pipeline.dataset.layout import facts_of, find_snapshot
 from pipeline.dataset.lineage import stories, why_kept, why_missing
-from pipeline.dataset.prepare import picture_bytes, prepare_named
+from pipeline.dataset.prepare import ShardFolder, picture_bytes, prepare_named
 from pipeline.dataset.restore import Kept, Restored, restore_snapshot, without_missing
 from pipeline.dataset.snapshot import freeze
 from pipeline.depth.maps import map_digest
@@ -44,8 +44,7 @@ def restore(home: Home, project: Project, source: str) -> Restored:
         return prepare_named(
             wanted,
             readers(project, home),
-            shards_folder=home.shards,
-            shard_rows=project.dataset.shard_rows,
+            ShardFolder(home.shards, project.dataset.shard_rows),
         )
 
     return restore_snapshot(

@@ -156,8 +156,9 @@ def _training_images(project: Project, home: Home) -> Work:
     from pipeline.operations.training_images import readers
 
     def made(names: Sequence[str]) -> Iterator[Row]:
+        read = readers(project, home)
         for name in names:
-            write_shard_of(pd.DataFrame(json.loads(name)), readers(project, home), home.shards)
+            write_shard_of(pd.DataFrame(json.loads(name)), read, home.shards)
             yield {"name": name}
 
     return made

@@ -35,6 +35,7 @@ def readers(project: Project, home: Home) -> Readers:
         photo=lambda sha256, short_edge_px: decode_reduced(home.blobs.read(sha256), ceil(short_edge_px), most_pixels),
         mask=lambda mask: read_mask(inside(home.masks, mask)),
         depth=lambda path: read_map(inside(home.depth, path)),
+        photo_size=photo_sizes(project, home) if isinstance(plan(project), Tiling) else None,
     )
 
 

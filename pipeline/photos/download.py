@@ -14,7 +14,7 @@ import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from contextlib import closing
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import cast
 from urllib.parse import urlsplit
@@ -79,6 +79,30 @@ WANTED_COLUMNS = tuple(column.name for column in fields(Wanted))
 
 
 @dataclass(frozen=True)
+class Known:
+    """What is known of photos before anybody is asked."""
+
+    files: pd.DataFrame
+    """Earlier rows of `photo_files`, of any domain."""
+    journal: Path
+    """A file that keeps finished photos of a run that was interrupted; the caller deletes it after writing the table."""
+    forgotten: Set[str] = frozenset()
+    """Photos that are not fetched."""
+
+
+@dataclass(frozen=True)
+class Asking:
+    """Whom to ask for pictures, as whom, how long an answer is waited for, and how often it is asked again."""
+
+    hosts: Sequence[str]
+    user_agent: str
+    timeout_s: float
+    retries: int
+    gone: set[str] = field(default_factory=set)
+    """Hosts that are not asked any more; those that fail `GIVE_UP_AFTER` times in a row join them."""
+
+
+@dataclass(frozen=True)
 class Downloads:
     """The table `photo_files`, and how fast what was fetched for it came."""
 
@@ -88,49 +112,40 @@ class Downloads:
 
 def download_photos(
     listing: pd.DataFrame,
-    known: pd.DataFrame,
+    known: Known,
     blobs: BlobProtocol,
     settings: PhotosSection,
-    hosts: Sequence[str],
-    user_agent: str,
-    timeout_s: float,
-    retries: int,
+    asking: Asking,
     now_s: int,
-    forgotten: set[str],
-    journal: Path,
     progress: Callable[[int, int], None] | None = None,
-    gone: set[str] | None = None,
 ) -> Downloads:
     """Make the table `photo_files`: one row for each photo of `listing` that no filter rejected.
 
-    `known` holds earlier rows of any domain. A row with the same address (the host aside, which Flickr changes) and
-    last update is taken over, unless it is pending or its blob is gone; where only the last update differs, the
-    server is asked with the known ETag. `forgotten` photos are not fetched. `journal` is a file that keeps finished
-    photos of a run that was interrupted; the caller deletes it after writing the table. `progress` is called with the
-    numbers of photos done and in all. A host that fails `GIVE_UP_AFTER` times in a row joins `gone`, and is not asked any
-    more: its photos stay pending. Raises `FlickrUnreachable` when nobody is left who could be asked, and `StorageError`
-    when the disk fails or is all but full; what was fetched by then is not fetched again.
+    A known row with the same address (the host aside, which Flickr changes) and last update is taken over, unless it is
+    pending or its blob is gone; where only the last update differs, the server is asked with the known ETag. `progress` is
+    called with the numbers of photos done and in all. Photos of a host that is given up stay pending.
+    Raises `FlickrUnreachable` when nobody is left who could be asked, and `StorageError` when the disk fails or is all but
+    full; what was fetched by then is not fetched again.
     """
     rows = _accepted(listing)
     wanted = list(dict.fromkeys(_wanted(row) for row in rows))
-    records = _records(known, {photo.photo_id for photo in wanted}, journal)
+    records = _records(known, {photo.photo_id for photo in wanted})
     facts: dict[Wanted, FileFacts] = {}
     to_fetch: deque[_Task] = deque()
     for photo in wanted:
         known_of = records.get(photo.photo_id, [])
-        settled = _settled(photo, known_of, forgotten, settings, blobs, now_s)
+        settled = _settled(photo, known_of, known.forgotten, settings, blobs, now_s)
         if settled is not None:
             facts[photo] = settled
         else:
             to_fetch.append(_Task(photo, _revalidated(photo, known_of, blobs)))
     log.info("%d photos: %d known, %d to fetch", len(wanted), len(facts), len(to_fetch))
-    client = PictureClient(hosts, user_agent, timeout_s, settings.max_bytes, settings.threads)
+    client = PictureClient(asking.hosts, asking.user_agent, asking.timeout_s, settings.max_bytes, settings.threads)
     # More decoders than processors only wait for each other, while requests can well be many.
     decoders = min(os.cpu_count() or 1, settings.threads)
-    with closing(client), closing(Inspectors(decoders)) as inspectors, _Journal(journal) as finished:
-        gone = set() if gone is None else gone
-        reach = _Reach(Counter(_host(task.photo) for task in to_fetch), gone)
-        fetcher = _Fetcher(client, inspectors, blobs, settings, retries, now_s, gone)
+    with closing(client), closing(Inspectors(decoders)) as inspectors, _Journal(known.journal) as finished:
+        reach = _Reach(Counter(_host(task.photo) for task in to_fetch), asking.gone)
+        fetcher = _Fetcher(client, inspectors, blobs, settings, asking, now_s)
         pool = PacedPool(settings.threads, fetcher.attempt, client.end_overdue, client.stop)
         with closing(pool.run(_by_host(to_fetch))) as fetching:
             for task, fetched in fetching:
@@ -170,10 +185,10 @@ def _facts(row: dict[str, object]) -> FileFacts:
     return FileFacts(**{column: row[column] for column in FACT_COLUMNS})  # pyright: ignore[reportArgumentType]
 
 
-def _records(known: pd.DataFrame, photo_ids: set[str], journal: Path) -> defaultdict[str, list[tuple[Wanted, FileFacts]]]:
+def _records(known: Known, photo_ids: set[str]) -> defaultdict[str, list[tuple[Wanted, FileFacts]]]:
     """What journal and table say of each photo, the journal first."""
     records: defaultdict[str, list[tuple[Wanted, FileFacts]]] = defaultdict(list)
-    for row in [*_journal_rows(journal), *_plain(known[known["photo_id"].isin(photo_ids)])]:
+    for row in [*_journal_rows(known.journal), *_plain(known.files[known.files["photo_id"].isin(photo_ids)])]:
         records[str(row["photo_id"])].append((_wanted(row), _facts(row)))
     return records
 
@@ -181,7 +196,7 @@ def _records(known: pd.DataFrame, photo_ids: set[str], journal: Path) -> default
 def _settled(
     photo: Wanted,
     records: Iterable[tuple[Wanted, FileFacts]],
-    forgotten: set[str],
+    forgotten: Set[str],
     settings: PhotosSection,
     blobs: BlobProtocol,
     now_s: int,
@@ -344,16 +359,15 @@ class _Fetcher:
         inspectors: Inspectors,
         blobs: BlobProtocol,
         settings: PhotosSection,
-        retries: int,
+        asking: Asking,
         now_s: int,
-        gone: Set[str],
     ) -> None:
-        self._gone = gone
+        self._gone = asking.gone
         self._client = client
         self._inspectors = inspectors
         self._blobs = blobs
         self._settings = settings
-        self._retries = retries
+        self._retries = asking.retries
         self._now_s = now_s
 
     def attempt(self, task: _Task) -> Tried[FileFacts]:

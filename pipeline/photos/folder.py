@@ -213,7 +213,6 @@ def import_files(
     blobs: BlobProtocol,
     settings: PhotosSection,
     inspect: Inspect,
-    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Iterator[list[ImportedPhoto | RefusedFile]]:
     """Bring `files` of a folder into the blob store, `BATCH` of them at a time; a joined picture becomes two photos.
 
@@ -222,14 +221,10 @@ def import_files(
     `too_large`, `unreadable`.
     """
     bring = _Bringer(part, known, forgotten, blobs, settings, inspect)
-    done = 0
     with ThreadPoolExecutor(settings.threads, thread_name_prefix="import") as executor:
         for start in range(0, len(files), BATCH):
             batch = files[start : start + BATCH]
-            outcomes = [outcome for outcomes in executor.map(bring.one, batch) for outcome in outcomes]
-            done += len(batch)
-            yield outcomes
-            progress(done, len(files))
+            yield [outcome for outcomes in executor.map(bring.one, batch) for outcome in outcomes]
 
 
 def with_pictures(

@@ -62,33 +62,41 @@ class RenderedScene:
     parts: Bytes | None = None
 
 
+@dataclass(frozen=True)
+class Views:
+    """Which views of a scene are wanted, and with how many samples a pixel, for both halves together."""
+
+    sharp: bool = True
+    shallow: bool = True
+    mask: bool = True
+    depth: bool = True
+    parts: bool = False
+    sharp_samples: int = 32
+    shallow_samples: int = 128
+
+
 def render_scene(
     seed: int,
     width_px: int,
     height_px: int,
     *,
     person: bool = True,
-    sharp: bool = True,
-    shallow: bool = True,
-    mask: bool = True,
-    depth: bool = True,
-    parts: bool = False,
-    sharp_samples: int = 32,
-    shallow_samples: int = 128,
+    views: Views | None = None,
 ) -> RenderedScene:
-    """Render the views asked for of the scene with this seed.
+    """Render the views asked for, or those of `Views()`, of the scene with this seed.
 
-    The samples are per pixel, for both halves together. Same arguments, same bytes, on one version of Mitsuba.
+    Same arguments, same bytes, on one version of Mitsuba.
     Raises ConfigError if Mitsuba is not installed.
     """
+    views = views or Views()
     studio = Studio(describe_scene(seed, person=person), width_px, height_px)
     return RenderedScene(
         seed,
-        studio.photograph(sharp_samples) if sharp else None,
-        studio.photograph(shallow_samples, studio.scene.camera.lens) if shallow else None,
-        studio.mask() if mask else None,
-        studio.depth_m() if depth else None,
-        studio.parts() if parts else None,
+        studio.photograph(views.sharp_samples) if views.sharp else None,
+        studio.photograph(views.shallow_samples, studio.scene.camera.lens) if views.shallow else None,
+        studio.mask() if views.mask else None,
+        studio.depth_m() if views.depth else None,
+        studio.parts() if views.parts else None,
     )
 
 

@@ -1,6 +1,10 @@
 """How servers are asked by every client here: who asks, how long it waits before it asks again, what failed on the way."""
 
 import http
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 import requests
@@ -9,6 +13,17 @@ from pipeline.web.session import UnusableAnswer
 
 FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 60.0
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long an answer is waited for, how often a call is tried after the first try, and what waits in between."""
+
+    timeout_s: float = 30.0
+    retries: int = 5
+    sleep: Callable[[float], None] = time.sleep
+    chance: Callable[[], float] = random.random
+    """In [0, 1), for `wait_s`."""
 
 
 def wait_s(attempt: int, chance: float) -> float:

@@ -9,7 +9,7 @@ import pytest
 
 from assets.curation import curation_assets
 from pipeline.config import Project
-from pipeline.curation.decisions import append_decision
+from pipeline.curation.decisions import Verdict, append_decision
 from resources.home import HomeResource
 from resources.segmenter import SegmenterResource
 from storage import Home
@@ -80,10 +80,10 @@ def test_from_the_queue_to_the_curated_photos(home: Home) -> None:
     assert not home.hints_journal.exists()
     asked = Everybody.asked
     page = home.reviewed / "ann.csv"
-    append_decision(page, "flickr:0", "drop", "no_person", curator="Ann")
+    append_decision(page, "flickr:0", Verdict("drop", "no_person"), curator="Ann")
     for n in (2, 3, 5, 6):
-        append_decision(page, f"flickr:{n}", "keep", curator="Ann")
-    append_decision(home.reviewed / "ben.csv", "flickr:6", "drop", "unfit_blur", curator="Ben")
+        append_decision(page, f"flickr:{n}", Verdict("keep"), curator="Ann")
+    append_decision(home.reviewed / "ben.csv", "flickr:6", Verdict("drop", "unfit_blur"), curator="Ben")
     result = run(home, project, "curated_photos")
     assert result.success
     assert set(failed_checks(result)) == {"curators_agree"}
@@ -104,7 +104,7 @@ def test_from_the_queue_to_the_curated_photos(home: Home) -> None:
 def test_a_bad_row_holds_the_curated_photos_back_and_a_torn_one_does_not(home: Home) -> None:
     project = _project()
     for n in (2, 5):
-        append_decision(home.reviewed / "ann.csv", f"flickr:{n}", "keep", curator="Ann")
+        append_decision(home.reviewed / "ann.csv", f"flickr:{n}", Verdict("keep"), curator="Ann")
     path = home.reviewed / "ann.csv"
     whole = path.read_bytes()
     path.write_bytes(whole + b"flickr:3,dro")

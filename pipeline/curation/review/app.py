@@ -18,10 +18,10 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from pipeline.curation.decisions import REASONS, REASONS_OF_PEOPLE, Decision
+from pipeline.curation.decisions import REASONS, REASONS_OF_PEOPLE, Decision, Verdict
 from pipeline.curation.review import wording
 from pipeline.curation.review.catalog import FILTERABLE
-from pipeline.curation.review.decision_log import RefusedDecision, Verdict, plain_name
+from pipeline.curation.review.decision_log import RefusedDecision, plain_name
 from pipeline.curation.review.filters import STATUSES, SUGGESTIONS, Filters
 from pipeline.curation.review.pictures import Pictures, ReviewPicture
 from pipeline.curation.review.state import AHEAD, ReviewState

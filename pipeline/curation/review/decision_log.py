@@ -21,7 +21,15 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from uuid import uuid4
 
-from pipeline.curation.decisions import Decision, append_decision, find_tables, originals, problem_of, read_decision_file
+from pipeline.curation.decisions import (
+    Decision,
+    Verdict,
+    append_decision,
+    find_tables,
+    originals,
+    problem_of,
+    read_decision_file,
+)
 from pipeline.entered_text import one_line
 from pipeline.errors import BokehflowError, disk_failed
 from pipeline.file_names import child
@@ -48,19 +56,6 @@ Signature = tuple[int, int, int]
 
 class RefusedDecision(BokehflowError):
     """A decision that no reviewed CSV may hold."""
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What a curator says about a photo, in the words of the CSV; empty where it says nothing.
-
-    The note is plain text, and never one that undoes.
-    """
-
-    decision: str
-    reason: str = ""
-    move_to: str = ""
-    note: str = ""
 
 
 @dataclass
@@ -161,7 +156,7 @@ class DecisionLog:
         clock_us = time.time_ns() // 1000
         counts_us = max([_shared_us(self.folder, clock_us), *self._said_us({photo_id, *alike})])
         times = {"decided_at": _at(clock_us), "counts_at": None if counts_us == clock_us else _at(counts_us)}
-        append_decision(path, photo_id, curator=curator, **times, **asdict(verdict))
+        append_decision(path, photo_id, verdict, curator, **times)
         decision = Decision(
             photo_id, verdict.decision, verdict.reason or None, verdict.move_to or None, curator or None,
             verdict.note or None, path.name, len(rows) + 2, (counts_us * 1000, path.name, len(rows) + 2),

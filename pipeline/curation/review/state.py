@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pipeline.curation.decisions import Decision, opinions
+from pipeline.curation.decisions import Decision, Verdict, opinions
 from pipeline.curation.double_review import DoubleReview, DoubleReviewOutcome, holders, person, person_of
 from pipeline.curation.review.catalog import Catalog, CatalogPhoto, Duplicate
-from pipeline.curation.review.decision_log import DecisionLog, Verdict, key_of, said
+from pipeline.curation.review.decision_log import DecisionLog, key_of, said
 from pipeline.curation.review.filters import Filters
 
 PHOTOS_ON_A_PAGE = 30

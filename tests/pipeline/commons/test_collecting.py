@@ -25,6 +25,7 @@ from pipeline.operations.planning import Plan
 from pipeline.sources.budget import CallBudget
 from pipeline.sources.found import Paging
 from pipeline.sources.listing import list_month
+from pipeline.web.manners import Patience
 from storage import Home
 from tests.assets.worlds import save_noise
 from tests.pipeline.flickr.worlds import BEGIN_S, LATER_S, MONTH, MONTH_S, burst, daily_rhythm
@@ -49,7 +50,9 @@ def file_of(number: int, date_upload: int, **fields: object) -> CollectionPhoto:
 
 def client_of(emulator: CommonsEmulator, folder: Path, **named: object) -> CommonsClient:
     """A client that does not sleep."""
-    values = {"contact": "you@example.org", "sleep": lambda delay_s: None, **named}
+    patient = {name: named.pop(name) for name in ("timeout_s", "retries", "sleep", "chance") if name in named}
+    patience = Patience(**{"sleep": lambda delay_s: None, **patient})  # pyright: ignore[reportArgumentType]
+    values = {"contact": "you@example.org", "patience": patience, **named}
     budget = CallBudget(folder / "budget", emulator.endpoint, 100_000, service="Commons")
     return CommonsClient(budget=budget, endpoint=emulator.endpoint, **values)  # pyright: ignore[reportArgumentType]
 

@@ -13,7 +13,7 @@ from pipeline.compute.batches import CRASHES_WORKER, Batches, Task, run_batches
 from pipeline.compute.engines import local_dask, open_engine, reach_problem
 from pipeline.config import Project
 from pipeline.dataset.crop import Crop
-from pipeline.dataset.prepare import prepare_images
+from pipeline.dataset.prepare import ShardFolder, prepare_images
 from pipeline.dedupe.fingerprints import fingerprint_pictures
 from pipeline.dedupe.store import FingerprintStore
 from pipeline.errors import ComputeError, StorageError
@@ -134,7 +134,11 @@ def test_a_home_made_by_workers_is_the_home_made_here(cluster: str, tmp_path: Pa
         )
         versions[name] = [data_version("photo_hints", conform("photo_hints", hints)), data_version("person_masks", masks)]
         images = prepare_images(
-            masks, readers(project, home), home.shards, Crop("centre", 32), 3, each=shards_over(over) if over else None
+            masks,
+            readers(project, home),
+            ShardFolder(home.shards, 3),
+            Crop("centre", 32),
+            each=shards_over(over) if over else None,
         )
         store, digests = FingerprintStore(home.fingerprints), photos["sha256"].tolist()
         if over:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.curation.curate import curate, decided_groups
-from pipeline.curation.decisions import DECISION_COLUMNS, append_decision, opinions, read_decisions
+from pipeline.curation.decisions import DECISION_COLUMNS, Verdict, append_decision, opinions, read_decisions
 from pipeline.tables import conform, empty
 from tests.pipeline.curation.worlds import DOMAINS, KNOWN, decision, photo_id, queue, unique_table
 
@@ -118,8 +118,12 @@ def test_batches_rescrapes_and_decisions_in_any_order_ask_once_and_lose_nothing(
         unique = unique_table(range(upto), rule={n: "perceptual" for n in groups if n < upto}, group=groups)
         for word in words[step * shares : (step + 1) * shares]:
             row = word.row()
-            append_decision(root / "reviewed" / f"{word.curator}.csv", row["photo_id"], row["decision"], row["reason"],
-                            row["move_to"], row["curator"])  # fmt: skip
+            append_decision(
+                root / "reviewed" / f"{word.curator}.csv",
+                row["photo_id"],
+                Verdict(row["decision"], row["reason"], row["move_to"]),
+                row["curator"],
+            )
         decisions, problems = read_decisions(root / "reviewed", KNOWN, DOMAINS)
         assert not problems
         decided = decided_groups(unique, decisions)

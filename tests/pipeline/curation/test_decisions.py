@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from pipeline.curation.decisions import (
     DECISION_COLUMNS,
+    Verdict,
     append_decision,
     folder_version,
     opinions,
@@ -208,8 +209,8 @@ def test_a_time_that_cannot_be_is_named_and_the_row_counts(tmp_path: Path, wrong
 
 def test_what_counts_later_than_it_was_decided_says_so(tmp_path: Path) -> None:
     early, late = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 3, 1, tzinfo=UTC)
-    append_decision(tmp_path / "a.csv", "flickr:1", "keep", decided_at=datetime(2026, 2, 1, tzinfo=UTC))
-    append_decision(tmp_path / "b.csv", "flickr:1", "drop", "edited", decided_at=early, counts_at=late)
+    append_decision(tmp_path / "a.csv", "flickr:1", Verdict("keep"), decided_at=datetime(2026, 2, 1, tzinfo=UTC))
+    append_decision(tmp_path / "b.csv", "flickr:1", Verdict("drop", "edited"), decided_at=early, counts_at=late)
     found, problems = read_decisions(tmp_path, KNOWN, DOMAINS)
     assert not problems
     assert [(row.decision, row.decided_ns // 10**9) for row in found] == [
@@ -219,8 +220,8 @@ def test_what_counts_later_than_it_was_decided_says_so(tmp_path: Path) -> None:
 
 def test_files_with_their_mark_are_never_guessed_at(tmp_path: Path) -> None:
     path = tmp_path / "ann.csv"
-    append_decision(path, "flickr:1", "keep", note="\0" * 400)
-    append_decision(path, "flickr:2", "keep", note="\ud83d\u202eü")
+    append_decision(path, "flickr:1", Verdict("keep", note="\0" * 400))
+    append_decision(path, "flickr:2", Verdict("keep", note="\ud83d\u202eü"))
     assert b"\0" not in path.read_bytes()
     whole = path.read_bytes()
     head, first, *rest = whole.split(b"\r\n")
@@ -278,7 +279,7 @@ def test_the_version_of_the_folder_follows_content_and_order(tmp_path: Path) -> 
 
 
 def test_a_file_touched_beside_rows_with_their_own_time_changes_the_version(tmp_path: Path) -> None:
-    append_decision(tmp_path / "page.csv", "flickr:1", "keep")
+    append_decision(tmp_path / "page.csv", "flickr:1", Verdict("keep"))
     path = reviewed(tmp_path, "photo_id,decision\n1,skip\n", when_s=1)
     version = folder_version(tmp_path)
     os.utime(path, (2, 2))
@@ -287,10 +288,10 @@ def test_a_file_touched_beside_rows_with_their_own_time_changes_the_version(tmp_
 
 def test_appended_decisions_are_read_back_and_nothing_else_changes(tmp_path: Path) -> None:
     path = tmp_path / "reviewed" / "ann.csv"
-    append_decision(path, "flickr:1", "keep", curator="Änn")
+    append_decision(path, "flickr:1", Verdict("keep"), curator="Änn")
     before = path.read_bytes()
     append_decision(
-        path, "flickr:2", "drop", "other", "", "Änn", '=1+1, "quoted"\nand a line', datetime(2026, 1, 2, tzinfo=UTC)
+        path, "flickr:2", Verdict("drop", "other", "", '=1+1, "quoted"\nand a line'), "Änn", datetime(2026, 1, 2, tzinfo=UTC)
     )
     assert path.read_bytes().startswith(before)
     assert next(csv.reader(io.StringIO(before.decode("utf-8-sig")))) == list(DECISION_COLUMNS)
@@ -305,16 +306,16 @@ def test_appended_decisions_are_read_back_and_nothing_else_changes(tmp_path: Pat
 
 def test_a_torn_last_row_is_no_obstacle_wherever_it_tore(tmp_path: Path) -> None:
     path = tmp_path / "ann.csv"
-    append_decision(path, "flickr:1", "keep", curator="Ann")
+    append_decision(path, "flickr:1", Verdict("keep"), curator="Ann")
     first = len(path.read_bytes())
-    append_decision(path, "flickr:2", "drop", "other", curator="Ann", note='not "mine", sorry')
+    append_decision(path, "flickr:2", Verdict("drop", "other", note='not "mine", sorry'), curator="Ann")
     whole = path.read_bytes()
     for end in range(first, len(whole) - 1):
         path.write_bytes(whole[:end])
         decisions, problems = read_decisions(tmp_path, KNOWN, DOMAINS)
         assert "flickr:1" in {found.photo_id for found in decisions}
         assert not [problem for problem in problems if problem.is_fatal]
-    append_decision(path, "flickr:3", "keep", curator="Ann")
+    append_decision(path, "flickr:3", Verdict("keep"), curator="Ann")
     assert {found.photo_id for found in read_decisions(tmp_path, KNOWN, DOMAINS)[0]} >= {"flickr:1", "flickr:3"}
 
 
@@ -325,23 +326,23 @@ def test_a_row_that_the_disk_does_not_take_is_no_decision_and_leaves_no_trace(
 ) -> None:
     path = tmp_path / "ann.csv"
     if not is_new:
-        append_decision(path, "flickr:1", "keep")
+        append_decision(path, "flickr:1", Verdict("keep"))
     before = path.read_bytes() if path.exists() else None
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (len(before or b"") + room, hard))
     try:
         with pytest.raises(StorageError, match="the disk"):
-            append_decision(path, "flickr:2", "drop", "other", curator="Ann", note="cut " * 20)
+            append_decision(path, "flickr:2", Verdict("drop", "other", note="cut " * 20), curator="Ann")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert (path.read_bytes() if path.exists() else None) == before
-    append_decision(path, "flickr:3", "keep")
+    append_decision(path, "flickr:3", Verdict("keep"))
     assert [photo_id for photo_id, _, _ in said(tmp_path)][-1] == "flickr:3"
 
 
 def test_a_row_that_never_reaches_the_disk_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "ann.csv"
-    append_decision(path, "flickr:1", "keep")
+    append_decision(path, "flickr:1", Verdict("keep"))
     before = path.read_bytes()
 
     def full(_: int) -> None:
@@ -349,7 +350,7 @@ def test_a_row_that_never_reaches_the_disk_is_taken_back(tmp_path: Path, monkeyp
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(StorageError, match="the disk is full"):
-        append_decision(path, "flickr:2", "keep")
+        append_decision(path, "flickr:2", Verdict("keep"))
     assert path.read_bytes() == before
 
 

@@ -29,7 +29,7 @@ from pipeline.dataset.manifest import (
     split_score,
     with_pairs,
 )
-from pipeline.dataset.prepare import Readers, prepare_images, shard_index
+from pipeline.dataset.prepare import Readers, ShardFolder, prepare_images, shard_index
 from pipeline.dataset.shards import Shard, ShardPicture, ShardReader, write_shard
 from pipeline.dataset.snapshot import attribution, freeze, list_snapshots, read_manifest, read_snapshot, refresh_origin
 from pipeline.dataset.verify import verify_snapshot
@@ -75,9 +75,8 @@ def prepared(folder: Path, numbers: range, shard_rows: int = 3) -> pd.DataFrame:
     table = prepare_images(
         masks_table(numbers),
         Readers(lambda digest, short_edge_px: Photo(noise(int(digest[1:]))), lambda mask: noise(int(mask[1:]))[..., 0]),
-        folder,
+        ShardFolder(folder, shard_rows),
         TRANSFORM,
-        shard_rows,
     )
     return conform("training_images", table)
 
@@ -145,7 +144,9 @@ def test_preparing_again_decodes_nothing_and_growth_only_the_new(tmp_path: Path)
     def never(*_: object) -> Any:  # noqa: ANN401  (stands for both readers)
         raise AssertionError("decoded again")
 
-    again = conform("training_images", prepare_images(masks_table(range(7)), Readers(never, never), tmp_path, TRANSFORM, 3))
+    again = conform(
+        "training_images", prepare_images(masks_table(range(7)), Readers(never, never), ShardFolder(tmp_path, 3), TRANSFORM)
+    )
     pd.testing.assert_frame_equal(first, again)
     grown = prepared(tmp_path, range(8))
     assert files < {path.name for path in tmp_path.iterdir()}
@@ -164,9 +165,8 @@ def test_a_mask_of_other_proportions_is_refused(tmp_path: Path) -> None:
         prepare_images(
             masks_table(range(1, 2)),
             Readers(lambda *_: Photo(noise(1)), lambda _: np.zeros((20, 20), np.uint8)),
-            tmp_path,
+            ShardFolder(tmp_path, 3),
             TRANSFORM,
-            3,
         )
 
 

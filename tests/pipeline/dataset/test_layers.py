@@ -18,7 +18,7 @@ from pipeline.dataset.export import ExportPlan, export_snapshot, forget_in_expor
 from pipeline.dataset.forget import forget_in_snapshots, frozen_sources
 from pipeline.dataset.layout import CANONICAL, MANIFEST, PICTURES, read_facts
 from pipeline.dataset.lineage import photo_lineage, snapshot_lineage
-from pipeline.dataset.prepare import Readers, prepare_images
+from pipeline.dataset.prepare import Readers, ShardFolder, prepare_images
 from pipeline.dataset.restore import Kept, Restored, export_bundle, restore_snapshot
 from pipeline.dataset.shards import Shard, ShardReader
 from pipeline.dataset.snapshot import all_rows, missing_pictures, read_snapshot
@@ -279,7 +279,9 @@ def prepared(folder: Path, sources: dict[str, str | None], map_px: tuple[int, in
         mask=lambda mask: np.full((80, 120), 255, np.uint8),
         depth=lambda path: (two_planes(*map_px), ENCODING),
     )
-    return conform("training_images", prepare_images(masks_table(sources), readers, folder, Crop("centre", 32), 8))
+    return conform(
+        "training_images", prepare_images(masks_table(sources), readers, ShardFolder(folder, 8), Crop("centre", 32))
+    )
 
 
 def test_depth_is_cut_to_the_nearest_and_targets_as_photos_are(tmp_path: Path) -> None:

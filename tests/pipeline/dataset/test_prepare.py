@@ -13,7 +13,7 @@ from PIL import Image
 
 from pipeline.dataset.crop import Crop, Square, centre_square, parse_transform, subject_square
 from pipeline.dataset.lanczos import resize
-from pipeline.dataset.prepare import Readers, cut, prepare_images
+from pipeline.dataset.prepare import Readers, ShardFolder, cut, prepare_images
 from pipeline.dataset.shards import ShardReader
 from pipeline.errors import DatasetError
 from pipeline.photos.decode import decode, decode_reduced
@@ -163,9 +163,8 @@ def prepared(folder: Path, masks: pd.DataFrame, known: pd.DataFrame | None = Non
     table = prepare_images(
         masks,
         Readers(lambda digest, short_edge_px: Photo(smooth_photo(240, 160, int(digest)), short_edge_px), read_mask),
-        folder,
+        ShardFolder(folder, rows),
         Crop("subject", 32),
-        rows,
         known=known,
     )
     return conform("training_images", table)

@@ -20,7 +20,7 @@ from pipeline.dataset.forget import forget_in_snapshots
 from pipeline.dataset.layout import PICTURES
 from pipeline.dataset.lineage import RunFacts, model_lineage, model_photos, photo_lineage
 from pipeline.dataset.manifest import counts, problems
-from pipeline.dataset.prepare import Readers, prepare_images, prepare_named
+from pipeline.dataset.prepare import Readers, ShardFolder, prepare_images, prepare_named
 from pipeline.dataset.restore import Kept, export_bundle, restore_snapshot
 from pipeline.dataset.shards import ShardReader
 from pipeline.dataset.snapshot import freeze, read_snapshot, refresh_sums, replace_parquet
@@ -100,11 +100,13 @@ def alpha_of(mask: str) -> np.ndarray:
 def prepared(shards: Path, rows: pd.DataFrame, tiling: Tiling = TILING, shard_rows: int = 5) -> pd.DataFrame:
     table = prepare_images(
         masks=rows,
-        readers=Readers(lambda sha256, short_edge_px: Photo(photo_of(sha256)), alpha_of),
-        shards_folder=shards,
+        readers=Readers(
+            lambda sha256, short_edge_px: Photo(photo_of(sha256)),
+            alpha_of,
+            photo_size=lambda sha256: (WIDTH, HEIGHT) if int(sha256, 16) < 100 else (WIDTH, 15),
+        ),
+        shards=ShardFolder(shards, shard_rows),
         plan=tiling,
-        shard_rows=shard_rows,
-        photo_size=lambda sha256: (WIDTH, HEIGHT) if int(sha256, 16) < 100 else (WIDTH, 15),
     )
     return conform("training_images", table)
 
@@ -112,7 +114,7 @@ def prepared(shards: Path, rows: pd.DataFrame, tiling: Tiling = TILING, shard_ro
 def named(shards: Path, rows: pd.DataFrame) -> pd.DataFrame:
     """Just the tiles that the rows name."""
     read = lambda sha256, short_edge_px: Photo(photo_of(sha256))  # noqa: E731
-    return conform("training_images", prepare_named(rows, Readers(read, alpha_of), shards, 5))
+    return conform("training_images", prepare_named(rows, Readers(read, alpha_of), ShardFolder(shards, 5)))
 
 
 def frozen(world: World, numbers: range, tiling: Tiling = TILING) -> str:

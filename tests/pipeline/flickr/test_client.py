@@ -18,7 +18,7 @@ from pipeline.emulators.flickr import Emulator
 from pipeline.errors import ConfigError, FlickrError, FlickrRefused, FlickrUnreachable
 from pipeline.flickr.client import Failure, FlickrClient, RefusedCall, may_be_retried
 from pipeline.sources.budget import CallBudget
-from pipeline.web.manners import user_agent, wait_s
+from pipeline.web.manners import Patience, user_agent, wait_s
 from tests.pipeline.flickr.worlds import BEGIN_S, KEY, SECRET, client_of, collection_photo
 
 PHOTOS = [collection_photo(number, BEGIN_S + number) for number in range(3)]
@@ -110,7 +110,7 @@ def test_nobody_at_the_endpoint_is_told_within_half_a_minute() -> None:
         endpoint = f"http://127.0.0.1:{free.getsockname()[1]}/services/rest/"
     slept: list[float] = []
     with pytest.raises(FlickrUnreachable, match="connection refused") as caught:
-        FlickrClient(KEY, SECRET, endpoint=endpoint, sleep=slept.append).check_key()
+        FlickrClient(KEY, SECRET, endpoint=endpoint, patience=Patience(sleep=slept.append)).check_key()
     assert endpoint in str(caught.value)
     assert len(slept) == 5
     assert sum(slept) <= 30
@@ -141,7 +141,7 @@ def test_an_endpoint_whose_name_leads_inwards_is_not_asked(monkeypatch: pytest.M
     for found in (["127.0.0.1"], ["8.8.8.8", "::ffff:10.0.0.1"], ["2001:0:7f00:1::"]):
         entries = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 443)) for address in found]
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_, entries=entries, **__: entries)
-        client = FlickrClient(KEY, SECRET, endpoint="https://api.example.org/", retries=0)
+        client = FlickrClient(KEY, SECRET, endpoint="https://api.example.org/", patience=Patience(retries=0))
         monkeypatch.setattr(client, "_api", unproxied(client._api))
         with pytest.raises(FlickrUnreachable, match="not an address of the public internet"):
             client.check_key()
@@ -280,7 +280,7 @@ def test_no_key_or_secret_in_any_message_log_or_request(
         client = client_of(emulator)
         client.search({"text": "portrait"}, begin_s=BEGIN_S, end_s=BEGIN_S + 9)
         for key in (KEY, f"{KEY}0"):
-            other = FlickrClient(key, SECRET, endpoint=emulator.endpoint, retries=0)
+            other = FlickrClient(key, SECRET, endpoint=emulator.endpoint, patience=Patience(retries=0))
             for _ in range(10):
                 try:
                     other.license_names()
@@ -305,7 +305,8 @@ def test_an_answer_that_quotes_the_key_is_not_passed_on(
     quoting = requests.Response()
     quoting.status_code = status
     quoting._content = f"oauth_problem=signature_invalid&debug_sbs=POST&oauth_consumer_key={KEY}&{SECRET}".encode()
-    client = FlickrClient(KEY, SECRET, endpoint="http://127.0.0.1:9/", retries=0, sleep=lambda delay_s: None)
+    patience = Patience(retries=0, sleep=lambda delay_s: None)
+    client = FlickrClient(KEY, SECRET, endpoint="http://127.0.0.1:9/", patience=patience)
     session = client._api().flickr_oauth.session
 
     def answer(*arguments: object, **named: object) -> requests.Response:

@@ -16,6 +16,7 @@ from pipeline.flickr.client import FlickrClient
 from pipeline.flickr.records import PAGING
 from pipeline.sources.found import FoundPhoto, Paging, SearchPage
 from pipeline.sources.windows import Window
+from pipeline.web.manners import Patience
 
 MONTH = "2024-03"
 BEGIN_S = int(datetime(2024, 3, 1, tzinfo=UTC).timestamp())
@@ -92,8 +93,9 @@ def project(*queries: Mapping[str, object], exclude_no_cv: bool = True) -> Proje
 
 def client_of(emulator: Emulator, **arguments: object) -> FlickrClient:
     """A client that does not sleep."""
-    values = {"sleep": lambda delay_s: None, **arguments}
-    return FlickrClient(KEY, SECRET, endpoint=emulator.endpoint, **values)  # pyright: ignore[reportArgumentType]
+    patient = {name: arguments.pop(name) for name in ("timeout_s", "retries", "sleep", "chance") if name in arguments}
+    patience = Patience(**{"sleep": lambda delay_s: None, **patient})  # pyright: ignore[reportArgumentType]
+    return FlickrClient(KEY, SECRET, endpoint=emulator.endpoint, patience=patience, **arguments)  # pyright: ignore[reportArgumentType]
 
 
 def save_picture(path: Path, width_px: int, height_px: int) -> None:

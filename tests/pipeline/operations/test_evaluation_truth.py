@@ -10,12 +10,11 @@ import pytest
 from PIL import Image
 
 from pipeline.config import Project, parse_project
-from pipeline.dataset.prepare import prepare_images
+from pipeline.dataset.prepare import ShardFolder, prepare_images
 from pipeline.masks.person_masks import read_mask, segment_photos
 from pipeline.operations.evaluation import scene_frame, true_masks
 from pipeline.operations.masks import mask_source
 from pipeline.operations.training_images import plan, readers
-from pipeline.photos.decode import upright_size
 from pipeline.tables import conform
 from resources.segmenter import SegmenterResource
 from storage import Home
@@ -57,10 +56,8 @@ def prepared(home: Home, project: Project) -> pd.DataFrame:
     table = prepare_images(
         masks=masks,
         readers=readers(project, home),
-        shards_folder=home.shards,
+        shards=ShardFolder(home.shards, 5),
         plan=plan(project),
-        shard_rows=5,
-        photo_size=lambda sha256: upright_size(home.blobs.read(sha256), 10**8),
     )
     return conform("training_images", table).merge(masks[["photo_id", "mask"]])
 

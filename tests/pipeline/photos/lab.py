@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.config import PhotosSection
-from pipeline.photos.download import download_photos
+from pipeline.photos.download import Asking, Known, download_photos
 from pipeline.photos.pool import Transfer
 from pipeline.tables import conform, empty
 from storage.blobs import BlobStore
@@ -56,16 +56,15 @@ class Lab:
     ) -> Rows:
         done = download_photos(
             self.listing(urls, domain, last_update_s) if listing is None else listing,
-            conform("photo_files", pd.DataFrame(known.values())) if known else empty("photo_files"),
+            Known(
+                conform("photo_files", pd.DataFrame(known.values())) if known else empty("photo_files"),
+                self.journal,
+                forgotten,
+            ),
             self.blobs,
             settings,
-            self.hosts,
-            "bokehflow-test",
-            timeout_s,
-            retries,
+            Asking(self.hosts, "bokehflow-test", timeout_s, retries),
             now_s,
-            set(forgotten),
-            self.journal,
             lambda done, total: self.progress.append((done, total)),
         )
         self.table, self.transfer = done.table, done.transfer

@@ -14,7 +14,7 @@ from urllib3.util import parse_url
 
 from pipeline.errors import FlickrUnreachable, StorageError
 from pipeline.photos import download
-from pipeline.photos.download import download_photos
+from pipeline.photos.download import Asking, Known, download_photos
 from pipeline.photos.fetch import failure_of_status
 from pipeline.tables import empty
 from pipeline.web.addresses import host_allowed
@@ -335,9 +335,14 @@ class TestInterruption:
 
         with pytest.raises(Killed):
             download_photos(
-                lab.listing(urls), empty("photo_files"), lab.blobs, SETTINGS, lab.hosts, "t", 1.0, 1, 100, set(),
-                lab.journal, kill,
-            )  # fmt: skip
+                lab.listing(urls),
+                Known(empty("photo_files"), lab.journal),
+                lab.blobs,
+                SETTINGS,
+                Asking(lab.hosts, "t", 1.0, 1),
+                100,
+                kill,
+            )
         finished = [json.loads(line)["photo_id"] for line in lab.journal.read_bytes().split(b"\n") if line]
         assert len(finished) == 11
         with lab.journal.open("ab") as file:

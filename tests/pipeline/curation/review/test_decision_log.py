@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.curation.decisions import opinions, read_decisions
-from pipeline.curation.review.decision_log import DecisionLog, RefusedDecision, Verdict, key_of, said
+from pipeline.curation.decisions import Verdict, opinions, read_decisions
+from pipeline.curation.review.decision_log import DecisionLog, RefusedDecision, key_of, said
 from pipeline.errors import StorageError
 
 DOMAINS = {"ordinary", "shallow"}

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from pipeline.commands.review import review_page
 from pipeline.config import load_project
+from pipeline.curation.decisions import Verdict
 from pipeline.curation.double_review import DoubleReview
 from pipeline.curation.review import wording
-from pipeline.curation.review.decision_log import Verdict
 from pipeline.curation.review.filters import Filters
 from pipeline.curation.review.state import OPEN_LISTS, ReviewState
 from storage import Home

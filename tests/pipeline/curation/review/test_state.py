@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.commands.review import review_page
 from pipeline.config import load_project
-from pipeline.curation.review.decision_log import Verdict
+from pipeline.curation.decisions import Verdict
 from pipeline.curation.review.filters import Filters
 from pipeline.curation.review.state import LEASE_S, LEAVE_S, OPEN_LISTS, PHOTOS_ON_A_PAGE, ReviewState
 from storage import Home
