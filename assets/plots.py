@@ -1,4 +1,8 @@
-"""Small plots for the metadata of assets."""
+"""Small plots for the metadata of assets.
+
+Dagster's UI shows pictures alone, so matplotlib draws them. The report's charts (`pipeline.evaluation.report.charts`) are
+parts of a page instead: SVG in its colours, light or dark, with a word for each dot.
+"""
 
 import io
 from collections.abc import Mapping, Sequence

@@ -5,6 +5,7 @@ between a check and the opening the path may come to mean something else.
 """
 
 import errno
+import hashlib
 import io
 import os
 import stat
@@ -60,6 +61,12 @@ def read_plain(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
 def read_plain_text(path: Path, max_bytes: int = MAX_BYTES, errors: str = "strict") -> str:
     """The text of a plain file in UTF-8, its lines ended by `\\n`. Raises as `read_plain` does, and `UnicodeDecodeError`."""
     return io.StringIO(read_plain(path, max_bytes).decode("utf-8", errors), newline=None).read()
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a plain file's bytes, in hex. Raises as `plain` does."""
+    with open_plain(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _check(mode: int, path: str) -> None:

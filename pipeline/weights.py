@@ -23,7 +23,7 @@ from typing import Literal
 from pipeline.atomic import write_bytes
 from pipeline.errors import WeightsError
 from pipeline.file_names import child
-from pipeline.plain_files import plain_path, read_plain
+from pipeline.plain_files import file_sha256, plain_path, read_plain
 
 log = logging.getLogger(__name__)
 
@@ -186,7 +186,7 @@ def status(name: str, folder: Path) -> WeightsStatus:
     weights = WEIGHTS[name]
     path = child(folder, weights.file_name)
     try:
-        found = hashlib.sha256(read_plain(path)).hexdigest()
+        found = file_sha256(path)
     except FileNotFoundError:
         megabytes = weights.package_bytes / 1e6
         return WeightsStatus("missing", path, f"{path}: not there yet; the first run fetches it ({megabytes:.0f} MB)")

@@ -263,6 +263,7 @@ def _seen(path: Path, sha256: Sha256, size: int) -> File:
 
 
 def _digest(path: Path) -> tuple[Sha256, int]:
+    """Digest and length of what was read, which belong together even where the file grows meanwhile."""
     with open_plain(path) as file:
         digest = hashlib.file_digest(file, "sha256")
         return sha256_of(digest.hexdigest()), file.tell()

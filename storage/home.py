@@ -4,20 +4,19 @@ Only this package knows where things lie. Everything is written under a temporar
 stage interrupted anywhere is simply run again.
 """
 
-import fcntl
 import os
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 from pipeline.atomic import is_temporary, sweep
 from pipeline.errors import StorageError, disk_failed
 from pipeline.file_names import child, expanded
+from pipeline.locks import Held, locked, sign
 from pipeline.package_files import PROJECT_FILE
-from pipeline.plain_files import plain
 from storage.blobs import BlobStore
 
 if TYPE_CHECKING:
@@ -219,13 +218,13 @@ class Home:
         Raises `StorageError` when another process makes this one.
         """
         what = " ".join(filter(None, [asset, partition]))
-        with self._locked(self.root / "making", re.sub(r"[^\w@.-]+", "+", what), fcntl.LOCK_EX, f"at work on {what}"):
+        with self._locked(self.root / "making", re.sub(r"[^\w@.-]+", "+", what), f"at work on {what}"):
             yield
 
     @contextmanager
     def presence(self, process: str) -> Iterator[None]:
         """Show that this process, under the name that it alone has, is at work; what shows it goes when the process ends."""
-        with self._locked(self.at_work, process, fcntl.LOCK_EX, "at work in this home"):
+        with self._locked(self.at_work, process, "at work in this home"):
             try:
                 yield
             finally:
@@ -239,7 +238,7 @@ class Home:
         if not child(self.at_work, f"{process}.lock").exists():
             return False
         try:
-            with self._locked(self.at_work, process, fcntl.LOCK_EX, ""):
+            with self._locked(self.at_work, process, ""):
                 child(self.at_work, f"{process}.lock").unlink(missing_ok=True)
                 return False
         except StorageError:
@@ -252,23 +251,22 @@ class Home:
         Yields a function that says under which address the holder is reached; without it the lock names its process.
         Raises `StorageError` when another process holds it otherwise.
         """
-        kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
-        with self._locked(self.root, name, kind, "at work in this home") as say:
+        with self._locked(self.root, name, "at work in this home", shared) as say:
             yield say
 
     @contextmanager
-    def _locked(self, folder: Path, name: str, kind: int, busy: str) -> Iterator[Callable[[str], None]]:
-        with self._lock_file(folder, name) as file:
+    def _locked(self, folder: Path, name: str, busy: str, shared: bool = False) -> Iterator[Callable[[str], None]]:
+        with ExitStack() as held:
             try:
-                fcntl.flock(file, kind | fcntl.LOCK_NB)
-            except BlockingIOError:
-                file.seek(0)
-                raise StorageError(self._in_use(busy, *file.read().split(maxsplit=1))) from None
+                folder.mkdir(parents=True, exist_ok=True)
+                descriptor = held.enter_context(locked(child(folder, f"{name}.lock"), shared=shared, patience_s=0))
+            except Held as holder:
+                raise StorageError(self._in_use(busy, *str(holder).split(maxsplit=1))) from None
+            except OSError as error:
+                raise disk_failed(error, self.root) from error
 
             def say(address: str = "") -> None:
-                file.truncate(0)
-                file.write(f"{os.getpid()} {address}".strip())
-                file.flush()
+                sign(descriptor, f"{os.getpid()} {address}".strip())
 
             say()
             yield say
@@ -276,10 +274,3 @@ class Home:
     def _in_use(self, busy: str, process: str = "unknown", address: str = "") -> str:
         at, first = (f", at {address}", "use that, or end it first") if address else ("", "end it first")
         return f"{self.root}: process {process} is {busy}{at}; {first}"
-
-    def _lock_file(self, folder: Path, name: str) -> TextIO:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            return open(child(folder, f"{name}.lock"), "a+", encoding="utf-8", errors="replace", opener=plain)
-        except OSError as error:
-            raise disk_failed(error, self.root) from error

@@ -7,12 +7,13 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.dataset.layout import ATTRIBUTION, file_sha256
+from pipeline.dataset.layout import ATTRIBUTION
 from pipeline.dataset.responsible import CONFORMS_TO, responsible
 from pipeline.file_names import inside
 from pipeline.licenses import license_name
 from pipeline.photo_ids import FLICKR
 from pipeline.picture_layers import Layer, present
+from pipeline.plain_files import file_sha256
 
 CONTEXT: dict[str, Any] = {
     "@language": "en",

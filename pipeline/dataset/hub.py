@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.dataset.layout import file_sha256
 from pipeline.errors import ConfigError, DatasetError
 from pipeline.file_names import inside
-from pipeline.plain_files import read_plain
+from pipeline.plain_files import file_sha256, read_plain
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi

@@ -24,7 +24,7 @@ from typing import Any
 from pipeline.bounded import form_problem, read_json
 from pipeline.errors import DatasetError, StorageError
 from pipeline.file_names import child, is_snapshot_id
-from pipeline.plain_files import open_plain, read_plain, read_plain_text
+from pipeline.plain_files import read_plain, read_plain_text
 
 FORMAT_VERSION = 2
 
@@ -151,9 +151,3 @@ def sums_problem(path: Path) -> str | None:
     lines, mark, digest = data.rpartition(b"# ")
     sound = mark and digest.strip().decode(errors="replace") == hashlib.sha256(lines).hexdigest()
     return None if sound else "its last line is not the digest of the lines above"
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes."""
-    with open_plain(path) as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -25,7 +25,6 @@ from pipeline.dataset.layout import (
     PICTURES,
     SUMS,
     facts_of,
-    file_sha256,
     sums_text,
 )
 from pipeline.dataset.manifest import canonical
@@ -43,7 +42,7 @@ from pipeline.dataset.snapshot import (
 from pipeline.errors import DatasetError, StorageError, UnsafeName
 from pipeline.file_names import SnapshotId, below, child, inside, snapshot_id_of
 from pipeline.picture_layers import DIGESTS, OPTIONAL, SOURCES, with_all_digests
-from pipeline.plain_files import plain_path, read_plain
+from pipeline.plain_files import file_sha256, plain_path, read_plain
 
 MAPS: dict[str, tuple[str, str, str]] = {
     "mask": ("masks", "mask", "mask_sha256"),

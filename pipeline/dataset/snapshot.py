@@ -31,7 +31,6 @@ from pipeline.dataset.layout import (
     RESTORE,
     SUMS,
     facts_of,
-    file_sha256,
     find_snapshot,
     list_snapshots,
     read_facts,
@@ -46,7 +45,7 @@ from pipeline.file_names import child
 from pipeline.licenses import license_name
 from pipeline.parquet_files import parquet_path
 from pipeline.picture_layers import DIGESTS, ENCODINGS, OPTIONAL_DIGESTS, SOURCES, with_all_digests
-from pipeline.plain_files import plain_path
+from pipeline.plain_files import file_sha256, plain_path
 from pipeline.tables import columns_of
 
 __all__ = [

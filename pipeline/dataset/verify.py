@@ -23,7 +23,6 @@ from pipeline.dataset.layout import (
     MANIFEST,
     PICTURES,
     SUMS,
-    file_sha256,
     read_facts,
     read_forgotten,
     read_sums,
@@ -36,7 +35,7 @@ from pipeline.errors import DatasetError
 from pipeline.file_names import child
 from pipeline.parquet_files import parquet_path
 from pipeline.picture_layers import DIGESTS, LAYERS, Layer, with_all_digests
-from pipeline.plain_files import read_plain, read_plain_text
+from pipeline.plain_files import file_sha256, read_plain, read_plain_text
 
 AT_ONCE = 4
 """Shards hashed at a time."""

@@ -199,7 +199,12 @@ def _from_pixels(length_px: int, parts: tuple[tuple[float, float], ...]) -> np.n
 
 
 def _lanczos(length_px: int, begin: float, end: float) -> np.ndarray:
-    """Weights float64 [32, length_px] of the pixels in each of 32 samples of the part from `begin` to `end`."""
+    """Weights float64 [32, length_px] of the pixels in each of 32 samples of the part from `begin` to `end`.
+
+    Three resamplings by Lanczos's kernel are no doubles of one another. This one is a matrix in floating point, so that
+    frequencies of any part of a line come of one product. `pipeline.dataset.lanczos` is compiled and in integers: its bytes
+    are the same on every machine, and snapshots are named by them. Pillow's is for pictures that somebody looks at.
+    """
     begin_px, end_px = begin * length_px, end * length_px
     step_px = (end_px - begin_px) / SIDE_PX
     centre_px = begin_px + (np.arange(SIDE_PX) + 0.5)[:, None] * step_px

@@ -1,13 +1,12 @@
 """torchvision's segmentation networks (COCO with the labels of VOC): made, and their weights fetched and checked."""
 
-import hashlib
 import logging
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from pipeline.errors import WeightsError
-from pipeline.plain_files import open_plain
+from pipeline.plain_files import file_sha256
 
 if TYPE_CHECKING:
     import torch
@@ -78,8 +77,7 @@ def hash_in_name(file_name: str) -> str:
 
 
 def _refuse_altered(path: Path) -> None:
-    with open_plain(path) as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+    found = file_sha256(path)
     if not found.startswith(hash_in_name(path.name)):
         raise WeightsError(
             f"{path}: these weights are altered: their SHA-256 is {found}, it should begin with "

@@ -34,7 +34,7 @@ from pipeline.errors import DatasetError
 from pipeline.file_names import child, is_plain_file, printable
 from pipeline.photos.decode import decode
 from pipeline.photos.opening import UndecodableImage
-from pipeline.plain_files import open_plain, read_plain
+from pipeline.plain_files import file_sha256, read_plain
 
 MAX_PIXELS = 60_000_000
 MAX_BYTES = 200_000_000
@@ -142,8 +142,7 @@ def _digest(path: Path) -> str:
 @lru_cache(maxsize=65_536)
 def _digest_of(path: Path, size_bytes: int, changed_ns: int) -> str:
     """Of a file's content, read once as long as it stays as it is: what is due is asked every few seconds."""
-    with open_plain(path) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return file_sha256(path)
 
 
 def checked(picture: object, shape: tuple[int, ...]) -> np.ndarray:

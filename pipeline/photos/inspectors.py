@@ -188,7 +188,10 @@ def main() -> None:
 
 
 class _Locked:
-    """Held by one process at a time, and freed by the kernel when that process ends."""
+    """Held by one process at a time, and freed by the kernel when that process ends.
+
+    Not `pipeline.locks`: forks share what is open, and a lock of `flock` with it; one of `lockf` is each process's own.
+    """
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor

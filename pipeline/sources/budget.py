@@ -4,7 +4,6 @@ Flickr allows 3,600 an hour per key, whoever makes them, and disables a key that
 the last hour stand in one small file per key, under a lock of the operating system that goes with its process.
 """
 
-import fcntl
 import hashlib
 import logging
 import os
@@ -15,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.file_names import child
-from pipeline.plain_files import plain
+from pipeline.locks import locked
 
 HOUR_S = 3600.0
 _QUIET_WAIT_S = 5.0
@@ -57,12 +56,8 @@ class CallBudget:
     def turn(self) -> Iterator[None]:
         """Hold everybody else's calls to the service back, in all processes, until the `with` block ends."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = plain(str(self.path.with_suffix(".turn")), os.O_RDWR | os.O_CREAT)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with locked(self.path.with_suffix(".turn")):
             yield
-        finally:
-            os.close(descriptor)
 
     def left(self) -> int:
         """How many calls are allowed at this moment."""
@@ -92,12 +87,8 @@ class CallBudget:
     @contextmanager
     def _locked(self) -> Iterator[int]:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = plain(str(self.path), os.O_RDWR | os.O_CREAT)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with locked(self.path) as descriptor:
             yield descriptor
-        finally:
-            os.close(descriptor)
 
 
 def _read(descriptor: int) -> array:

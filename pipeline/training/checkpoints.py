@@ -5,7 +5,6 @@ networks, running average, both optimisers, both pools and torch's random states
 choice of pictures follow from the step and need no state.
 """
 
-import hashlib
 import json
 import math
 import zipfile
@@ -19,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from pipeline.atomic import atomic_path
 from pipeline.errors import TrainingError
 from pipeline.models.networks import Generator
-from pipeline.plain_files import open_plain, plain_path
+from pipeline.plain_files import plain_path
 from pipeline.training.state import TrainingState
 
 METADATA_KEY = "bokehflow"
@@ -119,9 +118,3 @@ def load_generator_weights(generator: Generator, path: Path) -> None:
         raise TrainingError(
             f"{path} holds no weights of this model ({problem}); start the run again to write it anew."
         ) from error
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hex."""
-    with open_plain(path) as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

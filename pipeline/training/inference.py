@@ -9,7 +9,8 @@ from pipeline.errors import TrainingError
 from pipeline.file_names import inside
 from pipeline.models.lens_generator import build_generator
 from pipeline.models.networks import Generator
-from pipeline.training.checkpoints import file_sha256, load_generator_weights
+from pipeline.plain_files import file_sha256
+from pipeline.training.checkpoints import load_generator_weights
 from pipeline.training.jobs import TrainingJob
 from pipeline.training.recipes import TrainingSettings
 from pipeline.training.runs import Completion, RunFolder, completion_of, generator_file, job_of

@@ -27,10 +27,10 @@ from pipeline.models.images import AlphaArray, RgbArray, translate
 from pipeline.models.networks import Generator
 from pipeline.models.parsers import load_parser
 from pipeline.models.vgg import VggFeatures, load_features
+from pipeline.plain_files import file_sha256
 from pipeline.training.calibration import PICTURES, calibrate
 from pipeline.training.card import card_page, model_card
 from pipeline.training.checkpoints import (
-    file_sha256,
     load_generator_weights,
     restore_checkpoint,
     save_checkpoint,

@@ -11,9 +11,8 @@ from pipeline.file_names import child
 from pipeline.licenses import freedoms, license_id
 from pipeline.models.images import STRIDE_PX
 from pipeline.models.networks import Generator
-from pipeline.plain_files import read_plain
+from pipeline.plain_files import file_sha256, read_plain
 from pipeline.spreadsheet import csv_text, harmless
-from pipeline.training.checkpoints import file_sha256
 from pipeline.training.inference import Checkpoint, load_generator, provenance_of
 from pipeline.training.onnx_export import export_onnx, input_words
 from pipeline.training.runs import RunFolder

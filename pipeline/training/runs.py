@@ -4,16 +4,14 @@ Free of torch, so that status and assets can read runs. A folder belongs to one 
 job's digest; when a job of another digest starts in it, what was there is moved to `superseded/`.
 """
 
-import fcntl
 import json
 import os
 import shutil
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TextIO
+from typing import Any, Literal
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -22,8 +20,9 @@ from pipeline import atomic
 from pipeline.bounded import form_problem, read_json
 from pipeline.errors import TrainingError
 from pipeline.file_names import child
+from pipeline.locks import Held, locked, sign
 from pipeline.parquet_files import parquet_footer
-from pipeline.plain_files import plain, read_plain
+from pipeline.plain_files import read_plain
 from pipeline.training.jobs import TrainingJob
 
 LOCK_PATIENCE_S = 5.0
@@ -152,26 +151,14 @@ def exclusive(root: Path) -> Iterator[None]:
     The kernel releases the lock when its holder dies, however it dies.
     """
     root.mkdir(parents=True, exist_ok=True)
-    with open(root / LOCK, "a+", opener=plain) as stream:
-        deadline_s = time.monotonic() + LOCK_PATIENCE_S
-        while not _try_lock(stream):
-            if time.monotonic() >= deadline_s:
-                stream.seek(0)
-                holder = stream.read().strip() or "unknown"
-                raise TrainingError(f"Another trainer (process {holder}) works in {root}; wait for it or end it.")
-            time.sleep(0.05)
-        stream.truncate(0)
-        stream.write(str(os.getpid()))
-        stream.flush()
+    with ExitStack() as held:
+        try:
+            descriptor = held.enter_context(locked(root / LOCK, patience_s=LOCK_PATIENCE_S))
+        except Held as busy:
+            holder = str(busy) or "unknown"
+            raise TrainingError(f"Another trainer (process {holder}) works in {root}; wait for it or end it.") from None
+        sign(descriptor, str(os.getpid()))
         yield
-
-
-def _try_lock(stream: TextIO) -> bool:
-    try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def enter(folder: RunFolder, job: TrainingJob) -> None:

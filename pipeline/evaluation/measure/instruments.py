@@ -3,7 +3,6 @@
 The planner asks every few seconds whether an evaluation is still the one that would be made.
 """
 
-import hashlib
 import logging
 import os
 from collections.abc import Sequence
@@ -11,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from pipeline.file_names import expanded
-from pipeline.plain_files import open_plain
+from pipeline.plain_files import file_sha256
 
 METHOD_VERSION = "4"
 """Raised whenever a score changes for equal pictures, so that older evaluations are made anew."""
@@ -45,8 +44,7 @@ def _is_as_it_was(path: Path) -> bool:
 @lru_cache
 def _is_unaltered(path: Path, mtime_ns: int, size_bytes: int) -> bool:
     """Read once for each state of the file: it has 90 MB."""
-    with open_plain(path) as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+    found = file_sha256(path)
     expected = path.stem.rpartition("-")[2]
     if not found.startswith(expected):
         log.warning("%s: not used: its SHA-256 is %s, it should begin with %s; delete it", path, found, expected)

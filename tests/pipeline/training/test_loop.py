@@ -11,8 +11,8 @@ from safetensors import safe_open
 
 from pipeline.errors import TrainingError
 from pipeline.models import MODELS, MODELS_OF_ONE_DOMAIN
+from pipeline.plain_files import file_sha256
 from pipeline.training.checkpoints import (
-    file_sha256,
     load_generator_weights,
     restore_checkpoint,
     save_checkpoint,

@@ -17,10 +17,10 @@ from pipeline.models.cyclegan import CycleGAN, Translations
 from pipeline.models.images import translate
 from pipeline.models.translator import Batch, ModelConfig
 from pipeline.models.vgg import VggFeatures
+from pipeline.plain_files import file_sha256
 from pipeline.training import process, runs
 from pipeline.training import state as training_state
 from pipeline.training.__main__ import load_data
-from pipeline.training.checkpoints import file_sha256
 from pipeline.training.inference import load_generator, load_run
 from pipeline.training.jobs import TrainingJob
 from pipeline.training.process import TrainingData, run_training
