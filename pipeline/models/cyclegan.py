@@ -14,15 +14,17 @@ A variant replaces one visible step: `translations` (what discriminators and cyc
 """
 
 from dataclasses import dataclass
+from operator import call
 
 import torch
 from torch import Tensor, nn
 
+from pipeline.models.directions import for_each
 from pipeline.models.images import Images, Masks
 from pipeline.models.lens_generator import build_generator
-from pipeline.models.losses import adversarial_loss, l1_loss
+from pipeline.models.losses import Scalar, adversarial_loss, l1_loss
 from pipeline.models.networks import Generator, PatchDiscriminator
-from pipeline.models.streams import side_by_side
+from pipeline.models.sight import Background
 from pipeline.models.translator import Batch, ModelConfig, Translator
 from pipeline.models.vgg import VggFeatures
 
@@ -95,12 +97,10 @@ class CycleGAN(Translator[Translations]):
         `gan_b` is the verdict of discriminator_b on fake_b; `cycle_a` and `identity_a` compare with real_a.
         """
         background = self.background(batch)
-        gan_b, gan_a = side_by_side(
-            [
-                lambda: adversarial_loss(self.discriminator_b(made.fake_b, background), background),
-                lambda: adversarial_loss(self.discriminator_a(made.fake_a, background), background),
-            ],
-            given=(made.fake_a, made.fake_b),
+        gan_b, gan_a = for_each(
+            passes_for_real,
+            (self.discriminator_b, made.fake_b, background),
+            (self.discriminator_a, made.fake_a, background),
         )
         terms = {
             "gan_a": gan_a,
@@ -115,20 +115,12 @@ class CycleGAN(Translator[Translations]):
 
     def both_translations(self, batch: Batch) -> list[tuple[Images, Images | None]]:
         """From A to B with the identity of B, and from B to A with that of A."""
-        return side_by_side(
-            [
-                lambda: self.translate(self.generator_a_to_b, (batch.real_a, batch.alpha_a), (batch.real_b, batch.alpha_b)),
-                lambda: self.translate(self.generator_b_to_a, (batch.real_b, batch.alpha_b), (batch.real_a, batch.alpha_a)),
-            ]
-        )
+        a, b = (batch.real_a, batch.alpha_a), (batch.real_b, batch.alpha_b)
+        return for_each(self.translate, (self.generator_a_to_b, a, b), (self.generator_b_to_a, b, a))
 
     def both_ways_back(self, fake_a: Images, fake_b: Images, batch: Batch) -> list[Images]:
         """What becomes of the fakes of A in B, and of those of B in A; a fake shows the subject of what it was made of."""
-        ways = [
-            lambda: self.generator_a_to_b(fake_a, batch.alpha_b),
-            lambda: self.generator_b_to_a(fake_b, batch.alpha_a),
-        ]
-        return side_by_side(ways, given=(fake_a, fake_b))
+        return for_each(call, (self.generator_a_to_b, fake_a, batch.alpha_b), (self.generator_b_to_a, fake_b, batch.alpha_a))
 
     def translate(
         self, generator: Generator, real: tuple[Images, Masks], target: tuple[Images, Masks]
@@ -138,3 +130,8 @@ class CycleGAN(Translator[Translations]):
             return generator(*real), None
         fake, identity = generator(*(torch.cat(pair) for pair in zip(real, target, strict=True))).chunk(2)
         return fake, identity
+
+
+def passes_for_real(discriminator: PatchDiscriminator, fake: Images, background: Background | None) -> Scalar:
+    """How far a fake is from passing for real."""
+    return adversarial_loss(discriminator(fake, background), background)

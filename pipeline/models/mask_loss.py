@@ -10,14 +10,15 @@ loop can hand over soft alpha as well. `mask_area = "person"` divides by the per
 the whole picture, in which a small person counts little.
 """
 
+from functools import partial
 from typing import ClassVar
 
 from torch import Tensor
 
 from pipeline.models.cyclegan import CycleGAN, Translations
+from pipeline.models.directions import for_each
 from pipeline.models.images import Images, Masks
 from pipeline.models.losses import masked_l1_loss, perceptual_loss
-from pipeline.models.streams import side_by_side
 from pipeline.models.translator import Batch, ModelConfig
 from pipeline.models.vgg import VggFeatures
 
@@ -33,12 +34,10 @@ class MaskLoss(CycleGAN):
 
     def generator_terms(self, batch: Batch, made: Translations) -> dict[str, Tensor]:
         """CycleGAN's, with `mask_a` (real_a against its translation) and `mask_features_a`, and the same of b."""
-        of_a, of_b = side_by_side(
-            [
-                lambda: mask_terms("a", made.generated_b, batch.real_a, batch.alpha_a, self.config, self.features),
-                lambda: mask_terms("b", made.generated_a, batch.real_b, batch.alpha_b, self.config, self.features),
-            ],
-            given=(made.generated_a, made.generated_b),
+        of_a, of_b = for_each(
+            partial(mask_terms, config=self.config, features=self.features),
+            ("a", made.generated_b, batch.real_a, batch.alpha_a),
+            ("b", made.generated_a, batch.real_b, batch.alpha_b),
         )
         return super().generator_terms(batch, made) | of_a | of_b
 

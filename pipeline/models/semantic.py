@@ -13,9 +13,9 @@ the model is CycleGAN to the bit.
 from torch import Tensor
 
 from pipeline.models.cyclegan import CycleGAN, Translations
+from pipeline.models.directions import for_each
 from pipeline.models.images import Images
 from pipeline.models.losses import Scalar, semantic_loss
-from pipeline.models.streams import side_by_side
 from pipeline.models.translator import Batch
 
 
@@ -31,13 +31,7 @@ class Semantic(CycleGAN):
         terms = super().generator_terms(batch, made)
         if self.config.semantic_weight == 0:
             return terms
-        of_a, of_b = side_by_side(
-            [
-                lambda: self.kept(batch.real_a, made.generated_b),
-                lambda: self.kept(batch.real_b, made.generated_a),
-            ],
-            given=(made.generated_a, made.generated_b),
-        )
+        of_a, of_b = for_each(self.kept, (batch.real_a, made.generated_b), (batch.real_b, made.generated_a))
         return {**terms, "semantic_a": of_a, "semantic_b": of_b}
 
     def kept(self, real: Images, generated: Images) -> Scalar:

@@ -7,18 +7,17 @@ and averages belong to the training loop, which knows no more of a model than st
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import ClassVar, Generic, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from pipeline.models.directions import for_each
 from pipeline.models.images import Disparities, Images, Masks
 from pipeline.models.lens_generator import LensGenerator
 from pipeline.models.losses import MaskArea, Scalar, Scores, discriminator_loss, gradient_penalty, weighted_sum
 from pipeline.models.networks import DiscriminatorConfig, Generator, GeneratorConfig, PatchDiscriminator
 from pipeline.models.sight import Background, common_background
-from pipeline.models.streams import side_by_side
 from pipeline.models.vgg import VggFeatures
 
 PerceptualScale = Literal["paper", "code", "none"]
@@ -165,12 +164,15 @@ class Translator(nn.Module, ABC, Generic[Made]):
         """What the discriminators are asked for, unweighted; `step` says whether R1's turn has come."""
         penalised, background = self.penalises(step), self.background(batch)
 
-        def of(domain: str) -> dict[str, Tensor]:
-            terms = self._discriminator_terms(domain, self.real(batch, domain), fakes[domain], background, penalised)
-            return {f"{name}_{domain}": term for name, term in terms.items()}
-
-        each = side_by_side([partial(of, domain) for domain in self.discriminators])
-        return {name: term for terms in each for name, term in terms.items()}
+        each = for_each(
+            self._discriminator_terms,
+            *((domain, self.real(batch, domain), fakes[domain], background, penalised) for domain in self.discriminators),
+        )
+        return {
+            f"{name}_{domain}": term
+            for domain, terms in zip(self.discriminators, each, strict=True)
+            for name, term in terms.items()
+        }
 
     def _discriminator_terms(
         self, domain: str, real: Tensor, fake: Tensor, background: Background | None, penalised: bool

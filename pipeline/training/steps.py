@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from pipeline.models.directions import is_recording
 from pipeline.models.images import Images
-from pipeline.models.streams import is_recording
 from pipeline.models.translator import Batch
 from pipeline.training.compilation import CompiledNetworks
 from pipeline.training.recording import Function, Places, Replayed

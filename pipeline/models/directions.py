@@ -1,4 +1,4 @@
-"""Work of one step side by side on a GPU.
+"""The same for each direction of a model, side by side on a GPU: models say what, this file says how.
 
 At batch 1 a layer of the study's networks seldom fills a large GPU, but the two directions of a CycleGAN hardly depend
 on each other. While a step is recorded as a CUDA graph, each gets a stream of its own, and the graph runs them at once;
@@ -7,8 +7,8 @@ after the other.
 """
 
 import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -16,24 +16,24 @@ from torch import Tensor
 Result = TypeVar("Result")
 
 
-def side_by_side(functions: Sequence[Callable[[], Result]], given: Iterable[Tensor] = ()) -> list[Result]:
-    """What the functions return, in their order.
+def for_each(function: Callable[..., Result], *directions: tuple[Any, ...]) -> list[Result]:
+    """What the function returns for the arguments of each direction, in their order.
 
-    `given`: tensors of this step that any but the first of the functions will read.
+    The function may read no tensor that this step made but its arguments, and those in tuples and mappings among them.
     """
     if not is_recording():
-        return [function() for function in functions]
-    own, shared = torch.cuda.current_stream(), list(given)
-    others = [_stream(number) for number in range(len(functions) - 1)]
-    for stream in others:
+        return [function(*arguments) for arguments in directions]
+    own = torch.cuda.current_stream()
+    others = [_stream(number) for number in range(len(directions) - 1)]
+    for stream, arguments in zip(others, directions[1:], strict=True):
         stream.wait_stream(own)
         # Else the memory would be free for others as soon as the stream that made it has no use for it any more.
-        for tensor in shared:
+        for tensor in _tensors(arguments):
             tensor.record_stream(stream)
-    results = [functions[0]()]
-    for stream, function in zip(others, functions[1:], strict=True):
+    results = [function(*directions[0])]
+    for stream, arguments in zip(others, directions[1:], strict=True):
         with torch.cuda.stream(stream):
-            results.append(function())
+            results.append(function(*arguments))
     for stream, result in zip(others, results[1:], strict=True):
         own.wait_stream(stream)
         for tensor in _tensors(result):

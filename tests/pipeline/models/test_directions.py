@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 import pytest
 import torch
 
-from pipeline.models import streams
-from pipeline.models.streams import side_by_side
+from pipeline.models import directions
+from pipeline.models.directions import for_each
 
 
 def test_without_a_recording_one_comes_after_the_other() -> None:
     made: list[int] = []
-    assert side_by_side([lambda: made.append(1), lambda: made.append(2)]) == [None, None]
+    assert for_each(made.append, (1,), (2,)) == [None, None]
     assert made == [1, 2]
 
 
@@ -52,7 +52,7 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> Devices:
     monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
     monkeypatch.setattr(torch.cuda, "current_stream", lambda: devices.current)
     monkeypatch.setattr(torch.cuda, "stream", on)
-    monkeypatch.setattr(streams, "_stream", made.__getitem__)
+    monkeypatch.setattr(directions, "_stream", made.__getitem__)
     monkeypatch.setattr(
         torch.Tensor, "record_stream", lambda tensor, stream: log.append(f"{tensor.item():.0f} is held for {stream.name}")
     )
@@ -60,17 +60,17 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> Devices:
 
 
 def test_others_wait_for_what_is_given_and_are_waited_for(recorded: Devices) -> None:
-    def work(number: int) -> dict[str, tuple[torch.Tensor, None]]:
+    def work(number: int, given: tuple[torch.Tensor, None]) -> dict[str, tuple[torch.Tensor, None]]:
         recorded.log.append(f"{number} is made on {recorded.current.name}")
         return {"made": (torch.tensor(float(number)), None)}
 
-    results = side_by_side([lambda: work(1), lambda: work(2), lambda: work(3)], given=[torch.tensor(0.0)])
+    results = for_each(work, *((number, (torch.tensor(float(-number)), None)) for number in (1, 2, 3)))
     assert [result["made"][0].item() for result in results] == [1, 2, 3]
     assert recorded.log == [
         "side 0 waits for own",
-        "0 is held for side 0",
+        "-2 is held for side 0",
         "side 1 waits for own",
-        "0 is held for side 1",
+        "-3 is held for side 1",
         "1 is made on own",
         "2 is made on side 0",
         "3 is made on side 1",
