@@ -1,4 +1,7 @@
-"""Croissant metadata (format 1.0) of an export: what its files and columns are, for tools that load datasets."""
+"""Croissant metadata (format 1.0) of an export: what its files and columns are, for tools that load datasets.
+
+Written without mlcroissant, which would bring rdflib and more for a file of JSON; the tests read the result with it.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime

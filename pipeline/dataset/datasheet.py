@@ -1,9 +1,14 @@
-"""The datasheet of a snapshot, after Gebru et al., "Datasheets for Datasets" (2021): what a reader must know to use it."""
+"""The datasheet of a snapshot, after Gebru et al., "Datasheets for Datasets" (2021): what a reader must know to use it.
+
+Its text stands in `templates/datasheet.md`.
+"""
 
 import json
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any
 
+import jinja2
 import pandas as pd
 
 from pipeline.dataset.manifest import counts
@@ -24,45 +29,45 @@ def datasheet(
 
     `left_out` counts the snapshot's pictures that are not among them by reason; `use` is what they were chosen for.
     """
-    made = facts.get("made_from", {})
-    sections = [
-        f"# Datasheet of snapshot {facts['id']}",
-        f"Made by bokehflow (code revision {made.get('code_revision', 'unknown')}) for the project "
-        f"{made.get('project', 'unknown')}. SHA-256 of the manifest: `{facts['sha256']}`.",
-        "## Motivation\n\nUnpaired translation from ordinary portraits to portraits with a shallow depth of field, after "
-        "the 2018 study *Simulating Shallow Depth of Field in Portraits Using Generative Models*.",
-        _composition(manifest, left_out or {}, use),
-        _collection(manifest, made),
-        _preparation(made, manifest),
-        _licences(manifest),
-        _biases(manifest, made),
-        _uses(),
-        _maintenance(manifest),
-    ]
-    return "\n\n".join(sections) + "\n"
+    made, photos = facts.get("made_from", {}), manifest.drop_duplicates(["domain", "photo_id"])
+    of_flickr = photos["photo_id"].map(_is_of_flickr)
+    told = {
+        "facts": facts,
+        "made": made,
+        "use": use,
+        "left_out": left_out or {},
+        "pictures": len(manifest),
+        "photos": manifest["photo_id"].nunique(),
+        "sides": [[domain, splits["train"], splits["test"]] for domain, splits in counts(manifest).items()],
+        "layers": [(one, manifest[one.digest].notna().sum(), _units(manifest, one)) for one in present(manifest)],
+        "sources": sources(manifest, made),
+        "searches": list(_searches(made)),
+        "funnels": [(domain, _funnel(found)) for domain, found in made.get("counts", {}).items()],
+        "some_of_flickr": bool(of_flickr.any()),
+        "some_imported": bool(not of_flickr.all()),
+        "transforms": _transforms(manifest),
+        "settings": list(_settings(made)),
+        "licences": _licences(photos),
+        "biases": known_biases(manifest, made),
+    }
+    return _template().render(told)
 
 
-def _composition(manifest: pd.DataFrame, left_out: Mapping[str, int], use: str | None) -> str:
-    rows = [[domain, splits["train"], splits["test"]] for domain, splits in counts(manifest).items()]
-    lines = [
-        "## Composition",
-        f"{len(manifest):,} pictures, {_each(manifest)} that one person kept, with an 8-bit alpha of its subject.",
-        _table(["domain", "train", "test"], rows),
-        "Test and training never share a near-duplicate: the side follows from the smallest photo id among all that are "
-        "joined by verified duplicate pairs.",
-    ]
-    lines += [
-        f"{manifest[layer.digest].notna().sum():,} of them have the layer `{layer.name}`: {layer.what}"
-        f"{_meaning(manifest, layer)}."
-        for layer in present(manifest)
-    ]
-    if use:
-        lines.append(f"Only photos whose licence allows the use `{use}` are in it.")
-    lines += [f"{count:,} pictures of the snapshot are left out: {reason}." for reason, count in left_out.items()]
-    return "\n\n".join(lines)
+@cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("pipeline.dataset"),
+        autoescape=False,  # Markdown: what comes from outside passes `plain_markdown`
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"table": _table, "count": lambda number: f"{number:,}"}
+    return environment.get_template("datasheet.md")
 
 
-def _meaning(manifest: pd.DataFrame, layer: Layer) -> str:
+def _units(manifest: pd.DataFrame, layer: Layer) -> str:
     """In which units the numbers of a layer are, and how many pictures are in each."""
     if not layer.encoded:
         return ""
@@ -71,24 +76,11 @@ def _meaning(manifest: pd.DataFrame, layer: Layer) -> str:
     return "; " + ", ".join(f"{count:,} {words[str(unit)]}" for unit, count in units.items())
 
 
-def _each(manifest: pd.DataFrame) -> str:
-    photos = manifest["photo_id"].nunique()
-    return "each a photo" if photos == len(manifest) else f"tiles of {photos:,} photos"
-
-
-def _collection(manifest: pd.DataFrame, made: Mapping[str, Any]) -> str:
-    lines = ["## Collection process", *sources(manifest, made)]
+def _searches(made: Mapping[str, Any]) -> Iterator[tuple[str, str | None, list[str]]]:
+    """Domain, title and queries, where there are any."""
     for domain, entry in made.get("domains", {}).items():
-        queries = "\n".join(f"- `{json.dumps(query, ensure_ascii=False)}`" for query in entry.get("queries", []))
-        if queries:
-            lines.append(f"### {domain}: {entry.get('title') or 'no title'}\n\n{queries}")
-    for domain, found in made.get("counts", {}).items():
-        lines.append(_funnel(domain, found))
-    tagged = "left out" if made.get("settings", {}).get("photos", {}).get("exclude_no_cv") else "not left out"
-    if any(map(_is_of_flickr, manifest["photo_id"])):
-        lines.append("Flickr's members were not asked; what they published under which licence is what counts.")
-    lines.append(f"Photos tagged `no_cv` (not for computer vision) were {tagged}.")
-    return "\n\n".join(lines)
+        if queries := [json.dumps(query, ensure_ascii=False) for query in entry.get("queries", [])]:
+            yield domain, entry.get("title"), queries
 
 
 def sources(manifest: pd.DataFrame, made: Mapping[str, Any]) -> Iterator[str]:
@@ -118,41 +110,28 @@ def _is_of_flickr(photo_id: str) -> bool:
     return photo_id.startswith("flickr:")
 
 
-def _funnel(domain: str, found: Mapping[str, Any]) -> str:
+def _funnel(found: Mapping[str, Any]) -> list[list[Any]]:
+    """What became of the photos that were found for a domain."""
     rows = [["listed", found.get("listed", 0)]]
     for name in ("rejected", "duplicates", "dropped"):
         rows += [[f"{name}: {reason}", count] for reason, count in found.get(name, {}).items()]
-    rows += [[name, found[name]] for name in ("undecided", "moved", "kept") if name in found]
-    return f"What became of the photos found for `{domain}`:\n\n" + _table(["photos of " + domain, "count"], rows)
+    return rows + [[name, found[name]] for name in ("undecided", "moved", "kept") if name in found]
 
 
-def _preparation(made: Mapping[str, Any], manifest: pd.DataFrame) -> str:
-    settings = {name: made.get("settings", {}).get(name, {}) for name in ("photos", "dedupe", "masks", "dataset")}
-    shown = "\n".join(f"- {name}: `{json.dumps(values, ensure_ascii=False)}`" for name, values in settings.items() if values)
+def _settings(made: Mapping[str, Any]) -> Iterator[str]:
+    for name in ("photos", "dedupe", "masks", "dataset"):
+        if values := made.get("settings", {}).get(name, {}):
+            yield f"- {name}: `{json.dumps(values, ensure_ascii=False)}`"
+
+
+def _transforms(manifest: pd.DataFrame) -> str:
     names = sorted(manifest["transform"].unique())
-    transforms = ", ".join(f"`{name}`" for name in names[:MANY]) + (f" and {len(names) - MANY:,} more" * (len(names) > MANY))
-    return (
-        "## Preprocessing\n\nDecoded upright to sRGB, duplicates removed by bytes and by perceptual hash confirmed on the "
-        f"pixels, reviewed by a person, the subject segmented, cropped and scaled ({transforms}). Settings:\n\n{shown}"
-    )
+    return ", ".join(f"`{name}`" for name in names[:MANY]) + (f" and {len(names) - MANY:,} more" * (len(names) > MANY))
 
 
-def _licences(manifest: pd.DataFrame) -> str:
-    photos = manifest.drop_duplicates(["domain", "photo_id"])
+def _licences(photos: pd.DataFrame) -> list[list[Any]]:
     names = photos["license"].map(lambda value: license_name(value if isinstance(value, str) else None))
-    rows = [[name, count] for name, count in names.value_counts().items()]
-    of_flickr = photos["photo_id"].map(_is_of_flickr)
-    shown = ["that Flickr showed when it was listed"] * bool(of_flickr.any())
-    told = ["that was told when it was imported"] * bool(not of_flickr.all())
-    return (
-        f"## Distribution and licences\n\nEvery photo stays its owner's, under the licence {', or '.join(shown + told)}. "
-        "The attribution file names title, owner, licence and page of each; whoever passes pictures on must pass that on "
-        "too. The alphas are under the licence of the photo they were made from.\n\n" + _table(["licence", "photos"], rows)
-    )
-
-
-def _biases(manifest: pd.DataFrame, made: Mapping[str, Any]) -> str:
-    return "## Known biases\n\n" + "\n".join(f"- {line}" for line in known_biases(manifest, made))
+    return [[name, count] for name, count in names.value_counts().items()]
 
 
 def known_biases(manifest: pd.DataFrame, made: Mapping[str, Any]) -> list[str]:
@@ -201,25 +180,7 @@ def _owners(manifest: pd.DataFrame) -> str:
     )
 
 
-def _uses() -> str:
-    return (
-        "## Uses\n\nMade for learning to render a shallow depth of field and for measuring it. Not for recognising people, "
-        "nor for judging their traits: the sitters have agreed to neither. Licences that forbid derivatives or commercial "
-        "use bind what is made of those photos too; whether a model is such a thing is for you to judge."
-    )
-
-
-def _maintenance(manifest: pd.DataFrame) -> str:
-    term = "; Flickr's terms give 24 hours" * any(map(_is_of_flickr, manifest["photo_id"]))
-    return (
-        f"## Maintenance and removal\n\nWhoever wants a photo removed asks the keeper of this copy{term}. "
-        "`bokehflow forget` erases its pixels and its owner's name from all snapshots of the home and keeps a "
-        "tombstone (id and digests), so that the snapshot's id still holds, and marks the models trained on it. A copy that "
-        "was exported must be exported anew: please compare yours with the keeper's list of forgotten photos."
-    )
-
-
-def _table(header: list[str], rows: list[list[Any]]) -> str:
+def _table(rows: list[list[Any]], *header: str) -> str:
     shown = [[f"{cell:,}" if isinstance(cell, int) else plain_markdown(str(cell)) for cell in row] for row in rows]
     head = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
     return "\n".join([*head, *(f"| {' | '.join(row)} |" for row in shown)])

@@ -1,12 +1,14 @@
-"""The model card: what a run trained, on what, with what."""
+"""The model card: what a run trained, on what, with what. Its text stands in `templates/card.md`."""
 
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from importlib.metadata import version
 from itertools import pairwise
 from typing import Any
 
+import jinja2
 import numpy as np
 import torch
 
@@ -20,25 +22,6 @@ from pipeline.training.runs import Completion
 
 LIBRARIES = ("numpy", "pillow", "safetensors")
 CURVE_POINTS = 10
-BLUR_WORDS = (
-    "Makes portraits in focus throughout look as if taken with a shallow depth of field. It knows no more than its training "
-    "pictures show; it may alter faces, and it invents what it blurs."
-)
-DEPTH_WORDS = (
-    "Predicts from one picture how far away everything is. It knows no more than its training pictures show: other cameras, "
-    "rooms and things it guesses, and no distance that it tells is a measurement."
-)
-BLUR_CHECKS = (
-    "`gap`, `scales`: what is left of the distance between the domains in the softness of their backgrounds, relative to "
-    "local contrast and to half the size, 1 for unchanged pictures; `change`: L1 inside the subjects, in parts of what the "
-    "study's Gaussian changes there; `left`: of the backgrounds' sharpness."
-)
-DEPTH_CHECKS = "`gap`: what is left of the error that the same distance everywhere would have."
-FOCUS_WORDS = (
-    "Paints what a lens would show of a picture in focus throughout, told by a map what shall be sharp. It knows no more "
-    "than its training pictures show, it invents what it blurs, and it may not obey other maps than those it learnt by."
-)
-FOCUS_CHECKS = "`gap`: what is left of the difference between the unchanged pictures and those through the lens."
 CHECKED = ("gap", "scales", "change", "left")
 """What the card shows of each check."""
 
@@ -84,23 +67,31 @@ def card_page(card: Mapping[str, Any], losses: LossLog, checks: Sequence[Check])
         "Hardware": ", ".join(f"{name} {value}" for name, value in card["hardware"].items()),
         "Digest of the configuration": card["digest"],
     }
-    words, checked = BLUR_WORDS, BLUR_CHECKS
-    if card["model"] in MODELS_OF_ONE_DOMAIN:
-        told = card["model"] not in MODELS_OF_DEPTH
-        words, checked = (FOCUS_WORDS, FOCUS_CHECKS) if told else (DEPTH_WORDS, DEPTH_CHECKS)
-    parts = [
-        f"# {card['run_id']}",
-        words,
-        _table(("", ""), [(name, str(value)) for name, value in facts.items()]),
-        "## Losses",
-        "Unweighted, means over tenths of the run; every step's lie in `losses.parquet`.",
-        _table(*_curves(losses)),
-        "## Checks",
-        f"On training pictures. {checked} The best checkpoint is that of step {card['best'].get('step', '–')}.",
-        _table(("step", *CHECKED), [(str(row.step), *_figures(row)) for row in checks]),
-        f"The generators' files and their SHA-256 stand in `model.json`; `{card['sample']}` shows what they do.",
-    ]
-    return "\n\n".join(parts) + "\n"
+    terms, curves = _curves(losses)
+    rows = [(str(row.step), *_figures(row)) for row in checks]
+    told = {"card": card, "kind": _kind(card["model"]), "facts": facts, "terms": terms, "curves": curves, "checks": rows}
+    return _template().render(told, checked=CHECKED)
+
+
+def _kind(model: str) -> str:
+    """What sort of thing it makes, for the words about it: "blur", "focus" or "depth"."""
+    if model not in MODELS_OF_ONE_DOMAIN:
+        return "blur"
+    return "depth" if model in MODELS_OF_DEPTH else "focus"
+
+
+@cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("pipeline.training"),
+        autoescape=False,  # Markdown, of our own words and figures
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["table"] = _table
+    return environment.get_template("card.md")
 
 
 def _figures(check: Check) -> list[str]:
@@ -136,10 +127,10 @@ def _strengths(strengths: Mapping[str, float]) -> str:
     return f"its discs are {told} as large as those trained with, as fits the training pictures"
 
 
-def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+def _table(rows: Iterable[Sequence[object]], *head: str) -> str:
     """A Markdown table."""
     lines = [head, tuple("---" for _ in head), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
 def _versions() -> dict[str, str]:
