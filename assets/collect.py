@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from assets.attempts import others_at_work
-from assets.common import check, count_table, progress, stage_asset, table_result
+from assets.building_blocks import check, count_table, progress, stage_asset, table_result
+from assets.contact_sheets import contact_sheet
 from assets.partitions import DOMAIN, MONTH, domain_months, key_parts
 from assets.plots import bars
-from assets.sheets import contact_sheet
 from pipeline.config import Project
 from pipeline.errors import ConfigError
 from pipeline.operations.downloads import download, known_files

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from assets.common import check, count_table, progress, stage_asset, table_result
-from assets.sheets import contact_sheet
+from assets.building_blocks import check, count_table, progress, stage_asset, table_result
+from assets.contact_sheets import contact_sheet
 from pipeline.config import Project
 from pipeline.curation.agreement import Agreement, Reviewed
 from pipeline.curation.curate import disagreements, too_few

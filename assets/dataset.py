@@ -6,10 +6,10 @@ import dagster as dg
 import numpy as np
 import pandas as pd
 
-from assets.common import check, count_table, progress, stage_asset, table_result
+from assets.building_blocks import check, count_table, progress, stage_asset, table_result
+from assets.contact_sheets import contact_sheet
 from assets.partitions import SNAPSHOTS
 from assets.plots import histogram
-from assets.sheets import contact_sheet
 from pipeline.config import Project
 from pipeline.dataset.manifest import broken_pairs, counts, overruled, snapshot_id
 from pipeline.dataset.snapshot import missing_pictures, open_snapshot, read_facts, refresh_origin

@@ -2,10 +2,10 @@
 
 import dagster as dg
 
-from assets.common import check, count_table, progress, stage_asset, table_result
+from assets.building_blocks import check, count_table, progress, stage_asset, table_result
+from assets.contact_sheets import contact_sheet
 from assets.partitions import domain_months
 from assets.plots import distances, histogram
-from assets.sheets import contact_sheet
 from pipeline.config import Project
 from pipeline.operations.duplicates import kept_and_dropped, make_fingerprints, make_unique_photos, nearest_distances
 from pipeline.operations.links import DUPLICATES_LINK

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import dagster as dg
 import pandas as pd
 
-from assets.common import check, stage_asset, table_result
+from assets.building_blocks import check, stage_asset, table_result
+from assets.contact_sheets import SHEET_PICTURES, contact_sheet
 from assets.dataset import FROZEN
 from assets.partitions import RECIPE, SNAPSHOT, SNAPSHOTS, key_parts, snapshot_recipes
-from assets.sheets import SHEET_PICTURES, contact_sheet
 from pipeline.config import Project
 from pipeline.file_names import child
 from pipeline.operations.evaluation import evaluate_model

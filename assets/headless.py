@@ -28,8 +28,8 @@ from pipeline.errors import ConfigError, StageFailed
 from pipeline.file_names import child
 from pipeline.operations.due import Due, Waiting, WaitingForDecisions, told_problems
 from pipeline.operations.forget import finish_forgetting, leftovers
-from pipeline.operations.frozen import UNRECORDED, evaluations_due, kept_models, trainings_due
 from pipeline.operations.planning import NEVER_MADE, Plan, Planner, reached
+from pipeline.operations.snapshots_due import UNRECORDED, evaluations_due, kept_models, trainings_due
 from pipeline.operations.stages import hindrance
 from pipeline.operations.training import ready_job, run_id
 from pipeline.package_files import DAGSTER_ON_POSTGRES, DAGSTER_SETTINGS, POSTGRES_VARIABLE

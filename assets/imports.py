@@ -2,8 +2,8 @@
 
 import dagster as dg
 
-from assets.common import check, count_table, progress, stage_asset, table_result
-from assets.sheets import contact_sheet
+from assets.building_blocks import check, count_table, progress, stage_asset, table_result
+from assets.contact_sheets import contact_sheet
 from pipeline.config import Project
 from pipeline.operations.imports import drop_former_imports, imported_rows
 from pipeline.operations.photos import photo_reader

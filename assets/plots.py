@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 import pandas as pd
 
-from assets.common import picture_metadata
+from assets.building_blocks import picture_metadata
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

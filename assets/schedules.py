@@ -6,7 +6,7 @@ import dagster as dg
 
 from assets.partitions import domain_month_key
 from pipeline.config import Project
-from pipeline.operations.losses import find_loss
+from pipeline.operations.lost_files import find_loss
 from pipeline.operations.months import listed_keys
 from pipeline.operations.stages import PHOTO_TABLES, hindrance
 from resources.dagster_internals import time_between_ticks

@@ -13,7 +13,7 @@ from assets.partitions import SNAPSHOTS
 from assets.records import InstanceRecords
 from pipeline.config import Project
 from pipeline.operations.due import Due
-from pipeline.operations.losses import RememberingLosses
+from pipeline.operations.lost_files import RememberingLosses
 from pipeline.operations.planning import FROZEN, ORDER, Planner
 from pipeline.operations.stages import PHOTO_TABLES, STAGES, hindrance
 from resources.dagster_internals import AssetJob

@@ -4,7 +4,7 @@ import dagster as dg
 import numpy as np
 import pandas as pd
 
-from assets.common import check, count_table, stage_asset
+from assets.building_blocks import check, count_table, stage_asset
 from assets.dataset import FROZEN
 from assets.partitions import RECIPE, SNAPSHOT, key_parts, snapshot_recipes
 from assets.plots import curves

@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.results import Goal, report
 from pipeline.config import DedupeSection
 from pipeline.dedupe.groups import FoundDuplicates, find_unique
-from pipeline.dedupe.near import NearHashes
+from pipeline.dedupe.near_hashes import NearHashes
 from pipeline.dedupe.store import LARGE_PX, RECORD, SMALL_PX, Fingerprint, FingerprintStore
 from pipeline.tables import conform, empty
 

@@ -24,7 +24,7 @@ from benchmarks.transformations import transformations
 from pipeline.config import DedupeSection
 from pipeline.dedupe.fingerprints import fingerprint_pictures
 from pipeline.dedupe.groups import find_unique
-from pipeline.dedupe.near import NearHashes
+from pipeline.dedupe.near_hashes import NearHashes
 from pipeline.dedupe.store import FingerprintStore
 from pipeline.dedupe.verify import Candidate, Verifier
 from pipeline.tables import conform, empty

@@ -82,7 +82,7 @@ def model(run: str, photos: Path | None, prov: Path | None, home: Path | None, a
 
 def _show(answer: "Lineage", as_json: bool, svg: Path | None) -> None:
     from pipeline.atomic import write_text
-    from pipeline.dataset.lineage_picture import lineage_svg
+    from pipeline.dataset.lineage_svg import lineage_svg
 
     if svg:
         write_text(svg, lineage_svg(answer))

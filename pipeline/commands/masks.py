@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from pipeline.config import Project
-    from pipeline.masks.sheet import SheetTile
+    from pipeline.masks.contact_sheet import SheetTile
     from pipeline.photos.inspectors import Inspectors
     from storage import Home
 
@@ -31,7 +31,7 @@ def mask_sheet(folder: Path | None, out: Path, count: int, odd: bool, home: Path
     Shows the masks of the home; or, with FOLDER, those that the configured segmenter would give the pictures in it.
     """
     from pipeline.errors import DatasetError
-    from pipeline.masks.sheet import draw_sheet
+    from pipeline.masks.contact_sheet import draw_sheet
     from pipeline.operations.masks import mask_tiles
 
     chosen = open_home(home)
@@ -77,8 +77,8 @@ def _segmented(
     import pandas as pd
 
     from pipeline.errors import BokehflowError
+    from pipeline.masks.contact_sheet import SheetTile, choose, facts_of
     from pipeline.masks.person_masks import FULL, coverage
-    from pipeline.masks.sheet import SheetTile, choose, facts_of
     from pipeline.masks.sources import PhotoToMask, RefusedMask
     from pipeline.masks.subject import COMPANION
     from pipeline.masks.uncertainty import UNCERTAIN

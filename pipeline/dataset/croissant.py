@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline.dataset.layout import ATTRIBUTION
-from pipeline.dataset.responsible import CONFORMS_TO, responsible
+from pipeline.dataset.responsible_ai import CONFORMS_TO, responsible
 from pipeline.file_names import inside
 from pipeline.licenses import license_name
 from pipeline.photo_ids import FLICKR

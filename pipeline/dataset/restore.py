@@ -14,7 +14,7 @@ import pandas as pd
 
 from pipeline.atomic import write_bytes
 from pipeline.bounded import plain_file
-from pipeline.dataset.forms import check_forms
+from pipeline.dataset.file_forms import check_forms
 from pipeline.dataset.frozen_tables import MAX_FILE_BYTES
 from pipeline.dataset.layout import (
     ATTRIBUTION,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.dedupe.hashes import WINDOWS
-from pipeline.dedupe.near import NearHashes
+from pipeline.dedupe.near_hashes import NearHashes
 from pipeline.dedupe.store import SMALL_PX, Shelf
 from pipeline.dedupe.verify import Candidate
 

@@ -16,7 +16,7 @@ import pandas as pd
 from pipeline.config import DedupeSection
 from pipeline.dedupe.candidates import CandidateWalk
 from pipeline.dedupe.fingerprints import ReadBytes, is_grey
-from pipeline.dedupe.near import NearHashes, near_hashes
+from pipeline.dedupe.near_hashes import NearHashes, near_hashes
 from pipeline.dedupe.store import FingerprintStore, Shelf
 from pipeline.dedupe.verify import WHOLE_FRAME, Candidate, PairComparison, Verifier
 

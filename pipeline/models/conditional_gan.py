@@ -7,7 +7,7 @@ from torch import nn
 
 from pipeline.models.losses import Scalar, Scores, cross_entropy_discriminator_loss
 from pipeline.models.networks import Generator, PatchDiscriminator
-from pipeline.models.sight import Background
+from pipeline.models.sharpness_bands import Background
 from pipeline.models.translator import Made, ModelConfig, Translator
 from pipeline.models.vgg import VggFeatures
 

@@ -24,7 +24,7 @@ from pipeline.models.images import Images, Masks
 from pipeline.models.lens_generator import build_generator
 from pipeline.models.losses import Scalar, adversarial_loss, l1_loss
 from pipeline.models.networks import Generator, PatchDiscriminator
-from pipeline.models.sight import Background
+from pipeline.models.sharpness_bands import Background
 from pipeline.models.translator import Batch, ModelConfig, Translator
 from pipeline.models.vgg import VggFeatures
 

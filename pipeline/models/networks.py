@@ -22,7 +22,7 @@ from torch.nn import functional
 from pipeline.models.images import Images, Masks
 from pipeline.models.layers import Convolution, DoublingConvolution, InstanceNorm
 from pipeline.models.losses import Scores
-from pipeline.models.sight import BAND_CHANNELS, absolute_laplacian, bands
+from pipeline.models.sharpness_bands import BAND_CHANNELS, absolute_laplacian, bands
 
 Upsampling = Literal["transposed", "nearest"]
 Output = Literal["tanh", "residual", "lens", "disparity", "disparity_picture", "refocused"]

@@ -17,7 +17,7 @@ from pipeline.models.images import Disparities, Images, Masks
 from pipeline.models.lens_generator import LensGenerator
 from pipeline.models.losses import MaskArea, Scalar, Scores, discriminator_loss, gradient_penalty, weighted_sum
 from pipeline.models.networks import DiscriminatorConfig, Generator, GeneratorConfig, PatchDiscriminator
-from pipeline.models.sight import Background, common_background
+from pipeline.models.sharpness_bands import Background, common_background
 from pipeline.models.vgg import VggFeatures
 
 PerceptualScale = Literal["paper", "code", "none"]

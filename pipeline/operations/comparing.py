@@ -34,7 +34,7 @@ from pipeline.evaluation.people.choices import (
     shown_to,
 )
 from pipeline.file_names import child
-from pipeline.operations.answers import MAX_CSV_BYTES
+from pipeline.operations.comparison_answers import MAX_CSV_BYTES
 from pipeline.operations.reports import predicts_depth
 from pipeline.plain_files import plain, read_plain, read_plain_text
 

@@ -45,7 +45,7 @@ def make_unique_photos(
     """The table `unique_photos`, not written, and how much work it was; what the next one starts from is kept."""
     from pipeline.dedupe.fingerprints import fingerprint_pictures
     from pipeline.dedupe.groups import find_unique
-    from pipeline.dedupe.near import NearHashStore
+    from pipeline.dedupe.near_hashes import NearHashStore
     from pipeline.dedupe.store import FingerprintStore
 
     settings, photos = project.dedupe, newest_rows(project, home, "fingerprints")

@@ -102,7 +102,7 @@ class _Pages:
 
     def masks(self, request: Request) -> Response:
         """A contact sheet of masks, drawn now; `?odd=1` of those that ask for a look."""
-        from pipeline.masks.sheet import draw_sheet
+        from pipeline.masks.contact_sheet import draw_sheet
 
         with self.one_at_a_time:
             failed: list[str] = []
@@ -115,7 +115,7 @@ class _Pages:
 
     def lineage(self, request: Request) -> Response:
         """The drawing of what a photo, snapshot or model touched or was made from."""
-        from pipeline.dataset.lineage_picture import lineage_svg
+        from pipeline.dataset.lineage_svg import lineage_svg
 
         find = LINEAGES.get(request.path_params["kind"])
         if find is None:

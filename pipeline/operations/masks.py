@@ -17,7 +17,7 @@ from resources.segmenter import SegmenterResource
 from storage import Home
 
 if TYPE_CHECKING:
-    from pipeline.masks.sheet import SheetTile
+    from pipeline.masks.contact_sheet import SheetTile
 
 FACTS = ("people", "runner_up", "reason", "uncertainty")
 """What a caption says of a mask."""
@@ -56,8 +56,8 @@ def mask_tiles(project: Project, home: Home, count: int, odd: bool, failed: list
     """
     import pandas as pd
 
+    from pipeline.masks.contact_sheet import TILE_PX, SheetTile, choose, facts_of
     from pipeline.masks.person_masks import read_mask
-    from pipeline.masks.sheet import TILE_PX, SheetTile, choose, facts_of
 
     for row in choose(home.tables.read("person_masks"), count, odd).to_dict("records"):
         try:

@@ -13,10 +13,17 @@ from pipeline.config import Project
 from pipeline.dataset.manifest import snapshot_id
 from pipeline.errors import ConfigError
 from pipeline.operations.due import Due, Outlook, Records, Waiting
-from pipeline.operations.former import is_former_current
-from pipeline.operations.frozen import UNRECORDED, evaluations_due, kept_models, reports_due, snapshots_due, trainings_due
-from pipeline.operations.losses import FindLoss, find_loss
+from pipeline.operations.former_versions import is_former_current
+from pipeline.operations.lost_files import FindLoss, find_loss
 from pipeline.operations.months import listed_keys
+from pipeline.operations.snapshots_due import (
+    UNRECORDED,
+    evaluations_due,
+    kept_models,
+    reports_due,
+    snapshots_due,
+    trainings_due,
+)
 from pipeline.operations.stages import (
     PHOTO_TABLES,
     STAGES,

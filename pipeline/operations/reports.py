@@ -19,7 +19,7 @@ from pipeline.file_names import child
 from pipeline.masks.sources import configured_version
 from pipeline.models import MODELS_OF_DEPTH
 from pipeline.operations.evaluation import is_test, picture_ids
-from pipeline.operations.former import former_judgement
+from pipeline.operations.former_versions import former_judgement
 from pipeline.operations.made_from import code_revision
 from pipeline.operations.outside import method_version
 from pipeline.operations.training import run_id
@@ -122,7 +122,7 @@ def _people(home: Home, snapshot: str, models: Sequence["ModelReport"]) -> "list
     from pipeline.evaluation.compare.summary import merge
     from pipeline.evaluation.people.choices import QUESTIONS
     from pipeline.evaluation.people.scores import people_say
-    from pipeline.operations.answers import choices_of
+    from pipeline.operations.comparison_answers import choices_of
 
     choices, problems = choices_of(home, snapshot)
     for problem in problems:

@@ -25,9 +25,9 @@ from pipeline.atomic import write_bytes, write_text
 from pipeline.file_names import child, inside
 from pipeline.photo_ids import flickr_id
 from pipeline.plain_files import plain_path, read_plain
+from pipeline.studio.owners_words import CAMERAS, ORDINARY_WORDS, OWNERS, PHONE, SHALLOW_WORDS, CameraModel, Words
 from pipeline.studio.pictures import PICTURES, Shot, shots
 from pipeline.studio.scene import METRES_PER_UNIT, camera_of
-from pipeline.studio.words import CAMERAS, ORDINARY_WORDS, OWNERS, PHONE, SHALLOW_WORDS, CameraModel, Words
 
 CLEAN_PER_DOMAIN = 60
 SEED = 20240101

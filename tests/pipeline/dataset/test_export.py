@@ -17,7 +17,7 @@ from pipeline.dataset import export, snapshot
 from pipeline.dataset.export import Exported, ExportPlan, export_snapshot, forget_in_export, is_export
 from pipeline.dataset.exported import file_name
 from pipeline.dataset.forget import forget_in_snapshots
-from pipeline.dataset.responsible import responsible
+from pipeline.dataset.responsible_ai import responsible
 from pipeline.dataset.snapshot import freeze, read_snapshot
 from pipeline.dataset.verify import verify_snapshot
 from pipeline.errors import DatasetError

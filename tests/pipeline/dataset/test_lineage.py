@@ -20,7 +20,7 @@ from pipeline.dataset.lineage import (
     why_kept,
     why_missing,
 )
-from pipeline.dataset.lineage_picture import lineage_svg
+from pipeline.dataset.lineage_svg import lineage_svg
 from pipeline.dataset.snapshot import read_snapshot
 from pipeline.errors import DatasetError
 from pipeline.licenses import license_name

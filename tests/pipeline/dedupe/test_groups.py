@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from pipeline.dedupe.near import NearHashes
+from pipeline.dedupe.near_hashes import NearHashes
 from pipeline.tables import conform, empty
 from tests.pipeline.dedupe.worlds import World, jpeg, png, resized, scene
 

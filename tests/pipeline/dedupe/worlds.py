@@ -12,7 +12,7 @@ from PIL import Image
 from pipeline.config import DedupeSection
 from pipeline.dedupe.fingerprints import fingerprint_pictures
 from pipeline.dedupe.groups import FoundDuplicates, find_unique
-from pipeline.dedupe.near import NearHashes
+from pipeline.dedupe.near_hashes import NearHashes
 from pipeline.dedupe.store import FingerprintStore
 from pipeline.tables import conform, empty
 

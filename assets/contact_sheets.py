@@ -13,7 +13,7 @@ import dagster as dg
 import numpy as np
 from PIL import Image
 
-from assets.common import picture_metadata
+from assets.building_blocks import picture_metadata
 
 SHEET_PICTURES, SHEET_EDGE_PX = 12, 112
 

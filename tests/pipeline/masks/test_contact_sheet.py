@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from pipeline.masks.sheet import CAPTION_PX, COLUMNS, OUTLINE, TILE_PX, SheetTile, choose, draw_sheet, facts_of
+from pipeline.masks.contact_sheet import CAPTION_PX, COLUMNS, OUTLINE, TILE_PX, SheetTile, choose, draw_sheet, facts_of
 
 
 def table(count: int) -> pd.DataFrame:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.dedupe.near import NearHashes, NearHashStore, near_hashes
+from pipeline.dedupe.near_hashes import NearHashes, NearHashStore, near_hashes
 
 
 def known() -> NearHashes:

@@ -1,4 +1,4 @@
-"""Take the README's picture of the report: `docs/picture.py demo-data/reports/ID/index.html`, after `make demo`.
+"""Take the README's picture of the report: `docs/report_screenshot.py demo-data/reports/ID/index.html`, after `make demo`.
 
 Needs Chromium and the extra `dev`.
 """

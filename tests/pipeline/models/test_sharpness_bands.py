@@ -5,7 +5,7 @@ import torch
 
 from pipeline.models.lens import disc
 from pipeline.models.networks import DiscriminatorConfig, PatchDiscriminator
-from pipeline.models.sight import BAND_CHANNELS, absolute_laplacian, bands, common_background, local_contrast
+from pipeline.models.sharpness_bands import BAND_CHANNELS, absolute_laplacian, bands, common_background, local_contrast
 
 BANDS = DiscriminatorConfig(channels=4, strided_layers=2, norm="none", sight="bands")
 
