@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
-from pipeline.machine import Place, here
+from pipeline.machine import MachinePlace, here
 
 TEMPORARY_SUFFIX = ".tmp"
 """Ends the name of every unfinished file or folder, after the number and the place of the process that writes it."""
@@ -47,7 +47,7 @@ def writer_of(path: Path) -> str | None:
     found = _WRITER.search(path.name)
     if found is None:
         return None
-    place = Place.of(found[2] or here().mark)
+    place = MachinePlace.of(found[2] or here().mark)
     if place is None or place.is_here():
         return f"process {found[1]}" if pid_exists(int(found[1])) else None
     if place.is_over() or _unchanged_s(path) > ABANDONED_AFTER_S:

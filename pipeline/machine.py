@@ -19,7 +19,7 @@ _MARK = re.compile(3 * f"([0-9a-f]{{{DIGITS}}})")
 
 
 @dataclass(frozen=True)
-class Place:
+class MachinePlace:
     """Where process numbers count: a host by name and installation, its boot, and the namespace of process numbers.
 
     Containers of one machine share its boot and have namespaces of their own. Each is 6 hex digits of a digest.
@@ -35,7 +35,7 @@ class Place:
         return self.host + self.boot + self.namespace
 
     @classmethod
-    def of(cls, mark: str) -> "Place | None":
+    def of(cls, mark: str) -> "MachinePlace | None":
         """The place that `mark` gave; None for any other text."""
         found = _MARK.fullmatch(mark)
         return cls(*found.groups()) if found else None
@@ -54,9 +54,9 @@ class Place:
 
 
 @cache
-def here() -> Place:
+def here() -> MachinePlace:
     """The place of this process. Where the system tells neither boot nor namespace, the host alone counts."""
-    return Place(
+    return MachinePlace(
         host=_digits(host_name(), _text(MACHINE_ID)),
         boot=_digits(_text(BOOT_ID) or host_name()),
         namespace=_digits(_link(NAMESPACE)),

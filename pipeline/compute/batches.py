@@ -17,7 +17,7 @@ from typing import Any
 
 from pipeline.atomic import write_text
 from pipeline.bounded import parse_json
-from pipeline.compute.engines import Engine, Function, Outcome, map_pieces
+from pipeline.compute.engines import Engine, Function, PieceOutcome, map_pieces
 from pipeline.errors import BY_NAME, BokehflowError, ComputeError
 from pipeline.file_names import child
 from pipeline.machine import host_name
@@ -107,7 +107,7 @@ def _text(task: Task, names: Sequence[str]) -> str:
     return json.dumps({"task": asdict(task), "names": list(names)})
 
 
-def _rows(task: Task, outcome: Outcome) -> Iterator[Row]:
+def _rows(task: Task, outcome: PieceOutcome) -> Iterator[Row]:
     told = json.loads(outcome.text)
     if "refused" in told:
         raise ComputeError(told["refused"])

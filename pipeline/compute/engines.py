@@ -33,7 +33,7 @@ Function = Callable[[str], str]
 
 
 @dataclass(frozen=True)
-class Outcome:
+class PieceOutcome:
     """What became of a piece of work: `text` is what the function returned; `lost` says why no worker survived it."""
 
     piece: str
@@ -56,14 +56,14 @@ class Engine(Protocol):
         """Those that are done, at least one unless so long nothing was."""
         ...
 
-    def outcome(self, handle: Any, piece: str) -> Outcome:  # noqa: ANN401 - the engine's own
+    def outcome(self, handle: Any, piece: str) -> PieceOutcome:  # noqa: ANN401 - the engine's own
         """What became of a finished piece; raises what the function raised. `ComputeError` where the engine is gone."""
         ...
 
 
 def map_pieces(
     engine: Engine, function: Function, take: Callable[[], str | None], at_once: int | None = None
-) -> Iterator[Outcome]:
+) -> Iterator[PieceOutcome]:
     """The outcomes of all pieces, in whatever order they come.
 
     `take` gives the next piece whenever there is room for one, and None where there is none for now: looking at an outcome
@@ -161,13 +161,13 @@ class _Dask:
             found.append(self.done.get())
         return found
 
-    def outcome(self, handle: Any, piece: str) -> Outcome:  # noqa: ANN401
+    def outcome(self, handle: Any, piece: str) -> PieceOutcome:  # noqa: ANN401
         from concurrent.futures import CancelledError as Cancelled
 
         try:
-            return Outcome(piece, handle.result())
+            return PieceOutcome(piece, handle.result())
         except self.distributed.KilledWorker as error:
-            return Outcome(piece, lost=f"its worker died each time, the last at {error.last_worker.address}")
+            return PieceOutcome(piece, lost=f"its worker died each time, the last at {error.last_worker.address}")
         except (Cancelled, self.distributed.CancelledError, OSError) as error:
             if handle.status in ("cancelled", "lost"):
                 raise ComputeError(_gone("Dask's scheduler")) from error
@@ -229,12 +229,12 @@ class _Ray:
         first, _ = self.ray.wait(handles, num_returns=1, timeout=wait_s)
         return first and self.ray.wait(handles, num_returns=len(handles), timeout=0)[0]
 
-    def outcome(self, handle: Any, piece: str) -> Outcome:  # noqa: ANN401
+    def outcome(self, handle: Any, piece: str) -> PieceOutcome:  # noqa: ANN401
         errors = self.ray.exceptions
         try:
-            return Outcome(piece, self.ray.get(handle))
+            return PieceOutcome(piece, self.ray.get(handle))
         except (errors.WorkerCrashedError, errors.OutOfMemoryError, errors.NodeDiedError) as error:
-            return Outcome(piece, lost=f"its worker died each time ({type(error).__name__})")
+            return PieceOutcome(piece, lost=f"its worker died each time ({type(error).__name__})")
         except errors.RayTaskError as error:
             raise error.cause or error from None
         except errors.RaySystemError as error:

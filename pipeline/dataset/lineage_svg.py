@@ -1,4 +1,4 @@
-"""The lineage graph as a picture: stages as columns of boxes, curves between them; plain SVG, readable in any browser."""
+"""The lineage graph, drawn: stages as columns of boxes, curves between them; plain SVG, readable in any browser."""
 
 from collections import defaultdict
 from html import escape

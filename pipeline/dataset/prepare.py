@@ -207,7 +207,7 @@ def _prepare(rows: pd.DataFrame, readers: Readers) -> list[ShardPicture]:
 
     def one(group: tuple[tuple[str | None, ...], list[tuple[str, str]]]) -> list[ShardPicture]:
         (photo_id, source, mask, *sources), pictures = group
-        photo = _Photo(str(photo_id), str(source), str(mask), dict(zip(layers, sources, strict=True)))
+        photo = _PhotoParts(str(photo_id), str(source), str(mask), dict(zip(layers, sources, strict=True)))
         return photo.pictures(pictures, readers)
 
     columns = ["photo_id", "sha256", "mask", *(layer.source for layer in layers), "key", "transform"]
@@ -219,7 +219,7 @@ def _prepare(rows: pd.DataFrame, readers: Readers) -> list[ShardPicture]:
 
 
 @dataclass(frozen=True)
-class _Photo:
+class _PhotoParts:
     """A photo whose pictures are made: its bytes, its mask, and what its other layers are made from."""
 
     photo_id: str
@@ -248,24 +248,24 @@ class _Photo:
 
     def _read(
         self, layer: Layer, source: str | None, edge_px: float, photo: PhotoPixels, readers: Readers
-    ) -> "_Source | None":
+    ) -> "_CutSource | None":
         """What a layer is cut from; None where the photo has no such layer. Raises `DatasetError` for other proportions."""
         if source is None:
             return None
         if layer.kept_as == "photo":
             other = readers.photo(source, edge_px)
-            read = _Source(other.rgb, other.extent)
+            read = _CutSource(other.rgb, other.extent)
         elif readers.depth is None:
             raise TypeError("a photo has a map of depth, and nothing reads it: Readers.depth is missing")
         else:
             stored, encoding = readers.depth(source)
-            read = _Source(stored, _extent(stored), encoding)
+            read = _CutSource(stored, _extent(stored), encoding)
         _same_shape(photo.extent, read.extent, f"the {layer.name} of {self.photo_id}", source)
         return read
 
 
 @dataclass(frozen=True)
-class _Source:
+class _CutSource:
     """Pixels that cover `extent`, to be cut: a picture, or numbers with an `encoding`, which are never mixed."""
 
     pixels: np.ndarray

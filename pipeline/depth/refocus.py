@@ -138,7 +138,7 @@ class _Group(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class _Photo:
+class _LayeredPhoto:
     """A photo, its signed radii, and how its layers are grouped; parts of it come as light on the device."""
 
     rgb: RgbPhoto
@@ -201,7 +201,7 @@ def refocus_photo(
     `disparity` has the photo's size and is known everywhere (`fitted_to`). Where a disc is no larger than a pixel and
     nothing else arrives, the photo is unchanged. Raises DepthError for a lens whose discs have more than `LARGEST_SHARE`.
     """
-    photo = _Photo(rgb, lens.radii_px(disparity), highlights, device or torch.device("cpu"), tile_px)
+    photo = _LayeredPhoto(rgb, lens.radii_px(disparity), highlights, device or torch.device("cpu"), tile_px)
     largest_px, limit_px = float(np.abs(photo.radius_px).max()), LARGEST_SHARE * min(photo.size_px)
     if largest_px > limit_px:
         told = f"a disc has a radius of {largest_px:.0f} px, at most are {limit_px:.0f} px"
@@ -238,7 +238,7 @@ def _shrink_of(radius_px: float) -> int:
     return 2 ** max(0, int(math.log2(radius_px / LEAST_RADIUS_PX)))
 
 
-def _spread_smaller(photo: _Photo, layers: LayeredLens, group: _Group) -> Layer | None:
+def _spread_smaller(photo: _LayeredPhoto, layers: LayeredLens, group: _Group) -> Layer | None:
     """A group over the whole photo, at the smaller size, rounded up to whole pixels; None where it has no pixel."""
     height, width = (-(-length // group.shrink) for length in photo.size_px)
     whole = None
@@ -250,7 +250,7 @@ def _spread_smaller(photo: _Photo, layers: LayeredLens, group: _Group) -> Layer 
     return whole
 
 
-def _spread(photo: _Photo, layers: LayeredLens, group: _Group, rows: slice, columns: slice) -> Layer | None:
+def _spread(photo: _LayeredPhoto, layers: LayeredLens, group: _Group, rows: slice, columns: slice) -> Layer | None:
     """A group over a tile, at the group's size; None where it has no pixel there."""
     reach_px = int(max(layers.radii_px[abs(number)] for number in group.numbers) + 0.5)
     margin_px = (reach_px // group.shrink + 1) * group.shrink

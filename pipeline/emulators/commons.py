@@ -14,7 +14,7 @@ from pathlib import Path
 from pipeline.emulators.collection import CollectionPhoto
 from pipeline.emulators.commons_answers import MediaWiki, MediaWikiError, asked_file
 from pipeline.emulators.faults import FaultPlan
-from pipeline.emulators.server import File, Reply, Request, SourceEmulator, html_page
+from pipeline.emulators.server import Reply, Request, ServedFile, SourceEmulator, html_page
 
 JSON = "application/json; charset=utf-8"
 
@@ -64,13 +64,13 @@ class CommonsEmulator(SourceEmulator):
             answer = error.answer()
         return Reply(json.dumps(answer).encode(), content_type=JSON)
 
-    def _file(self, path: str) -> File:
+    def _file(self, path: str) -> ServedFile:
         id, wide_px = asked_file(path)
         photo = self.collection.get(id)
         if photo is None or wide_px is None:
-            return File(id, photo, None, exists=photo is not None)
+            return ServedFile(id, photo, None, exists=photo is not None)
         width_px, height_px = self.collection.size_px(photo)
-        return File(id, photo, round(wide_px * max(1, height_px / width_px)), exists=wide_px < width_px)
+        return ServedFile(id, photo, round(wide_px * max(1, height_px / width_px)), exists=wide_px < width_px)
 
     def _refusal(self, number: int) -> Reply:
         answer = MediaWikiError("maxlag", "Waiting for a database server: 6.2 seconds lagged.").answer()

@@ -22,7 +22,7 @@ from PIL import Image
 from pipeline.emulators.collection import CollectionPhoto
 from pipeline.emulators.faults import FaultPlan
 from pipeline.emulators.flickr_answers import Rest, RestError, pictures
-from pipeline.emulators.server import File, Reply, Request, SourceEmulator
+from pipeline.emulators.server import Reply, Request, ServedFile, SourceEmulator
 
 UNAVAILABLE_PATH = "/images/photo_unavailable.png"
 _PICTURE_PATH = re.compile(r"/\d+/([^/_]+)_[0-9a-f]+(?:_\w+)?\.\w+")
@@ -74,12 +74,12 @@ class Emulator(SourceEmulator):
         if key in self.faults.refused_keys or (self._valid_keys is not None and key not in self._valid_keys):
             raise RestError(100, "Invalid API Key (Key not found)")
 
-    def _file(self, path: str) -> File:
+    def _file(self, path: str) -> ServedFile:
         match = _PICTURE_PATH.fullmatch(path)
         id = unquote(match[1]) if match else ""
         photo = self.collection.get(id)
         found = photo and next((one for one in pictures(self.collection, photo) if one.path == path), None)
-        return File(id, photo, None if found is None else found.edge_px, exists=found is not None)
+        return ServedFile(id, photo, None if found is None else found.edge_px, exists=found is not None)
 
     def _refusal(self, number: int) -> Reply:
         message = "Sorry, the Flickr API service is not currently available."

@@ -156,7 +156,7 @@ def html_page(status: int, text: str) -> Reply:
 
 
 @dataclass(frozen=True)
-class File:
+class ServedFile:
     """What a path of the picture server names: a photo, and the long edge of its picture; None for the original."""
 
     id: str
@@ -242,7 +242,7 @@ class SourceEmulator(ABC):
         """The right answer to a call of the API, the `call`th."""
 
     @abstractmethod
-    def _file(self, path: str) -> File:
+    def _file(self, path: str) -> ServedFile:
         """What a path of the picture server names."""
 
     @abstractmethod
@@ -276,7 +276,7 @@ class SourceEmulator(ABC):
         faulty = self._faulty(fault, asked, self.faults.images.slow_s)
         return faulty or self._picture(file, request, cut=fault == "cut")
 
-    def _picture(self, file: File, request: Request, cut: bool) -> Reply:
+    def _picture(self, file: ServedFile, request: Request, cut: bool) -> Reply:
         if file.photo is not None and file.photo.removed:
             return self._unavailable()
         body = self.collection.picture(file.photo, file.edge_px) if file.photo and file.exists else None

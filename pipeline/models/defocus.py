@@ -51,7 +51,7 @@ Known = Bool[Tensor, "batch 1 height width"]
 
 
 @dataclass(frozen=True)
-class Told:
+class ToldPictures:
     """Pictures, what they are told, what they shall become, and how much each pixel counts: 0 where depth is unknown."""
 
     images: Images
@@ -65,7 +65,7 @@ class Told:
         return torch.cat([self.images, self.focus, torch.where(self.weights > 0, pictures, 0.0)], 1)
 
 
-class Defocus(ConditionalGan[Told]):
+class Defocus(ConditionalGan[ToldPictures]):
     """A generator that is shown a map and, where the adversarial term has a weight, a discriminator."""
 
     LAYERS: ClassVar[tuple[str, ...]] = ("depth_a",)
@@ -75,7 +75,7 @@ class Defocus(ConditionalGan[Told]):
     def __init__(self, config: ModelConfig, features: VggFeatures | None = None, parser: nn.Module | None = None) -> None:
         super().__init__(config, features, parser, DefocusGenerator(config.generator), inputs=7)
 
-    def translations(self, batch: Batch) -> Told:
+    def translations(self, batch: Batch) -> ToldPictures:
         """Each picture refocused on one of its planes."""
         if batch.depth_a is None:
             raise ValueError("this model learns from depth, and the batch has none")
@@ -83,13 +83,13 @@ class Defocus(ConditionalGan[Told]):
         told = told_of(batch.real_a, batch.depth_a, tones, self.config.focus_map, self.config.focus_weights)
         return replace(told, made=self.generator_a_to_b(told.images, told.focus))
 
-    def fakes(self, made: Told) -> Mapping[str, Tensor]:
+    def fakes(self, made: ToldPictures) -> Mapping[str, Tensor]:
         """With what was told and what was wanted, since the discriminator must see the true picture of the same plane."""
         assert made.made is not None
         both = torch.cat([made.seen(made.made), made.seen(made.wanted)], 1)
         return dict.fromkeys(self.discriminators, both)
 
-    def generator_terms(self, batch: Batch, made: Told) -> dict[str, Tensor]:
+    def generator_terms(self, batch: Batch, made: ToldPictures) -> dict[str, Tensor]:
         """To be near the picture through the lens, and to pass for it."""
         assert made.made is not None
         error = (made.made - made.wanted).abs().mean(1, keepdim=True)
@@ -128,7 +128,7 @@ def drawn_planes(disparity: Disparities) -> Tones:
 
 def told_of(
     images: Images, disparity: Disparities, tones: Tones, focus_map: FocusMap = "map", weights: FocusWeights = "uniform"
-) -> Told:
+) -> ToldPictures:
     """What the network is told of pictures focused on planes of these tones, and what it shall make of them."""
     known, grey = disparity > 0, greys(disparity)
     sharp = ((grey - tones).abs() <= THRESHOLD) & known
@@ -143,7 +143,7 @@ def told_of(
         "in_focus": 1.0 + EXTRA_WEIGHT * sharp,
     }[weights]
     focus = patches(sharp.float()) if focus_map == "patches" else sharp.float()
-    return Told(images, focus, wanted, counted * known)
+    return ToldPictures(images, focus, wanted, counted * known)
 
 
 def patches(sharp: Masks) -> Masks:

@@ -54,7 +54,7 @@ class Unscored(Exception):
 
 
 @dataclass(frozen=True)
-class Pair:
+class BenchmarkPair:
     """A sharp photo and what it is compared with, as files."""
 
     name: str
@@ -72,14 +72,14 @@ class Contender:
 
 
 @dataclass
-class Result:
+class BenchmarkResult:
     """All rows, and what could not be scored and why."""
 
     rows: list[Row]
     problems: list[str]
 
 
-def read_benchmark(name: str, folder: Path) -> tuple[list[Pair], list[str]]:
+def read_benchmark(name: str, folder: Path) -> tuple[list[BenchmarkPair], list[str]]:
     """The pairs of a benchmark in the order of their names, and what is no pair. Raises `ConfigError` without any."""
     found, problems = _realbokeh(folder) if name == "realbokeh" else _ebb(folder, only_val294=name == "val294")
     if not found:
@@ -87,7 +87,7 @@ def read_benchmark(name: str, folder: Path) -> tuple[list[Pair], list[str]]:
     return found, problems
 
 
-def _ebb(folder: Path, only_val294: bool) -> tuple[list[Pair], list[str]]:
+def _ebb(folder: Path, only_val294: bool) -> tuple[list[BenchmarkPair], list[str]]:
     """`original/` beside `bokeh/`, or `in/` beside `gt/`, pairs by equal names."""
     places = [child(folder, place) if place else folder for place in PLACES]
     there = ((child(place, one), child(place, other)) for place in places for one, other in SIDES)
@@ -104,7 +104,7 @@ def _ebb(folder: Path, only_val294: bool) -> tuple[list[Pair], list[str]]:
         alone = sorted(sources.keys() ^ targets.keys())
         problems = [f"{len(alone)} pictures have no other half: {_few(alone)}"] if alone else []
     names = sorted(sources.keys() & targets.keys())
-    return [Pair(name, _reader(sources[name]), _reader(targets[name])) for name in names], problems
+    return [BenchmarkPair(name, _reader(sources[name]), _reader(targets[name])) for name in names], problems
 
 
 def _by_name(folder: Path) -> dict[str, Path]:
@@ -115,16 +115,16 @@ def _few(names: Sequence[str]) -> str:
     return ", ".join(map(printable, names[:5])) + (", …" if len(names) > 5 else "")
 
 
-def _realbokeh(folder: Path) -> tuple[list[Pair], list[str]]:
+def _realbokeh(folder: Path) -> tuple[list[BenchmarkPair], list[str]]:
     """Each test scene's picture of the smallest f-number; all scenes where the folder does not say which are for tests."""
     found = realbokeh(folder)
     tests = [pair for pair in found.pairs if pair.name.startswith("test/")] or list(found.pairs)
     return [_widest(pair) for pair in tests if pair.targets], list(found.problems)
 
 
-def _widest(pair: RgbdPair) -> Pair:
+def _widest(pair: RgbdPair) -> BenchmarkPair:
     target = min(pair.targets, key=lambda one: math.inf if one.f_number is None else one.f_number)
-    return Pair(pair.name, lambda: pair.rgb(_read), _reader(target.picture))
+    return BenchmarkPair(pair.name, lambda: pair.rgb(_read), _reader(target.picture))
 
 
 def _reader(path: Path) -> Callable[[], bytes]:
@@ -137,12 +137,12 @@ def _read(path: Path) -> bytes:
 
 def score(
     benchmark: Benchmark,
-    pairs: Sequence[Pair],
+    pairs: Sequence[BenchmarkPair],
     methods: Sequence[Contender],
     network: "PerceptualNetwork | None",
     path: Path,
     progress: Callable[[str], None],
-) -> Result:
+) -> BenchmarkResult:
     """Score every method on every pair; `path` is the CSV that keeps the rows. What cannot be scored is named."""
     kept = _kept(path)
     rows, problems = [], []
@@ -162,12 +162,12 @@ def score(
     now = {(row["picture"], row["method"], row["variant"]) for row in rows}
     others = [row for key, row in kept.items() if key[:3] not in now]
     write_text(path, csv_text([COLUMNS, *([row[name] for name in COLUMNS] for row in (*others, *rows))]))
-    return Result(rows, problems)
+    return BenchmarkResult(rows, problems)
 
 
 def _rows_of(
     benchmark: Benchmark,
-    pair: Pair,
+    pair: BenchmarkPair,
     methods: Sequence[Contender],
     network: "PerceptualNetwork | None",
     kept: Mapping[tuple[str, str, str, str], Row],
@@ -273,7 +273,7 @@ def _line(row: Row) -> bytes:
     return csv_text([[row[name] for name in COLUMNS]]).encode()
 
 
-def table(benchmark: Benchmark, result: Result, pictures: int) -> str:
+def table(benchmark: Benchmark, result: BenchmarkResult, pictures: int) -> str:
     """The result in Markdown: means with 95 % intervals over pictures, and what others have published."""
     lines = [f"# {benchmark.title}", "", benchmark.protocol, ""]
     for variant in VARIANTS:
@@ -290,14 +290,14 @@ def table(benchmark: Benchmark, result: Result, pictures: int) -> str:
     return "\n".join(lines) + "\n"
 
 
-def write_table(path: Path, benchmark: Benchmark, result: Result, pictures: int) -> str:
+def write_table(path: Path, benchmark: Benchmark, result: BenchmarkResult, pictures: int) -> str:
     """Write `table` to a file; returns it."""
     found = table(benchmark, result, pictures)
     write_text(path, found)
     return found
 
 
-def _variant_lines(variant: str, result: Result, pictures: int) -> Iterator[str]:
+def _variant_lines(variant: str, result: BenchmarkResult, pictures: int) -> Iterator[str]:
     words = {
         "as_published": "As it is",
         "aligned": "Aligned: the target moved onto the photo, and exposed as it, channel by channel",

@@ -27,7 +27,7 @@ from pipeline.evaluation.people.choices import (
     COLUMNS,
     QUESTIONS,
     Choice,
-    Pair,
+    MethodPair,
     plan,
     read_choices,
     row_of,
@@ -90,7 +90,7 @@ class Compare:
     writing: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
-        self.pairs: list[Pair] = plan({photo: sorted(methods) for photo, methods in self.pictures.items()}, self.seed)
+        self.pairs: list[MethodPair] = plan({photo: sorted(methods) for photo, methods in self.pictures.items()}, self.seed)
         self.by_token = {
             self.token(photo, method): path for photo, methods in self.pictures.items() for method, path in methods.items()
         }

@@ -60,7 +60,7 @@ Maps = Mapping[str, Disparity]
 
 
 @dataclass(frozen=True, eq=False)
-class _Judged:
+class _Truth:
     """A picture whose depth is known."""
 
     name: str
@@ -103,7 +103,7 @@ def evaluate_depth_model(
     without = judging.WithoutNetwork.of([one.true for one in known], [one.alpha for one in known])
     scenes = read_true_scenes(truth) if truth is not None else []
     predict = _Predictor(run, all(Encoding.parse(str(text)).unit == METRIC for text in test[DEPTH.encoding]))
-    judged = [*pictures, *(_Judged(f"scene:{one.name}", one.rgb, one.disparity, one.alpha) for one in scenes)]
+    judged = [*pictures, *(_Truth(f"scene:{one.name}", one.rgb, one.disparity, one.alpha) for one in scenes)]
     with _threads_for(judged), watch.timed("predictions"):
         maps = {one.name: {recipe: predict(one.rgb), **_without_network(without, one)} for one in judged}
     rows = [*_depth_rows(judged[: len(pictures)], maps, predict.is_metric, pooled=True)]
@@ -119,7 +119,7 @@ def evaluate_depth_model(
 
 
 @contextmanager
-def _threads_for(judged: Sequence[_Judged]) -> Iterator[None]:
+def _threads_for(judged: Sequence[_Truth]) -> Iterator[None]:
     """One thread where all pictures are small: another gains them little, and costs much where other programs run too."""
     before = torch.get_num_threads()
     if max(max(one.true.shape) for one in judged) <= SMALL_PX:
@@ -139,13 +139,13 @@ def _is_training(manifest: pd.DataFrame, project: Project) -> pd.Series:
     return (manifest["split"] == "train") & (manifest["domain"] == project.training.domain_a)
 
 
-def _pictures(photos: SnapshotPhotos) -> list[_Judged]:
+def _pictures(photos: SnapshotPhotos) -> list[_Truth]:
     reader: ShardReader = photos.reader
     rgb, alpha = photos.batch(np.arange(len(photos.ids)))
-    return [_Judged(name, rgb[k], reader.view_layer(DEPTH.name, k), alpha[k]) for k, name in enumerate(photos.ids)]
+    return [_Truth(name, rgb[k], reader.view_layer(DEPTH.name, k), alpha[k]) for k, name in enumerate(photos.ids)]
 
 
-def _without_network(without: judging.WithoutNetwork, one: _Judged) -> dict[str, Disparity]:
+def _without_network(without: judging.WithoutNetwork, one: _Truth) -> dict[str, Disparity]:
     """What can be said without looking at the picture, at its size."""
     height_px, width_px = one.true.shape
     sized = judging.WithoutNetwork(
@@ -157,7 +157,7 @@ def _without_network(without: judging.WithoutNetwork, one: _Judged) -> dict[str,
 # --- depth ------------------------------------------------------------------------------------------------------------
 
 
-def _depth_rows(judged: Sequence[_Judged], maps: Mapping[str, Maps], is_metric: bool, pooled: bool = False) -> Iterator[Row]:
+def _depth_rows(judged: Sequence[_Truth], maps: Mapping[str, Maps], is_metric: bool, pooled: bool = False) -> Iterator[Row]:
     """Where distances are not known in metres, what is left after fitting scale and shift alone."""
     if not judged:
         return
@@ -244,7 +244,7 @@ def _repeated(look: Look, count: int) -> Look:
 # --- pictures for the report ------------------------------------------------------------------------------------------
 
 
-def _draw(run: Path, judged: Sequence[_Judged], maps: Maps, is_metric: bool) -> None:
+def _draw(run: Path, judged: Sequence[_Truth], maps: Maps, is_metric: bool) -> None:
     """Tiles of what the report shows: maps in colour, and refocused pictures to leaf through."""
     scenes = [one for one in judged if one.name.startswith("scene:")]
     photos = [one for one in judged if one not in scenes]
@@ -259,7 +259,7 @@ def _draw(run: Path, judged: Sequence[_Judged], maps: Maps, is_metric: bool) -> 
                 _draw_sweep(writer, one.name, "true", one.rgb, fitted_to(one.true, *one.true.shape))
 
 
-def _draw_depth(writer: PictureWriter, one: _Judged, predicted: Disparity, is_metric: bool) -> None:
+def _draw_depth(writer: PictureWriter, one: _Truth, predicted: Disparity, is_metric: bool) -> None:
     writer.add(one.name, "input", one.rgb)
     if not is_metric:
         known = one.true > 0

@@ -18,7 +18,7 @@ from pipeline.file_names import child, inside
 from pipeline.masks.person_masks import read_mask
 from pipeline.masks.segmenter import Segmenter
 from pipeline.operations.masks import segmented_masks
-from pipeline.operations.outside import Target, Unusable, names_of
+from pipeline.operations.outside import JudgedPicture, Unusable, names_of
 from pipeline.operations.training import run_id
 from pipeline.operations.training_images import plan
 from pipeline.training.runs import RunFolder
@@ -181,11 +181,11 @@ def _cutter(transform: Transform, alpha: np.ndarray | None) -> Cut:
     return cut_square
 
 
-def outside_targets(home: Home, rows: pd.DataFrame) -> dict[str, Target]:
+def outside_targets(home: Home, rows: pd.DataFrame) -> dict[str, JudgedPicture]:
     """What methods from outside are asked for: the pictures of these rows of a manifest, without their pixels."""
     columns = zip(picture_ids(rows), rows["image_url"], rows["transform"], rows["mask"], strict=True)
     return {
-        name: Target(name, np.empty(0, np.uint8), names_of(name, address if isinstance(address, str) else None),
+        name: JudgedPicture(name, np.empty(0, np.uint8), names_of(name, address if isinstance(address, str) else None),
                      partial(_cut_whole, home, transform, mask if isinstance(mask, str) else None))
         for name, address, transform, mask in columns
     }  # fmt: skip

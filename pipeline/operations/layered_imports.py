@@ -77,7 +77,7 @@ def import_layout(
     done = Imported(domain, folder, problems=list(found.problems))
     count = min(os.cpu_count() or 1, project.photos.threads)
     with home.lock("import"), closing(Inspectors(count)) as inspectors:
-        bring = _Bringer(project, home, domain, inspectors, forgotten_photos(home), done)
+        bring = _PairBringer(project, home, domain, inspectors, forgotten_photos(home), done)
         with bring.imports:
             for start in range(0, len(found.pairs), AT_ONCE):
                 bring.batch(found.pairs[start : start + AT_ONCE])
@@ -88,7 +88,7 @@ def import_layout(
     return done
 
 
-class _Bringer:
+class _PairBringer:
     """Brings one batch of pairs after another into a home."""
 
     def __init__(

@@ -67,7 +67,7 @@ class TooSlow(Unusable):
 
 
 @dataclass(frozen=True)
-class Target:
+class JudgedPicture:
     """A picture to be judged: `rgb`, uint8 [side, side, 3], as it is stored.
 
     `names` are those that a file may be called by, without suffix. `cut` takes the same square out of a whole photo, where
@@ -85,10 +85,10 @@ class Target:
         return hashlib.sha256(f"{self.identifier} {self.rgb.shape} ".encode() + self.rgb.tobytes()).hexdigest()
 
 
-class Source(Protocol):
+class MethodPictures(Protocol):
     """Gives a method's pictures."""
 
-    def picture(self, target: Target) -> np.ndarray:
+    def picture(self, target: JudgedPicture) -> np.ndarray:
         """What the method makes of it, uint8 [side, side, 3]. Raises `Unusable`."""
         ...
 
@@ -102,7 +102,7 @@ class Source(Protocol):
         ...
 
 
-def source_of(method: OutsideMethod) -> Source:
+def source_of(method: OutsideMethod) -> MethodPictures:
     """Whoever gives the method's pictures. Raises `Unusable` where nothing can come of it at all."""
     if method.folder is not None:
         return FolderSource(Path(method.folder))
@@ -217,7 +217,7 @@ class FolderSource:
                 found.setdefault(key, []).append(name)
         return found
 
-    def picture(self, target: Target) -> np.ndarray:
+    def picture(self, target: JudgedPicture) -> np.ndarray:
         """The square that is judged, of at least the size that the file has of it."""
         if not self.folder.is_dir():
             raise Unusable(f"there is no folder {printable(str(self.folder))}")
@@ -246,7 +246,7 @@ def _keys(path: Path) -> list[str]:
     return [stem, *([of_flickr[1]] if of_flickr else [])]
 
 
-def _square(path: Path, target: Target) -> np.ndarray:
+def _square(path: Path, target: JudgedPicture) -> np.ndarray:
     picture = read_picture(path)
     height, width = picture.shape[:2]
     if width == height:
@@ -280,7 +280,7 @@ class CommandSource:
     time_limit_s: int
     is_run: bool = True
 
-    def picture(self, target: Target) -> np.ndarray:
+    def picture(self, target: JudgedPicture) -> np.ndarray:
         """What it writes."""
         with tempfile.TemporaryDirectory(prefix="bokehflow-") as folder:
             given, made = child(Path(folder), "input.png"), child(Path(folder), "output.png")
@@ -386,7 +386,7 @@ class OnnxSource:
         if self._type is None:
             raise Unusable(f"{path.name} takes {self._input.type}; float, float16 or uint8 is needed")
 
-    def picture(self, target: Target) -> np.ndarray:
+    def picture(self, target: JudgedPicture) -> np.ndarray:
         """Its output, rounded to 8 bits."""
         values = target.rgb[None].astype(np.float32) / 255.0 * (self._high - self._low) + self._low
         given = np.ascontiguousarray(np.moveaxis(values, 3, 1) if self._channels_first else values)
@@ -428,7 +428,7 @@ class CallableSource:
             raise Unusable(f"{printable(named)} is no function")
         self._function = function
 
-    def picture(self, target: Target) -> np.ndarray:
+    def picture(self, target: JudgedPicture) -> np.ndarray:
         """What it returns."""
         try:
             made = self._function(target.rgb.copy())

@@ -22,7 +22,7 @@ from pipeline.config import OutsideMethod
 from pipeline.errors import DatasetError
 from pipeline.evaluation.outside import Account
 from pipeline.file_names import child
-from pipeline.operations.outside import Source, Target, TooSlow, Unusable, method_version, source_of
+from pipeline.operations.outside import JudgedPicture, MethodPictures, TooSlow, Unusable, method_version, source_of
 from pipeline.parquet_files import parquet_path
 from pipeline.plain_files import open_plain
 
@@ -91,7 +91,7 @@ class Bench:
     folder: Path
     judged_px: int
     photos: "Photos"
-    targets: Mapping[str, Target]
+    targets: Mapping[str, JudgedPicture]
     """What is known of photos beside their pixels, by id."""
     truth: "Truth"
     yardstick: "Yardstick"
@@ -208,7 +208,7 @@ def _scene_ids(bench: Bench) -> list[str]:
     return bench.truth[0][0].ids if bench.truth[0] is not None else []
 
 
-def _targets(bench: Bench) -> Iterator[Target]:
+def _targets(bench: Bench) -> Iterator[JudgedPicture]:
     """All pictures that a method is asked for, read batch by batch."""
     from pipeline.evaluation.measure.judged_size import batches
 
@@ -219,10 +219,10 @@ def _targets(bench: Bench) -> Iterator[Target]:
     if bench.truth[0] is not None:
         scenes = bench.truth[0][0]
         for identifier, picture in zip(scenes.ids, scenes.sharp, strict=True):
-            yield Target(identifier, picture, (identifier.replace(":", "_").lower(),))
+            yield JudgedPicture(identifier, picture, (identifier.replace(":", "_").lower(),))
 
 
-def _kept(source: Source, target: Target, outputs: Path, is_asked: bool) -> tuple[Path, float | None, int]:
+def _kept(source: MethodPictures, target: JudgedPicture, outputs: Path, is_asked: bool) -> tuple[Path, float | None, int]:
     """Where the method's picture is kept, made now unless it was before or the method is not asked any more; the seconds it
     took where it was run; its side."""
     path = child(outputs, f"{target.digest}.png")

@@ -22,7 +22,7 @@ from urllib3 import exceptions
 from urllib3.util import Retry, Timeout, Url, parse_url
 
 from pipeline.photos.pace import HostAnswer
-from pipeline.web.addresses import PrivateAddress, Waiting, connection_pools, host_allowed, is_loopback
+from pipeline.web.addresses import OpenAnswers, PrivateAddress, connection_pools, host_allowed, is_loopback
 from pipeline.web.reading import CHUNK_BYTES, chunks
 
 MAX_REDIRECTS = 3
@@ -109,7 +109,7 @@ class PictureClient:
         certificates = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or certifi.where()
         timeout = Timeout(connect=timeout_s, read=timeout_s)
         self._stopped = threading.Event()
-        self._waiting = Waiting(longest_s=WHOLE_TIMEOUTS * timeout_s)
+        self._waiting = OpenAnswers(longest_s=WHOLE_TIMEOUTS * timeout_s)
         kept = {"num_pools": len(hosts) + 1, "maxsize": connections, "timeout": timeout, "ca_certs": certificates}
         self._direct = urllib3.PoolManager(**kept)
         self._direct.pool_classes_by_scheme = connection_pools(self._waiting, direct=True)

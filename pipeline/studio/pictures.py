@@ -21,7 +21,7 @@ from PIL import Image
 
 from pipeline.atomic import write_bytes
 from pipeline.file_names import inside
-from pipeline.studio.render import RenderedScene, Views, render_scene
+from pipeline.studio.render import RenderedScene, WantedViews, render_scene
 
 PICTURES = Path(__file__).parent / "pictures"
 """Where the pictures lie in the installed package."""
@@ -90,7 +90,7 @@ def render_shot(folder: Path, shot: Shot) -> None:
     missing = {view: path for view, path in shot.files().items() if not inside(folder, path).exists()}
     if not missing:
         return
-    views = Views(**{view: view in missing for view in ("sharp", "shallow", "mask", "depth", "parts")})
+    views = WantedViews(**{view: view in missing for view in ("sharp", "shallow", "mask", "depth", "parts")})
     rendered = render_scene(shot.seed, shot.width_px, shot.height_px, person=shot.person, views=views)
     for view, data in _encoded(rendered):
         write_bytes(inside(folder, missing[view]), data)

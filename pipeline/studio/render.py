@@ -63,7 +63,7 @@ class RenderedScene:
 
 
 @dataclass(frozen=True)
-class Views:
+class WantedViews:
     """Which views of a scene are wanted, and with how many samples a pixel, for both halves together."""
 
     sharp: bool = True
@@ -81,14 +81,14 @@ def render_scene(
     height_px: int,
     *,
     person: bool = True,
-    views: Views | None = None,
+    views: WantedViews | None = None,
 ) -> RenderedScene:
     """Render the views asked for, or those of `Views()`, of the scene with this seed.
 
     Same arguments, same bytes, on one version of Mitsuba.
     Raises ConfigError if Mitsuba is not installed.
     """
-    views = views or Views()
+    views = views or WantedViews()
     studio = Studio(describe_scene(seed, person=person), width_px, height_px)
     return RenderedScene(
         seed,

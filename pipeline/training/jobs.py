@@ -10,7 +10,7 @@ from typing import Any
 import psutil
 from pydantic import BaseModel, ConfigDict, NonNegativeInt
 
-from pipeline.machine import Place, here, host_name
+from pipeline.machine import MachinePlace, here, host_name
 from pipeline.training.recipes import TrainingSettings, canonical_digest
 
 RUN_FORMAT = 3
@@ -46,14 +46,14 @@ class ProcessIdentity(BaseModel):
         """A file's name for it, that of no other process anywhere."""
         return f"{self.place}-{self.pid}-{self.started_at_ticks or int(self.started_at_s)}"
 
-    def elsewhere(self) -> Place | None:
+    def elsewhere(self) -> MachinePlace | None:
         """The place of a process that nothing can be told of from here: another machine's, or another container's."""
-        place = Place.of(self.place)
+        place = MachinePlace.of(self.place)
         return None if place is None or place.is_here() or place.is_over() else place
 
     def is_alive(self) -> bool:
         """Whether that very process still runs, as far as can be told from here; a zombie does not."""
-        place = Place.of(self.place)
+        place = MachinePlace.of(self.place)
         if place is not None and not place.is_here():
             return not place.is_over()
         try:

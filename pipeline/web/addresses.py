@@ -102,7 +102,7 @@ def public_addresses(host: str, port: int) -> list[str]:
 
 
 @dataclass
-class Waiting:
+class OpenAnswers:
     """Connections on which something was asked, each with the time by which the whole answer must be there.
 
     A read's time-out starts anew with each byte, so that a server could send the head of an answer, or the size of a
@@ -135,7 +135,7 @@ class Waiting:
 class _Answering(HTTPConnection):
     """Lets `waiting` know when an answer is awaited."""
 
-    waiting: Waiting
+    waiting: OpenAnswers
 
     def getresponse(self) -> HTTPResponse:
         if self.sock is None:
@@ -178,7 +178,7 @@ class _Direct(_Answering):
         raise exceptions.NewConnectionError(self, f"Failed to establish a new connection: {failure}") from failure
 
 
-def connection_pools(waiting: Waiting, direct: bool) -> dict[str, type[HTTPConnectionPool]]:
+def connection_pools(waiting: OpenAnswers, direct: bool) -> dict[str, type[HTTPConnectionPool]]:
     """Connection pools by scheme that report to `waiting`; `direct` ones check addresses, which a proxy hides."""
     base = _Direct if direct else _Answering
     plain = type("GuardedConnection", (base,), {"waiting": waiting})

@@ -12,7 +12,7 @@ import urllib3
 from requests.adapters import HTTPAdapter
 from urllib3 import exceptions
 
-from pipeline.web.addresses import PrivateAddress, Waiting, connection_pools, is_loopback
+from pipeline.web.addresses import OpenAnswers, PrivateAddress, connection_pools, is_loopback
 from pipeline.web.reading import Exceeded, read_whole
 
 MAX_ANSWER_BYTES = 8_000_000
@@ -49,7 +49,7 @@ def trusts_environment(host: str | None) -> bool:
 class _BoundedAdapter(HTTPAdapter):
     def __init__(self, longest_s: float, max_bytes: int) -> None:
         self._longest_s, self._max_bytes = longest_s, max_bytes
-        self._waiting = Waiting(longest_s)
+        self._waiting = OpenAnswers(longest_s)
         super().__init__()
 
     def init_poolmanager(self, *args: Any, **named: Any) -> None:  # noqa: ANN401

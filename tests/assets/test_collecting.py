@@ -22,7 +22,7 @@ from pipeline.commands.collecting import forget as forget_command
 from pipeline.dataset.manifest import build_manifest
 from pipeline.dataset.snapshot import attribution
 from pipeline.emulators.flickr import Emulator
-from pipeline.emulators.server import File, Reply, Request
+from pipeline.emulators.server import Reply, Request, ServedFile
 from pipeline.errors import ConfigError, FlickrUnreachable
 from pipeline.flickr.client import FlickrClient
 from pipeline.operations.forget import _strip_csv, finish_forgetting, forget, gone
@@ -61,7 +61,7 @@ def test_a_rescrape_changes_exactly_the_rows_of_what_changed(tmp_path: Path, mon
     statuses: Counter[int] = Counter()
     answer = Emulator._picture
 
-    def counted(self: Emulator, file: File, request: Request, cut: bool) -> Reply:
+    def counted(self: Emulator, file: ServedFile, request: Request, cut: bool) -> Reply:
         reply = answer(self, file, request, cut)
         statuses[reply.status] += 1
         return reply

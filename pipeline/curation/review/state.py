@@ -67,7 +67,7 @@ class ReviewStanding:
 
 
 @dataclass(frozen=True)
-class Shown:
+class PhotoToReview:
     """A photo with everything a person decides by."""
 
     photo: CatalogPhoto
@@ -79,7 +79,7 @@ class Shown:
 class GridPage:
     """At most 30 photos. `before` and `after` are the ids with which the neighbouring pages begin, None at the ends."""
 
-    shown: Sequence[Shown]
+    shown: Sequence[PhotoToReview]
     first: int
     matching: int
     before: str | None
@@ -155,7 +155,7 @@ class ReviewState:
                 elsewhere=int(matching.sum()) - len(places),
             )
 
-    def single(self, photo_id: str, curator: str, seat: str) -> Shown | None:
+    def single(self, photo_id: str, curator: str, seat: str) -> PhotoToReview | None:
         """One photo; None where it is not in the queue, may not be shown any more or is another seat's."""
         with self._lock:
             self._look()
@@ -337,8 +337,8 @@ class ReviewState:
             self._changes_before += len(self._changes) - CHANGES_KEPT
             del self._changes[:-CHANGES_KEPT]
 
-    def _shown(self, photo: CatalogPhoto, curator: str) -> Shown:
-        return Shown(photo, self._standing(photo.photo_id, curator), self.catalog.duplicates(photo.photo_id))
+    def _shown(self, photo: CatalogPhoto, curator: str) -> PhotoToReview:
+        return PhotoToReview(photo, self._standing(photo.photo_id, curator), self.catalog.duplicates(photo.photo_id))
 
     def _words(self, photo_id: str) -> list[Decision]:
         """All that was said about the photo and its copies."""

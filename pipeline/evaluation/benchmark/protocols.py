@@ -21,7 +21,7 @@ NUMBERS_OF_VAL294 = range(4400, 4694)
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedFigures:
     """Somebody's figures: means over the benchmark."""
 
     method: str
@@ -40,7 +40,7 @@ class Benchmark:
     title: str
     protocol: str
     uniform_ssim: bool
-    published: Sequence[Published] = ()
+    published: Sequence[PublishedFigures] = ()
 
 
 OURS = "Ours: LPIPS by VGG-16 (published values are mostly by AlexNet), so that LPIPS cannot be compared."
@@ -54,7 +54,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
             f"pixels, mean of the channels. {OURS}",
             True,
             (
-                Published(
+                PublishedFigures(
                     "BRViT", 24.76, 0.8904, 0.1924,
                     "README of github.com/Soester10/Bokeh-Rendering-with-Vision-Transformers",
                     "trained on EBB!'s other pairs, so that it knows their lens, exposure and shift; not aligned; the page "

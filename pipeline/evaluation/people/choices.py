@@ -25,7 +25,7 @@ REPEATED_EVERY, REPEATED_AFTER = 8, 5
 
 
 @dataclass(frozen=True)
-class Pair:
+class MethodPair:
     """Two methods on one photo."""
 
     photo_id: str
@@ -34,7 +34,7 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Shown:
+class ShownPair:
     """A pair as one judge sees it."""
 
     photo_id: str
@@ -66,23 +66,23 @@ class Choice:
         return {"left": self.left, "right": self.right}.get(self.choice)
 
 
-def plan(methods: Mapping[str, Sequence[str]], seed: int) -> list[Pair]:
+def plan(methods: Mapping[str, Sequence[str]], seed: int) -> list[MethodPair]:
     """Every two methods of every photo, shuffled; `methods` is photo → those that have a picture of it."""
-    pairs = [Pair(photo, *pair) for photo, names in methods.items() for pair in combinations(sorted(names), 2)]
+    pairs = [MethodPair(photo, *pair) for photo, names in methods.items() for pair in combinations(sorted(names), 2)]
     return sorted(pairs, key=lambda pair: _chance(seed, pair.photo_id, pair.first, pair.second))
 
 
-def shown_to(pairs: Sequence[Pair], judge: str, seed: int) -> list[Shown]:
+def shown_to(pairs: Sequence[MethodPair], judge: str, seed: int) -> list[ShownPair]:
     """What a judge sees, in order."""
-    found: list[Shown] = []
+    found: list[ShownPair] = []
     for pair in pairs:
         if len(found) % REPEATED_EVERY == REPEATED_EVERY - 1:
             before = found[-REPEATED_AFTER]
-            found.append(Shown(before.photo_id, before.right, before.left, is_repeat=True))
+            found.append(ShownPair(before.photo_id, before.right, before.left, is_repeat=True))
         sides = (pair.first, pair.second)
         if _chance(seed, judge, pair.photo_id, pair.first, pair.second)[0] % 2:
             sides = (pair.second, pair.first)
-        found.append(Shown(pair.photo_id, *sides, is_repeat=False))
+        found.append(ShownPair(pair.photo_id, *sides, is_repeat=False))
     return found
 
 

@@ -11,7 +11,16 @@ from scipy import ndimage
 
 from pipeline.errors import ConfigError
 from pipeline.evaluation.benchmark.protocols import BENCHMARKS
-from pipeline.operations.benchmarking import COLUMNS, INPUT, Contender, Pair, Result, read_benchmark, score, table
+from pipeline.operations.benchmarking import (
+    COLUMNS,
+    INPUT,
+    BenchmarkPair,
+    BenchmarkResult,
+    Contender,
+    read_benchmark,
+    score,
+    table,
+)
 
 EBB400 = BENCHMARKS["ebb400"]
 
@@ -46,7 +55,7 @@ def methods(run: Counted, version: str = "1") -> list[Contender]:
     return [Contender(INPUT, INPUT, lambda rgb: rgb), Contender("lens", version, run)]
 
 
-def scored(pairs: list[Pair], run: Counted, path: Path, version: str = "1") -> Result:
+def scored(pairs: list[BenchmarkPair], run: Counted, path: Path, version: str = "1") -> BenchmarkResult:
     return score(EBB400, pairs, methods(run, version), None, path, lambda _: None)
 
 

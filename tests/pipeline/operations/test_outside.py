@@ -14,7 +14,7 @@ from PIL import Image
 from pipeline.config import OutsideMethod, Project, parse_project
 from pipeline.errors import ConfigError
 from pipeline.operations import outside, outside_judging
-from pipeline.operations.outside import Target, TooSlow, Unusable, checked, method_version, names_of, source_of
+from pipeline.operations.outside import JudgedPicture, TooSlow, Unusable, checked, method_version, names_of, source_of
 
 SIDE = 24
 DOMAINS = '[domains.ordinary]\nqueries = [{ text = "a" }]\n[domains.shallow]\nqueries = [{ text = "b" }]\n'
@@ -25,9 +25,9 @@ Image.open(sys.argv[1]).point(lambda level: level // 2).save(sys.argv[2])
 """
 
 
-def target(identifier: str = "flickr:12345", cut: outside.Cut | None = None) -> Target:
+def target(identifier: str = "flickr:12345", cut: outside.Cut | None = None) -> JudgedPicture:
     rgb = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), np.uint8)
-    return Target(identifier, rgb, names_of(identifier, "https://live.example/1/12345_0123456789ab_h.jpg"), cut)
+    return JudgedPicture(identifier, rgb, names_of(identifier, "https://live.example/1/12345_0123456789ab_h.jpg"), cut)
 
 
 def project(tmp_path: Path, methods: str) -> Project:
@@ -109,7 +109,7 @@ def test_what_is_wrong_with_a_folder_is_said_by_name(tmp_path: Path) -> None:
     said = {}
     for number in (1, 2, 3, 4444):
         with pytest.raises(Unusable) as refused:
-            source.picture(Target(f"flickr:{number}", target().rgb, names_of(f"flickr:{number}", None)))
+            source.picture(JudgedPicture(f"flickr:{number}", target().rgb, names_of(f"flickr:{number}", None)))
         said[number] = str(refused.value)
     assert "flickr_1.png cannot be read" in said[1]
     assert said[2] == "flickr_2.png is 24×12 px, not square"
@@ -144,7 +144,7 @@ def test_a_whole_photo_is_cut_as_the_dataset_was(tmp_path: Path) -> None:
     assert found.shape == (SIDE, SIDE, 3)
 
 
-def command(tmp_path: Path, text: str, **more: object) -> outside.Source:
+def command(tmp_path: Path, text: str, **more: object) -> outside.MethodPictures:
     (tmp_path / "run.py").write_text(text)
     line = f"{sys.executable} {tmp_path / 'run.py'} {{input}} {{output}}"
     return source_of(OutsideMethod.model_validate({"name": "a", "command": line, **more}))
@@ -183,7 +183,7 @@ def test_a_program_that_is_too_slow_again_and_again_is_asked_no_more(
     class Slow:
         is_run = True
 
-        def picture(self, target: Target) -> np.ndarray:
+        def picture(self, target: JudgedPicture) -> np.ndarray:
             asked.append(target.identifier)
             if target.identifier in ("p1", "p3", "p4", "p5", "p6"):
                 raise TooSlow("too slow")
@@ -195,7 +195,7 @@ def test_a_program_that_is_too_slow_again_and_again_is_asked_no_more(
     ids = [f"p{number}" for number in range(9)]
     bench = SimpleNamespace(photos=SimpleNamespace(ids=ids), truth=(None,), judged_px=8)
     monkeypatch.setattr(outside_judging, "source_of", lambda _: Slow())
-    monkeypatch.setattr(outside_judging, "_targets", lambda _: (Target(one, target().rgb) for one in ids))
+    monkeypatch.setattr(outside_judging, "_targets", lambda _: (JudgedPicture(one, target().rgb) for one in ids))
     arguments = (OutsideMethod(name="a", command="x {input} {output}"), "v", tmp_path, cast("outside_judging.Bench", bench))
     given, _, account = outside_judging._gathered(*arguments)
     assert asked == ids[:6]

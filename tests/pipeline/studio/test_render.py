@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import ConfigError
-from pipeline.studio.render import NOISE_LEVEL, RenderedScene, Views, render_scene
+from pipeline.studio.render import NOISE_LEVEL, RenderedScene, WantedViews, render_scene
 
 SEED, SIDE_PX = 24, 64
 
@@ -14,7 +14,7 @@ SEED, SIDE_PX = 24, 64
 @pytest.fixture(scope="module")
 def rendered() -> RenderedScene:
     pytest.importorskip("mitsuba")
-    return render_scene(SEED, SIDE_PX, SIDE_PX, views=Views(sharp_samples=16, shallow_samples=48))
+    return render_scene(SEED, SIDE_PX, SIDE_PX, views=WantedViews(sharp_samples=16, shallow_samples=48))
 
 
 def views(scene: RenderedScene) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -68,7 +68,7 @@ def test_the_sitter_is_nearer_than_what_is_behind(rendered: RenderedScene) -> No
 @pytest.mark.usefixtures("rendered")
 def test_the_same_seed_renders_the_same_bytes() -> None:
     first, again, other = (
-        render_scene(seed, 24, 16, views=Views(sharp_samples=4, shallow_samples=4)) for seed in (SEED, SEED, SEED + 1)
+        render_scene(seed, 24, 16, views=WantedViews(sharp_samples=4, shallow_samples=4)) for seed in (SEED, SEED, SEED + 1)
     )
     assert all(np.array_equal(a, b) for a, b in zip(views(first), views(again), strict=True))
     assert not any(np.array_equal(a, b) for a, b in zip(views(first), views(other), strict=True))
@@ -76,14 +76,14 @@ def test_the_same_seed_renders_the_same_bytes() -> None:
 
 @pytest.mark.usefixtures("rendered")
 def test_only_what_is_asked_for_is_rendered() -> None:
-    scene = render_scene(SEED, 24, 24, views=Views(sharp=False, shallow=False, depth=False))
+    scene = render_scene(SEED, 24, 24, views=WantedViews(sharp=False, shallow=False, depth=False))
     assert (scene.sharp, scene.shallow, scene.depth_m) == (None, None, None)
     assert scene.mask is not None
 
 
 @pytest.mark.usefixtures("rendered")
 def test_an_empty_scene_has_an_empty_mask() -> None:
-    scene = render_scene(SEED, 24, 24, person=False, views=Views(sharp=False, shallow=False))
+    scene = render_scene(SEED, 24, 24, person=False, views=WantedViews(sharp=False, shallow=False))
     assert scene.mask is not None
     assert not scene.mask.any()
     assert scene.depth_m is not None
@@ -97,7 +97,7 @@ def test_both_ways_have_the_noise_of_a_sensor() -> None:
     for thin_lens in (False, True):
         # The pattern is fixed, so more samples leave the noise that fills up to the common level.
         few, many = (
-            render_scene(SEED, 48, 48, views=Views(not thin_lens, thin_lens, False, False, False, samples, samples))
+            render_scene(SEED, 48, 48, views=WantedViews(not thin_lens, thin_lens, False, False, False, samples, samples))
             for samples in (16, 512)
         )
         pair = (few.shallow, many.shallow) if thin_lens else (few.sharp, many.sharp)
