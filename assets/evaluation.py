@@ -15,7 +15,6 @@ from assets.dataset import FROZEN
 from assets.partitions import RECIPE, SNAPSHOT, SNAPSHOTS, key_parts, snapshot_recipes
 from pipeline.config import Project
 from pipeline.file_names import child
-from pipeline.operations.evaluation import evaluate_model
 from pipeline.operations.links import report_link
 from pipeline.operations.reports import (
     against_reference,
@@ -40,7 +39,11 @@ if TYPE_CHECKING:
 
 def evaluation_assets(project: Project, folder: Path) -> list[dg.AssetsDefinition]:
     """The assets of this stage; `folder` is that of the project file."""
-    truth = truth_folder(project, folder)
+    return [evaluation_asset(project, truth_folder(project, folder)), comparison_asset(project)]
+
+
+def evaluation_asset(project: Project, truth: Path | None) -> dg.AssetsDefinition:
+    """The asset `evaluation`; `truth` is the folder of what is known of scenes and masks, if there is one."""
 
     @stage_asset(
         project,
@@ -60,7 +63,7 @@ def evaluation_assets(project: Project, folder: Path) -> list[dg.AssetsDefinitio
         home: dg.ResourceParam[HomeResource],
         segmenter: dg.ResourceParam[SegmenterResource],
     ) -> dg.MaterializeResult:
-        from pipeline.operations.judging import Stopwatch
+        from pipeline.operations.judging import Stopwatch, evaluate_model
 
         data, key = home.open(), key_parts(context)
         watch, run = Stopwatch(), child(data.runs, run_id(key[SNAPSHOT], key[RECIPE]))
@@ -96,12 +99,18 @@ def evaluation_assets(project: Project, folder: Path) -> list[dg.AssetsDefinitio
             ],
         )
 
+    return evaluation
+
+
+def comparison_asset(project: Project) -> dg.AssetsDefinition:
+    """The asset `comparison`."""
+
     @stage_asset(
         project,
         "comparison",
         "evaluation",
         {"html"},
-        deps=[evaluation],
+        deps=["evaluation"],
         partitions_def=SNAPSHOTS,
         description="The report: all models of a snapshot and the smoothing baselines side by side.",
         check_specs=[
@@ -131,7 +140,7 @@ def evaluation_assets(project: Project, folder: Path) -> list[dg.AssetsDefinitio
             ],
         )
 
-    return [evaluation, comparison]
+    return comparison
 
 
 def _worse(frame: pd.DataFrame, model: str) -> list[str]:

@@ -23,7 +23,7 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.results import Goal, report
 from pipeline.evaluation.measure.faces import load_face_finder
-from pipeline.evaluation.measure.judge import Overlay, Yardstick, judge_model
+from pipeline.evaluation.measure.judge import Overlay, Trial, Yardstick, judge_model
 from pipeline.evaluation.measure.perceptual import Look, PerceptualNetwork
 from pipeline.masks.segmenters import make_segmenter
 from pipeline.models import model_class
@@ -110,7 +110,7 @@ def evaluate(home: Home, test: ArrayPhotos, shallow: ArrayPhotos, watch: Stopwat
         with watch.timed(f"model {name}"):
             generators = generators_of(seed)
             with watch.timed("what all models share"):
-                common = shared(home, "snapshot", SIDE_PX, test, (None, None), yardstick, "benchmark")
+                common = shared(home, "snapshot", Trial(SIDE_PX, test, yardstick=yardstick), "benchmark")
             with watch.timed("cycle and identity"):
                 errors = cycle_errors(generators, SIDE_PX, test, shallow)
             with watch.timed("costs"):
@@ -118,10 +118,8 @@ def evaluate(home: Home, test: ArrayPhotos, shallow: ArrayPhotos, watch: Stopwat
             table = judge_model(
                 f"{name}@0",
                 watch.wrapped("translation", generators["a_to_b"]),
-                SIDE_PX,
-                test,
+                Trial(SIDE_PX, test, yardstick=yardstick),
                 home.runs / name,
-                yardstick=yardstick,
                 overlay=overlay_of(name),
                 common=common,
                 extra={**errors, **costs},

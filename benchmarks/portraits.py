@@ -259,8 +259,7 @@ def mean_scores(runs: Sequence[Run]) -> pd.DataFrame:
     from pipeline.commands.options import load, open_home
     from pipeline.evaluation.compare.summary import merge
     from pipeline.evaluation.measure.judge import MODEL_SET, TEST_SET
-    from pipeline.operations.evaluation import evaluate_model
-    from pipeline.operations.judging import Stopwatch
+    from pipeline.operations.judging import Stopwatch, evaluate_model
     from resources.segmenter import SegmenterResource
 
     home, snapshot = runs[0].home, runs[0].snapshot

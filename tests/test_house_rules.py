@@ -14,15 +14,6 @@ KERNELS = {
 }
 """Compiled loops, which may have more of both; their modules say why."""
 
-EVALUATION = {
-    "pipeline/evaluation/measure/judge.py judge_model",
-    "pipeline/evaluation/measure/judge.py judge_scenes",
-    "pipeline/evaluation/measure/judge.py _model_on_scenes",
-    "pipeline/operations/evaluation.py evaluate_model",
-    "assets/evaluation.py evaluation_assets",
-}
-"""Not split yet."""
-
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -58,11 +49,11 @@ def lines_of(function: Function) -> int:
 def test_functions_have_seven_arguments_at_most() -> None:
     found = {name: arguments_of(one) for name, one in functions() if not is_command(one)}
     assert len(found) > 2000
-    assert {name for name, count in found.items() if count > MOST_ARGUMENTS} <= KERNELS | EVALUATION
+    assert {name for name, count in found.items() if count > MOST_ARGUMENTS} <= KERNELS
 
 
 def test_functions_have_sixty_lines_at_most() -> None:
-    assert {name for name, one in functions() if lines_of(one) > MOST_LINES} <= KERNELS | EVALUATION
+    assert {name for name, one in functions() if lines_of(one) > MOST_LINES} <= KERNELS
 
 
 def test_every_exception_is_needed() -> None:

@@ -34,7 +34,7 @@ from pipeline.evaluation.measure.tiles import PictureWriter, picture_folder, sho
 from pipeline.file_names import child
 from pipeline.models.disparity_generator import DisparityGenerator
 from pipeline.models.images import RgbPhoto
-from pipeline.operations.evaluation import SnapshotPhotos, is_test
+from pipeline.operations.judged_pictures import SnapshotPhotos, is_test
 from pipeline.operations.judging import Stopwatch, on_best_device
 from pipeline.operations.training import run_id
 from pipeline.picture_layers import BY_NAME, METRIC, Encoding

@@ -1,10 +1,14 @@
-"""Measuring one model: by what, what of it is kept for the next model, and how long each part took."""
+"""Judging a trained model: by what, what of it is kept for the next model, and how long each part took.
+
+Imported only by those who judge: torch takes seconds.
+"""
 
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,14 +19,18 @@ import pandas as pd
 from pipeline import weights
 from pipeline.atomic import write_text
 from pipeline.config import Project
+from pipeline.dataset.snapshot import open_snapshot
 from pipeline.evaluation.measure.instruments import METHOD_VERSION
-from pipeline.evaluation.measure.judge import Overlay, Photos, Yardstick, judge_common
+from pipeline.evaluation.measure.judge import Overlay, Photos, Trial, Yardstick, judge_common, judge_model
 from pipeline.evaluation.measure.judged_size import scaled, spread
-from pipeline.evaluation.measure.scenes import Scenes, TrueMasks
+from pipeline.evaluation.measure.scenes import Scenes, TrueMasks, load_scenes
 from pipeline.evaluation.measure.shared_scores import Common, read_common, write_common
 from pipeline.file_names import child
 from pipeline.masks.segmenter import Segmenter
+from pipeline.operations.judged_pictures import SnapshotPhotos, is_test, outside_targets, scene_frame, true_masks
+from pipeline.operations.training import run_id
 from pipeline.plain_files import read_plain_text
+from pipeline.training.runs import RunFolder
 from storage import Home
 
 if TYPE_CHECKING:
@@ -61,6 +69,64 @@ class Stopwatch:
                 return function(*arguments)
 
         return call
+
+
+def evaluate_model(
+    project: Project,
+    home: Home,
+    snapshot: str,
+    recipe_key: str,
+    truth: Path | None,
+    segmenter: Segmenter,
+    watch: Stopwatch,
+) -> tuple[pd.DataFrame, SnapshotPhotos]:
+    """The table `evaluation` of a trained model, and the photos it was judged on; pictures go into the run's folder.
+
+    Raises `DatasetError` for a snapshot that is not there, `TrainingError` for a run that is not finished.
+    """
+    from pipeline.models.large_photos import translate_pictures
+    from pipeline.training.inference import load_run
+
+    run = child(home.runs, run_id(snapshot, recipe_key))
+    manifest, trained = open_snapshot(home.snapshots, snapshot, home.shards), load_run(run)
+    test = manifest[is_test(manifest, project)]
+    b_and_a = [
+        manifest[(manifest["domain"] == domain) & (manifest["split"] == "train")]
+        for domain in (project.training.domain_b, project.training.domain_a)
+    ]
+    photos, shallow, ordinary = (SnapshotPhotos.of(home, rows) for rows in (test, *b_and_a))
+    known: Truth = (None, None)
+    if truth is not None:
+        known = load_scenes(truth, scene_frame(project, home, segmenter)), true_masks(home, manifest, truth)
+    yardstick = yardstick_of(project, home, segmenter, shallow, ordinary)
+    trial = Trial(trained.settings.size_px, photos, *known, yardstick)
+    version = shared_version((test, *b_and_a), trial, segmenter, project.evaluation.parser)
+    common = _common_of(project, home, snapshot, trial, version, test, watch)
+    generators = on_best_device(trained.generators)
+    translations = {direction: partial(translate_pictures, generator) for direction, generator in generators.items()}
+    with watch.timed("cycle and identity"):
+        errors = cycle_errors(translations, trial.judged_px, photos, shallow)
+    with watch.timed("costs"):
+        costs = costs_of(home, generators["a_to_b"])
+    timed = watch.wrapped("translation", translations["a_to_b"])
+    own = {"overlay": overlay_of(trained), "common": common, "extra": {**errors, **costs}}
+    return judge_model(recipe_key, timed, trial, RunFolder(run).translated, **own), photos
+
+
+def _common_of(
+    project: Project, home: Home, snapshot: str, trial: Trial, version: str, test: pd.DataFrame, watch: Stopwatch
+) -> Common:
+    """What is the same for all models of the trial, methods from outside included; `test` are its rows of the manifest."""
+    from pipeline.operations.outside_judging import METHODS, Bench, with_outside
+
+    with watch.timed("what all models share"):
+        common = shared(home, snapshot, trial, version)
+    if project.evaluation.methods:
+        folder = child(child(home.evaluations, snapshot), METHODS)
+        with watch.timed("methods from outside"):
+            bench = Bench(folder, trial, outside_targets(home, test), common, version)
+            common = with_outside(project.evaluation.methods, bench)
+    return common
 
 
 def yardstick_of(project: Project, home: Home, segmenter: Segmenter, shallow: Photos, ordinary: Photos) -> Yardstick:
@@ -102,30 +168,27 @@ def _parse(name: str, home: Home) -> Callable[[np.ndarray], np.ndarray]:
 def shared(
     home: Home,
     snapshot: str,
-    judged_px: int,
-    photos: Photos,
-    truth: Truth,
-    yardstick: Yardstick,
+    trial: Trial,
     version: str,
 ) -> Common:
-    """What is the same for all models of the snapshot at this size: read where an evaluation has left it, else made."""
-    folder = child(child(home.evaluations, snapshot), f"{judged_px}px-{version}")
+    """What is the same for all models of a trial on the snapshot: read where an evaluation has left it, else made."""
+    folder = child(child(home.evaluations, snapshot), f"{trial.judged_px}px-{version}")
     found = read_common(folder)
     if found is None:
-        found = judge_common(judged_px, photos, *truth, yardstick)
+        found = judge_common(trial)
         write_common(found, folder)
     return found
 
 
 def shared_version(
     pictures: Sequence[pd.DataFrame],
-    truth: Truth,
+    trial: Trial,
     segmenter: Segmenter,
-    yardstick: Yardstick,
     parser: str | None = None,
 ) -> str:
     """Digest of all that decides `shared` beside the size; `pictures` are rows of the manifest: photos that are judged, and
     those of both domains that they are judged by."""
+    yardstick = trial.yardstick
     instruments = {
         "method": METHOD_VERSION,
         "segmenter": [segmenter.name, segmenter.version],
@@ -137,7 +200,7 @@ def shared_version(
     digest = sha256(json.dumps(instruments, sort_keys=True).encode())
     for rows in pictures:
         digest.update(rows[["photo_id", "pixels_sha256", "alpha_sha256"]].to_csv(index=False, lineterminator="\n").encode())
-    for part in _arrays(truth):
+    for part in _arrays(trial):
         digest.update(np.ascontiguousarray(part).tobytes())
     return digest.hexdigest()[:16]
 
@@ -203,8 +266,8 @@ def _sample(photos: Photos, judged_px: int, most: int) -> tuple[np.ndarray, np.n
     return scaled(rgb, judged_px), scaled(alpha, judged_px)
 
 
-def _arrays(truth: Truth) -> Iterator[np.ndarray]:
-    scenes, known_masks = truth
+def _arrays(trial: Trial) -> Iterator[np.ndarray]:
+    scenes, known_masks = trial.scenes, trial.known_masks
     if scenes is not None:
         yield from (scenes[0].sharp, scenes[0].shallow, scenes[0].mask, scenes[1])
         yield np.frombuffer(json.dumps([scenes[0].names, scenes[0].conditions], default=list).encode(), np.uint8)

@@ -27,11 +27,10 @@ from pipeline.parquet_files import parquet_path
 from pipeline.plain_files import open_plain
 
 if TYPE_CHECKING:
-    from pipeline.evaluation.measure.judge import AlphaBytes, Photos, Yardstick
+    from pipeline.evaluation.measure.judge import AlphaBytes, Photos, Trial
     from pipeline.evaluation.measure.metrics import Rgb
     from pipeline.evaluation.measure.scenes import Scenes
     from pipeline.evaluation.measure.shared_scores import Common
-    from pipeline.operations.judging import Truth
 
 METHODS = "methods"
 TAKEN = "seconds"
@@ -89,12 +88,9 @@ class Bench:
     """What methods from outside are judged on and by: as a model of this size is. `folder` keeps what they gave."""
 
     folder: Path
-    judged_px: int
-    photos: "Photos"
+    trial: "Trial"
     targets: Mapping[str, JudgedPicture]
     """What is known of photos beside their pixels, by id."""
-    truth: "Truth"
-    yardstick: "Yardstick"
     common: "Common"
     version: str
 
@@ -133,14 +129,14 @@ def _judged(method: OutsideMethod, bench: Bench) -> tuple[pd.DataFrame, KeptPict
     version = method_version(method)
     folder = child(bench.folder, f"{method.name}-{version}")
     given, seconds, account = _gathered(method, version, folder, bench)
-    path = child(folder, f"{bench.judged_px}px.parquet")
-    known = read_account(folder, bench.judged_px)
+    path = child(folder, f"{bench.trial.judged_px}px.parquet")
+    known = read_account(folder, bench.trial.judged_px)
     scores = _read_scores(path, bench) if known == account else None
     if scores is None:
         scores, account = _measured(method.name, given, bench, account)
         with atomic_path(path) as temporary:
             scores.assign(version=bench.version).to_parquet(temporary, index=False)
-        write_text(child(folder, f"{bench.judged_px}px.json"), json.dumps(asdict(account), indent=2) + "\n")
+        write_text(child(folder, f"{bench.trial.judged_px}px.json"), json.dumps(asdict(account), indent=2) + "\n")
     if account.problems:
         words = f"{method.name}: judged on {account.judged} of {account.photos} photos"
         logger.warning("%s; not on %s", words, "; ".join(f"{one}: {why}" for one, why in list(account.problems.items())[:5]))
@@ -157,9 +153,9 @@ def _gathered(method: OutsideMethod, version: str, folder: Path, bench: Bench) -
     try:
         source = source_of(method)
     except Unusable as error:
-        everything = [*bench.photos.ids, *_scene_ids(bench)]
+        everything = [*bench.trial.photos.ids, *_scene_ids(bench)]
         account = Account(
-            method.kind, origin_of(method), version, len(bench.photos.ids), 0, dict.fromkeys(everything, str(error))
+            method.kind, origin_of(method), version, len(bench.trial.photos.ids), 0, dict.fromkeys(everything, str(error))
         )
         return KeptPictures({}), [], account
     outputs = child(folder, "outputs")
@@ -168,8 +164,8 @@ def _gathered(method: OutsideMethod, version: str, folder: Path, bench: Bench) -
         try:
             path, took_s, side_px = _kept(source, target, outputs, is_asked=too_slow < GIVEN_UP_AFTER)
             too_slow = 0 if too_slow < GIVEN_UP_AFTER else too_slow
-            if side_px < bench.judged_px:
-                raise Unusable(f"is of {side_px} px, smaller than the {bench.judged_px} px of the judged size")
+            if side_px < bench.trial.judged_px:
+                raise Unusable(f"is of {side_px} px, smaller than the {bench.trial.judged_px} px of the judged size")
         except Unusable as error:
             problems[target.identifier] = str(error)
             if too_slow < GIVEN_UP_AFTER:
@@ -187,8 +183,8 @@ def _gathered(method: OutsideMethod, version: str, folder: Path, bench: Bench) -
         method.kind,
         origin_of(method),
         version,
-        len(bench.photos.ids),
-        sum(one in files for one in bench.photos.ids),
+        len(bench.trial.photos.ids),
+        sum(one in files for one in bench.trial.photos.ids),
         problems,
         source.left_over(missing),
         ", ".join(f"{side} px" for side in sorted(sizes)),
@@ -205,19 +201,19 @@ def origin_of(method: OutsideMethod) -> str:
 
 
 def _scene_ids(bench: Bench) -> list[str]:
-    return bench.truth[0][0].ids if bench.truth[0] is not None else []
+    return bench.trial.scenes[0].ids if bench.trial.scenes is not None else []
 
 
 def _targets(bench: Bench) -> Iterator[JudgedPicture]:
     """All pictures that a method is asked for, read batch by batch."""
     from pipeline.evaluation.measure.judged_size import batches
 
-    for part in batches(len(bench.photos.ids)):
-        rgb, _ = bench.photos.batch(np.arange(part.start, part.stop))
-        for identifier, picture in zip(bench.photos.ids[part], rgb, strict=True):
+    for part in batches(len(bench.trial.photos.ids)):
+        rgb, _ = bench.trial.photos.batch(np.arange(part.start, part.stop))
+        for identifier, picture in zip(bench.trial.photos.ids[part], rgb, strict=True):
             yield replace(bench.targets[identifier], rgb=picture)
-    if bench.truth[0] is not None:
-        scenes = bench.truth[0][0]
+    if bench.trial.scenes is not None:
+        scenes = bench.trial.scenes[0]
         for identifier, picture in zip(scenes.ids, scenes.sharp, strict=True):
             yield JudgedPicture(identifier, picture, (identifier.replace(":", "_").lower(),))
 
@@ -269,32 +265,26 @@ def _measured(name: str, given: KeptPictures, bench: Bench, account: Account) ->
     """Scores, null where the method gives no picture, and the account, which may know worse by then."""
     from pipeline.evaluation.measure.judge import judge_outside
 
-    indices = np.array([index for index, one in enumerate(bench.photos.ids) if one in given.ids], int)
-    scenes = _scenes_of(bench, given.ids)
+    indices = np.array([index for index, one in enumerate(bench.trial.photos.ids) if one in given.ids], int)
+    some = replace(bench.trial, photos=PhotosOf(bench.trial.photos, indices), scenes=_scenes_of(bench, given.ids))
     try:
-        scores = judge_outside(
-            name,
-            given,
-            bench.judged_px,
-            PhotosOf(bench.photos, indices),
-            bench.common.of(indices),
-            bench.yardstick,
-            scenes,
-        )
+        scores = judge_outside(name, given, some, bench.common.of(indices))
     except DatasetError as error:
         lost = dict.fromkeys(given.ids, str(error).removeprefix(f"{name}: ").partition(";")[0])
         return pd.DataFrame(columns=COLUMNS), replace(account, judged=0, problems={**account.problems, **lost})
-    missing = [one for one in bench.photos.ids if one not in given.ids]
-    metrics = scores.loc[scores["photo_id"].isin(bench.photos.ids) & (scores["metric"] != "flat_output"), "metric"].unique()
+    missing = [one for one in bench.trial.photos.ids if one not in given.ids]
+    metrics = scores.loc[
+        scores["photo_id"].isin(bench.trial.photos.ids) & (scores["metric"] != "flat_output"), "metric"
+    ].unique()
     nothing = [(one, name, metric, np.nan) for metric in metrics for one in missing]
     return pd.concat([scores, pd.DataFrame(nothing, columns=COLUMNS)], ignore_index=True) if nothing else scores, account
 
 
 def _scenes_of(bench: Bench, ids: set[str]) -> "tuple[Scenes, AlphaBytes] | None":
     """The scenes of which the method gives a picture, with the segmenter's alpha."""
-    if bench.truth[0] is None:
+    if bench.trial.scenes is None:
         return None
-    scenes, alpha = bench.truth[0]
+    scenes, alpha = bench.trial.scenes
     chosen = [index for index, one in enumerate(scenes.ids) if one in ids]
     some = replace(
         scenes,

@@ -18,8 +18,8 @@ from pipeline.evaluation.measure.instruments import FACES_WEIGHTS, METHOD_VERSIO
 from pipeline.file_names import child
 from pipeline.masks.sources import configured_version
 from pipeline.models import MODELS_OF_DEPTH
-from pipeline.operations.evaluation import is_test, picture_ids
 from pipeline.operations.former_versions import former_judgement
+from pipeline.operations.judged_pictures import is_test, picture_ids
 from pipeline.operations.made_from import code_revision
 from pipeline.operations.outside import method_version
 from pipeline.operations.training import run_id

@@ -75,8 +75,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BASELINES", "BATCH", "INPUT", "MODEL_SET", "SEGMENTER", "TEST_SET", "TRUE_LENS", "AlphaBytes", "Overlay", "Photos",
-    "RgbBytes", "Translate", "Yardstick", "judge_common", "judge_masks", "judge_model", "judge_outside", "judge_photos",
-    "judge_scenes",
+    "RgbBytes", "Translate", "Trial", "Yardstick", "judge_common", "judge_masks", "judge_model", "judge_outside",
+    "judge_photos", "judge_scenes",
 ]  # fmt: skip
 
 logger = logging.getLogger(__name__)
@@ -118,6 +118,20 @@ class Yardstick:
 
 
 @dataclass(frozen=True)
+class Trial:
+    """What methods are judged on and by: pictures at one size, and the yardstick.
+
+    With `scenes` and `known_masks` comes the alpha that the segmenter gave for them.
+    """
+
+    judged_px: int
+    photos: Photos
+    scenes: tuple[Scenes, AlphaBytes] | None = None
+    known_masks: tuple[TrueMasks, AlphaBytes] | None = None
+    yardstick: Yardstick = Yardstick()
+
+
+@dataclass(frozen=True)
 class Overlay:
     """How a recipe lays the real subject over its translations: whether its result has it, and by which mask."""
 
@@ -135,12 +149,8 @@ class Overlay:
 def judge_model(
     model: str,
     translate: Translate,
-    judged_px: int,
-    photos: Photos,
+    trial: Trial,
     pictures: Path,
-    scenes: tuple[Scenes, AlphaBytes] | None = None,
-    known_masks: tuple[TrueMasks, AlphaBytes] | None = None,
-    yardstick: Yardstick | None = None,
     overlay: Overlay | None = None,
     common: Common | None = None,
     extra: Mapping[str, float] | None = None,
@@ -148,31 +158,20 @@ def judge_model(
     """The table `evaluation` of one model, and the folder `pictures` with its side-by-side pictures.
 
     `model` names it in the column `method`, like `cyclegan@0`; where its recipe has an `overlay`, the other way is
-    judged too, as `MODEL+overlay` or `MODEL-overlay`. With `scenes` and `known_masks` comes the alpha that the segmenter
-    gave for them. `common` is what `judge_common` gave for the same pictures and yardstick; without it that is done now.
-    `extra` are scores of the model itself, under the id `MODEL_SET`. Raises `DatasetError` for what cannot be judged.
+    judged too, as `MODEL+overlay` or `MODEL-overlay`. `common` is what `judge_common` gave for the same trial; without it
+    that is done now. `extra` are scores of the model itself, under the id `MODEL_SET`. Raises `DatasetError` for what
+    cannot be judged.
     """
-    yardstick = yardstick or Yardstick()
-    common = common or judge_common(judged_px, photos, scenes, known_masks, yardstick)
+    common = common or judge_common(trial)
     make = partial(_outputs, model, translate, overlay)
     with picture_folder(pictures) as writer:
-        tables = [common.scores, _model_on_photos(model, make, judged_px, photos, common, yardstick, writer)]
-        if scenes is not None:
-            tables += [_model_on_scenes(model, make, judged_px, *scenes, common, yardstick.network, writer)]
+        tables = [common.scores, *_model_on_trial(model, make, trial, common, writer)]
     rows = [(MODEL_SET, model, name, value) for name, value in (extra or {}).items()]
     return conform("evaluation", _joined([*tables, pd.DataFrame(rows, columns=COLUMNS)]))
 
 
-def judge_outside(
-    method: str,
-    given: Given,
-    judged_px: int,
-    photos: Photos,
-    common: Common,
-    yardstick: Yardstick,
-    scenes: tuple[Scenes, AlphaBytes] | None = None,
-) -> pd.DataFrame:
-    """Scores of a method from outside, as a model's would be, on what it gives: `photos` and `scenes` are no others.
+def judge_outside(method: str, given: Given, trial: Trial, common: Common) -> pd.DataFrame:
+    """Scores of a method from outside, as a model's would be, on what it gives: the trial has no others.
 
     `common` is that of these photos (`Common.of`). Raises `DatasetError` where all its pictures are of one colour.
     """
@@ -181,28 +180,27 @@ def judge_outside(
         made = given.at(ids, view.rgb.shape[1])
         return {method: made}, {method: _flat(made, view)}
 
-    tables = []
-    if len(photos.ids):
-        tables.append(_model_on_photos(method, make, judged_px, photos, common, yardstick, None))
-    if scenes is not None and len(scenes[0].names):
-        tables.append(_model_on_scenes(method, make, judged_px, *scenes, common, yardstick.network, None))
-    return _joined(tables)
+    return _joined(list(_model_on_trial(method, make, trial, common, None)))
 
 
-def judge_common(
-    judged_px: int,
-    photos: Photos,
-    scenes: tuple[Scenes, AlphaBytes] | None = None,
-    known_masks: tuple[TrueMasks, AlphaBytes] | None = None,
-    yardstick: Yardstick | None = None,
-) -> Common:
-    """Everything that is the same for all models judged at this size on these pictures.
+def _model_on_trial(
+    model: str, make: Make, trial: Trial, common: Common, pictures: PictureWriter | None
+) -> Iterator[pd.DataFrame]:
+    judged_px, yardstick = trial.judged_px, trial.yardstick
+    if len(trial.photos.ids):
+        yield _model_on_photos(model, make, judged_px, trial.photos, common, yardstick, pictures)
+    if trial.scenes is not None and len(trial.scenes[0].names):
+        yield _model_on_scenes(model, make, judged_px, trial.scenes, common, yardstick.network, pictures)
+
+
+def judge_common(trial: Trial) -> Common:
+    """Everything that is the same for all models of a trial.
 
     Raises `DatasetError` without photos, or where sizes do not fit.
     """
+    judged_px, photos, yardstick = trial.judged_px, trial.photos, trial.yardstick
     if not len(photos.ids):
         raise DatasetError("the snapshot's test split has no photos to judge by; raise `test_share` under [dataset]")
-    yardstick = yardstick or Yardstick()
     if not yardstick.people:
         return _with_photos(Common(pd.DataFrame(columns=COLUMNS), _references(judged_px, len(photos.ids), yardstick)),
                             judged_px, photos, yardstick)  # fmt: skip
@@ -213,11 +211,13 @@ def judge_common(
     common = Common(pd.DataFrame(columns=COLUMNS), references, softness_b, widths=widths, softness_px=measured_px)
     common = _with_photos(common, judged_px, photos, yardstick)
     tables = [common.scores]
-    if scenes is not None:
-        tables += [_scene_baselines(judged_px, *scenes, blurs_of(widths), yardstick.network)]
-        tables += [judge_masks(scenes[0].ids, scenes[1], scenes[0].mask), _conditions(scenes[0])]
-    if known_masks is not None:
-        tables += [judge_masks(known_masks[0].photo_ids, known_masks[1], known_masks[0].masks)]
+    if trial.scenes is not None:
+        scenes, alpha = trial.scenes
+        tables += [_scene_baselines(judged_px, scenes, alpha, blurs_of(widths), yardstick.network)]
+        tables += [judge_masks(scenes.ids, alpha, scenes.mask), _conditions(scenes)]
+    if trial.known_masks is not None:
+        known, alpha = trial.known_masks
+        tables += [judge_masks(known.photo_ids, alpha, known.masks)]
     return replace(common, scores=_joined(tables))
 
 
@@ -237,7 +237,7 @@ def judge_photos(
     the id `TEST_SET`. Raises `DatasetError` without photos, or when the model's output is unusable.
     """
     yardstick = yardstick or Yardstick()
-    common = judge_common(judged_px, photos, yardstick=yardstick)
+    common = judge_common(Trial(judged_px, photos, yardstick=yardstick))
     make = partial(_outputs, model, translate, overlay)
     own = _model_on_photos(model, make, judged_px, photos, common, yardstick, pictures)
     return _joined([common.scores, own])
@@ -249,7 +249,6 @@ def judge_scenes(
     judged_px: int,
     scenes: Scenes,
     alpha: AlphaBytes,
-    pictures: PictureWriter | None = None,
     network: "PerceptualNetwork | None" = None,
     blurs: Blurs | None = None,
 ) -> pd.DataFrame:
@@ -261,7 +260,7 @@ def judge_scenes(
     before = _scene_baselines(judged_px, scenes, alpha, blurs or STUDY_BLURS, network)
     common = Common(before)
     make = partial(_outputs, model, translate, None)
-    return _joined([before, _model_on_scenes(model, make, judged_px, scenes, alpha, common, network, pictures)])
+    return _joined([before, _model_on_scenes(model, make, judged_px, (scenes, alpha), common, network, None)])
 
 
 def judge_masks(ids: Sequence[str], alpha: AlphaBytes, truth: AlphaBytes) -> pd.DataFrame:
@@ -561,13 +560,12 @@ def _model_on_scenes(
     model: str,
     make: Make,
     judged_px: int,
-    scenes: Scenes,
-    alpha: AlphaBytes,
+    seen: tuple[Scenes, AlphaBytes],
     common: Common,
     network: "PerceptualNetwork | None",
     pictures: PictureWriter | None,
 ) -> pd.DataFrame:
-    rows = []
+    rows, (scenes, alpha) = [], seen
     shelf = _Shelf(pictures, shown(scenes.ids, SHOWN_SCENES), model, judged_px, blurs_of(common.widths), common.outside)
     for part in batches(len(scenes.names)):
         ids = scenes.ids[part]

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.evaluation.compare.reference import against
 from pipeline.evaluation.compare.summary import CONTENT_METRICS, headline, is_of_content
-from pipeline.evaluation.measure.judge import Yardstick, judge_model
+from pipeline.evaluation.measure.judge import Trial, Yardstick, judge_model
 from pipeline.evaluation.report.page import ModelReport, ReportInputs, write_report
 from tests.pipeline.evaluation.report.test_page import CARD, credits, losses
 from tests.pipeline.evaluation.worlds import JUDGED_PX, photos, unchanged
@@ -38,7 +38,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ModelReport]:
     found = {}
     for name, translate in (("cyclegan@0", inverted), ("semantic@0", tinted), ("idle@0", unchanged)):
         folder = tmp_path_factory.mktemp("model") / "pictures"
-        table = judge_model(name, translate, JUDGED_PX, world, folder, yardstick=yardstick)
+        table = judge_model(name, translate, Trial(JUDGED_PX, world, yardstick=yardstick), folder)
         recipe = name.split("@")[0]
         found[name] = ModelReport(name, JUDGED_PX, {**CARD, "recipe": recipe, "model": recipe}, table, losses(), folder)
     return found

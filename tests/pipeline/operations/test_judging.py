@@ -16,9 +16,9 @@ from pipeline.errors import DatasetError, TrainingError, WeightsError
 from pipeline.evaluation.report.page import write_report
 from pipeline.masks.segmenter import Seen, Segmenter
 from pipeline.operations import judging
-from pipeline.operations.evaluation import evaluate_model, is_test
 from pipeline.operations.forget import finish_forgetting
-from pipeline.operations.judging import Stopwatch
+from pipeline.operations.judged_pictures import is_test
+from pipeline.operations.judging import Stopwatch, evaluate_model
 from pipeline.operations.reports import (
     evaluation_provenance,
     model_version,

@@ -193,7 +193,7 @@ def test_a_program_that_is_too_slow_again_and_again_is_asked_no_more(
             return []
 
     ids = [f"p{number}" for number in range(9)]
-    bench = SimpleNamespace(photos=SimpleNamespace(ids=ids), truth=(None,), judged_px=8)
+    bench = SimpleNamespace(trial=SimpleNamespace(photos=SimpleNamespace(ids=ids), scenes=None, judged_px=8))
     monkeypatch.setattr(outside_judging, "source_of", lambda _: Slow())
     monkeypatch.setattr(outside_judging, "_targets", lambda _: (JudgedPicture(one, target().rgb) for one in ids))
     arguments = (OutsideMethod(name="a", command="x {input} {output}"), "v", tmp_path, cast("outside_judging.Bench", bench))

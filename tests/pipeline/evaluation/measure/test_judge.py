@@ -17,6 +17,7 @@ from pipeline.evaluation.measure.judge import (
     MODEL_SET,
     TEST_SET,
     Overlay,
+    Trial,
     Yardstick,
     judge_masks,
     judge_model,
@@ -191,7 +192,9 @@ def softness_scores(table: pd.DataFrame) -> dict[str, float]:
 def test_backgrounds_are_held_against_domain_b(tmp_path: Path) -> None:
     judged_photos, domain_b = world_of(0), through_a_disc(world_of(2), 2.0)
     yardstick = Yardstick(domain_b, ordinary=world_of(1))
-    table = judge_model(MODEL, background_blur(1.0), SIDE_PX, judged_photos, tmp_path / "pictures", yardstick=yardstick)
+    table = judge_model(
+        MODEL, background_blur(1.0), Trial(SIDE_PX, judged_photos, yardstick=yardstick), tmp_path / "pictures"
+    )
     found = softness_scores(table)
     assert (found["input", "gap"], found["input", "scales"], found["input", "left"]) == (1.0, 1.0, 1.0)
     assert max(found["disc_matched", name] for name in ("gap", "scales")) < 0.35
@@ -244,7 +247,10 @@ def test_one_call_judges_everything_and_shows_some(tmp_path: Path) -> None:
     world, masks = scenes(8), TrueMasks(["flickr:1000"], round_alpha(1))
     folder = tmp_path / "pictures"
     table = judge_model(
-        MODEL, background_blur(1.0), JUDGED_PX, photos(14), folder, (world, world.mask), (masks, round_alpha(1, radius=0.25))
+        MODEL,
+        background_blur(1.0),
+        Trial(JUDGED_PX, photos(14), (world, world.mask), (masks, round_alpha(1, radius=0.25))),
+        folder,
     )
     assert table.equals(conform("evaluation", table))
     iou = table[table["metric"] == "mask_iou"].set_index("photo_id")["value"]
@@ -262,7 +268,7 @@ def test_one_call_judges_everything_and_shows_some(tmp_path: Path) -> None:
 
 
 def test_judging_twice_gives_the_same_bytes(tmp_path: Path) -> None:
-    tables = [judge_model(MODEL, background_blur(1.0), JUDGED_PX, photos(4), tmp_path / name) for name in ("a", "b")]
+    tables = [judge_model(MODEL, background_blur(1.0), Trial(JUDGED_PX, photos(4)), tmp_path / name) for name in ("a", "b")]
     assert tables[0].equals(tables[1])
     files = [{path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("a", "b")]
     assert files[0] == files[1]
@@ -282,12 +288,12 @@ def interrupted_after_one_batch() -> Callable[[np.ndarray, np.ndarray], np.ndarr
 
 def test_pictures_appear_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
     folder = tmp_path / "pictures"
-    judge_model(MODEL, unchanged, JUDGED_PX, photos(2), folder)
+    judge_model(MODEL, unchanged, Trial(JUDGED_PX, photos(2)), folder)
     before = sorted(path.name for path in folder.iterdir())
     with pytest.raises(KeyboardInterrupt):
-        judge_model(MODEL, interrupted_after_one_batch(), JUDGED_PX, photos(BATCH + 1), folder)
+        judge_model(MODEL, interrupted_after_one_batch(), Trial(JUDGED_PX, photos(BATCH + 1)), folder)
     assert sorted(path.name for path in folder.iterdir()) == before
-    judge_model(MODEL, unchanged, JUDGED_PX, photos(1), folder)
+    judge_model(MODEL, unchanged, Trial(JUDGED_PX, photos(1)), folder)
     assert [one.photo_id for one in read_pictures(folder)] == ["flickr:1000"]
     assert [path.name for path in tmp_path.iterdir()] == ["pictures"]
 
@@ -302,7 +308,7 @@ def test_missing_pictures_are_named(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="holds no finished pictures"):
         read_pictures(tmp_path)
     folder = tmp_path / "pictures"
-    judge_model(MODEL, unchanged, JUDGED_PX, photos(1), folder)
+    judge_model(MODEL, unchanged, Trial(JUDGED_PX, photos(1)), folder)
     next(folder.glob("*-mask.png")).unlink()
     with pytest.raises(DatasetError, match=r"1 pictures are missing, first .*-mask\.png"):
         read_pictures(folder)
@@ -427,7 +433,7 @@ def test_an_overlay_does_not_hide_a_generator_that_shows_nothing() -> None:
 
 def test_scores_of_the_model_itself_have_an_id_of_their_own(tmp_path: Path) -> None:
     extra = {"parameters": 12.0, "cycle_l1_a": np.nan}
-    table = judge_model(MODEL, unchanged, JUDGED_PX, photos(2), tmp_path / "p", extra=extra)
+    table = judge_model(MODEL, unchanged, Trial(JUDGED_PX, photos(2)), tmp_path / "p", extra=extra)
     own = table[table["photo_id"] == MODEL_SET].set_index("metric")["value"]
     assert set(table.loc[table["photo_id"] == MODEL_SET, "method"]) == {MODEL}
     assert own["parameters"] == 12.0
@@ -449,7 +455,7 @@ def test_whole_pictures_are_compared_with_the_truth_by_hand() -> None:
 def test_how_scenes_were_taken_stands_beside_their_errors(tmp_path: Path) -> None:
     world = scenes(2)
     told = Scenes(world.names, world.sharp, world.shallow, world.mask, {"aperture_mm": [70.0, np.nan]})
-    table = judge_model(MODEL, unchanged, JUDGED_PX, photos(2), tmp_path / "p", (told, told.mask))
+    table = judge_model(MODEL, unchanged, Trial(JUDGED_PX, photos(2), (told, told.mask)), tmp_path / "p")
     found = table[(table["method"] == "true_lens") & (table["metric"] == "aperture_mm")].set_index("photo_id")["value"]
     assert found["scene:s000"] == 70.0
     assert np.isnan(found["scene:s001"])

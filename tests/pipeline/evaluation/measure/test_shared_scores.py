@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.evaluation.measure.judge import Yardstick, judge_common, judge_model
+from pipeline.evaluation.measure.judge import Trial, Yardstick, judge_common, judge_model
 from pipeline.evaluation.measure.shared_scores import Common, read_common, write_common
 from tests.pipeline.evaluation.measure.test_faces import Told
 from tests.pipeline.evaluation.measure.test_judge import FourColours
@@ -37,7 +37,7 @@ def yardstick() -> Yardstick:
 
 
 def test_it_comes_back_as_it_was(tmp_path: Path, yardstick: Yardstick) -> None:
-    made = judge_common(JUDGED_PX, WORLD, (SCENES, SCENES.mask), yardstick=yardstick)
+    made = judge_common(Trial(JUDGED_PX, WORLD, (SCENES, SCENES.mask), yardstick=yardstick))
     write_common(made, tmp_path / "kept")
     found = read_common(tmp_path / "kept")
     assert found is not None
@@ -53,7 +53,7 @@ def test_it_comes_back_as_it_was(tmp_path: Path, yardstick: Yardstick) -> None:
 
 
 def test_what_was_not_measured_is_none_again(tmp_path: Path) -> None:
-    made = judge_common(JUDGED_PX, WORLD)
+    made = judge_common(Trial(JUDGED_PX, WORLD))
     write_common(made, tmp_path)
     found = read_common(tmp_path)
     assert found is not None
@@ -62,10 +62,10 @@ def test_what_was_not_measured_is_none_again(tmp_path: Path) -> None:
 
 def test_a_model_scores_the_same_with_and_without_what_was_kept(tmp_path: Path, yardstick: Yardstick) -> None:
     truth = (SCENES, SCENES.mask)
-    write_common(judge_common(JUDGED_PX, WORLD, truth, yardstick=yardstick), tmp_path / "kept")
+    write_common(judge_common(Trial(JUDGED_PX, WORLD, truth, yardstick=yardstick)), tmp_path / "kept")
     tables = [
         judge_model(
-            "m@0", background_blur(1.5), JUDGED_PX, WORLD, tmp_path / name, truth, yardstick=yardstick, common=common
+            "m@0", background_blur(1.5), Trial(JUDGED_PX, WORLD, truth, yardstick=yardstick), tmp_path / name, common=common
         )
         for name, common in (("at-once", None), ("with-kept", read_common(tmp_path / "kept")))
     ]
@@ -73,7 +73,7 @@ def test_a_model_scores_the_same_with_and_without_what_was_kept(tmp_path: Path, 
 
 
 def test_with_what_was_kept_only_the_model_is_measured(tmp_path: Path, yardstick: Yardstick) -> None:
-    common = judge_common(JUDGED_PX, WORLD, yardstick=yardstick)
+    common = judge_common(Trial(JUDGED_PX, WORLD, yardstick=yardstick))
     seen: list[int] = []
 
     class Counting(FourColours):
@@ -82,14 +82,14 @@ def test_with_what_was_kept_only_the_model_is_measured(tmp_path: Path, yardstick
             return super().look(images)
 
     counted = Yardstick(yardstick.shallow, Counting(), segment, Everywhere())  # pyright: ignore[reportArgumentType]
-    judge_model("m@0", background_blur(1.5), JUDGED_PX, WORLD, tmp_path / "p", yardstick=counted, common=common)
+    judge_model("m@0", background_blur(1.5), Trial(JUDGED_PX, WORLD, yardstick=counted), tmp_path / "p", common=common)
     assert sum(seen) == 2 * len(WORLD.ids), "one pass for each input and one for each output"
 
 
 @pytest.mark.parametrize("damage", ["scores.parquet", "arrays.npz"])
 def test_unfinished_or_damaged_remains_are_made_anew(tmp_path: Path, damage: str) -> None:
     assert read_common(tmp_path) is None
-    write_common(judge_common(JUDGED_PX, WORLD), tmp_path)
+    write_common(judge_common(Trial(JUDGED_PX, WORLD)), tmp_path)
     (tmp_path / damage).write_bytes(b"cut off")
     assert read_common(tmp_path) is None
     (tmp_path / damage).unlink()
@@ -109,6 +109,6 @@ def test_no_damaged_byte_is_more_than_nothing(tmp_path: Path) -> None:
 
 
 def test_an_empty_common_holds_nothing() -> None:
-    common = Common(judge_common(JUDGED_PX, WORLD).scores)
+    common = Common(judge_common(Trial(JUDGED_PX, WORLD)).scores)
     assert not common.references
     assert not len(common.softness_b)

@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 
 from pipeline.errors import DatasetError
-from pipeline.evaluation.measure.judge import judge_model
+from pipeline.evaluation.measure.judge import Trial, judge_model
 from pipeline.evaluation.measure.tiles import picture_folder
 from pipeline.evaluation.report.gallery import MAX_USER_PHOTOS, anchor_of
 from pipeline.evaluation.report.page import FLICKR_NOTICE, ModelReport, ReportInputs, write_report
@@ -97,7 +97,7 @@ def make_model(tmp_path_factory: pytest.TempPathFactory) -> MakeModel:
         truth = (world, world.mask) if world else None
         recipe = name.split("@")[0]
         translate = background_blur(sigma_px) if sigma_px else unchanged
-        table = judge_model(name, translate, JUDGED_PX, photos(photo_count), folder, truth)
+        table = judge_model(name, translate, Trial(JUDGED_PX, photos(photo_count), truth), folder)
         return ModelReport(name, JUDGED_PX, {**CARD, "recipe": recipe, "model": recipe}, table, losses(), folder)
 
     return make

@@ -1,9 +1,8 @@
-"""Judging a trained model: its photos, scenes and true masks, and what all models of a snapshot share."""
+"""What models are judged on: photos of a snapshot, scenes and true masks, cut as the dataset's pictures were."""
 
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -12,22 +11,14 @@ from pipeline.config import Project
 from pipeline.dataset.crop import Crop, Transform, parse_transform, picture_id
 from pipeline.dataset.prepare import cut
 from pipeline.dataset.shards import ShardReader
-from pipeline.dataset.snapshot import open_snapshot
-from pipeline.evaluation.measure.scenes import Cut, Frame, TrueMasks, load_scenes, load_true_masks, true_mask_file
+from pipeline.evaluation.measure.scenes import Cut, Frame, TrueMasks, load_true_masks, true_mask_file
 from pipeline.file_names import child, inside
 from pipeline.masks.person_masks import read_mask
 from pipeline.masks.segmenter import Segmenter
 from pipeline.operations.masks import segmented_masks
 from pipeline.operations.outside import JudgedPicture, Unusable, names_of
-from pipeline.operations.training import run_id
 from pipeline.operations.training_images import plan
-from pipeline.training.runs import RunFolder
 from storage import Home
-
-if TYPE_CHECKING:
-    # What judges and draws takes a second to import, which only those wait for who do it.
-    from pipeline.operations.judging import Stopwatch
-
 
 ASPECT_ERROR = 0.02
 """So far the proportions of another's picture may be from the photo's, of 1: sizes are rounded."""
@@ -36,76 +27,6 @@ ASPECT_ERROR = 0.02
 def is_test(manifest: pd.DataFrame, project: Project) -> pd.Series:
     """For each row whether its picture is one that models are judged on."""
     return (manifest["split"] == "test") & (manifest["domain"] == project.training.domain_a)
-
-
-def evaluate_model(
-    project: Project,
-    home: Home,
-    snapshot: str,
-    recipe_key: str,
-    truth: Path | None,
-    segmenter: Segmenter,
-    watch: "Stopwatch",
-) -> tuple[pd.DataFrame, "SnapshotPhotos"]:
-    """The table `evaluation` of a trained model, and the photos it was judged on; pictures go into the run's folder.
-
-    Raises `DatasetError` for a snapshot that is not there, `TrainingError` for a run that is not finished.
-    """
-    # torch takes seconds to import, and the code location is imported for every step.
-    from pipeline.evaluation.measure.judge import judge_model
-    from pipeline.models.large_photos import translate_pictures
-    from pipeline.operations.judging import (
-        costs_of,
-        cycle_errors,
-        on_best_device,
-        overlay_of,
-        shared,
-        shared_version,
-        yardstick_of,
-    )
-    from pipeline.operations.outside_judging import METHODS, Bench, with_outside
-    from pipeline.training.inference import load_run
-
-    run = child(home.runs, run_id(snapshot, recipe_key))
-    manifest = open_snapshot(home.snapshots, snapshot, home.shards)
-    trained = load_run(run)
-    size_px, test = trained.settings.size_px, manifest[is_test(manifest, project)]
-    trained_on = [
-        manifest[(manifest["domain"] == domain) & (manifest["split"] == "train")]
-        for domain in (project.training.domain_b, project.training.domain_a)
-    ]
-    photos, shallow, ordinary = (SnapshotPhotos.of(home, rows) for rows in (test, *trained_on))
-    known = (None, None)
-    if truth is not None:
-        known = load_scenes(truth, scene_frame(project, home, segmenter)), true_masks(home, manifest, truth)
-    yardstick = yardstick_of(project, home, segmenter, shallow, ordinary)
-    version = shared_version((test, *trained_on), known, segmenter, yardstick, project.evaluation.parser)
-    with watch.timed("what all models share"):
-        common = shared(home, snapshot, size_px, photos, known, yardstick, version)
-    if project.evaluation.methods:
-        folder = child(child(home.evaluations, snapshot), METHODS)
-        bench = Bench(folder, size_px, photos, outside_targets(home, test), known, yardstick, common, version)
-        with watch.timed("methods from outside"):
-            common = with_outside(project.evaluation.methods, bench)
-    generators = on_best_device(trained.generators)
-    translations = {direction: partial(translate_pictures, generator) for direction, generator in generators.items()}
-    with watch.timed("cycle and identity"):
-        errors = cycle_errors(translations, size_px, photos, shallow)
-    with watch.timed("costs"):
-        costs = costs_of(home, generators["a_to_b"])
-    frame = judge_model(
-        recipe_key,
-        watch.wrapped("translation", translations["a_to_b"]),
-        size_px,
-        photos,
-        RunFolder(run).translated,
-        *known,
-        yardstick=yardstick,
-        overlay=overlay_of(trained),
-        common=common,
-        extra={**errors, **costs},
-    )
-    return frame, photos
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from PIL import Image
 from pipeline.config import Project, parse_project
 from pipeline.dataset.prepare import ShardFolder, prepare_images
 from pipeline.masks.person_masks import read_mask, segment_photos
-from pipeline.operations.evaluation import scene_frame, true_masks
+from pipeline.operations.judged_pictures import scene_frame, true_masks
 from pipeline.operations.masks import mask_source
 from pipeline.operations.training_images import plan, readers
 from pipeline.tables import conform
