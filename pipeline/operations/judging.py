@@ -4,8 +4,10 @@ Imported only by those who judge: torch takes seconds.
 """
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,12 +23,13 @@ from pipeline.atomic import write_text
 from pipeline.config import Project
 from pipeline.dataset.snapshot import open_snapshot
 from pipeline.evaluation.measure.instruments import METHOD_VERSION
-from pipeline.evaluation.measure.judge import Overlay, Photos, Trial, Yardstick, judge_common, judge_model
+from pipeline.evaluation.measure.judge import Overlay, Photos, Segment, Trial, Yardstick, judge_common, judge_model
 from pipeline.evaluation.measure.judged_size import scaled, spread
 from pipeline.evaluation.measure.scenes import Scenes, TrueMasks, load_scenes
 from pipeline.evaluation.measure.shared_scores import Common, read_common, write_common
 from pipeline.file_names import child
 from pipeline.masks.segmenter import Segmenter
+from pipeline.masks.selfie import EMBEDDED
 from pipeline.operations.judged_pictures import SnapshotPhotos, is_test, outside_targets, scene_frame, true_masks
 from pipeline.operations.training import run_id
 from pipeline.plain_files import read_plain_text
@@ -142,7 +145,14 @@ def yardstick_of(project: Project, home: Home, segmenter: Segmenter, shallow: Ph
     if project.masks.segmenter == "none":
         return Yardstick(shallow, network, inception=inception, parse=parse, people=False)
     faces = load_face_finder(home.weights)
-    return Yardstick(shallow, network, segmenter.alpha, faces, inception, ordinary, parse)
+    segment = _on_all_cores(segmenter.alpha) if segmenter.name == EMBEDDED else segmenter.alpha
+    return Yardstick(shallow, network, segment, faces, inception, ordinary, parse)
+
+
+def _on_all_cores(segment: Segment) -> Segment:
+    """One picture in each thread, for networks that keep to one core; threads stay, each with a network of its own."""
+    pool = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="segment")
+    return lambda pictures: [*pool.map(lambda picture: segment([picture])[0], pictures)]
 
 
 def _parse(name: str, home: Home) -> Callable[[np.ndarray], np.ndarray]:

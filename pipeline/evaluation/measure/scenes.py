@@ -5,7 +5,9 @@
 <folder>/masks/<number>.png     the true mask of the photo with this number, over the whole photo
 """
 
+import os
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -58,12 +60,14 @@ class TrueMasks:
 def load_scenes(folder: Path, frame: Frame) -> tuple[Scenes, UInt8[np.ndarray, "count side side"]]:
     """The scenes of `<folder>/scoring`, and the alphas that `frame` gives them, all cut as `frame` says.
 
+    `frame` is called by several threads at once.
     Raises `DatasetError` when the list or a picture is missing or cannot be read, or when the pictures of a
     scene differ in size.
     """
     listed = _scoring(folder / "scoring" / "scoring.csv")
     names = zip(*(listed[column] for column in COLUMNS), strict=True)
-    loaded = [_scene(folder / "scoring", scene, files, frame) for scene, *files in names]
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        loaded = [*pool.map(lambda row: _scene(folder / "scoring", row[0], row[1:], frame), names)]
     sharp, shallow, mask, alpha = (np.stack(pictures) for pictures in zip(*loaded, strict=True))
     conditions = {name: _numbers(listed[name]) for name in CONDITIONS if name in listed.columns}
     return Scenes(listed["scene"].tolist(), sharp, shallow, mask, conditions), alpha
