@@ -120,14 +120,14 @@ def _common_of(
     project: Project, home: Home, snapshot: str, trial: Trial, version: str, test: pd.DataFrame, watch: Stopwatch
 ) -> Common:
     """What is the same for all models of the trial, methods from outside included; `test` are its rows of the manifest."""
-    from pipeline.operations.outside_judging import METHODS, Bench, with_outside
+    from pipeline.operations.outside_judging import METHODS, OutsideTrial, with_outside
 
     with watch.timed("what all models share"):
         common = shared(home, snapshot, trial, version)
     if project.evaluation.methods:
         folder = child(child(home.evaluations, snapshot), METHODS)
         with watch.timed("methods from outside"):
-            bench = Bench(folder, trial, outside_targets(home, test), common, version)
+            bench = OutsideTrial(folder, trial, outside_targets(home, test), common, version)
             common = with_outside(project.evaluation.methods, bench)
     return common
 

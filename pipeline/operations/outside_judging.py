@@ -84,7 +84,7 @@ class PhotosOf:
 
 
 @dataclass(frozen=True)
-class Bench:
+class OutsideTrial:
     """What methods from outside are judged on and by: as a model of this size is. `folder` keeps what they gave."""
 
     folder: Path
@@ -111,7 +111,7 @@ def read_account(folder: Path, judged_px: int) -> Account | None:
     return Account(**{name: told[name] for name in FORM})
 
 
-def with_outside(methods: Sequence[OutsideMethod], bench: Bench) -> "Common":
+def with_outside(methods: Sequence[OutsideMethod], bench: OutsideTrial) -> "Common":
     """What all models share, with the scores and pictures of these methods."""
     common = bench.common
     for method in methods:
@@ -124,7 +124,7 @@ def with_outside(methods: Sequence[OutsideMethod], bench: Bench) -> "Common":
     return common
 
 
-def _judged(method: OutsideMethod, bench: Bench) -> tuple[pd.DataFrame, KeptPictures]:
+def _judged(method: OutsideMethod, bench: OutsideTrial) -> tuple[pd.DataFrame, KeptPictures]:
     """The method's scores, and its pictures."""
     version = method_version(method)
     folder = child(bench.folder, f"{method.name}-{version}")
@@ -144,7 +144,9 @@ def _judged(method: OutsideMethod, bench: Bench) -> tuple[pd.DataFrame, KeptPict
     return pd.concat([scores, pd.DataFrame(costs, columns=COLUMNS)], ignore_index=True), given
 
 
-def _gathered(method: OutsideMethod, version: str, folder: Path, bench: Bench) -> tuple[KeptPictures, list[float], Account]:
+def _gathered(
+    method: OutsideMethod, version: str, folder: Path, bench: OutsideTrial
+) -> tuple[KeptPictures, list[float], Account]:
     """Every picture that the method gives, seconds where it is run, and what is wrong."""
     files: dict[str, Path] = {}
     seconds: list[float] = []
@@ -200,11 +202,11 @@ def origin_of(method: OutsideMethod) -> str:
     return Path(told).name
 
 
-def _scene_ids(bench: Bench) -> list[str]:
+def _scene_ids(bench: OutsideTrial) -> list[str]:
     return bench.trial.scenes[0].ids if bench.trial.scenes is not None else []
 
 
-def _targets(bench: Bench) -> Iterator[JudgedPicture]:
+def _targets(bench: OutsideTrial) -> Iterator[JudgedPicture]:
     """All pictures that a method is asked for, read batch by batch."""
     from pipeline.evaluation.measure.judged_size import batches
 
@@ -252,7 +254,7 @@ def _read(path: Path) -> np.ndarray:
         return np.asarray(image.convert("RGB"))
 
 
-def _read_scores(path: Path, bench: Bench) -> pd.DataFrame | None:
+def _read_scores(path: Path, bench: OutsideTrial) -> pd.DataFrame | None:
     try:
         found = pd.read_parquet(parquet_path(path))
     except (OSError, ValueError):
@@ -261,7 +263,7 @@ def _read_scores(path: Path, bench: Bench) -> pd.DataFrame | None:
     return found[COLUMNS] if same else None
 
 
-def _measured(name: str, given: KeptPictures, bench: Bench, account: Account) -> tuple[pd.DataFrame, Account]:
+def _measured(name: str, given: KeptPictures, bench: OutsideTrial, account: Account) -> tuple[pd.DataFrame, Account]:
     """Scores, null where the method gives no picture, and the account, which may know worse by then."""
     from pipeline.evaluation.measure.judge import judge_outside
 
@@ -280,7 +282,7 @@ def _measured(name: str, given: KeptPictures, bench: Bench, account: Account) ->
     return pd.concat([scores, pd.DataFrame(nothing, columns=COLUMNS)], ignore_index=True) if nothing else scores, account
 
 
-def _scenes_of(bench: Bench, ids: set[str]) -> "tuple[Scenes, AlphaBytes] | None":
+def _scenes_of(bench: OutsideTrial, ids: set[str]) -> "tuple[Scenes, AlphaBytes] | None":
     """The scenes of which the method gives a picture, with the segmenter's alpha."""
     if bench.trial.scenes is None:
         return None

@@ -61,7 +61,7 @@ class LeaderboardInputs:
 
 
 @dataclass(frozen=True)
-class Figure:
+class Shown:
     """A number with its interval, as words; `best` where it is significantly better than all others of the table."""
 
     words: str
@@ -69,7 +69,7 @@ class Figure:
     best: bool = False
 
 
-NOTHING = Figure("–")
+NOTHING = Shown("–")
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Line:
     role: str
     verdict: str
     verdict_words: str
-    figures: Sequence[Figure]
+    figures: Sequence[Shown]
     facts: Mapping[str, str] = field(default_factory=dict)
     remarks: Sequence[str] = ()
 
@@ -153,7 +153,7 @@ def _place(scores: pd.DataFrame, method: str) -> float:
     return float("inf") if row is None or row.distance is None else row.distance
 
 
-Column = tuple[str, str, dict[str, Figure]]
+Column = tuple[str, str, dict[str, Shown]]
 """Its head, which way is better, and its figures by method."""
 
 
@@ -169,7 +169,7 @@ def _columns(
     found += [_of_comparison(photos, metric) for metric in (summary.SUBJECT, summary.BLUR, *summary.CONTENT_METRICS)]
     for prefix, network in (("inception_", "Inception"), ("", "VGG-16")):
         sets = summary.compare_sets(scores, names, prefix)
-        kid = {one.method: Figure(f"{one.kid:.4f}", _range(one.low, one.high, 4), one.standing == "best") for one in sets}
+        kid = {one.method: Shown(f"{one.kid:.4f}", _range(one.low, one.high, 4), one.standing == "best") for one in sets}
         found.append((f"Kernel distance, {network}", "↓", kid))
     found.append(("Time, ms", "↓", _times(scores)))
     return [column for column in found if any(figure != NOTHING for figure in column[2].values())]
@@ -183,38 +183,38 @@ def _of_comparison(table: summary.Comparison, metric: summary.Metric) -> Column:
     return metric.label, way, {row.method: _of_cell(row.cells[at], metric.digits) for row in table.rows}
 
 
-def _of_cell(cell: summary.Cell, digits: int) -> Figure:
+def _of_cell(cell: summary.Cell, digits: int) -> Shown:
     if cell.mean is None:
         return NOTHING
     given = cell.standing == "given"
     some = f" {cell.count} of {cell.count + cell.missing}" if cell.missing else ""
     interval = "by construction" if given else _of_interval(cell.interval, digits)
-    return Figure(f"{cell.mean:.{digits}f}", interval + some, cell.standing == "best")
+    return Shown(f"{cell.mean:.{digits}f}", interval + some, cell.standing == "best")
 
 
 def _of_interval(interval: Interval | None, digits: int) -> str:
     return _range(interval.low, interval.high, digits) if interval else ""
 
 
-def _of_estimate(one: Estimate | None) -> Figure:
-    return Figure(f"{one.value:.2f}", _range(one.low, one.high, 2)) if one else NOTHING
+def _of_estimate(one: Estimate | None) -> Shown:
+    return Shown(f"{one.value:.2f}", _range(one.low, one.high, 2)) if one else NOTHING
 
 
 def _range(low: float, high: float, digits: int) -> str:
     return f"{low:.{digits}f} to {high:.{digits}f}".replace("-", "−")
 
 
-def _times(scores: pd.DataFrame) -> dict[str, Figure]:
+def _times(scores: pd.DataFrame) -> dict[str, Shown]:
     """Of a model at 256 px, of a method from outside for a test picture."""
     own = scores[scores["photo_id"] == MODEL_SET].dropna(subset="value").set_index(["metric", "method"])["value"]
     found = {}
     for metric, factor, where in (("ms_256", 1.0, "at 256 px"), ("s_picture", 1000.0, "a test picture")):
         for method, value in own[own.index.get_level_values("metric") == metric].droplevel("metric").items():
-            found[str(method)] = Figure(f"{factor * value:.0f}", where)
+            found[str(method)] = Shown(f"{factor * value:.0f}", where)
     return found
 
 
-def _line(method: str, entry: Entry | None, scores: pd.DataFrame, figures: Sequence[Figure]) -> Line:
+def _line(method: str, entry: Entry | None, scores: pd.DataFrame, figures: Sequence[Shown]) -> Line:
     if entry is None:
         role = "reference" if method == INPUT else "baseline"
         return Line(summary.method_label(method), role, "", "", figures)

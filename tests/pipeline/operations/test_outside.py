@@ -196,7 +196,12 @@ def test_a_program_that_is_too_slow_again_and_again_is_asked_no_more(
     bench = SimpleNamespace(trial=SimpleNamespace(photos=SimpleNamespace(ids=ids), scenes=None, judged_px=8))
     monkeypatch.setattr(outside_judging, "source_of", lambda _: Slow())
     monkeypatch.setattr(outside_judging, "_targets", lambda _: (JudgedPicture(one, target().rgb) for one in ids))
-    arguments = (OutsideMethod(name="a", command="x {input} {output}"), "v", tmp_path, cast("outside_judging.Bench", bench))
+    arguments = (
+        OutsideMethod(name="a", command="x {input} {output}"),
+        "v",
+        tmp_path,
+        cast("outside_judging.OutsideTrial", bench),
+    )
     given, _, account = outside_judging._gathered(*arguments)
     assert asked == ids[:6]
     assert given.ids == {"p0", "p2"}
