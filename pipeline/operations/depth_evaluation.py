@@ -7,13 +7,11 @@ any prediction can reach.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 
 from pipeline.config import Project
 from pipeline.dataset.shards import ShardReader
@@ -28,7 +26,7 @@ from pipeline.depth.scenes import TrueScene, TrueView, read_true_scenes
 from pipeline.depth.units import Disparity
 from pipeline.errors import DatasetError
 from pipeline.evaluation.measure import metrics
-from pipeline.evaluation.measure.judged_size import spread, unit
+from pipeline.evaluation.measure.judged_size import one_core, spread, unit
 from pipeline.evaluation.measure.perceptual import Look, PerceptualNetwork
 from pipeline.evaluation.measure.tiles import PictureWriter, picture_folder, shown
 from pipeline.file_names import child
@@ -104,30 +102,19 @@ def evaluate_depth_model(
     scenes = read_true_scenes(truth) if truth is not None else []
     predict = _Predictor(run, all(Encoding.parse(str(text)).unit == METRIC for text in test[DEPTH.encoding]))
     judged = [*pictures, *(_Truth(f"scene:{one.name}", one.rgb, one.disparity, one.alpha) for one in scenes)]
-    with _threads_for(judged), watch.timed("predictions"):
+    are_small = max(max(one.true.shape) for one in judged) <= SMALL_PX
+    with one_core(are_small), watch.timed("predictions"):
         maps = {one.name: {recipe: predict(one.rgb), **_without_network(without, one)} for one in judged}
     rows = [*_depth_rows(judged[: len(pictures)], maps, predict.is_metric, pooled=True)]
     rows += _depth_rows(judged[len(pictures) :], maps, predict.is_metric)
     network = PerceptualNetwork(home.weights) if scenes and project.evaluation.perceptual else None
-    with _threads_for(judged), watch.timed("pictures through a lens"):
+    with one_core(are_small), watch.timed("pictures through a lens"):
         for number, scene in enumerate(scenes):
             by = {**_in_dioptres(maps[f"scene:{scene.name}"], scene, recipe, predict.is_metric), TRUE_DEPTH: scene.disparity}
             rows += _view_rows(scene, number, by, network, asked=(recipe, MASK, TRUE_DEPTH))
-    with _threads_for(judged), watch.timed("pictures for the report"):
+    with one_core(are_small), watch.timed("pictures for the report"):
         _draw(run, judged, {name: found[recipe] for name, found in maps.items()}, predict.is_metric)
     return conform("evaluation", pd.DataFrame(rows, columns=["photo_id", "method", "metric", "value"])), photos
-
-
-@contextmanager
-def _threads_for(judged: Sequence[_Truth]) -> Iterator[None]:
-    """One thread where all pictures are small: another gains them little, and costs much where other programs run too."""
-    before = torch.get_num_threads()
-    if max(max(one.true.shape) for one in judged) <= SMALL_PX:
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _known(manifest: pd.DataFrame, chosen: pd.Series) -> pd.DataFrame:

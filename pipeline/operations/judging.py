@@ -24,7 +24,7 @@ from pipeline.config import Project
 from pipeline.dataset.snapshot import open_snapshot
 from pipeline.evaluation.measure.instruments import METHOD_VERSION
 from pipeline.evaluation.measure.judge import Overlay, Photos, Segment, Trial, Yardstick, judge_common, judge_model
-from pipeline.evaluation.measure.judged_size import scaled, spread
+from pipeline.evaluation.measure.judged_size import one_core, scaled, spread
 from pipeline.evaluation.measure.scenes import Scenes, TrueMasks, load_scenes
 from pipeline.evaluation.measure.shared_scores import Common, read_common, write_common
 from pipeline.file_names import child
@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 CYCLE_PICTURES, CYCLE_PICTURES_ON_GPU = 8, 1000
 """Of each domain, for cycle and identity errors: six passes through a generator for each pair."""
 COSTS = "costs"
+SMALL_PX = 128
+"""Side of pictures that are translated on one core."""
 
 Truth = tuple[tuple[Scenes, np.ndarray] | None, tuple[TrueMasks, np.ndarray] | None]
 """Scenes and true masks, each with the segmenter's alpha."""
@@ -87,7 +89,6 @@ def evaluate_model(
 
     Raises `DatasetError` for a snapshot that is not there, `TrainingError` for a run that is not finished.
     """
-    from pipeline.models.large_photos import translate_pictures
     from pipeline.training.inference import load_run
 
     run = child(home.runs, run_id(snapshot, recipe_key))
@@ -106,7 +107,7 @@ def evaluate_model(
     version = shared_version((test, *b_and_a), trial, segmenter, project.evaluation.parser)
     common = _common_of(project, home, snapshot, trial, version, test, watch)
     generators = on_best_device(trained.generators)
-    translations = {direction: partial(translate_pictures, generator) for direction, generator in generators.items()}
+    translations = {direction: partial(_translated, generator) for direction, generator in generators.items()}
     with watch.timed("cycle and identity"):
         errors = cycle_errors(translations, trial.judged_px, photos, shallow)
     with watch.timed("costs"):
@@ -114,6 +115,14 @@ def evaluate_model(
     timed = watch.wrapped("translation", translations["a_to_b"])
     own = {"overlay": overlay_of(trained), "common": common, "extra": {**errors, **costs}}
     return judge_model(recipe_key, timed, trial, RunFolder(run).translated, **own), photos
+
+
+def _translated(generator: "Generator", images: np.ndarray, *alpha: np.ndarray) -> np.ndarray:
+    # torch takes seconds to import, and the code location is imported for every step.
+    from pipeline.models.large_photos import translate_pictures
+
+    with one_core(images.shape[1] <= SMALL_PX):
+        return translate_pictures(generator, images, *alpha)
 
 
 def _common_of(

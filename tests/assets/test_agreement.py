@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from assets.headless import HeadlessRun
 from assets.sensors import next_runs
-from pipeline.operations.due import WaitingForDecisions
+from pipeline.operations.due import Due, WaitingForDecisions
 from pipeline.operations.planning import Plan
 from pipeline.tables import conform
+from resources.trainer import TrainingsAhead
 from tests.assets.made_up import SETTINGS, MadeUp, digest
 
 VALUES = {
@@ -84,6 +85,10 @@ class Faked(HeadlessRun):
     def _execute(self, job: str, names: Sequence[str], key: str | None, why: str) -> None:
         for name in names:
             self.world.make(name, key)
+
+    def _train_ahead(self, ahead: TrainingsAhead, due: Sequence[Due]) -> bool:
+        """Made-up models are made at once."""
+        return False
 
 
 def run(world: MadeUp, instance: dg.DagsterInstance) -> None:

@@ -195,14 +195,23 @@ def fitting_widths(ordinary: Photos | None, shallow: Photos | None, measured_px:
 @contextmanager
 def one_core_each() -> Iterator[Executor]:
     """As many threads as there are cores, for one picture after the other; in each of them torch keeps to one core."""
+    with one_core(), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        yield pool
+
+
+@contextmanager
+def one_core(alone: bool = True) -> Iterator[None]:
+    """Meanwhile torch keeps to one core, if it is to be `alone`.
+
+    Small pictures gain little by another, whose thread waits long for its share where other programs run too.
+    """
     # torch takes seconds to import, and reports do without.
     import torch
 
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(1 if alone else before)
     try:
-        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-            yield pool
+        yield
     finally:
         torch.set_num_threads(before)
 

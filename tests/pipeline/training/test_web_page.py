@@ -28,7 +28,7 @@ from tests.conftest import REPOSITORY, WEIGHTS
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 PHOTO = next((REPOSITORY / "pipeline" / "studio" / "pictures" / "scoring").glob("*_sharp.jpg"))
-SIZE_PX = 48
+SIZE_PX = 64
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")]
 
 
