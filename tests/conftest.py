@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
@@ -24,6 +24,7 @@ WEIGHTS = REPOSITORY / ".venv" / "test-home" / "weights"
 FEW_STEPS = "settings = { steps = 6 }\n"
 
 
+SETTINGS = ("BOKEHFLOW_HOME", "BOKEHFLOW_CONFIG", "FLICKR_API_KEY", "FLICKR_API_SECRET", "DAGSTER_HOME")
 LONG = ("test_tutorial.py", "test_bad_input.py")
 """Modules that begin with minutes of work, the second with that of the finished demo, for which others wait."""
 
@@ -34,10 +35,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Homes, keys and project files of whoever runs the tests stay out of them."""
-    for variable in ("BOKEHFLOW_HOME", "BOKEHFLOW_CONFIG", "FLICKR_API_KEY", "FLICKR_API_SECRET", "DAGSTER_HOME"):
-        monkeypatch.delenv(variable, raising=False)
+def _settings_of_this_test_alone() -> Iterator[None]:
+    """Homes, keys and project files of whoever runs the tests stay out of them, and what a command that is called in this
+    process puts into its environment is gone with the test."""
+    before = {name: value for name, value in os.environ.items() if name not in SETTINGS}
+    for name in SETTINGS:
+        os.environ.pop(name, None)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
 
 
 def make_demo_home(root: Path) -> Path:

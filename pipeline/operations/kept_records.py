@@ -103,6 +103,8 @@ def databases_of(home: Home) -> str | None:
     files = sorted(path for folder in ("history", "schedules") for path in child(home.dagster, folder).rglob("*.db*"))
     states = ((path.relative_to(home.dagster), path.stat()) for path in files if path.is_file())
     lines = [f"{path} {found.st_size} {found.st_mtime_ns}\n" for path, found in states]
+    if not lines:  # another Dagster might keep them elsewhere
+        return None
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
