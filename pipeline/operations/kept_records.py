@@ -98,7 +98,10 @@ def _answer(answers: Mapping[str, Answer], asked: str) -> Answer:
 def databases_of(home: Home) -> str | None:
     """Digest of the state of Dagster's databases in the home; None where they are not all there, or not ours to know."""
     settings = child(home.dagster, DAGSTER_SETTINGS.name)
-    if os.environ.get(POSTGRES_VARIABLE) or not settings.is_symlink() or settings.readlink() != DAGSTER_SETTINGS:
+    if os.environ.get(POSTGRES_VARIABLE) or not settings.exists():
+        return None
+    # Settings of one's own may keep records anywhere; those of another installation are the same.
+    if read_plain(settings) != read_plain(DAGSTER_SETTINGS):
         return None
     files = sorted(path for folder in ("history", "schedules") for path in child(home.dagster, folder).rglob("*.db*"))
     states = ((path.relative_to(home.dagster), path.stat()) for path in files if path.is_file())
