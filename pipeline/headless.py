@@ -35,7 +35,6 @@ def run_plan(plan: Plan, project: Project, path: Path, home: Home, say: Say) -> 
         home.sweep()
         if not plan.rescrape and is_current(project, home, path.parent, scope):
             return reached(project, home, scope, say)
-        home.kept_records.unlink(missing_ok=True)
         with emulated_flickr(home, project):
             snapshot, answers = _run(plan, project, path, home, say)
         if answers:

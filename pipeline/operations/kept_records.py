@@ -8,6 +8,7 @@ which makes something due, and Dagster is asked after all.
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -113,8 +114,9 @@ def databases_of(home: Home) -> str | None:
 
 def keep_answers(home: Home, answers: Answers) -> None:
     """Keep what was answered; to be called when no instance is open."""
-    if databases := databases_of(home):
-        write_text(home.kept_records, answers.model_copy(update={"databases": databases}).model_dump_json())
+    with suppress(OSError):  # the run is done, and what is not kept is asked again
+        if databases := databases_of(home):
+            write_text(home.kept_records, answers.model_copy(update={"databases": databases}).model_dump_json())
 
 
 def is_current(project: Project, home: Home, folder: Path, scope: Scope) -> bool:

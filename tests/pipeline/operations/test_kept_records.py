@@ -91,8 +91,22 @@ def forget_what_is_kept(home: Home) -> None:
     home.kept_records.unlink()
 
 
+def put_a_folder_in_its_place(home: Home) -> None:
+    home.kept_records.unlink()
+    home.kept_records.mkdir()
+
+
 @pytest.mark.parametrize(
-    "change", [edit_the_project, lose_a_blob, decide, record_something, damage_what_is_kept, forget_what_is_kept]
+    "change",
+    [
+        edit_the_project,
+        lose_a_blob,
+        decide,
+        record_something,
+        damage_what_is_kept,
+        forget_what_is_kept,
+        put_a_folder_in_its_place,
+    ],
 )
 def test_after_any_change_it_is(settled: Home, change: Callable[[Home], None]) -> None:
     assert needs_nothing(settled)
@@ -105,6 +119,11 @@ def test_what_was_never_asked_is_asked_now(settled: Home) -> None:
     project = load_project(home.root / "bokehflow.toml")
     recipe = project.recipe_keys()[0].replace("@0", "@7")
     assert not is_current(project, home, home.root, Plan(recipes=[recipe]).scope(project))
+
+
+def test_a_run_ends_well_where_nothing_can_be_kept(settled: Home) -> None:
+    put_a_folder_in_its_place(settled)
+    assert go(settled) == SNAPSHOT
 
 
 def test_records_in_postgres_are_always_asked(settled: Home, monkeypatch: pytest.MonkeyPatch) -> None:
