@@ -3,17 +3,20 @@
 import base64
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import wraps
 from typing import Any
 
 import dagster as dg
 
+from assets.jobs import WHY_TAG
 from pipeline.config import Project
+from pipeline.operations.lineage_events import Done, Making, events_of, is_on
 from pipeline.operations.stages import STAGES, dagster_code_version
 from pipeline.plain_text import plain, plain_markdown
 from pipeline.tables import TABLES
 from resources.home import HomeResource
-from storage import TableInfo
+from storage import Home, TableInfo
 
 OWNERS = ["team:bokehflow"]
 PROGRESS_EVERY_S = 5.0
@@ -28,7 +31,7 @@ def stage_asset(
 ) -> Callable[[Callable[..., object]], dg.AssetsDefinition]:
     """`dagster.asset` with what every asset has: name, group, owners, kinds, code version, the table's columns.
 
-    Its body runs while nobody else makes the same partition of it, in whatever process.
+    Its body runs while nobody else makes the same partition of it, in whatever process, and OpenLineage is told of it.
     """
     asset = dg.asset(
         name=name,
@@ -39,17 +42,39 @@ def stage_asset(
         metadata={"dagster/column_schema": column_schema(name)} if name in TABLES else {},
         **options,
     )
-    return lambda body: asset(_alone(name, body))
+    return lambda body: asset(_alone(project, name, body))
 
 
-def _alone(name: str, body: Callable[..., object]) -> Callable[..., object]:
+def _alone(project: Project, name: str, body: Callable[..., object]) -> Callable[..., object]:
     @wraps(body)
     def guarded(*context: dg.AssetExecutionContext, home: HomeResource, **resources: object) -> object:
         partition = str(context[0].partition_key) if context and context[0].has_partition_key else None
-        with home.open().making(name, partition):
-            return body(*context, home=home, **resources)
+        opened = home.open()
+        with opened.making(name, partition), _told(project, opened, name, partition) as done:
+            result = body(*context, home=home, **resources)
+            if isinstance(result, dg.MaterializeResult) and result.data_version:
+                done(result.data_version.value)
+            return result
 
     return guarded
+
+
+def _told(project: Project, home: Home, name: str, partition: str | None) -> AbstractContextManager[Done]:
+    """Events for OpenLineage, where they are asked for and this is a run."""
+    context = _running() if is_on() else None
+    if context is None:
+        return nullcontext(lambda version: None)
+    run = context.run
+    making = Making(project, home, name, partition, run.run_id, run.job_name, run.tags.get(WHY_TAG, ""))
+    return events_of(making, context.log.warning)
+
+
+def _running() -> dg.AssetExecutionContext | None:
+    """The context of the run at hand; None where an asset's function is called by itself."""
+    try:
+        return dg.AssetExecutionContext.get()
+    except dg.DagsterInvariantViolationError:
+        return None
 
 
 def column_schema(name: str) -> dg.TableSchema:

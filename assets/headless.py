@@ -5,6 +5,7 @@ died (kill -9, power cut) is marked as failed first and its pool slots are freed
 does it.
 """
 
+import logging
 import os
 import re
 import time
@@ -28,6 +29,7 @@ from pipeline.errors import ConfigError, StageFailed
 from pipeline.file_names import child
 from pipeline.operations.due import Due, Waiting, WaitingForDecisions, told_problems
 from pipeline.operations.forget import finish_forgetting, leftovers
+from pipeline.operations.lineage_events import KILLED, Making, is_on, tell_killed
 from pipeline.operations.planning import NEVER_MADE, Plan, Planner, reached
 from pipeline.operations.snapshots_due import UNRECORDED, evaluations_due, kept_models, trainings_due
 from pipeline.operations.stages import hindrance
@@ -38,6 +40,8 @@ from pipeline.training.jobs import ProcessIdentity
 from resources.dagster_internals import BlockingCheckFailed, free_slots_of_ended_runs
 from resources.trainer import TrainingsAhead
 from storage import Home
+
+log = logging.getLogger(__name__)
 
 PID_TAG, STARTED_TAG = "bokehflow/process", "bokehflow/process_started"
 TICKS_TAG = "bokehflow/process_started_ticks"
@@ -96,9 +100,22 @@ def bury_dead_runs(instance: dg.DagsterInstance, home: Home, ui_is_open: bool = 
     """
     dead = [run for run in unfinished_runs(instance) if _is_dead(run, home, ui_is_open)]
     for run in dead:
-        instance.report_run_failed(run, "the process of this run is gone; what it finished is kept")
+        instance.report_run_failed(run, f"{KILLED}; what it finished is kept")
+        if is_on():
+            _tell_of_killed(instance, home, run)
     free_slots_of_ended_runs(instance)
     return [run.run_id for run in dead]
+
+
+def _tell_of_killed(instance: dg.DagsterInstance, home: Home, run: dg.DagsterRun) -> None:
+    """Tell OpenLineage that what the run had begun and not made will not come."""
+    begun, made = (
+        {str(entry.get_dagster_event().step_key) for entry in instance.all_logs(run.run_id, of_type=kind)}
+        for kind in (dg.DagsterEventType.STEP_START, dg.DagsterEventType.ASSET_MATERIALIZATION)
+    )
+    for asset in sorted(begun - made):
+        partition = run.tags.get("dagster/partition")
+        tell_killed(Making(None, home, asset, partition, run.run_id, run.job_name), log.warning)
 
 
 def runs_elsewhere(instance: dg.DagsterInstance) -> list[str]:
