@@ -28,7 +28,7 @@ from pipeline.operations.dataset import (
 )
 from pipeline.operations.links import MASKS_LINK, lineage_link
 from pipeline.operations.made_from import license_counts, strictest_name
-from pipeline.operations.stages import provenance_of
+from pipeline.operations.stages import STAGES, provenance_of
 from pipeline.operations.training_images import implausible_depth, too_small
 from pipeline.picture_layers import Encoding, present
 from resources.home import HomeResource
@@ -52,7 +52,7 @@ def masks_asset(project: Project) -> dg.AssetsDefinition:
         "person_masks",
         "dataset",
         {"png", "parquet"},
-        deps=["curated_photos"],
+        deps=[*STAGES["person_masks"].tables(project)],
         description="Alpha of the subject of each kept photo, cached per picture and segmenter.",
         check_specs=[
             dg.AssetCheckSpec("subjects_found", asset="person_masks"),
@@ -103,7 +103,7 @@ def depth_asset(project: Project) -> dg.AssetsDefinition:
         "depth_maps",
         "dataset",
         {"png", "parquet"},
-        deps=["person_masks"],
+        deps=[*STAGES["depth_maps"].tables(project)],
         description="How far away everything in each kept photo is, cached per picture and estimator.",
         check_specs=[
             dg.AssetCheckSpec("every_photo_has_a_map", asset="depth_maps"),
@@ -149,7 +149,7 @@ def images_asset(project: Project) -> dg.AssetsDefinition:
         "training_images",
         "dataset",
         {"arrow"},
-        deps=["person_masks", *(["depth_maps"] if project.depth.estimator != "none" else [])],
+        deps=[*STAGES["training_images"].tables(project)],
         description="Cropped and scaled RGB with alpha, and depth and targets where photos have them, in memory-mapped "
         "shards that all snapshots share.",
         check_specs=[

@@ -14,7 +14,7 @@ from assets.records import InstanceRecords
 from pipeline.config import Project
 from pipeline.operations.due import Due
 from pipeline.operations.lost_files import RememberingLosses
-from pipeline.operations.planning import FROZEN, ORDER, Planner
+from pipeline.operations.planning import FROZEN, ORDER, Planner, order_of
 from pipeline.operations.stages import PHOTO_TABLES, STAGES, hindrance
 from resources.dagster_internals import AssetJob
 from storage import Home
@@ -93,7 +93,7 @@ def next_runs(planner: Planner, instance: dg.DagsterInstance, seen: dict[str, st
     for due in outlook.due:
         if due.name in moving:
             continue
-        if len(found.due) >= MOST_AT_ONCE or (due.needs_quiet and moving) or _is_held(due, moving):
+        if len(found.due) >= MOST_AT_ONCE or (due.needs_quiet and moving) or _is_held(planner.project, due, moving):
             found.why_not.append(f"{due.label} waits for its turn")
         elif not _is_settled(planner, due, seen, found.unsettled):
             found.why_not.append(f"{due.label}: files of its folder have just changed; are they complete?")
@@ -107,10 +107,10 @@ def next_runs(planner: Planner, instance: dg.DagsterInstance, seen: dict[str, st
     return found
 
 
-def _is_held(due: Due, moving: Iterable[Name]) -> bool:
+def _is_held(project: Project, due: Due, moving: Iterable[Name]) -> bool:
     """Whether something that it may be made from is on its way."""
-    place = ORDER.index(due.asset)
-    return any(ORDER.index(asset) < place and _concerns(asset, key, due) for asset, key in moving)
+    before = order_of(project)[: order_of(project).index(due.asset)]
+    return any(asset in before and _concerns(asset, key, due) for asset, key in moving)
 
 
 def _concerns(asset: str, key: str | None, due: Due) -> bool:

@@ -372,9 +372,10 @@ class MasksSection(_Section):
     """Views of each picture that `selfie` takes: 1 as it is, 2 and mirrored, 4 and both by the network for landscapes."""
     second_opinion: bool = True
     """Where the views of `selfie` disagree, a slower network (U²-Netp) looks too, a third of a second a picture."""
-    others: Literal["drop", "keep"] = "drop"
+    others: Literal["drop", "keep", "nearest"] = "drop"
     """People besides the subject: `drop` keeps who has the highest score (area × place × sharpness) and who comes near
-    it, as in a group; `keep` everybody."""
+    it, as in a group; `keep` everybody; `nearest` who is nearest to the camera, and who is as near, by the maps of
+    `[depth]`."""
     refine: list[Literal["colour", "edges"]] = ["edges"]
     """What the picture itself sets right: `edges` moves the alpha's edge to the picture's; `colour` decides regions where
     the segmenter is unsure, which helps on rendered scenes with large blurred lights and not on photographs."""
@@ -393,6 +394,11 @@ class MasksSection(_Section):
     def least_coverage(self) -> float:
         """`min_coverage`, but where nobody is looked for: there every picture stays."""
         return 0.0 if self.segmenter == "none" else self.min_coverage
+
+    @property
+    def asks_depth(self) -> bool:
+        """Whether the subject is chosen by depth. Where no segmenter tells who is there, nobody is chosen."""
+        return self.others == "nearest" and self.segmenter not in ("folder", "none")
 
     def needed_weights(self) -> list[str]:
         """Names of the segmenter's weights; where masks are given, of the embedded one's, which stands in elsewhere."""
@@ -699,6 +705,13 @@ class Project(_Section):
         if self.masks.segmenter == "none" and self.dataset.crop == "subject":
             problem = "follows the masks, and [masks] segmenter is 'none'; take centre or tiles"
             raise _located([(("dataset", "crop"), problem)])
+        return self
+
+    @model_validator(mode="after")
+    def _depth_where_needed(self) -> "Project":
+        if self.masks.asks_depth and self.depth.estimator == "none":
+            problem = "= 'nearest' goes by depth, and [depth] estimator is 'none'; name one there, or take drop or keep"
+            raise _located([(("masks", "others"), problem)])
         return self
 
     @model_validator(mode="after")

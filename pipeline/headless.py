@@ -3,7 +3,7 @@
 Where nothing is due, Dagster is not even imported, which takes seconds.
 """
 
-from collections.abc import Callable, Set
+from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,8 +15,7 @@ from pipeline.operations.due import Outlook, told_problems
 from pipeline.operations.emulated_flickr import emulated_flickr
 from pipeline.operations.forget import AT_WORK
 from pipeline.operations.kept_records import Answers, AskedRecords, is_current, keep_answers
-from pipeline.operations.planning import ORDER, Plan, Planner, Scope, reached
-from pipeline.operations.stages import TABLES_OF_ALL, tables_of_all
+from pipeline.operations.planning import Plan, Planner, Scope, reached
 from pipeline.training.jobs import ProcessIdentity
 from storage import Home
 
@@ -74,17 +73,17 @@ def told_plan(plan: Plan, project: Project, path: Path, home: Home) -> str:
         scope = plan.scope(project)
         outlook = Planner(project, home, path.parent, InstanceRecords(instance)).outlook(scope)
     waits = [f"{one.asset} waits, and with it what comes after:\n{told_problems(one)}" for one in outlook.waiting]
-    after = _what_may_follow(outlook, scope, left_out=set(TABLES_OF_ALL) - set(tables_of_all(project)))
+    after = _what_may_follow(outlook, scope)
     return "\n".join([*map(str, outlook.due), *after, *waits]) or "nothing is due"
 
 
-def _what_may_follow(outlook: Outlook, scope: Scope, left_out: Set[str]) -> list[str]:
+def _what_may_follow(outlook: Outlook, scope: Scope) -> list[str]:
     """The assets after the first that is due which are not, but may be once that is made."""
     if not outlook.due:
         return []
-    due, held = {one.asset for one in outlook.due}, {one.asset for one in outlook.waiting} | left_out
-    first = min(ORDER.index(asset) for asset in due)
-    names = [name for name in ORDER[first:] if scope.has(name) and name not in due | held]
+    due, held = {one.asset for one in outlook.due}, {one.asset for one in outlook.waiting}
+    first = min(scope.order.index(asset) for asset in due)
+    names = [name for name in scope.order[first:] if scope.has(name) and name not in due | held]
     return [f"then, where that changes anything: {', '.join(names)}"] if names else []
 
 

@@ -382,7 +382,10 @@ class PersonMasks(_Rows):
         nullable=True, ge=0, le=1, description="Chance that the mask's IoU with the truth is below .85; null: unknown"
     )
     drawn_by: str = _column(nullable=True, description="Who drew the mask on the review page; null: nobody did")
-    reason: str = _column(nullable=True, description="no_subject, mask_missing, mask_unreadable, mask_wrong_size, or null")
+    reason: str = _column(
+        nullable=True,
+        description="no_subject, mask_missing, mask_unreadable, mask_wrong_size, depth_missing, or null",
+    )
     detail: str = _column(nullable=True, description="The reason for a person")
 
 

@@ -34,6 +34,18 @@ ReadRgb = Callable[[str], np.ndarray]
 """From a picture's SHA-256 to uint8 [height, width, 3]; may be called by several threads."""
 
 
+class MapsOfDepth(Protocol):
+    """How far away everything in a picture is, by its SHA-256. May be used by several threads at once."""
+
+    def mark(self, sha256: str) -> str:
+        """Changes with the picture's map; empty where there is none."""
+        ...
+
+    def disparity(self, sha256: str) -> np.ndarray | None:
+        """float32 [height, width] of any size, larger is nearer, 0 unknown; None where there is no map."""
+        ...
+
+
 @dataclass(frozen=True)
 class PhotoToMask:
     """A picture by its SHA-256, and the ids of the photos that show it, sorted."""
@@ -72,6 +84,7 @@ class SegmentedMasks:
     """Alphas by a segmenter, on pictures scaled down to a long side of `long_side_px`: who is meant, and refinement.
 
     `refine` names steps of `pipeline.masks.refine`: `colour` comes before the choice of the subject, `edges` after it.
+    `others = "nearest"` looks into `depth`; without it, as for a picture at hand, the highest score decides.
     """
 
     segmenter: Segmenter
@@ -79,6 +92,7 @@ class SegmentedMasks:
     long_side_px: int
     others: Others = "drop"
     refine: tuple[str, ...] = ()
+    depth: MapsOfDepth | None = None
 
     @property
     def key(self) -> str:
@@ -86,11 +100,21 @@ class SegmentedMasks:
         return f"{self.segmenter.name}-{self.segmenter.version}-{steps}-{PROCESSING}-{self.long_side_px}px"
 
     def mark(self, picture: PhotoToMask) -> str:
-        return ""
+        return "" if self.depth is None else self.depth.mark(picture.sha256)
 
     def masks(self, pictures: Sequence[PhotoToMask]) -> list[Subject | RefusedMask]:
         small = [shrunk(self.read_rgb(picture.sha256), self.long_side_px) for picture in pictures]
-        return [self.finished(rgb, seen) for rgb, seen in zip(small, self.segmenter.see(small), strict=True)]
+        maps = [None if self.depth is None else self.depth.disparity(picture.sha256) for picture in pictures]
+        seen = zip(small, self.segmenter.see(small), maps, strict=True)
+        found = [self.finished(rgb, everybody, disparity) for rgb, everybody, disparity in seen]
+        return [self._checked(*both) for both in zip(found, maps, strict=True)]
+
+    def _checked(self, subject: Subject, disparity: np.ndarray | None) -> Subject | RefusedMask:
+        """Where several are there and no map tells who is nearest, nobody is guessed."""
+        people = subject.people or 0
+        if self.depth is None or disparity is not None or people < 2:
+            return subject
+        return RefusedMask("depth_missing", f"{people} people, and no map of depth tells who is nearest")
 
     def subject(self, rgb: np.ndarray) -> Subject:
         """The subject of a picture at hand, uint8 [height, width, 3], found as in those that are read by digest."""
@@ -105,10 +129,11 @@ class SegmentedMasks:
         found = replace(self, refine=tuple(step for step in self.refine if step != "edges")).subject(small)
         return enlarged_along_edges(found.alpha, small, rgb) if found.people else at_size_of(found.alpha, rgb)
 
-    def finished(self, rgb: np.ndarray, seen: Seen) -> Subject:
-        """From the segmenter's alpha of everybody to the subject's, as it is stored."""
+    def finished(self, rgb: np.ndarray, seen: Seen, disparity: np.ndarray | None = None) -> Subject:
+        """From the segmenter's alpha of everybody to the subject's, as it is stored; `disparity` may have another size."""
         alpha = decide_by_colour(rgb, seen.alpha) if "colour" in self.refine else seen.alpha
-        subject = replace(choose_subject(rgb, alpha, self.others), uncertainty=seen.uncertainty)
+        depth = None if disparity is None else _stretched(disparity, rgb)
+        subject = replace(choose_subject(rgb, alpha, self.others, depth), uncertainty=seen.uncertainty)
         if "edges" in self.refine and subject.people:
             return replace(subject, alpha=follow_edges(rgb, subject.alpha))
         return subject
@@ -200,6 +225,15 @@ def same_proportions(mask: tuple[int, ...], picture: tuple[int, ...]) -> bool:
     """Whether two arrays [height, width, …] show the same frame, but for rounding to whole pixels."""
     ratio = (mask[1] / mask[0]) / (picture[1] / picture[0])
     return abs(ratio - 1) <= 1.5 / min(mask[0], mask[1])
+
+
+def _stretched(disparity: np.ndarray, picture: np.ndarray) -> np.ndarray:
+    """At the size of a picture [height, width, …]; values are taken over, since between two distances there is nothing."""
+    rows, columns = (
+        np.minimum(((np.arange(new) + 0.5) * old / new).astype(int), old - 1)
+        for new, old in zip(picture.shape, disparity.shape, strict=False)
+    )
+    return np.ascontiguousarray(disparity[np.ix_(rows, columns)])
 
 
 def _listing(folder: Path) -> str:

@@ -1,7 +1,8 @@
 """The subject among the people of a picture, and what is cleaned away around it.
 
 A segmenter says where people are, not who is meant. People who do not touch are told apart as regions; the subject is
-the one with the highest score, with those who come near it: a group is meant as a whole. People who touch count as one.
+the one with the highest score, with those who come near it: a group is meant as a whole. People who touch count as one,
+unless a map of depth tells them apart.
 """
 
 from collections.abc import Sequence
@@ -10,9 +11,10 @@ from typing import Literal
 
 import numpy as np
 
+from pipeline.masks.nearest import nearness, told_apart
 from pipeline.masks.refine import disk
 
-Others = Literal["drop", "keep"]
+Others = Literal["drop", "keep", "nearest"]
 
 THREAD_SHARE = 0.006
 """Links between people thinner than twice this share of the long side are cut, to tell them apart."""
@@ -55,22 +57,26 @@ class Subject:
     drawn_by: str | None = None
 
 
-def choose_subject(rgb: np.ndarray, alpha: np.ndarray, others: Others) -> Subject:
+def choose_subject(rgb: np.ndarray, alpha: np.ndarray, others: Others, disparity: np.ndarray | None = None) -> Subject:
     """The person meant. `rgb` is uint8 [height, width, 3], `alpha` uint8 [height, width] of everybody.
 
-    With `others = "drop"` the alpha keeps the person with the highest score and companions, with "keep" everybody.
-    Specks belong to nobody and go in both cases; small holes are filled. Without anybody alpha is 0 everywhere.
+    With `others = "drop"` the alpha keeps the person with the highest score and companions, with "keep" everybody, with
+    "nearest" the person who is nearest by `disparity` and who is as near; where no person's disparity is known, as "drop".
+    Disparity is float32 [height, width], larger is nearer, 0 unknown; only "nearest" looks at it.
+    Specks belong to nobody and go in all cases; small holes are filled. Without anybody alpha is 0 everywhere.
     """
     regions, count = _regions(alpha)
-    people = _people(rgb, regions, count)
-    if not people:
+    if not count:
         return Subject(np.zeros_like(alpha), 0, 0.0)
-    order = sorted(range(count), key=lambda index: (-people[index].score, index))
-    near = [index for index in order if people[index].score >= COMPANION * people[order[0]].score]
-    wanted = order if others == "keep" else near
+    scores = np.array([person.score for person in _people(rgb, regions, count)])
+    if others == "nearest" and disparity is not None and (disparity[regions > 0] > 0).any():
+        regions, count = told_apart(regions, disparity)
+        scores = nearness(regions, count, disparity)
+    order = np.argsort(-scores, kind="stable")
+    best = scores[order[0]]
+    wanted = order if others == "keep" else [index for index in order if scores[index] >= COMPANION * best]
     kept = np.where(_belongs(regions, [index + 1 for index in wanted]), alpha, 0).astype(np.uint8)
-    best = people[order[0]].score
-    runner_up = people[order[1]].score / best if len(order) > 1 and best > 0 else 0.0
+    runner_up = float(scores[order[1]] / best) if count > 1 and best > 0 else 0.0
     return Subject(fill_holes(kept), count, runner_up)
 
 

@@ -21,7 +21,7 @@ from pipeline.masks.selfie import ALONE
 from pipeline.operations.estimators import depth_estimator
 from pipeline.operations.layered_imports import with_imported_layers
 from pipeline.operations.made_from import made_from
-from pipeline.operations.masks import mask_source
+from pipeline.operations.masks import source_for_photos
 from pipeline.operations.photo_tables import all_rows
 from pipeline.operations.stages import provenance_of
 from pipeline.operations.tasks import engine_of, masks_over, shards_over
@@ -40,11 +40,12 @@ def make_person_masks(
 ) -> tuple[pd.DataFrame, Provenance]:
     """The table `person_masks`, and its provenance."""
     provenance = provenance_of(project, home, "person_masks")
-    source, curated = mask_source(project, home, segmenter), home.tables.read("curated_photos")
+    source, curated = source_for_photos(project, home, segmenter), home.tables.read("curated_photos")
     if ALONE in source.key.split("-"):
         # So that the next run tries again to get the second network.
         provenance = provenance.with_outside(segmenter=f"without its second network, {source.key}")
     over = engine_of(project, home)
+    told = {"source": source.key, **provenance.outside, "tables": str(dict(provenance.tables))}
     frame = segment_photos(
         photos=curated[curated["target_domain"].notna()],
         source=source,
@@ -52,22 +53,28 @@ def make_person_masks(
         min_coverage=project.masks.least_coverage,
         progress=report,
         known=home.tables.read_or_empty("person_masks"),
-        each=over and masks_over(over, {"source": source.key, **provenance.outside}),
+        each=over and masks_over(over, told),
     )
     return frame, provenance
 
 
 def make_depth_maps(project: Project, home: Home, report: Report) -> pd.DataFrame:
-    """The table `depth_maps`."""
+    """The table `depth_maps`. Where the masks go by depth, they come after it, and no map is held against its subject."""
     long_side_px, most_pixels = project.depth.long_side_px, project.photos.max_pixels
     return estimate_photos(
-        home.tables.read("person_masks"),
+        _without_masks(home) if project.masks.asks_depth else home.tables.read("person_masks"),
         depth_estimator(project, home),
         home.depth,
         lambda sha256: decode_reduced(home.blobs.read(sha256), 0, most_pixels, min_long_edge_px=long_side_px).rgb,
         lambda mask: read_mask(inside(home.masks, mask)),
         report,
     )
+
+
+def _without_masks(home: Home) -> pd.DataFrame:
+    curated = home.tables.read("curated_photos", columns=["photo_id", "target_domain", "sha256"])
+    kept = curated[curated["target_domain"].notna()].rename(columns={"target_domain": "domain"})
+    return kept.assign(mask=None).reset_index(drop=True)
 
 
 def make_training_images(project: Project, home: Home, report: Report) -> tuple[pd.DataFrame, pd.DataFrame]:

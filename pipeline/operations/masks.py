@@ -1,18 +1,22 @@
 """Where a project's masks come from."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pipeline.config import Project
+from pipeline.depth.maps import read_map
 from pipeline.errors import BokehflowError
 from pipeline.file_names import inside
 from pipeline.masks.drawn import DrawnFirst, DrawnMasks
 from pipeline.masks.segmenter import Segmenter
-from pipeline.masks.sources import GivenMasks, MaskSource, ReadRgb, SegmentedMasks
+from pipeline.masks.sources import GivenMasks, MapsOfDepth, MaskSource, ReadRgb, SegmentedMasks
 from pipeline.photos.decode import decode_reduced
+from pipeline.picture_layers import Encoding
 from resources.segmenter import SegmenterResource
 from storage import Home
 
@@ -23,22 +27,71 @@ FACTS = ("people", "runner_up", "reason", "uncertainty")
 """What a caption says of a mask."""
 
 
-def mask_source(project: Project, home: Home, segmenter: SegmenterResource, read_rgb: ReadRgb | None = None) -> MaskSource:
+@dataclass(frozen=True)
+class HomeDepth:
+    """The maps of a home's photos: those that came with imported ones, then those of the table `depth_maps`."""
+
+    home: Home
+
+    def mark(self, sha256: str) -> str:
+        return self._digests.get(sha256, "")[:12]
+
+    def disparity(self, sha256: str) -> np.ndarray | None:
+        """Raises `DatasetError` where the map is missing or damaged."""
+        if sha256 not in self._paths:
+            return None
+        stored, encoding = read_map(inside(self.home.depth, self._paths[sha256]))
+        return Encoding.parse(encoding).disparity(stored)
+
+    @cached_property
+    def _paths(self) -> Mapping[str, str]:
+        return self._told("depth_source")
+
+    @cached_property
+    def _digests(self) -> Mapping[str, str]:
+        return self._told("depth_source_sha256")
+
+    def _told(self, column: str) -> Mapping[str, str]:
+        curated = self.home.tables.read("curated_photos", columns=["photo_id", "sha256"])
+        layers = self.home.tables.read_or_empty("imported_layers", columns=["photo_id", column])
+        maps = self.home.tables.read_or_empty("depth_maps", columns=["sha256", column]).dropna()
+        own = layers.dropna().merge(curated, "inner", "photo_id")
+        return {**dict(zip(maps["sha256"], maps[column], strict=True)), **dict(zip(own["sha256"], own[column], strict=True))}
+
+
+def mask_source(
+    project: Project,
+    home: Home,
+    segmenter: SegmenterResource,
+    read_rgb: ReadRgb | None = None,
+    depth: MapsOfDepth | None = None,
+) -> MaskSource:
     """Where the project's masks come from: drawn by a person, if there is one; else as configured.
 
-    Pictures come from the home's blobs, or as `read_rgb` reads them.
+    Pictures come from the home's blobs, or as `read_rgb` reads them. `depth` is of use where people are chosen by it.
     """
     masks, drawn = project.masks, DrawnMasks(home.drawn_masks)
     if masks.folder is not None:
         given = GivenMasks(Path(masks.folder), read_rgb or _blob_reader(project, home), masks.long_side_px)
         return DrawnFirst(drawn, given)
-    return DrawnFirst(drawn, segmented_masks(project, home, segmenter.load(home), read_rgb))
+    return DrawnFirst(drawn, segmented_masks(project, home, segmenter.load(home), read_rgb, depth))
 
 
-def segmented_masks(project: Project, home: Home, segmenter: Segmenter, read_rgb: ReadRgb | None = None) -> SegmentedMasks:
+def source_for_photos(project: Project, home: Home, segmenter: SegmenterResource) -> MaskSource:
+    """The same for the kept photos of the home, with their maps of depth where people are chosen by them."""
+    return mask_source(project, home, segmenter, depth=HomeDepth(home) if project.masks.asks_depth else None)
+
+
+def segmented_masks(
+    project: Project,
+    home: Home,
+    segmenter: Segmenter,
+    read_rgb: ReadRgb | None = None,
+    depth: MapsOfDepth | None = None,
+) -> SegmentedMasks:
     """A segmenter with what the project has follow it."""
     masks, read = project.masks, read_rgb or _blob_reader(project, home)
-    return SegmentedMasks(segmenter, read, masks.long_side_px, masks.others, tuple(masks.refine))
+    return SegmentedMasks(segmenter, read, masks.long_side_px, masks.others, tuple(masks.refine), depth)
 
 
 def _blob_reader(project: Project, home: Home) -> ReadRgb:

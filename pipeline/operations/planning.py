@@ -38,8 +38,13 @@ from storage.provenance import differences
 
 FROZEN = ("dataset_snapshot", "trained_model", "evaluation", "comparison")
 ORDER = (*PHOTO_TABLES, *TABLES_OF_ALL, *FROZEN)
-"""All assets in the order in which they are made."""
+"""All assets in the order in which they are made, unless a project has its own; see `order_of`."""
 NEVER_MADE = "was never made"
+
+
+def order_of(project: Project) -> tuple[str, ...]:
+    """The assets that the project has, in the order in which they are made."""
+    return (*PHOTO_TABLES, *tables_of_all(project), *FROZEN)
 
 
 @dataclass(frozen=True)
@@ -52,15 +57,18 @@ class Scope:
     """Keys `recipe@seed` to be trained."""
     until: str = ORDER[-1]
     """The last asset."""
+    order: Sequence[str] = ORDER
+    """All assets of the project, or of any."""
 
     @classmethod
     def whole(cls, project: Project) -> "Scope":
         """All months, all assets, the recipes that train by themselves."""
-        return cls(listed_keys(project), automatic_recipes(project))
+        return cls(listed_keys(project), automatic_recipes(project), order=order_of(project))
 
     def has(self, asset: str) -> bool:
         """Whether the asset is to be made at all."""
-        return ORDER.index(asset) <= ORDER.index(self.until)
+        order = self.order if self.until in self.order else ORDER
+        return asset in order and order.index(asset) <= order.index(self.until)
 
 
 def automatic_recipes(project: Project) -> list[str]:
@@ -83,7 +91,7 @@ class Plan:
     def scope(self, project: Project) -> Scope:
         """What of the project it covers. Raises `ConfigError` for months that the project does not have."""
         recipes = automatic_recipes(project) if self.recipes is None else self.recipes
-        return Scope(self._keys(project), recipes, self.until)
+        return Scope(self._keys(project), recipes, self.until, order_of(project))
 
     def _keys(self, project: Project) -> list[str]:
         keys = listed_keys(project)

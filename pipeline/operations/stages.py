@@ -38,8 +38,15 @@ TABLES_OF_ALL = (
 
 
 def tables_of_all(project: Project) -> list[str]:
-    """Those of them that the project has: depth is estimated only where somebody is asked for it."""
-    return [name for name in TABLES_OF_ALL if name != "depth_maps" or project.depth.estimator != "none"]
+    """Those of them that the project has, in order.
+
+    Depth is estimated only where somebody is asked for it, and before the masks where these go by it.
+    """
+    names = [name for name in TABLES_OF_ALL if name != "depth_maps" or project.depth.estimator != "none"]
+    if project.masks.asks_depth:
+        names.remove("depth_maps")
+        names.insert(names.index("person_masks"), "depth_maps")
+    return names
 
 
 DECIDED_LATER = ("conflicts", "double_review")
@@ -209,7 +216,16 @@ def _of_masks(project: Project, key: Key) -> Settings:
 
 def _mask_makers(project: Project, home: Home, key: Key) -> Mapping[str, str]:
     drawn = DrawnMasks(home.drawn_masks).version()
-    return {**outside_versions(project.masks), **({"drawn masks": drawn} if drawn else {})}
+    depth = _imported_layers(project, home, key) if project.masks.asks_depth else {}
+    return {**outside_versions(project.masks), **({"drawn masks": drawn} if drawn else {}), **depth}
+
+
+def _of_people(project: Project) -> tuple[str, ...]:
+    return ("curated_photos", "depth_maps") if project.masks.asks_depth else ("curated_photos",)
+
+
+def _of_whom_depth(project: Project) -> tuple[str, ...]:
+    return ("curated_photos",) if project.masks.asks_depth else ("person_masks",)
 
 
 def _of_depth(project: Project, key: Key) -> Settings:
@@ -292,8 +308,8 @@ STAGES: dict[str, Stage] = {
         blocking_checks=("decisions_valid", "enough_kept"),
         settles=True,
     ),
-    "person_masks": Stage(_from("curated_photos"), _of_masks, _mask_makers, settles=True),
-    "depth_maps": Stage(_from("person_masks"), _of_depth, depth_makers, settles=True),
+    "person_masks": Stage(_of_people, _of_masks, _mask_makers, settles=True),
+    "depth_maps": Stage(_of_whom_depth, _of_depth, depth_makers, settles=True),
     "training_images": Stage(_of_masks_and_depth, _of_preparation, _imported_layers),
     "dataset_manifest": Stage(_from("training_images"), _of_manifest, _origin, blocking_checks=("can_be_frozen",)),
 }

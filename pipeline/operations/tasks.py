@@ -104,9 +104,9 @@ def _hints(project: Project, home: Home) -> Work:
 
 
 def _masks(project: Project, home: Home) -> Work:
-    from pipeline.operations.masks import mask_source
+    from pipeline.operations.masks import source_for_photos
 
-    source = mask_source(project, home, SegmenterResource.of(project.masks))
+    source = source_for_photos(project, home, SegmenterResource.of(project.masks))
 
     def made(names: Sequence[str]) -> Iterator[Row]:
         pictures = [PhotoToMask(sha256, tuple(photos)) for sha256, *photos in map(json.loads, names)]

@@ -1,6 +1,8 @@
 """What the project file says of masks and training pictures reaches the assets, and makes them stale where it changes."""
 
+import hashlib
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import dagster as dg
@@ -12,8 +14,11 @@ from PIL import Image
 from assets.dataset import dataset_assets
 from pipeline.config import Project, parse_project
 from pipeline.errors import ConfigError
+from pipeline.masks.person_masks import read_mask
+from pipeline.masks.segmenter import Seen, Segmenter
+from pipeline.operations.dataset import make_depth_maps, make_person_masks
 from pipeline.operations.stages import default_settings, provenance_of
-from pipeline.tables import conform
+from pipeline.tables import columns_of, conform
 from resources.home import HomeResource
 from resources.segmenter import SegmenterResource
 from storage import Home
@@ -64,6 +69,56 @@ def test_a_folder_of_masks_is_seen_from_the_project_file(tmp_path: Path) -> None
             project(tmp_path, text)
     with pytest.raises(ConfigError, match=r"stored_size_px = 128 is smaller than size_px = 256"):
         project(tmp_path, "[dataset]\nstored_size_px = 128\n")
+
+
+class Crowded(Segmenter):
+    """Two people in every picture; the left one is larger."""
+
+    name, version = "crowded", "1"
+
+    def see(self, pictures: Sequence[np.ndarray]) -> list[Seen]:
+        alpha = np.zeros((300, 400), np.uint8)
+        alpha[50:, 40:200], alpha[100:, 280:380] = 255, 255
+        return [Seen(alpha, None) for _ in pictures]
+
+
+class CrowdedResource(SegmenterResource):
+    def load(self, home: Home) -> Segmenter:
+        return Crowded()
+
+
+def test_the_nearest_by_given_maps_is_the_subject_and_a_new_map_makes_the_mask_due(tmp_path: Path) -> None:
+    text = '[depth]\nestimator = "folder"\nfolder = "given"\nunit = "m"\n'
+    with pytest.raises(
+        ConfigError, match=r"bokehflow\.toml:6: masks\.others.*goes by depth, and \[depth\] estimator is 'none'"
+    ):
+        project(tmp_path, '[masks]\nothers = "nearest"\n')
+    given = project(tmp_path, text + '[masks]\nothers = "nearest"\nrefine = []\n')
+    home, depth_m = Home(tmp_path / "home"), np.full((150, 200), 6.0)
+    picture, sha256 = jpeg(0), hashlib.sha256(jpeg(0)).hexdigest()
+    with home.blobs.temporary() as path:
+        path.write_bytes(picture)
+        home.blobs.adopt(path, sha256)
+    kept = {"photo_id": "flickr:0", "sha256": sha256, "domain": "ordinary", "target_domain": "ordinary"}
+    decision = {"decided_photo_id": "flickr:0", "decision": "keep", "decided_at_s": 0, "file": "a.csv", "row": 1}
+    curated = dict.fromkeys(columns_of("curated_photos")) | kept | decision | {"split_key": "k"}
+    home.tables.write("curated_photos", pd.DataFrame([curated]))
+    segmenter, subjects = CrowdedResource(name="crowded"), []
+    (tmp_path / "given").mkdir()
+    for nearest in (slice(140, 190), slice(20, 100)):
+        depth_m[:], depth_m[50:, nearest] = 6.0, 1.5
+        np.save(tmp_path / "given" / "flickr_0.npy", depth_m)
+        asked = provenance_of(given, home, "depth_maps")
+        home.tables.write("depth_maps", make_depth_maps(given, home, lambda done, total: None), provenance=asked)
+        if info := home.tables.info("person_masks"):
+            assert info.provenance is not None
+            required = provenance_of(given, home, "person_masks")
+            assert differences(info.provenance, required, {}) == ["`depth_maps` changed"]
+        table, provenance = make_person_masks(given, home, segmenter, lambda done, total: None)
+        home.tables.write("person_masks", table, provenance=provenance)
+        alpha = read_mask(home.masks / table["mask"].iloc[0])
+        subjects.append(alpha[200, [100, 330]].tolist())
+    assert subjects == [[0, 255], [255, 0]]
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from assets.headless import bury_dead_runs, process_tags, runs_elsewhere, servin
 from pipeline.config import load_project
 from pipeline.definitions import build_definitions
 from pipeline.machine import here
-from pipeline.operations.planning import ORDER
+from pipeline.operations.planning import ORDER, Plan, Scope
 from pipeline.operations.stages import STAGES
 from pipeline.training.jobs import ProcessIdentity
 from storage import Home
@@ -56,6 +56,24 @@ def test_depth_is_an_asset_where_somebody_is_asked_for_it(tmp_path: Path) -> Non
     graph = definitions.resolve_asset_graph()
     assert {node.key.to_user_string() for node in graph.asset_nodes} - {"review_decisions"} == set(ORDER)
     assert dg.AssetKey("depth_maps") in graph.get(dg.AssetKey("training_images")).parent_keys
+
+
+def test_where_masks_go_by_depth_it_is_estimated_before_them(tmp_path: Path) -> None:
+    project = load_project(REPOSITORY / "bokehflow.toml")
+    depth = project.depth.model_copy(update={"estimator": "run:a-depth-0"})
+    asked = project.model_copy(update={"depth": depth, "masks": project.masks.model_copy(update={"others": "nearest"})})
+    definitions = build_definitions(asked, Home(tmp_path), REPOSITORY)
+    dg.Definitions.validate_loadable(definitions)
+    graph = definitions.resolve_asset_graph()
+    parents = {node.key.to_user_string(): {key.to_user_string() for key in node.parent_keys} for node in graph.asset_nodes}
+    assert parents["depth_maps"] == {"curated_photos"}
+    assert parents["person_masks"] == {"curated_photos", "depth_maps"}
+    assert parents["training_images"] == {"person_masks", "depth_maps"}
+    order = Scope.whole(asked).order
+    assert sorted(order) == sorted(ORDER)
+    assert order.index("curated_photos") < order.index("depth_maps") < order.index("person_masks")
+    assert Plan(until="person_masks").scope(asked).has("depth_maps")
+    assert not Plan(until="person_masks").scope(project).has("depth_maps")
 
 
 def test_every_asset_says_what_it_is_and_whose(definitions: dg.Definitions) -> None:

@@ -212,3 +212,42 @@ def test_a_picture_that_cannot_be_read_ends_the_stage(tmp_path: Path) -> None:
 def test_digest_tells_shapes_apart(height_px: int, width_px: int) -> None:
     alpha = np.zeros((height_px, width_px), np.uint8)
     assert (alpha_digest(alpha) == alpha_digest(alpha.T)) == (height_px == width_px)
+
+
+class Crowd(BrightSegmenter):
+    """Two people in every picture, whatever it shows; the left one is larger."""
+
+    def see(self, pictures: Sequence[np.ndarray]) -> list[Seen]:
+        alpha = np.zeros((100, 200), np.uint8)
+        alpha[20:, 30:110], alpha[40:, 150:190] = 255, 255
+        return [Seen(alpha, None) for _ in pictures]
+
+
+class Maps:
+    """Maps of a picture whose right half is nearer, at another size; by mark, and none for other pictures."""
+
+    def __init__(self, **marks: str) -> None:
+        self.marks = marks
+
+    def mark(self, sha256: str) -> str:
+        return self.marks.get(f"n{int(sha256)}", "")
+
+    def disparity(self, sha256: str) -> np.ndarray | None:
+        if not self.mark(sha256):
+            return None
+        near = np.full((60, 120), 0.2, np.float32)
+        near[:, 60:] = 0.4
+        near[20:, 90:115] = 1.0
+        return near
+
+
+def test_of_several_people_a_map_of_depth_decides_and_without_one_nobody_is_guessed(tmp_path: Path) -> None:
+    source = SegmentedMasks(Crowd(), Pictures(), 200, "nearest", depth=Maps(n7="ab12"))
+    table = segment_photos(photos([7, 8]), source, tmp_path, 0.02).set_index("sha256")
+    near, without = table.loc[f"{7:064}"], table.loc[f"{8:064}"]
+    assert read_mask(tmp_path / near["mask"])[70, [70, 170]].tolist() == [0, 255]
+    assert (without["reason"], without["detail"]) == ("depth_missing", "2 people, and no map of depth tells who is nearest")
+    again = SegmentedMasks(Crowd(), Pictures(), 200, "nearest", depth=Maps(n7="cd34", n8="ef56"))
+    renewed = segment_photos(photos([7, 8]), again, tmp_path, 0.02, known=table.reset_index()).set_index("sha256")
+    assert renewed.loc[f"{7:064}", "mask"] != near["mask"]
+    assert renewed["reason"].isna().all()

@@ -106,6 +106,7 @@ def test_what_decides_the_masks_decides_their_version(tmp_path: Path) -> None:
     plain = MasksSection()
     others = [
         MasksSection(views=1), MasksSection(others="keep"), MasksSection(refine=[]), MasksSection(long_side_px=256),
+        MasksSection(others="nearest"),
         MasksSection(segmenter="deeplabv3_mobilenet"), MasksSection(segmenter="folder", folder=str(tmp_path)),
     ]  # fmt: skip
     versions = {configured_version(section) for section in (plain, *others)}

@@ -1,5 +1,6 @@
 """Who is meant among several people, and what is cleaned away."""
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -102,3 +103,58 @@ def test_a_hole_at_the_frame_stays_and_nothing_opaque_is_lost(seed: int) -> None
     outside = np.zeros_like(blobs, dtype=bool)
     outside[[0, -1]], outside[:, [0, -1]] = True, True
     np.testing.assert_array_equal(filled[outside], blobs[outside])
+
+
+def depth_of(boxes: tuple[tuple[int, int, int, int], ...], disparities: tuple[float, ...]) -> np.ndarray:
+    """Boxes at these disparities, the later before the earlier, before a wall at .2."""
+    found = np.full((HEIGHT_PX, WIDTH_PX), 0.2, np.float32)
+    for (left, top, right, bottom), disparity in zip(boxes, disparities, strict=True):
+        found[top:bottom, left:right] = disparity
+    return found
+
+
+@pytest.mark.parametrize(("scale", "shift"), [(1.0, 0.0), (40.0, 7.0)], ids=["metric", "relative"])
+@pytest.mark.parametrize(
+    ("disparities", "meant", "unclear"),
+    [((0.5, 1.0), [1], False), ((1.0, 0.5), [0], False), ((1.0, 0.95), [0, 1], True)],
+    ids=["the smaller at the side", "the larger in the middle", "both as near"],
+)
+def test_the_nearest_is_meant_whatever_the_unit_of_depth(
+    disparities: tuple[float, float], meant: list[int], unclear: bool, scale: float, shift: float
+) -> None:
+    boxes = ((90, 30, 160, 160), (10, 60, 60, 160))
+    found = choose_subject(*scene(*boxes), "nearest", scale * depth_of(boxes, disparities) + np.float32(shift))
+    assert chosen(found.alpha, boxes) == meant
+    assert found.people == 2
+    assert found.runner_up is not None
+    assert (found.runner_up >= 0.5) == unclear
+
+
+def test_people_who_touch_are_told_apart_where_depth_steps_even_softly() -> None:
+    boxes = ((40, 30, 130, 160), (110, 50, 190, 160))
+    disparity = cv2.blur(depth_of(boxes, (0.5, 1.0)), (5, 5))
+    rgb, alpha = scene(*boxes)
+    assert choose_subject(rgb, alpha, "drop").people == 1
+    found = choose_subject(rgb, alpha, "nearest", disparity)
+    assert found.people == 2
+    left, top, right, bottom = boxes[1]
+    assert (found.alpha[top + 3 : bottom, left + 3 : right] == 255).all()
+    assert not found.alpha[30:160, 40 : left - 3].any()
+
+
+def test_a_hand_before_its_person_belongs_to_it_and_a_slanted_body_stays_whole() -> None:
+    person, hand = (90, 30, 150, 160), (100, 90, 115, 105)
+    disparity = depth_of((person, hand), (0.6, 1.0))
+    disparity[30:160, 90:150] += np.linspace(0, 0.3, 130, dtype=np.float32)[:, None]
+    found = choose_subject(*scene(person), "nearest", disparity)
+    assert found.people == 1
+    assert (found.alpha[30:160, 90:150] == 255).all()
+
+
+def test_without_a_known_depth_of_people_the_score_decides() -> None:
+    boxes = ((90, 40, 150, 160), (10, 60, 50, 160))
+    disparity = depth_of(boxes, (0.0, 0.0))
+    for depth in (None, disparity):
+        assert chosen(choose_subject(*scene(*boxes), "nearest", depth).alpha, boxes) == [0]
+    disparity[60:160, 10:50] = 0.4
+    assert chosen(choose_subject(*scene(*boxes), "nearest", disparity).alpha, boxes) == [1]
