@@ -42,6 +42,7 @@ from pipeline.training.jobs import TrainingJob
 from pipeline.training.loader import BatchLoader
 from pipeline.training.loop import train_steps
 from pipeline.training.loss_log import LossLog
+from pipeline.training.mlflow_log import MlflowLog
 from pipeline.training.progress_checks import (
     ADVICE,
     FORGIVEN_SHARE,
@@ -173,6 +174,7 @@ class _Run:
             self.losses = LossLog.read(folder.losses, self.state.step)
         self.checks = CheckLog(folder.checks, self.state.step)
         self.events = EventLog(folder.events, self.losses, self.loader.total_steps)
+        self.mlflow = MlflowLog(job, folder, self.loader.total_steps)
         self.started_s = time.monotonic()
         self.first_step = self.state.step
 
@@ -182,6 +184,10 @@ class _Run:
         return self.seconds_before + time.monotonic() - self.started_s
 
     def to_the_end(self) -> Completion | None:
+        with self.mlflow:
+            return self._to_the_end()
+
+    def _to_the_end(self) -> Completion | None:
         total = self.loader.total_steps
         logger.info("%s: step %d of %d, on %s", self.job.run_id, self.state.step, total, self.device)
         for limit in self.checker.limits:
@@ -214,13 +220,18 @@ class _Run:
         before_s = time.monotonic()
         self.losses.settle()
         self.losses.write(self.folder.losses)
-        self.events.follow(self.losses)
+        self._follow()
         save_checkpoint(self.state, self.folder.checkpoint, self.job.digest, self.seconds)
         return time.monotonic() - before_s
 
+    def _follow(self) -> None:
+        """Bring what shows the losses elsewhere up to date."""
+        self.events.follow(self.losses)
+        self.mlflow.follow(self.losses)
+
     def _log_progress(self) -> None:
         self.losses.settle()
-        self.events.follow(self.losses)
+        self._follow()
         speed = (self.state.step - self.first_step) / (time.monotonic() - self.started_s)
         left_s = (self.loader.total_steps - self.state.step) / speed
         means = self.losses.recent_means(FINAL_STEPS)
@@ -322,6 +333,7 @@ class _Run:
         card = model_card(self.job, completion, state.model, self.images, self.device)
         atomic.write_text(folder.card, json.dumps(card, indent=2, ensure_ascii=False) + "\n")
         atomic.write_text(folder.card_page, card_page(card, self.losses, self.checks.checks))
+        self.mlflow.complete(completion)  # before the marker: a run without it is gone on with
         atomic.write_text(folder.completion, completion.model_dump_json(indent=2) + "\n")
         logger.info("%s: %d steps in %s", self.job.run_id, state.step, _duration(completion.seconds))
         return completion

@@ -77,6 +77,11 @@ class RunFolder:
         """The same losses for TensorBoard."""
         return self.root / "tensorboard"
 
+    @property
+    def mlflow(self) -> Path:
+        """The mark by which the run's record in MLflow is found again, where one was wanted."""
+        return self.root / "mlflow.txt"
+
     def generator(self, direction: str) -> Path:
         """The generator that counts, the running average if there is one; `a_to_b`, or `b_to_a` where there is one."""
         return child(self.root, generator_file(direction))
