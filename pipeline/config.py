@@ -410,19 +410,49 @@ class MasksSection(_Section):
         return ["selfie", *landscape, *(["u2netp"] if self.second_opinion and self.views > 1 else [])]
 
 
+ESTIMATORS = r"^(none|folder|depth_anything_v2_small|midas_small|onnx|run:[A-Za-z0-9][A-Za-z0-9_.@-]{0,199})$"
+
+
 class DepthSection(_Section):
     """`[depth]`: how far away everything in the photos is, for models that learn from it."""
 
-    estimator: Annotated[str, Field(pattern=r"^(none|folder|run:[A-Za-z0-9][A-Za-z0-9_.@-]{0,199})$")] = "none"
+    estimator: Annotated[str, Field(pattern=ESTIMATORS)] = "none"
     """`none`: nobody is asked; `folder`: maps that you give; `run:NAME`: a finished run of a model of depth in this
-    home. What came with imported photos counts before what is estimated."""
+    home; `depth_anything_v2_small`, `midas_small`: these networks, exported as ONNX; `onnx`: any network of depth. What
+    came with imported photos counts before what is estimated."""
     folder: str | None = None
     """For `estimator = "folder"`: where the maps lie, relative to the project file; PNG, TIFF of 16 bits or .npy, named by
     photo id, with `_` for `:`, or by the SHA-256 of the picture."""
     unit: str | None = None
     """What their numbers mean: `mm`, `m`, `dioptre`, `disparity`; with steps as in `m/5000`. It is not guessed."""
+    network: str | None = None
+    """For `depth_anything_v2_small`, `midas_small` and `onnx`: the file of the network, relative to the project file. It
+    is not fetched: no digest of it is published that it could be checked by."""
+    network_sees: Literal["imagenet", "unit", "bytes"] = "imagenet"
+    """For `onnx`: how RGB reaches the network: less ImageNet's mean by its deviation, 0 to 1, or 0 to 255."""
+    network_side_px: int = Field(default=256, ge=32, le=2048)
+    """For `onnx`: short side of the picture that the network sees, unless its file has a size of its own."""
+    network_multiple_px: int = Field(default=32, ge=1, le=128)
+    """For `onnx`: both sides are multiples of it."""
+    network_gives: Literal["disparity", "m"] = "disparity"
+    """For `onnx`: disparity of unknown scale and shift, larger is nearer, or distance in metres."""
     long_side_px: int = Field(default=512, ge=64)
-    """Long side at which a run's network is asked for photos' depth."""
+    """Long side at which photos' depth is estimated by a network."""
+
+    @property
+    def asks_file(self) -> bool:
+        """Whether the depth comes from a network in a file."""
+        return self.estimator in ("depth_anything_v2_small", "midas_small", "onnx")
+
+    @model_validator(mode="after")
+    def _network_if_asked(self) -> "DepthSection":
+        if self.asks_file != (self.network is not None):
+            named = f"estimator = {self.estimator!r}" if self.asks_file else "estimator = 'onnx' or the name of a network"
+            raise ValueError(f'{named} and network = "FILE.onnx" go together: one is missing; docs/depth.md says which file')
+        form = sorted(self.model_fields_set & {f"network_{name}" for name in ("sees", "side_px", "multiple_px", "gives")})
+        if form and self.estimator != "onnx":
+            raise ValueError(f"{', '.join(form)}: only for estimator = 'onnx'; named networks have their own")
+        return self
 
     @model_validator(mode="after")
     def _folder_if_given(self) -> "DepthSection":
@@ -842,6 +872,9 @@ def _from_its_folder(project: Project, path: Path) -> Project:
     if project.depth.folder is not None:
         folder = str(path.parent / expanded(project.depth.folder))
         updated["depth"] = project.depth.model_copy(update={"folder": folder})
+    if project.depth.network is not None:
+        network = str(path.parent / expanded(project.depth.network))
+        updated["depth"] = project.depth.model_copy(update={"network": network})
     if project.evaluation.methods:
         methods = [_method_from_its_folder(method, path.parent.resolve()) for method in project.evaluation.methods]
         updated["evaluation"] = project.evaluation.model_copy(update={"methods": methods})

@@ -24,6 +24,7 @@ OWN = {
     "pipeline/config.py": {
         "path.parent / expanded(project.masks.folder)",
         "path.parent / expanded(project.depth.folder)",
+        "path.parent / expanded(project.depth.network)",
         "folder / expanded(text)",
     },
     "pipeline/operations/reports.py": {"folder / Path(project.evaluation.truth)"},

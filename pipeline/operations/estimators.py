@@ -1,4 +1,4 @@
-"""Who estimates the depth of a project's photos: a folder of maps, or a run that was trained here."""
+"""Who estimates the depth of a project's photos: a folder of maps, a network in a file, or a run that was trained here."""
 
 import hashlib
 from collections.abc import Mapping
@@ -25,6 +25,8 @@ def depth_estimator(project: Project, home: Home) -> Estimator:
         return GivenDepth(
             Path(depth.folder), DepthUnit.parse(str(depth.unit)), partial(read_plain, max_bytes=limits.max_bytes)
         )
+    if depth.network is not None:
+        return _network(project, Path(depth.network))
     # torch takes seconds to import, and the code location is imported for every step.
     from pipeline.depth.predicting import predict_depth
     from pipeline.models.disparity_generator import DisparityGenerator
@@ -39,12 +41,25 @@ def depth_estimator(project: Project, home: Home) -> Estimator:
     return PredictedDepth(f"{version[:16]}-{depth.long_side_px}px", lambda rgb: predict(rgb))
 
 
+def _network(project: Project, path: Path) -> PredictedDepth:
+    from pipeline.depth.onnx_depth import NAMED, NetworkForm, OnnxDepth
+
+    depth = project.depth
+    own = NetworkForm(depth.network_sees, depth.network_side_px, depth.network_multiple_px, depth.network_gives)
+    form = NAMED.get(depth.estimator, own)
+    network = OnnxDepth(path, form)
+    told = f"{form.sees}-{form.short_side_px}-{form.multiple_px}-{form.gives}"
+    return PredictedDepth(f"{network.version[:16]}-{told}-{depth.long_side_px}px", network.depth)
+
+
 def depth_makers(project: Project, home: Home, key: str | None) -> Mapping[str, str]:
     """What decides maps of depth beside the project's settings, by words that "the … changed" can be made of."""
     depth = project.depth
     way = {"way of making maps of depth": str(PROCESSING)}
     if depth.folder is not None:
         return {**way, "given maps of depth": _listing(Path(depth.folder))}
+    if depth.network is not None:
+        return {**way, "network of depth": _digest(Path(depth.network))}
     if depth.estimator.startswith(RUN):
         return {**way, "network of depth": _version_of(home, depth.estimator.removeprefix(RUN)) or "not trained yet"}
     return way
@@ -54,6 +69,14 @@ def _version_of(home: Home, run: str) -> str | None:
     """Digest of a finished run's weights."""
     done = completion_of(RunFolder(child(home.runs, run)))
     return done.files[generator_file("a_to_b")] if done else None
+
+
+def _digest(path: Path) -> str:
+    """Of a network's file, by its size and time, since `dev` asks every few seconds: cheap, and other after every change."""
+    if not path.is_file():
+        return "not there"
+    told = path.stat()
+    return hashlib.sha256(f"{told.st_size} {told.st_mtime_ns}".encode()).hexdigest()[:16]
 
 
 def _listing(folder: Path) -> str:

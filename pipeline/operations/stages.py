@@ -230,7 +230,8 @@ def _of_whom_depth(project: Project) -> tuple[str, ...]:
 
 def _of_depth(project: Project, key: Key) -> Settings:
     settings = _fields("depth", project.depth)
-    settings.pop("depth.folder")  # where it lies does not count; what is in it does
+    for place in ("depth.folder", "depth.network"):  # where it lies does not count; what is in it does
+        settings.pop(place)
     return settings
 
 
