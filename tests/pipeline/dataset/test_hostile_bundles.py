@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -22,17 +23,24 @@ from tests.pipeline.dataset.frozen_world import World
 NUMBERS = range(1, 7)
 
 
-@pytest.fixture
-def bundle(tmp_path: Path) -> Path:
-    world = World(tmp_path / "origin")
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sound bundle, for the tests to copy."""
+    root = tmp_path_factory.mktemp("exported")
+    world = World(root / "origin")
     identifier = world.freeze(NUMBERS)
     (world.root / "masks" / "selfie").mkdir(parents=True)
     for number in NUMBERS:
         (world.root / "masks" / "selfie" / f"{number}.png").write_bytes(b"mask")
-    export_bundle(world.snapshots, identifier, {"mask": world.root / "masks"}, tmp_path / "bundle")
-    for path in (tmp_path / "bundle").rglob("*"):
+    export_bundle(world.snapshots, identifier, {"mask": world.root / "masks"}, root / "bundle")
+    for path in (root / "bundle").rglob("*"):
         path.chmod(0o755)
-    return tmp_path / "bundle"
+    return root / "bundle"
+
+
+@pytest.fixture
+def bundle(exported: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(exported, tmp_path / "bundle")
 
 
 def restore(bundle: Path) -> None:
