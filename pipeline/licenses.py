@@ -89,6 +89,21 @@ def license_name(id: str | None) -> str:
     return f"licence {id} of Flickr" if id.isdigit() else id
 
 
+_ON_THE_LIST = re.compile(r"CC (BY(?:-(?:NC|ND|SA|NC-ND|NC-SA))?) (1\.0|2\.0|2\.5|3\.0|4\.0)")
+_SPDX = {"CC0 1.0": "CC0-1.0", "Public Domain Mark 1.0": "CC-PDM-1.0"}
+
+
+def spdx_id(name: str) -> str:
+    """SPDX's identifier of a licence by its name for people; `LicenseRef-…` for what is not on that list.
+
+    >>> spdx_id("CC BY-NC 2.0"), spdx_id("CC0 1.0"), spdx_id("All Rights Reserved"), spdx_id("model release № 12")
+    ('CC-BY-NC-2.0', 'CC0-1.0', 'LicenseRef-All-Rights-Reserved', 'LicenseRef-model-release-12')
+    """
+    if match := _ON_THE_LIST.fullmatch(name):
+        return f"CC-{match[1]}-{match[2]}"
+    return _SPDX.get(name) or f"LicenseRef-{'-'.join(re.findall('[A-Za-z0-9.]+', name)) or 'other'}"
+
+
 def license_id(written: str) -> str | None:
     """What to keep for a licence that a person or a program wrote: an id of `KNOWN` for an id, a name or an address.
 

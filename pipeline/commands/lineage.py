@@ -10,6 +10,7 @@ from pipeline.commands.options import Command, open_home, say, tell, with_home
 
 if TYPE_CHECKING:
     from pipeline.dataset.lineage import Lineage, RunFacts
+    from storage import Home
 
 
 def with_output(command: Command) -> Command:
@@ -60,16 +61,29 @@ def snapshot(snapshot_id: str, home: Path | None, as_json: bool, svg: Path | Non
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write it as W3C PROV (PROV-JSON) into this file as well.",
 )
+@click.option(
+    "--spdx",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write it as SPDX 3 (AI and Dataset profiles, JSON-LD) into this file as well.",
+)
 @with_home
 @with_output
-def model(run: str, photos: Path | None, prov: Path | None, home: Path | None, as_json: bool, svg: Path | None) -> None:
+def model(
+    run: str,
+    photos: Path | None,
+    prov: Path | None,
+    spdx: Path | None,
+    home: Path | None,
+    as_json: bool,
+    svg: Path | None,
+) -> None:
     """From a model (its run, or RECIPE@SEED) to its photos, owners, licences, code and configuration."""
     from pipeline.dataset.lineage import model_photos
     from pipeline.operations.lineage import find_run, lineage_of_model
 
     chosen = open_home(home)
     answer = lineage_of_model(chosen, run)
-    if as_json or photos or prov:
+    if as_json or photos or prov or spdx:
         facts = find_run(chosen, run)
         rows = model_photos(facts, chosen.snapshots)
         answer.facts["photos"] = rows
@@ -77,6 +91,8 @@ def model(run: str, photos: Path | None, prov: Path | None, home: Path | None, a
             _write_csv(photos, rows)
         if prov:
             _write_prov(prov, facts, rows, chosen.snapshots)
+        if spdx:
+            _write_spdx(spdx, facts, rows, chosen)
     _show(answer, as_json, svg)
 
 
@@ -109,3 +125,13 @@ def _write_prov(path: Path, run: "RunFacts", rows: list[dict[str, object]], snap
     document = model_provenance(run, rows, str(read_facts(snapshots, run.snapshot)["sha256"]))
     write_text(path, json.dumps(document, indent=1) + "\n")
     say(f"the provenance is in {path}")
+
+
+def _write_spdx(path: Path, run: "RunFacts", rows: list[dict[str, object]], home: "Home") -> None:
+    from pipeline.atomic import write_text
+    from pipeline.dataset.spdx import model_spdx
+    from pipeline.operations.lineage import frozen, trained_s
+
+    document = model_spdx(run, rows, frozen(home, run.snapshot), trained_s(home, run))
+    write_text(path, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+    say(f"the SPDX document is in {path}")

@@ -6,9 +6,9 @@ Free of Dagster and pandas, so that the command answers at once.
 import json
 from collections import defaultdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pipeline.dataset.layout import find_snapshot
+from pipeline.dataset.layout import FACTS, find_snapshot, read_facts
 from pipeline.dataset.lineage import (
     Lineage,
     RunFacts,
@@ -23,6 +23,9 @@ from pipeline.file_names import child
 from pipeline.photo_ids import written_id
 from pipeline.plain_files import read_plain
 from storage import Home
+
+if TYPE_CHECKING:
+    from pipeline.dataset.spdx import Frozen
 
 COMPLETION, CARD = "complete.json", "model.json"
 """What `pipeline.training.runs` writes of a finished run, read here as plain JSON: pydantic takes longer to import than
@@ -55,6 +58,22 @@ def find_run(home: Home, name: str) -> RunFacts:
         problem = f"{name!r} may be any of" if found else f"there is no finished run {name!r}; known here"
         raise DatasetError(f"{home.runs}: {problem}: {known}")
     return found[0]
+
+
+def frozen(home: Home, snapshot: str) -> "Frozen":
+    """What an SPDX document tells of a snapshot besides its photos."""
+    from pipeline.dataset.responsible_ai import responsible
+    from pipeline.dataset.snapshot import read_snapshot
+    from pipeline.dataset.spdx import Frozen
+
+    facts = read_facts(home.snapshots, snapshot)
+    written_s = (child(home.snapshots, snapshot) / FACTS).stat().st_mtime
+    return Frozen(str(facts["sha256"]), written_s, responsible(read_snapshot(home.snapshots, snapshot), facts))
+
+
+def trained_s(home: Home, run: RunFacts) -> float:
+    """When the run ended, Unix seconds: the time of its completion marker."""
+    return (child(home.runs, run.run) / COMPLETION).stat().st_mtime
 
 
 def finished_runs(home: Home) -> list[RunFacts]:

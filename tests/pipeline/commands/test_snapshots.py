@@ -15,6 +15,7 @@ from pipeline.dataset.snapshot import freeze, read_snapshot
 from pipeline.errors import StorageError
 from storage import Home
 from tests.pipeline.dataset.frozen_world import World
+from tests.pipeline.dataset.test_spdx import read
 
 Run = Callable[..., tuple[object, str]]
 CONFIG = "[domains.ordinary]\nqueries = [{ text = 'a' }]\n[domains.shallow]\nqueries = [{ text = 'b' }]\n"
@@ -143,9 +144,12 @@ def test_the_photos_of_a_model_hold_no_formula(world: World, run: Run, tmp_path:
     facts = {"run_id": "r", "recipe": "smoke", "model": "cyclegan", "seed": 0, "snapshot_id": identifier, "steps": 6}
     (world.root / "runs" / "r").mkdir(parents=True)
     (world.root / "runs" / "r" / "complete.json").write_text(json.dumps(facts))
-    prov = tmp_path / "model.prov.json"
-    code, said = run("lineage", "model", "r", "--photos", str(tmp_path / "photos.csv"), "--prov", str(prov))
+    prov, spdx = tmp_path / "model.prov.json", tmp_path / "model.spdx.json"
+    asked = ["--photos", str(tmp_path / "photos.csv"), "--prov", str(prov), "--spdx", str(spdx)]
+    code, said = run("lineage", "model", "r", *asked)
     assert code == 0
+    assert f"the SPDX document is in {spdx}" in said
+    read(json.loads(spdx.read_text()))
     assert f"the provenance is in {prov}" in said
     assert len(json.loads(prov.read_text())["hadMember"]) == len(set(manifest.loc[manifest["split"] == "train", "photo_id"]))
     with (tmp_path / "photos.csv").open(newline="") as file:
