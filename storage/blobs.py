@@ -3,9 +3,10 @@
 import hashlib
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from pipeline.atomic import TEMPORARY_SUFFIX, own_name, put_in_place, sweep
 from pipeline.errors import CorruptBlob, StorageError
@@ -13,11 +14,28 @@ from pipeline.file_names import child, is_sha256, sha256_of
 from pipeline.plain_files import read_plain
 
 
+class Elsewhere(Protocol):
+    """Where blobs lie that are fetched when they are read; names are those in the home."""
+
+    def size(self, name: str) -> int | None:
+        """Size in bytes; None where there is none of that name."""
+        ...
+
+    def fetch(self, name: str) -> bool:
+        """Bring it to its place; False where there is none."""
+        ...
+
+    def remove(self, name: str) -> None:
+        """Delete it there, at the latest when the command ends."""
+        ...
+
+
 @dataclass(frozen=True)
 class BlobStore:
     """Blobs below `root`; equal content is stored once."""
 
     root: Path
+    elsewhere: Elsewhere | None = None
 
     def path(self, sha256: str) -> Path:
         """Where the blob lies, whether it exists or not. Raises `UnsafeName` for a text that is no digest."""
@@ -34,9 +52,23 @@ class BlobStore:
         try:
             found = self.path(sha256).stat()
         except (FileNotFoundError, NotADirectoryError):
-            return False
-        has_size = found.st_size > 0 if size_bytes is None else found.st_size == size_bytes
-        return stat.S_ISREG(found.st_mode) and has_size
+            size = self.elsewhere.size(self._name(sha256)) if self.elsewhere else None
+        else:
+            size = found.st_size if stat.S_ISREG(found.st_mode) else None
+        return size is not None and (size > 0 if size_bytes is None else size == size_bytes)
+
+    def remove(self, sha256: str) -> int | None:
+        """Delete the blob; its size in bytes, or None where there was none."""
+        path, size = self.path(sha256), self.elsewhere.size(self._name(sha256)) if self.elsewhere else None
+        with suppress(FileNotFoundError):
+            size = path.stat().st_size
+            path.unlink()
+        if self.elsewhere:
+            self.elsewhere.remove(self._name(sha256))
+        return size
+
+    def _name(self, sha256: str) -> str:
+        return self.path(sha256).relative_to(self.root.parent).as_posix()
 
     @contextmanager
     def temporary(self) -> Iterator[Path]:
@@ -72,6 +104,8 @@ class BlobStore:
         path = self.path(sha256)
         if not self.has(sha256):
             raise StorageError(f"{path}: this picture is missing; run `bokehflow run` to fetch it again")
+        if self.elsewhere and not path.exists():
+            self.elsewhere.fetch(self._name(sha256))
         data = read_plain(path)
         found = hashlib.sha256(data).hexdigest()
         if found != sha256 and not data.strip(b"\0"):  # the other thing that a power cut leaves

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from storage.blobs import BlobStore
 
 if TYPE_CHECKING:
     from storage.tables import TableStore
+    from storage.working import WorkingFolder
 
 HOME_VARIABLE = "BOKEHFLOW_HOME"
 CONFIG_VARIABLE = "BOKEHFLOW_CONFIG"
@@ -36,15 +38,17 @@ class Home:
     root: Path
 
     @classmethod
-    def at(cls, root: Path | str | None = None) -> "Home":
-        """The home at `root`, else where `BOKEHFLOW_HOME` says, else `./data`. Raises `StorageError` for object storage."""
+    def at(cls, root: Path | str | None = None, say: Callable[[str], None] = lambda _: None) -> "Home":
+        """The home at `root`, else where `BOKEHFLOW_HOME` says, else `./data`.
+
+        One at an address of object storage is its working folder, like the newest state there, of which `say` tells; raises
+        `ConfigError` or `StorageError` where the store cannot be used.
+        """
         chosen = str(root or os.environ.get(HOME_VARIABLE) or "")
         if _ADDRESS.match(chosen):
-            chosen = re.sub(":/+", "://", chosen)  # a path has one slash
-            raise StorageError(
-                f"{chosen}: a home cannot yet be worked on in object storage; `bokehflow home copy {chosen} FOLDER` brings "
-                f"it, and `bokehflow home copy FOLDER {chosen}` takes it back"
-            )
+            from storage.working import open_working
+
+            return cls(open_working(re.sub(":/+", "://", chosen), say))  # a path has one slash
         return cls(expanded(root or os.environ.get(HOME_VARIABLE) or DEFAULT_HOME).resolve())
 
     def project_file(self, given: Path | None = None) -> Path:
@@ -57,7 +61,12 @@ class Home:
 
     @property
     def blobs(self) -> BlobStore:
-        return BlobStore(self.root / "blobs")
+        return BlobStore(self.root / "blobs", self.working)
+
+    @property
+    def working(self) -> "WorkingFolder | None":
+        """What keeps the home like a store in which it lies; None where it is a folder and nothing else."""
+        return _working(self.root)
 
     @property
     def tables(self) -> "TableStore":
@@ -220,6 +229,8 @@ class Home:
         what = " ".join(filter(None, [asset, partition]))
         with self._locked(self.root / "making", re.sub(r"[^\w@.-]+", "+", what), f"at work on {what}"):
             yield
+        if self.working:
+            self.working.settle_soon()
 
     @contextmanager
     def presence(self, process: str) -> Iterator[None]:
@@ -274,3 +285,12 @@ class Home:
     def _in_use(self, busy: str, process: str = "unknown", address: str = "") -> str:
         at, first = (f", at {address}", "use that, or end it first") if address else ("", "end it first")
         return f"{self.root}: process {process} is {busy}{at}; {first}"
+
+
+@cache
+def _working(root: Path) -> "WorkingFolder | None":
+    if not (root / "remote").exists():  # what it knows of the store
+        return None
+    from storage.working import working_at
+
+    return working_at(root)

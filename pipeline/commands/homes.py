@@ -26,7 +26,8 @@ def copy(source: str, target: str, at_work: bool) -> None:
     from pipeline.errors import ConfigError
     from pipeline.operations.forget import AT_WORK
     from storage import Home
-    from storage.copying import Bucket, bring, check_target, duplicate, is_address, send
+    from storage.bucket import Bucket, is_address
+    from storage.copying import bring, check_target, duplicate, send
 
     if is_address(source):
         if is_address(target):
@@ -34,6 +35,8 @@ def copy(source: str, target: str, at_work: bool) -> None:
         copied = bring(Bucket(source), expanded(target).resolve(), say)
     else:
         origin = Home.at(source)
+        if origin.working:
+            raise ConfigError(f"{source}: it holds only part of the home; copy from {origin.working.address} instead")
         if not (origin.root / "tables").is_dir():
             raise ConfigError(f"{origin.root}: there is no home (it has no tables)")
         with nullcontext() if at_work else origin.lock(AT_WORK):

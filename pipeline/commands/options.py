@@ -21,7 +21,7 @@ def with_home(command: Command) -> Command:
     return click.option(
         "--home",
         type=click.Path(file_okay=False, path_type=Path),
-        help="Where data lives; else BOKEHFLOW_HOME, else ./data.",
+        help="Where data lives, a folder or s3://BUCKET/PREFIX; else BOKEHFLOW_HOME, else ./data.",
     )(command)
 
 
@@ -35,10 +35,15 @@ def with_config(command: Command) -> Command:
 
 
 def open_home(home: Path | str | None) -> "Home":
-    """The home at hand, named in the environment as well for the processes that commands start."""
+    """The home at hand, named in the environment as well for the processes that commands start.
+
+    One at an address of object storage is made alike there when the command ends, however it does.
+    """
     from storage import Home
 
-    chosen = Home.at(home)
+    chosen = Home.at(home, say)
+    if working := chosen.working:
+        click.get_current_context().call_on_close(lambda: working.settle(say))
     os.environ["BOKEHFLOW_HOME"] = str(chosen.root)
     os.environ["PYTHONSAFEPATH"] = "1"  # a folder where somebody works may be called like one of our packages
     return chosen

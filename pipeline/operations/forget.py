@@ -52,11 +52,11 @@ BY_PICTURE = {"duplicate_pairs": ["sha256_a", "sha256_b"], "photo_hints": ["sha2
 """Tables about pictures rather than photos, and their columns that name one."""
 NOT_CACHES = {
     "blobs", "tables", "review", "shards", "snapshots", "runs", "reports", "weights", "budget", "dagster", "collection",
-    "work",
+    "work", "remote",
 }  # fmt: skip
 """Folders of the home whose files are not named by a picture's SHA-256, or are treated by name."""
 
-NO_EXPORTS = {"blobs", "tables", "shards", "dagster", "weights", "budget"}
+NO_EXPORTS = {"blobs", "tables", "shards", "dagster", "weights", "budget", "remote"}
 """Folders of the home with many files, and none that a person puts there."""
 AT_WORK = "at-work"
 """The lock that all who make anything share."""
@@ -203,6 +203,8 @@ def _purge(home: Home, now_s: int, also: Iterable[str] = (), was_quiet: Callable
         tombstones = home.tables.read("tombstones")
         tombstones.loc[tombstones["photo_id"].isin(ids) & tombstones["purged_s"].isna(), "purged_s"] = now_s
         home.tables.write("tombstones", tombstones)
+        if home.working:
+            home.working.forgotten(ids)
     log.info("%d photos forgotten: %d blobs, %d derived files", len(ids), done.blobs, done.derived_files)
     return done
 
@@ -212,9 +214,7 @@ def _purge_files(home: Home, ids: Set[str], forgotten: Set[str], done: Purged, d
     done.shared = len(doomed & needed)
     leaving = doomed - needed
     for digest in sorted(leaving):
-        with suppress(FileNotFoundError):
-            size_bytes = home.blobs.path(digest).stat().st_size
-            home.blobs.path(digest).unlink()
+        if (size_bytes := home.blobs.remove(digest)) is not None:
             done.blobs, done.bytes_freed = done.blobs + 1, done.bytes_freed + size_bytes
     for path in _named_by(home, leaving):
         path.unlink(missing_ok=True)

@@ -9,6 +9,7 @@ def forgotten_photos(home: Home) -> set[str]:
 
 
 def unpurged(home: Home) -> list[str]:
-    """Photo ids with a tombstone whose purge is not complete."""
+    """Photo ids with a tombstone whose purge is not complete: in the home, or on this machine alone."""
     tombstones = home.tables.read_or_empty("tombstones", columns=["photo_id", "purged_s"])
-    return tombstones.loc[tombstones["purged_s"].isna(), "photo_id"].tolist()
+    elsewhere = home.working.to_forget() if home.working else set()
+    return sorted({*tombstones.loc[tombstones["purged_s"].isna(), "photo_id"], *elsewhere})

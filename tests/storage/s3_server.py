@@ -12,6 +12,7 @@ from xml.sax.saxutils import escape
 
 BUCKET = "lab"
 KEY = "the-key"
+ADDRESS = f"s3://{BUCKET}/some/place"
 
 
 @dataclass
@@ -20,6 +21,8 @@ class Store:
 
     objects: dict[str, bytes] = field(default_factory=dict)
     puts: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+    """Method and name of each, as they came."""
     keeps_conditions: bool = True
     redirects: bool = False
     fails: Callable[[str, str], bool] = lambda method, name: False
@@ -47,6 +50,7 @@ def handler_of(store: Store) -> type[BaseHTTPRequestHandler]:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             _, bucket, name = (unquote(parts.path) + "/").split("/", 2)
             name = name.removesuffix("/")
+            store.requests.append(f"{self.command} {name}")
             if f"Credential={KEY}/" not in self.headers.get("Authorization", ""):
                 return self.error(403, "InvalidAccessKeyId")
             if bucket != BUCKET:

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,11 +9,11 @@ import pytest
 from pipeline.cli import cli
 from pipeline.errors import ConfigError, StorageError
 from pipeline.operations.forget import AT_WORK
-from storage import Home, copying
-from storage.copying import Bucket, File, bring, read_list, send, write_list
-from tests.storage.s3_server import BUCKET, KEY, Store, contents, serving
+from storage import Home, bucket
+from storage.bucket import Bucket, File, read_list, write_list
+from storage.copying import bring, send
+from tests.storage.s3_server import ADDRESS, Store, contents
 
-ADDRESS = f"s3://{BUCKET}/some/place"
 FILES = {
     "bokehflow.toml": b"a = 1\n", "tables/unique_photos.parquet": b"rows", "blobs/ab/abcd": b"x" * 50_000,
     "review/reviewed/anna.csv": b"1", "review/reviewed/same.csv": b"1", "dagster/history/runs.db": b"db",
@@ -47,18 +46,6 @@ def home(tmp_path: Path) -> Home:
     os.utime(snapshot, ns=(10**18 + 1, 10**18 + 1))
     (home.dagster / "dagster.yaml").symlink_to("/nowhere")
     return home
-
-
-@pytest.fixture
-def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    store = Store()
-    with serving(store) as endpoint:
-        values = {"ACCESS_KEY_ID": KEY, "SECRET_ACCESS_KEY": "secret", "REGION": "earth-1", "ENDPOINT_URL": endpoint}
-        for name, value in values.items():
-            monkeypatch.setenv(f"AWS_{name}", value)
-        yield store
 
 
 def test_there_and_back_is_the_same_home(home: Home, store: Store, tmp_path: Path) -> None:
@@ -172,7 +159,7 @@ def test_wrong_keys_bucket_region_and_network_are_told_apart(
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "wrong")
     with pytest.raises(StorageError, match="refuses these keys"):
         bring(Bucket(ADDRESS), tmp_path / "back", told)
-    monkeypatch.setattr(copying, "GIVE_UP_S", 1)
+    monkeypatch.setattr(bucket, "GIVE_UP_S", 1)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     with pytest.raises(StorageError, match="cannot be reached"):
         send(home, Bucket(ADDRESS), told)
@@ -194,9 +181,9 @@ def test_keys_in_an_address_are_refused_and_not_repeated() -> None:
     "data",
     [
         b"no gzip",
-        write_list({"a": File(1, copying.sha256_of("0" * 64), 1, 0o600)})[:-9],
-        write_list({"../a": File(1, copying.sha256_of("0" * 64), 1, 0o600)}),
-        write_list({"a": File(-1, copying.sha256_of("0" * 64), 1, 0o600)}),
+        write_list({"a": File(1, bucket.sha256_of("0" * 64), 1, 0o600)})[:-9],
+        write_list({"../a": File(1, bucket.sha256_of("0" * 64), 1, 0o600)}),
+        write_list({"a": File(-1, bucket.sha256_of("0" * 64), 1, 0o600)}),
     ],
 )
 def test_damaged_lists_are_refused(data: bytes) -> None:
@@ -226,13 +213,3 @@ def test_the_command(home: Home, store: Store, tmp_path: Path, capsys: pytest.Ca
         call(str(tmp_path / "nothing"), ADDRESS)
     with pytest.raises(ConfigError, match="lies in the home"):
         call(root, f"{root}/copy")
-
-
-@pytest.mark.parametrize("address", [ADDRESS, "gs://lab/x", "az://lab/x"])
-def test_no_home_is_worked_on_in_a_store(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(StorageError, match="cannot yet be worked on"):
-        Home.at(Path(address))
-    monkeypatch.setenv("BOKEHFLOW_HOME", address)
-    scheme, _, rest = address.partition(":")
-    with pytest.raises(StorageError, match=f"`bokehflow home copy {scheme}://{rest.lstrip('/')} FOLDER` brings it"):
-        cli.main(["doctor"], standalone_mode=False)

@@ -1,0 +1,427 @@
+"""A home that is worked on at an address: a folder of this machine that is kept like the store, and the store like it.
+
+    remote/address        the address
+    remote/list.gz        the store's list that this folder was last like, and how each file looked here then
+    remote/removed        blobs that were deleted although they were not here, a line each
+    remote/unneeded       contents that the store may delete once its newest list does without them, a line each
+    remote/to-forget      photos that another machine forgot, and of which this one may still have something
+    remote/set-aside/     this machine's version of files that another had changed as well
+
+`settle` compares the folder, the store's newest list and the list that both come from; what changed there comes here, what
+changed here goes there by content and becomes the next list, put only where none has its number. Killed anywhere, the next
+one finds the same differences. Blobs are fetched when they are read, everything else at once.
+"""
+
+import gzip
+import json
+import logging
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from hashlib import sha256 as sha256_digest
+from pathlib import Path
+
+from pipeline.atomic import write_bytes, write_text
+from pipeline.errors import StorageError, disk_failed
+from pipeline.file_names import child, expanded, inside
+from pipeline.locks import locked
+from pipeline.plain_files import read_plain, read_plain_text
+from storage.bucket import WORKING, Bucket, File, digest_of, file_at, files_of, list_name, many, write_checked, write_list
+from storage.merging import TOMBSTONES, Merged, Rule, further_name, is_of_the_machine, merge, same
+
+CACHE_VARIABLE = "BOKEHFLOW_CACHE"
+LAZY = "blobs/"
+"""What is fetched when it is read."""
+NOT_HERE, LOOK_AGAIN = 0, -1
+"""In place of a time of change."""
+RACY_NS = 2 * 10**9
+"""A file changed so shortly before it was looked at may change again and look the same: file systems' clocks are coarse."""
+TRIES = 20
+"""So often another machine may be first."""
+FEWEST_LOST = 50
+"""Up to so many files may be gone from one command to the next; more only if most of the home stays."""
+FETCHES = 3
+"""So often a content is asked for that comes cut or altered."""
+PAUSE_FACTOR = 5
+"""What a stage waits between two times, in how long the last one took: no more than a sixth of the time goes there."""
+
+Say = Callable[[str], None]
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Known:
+    """The list that folder and store were last alike by: its number, its files, and when each was changed here."""
+
+    number: int = 0
+    files: dict[str, File] = field(default_factory=dict)
+    changed_ns: dict[str, int] = field(default_factory=dict)
+
+    def to_bytes(self) -> bytes:
+        """For a file."""
+        rows = ([name, *vars(one).values(), self.changed_ns.get(name, NOT_HERE)] for name, one in self.files.items())
+        return gzip.compress("\n".join(map(json.dumps, [[self.number, len(self.files)], *rows])).encode(), 1, mtime=0)
+
+    @classmethod
+    def of(cls, data: bytes) -> "Known":
+        """From a file. Raises `ValueError` and its like for a damaged one."""
+        head, *rows = gzip.decompress(data).decode().split("\n")
+        known = cls(json.loads(head)[0])
+        for name, *written, changed_ns in map(json.loads, rows):
+            known.files[name], known.changed_ns[name] = File.of(written), changed_ns
+        if len(known.files) != json.loads(head)[1]:
+            raise ValueError("it was cut off")
+        return known
+
+
+def cache_folder() -> Path:
+    """Where working folders lie: `BOKEHFLOW_CACHE`, else the user's cache folder."""
+    chosen = os.environ.get(CACHE_VARIABLE)
+    usual = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "bokehflow")
+    return expanded(chosen).resolve() if chosen else usual
+
+
+def folder_of(address: str) -> Path:
+    """The working folder of an address on this machine."""
+    return child(cache_folder() / "homes", sha256_digest(address.rstrip("/").encode()).hexdigest()[:16])
+
+
+@cache
+def working_at(root: Path) -> "WorkingFolder | None":
+    """What makes `root` a working folder; None where it is a home of its own."""
+    try:
+        return WorkingFolder(root, read_plain_text(root / WORKING / "address").strip())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def open_working(address: str, say: Say) -> Path:
+    """The working folder of an address, like the store's newest list, with what an earlier command had not sent.
+
+    Raises `ConfigError` or `StorageError` where the store cannot be used.
+    """
+    bucket = Bucket(address)
+    root = folder_of(bucket.address)
+    working = WorkingFolder(root, bucket.address)
+    if not working.list_file.exists():
+        bucket.check_conditions()
+        write_text(root / WORKING / "address", f"{bucket.address}\n")
+        say(f"{bucket.address} is worked on in {root}")
+    working_at.cache_clear()
+    opened = working_at(root)
+    assert opened is not None
+    opened.take_over(say)
+    return root
+
+
+class WorkingFolder:
+    """The folder `root` as the working folder of `address`. Its methods may be called by any thread and process."""
+
+    def __init__(self, root: Path, address: str) -> None:
+        self.root, self.address = root, address
+        self.list_file = root / WORKING / "list.gz"
+        self._removed, self._unneeded = root / WORKING / "removed", root / WORKING / "unneeded"
+        self._to_forget = root / WORKING / "to-forget"
+        self._read: tuple[object, Known] = (None, Known())
+        self._not_before_s = 0.0
+
+    @cached_property
+    def bucket(self) -> Bucket:
+        """The store."""
+        return Bucket(self.address)
+
+    # --- blobs, which are fetched when they are read ----------------------------------------------------------------------
+
+    def size(self, name: str) -> int | None:
+        """The size in bytes of a file that the store has and this folder may not have; None where there is none."""
+        found = self._known().files.get(name)
+        return None if found is None or name in read_lines(self._removed) else found.size
+
+    def fetch(self, name: str) -> bool:
+        """Bring a file that is not here; False where the store has none of that name."""
+        found = self._known().files.get(name)
+        if found is None or name in read_lines(self._removed):
+            return False
+        self._bring(name, found, inside(self.root, name))
+        return True
+
+    def remove(self, name: str) -> None:
+        """Have a blob deleted from the store as well, whether it is here or not, and whether a list names it or not."""
+        add_lines(self._removed, [name])
+        add_lines(self._unneeded, [name.rpartition("/")[2]])
+
+    def _bring(self, name: str, file: File, path: Path) -> None:
+        for tries_left in reversed(range(FETCHES)):
+            try:
+                chunks = self.bucket.chunks(f"objects/{file.sha256}")
+                write_checked(path, chunks, file, f"{self.address}: {name}")
+                break
+            except StorageError:
+                if not tries_left:
+                    raise
+        path.chmod(file.mode | 0o400)
+        os.utime(path, ns=(file.mtime_ns, file.mtime_ns))
+
+    # --- photos that another machine forgot -------------------------------------------------------------------------------
+
+    def to_forget(self) -> set[str]:
+        """Photos that another machine forgot and that may still be in what this machine alone has."""
+        return read_lines(self._to_forget)
+
+    def forgotten(self, photo_ids: Iterable[str]) -> None:
+        """They are in nothing of this machine any more."""
+        shutil.rmtree(self.root / WORKING / "set-aside", ignore_errors=True)
+        drop_lines(self._to_forget, photo_ids)
+
+    # --- folder and store alike -------------------------------------------------------------------------------------------
+
+    def settle_soon(self) -> None:
+        """`settle`, unless that was done shortly before; a store that fails is told of and stops nobody."""
+        if time.monotonic() < self._not_before_s:
+            return
+        began_s = time.monotonic()
+        try:
+            self.settle(log.info)
+        except StorageError as error:
+            log.warning("%s; what was made is in %s, and goes there later", error, self.root)
+        self._not_before_s = time.monotonic() + PAUSE_FACTOR * (time.monotonic() - began_s)
+
+    def settle(self, say: Say) -> None:
+        """Make folder and store alike. Raises `StorageError`, after which nothing is lost and the next one goes on."""
+        try:
+            with self._alone():
+                for _ in range(TRIES):
+                    if self._settled(say):
+                        return
+        except OSError as error:
+            raise disk_failed(error, self.root) from error
+        raise StorageError(f"{self.address}: other machines were faster {TRIES} times; run the same command again")
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        (self.root / WORKING).mkdir(parents=True, exist_ok=True)
+        with locked(self.root / WORKING / "settle.lock"):
+            yield
+
+    def take_over(self, say: Say) -> None:
+        """`settle` where the store has a newer list; what is to be sent goes with the next one."""
+        if self._known().number == 0 or self.bucket.number() != self._known().number:
+            self.settle(say)
+
+    def _settled(self, say: Say) -> bool:
+        """One try; False where another machine put the next list meanwhile."""
+        known, looked_ns = self._known(), time.time_ns()
+        number, there = self._newest(known, say)
+        removed = read_lines(self._removed)
+        here = self._here(known, removed)
+        merged = merge(known.files, here, there)
+        self._apply(merged, here, there, say)
+        files = merged.files
+        if files.keys() != there.keys() or not all(same(files[name], there[name], name) for name in there):
+            number, files = number + 1, self._send(files, there, say)
+            if not self._commit(number, files, there):
+                return False
+        self._know(Known(number, files, self._changes(files, looked_ns)))
+        drop_lines(self._removed, removed)
+        return True
+
+    def _newest(self, known: Known, say: Say) -> tuple[int, dict[str, File]]:
+        """The store's newest list, without what belongs to one machine; the first machine takes that over."""
+        newest = self.bucket.number()
+        if newest < known.number:
+            raise StorageError(
+                f"{self.address}: its list of number {known.number} is gone, the newest is {newest}; if that is right, "
+                f"delete {self.root} to begin anew; else delete {self.root / WORKING}, and `bokehflow home copy "
+                f"{self.root}` brings back what is here"
+            )
+        if newest == known.number:
+            return newest, known.files
+        number, there = self.bucket.newest()
+        own = {name: one for name, one in there.items() if is_of_the_machine(name)}
+        if not known.number and not self.list_file.exists():
+            say(f"{self.address}: {len(there):,} files")
+            self._bring_all(own)
+        return number, {name: one for name, one in there.items() if name not in own}
+
+    def _here(self, known: Known, removed: set[str]) -> dict[str, File]:
+        """The folder's files; those that look as they did are not read, and blobs that were not fetched are as listed."""
+        here, changed = {}, {}
+        for name, path in files_of(self.root).items():
+            before = known.files.get(name)
+            if is_of_the_machine(name):
+                continue
+            if before is not None and _looks(path) == (before.size, before.mtime_ns, known.changed_ns.get(name)):
+                here[name] = before
+            else:
+                changed[name] = path
+        digested = zip(changed, many(_digested, changed.values()), strict=True)
+        here.update({name: file for name, file in digested if file is not None})
+        gone = [name for name in known.files if name not in here and name not in removed]
+        here.update({name: known.files[name] for name in gone if name.startswith(LAZY)})
+        lost = sum(not name.startswith(LAZY) for name in gone)
+        if lost > max(FEWEST_LOST, len(known.files) // 2):
+            raise StorageError(
+                f"{self.root}: {lost:,} of {len(known.files):,} files are gone since the last command, so that it is not "
+                f"sent; delete the folder, and what is at {self.address} comes again"
+            )
+        return here
+
+    def _apply(self, merged: Merged, here: Mapping[str, File], there: Mapping[str, File], say: Say) -> None:
+        """Bring what is the store's, delete what it has not, and do with conflicts what their rules say."""
+        for name, rule in merged.conflicts.items():
+            say(f"{name}: changed here and by another machine; {rule.value}")
+            path, further = inside(self.root, name), further_name(name, here[name].sha256)
+            if rule is Rule.BOTH_KEPT:
+                os.replace(path, inside(self.root, further))
+                merged.files[further] = here[name]
+            elif rule is Rule.SET_ASIDE:
+                aside = inside(self.root / WORKING / "set-aside", further)
+                aside.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(path, aside)
+                say(f"{name}: this machine's version is {aside}")
+        if TOMBSTONES in merged.fetch:
+            merged.files[TOMBSTONES] = self._unite_tombstones(there[TOMBSTONES])
+        fetch = {name: there[name] for name in merged.fetch if not name.startswith(LAZY) and name != TOMBSTONES}
+        if len(fetch) > 1:
+            say(f"{len(fetch):,} files are fetched, {sum(one.size for one in fetch.values()) / 1e6:,.1f} MB")
+        self._bring_all(fetch)
+        for name in merged.drop:
+            inside(self.root, name).unlink(missing_ok=True)
+
+    def _bring_all(self, files: Mapping[str, File]) -> None:
+        for _ in many(lambda name: self._bring(name, files[name], inside(self.root, name)), files):
+            pass
+
+    def _unite_tombstones(self, theirs: File) -> File:
+        """The rows of both; those that are new here are noted, since this machine may still have something of them."""
+        from storage.tables import TableStore  # needs pandas
+
+        path, beside = inside(self.root, TOMBSTONES), child(self.root / WORKING, "theirs")
+        own = TableStore(self.root / "tables").read_or_empty("tombstones")
+        self._bring(TOMBSTONES, theirs, inside(beside, TOMBSTONES))
+        others = TableStore(beside / "tables").read("tombstones")
+        add_lines(self._to_forget, set(others["photo_id"]) - set(own["photo_id"]))
+        more = own[~own["photo_id"].isin(others["photo_id"])]
+        if len(more):
+            rows = others.astype(object).to_dict("records") + more.astype(object).to_dict("records")
+            TableStore(self.root / "tables").write("tombstones", others.iloc[:0].astype(object).from_records(rows))
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(inside(beside, TOMBSTONES), path)
+        shutil.rmtree(beside)
+        return file_at(path, *digest_of(path))
+
+    def _send(self, files: Mapping[str, File], there: Mapping[str, File], say: Say) -> dict[str, File]:
+        """Put what the store has not; returns the next list."""
+        has, next_files = {one.sha256 for one in there.values()}, dict(files)
+        new = {name: inside(self.root, name) for name, one in files.items() if one.sha256 not in has}
+
+        def put(path: Path) -> File | None:
+            try:
+                return self.bucket.take(path, lambda sha256, _: sha256 in has)[0]
+            except FileNotFoundError:  # a journal, say, whose stage has ended meanwhile
+                return None
+
+        for name, file in zip(new, many(put, new.values()), strict=True):
+            if file is None:
+                del next_files[name]
+            else:
+                next_files[name] = file
+        if new:
+            size = sum(next_files[name].size for name in new if name in next_files)
+            say(f"{len(new):,} files sent to {self.address}, {size / 1e6:,.1f} MB")
+        return next_files
+
+    def _commit(self, number: int, files: Mapping[str, File], before: Mapping[str, File]) -> bool:
+        """Put the next list; what the one before named and this does not is to be deleted. False where another was first."""
+        needed = {one.sha256 for one in files.values()}
+        add_lines(self._unneeded, {one.sha256 for one in before.values()} - needed)
+        # The number may be free only because a later list took its place.
+        if not self.bucket.create(list_name(number), write_list(files)) or self.bucket.number() != number:
+            return False
+        self.bucket.delete_lists_before(number)
+        return True
+
+    def _changes(self, files: Mapping[str, File], looked_ns: int) -> dict[str, int]:
+        """When each file was changed, where that tells whether it changes again."""
+        changes = {}
+        for name, file in files.items():
+            if looks := _looks(inside(self.root, name)):
+                is_as_listed = looks[:2] == (file.size, file.mtime_ns) and file.mtime_ns < looked_ns - RACY_NS
+                changes[name] = looks[2] if is_as_listed else LOOK_AGAIN
+        return changes
+
+    def _know(self, known: Known) -> None:
+        """Keep that the folder is like this list, then have the store delete what no list needs any more."""
+        if known != self._known():
+            write_bytes(self.list_file, known.to_bytes())
+        if unneeded := read_lines(self._unneeded):
+            needed = {one.sha256 for one in known.files.values()}
+            self.bucket.delete(f"objects/{sha256}" for sha256 in sorted(unneeded - needed))
+            drop_lines(self._unneeded, unneeded)
+
+    def _known(self) -> Known:
+        try:
+            found = self.list_file.stat()
+        except FileNotFoundError:
+            return Known()
+        sign = (found.st_mtime_ns, found.st_size, found.st_ino)
+        if self._read[0] != sign:
+            try:
+                self._read = (sign, Known.of(read_plain(self.list_file)))
+            except (OSError, EOFError, ValueError, TypeError, IndexError) as error:
+                raise StorageError(
+                    f"{self.list_file}: it is damaged ({type(error).__name__}); delete it, and what differs from "
+                    f"{self.address} is told apart by content"
+                ) from error
+        return self._read[1]
+
+
+def _looks(path: Path) -> tuple[int, int, int] | None:
+    """What tells that a file has changed, without reading it; None where there is none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+def _digested(path: Path) -> File | None:
+    try:
+        return file_at(path, *digest_of(path))
+    except FileNotFoundError:
+        return None
+
+
+# --- lines that several processes add and take ---------------------------------------------------------------------------
+
+
+def read_lines(path: Path) -> set[str]:
+    """The lines of a file; none where there is no file."""
+    try:
+        return set(read_plain_text(path).splitlines())
+    except FileNotFoundError:
+        return set()
+
+
+def add_lines(path: Path, lines: Iterable[str]) -> None:
+    """Add lines to a file, one after the other; they are on the disk then."""
+    if text := "".join(f"{line}\n" for line in sorted(lines)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with locked(path) as descriptor:
+            os.lseek(descriptor, 0, os.SEEK_END)
+            os.write(descriptor, text.encode())
+            os.fsync(descriptor)
+
+
+def drop_lines(path: Path, lines: Iterable[str]) -> None:
+    """Take lines out of a file."""
+    if path.exists():
+        with locked(path) as descriptor:
+            text = "".join(f"{line}\n" for line in sorted(read_lines(path) - set(lines)))
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, text.encode(), 0)

@@ -1,0 +1,282 @@
+"""A home worked on at an address: taken over, sent, merged with another machine's changes, and never lost."""
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from pipeline.errors import StorageError
+from pipeline.operations.tombstones import unpurged
+from storage import Home
+from storage.bucket import Bucket
+from storage.working import WorkingFolder, folder_of
+from tests.storage.s3_server import ADDRESS, Store, contents
+
+Machine = Callable[[str], Home]
+
+
+@pytest.fixture
+def machine(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    """The home at the address as a machine of that name sees it when a command begins."""
+
+    def opened(name: str) -> Home:
+        monkeypatch.setenv("BOKEHFLOW_CACHE", str(tmp_path / name))
+        return Home.at(Path(ADDRESS))
+
+    return opened
+
+
+def put(home: Home, name: str, data: bytes) -> None:
+    path = home.root.joinpath(*name.split("/"))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+
+
+def read(home: Home) -> dict[str, bytes]:
+    names = (path for path in home.root.rglob("*") if path.is_file())
+    files = {path.relative_to(home.root).as_posix(): path.read_bytes() for path in names}
+    return {name: data for name, data in files.items() if not name.startswith("remote/")}
+
+
+def settle(home: Home) -> list[str]:
+    said: list[str] = []
+    working(home).settle(said.append)
+    return said
+
+
+def working(home: Home) -> WorkingFolder:
+    assert home.working is not None
+    return home.working
+
+
+def blob(home: Home, data: bytes) -> str:
+    sha256 = hashlib.sha256(data).hexdigest()
+    with home.blobs.temporary() as path:
+        path.write_bytes(data)
+        home.blobs.adopt(path, sha256)
+    return sha256
+
+
+def test_what_one_machine_makes_another_has_and_blobs_when_it_reads_them(machine: Machine, store: Store) -> None:
+    first = machine("a")
+    put(first, "tables/x/all.parquet", b"rows")
+    put(first, "dagster/history/runs.db", b"of this machine")
+    picture = blob(first, b"picture")
+    settle(first)
+    second = machine("b")
+    assert second.root != first.root
+    assert read(second) == {"tables/x/all.parquet": b"rows"}
+    store.requests.clear()
+    assert second.blobs.has(picture, 7)
+    assert not second.blobs.has(picture, 8)
+    assert not second.blobs.has("0" * 64)
+    assert not store.requests, "the list tells"
+    assert second.blobs.read(picture) == b"picture"
+    assert second.blobs.path(picture).exists()
+    settle(second)
+    assert store.requests == [f"GET some/place/objects/{picture}", "GET "], "and nothing is sent back"
+
+
+def test_a_home_of_many_files_asks_little(machine: Machine, store: Store) -> None:
+    home = machine("a")
+    for number in range(300):
+        put(home, f"tables/x/{number}.parquet", b"%d" % number)
+    settle(home)
+    store.requests.clear()
+    settle(machine("a"))
+    assert store.requests == ["GET ", "GET "], "a command on a current home lists the lists twice"
+    put(home, "tables/x/7.parquet", b"other")
+    settle(home)
+    sent = hashlib.sha256(b"other").hexdigest()
+    assert f"PUT some/place/objects/{sent}" in store.requests
+    assert len(store.requests) <= 10
+
+
+def test_what_goes_here_goes_there(machine: Machine, store: Store) -> None:
+    first = machine("a")
+    picture, other = blob(first, b"picture"), blob(first, b"other")
+    put(first, "journals/a.jsonl", b"{}")
+    settle(first)
+    second = machine("b")
+    (second.root / "journals" / "a.jsonl").unlink()
+    assert second.blobs.remove(picture) == 7, "which this machine never had"
+    assert not second.blobs.has(picture)
+    settle(second)
+    assert contents(store) == {other}
+    first = machine("a")
+    assert read(first).keys() == {f"blobs/{other[:2]}/{other}"}
+    assert not first.blobs.has(picture)
+
+
+def test_changes_of_two_machines_are_put_together_by_file(machine: Machine) -> None:
+    first = machine("a")
+    for name in ("tables/x/one.parquet", "tables/x/two.parquet", "tables/x/three.parquet"):
+        put(first, name, b"old")
+    put(first, "review/reviewed/anna.csv", b"photo_id,decision\n")
+    put(first, "bokehflow.toml", b"old")
+    put(first, "journals/x.jsonl", b"{}")
+    settle(first)
+    second = machine("b")
+    put(first, "tables/x/one.parquet", b"of a")
+    put(second, "tables/x/two.parquet", b"of b")
+    for home, text in ((first, b"of a"), (second, b"of b too")):
+        for name in ("tables/x/three.parquet", "review/reviewed/anna.csv", "bokehflow.toml", "journals/x.jsonl"):
+            put(home, name, text)
+        put(home, "tables/x/four.parquet", b"both the same")
+    settle(first)
+    said = settle(second)
+    aside = second.root / "remote" / "set-aside" / f"bokehflow-{hashlib.sha256(b'of b too').hexdigest()[:8]}.toml"
+    assert aside.read_bytes() == b"of b too"
+    assert any(str(aside) in line for line in said)
+    assert any("tables/x/three.parquet: changed here and by another machine" in line for line in said)
+    merged = {
+        "tables/x/one.parquet": b"of a", "tables/x/two.parquet": b"of b", "tables/x/three.parquet": b"of a",
+        "tables/x/four.parquet": b"both the same", "bokehflow.toml": b"of a", "review/reviewed/anna.csv": b"of a",
+        f"review/reviewed/anna-{hashlib.sha256(b'of b too').hexdigest()[:8]}.csv": b"of b too",
+        "journals/x.jsonl": b"of b too",
+    }  # fmt: skip
+    assert read(second) == merged
+    assert read(machine("a")) == merged
+
+
+def test_a_photo_that_another_machine_forgot_is_to_be_forgotten_here(machine: Machine) -> None:
+    def forgotten(home: Home, photo_id: str) -> None:
+        rows = home.tables.read_or_empty("tombstones").astype(object).to_dict("records")
+        rows.append({"photo_id": photo_id, "forgotten_s": 5, "purged_s": 6})
+        home.tables.write("tombstones", pd.DataFrame(rows))
+
+    first, second = machine("a"), machine("b")
+    forgotten(first, "flickr:1")
+    forgotten(second, "flickr:2")
+    put(first, "bokehflow.toml", b"a")
+    settle(first)
+    put(second, "bokehflow.toml", b"b")
+    settle(second)
+    first = machine("a")
+    for home, other in ((first, "flickr:2"), (second, "flickr:1")):
+        assert sorted(home.tables.read("tombstones")["photo_id"]) == ["flickr:1", "flickr:2"]
+        assert unpurged(home) == [other]
+        working(home).forgotten([other])
+        assert not unpurged(home)
+        assert not (home.root / "remote" / "set-aside").exists()
+
+
+def test_a_file_that_is_as_large_and_as_old_as_before_is_seen_to_differ(machine: Machine) -> None:
+    home = machine("a")
+    put(home, "tables/x/all.parquet", b"one")
+    settle(home)
+    path = home.root / "tables" / "x" / "all.parquet"
+    seen = path.stat()
+    path.write_bytes(b"two")
+    os.utime(path, ns=(seen.st_atime_ns, seen.st_mtime_ns))
+    settle(home)
+    assert read(machine("b")) == {"tables/x/all.parquet": b"two"}
+
+
+def test_killed_after_the_list_was_put_nothing_is_done_twice(
+    machine: Machine, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = machine("a")
+    put(home, "tables/x/all.parquet", b"one")
+    settle(home)
+    put(home, "tables/x/all.parquet", b"two")
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(WorkingFolder, "_know", killed)
+        with pytest.raises(KeyboardInterrupt):
+            settle(home)
+    assert len(contents(store)) == 2, "the content of before goes when the new list is known to count"
+    store.puts.clear()
+    settle(machine("a"))
+    assert not store.puts
+    assert contents(store) == {hashlib.sha256(b"two").hexdigest()}
+
+
+def test_killed_while_it_sends_the_next_command_goes_on(machine: Machine, store: Store) -> None:
+    home = machine("a")
+    for number in range(20):
+        put(home, f"tables/x/{number}.parquet", b"%d" % number)
+    broken = hashlib.sha256(b"7").hexdigest()
+    store.fails = lambda method, name: name.endswith(broken)
+    with pytest.raises(StorageError, match="run the same command again"):
+        settle(home)
+    assert not [name for name in store.objects if "/lists/" in name]
+    store.fails = lambda method, name: False
+    settle(machine("a"))
+    assert len(read(machine("b"))) == 20
+
+
+def test_a_folder_that_was_emptied_does_not_empty_the_store(machine: Machine) -> None:
+    home = machine("a")
+    for number in range(80):
+        put(home, f"tables/x/{number}.parquet", b"%d" % number)
+    settle(home)
+    for path in (home.root / "tables" / "x").iterdir():
+        path.unlink()
+    with pytest.raises(StorageError, match="80 of 80 files are gone since the last command"):
+        settle(home)
+    assert len(read(machine("b"))) == 80
+
+
+def test_a_store_that_lost_its_lists_is_told_of(machine: Machine, store: Store) -> None:
+    home = machine("a")
+    put(home, "tables/x/all.parquet", b"one")
+    settle(home)
+    store.objects.clear()
+    with pytest.raises(StorageError, match="its list of number 1 is gone"):
+        machine("a")
+    assert read(home) == {"tables/x/all.parquet": b"one"}
+
+
+def test_a_number_that_is_free_again_is_no_way_to_be_first(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = machine("a"), machine("b")
+    put(first, "tables/x/one.parquet", b"a")
+    put(second, "tables/x/two.parquet", b"b")
+    number, calls = Bucket.number, []
+
+    def overtaken(bucket: Bucket) -> int:
+        found = number(bucket)
+        calls.append(found)
+        if len(calls) == 1:
+            monkeypatch.setattr(Bucket, "number", number)
+            settle(first)
+            put(first, "tables/x/one.parquet", b"a, later")
+            settle(first)
+        return found
+
+    monkeypatch.setattr(Bucket, "number", overtaken)
+    settle(second)
+    both = {"tables/x/one.parquet": b"a, later", "tables/x/two.parquet": b"b"}
+    assert read(second) == both
+    assert read(machine("a")) == both
+
+
+def test_records_of_a_copied_home_go_to_the_first_machine(machine: Machine, store: Store, tmp_path: Path) -> None:
+    from storage.copying import send
+
+    old = Home(tmp_path / "old")
+    put(old, "dagster/history/runs.db", b"records")
+    put(old, "tables/x/all.parquet", b"rows")
+    send(old, Bucket(ADDRESS), lambda _: None)
+    home = machine("a")
+    assert read(home).keys() == {"dagster/history/runs.db", "tables/x/all.parquet"}
+    store.puts.clear()
+    settle(home)
+    assert not store.puts, "to look changes nothing"
+    put(home, "tables/x/all.parquet", b"more")
+    settle(home)
+    assert read(home).keys() == {"dagster/history/runs.db", "tables/x/all.parquet"}
+    assert read(machine("b")).keys() == {"tables/x/all.parquet"}
+
+
+def test_each_address_has_a_folder_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("BOKEHFLOW_CACHE", str(tmp_path))
+    folders = {folder_of(address) for address in ("s3://lab/a", "s3://lab/a/", "s3://lab/b", "gs://lab/a")}
+    assert len(folders) == 3
+    assert {folder.parent for folder in folders} == {tmp_path / "homes"}
