@@ -38,6 +38,8 @@ IN_MEMORY_BYTES = 8 * 2**20
 CHUNK_BYTES = 2**20
 GIVE_UP_S = 60
 """A store that does not answer for so long is not reachable."""
+FETCHES = 3
+"""So often a content is asked for that comes cut or altered."""
 MAX_LIST_BYTES = 2**32
 OF_PROCESSES = ("making", "processes", "ui-process.json", "page-secret")
 """Parts of a home that mean something to processes of one machine alone, or are its secret."""
@@ -122,7 +124,10 @@ class Bucket:
     def put(self, sha256: Sha256, data: bytes | Path) -> None:
         """Put a content under its digest."""
         with self._told():
-            self._store.put(f"objects/{sha256}", data)
+            if isinstance(data, bytes):  # which one request takes
+                self._store.put(f"objects/{sha256}", data, use_multipart=False)
+            else:
+                self._store.put(f"objects/{sha256}", data)
 
     def take(self, path: Path, has: Callable[[Sha256, int], bool]) -> tuple[File, bool]:
         """Put a file's content, unless the store `has` it; the file as a list has it, and whether it was put.
@@ -145,6 +150,16 @@ class Bucket:
         with self._told():
             for chunk in self._store.get(name).stream(min_chunk_size=CHUNK_BYTES):
                 yield bytes(chunk)
+
+    def content(self, name: str) -> bytes:
+        """An object whole, asked for a few times where it comes cut. Raises `StorageError` as `chunks` does."""
+        for tries_left in reversed(range(FETCHES)):
+            try:
+                return b"".join(self.chunks(name))
+            except StorageError:
+                if not tries_left:
+                    raise
+        raise AssertionError
 
     def listed(self, prefix: str) -> Iterator[tuple[str, int, datetime]]:
         """Name without the prefix, size and last change of the objects below `prefix/`."""
@@ -169,7 +184,7 @@ class Bucket:
         number = self.number()
         while number:
             try:
-                return number, read_list(b"".join(self.chunks(list_name(number))), self.address)
+                return number, read_list(self.content(list_name(number)), self.address)
             except StorageError:
                 newer = self.number()  # which takes its place
                 if newer <= number:
@@ -210,6 +225,8 @@ def _why(error: Exception) -> str:
         or "authorizationheadermalformed" in lower
     ):
         return f"the store sends to another region or endpoint; set AWS_REGION or AWS_ENDPOINT_URL ({text[:200]})"
+    if "requesttimetooskewed" in lower:
+        return "the store's clock and this machine's differ by minutes; set this machine's"
     refused = (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError, PermissionError)
     if isinstance(error, refused) or "invalidaccesskeyid" in lower or "signaturedoesnotmatch" in lower:
         return f"the store refuses these keys; check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY or their like ({text[:200]})"

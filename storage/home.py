@@ -48,8 +48,19 @@ class Home:
         if _ADDRESS.match(chosen):
             from storage.working import open_working
 
-            return cls(open_working(re.sub(":/+", "://", chosen), say))  # a path has one slash
+            opened = open_working(re.sub(":/+", "://", chosen), say)  # a path has one slash
+            _working.cache_clear()
+            return cls(opened)
         return cls(expanded(root or os.environ.get(HOME_VARIABLE) or DEFAULT_HOME).resolve())
+
+    @classmethod
+    def left_at(cls, address: Path | str) -> "Home":
+        """The home at an address as this machine left it, where the store cannot be asked."""
+        from storage.working import unopened
+
+        left = unopened(re.sub(":/+", "://", str(address)))
+        _working.cache_clear()
+        return cls(left)
 
     def project_file(self, given: Path | None = None) -> Path:
         """The project file that counts: the one given, that of the environment, the home's own, else `./bokehflow.toml`."""

@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cached_property
 from hashlib import sha256 as sha256_digest
 from pathlib import Path
 
@@ -30,7 +30,19 @@ from pipeline.errors import StorageError, disk_failed
 from pipeline.file_names import child, expanded, inside
 from pipeline.locks import locked
 from pipeline.plain_files import read_plain, read_plain_text
-from storage.bucket import WORKING, Bucket, File, digest_of, file_at, files_of, list_name, many, write_checked, write_list
+from storage.bucket import (
+    FETCHES,
+    WORKING,
+    Bucket,
+    File,
+    digest_of,
+    file_at,
+    files_of,
+    list_name,
+    many,
+    write_checked,
+    write_list,
+)
 from storage.merging import TOMBSTONES, Merged, Rule, further_name, is_of_the_machine, merge, same
 
 CACHE_VARIABLE = "BOKEHFLOW_CACHE"
@@ -44,8 +56,6 @@ TRIES = 20
 """So often another machine may be first."""
 FEWEST_LOST = 50
 """Up to so many files may be gone from one command to the next; more only if most of the home stays."""
-FETCHES = 3
-"""So often a content is asked for that comes cut or altered."""
 PAUSE_FACTOR = 5
 """What a stage waits between two times, in how long the last one took: no more than a sixth of the time goes there."""
 
@@ -90,7 +100,6 @@ def folder_of(address: str) -> Path:
     return child(cache_folder() / "homes", sha256_digest(address.rstrip("/").encode()).hexdigest()[:16])
 
 
-@cache
 def working_at(root: Path) -> "WorkingFolder | None":
     """What makes `root` a working folder; None where it is a home of its own."""
     try:
@@ -111,10 +120,15 @@ def open_working(address: str, say: Say) -> Path:
         bucket.check_conditions()
         write_text(root / WORKING / "address", f"{bucket.address}\n")
         say(f"{bucket.address} is worked on in {root}")
-    working_at.cache_clear()
-    opened = working_at(root)
-    assert opened is not None
-    opened.take_over(say)
+    working.take_over(say)
+    return root
+
+
+def unopened(address: str) -> Path:
+    """The working folder of an address as it was left, where the store cannot be asked."""
+    root = folder_of(address)
+    if not (root / WORKING / "address").exists():
+        write_text(root / WORKING / "address", f"{address.rstrip('/')}\n")
     return root
 
 

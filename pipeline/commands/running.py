@@ -169,12 +169,17 @@ def status(home: Path | None, config: Path | None, as_json: bool) -> None:
 @with_home
 @with_config
 def doctor(home: Path | None, config: Path | None) -> None:
-    """Check key, Flickr, weights, disk, GPU and versions; say what to do about each."""
+    """Check key, Flickr, object storage, weights, disk, GPU and versions; say what to do about each."""
+    from pipeline.errors import StorageError
     from pipeline.operations.doctor import examine
     from pipeline.operations.emulated_flickr import emulated_flickr
     from pipeline.package_files import STARTING_PROJECTS
+    from storage import Home
 
-    chosen = open_home(home)
+    try:
+        chosen = open_home(home)
+    except StorageError:  # which is among the findings
+        chosen = Home.left_at(home or os.environ["BOKEHFLOW_HOME"])
     is_named = config or os.environ.get("BOKEHFLOW_CONFIG")
     has_none = not is_named and not chosen.project_file().exists()
     project, path = load(chosen, STARTING_PROJECTS["flickr"] if has_none else config)

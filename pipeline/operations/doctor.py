@@ -53,6 +53,7 @@ def examine(project: Project, home: Home, path: Path | None) -> list[Finding]:
     return [
         _project_file(project, path),
         _python(),
+        *_store(home),
         _disk(home),
         *_sources(project, home),
         *_weights(project, home),
@@ -71,6 +72,21 @@ def _project_file(project: Project, path: Path | None) -> Finding:
 
 def _python() -> Finding:
     return Finding("python", sys.version.split()[0])
+
+
+def _store(home: Home) -> list[Finding]:
+    """Whether the store of a home at an address can be used: nothing to say of a folder."""
+    if home.working is None:
+        return []
+    what, bucket = f"home {home.working.address}", home.working.bucket
+    try:
+        bucket.check_conditions()
+        number = bucket.number()
+    except BokehflowError as error:
+        remedy = f"what is here of it is in {home.root}, and goes there once that is mended"
+        return [Finding(what, str(error), remedy, is_fatal=True)]
+    newest = f"list {number} is its newest" if number else "nothing is there yet"
+    return [Finding(what, f"answers and keeps `put if absent`; {newest}; worked on in {home.root}")]
 
 
 def _disk(home: Home) -> Finding:

@@ -21,12 +21,17 @@ class Store:
 
     objects: dict[str, bytes] = field(default_factory=dict)
     puts: list[str] = field(default_factory=list)
+    parts: dict[tuple[str, int], bytes] = field(default_factory=dict)
     requests: list[str] = field(default_factory=list)
     """Method and name of each, as they came."""
     keeps_conditions: bool = True
     redirects: bool = False
+    is_late: bool = False
+    """Whether its clock differs from everybody's."""
     fails: Callable[[str, str], bool] = lambda method, name: False
     """Whether a request is answered by 400, which no client tries again."""
+    ails: Callable[[str, str], int] = lambda method, name: 0
+    """The code by which a request is answered instead, such as 503; below zero the body stops after so many bytes."""
 
 
 def handler_of(store: Store) -> type[BaseHTTPRequestHandler]:
@@ -57,8 +62,28 @@ def handler_of(store: Store) -> type[BaseHTTPRequestHandler]:
                 return self.error(404, "NoSuchBucket")
             if store.redirects:
                 return self.error(301, "PermanentRedirect", x_amz_bucket_region="mars-1")
+            if store.is_late:
+                return self.error(403, "RequestTimeTooSkewed")
             if store.fails(self.command, name):
                 return self.error(400, "Mood")
+            ailment = store.ails(self.command, name)
+            if ailment > 0:
+                return self.error(ailment, "SlowDown")
+            query = parse_qs(parts.query, keep_blank_values=True)
+            if self.command == "PUT" and "uploadId" in query:
+                store.parts[name, int(query["partNumber"][0])] = body
+                return self.answer(200, ETag=f'"{md5(body).hexdigest()}"')
+            if self.command == "POST" and "uploads" in query:
+                return self.answer(
+                    200, b"<InitiateMultipartUploadResult><UploadId>1</UploadId></InitiateMultipartUploadResult>"
+                )
+            if self.command == "POST" and "uploadId" in query:
+                numbers = sorted(number for part, number in store.parts if part == name)
+                body = b"".join(store.parts.pop((name, number)) for number in numbers)
+                done = b"<CompleteMultipartUploadResult><ETag>e</ETag></CompleteMultipartUploadResult>"
+                store.objects[name] = body
+                store.puts.append(name)
+                return self.answer(200, done)
             if self.command == "PUT":
                 if store.keeps_conditions and self.headers.get("If-None-Match") == "*" and name in store.objects:
                     return self.error(412, "PreconditionFailed")
@@ -76,6 +101,13 @@ def handler_of(store: Store) -> type[BaseHTTPRequestHandler]:
             if name not in store.objects:
                 return self.error(404, "NoSuchKey")
             data = store.objects[name]
+            if ailment < 0:
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(data)))
+                self.send_header("Last-Modified", "Sat, 28 Nov 2026 00:00:00 GMT")
+                self.end_headers()
+                self.wfile.write(data[:-ailment])
+                return self.connection.shutdown(2)
             when = "Sat, 28 Nov 2026 00:00:00 GMT"
             self.answer(200, data, ETag=f'"{md5(data).hexdigest()}"', Last_Modified=when)
 
@@ -97,9 +129,9 @@ def listing(store: Store, prefix: str) -> bytes:
 
 
 @contextmanager
-def serving(store: Store) -> Iterator[str]:
+def serving(store: Store, port: int = 0) -> Iterator[str]:
     """The address of the server, until the end of the block."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler_of(store)) as server:
+    with ThreadingHTTPServer(("127.0.0.1", port), handler_of(store)) as server:
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         try:
             yield f"http://127.0.0.1:{server.server_port}"

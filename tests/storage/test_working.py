@@ -2,18 +2,22 @@
 
 import hashlib
 import os
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from pipeline.cli import cli
 from pipeline.errors import StorageError
+from pipeline.operations.doctor import _store
 from pipeline.operations.tombstones import unpurged
-from storage import Home
+from storage import Home, bucket
 from storage.bucket import Bucket
 from storage.working import WorkingFolder, folder_of
-from tests.storage.s3_server import ADDRESS, Store, contents
+from tests.storage.s3_server import ADDRESS, Store, contents, serving
 
 Machine = Callable[[str], Home]
 
@@ -280,3 +284,120 @@ def test_each_address_has_a_folder_of_its_own(monkeypatch: pytest.MonkeyPatch, t
     folders = {folder_of(address) for address in ("s3://lab/a", "s3://lab/a/", "s3://lab/b", "gs://lab/a")}
     assert len(folders) == 3
     assert {folder.parent for folder in folders} == {tmp_path / "homes"}
+
+
+# --- a store that fails -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", [500, 503, -2])
+def test_what_fails_a_few_times_is_asked_again(machine: Machine, store: Store, code: int) -> None:
+    tries: dict[str, int] = {}
+
+    def ails(method: str, name: str) -> int:
+        tries[f"{method} {name}"] = tries.get(f"{method} {name}", 0) + 1
+        is_cut = code < 0 and (method != "GET" or not name)
+        return 0 if is_cut or tries[f"{method} {name}"] > 2 else code
+
+    store.ails = ails
+    home = machine("a")
+    put(home, "tables/x/all.parquet", b"one")
+    settle(home)
+    assert read(machine("b")) == {"tables/x/all.parquet": b"one"}
+    assert max(tries.values()) >= 3
+
+
+def test_a_store_that_goes_on_failing_is_told_of_and_nothing_is_lost(
+    machine: Machine, store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(bucket, "GIVE_UP_S", 1)
+    home = machine("a")
+    put(home, "tables/x/all.parquet", b"one")
+    settle(home)
+    cut = hashlib.sha256(b"one").hexdigest()
+    store.ails = lambda method, name: -1 if name.endswith(cut) else 0
+    with pytest.raises(StorageError, match=rf"{ADDRESS}: (the store failed|tables/x/all.parquet: its content is not)"):
+        machine("b")
+    store.ails = lambda method, name: 503
+    put(home, "tables/x/all.parquet", b"two")
+    with pytest.raises(StorageError, match="run the same command again"):
+        settle(home)
+    with home.making("x", None):
+        put(home, "tables/x/all.parquet", b"three")
+    assert "goes there later" in caplog.text, "what is made is made, whatever the store"
+    store.ails = lambda method, name: 0
+    settle(machine("a"))
+    assert read(machine("b")) == {"tables/x/all.parquet": b"three"}
+
+
+def test_a_store_that_is_away_for_a_while_is_waited_for(
+    machine: Machine, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving(Store()) as endpoint:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+    with ThreadPoolExecutor(1) as pool:
+        opened = pool.submit(machine, "a")
+        time.sleep(2)
+        assert not opened.done()
+        with serving(store, int(endpoint.rpartition(":")[2])):
+            assert opened.result(60).working
+
+
+def test_a_large_file_goes_there_in_parts(machine: Machine) -> None:
+    home = machine("a")
+    put(home, "tables/x/all.parquet", data := bytes(range(256)) * 2**16)
+    settle(home)
+    assert read(machine("b")) == {"tables/x/all.parquet": data}
+
+
+def test_a_store_that_ignores_conditions_is_not_worked_on(machine: Machine, store: Store) -> None:
+    store.keeps_conditions = False
+    with pytest.raises(StorageError, match="accepts `put if absent` and ignores it"):
+        machine("a")
+
+
+def test_what_is_made_is_sent_at_once(machine: Machine, store: Store) -> None:
+    home = machine("a")
+    with home.making("x", "2024-01"):
+        put(home, "tables/x/2024-01.parquet", b"rows")
+    assert contents(store) == {hashlib.sha256(b"rows").hexdigest()}
+
+
+def doctor(home: Home) -> str:
+    (finding,) = _store(home)
+    assert finding.is_fatal == bool(finding.remedy)
+    return f"{finding.mark} {finding.what}: {finding.found}"
+
+
+def test_doctor_tells_what_is_wrong_with_the_store(machine: Machine, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def found(**fault: object) -> str:
+        with monkeypatch.context() as patched:
+            for name, value in fault.items():
+                patched.setattr(store, name, value)
+            return doctor(Home.left_at(ADDRESS))
+
+    home = machine("a")
+    assert doctor(home).startswith(f"ok   home {ADDRESS}: answers and keeps `put if absent`; nothing is there yet")
+    put(home, "tables/x/all.parquet", b"one")
+    settle(home)
+    assert "list 1 is its newest" in found()
+    assert "accepts `put if absent` and ignores it" in found(keeps_conditions=False)
+    assert "set AWS_REGION" in found(redirects=True)
+    assert "clock" in found(is_late=True)
+    assert not _store(Home(home.root.parent)), "of a folder there is nothing to say"
+    with monkeypatch.context() as patched:
+        patched.setenv("AWS_ACCESS_KEY_ID", "wrong")
+        assert "refuses these keys" in found()
+    assert "no such bucket" in doctor(Home.left_at("s3://other/place"))
+
+
+def test_doctor_looks_at_the_rest_where_the_store_cannot_be_used(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("BOKEHFLOW_CACHE", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["doctor", "--home", "s3://other/place"], standalone_mode=False)
+    assert ended.value.code == 1
+    said = capsys.readouterr().out
+    assert "FAIL home s3://other/place: s3://other/place: there is no such bucket" in said
+    assert "disk" in said

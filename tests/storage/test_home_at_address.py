@@ -1,0 +1,68 @@
+"""A home worked on at an address is the home that a folder would be, on one machine or two at once."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from storage import Home
+from storage.bucket import Bucket
+from storage.copying import bring, send
+from tests.conftest import bokehflow
+from tests.storage.s3_server import ADDRESS, Store
+from tests.test_snapshot_equality import assert_equal_snapshots, hand_in, make_small_home, newest
+
+MONTHS = {"2024-01", "2024-02", "2024-03"}
+MADE = ["run", "--until", "dataset_snapshot"]
+
+
+def versions(root: Path) -> dict[str, str]:
+    """Data versions of all tables by name and partition."""
+    tables = Home(root).tables
+    found = (
+        (path.name, key, tables.info(path.name, key))
+        for path in tables.root.iterdir()
+        for key in tables.partitions(path.name)
+    )
+    return {f"{name} {key}": info.data_version for name, key, info in found if info}
+
+
+def start(machine: Path, *arguments: str) -> subprocess.Popen[str]:
+    environment = {**os.environ, "BOKEHFLOW_CACHE": str(machine), "BOKEHFLOW_HOME": ADDRESS}
+    command = [sys.executable, "-m", "pipeline.cli", *arguments]
+    return subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def run_at_address(machine: Path, *arguments: str) -> tuple[str, str]:
+    process = start(machine, *arguments)
+    out, err = process.communicate(timeout=800)
+    assert process.returncode == 0, err
+    return out, err
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_two_machines_at_once_make_what_a_folder_has(tmp_path: Path, store: Store) -> None:
+    calm = make_small_home(tmp_path / "calm")
+    hand_in(calm, MONTHS)
+    send(calm_home := Home(calm), Bucket(ADDRESS), lambda _: None)
+    done = bokehflow(calm, *MADE)
+    assert done.returncode == 0, done.stderr
+    both = [start(tmp_path / name, *MADE) for name in ("a", "b")]
+    ended = [process.communicate(timeout=1200) for process in both]
+    if any(process.returncode for process in both):
+        print(*ended, sep="\n")
+    run_at_address(tmp_path / "a", *MADE)
+    bring(Bucket(ADDRESS), tmp_path / "back", lambda _: None)
+    assert newest(tmp_path / "back") == newest(calm)
+    assert_equal_snapshots(calm, tmp_path / "back", newest(calm))
+    assert versions(tmp_path / "back") == versions(calm_home.root)
+    status = json.loads(run_at_address(tmp_path / "c", "status", "--json")[0])
+    assert status == json.loads(bokehflow(calm, "status", "--json").stdout)
+    store.requests.clear()
+    _, said = run_at_address(tmp_path / "a", *MADE)
+    assert "up to date" in said
+    assert store.requests == ["GET ", "GET "]
