@@ -740,7 +740,7 @@ class Project(_Section):
     @model_validator(mode="after")
     def _depth_where_needed(self) -> "Project":
         if self.masks.asks_depth and self.depth.estimator == "none":
-            problem = "= 'nearest' goes by depth, and [depth] estimator is 'none'; name one there, or take drop or keep"
+            problem = "'nearest' goes by depth, and [depth] estimator is 'none'; name one there, or take drop or keep"
             raise _located([(("masks", "others"), problem)])
         return self
 

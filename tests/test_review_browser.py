@@ -281,6 +281,40 @@ def test_a_mask_is_drawn_taken_back_and_saved(browser: Browser, server: Server) 
     page.wait_for_function(f"() => document.querySelector('main').dataset.photo !== '{photo_id(1)}'")
 
 
+def test_a_key_shows_the_depth_of_a_photo_with_its_legend(browser: Browser, made: Path, tmp_path: Path) -> None:
+    shutil.copytree(made, tmp_path / "home")
+    server = Server(Home(tmp_path / "home"))
+    config, given = server.home.root / "bokehflow.toml", server.home.root / "given"
+    config.write_text(config.read_text() + '\n[depth]\nestimator = "folder"\nfolder = "given"\nunit = "m"\n')
+    given.mkdir()
+    queue = server.home.tables.read("review_queue").set_index("photo_id")
+    with Image.open(server.home.blobs.path(queue.loc[photo_id(1), "sha256"])) as image:
+        across = np.linspace(1, 3, image.width)
+        np.save(given / f"{photo_id(1).replace(':', '_')}.npy", np.tile(across, (image.height, 1)))
+    try:
+        server.start()
+        page = opened(browser, server, f"/single?photo={photo_id(1)}&status=all", viewport={"width": 1280, "height": 900})
+        page.keyboard.press("d")
+        page.wait_for_selector("#legend:not([hidden])")
+        page.wait_for_function("() => document.querySelector('img.depth').naturalWidth > 0")
+        assert page.inner_text("#legend").split("\n") == ["2.98 m", "1.02 m"]
+        assert page.get_attribute("#depth", "aria-pressed") == "true"
+        boxes = [page.locator(f"img.{name}").bounding_box() for name in ("photo", "depth")]
+        assert boxes[0] == boxes[1]
+        if folder := os.environ.get("REVIEW_SCREENSHOTS"):
+            page.screenshot(path=f"{folder}/depth.png")
+        page.keyboard.press("ArrowRight")
+        page.wait_for_function("() => document.querySelector('#say').textContent.includes('no map of depth')")
+        assert not page.is_visible("#legend")
+        assert page.locator("img.depth").count() == 0
+        page.keyboard.press("d")
+        assert page.get_attribute("#depth", "aria-pressed") == "false"
+        page.keyboard.press("?")
+        assert "the nearer the brighter" in page.inner_text("#help")
+    finally:
+        server.stop()
+
+
 def test_looking_closely_by_keyboard(browser: Browser, server: Server) -> None:
     page = opened(browser, server, f"/single?photo={photo_id(1)}&status=all")
     page.keyboard.press("z")

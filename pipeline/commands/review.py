@@ -1,6 +1,7 @@
 """`bokehflow review`: the page on which a person decides about the photos of the queue."""
 
 import getpass
+import logging
 import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
 
     from pipeline.config import Project
     from pipeline.curation.review.app import Page
+    from pipeline.curation.review.pictures import DepthView
     from storage import Home
+
+log = logging.getLogger(__name__)
 
 
 @click.command(epilog="Example: bokehflow review --curator ada")
@@ -114,12 +118,14 @@ def review_page(project: "Project", home: "Home", curator: str, port: int) -> "P
             decode=lambda data: decode(data, project.photos.max_pixels).rgb,
             read_mask=mask_reader(project, home),
             thumbnails=home.thumbnails,
+            view_depth=depth_viewer(project, home),
         ),
         project=project.project.name,
         curator=curator,
         port=port,
         draw=mask_drawer(project, home),
         people=project.curation.people,
+        depth=project.depth.estimator != "none" or tables.info("imported_layers") is not None,
     )
 
 
@@ -184,6 +190,54 @@ def mask_reader(project: "Project", home: "Home") -> "Callable[[str], np.ndarray
         return read_mask(inside(home.masks, mask)) if isinstance(mask, str) else None
 
     return read
+
+
+def depth_viewer(project: "Project", home: "Home") -> "Callable[[str], DepthView | None]":
+    """A function from a picture's SHA-256 to its map of depth in colour: the one that is kept, else one made now.
+
+    None where there is none, and where nobody is asked for any.
+    """
+    import threading
+    from functools import cache
+
+    from pipeline.curation.review.pictures import DepthView
+    from pipeline.depth.colours import coloured, range_of
+    from pipeline.depth.depth_maps import kept_map
+    from pipeline.depth.maps import read_map
+    from pipeline.depth.units import DepthError
+    from pipeline.errors import ConfigError
+    from pipeline.operations.estimators import depth_estimator
+    from pipeline.photos.decode import decode_reduced
+    from pipeline.picture_layers import METRIC, Encoding
+
+    one_at_a_time, estimator = threading.Lock(), cache(lambda: depth_estimator(project, home))
+
+    def made(sha256: str) -> "tuple[np.ndarray, str] | None":
+
+        long_side_px, most_pixels = project.depth.long_side_px, project.photos.max_pixels
+        unique = home.tables.read_or_empty("unique_photos", columns=["photo_id", "sha256"])
+        names = sorted(map(str, unique.loc[unique["sha256"] == sha256, "photo_id"])) or [sha256]
+        rgb = decode_reduced(home.blobs.read(sha256), 0, most_pixels, min_long_edge_px=long_side_px).rgb
+        try:
+            return kept_map(estimator(), home.depth, (sha256, names), rgb)[1:]
+        except (DepthError, ConfigError) as error:
+            log.warning("no map of depth of %s: %s", sha256[:12], error)
+            return None
+
+    def view(sha256: str) -> "DepthView | None":
+        files = home.depth.glob(f"*/{sha256_of(sha256)[:2]}/{sha256_of(sha256)}*.png")
+        kept = sorted(files, key=lambda path: (path.parts[-3] == "imported", path.stat().st_mtime_ns))
+        with one_at_a_time:
+            found = read_map(kept[-1]) if kept else made(sha256) if project.depth.estimator != "none" else None
+        if found is None:
+            return None
+        encoding = Encoding.parse(found[1])
+        disparity = encoding.disparity(found[0])
+        far, near = range_of(disparity)
+        ends = (f"{1 / far:.3g} m", f"{1 / near:.3g} m") if encoding.unit == METRIC else ("far", "near")
+        return DepthView(coloured(disparity, far, near), *ends)
+
+    return view
 
 
 def user_name() -> str:

@@ -14,6 +14,7 @@ from typing import Protocol
 import cv2
 import numpy as np
 import pandas as pd
+from jaxtyping import UInt16
 
 from pipeline.atomic import write_bytes
 from pipeline.depth.checks import Alpha, Rgb, edge_agreement, oddities
@@ -164,6 +165,24 @@ def with_estimated_depth(rows: pd.DataFrame, maps: pd.DataFrame) -> pd.DataFrame
     return rows.assign(**filled)
 
 
+def kept_map(
+    estimator: Estimator, folder: Path, picture: tuple[str, Sequence[str]], rgb: Rgb
+) -> tuple[str, UInt16[np.ndarray, "height width"], str]:
+    """The map of a picture, its SHA-256 and the ids of its photos: its path below `folder`, its numbers and encoding.
+
+    It is made where it is missing or damaged. Raises DepthError, whose message says why there is none.
+    """
+    sha256, names = picture
+    mark = estimator.mark(sha256, names)
+    path = f"{estimator.key}/{sha256[:2]}/{sha256}{f'-{mark}' if mark else ''}.png"
+    try:
+        return path, *read_map(inside(folder, path))
+    except DatasetError:
+        stored, encoding = encoded(estimator.depth(sha256, names, rgb))
+        write_bytes(inside(folder, path), map_png(stored, encoding))
+        return path, stored, str(encoding)
+
+
 def _row(
     estimator: Estimator,
     folder: Path,
@@ -172,16 +191,8 @@ def _row(
     alpha: Alpha | None,
 ) -> dict[str, object]:
     """What the table says of a picture, whose map is made where it is missing or damaged."""
-    sha256, names = picture
-    mark = estimator.mark(sha256, names)
-    path = f"{estimator.key}/{sha256[:2]}/{sha256}{f'-{mark}' if mark else ''}.png"
-    rgb = read_rgb(sha256)
-    try:
-        stored, told = read_map(inside(folder, path))
-    except DatasetError:
-        stored, encoding = encoded(estimator.depth(sha256, names, rgb))
-        told = str(encoding)
-        write_bytes(inside(folder, path), map_png(stored, encoding))
+    rgb = read_rgb(picture[0])
+    path, stored, told = kept_map(estimator, folder, picture, rgb)
     encoding = Encoding.parse(told)
     depth = DepthMap(encoding.disparity(stored), encoding.unit == METRIC)
     metres = dict(zip(("nearest_m", "median_m", "farthest_m"), depth.range_m(), strict=True)) if depth.is_metric else {}

@@ -59,6 +59,8 @@ class Page:
     `ValueError` for what are no strokes."""
     people: bool = True
     """Whether the photos are of people: else nothing is said, or asked, of any."""
+    depth: bool = False
+    """Whether photos may have maps of depth."""
 
 
 def make_app(page: Page) -> Guard:
@@ -75,6 +77,8 @@ def make_app(page: Page) -> Guard:
             Route("/picture/{sha256}", handlers.picture(lambda digest, name: page.pictures.scaled(digest))),
             Route("/original/{sha256}", handlers.picture(lambda digest, name: page.pictures.original(digest))),
             Route("/mask/{sha256}", handlers.picture(lambda digest, name: page.pictures.overlay(digest), kept=False)),
+            Route("/depth/{sha256}", handlers.depth(page.pictures.coloured_depth)),
+            Route("/depth/{sha256}/range", handlers.depth(page.pictures.depth_range)),
             Route("/decide", handlers.decide, methods=["POST"]),
             Route("/undo", handlers.undo, methods=["POST"]),
             Route("/draw", handlers.draw, methods=["POST"]),
@@ -245,6 +249,10 @@ class _Handlers:
 
         return serve
 
+    def depth(self, make: Callable[[str], ReviewPicture]) -> Callable[[Request], Response]:
+        """A route of what a map of depth shows; another one may come."""
+        return self.picture(lambda digest, name: make(digest), kept=False)
+
     # --- what all pages share
 
     def _render(
@@ -256,7 +264,8 @@ class _Handlers:
         hints = {name: hint for name, hint in FILTERABLE.items() if people or name not in OF_PEOPLE}
         shared = {
             "filters": filters, "statuses": [name for name in STATUSES if double or name != "conflicts"],
-            "suggestions": SUGGESTIONS, "hints": hints, "people": people, "curator": who, "double_review": double,
+            "suggestions": SUGGESTIONS, "hints": hints, "people": people,
+            "depth": self.page.depth, "curator": who, "double_review": double,
             "token": self.token.value, "reasons": reasons, "number": number, "progress": self.review.progress(who),
             "batches": self.review.batches(), "domains": self.review.domains(), "move_to": sorted(self.review.log.domains),
             "domains_in_all": len(self.review.log.domains),

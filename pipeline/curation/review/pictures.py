@@ -1,6 +1,7 @@
-"""The pictures that the page shows: thumbnails, a display size, the original, the mask over it."""
+"""The pictures that the page shows: thumbnails, a display size, the original, the mask over it, its depth."""
 
 import io
+import json
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -33,18 +34,29 @@ class ReviewPicture:
     media_type: str
 
 
+@dataclass(frozen=True, eq=False)
+class DepthView:
+    """A map of depth to look at: uint8 RGB `[height, width, 3]`, and what its farthest and nearest colours stand for."""
+
+    coloured: np.ndarray
+    far: str
+    near: str
+
+
 @dataclass(frozen=True)
 class Pictures:
     """Makes pictures from blobs, keeping the last few.
 
     `read_blob` takes a SHA-256 and returns the file's bytes (raises `StorageError`), `decode` makes of them uint8
-    RGB `[height, width, 3]`, upright, `read_mask` returns a picture's alpha, uint8 `[height, width]`, or None.
+    RGB `[height, width, 3]`, upright, `read_mask` returns a picture's alpha, uint8 `[height, width]`, or None, `view_depth`
+    its map of depth in colour, or None.
     """
 
     read_blob: Callable[[str], bytes]
     decode: Callable[[bytes], np.ndarray]
     read_mask: Callable[[str], np.ndarray | None]
     thumbnails: Path
+    view_depth: Callable[[str], DepthView | None] = lambda sha256: None
     _kept: OrderedDict[tuple[str, int], ReviewPicture] = field(default_factory=OrderedDict, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -94,6 +106,21 @@ class Pictures:
         tint[..., :3] = MASK_TINT
         tint[..., 3] = ((255 - alpha.astype(np.uint16)) * 0.62).astype(np.uint8)
         return ReviewPicture(_encoded(Image.fromarray(tint), "PNG"), "image/png")
+
+    def depth(self, sha256: str) -> DepthView:
+        """The map of depth. Raises `StorageError` where there is none."""
+        if (view := self.view_depth(sha256)) is None:
+            raise StorageError(f"no map of depth of the picture {sha256[:12]}… has been made")
+        return view
+
+    def coloured_depth(self, sha256: str) -> ReviewPicture:
+        """The map of depth in colour; raises as `depth` does."""
+        return ReviewPicture(_encoded(Image.fromarray(self.depth(sha256).coloured), "PNG"), "image/png")
+
+    def depth_range(self, sha256: str) -> ReviewPicture:
+        """What its colours stand for, as JSON; raises as `depth` does."""
+        view = self.depth(sha256)
+        return ReviewPicture(json.dumps({"far": view.far, "near": view.near}).encode(), "application/json")
 
 
 def _encoded(image: Image.Image, format: str, **options: int) -> bytes:

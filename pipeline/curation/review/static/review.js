@@ -24,6 +24,7 @@
   let awaitsMove = false; // M was pressed where there are several domains to move to: a number says which
   let shortcuts = store.get("shortcuts", true);
   let masked = store.get("masked", false);
+  let deep = store.get("deep", false);
   let quiet = 0;
   let drawn = store.get("drawn", 0); // when a mask was last drawn here: browsers keep the old ones
   let undoable = null;
@@ -349,6 +350,30 @@
     image.src = `/mask/${stage.dataset.sha256}?${drawn}`;
     one(".frame").append(image);
   }
+  async function depth(wanted) {
+    const stage = one("#stage"), photo = one("img.photo"), legend = one("#legend");
+    if (!legend) return;
+    deep = wanted;
+    store.set("deep", deep);
+    one("#depth").setAttribute("aria-pressed", deep);
+    one("img.depth")?.remove();
+    legend.hidden = true;
+    if (!deep) return;
+    const image = new Image(), address = `/depth/${stage.dataset.sha256}`;
+    image.className = "depth";
+    image.alt = "Map of depth";
+    image.style.width = photo.style.width;
+    image.style.height = photo.style.height;
+    image.addEventListener("error", () => { image.remove(); legend.hidden = true; say("There is no map of depth of this photo"); });
+    image.src = address;
+    one(".frame").append(image);
+    const answer = await fetch(`${address}/range`).catch(() => null);
+    if (!answer?.ok || !image.isConnected) return; // another photo meanwhile, or no map
+    const range = await answer.json();
+    one("#far", legend).textContent = range.far;
+    one("#near", legend).textContent = range.near;
+    legend.hidden = !image.isConnected;
+  }
   // --- drawing a mask
 
   const TINT = "214, 38, 132", TINT_ALPHA = 0.62, BLANK_EDGE_PX = 512, THOUSANDTHS = 1000, POINTS_KEPT = 4000;
@@ -364,6 +389,7 @@
       drawing = null;
       return overlay(masked);
     }
+    if (deep) depth(false);
     const canvas = document.createElement("canvas"), photo = one("img.photo");
     const size = ["width", "height"].map((name) => Number(photo.getAttribute(name)));
     drawing = { canvas, base: null, strokes: [], adds: true };
@@ -574,6 +600,7 @@
     if (closes) one(`#${closes.dataset.closes}`).close();
     if (target.closest("#zoom")) zoom();
     if (target.closest("#overlay")) overlay(!masked);
+    if (target.closest("#depth")) depth(!deep);
     if (target.closest("#brush")) brush(!drawing);
     const chosen = target.closest("[data-brush]");
     if (chosen) tool(chosen.dataset.brush);
@@ -614,6 +641,7 @@
       aim(main().dataset);
       fit();
       if (masked) overlay(true);
+      if (deep) depth(true);
       afterwards(() => upcoming().forEach(load));
     }
   }

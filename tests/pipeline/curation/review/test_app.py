@@ -353,6 +353,33 @@ def test_the_mask_is_a_tint_over_what_is_not_the_subject(page: ASGIApp, home: Ho
     assert (tint[0, 0, 3], tint[0, 20, 3] > 100) == (0, True)
 
 
+def test_depth_is_shown_in_colour_with_what_the_colours_stand_for(home: Home) -> None:
+    sha256, other = home.tables.read("review_queue")["sha256"].unique()[:2]
+    path, given = home.root / "bokehflow.toml", home.root / "given"
+    path.write_text(path.read_text() + '\n[depth]\nestimator = "folder"\nfolder = "given"\nunit = "m"\n')
+    given.mkdir()
+    with Image.open(home.blobs.path(sha256)) as image:
+        metres = np.full((image.height, image.width), 4.0)
+    metres[:, : metres.shape[1] // 2] = 1.25
+    metres[0] = 0
+    np.save(given / f"{sha256}.npy", metres)
+    page = make_app(review_page(load_project(path), home, "Ann", PORT))
+    assert "map of depth" in ask(page, "/grid").text
+    shown = np.asarray(Image.open(io.BytesIO(ask(page, f"/depth/{sha256}").body)))
+    assert shown.shape == (*metres.shape, 3)
+    near, far, unknown = shown[5, 5].astype(int), shown[5, -5].astype(int), shown[0, 0]
+    assert near.sum() > far.sum() + 300
+    assert unknown.tolist() == [128, 128, 128]
+    assert json.loads(ask(page, f"/depth/{sha256}/range").text) == {"far": "4 m", "near": "1.25 m"}
+    for address in (f"/depth/{other}", f"/depth/{other}/range", f"/depth/{'0' * 64}"):
+        assert ask(page, address).status == 404
+
+
+def test_without_an_estimator_nothing_is_said_of_depth(page: ASGIApp, home: Home) -> None:
+    assert "map of depth" not in ask(page, "/grid").text
+    assert ask(page, f"/depth/{home.tables.read('review_queue')['sha256'].iloc[0]}").status == 404
+
+
 def test_a_drawn_mask_is_kept_with_its_author_and_shown(page: ASGIApp, home: Home) -> None:
     ask(page, "/grid")
     sha256 = str(home.tables.read("review_queue")["sha256"].iloc[0])
