@@ -220,6 +220,8 @@ class HeadlessRun:
             if key in again:
                 self._make([Due("photo_listing", key, ("its turn to be listed again",))], place)
             self._until_nothing_is_due(lambda key=key: self.planner.of_month(key, scope), place)
+        if plan.rescrape and scope.has("imported_photos") and any(one.lists for one in self.project.domains.values()):
+            self._make([Due("imported_photos", None, ("the lists' turn to be read again",))])
         self._until_nothing_is_due(lambda: self.planner.of_all(scope).due)
         if waiting := self.planner.of_all(scope).waiting:
             self._explain(waiting[0])

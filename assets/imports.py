@@ -5,8 +5,10 @@ import dagster as dg
 from assets.building_blocks import check, count_table, progress, stage_asset, table_result
 from assets.contact_sheets import contact_sheet
 from pipeline.config import Project
-from pipeline.operations.imports import drop_former_imports, imported_rows
+from pipeline.operations.imports import drop_former_imports, imported_rows, summary
+from pipeline.operations.lists import lists_versions, withdrawn
 from pipeline.operations.photos import photo_reader
+from pipeline.operations.read_lists import read_lists
 from pipeline.operations.stages import provenance_of
 from resources.home import HomeResource
 
@@ -19,14 +21,21 @@ def import_assets(project: Project) -> list[dg.AssetsDefinition]:
         "imported_photos",
         "collect",
         {"jpeg", "parquet"},
-        description="Photos that `bokehflow import` brought, with what is listed, stored and fingerprinted of each; "
-        "whatever reads collected photos reads these too.",
-        check_specs=[dg.AssetCheckSpec("every_picture_is_there", asset="imported_photos")],
+        description="Photos that `bokehflow import` and the project file's lists brought, with what is listed, stored and "
+        "fingerprinted of each; whatever reads collected photos reads these too.",
+        check_specs=[
+            dg.AssetCheckSpec("every_picture_is_there", asset="imported_photos"),
+            dg.AssetCheckSpec("lists_read_well", asset="imported_photos"),
+        ],
     )
     def imported_photos(context: dg.AssetExecutionContext, home: dg.ResourceParam[HomeResource]) -> dg.MaterializeResult:
         data = home.open()
-        provenance = provenance_of(project, data, "imported_photos")
-        frame = imported_rows(project, data, progress(context, "hashed"))
+        versions = lists_versions(project)
+        read = read_lists(project, data)
+        for line in summary(read).splitlines():
+            context.log.info(line)
+        provenance = provenance_of(project, data, "imported_photos").with_outside(**versions)
+        frame = imported_rows(project, data, progress(context, "hashed"), withdrawn(project, data))
         info = data.tables.write("imported_photos", frame, provenance=provenance)
         drop_former_imports(data)
         counts = {"accepted": int(frame["reason"].isna().sum()), **frame["reason"].value_counts().to_dict()}
@@ -35,6 +44,11 @@ def import_assets(project: Project) -> list[dg.AssetsDefinition]:
         lost = frame.loc[frame["reason"] == "missing", "photo_id"]
         problems = [f"the bytes of {photo_id} are missing: import its folder again" for photo_id in lost]
         shown = {"counts": count_table(counts, "imported"), "pictures": sheet}
-        return table_result(info, shown, [check("every_picture_is_there", problems, dg.AssetCheckSeverity.WARN)])
+        wrong = [problem for one in read for problem in [*one.problems, *map(str, one.refused)]]
+        checks = [
+            check("every_picture_is_there", problems, dg.AssetCheckSeverity.WARN),
+            check("lists_read_well", wrong, dg.AssetCheckSeverity.WARN),
+        ]
+        return table_result(info, shown, checks)
 
     return [imported_photos]

@@ -6,6 +6,7 @@ import dagster as dg
 
 from assets.partitions import domain_month_key
 from pipeline.config import Project
+from pipeline.operations.lists import missing_lists
 from pipeline.operations.lost_files import find_loss
 from pipeline.operations.months import listed_keys
 from pipeline.operations.stages import PHOTO_TABLES, hindrance
@@ -14,7 +15,7 @@ from storage import Home
 
 
 def schedules(project: Project, home: Home) -> list[dg.ScheduleDefinition]:
-    """The weekly re-scrape of this month, the last, and some older ones."""
+    """The weekly re-scrape of this month, the last, and some older ones; and that of lists, where there are some."""
 
     @dg.schedule(
         name="weekly_rescrape",
@@ -43,7 +44,23 @@ def schedules(project: Project, home: Home) -> list[dg.ScheduleDefinition]:
         ]
         return requests or dg.SkipReason("no query of the project covers a month that could be listed again")
 
-    return [weekly_rescrape]
+    @dg.schedule(
+        name="weekly_lists",
+        job_name="dataset",
+        cron_schedule=project.collect.schedule,
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Reads the project file's lists of addresses again and tries what failed before. Where that brings "
+        "nothing new, it asks for nothing more.",
+    )
+    def weekly_lists(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
+        if problem := missing_lists(project):
+            return dg.SkipReason(problem)
+        tick = f"{context.scheduled_execution_time.astimezone(UTC):%Y-%m-%dT%H:%M}"
+        return [dg.RunRequest(run_key=f"lists@{tick}", asset_selection=[dg.AssetKey("imported_photos")])]
+
+    has_lists = any(domain.lists for domain in project.domains.values())
+    return [weekly_rescrape, weekly_lists] if has_lists else [weekly_rescrape]
 
 
 def due_for_rescrape(project: Project, home: Home, tick: datetime) -> list[str]:

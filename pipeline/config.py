@@ -153,8 +153,23 @@ class CommonsSection(_Section):
     """Tries after the first, for what may pass."""
 
 
+LIST_ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
+"""Of lists of addresses."""
+
+
+def _list_files(names: list[str]) -> list[str]:
+    """Lists are known by their files' names, wherever these lie."""
+    files = [Path(name).name for name in names]
+    if odd := [name for name in names if not name.lower().endswith(LIST_ENDINGS)]:
+        raise ValueError(f"{odd[0]!r} is no list of addresses, whose names end in {', '.join(LIST_ENDINGS)}")
+    if twice := [name for name in files if files.count(name) > 1]:
+        raise ValueError(f"two lists are called {twice[0]!r}; a list is known by its file's name")
+    return names
+
+
 class ListsSection(_Section):
-    """`[lists]`: where the pictures of lists of addresses may come from, which `bokehflow import` fetches."""
+    """`[lists]`: where the pictures of lists of addresses may come from, those of domains and those that `bokehflow import`
+    fetches."""
 
     image_hosts: list[str] = []
     """Hosts (with `:port` where it is not the usual one) that may be asked, redirects included; no others are."""
@@ -231,9 +246,12 @@ class Domain(_Section):
     """For people."""
     source: Literal["flickr", "commons"] = "flickr"
     """Where its queries are asked: Flickr, or Wikimedia Commons, which needs no key but `[project] contact`."""
+    lists: Annotated[list[str], AfterValidator(_list_files)] = []
+    """Lists of addresses (CSV, TSV, JSON Lines or Parquet with a column `url`), relative to the project file: their photos
+    belong to this domain, and each list is read again when its file has changed, and by the weekly schedule."""
     queries: list[Query] = []
     """One table `[[domains.NAME.queries]]` for each search; a photo that several find belongs to the first. A domain
-    without queries gets its photos by `bokehflow import`."""
+    without queries gets its photos by its lists and by `bokehflow import`."""
 
 
 class PhotosSection(_Section):
@@ -864,11 +882,17 @@ def _with_its_domains(project: Project) -> Project:
 
 
 def _from_its_folder(project: Project, path: Path) -> Project:
-    """The project with the folder of given masks, and what methods name, as seen from here, not from the project file."""
+    """The project with the folder of given masks, lists, and what methods name, as seen from here, not from its file."""
     updated: dict[str, _Section] = {}
     if project.masks.folder is not None:
         folder = str(path.parent / expanded(project.masks.folder))
         updated["masks"] = project.masks.model_copy(update={"folder": folder})
+    if any(domain.lists for domain in project.domains.values()):
+        updated_domains = {
+            name: domain.model_copy(update={"lists": [str(_beside(path.parent, one)) for one in domain.lists]})
+            for name, domain in project.domains.items()
+        }
+        project = project.model_copy(update={"domains": updated_domains})
     if project.depth.folder is not None:
         folder = str(path.parent / expanded(project.depth.folder))
         updated["depth"] = project.depth.model_copy(update={"folder": folder})

@@ -184,6 +184,15 @@ class Imports(_Rows):
     imported_at_s: int
 
 
+class ListedPhotos(_Rows):
+    """Photos that came by a list of the project file and by nothing else: whether the list still has them."""
+
+    photo_id: str
+    domain: str
+    list: str = _column(description="Name of the list's file")
+    absent: bool = _column(description="The list was read to its end without it")
+
+
 class ImportedLayers(_Rows):
     """What came with imported photos beside their pictures: depth, what they are to become, and the scene they show."""
 
@@ -512,6 +521,7 @@ TABLES: dict[str, Table] = {
     ),
     "tombstones": Table(Tombstones, ("photo_id",), ("forgotten_s", "purged_s")),
     "imports": Table(Imports, ("domain", "photo_id"), ("file", "imported_at_s"), ("split", "pair")),
+    "listed_photos": Table(ListedPhotos, ("domain", "photo_id", "list")),
     "depth_maps": Table(DepthMaps, ("domain", "photo_id"), ("detail",)),
     "imported_layers": Table(ImportedLayers, ("domain", "photo_id"), ("name",)),
     "imported_photos": Table(ImportedPhotos, ("domain", "photo_id"), ("fetched_at_s", "detail"), ("split", "pair")),

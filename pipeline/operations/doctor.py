@@ -100,7 +100,7 @@ def _sources(project: Project, home: Home) -> list[Finding]:
     """One line for each source that a domain with queries asks; a cheap call shows whether it answers."""
     asked = sorted({domain.source for domain in project.domains.values() if domain.queries})
     hosts = project.lists.image_hosts
-    lists = [Finding("lists", f"`bokehflow import` fetches from {', '.join(hosts)}")] if hosts else []
+    lists = [Finding("lists", f"their pictures come from {', '.join(hosts)}")] if hosts else []
     if not asked:
         none = "no domain has queries: photos come by `bokehflow import`, and no key is needed"
         return [Finding("sources", none), *lists]

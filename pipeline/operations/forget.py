@@ -41,8 +41,8 @@ from storage import Home
 
 PARTITIONED = ("photo_files", "fingerprints")
 WHOLE_TABLES = (
-    "imports", "imported_layers", "imported_photos", "unique_photos", "review_queue", "curated_photos", "person_masks",
-    "depth_maps", "training_images", "dataset_manifest",
+    "imports", "listed_photos", "imported_layers", "imported_photos", "unique_photos", "review_queue", "curated_photos",
+    "person_masks", "depth_maps", "training_images", "dataset_manifest",
 )  # fmt: skip
 """Tables that lose the rows of forgotten photos. Listings keep a row that says only that the photo was forgotten."""
 DIGEST_COLUMNS = ("sha256", "source_sha256")

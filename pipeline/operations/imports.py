@@ -3,7 +3,7 @@
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,6 +45,9 @@ JOINED = ("AB", "BA")
 """Which domain's half of a joined picture is on the left."""
 
 
+NAMED_REFUSALS = 10_000
+
+
 @dataclass
 class Imported:
     """What an import did with one folder."""
@@ -62,6 +65,21 @@ class Imported:
     """Photo ids by file."""
     told_sides: int = 0
     """Of how many photos it is known on which side of the split they are."""
+    rows: int = 0
+    """Good rows of a list, each address once."""
+    more_refused: Counter[str] = field(default_factory=Counter)
+    """Those that are counted by their reason and not named, since there are so many."""
+
+    def refuse(self, file: RefusedFile) -> None:
+        """Note a refused picture: of a list there may be a million."""
+        if len(self.refused) < NAMED_REFUSALS:
+            self.refused.append(file)
+        else:
+            self.more_refused[file.reason] += 1
+
+    def refusals(self) -> Counter[str]:
+        """All of them, by reason."""
+        return Counter(refused.reason for refused in self.refused) + self.more_refused
 
 
 SHARE_OF_WRITING = 1 / 20
@@ -282,14 +300,23 @@ def told_licenses(words: Counter[str]) -> list[str]:
 
 
 def imported_rows(
-    project: Project, home: Home, report: Callable[[int, int], None] = lambda done, total: None
+    project: Project,
+    home: Home,
+    report: Callable[[int, int], None] = lambda done, total: None,
+    gone: Set[tuple[str, str]] = frozenset(),
 ) -> pd.DataFrame:
-    """The table `imported_photos`: every photo of the table `imports` that is in a domain and not forgotten."""
+    """The table `imported_photos`: every photo of the table `imports` that is in a domain and not forgotten.
+
+    Those of `gone`, by domain and id, are left out.
+    """
     from pipeline.dedupe.fingerprints import fingerprint_pictures, fingerprint_table
     from pipeline.dedupe.store import FingerprintStore
 
     imports, store = home.tables.read_or_empty("imports"), FingerprintStore(home.fingerprints)
     is_meant = ~imports["photo_id"].isin(forgotten_photos(home)) & imports["domain"].isin(list(project.domains))
+    if gone:
+        keys = zip(imports["domain"], imports["photo_id"], strict=True)
+        is_meant &= pd.Series([key not in gone for key in keys], imports.index, dtype=bool)
     mine = imports[is_meant].reset_index(drop=True)
     listing = listing_of(mine, IMPORTED, lambda tag: project.photos.exclude_no_cv and _forbids(tag))
     files = files_of(mine, listing, home.blobs, project.photos)
@@ -338,11 +365,11 @@ def summary(done: Sequence[Imported]) -> str:
     for one in done:
         lines.append(
             f"{one.domain}: {one.pictures} pictures of {one.folder} are in the home, {one.new} of them new, "
-            f"{len(one.refused)} refused"
+            f"{one.refusals().total()} refused"
         )
         lines += _some([f"refused {refused}" for refused in one.refused])
         if one.refused:
-            lines.append(f"  refused by reason: {told(Counter(refused.reason for refused in one.refused))}")
+            lines.append(f"  refused by reason: {told(one.refusals())}")
         lines += _some(one.problems) + _some(one.remarks)
         lines += [f"  {note}" for note in one.notes]
     return plain_lines("\n".join(lines))

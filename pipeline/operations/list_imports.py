@@ -40,12 +40,13 @@ def import_list(
     path: Path,
     domain: str | None,
     report: Callable[[int, int], None] = lambda done, total: None,
+    seen: Callable[[str], None] = lambda photo_id: None,
 ) -> list[Imported]:
     """Fetch the pictures of a list (`pipeline.photos.url_list`) into the home, as photos of `domain`.
 
     Only hosts of `[lists] image_hosts` are asked, each at its own pace. What is in the home is not fetched again; what
     failed is tried again by the next import. Raises `ConfigError` for a list, domain or host that cannot be used, and
-    `SourceError` when nothing can be reached.
+    `SourceError` when nothing can be reached. `seen` is told the photo id of every good row.
     """
     if domain is None or domain not in project.domains:
         named = "say --domain" if domain is None else f"there is no domain {domain!r} in the project file; say --domain"
@@ -54,7 +55,7 @@ def import_list(
         )
     listed, done = UrlList(path), Imported(domain, path)
     words: Counter[str] = Counter()
-    rows = _good(listed, done, words)
+    rows = _good(listed, done, words, seen)
     with home.lock("import"), GrowingImports(home) as imports:
         known_before = set(imports.rows["photo_id"])
         gone: set[str] = set()
@@ -67,7 +68,7 @@ def import_list(
                 _import_batch(project, home, domain, batch, imports, done, gone)
             except SourceError as error:
                 failure, waiting = error, waiting + len(batch)
-            read += len(batch)
+            read = done.rows = read + len(batch)
             report(read, read + 1)
             if failure and not done.pictures and len(gone) >= UNREACHABLE_HOSTS:
                 break
@@ -82,7 +83,7 @@ def import_list(
     return [done]
 
 
-def _good(listed: UrlList, done: Imported, words: Counter[str]) -> Iterator[ListedPhoto]:
+def _good(listed: UrlList, done: Imported, words: Counter[str], seen: Callable[[str], None]) -> Iterator[ListedPhoto]:
     bad = 0
     for row in listed.read():
         if isinstance(row, Problem):
@@ -92,6 +93,7 @@ def _good(listed: UrlList, done: Imported, words: Counter[str]) -> Iterator[List
             continue
         if row.told.license and row.told.license not in KNOWN:
             words[row.told.license] += 1
+        seen(url_id(row.url))
         yield row
     if bad > KEPT_PROBLEMS:
         done.notes.append(f"{bad:,} bad findings in all, of which the first {KEPT_PROBLEMS:,} are named")
@@ -138,7 +140,7 @@ def _import_batch(
         for fact in made.to_dict("records"):
             row = rows[str(fact["photo_id"])]
             if isinstance(fact["reason"], str):
-                done.refused.append(RefusedFile(row.url, fact["reason"], f"row {row.row}; {fact['detail']}"))
+                done.refuse(RefusedFile(row.url, fact["reason"], f"row {row.row}; {fact['detail']}"))
             else:
                 pictures.append(_photo(row, domain, fact))  # pyright: ignore[reportArgumentType]
     if imports.add(pictures, {}):

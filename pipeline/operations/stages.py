@@ -22,6 +22,7 @@ from pipeline.masks.segmenters import published_version
 from pipeline.masks.selfie import EMBEDDED
 from pipeline.masks.sources import outside_versions
 from pipeline.operations.estimators import depth_makers
+from pipeline.operations.lists import lists_versions, missing_lists
 from pipeline.operations.photo_tables import all_rows, configured_partitions, listing_configuration
 from resources.sources import source_problem
 from storage import Home
@@ -287,7 +288,12 @@ STAGES: dict[str, Stage] = {
     "photo_listing": Stage(_from(), _of_listing, _day_of_listing, _configuration, hindrance=_not_to_be_asked),
     "photo_files": Stage(_from("photo_listing"), _of_files),
     "fingerprints": Stage(_from("photo_files"), _none, code_version="2"),
-    "imported_photos": Stage(_from("imports"), _of_imports),
+    "imported_photos": Stage(
+        _from("imports", "listed_photos"),
+        _of_imports,
+        lambda project, home, key: lists_versions(project),
+        hindrance=lambda project, key: missing_lists(project),
+    ),
     "photo_history": Stage(_from("photo_listing", "imported_photos", "tombstones"), _none, code_version="2"),
     "unique_photos": Stage(
         _from("fingerprints", "imported_photos", "photo_history"),

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.bounded import parse_json
+from pipeline.config import LIST_ENDINGS
 from pipeline.errors import ConfigError
 from pipeline.links import is_web
 from pipeline.parquet_files import parquet_path
@@ -26,7 +27,6 @@ from pipeline.photos.metadata import Told, read_row
 from pipeline.plain_files import open_plain
 from pipeline.spreadsheet import Problem
 
-ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 COLUMNS = ("url", *(name for name in TOLD if name != "file"))
 ALIASES = {
     "image_url": "url", "caption": "title", "text": "title", "licence": "license", "author": "owner_name",
@@ -94,8 +94,8 @@ class UrlList:
     def _rows(self) -> Iterator[tuple[int, Cells | str]]:
         """The number of each row with its cells, or with what is wrong with it."""
         kind = self.path.suffix.lower()
-        if kind not in ENDINGS:
-            raise ConfigError(f"{self.path}: is no list of addresses, whose names end in {', '.join(ENDINGS)}")
+        if kind not in LIST_ENDINGS:
+            raise ConfigError(f"{self.path}: is no list of addresses, whose names end in {', '.join(LIST_ENDINGS)}")
         try:
             if kind == ".parquet":
                 yield from self._of_parquet()
