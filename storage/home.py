@@ -7,7 +7,7 @@ stage interrupted anywhere is simply run again.
 import os
 import re
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -84,6 +84,10 @@ class Home:
         from storage.tables import TableStore  # needs pandas, which quick commands do without
 
         return TableStore(self.root / "tables")
+
+    def kept_alike(self) -> AbstractContextManager[None]:
+        """For what stays open: meanwhile a home at an address is kept like the store; of another there is nothing to do."""
+        return self.working.kept_alike() if self.working else nullcontext()
 
     def table_files(self, name: str) -> list[Path]:
         """The Parquet files of a table, for readers that do without pandas."""

@@ -17,6 +17,7 @@ import json
 import logging
 import os
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -43,7 +44,7 @@ from storage.bucket import (
     write_checked,
     write_list,
 )
-from storage.merging import TOMBSTONES, Merged, Rule, further_name, is_of_the_machine, merge, same
+from storage.merging import OF_PEOPLE, TOMBSTONES, Merged, Rule, further_name, is_of_the_machine, merge, same
 
 CACHE_VARIABLE = "BOKEHFLOW_CACHE"
 LAZY = "blobs/"
@@ -56,6 +57,8 @@ TRIES = 20
 """So often another machine may be first."""
 FEWEST_LOST = 50
 """Up to so many files may be gone from one command to the next; more only if most of the home stays."""
+LOOK_EVERY_S, TAKE_OVER_EVERY_S = 2.0, 60.0
+"""Of pages that stay open: how often they look whether somebody wrote something, and ask what other machines sent."""
 PAUSE_FACTOR = 5
 """What a stage waits between two times, in how long the last one took: no more than a sixth of the time goes there."""
 
@@ -193,16 +196,19 @@ class WorkingFolder:
 
     # --- folder and store alike -------------------------------------------------------------------------------------------
 
-    def settle_soon(self) -> None:
-        """`settle`, unless that was done shortly before; a store that fails is told of and stops nobody."""
+    def settle_soon(self) -> bool:
+        """`settle`, unless that was done shortly before; a store that fails is told of and stops nobody. Whether it was."""
         if time.monotonic() < self._not_before_s:
-            return
+            return False
         began_s = time.monotonic()
         try:
             self.settle(log.info)
+            return True
         except StorageError as error:
             log.warning("%s; what was made is in %s, and goes there later", error, self.root)
-        self._not_before_s = time.monotonic() + PAUSE_FACTOR * (time.monotonic() - began_s)
+            return False
+        finally:
+            self._not_before_s = time.monotonic() + PAUSE_FACTOR * (time.monotonic() - began_s)
 
     def settle(self, say: Say) -> None:
         """Make folder and store alike. Raises `StorageError`, after which nothing is lost and the next one goes on."""
@@ -214,6 +220,37 @@ class WorkingFolder:
         except OSError as error:
             raise disk_failed(error, self.root) from error
         raise StorageError(f"{self.address}: other machines were faster {TRIES} times; run the same command again")
+
+    @contextmanager
+    def kept_alike(self) -> Iterator[None]:
+        """Meanwhile send what people write soon after, and take over what other machines send: for pages that stay open."""
+        ended = threading.Event()
+
+        def keep() -> None:
+            written, alike_s = self._written(), time.monotonic()
+            while not ended.wait(LOOK_EVERY_S):
+                if (now := self._written()) != written:
+                    if self.settle_soon():
+                        written, alike_s = now, time.monotonic()
+                elif time.monotonic() > alike_s + TAKE_OVER_EVERY_S:
+                    alike_s = time.monotonic()
+                    try:
+                        self.take_over(log.info)
+                    except StorageError as error:
+                        log.warning("%s", error)
+
+        keeper = threading.Thread(target=keep, name="kept alike", daemon=True)
+        keeper.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            keeper.join()
+
+    def _written(self) -> list[tuple[str, int, int]]:
+        """What tells that somebody has written."""
+        paths = sorted(path for name in OF_PEOPLE for path in inside(self.root, name.rstrip("/")).rglob("*"))
+        return [(str(path), *(_looks(path) or (0, 0))[:2]) for path in paths]
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

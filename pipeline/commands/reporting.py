@@ -178,7 +178,7 @@ def compare(
     project, _ = load(chosen, config)
     snapshot = find_snapshot(chosen.snapshots, snapshot_id) if snapshot_id else _newest_judged(chosen)
     shown = Compare(snapshot, pictures_of(report_inputs(project, chosen, snapshot), methods), chosen.comparisons, seed)
-    with chosen.lock("compare") as tell_others, listen(port) as listening:
+    with chosen.lock("compare") as tell_others, chosen.kept_alike(), listen(port) as listening:
         door = Door(listening.getsockname()[1], kept_secret(chosen.page_secret))
         tell_others(door.place)
         say(f"{len(shown.pairs)} pairs of snapshot {snapshot}")

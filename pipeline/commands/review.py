@@ -42,7 +42,7 @@ def review(home: Path | None, config: Path | None, port: int, curator: str | Non
 
     chosen = open_home(home)
     project, _ = load(chosen, config)
-    with only_page(chosen) as tell_others, listen(port) as listening:
+    with only_page(chosen) as tell_others, chosen.kept_alike(), listen(port) as listening:
         door = Door(listening.getsockname()[1], kept_secret(chosen.page_secret))
         tell_others(door.place)
         page = review_page(project, chosen, plain_name(curator or "") or user_name(), door.port)

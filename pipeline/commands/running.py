@@ -145,7 +145,8 @@ def dev(home: Path | None, config: Path | None, port: int, part: str, code_serve
         "daemon": lambda: serve_daemon(chosen, server, say),
         "web": lambda: serve_web(chosen, project, server, port, say),
     }[part]
-    sys.exit(serve())
+    with chosen.kept_alike():
+        sys.exit(serve())
 
 
 @click.command(epilog="Example: bokehflow status --json")

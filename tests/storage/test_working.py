@@ -342,6 +342,21 @@ def test_a_store_that_is_away_for_a_while_is_waited_for(
             assert opened.result(60).working
 
 
+def test_while_a_page_is_open_decisions_go_there_and_others_come(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("storage.working.LOOK_EVERY_S", 0.02)
+    monkeypatch.setattr("storage.working.TAKE_OVER_EVERY_S", 0.1)
+    page, other = machine("a"), machine("b")
+    with page.kept_alike():
+        put(page, "review/reviewed/anna.csv", b"keep")
+        put(other, "tables/x/all.parquet", b"rows")
+        settle(other)
+        both = {"review/reviewed/anna.csv": b"keep", "tables/x/all.parquet": b"rows"}
+        deadline_s = time.monotonic() + 30
+        while read(page) != both or read(machine("b")) != both:
+            assert time.monotonic() < deadline_s
+            time.sleep(0.05)
+
+
 def test_a_large_file_goes_there_in_parts(machine: Machine) -> None:
     home = machine("a")
     put(home, "tables/x/all.parquet", data := bytes(range(256)) * 2**16)
