@@ -4,7 +4,7 @@ import os
 
 from pipeline.config import Project
 from pipeline.flickr.client import HOW_TO_GET_A_KEY, FlickrClient
-from pipeline.sources.budget import CallBudget
+from pipeline.sources.budget import CallBudget, call_budget
 from pipeline.web.manners import Patience
 from storage import Home
 
@@ -35,4 +35,4 @@ def make_client(project: Project, home: Home) -> FlickrClient:
 
 def make_budget(project: Project, home: Home) -> CallBudget:
     """The calls that the key in the environment has left, counted over all processes of the home."""
-    return CallBudget(home.budget, os.environ[KEY_VARIABLE], project.flickr.calls_per_hour)
+    return call_budget(home.budget, os.environ[KEY_VARIABLE], project.flickr.calls_per_hour)

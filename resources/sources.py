@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from pipeline.config import Project
 from pipeline.errors import ConfigError
 from pipeline.photo_ids import COMMONS, FLICKR
-from pipeline.sources.budget import CallBudget
+from pipeline.sources.budget import CallBudget, call_budget
 from pipeline.web.manners import Patience
 from resources.flickr import key_missing, make_budget, make_client
 from storage import Home
@@ -89,4 +89,4 @@ def budget_of(project: Project, source: str, home: Home) -> CallBudget:
     """The calls that the source still takes, counted over all processes of the home."""
     if source == "flickr":
         return make_budget(project, home)
-    return CallBudget(home.budget, project.commons.endpoint, project.commons.calls_per_hour, service="Commons")
+    return call_budget(home.budget, project.commons.endpoint, project.commons.calls_per_hour, service="Commons")
