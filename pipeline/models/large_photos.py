@@ -30,7 +30,7 @@ from pipeline.models.images import (
     padded_to_stride,
     translate,
 )
-from pipeline.models.lens import LEVELS, SMALLEST_RADIUS_PX, Lens, LensPlan, linear, srgb
+from pipeline.models.lens import LEVELS, SMALLEST_RADIUS_PX, Lens, LensPlan, faint, grain, linear, srgb
 from pipeline.models.lens_generator import LensGenerator
 from pipeline.models.networks import Generator
 
@@ -74,7 +74,8 @@ def _through_grown_lens(generator: LensGenerator, rgb: RgbPhoto, alpha: AlphaPho
     """Through a lens that is set at the training size, where the shorter side is that of the training pictures.
 
     The plan changes smoothly, so that it is interpolated. What is spread is smooth as well: it is computed on a photo so
-    much smaller that the smallest disc still has `LEAST_RADIUS_PX`. What stays sharp, and where it ends, is the photo's own.
+    much smaller that the smallest disc still has `LEAST_RADIUS_PX`. What stays sharp, where it ends, and grain are the
+    photo's own.
     """
     side_px, (height_px, width_px) = generator.config.lens_side_px, rgb.shape[:2]
     growth = min(height_px, width_px) / side_px
@@ -89,11 +90,15 @@ def _through_grown_lens(generator: LensGenerator, rgb: RgbPhoto, alpha: AlphaPho
     soft = _soft(generator, lens, _averaged(rgb, shrink), None if alpha is None else _shrunk(alpha, shrink), plan, tile_px)
     seen = np.empty(rgb.shape, np.float32)
     enlarged = _Enlarged(soft, (height_px, width_px)), _Enlarged(plan[:, : 1 + LEVELS], (height_px, width_px))
+    grains = _Grain(images_from_uint8(small[None], device), (height_px, width_px)) if lens.keeps_grain else None
     for rows, columns in product(_tiles(height_px, tile_px, 0), _tiles(width_px, tile_px, 0)):
         tile = np.s_[None, rows, columns]
         held = generator.held(None if alpha is None else masks_from_uint8(alpha[tile], device))
         softened, levels = (whole.part(rows, columns) for whole in enlarged)
-        output = softened + lens.shares(levels, held)[:, :1] * (images_from_uint8(rgb[tile], device) - softened)
+        images = images_from_uint8(rgb[tile], device)
+        if grains is not None:
+            softened = (softened + grains.part(images, rows, columns)).clamp(-1.0, 1.0)
+        output = softened + lens.shares(levels, held)[:, :1] * (images - softened)
         seen[rows, columns] = from_model_range(output)[0].permute(1, 2, 0).cpu().numpy()
     return seen
 
@@ -112,6 +117,18 @@ def _soft(
         output = lens.soft(images_from_uint8(rgb[near], device), tile_plan, lens.shares(tile_plan, held))
         soft[..., rows, columns] = output[..., _within(rows, near_rows), _within(columns, near_columns)]
     return soft
+
+
+class _Grain:
+    """A photo's grain: that of the photo at the training size, enlarged, and of what is finer."""
+
+    def __init__(self, small: Images, size_px: tuple[int, int]) -> None:
+        self._whole = _Enlarged(torch.cat([small, grain(small)], 1), size_px)
+
+    def part(self, images: Images, rows: slice, columns: slice) -> Images:
+        """Of `images`, these rows and columns of the photo."""
+        small, coarse = self._whole.part(rows, columns).chunk(2, 1)
+        return coarse + faint(images - small)
 
 
 class _Enlarged:

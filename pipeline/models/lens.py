@@ -38,6 +38,9 @@ HELD_LOGIT = 8.0
 """Added to the sharp level inside a subject that is held: twice what bounded logits can say against it."""
 SURELY_HELD = 0.5
 """Alpha from which on all of a held pixel's light stays sharp, where it would else go to a single disc."""
+GRAIN = 2 / 255
+"""How much of a pixel's difference from the mean around it counts as grain, in parts of the range of sRGB."""
+GRAIN_SIDE_PX = 3
 EMPTY = 1e-3
 """Weight of the pixel itself where no light arrives from anywhere."""
 
@@ -57,14 +60,19 @@ class Lens(nn.Module):
     discs: Tensor
 
     def __init__(
-        self, radii_px: Sequence[float], bounded: bool = False, highlights: bool = True, single_disc: bool = False
+        self,
+        radii_px: Sequence[float],
+        bounded: bool = False,
+        highlights: bool = True,
+        single_disc: bool = False,
+        keeps_grain: bool = False,
     ) -> None:
         """`radii_px`: of the `LEVELS` discs, from the smallest to the largest; `bounded`: keeps their logits small;
         `highlights`: whether clipped light may be told to have been brighter; `single_disc`: whether, but in training, a
         pixel's light goes to one disc, or to two neighbours in place of one between them, and never to sharp and to large
-        ones at once."""
+        ones at once; `keeps_grain`: whether, but in training, what is spread keeps the picture's `grain`."""
         super().__init__()
-        self.bounded, self.highlights, self.single_disc = bounded, highlights, single_disc
+        self.bounded, self.highlights, self.single_disc, self.keeps_grain = bounded, highlights, single_disc, keeps_grain
         self.reach_px = int(radii_px[-1] + 0.5)
         """Pixels to each side that light is spread."""
         self.register_buffer("discs", torch.stack([disc(radius, self.reach_px) for radius in radii_px]), persistent=False)
@@ -78,6 +86,8 @@ class Lens(nn.Module):
         """
         shares = self.shares(plan, held)
         soft = self.soft(images, plan, shares)
+        if self.keeps_grain and not self.training:
+            soft = (soft + grain(images)).clamp(-1.0, 1.0)
         return soft + shares[:, :1] * (images - soft)
 
     def shares(self, plan: LensPlan, held: Masks | None = None) -> Float[Tensor, "batch level height width"]:
@@ -135,6 +145,21 @@ def gathered(shares: Float[Tensor, "batch level height width"]) -> Float[Tensor,
     numbers = torch.arange(1 + LEVELS, dtype=shares.dtype, device=shares.device)[:, None, None]
     mean = (shares * numbers).sum(1, keepdim=True)
     return (1.0 - (mean - numbers).abs()).clamp(min=0.0)
+
+
+def grain(images: Images) -> Images:
+    """What a sensor adds to a picture behind the lens, and no lens spreads: as much of the finest detail as may be noise.
+
+    A photograph that is soft keeps it. Without it, what is spread is smoother than any photograph, in bands where its
+    colours hardly change.
+    """
+    around = functional.avg_pool2d(images, GRAIN_SIDE_PX, 1, GRAIN_SIDE_PX // 2, count_include_pad=False)
+    return faint(images - around)
+
+
+def faint(detail: Images) -> Images:
+    """As much of `detail`, differences of pictures in the range from -1 to 1, as may be grain."""
+    return detail.clamp(-2 * GRAIN, 2 * GRAIN)
 
 
 def sharp_plan() -> Float[Tensor, "plan"]:

@@ -46,7 +46,8 @@ class LensGenerator(Generator):
         factor = growth * float(self.strength) if self.config.lens_calibrated else growth
         config = self.config
         radii = [factor * radius_px for radius_px in sizes]
-        lens = Lens(radii, config.lens_bounded, config.lens_highlights, config.lens_single_disc)
+        switches = config.lens_bounded, config.lens_highlights, config.lens_single_disc, config.lens_keeps_grain
+        lens = Lens(radii, *switches)
         return lens.train(self.training)
 
     def calibrate(self, strength: float) -> None:

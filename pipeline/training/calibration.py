@@ -15,10 +15,8 @@ from pipeline.models.lens_generator import LensGenerator
 from pipeline.models.networks import Generator
 from pipeline.training.progress_checks import Checker
 
-STRENGTHS = 1.0, 0.9, 1.15, 0.8, 1.3, 0.7, 0.6, 0.5
+STRENGTHS = 1.0, 0.9, 1.15, 0.8, 1.3, 0.7, 0.65, 0.6, 0.55, 0.5, 0.45
 """What is tried, the nearest to what was trained with first."""
-SINGLE_DISC_STRENGTHS = 1.0, 0.9, 1.15, 0.8, 1.3, 0.7, 0.65, 0.6, 0.55, 0.5, 0.45
-"""The same for a lens of single discs: what its plan spread widely in part is all blurred, and small changes tell."""
 AS_GOOD = 1.1
 """A misfit at most so many times the least one is as good: no picture tells so little, and the mildest change is made."""
 PICTURES = 64
@@ -33,9 +31,8 @@ def calibrate(generator: Generator, pictures: Checker) -> float:
     if not isinstance(generator, LensGenerator) or not generator.config.lens_calibrated:
         raise ValueError("this generator has no lens that is calibrated")
     before, generator = generator.training, generator.eval()
-    strengths = SINGLE_DISC_STRENGTHS if generator.config.lens_single_disc else STRENGTHS
-    misfits = dict(zip(strengths, map(pictures.misfit, _outputs(generator, pictures, strengths)), strict=True))
-    fitting = next(strength for strength in strengths if misfits[strength] <= AS_GOOD * min(misfits.values()))
+    misfits = dict(zip(STRENGTHS, map(pictures.misfit, _outputs(generator, pictures, STRENGTHS)), strict=True))
+    fitting = next(strength for strength in STRENGTHS if misfits[strength] <= AS_GOOD * min(misfits.values()))
     generator.calibrate(fitting)
     generator.train(before)
     return fitting

@@ -25,14 +25,17 @@ Count = Annotated[int, Field(ge=1)]
 
 
 LATER_SWITCHES = frozenset({
-    "discriminator_sight", "lens_bounded", "lens_highlights", "lens_single_disc", "lens_holds_subject", "lens_finds_subject",
-    "lens_calibrated", "plan_scale", "semantic_weight", "semantic_network", "depth_loss", "depth_weight",
-    "depth_gradient_weight", "picture_weight", "l1_weight", "dropout", "encoders", "focus_map", "focus_weights",
+    "discriminator_sight", "lens_bounded", "lens_highlights", "lens_single_disc", "lens_keeps_grain", "lens_holds_subject",
+    "lens_finds_subject", "lens_calibrated", "plan_scale", "semantic_weight", "semantic_network", "depth_loss",
+    "depth_weight", "depth_gradient_weight", "picture_weight", "l1_weight", "dropout", "encoders", "focus_map",
+    "focus_weights",
 })  # fmt: skip
 """Settings that earlier versions did not know; the default of each is what these did."""
 
 
-LENS_SWITCHES = "lens_bounded", "lens_single_disc", "lens_holds_subject", "lens_finds_subject", "lens_calibrated"
+LENS_SWITCHES = (
+    "lens_bounded", "lens_single_disc", "lens_keeps_grain", "lens_holds_subject", "lens_finds_subject", "lens_calibrated",
+)  # fmt: skip
 """Those that only a lens can have."""
 
 SemanticNetwork = Literal["deeplabv3_mobilenet", "deeplabv3_resnet101", "lraspp_mobilenet", "u2netp", "parts"]
@@ -164,6 +167,9 @@ class TrainingSettings(BaseModel):
     lens_single_disc: bool = False
     """Whether a trained lens sends a pixel's light to a disc of one size, as a real one does, where its plan divides it
     among sharp and large discs, which looks like a sharp picture in a haze. In training it is divided."""
+    lens_keeps_grain: bool = False
+    """Whether what a trained lens spreads keeps the photo's grain: of its finest detail no more than 2/255, either way. A
+    sensor adds it behind the lens, so that soft photographs have it. In training it is left out."""
     lens_holds_subject: bool = False
     """Whether the subject's light stays where it is. Its alpha is then needed wherever the model is applied."""
     lens_finds_subject: bool = False
@@ -300,6 +306,8 @@ CORRECTED = TrainingSettings(
     output="lens",
     lens_bounded=True,
     lens_highlights=False,
+    lens_single_disc=True,
+    lens_keeps_grain=True,
     lens_holds_subject=True,
     lens_calibrated=True,
     plan_scale=2,
@@ -339,6 +347,8 @@ SMOKE: dict[str, object] = {
     "pool_size": 50,
     "lens_bounded": False,
     "lens_highlights": True,
+    "lens_single_disc": False,
+    "lens_keeps_grain": False,
     "lens_holds_subject": False,
     "lens_calibrated": False,
     "plan_scale": 1,

@@ -25,6 +25,7 @@ def generator_config(settings: TrainingSettings) -> GeneratorConfig:
         lens_bounded=settings.lens_bounded,
         lens_highlights=settings.lens_highlights,
         lens_single_disc=settings.lens_single_disc,
+        lens_keeps_grain=settings.lens_keeps_grain,
         lens_holds_subject=settings.lens_holds_subject,
         lens_finds_subject=settings.lens_finds_subject,
         lens_calibrated=settings.lens_calibrated,

@@ -93,6 +93,7 @@ def _settings(generator: Generator, size_px: int, name: str) -> dict[str, object
         "bounded": config.lens_bounded,
         "highlights": config.lens_highlights,
         "single_disc": config.lens_single_disc,
+        "keeps_grain": config.lens_keeps_grain,
         "holds": config.lens_holds_subject,
         "finds": generator.finder is not None,
         "smallest_radius_px": SMALLEST_RADIUS_PX,

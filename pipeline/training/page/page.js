@@ -5,7 +5,7 @@
 const settings = JSON.parse(document.getElementById("settings").textContent);
 const element = (id) => document.getElementById(id);
 const LEVELS = 5, EMPTY = 1e-3, HELD_LOGIT = 8, LEVEL_LIMIT = 4, SURELY_HELD = 0.5;
-const CLIPPED_FROM = 0.9, HIGHLIGHT_GAIN = 10, PALEST_SHARE = 0.5;
+const CLIPPED_FROM = 0.9, HIGHLIGHT_GAIN = 10, PALEST_SHARE = 0.5, GRAIN = 2 / 255;
 const MOST_PIXELS = 40e6;
 /* A disc larger than this is spread on a picture so much smaller: what it leaves is smooth. */
 const SPREAD_RADIUS_PX = 8;
@@ -291,6 +291,22 @@ function gather(shares, spread) {
   shares[0] += 1 - spread;
 }
 
+/* As much of a detail as may be a sensor's grain. */
+const faint = (detail) => Math.min(GRAIN, Math.max(-GRAIN, detail));
+
+/* A small picture in bytes to [0, 1], and its grain: that of each pixel against the mean of 3 by 3. */
+function grainOf(small) {
+  const { width, height } = small, unit = mapped(small, (value) => value / 255), grain = plane(width, height);
+  for (let y = 0; y < height; y++)
+    for (let x = 0; x < width; x++) {
+      let sum = 0, count = 0;
+      for (let v = Math.max(0, y - 1); v <= Math.min(height - 1, y + 1); v++)
+        for (let u = Math.max(0, x - 1); u <= Math.min(width - 1, x + 1); u++, count++) sum += unit.data[v * width + u];
+      grain.data[y * width + x] = faint(unit.data[y * width + x] - sum / count);
+    }
+  return [unit, grain];
+}
+
 const softplus = (x) => (x > 20 ? x : Math.log1p(Math.exp(x)));
 
 /* How much more light than it could hold each channel of a clipped pixel had, at least 1. */
@@ -348,6 +364,7 @@ class Photo {
     const small = this.planes.map((one) => resized(one, width, height, "lanczos", byte));
     const input = small.map((one) => padded(mapped(one, (value) => value / 127.5 - 1), settings.stride_px));
     const found = (await networks.model.run(input)).map((one) => cropped(one, width, height));
+    this.grains = settings.keeps_grain ? small.flatMap(grainOf) : [];
     this.levels = found.slice(0, 1 + LEVELS + 3);
     if (settings.finds) {
       const logits = resized(found[1 + LEVELS + 3], this.width, this.height, "linear");
@@ -374,7 +391,7 @@ class Photo {
 
   composed(softened) {
     const { width, height } = this, made = new ImageData(width, height), levels = new Float64Array(1 + LEVELS);
-    const grids = [...softened, ...this.levels.slice(0, 1 + LEVELS)];
+    const grids = [...softened, ...this.levels.slice(0, 1 + LEVELS), ...this.grains], grains = 3 + 1 + LEVELS;
     const lines = grids.map((grid) => ({
       grid, across: WAYS.linear(grid.width, width), down: WAYS.linear(grid.height, height), row: new Float32Array(grid.width),
     }));
@@ -395,8 +412,10 @@ class Photo {
         for (let k = 0; k <= LEVELS; k++) levels[k] = at(lines[3 + k], x);
         toShares(levels, this.alpha ? this.alpha.data[i] / 255 : 0);
         for (let c = 0; c < 3; c++) {
-          const behind = at(lines[c], x);
-          made.data[4 * i + c] = byte(255 * (behind + levels[0] * (this.planes[c].data[i] / 255 - behind)));
+          const own = this.planes[c].data[i] / 255, spread = at(lines[c], x);
+          const grain = settings.keeps_grain ? at(lines[grains + 2 * c + 1], x) + faint(own - at(lines[grains + 2 * c], x)) : 0;
+          const behind = Math.min(1, Math.max(0, spread + grain));
+          made.data[4 * i + c] = byte(255 * (behind + levels[0] * (own - behind)));
         }
         made.data[4 * i + 3] = 255;
       }

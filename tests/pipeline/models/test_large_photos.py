@@ -19,8 +19,9 @@ SIDE_PX = 24
 class Sighted(LensGenerator):
     """Keeps what is reddish sharp and spreads the light of all else over the largest disc."""
 
-    def __init__(self) -> None:
-        super().__init__(GeneratorConfig(channels=4, blocks=1, output="lens", lens_side_px=SIDE_PX))
+    def __init__(self, keeps_grain: bool = False) -> None:
+        config = GeneratorConfig(channels=4, blocks=1, output="lens", lens_side_px=SIDE_PX, lens_keeps_grain=keeps_grain)
+        super().__init__(config)
 
     def output(self, images: Tensor) -> Tensor:
         plan = torch.full((len(images), PLAN_CHANNELS, *images.shape[-2:]), -40.0)
@@ -37,9 +38,9 @@ def scene(factor: int) -> np.ndarray:
     return rgb
 
 
-@pytest.mark.parametrize("tile_px", [20, 37, 1024])
-def test_a_lens_grows_with_the_photo_and_tiles_do_not_show(tile_px: int) -> None:
-    generator = Sighted().eval()
+@pytest.mark.parametrize(("tile_px", "keeps_grain"), [(20, False), (20, True), (37, True), (1024, True)])
+def test_a_lens_grows_with_the_photo_and_tiles_do_not_show(tile_px: int, keeps_grain: bool) -> None:
+    generator = Sighted(keeps_grain).eval()
     small, large = translate(generator, scene(1)[None])[0], translate_photo(generator, scene(4), tile_px=tile_px)
     again = np.asarray(Image.fromarray(np.round(large * 255).astype(np.uint8)).resize((36, 24), Image.Resampling.BOX)) / 255
     difference = np.abs(again - small).max(-1)
@@ -54,6 +55,15 @@ def test_the_subject_stays_as_sharp_as_the_photo() -> None:
     seen = translate_photo(Sighted().eval(), rgb)
     np.testing.assert_allclose(seen[40:56, 56:88], rgb[40:56, 56:88] / 255, atol=1e-4)
     assert np.abs(np.diff(seen[:16, :, 1], axis=1)).max() < 0.05
+
+
+def test_a_larger_photo_keeps_the_grain_of_its_own_pixels() -> None:
+    """Of a grey wall with noise of a level nothing is left without, and nearly all with it."""
+    levels = np.random.default_rng(0).integers(126, 129, (96, 144, 1))
+    wall = np.repeat(levels, 3, 2).astype(np.uint8)
+    plain, kept = (translate_photo(Sighted(one).eval(), wall).std() * 255 for one in (False, True))
+    assert plain < wall.std() / 2
+    assert kept == pytest.approx(wall.std(), rel=0.15)
 
 
 @pytest.mark.parametrize(("height", "width"), [(24, 24), (23, 50), (97, 25), (60, 131)])

@@ -6,17 +6,20 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 import pipeline.models.lens
 from pipeline.models.images import translate
 from pipeline.models.lens import (
     EMPTY,
+    GRAIN,
     HIGHLIGHT_GAIN,
     LEVELS,
     PALEST_SHARE,
     PLAN_CHANNELS,
     Lens,
     disc,
+    grain,
     linear,
     radii_px,
     sharp_plan,
@@ -214,3 +217,23 @@ def test_the_way_back_adds_what_a_lens_cannot() -> None:
     assert not isinstance(build_generator(SEEN_THROUGH_A_LENS.way_back), LensGenerator)
     assert isinstance(build_generator(SEEN_THROUGH_A_LENS), LensGenerator)
     assert GeneratorConfig().way_back == GeneratorConfig()
+
+
+def test_what_is_spread_keeps_the_grain_and_no_outline() -> None:
+    """Noise of a level stays as it is; of an edge a hundred times as strong no more than two levels are left."""
+    noise = torch.randint(-1, 2, (1, 3, SIDE_PX, SIDE_PX), generator=torch.Generator().manual_seed(0)) * (2 / 255)
+    images = noise.clone()
+    images[..., SIDE_PX // 2 :] += 200 / 255
+    plan = plan_of(LEVELS)
+    plain, kept = (Lens(radii_px(96), keeps_grain=one).eval()(images, plan) for one in (False, True))
+    torch.testing.assert_close(kept - plain, grain(images))
+    inner = np.s_[..., 1:-1, 1 : SIDE_PX // 2 - 2]
+    around = functional.avg_pool2d(noise, 3, 1, 1)
+    torch.testing.assert_close((kept - plain)[inner], (noise - around)[inner])
+    assert float((kept - plain).abs().max()) <= 2 * GRAIN + 1e-6
+    assert torch.equal(Lens(radii_px(96), keeps_grain=True)(images, plan), Lens(radii_px(96))(images, plan)), "in training"
+
+
+def test_grain_changes_nothing_that_is_sharp() -> None:
+    images, plan = random_images(SIDE_PX, SIDE_PX)[:1], plan_of(0)
+    torch.testing.assert_close(Lens(radii_px(96), keeps_grain=True).eval()(images, plan), images, atol=1e-4, rtol=0)

@@ -97,7 +97,7 @@ def opened(browser: Browser, path: Path) -> Page:
     ("changes", "finds"),
     [
         ({}, False),
-        pytest.param({"lens_single_disc": True}, False, marks=pytest.mark.slow),
+        pytest.param({"lens_single_disc": False, "lens_keeps_grain": False}, False, marks=pytest.mark.slow),
         pytest.param({"lens_finds_subject": True}, True, marks=pytest.mark.slow),
     ],
 )
