@@ -58,6 +58,8 @@ class Lens(nn.Module):
     """Spreads the light of a picture as a plan of logits says; it has no parameters of its own."""
 
     discs: Tensor
+    squares: Float[Tensor, "level"]
+    """Of the radii, 0 for what stays sharp first."""
 
     def __init__(
         self,
@@ -75,6 +77,7 @@ class Lens(nn.Module):
         self.bounded, self.highlights, self.single_disc, self.keeps_grain = bounded, highlights, single_disc, keeps_grain
         self.reach_px = int(radii_px[-1] + 0.5)
         """Pixels to each side that light is spread."""
+        self.register_buffer("squares", torch.tensor([0.0, *radii_px]).square(), persistent=False)
         self.register_buffer("discs", torch.stack([disc(radius, self.reach_px) for radius in radii_px]), persistent=False)
 
     def forward(self, images: Images, plan: LensPlan, held: Masks | None = None) -> Images:
@@ -94,7 +97,7 @@ class Lens(nn.Module):
         """Which part of each pixel's light stays sharp, first, and which goes to each disc; they sum to 1."""
         if self.training or not self.single_disc:
             return self._levels(plan, held).softmax(1)
-        shares = gathered(self._levels(plan, None).softmax(1))
+        shares = gathered(self._levels(plan, None).softmax(1), self.squares)
         if held is None:
             return shares
         spread = 1.0 - (held / SURELY_HELD).clamp(max=1.0)
@@ -134,17 +137,23 @@ class Lens(nn.Module):
         return spread[..., reach_px : reach_px + height_px, reach_px : reach_px + width_px]
 
 
-def gathered(shares: Float[Tensor, "batch level height width"]) -> Float[Tensor, "batch level height width"]:
-    """The same mean level everywhere, but of the two levels nearest to it alone: as one disc has one size.
+def gathered(
+    shares: Float[Tensor, "batch level height width"], squares: Float[Tensor, "level"]
+) -> Float[Tensor, "batch level height width"]:
+    """As much blur everywhere, but by the two neighbouring levels alone that make it: as one disc has one size.
 
-    Light that is divided among sharp and large discs is a sharp picture in a haze, which no lens makes.
+    Light that is divided among sharp and large discs is a sharp picture in a haze, which no lens makes. How far light is
+    spread on the mean, by the `squares` of the levels' radii, stays.
 
-    >>> gathered(torch.tensor([0.5, 0.0, 0.0, 0.5, 0.0, 0.0]).reshape(1, 6, 1, 1)).flatten().tolist()
-    [0.0, 0.5, 0.5, 0.0, 0.0, 0.0]
+    >>> squares = torch.tensor([0.0, 1.0, 4.0, 8.0, 16.0, 24.0])
+    >>> gathered(torch.tensor([0.75, 0.0, 0.0, 0.0, 0.0, 0.25]).reshape(1, 6, 1, 1), squares).flatten().tolist()
+    [0.0, 0.0, 0.5, 0.5, 0.0, 0.0]
     """
+    mean = (shares * squares[:, None, None]).sum(1, keepdim=True)
+    lower, higher = squares[:-1, None, None], squares[1:, None, None]
+    level = ((mean - lower) / (higher - lower)).clamp(0.0, 1.0).sum(1, keepdim=True)
     numbers = torch.arange(1 + LEVELS, dtype=shares.dtype, device=shares.device)[:, None, None]
-    mean = (shares * numbers).sum(1, keepdim=True)
-    return (1.0 - (mean - numbers).abs()).clamp(min=0.0)
+    return (1.0 - (level - numbers).abs()).clamp(min=0.0)
 
 
 def grain(images: Images) -> Images:

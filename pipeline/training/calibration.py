@@ -15,7 +15,7 @@ from pipeline.models.lens_generator import LensGenerator
 from pipeline.models.networks import Generator
 from pipeline.training.progress_checks import Checker
 
-STRENGTHS = 1.0, 0.9, 1.15, 0.8, 1.3, 0.7, 0.65, 0.6, 0.55, 0.5, 0.45
+STRENGTHS = 1.0, 0.9, 1.15, 0.8, 1.3, 0.7, 0.6, 0.55, 0.5, 0.45, 0.4, 0.35
 """What is tried, the nearest to what was trained with first."""
 AS_GOOD = 1.1
 """A misfit at most so many times the least one is as good: no picture tells so little, and the mildest change is made."""

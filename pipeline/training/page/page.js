@@ -283,11 +283,14 @@ function toShares(levels, held) {
   if (settings.single_disc) gather(levels, settings.holds ? 1 - Math.min(1, held / SURELY_HELD) : 1);
 }
 
-/* Parts of light to the two levels that are nearest to their mean alone; what is not `spread` stays sharp. */
+const SQUARES = settings.radii_px && [0, ...settings.radii_px].map((radius) => radius * radius);
+
+/* Parts of light to the two neighbouring levels that blur as much; what is not `spread` stays sharp. */
 function gather(shares, spread) {
-  let mean = 0;
-  for (let k = 0; k <= LEVELS; k++) mean += k * shares[k];
-  for (let k = 0; k <= LEVELS; k++) shares[k] = spread * Math.max(0, 1 - Math.abs(mean - k));
+  let mean = 0, level = 0;
+  for (let k = 0; k <= LEVELS; k++) mean += SQUARES[k] * shares[k];
+  for (let k = 0; k < LEVELS; k++) level += Math.min(1, Math.max(0, (mean - SQUARES[k]) / (SQUARES[k + 1] - SQUARES[k])));
+  for (let k = 0; k <= LEVELS; k++) shares[k] = spread * Math.max(0, 1 - Math.abs(level - k));
   shares[0] += 1 - spread;
 }
 
