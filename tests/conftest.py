@@ -4,12 +4,14 @@ import fcntl
 import os
 import shutil
 import subprocess
-import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
+
+from tests import warm
 
 # Workers share the cores; threads of theirs would wait for each other, in the processes that they start too.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -21,12 +23,32 @@ hypothesis.settings.load_profile("untimed")
 REPOSITORY = Path(__file__).parents[1]
 WEIGHTS = REPOSITORY / ".venv" / "test-home" / "weights"
 """Fetched by `make test` before the tests start, since these talk to this machine only."""
-FEW_STEPS = "settings = { steps = 6 }\n"
+FEW_STEPS = "settings = { steps = 6, generator_channels = 4, generator_blocks = 1, discriminator_channels = 8 }\n"
 
 
 SETTINGS = ("BOKEHFLOW_HOME", "BOKEHFLOW_CONFIG", "FLICKR_API_KEY", "FLICKR_API_SECRET", "DAGSTER_HOME")
+WARM_PYTHON = "BOKEHFLOW_TEST_PYTHON"
+"""In the environment: the executable that `tests.warm` made."""
+SERVER = pytest.StashKey[tuple[subprocess.Popen[bytes], Path]]()
 LONG = ("test_tutorial.py", "test_bad_input.py")
 """Modules that begin with minutes of work, the second with that of the finished demo, for which others wait."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """One server of warm processes for all workers, which find it by the environment."""
+    if not hasattr(config, "workerinput"):
+        folder = Path(tempfile.mkdtemp(prefix="bokehflow-tests-"))
+        os.environ[WARM_PYTHON] = str(warm.python_of(folder))
+        config.stash[SERVER] = warm.start(folder), folder
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """The server ends with the tests."""
+    if SERVER in config.stash:
+        server, folder = config.stash[SERVER]
+        server.terminate()
+        server.wait()
+        shutil.rmtree(folder)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -92,9 +114,15 @@ def finished_demo(finished_once: Path, tmp_path_factory: pytest.TempPathFactory)
     return root
 
 
+@pytest.fixture
+def warm_trainers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trainers that this process starts need not import torch first; they are processes of their own all the same."""
+    monkeypatch.setattr("sys.executable", os.environ[WARM_PYTHON])
+
+
 def bokehflow(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the command in a process of its own."""
-    command = [sys.executable, "-m", "pipeline.cli", *arguments, "--home", str(root)]
+    """Run the command in a process of its own, which has imported what it needs."""
+    command = [os.environ[WARM_PYTHON], "-m", "pipeline.cli", *arguments, "--home", str(root)]
     return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
 
 

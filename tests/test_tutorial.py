@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -12,7 +13,7 @@ from typing import TextIO
 
 import pytest
 
-from tests.conftest import REPOSITORY, WEIGHTS
+from tests.conftest import REPOSITORY, WARM_PYTHON, WEIGHTS
 from tests.test_dev import free_port
 
 TUTORIAL = (REPOSITORY / "docs" / "tutorial.md").read_text(encoding="utf-8")
@@ -48,7 +49,12 @@ def test_the_commands_of_the_tutorial(tmp_path: Path) -> None:
         pytest.skip("the segmenter's weights are not here: `bokehflow weights --home .venv/test-home` fetches them")
     for home in ("data", "elsewhere"):
         shutil.copytree(WEIGHTS, tmp_path / "portraits" / home / "weights")
-    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HOME": str(tmp_path)}
+    command = tmp_path / "bin" / "bokehflow"
+    command.parent.mkdir()
+    command.write_text(f'#!/bin/sh\nexec {shlex.quote(os.environ[WARM_PYTHON])} -m pipeline.cli "$@"\n')
+    command.chmod(0o755)
+    paths = f"{command.parent}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = os.environ | {"PATH": paths, "HOME": str(tmp_path)}
     text = script({"8300": free_port(), "8301": free_port()})
     with (tmp_path / "told.txt").open("w") as told:
         code = run(text, tmp_path, environment, told)
