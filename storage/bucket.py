@@ -121,6 +121,11 @@ class Bucket:
                 return False
         return True
 
+    def write(self, name: str, data: bytes) -> None:
+        """Put, in place of what may have that name."""
+        with self._told():
+            self._store.put(name, data, use_multipart=False)
+
     def put(self, sha256: Sha256, data: bytes | Path) -> None:
         """Put a content under its digest."""
         with self._told():

@@ -5,6 +5,7 @@
     remote/removed        blobs that were deleted although they were not here, a line each
     remote/unneeded       contents that the store may delete once its newest list does without them, a line each
     remote/to-forget      photos that another machine forgot, and of which this one may still have something
+    remote/handed-over    what this machine made as an engine's worker and has sent, a line each
     remote/set-aside/     this machine's version of files that another had changed as well
 
 `settle` compares the folder, the store's newest list and the list that both come from; what changed there comes here, what
@@ -41,6 +42,7 @@ from storage.bucket import (
     files_of,
     list_name,
     many,
+    read_list,
     write_checked,
     write_list,
 )
@@ -142,7 +144,7 @@ class WorkingFolder:
         self.root, self.address = root, address
         self.list_file = root / WORKING / "list.gz"
         self._removed, self._unneeded = root / WORKING / "removed", root / WORKING / "unneeded"
-        self._to_forget = root / WORKING / "to-forget"
+        self._to_forget, self._handed = root / WORKING / "to-forget", root / WORKING / "handed-over"
         self._read: tuple[object, Known] = (None, Known())
         self._not_before_s = 0.0
 
@@ -182,6 +184,29 @@ class WorkingFolder:
                     raise
         path.chmod(file.mode | 0o400)
         os.utime(path, ns=(file.mtime_ns, file.mtime_ns))
+
+    # --- what workers of an engine make -----------------------------------------------------------------------------------
+
+    @property
+    def number(self) -> int:
+        """Of the list that the folder was last like."""
+        return self._known().number
+
+    def hand_over(self, name: str, results: Path) -> None:
+        """Send what was made here since the newest list, and the files of the folder `results`, for whoever receives it."""
+        known, handed = self._known().files, read_lines(self._handed)
+        files = {one: path for one, path in files_of(self.root).items() if one not in known and one not in handed}
+        made = {one: path for one, path in files.items() if path.parent == results or not is_of_the_machine(one)}
+        sent = zip(made, many(lambda path: self.bucket.take(path, lambda *_: False)[0], made.values()), strict=True)
+        self.bucket.write(f"work/{name}.gz", write_list(dict(sent)))
+        add_lines(self._handed, made)
+
+    def receive(self, name: str) -> None:
+        """Bring what another machine handed over; its results go from the store, the rest is in the next list."""
+        files = read_list(self.bucket.content(f"work/{name}.gz"), self.address)
+        self._bring_all(files)
+        results = [f"objects/{file.sha256}" for one, file in files.items() if is_of_the_machine(one)]
+        self.bucket.delete([f"work/{name}.gz", *results])
 
     # --- photos that another machine forgot -------------------------------------------------------------------------------
 

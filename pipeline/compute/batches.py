@@ -41,11 +41,13 @@ class Task:
     version: str
     """Of the code that asks; workers of another one refuse."""
     home: str
-    """The home's folder, which all workers see under this path."""
+    """The home's folder, which all workers see under this path, or its address."""
     folder: str
     """Where results go."""
     settings: str
     """JSON."""
+    list_number: int = 0
+    """Of a home at an address: workers take over the list of this number, or a newer one."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,8 @@ class Batches:
     function: Function
     """`answer` with the dictionary of tasks, of a module that workers can import."""
     batch_size: int = 256
+    receive: Callable[[str], None] = lambda batch: None
+    """Brings what a worker made of this batch, where it is not in the folder by itself."""
 
 
 def run_batches(batches: Batches, task: Task, names: Sequence[str]) -> Iterator[Row]:
@@ -84,7 +88,7 @@ def _over(engine: Engine, batches: Batches, task: Task, names: list[str]) -> Ite
     for outcome in map_pieces(engine, batches.function, lambda: _next(task, waiting)):
         asked = json.loads(outcome.piece)["names"]
         if not outcome.lost:
-            yield from _rows(task, outcome)
+            yield from _rows(batches, task, outcome)
         elif len(asked) == 1:
             suspects.append(asked)
         else:
@@ -96,7 +100,7 @@ def _over(engine: Engine, batches: Batches, task: Task, names: list[str]) -> Ite
             (name,) = json.loads(outcome.piece)["names"]
             yield {"name": name, "reason": CRASHES_WORKER, "detail": outcome.lost}
         else:
-            yield from _rows(task, outcome)
+            yield from _rows(batches, task, outcome)
 
 
 def _next(task: Task, waiting: deque[list[str]]) -> str | None:
@@ -107,12 +111,13 @@ def _text(task: Task, names: Sequence[str]) -> str:
     return json.dumps({"task": asdict(task), "names": list(names)})
 
 
-def _rows(task: Task, outcome: PieceOutcome) -> Iterator[Row]:
+def _rows(batches: Batches, task: Task, outcome: PieceOutcome) -> Iterator[Row]:
     told = json.loads(outcome.text)
     if "refused" in told:
         raise ComputeError(told["refused"])
     if "failed" in told:
         raise BY_NAME.get(told["kind"], ComputeError)(told["failed"])
+    batches.receive(told["batch"])
     path = child(Path(task.folder), f"{told['batch']}{SUFFIX}")
     yield from read_rows(path)
     path.unlink(missing_ok=True)

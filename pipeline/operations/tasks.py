@@ -1,7 +1,8 @@
 """What workers of an engine do in a home, by name; and a stage's work handed to them, where the project asks for it.
 
-Workers are told the home's folder, the project and digests, and nothing else. What they make lies in the home when a batch
-is done: masks, thumbnails and fingerprints in their places, numbers in the batch's file.
+Workers are told the home's folder or address, the project and digests, and nothing else. What they make lies in the home
+when a batch is done: masks, thumbnails and fingerprints in their places, numbers in the batch's file. With an address each
+machine has a working folder, and hands over by the store.
 """
 
 import hashlib
@@ -11,7 +12,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -22,7 +23,9 @@ from pipeline.compute.batches import Batches, Over, Row, Task, Work, answer, run
 from pipeline.compute.engines import ADDRESS_VARIABLE, Engine, Function, open_engine
 from pipeline.config import Project
 from pipeline.dedupe.store import FingerprintStore
+from pipeline.errors import BokehflowError
 from pipeline.file_names import child
+from pipeline.machine import host_name
 from pipeline.masks.person_masks import Masks, StoredMask, make_masks
 from pipeline.masks.sources import PhotoToMask, RefusedMask
 from pipeline.package_files import CODE
@@ -51,7 +54,9 @@ class Engaged:
         self, name: str, names: Sequence[str], told: Mapping[str, str], batch_size: int | None = None
     ) -> Iterator[Row]:
         """A row for each of the names, by the task `name`; see `run_batches`. `told` is what the rows depend on besides."""
-        settings = json.dumps({"project": self.project.model_dump(mode="json", by_alias=True), **told}, sort_keys=True)
+        settings = json.dumps(
+            {"project": self.project.model_dump(mode="json", by_alias=True, exclude_unset=True), **told}, sort_keys=True
+        )
         plan = hashlib.sha256(f"{code_version()} {settings}".encode()).hexdigest()[:16]
         place = child(self.home.work, name)
         for other in place.glob("*"):
@@ -59,6 +64,10 @@ class Engaged:
                 shutil.rmtree(other, ignore_errors=True)
         task = Task(name, code_version(), str(self.home.root), str(child(place, plan)), settings)
         batches = Batches(self._engine, self.function or work, batch_size or self.project.compute.batch_size)
+        if self.address and (working := self.home.working):
+            working.settle(log.info)  # what workers need must be there
+            task = replace(task, home=working.address, list_number=working.number)
+            batches = replace(batches, receive=lambda batch: working.receive(f"{plan}-{batch}"))
         yield from run_batches(batches, task, names)
         shutil.rmtree(place, ignore_errors=True)
 
@@ -75,8 +84,29 @@ def engine_of(project: Project, home: Home) -> Engaged | None:
 
 
 def work(text: str) -> str:
-    """What a worker runs: see `pipeline.compute.batches.answer`."""
-    return answer(text, code_version(), work_of)
+    """What a worker runs: see `pipeline.compute.batches.answer`. With a home at an address it has a working folder."""
+    asked = json.loads(text)
+    task = asked["task"]
+    if "://" not in task["home"]:
+        return answer(text, code_version(), work_of)
+    try:
+        home = _home_at(task["home"], task["list_number"])
+        plan = Path(task["folder"]).name
+        folder = child(child(home.work, task["name"]), plan)
+        folder.mkdir(parents=True, exist_ok=True)
+        task.update(home=str(home.root), folder=str(folder))
+        told = answer(json.dumps(asked), code_version(), work_of)
+        if (batch := json.loads(told).get("batch")) and home.working:
+            home.working.hand_over(f"{plan}-{batch}", folder)
+        return told
+    except BokehflowError as error:
+        return json.dumps({"failed": f"{error} (on {host_name()})", "kind": type(error).__name__})
+
+
+@cache
+def _home_at(address: str, list_number: int) -> Home:
+    """This worker's home at the address, at least as new as that list; asked for anew with each."""
+    return Home.at(address)
 
 
 @cache

@@ -4,14 +4,19 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
+from pipeline.compute.engines import Function, PieceOutcome
+from pipeline.operations.tasks import Engaged
 from storage import Home
 from storage.bucket import Bucket
 from storage.copying import bring, send
 from tests.conftest import bokehflow
+from tests.picture_home import home_of_pictures
+from tests.pipeline.compute.test_engines import engaged_project, made_by
 from tests.storage.s3_server import ADDRESS, Store
 from tests.test_snapshot_equality import assert_equal_snapshots, hand_in, make_small_home, newest
 
@@ -66,3 +71,45 @@ def test_two_machines_at_once_make_what_a_folder_has(tmp_path: Path, store: Stor
     _, said = run_at_address(tmp_path / "a", *MADE)
     assert "up to date" in said
     assert store.requests == ["GET ", "GET "]
+
+
+class Elsewhere:
+    """An engine of one worker, on a machine that shares nothing with this one but the store."""
+
+    def __init__(self, machine: Path) -> None:
+        self.machine, self.asked = machine, 0
+
+    def slots(self) -> int:
+        return 1
+
+    def submit(self, function: Function, piece: str) -> str:
+        here, self.asked = os.environ["BOKEHFLOW_CACHE"], self.asked + 1
+        os.environ["BOKEHFLOW_CACHE"] = str(self.machine)
+        try:
+            return function(piece)
+        finally:
+            os.environ["BOKEHFLOW_CACHE"] = here
+
+    def finished(self, handles: list[str], wait_s: float) -> list[str]:
+        return handles
+
+    def outcome(self, handle: str, piece: str) -> PieceOutcome:
+        return PieceOutcome(piece, handle)
+
+
+def test_workers_that_share_only_the_store_make_what_is_made_here(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calm, project = home_of_pictures(tmp_path / "calm", 4), engaged_project("dask")
+    send(calm, Bucket(ADDRESS), lambda _: None)
+    monkeypatch.setenv("BOKEHFLOW_CACHE", str(tmp_path / "here"))
+    home, engine = Home.at(Path(ADDRESS)), Elsewhere(tmp_path / "there")
+    monkeypatch.setattr("pipeline.operations.tasks.open_engine", lambda *_: nullcontext(engine))
+    made = made_by(Engaged(project, home, "tcp://elsewhere"), project, home)
+    assert engine.asked >= 4
+    assert made == made_by(None, project, calm)
+    assert home.working is not None
+    home.working.settle(lambda _: None)
+    assert not [name for name in store.objects if "/work/" in name]
+    bring(Bucket(ADDRESS), tmp_path / "back", lambda _: None)
+    assert made_by(None, project, Home(tmp_path / "back")) == made

@@ -24,6 +24,7 @@ from pipeline.operations.tasks import Engaged, fingerprints_over, masks_over, sh
 from pipeline.operations.training_images import readers
 from pipeline.tables import conform
 from resources.segmenter import SegmenterResource
+from storage import Home
 from storage.tables import data_version
 from tests import engine_work
 from tests.picture_home import home_of_pictures
@@ -119,51 +120,49 @@ def test_an_engine_that_is_not_installed_says_what_to_do(monkeypatch: pytest.Mon
     assert "pip install 'bokehflow[dask]'" in str(reach_problem("dask", None))
 
 
+def engaged_project(engine: str) -> Project:
+    settings = {"domains": {"ordinary": {}, "shallow": {}}, "masks": {"segmenter": "none"}}
+    return Project.model_validate({**settings, "compute": {"engine": engine, "batch_size": 3}})
+
+
+def made_by(over: Engaged | None, project: Project, home: Home) -> list[object]:
+    """What hints, masks, training pictures and fingerprints become, made here or over an engine."""
+    segmenter, photos = SegmenterResource.of(project.masks), home.tables.read("unique_photos")
+    hints, unmeasured = update_hints(project, home, segmenter, photos, over=over)
+    wanted = photos.assign(target_domain=photos["domain"])
+    masks = segment_photos(
+        wanted, mask_source(project, home, segmenter), home.masks, 0.0, each=masks_over(over, {}) if over else None
+    )
+    images = prepare_images(
+        masks,
+        readers(project, home),
+        ShardFolder(home.shards, 3),
+        Crop("centre", 32),
+        each=shards_over(over) if over else None,
+    )
+    store, digests = FingerprintStore(home.fingerprints), photos["sha256"].tolist()
+    if over:
+        assert fingerprints_over(over, home, digests, lambda done, total: None) == {}
+        assert store.missing(digests) == []
+    fingerprint_pictures(digests, home.blobs.read, store)
+    shelf = store.read(digests)
+    assert not list(home.root.glob("work/*"))
+    return [
+        data_version("photo_hints", conform("photo_hints", hints)),
+        data_version("person_masks", masks),
+        data_version("training_images", conform("training_images", images)),
+        sorted(path.name for path in home.shards.iterdir()),
+        shelf.records.tobytes(),
+        shelf.small.tobytes(),
+        sorted(path.name for path in home.thumbnails.rglob("*.jpg")),
+        len(unmeasured),
+    ]
+
+
 def test_a_home_made_by_workers_is_the_home_made_here(cluster: str, tmp_path: Path) -> None:
     versions = {}
     for name, address in (("local", None), ("dask", cluster)):
-        home = home_of_pictures(tmp_path / name, 8)
-        settings = {"domains": {"ordinary": {}, "shallow": {}}, "masks": {"segmenter": "none"}}
-        project = Project.model_validate({**settings, "compute": {"engine": name, "batch_size": 3}})
-        segmenter, over = SegmenterResource.of(project.masks), Engaged(project, home, address) if address else None
-        photos = home.tables.read("unique_photos")
-        hints, unmeasured = update_hints(project, home, segmenter, photos, over=over)
-        wanted = photos.assign(target_domain=photos["domain"])
-        masks = segment_photos(
-            wanted, mask_source(project, home, segmenter), home.masks, 0.0, each=masks_over(over, {}) if over else None
-        )
-        versions[name] = [data_version("photo_hints", conform("photo_hints", hints)), data_version("person_masks", masks)]
-        images = prepare_images(
-            masks,
-            readers(project, home),
-            ShardFolder(home.shards, 3),
-            Crop("centre", 32),
-            each=shards_over(over) if over else None,
-        )
-        store, digests = FingerprintStore(home.fingerprints), photos["sha256"].tolist()
-        if over:
-            assert fingerprints_over(over, home, digests, lambda done, total: None) == {}
-            assert store.missing(digests) == []
-        fingerprint_pictures(digests, home.blobs.read, store)
-        shelf = store.read(digests)
-        versions[name] += [data_version("training_images", conform("training_images", images))]
-        versions[name] += [
-            sorted(path.name for path in home.shards.iterdir()),
-            shelf.records.tobytes(),
-            shelf.small.tobytes(),
-        ]
-        versions[name] += [sorted(path.name for path in home.thumbnails.rglob("*.jpg")), len(unmeasured)]
-        assert not list(home.root.glob("work/*"))
+        home, project = home_of_pictures(tmp_path / name, 8), engaged_project(name)
+        versions[name] = made_by(Engaged(project, home, address) if address else None, project, home)
     assert versions["local"] == versions["dask"]
     assert all(versions["local"][:-1])
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_ray_does_the_same(task: Task) -> None:
-    pytest.importorskip("ray")
-    over_ray = Batches(lambda: open_engine("ray", None, retries=0, workers=2), engine_work.work, 4)
-    names = [*NAMES[:9], "poison", *NAMES[9:16]]
-    rows = {row["name"]: row for row in run_batches(over_ray, task, names)}
-    assert rows.keys() == set(names)
-    assert [row["name"] for row in rows.values() if "reason" in row] == ["poison"]
