@@ -119,13 +119,21 @@ def playwright() -> Iterator[Playwright]:
         yield started
 
 
-@pytest.fixture
-def browser(playwright: Playwright) -> Iterator[Browser]:
+@pytest.fixture(scope="module")
+def chromium(playwright: Playwright) -> Iterator[Browser]:
     launched = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
     try:
         yield launched
     finally:
         launched.close()
+
+
+@pytest.fixture
+def browser(chromium: Browser) -> Iterator[Browser]:
+    """One that shows nothing yet and knows nothing of other tests, since each window has cookies of its own."""
+    yield chromium
+    for window in chromium.contexts:
+        window.close()
 
 
 def opened(browser: Browser, server: Server, path: str, **options: object) -> Page:

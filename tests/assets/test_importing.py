@@ -337,7 +337,7 @@ perceptual = false
 [recipes.tiny]
 model = "cyclegan"
 profile = "smoke"
-settings = { steps = 2 }
+settings = { steps = 2, generator_channels = 4, generator_blocks = 1, discriminator_channels = 8 }
 """
 
 
@@ -359,6 +359,7 @@ def give_masks(home: Home, folder: Path) -> None:
         Image.fromarray(mask).save(folder / f"{photo_id.replace(':', '_')}.png")
 
 
+@pytest.mark.usefixtures("warm_trainers")
 def test_the_given_test_side_is_that_of_the_snapshot_and_of_what_judges(tmp_path: Path) -> None:
     for side, seeds in (("trainA", (1, 2, 3)), ("testA", (4, 5)), ("trainB", (6, 7, 8)), ("testB", (9,))):
         for seed in seeds:
