@@ -148,7 +148,11 @@ def loss_panels(losses: Mapping[str, pd.DataFrame], colours: Mapping[str, int] |
             if not known.empty:
                 panels.setdefault(base, []).append((f"{model}: {column}", colour % COLOURS, dashed, _thinned(known)))
     last_step = max((float(table["step"].max()) for table in losses.values() if len(table)), default=0.0)
-    return [_panel(term, panels[term], last_step) for term in sorted(panels, key=_term_order)]
+    return [panel(_title(term), panels[term], last_step) for term in sorted(panels, key=_term_order)]
+
+
+def _title(term: str) -> str:
+    return TERM_LABELS.get(term, term.replace("_", " ").capitalize())
 
 
 def strip(values: Mapping[str, pd.Series], labels: Mapping[str, str], roles: Mapping[str, str], digits: int) -> Strip:
@@ -172,7 +176,8 @@ def _thinned(known: pd.DataFrame) -> pd.DataFrame:
     return known.groupby(stretch).mean()
 
 
-def _panel(term: str, series: Sequence[tuple[str, int, bool, pd.DataFrame]], last_step: float) -> LossPanel:
+def panel(title: str, series: Sequence[tuple[str, int, bool, pd.DataFrame]], last_step: float) -> LossPanel:
+    """Curves from 0 over one axis: each a label, a colour, whether it is dashed, and its points as `step` and `value`."""
     steps = _nice_steps(max(float(curve["value"].max()) for *_, curve in series))
     width, height = PANEL_WIDTH - LEFT - RIGHT, PANEL_HEIGHT - TOP - BOTTOM
 
@@ -187,7 +192,6 @@ def _panel(term: str, series: Sequence[tuple[str, int, bool, pd.DataFrame]], las
         for label, colour, dashed, curve in series
     ]
     x_ticks = [Tick(x(step), _short(step)) for step in (0.0, last_step / 2, last_step)]
-    title = TERM_LABELS.get(term, term.replace("_", " ").capitalize())
     return LossPanel(title, curves, x_ticks, [Tick(y(step), _short(step)) for step in steps])
 
 

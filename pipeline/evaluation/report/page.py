@@ -30,6 +30,7 @@ from pipeline.evaluation.people.choices import QUESTIONS
 from pipeline.evaluation.people.scores import PeopleSay
 from pipeline.evaluation.report import charts, cost_rows, gallery, limits, number_sources
 from pipeline.evaluation.report.gallery import Side
+from pipeline.evaluation.report.weight_curve import WeightCurve, weight_curve
 from pipeline.regions import margin_px
 
 FLICKR_NOTICE = "This product uses the Flickr API but is not endorsed or certified by SmugMug, Inc."
@@ -138,6 +139,8 @@ class OutcomeGroup:
     models: list[str]
     photos: summary.Comparison
     content: summary.Comparison | None
+    weights: WeightCurve | None
+    """Of the semantic loss, where there are several."""
     faults: summary.Comparison
     softness: list[SoftnessPanel]
     sets: list[Sets]
@@ -325,6 +328,7 @@ def _group(title: str, models: Sequence[ModelReport], common: set[str] | None, p
         models=names,
         photos=summary.compare_photos(scores, names),
         content=_content(scores, names),
+        weights=weight_curve(models, scores),
         faults=summary.compare_faults(scores, names),
         softness=_softness(models),
         sets=_sets(models),

@@ -1,6 +1,7 @@
 """A study of two collections without people: judged by content and likeness, and a report that asks about nothing else."""
 
 import datetime
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from pipeline.evaluation.compare.reference import against
 from pipeline.evaluation.compare.summary import CONTENT_METRICS, headline, is_of_content
 from pipeline.evaluation.measure.judge import Trial, Yardstick, judge_model
 from pipeline.evaluation.report.page import ModelReport, ReportInputs, write_report
+from pipeline.evaluation.report.weight_curve import weight_curve
 from tests.pipeline.evaluation.report.test_page import CARD, credits, losses
 from tests.pipeline.evaluation.worlds import JUDGED_PX, photos, unchanged
 
@@ -85,5 +87,52 @@ def test_the_report_speaks_of_collections_without_people(models: dict[str, Model
     assert "Classes kept, IoU" in page
     assert "Distance to domain B" in page
     body = page[page.index("</style>") :]
-    for word in ("Sharp subject", "Subject SSIM", "true lens", "The study's groups", "How good are the masks"):
+    assert "How much does the semantic loss weigh?" not in body, "there is one weight, of a model with other settings"
+    for word in ("Sharp subject", "Subject SSIM", "true lens", "The study's groups", "How good are the masks", "mask loss"):
         assert word not in body, word
+
+
+def with_weight(model: ModelReport, name: str, weight: float) -> ModelReport:
+    """The model under another name, as one whose semantic loss weighs so much; 0 is a plain CycleGAN."""
+    settings = {"size_px": 64, "semantic_weight": weight}
+    card = {**CARD, "recipe": name.split("@")[0], "model": "semantic" if weight else "cyclegan", "settings": settings}
+    table = model.evaluation.assign(method=model.evaluation["method"].replace(model.name, name))
+    return replace(model, name=name, card=card, evaluation=table)
+
+
+def test_the_weight_of_the_semantic_loss_is_drawn_as_a_curve(models: dict[str, ModelReport], tmp_path: Path) -> None:
+    lost, kept = models["cyclegan@0"], models["semantic@0"]
+    drawn = [
+        with_weight(lost, "cyclegan@0", 0), with_weight(lost, "light@0", 2), with_weight(kept, "heavy@0", 8),
+        with_weight(kept, "heavy@1", 8),
+    ]  # fmt: skip
+    other = replace(drawn[2], name="small@0", card={**drawn[2].card, "settings": {"size_px": 32, "semantic_weight": 4}})
+    scores = pd.concat([model.evaluation for model in drawn], ignore_index=True)
+    found = weight_curve([*drawn, other], scores)
+    assert found is not None
+    assert [row.weight for row in found.rows] == [0, 2, 8]
+    assert found.rows[2].models == ["heavy@0", "heavy@1"]
+    agreement = [row.means["class_iou"] for row in found.rows]
+    assert agreement[0] == agreement[1]
+    assert agreement[2] is not None
+    assert agreement[1] is not None
+    assert agreement[2] > agreement[1]
+    assert found.panels[0].title == "Classes kept, IoU (more is better)"
+    assert len(found.panels[0].curves[0].points.split()) == 3
+    assert weight_curve(drawn[2:], scores) is None, "one weight is no curve"
+    inputs = ReportInputs(
+        project="collections",
+        snapshot_id="5e1b0c7d9a2f4c36",
+        snapshot_digest="5e1b0c7d9a2f4c36" + "0" * 48,
+        config_digest="77aa77aa",
+        counts={"photos": {"train": 52, "test": PHOTOS}, "paintings": {"train": 49, "test": 0}},
+        domains={},
+        models=drawn[:3],
+        credits=credits(PHOTOS),
+        made_on=datetime.date(2026, 3, 1),
+        reference="cyclegan@0",
+    )
+    page = write_report(tmp_path / "index.html", inputs).read_text(encoding="utf-8")
+    assert "How much does the semantic loss weigh?" in page
+    assert 'aria-label="Classes kept, IoU (more is better) by weight of the semantic loss"' in page
+    assert page.count("by step") > 0, "losses are drawn over steps as before"

@@ -275,6 +275,40 @@ def test_methods_from_outside_stand_beside_the_models(judged: Judged) -> None:
     assert page.count('data-method="half"') >= len(photos)
 
 
+def test_the_results_of_the_2018_studys_four_models_stand_beside_ours(judged: Judged) -> None:
+    root, photos = judged.home.root, is_judged(judged)
+    studied = {"study_cyclegan": 0, "study_mask": 40, "study_overlay": 80, "study_mask_overlay": 120}
+    for name, shade in studied.items():
+        images = root / "results" / name / "test_latest" / "images"
+        images.mkdir(parents=True)
+        for photo in photos:
+            number = photo.partition(":")[2]
+            # What the code that the study builds upon writes for each photo, real and made.
+            for end, level in (("real_A", 150), ("fake_B", shade), ("rec_A", 151), ("idt_A", 152)):
+                picture = np.random.default_rng(level).integers(0, 256 - level, (32, 32, 3), np.uint8)
+                Image.fromarray(picture).save(images / f"{number}_{end}.png")
+    tables = [f'[[evaluation.methods]]\nname = "{name}"\nfolder = "results/{name}"\n' for name in studied]
+    judged.project = parse_project(PROJECT + "".join(tables), root / "bokehflow.toml")
+    judged.train("cyclegan")
+    table = judged.measure("cyclegan")
+    run = judged.home.runs / run_id(judged.snapshot, "cyclegan@0")
+    provenance = evaluation_provenance(judged.project, judged.home, None, run)
+    judged.home.tables.write("evaluation", table, f"cyclegan@0|{judged.snapshot}", provenance)
+    changed = table[table["metric"] == "checkerboard"].groupby("method")["value"].agg(["mean", "count"])
+    assert set(studied) < set(changed.index)
+    assert changed.loc[[*studied, "cyclegan@0"], "count"].tolist() == [len(photos)] * 5
+    assert changed.loc[list(studied), "mean"].nunique() == 4
+    inputs = report_inputs(judged.project, judged.home, judged.snapshot)
+    assert [one.name for one in inputs.outside] == list(studied)
+    for one in inputs.outside:
+        assert one.outside is not None
+        assert not one.outside.problems
+        assert not one.outside.extra
+    page = write_report(root / "report.html", inputs).read_text()
+    for name in (*studied, "cyclegan@0"):
+        assert page.count(f'data-method="{name}"') >= len(photos), name
+
+
 def test_a_changed_method_is_judged_again_and_an_unchanged_one_is_not_run_twice(judged: Judged) -> None:
     root = judged.home.root
     script = "def run(picture):\n    with open(r'{}', 'a') as file:\n        file.write('x')\n    return picture\n"
