@@ -30,9 +30,10 @@ from pipeline.file_names import child
 from pipeline.operations.due import Due, Waiting, WaitingForDecisions, told_problems
 from pipeline.operations.forget import finish_forgetting, leftovers
 from pipeline.operations.lineage_events import KILLED, Making, is_on, tell_killed
+from pipeline.operations.months import IMPORTED
 from pipeline.operations.planning import NEVER_MADE, Plan, Planner, reached
 from pipeline.operations.snapshots_due import UNRECORDED, evaluations_due, kept_models, trainings_due
-from pipeline.operations.stages import hindrance
+from pipeline.operations.stages import PHOTO_TABLES, STAGES, TABLES_OF_ALL, hindrance
 from pipeline.operations.training import ready_job, run_id
 from pipeline.package_files import DAGSTER_ON_POSTGRES, DAGSTER_SETTINGS, POSTGRES_VARIABLE
 from pipeline.plain_files import read_plain, read_plain_text
@@ -40,6 +41,7 @@ from pipeline.training.jobs import ProcessIdentity
 from resources.dagster_internals import BlockingCheckFailed, free_slots_of_ended_runs
 from resources.trainer import TrainingsAhead
 from storage import Home
+from storage.tables import WHOLE
 
 log = logging.getLogger(__name__)
 
@@ -116,6 +118,23 @@ def _tell_of_killed(instance: dg.DagsterInstance, home: Home, run: dg.DagsterRun
     for asset in sorted(begun - made):
         partition = run.tags.get("dagster/partition")
         tell_killed(Making(None, home, asset, partition, run.run_id, run.job_name), log.warning)
+
+
+def take_on_record(instance: dg.DagsterInstance, home: Home) -> None:
+    """Put on record what other machines made of a home at an address, whose records are not here: it is not made again.
+
+    Tables with blocking checks are, which is cheap: whether those passed is on record elsewhere alone.
+    """
+    if home.working is None:
+        return
+    records, names = InstanceRecords(instance), (*PHOTO_TABLES, *TABLES_OF_ALL)
+    for name in [name for name in names if not STAGES[name].blocking_checks]:
+        for key in home.tables.partitions(name):
+            partition = None if key == WHOLE else key
+            info, made_s = home.tables.info(name, partition), records.made_at_s(name, partition)
+            if info and not key.endswith(f"|{IMPORTED}") and (made_s is None or made_s < info.made_s):
+                tags = {"dagster/data_version": info.data_version}
+                instance.report_runless_asset_event(dg.AssetMaterialization(name, partition=partition, tags=tags))
 
 
 def runs_elsewhere(instance: dg.DagsterInstance) -> list[str]:

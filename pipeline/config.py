@@ -276,8 +276,8 @@ class ComputeSection(_Section):
 
     engine: Literal["local", "dask", "ray"] = "local"
     """`local`: threads of this machine. The others need an extra, `bokehflow[dask]` or `bokehflow[ray]`, and a home in a
-    folder that all machines see; `BOKEHFLOW_ENGINE_ADDRESS` says where the cluster is, without it this machine's cores
-    are used."""
+    folder that all machines see, or in a bucket; `BOKEHFLOW_ENGINE_ADDRESS` says where the cluster is, without it this
+    machine's cores are used."""
     batch_size: int = Field(default=256, ge=1, le=10_000)
     """Pictures that a worker of `dask` or `ray` gets at once: what is repeated after it died."""
     retries: int = Field(default=3, ge=0, le=100)

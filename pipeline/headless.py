@@ -43,7 +43,7 @@ def run_plan(plan: Plan, project: Project, path: Path, home: Home, say: Say) -> 
 
 def _run(plan: Plan, project: Project, path: Path, home: Home, say: Say) -> tuple[str | None, Answers | None]:
     """What `run_plan` returns, and what Dagster answers now, where the planner has nothing more to ask it."""
-    from assets.headless import HeadlessRun, bury_dead_runs, open_instance, runs_elsewhere, unfinished_runs
+    from assets.headless import HeadlessRun, bury_dead_runs, open_instance, runs_elsewhere, take_on_record, unfinished_runs
     from assets.records import InstanceRecords
     from pipeline.definitions import build_definitions
 
@@ -52,6 +52,7 @@ def _run(plan: Plan, project: Project, path: Path, home: Home, say: Say) -> tupl
             say(f"an earlier run died ({run_id[:8]}); going on from what it finished")
         for words in runs_elsewhere(instance):
             say(words)
+        take_on_record(instance, home)
         definitions = build_definitions(project, home, path.parent)
         snapshot = HeadlessRun(project, home, path.parent, definitions, instance, say).go(plan)
         records = AskedRecords(InstanceRecords(instance))

@@ -26,7 +26,7 @@ import yaml
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from assets.headless import bury_dead_runs, open_instance, serving_ui
+from assets.headless import bury_dead_runs, open_instance, serving_ui, take_on_record
 from pipeline.config import Project
 from pipeline.errors import ConfigError
 from pipeline.headless import Say
@@ -64,6 +64,7 @@ def _serving(home: Home, project: Project) -> Iterator[tuple[dg.DagsterInstance,
         open_instance(home) as instance,
     ):
         bury_dead_runs(instance, home)
+        take_on_record(instance, home)
         with serving_ui(home):
             yield instance, tell_others
 

@@ -7,10 +7,14 @@ import sys
 from contextlib import nullcontext
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
+from assets.headless import take_on_record
+from assets.records import InstanceRecords
 from pipeline.compute.engines import Function, PieceOutcome
 from pipeline.operations.tasks import Engaged
+from pipeline.tables import empty
 from storage import Home
 from storage.bucket import Bucket
 from storage.copying import bring, send
@@ -113,3 +117,18 @@ def test_workers_that_share_only_the_store_make_what_is_made_here(
     assert not [name for name in store.objects if "/work/" in name]
     bring(Bucket(ADDRESS), tmp_path / "back", lambda _: None)
     assert made_by(None, project, Home(tmp_path / "back")) == made
+
+
+def test_what_another_machine_made_is_put_on_record_once(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BOKEHFLOW_CACHE", str(tmp_path))
+    for home, count in ((Home.at(Path(ADDRESS)), 1), (Home(tmp_path / "folder"), 0)):
+        for name in ("unique_photos", "dataset_manifest"):
+            home.tables.write(name, empty(name), made_s=5.0)
+        with dg.DagsterInstance.ephemeral() as instance:
+            for _ in range(2):
+                take_on_record(instance, home)
+            made = [instance.fetch_materializations(dg.AssetKey(name), limit=9).records for name in ("unique_photos",)]
+            assert [len(records) for records in made] == [count]
+            assert InstanceRecords(instance).made_at_s("dataset_manifest", None) is None, "whose checks are not on record"
