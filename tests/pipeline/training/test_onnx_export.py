@@ -1,7 +1,9 @@
 """The ONNX file says what torch says, and where it came from."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import onnxruntime
 import pytest
@@ -17,6 +19,20 @@ from pipeline.training.onnx_export import export_onnx
 def generator() -> Generator:
     torch.manual_seed(0)
     return Generator(GeneratorConfig(channels=4, blocks=1, upsampling="nearest", output="residual", skip_channels=4)).eval()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _traced_once() -> Iterator[None]:
+    """What torch makes of the generator takes it seconds, and is the same for all tests."""
+    export, made = torch.onnx.export, []
+
+    def once(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401 (whatever torch takes and gives)
+        made[:] = made or [export(*arguments, **options)]
+        return made[0]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.onnx, "export", once)
+        yield
 
 
 def test_the_file_runs_at_any_size_and_names_its_origin(generator: Generator, tmp_path: Path) -> None:
