@@ -59,7 +59,8 @@ SEEDS = (0, 1, 2)
 WHOLE_PICTURE: Mapping[str, object] = {
     "discriminator_sight": "picture", "discriminator_laplacian": True, "r1_weight": 1.0, "identity_weight": 1.0,
     "pool_size": 50, "lens_bounded": False, "lens_highlights": True, "lens_holds_subject": False,
-    "lens_calibrated": False, "lens_single_disc": False, "lens_keeps_grain": False, "plan_scale": 1,
+    "lens_calibrated": False, "lens_single_disc": False, "lens_keeps_grain": False, "lens_opens_points": False,
+    "plan_scale": 1,
 }  # fmt: skip
 """What recipes were before they saw backgrounds alone."""
 RECIPES: dict[str, tuple[str, Mapping[str, object], Sequence[int]]] = {

@@ -111,7 +111,7 @@ def _soft(
     whole, device = _Enlarged(plan, (height_px, width_px)), plan.device
     soft = torch.empty(1, 3, height_px, width_px, device=device)
     for rows, columns in product(_tiles(height_px, tile_px, 0), _tiles(width_px, tile_px, 0)):
-        near_rows, near_columns = _grown(rows, lens.reach_px, height_px), _grown(columns, lens.reach_px, width_px)
+        near_rows, near_columns = _grown(rows, lens.sight_px, height_px), _grown(columns, lens.sight_px, width_px)
         near, tile_plan = np.s_[None, near_rows, near_columns], whole.part(near_rows, near_columns)
         held = generator.held(None if alpha is None else masks_from_uint8(alpha[near], device))
         output = lens.soft(images_from_uint8(rgb[near], device), tile_plan, lens.shares(tile_plan, held))

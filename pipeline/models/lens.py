@@ -38,6 +38,8 @@ HELD_LOGIT = 8.0
 """Added to the sharp level inside a subject that is held: twice what bounded logits can say against it."""
 SURELY_HELD = 0.5
 """Alpha from which on all of a held pixel's light stays sharp, where it would else go to a single disc."""
+POINT_GAIN = 2.0
+"""How much more light than a picture could hold a clipped point is taken to have had, in parts of white."""
 GRAIN = 2 / 255
 """How much of a pixel's difference from the mean around it counts as grain, in parts of the range of sRGB."""
 GRAIN_SIDE_PX = 3
@@ -68,15 +70,20 @@ class Lens(nn.Module):
         highlights: bool = True,
         single_disc: bool = False,
         keeps_grain: bool = False,
+        opens_points: bool = False,
     ) -> None:
         """`radii_px`: of the `LEVELS` discs, from the smallest to the largest; `bounded`: keeps their logits small;
         `highlights`: whether clipped light may be told to have been brighter; `single_disc`: whether, but in training, a
         pixel's light goes to one disc, or to two neighbours in place of one between them, and never to sharp and to large
-        ones at once; `keeps_grain`: whether, but in training, what is spread keeps the picture's `grain`."""
+        ones at once; `keeps_grain`: whether, but in training, what is spread keeps the picture's `grain`; `opens_points`:
+        whether, but in training, clipped points of light are taken to have been brighter, as by `with_points`."""
         super().__init__()
-        self.bounded, self.highlights, self.single_disc, self.keeps_grain = bounded, highlights, single_disc, keeps_grain
+        self.bounded, self.highlights, self.single_disc = bounded, highlights, single_disc
+        self.keeps_grain, self.opens_points = keeps_grain, opens_points
         self.reach_px = int(radii_px[-1] + 0.5)
         """Pixels to each side that light is spread."""
+        self.sight_px = self.reach_px + self.reach_px // 2 if opens_points else self.reach_px
+        """Pixels to each side that decide what is seen."""
         self.register_buffer("squares", torch.tensor([0.0, *radii_px]).square(), persistent=False)
         self.register_buffer("discs", torch.stack([disc(radius, self.reach_px) for radius in radii_px]), persistent=False)
 
@@ -107,6 +114,8 @@ class Lens(nn.Module):
         """What is seen of the light that is spread, everywhere: behind what is sharp it is made up of what is around."""
         gains = plan[:, 1 + LEVELS :].to(images.dtype)
         light = with_highlights(images, gains) if self.highlights else linear((images + 1.0) * 0.5)
+        if self.opens_points and not self.training:
+            light = with_points(images, light, self.reach_px // 2)
         lit = torch.cat([light, torch.ones_like(light[:, :1])], 1)
         spread = self._spread(lit[:, :, None] * shares[:, None, 1:].to(images.dtype)) + EMPTY * lit
         return to_model_range(srgb(spread[:, :3] / spread[:, 3:]))
@@ -207,11 +216,28 @@ def with_highlights(images: Images, gains: Float[Tensor, "batch 3 height width"]
 
     The mean of the three `gains` is a logit for how much more, their differences tint it.
     """
-    unit = (images + 1.0) * 0.5
-    clipped = ((unit.amax(1, keepdim=True) - CLIPPED_FROM) / (1.0 - CLIPPED_FROM)).clamp(0.0, 1.0)
     brighter = HIGHLIGHT_GAIN * functional.softplus(gains.mean(1, keepdim=True))
     tint = PALEST_SHARE + (1.0 - PALEST_SHARE) * 2.0 * (gains - gains.amax(1, keepdim=True)).sigmoid()
-    return linear(unit) * (1.0 + clipped * brighter * tint)
+    return linear((images + 1.0) * 0.5) * (1.0 + clipped(images) * brighter * tint)
+
+
+def with_points(images: Images, light: LinearImages, reach_px: int) -> LinearImages:
+    """`light` of `images`, more of it where they are clipped and dark around: in a square that reaches so far to each side.
+
+    A lamp is brighter than white, a white wall or an overcast sky hardly. So it opens into a disc, where its light would
+    else be lost in the dark that it is spread over.
+    """
+    side_px = 2 * reach_px + 1
+    around = light.amax(1, keepdim=True)
+    for sides, margins in (((side_px, 1), (reach_px, 0)), ((1, side_px), (0, reach_px))):
+        around = functional.avg_pool2d(around, sides, 1, margins, count_include_pad=False)
+    return light * (1.0 + POINT_GAIN * clipped(images) * (1.0 - around).clamp(min=0.0).square())
+
+
+def clipped(images: Images) -> Float[Tensor, "batch 1 height width"]:
+    """How far the brightest channel is on the way from `CLIPPED_FROM` to white, 0 to 1."""
+    brightest = (images.amax(1, keepdim=True) + 1.0) * 0.5
+    return ((brightest - CLIPPED_FROM) / (1.0 - CLIPPED_FROM)).clamp(0.0, 1.0)
 
 
 def linear(unit: Float[Tensor, "..."]) -> Float[Tensor, "..."]:

@@ -47,7 +47,7 @@ class LensGenerator(Generator):
         config = self.config
         radii = [factor * radius_px for radius_px in sizes]
         switches = config.lens_bounded, config.lens_highlights, config.lens_single_disc, config.lens_keeps_grain
-        lens = Lens(radii, *switches)
+        lens = Lens(radii, *switches, config.lens_opens_points)
         return lens.train(self.training)
 
     def calibrate(self, strength: float) -> None:

@@ -61,6 +61,8 @@ class GeneratorConfig:
     """Whether, but in training, a pixel's light goes to one disc, or to two neighbours, never to sharp and large ones."""
     lens_keeps_grain: bool = False
     """Whether, but in training, what is spread keeps the picture's grain."""
+    lens_opens_points: bool = False
+    """Whether, but in training, clipped points of light are taken for brighter than white before they are spread."""
     lens_holds_subject: bool = False
     """Whether light inside the subject's alpha stays where it is, whatever the plan says; the alpha must be given."""
     lens_finds_subject: bool = False

@@ -25,16 +25,17 @@ Count = Annotated[int, Field(ge=1)]
 
 
 LATER_SWITCHES = frozenset({
-    "discriminator_sight", "lens_bounded", "lens_highlights", "lens_single_disc", "lens_keeps_grain", "lens_holds_subject",
-    "lens_finds_subject", "lens_calibrated", "plan_scale", "semantic_weight", "semantic_network", "depth_loss",
-    "depth_weight", "depth_gradient_weight", "picture_weight", "l1_weight", "dropout", "encoders", "focus_map",
+    "discriminator_sight", "lens_bounded", "lens_highlights", "lens_single_disc", "lens_keeps_grain", "lens_opens_points",
+    "lens_holds_subject", "lens_finds_subject", "lens_calibrated", "plan_scale", "semantic_weight", "semantic_network",
+    "depth_loss", "depth_weight", "depth_gradient_weight", "picture_weight", "l1_weight", "dropout", "encoders", "focus_map",
     "focus_weights",
 })  # fmt: skip
 """Settings that earlier versions did not know; the default of each is what these did."""
 
 
 LENS_SWITCHES = (
-    "lens_bounded", "lens_single_disc", "lens_keeps_grain", "lens_holds_subject", "lens_finds_subject", "lens_calibrated",
+    "lens_bounded", "lens_single_disc", "lens_keeps_grain", "lens_opens_points", "lens_holds_subject", "lens_finds_subject",
+    "lens_calibrated",
 )  # fmt: skip
 """Those that only a lens can have."""
 
@@ -170,6 +171,9 @@ class TrainingSettings(BaseModel):
     lens_keeps_grain: bool = False
     """Whether what a trained lens spreads keeps the photo's grain: of its finest detail no more than 2/255, either way. A
     sensor adds it behind the lens, so that soft photographs have it. In training it is left out."""
+    lens_opens_points: bool = False
+    """Whether a trained lens takes clipped light with dark around it for up to three times as bright, so that lamps open
+    into discs and skies stay as they are. In training it is left out: see `lens_highlights`."""
     lens_holds_subject: bool = False
     """Whether the subject's light stays where it is. Its alpha is then needed wherever the model is applied."""
     lens_finds_subject: bool = False
@@ -308,6 +312,7 @@ CORRECTED = TrainingSettings(
     lens_highlights=False,
     lens_single_disc=True,
     lens_keeps_grain=True,
+    lens_opens_points=True,
     lens_holds_subject=True,
     lens_calibrated=True,
     plan_scale=2,
@@ -349,6 +354,7 @@ SMOKE: dict[str, object] = {
     "lens_highlights": True,
     "lens_single_disc": False,
     "lens_keeps_grain": False,
+    "lens_opens_points": False,
     "lens_holds_subject": False,
     "lens_calibrated": False,
     "plan_scale": 1,

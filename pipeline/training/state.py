@@ -26,6 +26,7 @@ def generator_config(settings: TrainingSettings) -> GeneratorConfig:
         lens_highlights=settings.lens_highlights,
         lens_single_disc=settings.lens_single_disc,
         lens_keeps_grain=settings.lens_keeps_grain,
+        lens_opens_points=settings.lens_opens_points,
         lens_holds_subject=settings.lens_holds_subject,
         lens_finds_subject=settings.lens_finds_subject,
         lens_calibrated=settings.lens_calibrated,

@@ -94,6 +94,7 @@ def _settings(generator: Generator, size_px: int, name: str) -> dict[str, object
         "highlights": config.lens_highlights,
         "single_disc": config.lens_single_disc,
         "keeps_grain": config.lens_keeps_grain,
+        "opens_points": config.lens_opens_points,
         "holds": config.lens_holds_subject,
         "finds": generator.finder is not None,
         "smallest_radius_px": SMALLEST_RADIUS_PX,

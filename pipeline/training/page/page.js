@@ -5,7 +5,7 @@
 const settings = JSON.parse(document.getElementById("settings").textContent);
 const element = (id) => document.getElementById(id);
 const LEVELS = 5, EMPTY = 1e-3, HELD_LOGIT = 8, LEVEL_LIMIT = 4, SURELY_HELD = 0.5;
-const CLIPPED_FROM = 0.9, HIGHLIGHT_GAIN = 10, PALEST_SHARE = 0.5, GRAIN = 2 / 255;
+const CLIPPED_FROM = 0.9, HIGHLIGHT_GAIN = 10, PALEST_SHARE = 0.5, GRAIN = 2 / 255, POINT_GAIN = 2;
 const MOST_PIXELS = 40e6;
 /* A disc larger than this is spread on a picture so much smaller: what it leaves is smooth. */
 const SPREAD_RADIUS_PX = 8;
@@ -312,24 +312,52 @@ function grainOf(small) {
 
 const softplus = (x) => (x > 20 ? x : Math.log1p(Math.exp(x)));
 
+const clippedShare = (rgb) => Math.min(1, Math.max(0, (Math.max(...rgb) - CLIPPED_FROM) / (1 - CLIPPED_FROM)));
+
 /* How much more light than it could hold each channel of a clipped pixel had, at least 1. */
 function highlight(rgb, gains) {
-  const clipped = Math.min(1, Math.max(0, (Math.max(...rgb) - CLIPPED_FROM) / (1 - CLIPPED_FROM)));
+  const clipped = clippedShare(rgb);
   if (!settings.highlights || clipped === 0) return [1, 1, 1];
   const brighter = HIGHLIGHT_GAIN * softplus((gains[0] + gains[1] + gains[2]) / 3), most = Math.max(...gains);
   return gains.map((gain) => 1 + clipped * brighter * (PALEST_SHARE + ((1 - PALEST_SHARE) * 2) / (1 + Math.exp(most - gain))));
+}
+
+/* The mean of a plane's rows and columns, `reach` to each side of a pixel as far as there are any. */
+function averaged(source, reach) {
+  const { width, height } = source, across = plane(width, height), made = plane(width, height);
+  const along = (from, to, length, lines, step, jump) => {
+    for (let line = 0; line < lines; line++) {
+      const sums = new Float64Array(length + 1);
+      for (let i = 0; i < length; i++) sums[i + 1] = sums[i] + from[line * jump + i * step];
+      for (let i = 0; i < length; i++) {
+        const first = Math.max(0, i - reach), end = Math.min(length, i + reach + 1);
+        to[line * jump + i * step] = (sums[end] - sums[first]) / (end - first);
+      }
+    }
+  };
+  along(source.data, across.data, width, height, 1, width);
+  along(across.data, made.data, height, width, width, 1);
+  return made;
 }
 
 /* What is seen of spread light, three planes in [0, 1]; `small` is the photo in bytes, `plan` of the same size. */
 function soft(small, alpha, plan, radii) {
   const { width, height } = small[0], levels = new Float64Array(1 + LEVELS);
   const lit = Array.from({ length: LEVELS + 1 }, () => [0, 1, 2, 3].map(() => plane(width, height)));
+  const lights = [0, 1, 2].map(() => plane(width, height)), brightest = plane(width, height), points = plane(width, height);
+  for (let i = 0; i < width * height; i++) {
+    const unit = small.map((one) => one.data[i] / 255), more = highlight(unit, [1, 2, 3].map((c) => plan[LEVELS + c].data[i]));
+    for (let c = 0; c < 3; c++) lights[c].data[i] = LIGHT[small[c].data[i]] * more[c];
+    brightest.data[i] = Math.max(...lights.map((one) => one.data[i]));
+    points.data[i] = settings.opens_points ? clippedShare(unit) : 0;
+  }
+  const around = averaged(brightest, Math.floor(Math.floor(radii[LEVELS - 1] + 0.5) / 2));
   for (let i = 0; i < width * height; i++) {
     for (let k = 0; k <= LEVELS; k++) levels[k] = plan[k].data[i];
     toShares(levels, alpha ? alpha.data[i] / 255 : 0);
-    const unit = small.map((one) => one.data[i] / 255), more = highlight(unit, [1, 2, 3].map((c) => plan[LEVELS + c].data[i]));
+    const gain = 1 + POINT_GAIN * points.data[i] * Math.max(0, 1 - around.data[i]) ** 2;
     for (let c = 0; c < 4; c++) {
-      const light = c < 3 ? LIGHT[small[c].data[i]] * more[c] : 1;
+      const light = c < 3 ? lights[c].data[i] * gain : 1;
       lit[0][c].data[i] = EMPTY * light;
       for (let k = 1; k <= LEVELS; k++) lit[k][c].data[i] = levels[k] * light;
     }

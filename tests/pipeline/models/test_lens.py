@@ -17,6 +17,7 @@ from pipeline.models.lens import (
     LEVELS,
     PALEST_SHARE,
     PLAN_CHANNELS,
+    POINT_GAIN,
     Lens,
     disc,
     grain,
@@ -232,6 +233,21 @@ def test_what_is_spread_keeps_the_grain_and_no_outline() -> None:
     torch.testing.assert_close((kept - plain)[inner], (noise - around)[inner])
     assert float((kept - plain).abs().max()) <= 2 * GRAIN + 1e-6
     assert torch.equal(Lens(radii_px(96), keeps_grain=True)(images, plan), Lens(radii_px(96))(images, plan)), "in training"
+
+
+def test_a_lamp_in_the_dark_opens_into_a_disc_and_a_white_sky_stays_as_it_is() -> None:
+    images = torch.full((1, 3, 48, 48), -0.9)
+    images[..., 36, 36] = 1.0
+    images[..., :24, :] = 1.0
+    plan = plan_of(LEVELS)[..., :1, :1].expand(-1, -1, 48, 48)
+    plain, opened = (Lens(radii_px(96), opens_points=one).eval()(images, plan) for one in (False, True))
+    lamp = np.s_[0, 0, 33:43, 30:43]
+    share = 1.0 / (torch.pi * radii_px(96)[-1] ** 2)
+    gained = linear((opened[lamp] + 1) / 2) - linear((plain[lamp] + 1) / 2)
+    torch.testing.assert_close(gained.mean(), torch.tensor(POINT_GAIN * share), rtol=0.1, atol=0)
+    torch.testing.assert_close(opened[..., :12, :], plain[..., :12, :], rtol=0, atol=0.01)
+    trained = Lens(radii_px(96), opens_points=True)(images, plan)
+    assert torch.equal(trained, Lens(radii_px(96))(images, plan)), "in training"
 
 
 def test_grain_changes_nothing_that_is_sharp() -> None:

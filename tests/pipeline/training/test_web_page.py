@@ -97,7 +97,9 @@ def opened(browser: Browser, path: Path) -> Page:
     ("changes", "finds"),
     [
         ({}, False),
-        pytest.param({"lens_single_disc": False, "lens_keeps_grain": False}, False, marks=pytest.mark.slow),
+        pytest.param(
+            {"lens_single_disc": False, "lens_keeps_grain": False, "lens_opens_points": False}, False, marks=pytest.mark.slow
+        ),
         pytest.param({"lens_finds_subject": True}, True, marks=pytest.mark.slow),
     ],
 )
