@@ -8,6 +8,7 @@ does it.
 import logging
 import os
 import re
+import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -50,6 +51,13 @@ TICKS_TAG = "bokehflow/process_started_ticks"
 PLACE_TAG, HOST_TAG = "bokehflow/process_place", "bokehflow/host"
 
 MAX_IDENTITY_BYTES = 10_000
+
+
+def _heed_sigterm() -> None:
+    """Dagster gives SIGTERM what SIGINT has, and what a shell starts in the background ignores that: neither this process
+    nor a training that it starts next could be ended."""
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_IGN:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @contextmanager
@@ -329,6 +337,8 @@ class HeadlessRun:
             raise error.user_exception from error
         except BlockingCheckFailed:
             return  # the table is made, and the planner says what it waits for
+        finally:
+            _heed_sigterm()
         if not result.success:
             raise StageFailed(f"{', '.join(names)} failed; `bokehflow dev` shows the run {result.run_id}")
 

@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import re
+import signal
 import sqlite3
 from collections import Counter
 from contextlib import closing
@@ -107,6 +108,19 @@ def test_a_rescrape_changes_exactly_the_rows_of_what_changed(tmp_path: Path, mon
         assert found["history"]["stricter_photos"] == [f"{id_of(11)} went from CC BY 2.0 to All Rights Reserved"]
         assert "`bokehflow forget --gone`" in summary(found)
         assert "licence got stricter 1" in summary(found)
+
+
+def test_a_run_in_a_shells_background_still_heeds_sigterm(tmp_path: Path) -> None:
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with collect_world(tmp_path, photo(tmp_path / "collection", 1)) as world:
+            world.run(until="photo_listing")
+        assert signal.getsignal(signal.SIGTERM) is signal.default_int_handler
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def test_an_unchanged_rescrape_costs_its_listing_calls_and_nothing_else(tmp_path: Path) -> None:
