@@ -102,6 +102,18 @@ def test_a_generator_is_left_as_it_was(checker: Checker) -> None:
     assert generator.training
 
 
+def test_a_lens_is_judged_as_it_is_trained(checker: Checker) -> None:
+    """By a plan that divides light, which single discs would blur far more."""
+    checks = []
+    for single in (False, True):
+        config = GeneratorConfig(channels=4, blocks=1, output="lens", lens_side_px=96, lens_single_disc=single)
+        torch.manual_seed(0)
+        generator = LensGenerator(config).eval()
+        checks.append(checker.check(generator, 1))
+        assert not generator.lens.training
+    assert checks[0] == checks[1]
+
+
 def test_the_gaussian_is_the_studys() -> None:
     images = np.random.default_rng(2).random((2, 256, 256, 3)).astype(np.float32)
     np.testing.assert_allclose(gaussian(images), gaussian_9x9(images), atol=2e-3)
