@@ -38,3 +38,12 @@ def plain_markdown(text: str) -> str:
     '&lt;b&gt;a\\|b&lt;/b&gt;\\u000a'
     """
     return re.sub(r"([|`\[])", r"\\\1", html.escape(plain(text), quote=False))
+
+
+def without_credentials(text: str) -> str:
+    """The text with no name and password in its addresses.
+
+    >>> without_credentials("http://ann:secret@lab.example.org/api failed")
+    'http://lab.example.org/api failed'
+    """
+    return re.sub(r"(?<=://)[^/\s@]*@", "", text)

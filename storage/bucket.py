@@ -255,7 +255,11 @@ def write_list(files: Mapping[str, File]) -> bytes:
 
 
 def read_list(data: bytes, place: str) -> dict[str, File]:
-    """The files that a list names. Raises `StorageError` where it is damaged, or names what is outside a home."""
+    """The files that a list names.
+
+    Raises `StorageError` where it is damaged, or names what is outside a home or a machine's own: no list holds where a
+    working folder's store is, or the pages' secret.
+    """
     try:
         with gzip.open(io.BytesIO(data)) as unpacked:
             head, *rows = unpacked.read(MAX_LIST_BYTES).decode().split("\n")
@@ -265,6 +269,8 @@ def read_list(data: bytes, place: str) -> dict[str, File]:
         files = {name: File.of(rest) for name, *rest in map(json.loads, rows)}
         for name in files:
             inside(Path("home"), name)
+            if name.partition("/")[0] in (*OF_PROCESSES, WORKING):
+                raise ValueError
         if len(files) != about["files"]:
             raise ValueError
     except (OSError, EOFError, ValueError, TypeError, KeyError, UnsafeName) as error:
@@ -320,6 +326,8 @@ def write_checked(path: Path, chunks: Iterable[bytes], wanted: File, source: str
             for chunk in chunks:
                 digest.update(chunk)
                 size += len(chunk)
+                if size > wanted.size:  # it may go on for ever
+                    break
                 file.write(chunk)
         if (digest.hexdigest(), size) != (wanted.sha256, wanted.size):
             raise StorageError(f"{source}: its content is not what the list says; copy from the home again")

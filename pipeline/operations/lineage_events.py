@@ -24,6 +24,7 @@ from pipeline.errors import ConfigError
 from pipeline.file_names import child
 from pipeline.operations.stages import STAGES, provenance_of
 from pipeline.operations.training import run_id
+from pipeline.plain_text import without_credentials
 from pipeline.tables import TABLES
 from pipeline.training.runs import RunFolder, completion_of, generator_file
 from storage import Home
@@ -134,7 +135,7 @@ class _Sender:
 
 
 def _short(error: Exception) -> str:
-    return (str(error) or type(error).__name__)[:300]
+    return without_credentials(str(error) or type(error).__name__)[:300]
 
 
 def _client() -> "OpenLineageClient":

@@ -21,6 +21,7 @@ from uuid import UUID, uuid4
 
 from pipeline import atomic
 from pipeline.plain_files import read_plain_text
+from pipeline.plain_text import without_credentials
 from pipeline.training.jobs import TrainingJob
 from pipeline.training.loss_log import LossLog
 from pipeline.training.runs import Completion, RunFolder
@@ -129,7 +130,7 @@ class MlflowLog:
                 task(session)
         except Exception as error:
             # Whatever a client, its settings, a proxy or a server come up with: the training does not depend on it.
-            self._problem = " ".join((str(error) or type(error).__name__).split())[:300]
+            self._problem = without_credentials(" ".join((str(error) or type(error).__name__).split()))[:300]
 
 
 def mark_of(folder: RunFolder) -> str:

@@ -2,10 +2,9 @@
 
 import json
 import pkgutil
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from pipeline.operations.lineage_events import Making, event_run_id, inputs_of, 
 from storage import Home
 from tests.assets.worlds import KEY, SECRET, CollectWorld, collect_world, photo
 from tests.judged_world import CONFIG, judge, judged_home, train
+from tests.loopback_server import serving
 
 NEVER = "http://127.0.0.1:9"
 
@@ -111,15 +111,8 @@ def collector() -> Iterator[tuple[str, list[dict[str, Any]]]]:
 
         def log_message(self, format: str, *args: object) -> None: ...
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", got
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with serving(Handler) as address:
+        yield address, got
 
 
 @contextmanager

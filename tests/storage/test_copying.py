@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -183,12 +184,29 @@ def test_keys_in_an_address_are_refused_and_not_repeated() -> None:
         b"no gzip",
         write_list({"a": File(1, bucket.sha256_of("0" * 64), 1, 0o600)})[:-9],
         write_list({"../a": File(1, bucket.sha256_of("0" * 64), 1, 0o600)}),
+        write_list({"remote/address": File(1, bucket.sha256_of("0" * 64), 1, 0o600)}),
+        write_list({"page-secret": File(1, bucket.sha256_of("0" * 64), 1, 0o600)}),
         write_list({"a": File(-1, bucket.sha256_of("0" * 64), 1, 0o600)}),
     ],
 )
 def test_damaged_lists_are_refused(data: bytes) -> None:
     with pytest.raises(StorageError, match="list of the copy's files is damaged"):
         read_list(data, "s3://lab")
+
+
+def test_an_object_longer_than_its_list_says_ends_there(tmp_path: Path) -> None:
+    taken: list[int] = []
+
+    def for_ever() -> Iterator[bytes]:
+        while True:
+            taken.append(1)
+            yield b"x" * 100
+
+    wanted = File(250, bucket.sha256_of("0" * 64), 1, 0o600)
+    with pytest.raises(StorageError, match="not what the list says"):
+        bucket.write_checked(tmp_path / "a", for_ever(), wanted, "s3://lab")
+    assert len(taken) == 3
+    assert not [*tmp_path.iterdir()]
 
 
 def call(*arguments: str) -> None:

@@ -4,7 +4,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -16,6 +16,7 @@ from pipeline.training.__main__ import load_data
 from pipeline.training.jobs import TrainingJob
 from pipeline.training.process import run_training
 from pipeline.training.runs import Completion, RunFolder
+from tests.loopback_server import serving
 
 MakeJob = Callable[..., TrainingJob]
 Answer = dict[str, Any]
@@ -133,15 +134,8 @@ def tracking_server() -> Iterator[tuple[str, Tracking]]:
 
         def log_message(self, format: str, *args: object) -> None: ...
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", known
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with serving(Handler) as address:
+        yield address, known
 
 
 def test_a_folder_that_mlflows_own_client_reads(tmp_path: Path, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,13 +200,14 @@ def fail(*_: object) -> None:
 def test_a_server_that_is_not_there_is_said_once_and_stops_nothing(
     make_job: MakeJob, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://ann:marked-secret@127.0.0.1:9")
     job = make_job()
     assert train(job)
     said = [record.message for record in caplog.records if "MLflow" in record.message]
     assert len(said) == 1
     assert "the training goes on" in said[0]
     assert "127.0.0.1" in said[0]
+    assert "marked-secret" not in caplog.text
 
 
 def test_a_server_that_never_answers_is_waited_for_at_the_end_alone(
