@@ -31,6 +31,7 @@ from pipeline.file_names import child
 from pipeline.operations.due import Due, Waiting, WaitingForDecisions, told_problems
 from pipeline.operations.forget import finish_forgetting, leftovers
 from pipeline.operations.lineage_events import KILLED, Making, is_on, tell_killed
+from pipeline.operations.lists import TURN
 from pipeline.operations.months import IMPORTED
 from pipeline.operations.planning import NEVER_MADE, Plan, Planner, reached
 from pipeline.operations.snapshots_due import UNRECORDED, evaluations_due, kept_models, trainings_due
@@ -248,7 +249,7 @@ class HeadlessRun:
                 self._make([Due("photo_listing", key, ("its turn to be listed again",))], place)
             self._until_nothing_is_due(lambda key=key: self.planner.of_month(key, scope), place)
         if plan.rescrape and scope.has("imported_photos") and any(one.lists for one in self.project.domains.values()):
-            self._make([Due("imported_photos", None, ("the lists' turn to be read again",))])
+            self._make([Due("imported_photos", None, (TURN,))])
         self._until_nothing_is_due(lambda: self.planner.of_all(scope).due)
         if waiting := self.planner.of_all(scope).waiting:
             self._explain(waiting[0])

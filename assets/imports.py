@@ -4,11 +4,12 @@ import dagster as dg
 
 from assets.building_blocks import check, count_table, progress, stage_asset, table_result
 from assets.contact_sheets import contact_sheet
+from assets.jobs import WHY_TAG
 from pipeline.config import Project
 from pipeline.operations.imports import drop_former_imports, imported_rows, summary
-from pipeline.operations.lists import lists_versions, withdrawn
+from pipeline.operations.lists import TURN, lists_versions, withdrawn
 from pipeline.operations.photos import photo_reader
-from pipeline.operations.read_lists import read_lists
+from pipeline.operations.read_lists import are_only_imports_new, read_lists
 from pipeline.operations.stages import provenance_of
 from resources.home import HomeResource
 
@@ -31,7 +32,8 @@ def import_assets(project: Project) -> list[dg.AssetsDefinition]:
     def imported_photos(context: dg.AssetExecutionContext, home: dg.ResourceParam[HomeResource]) -> dg.MaterializeResult:
         data = home.open()
         versions = lists_versions(project)
-        read = read_lists(project, data)
+        is_asked = TURN in context.run.tags.get(WHY_TAG, TURN)
+        read = read_lists(project, data) if is_asked or not are_only_imports_new(project, data) else []
         for line in summary(read).splitlines():
             context.log.info(line)
         provenance = provenance_of(project, data, "imported_photos").with_outside(**versions)

@@ -4,9 +4,10 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
+from assets.jobs import WHY_TAG
 from assets.partitions import domain_month_key
 from pipeline.config import Project
-from pipeline.operations.lists import missing_lists
+from pipeline.operations.lists import TURN, missing_lists
 from pipeline.operations.lost_files import find_loss
 from pipeline.operations.months import listed_keys
 from pipeline.operations.stages import PHOTO_TABLES, hindrance
@@ -57,7 +58,9 @@ def schedules(project: Project, home: Home) -> list[dg.ScheduleDefinition]:
         if problem := missing_lists(project):
             return dg.SkipReason(problem)
         tick = f"{context.scheduled_execution_time.astimezone(UTC):%Y-%m-%dT%H:%M}"
-        return [dg.RunRequest(run_key=f"lists@{tick}", asset_selection=[dg.AssetKey("imported_photos")])]
+        return [
+            dg.RunRequest(run_key=f"lists@{tick}", asset_selection=[dg.AssetKey("imported_photos")], tags={WHY_TAG: TURN})
+        ]
 
     has_lists = any(domain.lists for domain in project.domains.values())
     return [weekly_rescrape, weekly_lists] if has_lists else [weekly_rescrape]

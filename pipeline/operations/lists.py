@@ -7,6 +7,8 @@ from pipeline.config import Project
 from pipeline.plain_files import file_sha256
 from storage import Home
 
+TURN = "the lists' turn to be read again"
+"""Why a run that is asked to reads them, whatever is new."""
 LISTED = ("photo_id", "domain", "list", "absent")
 
 

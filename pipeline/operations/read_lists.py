@@ -7,6 +7,7 @@ before stay, whatever a list does.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -16,8 +17,20 @@ from pipeline.errors import ConfigError
 from pipeline.operations.imports import Imported
 from pipeline.operations.list_imports import import_list
 from pipeline.operations.lists import file_version
+from pipeline.operations.stages import provenance_of
 from pipeline.photo_ids import URL
 from storage import Home
+from storage.provenance import differences
+
+
+def are_only_imports_new(project: Project, home: Home) -> bool:
+    """Whether all that is new since `imported_photos` was made is what `bokehflow import` brought: no list tells of that."""
+    info = home.tables.info("imported_photos")
+    if info is None or info.provenance is None:
+        return False
+    stored, required = info.provenance, provenance_of(project, home, "imported_photos")
+    are_others_new = differences(stored, replace(required, tables=stored.tables), {})
+    return bool(differences(stored, required, {})) and not are_others_new
 
 
 def read_lists(

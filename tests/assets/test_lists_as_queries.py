@@ -121,6 +121,16 @@ def test_the_schedule_reads_lists_again_and_tries_what_failed(lists: ListedWorld
     assert "weekly_lists" not in {one.name for one in schedules(parse_project(TEXT, Path("x.toml")), world.home)}
 
 
+def test_what_is_imported_by_hand_has_no_list_read_again(lists: ListedWorld) -> None:
+    world = lists.world
+    (world.folder / "collection" / "1.jpg").unlink()
+    assert lists.run() == {0, 2, 3}
+    asked = world.emulator.image_requests
+    import_list(world.project, world.home, lists.write("by_hand", 4), "ordinary")
+    assert lists.run() == {0, 2, 3, 4}
+    assert world.emulator.image_requests == asked + 1, "of the list's pictures the one that failed is not tried again"
+
+
 @pytest.mark.slow
 def test_a_licence_that_changes_in_the_list_and_a_photo_that_is_forgotten(lists: ListedWorld) -> None:
     world = lists.world
