@@ -213,7 +213,6 @@ def depth_viewer(project: "Project", home: "Home") -> "Callable[[str], DepthView
     one_at_a_time, estimator = threading.Lock(), cache(lambda: depth_estimator(project, home))
 
     def made(sha256: str) -> "tuple[np.ndarray, str] | None":
-
         long_side_px, most_pixels = project.depth.long_side_px, project.photos.max_pixels
         unique = home.tables.read_or_empty("unique_photos", columns=["photo_id", "sha256"])
         names = sorted(map(str, unique.loc[unique["sha256"] == sha256, "photo_id"])) or [sha256]

@@ -351,7 +351,7 @@ function soft(small, alpha, plan, radii) {
     brightest.data[i] = Math.max(...lights.map((one) => one.data[i]));
     points.data[i] = settings.opens_points ? clippedShare(unit) : 0;
   }
-  const around = averaged(brightest, Math.floor(Math.floor(radii[LEVELS - 1] + 0.5) / 2));
+  const around = settings.opens_points ? averaged(brightest, Math.floor(Math.floor(radii[LEVELS - 1] + 0.5) / 2)) : brightest;
   for (let i = 0; i < width * height; i++) {
     for (let k = 0; k <= LEVELS; k++) levels[k] = plan[k].data[i];
     toShares(levels, alpha ? alpha.data[i] / 255 : 0);

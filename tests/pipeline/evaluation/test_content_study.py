@@ -69,7 +69,8 @@ def test_what_keeps_content_is_told_from_what_does_not(models: dict[str, ModelRe
     assert found.changes[0].direction == 1
 
 
-def test_the_report_speaks_of_collections_without_people(models: dict[str, ModelReport], tmp_path: Path) -> None:
+def page_of(models: list[ModelReport], folder: Path) -> str:
+    """The report on these models of a study of two collections."""
     inputs = ReportInputs(
         project="collections",
         snapshot_id="5e1b0c7d9a2f4c36",
@@ -77,12 +78,16 @@ def test_the_report_speaks_of_collections_without_people(models: dict[str, Model
         config_digest="77aa77aa",
         counts={"photos": {"train": 52, "test": PHOTOS}, "paintings": {"train": 49, "test": 0}},
         domains={},
-        models=[models["cyclegan@0"], models["semantic@0"]],
+        models=models,
         credits=credits(PHOTOS),
         made_on=datetime.date(2026, 3, 1),
         reference="cyclegan@0",
     )
-    page = write_report(tmp_path / "index.html", inputs).read_text(encoding="utf-8")
+    return write_report(folder / "index.html", inputs).read_text(encoding="utf-8")
+
+
+def test_the_report_speaks_of_collections_without_people(models: dict[str, ModelReport], tmp_path: Path) -> None:
+    page = page_of([models["cyclegan@0"], models["semantic@0"]], tmp_path)
     assert "The same content, in the other’s manner?" in page
     assert "Classes kept, IoU" in page
     assert "Distance to domain B" in page
@@ -120,19 +125,7 @@ def test_the_weight_of_the_semantic_loss_is_drawn_as_a_curve(models: dict[str, M
     assert found.panels[0].title == "Classes kept, IoU (more is better)"
     assert len(found.panels[0].curves[0].points.split()) == 3
     assert weight_curve(drawn[2:], scores) is None, "one weight is no curve"
-    inputs = ReportInputs(
-        project="collections",
-        snapshot_id="5e1b0c7d9a2f4c36",
-        snapshot_digest="5e1b0c7d9a2f4c36" + "0" * 48,
-        config_digest="77aa77aa",
-        counts={"photos": {"train": 52, "test": PHOTOS}, "paintings": {"train": 49, "test": 0}},
-        domains={},
-        models=drawn[:3],
-        credits=credits(PHOTOS),
-        made_on=datetime.date(2026, 3, 1),
-        reference="cyclegan@0",
-    )
-    page = write_report(tmp_path / "index.html", inputs).read_text(encoding="utf-8")
+    page = page_of(drawn[:3], tmp_path)
     assert "How much does the semantic loss weigh?" in page
     assert 'aria-label="Classes kept, IoU (more is better) by weight of the semantic loss"' in page
     assert page.count("by step") > 0, "losses are drawn over steps as before"
