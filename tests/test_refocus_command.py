@@ -16,6 +16,7 @@ from pipeline.training.jobs import TrainingJob
 from pipeline.training.process import TrainingData, run_training
 from pipeline.training.recipes import resolve
 from pipeline.training.sampling import ArrayImages
+from tests.pipeline.depth.networks import write_network
 
 WIDTH_PX, HEIGHT_PX = 60, 40
 
@@ -194,3 +195,42 @@ def test_a_model_and_a_map_are_one_too_many_and_a_translator_is_none(folder: Pat
         run("me.png", "--at", "10,20", "--model", name, "--depth", "map.png", "--depth-unit", "mm")
     with pytest.raises(ConfigError, match="does not exist"):
         run("me.png", "--at", "10,20", "--model", "nobody")
+
+
+def test_a_network_in_a_file_estimates_the_depth(folder: Path) -> None:
+    """It takes for near what is red, as the left half of this photo is."""
+    rgb = np.asarray(Image.open(folder / "me.png")).copy()
+    rgb[:, WIDTH_PX // 2 :, 0] //= 4
+    Image.fromarray(rgb).save(folder / "me.png")
+    write_network(folder / "net.onnx", weights=(1, 0, 0))
+    result = run("me.png", "--at", "50,20", "--model", "net.onnx", "--network", "midas_small", "--strength", "6")
+    left, right = halves(folder)
+    assert "relative depth, 100% known" in result.stderr
+    assert left > 2 * right
+    (folder / "home").mkdir()
+    (folder / "home" / "bokehflow.toml").write_text(
+        '[domains.ordinary]\n[domains.shallow]\n[depth]\nestimator = "onnx"\nnetwork = "other.onnx"\n'
+        'network_gives = "m"\nnetwork_side_px = 32\nnetwork_sees = "unit"\n'
+    )
+    run("me.png", "--distance", "2", "--model", "net.onnx", "--out", "by-project")
+    run("me.png", "--distance", "2", "--model", "net.onnx", "--network", "onnx", "--out", "by-name")
+    assert (folder / "by-project" / "me-refocused.png").read_bytes() == (
+        folder / "by-name" / "me-refocused.png"
+    ).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--model", "net.onnx"), "how is this network fed"),
+        (("--model", "gone.onnx", "--network", "midas_small"), r"gone\.onnx: this network cannot be read: No such file"),
+        (("--model", "me.onnx", "--network", "midas_small"), r"me\.onnx: onnxruntime cannot read this network"),
+        (("--model", "some-run", "--network", "midas_small"), r"'some-run' is no FILE\.onnx"),
+        (("--network", "midas_small", "--depth", "map.png", "--depth-unit", "mm"), "goes with --model"),
+    ],
+)
+def test_a_network_that_cannot_be_used_says_why(folder: Path, arguments: tuple[str, ...], words: str) -> None:
+    write_network(folder / "net.onnx")
+    (folder / "me.onnx").write_bytes((folder / "me.png").read_bytes())
+    with pytest.raises(ConfigError, match=words):
+        run("me.png", "--at", "1,1", *arguments)

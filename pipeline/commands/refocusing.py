@@ -11,7 +11,7 @@ from pipeline.commands.options import open_home, say, with_config, with_home
 if TYPE_CHECKING:
     import numpy as np
 
-    from pipeline.config import PhotosSection
+    from pipeline.config import DepthSection, PhotosSection
     from pipeline.depth.files import ReadPicture
     from pipeline.depth.planes import FindAlpha, Plane
     from pipeline.depth.refocus import ThinLens
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 STRENGTH_PERCENT = 3.0
 DIAGONAL_35_MM = 43.27
 """Of a frame of 35 mm film."""
+NETWORKS = ("depth_anything_v2_small", "midas_small", "onnx")
+ONNX_ENDING = ".onnx"
 MAP_ENDINGS = (".png", ".npy", ".tiff", ".tif")
 
 
@@ -43,7 +45,15 @@ MAP_ENDINGS = (".png", ".npy", ".tiff", ".tif")
 @click.option(
     "--depth", type=click.Path(path_type=Path), help="The photo's depth map, or a folder of maps by photos' names."
 )
-@click.option("--model", "run", metavar="RUN", help="A finished run of a model of depth that predicts the depth instead.")
+@click.option(
+    "--model",
+    "run",
+    metavar="RUN|FILE.onnx",
+    help="A finished run of a model of depth, or a network in a file, that predicts it.",
+)
+@click.option(
+    "--network", type=click.Choice(NETWORKS), help="What FILE.onnx is; `onnx` as [depth] says; else its estimator."
+)
 @click.option("--depth-unit", metavar="UNIT", help="Of its numbers: mm, m, dioptre, disparity; with steps as in m/5000.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path(), help="Folder for the results.")
 def refocus(
@@ -59,14 +69,15 @@ def refocus(
     focal_mm: float | None,
     depth: Path | None,
     run: str | None,
+    network: str | None,
     depth_unit: str | None,
     out: Path,
 ) -> None:
     """Blur photos by their depth as a lens would, focused where you like, at their own size; results are PNG files.
 
     The photos should be in focus throughout. Depth comes from a file: PNG or TIFF of 16 bits, or a NumPy array, whose unit
-    is not guessed. Larger numbers are nearer in dioptre (1/m) and disparity (relative), farther in m and mm. Or a model that
-    was trained here predicts it (`--model`).
+    is not guessed. Larger numbers are nearer in dioptre (1/m) and disparity (relative), farther in m and mm. Or `--model`
+    predicts it: a model that was trained here, or a network in an ONNX file.
     Photos that cannot be refocused are named, the others are; exit code 1 then.
     """
     from contextlib import closing
@@ -77,9 +88,14 @@ def refocus(
 
     if strength is not None and f_number is not None:
         raise ConfigError("--strength and --f-number say the same in two ways; leave one out")
+    if run is not None and (depth is not None or depth_unit is not None):
+        raise ConfigError("--model predicts the depth, and --depth gives it; leave one out")
+    if network is not None and run is None:
+        raise ConfigError("--network goes with --model FILE.onnx, which is missing")
     chosen = open_home(home)
-    source = _source(chosen, depth, depth_unit, run, len(photos))
-    plane, limits = _plane(at, distance, subject, sweep), _limits(chosen, config)
+    limits, estimating = _settings(chosen, config)
+    source = _model(chosen, estimating, run, network) if run is not None else _maps(depth, depth_unit, len(photos))
+    plane = _plane(at, distance, subject, sweep)
     failed = []
     with closing(Inspectors(1)) as inspectors:
         work = _Work(chosen, config, limits, inspectors, source, plane, sweep, strength, f_number, focal_mm)
@@ -125,22 +141,46 @@ class _Predictions:
         return predict_depth(self._generator, rgb, self._side_px, self._is_metric)
 
 
-def _source(
-    home: "Home", depth: Path | None, depth_unit: str | None, run: str | None, photos: int
-) -> "_Maps | _Predictions":
-    """Where depth comes from."""
+class _Network:
+    """Depth that a network in an ONNX file estimates."""
+
+    def __init__(self, path: Path, settings: "DepthSection", name: str | None) -> None:
+        from pipeline.depth.onnx_depth import OnnxDepth
+        from pipeline.errors import ConfigError
+        from pipeline.operations.estimators import network_form
+
+        if name is None and not settings.asks_file:
+            remedy = "name it by `--network depth_anything_v2_small` or `midas_small`"
+            raise ConfigError(f"{path}: how is this network fed? {remedy}; or say it under `[depth]`, with `--network onnx`")
+        self._network = OnnxDepth(path, network_form(settings, name or settings.estimator))
+
+    def depth(self, photo: Path, rgb: "np.ndarray", read: "ReadPicture") -> "DepthMap":
+        """Of a photo, at its size."""
+        return self._network.depth(rgb)
+
+
+def _model(home: "Home", settings: "DepthSection", named: str, network: str | None) -> "_Predictions | _Network":
+    """Who predicts the depth."""
     from pipeline.commands.training import run_folder
+    from pipeline.errors import ConfigError
+
+    if named.lower().endswith(ONNX_ENDING):
+        return _Network(Path(named), settings, network)
+    if network is not None:
+        raise ConfigError(f"--network says what a network in a file is; {named!r} is no FILE{ONNX_ENDING}")
+    return _Predictions(run_folder(home, named))
+
+
+def _maps(depth: Path | None, depth_unit: str | None, photos: int) -> "_Maps":
+    """Depth that is given."""
     from pipeline.depth.units import DepthUnit
     from pipeline.errors import ConfigError
 
-    if run is not None:
-        if depth is not None or depth_unit is not None:
-            raise ConfigError("--model predicts the depth, and --depth gives it; leave one out")
-        return _Predictions(run_folder(home, run))
     if depth is None or depth_unit is None:
         what = "depth" if depth is None else "the unit of the depth map"
         remedy = "give a map by `--depth FILE`, and what its numbers mean by `--depth-unit`: mm, m, dioptre or disparity"
-        raise ConfigError(f"refocusing needs {what}: {remedy}; or a model that predicts it, by `--model RUN`")
+        predicted = "or who predicts it, by `--model RUN` or `--model FILE.onnx`"
+        raise ConfigError(f"refocusing needs {what}: {remedy}; {predicted}")
     return _Maps(depth, DepthUnit.parse(depth_unit), photos)
 
 
@@ -152,7 +192,7 @@ class _Work:
     config: Path | None
     limits: "PhotosSection"
     inspectors: "Inspectors"
-    source: "_Maps | _Predictions"
+    source: "_Maps | _Predictions | _Network"
     plane: "Plane | None"
     sweep: int | None
     strength: float | None
@@ -239,12 +279,15 @@ def _plane(at: str | None, distance: float | None, subject: bool, sweep: int | N
     return SubjectPlane() if subject else None
 
 
-def _limits(home: "Home", config: Path | None) -> "PhotosSection":
+def _settings(home: "Home", config: Path | None) -> "tuple[PhotosSection, DepthSection]":
     """The project's, where there is one: a photo and its depth need none."""
-    from pipeline.config import PhotosSection, load_project
+    from pipeline.config import DepthSection, PhotosSection, load_project
 
     path = home.project_file(config)
-    return load_project(path).photos if config is not None or path.exists() else PhotosSection()
+    if config is None and not path.exists():
+        return PhotosSection(), DepthSection()
+    project = load_project(path)
+    return project.photos, project.depth
 
 
 def _map_of(photo: Path, depth: Path, photos: int) -> Path:

@@ -66,7 +66,7 @@ class OnnxDepth:
             # From bytes: somebody else's network is not to read further files by paths that it names.
             model = read_plain(path, MAX_FILE_BYTES)
         except OSError as error:
-            raise ConfigError(f"[depth] network = {str(path)!r}: {error.strerror or error}") from error
+            raise ConfigError(f"{path}: this network cannot be read: {error.strerror or error}") from error
         self.version = hashlib.sha256(model).hexdigest()
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3

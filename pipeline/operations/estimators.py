@@ -4,8 +4,9 @@ import hashlib
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pipeline.config import Project
+from pipeline.config import DepthSection, Project
 from pipeline.depth.depth_maps import PROCESSING, Estimator, GivenDepth, PredictedDepth
 from pipeline.depth.units import DepthUnit
 from pipeline.errors import ConfigError
@@ -13,6 +14,9 @@ from pipeline.file_names import child
 from pipeline.plain_files import read_plain
 from pipeline.training.runs import RunFolder, completion_of, generator_file
 from storage import Home
+
+if TYPE_CHECKING:
+    from pipeline.depth.onnx_depth import NetworkForm
 
 RUN = "run:"
 
@@ -42,14 +46,21 @@ def depth_estimator(project: Project, home: Home) -> Estimator:
 
 
 def _network(project: Project, path: Path) -> PredictedDepth:
-    from pipeline.depth.onnx_depth import NAMED, NetworkForm, OnnxDepth
+    from pipeline.depth.onnx_depth import OnnxDepth
 
     depth = project.depth
-    own = NetworkForm(depth.network_sees, depth.network_side_px, depth.network_multiple_px, depth.network_gives)
-    form = NAMED.get(depth.estimator, own)
+    form = network_form(depth, depth.estimator)
     network = OnnxDepth(path, form)
     told = f"{form.sees}-{form.short_side_px}-{form.multiple_px}-{form.gives}"
     return PredictedDepth(f"{network.version[:16]}-{told}-{depth.long_side_px}px", network.depth)
+
+
+def network_form(depth: DepthSection, name: str) -> "NetworkForm":
+    """How the network of that name is fed; any other as `[depth]` says."""
+    from pipeline.depth.onnx_depth import NAMED, NetworkForm
+
+    own = NetworkForm(depth.network_sees, depth.network_side_px, depth.network_multiple_px, depth.network_gives)
+    return NAMED.get(name, own)
 
 
 def depth_makers(project: Project, home: Home, key: str | None) -> Mapping[str, str]:

@@ -1,12 +1,9 @@
 """Networks of depth in files: made-up ones of the shapes of the known networks, and files that are none."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper
 
 from pipeline.config import parse_project
 from pipeline.depth.onnx_depth import NAMED, NetworkForm, OnnxDepth
@@ -14,21 +11,9 @@ from pipeline.depth.units import DepthError
 from pipeline.errors import ConfigError
 from pipeline.operations.estimators import depth_estimator, depth_makers
 from storage import Home
+from tests.pipeline.depth.networks import Side, write_network
 
 BYTES = NetworkForm("bytes", 64, 32, "disparity")
-Side = int | str
-
-
-def network(path: Path, height: Side = "height", width: Side = "width", weights: Sequence[float] = (1, 0, 0)) -> Path:
-    """One convolution of 1×1 without its channel: `weights` of red, green and blue; [1, 3, h, w] → [1, h, w]."""
-    kernel = helper.make_tensor("kernel", TensorProto.FLOAT, [1, 3, 1, 1], [float(weight) for weight in weights])
-    axis = helper.make_tensor("axis", TensorProto.INT64, [1], [1])
-    nodes = [helper.make_node("Conv", ["in", "kernel"], ["deep"]), helper.make_node("Squeeze", ["deep", "axis"], ["out"])]
-    seen = helper.make_tensor_value_info("in", TensorProto.FLOAT, [1, 3, height, width])
-    given = helper.make_tensor_value_info("out", TensorProto.FLOAT, [1, height, width])
-    graph = helper.make_graph(nodes, "depth", [seen], [given], [kernel, axis])
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
-    return path
 
 
 def photo() -> np.ndarray:
@@ -42,7 +27,7 @@ def photo() -> np.ndarray:
 def test_a_named_network_in_a_file_estimates_the_photos_of_a_project(
     tmp_path: Path, named: str, sides: tuple[Side, Side]
 ) -> None:
-    network(tmp_path / "net.onnx", *sides)
+    write_network(tmp_path / "net.onnx", *sides)
     text = f'[domains.ordinary]\n[domains.shallow]\n[depth]\nestimator = "{named}"\nnetwork = "net.onnx"\n'
     project = parse_project(text, tmp_path / "bokehflow.toml")
     estimator = depth_estimator(project, Home(tmp_path))
@@ -52,13 +37,13 @@ def test_a_named_network_in_a_file_estimates_the_photos_of_a_project(
     assert found.known.all()
     assert found.disparity[60, 80] > 5 * found.disparity[10, 10]
     made = depth_makers(project, Home(tmp_path), None)
-    network(tmp_path / "net.onnx", *sides, weights=(0.5, 0.5, 0.5))
+    write_network(tmp_path / "net.onnx", *sides, weights=(0.5, 0.5, 0.5))
     assert depth_estimator(project, Home(tmp_path)).key != estimator.key
     assert depth_makers(project, Home(tmp_path), None) != made
 
 
 def test_a_network_sees_what_its_form_says(tmp_path: Path) -> None:
-    path = network(tmp_path / "net.onnx")
+    path = write_network(tmp_path / "net.onnx")
     for sees, high, low in (("bytes", 200, 40), ("unit", 200 / 255, 40 / 255)):
         metres = OnnxDepth(path, NetworkForm(sees, 64, 32, "m")).depth(photo() // (1 if sees == "unit" else 40))
         expected = (1 / high, 1 / low) if sees == "unit" else (1 / 5, 1)
@@ -81,11 +66,13 @@ def test_a_file_that_is_no_network_is_named(tmp_path: Path, content: bytes | Non
 
 def test_what_a_network_gives_is_looked_at(tmp_path: Path) -> None:
     with pytest.raises(DepthError, match=r"flat\.onnx gives the same for every pixel"):
-        OnnxDepth(network(tmp_path / "flat.onnx", weights=(0, 0, 0)), BYTES).depth(photo())
+        OnnxDepth(write_network(tmp_path / "flat.onnx", weights=(0, 0, 0)), BYTES).depth(photo())
     with pytest.raises(DepthError, match="or what is no number"):
-        OnnxDepth(network(tmp_path / "nan.onnx", weights=(np.nan, 0, 0)), BYTES).depth(photo())
+        OnnxDepth(write_network(tmp_path / "nan.onnx", weights=(np.nan, 0, 0)), BYTES).depth(photo())
     with pytest.raises(DepthError, match="which no portrait has; correct the unit of depth"):
-        OnnxDepth(network(tmp_path / "far.onnx", weights=(1e6, 0, 0)), NetworkForm("bytes", 64, 32, "m")).depth(photo())
+        OnnxDepth(write_network(tmp_path / "far.onnx", weights=(1e6, 0, 0)), NetworkForm("bytes", 64, 32, "m")).depth(
+            photo()
+        )
 
 
 @pytest.mark.parametrize(
