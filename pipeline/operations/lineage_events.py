@@ -16,12 +16,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid5
 
 from pipeline.config import Project
 from pipeline.errors import ConfigError
 from pipeline.file_names import child
+from pipeline.operations.lists import file_version
 from pipeline.operations.stages import STAGES, provenance_of
 from pipeline.operations.training import run_id
 from pipeline.plain_text import without_credentials
@@ -242,6 +244,9 @@ def _inputs_of_table(project: Project, home: Home, asset: str, partition: str | 
     if asset == "photo_listing" and partition:
         domain = partition.split("|")[0]
         found.append(Dataset(domain, namespace=project.domains[domain].source))
+    if asset == "imported_photos":
+        lists = [Path(path) for domain in project.domains.values() for path in domain.lists]
+        found += [Dataset(path.as_posix(), file_version(path) or None, namespace="file") for path in lists]
     told = [(name, one) for name, one in provenance.outside.items() if name in DATA_OUTSIDE and one]
     return [*found, *(Dataset(name.replace(" ", "_"), one) for name, one in told)]
 

@@ -4,6 +4,7 @@ import json
 import pkgutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from hashlib import sha256
 from http.server import BaseHTTPRequestHandler
 from importlib import import_module
 from pathlib import Path
@@ -253,6 +254,16 @@ def test_a_models_events_name_its_snapshot_and_its_weights(tmp_path: Path) -> No
     info = home.tables.info("evaluation", key)
     assert info is not None
     assert inputs("comparison", snapshot) == {**frozen, f"evaluation/{key}": info.data_version}
+
+
+def test_imports_name_the_lists_of_the_project_file_with_their_digest(tmp_path: Path) -> None:
+    addresses = tmp_path / "portraits.csv"
+    addresses.write_text("url\nhttp://127.0.0.1/1.jpg\n")
+    config = CONFIG.replace("[domains.ordinary]", f"[domains.ordinary]\nlists = ['{addresses}', '{tmp_path}/lost.csv']")
+    project = parse_project(config, tmp_path / "bokehflow.toml")
+    making = Making(project, Home(tmp_path / "home"), "imported_photos", None, str(UUID(int=1)), "job")
+    found = {one.name: one.version for one in inputs_of(making) if one.namespace == "file"}
+    assert found == {str(addresses): sha256(addresses.read_bytes()).hexdigest()[:16], f"{tmp_path}/lost.csv": None}
 
 
 def test_it_is_off_unless_the_environment_names_a_transport() -> None:
