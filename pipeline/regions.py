@@ -3,9 +3,6 @@
 There, a mask's fringe and the width of a blur decide rather than what is measured. Pure functions on masks of a batch.
 """
 
-from collections.abc import Callable
-
-import cv2
 import numpy as np
 from jaxtyping import Bool, Float
 
@@ -29,19 +26,16 @@ def margin_px(side_px: int) -> int:
 
 def subject_region(mask: Mask, margin_px: int) -> Region:
     """The subject without a rim of `margin_px`; where the frame cuts the subject there is no rim."""
-    # OpenCV's erosion takes what lies beyond the frame for subject, its dilation for background.
-    return _morphed(mask, cv2.erode, margin_px)
+    return np.logical_not(_dilated(mask[..., 0] < SUBJECT_LEVEL, margin_px))[..., None]
 
 
 def background_region(mask: Mask, margin_px: int) -> Region:
     """What lies more than `margin_px` away from the subject."""
-    return np.logical_not(_morphed(mask, cv2.dilate, margin_px))
+    return np.logical_not(_dilated(mask[..., 0] >= SUBJECT_LEVEL, margin_px))[..., None]
 
 
-def _morphed(mask: Mask, operation: Callable[[np.ndarray, np.ndarray], np.ndarray], radius_px: int) -> Region:
-    """The subject made smaller or larger by a disk."""
-    steps = np.arange(-radius_px, radius_px + 1)
-    disk = (steps[:, None] ** 2 + steps**2 <= radius_px**2).astype(np.uint8)
-    subjects = (mask[..., 0] >= SUBJECT_LEVEL).astype(np.uint8)
-    morphed = [operation(subject, disk) for subject in subjects]
-    return (np.stack(morphed) if morphed else subjects).astype(bool)[..., None]
+def _dilated(regions: Bool[np.ndarray, "batch height width"], radius_px: int) -> Bool[np.ndarray, "batch height width"]:
+    """Made larger by a disk; nothing comes from beyond the frame."""
+    from pipeline.pixel_loops import dilated  # several times as fast as OpenCV with a large disk
+
+    return np.stack([dilated(region, radius_px) for region in regions]) if len(regions) else regions

@@ -219,41 +219,33 @@ def is_softer(first: Numbers, second: Numbers) -> bool:
 
 
 def _of_one(image: np.ndarray, region: np.ndarray, flat_too: bool) -> tuple[float, float, float]:
+    from pipeline.pixel_loops import mean_laplacian, mean_local_contrast
+
     unknown = (np.nan, np.nan, np.nan)
     if region.mean() < MIN_BACKGROUND_SHARE:
         return unknown
     grey = cv2.transform(np.ascontiguousarray(image, np.float32), np.array([LUMA], np.float32))
-    contrast = _local_contrast(grey, region)
-    half_grey, half_region = _half(grey), _half(region.astype(np.float32)) == 1.0
+    contrast = mean_local_contrast(grey, region, max(3, round(min(grey.shape) * WINDOW_SHARE)))
+    half_grey, half_region = _half(grey), _wholly(region)
     if (contrast < FLAT_CONTRAST and not flat_too) or not half_region.any():
         return unknown
-    laplacian, at_half = (max(_laplacian(*pair), FLOOR) for pair in ((grey, region), (half_grey, half_region)))
+    laplacian, at_half = (max(mean_laplacian(*pair), FLOOR) for pair in ((grey, region), (half_grey, half_region)))
     return laplacian, float(np.log(laplacian / max(contrast, FLAT_CONTRAST))), float(np.log(laplacian / at_half))
-
-
-def _laplacian(grey: np.ndarray, region: np.ndarray) -> float:
-    """Mean |Laplacian| of the four neighbours; the frame's pixels are repeated outwards."""
-    return float(np.abs(cv2.Laplacian(grey, cv2.CV_32F, borderType=cv2.BORDER_REPLICATE))[region].mean())
-
-
-def _local_contrast(grey: np.ndarray, region: np.ndarray) -> float:
-    """Mean standard deviation of the region's pixels in windows around each of them."""
-    side = max(3, round(min(grey.shape) * WINDOW_SHARE))
-    inside = region.astype(np.float64)
-
-    def local(values: np.ndarray) -> np.ndarray:
-        return cv2.boxFilter(values, cv2.CV_64F, (side, side), normalize=False, borderType=cv2.BORDER_CONSTANT)
-
-    number = np.maximum(local(inside), 1.0)
-    mean = local(grey * inside) / number
-    variance = local(np.square(grey, dtype=np.float64) * inside) / number - mean**2
-    return float(np.sqrt(np.maximum(variance, 0.0))[region].mean())
 
 
 def _half(values: np.ndarray) -> np.ndarray:
     """Means of two by two; an odd last row or column is left out."""
     height, width = (length // 2 for length in values.shape)
-    return values[: 2 * height, : 2 * width].reshape(height, 2, width, 2).mean((1, 3))
+    if not height or not width:
+        return values[:0, :0]
+    return cv2.resize(values[: 2 * height, : 2 * width], (width, height), interpolation=cv2.INTER_AREA)
+
+
+def _wholly(region: np.ndarray) -> np.ndarray:
+    """Two by two: where all of them are in the region."""
+    height, width = (length // 2 for length in region.shape)
+    even = region[: 2 * height, : 2 * width]
+    return even[::2, ::2] & even[1::2, ::2] & even[::2, 1::2] & even[1::2, 1::2]
 
 
 def _draws(count: int, other: int, resamples: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -16,7 +16,6 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 from PIL import ExifTags, Image, UnidentifiedImageError
-from scipy import ndimage
 
 from pipeline.curation.depth_of_field import SOFTNESS_EDGE_PX, WORK_EDGE_PX, depth_of_field, relative_softness
 from pipeline.pillow import silenced
@@ -95,6 +94,8 @@ def measure(rgb: np.ndarray, finder: PeopleFinder, data: bytes = b"", inappropri
 def count_people(people: np.ndarray) -> int:
     """Separate regions of a mask, bool [height, width], with at least `PERSON_SHARE` of the frame and a tenth of the
     largest; people who touch in the picture count as one."""
+    from scipy import ndimage
+
     labels, _ = ndimage.label(people)  # pyright: ignore[reportGeneralTypeIssues]
     sizes = np.bincount(labels.ravel())[1:]
     return int((sizes >= max(PERSON_SHARE * people.size, 0.1 * sizes.max(initial=0))).sum())
@@ -115,14 +116,12 @@ def colourfulness(rgb: np.ndarray) -> float:
     as for sepia) is taken away; the rest's 90th percentile counts, so that a small stain on a black and white picture,
     or JPEG's noise, does not.
     """
-    red, green, blue = (rgb[..., channel].astype(np.float32).ravel() / 255 for channel in range(3))
-    luma = 0.299 * red + 0.587 * green + 0.114 * blue
-    chroma = np.stack([red - green, 0.5 * (red + green) - blue], axis=1)
-    tint = np.stack([np.ones_like(luma), luma, luma**2], axis=1)
-    # The normal equations of three unknowns take a tenth of the time; where luma is constant they are singular.
-    exact = tint.astype(np.float64)
-    explained = tint @ (np.linalg.pinv(exact.T @ exact, hermitian=True) @ (exact.T @ chroma)).astype(np.float32)
-    return float(min(1.0, np.percentile(np.hypot(*(chroma - explained).T), 90)))
+    from pipeline.pixel_loops import tint_distances, tint_sums
+
+    left, right = tint_sums(rgb)
+    # Where luma is constant the equations are singular.
+    tint = (np.linalg.pinv(left, hermitian=True) @ right).astype(np.float32)
+    return float(min(1.0, np.percentile(tint_distances(rgb, tint), 90)))
 
 
 def drawn(rgb: np.ndarray) -> float:
@@ -130,18 +129,11 @@ def drawn(rgb: np.ndarray) -> float:
 
     A photograph has noise nearly everywhere; a drawing, a screenshot or a page of text does not. 0 to 1.
     """
+    from pipeline.pixel_loops import flat_pixels
+
     # Every so many pixels, not a scaled picture: scaling would smooth the noise that is looked for.
-    step = max(1, max(rgb.shape[:2]) // 512)
-    levels = rgb[::step, ::step].astype(np.int16)
-    here = levels[:-1, :-1]
-    spread = _over_channels(np.maximum, np.maximum(np.abs(levels[1:, :-1] - here), np.abs(levels[:-1, 1:] - here)))
-    exposed = (_over_channels(np.maximum, here) > 8) & (_over_channels(np.minimum, here) < 247)
-    return float(((spread <= 1) & exposed).mean()) if here.size else 0.0
-
-
-def _over_channels(extreme: np.ufunc, values: np.ndarray) -> np.ndarray:
-    """`extreme` over the last axis of [height, width, 3]; NumPy's own reduction of so short an axis is slow."""
-    return extreme(extreme(values[..., 0], values[..., 1]), values[..., 2])
+    flat, looked_at = flat_pixels(rgb, max(1, max(rgb.shape[:2]) // 512), (8, 247))
+    return flat / looked_at if looked_at else 0.0
 
 
 def camera_and_software(data: bytes) -> tuple[str | None, str | None]:
@@ -227,10 +219,12 @@ def _read_journal(journal: Path) -> Iterator[tuple[str, str, dict[str, object]]]
 
 
 def _scaled(rgb: np.ndarray, long_edge_px: int) -> np.ndarray:
+    from pipeline.resampling import resize
+
     height_px, width_px = rgb.shape[:2]
     scale = long_edge_px / max(height_px, width_px)
     size = max(1, round(width_px * scale)), max(1, round(height_px * scale))
-    return np.asarray(Image.fromarray(rgb).resize(size, Image.Resampling.BOX if scale < 1 else Image.Resampling.BICUBIC))
+    return resize(rgb, size, Image.Resampling.BOX if scale < 1 else Image.Resampling.BICUBIC)
 
 
 def _mask(alpha: np.ndarray, like: np.ndarray) -> np.ndarray:
@@ -240,7 +234,9 @@ def _mask(alpha: np.ndarray, like: np.ndarray) -> np.ndarray:
 
 def _resized(alpha: np.ndarray, like: np.ndarray) -> np.ndarray:
     """uint8 [height, width] at the size of `like`."""
-    return np.asarray(Image.fromarray(alpha).resize((like.shape[1], like.shape[0]), Image.Resampling.BOX))
+    from pipeline.resampling import resize
+
+    return resize(alpha, (like.shape[1], like.shape[0]), Image.Resampling.BOX)
 
 
 def _rounded(value: float) -> float:

@@ -113,8 +113,11 @@ def thumbnail_name(sha256: str) -> str:
 def write_thumbnail(rgb: np.ndarray, path: Path) -> None:
     """A JPEG of RGB uint8 [height, width, 3], at most `THUMBNAIL_EDGE_PX` long, where there is none yet."""
     if not path.exists():
-        small = Image.fromarray(rgb)
-        small.thumbnail((THUMBNAIL_EDGE_PX, THUMBNAIL_EDGE_PX), Image.Resampling.LANCZOS)
+        from pipeline.resampling import resize
+
+        scale = min(1.0, THUMBNAIL_EDGE_PX / max(rgb.shape))
+        size = max(1, round(rgb.shape[1] * scale)), max(1, round(rgb.shape[0] * scale))
+        small = Image.fromarray(resize(rgb, size, Image.Resampling.LANCZOS))
         with atomic_path(path) as temporary:
             small.save(temporary, "JPEG", quality=85)
 

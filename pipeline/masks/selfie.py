@@ -88,33 +88,32 @@ class SelfieSegmenter(Segmenter):
 
     def alpha(self, pictures: Sequence[np.ndarray]) -> list[np.ndarray]:
         """By the views alone: nobody else is asked."""
-        return [self._alone(Image.fromarray(picture)) for picture in pictures]
+        return [self._alone(picture) for picture in pictures]
 
-    def _alone(self, image: Image.Image) -> np.ndarray:
-        views = self._opinions(image, _scaled(image, (SIDE_PX, SIDE_PX)))
-        return _enlarged(_mean(views), image.size)
+    def _alone(self, picture: np.ndarray) -> np.ndarray:
+        views = self._opinions(picture, _scaled(picture, (SIDE_PX, SIDE_PX)))
+        return _enlarged(_mean(views), picture)
 
     def _see(self, picture: np.ndarray) -> Seen:
-        image = Image.fromarray(picture)
-        square = _scaled(image, (SIDE_PX, SIDE_PX))
-        views = self._opinions(image, square)
+        square = _scaled(picture, (SIDE_PX, SIDE_PX))
+        views = self._opinions(picture, square)
         mean = _mean(views)
         if self._views == 1:
-            return Seen(_enlarged(mean, image.size), None)
+            return Seen(_enlarged(mean, picture), None)
         doubt = max(disagreement(view, mean) for view in views)
         if self._second is None or doubt <= ASK_ABOVE:
-            return Seen(_enlarged(mean, image.size), _curve(ALONE_CURVE, doubt))
-        other = self._second.opacity(image)
+            return Seen(_enlarged(mean, picture), _curve(ALONE_CURVE, doubt))
+        other = self._second.opacity(Image.fromarray(picture))
         own = self._nearest(mean, square, other)
-        return Seen(_enlarged((own + other) / 2, image.size), _curve(ASKED_CURVE, disagreement(own, other)), asked=True)
+        return Seen(_enlarged((own + other) / 2, picture), _curve(ASKED_CURVE, disagreement(own, other)), asked=True)
 
-    def _opinions(self, image: Image.Image, square: np.ndarray) -> list[np.ndarray]:
+    def _opinions(self, picture: np.ndarray, square: np.ndarray) -> list[np.ndarray]:
         """Every view's opacity, float32 [256, 256] in [0, 1], in the picture's own orientation."""
         views = [self._general.opacity(square)]
         if self._views > 1:
             views.append(_mirrored(self._general.opacity(_mirrored(square))))
         if self._landscape is not None:
-            wide = _scaled(image, LANDSCAPE_PX)
+            wide = _scaled(picture, LANDSCAPE_PX)
             views += [
                 _squared(self._landscape.opacity(wide)),
                 _squared(_mirrored(self._landscape.opacity(_mirrored(wide)))),
@@ -140,7 +139,7 @@ def disagreement(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def _mean(views: Sequence[np.ndarray]) -> np.ndarray:
-    return np.asarray(np.mean(views, axis=0, dtype=np.float32))
+    return views[0] if len(views) == 1 else np.asarray(np.mean(views, axis=0, dtype=np.float32))
 
 
 class _PerThread:
@@ -168,9 +167,11 @@ class _PerThread:
         return self._of_thread.interpreter
 
 
-def _scaled(image: Image.Image, size: tuple[int, int]) -> np.ndarray:
-    """float32 [height, width, 3] in [0, 1]."""
-    return np.asarray(image.resize(size, Image.Resampling.BILINEAR), np.float32) / 255
+def _scaled(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """From uint8 [height, width, 3] to float32 likewise, in [0, 1]."""
+    from pipeline.resampling import resize
+
+    return np.divide(resize(picture, size, Image.Resampling.BILINEAR), np.float32(255), dtype=np.float32)
 
 
 def _mirrored(values: np.ndarray) -> np.ndarray:
@@ -181,8 +182,9 @@ def _squared(opacity: np.ndarray) -> np.ndarray:
     return np.asarray(Image.fromarray(opacity).resize((SIDE_PX, SIDE_PX), Image.Resampling.BILINEAR))
 
 
-def _enlarged(opacity: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """uint8 [height, width] from float32 [256, 256]."""
+def _enlarged(opacity: np.ndarray, picture: np.ndarray) -> np.ndarray:
+    """uint8 [height, width], as a picture's, from float32 [256, 256]."""
+    size = picture.shape[1], picture.shape[0]
     return levels(np.asarray(Image.fromarray(opacity).resize(size, Image.Resampling.BILINEAR)))
 
 

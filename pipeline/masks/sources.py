@@ -213,12 +213,14 @@ def outside_versions(masks: MasksSection) -> dict[str, str]:
 
 def shrunk(rgb: np.ndarray, long_side_px: int) -> np.ndarray:
     """The picture with its long side at `long_side_px`; smaller ones stay as they are."""
+    from pipeline.resampling import resize
+
     height_px, width_px = rgb.shape[:2]
     scale = long_side_px / max(height_px, width_px)
     if scale >= 1:
         return rgb
     size = max(1, round(width_px * scale)), max(1, round(height_px * scale))
-    return np.asarray(Image.fromarray(rgb).resize(size, Image.Resampling.BILINEAR))
+    return resize(rgb, size, Image.Resampling.BILINEAR)
 
 
 def same_proportions(mask: tuple[int, ...], picture: tuple[int, ...]) -> bool:

@@ -1,0 +1,253 @@
+"""Loops over the pixels of a picture, compiled by numba on first use and kept in its cache.
+
+What takes NumPy a dozen passes over memory is done here in one. Apart from those who call them, since importing numba takes
+longer than many a command. Pictures are contiguous.
+"""
+
+import numba
+import numpy as np
+
+
+@numba.njit(cache=True, nogil=True)
+def dilated(region: np.ndarray, radius_px: int) -> np.ndarray:
+    """The region, bool [height, width], with everything that is no farther from it than the radius; nothing comes from
+    beyond the frame."""
+    height, width = region.shape
+    far = np.uint16(radius_px + 1)
+    across = np.empty((height, width), np.uint16)  # to the nearest of the region in the same row
+    for y in range(height):
+        row, line, steps = across[y], region[y], far
+        for x in range(width):
+            steps = np.uint16(0) if line[x] else min(far, np.uint16(steps + 1))
+            row[x] = steps
+        steps = far
+        for x in range(width - 1, -1, -1):
+            steps = np.uint16(0) if line[x] else min(far, np.uint16(steps + 1))
+            row[x] = min(row[x], steps)
+    out = np.zeros((height, width), np.bool_)
+    for down in range(-radius_px, radius_px + 1):
+        reach = 0
+        while (reach + 1) ** 2 + down**2 <= radius_px**2:
+            reach += 1
+        within = np.uint16(reach)
+        for y in range(max(0, -down), min(height, height - down)):
+            target, row = out[y], across[y + down]
+            for x in range(width):
+                target[x] |= row[x] <= within
+    return out
+
+
+@numba.njit(cache=True, nogil=True)
+def mean_laplacian(grey: np.ndarray, region: np.ndarray) -> float:
+    """Mean |Laplacian| of the four neighbours within a region; the frame's pixels are repeated outwards.
+
+    `grey` is float32 [height, width], `region` bool and not empty.
+    """
+    height, width = grey.shape
+    total, count = 0.0, 0
+    for y in range(height):
+        up, here, down, inside = grey[max(y - 1, 0)], grey[y], grey[min(y + 1, height - 1)], region[y]
+        for x in range(width):
+            if inside[x]:
+                total += abs(up[x] + down[x] + here[max(x - 1, 0)] + here[min(x + 1, width - 1)] - np.float32(4) * here[x])
+                count += 1
+    return total / count
+
+
+@numba.njit(cache=True, nogil=True)
+def mean_local_contrast(grey: np.ndarray, region: np.ndarray, side_px: int) -> float:
+    """Mean standard deviation of the region's pixels in square windows around each of them.
+
+    `grey` is float32 [height, width], `region` bool and not empty. Sums go along with the window, in 64 bits.
+    """
+    height, width = grey.shape
+    after = side_px - side_px // 2  # a window of even size reaches one pixel farther up and left, as OpenCV's
+    number, levels, squares = np.zeros(width), np.zeros(width), np.zeros(width)
+    total, count = 0.0, 0
+    for entering in range(height + after - 1):
+        if entering < height:
+            _add(grey[entering], region[entering], 1.0, number, levels, squares)
+        if entering - side_px >= 0:
+            _add(grey[entering - side_px], region[entering - side_px], -1.0, number, levels, squares)
+        y = entering - after + 1
+        if y < 0:
+            continue
+        n, s, q, inside = 0.0, 0.0, 0.0, region[y]
+        for column in range(width + after - 1):
+            if column < width:
+                n, s, q = n + number[column], s + levels[column], q + squares[column]
+            if column - side_px >= 0:
+                gone = column - side_px
+                n, s, q = n - number[gone], s - levels[gone], q - squares[gone]
+            x = column - after + 1
+            if x >= 0 and inside[x]:
+                mean = s / max(n, 1.0)
+                total += np.sqrt(max(q / max(n, 1.0) - mean * mean, 0.0))
+                count += 1
+    return total / count
+
+
+@numba.njit(cache=True, nogil=True)
+def _add(
+    grey: np.ndarray, region: np.ndarray, sign: float, number: np.ndarray, levels: np.ndarray, squares: np.ndarray
+) -> None:
+    """Add a row's pixels of the region to the sums of each column, or take them away."""
+    for x in range(grey.shape[0]):
+        inside = sign if region[x] else 0.0
+        level = np.float64(grey[x])
+        number[x] += inside
+        levels[x] += inside * level
+        squares[x] += inside * level * level
+
+
+@numba.njit(cache=True, nogil=True)
+def planes(rgb: np.ndarray, border_px: int) -> np.ndarray:
+    """Levels in [0, 1] of uint8 [height, width, 3] as float32 [3, height + 2·border, width + 2·border], mirrored at the
+    frame, whose pixels are repeated."""
+    height, width, _ = rgb.shape
+    out = np.empty((3, height + 2 * border_px, width + 2 * border_px), np.float32)
+    full = np.float32(255)
+    for y in range(height + 2 * border_px):
+        line = rgb[_mirrored(y - border_px, height)]
+        for channel in range(3):
+            row = out[channel, y]
+            for x in range(width):
+                row[x + border_px] = np.float32(line[x, channel]) / full
+            for x in range(border_px):
+                row[x] = row[_mirrored(x - border_px, width) + border_px]
+                row[width + border_px + x] = row[_mirrored(width + x, width) + border_px]
+    return out
+
+
+@numba.njit(cache=True, nogil=True)
+def _mirrored(at: int, length: int) -> int:
+    """… 1 0 | 0 1 … n-1 | n-1 n-2 …"""
+    at %= 2 * length
+    return at if at < length else 2 * length - 1 - at
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
+def largest_gradient(levels: np.ndarray, border_px: int, smooth: np.ndarray, slope: np.ndarray) -> np.ndarray:
+    """The largest gradient magnitude of three channels, float32 [height, width].
+
+    `levels` are `planes`; `smooth` is half a symmetric kernel and `slope` half an antisymmetric one, float32 from the middle
+    on, whose radius is `border_px` at most.
+    """
+    _, tall, wide = levels.shape
+    height, width, radius = tall - 2 * border_px, wide - 2 * border_px, smooth.shape[0] - 1
+    best = np.zeros((height, width), np.float32)
+    smoothed, sloped = np.empty((tall, width), np.float32), np.empty((tall, width), np.float32)
+    across, down = np.empty(width, np.float32), np.empty(width, np.float32)
+    for channel in range(3):
+        for y in range(border_px - radius, tall - border_px + radius):
+            row, soft, steep = levels[channel, y], smoothed[y], sloped[y]
+            for x in range(width):
+                soft[x] = smooth[0] * row[x + border_px]
+                steep[x] = np.float32(0)
+            for step in range(1, radius + 1):
+                a, b = smooth[step], slope[step]
+                left, right = (
+                    row[border_px - step : border_px - step + width],
+                    row[border_px + step : border_px + step + width],
+                )
+                for x in range(width):
+                    soft[x] += a * (right[x] + left[x])
+                    steep[x] += b * (right[x] - left[x])
+        for y in range(height):
+            middle, target = y + border_px, best[y]
+            for x in range(width):
+                across[x] = smooth[0] * sloped[middle, x]
+                down[x] = np.float32(0)
+            for step in range(1, radius + 1):
+                a, b = smooth[step], slope[step]
+                steep_up, steep_down = sloped[middle - step], sloped[middle + step]
+                soft_up, soft_down = smoothed[middle - step], smoothed[middle + step]
+                for x in range(width):
+                    across[x] += a * (steep_down[x] + steep_up[x])
+                    down[x] += b * (soft_down[x] - soft_up[x])
+            for x in range(width):
+                target[x] = max(target[x], across[x] * across[x] + down[x] * down[x])
+    for y in range(height):
+        for x in range(width):
+            best[y, x] = np.sqrt(best[y, x])
+    return best
+
+
+@numba.njit(cache=True, nogil=True)
+def edge_ratios(fine: np.ndarray, coarse: np.ndarray, region: np.ndarray, visible: np.float32) -> np.ndarray:
+    """`fine / coarse` where a region's edges can be seen, float32, one after the other."""
+    found, count, least = np.empty(fine.size, np.float32), 0, np.float32(1e-4)
+    for y in range(fine.shape[0]):
+        for x in range(fine.shape[1]):
+            if region[y, x] and fine[y, x] > visible:
+                found[count] = fine[y, x] / (coarse[y, x] + least)
+                count += 1
+    return found[:count]
+
+
+@numba.njit(cache=True, nogil=True)
+def _colours(rgb: np.ndarray, y: int, x: int) -> tuple[np.float32, np.float32, np.float32]:
+    """Luma and two opponent colours of a pixel."""
+    full = np.float32(255)
+    red, green, blue = np.float32(rgb[y, x, 0]) / full, np.float32(rgb[y, x, 1]) / full, np.float32(rgb[y, x, 2]) / full
+    luma = np.float32(0.299) * red + np.float32(0.587) * green + np.float32(0.114) * blue
+    return luma, red - green, np.float32(0.5) * (red + green) - blue
+
+
+@numba.njit(cache=True, nogil=True)
+def tint_sums(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The normal equations of two opponent colours as quadratics in luma: [3, 3] and [3, 2], float64.
+
+    `rgb` is uint8 [height, width, 3].
+    """
+    powers, right = np.zeros(5), np.zeros((3, 2))
+    for y in range(rgb.shape[0]):
+        for x in range(rgb.shape[1]):
+            luma, first, second = _colours(rgb, y, x)
+            power = 1.0
+            for degree in range(5):
+                powers[degree] += power
+                if degree < 3:
+                    right[degree, 0] += power * first
+                    right[degree, 1] += power * second
+                power *= luma
+    left = np.empty((3, 3))
+    for row in range(3):
+        for column in range(3):
+            left[row, column] = powers[row + column]
+    return left, right
+
+
+@numba.njit(cache=True, nogil=True)
+def tint_distances(rgb: np.ndarray, tint: np.ndarray) -> np.ndarray:
+    """How far each pixel's colours are from a tint, float32 [height, width]; `tint` is float32 [3, 2], by powers of it."""
+    out = np.empty(rgb.shape[:2], np.float32)
+    for y in range(rgb.shape[0]):
+        for x in range(rgb.shape[1]):
+            luma, first, second = _colours(rgb, y, x)
+            first -= tint[0, 0] + luma * (tint[1, 0] + luma * tint[2, 0])
+            second -= tint[0, 1] + luma * (tint[1, 1] + luma * tint[2, 1])
+            out[y, x] = np.sqrt(first * first + second * second)
+    return out
+
+
+@numba.njit(cache=True, nogil=True)
+def flat_pixels(rgb: np.ndarray, step: int, exposed: tuple[int, int]) -> tuple[int, int]:
+    """How many pixels of uint8 [height, width, 3] differ from their next by one level at most, and how many were looked at.
+
+    Every `step`th is looked at, but in the last row and column of these; those with a channel not between the two levels
+    `exposed` do not count as flat.
+    """
+    rows, columns = (rgb.shape[0] + step - 1) // step, (rgb.shape[1] + step - 1) // step
+    flat = 0
+    for row in range(rows - 1):
+        here, below = rgb[row * step], rgb[(row + 1) * step]
+        for column in range(columns - 1):
+            x, beside = column * step, (column + 1) * step
+            spread, brightest, darkest = 0, 0, 255
+            for channel in range(3):
+                level = int(here[x, channel])
+                down, across = abs(int(below[x, channel]) - level), abs(int(here[beside, channel]) - level)
+                spread, brightest, darkest = max(spread, down, across), max(brightest, level), min(darkest, level)
+            flat += spread <= 1 and brightest > exposed[0] and darkest < exposed[1]
+    return flat, (rows - 1) * (columns - 1)
