@@ -246,8 +246,9 @@ def flat_pixels(rgb: np.ndarray, step: int, exposed: tuple[int, int]) -> tuple[i
             x, beside = column * step, (column + 1) * step
             spread, brightest, darkest = 0, 0, 255
             for channel in range(3):
-                level = int(here[x, channel])
-                down, across = abs(int(below[x, channel]) - level), abs(int(here[beside, channel]) - level)
+                level = np.int64(here[x, channel])
+                down, across = abs(np.int64(below[x, channel]) - level), abs(np.int64(here[beside, channel]) - level)
                 spread, brightest, darkest = max(spread, down, across), max(brightest, level), min(darkest, level)
-            flat += spread <= 1 and brightest > exposed[0] and darkest < exposed[1]
+            if spread <= 1 and brightest > exposed[0] and darkest < exposed[1]:
+                flat += 1
     return flat, (rows - 1) * (columns - 1)
