@@ -1,31 +1,46 @@
 """Refocusing a photo of any size by its depth: which plane is sharp, how strong the lens is, and the blur, tile by tile.
 
 Small discs are spread at the photo's own size. Larger ones are smooth, so they are spread on a photo made so much smaller
-that they still have `LEAST_RADIUS_PX`, one octave of radii after the other, and made larger again. Memory is that of some
-tiles besides one half-size photo for each octave.
+that they still have `LEAST_RADIUS_PX`, one octave of radii after the other, and made larger again. Of a tile only
+those layers are spread that have pixels in it: few, since what is side by side is mostly as far away. Memory is that of the
+layers at their smaller sizes.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby, product
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 import torch
 from jaxtyping import UInt8
 from numpy.typing import NDArray
 from scipy import ndimage
-from torch import Tensor
-from torch.nn import functional
 
 from pipeline.depth.units import DepthError, Disparity
 from pipeline.models.images import RgbPhoto
-from pipeline.models.layered_lens import Highlights, Layer, LayeredLens, behind, blurred_share, brought_to_full, isolation
+from pipeline.models.layered_lens import (
+    SHARP_RADIUS_PX,
+    Highlights,
+    Layer,
+    LayeredLens,
+    LinearImages,
+    behind,
+    brought_to_full,
+    enlarged,
+    isolation,
+    shrunk,
+    spread,
+)
 from pipeline.models.lens import linear, srgb
 
-TILE_PX = 1024
+TILE_PX = 256
+"""So that what is done to a tile stays in the processor's own memory, and few layers are in it."""
+DEVICE_TILE_PX = 1024
+"""On a GPU, which starts many small things no faster than few large ones."""
 LEAST_RADIUS_PX = 4.0
 """Of the discs of an octave, on the photo made smaller: by so much a disc of pixels is round."""
 LARGEST_SHARE = 0.25
@@ -139,52 +154,69 @@ class _Group(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class _LayeredPhoto:
-    """A photo, its signed radii, and how its layers are grouped; parts of it come as light on the device."""
+    """A photo, the lens over it, and for each pixel the number of its layer; parts of it come as light on the device.
+
+    `level` is signed, as the layers' numbers are; a pixel between two of them belongs to both in shares.
+    """
 
     rgb: RgbPhoto
-    radius_px: Disparity
+    level: NDArray[np.float32]
+    layers: LayeredLens
+    groups: Sequence[_Group]
     highlights: Highlights
     device: torch.device
-    tile_px: int = TILE_PX
+    tile_px: int
+
+    @property
+    def reach_px(self) -> int:
+        """How far the discs that are spread at the photo's size reach."""
+        return max(int(self.layers.radii_px[max(group.numbers)] + 0.5) for group in self.groups if group.shrink == 1)
 
     @property
     def size_px(self) -> tuple[int, int]:
-        height_px, width_px = self.radius_px.shape
+        height_px, width_px = self.level.shape
         return height_px, width_px
 
     @cached_property
     def _light_of(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Of each of the 256 levels: the light, and what is beyond white."""
+        """Of each of the 256 levels of sRGB: the light, and what is beyond white."""
         levels = torch.arange(256) / 255.0
         return linear(levels).numpy(), self.highlights.extra(levels).numpy()
 
     @cached_property
+    def _clipped_from(self) -> int:
+        """The least level of sRGB with light beyond white; 256 where none has."""
+        beyond = np.flatnonzero(self._light_of[1])
+        return int(beyond[0]) if len(beyond) else 256
+
+    @cached_property
     def _isolation(self) -> NDArray[np.float32]:
         """Of each pixel, which takes the whole photo to tell."""
-        excess = self.highlights.excess(torch.arange(256) / 255.0).numpy().take(self.rgb.max(2))
-        return isolation(torch.from_numpy(excess)[None, None])[0, 0].numpy()
+        excess = self.highlights.excess(torch.arange(256) / 255.0).numpy()
+        brightest = np.maximum(np.maximum(self.rgb[..., 0], self.rgb[..., 1]), self.rgb[..., 2])
+        return isolation(torch.from_numpy(cv2.LUT(brightest, excess))[None, None])[0, 0].numpy()
 
-    def part(self, rows: slice, columns: slice) -> tuple[Tensor, Tensor]:
-        """Light [1, 3, …] and signed radii [1, 1, …]."""
-        rgb = np.ascontiguousarray(self.rgb[rows, columns].transpose(2, 0, 1))
-        plain, extra = (self._at_device(values.take(rgb))[None] for values in self._light_of)
-        radius_px = self.radii_px(rows, columns)
-        if not self.highlights.gain:
-            return plain, radius_px
-        return plain + extra * blurred_share(radius_px) * self._at_device(self._isolation[rows, columns]), radius_px
+    def light(self, rows: slice, columns: slice) -> LinearImages:
+        """[1, 3, …]."""
+        rgb = np.ascontiguousarray(self.rgb[rows, columns])
+        light = cv2.LUT(rgb, self._light_of[0])
+        if rgb.max() >= self._clipped_from:
+            # A disc that leaves its pixel is that of another layer than 0.
+            share = np.minimum(np.abs(self.level[rows, columns]), 1) * self._isolation[rows, columns]
+            light += cv2.LUT(rgb, self._light_of[1]) * share[..., None]
+        return torch.from_numpy(light.transpose(2, 0, 1).copy())[None].to(self.device)
 
-    def radii_px(self, rows: slice, columns: slice) -> Tensor:
-        """Signed radii [1, 1, …]."""
-        return self._at_device(self.radius_px[rows, columns])[None, None]
+    def present(self, rows: slice, columns: slice) -> list[int]:
+        """The layers that have pixels in a part, from near to far."""
+        last = len(self.layers.radii_px) - 1
+        below = np.bincount((np.floor(self.level[rows, columns]).astype(np.int64) + last).ravel(), minlength=2 * last + 2)
+        return [number for number in self.layers.near_to_far() if below[number + last] or below[max(number - 1 + last, 0)]]
 
-    def _at_device(self, values: NDArray[np.float32]) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(values)).to(self.device)
-
-    def tiles(self, multiple_px: int) -> Iterator[tuple[slice, slice]]:
-        """The photo in tiles whose corners lie on multiples of so many pixels."""
-        side_px = max(self.tile_px // multiple_px, 1) * multiple_px
-        for top, left in product(*(range(0, length, side_px) for length in self.size_px)):
-            yield slice(top, min(top + side_px, self.size_px[0])), slice(left, min(left + side_px, self.size_px[1]))
+    def layer(self, light: LinearImages, rows: slice, columns: slice, number: int) -> Layer:
+        """What of a part belongs to a layer; `light` is the part's."""
+        away = np.abs(self.level[rows, columns] - np.float32(number))
+        share = torch.from_numpy(np.maximum(1 - away, 0))[None, None].to(self.device)
+        return torch.cat([light * share, share], 1)
 
 
 @torch.inference_mode()
@@ -194,37 +226,37 @@ def refocus_photo(
     lens: ThinLens,
     highlights: Highlights = RENDERED_HIGHLIGHTS,
     device: torch.device | None = None,
-    tile_px: int = TILE_PX,
+    tile_px: int | None = None,
 ) -> UInt8[np.ndarray, "height width 3"]:
     """A photo in focus throughout as `lens` would take it; uint8, same shape.
 
     `disparity` has the photo's size and is known everywhere (`fitted_to`). Where a disc is no larger than a pixel and
     nothing else arrives, the photo is unchanged. Raises DepthError for a lens whose discs have more than `LARGEST_SHARE`.
     """
-    photo = _LayeredPhoto(rgb, lens.radii_px(disparity), highlights, device or torch.device("cpu"), tile_px)
-    largest_px, limit_px = float(np.abs(photo.radius_px).max()), LARGEST_SHARE * min(photo.size_px)
+    radius_px = lens.radii_px(disparity)
+    largest_px, limit_px = float(np.abs(radius_px).max()), LARGEST_SHARE * min(radius_px.shape)
     if largest_px > limit_px:
         told = f"a disc has a radius of {largest_px:.0f} px, at most are {limit_px:.0f} px"
         raise DepthError(f"the lens is too strong: {told}")
-    layers = LayeredLens(largest_px)
-    groups = _near_to_far(layers)
-    smaller = {group: _spread_smaller(photo, layers, group) for group in groups if group.shrink > 1}
-    result = np.empty_like(rgb)
-    for rows, columns in photo.tiles(max(group.shrink for group in groups)):
-        total = torch.zeros(1, 4, rows.stop - rows.start, columns.stop - columns.start, device=photo.device)
-        for group in groups:
-            blur = smaller.get(group)
-            if group.shrink == 1:
-                layer = _spread(photo, layers, group, rows, columns)
-            else:
-                layer = None if blur is None else _enlarged(blur, group, rows, columns)
-            if layer is not None:
-                total = behind(total, layer)
-            if float(total[:, 3].min()) > FULL:  # nothing farther is seen
-                break
-        seen = srgb(brought_to_full(total))
-        result[rows, columns] = (seen[0] * 255).round().byte().permute(1, 2, 0).cpu().numpy()
+    if largest_px <= SHARP_RADIUS_PX:
+        return rgb.copy()
+    layers, device = LayeredLens(largest_px), device or torch.device("cpu")
+    usual_px = TILE_PX if device.type == "cpu" else DEVICE_TILE_PX
+    level = _levels(radius_px, layers.radii_px)
+    photo = _LayeredPhoto(rgb, level, layers, _near_to_far(layers), highlights, device, tile_px or usual_px)
+    blurs, result = _spread_smaller(photo), np.empty_like(rgb)
+    for rows, columns in _tiles(photo.size_px, photo.tile_px, max(group.shrink for group in photo.groups)):
+        result[rows, columns] = _seen(photo, blurs, rows, columns)
     return result
+
+
+def _levels(radius_px: Disparity, radii_px: Sequence[float]) -> NDArray[np.float32]:
+    """For each signed radius the signed number of the layer, linear between two layers."""
+    level = np.empty_like(radius_px)
+    for top in range(0, len(radius_px), TILE_PX):
+        rows = radius_px[top : top + TILE_PX]
+        level[top : top + TILE_PX] = np.copysign(np.interp(np.abs(rows), radii_px, range(len(radii_px))), rows)
+    return level
 
 
 def _near_to_far(layers: LayeredLens) -> list[_Group]:
@@ -238,40 +270,117 @@ def _shrink_of(radius_px: float) -> int:
     return 2 ** max(0, int(math.log2(radius_px / LEAST_RADIUS_PX)))
 
 
-def _spread_smaller(photo: _LayeredPhoto, layers: LayeredLens, group: _Group) -> Layer | None:
-    """A group over the whole photo, at the smaller size, rounded up to whole pixels; None where it has no pixel."""
-    height, width = (-(-length // group.shrink) for length in photo.size_px)
-    whole = None
-    for rows, columns in photo.tiles(group.shrink):
-        layer = _spread(photo, layers, group, rows, columns)
-        if layer is not None:
-            whole = torch.zeros(1, 4, height, width, device=photo.device) if whole is None else whole
-            whole[..., _divided(rows, group.shrink), _divided(columns, group.shrink)] = layer
+def _tiles(size_px: tuple[int, int], tile_px: int, multiple_px: int = 1) -> Iterator[tuple[slice, slice]]:
+    """A picture in tiles whose corners lie on multiples of so many pixels."""
+    side_px = max(tile_px // multiple_px, 1) * multiple_px
+    for top, left in product(*(range(0, length, side_px) for length in size_px)):
+        yield slice(top, min(top + side_px, size_px[0])), slice(left, min(left + side_px, size_px[1]))
+
+
+def _spread_smaller(photo: _LayeredPhoto) -> dict[_Group, Layer]:
+    """The groups that are spread at smaller sizes, over the whole photo, as far as they have pixels."""
+    smaller = _made_smaller(photo)
+    groups = {group: [number for number in group.numbers if number in smaller] for group in photo.groups}
+    return {group: _spread_group(photo, group, smaller) for group, numbers in groups.items() if numbers}
+
+
+def _made_smaller(photo: _LayeredPhoto) -> dict[int, Layer]:
+    """By its number, each layer that is spread at a smaller size and has pixels, at that size, rounded up."""
+    shrinks = {number: group.shrink for group in photo.groups for number in group.numbers if group.shrink > 1}
+    smaller: dict[int, Layer] = {}
+    for rows, columns in _tiles(photo.size_px, photo.tile_px, max(shrinks.values(), default=1)) if shrinks else ():
+        numbers = [number for number in photo.present(rows, columns) if number in shrinks]
+        if not numbers:
+            continue
+        light = photo.light(rows, columns)
+        for number in numbers:
+            shrink = shrinks[number]
+            if number not in smaller:
+                height, width = (-(-length // shrink) for length in photo.size_px)
+                smaller[number] = torch.zeros(1, 4, height, width, device=photo.device)
+            part = shrunk(photo.layer(light, rows, columns, number), shrink)
+            smaller[number][..., _divided(rows, shrink), _divided(columns, shrink)] = part
+    return smaller
+
+
+def _spread_group(photo: _LayeredPhoto, group: _Group, smaller: Mapping[int, Layer]) -> Layer:
+    """The layers of a group spread and laid over one another at their size."""
+    there = {number: smaller[number] for number in group.numbers if number in smaller}
+    whole = torch.zeros_like(next(iter(there.values())))
+    for rows, columns in _tiles((whole.shape[-2], whole.shape[-1]), photo.tile_px):
+        for number, layer in there.items():
+            radius_px = photo.layers.radii_px[abs(number)] / group.shrink
+            near = [
+                _grown(part, int(radius_px + 0.5), length)
+                for part, length in zip((rows, columns), whole.shape[-2:], strict=True)
+            ]
+            part = layer[..., near[0], near[1]]
+            if part[:, 3].any():
+                arrived = spread(part, radius_px)[..., _within(rows, near[0]), _within(columns, near[1])]
+                whole[..., rows, columns] = behind(whole[..., rows, columns], arrived)
     return whole
 
 
-def _spread(photo: _LayeredPhoto, layers: LayeredLens, group: _Group, rows: slice, columns: slice) -> Layer | None:
-    """A group over a tile, at the group's size; None where it has no pixel there."""
-    reach_px = int(max(layers.radii_px[abs(number)] for number in group.numbers) + 0.5)
-    margin_px = (reach_px // group.shrink + 1) * group.shrink
-    near = [_grown(part, margin_px, length) for part, length in zip((rows, columns), photo.size_px, strict=True)]
-    if not layers.present(photo.radii_px(*near), group.numbers):
+def _seen(photo: _LayeredPhoto, blurs: Mapping[_Group, Layer], rows: slice, columns: slice) -> RgbPhoto:
+    """A tile of the result."""
+    total = None
+    for layer in _arriving(photo, blurs, rows, columns):
+        total = layer if total is None else behind(total, layer)
+        if _is_full(total):
+            break
+    if total is None:
+        return photo.rgb[rows, columns]
+    return (srgb(brought_to_full(total))[0] * 255).round().byte().permute(1, 2, 0).cpu().numpy()
+
+
+def _arriving(photo: _LayeredPhoto, blurs: Mapping[_Group, Layer], rows: slice, columns: slice) -> Iterator[Layer]:
+    """The layers that reach a tile, from near to far; none for one that the lens leaves as it is."""
+    is_first = True
+    for group in photo.groups:
+        if group.shrink > 1:
+            layer = _enlarged(blurs[group], group.shrink, rows, columns) if group in blurs else None
+        else:
+            near = [
+                _grown(part, photo.reach_px, length) for part, length in zip((rows, columns), photo.size_px, strict=True)
+            ]
+            if is_first and photo.level[near[0], near[1]].max() <= 0 and not photo.level[rows, columns].any():
+                return
+            layer = _spread_own(photo, group, (rows, columns), near)
+        if layer is not None:
+            yield layer
+            is_first = False
+
+
+def _spread_own(photo: _LayeredPhoto, group: _Group, tile: Sequence[slice], near: Sequence[slice]) -> Layer | None:
+    """What of a tile is spread at the photo's size, or None; `near` is the tile and what reaches it."""
+    numbers = [number for number in photo.present(near[0], near[1]) if number in group.numbers]
+    if not numbers:
         return None
-    blended = layers.blended(*photo.part(*near), group.numbers, group.shrink)
-    inner = [_divided(_within(part, whole), group.shrink) for part, whole in zip((rows, columns), near, strict=True)]
-    return blended[..., inner[0], inner[1]]
+    inner = [_within(part, whole) for part, whole in zip(tile, near, strict=True)]
+    light, total = photo.light(near[0], near[1]), None
+    for number in numbers:
+        layer = photo.layer(light, near[0], near[1], number)
+        arrived = (spread(layer, photo.layers.radii_px[abs(number)]) if number else layer)[..., inner[0], inner[1]]
+        total = arrived if total is None else behind(total, arrived)
+        if _is_full(total):
+            break
+    return total
 
 
-def _enlarged(blur: Layer, group: _Group, rows: slice, columns: slice) -> Layer:
-    """A tile of the photo's size of what was spread at a smaller one; linear interpolation."""
-    parts = [
-        _grown(_divided(part, group.shrink), 1, length)
-        for part, length in zip((rows, columns), blur.shape[-2:], strict=True)
-    ]
-    part = blur[..., parts[0], parts[1]]
-    larger = functional.interpolate(part, scale_factor=group.shrink, mode="bilinear", align_corners=False)
-    first = [whole.start - part.start * group.shrink for whole, part in zip((rows, columns), parts, strict=True)]
-    return larger[..., first[0] : first[0] + rows.stop - rows.start, first[1] : first[1] + columns.stop - columns.start]
+def _is_full(layer: Layer) -> bool:
+    """Whether nothing farther is seen."""
+    return float(layer[:, 3].min()) > FULL
+
+
+def _enlarged(blur: Layer, shrink: int, rows: slice, columns: slice) -> Layer | None:
+    """A tile of the photo's size of what was spread at a smaller one; None where nothing arrived."""
+    near = [_grown(_divided(part, shrink), 1, length) for part, length in zip((rows, columns), blur.shape[-2:], strict=True)]
+    part = blur[..., near[0], near[1]]
+    if not part[:, 3].any():
+        return None
+    first = [whole.start - part.start * shrink for whole, part in zip((rows, columns), near, strict=True)]
+    inner = [slice(start, start + part.stop - part.start) for start, part in zip(first, (rows, columns), strict=True)]
+    return enlarged(part, shrink)[..., inner[0], inner[1]]
 
 
 def _divided(part: slice, factor: int) -> slice:

@@ -12,10 +12,12 @@ around, for nobody knows better.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
+import cv2
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -31,9 +33,11 @@ layers give their light to both in shares, so that their disc lies between as we
 EMPTY = 1e-6
 AROUND_SHARE = 1 / 20
 """Of the shorter side: how far around a highlight it is looked for others."""
-ISOLATION_POWER = 4.0
+ISOLATION_POWER = 4
 """Fitted with `RENDERED_HIGHLIGHTS`."""
 TRANSFORM_STEP_PX = 32
+DIRECT_SIDE_PX = 11
+"""Up to this side of a disc's square, adding up is faster on a processor than transforming."""
 
 LinearImages = Float[Tensor, "batch 3 height width"]
 """RGB proportional to light, >= 0."""
@@ -75,8 +79,16 @@ class Highlights:
 def isolation(excess: Float[Tensor, "batch 1 height width"]) -> Float[Tensor, "batch 1 height width"]:
     """1 where hardly anything around is clipped, 0 where all is; `excess` of a whole picture, in [0, 1]."""
     reach_px = max(1, round(AROUND_SHARE * min(excess.shape[-2:])))
-    around = _mean_around(_mean_around(excess, reach_px).mT, reach_px).mT
+    around = _mean_in_square(excess, reach_px)
     return (1.0 - around).clamp(0.0, 1.0) ** ISOLATION_POWER
+
+
+def _mean_in_square(values: Float[Tensor, "batch 1 height width"], reach_px: int) -> Float[Tensor, "batch 1 height width"]:
+    """Of so many pixels to each side, as far as there are any."""
+    if not _is_plain(values):
+        return _mean_around(_mean_around(values, reach_px).mT, reach_px).mT
+    sums = partial(cv2.boxFilter, ddepth=-1, ksize=(2 * reach_px + 1,) * 2, normalize=False, borderType=cv2.BORDER_CONSTANT)
+    return _plane_by_plane(values, sums) / _plane_by_plane(torch.ones_like(values[:1]), sums)
 
 
 def _mean_around(values: Float[Tensor, "batch 1 height width"], reach_px: int) -> Float[Tensor, "batch 1 height width"]:
@@ -123,16 +135,14 @@ class LayeredLens(nn.Module):
         last = len(self.radii_px) - 1
         return range(last, -last - 1, -1)
 
-    def blended(self, light: LinearImages, radius_px: SignedRadii, numbers: Sequence[int], shrink: int = 1) -> Layer:
-        """Some of the layers, given from near to far, spread and laid over one another.
-
-        With `shrink` that is done at so many times smaller sides, rounded up.
-        """
-        total = _nothing(light, shrink)
+    def blended(self, light: LinearImages, radius_px: SignedRadii, numbers: Sequence[int]) -> Layer:
+        """Some of the layers, given from near to far, spread and laid over one another."""
+        batch, _, height, width = light.shape
+        total = light.new_zeros(batch, 4, height, width)
         for number in numbers if torch.compiler.is_exporting() else self.present(radius_px, numbers):
             share = self.share(radius_px, number)
-            layer = _shrunk(torch.cat([light * share, share], 1), shrink)
-            total = behind(total, spread(layer, self.radii_px[abs(number)] / shrink) if number else layer)
+            layer = torch.cat([light * share, share], 1)
+            total = behind(total, spread(layer, self.radii_px[abs(number)]) if number else layer)
         return total
 
     def present(self, radius_px: SignedRadii, numbers: Sequence[int]) -> list[int]:
@@ -162,18 +172,37 @@ class LayeredLens(nn.Module):
         return ((size - before) / (own - before)).clamp(0.0, 1.0)
 
 
-def _nothing(light: LinearImages, shrink: int) -> Layer:
-    """No light and no coverage, at so many times smaller sides."""
-    batch, _, height, width = light.shape
-    return light.new_zeros(batch, 4, -(-height // shrink), -(-width // shrink))
-
-
-def _shrunk(layer: Layer, factor: int) -> Layer:
+def shrunk(layer: Layer, factor: int) -> Layer:
     """Means over squares; where the last reach beyond the frame, its outermost pixels go on."""
-    if factor == 1:
-        return layer
     height, width = layer.shape[-2:]
-    return functional.avg_pool2d(functional.pad(layer, (0, -width % factor, 0, -height % factor), mode="replicate"), factor)
+    below, right = -height % factor, -width % factor
+    if below or right:
+        layer = functional.pad(layer, (0, right, 0, below), mode="replicate")
+    if not _is_plain(layer):
+        return functional.avg_pool2d(layer, factor)
+    size = layer.shape[-1] // factor, layer.shape[-2] // factor
+    return _plane_by_plane(layer, lambda plane: cv2.resize(plane, size, interpolation=cv2.INTER_AREA))
+
+
+def enlarged(layer: Layer, factor: int) -> Layer:
+    """With so many times larger sides; linear interpolation."""
+    if not _is_plain(layer):
+        return functional.interpolate(layer, scale_factor=factor, mode="bilinear", align_corners=False)
+    size = layer.shape[-1] * factor, layer.shape[-2] * factor
+    return _plane_by_plane(layer, lambda plane: cv2.resize(plane, size, interpolation=cv2.INTER_LINEAR))
+
+
+def _is_plain(layer: Layer) -> bool:
+    """Whether these are numbers in memory that nobody traces: OpenCV is several times faster with them."""
+    is_traced = torch.compiler.is_exporting() or (torch.is_grad_enabled() and layer.requires_grad)
+    return layer.device.type == "cpu" and layer.dtype == torch.float32 and not is_traced
+
+
+def _plane_by_plane(layer: Layer, change: Callable[[np.ndarray], np.ndarray]) -> Layer:
+    batch, channels, height, width = layer.shape
+    planes = layer.detach().reshape(-1, height, width).numpy()
+    changed = torch.from_numpy(np.stack([change(plane) for plane in planes]))
+    return changed.reshape(batch, channels, *changed.shape[-2:])
 
 
 def brought_to_full(layer: Layer) -> LinearImages:
@@ -191,7 +220,11 @@ def spread(layer: Layer, radius_px: float) -> Layer:
     """By a disc; beyond the frame the picture goes on as its mirror image, so that none of it fades towards the border."""
     kernel = _disc(radius_px).to(layer)
     reach_px = kernel.shape[-1] // 2
-    mirrored = functional.pad(layer, [reach_px] * 4, mode="reflect" if min(layer.shape[-2:]) > reach_px else "replicate")
+    is_mirrored = min(layer.shape[-2:]) > reach_px
+    if kernel.shape[-1] <= DIRECT_SIDE_PX and _is_plain(layer):
+        border, weights = cv2.BORDER_REFLECT_101 if is_mirrored else cv2.BORDER_REPLICATE, kernel.numpy()
+        return _plane_by_plane(layer, lambda plane: cv2.filter2D(plane, -1, weights, borderType=border))
+    mirrored = functional.pad(layer, [reach_px] * 4, mode="reflect" if is_mirrored else "replicate")
     if torch.compiler.is_exporting():  # what runs ONNX can always convolve, and seldom transform
         return functional.conv2d(mirrored, kernel.expand(4, 1, -1, -1), groups=4)
     sides = [-(-length // TRANSFORM_STEP_PX) * TRANSFORM_STEP_PX for length in mirrored.shape[-2:]]
