@@ -16,7 +16,6 @@ import time
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import numpy as np
@@ -87,14 +86,10 @@ def work_of(task: Task) -> Work:
 
 def bookkeeping(folder: Path, batches: int) -> dict[str, float]:
     """So many batches of a second each over 32 slots: how often one slot, and what the driver needs."""
-    from distributed import LocalCluster
-
     names = [hashlib.sha256(str(number).encode()).hexdigest() for number in range(batches * BATCH)]
     task = Task("pause", VERSION, str(folder), str(folder / "work"), str(SLEEP_S))
-    options = {"n_workers": 4, "threads_per_worker": SLOTS // 4, "dashboard_address": None, "memory_limit": 0}
-    made: Any = LocalCluster(**options)
-    with made as cluster:
-        engine = partial(open_engine, "dask", cluster.scheduler_address, 0)
+    with local_dask(4, retries=0, threads=SLOTS // 4) as address:
+        engine = partial(open_engine, "dask", address, 0)
         cpu_s, began_s = time.process_time(), time.monotonic()
         rows = sum(1 for _ in run_batches(Batches(engine, pausing, BATCH), task, names))
         taken_s, cpu_s = time.monotonic() - began_s, time.process_time() - cpu_s

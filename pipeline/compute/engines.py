@@ -7,10 +7,11 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from importlib import import_module
+from itertools import islice
 from queue import Empty, Queue
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -25,8 +26,13 @@ ANSWER_S = 5.0
 """How long a look at whether it can be reached may take."""
 AHEAD = 2
 """Pieces that are handed over for each slot: one at work, one that waits."""
+TOGETHER = 8
+"""Of so many pieces that are handed over one may be missing: it then goes with others, which costs little more than one."""
 LOOK_EVERY_S = 5.0
 """How often it is asked how many workers there are: they may come and go."""
+
+DASK_LOG = {"distributed.admin.low-level-log-length": 100}
+"""Dask keeps its last 1,000 messages, which here hold the names of a million photos."""
 
 Function = Callable[[str], str]
 """A function of a module that workers can import."""
@@ -48,16 +54,19 @@ class Engine(Protocol):
         """How many pieces are worked on at once, as things are now."""
         ...
 
-    def submit(self, function: Function, piece: str) -> object:
-        """Hand over a piece; returns what stands for it."""
+    def submit(self, function: Function, pieces: Sequence[str]) -> Sequence[object]:
+        """Hand over pieces; returns what stands for each."""
         ...
 
     def finished(self, handles: list[Any], wait_s: float) -> list[Any]:
         """Those that are done, at least one unless so long nothing was."""
         ...
 
-    def outcome(self, handle: Any, piece: str) -> PieceOutcome:  # noqa: ANN401 - the engine's own
-        """What became of a finished piece; raises what the function raised. `ComputeError` where the engine is gone."""
+    def outcomes(self, finished: Mapping[Any, str]) -> Iterator[PieceOutcome]:
+        """What became of finished pieces, by what stands for them; raises what the function raised.
+
+        `ComputeError` where the engine is gone.
+        """
         ...
 
 
@@ -74,12 +83,12 @@ def map_pieces(
     while True:
         if time.monotonic() - looked_s > LOOK_EVERY_S:
             room, looked_s = at_once or max(1, engine.slots()) * AHEAD, time.monotonic()
-        while len(at_work) < room and (piece := take()) is not None:
-            at_work[engine.submit(function, piece)] = piece
+        if room - len(at_work) > room // TOGETHER or not at_work:
+            pieces = list(islice(iter(take, None), max(room - len(at_work), 0)))
+            at_work.update(zip(engine.submit(function, pieces), pieces, strict=True) if pieces else ())
         if not at_work:
             return
-        for handle in engine.finished(list(at_work), LOOK_EVERY_S):
-            yield engine.outcome(handle, at_work.pop(handle))
+        yield from engine.outcomes({one: at_work.pop(one) for one in engine.finished(list(at_work), LOOK_EVERY_S)})
 
 
 @contextmanager
@@ -145,10 +154,11 @@ class _Dask:
     def slots(self) -> int:
         return sum(self.client.nthreads().values())
 
-    def submit(self, function: Function, piece: str) -> object:
-        future = self.client.submit(function, piece, pure=False)
-        future.add_done_callback(self.done.put)
-        return future
+    def submit(self, function: Function, pieces: Sequence[str]) -> Sequence[object]:
+        futures = self.client.map(function, pieces, pure=False)
+        for future in futures:
+            future.add_done_callback(self.done.put)
+        return futures
 
     def finished(self, handles: list[Any], wait_s: float) -> list[Any]:
         try:
@@ -161,7 +171,15 @@ class _Dask:
             found.append(self.done.get())
         return found
 
-    def outcome(self, handle: Any, piece: str) -> PieceOutcome:  # noqa: ANN401
+    def outcomes(self, finished: Mapping[Any, str]) -> Iterator[PieceOutcome]:
+        whole = [handle for handle in finished if handle.status == "finished"]
+        # Together: each question goes to the scheduler and from there to the workers. What fails now is asked for alone.
+        texts = self.client.gather(whole, errors="skip") if len(whole) > 1 else []
+        told = dict(zip(whole, texts, strict=True)) if len(texts) == len(whole) else {}
+        for handle, piece in finished.items():
+            yield PieceOutcome(piece, told[handle]) if handle in told else self._outcome(handle, piece)
+
+    def _outcome(self, handle: Any, piece: str) -> PieceOutcome:  # noqa: ANN401
         from concurrent.futures import CancelledError as Cancelled
 
         try:
@@ -185,9 +203,12 @@ def _dask(address: str | None, retries: int, workers: int) -> Iterator[Engine]:
         with local_dask(workers, retries) as own, _dask(own, retries, workers) as engine:
             yield engine
         return
+    from dask import config
+
     _knock("dask", address)
     try:
-        client = distributed.Client(address, timeout=START_S, set_as_default=False)
+        with config.set(DASK_LOG):
+            client = distributed.Client(address, timeout=START_S, set_as_default=False)
     except OSError as error:
         raise ComputeError(f"{ADDRESS_VARIABLE}={address}: no Dask scheduler ({error}); {REMEDIES['dask']}") from None
     with client:
@@ -199,16 +220,20 @@ def _dask(address: str | None, retries: int, workers: int) -> Iterator[Engine]:
 
 
 @contextmanager
-def local_dask(workers: int, retries: int) -> Iterator[str]:
-    """A Dask scheduler with so many workers of one thread on this machine; its address.
+def local_dask(workers: int, retries: int, threads: int = 1) -> Iterator[str]:
+    """A Dask scheduler with so many workers of so many threads on this machine; its address.
 
     A worker that dies is started anew, however often and however long that takes.
     """
     distributed = _installed("dask")
     from dask import config
 
-    patience = {"distributed.scheduler.allowed-failures": retries, "distributed.deploy.lost-worker-timeout": "1 hour"}
-    options = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": None, "memory_limit": 0}
+    options = {"n_workers": workers, "threads_per_worker": threads, "dashboard_address": None, "memory_limit": 0}
+    patience = {
+        **DASK_LOG,
+        "distributed.scheduler.allowed-failures": retries,
+        "distributed.deploy.lost-worker-timeout": "1 hour",
+    }
     with config.set(patience), distributed.LocalCluster(**options, silence_logs=logging.CRITICAL) as cluster:
         yield cluster.scheduler_address
 
@@ -220,16 +245,19 @@ class _Ray:
     def slots(self) -> int:
         return int(self.ray.cluster_resources().get("CPU", 1))
 
-    def submit(self, function: Function, piece: str) -> object:
+    def submit(self, function: Function, pieces: Sequence[str]) -> Sequence[object]:
         if function not in self.remote:
             self.remote[function] = self.ray.remote(max_retries=self.retries, num_cpus=1)(function)
-        return self.remote[function].remote(piece)
+        return [self.remote[function].remote(piece) for piece in pieces]
 
     def finished(self, handles: list[Any], wait_s: float) -> list[Any]:
         first, _ = self.ray.wait(handles, num_returns=1, timeout=wait_s)
         return first and self.ray.wait(handles, num_returns=len(handles), timeout=0)[0]
 
-    def outcome(self, handle: Any, piece: str) -> PieceOutcome:  # noqa: ANN401
+    def outcomes(self, finished: Mapping[Any, str]) -> Iterator[PieceOutcome]:
+        return (self._outcome(handle, piece) for handle, piece in finished.items())
+
+    def _outcome(self, handle: Any, piece: str) -> PieceOutcome:  # noqa: ANN401
         errors = self.ray.exceptions
         try:
             return PieceOutcome(piece, self.ray.get(handle))
