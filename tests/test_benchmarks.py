@@ -1,14 +1,19 @@
 """What benchmarks say of peers that are missing. The figures themselves are no tests."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmarks import download, neighbours, peers, results
+from benchmarks import download, million, neighbours, peers, results
 from benchmarks.peers import Peers
 from benchmarks.results import Goal, report
+from pipeline.config import load_project
+from pipeline.operations.planning import Planner
+from pipeline.operations.status import status
+from storage import Home
 
 
 @pytest.fixture
@@ -58,3 +63,42 @@ def test_what_depends_on_a_missing_peer_is_unmeasured(hidden: Path, capsys: pyte
     assert written["goals"] == [{"goal": "as many pairs", "measured": "True", "met": None}]
     assert written["peers"] == {"numpy": np.__version__}
     assert list(written["missing_peers"]) == ["faiss"]
+
+
+class EverythingOnRecord:
+    """Records of a home of which everything was told."""
+
+    def made_at_s(self, asset: str, partition: str | None) -> float | None:
+        """In the future."""
+        return 2**40
+
+    def partitions(self, asset: str) -> set[str]:
+        """None is asked for."""
+        return set()
+
+    def failed_checks(self, asset: str, checks: Sequence[str]) -> dict[str, str] | None:
+        """None."""
+        return {}
+
+
+def test_the_program_takes_the_home_of_the_million_for_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(million, "MONTHS", ["2017-01", "2017-02"])
+    text = million.PROJECT.replace("2024-12", "2017-02").replace("batch_size = 10000", "batch_size = 500")
+    (tmp_path / "bokehflow.toml").write_text(text)
+    for name in million.MADE:
+        if name not in ("earlier", "records") and not name.endswith("_again"):
+            million.make(name, tmp_path, 2000)
+    project, home = load_project(tmp_path / "bokehflow.toml"), Home(tmp_path)
+    told = status(project, home)
+    assert sum(counts["listed"] for counts in told["domains"].values()) == 2000
+    for counts in told["domains"].values():
+        assert counts["downloaded"] == sum(counts["duplicates"].values()) + counts["queued"]
+        assert counts["queued"] == counts["undecided"] + counts["kept"] + sum(counts["dropped"].values())
+        assert counts["duplicates"]
+    assert told["decisions"] == {"wrong": [], "notes": []}
+    assert told["double_review"]["decided_by_more"] > 0
+    (frozen,) = told["snapshots"]
+    assert sum(sum(sides.values()) for sides in frozen["counts"].values()) == told["masks"]["made"] > 1000
+    outlook = Planner(project, home, tmp_path, EverythingOnRecord()).outlook()
+    # Enough is decided by now to learn an order from: the queue alone is to be made again, and the snapshot was not told.
+    assert {due.asset for due in outlook.due} <= {"review_queue", "dataset_snapshot"}, list(map(str, outlook.due))
