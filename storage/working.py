@@ -10,7 +10,8 @@
 
 `settle` compares the folder, the store's newest list and the list that both come from; what changed there comes here, what
 changed here goes there by content and becomes the next list, put only where none has its number. Killed anywhere, the next
-one finds the same differences. Blobs are fetched when they are read, everything else at once.
+one finds the same differences. Blobs, shards, weights and models are fetched when they are opened (`storage.cache`),
+everything else at once.
 """
 
 import gzip
@@ -20,7 +21,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -31,7 +32,7 @@ from pipeline.atomic import write_bytes, write_text
 from pipeline.errors import StorageError, disk_failed
 from pipeline.file_names import child, expanded, inside
 from pipeline.locks import locked
-from pipeline.plain_files import read_plain, read_plain_text
+from pipeline.plain_files import lies_elsewhere, read_plain, read_plain_text
 from storage.bucket import (
     FETCHES,
     WORKING,
@@ -46,11 +47,10 @@ from storage.bucket import (
     write_checked,
     write_list,
 )
+from storage.cache import BLOBS, LOOKS_PER_LIMIT, Cache, add_lines, chosen_limit_bytes, drop_lines, is_lazy, read_lines
 from storage.merging import OF_PEOPLE, TOMBSTONES, Merged, Rule, further_name, is_of_the_machine, merge, same
 
 CACHE_VARIABLE = "BOKEHFLOW_CACHE"
-LAZY = "blobs/"
-"""What is fetched when it is read."""
 NOT_HERE, LOOK_AGAIN = 0, -1
 """In place of a time of change."""
 RACY_NS = 2 * 10**9
@@ -108,9 +108,11 @@ def folder_of(address: str) -> Path:
 def working_at(root: Path) -> "WorkingFolder | None":
     """What makes `root` a working folder; None where it is a home of its own."""
     try:
-        return WorkingFolder(root, read_plain_text(root / WORKING / "address").strip())
+        found = WorkingFolder(root, read_plain_text(root / WORKING / "address").strip())
     except (FileNotFoundError, NotADirectoryError):
         return None
+    lies_elsewhere(root, found)
+    return found
 
 
 def open_working(address: str, say: Say) -> Path:
@@ -118,6 +120,7 @@ def open_working(address: str, say: Say) -> Path:
 
     Raises `ConfigError` or `StorageError` where the store cannot be used.
     """
+    chosen_limit_bytes()
     bucket = Bucket(address)
     root = folder_of(bucket.address)
     working = WorkingFolder(root, bucket.address)
@@ -125,6 +128,7 @@ def open_working(address: str, say: Say) -> Path:
         bucket.check_conditions()
         write_text(root / WORKING / "address", f"{bucket.address}\n")
         say(f"{bucket.address} is worked on in {root}")
+    working.cache.tidy()
     working.take_over(say)
     return root
 
@@ -147,31 +151,91 @@ class WorkingFolder:
         self._to_forget, self._handed = root / WORKING / "to-forget", root / WORKING / "handed-over"
         self._read: tuple[object, Known] = (None, Known())
         self._not_before_s = 0.0
+        self.cache = Cache(root, root / WORKING)
+        self._fetched = self._held = 0
 
     @cached_property
     def bucket(self) -> Bucket:
         """The store."""
         return Bucket(self.address)
 
-    # --- blobs, which are fetched when they are read ----------------------------------------------------------------------
+    # --- what is fetched when it is opened --------------------------------------------------------------------------------
 
     def size(self, name: str) -> int | None:
         """The size in bytes of a file that the store has and this folder may not have; None where there is none."""
-        found = self._known().files.get(name)
-        return None if found is None or name in read_lines(self._removed) else found.size
+        found = self._far(name)
+        return None if found is None else found.size
 
     def fetch(self, name: str) -> bool:
         """Bring a file that is not here; False where the store has none of that name."""
-        found = self._known().files.get(name)
-        if found is None or name in read_lines(self._removed):
+        found = self._far(name)
+        if found is None:
             return False
+        if self._fetched > self.cache.limit_bytes(0) // LOOKS_PER_LIMIT:
+            self.make_room()  # before, so that what comes now can be read
         self._bring(name, found, inside(self.root, name))
+        self.cache.came(name)
+        self._fetched += found.size
         return True
 
     def remove(self, name: str) -> None:
         """Have a blob deleted from the store as well, whether it is here or not, and whether a list names it or not."""
         add_lines(self._removed, [name])
         add_lines(self._unneeded, [name.rpartition("/")[2]])
+
+    def bring(self, path: Path) -> bool:
+        """`fetch`, for a path."""
+        return self.fetch(self._name(path))
+
+    def keep(self, path: Path) -> None:
+        """Have a file stay that may be fetched again, until this process ends."""
+        if is_lazy(name := self._name(path)):
+            self.cache.keep(name)
+
+    def has(self, path: Path) -> bool:
+        """Whether there is such a file, here or in the store."""
+        return path.exists() or self._far(self._name(path)) is not None
+
+    def paths(self, folder: Path) -> list[Path]:
+        """The files below a folder that are fetched when they are opened, here or in the store."""
+        below = f"{self._name(folder)}/"
+        names = [name for name in self._known().files if name.startswith(below) and is_lazy(name)]
+        return [inside(self.root, name) for name in self._listed(names)]
+
+    def make_room(self) -> int:
+        """Delete what was least recently used and is in the store, so that the cache's limit is kept; returns the bytes."""
+        known, removed = self._known(), read_lines(self._removed)
+
+        def is_sent(name: str, state: os.stat_result) -> bool:
+            listed = known.files.get(name)
+            if listed is None or name in removed:
+                return False
+            if name.startswith(BLOBS):  # which no content but its own can have
+                return state.st_size == listed.size
+            looks = (state.st_size, state.st_mtime_ns, state.st_ctime_ns)
+            return looks == (listed.size, listed.mtime_ns, known.changed_ns.get(name))
+
+        self._fetched = 0
+        return self.cache.make_room(is_sent)
+
+    def _name(self, path: Path) -> str:
+        return path.relative_to(self.root).as_posix()
+
+    def _far(self, name: str) -> File | None:
+        """A file that is fetched when it is opened, as its list has it; None where there is none of that name."""
+        return self._listed([name]).get(name) if is_lazy(name) else None
+
+    def _listed(self, names: Iterable[str]) -> dict[str, File]:
+        """Those of the files that a list names and nobody has deleted here."""
+        known, removed = self._known(), read_lines(self._removed)
+        files = {name: known.files[name] for name in names if name in known.files and name not in removed}
+        mapped = [name for name in files if not name.startswith(BLOBS) and not inside(self.root, name).exists()]
+        if mapped:
+            came, went = self.cache.presence()
+            for name in mapped:
+                if not _is_away(name, known, came, went):
+                    del files[name]
+        return files
 
     def _bring(self, name: str, file: File, path: Path) -> None:
         for tries_left in reversed(range(FETCHES)):
@@ -183,7 +247,7 @@ class WorkingFolder:
                 if not tries_left:
                     raise
         path.chmod(file.mode | 0o400)
-        os.utime(path, ns=(file.mtime_ns, file.mtime_ns))
+        os.utime(path, ns=(time.time_ns(), file.mtime_ns))
 
     # --- what workers of an engine make -----------------------------------------------------------------------------------
 
@@ -293,7 +357,7 @@ class WorkingFolder:
         known, looked_ns = self._known(), time.time_ns()
         number, there = self._newest(known, say)
         removed = read_lines(self._removed)
-        here = self._here(known, removed)
+        here, away = self._here(known, removed)
         merged = merge(known.files, here, there)
         self._apply(merged, here, there, say)
         files = merged.files
@@ -301,8 +365,10 @@ class WorkingFolder:
             number, files = number + 1, self._send(files, there, say)
             if not self._commit(number, files, there):
                 return False
-        self._know(Known(number, files, self._changes(files, looked_ns)))
+        self._know(number, files, here.keys() - away, looked_ns)
         drop_lines(self._removed, removed)
+        if self._held > self.cache.limit_bytes(self._held):
+            self.make_room()
         return True
 
     def _newest(self, known: Known, say: Say) -> tuple[int, dict[str, File]]:
@@ -323,28 +389,34 @@ class WorkingFolder:
             self._bring_all(own)
         return number, {name: one for name, one in there.items() if name not in own}
 
-    def _here(self, known: Known, removed: set[str]) -> dict[str, File]:
-        """The folder's files; those that look as they did are not read, and blobs that were not fetched are as listed."""
-        here, changed = {}, {}
+    def _here(self, known: Known, removed: set[str]) -> tuple[dict[str, File], set[str]]:
+        """The folder's files, of which those that look as they did are not read, and which are as listed, not fetched."""
+        here, changed, self._held = {}, {}, 0
         for name, path in files_of(self.root).items():
             before = known.files.get(name)
             if is_of_the_machine(name):
                 continue
-            if before is not None and _looks(path) == (before.size, before.mtime_ns, known.changed_ns.get(name)):
+            looks = _looks(path)
+            self._held += looks[0] if looks and is_lazy(name) else 0
+            if before is not None and looks == (before.size, before.mtime_ns, known.changed_ns.get(name)):
                 here[name] = before
+            elif before is not None and looks and name.startswith(BLOBS) and looks[0] == before.size:
+                here[name] = before  # named by its content
             else:
                 changed[name] = path
         digested = zip(changed, many(_digested, changed.values()), strict=True)
         here.update({name: file for name, file in digested if file is not None})
         gone = [name for name in known.files if name not in here and name not in removed]
-        here.update({name: known.files[name] for name in gone if name.startswith(LAZY)})
-        lost = sum(not name.startswith(LAZY) for name in gone)
+        came, went = self.cache.presence()
+        away = {name for name in gone if _is_away(name, known, came, went)}
+        here.update({name: known.files[name] for name in away})
+        lost = len(gone) - len(away)
         if lost > max(FEWEST_LOST, len(known.files) // 2):
             raise StorageError(
                 f"{self.root}: {lost:,} of {len(known.files):,} files are gone since the last command, so that it is not "
                 f"sent; delete the folder, and what is at {self.address} comes again"
             )
-        return here
+        return here, away
 
     def _apply(self, merged: Merged, here: Mapping[str, File], there: Mapping[str, File], say: Say) -> None:
         """Bring what is the store's, delete what it has not, and do with conflicts what their rules say."""
@@ -361,12 +433,16 @@ class WorkingFolder:
                 say(f"{name}: this machine's version is {aside}")
         if TOMBSTONES in merged.fetch:
             merged.files[TOMBSTONES] = self._unite_tombstones(there[TOMBSTONES])
-        fetch = {name: there[name] for name in merged.fetch if not name.startswith(LAZY) and name != TOMBSTONES}
+        fetch = {name: there[name] for name in merged.fetch if name != TOMBSTONES and not self._can_wait(name)}
         if len(fetch) > 1:
             say(f"{len(fetch):,} files are fetched, {sum(one.size for one in fetch.values()) / 1e6:,.1f} MB")
         self._bring_all(fetch)
         for name in merged.drop:
             inside(self.root, name).unlink(missing_ok=True)
+
+    def _can_wait(self, name: str) -> bool:
+        """Whether a file is fetched when it is opened; not where another content has its name here."""
+        return is_lazy(name) and (name.startswith(BLOBS) or not inside(self.root, name).exists())
 
     def _bring_all(self, files: Mapping[str, File]) -> None:
         for _ in many(lambda name: self._bring(name, files[name], inside(self.root, name)), files):
@@ -422,19 +498,23 @@ class WorkingFolder:
         self.bucket.delete_lists_before(number)
         return True
 
-    def _changes(self, files: Mapping[str, File], looked_ns: int) -> dict[str, int]:
+    def _changes(self, files: Mapping[str, File], were_here: Set[str], looked_ns: int) -> dict[str, int]:
         """When each file was changed, where that tells whether it changes again."""
-        changes = {}
+        changes, (_, went) = {}, self.cache.presence()
         for name, file in files.items():
             if looks := _looks(inside(self.root, name)):
                 is_as_listed = looks[:2] == (file.size, file.mtime_ns) and file.mtime_ns < looked_ns - RACY_NS
                 changes[name] = looks[2] if is_as_listed else LOOK_AGAIN
+            elif name in were_here and name not in went:  # somebody has deleted it meanwhile
+                changes[name] = LOOK_AGAIN
         return changes
 
-    def _know(self, known: Known) -> None:
+    def _know(self, number: int, files: dict[str, File], were_here: Set[str], looked_ns: int) -> None:
         """Keep that the folder is like this list, then have the store delete what no list needs any more."""
-        if known != self._known():
-            write_bytes(self.list_file, known.to_bytes())
+        with self.cache.unchanged():
+            known = Known(number, files, self._changes(files, were_here, looked_ns))
+            if known != self._known():
+                write_bytes(self.list_file, known.to_bytes())
         if unneeded := read_lines(self._unneeded):
             needed = {one.sha256 for one in known.files.values()}
             self.bucket.delete(f"objects/{sha256}" for sha256 in sorted(unneeded - needed))
@@ -457,6 +537,13 @@ class WorkingFolder:
         return self._read[1]
 
 
+def _is_away(name: str, known: Known, came: set[str], went: set[str]) -> bool:
+    """Whether a file that is not here was not fetched or made room, and was not deleted."""
+    if name.startswith(BLOBS):  # whose deletion is noted
+        return True
+    return is_lazy(name) and (name in went or (name not in came and known.changed_ns.get(name, NOT_HERE) == NOT_HERE))
+
+
 def _looks(path: Path) -> tuple[int, int, int] | None:
     """What tells that a file has changed, without reading it; None where there is none."""
     try:
@@ -471,33 +558,3 @@ def _digested(path: Path) -> File | None:
         return file_at(path, *digest_of(path))
     except FileNotFoundError:
         return None
-
-
-# --- lines that several processes add and take ---------------------------------------------------------------------------
-
-
-def read_lines(path: Path) -> set[str]:
-    """The lines of a file; none where there is no file."""
-    try:
-        return set(read_plain_text(path).splitlines())
-    except FileNotFoundError:
-        return set()
-
-
-def add_lines(path: Path, lines: Iterable[str]) -> None:
-    """Add lines to a file, one after the other; they are on the disk then."""
-    if text := "".join(f"{line}\n" for line in sorted(lines)):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with locked(path) as descriptor:
-            os.lseek(descriptor, 0, os.SEEK_END)
-            os.write(descriptor, text.encode())
-            os.fsync(descriptor)
-
-
-def drop_lines(path: Path, lines: Iterable[str]) -> None:
-    """Take lines out of a file."""
-    if path.exists():
-        with locked(path) as descriptor:
-            text = "".join(f"{line}\n" for line in sorted(read_lines(path) - set(lines)))
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, text.encode(), 0)

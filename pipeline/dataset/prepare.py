@@ -19,6 +19,7 @@ from pipeline.dataset.crop import Plan, Square, Tiling, parse_transform
 from pipeline.dataset.shards import SUFFIX, Shard, ShardPicture, write_shard
 from pipeline.errors import DatasetError
 from pipeline.picture_layers import DIGESTS, ENCODINGS, OPTIONAL, REQUIRED, Layer, nearest, sourced
+from pipeline.plain_files import paths_in
 
 MAX_SHARD_BYTES = 256 * 2**20
 REDUCED_TO = 2
@@ -191,7 +192,7 @@ def _packs(missing: pd.DataFrame, known: pd.DataFrame | None, rows_at_once: int)
 def shard_index(shards_folder: Path) -> pd.DataFrame:
     """All rows of all shards by `key`: `shard`, `row`, the digests of their layers and the encodings of these."""
     frames = []
-    for path in sorted(shards_folder.glob(f"*{SUFFIX}")):
+    for path in paths_in(shards_folder, SUFFIX):
         shard = Shard(path)
         rows = shard.index()
         told = {layer.encoding: pd.Series(shard.encodings(layer), dtype=object) for layer in OPTIONAL if layer.encoded}

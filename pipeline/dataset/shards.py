@@ -29,7 +29,7 @@ from pipeline.picture_layers import (
     layer_digest,
     with_all_digests,
 )
-from pipeline.plain_files import plain_path
+from pipeline.plain_files import is_there, plain_path
 
 SUFFIX = ".arrow"
 
@@ -73,7 +73,7 @@ def write_shard(folder: Path, pictures: Sequence[ShardPicture]) -> str:
     table = _table(pictures)
     name = _digest(pictures) + SUFFIX
     path = child(folder, name)
-    if not path.exists():
+    if not is_there(path):
         with (
             atomic_path(path) as temporary,
             pa.OSFile(str(temporary), "wb") as sink,

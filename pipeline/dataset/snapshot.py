@@ -45,7 +45,7 @@ from pipeline.file_names import child
 from pipeline.licenses import license_name
 from pipeline.parquet_files import parquet_path
 from pipeline.picture_layers import DIGESTS, ENCODINGS, OPTIONAL_DIGESTS, SOURCES, with_all_digests
-from pipeline.plain_files import file_sha256, plain_path
+from pipeline.plain_files import file_sha256, is_there, paths_in, plain_path
 from pipeline.tables import columns_of
 
 __all__ = [
@@ -233,7 +233,7 @@ def all_rows(shards: Path) -> pd.DataFrame:
         return rows.assign(shard=path.name, row=np.arange(len(rows)))
 
     with ThreadPoolExecutor() as pool:
-        frames = list(pool.map(one, sorted(shards.glob(f"*{SUFFIX}"))))
+        frames = list(pool.map(one, paths_in(shards, SUFFIX)))
     empty = pd.DataFrame({name: pd.Series(dtype=str) for name in ["key", *DIGESTS, "shard"]} | {"row": pd.Series(dtype=int)})
     return pd.concat(frames, ignore_index=True) if frames else empty
 
@@ -252,7 +252,7 @@ def open_snapshot(folder: Path, identifier: str, shards: Path) -> pd.DataFrame:
     Raises `DatasetError` as well when a picture is in no shard any more.
     """
     manifest = read_snapshot(folder, identifier)
-    if all(child(shards, name).exists() for name in manifest["shard"].unique()):
+    if all(is_there(child(shards, name)) for name in manifest["shard"].unique()):
         return manifest
     relocate(child(folder, identifier), shards)
     return read_snapshot(folder, identifier)
@@ -311,7 +311,7 @@ def refresh_sums(path: Path, shards: Path) -> None:
     digests = {
         name: known.get(name) or file_sha256(child(shards, name))
         for name in names
-        if name in known or child(shards, name).exists()
+        if name in known or is_there(child(shards, name))
     }
     _write_sums(path, path, shards, digests)
 

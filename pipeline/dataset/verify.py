@@ -35,7 +35,7 @@ from pipeline.errors import DatasetError
 from pipeline.file_names import child
 from pipeline.parquet_files import parquet_path
 from pipeline.picture_layers import DIGESTS, LAYERS, Layer, with_all_digests
-from pipeline.plain_files import file_sha256, read_plain, read_plain_text
+from pipeline.plain_files import at_hand, file_sha256, read_plain, read_plain_text
 
 AT_ONCE = 4
 """Shards hashed at a time."""
@@ -269,7 +269,7 @@ def check_shard(path: Path, rows: pd.DataFrame, digest: str | None) -> Iterator[
 
     `digest` is that of the whole file where it is known: it covers what no row does, such as the file's header.
     """
-    if not path.exists():
+    if not at_hand(path):
         yield Discrepancy(path.name, f"is missing, with {len(rows)} pictures")
         return
     whole = digest is None or file_sha256(path) == digest

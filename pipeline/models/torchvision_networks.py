@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from pipeline.errors import WeightsError
-from pipeline.plain_files import file_sha256
+from pipeline.plain_files import at_hand, file_sha256
 
 if TYPE_CHECKING:
     import torch
@@ -52,7 +52,7 @@ def segmentation_state(name: str, path: Path, instead: str) -> "dict[str, torch.
     }[name]
     if not published.url.endswith(path.name):
         raise WeightsError(f"this torchvision publishes {published.url}, not {path.name}; pin another version of it")
-    if path.exists():
+    if at_hand(path):
         _refuse_altered(path)
     else:
         log.info("fetching %s (once)", path.name)

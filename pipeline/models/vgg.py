@@ -18,7 +18,7 @@ from torch.nn import functional
 from pipeline.errors import WeightsError
 from pipeline.models.images import Images
 from pipeline.models.losses import Features
-from pipeline.plain_files import read_plain
+from pipeline.plain_files import at_hand, read_plain
 
 FeatureNetwork = Literal["vgg19", "vgg16"]
 
@@ -102,6 +102,7 @@ def _vgg19(weights_folder: Path) -> dict[str, Tensor]:
     from torchvision.models import VGG19_Weights
 
     path = weights_folder / VGG19_FILE
+    at_hand(path)
     try:
         state = VGG19_Weights.IMAGENET1K_V1.get_state_dict(
             progress=False, check_hash=True, model_dir=str(weights_folder), map_location="cpu", weights_only=True

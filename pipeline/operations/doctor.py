@@ -11,13 +11,15 @@ from pathlib import Path
 from pipeline import weights
 from pipeline.compute.engines import ADDRESS_VARIABLE, reach_problem
 from pipeline.config import Project
-from pipeline.errors import BokehflowError
+from pipeline.errors import BokehflowError, ConfigError
 from pipeline.file_names import child
 from pipeline.models.torchvision_networks import SEGMENTATION_FILES
 from pipeline.operations.parsers import LEARNT_FROM
+from pipeline.plain_files import is_there
 from resources.flickr import make_client
 from resources.sources import budget_of, make_commons_client, source_problem
 from storage import Home
+from storage.cache import LIMIT_VARIABLE
 
 FETCH = "`bokehflow weights` fetches them now"
 A_DAY = "creationdate:>=2020-05-01 creationdate:<2020-05-02"
@@ -54,6 +56,7 @@ def examine(project: Project, home: Home, path: Path | None) -> list[Finding]:
         _project_file(project, path),
         _python(),
         *_store(home),
+        *_cache(home),
         _disk(home),
         *_sources(project, home),
         *_weights(project, home),
@@ -87,6 +90,21 @@ def _store(home: Home) -> list[Finding]:
         return [Finding(what, str(error), remedy, is_fatal=True)]
     newest = f"list {number} is its newest" if number else "nothing is there yet"
     return [Finding(what, f"answers and keeps `put if absent`; {newest}; worked on in {home.root}")]
+
+
+def _cache(home: Home) -> list[Finding]:
+    """What a home at an address takes here for what its store has as well: nothing to say of a folder."""
+    if home.working is None:
+        return []
+    held = sum(state.st_size for _, state in home.working.cache.files())
+    try:
+        limit = home.working.cache.limit_bytes(held)
+    except ConfigError as error:
+        return [Finding("cache", str(error), f"correct or unset {LIMIT_VARIABLE}", is_fatal=True)]
+    whence = f"by {LIMIT_VARIABLE}" if os.environ.get(LIMIT_VARIABLE) else f"half of the disk; {LIMIT_VARIABLE} sets another"
+    remedy = "" if held <= limit else "what a command has opened, or is not sent yet, stays until it has ended or is sent"
+    found = f"{held / 1e9:.1f} of at most {limit / 1e9:.1f} GB for photos, shards, weights and models ({whence})"
+    return [Finding("cache", found, remedy)]
 
 
 def _disk(home: Home) -> Finding:
@@ -144,12 +162,12 @@ def _weights_of(name: str, home: Home) -> Finding:
 
         path = parts_path(name, home.weights)
         missing = Finding(what, f"{path}: not there yet; the first run learns it from the rendered scenes", FETCH)
-        return Finding(what, f"{path}: there") if path.exists() else missing
+        return Finding(what, f"{path}: there") if is_there(path) else missing
     if name not in weights.WEIGHTS:
         from pipeline.models.vgg import VGG19_FILE
 
         path = child(home.weights, {**SEGMENTATION_FILES, "vgg19": VGG19_FILE}[name])
-        if path.exists():
+        if is_there(path):
             return Finding(what, f"{path}: there")
         return Finding(what, f"{path}: not there yet; the first run fetches it from torchvision", FETCH)
     found = weights.status(name, home.weights)

@@ -10,6 +10,7 @@ from pipeline.operations.due import Loss
 from pipeline.operations.history import questions_left
 from pipeline.operations.imports import misreported_imports
 from pipeline.operations.tombstones import unpurged
+from pipeline.plain_files import is_there
 from storage import Home
 
 FindLoss = Callable[[Project, Home, str, str | None, float], Loss | None]
@@ -72,7 +73,7 @@ def _depth(project: Project, home: Home, key: str | None) -> Loss | None:
 
 def _shards(project: Project, home: Home, key: str | None) -> Loss | None:
     shards = home.tables.read("training_images", columns=["shard"])["shard"].unique()
-    missing = sum(not child(home.shards, shard).exists() for shard in shards)
+    missing = sum(not is_there(child(home.shards, shard)) for shard in shards)
     return Loss(_counted(missing, "shard", "is missing", "are missing")) if missing else None
 
 

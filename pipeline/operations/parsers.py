@@ -4,6 +4,8 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.plain_files import at_hand
+
 if TYPE_CHECKING:
     from pipeline.studio.labelled import Half
 
@@ -23,7 +25,7 @@ def ensure_parser(name: str, weights_folder: Path) -> None:
     from pipeline.models.parts_networks import learn_parts, parts_path, save_parts_network
     from pipeline.studio.labelled import labelled_pictures
 
-    if name in LEARNT_FROM and not parts_path(name, weights_folder).exists():
+    if name in LEARNT_FROM and not at_hand(parts_path(name, weights_folder)):
         log.info("learning to tell the parts of rendered portraits (%s, once)", name)
         save_parts_network(name, learn_parts(name, *labelled_pictures(LEARNT_FROM[name])), weights_folder)
     load_parser(name, weights_folder)

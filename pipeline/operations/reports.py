@@ -25,7 +25,7 @@ from pipeline.operations.outside import method_version
 from pipeline.operations.training import run_id
 from pipeline.operations.training_images import plan
 from pipeline.parquet_files import parquet_path
-from pipeline.plain_files import read_plain_text
+from pipeline.plain_files import is_there, read_plain_text
 from pipeline.training.recipes import canonical_digest
 from pipeline.training.runs import RunFolder, completion_of, describe_run, generator_file
 from pipeline.weights import WEIGHTS
@@ -303,7 +303,7 @@ def _instruments(project: Project, home: Home, truth: Path | None) -> dict[str, 
     instruments: dict[str, object] = {
         "segmenter": [segmenter.name, segmenter.published_version()],
         "network": WEIGHTS["vgg16"].sha256 if perceptual else None,
-        "faces": WEIGHTS[FACES_WEIGHTS].sha256 if child(home.weights, WEIGHTS[FACES_WEIGHTS].file_name).exists() else None,
+        "faces": WEIGHTS[FACES_WEIGHTS].sha256 if is_there(child(home.weights, WEIGHTS[FACES_WEIGHTS].file_name)) else None,
         "inception": perceptual and find_inception([home.weights]) is not None,
     }
     if project.evaluation.parser is not None:

@@ -9,6 +9,8 @@ from pipeline.dataset.layout import PICTURES
 from pipeline.file_names import child
 from pipeline.operations.made_from import code_revision, license_counts
 from pipeline.operations.parsers import ensure_parser
+from pipeline.parquet_files import parquet_path
+from pipeline.plain_files import all_at_hand, at_hand, may_lie_elsewhere
 from pipeline.training.jobs import ProcessIdentity, TrainingJob
 from pipeline.training.runs import Completion, has_other_settings, holds_another_result
 from storage import Home
@@ -46,10 +48,16 @@ def ready_job(project: Project, home: Home, snapshot: str, recipe_key: str, mani
 
 
 def prepare(job: TrainingJob) -> None:
-    """Have ready what the trainer's process needs and cannot make: a parser that is learnt from the rendered scenes.
+    """Have ready what the trainer's process needs and cannot make: files that lie elsewhere, such as in a bucket, and a
+    parser that is learnt from the rendered scenes.
 
     Raises `WeightsError` where another cannot be had.
     """
+    if may_lie_elsewhere(job.shards_dir):
+        for folder in filter(None, (job.run_dir, job.weights_dir)):
+            all_at_hand(folder)
+        for shard in set(pd.read_parquet(parquet_path(job.manifest_path), columns=["shard"])["shard"]):
+            at_hand(child(job.shards_dir, shard))
     name = job.settings.parser_for(job.model)
     if name is not None and job.weights_dir is not None:
         ensure_parser(name, job.weights_dir)

@@ -9,7 +9,7 @@ from pipeline.errors import TrainingError
 from pipeline.file_names import inside
 from pipeline.models.lens_generator import build_generator
 from pipeline.models.networks import Generator
-from pipeline.plain_files import file_sha256
+from pipeline.plain_files import at_hand, file_sha256
 from pipeline.training.checkpoints import load_generator_weights
 from pipeline.training.jobs import TrainingJob
 from pipeline.training.recipes import TrainingSettings
@@ -82,7 +82,7 @@ def _name(run_dir: Path, direction: str, checkpoint: Checkpoint, completion: Com
 
 
 def _generator(path: Path, digest: str, job: TrainingJob, direction: str) -> Generator:
-    if not path.exists() or file_sha256(path) != digest:
+    if not at_hand(path) or file_sha256(path) != digest:
         raise TrainingError(f"{path} is missing or was altered; start the run again to write it anew.")
     config = generator_config(job.settings)
     generator = build_generator(config if direction == "a_to_b" else config.way_back)

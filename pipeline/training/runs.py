@@ -22,7 +22,7 @@ from pipeline.errors import TrainingError
 from pipeline.file_names import child
 from pipeline.locks import Held, locked, sign
 from pipeline.parquet_files import parquet_footer
-from pipeline.plain_files import read_plain
+from pipeline.plain_files import at_hand, read_plain
 from pipeline.training.jobs import TrainingJob
 
 LOCK_PATIENCE_S = 5.0
@@ -199,7 +199,7 @@ def drop_samples(folder: RunFolder) -> int:
     translations; returns how many files went."""
     doomed = list(folder.samples.glob("*.png"))
     is_over = folder.completion.exists() or folder.root.parent.name == SUPERSEDED
-    if is_over and folder.checkpoint.exists():
+    if is_over and at_hand(folder.checkpoint):
         doomed.append(folder.checkpoint)
     for path in doomed:
         path.unlink()

@@ -2,6 +2,8 @@
 
 import hashlib
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,9 +13,10 @@ import pandas as pd
 import pytest
 
 from pipeline.cli import cli
-from pipeline.errors import StorageError
-from pipeline.operations.doctor import _store
+from pipeline.errors import ConfigError, StorageError
+from pipeline.operations.doctor import _cache, _store
 from pipeline.operations.tombstones import unpurged
+from pipeline.plain_files import at_hand, is_there, paths_in, read_plain
 from storage import Home, bucket
 from storage.bucket import Bucket
 from storage.working import WorkingFolder, folder_of
@@ -286,6 +289,172 @@ def test_each_address_has_a_folder_of_its_own(monkeypatch: pytest.MonkeyPatch, t
     assert {folder.parent for folder in folders} == {tmp_path / "homes"}
 
 
+# --- what is fetched when it is opened, and goes again -----------------------------------------------------------------
+
+
+def old(home: Home, name: str, data: bytes) -> None:
+    """A file of some time ago: one that was changed a moment before may be written to still."""
+    put(home, name, data)
+    os.utime(home.root / name, ns=(1, 1))
+
+
+def test_shards_weights_and_models_come_when_they_are_opened(machine: Machine, store: Store) -> None:
+    first = machine("a")
+    lazy = {"shards/a.arrow": b"shard", "weights/w.onnx": b"weights", "runs/r/generator_a_to_b.safetensors": b"model"}
+    for name, data in {**lazy, "runs/r/job.json": b"{}"}.items():
+        old(first, name, data)
+    settle(first)
+    second = machine("b")
+    assert read(second) == {"runs/r/job.json": b"{}"}
+    paths = {name: second.root / name for name in lazy}
+    store.requests.clear()
+    assert all(is_there(path) for path in paths.values())
+    assert not is_there(second.root / "shards" / "b.arrow")
+    assert paths_in(second.shards, ".arrow") == [second.shards / "a.arrow"]
+    assert not store.requests, "the list tells"
+    assert {name: read_plain(path) for name, path in paths.items()} == lazy
+    with pytest.raises(FileNotFoundError):
+        read_plain(second.root / "shards" / "b.arrow")
+    paths["shards/a.arrow"].unlink()
+    assert not is_there(paths["shards/a.arrow"]), "somebody deleted it"
+    settle(second)
+    assert not at_hand(machine("a").root / "shards" / "a.arrow")
+    assert at_hand(machine("c").root / "weights" / "w.onnx")
+
+
+def test_another_version_of_what_is_here_takes_its_place(machine: Machine) -> None:
+    first = machine("a")
+    old(first, "weights/w.pth", b"one")
+    settle(first)
+    second = machine("b")
+    assert read_plain(second.root / "weights" / "w.pth") == b"one"
+    settle(second)
+    old(first, "weights/w.pth", b"other")
+    settle(first)
+    assert read(machine("b")) == {"weights/w.pth": b"other"}
+
+
+def test_what_was_used_last_goes_last_and_comes_again(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = machine("a")
+    pictures = [blob(home, bytes([number]) * 100) for number in range(10)]
+    old(home, "shards/a.arrow", b"a" * 100)
+    settle(home)
+    for number, picture in enumerate(pictures):
+        os.utime(home.blobs.path(picture), ns=(100 + number, 1))
+    home.blobs.read(pictures[0])
+    monkeypatch.setenv("BOKEHFLOW_CACHE_GB", "600e-9")
+    settle(home)
+    assert [home.blobs.path(one).exists() for one in pictures] == [True, *[False] * 6, *[True] * 3]
+    assert (home.shards / "a.arrow").exists(), "which was read when it was sent"
+    settle(home)
+    other = machine("b")
+    for each in (home, other):
+        assert all(each.blobs.has(one, 100) for one in pictures)
+        assert [each.blobs.read(one) for one in pictures] == [bytes([number]) * 100 for number in range(10)]
+        assert read_plain(each.shards / "a.arrow") == b"a" * 100
+        settle(each)
+        assert sum(state.st_size for _, state in working(each).cache.files()) <= 600
+        assert sorted(read(machine("c"))) == []
+
+
+def test_what_is_not_sent_or_is_in_use_does_not_go(machine: Machine, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = machine("a")
+    for name in ("used", "other"):
+        old(home, f"shards/{name}.arrow", b"a" * 100)
+    settle(home)
+    user = subprocess.Popen(
+        [sys.executable, "-c", USER, str(home.shards / "used.arrow"), str(home.root)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    assert user.stdout is not None
+    assert user.stdout.readline() == b"in use\n"
+    unsent = blob(home, b"unsent" * 100)
+    monkeypatch.setenv("BOKEHFLOW_CACHE_GB", "1e-9")
+    assert working(home).make_room() == 100
+    assert [path.name for path in home.shards.iterdir()] == ["used.arrow"]
+    assert home.blobs.path(unsent).exists()
+    user.kill()
+    user.communicate()
+    assert working(home).make_room() == 100, "of a killed process nothing is in use"
+    settle(home)
+    assert not list(home.shards.iterdir())
+    assert not home.blobs.path(unsent).exists()
+    assert machine("b").blobs.read(unsent) == b"unsent" * 100
+    assert [is_there(home.shards / f"{name}.arrow") for name in ("used", "other")] == [True, True]
+
+
+USER = """
+import sys
+from pathlib import Path
+from pipeline.plain_files import plain_path
+from storage import Home
+
+Home.at(sys.argv[2])
+plain_path(Path(sys.argv[1]))
+print("in use", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_killed_while_it_makes_room_a_command_loses_nothing(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = machine("a")
+    for number in range(4):
+        old(home, f"shards/{number}.arrow", b"%d" % number * 100)
+    settle(home)
+    monkeypatch.setenv("BOKEHFLOW_CACHE_GB", "1e-9")
+    unlink, gone = Path.unlink, []
+
+    def killed(path: Path, missing_ok: bool = False) -> None:
+        if path.suffix == ".arrow" and len(gone) == 2:
+            raise KeyboardInterrupt
+        gone.append(path)
+        unlink(path, missing_ok)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", killed)
+        with pytest.raises(KeyboardInterrupt):
+            working(home).make_room()
+    monkeypatch.setenv("BOKEHFLOW_CACHE_GB", "1")
+    left = next(machine("a").shards.iterdir())
+    left.unlink()
+    settle(home)
+    assert len(paths_in(machine("b").shards, ".arrow")) == 3, "what somebody deletes is deleted"
+
+
+def test_two_processes_that_read_and_make_room_at_once_read_all(machine: Machine, tmp_path: Path) -> None:
+    home = machine("a")
+    pictures = [blob(home, bytes([number]) * 1000) for number in range(40)]
+    settle(home)
+    environment = {**os.environ, "BOKEHFLOW_CACHE": str(tmp_path / "b"), "BOKEHFLOW_CACHE_GB": "3e-6"}
+    readers = [
+        subprocess.Popen(
+            [sys.executable, "-c", READER, ADDRESS, *pictures], env=environment, stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(2)
+    ]
+    assert [process.communicate(timeout=60)[0] for process in readers] == ["40000\n"] * 2
+    other = machine("b")
+    assert sum(state.st_size for _, state in working(other).cache.files()) <= 3000
+    assert other.blobs.read(pictures[0]) == bytes(1000)
+
+
+READER = """
+import sys
+from storage import Home
+
+home = Home.at(sys.argv[1])
+print(sum(len(home.blobs.read(one)) for one in sys.argv[2:]))
+home.working.settle(print)
+"""
+
+
+@pytest.mark.parametrize("limit", ["much", "0", "-1", "nan", "1e300"])
+def test_what_is_no_limit_of_the_cache_is_told(machine: Machine, monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
+    monkeypatch.setenv("BOKEHFLOW_CACHE_GB", limit)
+    with pytest.raises(ConfigError, match=f"BOKEHFLOW_CACHE_GB={limit}: give the gigabytes"):
+        machine("a")
+
+
 # --- a store that fails -------------------------------------------------------------------------------------------------
 
 
@@ -399,6 +568,9 @@ def test_doctor_tells_what_is_wrong_with_the_store(machine: Machine, store: Stor
     assert "set AWS_REGION" in found(redirects=True)
     assert "clock" in found(is_late=True)
     assert not _store(Home(home.root.parent)), "of a folder there is nothing to say"
+    assert not _cache(Home(home.root.parent))
+    monkeypatch.setenv("BOKEHFLOW_CACHE_GB", "2")
+    assert "0.0 of at most 2.0 GB" in _cache(home)[0].found
     with monkeypatch.context() as patched:
         patched.setenv("AWS_ACCESS_KEY_ID", "wrong")
         assert "refuses these keys" in found()

@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from pipeline.file_names import expanded
-from pipeline.plain_files import file_sha256
+from pipeline.plain_files import at_hand, file_sha256
 
 METHOD_VERSION = "4"
 """Raised whenever a score changes for equal pictures, so that older evaluations are made anew."""
@@ -27,7 +27,7 @@ def find_inception(folders: Sequence[Path]) -> Path | None:
     A file whose digest is not that of its name is left alone, with a warning.
     """
     paths = [folder / INCEPTION_FILE for folder in (*folders, torch_cache() / "checkpoints")]
-    return next((path for path in paths if path.exists() and _is_as_it_was(path)), None)
+    return next((path for path in paths if at_hand(path) and _is_as_it_was(path)), None)
 
 
 def torch_cache() -> Path:
