@@ -7,7 +7,8 @@ given, rendered and trained on first use, at 96 px. The committed scoring scenes
 import argparse
 import os
 import sys
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from PIL import Image
 from pipeline.depth.predicting import predict_depth
 from pipeline.depth.refocus import ThinLens
 from pipeline.models.disparity_generator import DisparityGenerator
+from pipeline.models.networks import Generator
 from pipeline.picture_layers import scaled_nearest
 from pipeline.studio.depth_set import STEPS_PER_DIOPTRE, DepthSet, render_depth_set
 from pipeline.studio.pictures import PICTURES
@@ -30,11 +32,14 @@ from pipeline.training.sampling import ArrayImages
 
 SIDE_PX = 96
 SETS = {
-    "training": DepthSet(200, SIDE_PX, planes=0, first_seed=20_000, clean=False),
+    "training": DepthSet(100, SIDE_PX, planes=0, first_seed=20_000, clean=False),
+    "training_plain": DepthSet(100, SIDE_PX, planes=0, first_seed=20_500, clean=False, furnished=False),
     "choosing": DepthSet(12, SIDE_PX, planes=0, first_seed=21_000, clean=False),
     "scoring": DepthSet(16, SIDE_PX, planes=6, first_seed=22_000, clean=False),
 }
-"""Scoring scenes are seen with the eyes in focus and with five planes spread evenly in disparity, the farthest first."""
+"""Half of the training scenes are furnished, half figure and ground, as those are that score.
+
+Scoring scenes are seen with the eyes in focus and with five planes spread evenly in disparity, the farthest first."""
 COMMITTED = range(3000, 3024)
 SEEDS = (0, 1, 2)
 
@@ -54,6 +59,12 @@ class Scenes:
         """So many of them."""
         return Scenes(self.names[:count], self.rgb[:count], self.disparity[:count], self.alpha[:count])
 
+    @classmethod
+    def joined(cls, parts: "Sequence[Scenes]") -> "Scenes":
+        """Those of every part, in order."""
+        kinds = zip(*((part.rgb, part.disparity, part.alpha) for part in parts), strict=True)
+        return cls([name for part in parts for name in part.names], *map(np.concatenate, kinds))
+
 
 @dataclass(frozen=True, eq=False)
 class View:
@@ -63,6 +74,24 @@ class View:
     number: int
     picture: Pixels
     lens: ThinLens
+
+
+@dataclass(frozen=True)
+class Method:
+    """A model, its profile, and what is changed of that."""
+
+    model: str
+    profile: str = "depth"
+    settings: Mapping[str, str | float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A trained network, after how many steps, and the seconds that these took."""
+
+    generator: Generator
+    steps: int
+    seconds: float
 
 
 def rendered(folder: Path, name: str) -> Scenes:
@@ -108,16 +137,17 @@ def views(folder: Path, name: str, scenes: Scenes) -> list[View]:
     return found
 
 
-def trained(model: str, seed: int, scenes: Scenes, folder: Path, steps: int | None) -> tuple[DisparityGenerator, float]:
-    """The network of a run in `folder`, trained where it is missing, and its training time in seconds."""
-    settings = resolve("depth", {} if steps is None else {"steps": steps})
-    name = f"{model}-{len(scenes.names)}-{settings.steps}-{seed}"
+def trained(method: Method, seed: int, scenes: Scenes, folder: Path, steps: int | None) -> Run:
+    """A run in `folder`, trained where it is missing; `steps` where not those of the profile."""
+    settings = resolve(method.profile, {**method.settings, **({} if steps is None else {"steps": steps})})
+    changes = "".join(f"-{name}-{value}" for name, value in sorted(method.settings.items()))
+    name = f"{method.model}{changes}-{len(scenes.names)}-{settings.steps}-{seed}"
     job = TrainingJob(
         run_id=name,
         run_dir=folder / "runs" / name,
-        recipe=model,
+        recipe=method.model,
         seed=seed,
-        model=model,
+        model=method.model,
         settings=settings,
         snapshot_id=f"{scenes.names[0]}-{scenes.names[-1]}",
         manifest_path=folder,
@@ -127,22 +157,23 @@ def trained(model: str, seed: int, scenes: Scenes, folder: Path, steps: int | No
     done = run_training(job, lambda: TrainingData(source, source, source))
     generator, _ = load_generator(job.run_dir)
     assert done is not None
-    assert isinstance(generator, DisparityGenerator)
-    return generator, done.seconds
+    return Run(generator, int(settings.steps or 0), done.seconds)
 
 
-def predicted(generator: DisparityGenerator, scenes: Scenes) -> list[Pixels]:
+def predicted(generator: Generator, scenes: Scenes) -> list[Pixels]:
     """The disparity of each picture as photos get it."""
+    assert isinstance(generator, DisparityGenerator)
     return [predict_depth(generator, picture, SIDE_PX, is_metric=True).disparity for picture in scenes.rgb]
 
 
-def arguments(text: str | None) -> argparse.Namespace:
+def arguments(text: str | None, models: Sequence[str] = ()) -> argparse.Namespace:
     """Of both benchmarks; one thread from here on."""
     parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="of the scenes and runs; what is missing is made")
-    parser.add_argument("--model", choices=["depth", "refocus"], default="depth")
-    parser.add_argument("--scenes", type=int, default=SETS["training"].scenes, help="to train on, of those there are")
-    parser.add_argument("--steps", type=int, help="else those of the profile `depth`")
+    if models:
+        parser.add_argument("--model", choices=models, default=models[0])
+    parser.add_argument("--scenes", type=int, default=200, help="to train on, at most 200")
+    parser.add_argument("--steps", type=int, help="else those of the profile")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
     torch.set_num_threads(1)
     os.environ["OMP_NUM_THREADS"] = "1"
@@ -150,9 +181,13 @@ def arguments(text: str | None) -> argparse.Namespace:
 
 
 def training_scenes(folder: Path, count: int) -> Scenes:
-    """The first so many of the training scenes."""
-    SETS["training"] = replace(SETS["training"], scenes=count)
-    return rendered(folder, "training")
+    """So many training scenes, of either kind by half; raises ValueError if that is more than there are."""
+    halves = []
+    for name, scenes in (("training", count - count // 2), ("training_plain", count // 2)):
+        if scenes > SETS[name].scenes:
+            raise ValueError(f"there are {SETS[name].scenes} scenes of {name}, not {scenes}")
+        halves.append(rendered(folder, name).first(scenes))
+    return Scenes.joined(halves)
 
 
 def _image(path: Path) -> Image.Image:

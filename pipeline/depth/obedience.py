@@ -64,6 +64,14 @@ def patch_around(place: Place, shape: tuple[int, int], rng: np.random.Generator)
     return ((rows - place.row) / half_height) ** 2 + ((columns - place.column) / half_width) ** 2 <= 1.0
 
 
+def ways_to_tell(region: Region, rng: np.random.Generator) -> dict[str, Region]:
+    """The same plane told by a `map` of what is sharp, by a `patch` drawn around a place in it, and by a `click` there."""
+    place = click_in(region)
+    click = np.zeros_like(region)
+    click[place] = True
+    return {"map": region, "patch": patch_around(place, (region.shape[0], region.shape[1]), rng), "click": click}
+
+
 def plane_under(disparity: Disparity, region: Region) -> float:
     """The plane that a map means: the median of the known disparity under it. Raises ValueError where nothing is known."""
     under = disparity[region & (disparity > 0)]

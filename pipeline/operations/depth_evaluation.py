@@ -19,7 +19,7 @@ from pipeline.dataset.snapshot import open_snapshot
 from pipeline.depth import judging
 from pipeline.depth.colours import coloured, coloured_error, range_of
 from pipeline.depth.metrics import aligned_in_disparity
-from pipeline.depth.obedience import click_in, in_focus, nearest_truth, patch_around, plane_under, zones
+from pipeline.depth.obedience import in_focus, nearest_truth, plane_under, ways_to_tell, zones
 from pipeline.depth.predicting import predict_depth
 from pipeline.depth.refocus import ThinLens, fitted_to, lens_of_strength, planes_from_far_to_near, refocus_photo
 from pipeline.depth.scenes import TrueScene, TrueView, read_true_scenes
@@ -184,13 +184,10 @@ def _view_rows(
         name = f"scene:{scene.name}@{view.number}"
         yield from _error_rows(name, {UNCHANGED: scene.rgb, **seen}, scene, view, network)
         if view in apart and len(apart) >= LEAST_PLANES:
-            place = click_in(sharp)
-            patch = patch_around(place, sharp.shape, np.random.default_rng([number, view.number]))
-            click = np.zeros_like(sharp)
-            click[place] = True
+            ways = ways_to_tell(sharp, np.random.default_rng([number, view.number]))
             truths, own = [one.picture for one in apart], apart.index(view)
             for method in asked:
-                for told, region in (("map", sharp), ("patch", patch), ("click", click)):
+                for told, region in ways.items():
                     result = seen[method] if told == "map" else _refocused(scene, maps[method], view, region)
                     yield name, method, f"obeyed_{told}", float(nearest_truth(result, truths) == own)
 

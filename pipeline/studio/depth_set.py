@@ -59,6 +59,7 @@ class DepthSet:
 
     `planes`: pictures of each scene through a lens, the first with the sitter's eyes in focus, the others with planes
     spread evenly in disparity over what there is; with 0 there is depth alone. `aperture_scale`: of the scene's own lens.
+    `furnished`: with things at many distances; else there are the sitter and what is behind.
     """
 
     scenes: int
@@ -67,6 +68,7 @@ class DepthSet:
     first_seed: int = FIRST_SEED
     aperture_scale: float = 1.0
     clean: bool = True
+    furnished: bool = True
 
     @property
     def seeds(self) -> range:
@@ -128,7 +130,7 @@ def _opened_once(wanted: DepthSet, seed: int) -> Callable[[], Studio]:
 
     def studio() -> Studio:
         if not opened:
-            opened.append(Studio(describe_scene(seed, furnished=True), wanted.side_px, wanted.side_px))
+            opened.append(Studio(describe_scene(seed, furnished=wanted.furnished), wanted.side_px, wanted.side_px))
         return opened[0]
 
     return studio

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.depth.obedience import click_in, in_focus, nearest_truth, patch_around, plane_under, zones
+from pipeline.depth.obedience import in_focus, nearest_truth, plane_under, ways_to_tell, zones
 from pipeline.depth.refocus import ThinLens, refocus_photo
 
 SIDE_PX = 48
@@ -22,10 +22,12 @@ def test_maps_clicks_and_patches_mean_the_plane_that_they_were_made_for(disparit
         region = in_focus(disparity, ThinLens(focus, 5.0))
         assert region[:, 16 * number : 16 * number + 16].all()
         assert region.sum() == SIDE_PX * 16
-        place = click_in(region)
-        assert region[place.row - 2 : place.row + 3, place.column - 2 : place.column + 3].all()
-        patch = patch_around(place, disparity.shape, rng)
-        for told in (region, patch):
+        ways = ways_to_tell(region, rng)
+        assert set(ways) == {"map", "patch", "click"}
+        assert ways["click"].sum() == 1 < ways["patch"].sum()
+        row, column = np.argwhere(ways["click"])[0]
+        assert region[row - 2 : row + 3, column - 2 : column + 3].all()
+        for told in ways.values():
             assert plane_under(disparity, told) == pytest.approx(focus)
 
 

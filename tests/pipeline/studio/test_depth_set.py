@@ -100,3 +100,14 @@ def test_no_two_views_share_their_noise_and_what_hides_the_sitter_is_not_in_the_
     shared = [studio.photograph(16, lens, Noise.OF_SCENE) - still for lens in (None, nearly_closed)]
     of_view, of_scene = (np.corrcoef(pair[0].ravel(), pair[1].ravel())[0, 1] for pair in (noise, shared))
     assert abs(of_view) < 0.2 < 0.3 < of_scene
+
+
+def test_a_set_without_furniture_has_the_sitter_and_the_backdrop_only(rendered: Path, tmp_path: Path) -> None:
+    render_depth_set(tmp_path, replace(WANTED, planes=0, furnished=False))
+    depth = []
+    for folder in (rendered, tmp_path):
+        with Image.open(folder / "depth" / "7003.png") as image:
+            depth.append(np.asarray(image) / STEPS_PER_DIOPTRE)
+    furnished, plain = depth
+    assert (furnished >= plain - 1e-3).mean() > 0.99  # things only hide what is behind them
+    assert (furnished > plain + 0.05).any()

@@ -1,0 +1,195 @@
+"""Whether refocused pictures obey the plane that they were told, on furnished scenes that trained no network; three seeds.
+
+Each of 16 scenes is photographed with the focus on five planes spread evenly in disparity. A method is told one of them by
+an exact map of what is sharp, by a patch drawn roughly, or by a click, and obeys if its picture is nearer (L1) to the true
+one of that plane than to those of the others: by chance, one in five. No network here ever saw these planes.
+
+`depth` and `refocus` predict disparity from the picture alone; the plane is arithmetic on it and the blur is computed.
+`defocus` is the fourth study's way: a network is shown the map and paints. It is held against pictures by true depth and the
+lens that it was trained with. Its weights of 2000 in focus, and maps of rough patches in training, stand beside.
+
+    python benchmarks/refocus.py FOLDER               the figures and goals; FOLDER is that of `benchmarks/depth.py`
+"""
+
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from benchmarks.results import Goal, report
+from benchmarks.scenes_with_depth import (
+    Method,
+    Pixels,
+    Scenes,
+    View,
+    arguments,
+    predicted,
+    rendered,
+    trained,
+    training_scenes,
+    views,
+)
+from pipeline.depth.metrics import widened
+from pipeline.depth.obedience import in_focus, nearest_truth, plane_under, ways_to_tell
+from pipeline.depth.refocus import ThinLens, refocus_photo
+from pipeline.models.defocus import LARGEST_SHARE, THRESHOLD, greys, patches
+from pipeline.models.images import translate
+from pipeline.models.networks import Generator
+
+METHODS = {
+    "depth": Method("depth"),
+    "refocus": Method("refocus"),
+    "defocus": Method("defocus", "defocus"),
+    "defocus, 2000 in focus": Method("defocus", "defocus", {"focus_weights": "grey"}),
+    "defocus, trained on patches": Method("defocus", "defocus", {"focus_map": "patches"}),
+}
+"""Trained where their runs are missing; the first is what `refocus --model` of a run of `depth` does."""
+WAYS = ("map", "patch", "click")
+
+CLICK_PX = 5
+"""Radius of what a network that paints is shown of a click."""
+
+Truths = Mapping[int, list[Pixels]]
+"""By the scene's number, the true pictures of its planes, the farthest first."""
+Paint = Callable[[View, Pixels], Pixels]
+"""A view, and the region that tells its plane, to the refocused picture."""
+
+
+@dataclass
+class Answers:
+    """What one method made of all pictures of all seeds."""
+
+    obeyed: dict[str, list[bool]] = field(default_factory=lambda: {way: [] for way in WAYS})
+    own: list[float] = field(default_factory=list)
+    unchanged: list[float] = field(default_factory=list)
+    changed: list[float] = field(default_factory=list)
+
+    def share(self, way: str) -> float:
+        """Of the pictures whose plane was obeyed."""
+        return float(np.mean(self.obeyed[way]))
+
+    @property
+    def error(self) -> float:
+        """L1 to the true picture of its own plane, told by a map, in parts of that of the unchanged picture."""
+        return float(np.sum(self.own) / np.sum(self.unchanged))
+
+    def text(self) -> str:
+        """The figures, with 95 % intervals of Wilson's for shares."""
+        told = [f"obeyed by {way} {self.share(way):.3f} ({_wilson(self.obeyed[way])})" for way in WAYS]
+        changed = float(np.mean(self.changed))
+        return ", ".join([*told, f"error {self.error:.3f} of unchanged", f"changed in focus {changed:.4f}"])
+
+
+def ask(method: Answers, paint: Paint, scenes: Scenes, seen: Sequence[View], truths: Mapping[int, list[Pixels]]) -> None:
+    """Ask a method for every view of every scene, in every way."""
+    for view in seen:
+        scene = view.scene
+        sharp = in_focus(scenes.disparity[scene], view.lens)
+        own = view.number - 1
+        for way, region in ways_to_tell(sharp, np.random.default_rng([scene, view.number])).items():
+            result = paint(view, region)
+            method.obeyed[way].append(nearest_truth(result, truths[scene]) == own)
+            if way == "map":
+                method.own.append(_l1(result, truths[scene][own]))
+                method.unchanged.append(_l1(scenes.rgb[scene], truths[scene][own]))
+                method.changed.append(_l1(result[sharp], scenes.rgb[scene][sharp]))
+
+
+def by_disparity(scenes: Scenes, maps: Sequence[Pixels]) -> Paint:
+    """The plane is what the map has under the region."""
+
+    def paint(view: View, region: Pixels) -> Pixels:
+        disparity = maps[view.scene]
+        lens = ThinLens(plane_under(disparity, region), view.lens.px_per_dioptre)
+        return refocus_photo(scenes.rgb[view.scene], disparity, lens)
+
+    return paint
+
+
+def painted(scenes: Scenes, generator: Generator, on_patches: bool) -> Paint:
+    """By a network that is shown a map of what is near the plane in tones, as it was trained, or the region itself."""
+
+    def paint(view: View, region: Pixels) -> Pixels:
+        disparity = scenes.disparity[view.scene]
+        is_map = np.array_equal(region, in_focus(disparity, view.lens))
+        focus = _near_in_tones(disparity, view.lens.focus) if is_map else region
+        if focus.sum() == 1:
+            focus = widened(focus, CLICK_PX)
+        if on_patches and is_map:
+            focus = patches(torch.from_numpy(focus).float()[None, None])[0, 0].numpy()
+        alpha = np.round(255 * focus.astype(np.float32)).astype(np.uint8)
+        made = translate(generator, scenes.rgb[view.scene][None], alpha[None])[0]
+        return np.round(255 * made).astype(np.uint8)
+
+    return paint
+
+
+def truths_by_depth(scenes: Scenes, seen: Sequence[View]) -> dict[int, list[Pixels]]:
+    """Each view by true depth, through the lens that `defocus` is trained with."""
+    found: dict[int, list[Pixels]] = {}
+    for view in seen:
+        disparity = scenes.disparity[view.scene]
+        largest_px = LARGEST_SHARE * min(disparity.shape)
+        lens = ThinLens(view.lens.focus, largest_px / float(disparity.max() - disparity[disparity > 0].min()))
+        found.setdefault(view.scene, []).append(refocus_photo(scenes.rgb[view.scene], disparity, lens))
+    return found
+
+
+def _near_in_tones(disparity: Pixels, focus: float) -> Pixels:
+    known = disparity[disparity > 0]
+    tone = (focus - known.min()) / (known.max() - known.min())
+    return np.abs(greys(torch.from_numpy(disparity)[None, None])[0, 0].numpy() - tone) <= THRESHOLD
+
+
+def _l1(result: Pixels, truth: Pixels) -> float:
+    return float(np.abs(result.astype(float) - truth).mean() / 255)
+
+
+def _wilson(obeyed: Sequence[bool]) -> str:
+    count, share, z = len(obeyed), float(np.mean(obeyed)), 1.96
+    middle = (share + z**2 / (2 * count)) / (1 + z**2 / count)
+    half = z / (1 + z**2 / count) * float(np.sqrt(share * (1 - share) / count + z**2 / (4 * count**2)))
+    return f"{middle - half:.2f} to {middle + half:.2f}"
+
+
+def main() -> None:
+    """Train what is missing, ask, print, write."""
+    asked = arguments(__doc__)
+    training = training_scenes(asked.folder, asked.scenes)
+    scenes = rendered(asked.folder, "scoring")
+    seen = [view for view in views(asked.folder, "scoring", scenes) if view.number > 0]
+    true = {scene: [view.picture for view in seen if view.scene == scene] for scene in range(len(scenes.names))}
+    by_depth = truths_by_depth(scenes, seen)
+    answers = {"true depth": Answers()}
+    ask(answers["true depth"], by_disparity(scenes, list(scenes.disparity)), scenes, seen, true)
+    figures: dict[str, float | str] = {}
+    for name, method in METHODS.items():
+        answers[name] = Answers()
+        runs = [trained(method, seed, training, asked.folder, asked.steps) for seed in asked.seeds]
+        for run in runs:
+            if method.model == "defocus":
+                on_patches = method.settings.get("focus_map") == "patches"
+                ask(answers[name], painted(scenes, run.generator, on_patches), scenes, seen, by_depth)
+            else:
+                ask(answers[name], by_disparity(scenes, predicted(run.generator, scenes)), scenes, seen, true)
+        figures[f"{name}: seeds, steps, seconds of training, others running beside"] = (
+            f"{len(runs)}, {runs[0].steps}, {', '.join(f'{run.seconds:.0f}' for run in runs)}"
+        )
+    figures |= {name: found.text() for name, found in answers.items()}
+    report("refocus", figures, [*_goals("depth", answers["depth"]), *_goals("refocus", answers["refocus"])])
+
+
+def _goals(name: str, found: Answers) -> Iterator[Goal]:
+    for way in ("map", "click"):
+        yield Goal(f"{name}: obeyed in 95 % of five planes by {way}", f"{found.share(way):.3f}", found.share(way) >= 0.95)
+    yield Goal(f"{name}: error to planes never seen at most .45 of unchanged", f"{found.error:.3f}", found.error <= 0.45)
+    changed = float(np.mean(found.changed))
+    yield Goal(f"{name}: in focus changed by at most the input's noise, .0107", f"{changed:.4f}", changed <= 0.0107)
+
+
+if __name__ == "__main__":
+    main()
