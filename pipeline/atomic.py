@@ -119,6 +119,17 @@ def write_bytes(target: Path, data: bytes) -> None:
         temporary.write_bytes(data)
 
 
+def write_remade(target: Path, data: bytes) -> None:
+    """`write_bytes` for what is made anew where it is missing: after a power cut `target` is whole or gone."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = temporary_beside(target)
+    try:
+        temporary.write_bytes(data)
+        put_in_place(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def write_text(target: Path, text: str) -> None:
     """Write `text` as UTF-8, newlines unchanged, to `target` atomically."""
     write_bytes(target, text.encode())

@@ -252,3 +252,73 @@ def flat_pixels(rgb: np.ndarray, step: int, exposed: tuple[int, int]) -> tuple[i
             if spread <= 1 and brightest > exposed[0] and darkest < exposed[1]:
                 flat += 1
     return flat, (rows - 1) * (columns - 1)
+
+
+@numba.njit(cache=True, nogil=True)
+def parts(region: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The connected parts of a region, bool [height, width], by its four neighbours: labels and what is known of each.
+
+    Labels are int32 [height, width], 0 outside, the parts numbered from 1 on by their first pixels; then int64 [parts+1, 5]:
+    left, top, right, bottom (the last column and row) and number of pixels, the first row of no meaning. Runs of a row are
+    joined with those above that they touch.
+    """
+    height, width = region.shape
+    runs = np.empty((height * (width // 2 + 1), 3), np.int32)  # row, first and last column
+    parent = np.empty(runs.shape[0], np.int32)
+    count, above, here = 0, 0, 0
+    for y in range(height):
+        line, x, previous = region[y], 0, above
+        here = count
+        while x < width:
+            if not line[x]:
+                x += 1
+                continue
+            start = x
+            while x < width and line[x]:
+                x += 1
+            runs[count, 0], runs[count, 1], runs[count, 2], parent[count] = y, start, x - 1, count
+            while previous < here and runs[previous, 2] < start:
+                previous += 1
+            other = previous
+            while other < here and runs[other, 1] < x:
+                first, second = _root(parent, other), _root(parent, count)
+                parent[max(first, second)] = min(first, second)
+                other += 1
+            count += 1
+        above = here
+    labels, number = np.zeros((height, width), np.int32), 0
+    names = np.empty(count, np.int32)
+    for run in range(count):
+        if parent[run] == run:
+            number += 1
+            names[run] = number
+        else:
+            names[run] = names[_root(parent, run)]
+    known = np.zeros((number + 1, 5), np.int64)
+    known[:, 0], known[:, 1] = width, height
+    for run in range(count):
+        y, start, end, name = runs[run, 0], runs[run, 1], runs[run, 2], names[run]
+        labels[y, start : end + 1] = name
+        told = known[name]
+        told[0], told[1] = min(told[0], start), min(told[1], y)
+        told[2], told[3], told[4] = max(told[2], end), y, told[4] + end - start + 1
+    return labels, known
+
+
+@numba.njit(cache=True, nogil=True)
+def _root(parent: np.ndarray, at: int) -> int:
+    while parent[at] != at:
+        parent[at] = parent[parent[at]]
+        at = parent[at]
+    return at
+
+
+@numba.njit(cache=True, nogil=True)
+def rounded_levels(opacity: np.ndarray) -> np.ndarray:
+    """float32 [height, width] in [0, 1] as 8 bits, rounded; what is beyond counts as the nearer end."""
+    out = np.empty(opacity.shape, np.uint8)
+    zero, one, full, half = np.float32(0), np.float32(1), np.float32(255), np.float32(0.5)
+    for y in range(opacity.shape[0]):
+        for x in range(opacity.shape[1]):
+            out[y, x] = np.uint8(min(max(opacity[y, x], zero), one) * full + half)
+    return out

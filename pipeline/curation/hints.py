@@ -68,8 +68,17 @@ class Hints:
 
 def measure(rgb: np.ndarray, finder: PeopleFinder, data: bytes = b"", inappropriate: Inappropriate | None = None) -> Hints:
     """All hints of a picture, RGB uint8 [height, width, 3]. `data` are the bytes of its file, for the EXIF block."""
+    return measure_with(rgb, people_of(rgb, finder), data, inappropriate)
+
+
+def people_of(rgb: np.ndarray, finder: PeopleFinder) -> np.ndarray:
+    """The opacity of all people of a picture, uint8 [height, width], at a long side of `SEGMENTED_EDGE_PX` at most."""
+    return finder.alpha([_scaled(rgb, min(SEGMENTED_EDGE_PX, max(rgb.shape[:2])))])[0]
+
+
+def measure_with(rgb: np.ndarray, alpha: np.ndarray, data: bytes = b"", inappropriate: Inappropriate | None = None) -> Hints:
+    """`measure` where the people are known, as `people_of` gives them."""
     small = _scaled(rgb, WORK_EDGE_PX)
-    alpha = finder.alpha([_scaled(rgb, min(SEGMENTED_EDGE_PX, max(rgb.shape[:2])))])[0]
     people = _mask(alpha, small)
     share = float(people.mean())
     finer = _scaled(rgb, SOFTNESS_EDGE_PX)

@@ -11,6 +11,7 @@ formula. Groups of duplicates and their members stand in `unique_photos`.
 """
 
 import hashlib
+import io
 import re
 from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from pipeline.atomic import atomic_path
+from pipeline.atomic import atomic_path, write_remade
 from pipeline.config import CurationSection
 from pipeline.curation.curate import one_per_photo
 from pipeline.curation.ranking import Ranking
@@ -117,9 +118,9 @@ def write_thumbnail(rgb: np.ndarray, path: Path) -> None:
 
         scale = min(1.0, THUMBNAIL_EDGE_PX / max(rgb.shape))
         size = max(1, round(rgb.shape[1] * scale)), max(1, round(rgb.shape[0] * scale))
-        small = Image.fromarray(resize(rgb, size, Image.Resampling.LANCZOS))
-        with atomic_path(path) as temporary:
-            small.save(temporary, "JPEG", quality=85)
+        buffer = io.BytesIO()
+        Image.fromarray(resize(rgb, size, Image.Resampling.LANCZOS)).save(buffer, "JPEG", quality=85)
+        write_remade(path, buffer.getvalue())
 
 
 def filled_in_place(folder: Path) -> list[str]:

@@ -108,7 +108,8 @@ def _window_means(guide: np.ndarray, opacity: np.ndarray, radius_share: float) -
     guide_mean, opacity_mean = mean(guide), mean(opacity)
     covariance = mean(guide * opacity[..., None]) - guide_mean * opacity_mean[..., None]
     slopes = _solved(_colour_covariance(guide, guide_mean, mean), covariance)
-    offset = opacity_mean - (slopes * guide_mean).sum(-1)
+    product = slopes * guide_mean
+    offset = opacity_mean - (product[..., 0] + product[..., 1] + product[..., 2])  # `sum` over so short an axis is slow
     return mean(slopes), mean(offset)
 
 

@@ -41,5 +41,7 @@ class Segmenter(Protocol):
 
 
 def levels(opacity: np.ndarray) -> np.ndarray:
-    """Opacity in [0, 1] as 8 bits, rounded."""
-    return (opacity.clip(0, 1) * 255 + 0.5).astype(np.uint8)
+    """Opacity in [0, 1], [height, width], as 8 bits, rounded."""
+    from pipeline.pixel_loops import rounded_levels
+
+    return rounded_levels(np.ascontiguousarray(opacity, np.float32))

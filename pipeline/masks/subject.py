@@ -68,10 +68,13 @@ def choose_subject(rgb: np.ndarray, alpha: np.ndarray, others: Others, disparity
     regions, count = _regions(alpha)
     if not count:
         return Subject(np.zeros_like(alpha), 0, 0.0)
-    scores = np.array([person.score for person in _people(rgb, regions, count)])
     if others == "nearest" and disparity is not None and (disparity[regions > 0] > 0).any():
         regions, count = told_apart(regions, disparity)
         scores = nearness(regions, count, disparity)
+    elif count == 1:
+        scores = np.ones(1)  # whoever is alone is meant, and need not be compared
+    else:
+        scores = np.array([person.score for person in _people(rgb, regions, count)])
     order = np.argsort(-scores, kind="stable")
     best = scores[order[0]]
     wanted = order if others == "keep" else [index for index in order if scores[index] >= COMPANION * best]
@@ -82,31 +85,35 @@ def choose_subject(rgb: np.ndarray, alpha: np.ndarray, others: Others, disparity
 
 def fill_holes(alpha: np.ndarray) -> np.ndarray:
     """Make holes opaque that are smaller than a speck and do not touch the frame; wider ones, as under an arm, stay."""
-    import cv2
+    from pipeline.pixel_loops import parts
 
-    count, labels, stats, _ = cv2.connectedComponentsWithStats((alpha < 128).astype(np.uint8), connectivity=4)
+    labels, known = parts(alpha < 128)
     height_px, width_px = alpha.shape
-    left, top, width, height, area = stats.T
-    inside = (left > 0) & (top > 0) & (left + width < width_px) & (top + height < height_px)
+    left, top, right, bottom, area = known.T
+    inside = (left > 0) & (top > 0) & (right < width_px - 1) & (bottom < height_px - 1)
     small = inside & (area < SPECK_SHARE * alpha.size)
     small[0] = False
-    return np.where(small[labels], np.uint8(255), alpha) if count > 1 and small.any() else alpha
+    return np.where(small[labels], np.uint8(255), alpha) if small.any() else alpha
 
 
 def _regions(alpha: np.ndarray) -> tuple[np.ndarray, int]:
     """People as regions: int32 [height, width] with 0 for nobody and 1, 2, … for each; and how many there are."""
     import cv2
 
+    from pipeline.pixel_loops import parts
+
     opaque = (alpha >= 128).astype(np.uint8)
     radius_px = max(1, round(THREAD_SHARE * max(alpha.shape)))
     # Repeated edges, or whoever is cut by the frame would lose a strip along it.
     around = np.pad(opaque, radius_px, mode="edge")
     bodies = cv2.morphologyEx(around, cv2.MORPH_OPEN, disk(radius_px))[radius_px:-radius_px, radius_px:-radius_px]
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(np.ascontiguousarray(bodies), connectivity=4)
-    large = stats[:, cv2.CC_STAT_AREA] >= SPECK_SHARE * alpha.size
+    labels, known = parts(np.ascontiguousarray(bodies) > 0)
+    large = known[:, -1] >= SPECK_SHARE * alpha.size
     large[0] = False
+    if large[1:].all():
+        return labels, int(large.sum())
     numbers = np.where(large, np.cumsum(large), 0).astype(np.int32)
-    return numbers[np.asarray(labels, np.int32)], int(large.sum())
+    return numbers[labels], int(large.sum())
 
 
 def _people(rgb: np.ndarray, regions: np.ndarray, count: int) -> list[Person]:
@@ -136,7 +143,9 @@ def _belongs(regions: np.ndarray, wanted: Sequence[int]) -> np.ndarray:
     """bool [height, width]: pixels that are nearer to a wanted person than to another, and not far from one."""
     import cv2
 
-    chosen = np.isin(regions, wanted)
+    is_wanted = np.zeros(int(regions.max()) + 1, bool)
+    is_wanted[list(wanted)] = True
+    chosen = is_wanted[regions]
     reach_px = 4 * max(1, round(THREAD_SHARE * max(regions.shape)))
     near = cv2.distanceTransform((~chosen).astype(np.uint8), cv2.DIST_L2, 5)
     rest = (regions > 0) & ~chosen

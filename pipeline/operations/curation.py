@@ -140,22 +140,30 @@ def make_curated(project: Project, home: Home) -> MadeCuration:
 
 
 def hints_measurer(project: Project, home: Home, segmenter: "SegmenterResource") -> tuple[Callable[[str], "Hints"], str]:
-    """What measures a picture, writing its thumbnail as well, and the version of all that decides what it finds."""
+    """What measures a picture, and the version of all that decides what it finds.
+
+    Each is decoded once, for its thumbnail as well and, where masks are made of the same, for its mask.
+    """
     from pipeline import weights
-    from pipeline.curation.hints import measure, measured_by
+    from pipeline.curation.hints import measure_with, measured_by, people_of
     from pipeline.curation.inappropriate import OpenNsfw
     from pipeline.curation.queue import thumbnail_name, write_thumbnail
-    from pipeline.operations.photos import photo_reader
+    from pipeline.operations.masks import masks_beside_hints
+    from pipeline.photos.decode import decode_reduced
 
     # One view is enough to tell who is there, and takes a third of the time that masks take.
     people = replace(segmenter, views=1).load(home)
     rating = OpenNsfw(weights.ensure("opennsfw", home.weights)) if project.curation.inappropriate_model else None
-    read = photo_reader(home, project, MEASURED_SHORT_EDGE_PX)
+    keep_mask = masks_beside_hints(project, home, people)
 
     def one(sha256: str) -> "Hints":
-        rgb = read(sha256)
+        data = home.blobs.read(sha256)
+        rgb = decode_reduced(data, MEASURED_SHORT_EDGE_PX, project.photos.max_pixels).rgb
         write_thumbnail(rgb, inside(home.thumbnails, thumbnail_name(sha256)))
-        return measure(rgb, people, home.blobs.read(sha256), rating)
+        alpha = people_of(rgb, people)
+        if keep_mask:
+            keep_mask(sha256, rgb, alpha)
+        return measure_with(rgb, alpha, data, rating)
 
     return one, measured_by(f"{people.name}-{people.version}", rating.version if rating else "")
 

@@ -1,6 +1,6 @@
 """Where a project's masks come from."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.config import Project
+from pipeline.curation.hints import SEGMENTED_EDGE_PX
 from pipeline.depth.maps import read_map
 from pipeline.errors import BokehflowError
 from pipeline.file_names import inside
 from pipeline.masks.drawn import DrawnFirst, DrawnMasks
-from pipeline.masks.segmenter import Segmenter
+from pipeline.masks.person_masks import store_mask
+from pipeline.masks.segmenter import Seen, Segmenter
+from pipeline.masks.segmenters import published_version
+from pipeline.masks.selfie import EMBEDDED
 from pipeline.masks.sources import GivenMasks, MapsOfDepth, MaskSource, ReadRgb, SegmentedMasks
 from pipeline.photos.decode import decode_reduced
 from pipeline.picture_layers import Encoding
@@ -23,6 +27,8 @@ from storage import Home
 if TYPE_CHECKING:
     from pipeline.masks.contact_sheet import SheetTile
 
+KeepMask = Callable[[str, np.ndarray, np.ndarray], None]
+"""Takes a picture's SHA-256, its RGB, uint8 [height, width, 3], and the opacity of its people, uint8 [height, width]."""
 FACTS = ("people", "runner_up", "reason", "uncertainty")
 """What a caption says of a mask."""
 
@@ -92,6 +98,25 @@ def segmented_masks(
     """A segmenter with what the project has follow it."""
     masks, read = project.masks, read_rgb or _blob_reader(project, home)
     return SegmentedMasks(segmenter, read, masks.long_side_px, masks.others, tuple(masks.refine), depth)
+
+
+def masks_beside_hints(project: Project, home: Home, people: Segmenter) -> KeepMask | None:
+    """What keeps a mask of a picture whose people were found for its hints, where the mask would be made of the same.
+
+    So it is with one view (`views = 1`), whose subject depth does not choose, and in pictures that neither looks at scaled
+    down: they are decoded and segmented once. None where masks come of more than that, or of something else.
+    """
+    masks = project.masks
+    if masks.segmenter != EMBEDDED or masks.asks_depth or published_version(EMBEDDED, masks) != people.version:
+        return None
+    source = segmented_masks(project, home, people)
+    largest_px = min(SEGMENTED_EDGE_PX, masks.long_side_px)
+
+    def keep(sha256: str, rgb: np.ndarray, alpha: np.ndarray) -> None:
+        if max(rgb.shape[:2]) <= largest_px:
+            store_mask(sha256, source.finished(rgb, Seen(alpha, None)), source.key, home.masks)
+
+    return keep
 
 
 def _blob_reader(project: Project, home: Home) -> ReadRgb:

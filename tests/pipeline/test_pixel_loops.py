@@ -93,3 +93,22 @@ def test_flat_pixels_are_counted(shape: tuple[int, int], step: int) -> None:
     spread = np.maximum(np.abs(levels[1:, :-1] - here), np.abs(levels[:-1, 1:] - here)).max(-1)
     flat = (spread <= 1) & (here.max(-1) > 8) & (here.min(-1) < 200)
     assert loops.flat_pixels(rgb, step, (8, 200)) == (flat.sum(), here[..., 0].size)
+
+
+@pytest.mark.parametrize("shape", [*SHAPES, (1, 30), (30, 1), (80, 90)])
+@pytest.mark.parametrize("seed", range(4))
+def test_parts_are_numbered_and_measured_as_opencv_does(shape: tuple[int, int], seed: int) -> None:
+    dotted = np.random.default_rng(seed).random(shape) < 0.6
+    for region in (a_region(shape, seed), dotted, np.zeros(shape, bool), np.ones(shape, bool)):
+        count, labels, stats, _ = cv2.connectedComponentsWithStats(region.astype(np.uint8), connectivity=4)
+        found, known = loops.parts(region)
+        assert len(known) == count
+        np.testing.assert_array_equal(found, labels)
+        left, top, right, bottom, pixels = known[1:].T
+        measured = np.stack([left, top, right - left + 1, bottom - top + 1, pixels], 1)
+        np.testing.assert_array_equal(measured, stats[1:])
+
+
+def test_opacities_are_rounded_to_levels() -> None:
+    opacity = np.random.default_rng(0).uniform(-0.1, 1.1, (50, 60)).astype(np.float32)
+    np.testing.assert_array_equal(loops.rounded_levels(opacity), (opacity.clip(0, 1) * 255 + 0.5).astype(np.uint8))

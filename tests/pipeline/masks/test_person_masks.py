@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pipeline.errors import DatasetError
-from pipeline.masks.person_masks import alpha_digest, read_mask, segment_photos, to_review
+from pipeline.masks.person_masks import _read_subject, alpha_digest, read_mask, segment_photos, to_review
 from pipeline.masks.segmenter import Seen, Segmenter
 from pipeline.masks.sources import SegmentedMasks
+from pipeline.masks.subject import Subject
 
 
 class BrightSegmenter(Segmenter):
@@ -152,11 +153,11 @@ def test_known_masks_are_not_even_read(tmp_path: Path, monkeypatch: pytest.Monke
     (tmp_path / first["mask"].iloc[2]).unlink()
     reads: list[Path] = []
 
-    def counted(path: Path) -> np.ndarray:
+    def counted(path: Path) -> Subject:
         reads.append(path)
-        return read_mask(path)
+        return _read_subject(path)
 
-    monkeypatch.setattr("pipeline.masks.person_masks.read_mask", counted)
+    monkeypatch.setattr("pipeline.masks.person_masks._read_subject", counted)
     again = segment_photos(listed, bright(), tmp_path, 0.02, known=first)
     pd.testing.assert_frame_equal(again, first)
     assert [path.stem for path in reads] == [f"{1:064}"]
