@@ -18,6 +18,7 @@ from pipeline.errors import StorageError, disk_failed
 from pipeline.file_names import child, expanded
 from pipeline.locks import Held, locked, sign
 from pipeline.package_files import PROJECT_FILE
+from pipeline.postgres import is_shared
 from storage.blobs import BlobStore
 
 if TYPE_CHECKING:
@@ -242,13 +243,21 @@ class Home:
     def making(self, asset: str, partition: str | None) -> Iterator[None]:
         """Make one partition of an asset: whoever makes another, another asset, or in another home may do so meanwhile.
 
-        Raises `StorageError` when another process makes this one.
+        Raises `StorageError` when another process makes this one: on this machine or, where the home is in a bucket and
+        PostgreSQL is shared, on any.
         """
         what = " ".join(filter(None, [asset, partition]))
-        with self._locked(self.root / "making", re.sub(r"[^\w@.-]+", "+", what), f"at work on {what}"):
+        with self._locked(self.root / "making", re.sub(r"[^\w@.-]+", "+", what), f"at work on {what}"), self._leased(what):
             yield
         if self.working:
             self.working.settle_soon()
+
+    def _leased(self, what: str) -> AbstractContextManager[None]:
+        if not (self.working and is_shared()):
+            return nullcontext()
+        from storage.leases import leased
+
+        return leased(f"{self.working.address} {what}")
 
     @contextmanager
     def presence(self, process: str) -> Iterator[None]:

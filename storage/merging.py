@@ -4,6 +4,7 @@ What both have changed differently:
 
 - tables: the one in the store stays, and is due again where it does not fit what is here;
 - `tables/tombstones`: the rows of both, so that no photo is forgotten by one machine alone;
+- `tables/imports` and its layers: the rows of both, without photos that either has forgotten, so that both import at once;
 - what people wrote (`review/reviewed`, `comparisons`, `masks`): both stay, this machine's under a further name;
 - journals of stages at work: each machine goes on with its own;
 - everything else: the store's stays, and this machine's is set aside in the folder `remote/set-aside`.
@@ -19,12 +20,16 @@ from storage.bucket import WORKING, File
 OF_THE_MACHINE = ("dagster", "budget", "kept-records.json", "slurm", "work", WORKING)
 """Parts of a home that stay on each machine: Dagster's records, calls of its own, what engines are at."""
 TOMBSTONES = "tables/tombstones/all.parquet"
+UNITED = {
+    TOMBSTONES: ["photo_id"],
+    "tables/imports/all.parquet": ["domain", "photo_id"],
+    "tables/imported_layers/all.parquet": ["domain", "photo_id"],
+}
+"""Tables that no stage makes and whose rows stand each for itself, with the columns that tell them apart."""
 OF_PEOPLE = ("review/reviewed/", "review/comparisons/", "review/masks/")
 JOURNALS = ("journals/", "hints-journal.jsonl")
 MADE_AGAIN = ("tables/", "review/queue/", "thumbnails/", "masks/", "depth/", "fingerprints/", "shards/", "duplicates/")
 """What stages make from tables: of two versions one is enough."""
-NOT_MADE = ("tables/imports/", "tables/imported_layers/", "tables/imported_photos/")
-"""Tables that no stage makes."""
 
 
 class Rule(Enum):
@@ -92,13 +97,13 @@ def _sorted(*lists: Iterable[str]) -> list[str]:
 
 def rule_of(name: str) -> Rule:
     """What becomes of that file where both have changed it."""
-    if name == TOMBSTONES:
+    if name in UNITED:
         return Rule.ROWS_OF_BOTH
     if name.startswith(OF_PEOPLE):
         return Rule.BOTH_KEPT
     if name.startswith(JOURNALS):
         return Rule.OWN_KEPT
-    if name.startswith(MADE_AGAIN) and not name.startswith(NOT_MADE):
+    if name.startswith(MADE_AGAIN):
         return Rule.DUE_AGAIN
     return Rule.SET_ASIDE
 

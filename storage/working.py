@@ -33,6 +33,7 @@ from pipeline.errors import StorageError, disk_failed
 from pipeline.file_names import child, expanded, inside
 from pipeline.locks import locked
 from pipeline.plain_files import lies_elsewhere, read_plain, read_plain_text
+from pipeline.postgres import is_shared
 from storage.bucket import (
     FETCHES,
     WORKING,
@@ -48,7 +49,7 @@ from storage.bucket import (
     write_list,
 )
 from storage.cache import BLOBS, LOOKS_PER_LIMIT, Cache, add_lines, chosen_limit_bytes, drop_lines, is_lazy, read_lines
-from storage.merging import OF_PEOPLE, TOMBSTONES, Merged, Rule, further_name, is_of_the_machine, merge, same
+from storage.merging import OF_PEOPLE, TOMBSTONES, UNITED, Merged, Rule, further_name, is_of_the_machine, merge, same
 
 CACHE_VARIABLE = "BOKEHFLOW_CACHE"
 NOT_HERE, LOOK_AGAIN = 0, -1
@@ -363,6 +364,10 @@ class WorkingFolder:
         files = merged.files
         if files.keys() != there.keys() or not all(same(files[name], there[name], name) for name in there):
             number, files = number + 1, self._send(files, there, say)
+            if is_shared():
+                from storage.leases import check_leases
+
+                check_leases()
             if not self._commit(number, files, there):
                 return False
         self._know(number, files, here.keys() - away, looked_ns)
@@ -431,9 +436,11 @@ class WorkingFolder:
                 aside.parent.mkdir(parents=True, exist_ok=True)
                 os.replace(path, aside)
                 say(f"{name}: this machine's version is {aside}")
-        if TOMBSTONES in merged.fetch:
-            merged.files[TOMBSTONES] = self._unite_tombstones(there[TOMBSTONES])
-        fetch = {name: there[name] for name in merged.fetch if name != TOMBSTONES and not self._can_wait(name)}
+        for name in UNITED:  # tombstones first
+            if name in merged.fetch and (name == TOMBSTONES or name in merged.conflicts):
+                merged.files[name] = self._unite(name, there[name])
+                merged.fetch.remove(name)
+        fetch = {name: there[name] for name in merged.fetch if not self._can_wait(name)}
         if len(fetch) > 1:
             say(f"{len(fetch):,} files are fetched, {sum(one.size for one in fetch.values()) / 1e6:,.1f} MB")
         self._bring_all(fetch)
@@ -448,22 +455,31 @@ class WorkingFolder:
         for _ in many(lambda name: self._bring(name, files[name], inside(self.root, name)), files):
             pass
 
-    def _unite_tombstones(self, theirs: File) -> File:
-        """The rows of both; those that are new here are noted, since this machine may still have something of them."""
-        from storage.tables import TableStore  # needs pandas
+    def _unite(self, name: str, theirs: File) -> File:
+        """The rows of both, and of two with one key the store's; tombstones that are new here are noted, since this machine
+        may still have something of their photos, and rows of photos that either has forgotten do not come back."""
+        import pandas as pd
 
-        path, beside = inside(self.root, TOMBSTONES), child(self.root / WORKING, "theirs")
-        own = TableStore(self.root / "tables").read_or_empty("tombstones")
-        self._bring(TOMBSTONES, theirs, inside(beside, TOMBSTONES))
-        others = TableStore(beside / "tables").read("tombstones")
-        add_lines(self._to_forget, set(others["photo_id"]) - set(own["photo_id"]))
-        more = own[~own["photo_id"].isin(others["photo_id"])]
+        from pipeline.tables import conform
+        from storage.tables import TableStore
+
+        path, beside, table = inside(self.root, name), child(self.root / WORKING, "theirs"), name.split("/")[1]
+        own = TableStore(self.root / "tables").read_or_empty(table)
+        self._bring(name, theirs, inside(beside, name))
+        others = TableStore(beside / "tables").read(table)
+        keys = pd.MultiIndex.from_frame(own[UNITED[name]]).isin(pd.MultiIndex.from_frame(others[UNITED[name]]))
+        more = own[~keys]
+        if name == TOMBSTONES:
+            add_lines(self._to_forget, set(others["photo_id"]) - set(own["photo_id"]))
+        else:
+            forgotten = set(TableStore(self.root / "tables").read_or_empty("tombstones", columns=["photo_id"])["photo_id"])
+            more = more[~more["photo_id"].isin(forgotten)]
         if len(more):
-            rows = others.astype(object).to_dict("records") + more.astype(object).to_dict("records")
-            TableStore(self.root / "tables").write("tombstones", others.iloc[:0].astype(object).from_records(rows))
+            both = pd.concat([others.astype(object), more.astype(object)], ignore_index=True)
+            TableStore(self.root / "tables").write(table, conform(table, both))
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(inside(beside, TOMBSTONES), path)
+            os.replace(inside(beside, name), path)
         shutil.rmtree(beside)
         return file_at(path, *digest_of(path))
 
@@ -485,7 +501,7 @@ class WorkingFolder:
                 next_files[name] = file
         if new:
             size = sum(next_files[name].size for name in new if name in next_files)
-            say(f"{len(new):,} files sent to {self.address}, {size / 1e6:,.1f} MB")
+            say(f"{len(new):,} file{'s' * (len(new) > 1)} sent to {self.address}, {size / 1e6:,.1f} MB")
         return next_files
 
     def _commit(self, number: int, files: Mapping[str, File], before: Mapping[str, File]) -> bool:

@@ -215,7 +215,8 @@ def test_manifests_are_valid_and_name_what_is_there() -> None:
         (container,) = pod["spec"]["containers"]
         assert parsed(container["args"])
         assert container["resources"]["limits"]["memory"]
-        assert [next(iter(one.values()))["name"] for one in container["envFrom"]] == ["environment", "postgres", "keys"]
+        sources = [next(iter(one.values()))["name"] for one in container["envFrom"]]
+        assert sources == ["environment", "postgres", "bucket", "keys"]
         volumes = {one["name"]: one for one in pod["spec"]["volumes"]}
         assert {one["name"] for one in container["volumeMounts"]} == set(volumes)
         assert volumes["home"]["persistentVolumeClaim"]["claimName"] in claims

@@ -12,24 +12,23 @@ import time
 from array import array
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import ConfigError
 from pipeline.file_names import child
 from pipeline.locks import locked
-from pipeline.package_files import POSTGRES_VARIABLE
+from pipeline.postgres import alone, connected, is_shared
 
 HOUR_S = 3600.0
 _QUIET_WAIT_S = 5.0
+COUNTED = "calls are counted"
 
 log = logging.getLogger(__name__)
 
 
 def call_budget(folder: Path, key: str, calls_per_hour: int, service: str = "Flickr") -> "CallBudget":
     """The budget of a key, counted in the folder; where `BOKEHFLOW_POSTGRES_HOST` is set, there, over all machines."""
-    shared = SharedCallBudget if os.environ.get(POSTGRES_VARIABLE) else CallBudget
+    shared = SharedCallBudget if is_shared() else CallBudget
     return shared(folder, key, calls_per_hour, service=service)
 
 
@@ -111,8 +110,8 @@ class SharedCallBudget(CallBudget):
     @contextmanager
     def turn(self) -> Iterator[None]:
         """As `CallBudget` has it, over all machines."""
-        with self._connected() as connection, connection.cursor() as cursor:
-            cursor.execute("select pg_advisory_xact_lock(%s)", [self._number("turn")])
+        with connected(COUNTED) as connection, connection.cursor() as cursor:
+            alone(cursor.execute, f"bokehflow turn {self.path.stem}")
             yield
 
     def left(self) -> int:
@@ -131,44 +130,15 @@ class SharedCallBudget(CallBudget):
     @contextmanager
     def _counting(self) -> Iterator[tuple[Any, list[float]]]:
         """Alone among all machines: a connection, and in how many seconds each call of the last hour is over an hour old."""
-        with self._connected() as connection:
+        with connected(COUNTED) as connection:
             with connection.cursor() as cursor:
-                cursor.execute("select pg_advisory_xact_lock(%s)", [self._number("calls")])
+                alone(cursor.execute, "bokehflow calls")  # for all keys, as they share the table
                 cursor.execute("create table if not exists bokehflow_calls (key text, made_at timestamptz)")
                 cursor.execute("delete from bokehflow_calls where made_at < clock_timestamp() - interval '1 hour'")
                 age = "extract(epoch from made_at - clock_timestamp())::float8 + 3600"
                 cursor.execute(f"select {age} from bokehflow_calls where key = %s order by 1", [self.path.stem])
                 left_s = [seconds for (seconds,) in cursor.fetchall()]
             yield connection, left_s
-
-    def _number(self, what: str) -> int:
-        # Of all locks of the database, that of this key; for the table, one for all keys.
-        text = "bokehflow calls" if what == "calls" else f"bokehflow {what} {self.path.stem}"
-        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big", signed=True)
-
-    @contextmanager
-    def _connected(self) -> Iterator[Any]:
-        """A connection whose transaction ends with the block."""
-        names = {"host": "HOST", "port": "PORT", "user": "USER", "password": "PASSWORD", "dbname": "DB"}
-        given = {name: os.environ.get(f"BOKEHFLOW_POSTGRES_{variable}") for name, variable in names.items()}
-        try:
-            driver = import_module("psycopg2")
-        except ImportError:
-            raise ConfigError(
-                f"{POSTGRES_VARIABLE} is set, so calls are counted in PostgreSQL: pip install 'bokehflow[postgres]'"
-            ) from None
-        try:
-            connection = driver.connect(**given, connect_timeout=10)
-            try:
-                with connection:
-                    yield connection
-            finally:
-                connection.close()
-        except driver.Error as error:
-            raise ConfigError(
-                f"PostgreSQL at {given['host']}, which counts the calls of all machines, failed "
-                f"({str(error).strip()[:300]}); start it or correct {POSTGRES_VARIABLE} and its like, then run again"
-            ) from error
 
 
 def _read(descriptor: int) -> array:

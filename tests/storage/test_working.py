@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ from pipeline.errors import ConfigError, StorageError
 from pipeline.operations.doctor import _cache, _store
 from pipeline.operations.tombstones import unpurged
 from pipeline.plain_files import at_hand, is_there, paths_in, read_plain
+from pipeline.tables import conform, empty
 from storage import Home, bucket
 from storage.bucket import Bucket
 from storage.working import WorkingFolder, folder_of
@@ -169,6 +171,80 @@ def test_a_photo_that_another_machine_forgot_is_to_be_forgotten_here(machine: Ma
         working(home).forgotten([other])
         assert not unpurged(home)
         assert not (home.root / "remote" / "set-aside").exists()
+
+
+def imported(home: Home, domain: str, photo_ids: list[str]) -> None:
+    rows = home.tables.read_or_empty("imports").astype(object).to_dict("records")
+    taken = dict.fromkeys(empty("imports").columns)
+    taken |= {"file": "a.jpg", "sha256": "0" * 64, "size_bytes": 5, "width_px": 3, "height_px": 2, "format": "JPEG"}
+    taken |= {"frames": 1, "imported_at_s": 7, "license": "0", "tags": [], "folder": "/pictures"}
+    rows += [{**taken, "domain": domain, "photo_id": photo_id} for photo_id in photo_ids]
+    home.tables.write("imports", conform("imports", pd.DataFrame(rows)))
+
+
+def test_two_machines_import_at_once_and_both_imports_are_there(machine: Machine) -> None:
+    first = machine("a")
+    imported(first, "ordinary", ["folder:old", "folder:gone"])
+    settle(first)
+    second = machine("b")
+    imported(first, "ordinary", ["folder:1", "folder:both"])
+    imported(second, "shallow", ["folder:2", "folder:both"])
+    imported(second, "ordinary", ["folder:both"])
+    rows = first.tables.read("imports")
+    first.tables.write("imports", rows[rows["photo_id"] != "folder:gone"])
+    tombstone = {"photo_id": "folder:gone", "forgotten_s": 5, "purged_s": 6}
+    first.tables.write("tombstones", pd.DataFrame([tombstone]))
+    settle(first)
+    said = settle(second)
+    assert "tables/imports/all.parquet: changed here and by another machine; the rows of both stay" in said
+    rows = machine("a").tables.read("imports")
+    ordinary = ["folder:1", "folder:both", "folder:old"]
+    assert sorted(rows.loc[rows["domain"] == "ordinary", "photo_id"]) == ordinary, "and what one has forgotten stays gone"
+    assert sorted(rows.loc[rows["domain"] == "shallow", "photo_id"]) == ["folder:2", "folder:both"]
+
+
+def test_eight_writers_of_one_table_end_as_one_would(machine: Machine) -> None:
+    homes = [machine(f"w{number}") for number in range(8)]
+
+    def write(number: int) -> None:
+        for part in range(3):
+            put(homes[number], f"tables/x/{number}-{part}.parquet", b"%d %d" % (number, part))
+            put(homes[number], "tables/x/all.parquet", b"of %d, %d" % (number, part))
+            settle(homes[number])
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, range(8)))
+    made = read(machine("calm"))
+    assert made.pop("tables/x/all.parquet") in {b"of %d, %d" % (number, part) for number in range(8) for part in range(3)}
+    assert made == {f"tables/x/{n}-{part}.parquet": b"%d %d" % (n, part) for n in range(8) for part in range(3)}
+    for number in range(8):
+        assert read(machine(f"w{number}")) == read(machine("calm"))
+
+
+def test_a_machine_killed_between_contents_and_list_goes_on_beside_another(machine: Machine, store: Store) -> None:
+    first, second = machine("a"), machine("b")
+    for number in range(5):
+        put(first, f"tables/x/{number}.parquet", b"%d" % number)
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(first.root)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert len(contents(store)) == 5
+    assert not [name for name in store.objects if "/lists/" in name], "nothing is committed"
+    assert read(machine("c")) == {}
+    put(second, "tables/x/other.parquet", b"other")
+    settle(second)
+    settle(first)
+    calm = {**{f"tables/x/{number}.parquet": b"%d" % number for number in range(5)}, "tables/x/other.parquet": b"other"}
+    assert read(machine("c")) == read(machine("b")) == read(first) == calm
+
+
+KILLED = """
+import os, signal, sys
+from storage import Home
+from storage.bucket import Bucket
+
+Bucket.create = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+Home.at(sys.argv[1]).working.settle(print)
+"""
 
 
 def test_a_file_that_is_as_large_and_as_old_as_before_is_seen_to_differ(machine: Machine) -> None:

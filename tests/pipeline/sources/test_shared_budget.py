@@ -1,46 +1,16 @@
 """The budget of calls of several machines, on a PostgreSQL server of this test's own."""
 
-import os
-import shutil
-import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
 
 from pipeline.errors import ConfigError
 from pipeline.sources.budget import CallBudget, SharedCallBudget, call_budget
+from tests.postgres_server import VARIABLES, postgres
 
-SERVERS = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-VARIABLES = {"HOST": "127.0.0.1", "USER": "postgres", "PASSWORD": "", "DB": "postgres"}
-
-
-@pytest.fixture
-def postgres(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    pytest.importorskip("psycopg2")
-    if not SERVERS or os.getuid() or not shutil.which("runuser"):
-        pytest.skip("no PostgreSQL server can be started here")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = str(free.getsockname()[1])
-    for name, value in {**VARIABLES, "PORT": port}.items():
-        monkeypatch.setenv(f"BOKEHFLOW_POSTGRES_{name}", value)
-
-    def control(*arguments: str) -> None:
-        command = ["runuser", "-u", "postgres", "--", str(SERVERS[-1] / "pg_ctl"), "-D", f"{folder}/data", *arguments]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=folder)
-
-    with TemporaryDirectory(prefix="bokehflow-postgres-") as folder:
-        shutil.chown(folder, "postgres")
-        control("initdb", "-o", "-A trust --no-sync")
-        control("start", "-w", "-l", f"{folder}/log", "-o", f"-p {port} -h 127.0.0.1 -k {folder} -F")
-        try:
-            yield
-        finally:
-            control("stop", "-m", "immediate")
-
+__all__ = ["postgres"]
 
 SPENDER = """
 import sys
@@ -73,5 +43,5 @@ def test_without_a_server_nobody_calls_uncounted(monkeypatch: pytest.MonkeyPatch
         monkeypatch.setenv(f"BOKEHFLOW_POSTGRES_{name}", value)
     budget = call_budget(tmp_path, "key", 40)
     assert type(budget) is SharedCallBudget
-    with pytest.raises(ConfigError, match=r"counts the calls of all machines|bokehflow.postgres"):
+    with pytest.raises(ConfigError, match=r"where calls are counted for all machines|bokehflow.postgres"):
         budget.acquire()
