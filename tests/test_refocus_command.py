@@ -234,3 +234,19 @@ def test_a_network_that_cannot_be_used_says_why(folder: Path, arguments: tuple[s
     (folder / "me.onnx").write_bytes((folder / "me.png").read_bytes())
     with pytest.raises(ConfigError, match=words):
         run("me.png", "--at", "1,1", *arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), "name a photo, or open the page"),
+        (("--page",), "there is nothing to refocus"),
+        (("me.png", "--page"), "refocusing needs depth"),
+        (("me.png", "--page", "--at", "1,1", "--depth", "map.png", "--depth-unit", "mm"), "on the page you click"),
+        (("me.png", "--page", "--strength", "9", "--depth", "map.png", "--depth-unit", "mm"), "goes to 8 per cent"),
+    ],
+)
+@pytest.mark.usefixtures("folder")
+def test_a_page_without_what_it_needs_says_so(arguments: tuple[str, ...], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        run(*arguments)

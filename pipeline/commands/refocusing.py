@@ -30,7 +30,7 @@ MAP_ENDINGS = (".png", ".npy", ".tiff", ".tif")
 @click.command(epilog="Example: bokehflow refocus me.jpg --subject --depth me.npy --depth-unit m")
 @with_home
 @with_config
-@click.argument("photos", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("photos", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--at", metavar="X,Y", help="Make sharp what is seen at this point of the upright photo, in its pixels.")
 @click.option("--distance", type=float, metavar="M", help="Make sharp what is so many metres away.")
 @click.option("--subject", is_flag=True, help="Make the person sharp that the photo is of.")
@@ -56,6 +56,8 @@ MAP_ENDINGS = (".png", ".npy", ".tiff", ".tif")
 )
 @click.option("--depth-unit", metavar="UNIT", help="Of its numbers: mm, m, dioptre, disparity; with steps as in m/5000.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path(), help="Folder for the results.")
+@click.option("--page", is_flag=True, help="Open a page instead: click where it shall be sharp, drag the aperture, save.")
+@click.option("--port", default=8767, show_default=True, help="Port of the page on 127.0.0.1; 0 takes a free one.")
 def refocus(
     home: Path | None,
     config: Path | None,
@@ -72,40 +74,65 @@ def refocus(
     network: str | None,
     depth_unit: str | None,
     out: Path,
+    page: bool,
+    port: int,
 ) -> None:
     """Blur photos by their depth as a lens would, focused where you like, at their own size; results are PNG files.
 
     The photos should be in focus throughout. Depth comes from a file: PNG or TIFF of 16 bits, or a NumPy array, whose unit
     is not guessed. Larger numbers are nearer in dioptre (1/m) and disparity (relative), farther in m and mm. Or `--model`
     predicts it: a model that was trained here, or a network in an ONNX file.
+
+    `--page` shows the photos given and those kept in the home that have depth. With `--model`, or an estimator in the
+    project, any photo can be dropped on it.
+
     Photos that cannot be refocused are named, the others are; exit code 1 then.
     """
     from contextlib import closing
 
-    from pipeline.errors import BokehflowError, ConfigError
+    from pipeline.commands.refocus_page import PagePictures, serve_page
+    from pipeline.errors import ConfigError
     from pipeline.photos.inspectors import Inspectors
-    from pipeline.training.application import result_stems
 
     if strength is not None and f_number is not None:
         raise ConfigError("--strength and --f-number say the same in two ways; leave one out")
-    if run is not None and (depth is not None or depth_unit is not None):
-        raise ConfigError("--model predicts the depth, and --depth gives it; leave one out")
-    if network is not None and run is None:
-        raise ConfigError("--network goes with --model FILE.onnx, which is missing")
+    if not photos and not page:
+        raise ConfigError("name a photo, or open the page with --page")
+    if page and (subject or any(one is not None for one in (at, distance, sweep, f_number, focal_mm))):
+        raise ConfigError("on the page you click where it shall be sharp: leave out all but --strength, and where depth is")
     chosen = open_home(home)
     limits, estimating = _settings(chosen, config)
-    source = _model(chosen, estimating, run, network) if run is not None else _maps(depth, depth_unit, len(photos))
-    plane = _plane(at, distance, subject, sweep)
-    failed = []
+    given = _Given(depth, depth_unit, run, network)
     with closing(Inspectors(1)) as inspectors:
+        if page:
+            source = given.source(chosen, estimating, len(photos)) if photos or run or depth else None
+            pictures = PagePictures(chosen, config, limits, inspectors, source, predicts=run is not None)
+            return serve_page(pictures, photos, STRENGTH_PERCENT if strength is None else strength, port)
+        source, plane = given.source(chosen, estimating, len(photos)), _plane(at, distance, subject, sweep)
         work = _Work(chosen, config, limits, inspectors, source, plane, sweep, strength, f_number, focal_mm)
-        for photo, stem in zip(photos, result_stems(photos), strict=True):
-            try:
-                say(work.save(photo, out, stem))
-            except (BokehflowError, OSError) as error:
-                failed.append(f"{photo}: {error}")
-    if failed:
-        raise click.ClickException("\n".join([f"{len(failed)} of {len(photos)} photos could not be refocused", *failed]))
+        work.save_all(photos, out)
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What was said about the depth."""
+
+    depth: Path | None
+    unit: str | None
+    model: str | None
+    network: str | None
+
+    def source(self, home: "Home", settings: "DepthSection", photos: int) -> "_Maps | _Predictions | _Network":
+        """Where depth comes from. Raises ConfigError."""
+        from pipeline.errors import ConfigError
+
+        if self.model is None:
+            if self.network is not None:
+                raise ConfigError("--network goes with --model FILE.onnx, which is missing")
+            return _maps(self.depth, self.unit, photos)
+        if self.depth is not None or self.unit is not None:
+            raise ConfigError("--model predicts the depth, and --depth gives it; leave one out")
+        return _model(home, settings, self.model, self.network)
 
 
 class _Maps:
@@ -198,6 +225,20 @@ class _Work:
     strength: float | None
     f_number: float | None
     focal_mm: float | None
+
+    def save_all(self, photos: tuple[Path, ...], folder: Path) -> None:
+        """Write a result for each photo, and name those that have none."""
+        from pipeline.errors import BokehflowError
+        from pipeline.training.application import result_stems
+
+        failed = []
+        for photo, stem in zip(photos, result_stems(photos), strict=True):
+            try:
+                say(self.save(photo, folder, stem))
+            except (BokehflowError, OSError) as error:
+                failed.append(f"{photo}: {error}")
+        if failed:
+            raise click.ClickException("\n".join([f"{len(failed)} of {len(photos)} photos could not be refocused", *failed]))
 
     def save(self, photo: Path, folder: Path, stem: str) -> str:
         """Write the refocused photo, or the animation; returns what was done, for a person."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pipeline.config import Project
     from pipeline.curation.review.app import Page
     from pipeline.curation.review.pictures import DepthView
+    from pipeline.depth.units import DepthMap
     from storage import Home
 
 log = logging.getLogger(__name__)
@@ -193,18 +194,33 @@ def mask_reader(project: "Project", home: "Home") -> "Callable[[str], np.ndarray
 
 
 def depth_viewer(project: "Project", home: "Home") -> "Callable[[str], DepthView | None]":
-    """A function from a picture's SHA-256 to its map of depth in colour: the one that is kept, else one made now.
+    """A function from a picture's SHA-256 to its map of depth in colour; None where `depth_reader` has none."""
+    from pipeline.curation.review.pictures import DepthView
+    from pipeline.depth.colours import coloured, range_of
+
+    read = depth_reader(project, home)
+
+    def view(sha256: str) -> "DepthView | None":
+        if (found := read(sha256)) is None:
+            return None
+        far, near = range_of(found.disparity)
+        ends = (f"{1 / far:.3g} m", f"{1 / near:.3g} m") if found.is_metric else ("far", "near")
+        return DepthView(coloured(found.disparity, far, near), *ends)
+
+    return view
+
+
+def depth_reader(project: "Project", home: "Home") -> "Callable[[str], DepthMap | None]":
+    """A function from a picture's SHA-256 to its map of depth: the one that is kept, else one made now.
 
     None where there is none, and where nobody is asked for any.
     """
     import threading
     from functools import cache
 
-    from pipeline.curation.review.pictures import DepthView
-    from pipeline.depth.colours import coloured, range_of
     from pipeline.depth.depth_maps import kept_map
     from pipeline.depth.maps import read_map
-    from pipeline.depth.units import DepthError
+    from pipeline.depth.units import DepthError, DepthMap
     from pipeline.errors import ConfigError
     from pipeline.operations.estimators import depth_estimator
     from pipeline.photos.decode import decode_reduced
@@ -223,20 +239,23 @@ def depth_viewer(project: "Project", home: "Home") -> "Callable[[str], DepthView
             log.warning("no map of depth of %s: %s", sha256[:12], error)
             return None
 
-    def view(sha256: str) -> "DepthView | None":
-        files = home.depth.glob(f"*/{sha256_of(sha256)[:2]}/{sha256_of(sha256)}*.png")
-        kept = sorted(files, key=lambda path: (path.parts[-3] == "imported", path.stat().st_mtime_ns))
+    def read(sha256: str) -> "DepthMap | None":
+        kept = kept_depth(home, sha256)
         with one_at_a_time:
-            found = read_map(kept[-1]) if kept else made(sha256) if project.depth.estimator != "none" else None
+            found = read_map(kept) if kept else made(sha256) if project.depth.estimator != "none" else None
         if found is None:
             return None
         encoding = Encoding.parse(found[1])
-        disparity = encoding.disparity(found[0])
-        far, near = range_of(disparity)
-        ends = (f"{1 / far:.3g} m", f"{1 / near:.3g} m") if encoding.unit == METRIC else ("far", "near")
-        return DepthView(coloured(disparity, far, near), *ends)
+        return DepthMap(encoding.disparity(found[0]), encoding.unit == METRIC)
 
-    return view
+    return read
+
+
+def kept_depth(home: "Home", sha256: str) -> Path | None:
+    """The file of a picture's map, the imported one before estimated ones."""
+    files = home.depth.glob(f"*/{sha256_of(sha256)[:2]}/{sha256_of(sha256)}*.png")
+    kept = sorted(files, key=lambda path: (path.parts[-3] == "imported", path.stat().st_mtime_ns))
+    return kept[-1] if kept else None
 
 
 def user_name() -> str:

@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from pipeline.depth.units import DepthMap, Disparity
 from pipeline.models.disparity_generator import DisparityGenerator
@@ -13,6 +14,8 @@ MOST_REACH_PX = 2
 PLACE_WEIGHT = 8.0
 """Levels of colour that a pixel of the small map counts for: a value is taken from farther away only if what is seen there
 is more alike."""
+STRIP_PX = 32
+CHANNEL_MEAN = np.full((1, 3), 1 / 3, np.float32)
 LONGEST_SHARE = 3.0
 """Of the training size: narrower photos are seen smaller."""
 
@@ -44,17 +47,28 @@ def along_edges(disparity: Disparity, small: RgbPhoto, rgb: RgbPhoto) -> Dispari
     rows, columns = (
         (np.arange(size) + 0.5) * old / size - 0.5 for size, old in zip(rgb.shape[:2], disparity.shape, strict=True)
     )
-    best, found = np.full((height_px, width_px), np.inf, np.float32), np.zeros((height_px, width_px), np.float32)
-    colours = small.astype(np.float32)
+    found = np.empty((height_px, width_px), np.float32)
+    for top in range(0, height_px, STRIP_PX):  # what is done to a strip stays in the processor's own memory
+        strip = slice(top, min(top + STRIP_PX, height_px))
+        found[strip] = _along_edges(disparity, small, np.ascontiguousarray(rgb[strip]), rows[strip], columns)
+    return found
+
+
+def _along_edges(
+    disparity: Disparity, small: RgbPhoto, rgb: RgbPhoto, rows: NDArray[np.float64], columns: NDArray[np.float64]
+) -> Disparity:
+    """Some rows of it; `rows` and `columns` are their places on the small map."""
+    best, found = np.full(rgb.shape[:2], np.inf, np.float32), np.zeros(rgb.shape[:2], np.float32)
     for down in range(-MOST_REACH_PX, MOST_REACH_PX + 1):
+        row = np.clip(np.round(rows).astype(int) + down, 0, disparity.shape[0] - 1)
         for right in range(-MOST_REACH_PX, MOST_REACH_PX + 1):
-            row = np.clip(np.round(rows).astype(int) + down, 0, disparity.shape[0] - 1)
             column = np.clip(np.round(columns).astype(int) + right, 0, disparity.shape[1] - 1)
             away = np.hypot((row - rows)[:, None], (column - columns)[None]).astype(np.float32)
-            cost = np.abs(rgb - colours[np.ix_(row, column)]).mean(2) + PLACE_WEIGHT * away
+            difference = cv2.absdiff(rgb, small[row].take(column, axis=1))
+            cost = cv2.transform(difference.astype(np.float32), CHANNEL_MEAN) + PLACE_WEIGHT * away
             nearer = cost < best
-            best[nearer] = cost[nearer]
-            found[nearer] = disparity[np.ix_(row, column)][nearer]
+            np.copyto(best, cost, where=nearer)
+            np.copyto(found, disparity[row].take(column, axis=1), where=nearer)
     return found
 
 

@@ -7,7 +7,9 @@ layers at their smaller sizes.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby, product
@@ -227,11 +229,14 @@ def refocus_photo(
     highlights: Highlights = RENDERED_HIGHLIGHTS,
     device: torch.device | None = None,
     tile_px: int | None = None,
+    least_radius_px: float = LEAST_RADIUS_PX,
 ) -> UInt8[np.ndarray, "height width 3"]:
     """A photo in focus throughout as `lens` would take it; uint8, same shape.
 
     `disparity` has the photo's size and is known everywhere (`fitted_to`). Where a disc is no larger than a pixel and
-    nothing else arrives, the photo is unchanged. Raises DepthError for a lens whose discs have more than `LARGEST_SHARE`.
+    nothing else arrives, the photo is unchanged. A processor works at as many tiles at a time as torch may use threads.
+    With less than `LEAST_RADIUS_PX` discs are less round and sooner done. Raises DepthError for a lens whose discs have more
+    than `LARGEST_SHARE`.
     """
     radius_px = lens.radii_px(disparity)
     largest_px, limit_px = float(np.abs(radius_px).max()), LARGEST_SHARE * min(radius_px.shape)
@@ -243,11 +248,33 @@ def refocus_photo(
     layers, device = LayeredLens(largest_px), device or torch.device("cpu")
     usual_px = TILE_PX if device.type == "cpu" else DEVICE_TILE_PX
     level = _levels(radius_px, layers.radii_px)
-    photo = _LayeredPhoto(rgb, level, layers, _near_to_far(layers), highlights, device, tile_px or usual_px)
-    blurs, result = _spread_smaller(photo), np.empty_like(rgb)
-    for rows, columns in _tiles(photo.size_px, photo.tile_px, max(group.shrink for group in photo.groups)):
-        result[rows, columns] = _seen(photo, blurs, rows, columns)
+    photo = _LayeredPhoto(rgb, level, layers, _near_to_far(layers, least_radius_px), highlights, device, tile_px or usual_px)
+    result = np.empty_like(rgb)
+    with _workers(device) as for_each:
+        blurs = _spread_smaller(photo, for_each)
+
+        def see(tile: tuple[slice, slice]) -> None:
+            result[tile] = _seen(photo, blurs, *tile)
+
+        for_each(see, _tiles(photo.size_px, photo.tile_px, max(group.shrink for group in photo.groups)))
     return result
+
+
+_ForEach = Callable[[Callable[[tuple[slice, slice]], None], Iterable[tuple[slice, slice]]], object]
+
+
+@contextmanager
+def _workers(device: torch.device) -> Iterator[_ForEach]:
+    """Does something for each tile. Tiles are too small for torch to divide them: its threads would wait for one another."""
+    threads = torch.get_num_threads()
+    if device.type != "cpu" or threads == 1:
+        yield lambda work, tiles: [work(tile) for tile in tiles]
+        return
+    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        try:
+            yield lambda work, tiles: list(pool.map(torch.inference_mode()(work), tiles))
+        finally:
+            torch.set_num_threads(threads)  # what a thread sets is what later ones begin with
 
 
 def _levels(radius_px: Disparity, radii_px: Sequence[float]) -> NDArray[np.float32]:
@@ -259,15 +286,15 @@ def _levels(radius_px: Disparity, radii_px: Sequence[float]) -> NDArray[np.float
     return level
 
 
-def _near_to_far(layers: LayeredLens) -> list[_Group]:
+def _near_to_far(layers: LayeredLens, least_radius_px: float) -> list[_Group]:
     """All layers, in groups of one size."""
-    grouped = groupby(layers.near_to_far(), key=lambda number: _shrink_of(layers.radii_px[abs(number)]))
+    grouped = groupby(layers.near_to_far(), key=lambda number: _shrink_of(layers.radii_px[abs(number)], least_radius_px))
     return [_Group(shrink, tuple(numbers)) for shrink, numbers in grouped]
 
 
-def _shrink_of(radius_px: float) -> int:
+def _shrink_of(radius_px: float, least_radius_px: float) -> int:
     """The power of two by which the sides may be smaller."""
-    return 2 ** max(0, int(math.log2(radius_px / LEAST_RADIUS_PX)))
+    return 2 ** max(0, int(math.log2(radius_px / least_radius_px)))
 
 
 def _tiles(size_px: tuple[int, int], tile_px: int, multiple_px: int = 1) -> Iterator[tuple[slice, slice]]:
@@ -277,47 +304,57 @@ def _tiles(size_px: tuple[int, int], tile_px: int, multiple_px: int = 1) -> Iter
         yield slice(top, min(top + side_px, size_px[0])), slice(left, min(left + side_px, size_px[1]))
 
 
-def _spread_smaller(photo: _LayeredPhoto) -> dict[_Group, Layer]:
+def _spread_smaller(photo: _LayeredPhoto, for_each: _ForEach) -> dict[_Group, Layer]:
     """The groups that are spread at smaller sizes, over the whole photo, as far as they have pixels."""
-    smaller = _made_smaller(photo)
-    groups = {group: [number for number in group.numbers if number in smaller] for group in photo.groups}
-    return {group: _spread_group(photo, group, smaller) for group, numbers in groups.items() if numbers}
+    smaller = _made_smaller(photo, for_each)
+    blurs = {}
+    for group in photo.groups:
+        if there := {number: smaller[number] for number in group.numbers if number in smaller}:
+            blurs[group] = _spread_group(photo, group, there, for_each)
+    return blurs
 
 
-def _made_smaller(photo: _LayeredPhoto) -> dict[int, Layer]:
+def _made_smaller(photo: _LayeredPhoto, for_each: _ForEach) -> dict[int, Layer]:
     """By its number, each layer that is spread at a smaller size and has pixels, at that size, rounded up."""
     shrinks = {number: group.shrink for group in photo.groups for number in group.numbers if group.shrink > 1}
     smaller: dict[int, Layer] = {}
-    for rows, columns in _tiles(photo.size_px, photo.tile_px, max(shrinks.values(), default=1)) if shrinks else ():
-        numbers = [number for number in photo.present(rows, columns) if number in shrinks]
+    for number in photo.present(slice(None), slice(None)):
+        if number in shrinks:
+            sides = [-(-length // shrinks[number]) for length in photo.size_px]
+            smaller[number] = torch.zeros(1, 4, *sides, device=photo.device)
+
+    def make(tile: tuple[slice, slice]) -> None:
+        rows, columns = tile
+        numbers = [number for number in photo.present(rows, columns) if number in smaller]
         if not numbers:
-            continue
+            return
         light = photo.light(rows, columns)
         for number in numbers:
             shrink = shrinks[number]
-            if number not in smaller:
-                height, width = (-(-length // shrink) for length in photo.size_px)
-                smaller[number] = torch.zeros(1, 4, height, width, device=photo.device)
             part = shrunk(photo.layer(light, rows, columns, number), shrink)
             smaller[number][..., _divided(rows, shrink), _divided(columns, shrink)] = part
+
+    if smaller:
+        for_each(make, _tiles(photo.size_px, photo.tile_px, max(shrinks.values())))
     return smaller
 
 
-def _spread_group(photo: _LayeredPhoto, group: _Group, smaller: Mapping[int, Layer]) -> Layer:
+def _spread_group(photo: _LayeredPhoto, group: _Group, there: Mapping[int, Layer], for_each: _ForEach) -> Layer:
     """The layers of a group spread and laid over one another at their size."""
-    there = {number: smaller[number] for number in group.numbers if number in smaller}
     whole = torch.zeros_like(next(iter(there.values())))
-    for rows, columns in _tiles((whole.shape[-2], whole.shape[-1]), photo.tile_px):
+    size_px = whole.shape[-2:]
+
+    def lay(tile: tuple[slice, slice]) -> None:
         for number, layer in there.items():
             radius_px = photo.layers.radii_px[abs(number)] / group.shrink
-            near = [
-                _grown(part, int(radius_px + 0.5), length)
-                for part, length in zip((rows, columns), whole.shape[-2:], strict=True)
-            ]
+            near = [_grown(part, int(radius_px + 0.5), length) for part, length in zip(tile, size_px, strict=True)]
             part = layer[..., near[0], near[1]]
             if part[:, 3].any():
-                arrived = spread(part, radius_px)[..., _within(rows, near[0]), _within(columns, near[1])]
-                whole[..., rows, columns] = behind(whole[..., rows, columns], arrived)
+                inner = [_within(part, around) for part, around in zip(tile, near, strict=True)]
+                arrived = spread(part, radius_px)[..., inner[0], inner[1]]
+                whole[..., tile[0], tile[1]] = behind(whole[..., tile[0], tile[1]], arrived)
+
+    for_each(lay, _tiles((size_px[0], size_px[1]), photo.tile_px))
     return whole
 
 

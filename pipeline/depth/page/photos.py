@@ -1,0 +1,176 @@
+"""The photos of the page: listed by name, opened with their depth when somebody looks at them."""
+
+import math
+import re
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+
+from pipeline.depth.colours import coloured, range_of
+from pipeline.depth.refocus import LEAST_RADIUS_PX, ThinLens, disparity_at, fitted_to, lens_of_strength, refocus_photo
+from pipeline.depth.units import DepthError, DepthMap, Disparity
+from pipeline.models.images import RgbPhoto
+
+SCREEN_EDGE_PX, DRAFT_EDGE_PX = 1024, 512
+"""Longer side of what is shown, and of what is shown while the aperture is dragged."""
+SCREEN_LEAST_RADIUS_PX = 2.0
+"""Of the discs on the screen, by which they are as round as a screen shows."""
+MOST_PERCENT = 8.0
+KEPT_OPEN = 2
+"""Photos at full size, with their depth: 12 MP are 100 MB."""
+KEPT_DROPPED = 8
+
+Open = Callable[[], tuple[RgbPhoto, DepthMap]]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A point of the upright photo, in its pixels, that shall be sharp, and the strength in per cent of the shorter side."""
+
+    x_px: float
+    y_px: float
+    percent: float
+
+    @classmethod
+    def parse(cls, given: Mapping[str, str]) -> "Setting":
+        """From a request. Raises DepthError."""
+        try:
+            values = [float(given[name][:40]) for name in ("x", "y", "strength")]
+        except (KeyError, ValueError):
+            raise DepthError("x, y and strength are numbers: a point of the photo in its pixels, and per cent") from None
+        if not (all(map(math.isfinite, values)) and 0 <= values[2] <= MOST_PERCENT):
+            raise DepthError(f"the strength goes from 0 to {MOST_PERCENT:g} per cent of the shorter side")
+        return cls(*values)
+
+
+@dataclass(frozen=True, eq=False)
+class OpenPhoto:
+    """A photo at full size, uint8 [height, width, 3], and its depth."""
+
+    name: str
+    rgb: RgbPhoto
+    depth: DepthMap
+
+    @cached_property
+    def disparity(self) -> Disparity:
+        """At the photo's size, known everywhere. Raises DepthError for a map of another picture."""
+        return fitted_to(self.depth.disparity, *self.rgb.shape[:2])
+
+    @cached_property
+    def _px_per_percent(self) -> float:
+        return lens_of_strength(self.disparity, 0.0, 1.0).px_per_dioptre
+
+    def check(self) -> None:
+        """Raises DepthError where it cannot be refocused."""
+        self.depth.check(self.name)
+        assert self._px_per_percent > 0
+
+    @cached_property
+    def _views(self) -> dict[int, tuple[RgbPhoto, Disparity]]:
+        return {edge_px: self._smaller(edge_px) for edge_px in (SCREEN_EDGE_PX, DRAFT_EDGE_PX)}
+
+    def _smaller(self, edge_px: int) -> tuple[RgbPhoto, Disparity]:
+        height, width = self.rgb.shape[:2]
+        shrink = min(1.0, edge_px / max(height, width))
+        size = max(1, round(width * shrink)), max(1, round(height * shrink))
+        return cv2.resize(self.rgb, size, interpolation=cv2.INTER_AREA), fitted_to(self.disparity, size[1], size[0])
+
+    def lens(self, setting: Setting) -> ThinLens:
+        """At full size. Raises DepthError for a point outside the photo."""
+        return ThinLens(disparity_at(self.disparity, setting.x_px, setting.y_px), setting.percent * self._px_per_percent)
+
+    def shown(self, setting: Setting, edge_px: int) -> RgbPhoto:
+        """Refocused on the screen, its longer side `edge_px` at most."""
+        (rgb, disparity), lens = self._views[edge_px], self.lens(setting)
+        scaled = ThinLens(lens.focus, lens.px_per_dioptre * rgb.shape[1] / self.rgb.shape[1])
+        return refocus_photo(rgb, disparity, scaled, least_radius_px=SCREEN_LEAST_RADIUS_PX)
+
+    def saved(self, setting: Setting) -> RgbPhoto:
+        """Refocused at full size."""
+        return refocus_photo(self.rgb, self.disparity, self.lens(setting), least_radius_px=LEAST_RADIUS_PX)
+
+    def coloured_depth(self) -> UInt8[np.ndarray, "height width 3"]:
+        """The map on the screen."""
+        disparity = self._views[SCREEN_EDGE_PX][1]
+        return coloured(disparity, *range_of(disparity))
+
+    def told(self, setting: Setting) -> str:
+        """What is sharp, and how large the largest disc is, for a person."""
+        lens = self.lens(setting)
+        ends = np.array([[self.disparity.min(), self.disparity.max()]], np.float32)
+        where = f"in focus {1 / lens.focus:.3g} m" if self.depth.is_metric else "in focus where you pointed"
+        return f"{where}, largest disc {np.abs(lens.radii_px(ends)).max():.0f} px at full size"
+
+    @property
+    def file_stem(self) -> str:
+        """For the file that is saved."""
+        stem = self.name.rpartition(".")[0] or self.name
+        return re.sub(r"[^\w-]+", "_", stem)[:80].strip("_") or "photo"
+
+
+@dataclass
+class PagePhotos:
+    """What can be opened, by keys that the page uses; a few stay open.
+
+    `estimate` takes a photo's bytes that somebody dropped on the page, and gives it with its depth; None where nobody
+    estimates depth.
+    """
+
+    estimate: Callable[[bytes], tuple[RgbPhoto, DepthMap]] | None = None
+    _listed: OrderedDict[str, tuple[str, Open]] = field(default_factory=OrderedDict)
+    _open: OrderedDict[str, OpenPhoto] = field(default_factory=OrderedDict)
+    _dropped: list[str] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _added: int = 0
+
+    def add(self, name: str, open_photo: Open) -> str:
+        """List a photo; returns its key."""
+        self._added += 1
+        self._listed[str(self._added)] = name, open_photo
+        return str(self._added)
+
+    def drop(self, name: str, data: bytes) -> str:
+        """List a photo that somebody brought, once it is known to be one; older ones make room. Raises BokehflowError."""
+        if self.estimate is None:
+            remedy = "start it with `--model RUN` or `--model FILE.onnx`, or set an estimator under `[depth]`"
+            raise DepthError(f"nobody estimates depth for this page: {remedy}")
+        with self._lock:
+            rgb, depth = self.estimate(data)
+            photo = OpenPhoto(name, rgb, depth)
+            photo.check()
+            estimate = self.estimate
+            key = self.add(name, lambda: estimate(data))
+            self._keep(key, photo)
+            self._dropped.append(key)
+            if len(self._dropped) > KEPT_DROPPED:
+                oldest = self._dropped.pop(0)
+                self._listed.pop(oldest, None)
+                self._open.pop(oldest, None)
+            return key
+
+    def names(self) -> list[tuple[str, str]]:
+        """Key and name of all."""
+        return [(key, name) for key, (name, _) in list(self._listed.items())]
+
+    def opened(self, key: str) -> OpenPhoto:
+        """A photo with its depth. Raises `KeyError` for an unknown key, BokehflowError where it cannot be refocused."""
+        with self._lock:
+            if key in self._open:
+                self._open.move_to_end(key)
+                return self._open[key]
+            name, open_photo = self._listed[key]
+            photo = OpenPhoto(name, *open_photo())
+            photo.check()
+            self._keep(key, photo)
+            return photo
+
+    def _keep(self, key: str, photo: OpenPhoto) -> None:
+        self._open[key] = photo
+        while len(self._open) > KEPT_OPEN:
+            self._open.popitem(last=False)

@@ -1,0 +1,250 @@
+"""The page of `refocus --page`: what it shows is what is saved, who may ask, what it refuses."""
+
+import base64
+import io
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Page, sync_playwright
+
+from pipeline.commands.refocus_page import PagePictures
+from pipeline.config import PhotosSection
+from pipeline.depth.page.app import TOKEN_HEADER, TOLD_HEADER, RefocusPage, make_refocus_app
+from pipeline.depth.page.photos import KEPT_DROPPED, SCREEN_EDGE_PX, OpenPhoto, PagePhotos, Setting
+from pipeline.depth.refocus import lens_of_strength, refocus_photo
+from pipeline.depth.units import DepthError, DepthMap
+from pipeline.loopback import server
+from pipeline.loopback.guard import Door
+from pipeline.photos.inspectors import Inspectors
+from storage import Home
+from tests.pipeline.curation.review.worlds import PORT, ask
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+WIDTH_PX, HEIGHT_PX = 1500, 1000
+FACE, BACKDROP = (0.5, 0.5), (0.1, 0.15)
+"""Points, in shares of the sides."""
+TOLERANCE = 2.0
+"""Levels of 255, on average, between the screen, which is a JPEG, and the photo saved, made as small."""
+
+
+def photo() -> tuple[np.ndarray, DepthMap]:
+    """A round subject at 1 m before a wall at 3 m, both with a fine grain, as cloth has it."""
+    rows, columns = np.mgrid[:HEIGHT_PX, :WIDTH_PX]
+    grain = cv2.GaussianBlur(np.random.default_rng(0).standard_normal((HEIGHT_PX, WIDTH_PX)), (0, 0), 2.5)
+    rgb = np.repeat((128 + 25 * grain / grain.std()).clip(0, 255).astype(np.uint8)[..., None], 3, 2)
+    is_face = np.hypot(rows - HEIGHT_PX / 2, columns - WIDTH_PX / 2) < 300
+    rgb[is_face, 2] //= 2
+    return rgb, DepthMap(np.where(is_face, 1.0, 1 / 3).astype(np.float32), True)
+
+
+def page_of(photos: PagePhotos, port: int = PORT) -> RefocusPage:
+    return RefocusPage(photos, port, 3.0, 1_000_000)
+
+
+@pytest.fixture
+def photos() -> PagePhotos:
+    made = PagePhotos()
+    made.add("me & <you>.jpg", photo)
+    return made
+
+
+def picture(data: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+
+
+def detail(rgb: np.ndarray, place: tuple[float, float]) -> float:
+    """How much neighbours differ around a point."""
+    row, column = (int(share * side) for share, side in zip(place[::-1], rgb.shape[:2], strict=True))
+    around = rgb[row - 40 : row + 40, column - 40 : column + 40, 0].astype(float)
+    return float(np.abs(np.diff(around, axis=1)).mean())
+
+
+# --- over HTTP
+
+
+def test_a_photo_is_listed_opened_seen_and_saved(photos: PagePhotos) -> None:
+    page = page_of(photos)
+    app = make_refocus_app(page)
+    assert ask(app, "/photos").body == b'[{"key":"1","name":"me & <you>.jpg"}]'
+    assert b'"width":1500,"height":1000,"depth":"1 to 3 m' in ask(app, "/photo/1").body
+    seen = ask(app, "/photo/1/seen?x=750&y=500&strength=3")
+    assert seen.headers[TOLD_HEADER] == quote("in focus 1 m, largest disc 30 px at full size")
+    assert max(picture(seen.body).shape) == SCREEN_EDGE_PX
+    assert max(picture(ask(app, "/photo/1/seen?x=750&y=500&strength=3&draft").body).shape) == SCREEN_EDGE_PX // 2
+    assert picture(ask(app, "/photo/1/depth").body).shape == picture(seen.body).shape
+    token = {TOKEN_HEADER: page.token.value}
+    saved = ask(app, "/photo/1/full", "POST", token, b"x=750&y=500&strength=3")
+    rgb, depth = photo()
+    assert np.array_equal(picture(saved.body), refocus_photo(rgb, depth.disparity, lens_of_strength(depth.disparity, 1, 3)))
+
+
+def test_the_page_runs_no_script_but_its_own_and_escapes_nothing_into_it(photos: PagePhotos) -> None:
+    answer = ask(make_refocus_app(page_of(photos)), "/")
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert "unsafe" not in answer.headers["content-security-policy"]
+    assert b"<you>" not in answer.body
+    assert b'id="file"' not in answer.body
+    for path in ("/static/refocus.js", "/static/refocus.css", "/look/review.css", "/look/icon.png"):
+        assert ask(make_refocus_app(page_of(photos)), path).status == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "said"),
+    [
+        ("/photo/1/seen?x=1500&y=5&strength=3", 400, "outside the photo, which has 1500 × 1000"),
+        ("/photo/1/seen?x=-1&y=5&strength=3", 400, "outside the photo"),
+        ("/photo/1/seen?x=nan&y=5&strength=3", 400, "the strength goes from 0 to 8"),
+        ("/photo/1/seen?x=5&y=5&strength=80", 400, "the strength goes from 0 to 8"),
+        ("/photo/1/seen?x=5&strength=3", 400, "x, y and strength are numbers"),
+        ("/photo/2/seen?x=5&y=5&strength=3", 404, "no longer here"),
+        ("/photo/..%2f/depth", 404, ""),
+    ],
+)
+def test_what_cannot_be_shown_says_why(photos: PagePhotos, path: str, status: int, said: str) -> None:
+    answer = ask(make_refocus_app(page_of(photos)), path)
+    assert (answer.status, said in answer.body.decode()) == (status, True)
+
+
+def test_who_may_not_ask_is_refused(photos: PagePhotos) -> None:
+    app = make_refocus_app(page_of(photos))
+    assert ask(app, "/", headers={"host": "evil.example"}).status == 403
+    assert ask(app, "/photos", headers={"sec-fetch-site": "cross-site"}).status == 403
+    assert ask(app, "/photo/1/full", "POST", {TOKEN_HEADER: "guessed"}, b"x=1&y=1&strength=3").status == 403
+    assert ask(app, "/photos?name=a", "POST", {"content-length": "1000001"}, b"").status == 403
+
+
+def test_depth_that_is_unknown_flat_or_of_another_picture_is_told() -> None:
+    rgb, depth = photo()
+    bad = {
+        "no pixel has a depth": np.full_like(depth.disparity, 0.0),
+        "flat": np.ones_like(depth.disparity),
+        "of another picture": depth.disparity.T.copy(),
+    }
+    photos = PagePhotos()
+    for said, disparity in bad.items():
+        key = photos.add("me", lambda disparity=disparity: (rgb, DepthMap(disparity, True)))
+        answer = ask(make_refocus_app(page_of(photos)), f"/photo/{key}")
+        assert (answer.status, said in answer.body.decode()) == (400, True)
+
+
+def test_a_photo_that_is_dropped_is_checked_and_older_ones_make_room(tmp_path: Path) -> None:
+    class Half:
+        def depth(self, photo: Path, rgb: np.ndarray, read: object) -> DepthMap:
+            found = np.full(rgb.shape[:2], 0.5, np.float32)
+            found[:, : rgb.shape[1] // 2] = 1.0
+            return DepthMap(found, False)
+
+    inspectors = Inspectors(1)
+    try:
+        source = PagePictures(Home(tmp_path), None, PhotosSection(), inspectors, Half(), predicts=True)
+        photos = PagePhotos(source.dropped())
+        page = page_of(photos)
+        app, token = make_refocus_app(page), {TOKEN_HEADER: page.token.value}
+        assert b'id="file"' in ask(app, "/").body
+        refused = ask(app, "/photos?name=a.jpg", "POST", token, b"<html>")
+        assert (refused.status, b"not_an_image" in refused.body) == (400, True)
+        assert ask(app, "/photos?name=a.jpg", "POST", {}, b"").status == 403
+        stream = io.BytesIO()
+        Image.fromarray(photo()[0][:80, :120]).save(stream, "PNG")
+        keys = [ask(app, "/photos?name=a.png", "POST", token, stream.getvalue()) for _ in range(KEPT_DROPPED + 1)]
+        assert keys[0].body == b'{"key":"1","name":"a.png"}'
+        assert ask(app, "/photo/1").status == 404
+        assert b'"width":120,"height":80,"depth":"relative depth' in ask(app, "/photo/2").body
+    finally:
+        inspectors.close()
+
+
+def test_where_nobody_estimates_depth_a_dropped_photo_is_refused(photos: PagePhotos) -> None:
+    with pytest.raises(DepthError, match=r"nobody estimates depth.*--model"):
+        photos.drop("a.png", b"")
+
+
+def test_names_of_files_are_plain() -> None:
+    names = {"a b/../ü.jpg": "a_b_ü", "flickr:12": "flickr_12", "...": "photo"}
+    assert {name: OpenPhoto(name, *photo()).file_stem for name in names} == names
+
+
+# --- in a browser
+
+
+@pytest.fixture
+def address(photos: PagePhotos) -> Iterator[str]:
+    listening = server.listen(0)
+    door = Door(listening.getsockname()[1])
+    running = server.make_server(make_refocus_app(page_of(photos, door.port)), door)
+    thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]})
+    thread.start()
+    yield door.address
+    running.should_exit = True
+    thread.join(20)
+    listening.close()
+
+
+def shown(page: Page) -> np.ndarray:
+    """The picture on the screen, once it rests."""
+    page.wait_for_selector("#stage[data-shown=rest]", timeout=60_000)
+    data = page.evaluate(
+        """() => { const drawn = document.createElement("canvas"), seen = document.getElementById("seen");
+        [drawn.width, drawn.height] = [seen.naturalWidth, seen.naturalHeight];
+        drawn.getContext("2d").drawImage(seen, 0, 0); return drawn.toDataURL().split(",")[1]; }"""
+    )
+    return picture(base64.b64decode(data))
+
+
+def click(page: Page, place: tuple[float, float]) -> np.ndarray:
+    box = page.locator("#seen").bounding_box()
+    assert box is not None
+    page.evaluate("delete document.getElementById('stage').dataset.shown")
+    page.mouse.click(box["x"] + place[0] * box["width"], box["y"] + place[1] * box["height"])
+    return shown(page)
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
+def test_what_is_clicked_is_sharp_and_saved_as_it_is_seen(address: str, tmp_path: Path) -> None:
+    said: list[str] = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page(viewport={"width": 1200, "height": 850})
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.goto(address)
+        shown(page)
+        face, backdrop = click(page, FACE), click(page, BACKDROP)
+        assert detail(face, FACE) > 5 * detail(face, BACKDROP)
+        assert detail(backdrop, BACKDROP) > 5 * detail(backdrop, FACE)
+        assert "in focus 3 m" in page.inner_text("#say")
+        with page.expect_download() as saving:
+            page.keyboard.press("s")
+        saving.value.save_as(tmp_path / "saved.png")
+        assert saving.value.suggested_filename == "me_you-refocused.png"
+        page.keyboard.press("o")
+        page.wait_for_function("document.getElementById('compare').ariaPressed === 'true'")
+        page.focus("#stage")
+        page.evaluate("delete document.getElementById('stage').dataset.shown")
+        page.keyboard.press("Shift+ArrowRight")
+        original = shown(page)
+        browser.close()
+    assert not said
+    saved = picture((tmp_path / "saved.png").read_bytes())
+    assert saved.shape == (HEIGHT_PX, WIDTH_PX, 3)
+    smaller = cv2.resize(saved, (backdrop.shape[1], backdrop.shape[0]), interpolation=cv2.INTER_AREA)
+    assert np.abs(smaller.astype(float) - backdrop).mean() < TOLERANCE
+    assert min(detail(original, FACE), detail(original, BACKDROP)) > 5 * detail(face, BACKDROP)
+
+
+def test_the_screen_shows_what_is_saved() -> None:
+    """Also where discs are large, and the screen's are less round."""
+    opened = OpenPhoto("me", *photo())
+    for place, percent in ((FACE, 1.0), (FACE, 8.0), (BACKDROP, 4.0)):
+        setting = Setting(place[0] * WIDTH_PX, place[1] * HEIGHT_PX, percent)
+        seen, saved = opened.shown(setting, SCREEN_EDGE_PX), opened.saved(setting)
+        smaller = cv2.resize(saved, (seen.shape[1], seen.shape[0]), interpolation=cv2.INTER_AREA)
+        assert np.abs(smaller.astype(float) - seen).mean() < TOLERANCE
