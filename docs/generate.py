@@ -9,6 +9,7 @@ import re
 import textwrap
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import is_dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -76,21 +77,35 @@ def _is_section(field: FieldInfo) -> bool:
 def _section(title: str, model: object) -> str:
     if not (isinstance(model, type) and issubclass(model, BaseModel)):
         raise TypeError(f"{title}: {model!r} is no model")
+    told = descriptions(model)
     rows = [
-        f"| `{field.alias or name}` | {_default(field)} | {_one_line(field.description)} |"
+        f"| `{field.alias or name}` | {_default(field)} | {_one_line(told.get(name))} |"
         for name, field in model.model_fields.items()
     ]
     return "\n".join([f"## `{title}`", "", "| key | default | meaning |", "|---|---|---|", *rows, ""])
 
 
+def descriptions(model: type[BaseModel]) -> dict[str, str]:
+    """What stands below each key in the source. Pydantic could read it too, and every command would pay for that."""
+    found: dict[str, str] = {}
+    for owner in reversed(model.__mro__):
+        if issubclass(owner, BaseModel) and owner is not BaseModel:
+            body = ast.parse(textwrap.dedent(inspect.getsource(owner))).body[0]
+            lines = body.body if isinstance(body, ast.ClassDef) else []
+            for key, text in pairwise(lines):
+                if isinstance(key, ast.AnnAssign) and isinstance(key.target, ast.Name) and isinstance(text, ast.Expr):
+                    found[key.target.id] = str(ast.literal_eval(text.value))
+    return found
+
+
 def _profiles() -> str:
     """Every setting of a run with its value in each profile."""
-    names = list(PROFILES)
+    names, told = list(PROFILES), descriptions(TrainingSettings)
     rows = [
         f"| `{name}` | "
         + " | ".join(f"`{getattr(PROFILES[profile], name)}`" for profile in names)
-        + f" | {_one_line(field.description)} |"
-        for name, field in TrainingSettings.model_fields.items()
+        + f" | {_one_line(told.get(name))} |"
+        for name in TrainingSettings.model_fields
     ]
     head = "| setting | " + " | ".join(names) + " | meaning |"
     return "\n".join(["## `[recipes.NAME.settings]`", "", head, "|---|" + "---|" * len(names) + "---|", *rows, ""])

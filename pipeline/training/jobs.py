@@ -5,13 +5,15 @@ Free of torch. The asset that starts a run builds a `TrainingJob` and hands it o
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import psutil
 from pydantic import BaseModel, ConfigDict, NonNegativeInt
 
 from pipeline.machine import MachinePlace, here, host_name
 from pipeline.training.recipes import TrainingSettings, canonical_digest
+
+if TYPE_CHECKING:
+    import psutil
 
 RUN_FORMAT = 3
 """Raised when run folders or the loop change so that an unfinished run must not be continued."""
@@ -37,6 +39,8 @@ class ProcessIdentity(BaseModel):
     @classmethod
     def current(cls) -> "ProcessIdentity":
         """The process that calls this."""
+        import psutil  # takes a while, which those save who find no process
+
         pid = os.getpid()
         started_at_s, ticks = psutil.Process().create_time(), _start_ticks(pid)
         return cls(pid=pid, started_at_s=started_at_s, started_at_ticks=ticks, place=here().mark, host=host_name())
@@ -53,6 +57,8 @@ class ProcessIdentity(BaseModel):
 
     def is_alive(self) -> bool:
         """Whether that very process still runs, as far as can be told from here; a zombie does not."""
+        import psutil
+
         place = MachinePlace.of(self.place)
         if place is not None and not place.is_here():
             return not place.is_over()
@@ -62,7 +68,7 @@ class ProcessIdentity(BaseModel):
         except psutil.NoSuchProcess:
             return False
 
-    def _is_same(self, process: psutil.Process) -> bool:
+    def _is_same(self, process: "psutil.Process") -> bool:
         """By the ticks, or for identities without them, as older versions wrote, by the time."""
         if self.started_at_ticks is not None:
             return _start_ticks(self.pid) == self.started_at_ticks
@@ -82,7 +88,7 @@ def _start_ticks(pid: int) -> int | None:
 class TrainingJob(BaseModel):
     """One run: model, settings and seed on one snapshot."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     run_id: str
     run_dir: Path

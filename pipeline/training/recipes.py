@@ -45,7 +45,7 @@ SemanticNetwork = Literal["deeplabv3_mobilenet", "deeplabv3_resnet101", "lraspp_
 class TrainingSettings(BaseModel):
     """Every switch of a run; the defaults are the study's. Unknown keys and wrong types are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     # What is seen
     size_px: Annotated[int, Field(ge=16, multiple_of=SIZE_MULTIPLE_PX)] = 256

@@ -122,7 +122,7 @@ class RunFolder:
 class Completion(BaseModel):
     """What `complete.json` says of a finished run."""
 
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True)
 
     digest: str
     """The job's digest: settings, model, seed, snapshot and domains."""
