@@ -94,8 +94,9 @@ class PagePictures:
         project = load_project(path)
         estimate = self._estimate() if self.predicts else None
         read, is_estimated = depth_reader(project, self.home), project.depth.estimator != "none" or estimate is not None
-        curated = self.home.tables.read("curated_photos", columns=["photo_id", "sha256"]).drop_duplicates("sha256")
-        for photo_id, sha256 in curated.itertuples(index=False):
+        curated = self.home.tables.read("curated_photos", columns=["photo_id", "sha256", "decision"])
+        kept = curated[curated["decision"] != "drop"].drop_duplicates("sha256")
+        for photo_id, sha256 in zip(kept["photo_id"], kept["sha256"], strict=True):
             if is_estimated or kept_depth(self.home, str(sha256)) is not None:
                 yield str(photo_id), partial(self._blob, str(sha256), read, estimate)
 

@@ -16,6 +16,7 @@ from playwright.sync_api import Page, sync_playwright
 
 from pipeline.commands.refocus_page import PagePictures
 from pipeline.config import PhotosSection
+from pipeline.depth.maps import encoded, map_png
 from pipeline.depth.page.app import TOKEN_HEADER, TOLD_HEADER, RefocusPage, make_refocus_app
 from pipeline.depth.page.photos import KEPT_DROPPED, SCREEN_EDGE_PX, OpenPhoto, PagePhotos, Setting
 from pipeline.depth.refocus import lens_of_strength, refocus_photo
@@ -24,7 +25,9 @@ from pipeline.loopback import server
 from pipeline.loopback.guard import Door
 from pipeline.photos.inspectors import Inspectors
 from storage import Home
+from tests.picture_home import home_of_pictures
 from tests.pipeline.curation.review.worlds import PORT, ask
+from tests.pipeline.operations.test_status import fill
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 WIDTH_PX, HEIGHT_PX = 1500, 1000
@@ -157,6 +160,31 @@ def test_a_photo_that_is_dropped_is_checked_and_older_ones_make_room(tmp_path: P
         assert keys[0].body == b'{"key":"1","name":"a.png"}'
         assert ask(app, "/photo/1").status == 404
         assert b'"width":120,"height":80,"depth":"relative depth' in ask(app, "/photo/2").body
+    finally:
+        inspectors.close()
+
+
+def test_photos_of_the_home_are_listed_where_they_are_kept_and_have_depth(tmp_path: Path) -> None:
+    home = home_of_pictures(tmp_path, 4)
+    unique = home.tables.read("unique_photos").sort_values("photo_id")
+    (tmp_path / "bokehflow.toml").write_text("[domains.ordinary]\n[domains.shallow]\n")
+    decided = [{"photo_id": row.photo_id, "sha256": row.sha256, "decision": "keep"} for row in unique.itertuples()]
+    decided[1]["decision"] = "drop"
+    home.tables.write("curated_photos", fill("curated_photos", decided))
+    slope = np.tile(np.linspace(0.3, 1, 96, dtype=np.float32), (96, 1))
+    for row in decided[:3]:
+        path = home.depth / "imported" / str(row["sha256"])[:2] / f"{row['sha256']}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(map_png(*encoded(DepthMap(slope, True))))
+    inspectors = Inspectors(1)
+    try:
+        pictures = PagePictures(home, None, PhotosSection(), inspectors, None, predicts=False)
+        found = dict(pictures.kept())
+        assert list(found) == ["flickr:0", "flickr:2"]
+        rgb, depth = found["flickr:2"]()
+        assert (rgb.shape, depth.is_metric) == ((96, 96, 3), True)
+        assert np.allclose(depth.disparity, slope, atol=1e-3)
+        assert pictures.dropped() is None
     finally:
         inspectors.close()
 
