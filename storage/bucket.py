@@ -1,7 +1,8 @@
 """A home's files in object storage: contents under their digests, and numbered lists of which file has which content.
 
 In the store every content lies at `objects/<sha256>`, and `lists/<number>.gz` says which file has which; the list of the
-highest number counts. A list is put after all that it names, and only where none has its number.
+highest number counts. A list is put after all that it names, and only where none has its number. It is whole, or has the
+changes since the list before it, so that what is sent does not grow with the home.
 """
 
 import gzip
@@ -28,7 +29,10 @@ if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
 SCHEMES = ("s3", "gs", "az")
-FORMAT = 1
+FORMAT, CHANGES = 1, 2
+"""Of a whole list, and of one that has the changes since the list before it."""
+WHOLE_EVERY = 16
+"""So many lists follow one another at most until one is whole."""
 AT_ONCE = 8
 """Files that travel at the same time."""
 AT_A_CALL = 1000
@@ -184,18 +188,38 @@ class Bucket:
         """Number of the newest list; 0 where there is none."""
         return max(self._numbers(), default=0)
 
-    def newest(self) -> tuple[int, dict[str, File]]:
-        """Number and content of the newest list; 0 and nothing where no copy is whole."""
+    def newest(self, known: int = 0, files: Mapping[str, File] | None = None) -> tuple[int, dict[str, File]]:
+        """Number and content of the newest list; 0 and nothing where no copy is whole.
+
+        Where the list of the number `known` is known, with its `files`, only those after it are read.
+        """
         number = self.number()
         while number:
             try:
-                return number, read_list(self.content(list_name(number)), self.address)
+                return number, self._files_of(number, known, files or {})
             except StorageError:
                 newer = self.number()  # which takes its place
                 if newer <= number:
                     raise
                 number = newer
         return 0, {}
+
+    def _files_of(self, number: int, known: int, files: Mapping[str, File]) -> dict[str, File]:
+        later: list[bytes] = []
+        for at in range(number, max(0, number - WHOLE_EVERY), -1):
+            if at == known:
+                found = dict(files)
+                break
+            data = self.content(list_name(at))
+            if not is_changes(data, self.address):
+                found = read_list(data, self.address)
+                break
+            later.append(data)
+        else:
+            raise StorageError(f"{self.address}: no whole list comes before list {number}; copy again")
+        for data in reversed(later):
+            read_changes(data, found, self.address)
+        return found
 
     def delete_lists_before(self, number: int) -> None:
         """Delete the lists that one of this number takes the place of."""
@@ -249,35 +273,79 @@ def list_name(number: int) -> str:
 
 def write_list(files: Mapping[str, File]) -> bytes:
     """A list as an object: its format and length, then a line for each file."""
-    lines = [{"format": FORMAT, "files": len(files)}]
+    return _packed({"format": FORMAT, "files": len(files)}, files)
+
+
+def write_changes(files: Mapping[str, File], before: Mapping[str, File], number: int) -> bytes:
+    """A list of that number after `before`: its changes; or whole, where these are many, a photo went, or it is time."""
+    gone = sorted(before.keys() - files.keys())
+    changed = {name: file for name, file in files.items() if before.get(name) != file}
+    if number % WHOLE_EVERY == 1 or 4 * (len(gone) + len(changed)) > len(files) or any(map(is_blob, gone)):
+        return write_list(files)
+    return _packed({"format": CHANGES, "files": len(files), "gone": gone, "changed": len(changed)}, changed)
+
+
+def is_blob(name: str) -> bool:
+    """Whether the file is a photo, of which no list shall tell once it is forgotten."""
+    return name.startswith("blobs/")
+
+
+def _packed(head: Mapping[str, object], files: Mapping[str, File]) -> bytes:
     rows = [[name, one.size, one.sha256, one.mtime_ns, one.mode] for name, one in sorted(files.items())]
-    return gzip.compress("\n".join(map(json.dumps, [*lines, *rows])).encode(), mtime=0)
+    return gzip.compress("\n".join(map(json.dumps, [head, *rows])).encode(), mtime=0)
+
+
+def is_changes(data: bytes, place: str) -> bool:
+    """Whether the list has the changes since the one before it. Raises `StorageError` as `read_list` does."""
+    with _damage_told(place), gzip.open(io.BytesIO(data)) as unpacked:
+        return json.loads(unpacked.readline(MAX_LIST_BYTES))["format"] == CHANGES
 
 
 def read_list(data: bytes, place: str) -> dict[str, File]:
-    """The files that a list names.
+    """The files that a whole list names.
 
     Raises `StorageError` where it is damaged, or names what is outside a home or a machine's own: no list holds where a
     working folder's store is, or the pages' secret.
     """
-    try:
-        with gzip.open(io.BytesIO(data)) as unpacked:
-            head, *rows = unpacked.read(MAX_LIST_BYTES).decode().split("\n")
-        about = json.loads(head)
+    with _damage_told(place):
+        about, files = _unpacked(data)
         if about["format"] != FORMAT:
             raise StorageError(f"{place}: the copy has format {about['format']!r}; a newer bokehflow made it")
-        files = {name: File.of(rest) for name, *rest in map(json.loads, rows)}
-        for name in files:
-            inside(Path("home"), name)
-            if name.partition("/")[0] in (*OF_PROCESSES, WORKING):
-                raise ValueError
         if len(files) != about["files"]:
             raise ValueError
+        return files
+
+
+def read_changes(data: bytes, files: dict[str, File], place: str) -> None:
+    """Make the files of the list before those of this one, which has the changes. Raises as `read_list` does."""
+    with _damage_told(place):
+        about, changed = _unpacked(data)
+        for name in about["gone"]:
+            del files[name]
+        files.update(changed)
+        if (len(files), len(changed)) != (about["files"], about["changed"]):
+            raise ValueError
+
+
+def _unpacked(data: bytes) -> tuple[dict[str, Any], dict[str, File]]:
+    with gzip.open(io.BytesIO(data)) as unpacked:
+        head, *rows = unpacked.read(MAX_LIST_BYTES).decode().split("\n")
+    files = {name: File.of(rest) for name, *rest in map(json.loads, rows)}
+    for name in files:
+        inside(Path("home"), name)
+        if name.partition("/")[0] in (*OF_PROCESSES, WORKING):
+            raise ValueError
+    return json.loads(head), files
+
+
+@contextmanager
+def _damage_told(place: str) -> Iterator[None]:
+    try:
+        yield
     except (OSError, EOFError, ValueError, TypeError, KeyError, UnsafeName) as error:
         raise StorageError(
             f"{place}: the list of the copy's files is damaged ({type(error).__name__}); copy again"
         ) from None
-    return files
 
 
 # --- a folder -----------------------------------------------------------------------------------------------------------

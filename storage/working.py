@@ -42,9 +42,11 @@ from storage.bucket import (
     digest_of,
     file_at,
     files_of,
+    is_changes,
     list_name,
     many,
     read_list,
+    write_changes,
     write_checked,
     write_list,
 )
@@ -76,20 +78,25 @@ class Known:
     number: int = 0
     files: dict[str, File] = field(default_factory=dict)
     changed_ns: dict[str, int] = field(default_factory=dict)
+    is_exact: bool = False
+    """Whether the store's list has these files and no other machine's own besides."""
 
     def to_bytes(self) -> bytes:
         """For a file."""
         rows = ([name, *vars(one).values(), self.changed_ns.get(name, NOT_HERE)] for name, one in self.files.items())
-        return gzip.compress("\n".join(map(json.dumps, [[self.number, len(self.files)], *rows])).encode(), 1, mtime=0)
+        return gzip.compress(
+            "\n".join(map(json.dumps, [[self.number, len(self.files), self.is_exact], *rows])).encode(), 1, mtime=0
+        )
 
     @classmethod
     def of(cls, data: bytes) -> "Known":
         """From a file. Raises `ValueError` and its like for a damaged one."""
         head, *rows = gzip.decompress(data).decode().split("\n")
-        known = cls(json.loads(head)[0])
+        number, count, *told = json.loads(head)
+        known = cls(number, is_exact=told == [True])  # older versions told nothing
         for name, *written, changed_ns in map(json.loads, rows):
             known.files[name], known.changed_ns[name] = File.of(written), changed_ns
-        if len(known.files) != json.loads(head)[1]:
+        if len(known.files) != count:
             raise ValueError("it was cut off")
         return known
 
@@ -153,7 +160,7 @@ class WorkingFolder:
         self._read: tuple[object, Known] = (None, Known())
         self._not_before_s = 0.0
         self.cache = Cache(root, root / WORKING)
-        self._fetched = self._held = 0
+        self._fetched = self._held = self._seen = 0
 
     @cached_property
     def bucket(self) -> Bucket:
@@ -305,8 +312,13 @@ class WorkingFolder:
         try:
             with self._alone():
                 for _ in range(TRIES):
-                    if self._settled(say):
-                        return
+                    try:
+                        if self._settled(say):
+                            return
+                    except StorageError:
+                        # What an older list names may be gone from the store.
+                        if self.bucket.number() <= self._seen:
+                            raise
         except OSError as error:
             raise disk_failed(error, self.root) from error
         raise StorageError(f"{self.address}: other machines were faster {TRIES} times; run the same command again")
@@ -356,7 +368,7 @@ class WorkingFolder:
     def _settled(self, say: Say) -> bool:
         """One try; False where another machine put the next list meanwhile."""
         known, looked_ns = self._known(), time.time_ns()
-        number, there = self._newest(known, say)
+        number, there, is_exact = self._newest(known, say)
         removed = read_lines(self._removed)
         here, away = self._here(known, removed)
         merged = merge(known.files, here, there)
@@ -368,17 +380,19 @@ class WorkingFolder:
                 from storage.leases import check_leases
 
                 check_leases()
-            if not self._commit(number, files, there):
+            if not self._commit(number, files, there, is_exact):
                 return False
-        self._know(number, files, here.keys() - away, looked_ns)
+            is_exact = True
+        self._know(Known(number, files, is_exact=is_exact), here.keys() - away, looked_ns)
         drop_lines(self._removed, removed)
         if self._held > self.cache.limit_bytes(self._held):
             self.make_room()
         return True
 
-    def _newest(self, known: Known, say: Say) -> tuple[int, dict[str, File]]:
-        """The store's newest list, without what belongs to one machine; the first machine takes that over."""
-        newest = self.bucket.number()
+    def _newest(self, known: Known, say: Say) -> tuple[int, dict[str, File], bool]:
+        """The store's newest list, without what belongs to one machine, and whether that is all of it; the first machine
+        takes that over."""
+        self._seen = newest = self.bucket.number()
         if newest < known.number:
             raise StorageError(
                 f"{self.address}: its list of number {known.number} is gone, the newest is {newest}; if that is right, "
@@ -386,13 +400,14 @@ class WorkingFolder:
                 f"{self.root}` brings back what is here"
             )
         if newest == known.number:
-            return newest, known.files
-        number, there = self.bucket.newest()
+            return newest, known.files, known.is_exact
+        number, there = self.bucket.newest(known.number, known.files) if known.is_exact else self.bucket.newest()
+        self._seen = number
         own = {name: one for name, one in there.items() if is_of_the_machine(name)}
         if not known.number and not self.list_file.exists():
             say(f"{self.address}: {len(there):,} files")
             self._bring_all(own)
-        return number, {name: one for name, one in there.items() if name not in own}
+        return number, {name: one for name, one in there.items() if name not in own}, not own
 
     def _here(self, known: Known, removed: set[str]) -> tuple[dict[str, File], set[str]]:
         """The folder's files, of which those that look as they did are not read, and which are as listed, not fetched."""
@@ -504,14 +519,19 @@ class WorkingFolder:
             say(f"{len(new):,} file{'s' * (len(new) > 1)} sent to {self.address}, {size / 1e6:,.1f} MB")
         return next_files
 
-    def _commit(self, number: int, files: Mapping[str, File], before: Mapping[str, File]) -> bool:
-        """Put the next list; what the one before named and this does not is to be deleted. False where another was first."""
+    def _commit(self, number: int, files: Mapping[str, File], before: Mapping[str, File], is_exact: bool) -> bool:
+        """Put the next list; what the one before named and this does not is to be deleted. False where another was first.
+
+        Where `before` is all that the list before it names, the changes may do.
+        """
         needed = {one.sha256 for one in files.values()}
         add_lines(self._unneeded, {one.sha256 for one in before.values()} - needed)
         # The number may be free only because a later list took its place.
-        if not self.bucket.create(list_name(number), write_list(files)) or self.bucket.number() != number:
+        data = write_changes(files, before, number) if is_exact else write_list(files)
+        if not self.bucket.create(list_name(number), data) or self.bucket.number() != number:
             return False
-        self.bucket.delete_lists_before(number)
+        if not is_changes(data, self.address):
+            self.bucket.delete_lists_before(number)
         return True
 
     def _changes(self, files: Mapping[str, File], were_here: Set[str], looked_ns: int) -> dict[str, int]:
@@ -525,10 +545,10 @@ class WorkingFolder:
                 changes[name] = LOOK_AGAIN
         return changes
 
-    def _know(self, number: int, files: dict[str, File], were_here: Set[str], looked_ns: int) -> None:
+    def _know(self, known: Known, were_here: Set[str], looked_ns: int) -> None:
         """Keep that the folder is like this list, then have the store delete what no list needs any more."""
         with self.cache.unchanged():
-            known = Known(number, files, self._changes(files, were_here, looked_ns))
+            known.changed_ns = self._changes(known.files, were_here, looked_ns)
             if known != self._known():
                 write_bytes(self.list_file, known.to_bytes())
         if unneeded := read_lines(self._unneeded):

@@ -1,5 +1,6 @@
 """A home worked on at an address: taken over, sent, merged with another machine's changes, and never lost."""
 
+import gzip
 import hashlib
 import os
 import signal
@@ -102,6 +103,62 @@ def test_a_home_of_many_files_asks_little(machine: Machine, store: Store) -> Non
     sent = hashlib.sha256(b"other").hexdigest()
     assert f"PUT some/place/objects/{sent}" in store.requests
     assert len(store.requests) <= 10
+
+
+def test_what_a_list_sends_does_not_grow_with_the_home(machine: Machine, store: Store) -> None:
+    home, other = machine("a"), machine("b")
+    for number in range(200):
+        put(home, f"tables/x/{number}.parquet", b"%d" % number)
+    settle(home)
+    other = machine("b")
+    sizes = []
+    for number in range(40):
+        put(home, f"tables/x/{number % 7}.parquet", b"again %d" % number)
+        (home.root / "tables" / "x" / f"{100 + number}.parquet").unlink()
+        settle(home)
+        lists = {name: data for name, data in store.objects.items() if "/lists/" in name}
+        sizes.append(len(lists[max(lists)]))
+        assert len(lists) <= 17
+        if number % 5 == 4:
+            put(other, f"tables/y/{number}.parquet", b"%d" % number)
+            settle(other)
+            settle(home)
+    assert sorted(sizes)[len(sizes) // 2] < max(sizes) / 10, "most lists have the changes alone"
+    assert read(machine("b")) == read(home) == read(machine("c"))
+    assert len(read(home)) == 168
+
+
+def test_photos_that_went_are_in_no_list_any_more(machine: Machine, store: Store) -> None:
+    home = machine("a")
+    pictures = [blob(home, b"%d" % number) for number in range(50)]
+    settle(home)
+    put(home, "tables/x/all.parquet", b"rows")
+    settle(home)
+    assert len([name for name in store.objects if "/lists/" in name]) == 2
+    home.blobs.remove(pictures[7])
+    settle(home)
+    (packed,) = [data for name, data in store.objects.items() if "/lists/" in name]
+    assert pictures[7].encode() not in gzip.decompress(packed)
+    assert pictures[8].encode() in gzip.decompress(packed)
+
+
+@pytest.mark.slow
+def test_a_current_home_of_many_blobs_and_partitions_asks_two_things(machine: Machine, store: Store) -> None:
+    home = machine("a")
+    for number in range(200):
+        put(home, f"tables/photo_files/{number}.parquet", b"%d" % number)
+    pictures = [blob(home, b"blob %d" % number) for number in range(2000)]
+    settle(home)
+    store.requests.clear()
+    home = machine("a")
+    assert all(home.blobs.has(picture) for picture in pictures)
+    with home.making("photo_files", "7"):
+        pass
+    settle(home)
+    assert store.requests == ["GET "] * 3
+    settle(other := machine("b"))
+    assert all(other.blobs.has(picture) for picture in pictures)
+    assert len(store.requests) <= 220, "a new machine fetches the tables and no photo"
 
 
 def test_what_goes_here_goes_there(machine: Machine, store: Store) -> None:
