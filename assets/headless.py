@@ -12,6 +12,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
@@ -243,7 +244,11 @@ class HeadlessRun:
         scope = plan.scope(self.project)
         self._finish_forgetting()
         again = set(due_for_rescrape(self.project, self.home, datetime.now(UTC))) if plan.rescrape else set()
+        # Of months as they should be, which are most, one question tells.
+        at_first = replace(self.planner, records=InstanceRecords(self.instance, at_once=True))
         for position, key in enumerate(scope.keys, 1):
+            if key not in again and not at_first.of_month(key, scope):
+                continue
             place = f"{key.replace('|', ' ')} ({position} of {len(scope.keys)})"
             if key in again:
                 self._make([Due("photo_listing", key, ("its turn to be listed again",))], place)

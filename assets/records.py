@@ -1,22 +1,46 @@
 """What a Dagster instance has on record, as the planner asks for it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import dagster as dg
+
+AT_ONCE = 500
+"""Events of one question."""
+MATERIALIZED = dg.DagsterEventType.ASSET_MATERIALIZATION
 
 
 @dataclass(frozen=True)
 class InstanceRecords:
-    """`Records` of the planner out of an instance."""
+    """`Records` of the planner out of an instance.
+
+    With `at_once` all partitions of an asset are asked about when the first is: for who looks at all, while nobody records
+    anything that counts.
+    """
 
     instance: dg.DagsterInstance
+    at_once: bool = False
+    _known: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def made_at_s(self, asset: str, partition: str | None) -> float | None:
         """When the newest materialisation was recorded, Unix seconds; None where there is none."""
+        if partition and self.at_once:
+            if asset not in self._known:
+                self._known[asset] = self._all(dg.AssetKey(asset))
+            return self._known[asset].get(partition)
         filters = dg.AssetRecordsFilter(dg.AssetKey(asset), asset_partitions=[partition] if partition else None)
         records = self.instance.fetch_materializations(filters, limit=1).records
         return records[0].timestamp if records else None
+
+    def _all(self, asset: dg.AssetKey) -> dict[str, float]:
+        """The same of each partition: a question for each takes as long as one for all."""
+        newest = self.instance.get_latest_storage_id_by_partition(asset, MATERIALIZED)
+        found, ids = dict[int, float](), list(newest.values())
+        for start in range(0, len(ids), AT_ONCE):
+            wanted = dg.EventRecordsFilter(MATERIALIZED, asset_key=asset, storage_ids=ids[start : start + AT_ONCE])
+            records = self.instance.event_log_storage.get_event_records(wanted)
+            found |= {record.storage_id: record.timestamp for record in records}
+        return {partition: found[number] for partition, number in newest.items() if number in found}
 
     def partitions(self, asset: str) -> set[str]:
         """The partitions that were ever materialised."""

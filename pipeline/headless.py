@@ -55,7 +55,7 @@ def _run(plan: Plan, project: Project, path: Path, home: Home, say: Say) -> tupl
         take_on_record(instance, home)
         definitions = build_definitions(project, home, path.parent)
         snapshot = HeadlessRun(project, home, path.parent, definitions, instance, say).go(plan)
-        records = AskedRecords(InstanceRecords(instance))
+        records = AskedRecords(InstanceRecords(instance, at_once=True))
         outlook = Planner(project, home, path.parent, records).outlook(plan.scope(project))
         is_settled = not outlook.due and not outlook.waiting and not unfinished_runs(instance)
         return snapshot, records.answers if is_settled else None
@@ -72,7 +72,7 @@ def told_plan(plan: Plan, project: Project, path: Path, home: Home) -> str:
         # Where nothing ever ran, to look must not set anything up.
         instance = stack.enter_context(open_instance(home) if home.dagster.exists() else dg.DagsterInstance.ephemeral())
         scope = plan.scope(project)
-        outlook = Planner(project, home, path.parent, InstanceRecords(instance)).outlook(scope)
+        outlook = Planner(project, home, path.parent, InstanceRecords(instance, at_once=True)).outlook(scope)
     waits = [f"{one.asset} waits, and with it what comes after:\n{told_problems(one)}" for one in outlook.waiting]
     after = _what_may_follow(outlook, scope)
     return "\n".join([*map(str, outlook.due), *after, *waits]) or "nothing is due"

@@ -115,6 +115,11 @@ class Home:
         return self.root / "kept-records.json"
 
     @property
+    def kept_review(self) -> Path:
+        """What the reviewed CSVs came to when they were last met with photos."""
+        return self.root / "kept-review.json"
+
+    @property
     def duplicates(self) -> Path:
         return self.root / "duplicates"
 

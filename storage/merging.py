@@ -17,7 +17,7 @@ from pathlib import PurePosixPath
 
 from storage.bucket import WORKING, File
 
-OF_THE_MACHINE = ("dagster", "budget", "kept-records.json", "slurm", "work", WORKING)
+OF_THE_MACHINE = ("dagster", "budget", "kept-records.json", "kept-review.json", "slurm", "work", WORKING)
 """Parts of a home that stay on each machine: Dagster's records, calls of its own, what engines are at."""
 TOMBSTONES = "tables/tombstones/all.parquet"
 UNITED = {

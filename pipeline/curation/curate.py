@@ -66,7 +66,7 @@ def decided_groups(unique: pd.DataFrame, decisions: Sequence[Decision]) -> set[s
 def words_by_group(unique: pd.DataFrame, words: Iterable[Decision]) -> dict[str, list[Decision]]:
     """Words by the group of `unique_photos`, the last word last; those about photos in no open group are left out."""
     members = _open_members(unique)
-    group_of = dict(zip(members["photo_id"], members["group"], strict=True))
+    group_of = dict(zip(members["photo_id"].tolist(), members["group"].tolist(), strict=True))
     found: dict[str, list[Decision]] = {}
     for word in sorted(words, key=lambda word: word.when):
         if word.photo_id in group_of:
@@ -76,7 +76,7 @@ def words_by_group(unique: pd.DataFrame, words: Iterable[Decision]) -> dict[str,
 
 def _open_members(unique: pd.DataFrame) -> pd.DataFrame:
     """The photos of the groups of which one is kept."""
-    return one_per_photo(unique[unique["group"].isin(set(unique.loc[unique["rule"].isna(), "group"]))])
+    return one_per_photo(unique[unique["group"].isin(unique.loc[unique["rule"].isna(), "group"])])
 
 
 def _settled(words: list[Decision], double: DoubleReview) -> list[Decision]:

@@ -392,7 +392,7 @@ def _read_record(
 ) -> Read | None:
     if trouble := sheet.trouble(record):
         return Problem(file, record.number, "row", record.text.strip(), trouble)
-    row = {name: one_line(cell) for name, cell in sheet.row(record).items()}
+    row = {name: one_line(cell) for name, cell in sheet.row(record).items() if cell and name in DECISION_COLUMNS}
     if not row.get("decision"):
         return None
     row["photo_id"] = written_id(row.get("photo_id", ""))

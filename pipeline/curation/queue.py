@@ -10,6 +10,7 @@ The review page reads the table, not the batches: it holds everything, without a
 formula. Groups of duplicates and their members stand in `unique_photos`.
 """
 
+import csv
 import hashlib
 import io
 import re
@@ -31,6 +32,7 @@ from pipeline.file_names import child
 from pipeline.hint_table import HINTS, JUDGEMENTS
 from pipeline.licenses import license_name
 from pipeline.photo_ids import written_id
+from pipeline.plain_files import open_plain
 from pipeline.spreadsheet import harmless, read_rows
 from pipeline.tables import columns_of
 
@@ -127,12 +129,23 @@ def filled_in_place(folder: Path) -> list[str]:
     """A message for each batch that somebody has filled in where it lies, where nothing reads it."""
     found = []
     for path in sorted(folder.glob("*.csv")):
-        filled = sum(bool(row.get("decision")) for row in read_rows(path))
+        filled = 0 if _is_as_written(path) else sum(bool(row.get("decision")) for row in read_rows(path))
         if filled:
             found.append(
                 f"{path.name}: {filled} rows are decided in the queue's own folder; copy the file to review/reviewed/"
             )
     return found
+
+
+def _is_as_written(path: Path) -> bool:
+    """Whether a batch is as `_write_batch` leaves them, as far as decisions go: read without patience, which is quick."""
+    try:
+        with open_plain(path) as file, io.TextIOWrapper(file, "utf-8-sig", newline="") as text:
+            rows = csv.reader(text, strict=True)
+            at = COLUMNS.index("decision")
+            return next(rows, None) == COLUMNS and all(len(row) == len(COLUMNS) and not row[at] for row in rows)
+    except (OSError, ValueError, csv.Error):
+        return False
 
 
 def _known_batches(queued: pd.DataFrame, folder: Path) -> dict[str, str]:
@@ -239,9 +252,13 @@ def _new_batches(fresh: pd.DataFrame, batch_size: int, first: int) -> Iterator[t
 def _write_batch(rows: pd.DataFrame, path: Path) -> None:
     table = rows.reindex(columns=COLUMNS)
     table["thumbnail"] = "../../thumbnails/" + table["thumbnail"]
+    for name in COLUMNS:
+        if not pd.api.types.is_numeric_dtype(table[name]):
+            texts = [harmless(value) for value in table[name].tolist()]
+            table[name] = pd.Series(texts, table.index, dtype=object)
     table = table.astype(object).where(table.notna(), "")
     with atomic_path(path) as temporary:
-        table.map(harmless).to_csv(temporary, index=False, encoding="utf-8-sig", lineterminator="\r\n")
+        table.to_csv(temporary, index=False, encoding="utf-8-sig", lineterminator="\r\n")
 
 
 def _records(table: pd.DataFrame) -> Iterator[Mapping[str, Any]]:

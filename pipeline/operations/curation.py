@@ -1,17 +1,22 @@
 """What is measured of each picture, the queue, what curators decided, and what comes of it."""
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from pipeline.atomic import write_text
+from pipeline.bounded import form_problem, read_json
 from pipeline.config import Project
 from pipeline.curation.agreement import Reviewed, reviewed_twice
 from pipeline.curation.curate import curate, decided_groups, one_per_photo
-from pipeline.curation.decisions import Decision, opinions, read_decisions
+from pipeline.curation.decisions import Decision, folder_version, opinions, read_decisions
 from pipeline.curation.double_review import DoubleReview
+from pipeline.errors import StorageError
 from pipeline.file_names import inside
 from pipeline.hint_table import HINTS
 from pipeline.operations.photo_tables import all_rows, newest_rows
@@ -58,6 +63,50 @@ def double_review(project: Project, home: Home, decisions: Sequence[Decision]) -
     """Where the double review stands; None where the project asks for none."""
     double = DoubleReview.of(project.curation)
     return reviewed_twice(home.tables.read_or_empty("unique_photos"), decisions, double) if double.share else None
+
+
+def review_state(project: Project, home: Home) -> dict[str, Any]:
+    """What is `wrong` in the reviewed CSVs and what is noted (`notes`), in words, and where the `double_review` stands.
+
+    What `make_curated` found counts as long as nothing has changed that it follows from: a million rows take a minute.
+    """
+    try:
+        kept = read_json(home.kept_review)
+        version = _review_version(project, home)
+        if version and form_problem(kept, _KEPT_REVIEW) is None and kept.get("of") == version:
+            return kept["told"]
+    except (OSError, ValueError):
+        pass
+    decisions, problems = reviewed(home, project)
+    return _told(problems, double_review(project, home, decisions))
+
+
+_KEPT_REVIEW = {"of": str, "told": {"wrong": [str], "notes": [str], "double_review": dict}}
+
+
+def _told(problems: Sequence[Problem], twice: Reviewed | None) -> dict[str, Any]:
+    wrong, notes = ([str(one) for one in problems if one.is_fatal == fatal] for fatal in (True, False))
+    return {"wrong": wrong, "notes": notes, "double_review": asdict(twice) if twice else {}}
+
+
+def _review_version(project: Project, home: Home) -> str:
+    """Of all that `review_state` follows from, but the clock; empty where a table does not say of which version it is."""
+    infos = [home.tables.info(name) for name in ("photo_history", "unique_photos")]
+    versions = [info.data_version for info in infos if info and info.data_version]
+    if len(versions) < len(infos):
+        return ""
+    settings = project.curation.model_dump_json(include={"double_review", "conflicts"})
+    told = [*versions, *sorted(project.domains), settings]
+    return f"{folder_version(home.reviewed)} {hashlib.sha256(' '.join(told).encode()).hexdigest()[:16]}"
+
+
+def _keep_review(home: Home, version: str, problems: Sequence[Problem], twice: Reviewed | None) -> None:
+    """Not where a time lies in the future: that passes by itself."""
+    if not version or any(problem.column in ("decided_at", "counts_at") for problem in problems):
+        home.kept_review.unlink(missing_ok=True)
+        return
+    with suppress(OSError, StorageError):  # it is found anew then
+        write_text(home.kept_review, json.dumps({"of": version, "told": _told(problems, twice)}))
 
 
 @dataclass(frozen=True)
@@ -130,13 +179,16 @@ def make_curated(project: Project, home: Home) -> MadeCuration:
     """What is kept by the decisions, and else by the project's rules; not written."""
     from pipeline.curation.suggestions import rule_decisions
 
+    version = _review_version(project, home)
     decisions, problems = reviewed(home, project)
     unique, hints = home.tables.read("unique_photos"), home.tables.read_or_empty("photo_hints")
     by_rules = rule_decisions(unique, hints, project.curation.rules, decided_groups(unique, decisions))
     double = DoubleReview.of(project.curation)
     frame = curate(unique, decisions, by_rules, double)
     undecided = int(unique["rule"].isna().sum()) - len(frame)
-    return MadeCuration(frame, problems, undecided, reviewed_twice(unique, decisions, double), bool(double.share))
+    twice = reviewed_twice(unique, decisions, double)
+    _keep_review(home, version, problems, twice if double.share else None)
+    return MadeCuration(frame, problems, undecided, twice, bool(double.share))
 
 
 def hints_measurer(project: Project, home: Home, segmenter: "SegmenterResource") -> tuple[Callable[[str], "Hints"], str]:

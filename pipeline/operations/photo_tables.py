@@ -57,12 +57,12 @@ def all_rows(project: Project, home: Home, name: str, columns: list[str] | None 
     return pd.concat(filled, ignore_index=True) if filled else months
 
 
-def newest_rows(project: Project, home: Home, name: str) -> pd.DataFrame:
-    """`all_rows`, each photo of a domain once.
+def newest_rows(project: Project, home: Home, name: str, columns: list[str] | None = None) -> pd.DataFrame:
+    """`all_rows`, each photo of a domain once; of columns that are named these two must be among them.
 
     An owner may change a photo's upload date, and then two months list it; the later month counts.
     """
-    return all_rows(project, home, name).drop_duplicates(["domain", "photo_id"], keep="last", ignore_index=True)
+    return all_rows(project, home, name, columns).drop_duplicates(["domain", "photo_id"], keep="last", ignore_index=True)
 
 
 def _imported_rows(project: Project, home: Home, name: str) -> pd.DataFrame:

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from pipeline.dataset.layout import list_snapshots, read_facts, read_forgotten
 from pipeline.dataset.lineage import forgotten_seen
 from pipeline.file_names import child
 from pipeline.masks.uncertainty import uncertain
-from pipeline.operations.curation import double_review, reviewed
+from pipeline.operations.curation import review_state
 from pipeline.operations.lineage import finished_runs
 from pipeline.operations.photo_tables import newest_rows
 from pipeline.operations.tombstones import unpurged
@@ -22,6 +21,8 @@ from pipeline.photos.history import history_counts, stricter_photos
 from pipeline.training.runs import describe_run
 from storage import Home
 
+KEY = ["domain", "photo_id"]
+COUNTED = {"photo_listing": [*KEY, "reason"], "photo_files": [*KEY, "sha256", "reason", "pending"]}
 SHOWN = 5
 """So many ids are written out for a person."""
 
@@ -32,15 +33,11 @@ def status(project: Project, home: Home) -> dict[str, Any]:
     For each domain: listed = pending + Σ rejected + downloaded, downloaded = Σ duplicates + queued,
     queued = undecided + kept + moved + Σ dropped.
     """
-    decisions, problems = reviewed(home, project)
-    twice = double_review(project, home, decisions)
+    state = review_state(project, home)
     return {
         "domains": funnel(project, home),
-        "decisions": {
-            "wrong": [str(problem) for problem in problems if problem.is_fatal],
-            "notes": [str(problem) for problem in problems if not problem.is_fatal],
-        },
-        "double_review": asdict(twice) if twice else {},
+        "decisions": {name: state[name] for name in ("wrong", "notes")},
+        "double_review": state["double_review"],
         "history": history(home),
         "masks": masks(home),
         "snapshots": [
@@ -79,8 +76,9 @@ def history(home: Home) -> dict[str, Any]:
 
 def funnel(project: Project, home: Home) -> dict[str, dict[str, Any]]:
     """Counts of photos by what became of them, for each domain."""
-    listing, files = (newest_rows(project, home, name) for name in ("photo_listing", "photo_files"))
-    unique, curated = home.tables.read_or_empty("unique_photos"), home.tables.read_or_empty("curated_photos")
+    listing, files = (newest_rows(project, home, name, columns) for name, columns in COUNTED.items())
+    told = {"unique_photos": ["group", "rule"], "curated_photos": ["decision", "reason"]}
+    unique, curated = (home.tables.read_or_empty(name, columns=[*KEY, *columns]) for name, columns in told.items())
     return {
         domain: _domain(*(table[table["domain"] == domain] for table in (listing, files, unique, curated)))
         for domain in project.domains

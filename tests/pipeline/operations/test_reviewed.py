@@ -3,7 +3,11 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from pipeline.config import parse_project
+from pipeline.operations import curation
+from pipeline.operations.curation import make_curated, review_state
 from pipeline.operations.made_from import made_from
 from pipeline.operations.status import status, summary
 from storage import Home
@@ -50,3 +54,27 @@ def test_without_double_review_nothing_is_said_of_it(tmp_path: Path) -> None:
     assert (found["double_review"], found["decisions"]) == ({}, {"wrong": [], "notes": []})
     assert "double" not in summary(found)
     assert "double_review" not in made_from(project, home)
+
+
+def test_what_the_csvs_came_to_is_kept_while_nothing_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home, project = _home(tmp_path), parse_project(PROJECT, tmp_path / "bokehflow.toml")
+    ids = home.tables.read("photo_history")["photo_id"]
+    seen = dict.fromkeys(["first_seen_s", "last_seen_s"], 0) | dict.fromkeys(["title", "tags"], "")
+    flags = dict.fromkeys(["stricter", "absent", "forgotten"], False)
+    home.tables.write("photo_history", ids.to_frame().assign(**seen, **flags))
+    said = "photo_id,decision,curator\n0,keep,Ann\n1,kep,Ann\n0,drop,Ben\n"
+    reviewed(home.reviewed, said, "ann.csv")
+    anew = review_state(project, home)
+    assert not home.kept_review.exists(), "who only looks writes nothing"
+    make_curated(project, home)
+    with monkeypatch.context() as patched:
+        patched.setattr(curation, "reviewed", lambda *_: pytest.fail("the CSVs are read again"))
+        assert review_state(project, home) == anew
+    home.kept_review.write_bytes(home.kept_review.read_bytes()[:-9])
+    assert review_state(project, home) == anew
+    make_curated(project, home)
+    reviewed(home.reviewed, said.replace("kep,", "keep,"), "ann.csv")
+    assert review_state(project, home)["wrong"] != anew["wrong"]
+    reviewed(home.reviewed, "photo_id,decision,decided_at\n2,keep,2999-01-01T00:00:00Z\n", "late.csv")
+    make_curated(project, home)
+    assert not home.kept_review.exists(), "a time in the future comes by itself"
