@@ -124,6 +124,13 @@ class Cache:
                     os.write(self._own[1], f"{name}\n".encode())
                 self._kept.add(name)
 
+    def release(self) -> None:
+        """This process has ended what it kept files for."""
+        with self._alone:
+            if self._own is not None and self._own[0] == os.getpid():
+                self._held.close()
+                self._own = None
+
     def _sign_in(self) -> int:
         self._in_use.mkdir(parents=True, exist_ok=True)
         with locked(self._lock, shared=True):

@@ -43,7 +43,12 @@ def open_home(home: Path | str | None) -> "Home":
 
     chosen = Home.at(home, say)
     if working := chosen.working:
-        click.get_current_context().call_on_close(lambda: working.settle(say))
+
+        def ended() -> None:
+            working.cache.release()
+            working.settle(say)
+
+        click.get_current_context().call_on_close(ended)
     os.environ["BOKEHFLOW_HOME"] = str(chosen.root)
     os.environ["PYTHONSAFEPATH"] = "1"  # a folder where somebody works may be called like one of our packages
     return chosen

@@ -103,7 +103,7 @@ def _cache(home: Home) -> list[Finding]:
         return [Finding("cache", str(error), f"correct or unset {LIMIT_VARIABLE}", is_fatal=True)]
     whence = f"by {LIMIT_VARIABLE}" if os.environ.get(LIMIT_VARIABLE) else f"half of the disk; {LIMIT_VARIABLE} sets another"
     remedy = "" if held <= limit else "what a command has opened, or is not sent yet, stays until it has ended or is sent"
-    found = f"{held / 1e9:.1f} of at most {limit / 1e9:.1f} GB for photos, shards, weights and models ({whence})"
+    found = f"{held / 1e9:.2f} of at most {limit / 1e9:,.2f} GB for photos, shards, weights and models ({whence})"
     return [Finding("cache", found, remedy)]
 
 

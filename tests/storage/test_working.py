@@ -506,8 +506,11 @@ def test_what_is_not_sent_or_is_in_use_does_not_go(machine: Machine, store: Stor
     assert working(home).make_room() == 100
     assert [path.name for path in home.shards.iterdir()] == ["used.arrow"]
     assert home.blobs.path(unsent).exists()
+    assert at_hand(home.shards / "used.arrow")
     user.kill()
     user.communicate()
+    assert working(home).make_room() == 0, "this process has it"
+    working(home).cache.release()
     assert working(home).make_room() == 100, "of a killed process nothing is in use"
     settle(home)
     assert not list(home.shards.iterdir())
@@ -703,7 +706,7 @@ def test_doctor_tells_what_is_wrong_with_the_store(machine: Machine, store: Stor
     assert not _store(Home(home.root.parent)), "of a folder there is nothing to say"
     assert not _cache(Home(home.root.parent))
     monkeypatch.setenv("BOKEHFLOW_CACHE_GB", "2")
-    assert "0.0 of at most 2.0 GB" in _cache(home)[0].found
+    assert "0.00 of at most 2.00 GB" in _cache(home)[0].found
     with monkeypatch.context() as patched:
         patched.setenv("AWS_ACCESS_KEY_ID", "wrong")
         assert "refuses these keys" in found()
