@@ -166,11 +166,13 @@ def predicted(generator: Generator, scenes: Scenes) -> list[Pixels]:
     return [predict_depth(generator, picture, SIDE_PX, is_metric=True).disparity for picture in scenes.rgb]
 
 
-def arguments(text: str | None, models: Sequence[str] = ()) -> argparse.Namespace:
-    """Of both benchmarks; one thread from here on."""
+def arguments(text: str | None, models: Sequence[str], several: bool = False) -> argparse.Namespace:
+    """Of both benchmarks: one of the models, the first by default, or `several`, all by default. One thread from here on."""
     parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="of the scenes and runs; what is missing is made")
-    if models:
+    if several:
+        parser.add_argument("--models", choices=models, default=models, nargs="+", metavar="MODEL")
+    else:
         parser.add_argument("--model", choices=models, default=models[0])
     parser.add_argument("--scenes", type=int, default=200, help="to train on, at most 200")
     parser.add_argument("--steps", type=int, help="else those of the profile")
