@@ -25,18 +25,22 @@ if TYPE_CHECKING:
 
 def curation_assets(project: Project) -> list[dg.AssetsDefinition | dg.SourceAsset]:
     """The assets of this stage, for the project."""
-    return [hints_asset(project), queue_asset(project), review_decisions, curated_asset(project)]
+    return [hints_asset(project), queue_asset(project), decisions_asset(), curated_asset(project)]
 
 
-@dg.observable_source_asset(
-    name="review_decisions",
-    group_name="curation",
-    description="The folder `review/reviewed/`: what curators decided. Its content is the data version.",
-    tags={"dagster/kind/csv": ""},
-)
-def review_decisions(home: dg.ResourceParam[HomeResource]) -> dg.DataVersion:
-    """The folder that people put their decisions into."""
-    return dg.DataVersion(folder_version(home.open().reviewed))
+def decisions_asset() -> dg.SourceAsset:
+    """The asset `review_decisions`: the folder that people put their decisions into."""
+
+    @dg.observable_source_asset(
+        name="review_decisions",
+        group_name="curation",
+        description="The folder `review/reviewed/`: what curators decided. Its content is the data version.",
+        tags={"dagster/kind/csv": ""},
+    )
+    def review_decisions(home: dg.ResourceParam[HomeResource]) -> dg.DataVersion:
+        return dg.DataVersion(folder_version(home.open().reviewed))
+
+    return review_decisions
 
 
 def hints_asset(project: Project) -> dg.AssetsDefinition:

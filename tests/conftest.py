@@ -102,6 +102,7 @@ def finished_once(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> P
             making = make_demo_home(shared / "making")
             done = bokehflow(making, "demo")
             assert done.returncode == 0, done.stderr
+            assert "Warning" not in done.stderr
             making.rename(root)
     return root
 

@@ -77,6 +77,7 @@ def test_photos_of_ones_own_are_translated_and_bad_ones_named(finished_demo: Pat
     assert "tiny.png: too_small: 2 × 40 pixels" in done.stderr
     assert "4 of 5 photos could not be translated" in done.stderr
     assert "Traceback" not in done.stderr
+    assert "Warning" not in done.stderr
     with Image.open(out / f"{PHOTO.stem}-{run}.png") as result, Image.open(PHOTO) as photo:
         assert result.size == photo.size
         assert not np.array_equal(np.asarray(result), np.asarray(photo.convert("RGB")))

@@ -163,7 +163,7 @@ def start(folder: Path) -> subprocess.Popen[bytes]:
     executable.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -I -S {shlex.quote(str(script))} "$@"\n')
     executable.chmod(0o755)
     quiet = subprocess.DEVNULL
-    command = [sys.executable, "-W", "ignore", "-m", "tests.warm", str(address), str(executable), str(os.getpid())]
+    command = [sys.executable, "-m", "tests.warm", str(address), str(executable), str(os.getpid())]
     return subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=quiet)
 
 

@@ -67,13 +67,13 @@ def from_model_range(images: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
 
 def images_from_uint8(rgb: RgbArray, device: torch.device) -> Images:
     """Stored pictures to model images, [0, 255] to [-1, 1], on `device`."""
-    tensor = torch.from_numpy(np.ascontiguousarray(rgb)).to(device)
+    tensor = torch.from_numpy(np.require(rgb, requirements=["C", "W"])).to(device)
     return to_model_range(tensor.permute(0, 3, 1, 2).contiguous().float() / 255.0)
 
 
 def masks_from_uint8(alpha: AlphaArray, device: torch.device) -> Masks:
     """Stored alpha to model masks, [0, 255] to [0, 1], on `device`."""
-    return torch.from_numpy(np.ascontiguousarray(alpha)).to(device)[:, None].float() / 255.0
+    return torch.from_numpy(np.require(alpha, requirements=["C", "W"])).to(device)[:, None].float() / 255.0
 
 
 def overlaid(generated: Images, real: Images, alpha: Masks) -> Images:
