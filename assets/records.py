@@ -37,8 +37,8 @@ class InstanceRecords:
         newest = self.instance.get_latest_storage_id_by_partition(asset, MATERIALIZED)
         found, ids = dict[int, float](), list(newest.values())
         for start in range(0, len(ids), AT_ONCE):
-            wanted = dg.EventRecordsFilter(MATERIALIZED, asset_key=asset, storage_ids=ids[start : start + AT_ONCE])
-            records = self.instance.event_log_storage.get_event_records(wanted)
+            wanted = dg.AssetRecordsFilter(asset, storage_ids=ids[start : start + AT_ONCE])
+            records = self.instance.fetch_materializations(wanted, limit=AT_ONCE).records
             found |= {record.storage_id: record.timestamp for record in records}
         return {partition: found[number] for partition, number in newest.items() if number in found}
 

@@ -18,6 +18,7 @@ import socket
 import subprocess
 import sys
 import threading
+import warnings
 from contextlib import suppress
 from pathlib import Path
 
@@ -151,6 +152,7 @@ def main() -> None:
         return
     sys.executable = executable
     sys.argv = arguments
+    warnings.filterwarnings("ignore", "'pipeline.* found in sys.modules")  # that is what it is for
     runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)
 
 

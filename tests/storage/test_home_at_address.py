@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -86,19 +87,19 @@ class Elsewhere:
     def slots(self) -> int:
         return 1
 
-    def submit(self, function: Function, piece: str) -> str:
-        here, self.asked = os.environ["BOKEHFLOW_CACHE"], self.asked + 1
+    def submit(self, function: Function, pieces: Sequence[str]) -> list[str]:
+        here, self.asked = os.environ["BOKEHFLOW_CACHE"], self.asked + len(pieces)
         os.environ["BOKEHFLOW_CACHE"] = str(self.machine)
         try:
-            return function(piece)
+            return [function(piece) for piece in pieces]
         finally:
             os.environ["BOKEHFLOW_CACHE"] = here
 
     def finished(self, handles: list[str], wait_s: float) -> list[str]:
         return handles
 
-    def outcome(self, handle: str, piece: str) -> PieceOutcome:
-        return PieceOutcome(piece, handle)
+    def outcomes(self, finished: Mapping[str, str]) -> Iterator[PieceOutcome]:
+        return (PieceOutcome(piece, handle) for handle, piece in finished.items())
 
 
 def test_workers_that_share_only_the_store_make_what_is_made_here(
