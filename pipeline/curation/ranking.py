@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from pipeline.hint_table import NUMBERS
 FOLDS = 5
 MIN_OF_EACH = 20
 """Fewer photos kept, or not kept, are too few to learn from, however many decisions there are."""
+MOST = 20_000
+"""Decisions that are learnt from at most, so that the time does not grow with the collection."""
 SEED = 0
 UNKNOWN = -1.0
 """Stands for a hint that is null: outside the range of all of them."""
@@ -39,11 +42,13 @@ class Ranking:
 def learn(photos: pd.DataFrame, opinions: Sequence[Decision], learn_from: int) -> Ranking | None:
     """Learn from what people decided; None while there are fewer than `learn_from` decisions, or nearly all are alike.
 
+    Of more than `MOST` decisions those are taken that the digest of their group puts first, so that new ones change few.
+
     `photos` has photo_id, domain, group, the hints, width_px, height_px, size_bytes and phash; one row a photo.
     Moved photos count as not kept: they did not fit where they were found.
     """
     kept = {word.photo_id: word.decision == "keep" for word in opinions}
-    seen = photos[photos["photo_id"].isin(kept.keys())].sort_values("photo_id")
+    seen = _at_most(photos[photos["photo_id"].isin(kept.keys())].sort_values("photo_id", ignore_index=True))
     labels = seen["photo_id"].map(kept).to_numpy(bool)
     if len(seen) < learn_from or min(labels.sum(), (~labels).sum()) < MIN_OF_EACH:
         return None
@@ -58,6 +63,14 @@ def learn(photos: pd.DataFrame, opinions: Sequence[Decision], learn_from: int) -
     guesses = np.asarray(cross_val_predict(model, values, labels, groups=seen["group"].to_numpy(), cv=folds))
     accuracy, baseline = float(np.mean(guesses == labels)), float(max(labels.mean(), 1 - labels.mean()))
     return Ranking(model.fit(values, labels), domains, len(seen), round(accuracy, 4), round(baseline, 4))
+
+
+def _at_most(seen: pd.DataFrame) -> pd.DataFrame:
+    """What is learnt from, of photos in the order of their ids, in that order."""
+    if len(seen) <= MOST:
+        return seen
+    digests = seen["group"].map(lambda group: sha256(str(group).encode()).digest())
+    return seen.loc[np.sort(digests.sort_values(kind="stable").index[:MOST])]
 
 
 def features(photos: pd.DataFrame, domains: Sequence[str]) -> np.ndarray:

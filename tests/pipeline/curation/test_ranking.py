@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.curation import ranking as ranking_module
 from pipeline.curation.decisions import Decision
-from pipeline.curation.ranking import learn
+from pipeline.curation.ranking import _at_most, learn
 from pipeline.tables import empty
 from tests.pipeline.curation.worlds import FITTING, decision, fingerprints_of, hints_of, queue, unique_table
 
@@ -55,6 +56,22 @@ def test_the_probability_follows_what_was_decided_and_its_accuracy_is_told(
     again = learn(photos.sample(frac=1, random_state=3), decided[:220][::-1], learn_from=200)
     assert again is not None
     np.testing.assert_array_equal(again.probability(photos[220:]), probability)
+
+
+def test_of_very_many_decisions_some_are_learnt_from_which_new_ones_hardly_change(
+    photos: pd.DataFrame, decided: list[Decision], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ranking_module, "MOST", 200)
+    first, shuffled = (learn(one, decided[:240], 200) for one in (photos, photos.sample(frac=1, random_state=3)))
+    more = learn(photos, decided, learn_from=200)
+    assert first is not None
+    assert shuffled is not None
+    assert more is not None
+    assert first.decisions == more.decisions == 200
+    assert first.accuracy > 0.85
+    np.testing.assert_array_equal(first.probability(photos), shuffled.probability(photos))
+    chosen = [set(_at_most(photos[:count].reset_index(drop=True))["photo_id"]) for count in (240, 260)]
+    assert len(chosen[0] - chosen[1]) <= 20
 
 
 def test_copies_of_one_picture_do_not_flatter_the_accuracy(photos: pd.DataFrame) -> None:
