@@ -462,6 +462,11 @@ class DepthSection(_Section):
         """Whether the depth comes from a network in a file."""
         return self.estimator in ("depth_anything_v2_small", "midas_small", "onnx")
 
+    @property
+    def predictor(self) -> str | None:
+        """The run or the file of the network that predicts depth; None where none does."""
+        return self.estimator.removeprefix("run:") if self.estimator.startswith("run:") else self.network
+
     @model_validator(mode="after")
     def _network_if_asked(self) -> "DepthSection":
         if self.asks_file != (self.network is not None):

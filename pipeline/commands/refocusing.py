@@ -80,8 +80,8 @@ def refocus(
     """Blur photos by their depth as a lens would, focused where you like, at their own size; results are PNG files.
 
     The photos should be in focus throughout. Depth comes from a file: PNG or TIFF of 16 bits, or a NumPy array, whose unit
-    is not guessed. Larger numbers are nearer in dioptre (1/m) and disparity (relative), farther in m and mm. Or `--model`
-    predicts it: a model that was trained here, or a network in an ONNX file.
+    is not guessed. Larger numbers are nearer in dioptre (1/m) and disparity (relative), farther in m and mm. Or it is
+    predicted: by `--model`, which was trained here or is a network in an ONNX file, or by the project's estimator.
 
     `--page` shows the photos given and those kept in the home that have depth. With `--model`, or an estimator in the
     project, any photo can be dropped on it.
@@ -129,6 +129,8 @@ class _Given:
         if self.model is None:
             if self.network is not None:
                 raise ConfigError("--network goes with --model FILE.onnx, which is missing")
+            if self.depth is None and self.unit is None and (named := settings.predictor):
+                return _model(home, settings, named, None)
             return _maps(self.depth, self.unit, photos)
         if self.depth is not None or self.unit is not None:
             raise ConfigError("--model predicts the depth, and --depth gives it; leave one out")
@@ -206,7 +208,7 @@ def _maps(depth: Path | None, depth_unit: str | None, photos: int) -> "_Maps":
     if depth is None or depth_unit is None:
         what = "depth" if depth is None else "the unit of the depth map"
         remedy = "give a map by `--depth FILE`, and what its numbers mean by `--depth-unit`: mm, m, dioptre or disparity"
-        predicted = "or who predicts it, by `--model RUN` or `--model FILE.onnx`"
+        predicted = "or who predicts it, by `--model RUN`, `--model FILE.onnx` or an estimator in the project file"
         raise ConfigError(f"refocusing needs {what}: {remedy}; {predicted}")
     return _Maps(depth, DepthUnit.parse(depth_unit), photos)
 
