@@ -88,9 +88,8 @@ def views(rgb: np.ndarray, segmenter: Segmenter) -> tuple[float, float, float]:
     alpha = segmenter.alpha([rgb])[0]
     small, people = at_work_size(rgb, alpha)
     finer = hints._scaled(rgb, focus.SOFTNESS_EDGE_PX)
-    gradients = {scale: focus._gradient(small, scale) for scale in (0.7, 1.0, 1.4, 2.0)}
     relative = focus.relative_softness(finer, hints._resized(alpha, finer))
-    found = focus.background_views(gradients, people, relative)
+    found = focus.background_views(focus.gradients_of(small), people, relative)
     return found.near, found.relative, found.far
 
 

@@ -111,11 +111,9 @@ class FingerprintStore:
             rows = index.records[number]
             leaving = np.isin(_keys(rows["sha256"]), _keys(_raw(gone)))
             if leaving.any():
-                kept = [
-                    Fingerprint(rows[row], self._map(f"{name}.small.npy")[row], self._map(f"{name}.large.npy")[row])
-                    for row in np.flatnonzero(~leaving)
-                ]
-                self.add(kept)
+                # Once a batch: what is mapped holds its file open.
+                small, large = (self._map(f"{name}.{part}.npy") for part in ("small", "large"))
+                self.add([Fingerprint(rows[row], small[row], large[row]) for row in np.flatnonzero(~leaving)])
                 for part in ("records", "small", "large"):
                     child(self.root, f"{name}.{part}.npy").unlink(missing_ok=True)
                 count += int(leaving.sum())

@@ -2,6 +2,9 @@
 
 import hashlib
 import io
+import os
+import resource
+from dataclasses import replace
 from pathlib import Path
 
 import imagehash
@@ -78,6 +81,22 @@ def test_a_forgotten_picture_leaves_no_thumbnail(store: FingerprintStore) -> Non
     assert not any(gone.large.tobytes() in path.read_bytes() for path in store.root.iterdir())
     with pytest.raises(StorageError, match=r"has no fingerprint; `bokehflow run --until fingerprints`"):
         store.read(DIGESTS)
+
+
+def test_a_picture_of_a_large_batch_is_forgotten_with_few_files_open(store: FingerprintStore) -> None:
+    one = fingerprint(DIGESTS[0], PICTURES[0])
+    records = [one.record.copy() for _ in range(300)]
+    for number, record in enumerate(records):
+        record["sha256"] = np.frombuffer(hashlib.sha256(number.to_bytes(2)).digest(), np.uint8)
+    store.add([replace(one, record=record) for record in records])
+    gone, kept = (records[number]["sha256"].tobytes().hex() for number in (7, 8))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 50, hard))
+    try:
+        assert store.forget([gone]) == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert store.missing([gone, kept]) == [gone]
 
 
 def test_a_batch_cut_off_before_its_records_does_not_count(store: FingerprintStore) -> None:
