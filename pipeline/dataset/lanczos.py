@@ -7,8 +7,9 @@ throughout, so that every machine gives the same bytes.
 from functools import lru_cache
 
 import cv2
-import numba
 import numpy as np
+
+from pipeline.resampling import weighted_rows
 
 LOBES = 3
 WEIGHT_BITS = 14
@@ -27,10 +28,10 @@ def resize(pixels: np.ndarray, box: tuple[float, float, float, float], size_px: 
     columns, column_weights = _weights(width, left, right, size_px)
     start, end = int(columns[0]), int(columns[-1]) + column_weights.shape[1]
     flat = pixels.reshape(height, width * channels)[:, start * channels : end * channels]
-    squeezed = _weighted_rows(flat, rows, row_weights).reshape(size_px, end - start, channels)
+    squeezed = weighted_rows(flat, rows, row_weights, WEIGHT_BITS).reshape(size_px, end - start, channels)
     # OpenCV turns pictures twenty times as fast as NumPy.
     turned = cv2.transpose(squeezed).reshape(end - start, size_px * channels)
-    scaled = _weighted_rows(turned, columns - start, column_weights).reshape(size_px, size_px, channels)
+    scaled = weighted_rows(turned, columns - start, column_weights, WEIGHT_BITS).reshape(size_px, size_px, channels)
     return cv2.transpose(scaled).reshape(size_px, size_px, *pixels.shape[2:])
 
 
@@ -49,30 +50,3 @@ def _weights(side: int, start: float, end: float, size_px: int) -> tuple[np.ndar
     # What rounding lost goes to the largest weight: an even area keeps its level.
     weights[np.arange(size_px), weights.argmax(axis=1)] += 2**WEIGHT_BITS - weights.sum(axis=1)
     return first, weights
-
-
-@numba.njit(cache=True, nogil=True)
-def _weighted_rows(source: np.ndarray, first: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """uint8 [rows, width] to uint8 [results, width]: each a sum of rows from `first` on by its weights."""
-    results, taps = weights.shape
-    width = source.shape[1]
-    out, sums = np.empty((results, width), np.uint8), np.empty(width, np.int32)
-    for result in range(results):
-        sums[:] = 1 << (WEIGHT_BITS - 1)
-        row, weight, tap = first[result], weights[result], 0
-        while tap + 4 <= taps:  # four rows at a time: the sums are read and written a quarter as often
-            a, b, c, d = weight[tap], weight[tap + 1], weight[tap + 2], weight[tap + 3]
-            at = row + tap
-            row_a, row_b, row_c, row_d = source[at], source[at + 1], source[at + 2], source[at + 3]
-            for x in range(width):
-                sums[x] += np.int32(row_a[x]) * a + np.int32(row_b[x]) * b + np.int32(row_c[x]) * c + np.int32(row_d[x]) * d
-            tap += 4
-        while tap < taps:
-            a, row_a = weight[tap], source[row + tap]
-            for x in range(width):
-                sums[x] += np.int32(row_a[x]) * a
-            tap += 1
-        target = out[result]
-        for x in range(width):
-            target[x] = np.uint8(min(max(sums[x] >> WEIGHT_BITS, 0), 255))
-    return out
