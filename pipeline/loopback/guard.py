@@ -22,6 +22,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pipeline.atomic import atomic_path
+from pipeline.errors import BokehflowError
 from pipeline.plain_files import read_plain
 
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
@@ -42,6 +43,10 @@ HEADERS: Mapping[str, str] = {
 """Sent with every answer: no frames, nothing for other sites, no address in a Referer to them."""
 
 
+class StalePage(BokehflowError):
+    """A request from a page of an earlier start, or from another site."""
+
+
 @dataclass(frozen=True)
 class Token:
     """A secret of this server process, compared in constant time and never shown by accident."""
@@ -51,6 +56,11 @@ class Token:
     def matches(self, given: str) -> bool:
         """Whether `given` is the token."""
         return secrets.compare_digest(self.value.encode(), given.encode("utf-8", "surrogatepass"))
+
+    def check(self, given: str) -> None:
+        """Raise `StalePage` unless `given` is the token, as pages of this start send it."""
+        if not self.matches(given):
+            raise StalePage("this page is from before the server was started; load it again")
 
 
 @dataclass(frozen=True)

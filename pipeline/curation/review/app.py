@@ -27,7 +27,7 @@ from pipeline.curation.review.pictures import Pictures, ReviewPicture
 from pipeline.curation.review.state import AHEAD, ReviewState
 from pipeline.errors import BokehflowError, UnsafeName
 from pipeline.hint_table import OF_PEOPLE
-from pipeline.loopback.guard import Guard, Token
+from pipeline.loopback.guard import Guard, StalePage, Token
 
 TOKEN_HEADER = "x-review-token"
 MAX_BODY_BYTES = 65_536
@@ -86,7 +86,9 @@ def make_app(page: Page) -> Guard:
             Route("/curator", handlers.rename, methods=["POST"]),
             Mount("/static", StaticFiles(packages=[("pipeline.curation.review", "static")])),
         ],
-        exception_handlers={BokehflowError: _explain, RefusedDecision: _refuse, ClientDisconnect: _give_up},
+        exception_handlers={
+            BokehflowError: _explain, RefusedDecision: _refuse, StalePage: _refuse, ClientDisconnect: _give_up,
+        },
     )  # fmt: skip
     return Guard(application, page.port, MAX_BODY_BYTES, HEADERS)
 
@@ -289,8 +291,7 @@ class _Handlers:
                 "undo_label": found.undo_label}  # fmt: skip
 
     def _check_token(self, request: Request, form: Mapping[str, str]) -> None:
-        if not self.token.matches(request.headers.get(TOKEN_HEADER) or form.get("token", "")):
-            raise RefusedDecision("this page is from before the server was started; load it again")
+        self.token.check(request.headers.get(TOKEN_HEADER) or form.get("token", ""))
 
     def _curator(self, request: Request) -> str:
         return plain_name(unquote(request.cookies.get(self._cookie("curator"), ""))) or self.page.curator
@@ -343,7 +344,7 @@ async def _form(request: Request) -> dict[str, str]:
 
 
 def _refuse(request: Request, error: Exception) -> Response:
-    status = 403 if "load it again" in str(error) else 400
+    status = 403 if isinstance(error, StalePage) else 400
     if "application/json" in request.headers.get("accept", ""):
         return JSONResponse({"error": str(error)}, status)
     return PlainTextResponse(f"refused: {error}\n", status)

@@ -20,7 +20,7 @@ from starlette.staticfiles import StaticFiles
 from pipeline.depth.page.photos import DRAFT_EDGE_PX, MOST_PERCENT, SCREEN_EDGE_PX, OpenPhoto, PagePhotos, Setting
 from pipeline.depth.units import DepthError
 from pipeline.errors import BokehflowError
-from pipeline.loopback.guard import Guard, Token
+from pipeline.loopback.guard import Guard, StalePage, Token
 
 TOKEN_HEADER = "x-refocus-token"
 TOLD_HEADER = "x-refocus-told"
@@ -134,8 +134,7 @@ class _Handlers:
             return make(self.page.photos.opened(request.path_params["key"]))
 
     def _check_token(self, request: Request) -> None:
-        if not self.page.token.matches(request.headers.get(TOKEN_HEADER, "")):
-            raise DepthError("this page is from before the server was started; load it again")
+        self.page.token.check(request.headers.get(TOKEN_HEADER, ""))
 
 
 def _facts(photo: OpenPhoto) -> Response:
@@ -144,12 +143,12 @@ def _facts(photo: OpenPhoto) -> Response:
 
 
 async def _body(request: Request, most_bytes: int) -> bytes:
-    body = b""
+    body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > most_bytes:
             raise DepthError(f"more than {most_bytes} bytes were sent")
-    return body
+    return bytes(body)
 
 
 def _jpeg(rgb: np.ndarray) -> bytes:
@@ -169,7 +168,7 @@ def _png(rgb: np.ndarray) -> bytes:
 
 
 def _explain(request: Request, error: Exception) -> Response:
-    return PlainTextResponse(f"{error}\n", 403 if "load it again" in str(error) else 400)
+    return PlainTextResponse(f"{error}\n", 403 if isinstance(error, StalePage) else 400)
 
 
 def _unknown(request: Request, error: Exception) -> Response:
