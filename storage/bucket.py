@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -399,6 +400,13 @@ def write_checked(path: Path, chunks: Iterable[bytes], wanted: File, source: str
                 file.write(chunk)
         if (digest.hexdigest(), size) != (wanted.sha256, wanted.size):
             raise StorageError(f"{source}: its content is not what the list says; copy from the home again")
+        mark(temporary, wanted)  # before it has its name, under which another process may delete it to make room
+
+
+def mark(path: Path, wanted: File) -> None:
+    """Give a file the rights and the time of its last change that its list says, and now as that of its last use."""
+    path.chmod(wanted.mode | 0o400)
+    os.utime(path, ns=(time.time_ns(), wanted.mtime_ns))
 
 
 def many(work: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:

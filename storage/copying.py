@@ -24,6 +24,7 @@ from storage.bucket import (
     files_of,
     list_name,
     many,
+    mark,
     write_checked,
     write_list,
 )
@@ -122,8 +123,8 @@ def _collect(files: Mapping[str, File], target: Path, fetch: Callable[[str, Path
         is_new = not (path.is_file() and digest_of(path) == (wanted.sha256, wanted.size))
         if is_new:
             fetch(name, path)
-        path.chmod(wanted.mode | 0o400)
-        os.utime(path, ns=(wanted.mtime_ns, wanted.mtime_ns))
+        else:
+            mark(path, wanted)
         return is_new
 
     try:

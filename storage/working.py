@@ -254,8 +254,6 @@ class WorkingFolder:
             except StorageError:
                 if not tries_left:
                     raise
-        path.chmod(file.mode | 0o400)
-        os.utime(path, ns=(time.time_ns(), file.mtime_ns))
 
     # --- what workers of an engine make -----------------------------------------------------------------------------------
 

@@ -574,6 +574,25 @@ def test_two_processes_that_read_and_make_room_at_once_read_all(machine: Machine
     assert other.blobs.read(pictures[0]) == bytes(1000)
 
 
+def test_what_another_process_deletes_as_it_comes_is_fetched_again(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = machine("a")
+    picture = blob(home, b"picture")
+    settle(home)
+    other, replace, came = machine("b"), os.replace, []
+
+    def deleted_at_once(temporary: Path, target: Path) -> None:
+        replace(temporary, target)
+        if target.name == picture and not came:
+            came.append(target)
+            target.unlink()
+
+    monkeypatch.setattr(os, "replace", deleted_at_once)
+    assert other.blobs.read(picture) == b"picture"
+    assert came
+
+
 READER = """
 import sys
 from storage import Home
