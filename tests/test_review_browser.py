@@ -311,6 +311,16 @@ def test_a_key_shows_the_depth_of_a_photo_with_its_legend(browser: Browser, made
         assert boxes[0] == boxes[1]
         if folder := os.environ.get("REVIEW_SCREENSHOTS"):
             page.screenshot(path=f"{folder}/depth.png")
+        with page.expect_popup() as opening:
+            page.keyboard.press("l")
+        lens = opening.value
+        lens.wait_for_selector("#stage[data-shown=rest]", timeout=60_000)
+        assert lens.locator("#photo option:checked").inner_text() == photo_id(1)
+        assert lens.inner_text("#trouble") == ""
+        assert "in focus" in lens.inner_text("#say")
+        if folder := os.environ.get("REVIEW_SCREENSHOTS"):
+            lens.screenshot(path=f"{folder}/refocus.png")
+        lens.close()
         page.keyboard.press("ArrowRight")
         page.wait_for_function("() => document.querySelector('#say').textContent.includes('no map of depth')")
         assert not page.is_visible("#legend")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.commands.options import open_home, say, with_config, with_home
+from pipeline.commands.refocus_page import STRENGTH_PERCENT
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
     from pipeline.photos.inspectors import Inspectors
     from storage import Home
 
-STRENGTH_PERCENT = 3.0
-DIAGONAL_35_MM = 43.27
-"""Of a frame of 35 mm film."""
 NETWORKS = ("depth_anything_v2_small", "midas_small", "onnx")
 ONNX_ENDING = ".onnx"
 MAP_ENDINGS = (".png", ".npy", ".tiff", ".tif")
@@ -276,9 +274,7 @@ class _Work:
         return self.inspectors.read_checked(path, self.limits.max_bytes, self.limits.max_pixels)
 
     def _lens(self, disparity: "np.ndarray", depth: "DepthMap", focus: float, data: bytes) -> "ThinLens":
-        import math
-
-        from pipeline.depth.refocus import lens_of_camera, lens_of_strength
+        from pipeline.depth.refocus import lens_of_full_frame, lens_of_strength
         from pipeline.errors import ConfigError
         from pipeline.photos.exif import equivalent_focal_mm
 
@@ -291,7 +287,7 @@ class _Work:
             raise ConfigError(
                 "the photo does not tell its focal length: give --focal-mm, as on 35 mm film, or use --strength"
             )
-        return lens_of_camera(1 / focus, focal_mm, self.f_number, DIAGONAL_35_MM, round(math.hypot(*disparity.shape)))
+        return lens_of_full_frame(disparity, focus, focal_mm, self.f_number)
 
     def _alpha_of(self, rgb: "np.ndarray") -> "FindAlpha":
         def find() -> "np.ndarray":

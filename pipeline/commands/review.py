@@ -15,6 +15,7 @@ from pipeline.file_names import child, inside, sha256_of
 
 if TYPE_CHECKING:
     import numpy as np
+    from starlette.types import ASGIApp
 
     from pipeline.config import Project
     from pipeline.curation.review.app import Page
@@ -98,6 +99,7 @@ def review_page(project: "Project", home: "Home", curator: str, port: int) -> "P
     from pipeline.photos.decode import decode
 
     tables = home.tables
+    has_depth = project.depth.estimator != "none" or tables.info("imported_layers") is not None
     catalog = Catalog(
         Tables(
             queue_path=tables.path("review_queue"),
@@ -126,7 +128,8 @@ def review_page(project: "Project", home: "Home", curator: str, port: int) -> "P
         port=port,
         draw=mask_drawer(project, home),
         people=project.curation.people,
-        depth=project.depth.estimator != "none" or tables.info("imported_layers") is not None,
+        depth=has_depth,
+        refocus=refocus_view(project, home, port) if has_depth else None,
     )
 
 
@@ -208,6 +211,19 @@ def depth_viewer(project: "Project", home: "Home") -> "Callable[[str], DepthView
         return DepthView(coloured(found.disparity, far, near), *ends)
 
     return view
+
+
+def refocus_view(project: "Project", home: "Home", port: int) -> "ASGIApp":
+    """The page that refocuses the photos of the queue, as a part of the review page on that port."""
+    from pipeline.commands.refocus_page import STRENGTH_PERCENT, HomePhotos
+    from pipeline.depth.page.app import RefocusPage, make_refocus_app
+    from pipeline.depth.page.photos import PagePhotos
+
+    is_estimated = project.depth.estimator != "none"
+    photos = HomePhotos(home, "unique_photos", project.photos.max_pixels, depth_reader(project, home), is_estimated)
+    return make_refocus_app(
+        RefocusPage(PagePhotos(collection=photos), port, STRENGTH_PERCENT, project.photos.max_bytes, back="/")
+    )
 
 
 def depth_reader(project: "Project", home: "Home") -> "Callable[[str], DepthMap | None]":

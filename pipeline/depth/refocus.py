@@ -53,6 +53,8 @@ FULL = 1 - 1e-4
 """Coverage from which on nothing farther is seen: a fraction of a level of 8 bits."""
 OUTER_SHARE = 0.01
 """Of the pixels, left out at either end of the range of depths: a few wrong ones do not set the strength."""
+DIAGONAL_35_MM = 43.27
+"""Of a frame of 35 mm film."""
 RENDERED_HIGHLIGHTS = Highlights(gain=2.0, knee=0.98)
 """Fitted on rendered scenes whose lamps are two to four times as bright as white (`benchmarks/renderer.py --fit`)."""
 
@@ -90,6 +92,11 @@ def lens_of_camera(focus_m: float, focal_mm: float, f_number: float, sensor_mm: 
     """
     image_mm = 1 / (1 / focal_mm - 1 / (focus_m * 1000)) if focus_m * 1000 > focal_mm else focal_mm
     return ThinLens(1 / focus_m, focal_mm / (2 * f_number) / 1000 * image_mm / sensor_mm * side_px)
+
+
+def lens_of_full_frame(disparity: Disparity, focus: float, focal_mm: float, f_number: float) -> ThinLens:
+    """`lens_of_camera` for a metric map at the photo's size; the focal length is the one on 35 mm film."""
+    return lens_of_camera(1 / focus, focal_mm, f_number, DIAGONAL_35_MM, round(math.hypot(*disparity.shape)))
 
 
 def disparity_at(disparity: Disparity, x_px: float, y_px: float) -> float:

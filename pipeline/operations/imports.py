@@ -3,12 +3,13 @@
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
+import numpy as np
 import pandas as pd
 
 from pipeline.config import Project
@@ -62,7 +63,7 @@ class Imported:
     remarks: list[str] = field(default_factory=list)
     """What the decoder said of single pictures that were taken."""
     photos: dict[str, str] = field(default_factory=dict)
-    """Photo ids by file."""
+    """Photo ids by file, or of a list by themselves."""
     told_sides: int = 0
     """Of how many photos it is known on which side of the split they are."""
     rows: int = 0
@@ -93,10 +94,12 @@ class GrowingImports:
     import. What was not written before a power cut is imported again.
     """
 
-    def __init__(self, home: Home, before: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, home: Home, before: Callable[[], None] = lambda: None, each_once: bool = False) -> None:
+        """`before` is called before each writing. With `each_once` no photo is added twice, and none is remembered."""
         self.rows = home.tables.read_or_empty("imports")
         """As they were written last."""
-        self._tables, self._before = home.tables, before
+        self._digests: tuple[pd.DataFrame, np.ndarray, np.ndarray] | None = None
+        self._tables, self._before, self._each_once = home.tables, before, each_once
         self._pictures: list[tuple[ImportedPhoto, Told]] = []
         self._said: dict[tuple[str, str], set[str]] = {}
         self._written_s, self._took_s = time.monotonic(), 0.0
@@ -106,6 +109,19 @@ class GrowingImports:
 
     def __exit__(self, *_: object) -> None:
         self.write()
+
+    def of(self, photo_ids: Collection[str]) -> pd.DataFrame:
+        """The rows of these photos as they were written last; what that takes does not grow with the table."""
+        if self._digests is None or self._digests[0] is not self.rows:
+            digests = _digests(self.rows["photo_id"])
+            order = np.argsort(digests)
+            self._digests = self.rows, digests[order], order
+        _, digests, order = self._digests
+        wanted = np.unique(_digests(pd.Series(list(photo_ids), dtype=object)))
+        spans = zip(*(np.searchsorted(digests, wanted, side) for side in ("left", "right")), strict=True)
+        found = np.concatenate([np.empty(0, np.int64), *(order[start:end] for start, end in spans)])
+        rows = self.rows.iloc[np.sort(found)]
+        return rows[rows["photo_id"].isin(list(photo_ids))]  # two ids may have one digest
 
     def add(self, pictures: Sequence[ImportedPhoto], told: Mapping[str, Told]) -> bool:
         """Add pictures with what is told of their files; whether everything added so far is written now."""
@@ -124,8 +140,15 @@ class GrowingImports:
             self.rows = with_pictures(self.rows, self._pictures, self._said, int(time.time()))
             self._tables.write("imports", self.rows)
         self._pictures = []
+        if self._each_once:
+            self._said.clear()
         self._written_s = time.monotonic()
         self._took_s = self._written_s - began_s
+
+
+def _digests(photo_ids: pd.Series) -> np.ndarray:
+    """uint64, 8 bytes a photo where an index would keep its id as well."""
+    return pd.util.hash_array(photo_ids.to_numpy(object), categorize=False)
 
 
 SHOWN = 50

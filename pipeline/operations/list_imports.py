@@ -56,8 +56,7 @@ def import_list(
     listed, done = UrlList(path), Imported(domain, path)
     words: Counter[str] = Counter()
     rows = _good(listed, done, words, seen)
-    with home.lock("import"), GrowingImports(home) as imports:
-        known_before = set(imports.rows["photo_id"])
+    with home.lock("import"), GrowingImports(home, each_once=True) as imports:
         gone: set[str] = set()
         waiting = read = 0
         failure: SourceError | None = None
@@ -78,7 +77,6 @@ def import_list(
         done.notes.append(f"{waiting:,} rows wait for the next import: {failure}")
     # All that its journal knew stands in the table now.
     home.journal(JOURNAL).unlink(missing_ok=True)
-    done.new = len(set(done.photos.values()) - known_before)
     done.notes += _notes(listed, words)
     return [done]
 
@@ -118,11 +116,11 @@ def _import_batch(
     done: Imported,
     gone: set[str],
 ) -> None:
-    rows, table = {url_id(row.url): row for row in batch}, imports.rows
-    stored = table[(table["domain"] == domain) & table["photo_id"].isin(list(rows))].to_dict("records")
+    rows = {url_id(row.url): row for row in batch}
+    known = imports.of(rows)
     pictures = [
         _photo(rows[str(one["photo_id"])], domain, one)  # pyright: ignore[reportArgumentType]
-        for one in stored
+        for one in known[known["domain"] == domain].to_dict("records")
         if home.blobs.has(str(one["sha256"]), int(one["size_bytes"]))
     ]
     forgotten = forgotten_photos(home)
@@ -146,7 +144,8 @@ def _import_batch(
     if imports.add(pictures, {}):
         journal.unlink(missing_ok=True)
     done.pictures += len(pictures)
-    done.photos |= {picture.file: picture.photo_id for picture in pictures}
+    done.photos |= {picture.photo_id: picture.photo_id for picture in pictures}
+    done.new += len({picture.photo_id for picture in pictures}.difference(known["photo_id"]))
     done.told_sides += sum(picture.told.split is not None for picture in pictures)
 
 

@@ -17,6 +17,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
 
 from pipeline.curation.decisions import REASONS, REASONS_OF_PEOPLE, Decision, Verdict
 from pipeline.curation.review import wording
@@ -43,6 +44,7 @@ YEAR_S = 31_536_000
 MOST_IN_SIGHT = 400
 """Photos that one tab shows or has fetched ahead."""
 VIEWS = ("/grid", "/single")
+REFOCUS = "/refocus"
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,8 @@ class Page:
     """Whether the photos are of people: else nothing is said, or asked, of any."""
     depth: bool = False
     """Whether photos may have maps of depth."""
+    refocus: ASGIApp | None = None
+    """The page that refocuses photos, whose keys are the SHA-256 of their pictures; a part of this one."""
 
 
 def make_app(page: Page) -> Guard:
@@ -90,6 +94,8 @@ def make_app(page: Page) -> Guard:
             BokehflowError: _explain, RefusedDecision: _refuse, StalePage: _refuse, ClientDisconnect: _give_up,
         },
     )  # fmt: skip
+    if page.refocus:
+        application.mount(REFOCUS, page.refocus)
     return Guard(application, page.port, MAX_BODY_BYTES, HEADERS)
 
 
@@ -267,7 +273,8 @@ class _Handlers:
         shared = {
             "filters": filters, "statuses": [name for name in STATUSES if double or name != "conflicts"],
             "suggestions": SUGGESTIONS, "hints": hints, "people": people,
-            "depth": self.page.depth, "curator": who, "double_review": double,
+            "depth": self.page.depth, "refocus": REFOCUS if self.page.refocus else "",
+            "curator": who, "double_review": double,
             "token": self.token.value, "reasons": reasons, "number": number, "progress": self.review.progress(who),
             "batches": self.review.batches(), "domains": self.review.domains(), "move_to": sorted(self.review.log.domains),
             "domains_in_all": len(self.review.log.domains),

@@ -1,6 +1,7 @@
 """The page's web application; to be served behind a door on loopback."""
 
 import io
+import json
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -17,13 +18,22 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from pipeline.depth.page.photos import DRAFT_EDGE_PX, MOST_PERCENT, SCREEN_EDGE_PX, OpenPhoto, PagePhotos, Setting
+from pipeline.depth.page.photos import (
+    DRAFT_EDGE_PX,
+    F_NUMBERS,
+    FOCAL_MM,
+    MOST_PERCENT,
+    SCREEN_EDGE_PX,
+    OpenPhoto,
+    PagePhotos,
+    Setting,
+)
 from pipeline.depth.units import DepthError
 from pipeline.errors import BokehflowError
 from pipeline.loopback.guard import Guard, StalePage, Token
 
 TOKEN_HEADER = "x-refocus-token"
-TOLD_HEADER = "x-refocus-told"
+TOLD_HEADER, OPENNESS_HEADER = "x-refocus-told", "x-refocus-openness"
 MAX_FORM_BYTES = 1000
 MAX_NAME_CHARACTERS = 120
 JPEG_QUALITY = 92
@@ -37,12 +47,16 @@ HEADERS: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class RefocusPage:
-    """What the application needs: the photos, the page's port, the strength it begins with, and how large a file may be."""
+    """What the application needs: the photos, the page's port, the strength it begins with, and how large a file may be.
+
+    `back` is the address of the page that it is part of, if any.
+    """
 
     photos: PagePhotos
     port: int
     percent: float
     max_file_bytes: int
+    back: str = ""
     one_at_a_time: threading.Lock = field(default_factory=threading.Lock)
     token: Token = field(default_factory=Token)
 
@@ -85,12 +99,16 @@ class _Handlers:
                 most_percent=MOST_PERCENT,
                 max_file_bytes=page.max_file_bytes,
                 takes_files=page.photos.estimate is not None,
+                f_numbers=F_NUMBERS,
+                focal_mm=FOCAL_MM,
+                back=page.back,
             )
         )
 
     def photos(self, request: Request) -> Response:
-        """Keys and names."""
-        return JSONResponse([{"key": key, "name": name} for key, name in self.page.photos.names()])
+        """Keys and names of those that are `named` so, as many as a list has, and how many there are."""
+        named, count = self.page.photos.named(request.query_params.get("named", "")[:MAX_NAME_CHARACTERS])
+        return JSONResponse({"photos": [{"key": key, "name": name} for key, name in named], "count": count})
 
     def photo(self, request: Request) -> Response:
         """Opens a photo; its size, and what is known of its depth."""
@@ -103,7 +121,8 @@ class _Handlers:
 
         def make(photo: OpenPhoto) -> Response:
             jpeg = _jpeg(photo.shown(setting, edge_px))
-            return Response(jpeg, media_type="image/jpeg", headers={TOLD_HEADER: quote(photo.told(setting))})
+            told = {TOLD_HEADER: quote(photo.told(setting)), OPENNESS_HEADER: json.dumps(photo.openness(setting))}
+            return Response(jpeg, media_type="image/jpeg", headers=told)
 
         return self._made(request, make)
 
@@ -139,7 +158,10 @@ class _Handlers:
 
 def _facts(photo: OpenPhoto) -> Response:
     height, width = photo.rgb.shape[:2]
-    return JSONResponse({"width": width, "height": height, "depth": photo.depth.summary(), "file": photo.file_stem})
+    return JSONResponse({
+        "name": photo.name, "width": width, "height": height, "depth": photo.depth.summary(), "file": photo.file_stem,
+        "is_metric": photo.depth.is_metric, "focal_mm": photo.focal_mm,
+    })  # fmt: skip
 
 
 async def _body(request: Request, most_bytes: int) -> bytes:

@@ -2,9 +2,10 @@
 
 import base64
 import io
+import json
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote
 
@@ -17,9 +18,17 @@ from playwright.sync_api import Page, sync_playwright
 from pipeline.commands.refocus_page import PagePictures
 from pipeline.config import PhotosSection
 from pipeline.depth.maps import encoded, map_png
-from pipeline.depth.page.app import TOKEN_HEADER, TOLD_HEADER, RefocusPage, make_refocus_app
-from pipeline.depth.page.photos import KEPT_DROPPED, SCREEN_EDGE_PX, OpenPhoto, PagePhotos, Setting
-from pipeline.depth.refocus import lens_of_strength, refocus_photo
+from pipeline.depth.page.app import OPENNESS_HEADER, TOKEN_HEADER, TOLD_HEADER, RefocusPage, make_refocus_app
+from pipeline.depth.page.photos import (
+    KEPT_DROPPED,
+    MOST_NAMED,
+    SCREEN_EDGE_PX,
+    OpenPhoto,
+    PagePhotos,
+    PhotoAndDepth,
+    Setting,
+)
+from pipeline.depth.refocus import lens_of_full_frame, lens_of_strength, refocus_photo
 from pipeline.depth.units import DepthError, DepthMap
 from pipeline.loopback import server
 from pipeline.loopback.guard import Door
@@ -37,14 +46,14 @@ TOLERANCE = 2.0
 """Levels of 255, on average, between the screen, which is a JPEG, and the photo saved, made as small."""
 
 
-def photo() -> tuple[np.ndarray, DepthMap]:
+def photo() -> PhotoAndDepth:
     """A round subject at 1 m before a wall at 3 m, both with a fine grain, as cloth has it."""
     rows, columns = np.mgrid[:HEIGHT_PX, :WIDTH_PX]
     grain = cv2.GaussianBlur(np.random.default_rng(0).standard_normal((HEIGHT_PX, WIDTH_PX)), (0, 0), 2.5)
     rgb = np.repeat((128 + 25 * grain / grain.std()).clip(0, 255).astype(np.uint8)[..., None], 3, 2)
     is_face = np.hypot(rows - HEIGHT_PX / 2, columns - WIDTH_PX / 2) < 300
     rgb[is_face, 2] //= 2
-    return rgb, DepthMap(np.where(is_face, 1.0, 1 / 3).astype(np.float32), True)
+    return PhotoAndDepth(rgb, DepthMap(np.where(is_face, 1.0, 1 / 3).astype(np.float32), True))
 
 
 def page_of(photos: PagePhotos, port: int = PORT) -> RefocusPage:
@@ -75,7 +84,7 @@ def detail(rgb: np.ndarray, place: tuple[float, float]) -> float:
 def test_a_photo_is_listed_opened_seen_and_saved(photos: PagePhotos) -> None:
     page = page_of(photos)
     app = make_refocus_app(page)
-    assert ask(app, "/photos").body == b'[{"key":"1","name":"me & <you>.jpg"}]'
+    assert ask(app, "/photos").body == b'{"photos":[{"key":"1","name":"me & <you>.jpg"}],"count":1}'
     assert b'"width":1500,"height":1000,"depth":"1 to 3 m' in ask(app, "/photo/1").body
     seen = ask(app, "/photo/1/seen?x=750&y=500&strength=3")
     assert seen.headers[TOLD_HEADER] == quote("in focus 1 m, largest disc 30 px at full size")
@@ -84,8 +93,65 @@ def test_a_photo_is_listed_opened_seen_and_saved(photos: PagePhotos) -> None:
     assert picture(ask(app, "/photo/1/depth").body).shape == picture(seen.body).shape
     token = {TOKEN_HEADER: page.token.value}
     saved = ask(app, "/photo/1/full", "POST", token, b"x=750&y=500&strength=3")
-    rgb, depth = photo()
+    rgb, depth, _ = photo()
     assert np.array_equal(picture(saved.body), refocus_photo(rgb, depth.disparity, lens_of_strength(depth.disparity, 1, 3)))
+
+
+def test_an_f_number_is_that_of_a_full_frame_camera(photos: PagePhotos) -> None:
+    page = page_of(photos)
+    app, token = make_refocus_app(page), {TOKEN_HEADER: page.token.value}
+    seen = ask(app, "/photo/1/seen?x=750&y=500&f=2.8&mm=50")
+    rgb, depth, _ = photo()
+    lens = lens_of_full_frame(depth.disparity, 1.0, 50, 2.8)
+    percent = 100 * float(np.abs(lens.radii_px(np.array([[1 / 3]], np.float32))).max()) / HEIGHT_PX
+    assert json.loads(seen.headers[OPENNESS_HEADER]) == {"percent": round(percent, 2), "f": 2.8}
+    saved = ask(app, "/photo/1/full", "POST", token, b"x=750&y=500&f=2.8&mm=50")
+    assert np.array_equal(picture(saved.body), refocus_photo(rgb, depth.disparity, lens))
+    told = json.loads(ask(app, f"/photo/1/seen?x=750&y=500&strength={percent}&mm=50").headers[OPENNESS_HEADER])
+    assert told["f"] == pytest.approx(2.8, abs=0.01)
+    assert "f" not in json.loads(ask(app, "/photo/1/seen?x=750&y=500&strength=3").headers[OPENNESS_HEADER])
+
+
+def test_the_focal_length_of_a_photo_is_known_by_its_exif(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0xA405] = 85  # FocalLengthIn35mmFilm
+    Image.fromarray(photo().rgb).save(tmp_path / "me.jpg", exif=exif)
+
+    class Known:
+        def depth(self, photo_file: Path, rgb: np.ndarray, read: object) -> DepthMap:
+            return photo().depth
+
+    inspectors = Inspectors(1)
+    try:
+        pictures = PagePictures(Home(tmp_path / "home"), None, PhotosSection(), inspectors, Known(), predicts=True)
+        photos = PagePhotos()
+        photos.add("me", lambda: pictures.given(tmp_path / "me.jpg"))
+        app = make_refocus_app(page_of(photos))
+        assert b'"focal_mm":85.0' in ask(app, "/photo/1").body
+        told = [ask(app, f"/photo/1/seen?x=750&y=500&{lens}").headers[OPENNESS_HEADER] for lens in ("f=2", "f=2&mm=85")]
+        assert told[0] == told[1]
+    finally:
+        inspectors.close()
+
+
+def test_of_more_photos_than_a_list_holds_the_others_are_found_by_a_part_of_their_names() -> None:
+    class Many:
+        def named(self, part: str) -> list[tuple[str, str]]:
+            return [(f"{n:064x}", f"flickr:{n}") for n in range(1000) if part in f"flickr:{n}"]
+
+        def find(self, key: str) -> tuple[str, Callable[[], PhotoAndDepth]]:
+            return {key: (name, photo) for key, name in self.named("")}[key]
+
+    photos = PagePhotos(collection=Many())
+    photos.add("Mine:77.jpg", photo)
+    app = make_refocus_app(page_of(photos))
+    first = json.loads(ask(app, "/photos").body)
+    assert (len(first["photos"]), first["count"]) == (MOST_NAMED, 1001)
+    found = json.loads(ask(app, "/photos?named=:77").body)["photos"]
+    names = ["Mine:77.jpg", "flickr:77", *(f"flickr:{n}" for n in range(770, 780))]
+    assert [one["name"] for one in found] == names
+    assert b'"name":"flickr:777"' in ask(app, f"/photo/{777:064x}").body
+    assert ask(app, f"/photo/{1000:064x}").status == 404
 
 
 def test_the_page_runs_no_script_but_its_own_and_escapes_nothing_into_it(photos: PagePhotos) -> None:
@@ -106,6 +172,10 @@ def test_the_page_runs_no_script_but_its_own_and_escapes_nothing_into_it(photos:
         ("/photo/1/seen?x=nan&y=5&strength=3", 400, "the strength goes from 0 to 8"),
         ("/photo/1/seen?x=5&y=5&strength=80", 400, "the strength goes from 0 to 8"),
         ("/photo/1/seen?x=5&strength=3", 400, "x, y and strength are numbers"),
+        ("/photo/1/seen?x=5&y=5&f=0.1&mm=50", 400, "the f-number goes from 0.5 to 64"),
+        ("/photo/1/seen?x=5&y=5&f=2&mm=0", 400, "the focal length in mm goes from 4 to 3000"),
+        ("/photo/1/seen?x=5&y=5&f=2", 400, "an f-number needs the focal length"),
+        ("/photo/1/seen?x=5&y=5&f=inf&mm=50", 400, "the strength goes from 0 to 8"),
         ("/photo/2/seen?x=5&y=5&strength=3", 404, "no longer here"),
         ("/photo/..%2f/depth", 404, ""),
     ],
@@ -124,7 +194,7 @@ def test_who_may_not_ask_is_refused(photos: PagePhotos) -> None:
 
 
 def test_depth_that_is_unknown_flat_or_of_another_picture_is_told() -> None:
-    rgb, depth = photo()
+    rgb, depth, _ = photo()
     bad = {
         "no pixel has a depth": np.full_like(depth.disparity, 0.0),
         "flat": np.ones_like(depth.disparity),
@@ -132,7 +202,7 @@ def test_depth_that_is_unknown_flat_or_of_another_picture_is_told() -> None:
     }
     photos = PagePhotos()
     for said, disparity in bad.items():
-        key = photos.add("me", lambda disparity=disparity: (rgb, DepthMap(disparity, True)))
+        key = photos.add("me", lambda disparity=disparity: PhotoAndDepth(rgb, DepthMap(disparity, True)))
         answer = ask(make_refocus_app(page_of(photos)), f"/photo/{key}")
         assert (answer.status, said in answer.body.decode()) == (400, True)
 
@@ -155,11 +225,13 @@ def test_a_photo_that_is_dropped_is_checked_and_older_ones_make_room(tmp_path: P
         assert (refused.status, b"not_an_image" in refused.body) == (400, True)
         assert ask(app, "/photos?name=a.jpg", "POST", {}, b"").status == 403
         stream = io.BytesIO()
-        Image.fromarray(photo()[0][:80, :120]).save(stream, "PNG")
+        Image.fromarray(photo().rgb[:80, :120]).save(stream, "PNG")
         keys = [ask(app, "/photos?name=a.png", "POST", token, stream.getvalue()) for _ in range(KEPT_DROPPED + 1)]
         assert keys[0].body == b'{"key":"1","name":"a.png"}'
         assert ask(app, "/photo/1").status == 404
         assert b'"width":120,"height":80,"depth":"relative depth' in ask(app, "/photo/2").body
+        relative = ask(app, "/photo/2/seen?x=5&y=5&f=2&mm=50")
+        assert (relative.status, b"an f-number needs depth in metres" in relative.body) == (400, True)
     finally:
         inspectors.close()
 
@@ -179,9 +251,14 @@ def test_photos_of_the_home_are_listed_where_they_are_kept_and_have_depth(tmp_pa
     inspectors = Inspectors(1)
     try:
         pictures = PagePictures(home, None, PhotosSection(), inspectors, None, predicts=False)
-        found = dict(pictures.kept())
+        kept = pictures.kept()
+        assert kept is not None
+        found = {name: key for key, name in kept.named("")}
         assert list(found) == ["flickr:0", "flickr:2"]
-        rgb, depth = found["flickr:2"]()
+        assert kept.named("R:2") == [(found["flickr:2"], "flickr:2")]
+        name, opened = kept.find(found["flickr:2"])
+        (rgb, depth, _) = opened()
+        assert name == "flickr:2"
         assert (rgb.shape, depth.is_metric) == ((96, 96, 3), True)
         assert np.allclose(depth.disparity, slope, atol=1e-3)
         assert pictures.dropped() is None
@@ -253,6 +330,18 @@ def test_what_is_clicked_is_sharp_and_saved_as_it_is_seen(address: str, tmp_path
             page.keyboard.press("s")
         saving.value.save_as(tmp_path / "saved.png")
         assert saving.value.suggested_filename == "me_you-refocused.png"
+        assert page.input_value("#f-number") == "", "no focal length is known"
+        assert not page.is_visible("#find"), "there is one photo"
+        page.evaluate("delete document.getElementById('stage').dataset.shown")
+        page.fill("#focal", "50")
+        page.fill("#f-number", "1.4")
+        page.keyboard.press("Tab")
+        page.wait_for_function("() => document.getElementById('percent').value !== '3.0 %'")
+        camera = lens_of_full_frame(photo().depth.disparity, 1 / 3, 50, 1.4).px_per_dioptre * (2 / 3) / HEIGHT_PX * 100
+        assert page.locator("#percent").evaluate("one => one.value") == f"{camera:.1f} %"
+        page.focus("#stage")
+        page.keyboard.press("]")
+        page.wait_for_function("() => document.getElementById('f-number').value !== '1.4'")
         page.keyboard.press("o")
         page.wait_for_function("document.getElementById('compare').ariaPressed === 'true'")
         page.focus("#stage")

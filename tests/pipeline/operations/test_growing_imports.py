@@ -1,7 +1,9 @@
 """The table of imported photos grows without being written anew for every few of them."""
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pipeline.operations import imports as module
@@ -68,3 +70,31 @@ def test_of_two_files_with_the_same_bytes_the_first_counts_across_writings(tmp_p
         imports.add([picture(1, "second")], {"1.jpg": Told(owner="Ann")})
     (row,) = Home(tmp_path).tables.read("imports").to_dict("records")
     assert (row["title"], row["owner"]) == ("first", "Ann")
+
+
+def test_the_rows_of_some_photos_are_found_in_every_domain_and_after_each_writing(tmp_path: Path) -> None:
+    with GrowingImports(Home(tmp_path)) as imports:
+        assert imports.of(["folder:none"]).empty, "of an empty table"
+        imports.add([picture(number) for number in range(50)], {})
+        imports.write()
+        wanted = [picture(number).photo_id for number in (7, 3, 50, 99)]
+        assert list(imports.of(wanted)["photo_id"]) == [picture(3).photo_id, picture(7).photo_id]
+        imports.add([replace(picture(number), domain="shallow") for number in (7, 50)], {})
+        imports.write()
+        found = imports.of(wanted)
+        assert list(found.index) == sorted(found.index)
+        assert sorted(zip(found["photo_id"], found["domain"], strict=True)) == [
+            (picture(3).photo_id, "ordinary"),
+            (picture(7).photo_id, "ordinary"),
+            (picture(7).photo_id, "shallow"),
+            (picture(50).photo_id, "shallow"),
+        ]
+        assert imports.of([]).empty
+
+
+def test_two_photos_of_one_digest_are_two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_digests", lambda photo_ids: np.zeros(len(photo_ids), np.uint64))
+    with GrowingImports(Home(tmp_path)) as imports:
+        imports.add([picture(1), picture(2)], {})
+        imports.write()
+        assert list(imports.of([picture(2).photo_id, "folder:none"])["photo_id"]) == [picture(2).photo_id]

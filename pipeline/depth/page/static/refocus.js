@@ -6,9 +6,10 @@ const stage = by("stage"), seen = by("seen"), mark = by("mark"), strength = by("
 const token = document.body.dataset.token, maxBytes = Number(document.body.dataset.maxBytes);
 const RESTS_MS = 120, STEP = 0.01, FAR = 5;
 
-let facts = null; // of the photo that is open: key, width, height, file
+let facts = null; // of the photo that is open: key, name, width, height, file, is_metric
 let point = null; // in its pixels
 let asking = false, wanted = null, resting = 0, shownUrl = "";
+let isByFNumber = false; // else the slider says how open the lens is
 
 function say(text) {
   by("say").textContent = text;
@@ -30,15 +31,26 @@ async function answered(address, options) {
   return answer;
 }
 
-function setting() {
-  return new URLSearchParams({ x: point.x, y: point.y, strength: by("compare").ariaPressed === "true" ? 0 : strength.value });
+function setting(isOriginal) {
+  const told = { x: point.x, y: point.y };
+  const mm = facts.is_metric && by("focal").value ? { mm: by("focal").value } : {};
+  if (isOriginal) return new URLSearchParams({ ...told, strength: 0 });
+  if (isByFNumber && facts.is_metric) return new URLSearchParams({ ...told, ...mm, f: by("f-number").value });
+  return new URLSearchParams({ ...told, ...mm, strength: strength.value });
+}
+
+/** What the lens is by the other measure: the slider's for an f-number, the f-number for what the slider says. */
+function tell(openness) {
+  if (isByFNumber) strength.value = openness.percent;
+  else if (document.activeElement !== by("f-number")) by("f-number").value = openness.f?.toFixed(1) ?? "";
+  by("percent").value = `${Number(isByFNumber ? openness.percent : strength.value).toFixed(1)} %`;
 }
 
 // --- the picture
 
 function look(isDraft) {
   if (!facts) return;
-  by("percent").value = `${Number(strength.value).toFixed(1)} %`;
+  if (!isByFNumber) by("percent").value = `${Number(strength.value).toFixed(1)} %`;
   place();
   wanted = isDraft ? "draft" : "rest";
   clearTimeout(resting);
@@ -49,16 +61,17 @@ function look(isDraft) {
 async function ask() {
   asking = true;
   while (wanted && facts) {
-    const kind = wanted, key = facts.key;
+    const kind = wanted, key = facts.key, isOriginal = by("compare").ariaPressed === "true";
     wanted = null;
     const address = by("depth").ariaPressed === "true"
-      ? `/photo/${key}/depth` : `/photo/${key}/seen?${setting()}${kind === "draft" ? "&draft" : ""}`;
+      ? `photo/${key}/depth` : `photo/${key}/seen?${setting(isOriginal)}${kind === "draft" ? "&draft" : ""}`;
     try {
       const answer = await answered(address);
       const picture = await answer.blob();
       if (key !== facts?.key) continue;
       await show(picture);
-      const told = answer.headers.get("x-refocus-told");
+      const told = answer.headers.get("x-refocus-told"), openness = answer.headers.get("x-refocus-openness");
+      if (openness && !isOriginal) tell(JSON.parse(openness));
       if (told && kind === "rest") say(decodeURIComponent(told));
       stage.dataset.shown = kind;
       trouble("");
@@ -115,7 +128,17 @@ stage.addEventListener("keydown", (event) => {
   focus(point.x + moves[0] * step, point.y + moves[1] * step, true);
 });
 
-strength.addEventListener("input", () => look(true));
+function slide() {
+  isByFNumber = false;
+  look(true);
+}
+
+strength.addEventListener("input", slide);
+by("f-number").addEventListener("change", () => {
+  isByFNumber = by("f-number").value !== "";
+  look(false);
+});
+by("focal").addEventListener("change", () => look(false));
 for (const id of ["compare", "depth"]) {
   by(id).addEventListener("click", () => {
     by(id).ariaPressed = by(id).ariaPressed === "true" ? "false" : "true";
@@ -129,7 +152,7 @@ document.addEventListener("keydown", (event) => {
   if (button) by(button).click();
   if (event.key === "[" || event.key === "]") {
     strength.value = Number(strength.value) + (event.key === "[" ? -0.5 : 0.5);
-    look(true);
+    slide();
   }
 });
 
@@ -142,10 +165,14 @@ async function open(key) {
   stage.disabled = true;
   say("opening the photo and its depth…");
   try {
-    const found = await (await answered(`/photo/${encodeURIComponent(key)}`)).json();
+    const found = await (await answered(`photo/${encodeURIComponent(key)}`)).json();
     facts = { key, ...found };
+    if (![...photo.options].some((option) => option.value === key)) list(key, found.name);
+    photo.value = key;
+    by("camera").hidden = !found.is_metric;
+    by("focal").value = found.focal_mm ?? "";
     by("facts").textContent = `${found.width} × ${found.height}, ${found.depth}`;
-    seen.alt = `${photo.selectedOptions[0]?.textContent ?? "photo"}, refocused`;
+    seen.alt = `${found.name}, refocused`;
     stage.disabled = by("save").disabled = false;
     focus(found.width / 2, found.height * 0.4);
   } catch (error) {
@@ -165,14 +192,30 @@ function list(key, name) {
 
 photo.addEventListener("change", () => open(photo.value));
 
+/** List the photos whose names have a part; the one that is open stays listed. */
+async function find(part) {
+  const { photos, count } = await (await answered(`photos?named=${encodeURIComponent(part)}`)).json();
+  if (part !== by("find").value) return; // a later question has been asked
+  photo.replaceChildren(...photos.map(({ key, name }) => new Option(name, key)));
+  if (facts && !photos.some(({ key }) => key === facts.key)) list(facts.key, facts.name);
+  if (facts) photo.value = facts.key;
+  if (count > photos.length) by("finding").hidden = false;
+  by("count").textContent = count > photos.length ? `${photos.length} of ${count.toLocaleString("en")} listed` : `${count} found`;
+}
+
+let typing = 0;
+by("find").addEventListener("input", () => {
+  clearTimeout(typing);
+  typing = setTimeout(() => find(by("find").value).catch((error) => trouble(error.message)), RESTS_MS);
+});
+
 async function bring(file) {
   if (file.size > maxBytes) return trouble(`${file.name} has ${(file.size / 1e6).toFixed(1)} MB; at most are ${(maxBytes / 1e6).toFixed(0)} MB`);
   say(`estimating the depth of ${file.name}…`);
   try {
     const options = { method: "POST", headers: { "x-refocus-token": token }, body: file };
-    const { key, name } = await (await answered(`/photos?name=${encodeURIComponent(file.name)}`, options)).json();
+    const { key, name } = await (await answered(`photos?name=${encodeURIComponent(file.name)}`, options)).json();
     list(key, name);
-    photo.value = key;
     await open(key);
   } catch (error) {
     say("");
@@ -192,8 +235,8 @@ by("save").addEventListener("click", async () => {
   by("save").disabled = true;
   say("rendering at full size…");
   try {
-    const options = { method: "POST", headers: { "x-refocus-token": token }, body: new URLSearchParams({ x: point.x, y: point.y, strength: strength.value }) };
-    const picture = await (await answered(`/photo/${facts.key}/full`, options)).blob();
+    const options = { method: "POST", headers: { "x-refocus-token": token }, body: setting(false) };
+    const picture = await (await answered(`photo/${facts.key}/full`, options)).blob();
     const link = document.createElement("a");
     link.href = URL.createObjectURL(picture);
     link.download = `${facts.file}-refocused.png`;
@@ -211,10 +254,12 @@ by("save").addEventListener("click", async () => {
 (async () => {
   by("save").disabled = true;
   try {
-    for (const { key, name } of await (await answered("/photos")).json()) list(key, name);
+    await find("");
   } catch (error) {
     return trouble(error.message);
   }
-  if (photo.options.length) open(photo.value);
+  const asked = new URLSearchParams(location.search).get("photo");
+  if (asked) open(asked);
+  else if (photo.options.length) open(photo.value);
   else say(by("file") ? "open a photo, or drop one here" : "there is no photo");
 })();

@@ -375,8 +375,35 @@ def test_depth_is_shown_in_colour_with_what_the_colours_stand_for(home: Home) ->
         assert ask(page, address).status == 404
 
 
+def test_a_photo_with_depth_opens_on_the_page_that_refocuses(home: Home) -> None:
+    sha256, other = home.tables.read("review_queue")["sha256"].unique()[:2]
+    path, given = home.root / "bokehflow.toml", home.root / "given"
+    path.write_text(path.read_text() + '\n[depth]\nestimator = "folder"\nfolder = "given"\nunit = "m"\n')
+    given.mkdir()
+    with Image.open(home.blobs.path(sha256)) as image:
+        size = image.size
+    np.save(given / f"{sha256}.npy", np.tile(np.linspace(1, 3, size[0]), (size[1], 1)))
+    page = make_app(review_page(load_project(path), home, "Ann", PORT))
+    links = [tag.get("href") for tag in seen(ask(page, f"/single?photo={photo_id(0)}", headers=SEAT)).all("a")]
+    assert f"/refocus/?photo={sha256}" in links
+    view = ask(page, "/refocus/")
+    assert "img-src 'self' blob:" in view.headers["content-security-policy"]
+    for address in re.findall(r'(?:src|href)="([a-z]+/[^"]+)"', view.text):
+        assert ask(page, f"/refocus/{address}").status == 200
+    facts = json.loads(ask(page, f"/refocus/photo/{sha256}").body)
+    assert (facts["name"], facts["width"], facts["height"]) == (photo_id(0), *size)
+    shown = Image.open(io.BytesIO(ask(page, f"/refocus/photo/{sha256}/seen?x=1&y=1&strength=4").body))
+    assert shown.size == size
+    assert "no map of depth" in ask(page, f"/refocus/photo/{other}").text
+    assert ask(page, f"/refocus/photo/{'0' * 64}").status == 404
+    assert ask(page, "/refocus/photos", headers={"sec-fetch-site": "cross-site"}).status == 403
+    assert ask(page, f"/refocus/photo/{sha256}/full", "POST", {"x-refocus-token": token_of(page)}, b"x=1").status == 403
+
+
 def test_without_an_estimator_nothing_is_said_of_depth(page: ASGIApp, home: Home) -> None:
     assert "map of depth" not in ask(page, "/grid").text
+    assert "refocus" not in ask(page, "/single", headers=SEAT).text
+    assert ask(page, "/refocus/").status == 404
     assert ask(page, f"/depth/{home.tables.read('review_queue')['sha256'].iloc[0]}").status == 404
 
 
