@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from pipeline.config import Project
     from storage import Home
 
+STRENGTH_PERCENT = 3.0
+"""Of a lens of which nothing is said: the radius of its largest disc in per cent of the shorter side."""
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 

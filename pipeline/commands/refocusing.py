@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.commands.options import open_home, say, with_config, with_home
-from pipeline.commands.refocus_page import STRENGTH_PERCENT
+from pipeline.commands.options import STRENGTH_PERCENT, open_home, say, with_config, with_home
 
 if TYPE_CHECKING:
     import numpy as np

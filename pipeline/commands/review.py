@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.commands.options import load, open_home, say, with_config, with_home
+from pipeline.commands.options import STRENGTH_PERCENT, load, open_home, say, with_config, with_home
 from pipeline.file_names import child, inside, sha256_of
 
 if TYPE_CHECKING:
@@ -198,13 +198,19 @@ def mask_reader(project: "Project", home: "Home") -> "Callable[[str], np.ndarray
 
 def depth_viewer(project: "Project", home: "Home") -> "Callable[[str], DepthView | None]":
     """A function from a picture's SHA-256 to its map of depth in colour; None where `depth_reader` has none."""
+    from functools import cache
+
     from pipeline.curation.review.pictures import DepthView
     from pipeline.depth.colours import coloured, range_of
 
-    read = depth_reader(project, home)
+    @cache
+    def reader() -> "Callable[[str], DepthMap | None]":
+        from pipeline.operations.photos_with_depth import depth_reader  # imports torch
+
+        return depth_reader(project, home)
 
     def view(sha256: str) -> "DepthView | None":
-        if (found := read(sha256)) is None:
+        if (found := reader()(sha256)) is None:
             return None
         far, near = range_of(found.disparity)
         ends = (f"{1 / far:.3g} m", f"{1 / near:.3g} m") if found.is_metric else ("far", "near")
@@ -215,63 +221,15 @@ def depth_viewer(project: "Project", home: "Home") -> "Callable[[str], DepthView
 
 def refocus_view(project: "Project", home: "Home", port: int) -> "ASGIApp":
     """The page that refocuses the photos of the queue, as a part of the review page on that port."""
-    from pipeline.commands.refocus_page import STRENGTH_PERCENT, HomePhotos
     from pipeline.depth.page.app import RefocusPage, make_refocus_app
     from pipeline.depth.page.photos import PagePhotos
+    from pipeline.operations.photos_with_depth import HomePhotos, depth_reader
 
     is_estimated = project.depth.estimator != "none"
     photos = HomePhotos(home, "unique_photos", project.photos.max_pixels, depth_reader(project, home), is_estimated)
     return make_refocus_app(
         RefocusPage(PagePhotos(collection=photos), port, STRENGTH_PERCENT, project.photos.max_bytes, back="/")
     )
-
-
-def depth_reader(project: "Project", home: "Home") -> "Callable[[str], DepthMap | None]":
-    """A function from a picture's SHA-256 to its map of depth: the one that is kept, else one made now.
-
-    None where there is none, and where nobody is asked for any.
-    """
-    import threading
-    from functools import cache
-
-    from pipeline.depth.depth_maps import kept_map
-    from pipeline.depth.maps import read_map
-    from pipeline.depth.units import DepthError, DepthMap
-    from pipeline.errors import ConfigError
-    from pipeline.operations.estimators import depth_estimator
-    from pipeline.photos.decode import decode_reduced
-    from pipeline.picture_layers import METRIC, Encoding
-
-    one_at_a_time, estimator = threading.Lock(), cache(lambda: depth_estimator(project, home))
-
-    def made(sha256: str) -> "tuple[np.ndarray, str] | None":
-        long_side_px, most_pixels = project.depth.long_side_px, project.photos.max_pixels
-        unique = home.tables.read_or_empty("unique_photos", columns=["photo_id", "sha256"])
-        names = sorted(map(str, unique.loc[unique["sha256"] == sha256, "photo_id"])) or [sha256]
-        rgb = decode_reduced(home.blobs.read(sha256), 0, most_pixels, min_long_edge_px=long_side_px).rgb
-        try:
-            return kept_map(estimator(), home.depth, (sha256, names), rgb)[1:]
-        except (DepthError, ConfigError) as error:
-            log.warning("no map of depth of %s: %s", sha256[:12], error)
-            return None
-
-    def read(sha256: str) -> "DepthMap | None":
-        kept = kept_depth(home, sha256)
-        with one_at_a_time:
-            found = read_map(kept) if kept else made(sha256) if project.depth.estimator != "none" else None
-        if found is None:
-            return None
-        encoding = Encoding.parse(found[1])
-        return DepthMap(encoding.disparity(found[0]), encoding.unit == METRIC)
-
-    return read
-
-
-def kept_depth(home: "Home", sha256: str) -> Path | None:
-    """The file of a picture's map, the imported one before estimated ones."""
-    files = home.depth.glob(f"*/{sha256_of(sha256)[:2]}/{sha256_of(sha256)}*.png")
-    kept = sorted(files, key=lambda path: (path.parts[-3] == "imported", path.stat().st_mtime_ns))
-    return kept[-1] if kept else None
 
 
 def user_name() -> str:
