@@ -76,7 +76,7 @@ def relative_softness(rgb: np.ndarray, alpha: np.ndarray) -> float:
 
     A flat background is soft; of one that hardly shows nothing is known, and `UNKNOWN_SOFTNESS` stands for it.
     """
-    pictures, masks = (values[None].astype(np.float32) / 255 for values in (rgb, alpha[..., None]))
+    pictures, masks = (np.divide(values[None], np.float32(255)) for values in (rgb, alpha[..., None]))
     found = float(softness(pictures, masks, flat_too=True).relative[0])
     return found if np.isfinite(found) else UNKNOWN_SOFTNESS
 

@@ -103,10 +103,9 @@ def measure_with(rgb: np.ndarray, alpha: np.ndarray, data: bytes = b"", inapprop
 def count_people(people: np.ndarray) -> int:
     """Separate regions of a mask, bool [height, width], with at least `PERSON_SHARE` of the frame and a tenth of the
     largest; people who touch in the picture count as one."""
-    from scipy import ndimage
+    from pipeline.pixel_loops import parts
 
-    labels, _ = ndimage.label(people)  # pyright: ignore[reportGeneralTypeIssues]
-    sizes = np.bincount(labels.ravel())[1:]
+    sizes = parts(people)[1][1:, -1]
     return int((sizes >= max(PERSON_SHARE * people.size, 0.1 * sizes.max(initial=0))).sum())
 
 
