@@ -1,5 +1,6 @@
 """Curation: the queue that a person works through, the reviewed CSVs, and what was kept."""
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -64,8 +65,8 @@ def hints_asset(project: Project) -> dg.AssetsDefinition:
         provenance = provenance_of(project, data, "photo_hints")
         unique, known = data.tables.read("unique_photos"), data.tables.read_or_empty("photo_hints", columns=["sha256"])
         kept = unique[unique["rule"].isna()]
-        report, over = progress(context, "pictures measured"), engine_of(project, data)
-        frame, unmeasured = update_hints(project, data, segmenter, kept, report, over)
+        report, engine = progress(context, "pictures measured"), partial(engine_of, project, data)
+        frame, unmeasured = update_hints(project, data, segmenter, kept, report, engine)
         info = data.tables.write("photo_hints", frame, provenance=provenance)
         if len(unmeasured) or data.tables.info("unmeasured_pictures"):
             data.tables.write("unmeasured_pictures", unmeasured)

@@ -63,7 +63,7 @@ def hints_s(home: Home, project: Project, workers: int, photos: pd.DataFrame, wa
         for chosen in (warming, photos):
             home.hints_journal.unlink(missing_ok=True)
             began_s = time.monotonic()
-            update_hints(project, home, segmenter, chosen, over=Engaged(project, home, address))
+            update_hints(project, home, segmenter, chosen, engine=lambda _: Engaged(project, home, address))
             taken_s = time.monotonic() - began_s
     home.hints_journal.unlink(missing_ok=True)
     return taken_s

@@ -275,11 +275,11 @@ class ComputeSection(_Section):
     """`[compute]`: where hints, masks, fingerprints and training pictures are made. The result is the same."""
 
     engine: Literal["local", "dask", "ray"] = "local"
-    """`local`: threads of this machine. The others need an extra, `bokehflow[dask]` or `bokehflow[ray]`, and a home in a
-    folder that all machines see, or in a bucket; `BOKEHFLOW_ENGINE_ADDRESS` says where the cluster is, without it this
-    machine's cores are used."""
+    """`local`: this machine's cores, by threads where pictures are few and by processes where they are many. The others
+    need an extra, `bokehflow[dask]` or `bokehflow[ray]`, and a home in a folder that all machines see, or in a bucket;
+    `BOKEHFLOW_ENGINE_ADDRESS` says where the cluster is, without it this machine's cores are used."""
     batch_size: int = Field(default=256, ge=1, le=10_000)
-    """Pictures that a worker of `dask` or `ray` gets at once: what is repeated after it died."""
+    """Pictures that a worker gets at once: what is repeated after it died."""
     retries: int = Field(default=3, ge=0, le=100)
     """Further tries of a batch whose worker died, before it is halved to find the picture."""
 

@@ -4,6 +4,7 @@ Dagster's settings, the project files to start from and the page about their key
 linked into `pipeline/`: a checkout reads them in place, a wheel gets copies when it is built.
 """
 
+import os
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent
@@ -26,3 +27,9 @@ DEPTH_PROJECT, FOCUS_PROJECT = PACKAGE / "depth.toml", PACKAGE / "focus.toml"
 """Those of `bokehflow demo --study depth` and `--study focus`."""
 SETTINGS_PAGE = PACKAGE / "configuration.md"
 """Every key of a project file, explained."""
+
+
+def child_environment() -> dict[str, str]:
+    """The environment of a process that runs a module of this very code, wherever it starts."""
+    paths = os.pathsep.join(filter(None, [str(CODE), os.environ.get("PYTHONPATH")]))
+    return os.environ | {"PYTHONPATH": paths}

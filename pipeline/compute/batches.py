@@ -17,7 +17,8 @@ from typing import Any
 
 from pipeline.atomic import write_text
 from pipeline.bounded import parse_json
-from pipeline.compute.engines import Engine, Function, PieceOutcome, map_pieces
+from pipeline.compute.engines import Engine, map_pieces
+from pipeline.compute.pieces import Function, PieceOutcome
 from pipeline.errors import BY_NAME, BokehflowError, ComputeError
 from pipeline.file_names import child
 from pipeline.machine import host_name

@@ -1,4 +1,4 @@
-"""Dask and Ray behind one small interface: map a function from text to text, as the pieces finish.
+"""Dask, Ray and this machine's processes behind one small interface: map a function from text to text, as pieces finish.
 
 `dask` is imported only when asked for, and so is `ray`; both are extras.
 """
@@ -8,14 +8,15 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, closing, contextmanager
 from importlib import import_module
 from itertools import islice
 from queue import Empty, Queue
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+from pipeline.compute.pieces import Function, PieceOutcome
+from pipeline.compute.processes import Processes
 from pipeline.errors import ComputeError
 
 ADDRESS_VARIABLE = "BOKEHFLOW_ENGINE_ADDRESS"
@@ -33,18 +34,6 @@ LOOK_EVERY_S = 5.0
 
 DASK_LOG = {"distributed.admin.low-level-log-length": 100}
 """Dask keeps its last 1,000 messages, which here hold the names of a million photos."""
-
-Function = Callable[[str], str]
-"""A function of a module that workers can import."""
-
-
-@dataclass(frozen=True)
-class PieceOutcome:
-    """What became of a piece of work: `text` is what the function returned; `lost` says why no worker survived it."""
-
-    piece: str
-    text: str = ""
-    lost: str = ""
 
 
 class Engine(Protocol):
@@ -93,7 +82,7 @@ def map_pieces(
 
 @contextmanager
 def open_engine(name: str, address: str | None, retries: int, workers: int | None = None) -> Iterator[Engine]:
-    """The engine `dask` or `ray` at `address`, else one on this machine with `workers` processes, one for each core.
+    """The engine at `address`, else one on this machine with `workers` processes, one for each core.
 
     A piece whose worker dies is tried `retries` more times. Raises `ComputeError` where the engine is not installed or does
     not answer within a minute.
@@ -285,5 +274,11 @@ def _ray(address: str | None, retries: int, workers: int) -> Iterator[Engine]:
         ray.shutdown()
 
 
-ENGINES: dict[str, Callable[[str | None, int, int], AbstractContextManager[Engine]]] = {"dask": _dask, "ray": _ray}
-"""By their names in the project file; `local` is none of them: its stages use threads."""
+def _local(address: str | None, retries: int, workers: int) -> AbstractContextManager[Engine]:
+    return closing(Processes(workers, retries))
+
+
+ENGINES: dict[str, Callable[[str | None, int, int], AbstractContextManager[Engine]]] = {
+    "local": _local, "dask": _dask, "ray": _ray,
+}  # fmt: skip
+"""By their names in the project file."""

@@ -11,7 +11,6 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -70,21 +69,21 @@ def segment_photos(
     min_coverage: float,
     progress: Callable[[int, int], None] | None = None,
     known: pd.DataFrame | None = None,
-    each: Callable[[Sequence[PhotoToMask]], Iterator[Masks]] | None = None,
+    each: Callable[[Sequence[PhotoToMask]], Iterator[Masks] | None] = lambda pictures: None,
 ) -> pd.DataFrame:
     """The table `person_masks`: one row for each row of `photos` (photo_id, target_domain, sha256, split_key).
 
     Masks come from `source` and are stored below `masks_folder`. One that exists is not made again; where `known`, an
     earlier result, lists it, it is not even read. Subjects that cover less than `min_coverage` of the picture get the
     reason `no_subject`; a picture that the source refuses gets the source's reason.
-    `progress` is called with the numbers of pictures done and in all. `each` makes masks elsewhere than in threads of this
-    process, as `make_masks` does.
+    `progress` is called with the numbers of pictures done and in all. `each` makes masks elsewhere, as `make_masks` does, or
+    is None for pictures that threads of this process shall take.
     """
     pictures = _pictures(photos)
     maker = _maker(source, masks_folder, pictures)
     done = {} if known is None else _already_known(known, maker)
     missing = [picture for picture in pictures if picture.sha256 not in done]
-    for made in (each or partial(_in_threads, maker))(missing):
+    for made in each(missing) or _in_threads(maker, missing):
         done |= made
         if progress:
             progress(len(done), len(pictures))

@@ -226,12 +226,12 @@ def update_hints(
     segmenter: "SegmenterResource",
     photos: pd.DataFrame,
     report: Callable[[int, int], None] = lambda done, total: None,
-    over: "Over | None" = None,
+    engine: "Callable[[int], Over | None]" = lambda pictures: None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The table `photo_hints`, brought up to date for the photos but not written, and their thumbnails.
 
     Also the table `unmeasured_pictures`; what is in it is not tried again by the same measurements. The others are
-    measured in threads, or `over` an engine's workers.
+    measured over the `engine` for so many, or in threads.
     What is measured is in the home's `hints_journal` too, until the table is written and the journal deleted.
     """
     from pipeline.curation.hints import in_threads, measure_photos
@@ -239,13 +239,18 @@ def update_hints(
     from pipeline.operations.photos import photo_reader
 
     one, by = hints_measurer(project, home, segmenter)
+
+    def each(pictures: Sequence[str]) -> "Iterator[Measured]":
+        over = engine(len(pictures))
+        return in_threads(one)(pictures) if over is None else _over(over, pictures, by)
+
     before = home.tables.read_or_empty("unmeasured_pictures")
     before = before[before["measured_by"] == by]
     table, refused = measure_photos(
         pictures=photos.loc[~photos["sha256"].isin(before["sha256"]), "sha256"].tolist(),
         known=home.tables.read_or_empty("photo_hints"),
         by=by,
-        each=in_threads(one) if over is None else lambda pictures: _over(over, pictures, by),
+        each=each,
         journal=home.hints_journal,
         progress=report,
     )

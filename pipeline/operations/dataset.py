@@ -3,7 +3,7 @@
 Each function gives the table of its name and does not write it; the pictures that its rows name lie in their files then.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -16,8 +16,9 @@ from pipeline.dataset.snapshot import freeze
 from pipeline.depth.depth_maps import estimate_photos, with_estimated_depth
 from pipeline.errors import DatasetError
 from pipeline.file_names import child, inside
-from pipeline.masks.person_masks import read_mask, segment_photos
+from pipeline.masks.person_masks import Masks, read_mask, segment_photos
 from pipeline.masks.selfie import ALONE
+from pipeline.masks.sources import PhotoToMask
 from pipeline.operations.estimators import depth_estimator
 from pipeline.operations.layered_imports import with_imported_layers
 from pipeline.operations.made_from import made_from
@@ -44,8 +45,12 @@ def make_person_masks(
     if ALONE in source.key.split("-"):
         # So that the next run tries again to get the second network.
         provenance = provenance.with_outside(segmenter=f"without its second network, {source.key}")
-    over = engine_of(project, home)
     told = {"source": source.key, **provenance.outside, "tables": str(dict(provenance.tables))}
+
+    def each(pictures: Sequence[PhotoToMask]) -> Iterator[Masks] | None:
+        over = engine_of(project, home, len(pictures))
+        return masks_over(over, told)(pictures) if over else None
+
     frame = segment_photos(
         photos=curated[curated["target_domain"].notna()],
         source=source,
@@ -53,7 +58,7 @@ def make_person_masks(
         min_coverage=project.masks.least_coverage,
         progress=report,
         known=home.tables.read_or_empty("person_masks"),
-        each=over and masks_over(over, told),
+        each=each,
     )
     return frame, provenance
 
@@ -79,8 +84,9 @@ def _without_masks(home: Home) -> pd.DataFrame:
 
 def make_training_images(project: Project, home: Home, report: Report) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The table `training_images`, and the rows with a mask of which no picture came."""
-    layers, over = home.tables.read_or_empty("imported_layers"), engine_of(project, home)
+    layers, known = home.tables.read_or_empty("imported_layers"), home.tables.read_or_empty("training_images")
     masks = with_imported_layers(home.tables.read("person_masks"), layers)
+    over = engine_of(project, home, len(masks) - len(known))
     if project.depth.estimator != "none":
         masks = with_estimated_depth(masks, home.tables.read("depth_maps"))
     frame = prepare_images(
@@ -89,7 +95,7 @@ def make_training_images(project: Project, home: Home, report: Report) -> tuple[
         shards=ShardFolder(home.shards, project.dataset.shard_rows),
         plan=plan(project),
         progress=report,
-        known=home.tables.read_or_empty("training_images"),
+        known=known,
         each=shards_over(over) if over else None,
     )
     return frame, masks[masks["mask"].notna() & ~masks["photo_id"].isin(frame["photo_id"])]

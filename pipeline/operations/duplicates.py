@@ -29,7 +29,8 @@ def make_fingerprints(
 
     files, store = home.tables.read("photo_files", partition), FingerprintStore(home.fingerprints)
     digests = files["sha256"].dropna().tolist()
-    over, new = engine_of(project, home), len(store.missing(digests))
+    new = len(store.missing(digests))
+    over = engine_of(project, home, new)
     crashed = fingerprints_over(over, home, digests, report) if over is not None else {}
     fingerprint_pictures([one for one in digests if one not in crashed], home.blobs.read, store, report)
     listing = home.tables.read("photo_listing", partition)

@@ -20,7 +20,8 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.compute.batches import Batches, Over, Row, Task, Work, answer, run_batches
-from pipeline.compute.engines import ADDRESS_VARIABLE, Engine, Function, open_engine
+from pipeline.compute.engines import ADDRESS_VARIABLE, Engine, open_engine
+from pipeline.compute.pieces import Function
 from pipeline.config import Project
 from pipeline.dedupe.store import FingerprintStore
 from pipeline.errors import BokehflowError
@@ -35,6 +36,8 @@ from storage import Home
 
 log = logging.getLogger(__name__)
 
+WORTH_PROCESSES = 2000
+"""From so many pictures on processes of this machine are sooner done than threads, which wait for Python's lock."""
 PACKAGES = ("pipeline", "resources", "storage")
 """What a worker runs of bokehflow."""
 
@@ -76,11 +79,14 @@ class Engaged:
         return open_engine(compute.engine, self.address, compute.retries, self.workers)
 
 
-def engine_of(project: Project, home: Home) -> Engaged | None:
-    """The engine that the project's stages run over; None for threads of this process."""
-    if project.compute.engine == "local":
-        return None
-    return Engaged(project, home, os.environ.get(ADDRESS_VARIABLE) or None)
+def engine_of(project: Project, home: Home, pictures: int = 0) -> Engaged | None:
+    """The engine that a project's stage runs over so many pictures; None for threads of this process.
+
+    Without a cluster that is what few pictures get: processes take seconds to start.
+    """
+    if project.compute.engine != "local":
+        return Engaged(project, home, os.environ.get(ADDRESS_VARIABLE) or None)
+    return Engaged(project, home) if pictures >= WORTH_PROCESSES and (os.cpu_count() or 1) > 1 else None
 
 
 def work(text: str) -> str:

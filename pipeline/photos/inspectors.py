@@ -22,7 +22,7 @@ from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.package_files import CODE
+from pipeline.package_files import child_environment
 from pipeline.photos.opening import PictureInfo, UndecodableImage, inspect_file
 from pipeline.plain_files import FileTooLarge, read_plain
 
@@ -108,13 +108,12 @@ class _Inspector:
     """One process, from the side that asks."""
 
     def __init__(self, large_descriptor: int) -> None:
-        paths = os.pathsep.join(filter(None, [str(CODE), os.environ.get("PYTHONPATH")]))
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "pipeline.photos.inspectors", str(large_descriptor)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             pass_fds=[large_descriptor],
-            env=os.environ | {"PYTHONPATH": paths},
+            env=child_environment(),
         )
 
     def ask(self, path: Path, max_pixels: int) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import pytest
 
 from assets.headless import take_on_record
 from assets.records import InstanceRecords
-from pipeline.compute.engines import Function, PieceOutcome
+from pipeline.compute.pieces import Function, PieceOutcome
 from pipeline.operations.tasks import Engaged
 from pipeline.tables import empty
 from storage import Home

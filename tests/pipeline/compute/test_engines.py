@@ -1,16 +1,18 @@
 """Batches over real workers: what is done stays done, whoever dies, and what cannot be used says so in time."""
 
+import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from pipeline.compute.batches import CRASHES_WORKER, Batches, Task, run_batches
-from pipeline.compute.engines import local_dask, open_engine, reach_problem
+from pipeline.compute.engines import Engine, local_dask, map_pieces, open_engine, reach_problem
 from pipeline.config import Project
 from pipeline.dataset.crop import Crop
 from pipeline.dataset.prepare import ShardFolder, prepare_images
@@ -18,9 +20,10 @@ from pipeline.dedupe.fingerprints import fingerprint_pictures
 from pipeline.dedupe.store import FingerprintStore
 from pipeline.errors import ComputeError, StorageError
 from pipeline.masks.person_masks import segment_photos
+from pipeline.operations import tasks
 from pipeline.operations.curation import update_hints
 from pipeline.operations.masks import mask_source
-from pipeline.operations.tasks import Engaged, fingerprints_over, masks_over, shards_over
+from pipeline.operations.tasks import Engaged, engine_of, fingerprints_over, masks_over, shards_over
 from pipeline.operations.training_images import readers
 from pipeline.tables import conform
 from resources.segmenter import SegmenterResource
@@ -39,8 +42,18 @@ def cluster() -> Iterator[str]:
         yield address
 
 
-def batches_over(address: str, size: int = 5) -> Batches:
-    return Batches(lambda: open_engine("dask", address, retries=1), engine_work.work, size)
+@pytest.fixture(params=["dask", "local"])
+def engine(request: pytest.FixtureRequest) -> Callable[[], AbstractContextManager[Engine]]:
+    """Opens an engine of two workers."""
+    address = request.getfixturevalue("cluster") if request.param == "dask" else None
+    return lambda: open_engine(request.param, address, retries=1, workers=2)
+
+
+OpenEngine = Callable[[], AbstractContextManager[Engine]]
+
+
+def batches_over(engine: OpenEngine, size: int = 5) -> Batches:
+    return Batches(engine, engine_work.work, size)
 
 
 @pytest.fixture
@@ -54,16 +67,16 @@ def done(task: Task) -> list[str]:
     return [line.split()[0] for line in (Path(task.settings) / "done.txt").read_text().splitlines()]
 
 
-def test_every_name_gets_its_row_and_no_file_remains(cluster: str, task: Task) -> None:
-    rows = list(run_batches(batches_over(cluster), task, NAMES))
+def test_every_name_gets_its_row_and_no_file_remains(engine: OpenEngine, task: Task) -> None:
+    rows = list(run_batches(batches_over(engine), task, NAMES))
     assert sorted(row["name"] for row in rows) == NAMES
     assert {row["length"] for row in rows} == {3}
     assert sorted(done(task)) == NAMES
     assert list(Path(task.folder).iterdir()) == []
 
 
-def test_what_a_killed_driver_left_finished_is_not_done_again(cluster: str, task: Task) -> None:
-    with closing(run_batches(batches_over(cluster), task, NAMES)) as rows:
+def test_what_a_killed_driver_left_finished_is_not_done_again(engine: OpenEngine, task: Task) -> None:
+    with closing(run_batches(batches_over(engine), task, NAMES)) as rows:
         taken = [next(rows)["name"] for _ in range(7)]  # one batch and two rows of another: the driver is gone then
     deadline_s = time.monotonic() + 20
     while len(list(Path(task.folder).glob("*.jsonl"))) < 2 and time.monotonic() < deadline_s:
@@ -71,29 +84,29 @@ def test_what_a_killed_driver_left_finished_is_not_done_again(cluster: str, task
     left = [name for name in NAMES if name not in taken[:5]]
     before = len(done(task))
     finished = 5 * len(list(Path(task.folder).glob("*.jsonl")))
-    again = list(run_batches(batches_over(cluster), task, left))
+    again = list(run_batches(batches_over(engine), task, left))
     assert sorted(row["name"] for row in again) == left
     assert len(done(task)) - before <= len(left) - finished
 
 
-def test_a_picture_that_kills_its_worker_ends_as_a_row_with_its_reason(cluster: str, task: Task) -> None:
+def test_a_picture_that_kills_its_worker_ends_as_a_row_with_its_reason(engine: OpenEngine, task: Task) -> None:
     names = [*NAMES[:9], "poison", *NAMES[9:16]]
-    rows = {row["name"]: row for row in run_batches(batches_over(cluster, size=2), task, names)}
+    rows = {row["name"]: row for row in run_batches(batches_over(engine, size=2), task, names)}
     assert rows.keys() == set(names)
     (refused,) = [row for row in rows.values() if "reason" in row]
     assert (refused["name"], refused["reason"]) == ("poison", CRASHES_WORKER)
     assert "died" in refused["detail"]
 
 
-def test_what_a_stage_raises_is_raised_here(cluster: str, task: Task) -> None:
+def test_what_a_stage_raises_is_raised_here(engine: OpenEngine, task: Task) -> None:
     with pytest.raises(StorageError, match="this picture is missing"):
-        list(run_batches(batches_over(cluster), task, [*NAMES[:3], "missing"]))
+        list(run_batches(batches_over(engine), task, [*NAMES[:3], "missing"]))
 
 
-def test_workers_of_another_version_or_without_the_home_are_refused(cluster: str, task: Task) -> None:
+def test_workers_of_another_version_or_without_the_home_are_refused(engine: OpenEngine, task: Task) -> None:
     with pytest.raises(ComputeError, match=r"runs bokehflow 1\.0 \(tests\), this is 2\.0"):
-        list(run_batches(batches_over(cluster), replace(task, version="2.0"), NAMES[:3]))
-    elsewhere = Batches(lambda: open_engine("dask", cluster, retries=1), engine_work.without_the_home, 5)
+        list(run_batches(batches_over(engine), replace(task, version="2.0"), NAMES[:3]))
+    elsewhere = Batches(engine, engine_work.without_the_home, 5)
     with pytest.raises(ComputeError, match=r"does not see .*one folder that all machines see"):
         list(run_batches(elsewhere, task, NAMES[:3]))
 
@@ -108,9 +121,9 @@ def test_workers_of_another_version_or_without_the_home_are_refused(cluster: str
 )
 def test_an_engine_that_cannot_be_reached_says_so_at_once(name: str, address: str, told: str, task: Task) -> None:
     began_s = time.monotonic()
-    engine = Batches(lambda: open_engine(name, address, retries=1), engine_work.work, 5)
+    batches = Batches(lambda: open_engine(name, address, retries=1), engine_work.work, 5)
     with pytest.raises(ComputeError, match=told):
-        list(run_batches(engine, task, NAMES[:3]))
+        list(run_batches(batches, task, NAMES[:3]))
     assert reach_problem(name, address)
     assert time.monotonic() - began_s < 20
 
@@ -125,14 +138,49 @@ def engaged_project(engine: str) -> Project:
     return Project.model_validate({**settings, "compute": {"engine": engine, "batch_size": 3}})
 
 
+def test_processes_end_with_what_opened_them_also_in_the_middle_of_a_piece(task: Task) -> None:
+    batches = Batches(lambda: open_engine("local", None, retries=0, workers=2), engine_work.work, 1)
+    rows = run_batches(batches, task, ["000", "slow", "001"])
+    assert next(rows)["name"] in ("000", "001")
+    began_s = time.monotonic()
+    rows.close()  # pyright: ignore[reportAttributeAccessIssue] - it is a generator
+    assert time.monotonic() - began_s < 20, "`slow` takes a minute"
+    assert not [one for one in psutil.Process().children() if "pipeline.compute.processes" in " ".join(one.cmdline())]
+
+
+def test_processes_end_when_whoever_started_them_is_killed(task: Task) -> None:
+    code = (
+        "import sys; from tests.pipeline.compute.test_engines import *\n"
+        "batches = Batches(lambda: open_engine('local', None, retries=0, workers=2), engine_work.work, 1)\n"
+        "for row in run_batches(batches, Task(*sys.argv[1:]), NAMES): print(row, flush=True)\n"
+        "time.sleep(60)"
+    )
+    told = [task.name, task.version, task.home, task.folder, task.settings]
+    with subprocess.Popen([sys.executable, "-c", code, *told], stdout=subprocess.PIPE) as driver:
+        assert driver.stdout is not None
+        driver.stdout.readline()
+        workers = psutil.Process(driver.pid).children()
+        driver.kill()
+    _, alive = psutil.wait_procs(workers, timeout=20)
+    assert workers
+    assert not alive
+
+
+def test_an_error_of_the_work_itself_is_told_with_where_it_was(task: Task) -> None:
+    with (
+        pytest.raises(ComputeError, match=r"(?s)a worker of this machine failed: Traceback.*KeyError"),
+        open_engine("local", None, retries=0, workers=1) as engine,
+    ):
+        list(map_pieces(engine, engine_work.work, iter(["{}", None]).__next__))
+
+
 def made_by(over: Engaged | None, project: Project, home: Home) -> list[object]:
     """What hints, masks, training pictures and fingerprints become, made here or over an engine."""
     segmenter, photos = SegmenterResource.of(project.masks), home.tables.read("unique_photos")
-    hints, unmeasured = update_hints(project, home, segmenter, photos, over=over)
+    hints, unmeasured = update_hints(project, home, segmenter, photos, engine=lambda pictures: over)
     wanted = photos.assign(target_domain=photos["domain"])
-    masks = segment_photos(
-        wanted, mask_source(project, home, segmenter), home.masks, 0.0, each=masks_over(over, {}) if over else None
-    )
+    source, elsewhere = mask_source(project, home, segmenter), {"each": masks_over(over, {})} if over else {}
+    masks = segment_photos(wanted, source, home.masks, 0.0, **elsewhere)
     images = prepare_images(
         masks,
         readers(project, home),
@@ -161,8 +209,14 @@ def made_by(over: Engaged | None, project: Project, home: Home) -> list[object]:
 
 def test_a_home_made_by_workers_is_the_home_made_here(cluster: str, tmp_path: Path) -> None:
     versions = {}
-    for name, address in (("local", None), ("dask", cluster)):
-        home, project = home_of_pictures(tmp_path / name, 8), engaged_project(name)
-        versions[name] = made_by(Engaged(project, home, address) if address else None, project, home)
-    assert versions["local"] == versions["dask"]
-    assert all(versions["local"][:-1])
+    for name, engine, address in (("threads", "local", None), ("processes", "local", None), ("dask", "dask", cluster)):
+        home, project = home_of_pictures(tmp_path / name, 8), engaged_project(engine)
+        versions[name] = made_by(Engaged(project, home, address) if name != "threads" else None, project, home)
+    assert versions["threads"] == versions["processes"] == versions["dask"]
+    assert all(versions["threads"][:-1])
+
+
+def test_many_pictures_are_worth_processes(tmp_path: Path) -> None:
+    home, project = home_of_pictures(tmp_path, 4), engaged_project("local")
+    assert engine_of(project, home, tasks.WORTH_PROCESSES - 1) is None
+    assert engine_of(project, home, tasks.WORTH_PROCESSES) == Engaged(project, home)
