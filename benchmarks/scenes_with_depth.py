@@ -36,10 +36,12 @@ SETS = {
     "training_plain": DepthSet(100, SIDE_PX, planes=0, first_seed=20_500, clean=False, furnished=False),
     "choosing": DepthSet(12, SIDE_PX, planes=0, first_seed=21_000, clean=False),
     "scoring": DepthSet(16, SIDE_PX, planes=6, first_seed=22_000, clean=False),
+    "scoring_plain": DepthSet(20, SIDE_PX, planes=2, first_seed=22_500, clean=False, furnished=False),
 }
 """Half of the training scenes are furnished, half figure and ground, as those are that score.
 
-Scoring scenes are seen with the eyes in focus and with five planes spread evenly in disparity, the farthest first."""
+Scoring scenes are seen with the eyes in focus and with planes spread evenly in disparity, the farthest first: five of the
+furnished ones, of figure and ground the backdrop alone."""
 COMMITTED = range(3000, 3024)
 SEEDS = (0, 1, 2)
 
