@@ -13,8 +13,8 @@ from jaxtyping import Bool, UInt8
 from scipy import ndimage
 
 from pipeline.depth.metrics import edges, widened
-from pipeline.depth.refocus import ThinLens
-from pipeline.depth.units import Disparity
+from pipeline.depth.refocus import ThinLens, disparity_at
+from pipeline.depth.units import DepthError, Disparity
 
 SHARP_PX = 0.6
 """Radius of a disc up to which a pixel counts as in focus."""
@@ -73,10 +73,17 @@ def ways_to_tell(region: Region, rng: np.random.Generator) -> dict[str, Region]:
 
 
 def plane_under(disparity: Disparity, region: Region) -> float:
-    """The plane that a map means: the median of the known disparity under it. Raises ValueError where nothing is known."""
+    """The plane that a map means: the median of the known disparity under it, of a click (one pixel) that around it.
+
+    Raises DepthError where nothing is known.
+    """
+    places = np.argwhere(region)
+    if len(places) == 1:
+        row, column = places[0].tolist()
+        return disparity_at(disparity, column, row)
     under = disparity[region & (disparity > 0)]
     if not len(under):
-        raise ValueError("the map covers nothing whose depth is known")
+        raise DepthError("the map covers nothing whose depth is known")
     return float(np.median(under))
 
 

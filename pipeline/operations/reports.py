@@ -33,7 +33,7 @@ from resources.segmenter import SegmenterResource
 from storage import Home, TableInfo
 from storage.provenance import Provenance, differences
 
-DEPTH_METHOD_VERSION = "depth 1"
+DEPTH_METHOD_VERSION = "depth 2"
 """Of the way in which models of depth are judged; a new one makes their evaluations due."""
 logger = logging.getLogger(__name__)
 

@@ -5,6 +5,7 @@ import pytest
 
 from pipeline.depth.obedience import in_focus, nearest_truth, plane_under, ways_to_tell, zones
 from pipeline.depth.refocus import ThinLens, refocus_photo
+from pipeline.depth.units import DepthError
 
 SIDE_PX = 48
 PLANES = (0.5, 0.8, 1.2)
@@ -37,8 +38,17 @@ def test_where_nothing_is_in_focus_the_nearest_to_it_is_meant(disparity: np.ndar
     assert plane_under(disparity, region) in (pytest.approx(0.8), pytest.approx(1.2))
 
 
+def test_a_click_means_what_is_around_it(disparity: np.ndarray) -> None:
+    disparity[20, 24] = 3.0
+    click = np.zeros(disparity.shape, bool)
+    click[20, 24] = True
+    assert plane_under(disparity, click) == pytest.approx(0.8)
+    with pytest.raises(DepthError, match="known"):
+        plane_under(np.zeros_like(disparity), click)
+
+
 def test_a_map_over_nothing_known_says_so(disparity: np.ndarray) -> None:
-    with pytest.raises(ValueError, match="known"):
+    with pytest.raises(DepthError, match="known"):
         plane_under(np.zeros_like(disparity), np.ones(disparity.shape, bool))
 
 
