@@ -18,7 +18,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, combinations
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +27,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.results import Goal, report
 from benchmarks.scenes_with_depth import (
+    SIDE_PX,
     Method,
     Pixels,
     Run,
@@ -45,6 +46,8 @@ from pipeline.depth.refocus import ThinLens, refocus_photo
 from pipeline.models.defocus import LARGEST_SHARE, THRESHOLD, greys, patches
 from pipeline.models.images import translate
 from pipeline.models.networks import Generator
+from pipeline.studio.depth_set import planes_through
+from pipeline.studio.scene import camera_of
 
 METHODS = {
     "depth": Method("depth"),
@@ -59,6 +62,7 @@ WAYS = ("map", "patch", "click", "distance")
 """The last in metres, which only those understand that know depth."""
 CLICK_PX = 5
 """Radius of what a network that paints is shown of a click."""
+RESAMPLED = 2000
 
 Truths = Mapping[int, list[Pixels]]
 """By the scene's number, the true pictures of its planes."""
@@ -71,6 +75,8 @@ class Answers:
     """What one method made of all pictures of all seeds, told in some ways."""
 
     obeyed: dict[str, list[bool]] = field(default_factory=dict)
+    apart: dict[str, list[float]] = field(default_factory=dict)
+    scenes: list[int] = field(default_factory=list)
     own: list[float] = field(default_factory=list)
     unchanged: list[float] = field(default_factory=list)
     changed: list[float] = field(default_factory=list)
@@ -84,16 +90,33 @@ class Answers:
         """L1 to the true picture of its own plane, told by a map, in parts of that of the unchanged picture."""
         return float(np.sum(self.own) / np.sum(self.unchanged))
 
+    def errors(self) -> tuple[float, float]:
+        """Its 95 % interval, scenes drawn anew with all that was asked of them."""
+        scenes, rng = np.array(self.scenes), np.random.default_rng(0)
+        of_scene = np.array([
+            [np.sum(np.array(kind)[scenes == scene]) for kind in (self.own, self.unchanged)] for scene in np.unique(scenes)
+        ])  # fmt: skip
+        drawn = of_scene[rng.integers(0, len(of_scene), (RESAMPLED, len(of_scene)))].sum(1)
+        low, high = np.quantile(drawn[:, 0] / drawn[:, 1], [0.025, 0.975])
+        return float(low), float(high)
+
     @property
     def changed_in_focus(self) -> float:
         """L1 to the input where the picture is in focus."""
         return float(np.mean(self.changed))
 
     def text(self) -> str:
-        """The figures, with 95 % intervals of Wilson's for shares."""
+        """The figures, with 95 % intervals of Wilson's for shares.
+
+        How far apart a scene's pictures are, focused on its planes, is told in parts of how far the true ones are (L1): 0
+        where the plane is ignored.
+        """
         told = [f"obeyed by {way} {self.share(way):.3f} ({_wilson(self.obeyed[way])})" for way in self.obeyed]
+        apart = [f"planes apart by {way} {np.mean(values):.2f}" for way, values in self.apart.items()]
+        low, high = self.errors()
         return ", ".join([
-            *told, f"error {self.error:.3f} of unchanged", f"changed in focus {self.changed_in_focus:.4f}",
+            *told, *apart, f"error {self.error:.3f} ({low:.2f} to {high:.2f}) of unchanged",
+            f"changed in focus {self.changed_in_focus:.4f}",
         ])  # fmt: skip
 
 
@@ -110,6 +133,18 @@ class Exam:
         scenes = rendered(folder, name)
         return cls(scenes, [view for view in views(folder, name, scenes) if view.number >= first_view])
 
+    @classmethod
+    def of_training(cls, scenes: Scenes) -> "Exam":
+        """Scenes that trained, with lenses as those of figure and ground have them; no true lens has seen them."""
+        seen = []
+        for number, name in enumerate(scenes.names):
+            camera = camera_of(int(name))
+            px_per_dioptre = camera.focal_px(SIDE_PX) * camera.lens.aperture_mm / 2000
+            planes = 1 / camera.lens.focus_m, *planes_through(scenes.disparity[number], 1)
+            lenses = [ThinLens(plane, px_per_dioptre) for plane in planes]
+            seen += [View(number, view, scenes.rgb[number], lens) for view, lens in enumerate(lenses)]
+        return cls(scenes, seen)
+
     def truths(self, picture_of: Callable[[View], Pixels]) -> dict[int, list[Pixels]]:
         """What is held to be the picture of each view."""
         found: dict[int, list[Pixels]] = {}
@@ -121,6 +156,7 @@ class Exam:
 def ask(method: Answers, paint: Paint, exam: Exam, truths: Truths) -> None:
     """Ask a method for every view of every scene, in every way that it understands."""
     scenes, asked = exam.scenes, Counter[int]()
+    results: dict[tuple[int, str], list[Pixels]] = {}
     for view in exam.seen:
         scene, own = view.scene, asked[view.scene]
         asked[scene] += 1
@@ -131,11 +167,15 @@ def ask(method: Answers, paint: Paint, exam: Exam, truths: Truths) -> None:
         }
         for way in method.obeyed:
             result = paint(view, told[way])
+            results.setdefault((scene, way), []).append(result)
             method.obeyed[way].append(nearest_truth(result, truths[scene]) == own)
             if way == "map":
+                method.scenes.append(scene)
                 method.own.append(_l1(result, truths[scene][own]))
                 method.unchanged.append(_l1(scenes.rgb[scene], truths[scene][own]))
                 method.changed.append(_l1(result[sharp], scenes.rgb[scene][sharp]))
+    for (scene, way), made in results.items():
+        method.apart.setdefault(way, []).append(_apart(made) / _apart(truths[scene]))
 
 
 def by_disparity(scenes: Scenes, maps: Sequence[Pixels]) -> Paint:
@@ -190,6 +230,10 @@ def _l1(result: Pixels, truth: Pixels) -> float:
     return float(np.abs(result.astype(float) - truth).mean() / 255)
 
 
+def _apart(pictures: Sequence[Pixels]) -> float:
+    return float(np.mean([_l1(one, other) for one, other in combinations(pictures, 2)]))
+
+
 def _wilson(obeyed: Sequence[bool]) -> str:
     count, share, z = len(obeyed), float(np.mean(obeyed)), 1.96
     middle = (share + z**2 / (2 * count)) / (1 + z**2 / count)
@@ -199,19 +243,25 @@ def _wilson(obeyed: Sequence[bool]) -> str:
 
 def examined(exam: Exam, runs_of: Mapping[str, Sequence[Run]]) -> dict[str, Answers]:
     """The answers of true depth and of every method."""
-    scenes = exam.scenes
-    true, by_depth = exam.truths(lambda view: view.picture), exam.truths(by_true_depth(scenes))
+    scenes, true = exam.scenes, exam.truths(lambda view: view.picture)
     answers = {"true depth": Answers({way: [] for way in WAYS})}
     ask(answers["true depth"], by_disparity(scenes, list(scenes.disparity)), exam, true)
-    for name, runs in runs_of.items():
-        method = METHODS[name]
-        paints, on_patches = method.model == "defocus", method.settings.get("focus_map") == "patches"
-        answers[name] = Answers({way: [] for way in (WAYS[:-1] if paints else WAYS)})
+    predicting = {name: runs for name, runs in runs_of.items() if METHODS[name].model != "defocus"}
+    for name, runs in predicting.items():
+        answers[name] = Answers({way: [] for way in WAYS})
         for run in runs:
-            if paints:
-                ask(answers[name], painted(scenes, run.generator, on_patches), exam, by_depth)
-            else:
-                ask(answers[name], by_disparity(scenes, predicted(run.generator, scenes)), exam, true)
+            ask(answers[name], by_disparity(scenes, predicted(run.generator, scenes)), exam, true)
+    return answers | painted_by_all(exam, {name: runs for name, runs in runs_of.items() if name not in predicting})
+
+
+def painted_by_all(exam: Exam, runs_of: Mapping[str, Sequence[Run]]) -> dict[str, Answers]:
+    """The answers of methods that paint, held against what they were trained for."""
+    answers, by_depth = {}, exam.truths(by_true_depth(exam.scenes))
+    for name, runs in runs_of.items():
+        on_patches = METHODS[name].settings.get("focus_map") == "patches"
+        answers[name] = Answers({way: [] for way in WAYS[:-1]})
+        for run in runs:
+            ask(answers[name], painted(exam.scenes, run.generator, on_patches), exam, by_depth)
     return answers
 
 
@@ -229,7 +279,9 @@ def main() -> None:
         seconds = ", ".join(f"{run.seconds:.0f}" for run in runs)
         figures[f"{name}: seeds, steps, seconds of training"] = f"{len(runs)}, {runs[0].steps}, {seconds}"
     of_two, of_five = examined(two, runs_of), examined(five, runs_of)
-    for planes, answers in (("two planes", of_two), ("five planes", of_five)):
+    painting = {name: runs for name, runs in runs_of.items() if METHODS[name].model == "defocus"}
+    seen = painted_by_all(Exam.of_training(rendered(asked.folder, "training_plain").first(len(two.scenes.names))), painting)
+    for planes, answers in (("two planes", of_two), ("five planes", of_five), ("two planes of training pictures", seen)):
         figures |= {f"{planes}, {name}": found.text() for name, found in answers.items()}
     goals = [_goals(name, of_two[name], of_five[name]) for name in ("depth", "refocus") if name in runs_of]
     report("refocus", figures, list(chain.from_iterable(goals)))
