@@ -76,6 +76,7 @@ class Answers:
 
     obeyed: dict[str, list[bool]] = field(default_factory=dict)
     apart: dict[str, list[float]] = field(default_factory=dict)
+    beyond_empty: list[float] = field(default_factory=list)
     scenes: list[int] = field(default_factory=list)
     own: list[float] = field(default_factory=list)
     unchanged: list[float] = field(default_factory=list)
@@ -109,10 +110,12 @@ class Answers:
         """The figures, with 95 % intervals of Wilson's for shares.
 
         How far apart a scene's pictures are, focused on its planes, is told in parts of how far the true ones are (L1): 0
-        where the plane is ignored.
+        where the plane is ignored. So is, of methods that paint, how far what a click makes is from what an empty map makes.
         """
         told = [f"obeyed by {way} {self.share(way):.3f} ({_wilson(self.obeyed[way])})" for way in self.obeyed]
         apart = [f"planes apart by {way} {np.mean(values):.2f}" for way, values in self.apart.items()]
+        if self.beyond_empty:
+            apart.append(f"a click and an empty map apart {np.mean(self.beyond_empty):.2f}")
         low, high = self.errors()
         return ", ".join([
             *told, *apart, f"error {self.error:.3f} ({low:.2f} to {high:.2f}) of unchanged",
@@ -174,6 +177,9 @@ def ask(method: Answers, paint: Paint, exam: Exam, truths: Truths) -> None:
                 method.own.append(_l1(result, truths[scene][own]))
                 method.unchanged.append(_l1(scenes.rgb[scene], truths[scene][own]))
                 method.changed.append(_l1(result[sharp], scenes.rgb[scene][sharp]))
+            if way == "click" and "distance" not in method.obeyed:
+                empty = paint(view, np.zeros_like(sharp))
+                method.beyond_empty.append(_l1(result, empty) / _apart(truths[scene]))
     for (scene, way), made in results.items():
         method.apart.setdefault(way, []).append(_apart(made) / _apart(truths[scene]))
 
