@@ -40,7 +40,8 @@ from benchmarks.scenes_with_depth import (
     training_scenes,
     views,
 )
-from pipeline.depth.metrics import widened
+from pipeline.depth.judging import FARTHEST_M
+from pipeline.depth.metrics import aligned_in_disparity, widened
 from pipeline.depth.obedience import in_focus, nearest_truth, plane_under, ways_to_tell
 from pipeline.depth.refocus import ThinLens, refocus_photo
 from pipeline.models.defocus import LARGEST_SHARE, THRESHOLD, greys, patches
@@ -63,6 +64,8 @@ WAYS = ("map", "patch", "click", "distance")
 CLICK_PX = 5
 """Radius of what a network that paints is shown of a click."""
 RESAMPLED = 2000
+FITTED = ", scale and shift fitted"
+"""Beside what predicts depth: what is amiss beyond these two, which a picture hardly tells."""
 
 Truths = Mapping[int, list[Pixels]]
 """By the scene's number, the true pictures of its planes."""
@@ -195,6 +198,14 @@ def by_disparity(scenes: Scenes, maps: Sequence[Pixels]) -> Paint:
     return paint
 
 
+def fitted(scenes: Scenes, maps: Sequence[Pixels]) -> list[Pixels]:
+    """The maps as they would be if their scale and shift were known."""
+    return [
+        (1 / aligned_in_disparity(ours, 1 / true, true > 0, FARTHEST_M)).astype(np.float32)
+        for ours, true in zip(maps, scenes.disparity, strict=True)
+    ]
+
+
 def painted(scenes: Scenes, generator: Generator, on_patches: bool) -> Paint:
     """By a network that is shown a map of what is near the plane in tones, as it was trained, or the region itself."""
 
@@ -254,9 +265,11 @@ def examined(exam: Exam, runs_of: Mapping[str, Sequence[Run]]) -> dict[str, Answ
     ask(answers["true depth"], by_disparity(scenes, list(scenes.disparity)), exam, true)
     predicting = {name: runs for name, runs in runs_of.items() if METHODS[name].model != "defocus"}
     for name, runs in predicting.items():
-        answers[name] = Answers({way: [] for way in WAYS})
+        answers |= {told: Answers({way: [] for way in WAYS}) for told in (name, name + FITTED)}
         for run in runs:
-            ask(answers[name], by_disparity(scenes, predicted(run.generator, scenes)), exam, true)
+            maps = predicted(run.generator, scenes)
+            ask(answers[name], by_disparity(scenes, maps), exam, true)
+            ask(answers[name + FITTED], by_disparity(scenes, fitted(scenes, maps)), exam, true)
     return answers | painted_by_all(exam, {name: runs for name, runs in runs_of.items() if name not in predicting})
 
 
