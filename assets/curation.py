@@ -16,6 +16,7 @@ from pipeline.operations.photos import photo_reader
 from pipeline.operations.stages import provenance_of
 from pipeline.operations.tasks import engine_of
 from pipeline.plain_text import plain_markdown
+from pipeline.tables import among
 from resources.home import HomeResource
 from resources.segmenter import SegmenterResource
 from storage import Home
@@ -71,8 +72,8 @@ def hints_asset(project: Project) -> dg.AssetsDefinition:
         if len(unmeasured) or data.tables.info("unmeasured_pictures"):
             data.tables.write("unmeasured_pictures", unmeasured)
         data.hints_journal.unlink(missing_ok=True)
-        new = frame[~frame["sha256"].isin(known["sha256"])]
-        people = frame.loc[frame["sha256"].isin(kept["sha256"]), "people"].value_counts().sort_index().to_dict()
+        new = frame[~among(frame["sha256"], known["sha256"])]
+        people = frame.loc[among(frame["sha256"], kept["sha256"]), "people"].value_counts().sort_index().to_dict()
         shown = {"newly measured": len(new), "people": count_table(people, "people in the picture")}
         without = [f"{row.sha256}: {row.reason}, {row.detail}" for row in unmeasured.itertuples()]
         return table_result(info, shown, [check("every_picture_is_measured", without, dg.AssetCheckSeverity.WARN)])

@@ -500,6 +500,8 @@ def asked(root: Path, count: int, only: str = "") -> dict[str, Spent]:
     """What each command takes; those whose names begin with `only`."""
     found, runs = dict[str, Spent](), root / "runs"
     chosen = {name: one for name, one in commands(root, count).items() if name.startswith(only)}
+    if not chosen:
+        raise SystemExit(f"no command begins with {only!r}; there are {', '.join(commands(root, count))}")
     if next(iter(chosen)).startswith("run"):
         shutil.rmtree(runs, ignore_errors=True)
     for name, (words, codes) in chosen.items():

@@ -7,12 +7,14 @@ Unknown is null, never a default. Times are Unix seconds in UTC, ids are strings
 What a table holds is said without pandera, which checks what is written: who only reads need not wait for it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pandas as pd
+import pyarrow as arrow
+from pyarrow import compute
 
 from pipeline.hint_table import HINTS, JUDGEMENTS
 from pipeline.picture_layers import ENCODINGS, OPTIONAL_DIGESTS, SOURCES
@@ -584,6 +586,22 @@ def conform(name: str, frame: pd.DataFrame) -> pd.DataFrame:
             f"{name}: the key {key} is not unique, for example {checked.loc[duplicated, key].iloc[0].to_dict()}"
         )
     return checked.sort_values(key, ignore_index=True)
+
+
+def among(column: pd.Series, values: Iterable[object]) -> pd.Series:
+    """Whether each value of a column is one of these, as `Series.isin`; what is unknown is none of them.
+
+    Where the column has strings of Arrow's, `isin` makes an object of Arrow's of each of `values`: 8 µs each, where this
+    takes half of one.
+    """
+    if not isinstance(column.dtype, pd.StringDtype):
+        return column.isin(list(values))
+    known = arrow.array(column)
+    wanted = arrow.array(values if isinstance(values, pd.Series | pd.Index) else list(values), from_pandas=True)
+    if isinstance(wanted, arrow.ChunkedArray):
+        wanted = wanted.combine_chunks()
+    found = compute.call_function("is_in", [known], compute.SetLookupOptions(wanted.cast(known.type), skip_nulls=True))
+    return pd.Series(found.to_numpy(zero_copy_only=False), index=column.index)
 
 
 def _if_allowed(table: Table, frame: pd.DataFrame) -> pd.DataFrame | None:

@@ -473,7 +473,7 @@ class WorkingFolder:
         may still have something of their photos, and rows of photos that either has forgotten do not come back."""
         import pandas as pd
 
-        from pipeline.tables import conform
+        from pipeline.tables import among, conform
         from storage.tables import TableStore
 
         path, beside, table = inside(self.root, name), child(self.root / WORKING, "theirs"), name.split("/")[1]
@@ -486,7 +486,7 @@ class WorkingFolder:
             add_lines(self._to_forget, set(others["photo_id"]) - set(own["photo_id"]))
         else:
             forgotten = set(TableStore(self.root / "tables").read_or_empty("tombstones", columns=["photo_id"])["photo_id"])
-            more = more[~more["photo_id"].isin(forgotten)]
+            more = more[~among(more["photo_id"], forgotten)]
         if len(more):
             both = pd.concat([others.astype(object), more.astype(object)], ignore_index=True)
             TableStore(self.root / "tables").write(table, conform(table, both))

@@ -7,7 +7,7 @@ import pandas as pd
 
 from pipeline.curation.decisions import Decision, opinions
 from pipeline.curation.double_review import DoubleReview, holders, verdict
-from pipeline.tables import columns_of
+from pipeline.tables import among, columns_of
 
 OTHER_DOMAIN = "both_domains"
 """The rule by which photos went whose picture is in another domain too."""
@@ -41,8 +41,8 @@ def curate(
         }
         said |= by_two
         said = {group: words for group, words in said.items() if words}
-    involved = members["photo_id"].isin({word.photo_id for words in said.values() for word in words})
-    keepers = {photo["group"]: photo for photo in kept[kept["group"].isin(said.keys())].to_dict("records")}
+    involved = among(members["photo_id"], {word.photo_id for words in said.values() for word in words})
+    keepers = {photo["group"]: photo for photo in kept[among(kept["group"], said)].to_dict("records")}
     photos = {
         str(photo["photo_id"]): keepers[photo["group"]] if photo["rule"] == OTHER_DOMAIN else photo
         for photo in members[involved].to_dict("records")
@@ -60,7 +60,7 @@ def one_per_photo(unique: pd.DataFrame) -> pd.DataFrame:
 def decided_groups(unique: pd.DataFrame, decisions: Sequence[Decision]) -> set[str]:
     """Groups of `unique_photos` about a member of which somebody holds an opinion at the end."""
     about = {decision.photo_id for decision in opinions(decisions)}
-    return set(unique.loc[unique["photo_id"].isin(about), "group"])
+    return set(unique.loc[among(unique["photo_id"], about), "group"])
 
 
 def words_by_group(unique: pd.DataFrame, words: Iterable[Decision]) -> dict[str, list[Decision]]:
@@ -76,7 +76,7 @@ def words_by_group(unique: pd.DataFrame, words: Iterable[Decision]) -> dict[str,
 
 def _open_members(unique: pd.DataFrame) -> pd.DataFrame:
     """The photos of the groups of which one is kept."""
-    return one_per_photo(unique[unique["group"].isin(unique.loc[unique["rule"].isna(), "group"])])
+    return one_per_photo(unique[among(unique["group"], unique.loc[unique["rule"].isna(), "group"])])
 
 
 def _settled(words: list[Decision], double: DoubleReview) -> list[Decision]:

@@ -20,7 +20,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from pipeline.curation.depth_of_field import SOFTNESS_EDGE_PX, WORK_EDGE_PX, depth_of_field, relative_softness
 from pipeline.pillow import silenced
 from pipeline.plain_files import open_plain, plain
-from pipeline.tables import columns_of, conform
+from pipeline.tables import among, columns_of, conform
 
 MEASUREMENTS = "3"
 """Raised whenever a number would come out differently for the same picture."""
@@ -208,7 +208,7 @@ def measure_photos(
             progress(done, len(missing))
     rows = [{"sha256": sha256, "measured_by": by, **facts} for sha256, facts in noted.items()]
     fresh = conform("photo_hints", pd.DataFrame(rows, columns=columns_of("photo_hints")))
-    kept = known[~known["sha256"].isin(set(fresh["sha256"]))]
+    kept = known[~among(known["sha256"], fresh["sha256"])]
     table = pd.concat([frame for frame in (kept, fresh) if len(frame)] or [fresh], ignore_index=True)
     return table, refused
 

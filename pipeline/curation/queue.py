@@ -34,7 +34,7 @@ from pipeline.licenses import license_name
 from pipeline.photo_ids import written_id
 from pipeline.plain_files import open_plain
 from pipeline.spreadsheet import harmless, read_rows
-from pipeline.tables import columns_of
+from pipeline.tables import among, columns_of
 
 THUMBNAIL_EDGE_PX = 320
 CURATOR_COLUMNS = ("decision", "reason", "move_to", "curator", "note")
@@ -88,8 +88,8 @@ def queue_photos(
     unique, listing, hints = inputs.unique, inputs.listing, inputs.hints
     kept = unique[unique["rule"].isna()]
     batch_of = _known_batches(queued, folders.batches)
-    shown_groups = set(unique.loc[unique["photo_id"].isin(batch_of.keys()), "group"])
-    fresh = kept[~kept["group"].isin(shown_groups | set(decided_groups)) & ~kept["photo_id"].isin(batch_of.keys())]
+    shown_groups = set(unique.loc[among(unique["photo_id"], batch_of), "group"])
+    fresh = kept[~among(kept["group"], shown_groups | set(decided_groups)) & ~among(kept["photo_id"], batch_of)]
     table = pd.concat(
         [
             _known_rows(queued, unique, listing, batch_of, hints),
@@ -97,9 +97,9 @@ def queue_photos(
         ],
         ignore_index=True,
     )
-    table = table[~table["photo_id"].isin(set(forgotten))].reset_index(drop=True)
+    table = table[~among(table["photo_id"], forgotten)].reset_index(drop=True)
     open_groups = set(kept["group"]) - set(decided_groups)
-    table["waiting"] = table["group"].isin(open_groups)
+    table["waiting"] = among(table["group"], open_groups)
     table = _in_order(_judged(table, inputs.fingerprints, settings, ranking))
     numbers = [int(found.group(1)) for name in batch_of.values() if (found := re.match(r"batch-(\d+)-", name))]
     for name, rows in _new_batches(table[table["batch"].isna()], settings.batch_size, max(numbers, default=0) + 1):
@@ -167,10 +167,10 @@ def _known_rows(
     hints: pd.DataFrame,
 ) -> pd.DataFrame:
     """What has been shown: with the hints of now where there are any, else as it was."""
-    here = one_per_photo(unique[unique["photo_id"].isin(batch_of.keys())])
-    again = _described(here[here["sha256"].isin(set(hints["sha256"]))], listing, hints)
+    here = one_per_photo(unique[among(unique["photo_id"], batch_of)])
+    again = _described(here[among(here["sha256"], hints["sha256"])], listing, hints)
     again["batch"] = again["photo_id"].map(batch_of)
-    gone = queued[~queued["photo_id"].isin(set(again["photo_id"]))].copy()
+    gone = queued[~among(queued["photo_id"], again["photo_id"])].copy()
     gone["group"] = gone["photo_id"].map(dict(zip(here["photo_id"], here["group"], strict=True)))
     return pd.concat([frame for frame in (again, gone) if len(frame)] or [again], ignore_index=True)
 

@@ -10,6 +10,7 @@ import pandas as pd
 
 from pipeline.curation.decisions import Decision
 from pipeline.hint_table import NUMBERS
+from pipeline.tables import among
 
 FOLDS = 5
 MIN_OF_EACH = 20
@@ -48,7 +49,7 @@ def learn(photos: pd.DataFrame, opinions: Sequence[Decision], learn_from: int) -
     Moved photos count as not kept: they did not fit where they were found.
     """
     kept = {word.photo_id: word.decision == "keep" for word in opinions}
-    seen = _at_most(photos[photos["photo_id"].isin(kept.keys())].sort_values("photo_id", ignore_index=True))
+    seen = _at_most(photos[among(photos["photo_id"], kept)].sort_values("photo_id", ignore_index=True))
     labels = seen["photo_id"].map(kept).to_numpy(bool)
     if len(seen) < learn_from or min(labels.sum(), (~labels).sum()) < MIN_OF_EACH:
         return None

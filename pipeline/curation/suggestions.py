@@ -9,6 +9,7 @@ import pandas as pd
 from pipeline.config import CurationRule, CurationSection
 from pipeline.curation.decisions import Decision
 from pipeline.package_files import PROJECT_FILE
+from pipeline.tables import among
 
 NOBODY_BELOW = 0.01
 """`person_share` under which nobody is in the picture."""
@@ -84,7 +85,7 @@ def rule_decisions(
     """
     if not rules:
         return []
-    kept = unique[unique["rule"].isna() & ~unique["group"].isin(decided_groups)]
+    kept = unique[unique["rule"].isna() & ~among(unique["group"], decided_groups)]
     rows = kept[["photo_id", "domain", "sha256"]].merge(hints, on="sha256")
     found: dict[str, Decision] = {}
     for number, rule in enumerate(rules, 1):

@@ -35,6 +35,7 @@ from pipeline.parquet_files import parquet_path
 from pipeline.picture_layers import Layer, present
 from pipeline.plain_files import plain_path
 from pipeline.spreadsheet import harmless
+from pipeline.tables import among
 
 FORMATS = ("folders", "hf", "webdataset", "labelstudio", "fiftyone")
 SIDES = ("trainA", "trainB", "testA", "testB")
@@ -111,8 +112,8 @@ def export_snapshot(
 def choose(manifest: pd.DataFrame, plan: ExportPlan) -> tuple[pd.DataFrame, dict[str, int]]:
     """The rows to export, with `folder` (trainA …), and how many go by which reason."""
     sides = {plan.domain_a: "A", plan.domain_b: "B"}
-    mine = manifest["domain"].isin(list(sides))
-    allowed = mine if plan.licenses is None else mine & manifest["license"].isin(list(plan.licenses))
+    mine = among(manifest["domain"], sides)
+    allowed = mine if plan.licenses is None else mine & among(manifest["license"], plan.licenses)
     chosen = manifest[allowed].copy()
     chosen["folder"] = chosen["split"] + chosen["domain"].map(sides)
     refused = f"licence does not allow {plan.use}" if plan.use else "licence does not allow passing them on"
@@ -143,7 +144,7 @@ def forget_in_export(folder: Path, photo_ids: set[str]) -> int:
         path.unlink()
     tables = [path for path in folder.glob("data/*.parquet") if _without(path, photo_ids)]
     shown = pd.read_csv(plain_path(folder / ATTRIBUTION), dtype=str, keep_default_na=False)
-    kept = shown[~shown["photo_id"].isin(list(photo_ids))]
+    kept = shown[~among(shown["photo_id"], photo_ids)]
     if len(kept) < len(shown):
         write_text(folder / ATTRIBUTION, kept.to_csv(index=False, lineterminator="\n"))
     return len(pictures) + len(tables) + forget_in_shards(folder, photo_ids) + forget_in_tasks(folder, photo_ids)

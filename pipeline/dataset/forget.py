@@ -19,6 +19,7 @@ from pipeline.errors import DatasetError
 from pipeline.file_names import child
 from pipeline.parquet_files import parquet_footer, parquet_path
 from pipeline.picture_layers import DIGESTS, OPTIONAL, OPTIONAL_DIGESTS, with_all_digests
+from pipeline.tables import among
 
 Digests = tuple[str, ...]
 """Those of a picture's layers, in order; empty text for one that it does not have."""
@@ -51,7 +52,7 @@ def forget_in_snapshots(
     """
     sound = [identifier for identifier in list_snapshots(snapshots) if identifier not in damaged]
     rows = _digests(snapshots, sound, prepared)
-    mine = rows["photo_id"].isin(photo_ids)
+    mine = among(rows["photo_id"], photo_ids)
     touched = sorted(set(rows.loc[mine, "snapshot"].dropna()))
     gone = _all_digests(rows[mine]) - _all_digests(rows[~mine & ~rows["forgotten"]])
     for identifier in touched:
@@ -105,7 +106,7 @@ def _digests(snapshots: Path, identifiers: list[str], prepared: pd.DataFrame | N
             raise DatasetError(
                 f"{path}: {MANIFEST} cannot be read ({error}); restore or delete the folder, then forget again"
             ) from error
-        dead = rows["photo_id"].isin(read_forgotten(path).keys())
+        dead = among(rows["photo_id"], read_forgotten(path))
         frames.append(rows.assign(snapshot=identifier, forgotten=dead))
     empty = pd.DataFrame(
         {name: pd.Series(dtype=str) for name in [*columns, "snapshot"]} | {"forgotten": pd.Series(dtype=bool)}

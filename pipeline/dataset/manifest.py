@@ -8,6 +8,7 @@ import pandas as pd
 
 from pipeline.config import DatasetSection
 from pipeline.picture_layers import present
+from pipeline.tables import among
 
 IDENTITY = ["photo_id", "domain", "pixels_sha256", "alpha_sha256", "split", "transform"]
 """The columns that make a snapshot what it is, with the pair and the digests of the layers that a picture has beside these;
@@ -49,14 +50,14 @@ def build_manifest(
 
 def origin_version(listing: pd.DataFrame, photo_ids: Set[str]) -> str:
     """Digest of what the listing (`photo_id` and `ORIGIN`) says of these photos, 16 hex digits."""
-    listed = listing[listing["photo_id"].isin(list(photo_ids))].drop_duplicates("photo_id", keep="last")
+    listed = listing[among(listing["photo_id"], photo_ids)].drop_duplicates("photo_id", keep="last")
     told = listed.sort_values("photo_id")[["photo_id", *ORIGIN]].to_json(orient="values", force_ascii=False)
     return hashlib.sha256(str(told).encode()).hexdigest()[:16]
 
 
 def told_version(listing: pd.DataFrame, photo_ids: Set[str]) -> str:
     """Digest of the sides and pairs that came with these photos, 16 hex digits; empty where none did."""
-    told = listing[listing["photo_id"].isin(list(photo_ids)) & listing[TOLD].notna().any(axis=1)]
+    told = listing[among(listing["photo_id"], photo_ids) & listing[TOLD].notna().any(axis=1)]
     rows = told.drop_duplicates("photo_id", keep="last").sort_values("photo_id")[["photo_id", *TOLD]]
     return (
         hashlib.sha256(str(rows.to_json(orient="values", force_ascii=False)).encode()).hexdigest()[:16] if len(rows) else ""
@@ -82,7 +83,7 @@ def split_of(images: pd.DataFrame, dataset: DatasetSection, domain_a: str) -> pd
     of = images["domain"].where(pair.isna(), domain_a)
     if dataset.split == "study":
         lowest = score[(of == domain_a) & ~spans].drop_duplicates().nsmallest(STUDY_TEST_COUNT)
-        test = score.isin(lowest) & (of == domain_a)
+        test = among(score, lowest) & (of == domain_a)
     else:
         test = score < of.map(dataset.test_share).fillna(0.0)
     # A key may have halves of pairs and, as near-duplicates of theirs, photos without: none of them may straddle.

@@ -20,6 +20,7 @@ from pipeline.dataset.shards import SUFFIX, Shard, ShardPicture, write_shard
 from pipeline.errors import DatasetError
 from pipeline.picture_layers import DIGESTS, ENCODINGS, OPTIONAL, REQUIRED, Layer, nearest, sourced
 from pipeline.plain_files import paths_in
+from pipeline.tables import among
 
 MAX_SHARD_BYTES = 256 * 2**20
 REDUCED_TO = 2
@@ -154,7 +155,7 @@ def _prepared(
     keys = [_key(sources, *row) for row in wanted[columns].itertuples(index=False, name=None)]
     # Without a type, no keys at all would be numbers and not match those of the shards.
     wanted = wanted.assign(key=pd.Series(keys, wanted.index, object))
-    missing = wanted[~wanted["key"].isin(shard_index(shards_folder).index)].drop_duplicates("key")
+    missing = wanted[~among(wanted["key"], shard_index(shards_folder).index)].drop_duplicates("key")
     done = 0
     for rows in write(_packs(missing.sort_values(["domain", "photo_id", "transform"]), known, rows_at_once)):
         done += rows
@@ -185,7 +186,7 @@ def _packs(missing: pd.DataFrame, known: pd.DataFrame | None, rows_at_once: int)
         for _, rows in lost.groupby("shard"):
             if rows["row"].tolist() == list(range(len(rows))):
                 yield rows
-                missing = missing[~missing["key"].isin(rows["key"])]
+                missing = missing[~among(missing["key"], rows["key"])]
     yield from _slices(missing, rows_at_once)
 
 

@@ -43,6 +43,7 @@ from pipeline.errors import DatasetError, StorageError, UnsafeName
 from pipeline.file_names import SnapshotId, below, child, inside, snapshot_id_of
 from pipeline.picture_layers import DIGESTS, OPTIONAL, SOURCES, with_all_digests
 from pipeline.plain_files import file_sha256, plain_path, read_plain
+from pipeline.tables import among
 
 MAPS: dict[str, tuple[str, str, str]] = {
     "mask": ("masks", "mask", "mask_sha256"),
@@ -205,7 +206,7 @@ def _with_partners(todo: pd.DataFrame, has_photo: Callable[[str], bool], result:
         for photo_id, source in todo[["photo_id", layer.source]].dropna().itertuples(index=False, name=None):
             if not has_photo(source):
                 result.missing[photo_id] = f"the photo that is its {layer.name} is not in the home; import its folder again"
-    return todo[~todo["photo_id"].isin(result.missing.keys())]
+    return todo[~among(todo["photo_id"], result.missing)]
 
 
 def _with_maps(todo: pd.DataFrame, source: Path, name: str, kept: Kept, result: Restored) -> pd.DataFrame:
@@ -224,7 +225,7 @@ def _with_maps(todo: pd.DataFrame, source: Path, name: str, kept: Kept, result: 
                 result.missing[photo_id] = problem
             else:
                 write_bytes(inside(kept.folder, path), read_plain(inside(bundled, path)))
-    return todo[~todo["photo_id"].isin(result.missing.keys())]
+    return todo[~among(todo["photo_id"], result.missing)]
 
 
 def _wrong_map(bundled: Path, path: str, digest: str, name: str, digest_of: MapDigest) -> str | None:

@@ -46,7 +46,7 @@ from pipeline.licenses import license_name
 from pipeline.parquet_files import parquet_path
 from pipeline.picture_layers import DIGESTS, ENCODINGS, OPTIONAL_DIGESTS, SOURCES, with_all_digests
 from pipeline.plain_files import file_sha256, is_there, paths_in, plain_path
-from pipeline.tables import columns_of
+from pipeline.tables import among, columns_of
 
 __all__ = [
     "attribution",
@@ -216,10 +216,10 @@ def locate(manifest: pd.DataFrame, shards: Path, without: Collection[str] = ()) 
     named in `without` do not count.
     """
     index = all_rows(shards)
-    index = index[~index["shard"].isin(list(without))].copy()
+    index = index[~among(index["shard"], without)].copy()
     wanted = manifest.drop(columns=LOCATION, errors="ignore")
     before = set(manifest["shard"]) if "shard" in manifest else set()
-    index["strange"] = ~index["shard"].isin(before)
+    index["strange"] = ~among(index["shard"], before)
     index = index.sort_values(["strange", "shard", "row"], kind="stable").drop_duplicates(DIGESTS)
     places = with_all_digests(wanted)[DIGESTS].merge(index[[*DIGESTS, *LOCATION]], on=DIGESTS, how="left")
     return wanted.assign(**{name: places[name].to_numpy() for name in LOCATION})
@@ -322,11 +322,11 @@ def erase_origin(path: Path, photo_ids: set[str]) -> None:
     Their lines leave the attribution. Done twice, it changes nothing more.
     """
     manifest = pq.read_table(parquet_path(path / MANIFEST)).to_pandas()
-    erased = manifest["photo_id"].isin(photo_ids)
+    erased = among(manifest["photo_id"], photo_ids)
     manifest.loc[erased, ORIGIN] = None
     replace_parquet(path / MANIFEST, manifest, MANIFEST_COLUMNS, WHERE_THERE_ARE)
     shown = pd.read_csv(plain_path(path / ATTRIBUTION), dtype=str, keep_default_na=False)
-    _replace_attribution(path, shown[~shown["photo_id"].isin(photo_ids)])
+    _replace_attribution(path, shown[~among(shown["photo_id"], photo_ids)])
 
 
 def refresh_origin(path: Path, manifest: pd.DataFrame, shards: Path) -> bool:
@@ -396,4 +396,4 @@ def verified_manifest(path: Path) -> pd.DataFrame:
             f"{path}: the manifest was changed after it was frozen; {RESTORE} (`bokehflow snapshot verify {path.name}` "
             "names the rows)"
         )
-    return manifest.assign(forgotten=manifest["photo_id"].isin(read_forgotten(path).keys()))
+    return manifest.assign(forgotten=among(manifest["photo_id"], read_forgotten(path)))

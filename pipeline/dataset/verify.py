@@ -36,6 +36,7 @@ from pipeline.file_names import child
 from pipeline.parquet_files import parquet_path
 from pipeline.picture_layers import DIGESTS, LAYERS, Layer, with_all_digests
 from pipeline.plain_files import at_hand, file_sha256, read_plain, read_plain_text
+from pipeline.tables import among
 
 AT_ONCE = 4
 """Shards hashed at a time."""
@@ -170,7 +171,7 @@ def _check_manifest(path: Path, reference: pd.DataFrame) -> Iterator[Discrepancy
         yield Discrepancy(MANIFEST, f"has no column {missing[0]}")
         return
     yield from _differing(reference, manifest)
-    shown = attribution(manifest[~manifest["photo_id"].isin(read_forgotten(path).keys())])
+    shown = attribution(manifest[~among(manifest["photo_id"], read_forgotten(path))])
     wanted = shown.to_csv(index=False, lineterminator="\n").encode().split(b"\n")
     found = read_plain(path / ATTRIBUTION).split(b"\n") if (path / ATTRIBUTION).exists() else []
     ids = ["", *shown["photo_id"]]
@@ -240,7 +241,7 @@ def _expected(
     reference: pd.DataFrame, pictures: pd.DataFrame, forgotten: dict[str, int], findings: list[Discrepancy]
 ) -> pd.DataFrame:
     """The pictures that must be there, with shard, row and digests."""
-    kept = reference[~reference["photo_id"].isin(forgotten.keys())]
+    kept = reference[~among(reference["photo_id"], forgotten)]
     key = [name for name in KEY if name in pictures]
     merged = kept.merge(pictures[[*key, "shard", "row"]], on=key, how="left")
     for photo_id in merged.loc[merged["shard"].isna(), "photo_id"]:

@@ -19,6 +19,7 @@ from pipeline.dedupe.fingerprints import ReadBytes, is_grey
 from pipeline.dedupe.near_hashes import NearHashes, near_hashes
 from pipeline.dedupe.store import FingerprintStore, Shelf
 from pipeline.dedupe.verify import WHOLE_FRAME, Candidate, PairComparison, Verifier
+from pipeline.tables import among
 
 PAIRS_AT_ONCE = 256
 """So many are verified at a time, over all cores."""
@@ -101,7 +102,7 @@ def _find(
     photos["split_key"] = _smallest_ids(photos["photo_id"], pictures.connect(star)[pictures.of_photo])
     checks = pictures.walk.likeness_checks
     gone = pictures.unpreferred(settings.prefer_domain) if settings.prefer_domain else {}
-    stays = photos[~photos.index.isin(gone)]
+    stays = photos[~among(photos.index.to_series(), gone)]
     if gone:
         pictures = _Pictures(stays, store.read(stays["sha256"].unique().tolist()), near, verifier, settings)
         star, checks = pictures.star(), checks + pictures.walk.likeness_checks
@@ -120,7 +121,7 @@ def _by_preference(fingerprints: pd.DataFrame, min_bytes: int, without_colour: S
     Files that are too small to be kept come after all others.
     """
     pixels, small = fingerprints["width_px"] * fingerprints["height_px"], fingerprints["size_bytes"] < min_bytes
-    grey = fingerprints["sha256"].isin(without_colour)
+    grey = among(fingerprints["sha256"], without_colour)
     photos = fingerprints.reindex(columns=[*fingerprints.columns.drop("pair", errors="ignore"), "pair"]).assign(
         small=small, grey=grey, fewer_pixels=-pixels, fewer_bytes=-fingerprints["size_bytes"],
         uploaded_s=fingerprints["date_upload_s"], smallest_id=fingerprints["photo_id"],

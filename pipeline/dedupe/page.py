@@ -20,6 +20,7 @@ from pipeline import atomic
 from pipeline.dedupe.distances import LOOK_WITHIN_BITS
 from pipeline.file_names import child
 from pipeline.links import is_web
+from pipeline.tables import among
 
 PHOTOS_PER_PAGE = 30
 GROUP_SHOWN = 12
@@ -149,7 +150,7 @@ def _name(rule: str, page: int) -> str:
 
 def _members(unique: pd.DataFrame) -> list[pd.DataFrame]:
     """Groups of more than one photo, the one kept first, the least sure group first."""
-    grouped = unique[unique["duplicate_of"].notna() | unique["photo_id"].isin(set(unique["duplicate_of"].dropna()))]
+    grouped = unique[unique["duplicate_of"].notna() | among(unique["photo_id"], unique["duplicate_of"].dropna())]
     key = grouped["duplicate_of"].where(grouped["duplicate_of"].notna(), grouped["photo_id"])
     kept, least = grouped["duplicate_of"].isna(), grouped.groupby(key)["measure"].transform("min")
     ordered = grouped.assign(key=key, kept=kept, least=least)

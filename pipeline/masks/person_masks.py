@@ -26,7 +26,7 @@ from pipeline.masks.sources import MaskSource, PhotoToMask, RefusedMask
 from pipeline.masks.subject import COMPANION, Subject
 from pipeline.masks.uncertainty import uncertain
 from pipeline.plain_files import plain_path
-from pipeline.tables import columns_of, conform
+from pipeline.tables import among, columns_of, conform
 
 log = logging.getLogger(__name__)
 
@@ -266,7 +266,7 @@ def _read_subject(path: Path) -> Subject:
 
 def _already_known(known: pd.DataFrame, maker: _Maker) -> dict[str, StoredMask | RefusedMask]:
     """Masks of an earlier result that were made with the same key and are still there."""
-    listed = known[known["mask"].notna() & known["sha256"].isin(maker.marks.keys())].drop_duplicates("sha256")
+    listed = known[known["mask"].notna() & among(known["sha256"], maker.marks)].drop_duplicates("sha256")
     columns = ["sha256", "mask", "mask_sha256", "coverage", "people", "runner_up", "uncertainty", "drawn_by"]
     if not set(columns) <= set(listed):  # a table of an earlier version
         return {}

@@ -22,6 +22,7 @@ from pipeline.hint_table import HINTS
 from pipeline.operations.photo_tables import all_rows, newest_rows
 from pipeline.operations.tombstones import forgotten_photos
 from pipeline.spreadsheet import Problem
+from pipeline.tables import among
 from storage import Home
 
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ def make_queue(project: Project, home: Home) -> MadeQueue:
 
     unique, queued = home.tables.read("unique_photos"), home.tables.read_or_empty("review_queue")
     unmeasured = home.tables.read_or_empty("unmeasured_pictures", columns=["sha256"])
-    unique = unique[~unique["sha256"].isin(unmeasured["sha256"])]  # nobody can look at them
+    unique = unique[~among(unique["sha256"], unmeasured["sha256"])]  # nobody can look at them
     hints, fingerprints = home.tables.read("photo_hints"), newest_rows(project, home, "fingerprints")
     words = opinions(reviewed(home, project)[0])
     decided = decided_groups(unique, words)
@@ -143,10 +144,10 @@ def make_queue(project: Project, home: Home) -> MadeQueue:
     folders = QueueFolders(home.review_queue, home.thumbnails)
     frame = queue_photos(inputs, queued, groups, forgotten_photos(home), folders, project.curation, ranking)
     home.reviewed.mkdir(parents=True, exist_ok=True)
-    domains = frame.loc[~frame["photo_id"].isin(set(queued["photo_id"])), "domain"]
+    domains = frame.loc[~among(frame["photo_id"], queued["photo_id"]), "domain"]
     new = {str(domain): int(count) for domain, count in domains.value_counts().items()}
-    groups |= set(unique.loc[unique["photo_id"].isin(set(frame["photo_id"])), "group"])
-    unqueued = unique.loc[unique["rule"].isna() & ~unique["group"].isin(groups), "photo_id"].tolist()
+    groups |= set(unique.loc[among(unique["photo_id"], frame["photo_id"]), "group"])
+    unqueued = unique.loc[unique["rule"].isna() & ~among(unique["group"], groups), "photo_id"].tolist()
     return MadeQueue(frame, new, len(by_rules), ranking, unqueued, filled_in_place(home.review_queue))
 
 
@@ -247,7 +248,7 @@ def update_hints(
     before = home.tables.read_or_empty("unmeasured_pictures")
     before = before[before["measured_by"] == by]
     table, refused = measure_photos(
-        pictures=photos.loc[~photos["sha256"].isin(before["sha256"]), "sha256"].tolist(),
+        pictures=photos.loc[~among(photos["sha256"], before["sha256"]), "sha256"].tolist(),
         known=home.tables.read_or_empty("photo_hints"),
         by=by,
         each=each,
@@ -259,7 +260,7 @@ def update_hints(
     ]
     unmeasured = pd.concat([before, pd.DataFrame(rows, columns=before.columns)], ignore_index=True) if rows else before
     read = photo_reader(home, project, MEASURED_SHORT_EDGE_PX)
-    for sha256 in photos.loc[~photos["sha256"].isin(unmeasured["sha256"]), "sha256"]:
+    for sha256 in photos.loc[~among(photos["sha256"], unmeasured["sha256"]), "sha256"]:
         if not (path := inside(home.thumbnails, thumbnail_name(sha256))).exists():
             write_thumbnail(read(sha256), path)
     return table, unmeasured

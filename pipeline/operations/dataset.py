@@ -28,6 +28,7 @@ from pipeline.operations.stages import provenance_of
 from pipeline.operations.tasks import engine_of, masks_over, shards_over
 from pipeline.operations.training_images import plan, readers
 from pipeline.photos.decode import decode_reduced
+from pipeline.tables import among
 from resources.segmenter import SegmenterResource
 from storage import Home
 from storage.provenance import Provenance
@@ -98,7 +99,7 @@ def make_training_images(project: Project, home: Home, report: Report) -> tuple[
         known=known,
         each=shards_over(over) if over else None,
     )
-    return frame, masks[masks["mask"].notna() & ~masks["photo_id"].isin(frame["photo_id"])]
+    return frame, masks[masks["mask"].notna() & ~among(masks["photo_id"], frame["photo_id"])]
 
 
 def first_pictures(home: Home, images: pd.DataFrame, count: int = 6) -> Iterator[tuple[str, np.ndarray]]:

@@ -9,6 +9,7 @@ import pandas as pd
 from pipeline.config import Project
 from pipeline.operations.tombstones import forgotten_photos
 from pipeline.photos.download import Asking, Downloads, Known, download_photos
+from pipeline.tables import among
 from pipeline.web.manners import user_agent
 from storage import Home
 
@@ -50,6 +51,6 @@ def known_files(home: Home, partition: str, photo_ids: set[str]) -> pd.DataFrame
     for other in home.tables.partitions("photo_files") if missing else []:
         if other != partition and missing & set(home.tables.read("photo_files", other, ["photo_id"])["photo_id"]):
             rows = home.tables.read("photo_files", other)
-            found.append(rows[rows["photo_id"].isin(missing)])
+            found.append(rows[among(rows["photo_id"], missing)])
     filled = [frame for frame in found if len(frame)]
     return pd.concat(filled, ignore_index=True) if filled else own

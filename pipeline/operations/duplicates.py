@@ -11,6 +11,7 @@ from pipeline.errors import BokehflowError
 from pipeline.operations.photo_tables import all_rows, newest_rows
 from pipeline.operations.photos import photo_reader
 from pipeline.operations.tombstones import forgotten_photos
+from pipeline.tables import among
 from storage import Home
 
 SHOWN_PAIRS = 6
@@ -34,8 +35,8 @@ def make_fingerprints(
     crashed = fingerprints_over(over, home, digests, report) if over is not None else {}
     fingerprint_pictures([one for one in digests if one not in crashed], home.blobs.read, store, report)
     listing = home.tables.read("photo_listing", partition)
-    frame = fingerprint_table(files[~files["sha256"].isin(crashed)], listing, store)
-    without = files[files["sha256"].notna() & ~files["photo_id"].isin(frame["photo_id"])].sort_values("photo_id")
+    frame = fingerprint_table(files[~among(files["sha256"], crashed)], listing, store)
+    without = files[files["sha256"].notna() & ~among(files["photo_id"], frame["photo_id"])].sort_values("photo_id")
     pairs = zip(without["photo_id"], without["sha256"], strict=True)
     return frame, new, [f"{id}: {crashed[sha256]}" if sha256 in crashed else id for id, sha256 in pairs]
 
@@ -50,7 +51,7 @@ def make_unique_photos(
     from pipeline.dedupe.store import FingerprintStore
 
     settings, photos = project.dedupe, newest_rows(project, home, "fingerprints")
-    photos = photos[~photos["photo_id"].isin(forgotten_photos(home))]
+    photos = photos[~among(photos["photo_id"], forgotten_photos(home))]
     store, near = FingerprintStore(home.fingerprints), NearHashStore(home.fingerprints)
     # Usually all are there; where somebody cleared the folder, they are made again.
     decoded = fingerprint_pictures(photos["sha256"].tolist(), home.blobs.read, store, report)

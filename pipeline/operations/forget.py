@@ -36,6 +36,7 @@ from pipeline.picture_layers import OPTIONAL
 from pipeline.plain_files import plain, read_plain
 from pipeline.sources.listing import without_forgotten
 from pipeline.spreadsheet import Record, Sheet, read_sheet, table_bytes
+from pipeline.tables import among
 from pipeline.training.runs import drop_samples, with_superseded
 from storage import Home
 
@@ -202,7 +203,7 @@ def _purge(home: Home, now_s: int, also: Iterable[str] = (), was_quiet: Callable
     done.problems += [f"{path}: {writer_of(path) or 'a process'} is writing it, wait for it" for path in home.unfinished()]
     if was_quiet() and not done.problems:
         tombstones = home.tables.read("tombstones")
-        tombstones.loc[tombstones["photo_id"].isin(ids) & tombstones["purged_s"].isna(), "purged_s"] = now_s
+        tombstones.loc[among(tombstones["photo_id"], ids) & tombstones["purged_s"].isna(), "purged_s"] = now_s
         home.tables.write("tombstones", tombstones)
         if home.working:
             home.working.forgotten(ids)
@@ -224,7 +225,7 @@ def _purge_files(home: Home, ids: Set[str], forgotten: Set[str], done: Purged, d
     _purge_unfinished(home, ids, leaving)
     for name, columns in BY_PICTURE.items():
         rows = home.tables.read_or_empty(name)
-        dead = rows[columns].isin(leaving).any(axis=1)
+        dead = rows[columns].apply(among, values=leaving).any(axis=1)
         _write_in_place(home, name, None, rows[~dead], is_changed=bool(dead.any()))
 
 
@@ -265,8 +266,8 @@ def _digests(home: Home, ids: Set[str], forgotten: Set[str], damaged: Set[str]) 
     interrupted = map(journal_digests, home.all_journals())
     for table in (*tables, *interrupted, frozen_sources(home.snapshots, damaged)):
         table = table[table["sha256"].map(is_sha256).astype(bool)]  # what is no digest names no file of ours
-        doomed.update(table.loc[table["photo_id"].isin(list(ids)), "sha256"])
-        needed.update(table.loc[~table["photo_id"].isin(list(forgotten)), "sha256"])
+        doomed.update(table.loc[among(table["photo_id"], ids), "sha256"])
+        needed.update(table.loc[~among(table["photo_id"], forgotten), "sha256"])
     return doomed, needed
 
 
@@ -337,7 +338,7 @@ def _write_in_place(home: Home, name: str, key: str | None, frame: pd.DataFrame,
 
 
 def _blanked(history: pd.DataFrame, forgotten: Set[str]) -> pd.DataFrame:
-    purged = history["photo_id"].isin(list(forgotten))
+    purged = among(history["photo_id"], forgotten)
     text = {column: history[column].where(~purged, "") for column in ("title", "tags")}
     return history.assign(forgotten=purged | history["forgotten"], **text)
 

@@ -36,6 +36,7 @@ from pipeline.photos.metadata import NOTHING_TOLD, Metadata, Told, read_metadata
 from pipeline.plain_text import plain, plain_lines
 from pipeline.sources.found import normalised_tag
 from pipeline.sources.listing import NO_CV_TAG
+from pipeline.tables import among
 from storage import Home
 
 LETTERS = {"A": "domain_a", "B": "domain_b"}
@@ -121,7 +122,7 @@ class GrowingImports:
         spans = zip(*(np.searchsorted(digests, wanted, side) for side in ("left", "right")), strict=True)
         found = np.concatenate([np.empty(0, np.int64), *(order[start:end] for start, end in spans)])
         rows = self.rows.iloc[np.sort(found)]
-        return rows[rows["photo_id"].isin(list(photo_ids))]  # two ids may have one digest
+        return rows[among(rows["photo_id"], photo_ids)]  # two ids may have one digest
 
     def add(self, pictures: Sequence[ImportedPhoto], told: Mapping[str, Told]) -> bool:
         """Add pictures with what is told of their files; whether everything added so far is written now."""
@@ -279,7 +280,7 @@ def _import_part(
     if read.spoiled:
         done.notes.append(f"{len(read.spoiled)} pictures wait until their rows are right")
     with GrowingImports(home) as imports:
-        before = set(imports.rows.loc[imports.rows["domain"].isin(domains), "photo_id"])
+        before = set(imports.rows.loc[among(imports.rows["domain"], domains), "photo_id"])
         known, forgotten = stored_pictures(imports.rows), forgotten_photos(home)
         batches = import_files(part, files, known, forgotten, home.blobs, project.photos, inspectors.inspect)
         for number, batch in enumerate(batches, 1):
@@ -292,9 +293,9 @@ def _import_part(
             imports.add(pictures, read.told)
             report(min(number * BATCH, len(files)), len(files))
     table = imports.rows
-    mine = table["domain"].isin(domains)
+    mine = among(table["domain"], domains)
     done.new = len(set(table.loc[mine, "photo_id"]) - before)
-    done.told_sides = int((mine & table["photo_id"].isin(done.photos.values()) & table["split"].notna()).sum())
+    done.told_sides = int((mine & among(table["photo_id"], done.photos.values()) & table["split"].notna()).sum())
     if both := len(set(table.loc[mine, "photo_id"]) & set(table.loc[~mine, "photo_id"])):
         done.notes.append(f"{both} photos are in another domain too, so they will go as `both_domains`")
     return done
@@ -336,7 +337,7 @@ def imported_rows(
     from pipeline.dedupe.store import FingerprintStore
 
     imports, store = home.tables.read_or_empty("imports"), FingerprintStore(home.fingerprints)
-    is_meant = ~imports["photo_id"].isin(forgotten_photos(home)) & imports["domain"].isin(list(project.domains))
+    is_meant = ~among(imports["photo_id"], forgotten_photos(home)) & among(imports["domain"], project.domains)
     if gone:
         keys = zip(imports["domain"], imports["photo_id"], strict=True)
         is_meant &= pd.Series([key not in gone for key in keys], imports.index, dtype=bool)

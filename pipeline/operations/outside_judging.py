@@ -25,6 +25,7 @@ from pipeline.file_names import child
 from pipeline.operations.outside import JudgedPicture, MethodPictures, TooSlow, Unusable, method_version, source_of
 from pipeline.parquet_files import parquet_path
 from pipeline.plain_files import open_plain
+from pipeline.tables import among
 
 if TYPE_CHECKING:
     from pipeline.evaluation.measure.judge import AlphaBytes, Photos, Trial
@@ -276,7 +277,7 @@ def _measured(name: str, given: KeptPictures, bench: OutsideTrial, account: Acco
         return pd.DataFrame(columns=COLUMNS), replace(account, judged=0, problems={**account.problems, **lost})
     missing = [one for one in bench.trial.photos.ids if one not in given.ids]
     metrics = scores.loc[
-        scores["photo_id"].isin(bench.trial.photos.ids) & (scores["metric"] != "flat_output"), "metric"
+        among(scores["photo_id"], bench.trial.photos.ids) & (scores["metric"] != "flat_output"), "metric"
     ].unique()
     nothing = [(one, name, metric, np.nan) for metric in metrics for one in missing]
     return pd.concat([scores, pd.DataFrame(nothing, columns=COLUMNS)], ignore_index=True) if nothing else scores, account

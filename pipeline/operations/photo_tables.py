@@ -10,7 +10,7 @@ import pandas as pd
 from pipeline.config import Project
 from pipeline.operations.months import IMPORTED, listed_keys
 from pipeline.photos.history import Relisted
-from pipeline.tables import columns_of, conform
+from pipeline.tables import among, columns_of, conform
 from storage import Home, TableInfo
 
 
@@ -71,7 +71,7 @@ def _imported_rows(project: Project, home: Home, name: str) -> pd.DataFrame:
         wanted = {f"{domain}|{IMPORTED}" for domain in project.domains}
         return home.tables.read_all(name, [key for key in former if key in wanted])
     rows = home.tables.read_or_empty("imported_photos")
-    return conform(name, _AS_ROWS_OF[name](rows[rows["domain"].isin(list(project.domains))]))
+    return conform(name, _AS_ROWS_OF[name](rows[among(rows["domain"], project.domains)]))
 
 
 def former_imports(home: Home, name: str) -> list[str]:

@@ -21,6 +21,7 @@ from pipeline.operations.estimators import depth_estimator
 from pipeline.photos.decode import decode, decode_reduced
 from pipeline.photos.exif import equivalent_focal_mm
 from pipeline.picture_layers import METRIC, Encoding
+from pipeline.tables import among
 from storage import Home
 
 log = logging.getLogger(__name__)
@@ -45,7 +46,7 @@ class HomePhotos:
         """Key and name of all whose photo id has that part."""
         photos = self._photos()
         if not self.is_estimated and self.estimate is None:
-            photos = photos[photos["sha256"].isin({path.stem[:64] for path in self.home.depth.glob("*/*/*.png")})]
+            photos = photos[among(photos["sha256"], {path.stem[:64] for path in self.home.depth.glob("*/*/*.png")})]
         found = photos[photos["photo_id"].str.contains(part, case=False, regex=False)] if part else photos
         return list(zip(found["sha256"], found["photo_id"], strict=True))
 

@@ -26,6 +26,7 @@ from pipeline.operations.training import run_id
 from pipeline.operations.training_images import plan
 from pipeline.parquet_files import parquet_path
 from pipeline.plain_files import is_there, read_plain_text
+from pipeline.tables import among
 from pipeline.training.recipes import canonical_digest
 from pipeline.training.runs import RunFolder, completion_of, describe_run, generator_file
 from pipeline.weights import WEIGHTS
@@ -331,7 +332,7 @@ def without_outside(model: "ModelReport", home: Home) -> "ModelReport":
     """The model without the scores of methods from outside, which have columns of their own."""
     names = outside_names(home, model.snapshot_id, model.name)
     table = model.evaluation
-    return replace(model, evaluation=table[~table["method"].isin(list(names))]) if names else model
+    return replace(model, evaluation=table[~among(table["method"], names)]) if names else model
 
 
 def outside_reports(home: Home, snapshot: str, models: Sequence["ModelReport"]) -> "Iterator[ModelReport]":
@@ -354,7 +355,7 @@ def _outside_report(home: Home, model: "ModelReport", method: str, version: str)
 
     others = set(outside_names(home, model.snapshot_id, model.name)) - {method}
     methods = model.evaluation["method"].astype(str)
-    table = model.evaluation[~methods.str.contains("@") & ~methods.isin(list(others))]
+    table = model.evaluation[~methods.str.contains("@") & ~among(methods, others)]
     account = read_account(method_folder(home.evaluations, model.snapshot_id, method, version), model.judged_px)
     of_photos = table[~table["photo_id"].str.contains(r"^(?:set|scene):")]
     judged = of_photos.loc[(of_photos["method"] == method) & of_photos["value"].notna(), "photo_id"].nunique()

@@ -18,6 +18,7 @@ from pipeline.operations.lineage import finished_runs
 from pipeline.operations.photo_tables import newest_rows
 from pipeline.operations.tombstones import unpurged
 from pipeline.photos.history import history_counts, stricter_photos
+from pipeline.tables import among
 from pipeline.training.runs import describe_run
 from storage import Home
 
@@ -88,13 +89,13 @@ def funnel(project: Project, home: Home) -> dict[str, dict[str, Any]]:
 def _domain(listing: pd.DataFrame, files: pd.DataFrame, unique: pd.DataFrame, curated: pd.DataFrame) -> dict[str, Any]:
     """A table that is behind the one before it counts only for the photos that are in that one too."""
     accepted = listing.loc[listing["reason"].isna(), "photo_id"]
-    files = files[files["photo_id"].isin(accepted)]
+    files = files[among(files["photo_id"], accepted)]
     failed = files["sha256"].isna() & ~files["pending"]
     stored = files.loc[files["sha256"].notna(), "photo_id"]
-    duplicates = unique[unique["photo_id"].isin(stored) & unique["rule"].notna()]
+    duplicates = unique[among(unique["photo_id"], stored) & unique["rule"].notna()]
     group_of = unique.set_index("photo_id")["group"]
-    open_groups = set(unique.loc[unique["photo_id"].isin(stored) & unique["rule"].isna(), "group"])
-    decided = curated[curated["photo_id"].map(group_of).isin(open_groups)]
+    open_groups = set(unique.loc[among(unique["photo_id"], stored) & unique["rule"].isna(), "group"])
+    decided = curated[among(curated["photo_id"].map(group_of), open_groups)]
     queued = len(stored) - len(duplicates)
     rejected = Counter(listing["reason"].dropna()) + Counter(files.loc[failed, "reason"])
     return {

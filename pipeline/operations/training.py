@@ -11,6 +11,7 @@ from pipeline.operations.made_from import code_revision, license_counts
 from pipeline.operations.parsers import ensure_parser
 from pipeline.parquet_files import parquet_path
 from pipeline.plain_files import all_at_hand, at_hand, may_lie_elsewhere
+from pipeline.tables import among
 from pipeline.training.jobs import ProcessIdentity, TrainingJob
 from pipeline.training.runs import Completion, has_other_settings, holds_another_result
 from storage import Home
@@ -82,7 +83,7 @@ def kept_model(job: TrainingJob) -> str | None:
 
 def training_rows(manifest: pd.DataFrame, job: TrainingJob) -> pd.DataFrame:
     """The rows of a snapshot's manifest that the job trains on."""
-    return manifest[(manifest["split"] == "train") & manifest["domain"].isin([job.domain_a, job.domain_b])]
+    return manifest[(manifest["split"] == "train") & among(manifest["domain"], [job.domain_a, job.domain_b])]
 
 
 def run_id(snapshot: str, recipe_key: str) -> str:

@@ -30,7 +30,7 @@ from pipeline.photos.opening import PictureInfo, UndecodableImage
 from pipeline.photos.pace import HostAnswer
 from pipeline.photos.pool import PacedPool, Transfer, Tried
 from pipeline.plain_files import open_plain, plain
-from pipeline.tables import conform
+from pipeline.tables import among, conform
 
 log = logging.getLogger(__name__)
 
@@ -188,7 +188,7 @@ def _facts(row: dict[str, object]) -> FileFacts:
 def _records(known: Known, photo_ids: set[str]) -> defaultdict[str, list[tuple[Wanted, FileFacts]]]:
     """What journal and table say of each photo, the journal first."""
     records: defaultdict[str, list[tuple[Wanted, FileFacts]]] = defaultdict(list)
-    for row in [*_journal_rows(known.journal), *_plain(known.files[known.files["photo_id"].isin(photo_ids)])]:
+    for row in [*_journal_rows(known.journal), *_plain(known.files[among(known.files["photo_id"], photo_ids)])]:
         records[str(row["photo_id"])].append((_wanted(row), _facts(row)))
     return records
 

@@ -27,7 +27,7 @@ from pipeline.photos.metadata import NOTHING_TOLD, SIDES, Told
 from pipeline.photos.opening import PictureInfo, UndecodableImage
 from pipeline.plain_files import NotAPlainFile, open_plain, read_plain
 from pipeline.plain_text import plain
-from pipeline.tables import conform
+from pipeline.tables import among, conform
 
 ENDINGS = (
     ".jpg", ".jpeg", ".jpe", ".jfif", ".jfi", ".jif", ".pjpeg", ".pjp", ".mpo", ".png", ".apng", ".gif", ".webp",
@@ -239,7 +239,7 @@ def with_pictures(
     bytes the first counts, the second adds what the first does not tell: `said` are the names of what was told, by domain
     and photo, which one call of an import fills for the next.
     """
-    touched = imports["photo_id"].isin({picture.photo_id for picture, _ in pictures})
+    touched = among(imports["photo_id"], {picture.photo_id for picture, _ in pictures})
     records = imports[touched].astype(object).to_dict("records")
     rows = {(str(row["domain"]), str(row["photo_id"])): dict(row) for row in records}
     for picture, told in pictures:

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.licenses import is_stricter, license_name
-from pipeline.tables import columns_of, conform
+from pipeline.tables import among, columns_of, conform
 
 WATCHED = ["title", "tags", "license"]
 """Columns whose change is noted."""
@@ -58,8 +58,8 @@ def update_history(
     old = before.reindex(columns=columns_of("photo_history")).astype(object).set_index("photo_id")
     history = old.reindex(old.index.union(seen.index).union(sorted(forgotten)))
     told = {column: seen[column].reindex(history.index).astype(object) for column in seen}
-    known, now = history["first_seen_s"].notna(), history.index.isin(seen.index)
-    purged = history.index.isin(list(forgotten))
+    known, now = history["first_seen_s"].notna(), among(history.index.to_series(), seen.index)
+    purged = among(history.index.to_series(), forgotten)
     differs = {column: ~_equal(history[column], told[column]) & known & now & ~purged for column in WATCHED}
     _note_change(history, differs, told["fetched_at_s"])
     history["first_seen_s"] = history["first_seen_s"].where(known, told["fetched_at_s"])

@@ -29,7 +29,7 @@ from pipeline.errors import ConfigError
 from pipeline.photo_ids import is_number
 from pipeline.sources.found import FoundPhoto, Paging, PhotoInfo, SearchPage, Size, normalised_tag
 from pipeline.sources.windows import PageSource, Window, WindowState, begin_state, list_window, month_window
-from pipeline.tables import conform, empty
+from pipeline.tables import among, conform, empty
 
 NO_CV_TAG = "no_cv"
 FORGOTTEN = "forgotten"
@@ -115,7 +115,7 @@ def list_month(
 
 def without_forgotten(listing: pd.DataFrame, forgotten: Set[str]) -> pd.DataFrame:
     """The table `photo_listing` with no word about `forgotten` photos but their ids and that they are."""
-    gone = listing["photo_id"].isin(list(forgotten))
+    gone = among(listing["photo_id"], forgotten)
     if not gone.any():
         return listing
     blank: dict[str, object] = {"title": "", "tags": "", "owner": "", "page_url": "", "reason": FORGOTTEN}

@@ -17,6 +17,7 @@ from pipeline.evaluation.measure.judge import BASELINES, INPUT, TEST_SET, TRUE_L
 from pipeline.evaluation.measure.scenes import CONDITIONS
 from pipeline.evaluation.measure.set_scores import DOMAIN_B, ENDS, SOFTNESS_SCORES
 from pipeline.softness import TELLING_SIDE_PX, Estimate
+from pipeline.tables import among
 
 Standing = Literal["ranked", "best", "unranked", "given"]
 """`best`: significantly better than every other ranked method. `given`: fixed by construction, so no merit."""
@@ -264,7 +265,7 @@ def compare_photos(scores: pd.DataFrame, models: Sequence[str]) -> Comparison:
 def count_pictures(scores: pd.DataFrame, model: str, scenes: bool) -> int:
     """How many test photos or scenes `compare_photos` and `compare_scenes` are about."""
     methods = [INPUT, *BASELINES, *with_variants(scores, [model]), *((TRUE_LENS,) if scenes else ())]
-    shown = scores["method"].isin(methods) & ~scores["photo_id"].str.startswith(SET_PREFIX) & (_is_scene(scores) == scenes)
+    shown = among(scores["method"], methods) & ~scores["photo_id"].str.startswith(SET_PREFIX) & (_is_scene(scores) == scenes)
     return int(scores.loc[shown, "photo_id"].nunique())
 
 
@@ -813,7 +814,7 @@ def _compare(scores: pd.DataFrame, metrics: Sequence[Metric], methods: Sequence[
         cells = [_cell(of_one, standing) for of_one, standing in zip(found, standings, strict=True)]
         label = method_label(method + OVERLAID if method + PLAIN in present else method)
         rows.append(Row(method, label, cells, int((own["metric"] == "flat_output").sum())))
-    judged = scores.loc[scores["method"].isin(present), "photo_id"].nunique()
+    judged = scores.loc[among(scores["method"], present), "photo_id"].nunique()
     return Comparison(metrics, rows, int(judged))
 
 
@@ -861,7 +862,7 @@ def _base(method: str) -> str:
 
 def _wide(scores: pd.DataFrame, metric: str, methods: Sequence[str]) -> pd.DataFrame:
     """Scores with a row for each picture and a column for each method that has any."""
-    rows = scores[(scores["metric"] == metric) & scores["method"].isin(methods)]
+    rows = scores[(scores["metric"] == metric) & among(scores["method"], methods)]
     wide = rows.pivot(index="photo_id", columns="method", values="value").astype(float).sort_index()
     return wide[[method for method in methods if method in wide]]
 

@@ -32,6 +32,7 @@ from pipeline.evaluation.report import charts, cost_rows, gallery, limits, numbe
 from pipeline.evaluation.report.gallery import Side
 from pipeline.evaluation.report.weight_curve import WeightCurve, weight_curve
 from pipeline.regions import margin_px
+from pipeline.tables import among
 
 FLICKR_NOTICE = "This product uses the Flickr API but is not endorsed or certified by SmugMug, Inc."
 MAX_FIGURE_COLUMNS = 4
@@ -356,7 +357,7 @@ def _on_common(table: pd.DataFrame, common: set[str] | None) -> pd.DataFrame:
     if not common:
         return table
     is_photo = ~table["photo_id"].str.startswith((summary.SCENE_PREFIX, summary.SET_PREFIX))
-    return table[~is_photo | table["photo_id"].isin(common)]
+    return table[~is_photo | among(table["photo_id"], common)]
 
 
 def _by_snapshot(models: Sequence[ModelReport]) -> Iterator[tuple[str, pd.DataFrame, list[str]]]:

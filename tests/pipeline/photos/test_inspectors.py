@@ -15,6 +15,7 @@ import psutil
 import pytest
 from PIL import Image
 
+from pipeline.package_files import child_environment
 from pipeline.photos import inspectors
 from pipeline.photos.inspectors import InspectorDied, Inspectors
 from pipeline.photos.opening import PictureInfo, UndecodableImage, inspect_file
@@ -187,7 +188,7 @@ def test_no_process_outlives_a_killed_one(tmp_path: Path) -> None:
         "made = Inspectors(1)\nmade.inspect(Path(sys.argv[1]), 10**6)\nprint('ready', flush=True)\ntime.sleep(600)\n"
     )
     command = [sys.executable, "-c", code, str(picture)]
-    environment = os.environ | {"PYTHONPATH": str(inspectors.CODE)}
+    environment = child_environment()
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True) as parent:
         assert parent.stdout is not None
         assert parent.stdout.readline() == "ready\n"
