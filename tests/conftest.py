@@ -30,7 +30,7 @@ SETTINGS = ("BOKEHFLOW_HOME", "BOKEHFLOW_CONFIG", "FLICKR_API_KEY", "FLICKR_API_
 WARM_PYTHON = "BOKEHFLOW_TEST_PYTHON"
 """In the environment: the executable that `tests.warm` made."""
 SERVER = pytest.StashKey[tuple[subprocess.Popen[bytes], Path]]()
-LONG = ("test_tutorial.py", "test_bad_input.py", "test_review_browser.py")
+LONG = ("test_tutorial.py", "test_bad_input.py", "test_review_browser.py", "test_end_to_end.py")
 """Modules of minutes; the second begins with the finished demo, for which others wait."""
 
 

@@ -78,7 +78,7 @@ def test_every_name_gets_its_row_and_no_file_remains(engine: OpenEngine, task: T
 def test_what_a_killed_driver_left_finished_is_not_done_again(engine: OpenEngine, task: Task) -> None:
     with closing(run_batches(batches_over(engine), task, NAMES)) as rows:
         taken = [next(rows)["name"] for _ in range(7)]  # one batch and two rows of another: the driver is gone then
-    deadline_s = time.monotonic() + 20
+    deadline_s = time.monotonic() + 5  # of this machine's processes none finishes what its driver does not wait for
     while len(list(Path(task.folder).glob("*.jsonl"))) < 2 and time.monotonic() < deadline_s:
         time.sleep(0.05)
     left = [name for name in NAMES if name not in taken[:5]]
