@@ -5,8 +5,8 @@ each curator and start of the page, and are on the disk when `write` returns. An
 it restores what the same curator had said before, or takes the decision back.
 
 No order here rests on this machine's clock alone. A row counts by the time of the file system, the one clock that all
-writers of the folder share, and after everything that was said before about its photo; one's own rows are undone from
-the last to the first by file and row.
+writers of the folder share, and after everything that was said before about its photo or by its curator: that clock may go
+in steps of milliseconds. One's own rows are undone from the last to the first by file and row.
 """
 
 import os
@@ -77,6 +77,8 @@ class DecisionLog:
     """Photo id → all that was said about it, the earliest first."""
     _stacks: dict[str, list[Decision]] = field(default_factory=dict)
     """Curator → decisions made on pages that are not undone; put together anew when a page's file changes."""
+    _latest_us: dict[str, int] = field(default_factory=dict)
+    """Curator → the latest time at which anything of theirs counts."""
 
     def __post_init__(self) -> None:
         found = (_OF_A_PAGE.fullmatch(path.name) for path in self.folder.glob(f"{PAGE_FILE}*"))
@@ -154,7 +156,8 @@ class DecisionLog:
         path = self._own_file(curator)
         rows = self._files.setdefault(path.name, ((0, 0, 0), []))[1]
         clock_us = time.time_ns() // 1000
-        counts_us = max([_shared_us(self.folder, clock_us), *self._said_us({photo_id, *alike})])
+        said_us = [*self._said_us({photo_id, *alike}), self._latest_us.get(curator, 0) + 1]
+        counts_us = max([_shared_us(self.folder, clock_us), *said_us])
         times = {"decided_at": _at(clock_us), "counts_at": None if counts_us == clock_us else _at(counts_us)}
         append_decision(path, photo_id, verdict, curator, **times)
         decision = Decision(
@@ -163,10 +166,15 @@ class DecisionLog:
             None if counts_us == clock_us else clock_us * 1000,
         )  # fmt: skip
         rows.append(decision)
+        self._note(decision)
         self._own[path.name] = _signature(path) or (0, 0, 0)
         self._files[path.name] = self._own[path.name], rows
         insort(self._words.setdefault(photo_id, []), decision, key=lambda word: word.when)
         return decision
+
+    def _note(self, decision: Decision) -> None:
+        curator, counts_us = decision.curator or "", decision.when[0] // 1000
+        self._latest_us[curator] = max(self._latest_us.get(curator, 0), counts_us)
 
     def _said_us(self, photo_ids: Iterable[str]) -> Iterator[int]:
         """Times right after whatever was said about these photos."""
@@ -192,6 +200,7 @@ class DecisionLog:
         self._files[name] = signature, decisions
         for decision in decisions[len(before) :]:
             insort(self._words.setdefault(decision.photo_id, []), decision, key=lambda word: word.when)
+            self._note(decision)
             changed.add(decision.photo_id)
         if _OF_A_PAGE.fullmatch(name):
             self._stacks.clear()

@@ -197,6 +197,24 @@ def test_whoever_says_what_by_whatever_clock_the_last_acknowledged_word_holds(
     }
 
 
+def test_a_clock_that_stands_still_keeps_the_order_of_two_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a file system's does for some milliseconds; the page that started first has the last word."""
+    now_ns = time.time_ns()
+    monkeypatch.setattr("pipeline.curation.review.decision_log.time.time_ns", lambda: now_ns)
+    monkeypatch.setattr("pipeline.curation.review.decision_log._shared_us", lambda folder, clock_us: clock_us)
+    first, second = log(tmp_path), log(tmp_path)
+    first._start, second._start = (first._start[:-6] + ending for ending in ("000000", "ffffff"))
+    for page, photo_id in ((second, "flickr:1"), (first, "flickr:2"), (second, "flickr:0")):
+        page.refresh()
+        page.write(photo_id, KEEP, "Ann")
+    for photo_id in ("flickr:0", "flickr:2", "flickr:1"):
+        undone = log(tmp_path)
+        undone.refresh()
+        decision = undone.undo("Ann")
+        assert decision is not None
+        assert decision.photo_id == photo_id
+
+
 def test_a_note_of_a_person_never_undoes(tmp_path: Path) -> None:
     for note in ("undo: it", "\u200bundo: it", "\0undo: it", "\u00a0\u200d\u00a0undo: it", "un\u202edo:\tit"):
         log(tmp_path).write("flickr:1", Verdict("drop", "other", note=note), f"Ann {note!a}")
