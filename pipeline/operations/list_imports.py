@@ -1,7 +1,8 @@
 """Photos by a list of addresses: `bokehflow import LIST` fetches each and lets it join those of folders."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -117,14 +118,13 @@ def _import_batch(
     gone: set[str],
 ) -> None:
     rows = {url_id(row.url): row for row in batch}
-    known = imports.of(rows)
-    pictures = [
-        _photo(rows[str(one["photo_id"])], domain, one)  # pyright: ignore[reportArgumentType]
+    known, forgotten = imports.of(rows), forgotten_photos(home)
+    stored = {
+        str(one["photo_id"]): one
         for one in known[known["domain"] == domain].to_dict("records")
-        if home.blobs.has(str(one["sha256"]), int(one["size_bytes"]))
-    ]
-    forgotten = forgotten_photos(home)
-    pictures = [picture for picture in pictures if picture.photo_id not in forgotten]
+        if one["photo_id"] not in forgotten and home.blobs.has(str(one["sha256"]), int(one["size_bytes"]))
+    }
+    pictures = [_photo(rows[photo_id], domain, one) for photo_id, one in stored.items()]  # pyright: ignore[reportArgumentType]
     missing = [photo_id for photo_id in rows if photo_id not in {picture.photo_id for picture in pictures}]
     listing = pd.DataFrame({
         "photo_id": missing, "domain": domain, "month": IMPORTED, "image_url": [rows[one].url for one in missing],
@@ -141,12 +141,17 @@ def _import_batch(
                 done.refuse(RefusedFile(row.url, fact["reason"], f"row {row.row}; {fact['detail']}"))
             else:
                 pictures.append(_photo(row, domain, fact))  # pyright: ignore[reportArgumentType]
-    if imports.add(pictures, {}):
+    if imports.add([one for one in pictures if not _is_told(one, stored.get(one.photo_id))], {}):
         journal.unlink(missing_ok=True)
     done.pictures += len(pictures)
     done.photos |= {picture.photo_id: picture.photo_id for picture in pictures}
     done.new += len({picture.photo_id for picture in pictures}.difference(known["photo_id"]))
     done.told_sides += sum(picture.told.split is not None for picture in pictures)
+
+
+def _is_told(picture: ImportedPhoto, row: Mapping[Hashable, object] | None) -> bool:
+    """Whether the table's row says all that the list does: most of a list that is read again is as it was."""
+    return row is not None and all(row[name] == value for name, value in asdict(picture.told).items() if value is not None)
 
 
 def _photo(row: ListedPhoto, domain: str, facts: dict[str, object]) -> ImportedPhoto:
