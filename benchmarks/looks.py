@@ -38,13 +38,17 @@ CASES: dict[str, tuple[int, dict[str, object]]] = {
 GOAL_MS = 8.0
 
 
+def photographs() -> list[Path]:
+    """Those that lie beside the checkout, if any."""
+    return sorted(PORTRAITS.glob("*.jpg"))
+
+
 def filled(root: Path, edge_px: int) -> tuple[Home, list[str]]:
     """A home with pictures of that size, and their digests."""
     home, digests = Home(root), []
     root.mkdir()
     home.weights.symlink_to(WEIGHTS)
-    photographs = sorted(PORTRAITS.glob("*.jpg")) or sorted((PICTURES / "ordinary").glob("*[0-9].jpg"))
-    for path in photographs[:PICTURES_EACH]:
+    for path in (photographs() or sorted((PICTURES / "ordinary").glob("*[0-9].jpg")))[:PICTURES_EACH]:
         buffer = io.BytesIO()
         with Image.open(path) as image:
             image.convert("RGB").resize((edge_px, edge_px), Image.Resampling.LANCZOS).save(buffer, "JPEG", quality=88)
@@ -86,7 +90,7 @@ def network_ms() -> float:
 
 def main() -> None:
     """The least of some rounds of each, since other work on the machine only adds."""
-    figures: dict[str, float | str] = {"pictures": PICTURES_EACH}
+    figures: dict[str, float | str] = {"pictures": PICTURES_EACH, "of": "photographs" if photographs() else "the studio"}
     with tempfile.TemporaryDirectory(prefix="bokehflow-bench-") as name:
         for case, (edge_px, masks) in CASES.items():
             rounds = [measured(Path(name) / f"{edge_px}-{number}", edge_px, masks) for number in range(ROUNDS)]

@@ -87,11 +87,13 @@ class PagePictures:
         path = self.home.project_file(self.config)
         if not path.exists() or self.home.tables.info("curated_photos") is None:
             return None
-        project, table = load_project(path), "curated_photos"
-        if self.predicts:
-            return HomePhotos(self.home, table, self.limits.max_pixels, estimate=self._estimate())
-        is_estimated = project.depth.estimator != "none"
-        return HomePhotos(self.home, table, self.limits.max_pixels, depth_reader(project, self.home), is_estimated)
+        project, estimate = load_project(path), self._estimate() if self.predicts else None
+        read, is_estimated = depth_reader(project, self.home), self.predicts or project.depth.estimator != "none"
+
+        def depth(sha256: str, rgb: "np.ndarray") -> "DepthMap | None":
+            return estimate(rgb) if estimate else read(sha256)
+
+        return HomePhotos(self.home, "curated_photos", self.limits.max_pixels, depth, is_estimated)
 
     def _checked(self, path: Path) -> bytes:
         return self.inspectors.read_checked(path, self.limits.max_bytes, self.limits.max_pixels)

@@ -15,7 +15,7 @@ from pipeline.file_names import child, inside, sha256_of
 
 if TYPE_CHECKING:
     import numpy as np
-    from starlette.types import ASGIApp
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
     from pipeline.config import Project
     from pipeline.curation.review.app import Page
@@ -99,6 +99,7 @@ def review_page(project: "Project", home: "Home", curator: str, port: int) -> "P
     from pipeline.photos.decode import decode
 
     tables = home.tables
+    read_depth = lazy_depth_reader(project, home)
     has_depth = project.depth.estimator != "none" or tables.info("imported_layers") is not None
     catalog = Catalog(
         Tables(
@@ -121,7 +122,7 @@ def review_page(project: "Project", home: "Home", curator: str, port: int) -> "P
             decode=lambda data: decode(data, project.photos.max_pixels).rgb,
             read_mask=mask_reader(project, home),
             thumbnails=home.thumbnails,
-            view_depth=depth_viewer(project, home),
+            view_depth=depth_viewer(read_depth),
         ),
         project=project.project.name,
         curator=curator,
@@ -129,7 +130,7 @@ def review_page(project: "Project", home: "Home", curator: str, port: int) -> "P
         draw=mask_drawer(project, home),
         people=project.curation.people,
         depth=has_depth,
-        refocus=refocus_view(project, home, port) if has_depth else None,
+        refocus=refocus_view(project, home, port, read_depth) if has_depth else None,
     )
 
 
@@ -196,21 +197,30 @@ def mask_reader(project: "Project", home: "Home") -> "Callable[[str], np.ndarray
     return read
 
 
-def depth_viewer(project: "Project", home: "Home") -> "Callable[[str], DepthView | None]":
-    """A function from a picture's SHA-256 to its map of depth in colour; None where `depth_reader` has none."""
+DepthOf = Callable[[str], "DepthMap | None"]
+"""From a picture's SHA-256 to its map of depth; None where there is none."""
+
+
+def lazy_depth_reader(project: "Project", home: "Home") -> DepthOf:
+    """`depth_reader`, which imports torch, from the first picture on."""
     from functools import cache
 
-    from pipeline.curation.review.pictures import DepthView
-    from pipeline.depth.colours import coloured, range_of
-
     @cache
-    def reader() -> "Callable[[str], DepthMap | None]":
-        from pipeline.operations.photos_with_depth import depth_reader  # imports torch
+    def reader() -> DepthOf:
+        from pipeline.operations.photos_with_depth import depth_reader
 
         return depth_reader(project, home)
 
+    return lambda sha256: reader()(sha256)
+
+
+def depth_viewer(read: DepthOf) -> "Callable[[str], DepthView | None]":
+    """A function from a picture's SHA-256 to its map of depth in colour; None where `read` has none."""
+    from pipeline.curation.review.pictures import DepthView
+    from pipeline.depth.colours import coloured, range_of
+
     def view(sha256: str) -> "DepthView | None":
-        if (found := reader()(sha256)) is None:
+        if (found := read(sha256)) is None:
             return None
         far, near = range_of(found.disparity)
         ends = (f"{1 / far:.3g} m", f"{1 / near:.3g} m") if found.is_metric else ("far", "near")
@@ -219,17 +229,26 @@ def depth_viewer(project: "Project", home: "Home") -> "Callable[[str], DepthView
     return view
 
 
-def refocus_view(project: "Project", home: "Home", port: int) -> "ASGIApp":
-    """The page that refocuses the photos of the queue, as a part of the review page on that port."""
-    from pipeline.depth.page.app import RefocusPage, make_refocus_app
-    from pipeline.depth.page.photos import PagePhotos
-    from pipeline.operations.photos_with_depth import HomePhotos, depth_reader
+def refocus_view(project: "Project", home: "Home", port: int, read: DepthOf) -> "ASGIApp":
+    """The page that refocuses the photos of the queue, as a part of the review page on that port; made when it is opened."""
+    from functools import cache
 
-    is_estimated = project.depth.estimator != "none"
-    photos = HomePhotos(home, "unique_photos", project.photos.max_pixels, depth_reader(project, home), is_estimated)
-    return make_refocus_app(
-        RefocusPage(PagePhotos(collection=photos), port, STRENGTH_PERCENT, project.photos.max_bytes, back="/")
-    )
+    @cache
+    def made() -> "ASGIApp":
+        from pipeline.depth.page.app import RefocusPage, make_refocus_app
+        from pipeline.depth.page.photos import PagePhotos
+        from pipeline.operations.photos_with_depth import HomePhotos
+
+        photos, is_estimated = project.photos, project.depth.estimator != "none"
+        queued = HomePhotos(home, "unique_photos", photos.max_pixels, lambda sha256, rgb: read(sha256), is_estimated)
+        return make_refocus_app(
+            RefocusPage(PagePhotos(collection=queued), port, STRENGTH_PERCENT, photos.max_bytes, back="/")
+        )
+
+    async def view(scope: "Scope", receive: "Receive", send: "Send") -> None:
+        await made()(scope, receive, send)
+
+    return view
 
 
 def user_name() -> str:

@@ -15,6 +15,8 @@ from queue import Empty, Queue
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+import psutil
+
 from pipeline.compute.pieces import Function, PieceOutcome
 from pipeline.compute.processes import Processes
 from pipeline.errors import ComputeError
@@ -31,6 +33,9 @@ TOGETHER = 8
 """Of so many pieces that are handed over one may be missing: it then goes with others, which costs little more than one."""
 LOOK_EVERY_S = 5.0
 """How often it is asked how many workers there are: they may come and go."""
+
+WORKER_BYTES = 1e9
+"""Memory that a worker of this machine may come to hold: networks, and a shard of training pictures."""
 
 DASK_LOG = {"distributed.admin.low-level-log-length": 100}
 """Dask keeps its last 1,000 messages, which here hold the names of a million photos."""
@@ -82,7 +87,8 @@ def map_pieces(
 
 @contextmanager
 def open_engine(name: str, address: str | None, retries: int, workers: int | None = None) -> Iterator[Engine]:
-    """The engine at `address`, else one on this machine with `workers` processes, one for each core.
+    """The engine at `address`, else one on this machine with `workers` processes, one for each core;
+    `local` has fewer where memory is short.
 
     A piece whose worker dies is tried `retries` more times. Raises `ComputeError` where the engine is not installed or does
     not answer within a minute.
@@ -275,7 +281,8 @@ def _ray(address: str | None, retries: int, workers: int) -> Iterator[Engine]:
 
 
 def _local(address: str | None, retries: int, workers: int) -> AbstractContextManager[Engine]:
-    return closing(Processes(workers, retries))
+    room = int(psutil.virtual_memory().available // WORKER_BYTES)
+    return closing(Processes(max(1, min(workers, room)), retries))
 
 
 ENGINES: dict[str, Callable[[str | None, int, int], AbstractContextManager[Engine]]] = {

@@ -31,8 +31,8 @@ def _files(project: Project, home: Home, key: str | None) -> Loss | None:
     """No photo may be worth another try, and every blob has to be there at its full size."""
     files = home.tables.read("photo_files", key, ["sha256", "size_bytes", "pending"])
     stored = files[files["sha256"].notna()]
-    sizes = zip(stored["sha256"].tolist(), stored["size_bytes"].astype(int).tolist(), strict=True)
-    if missing := home.blobs.lacking(sizes):
+    blobs, sizes = home.blobs, zip(stored["sha256"].tolist(), stored["size_bytes"].astype(int).tolist(), strict=True)
+    if missing := sum(not blobs.has(sha256, size) for sha256, size in sizes):
         return Loss(_counted(missing, "file", "is missing", "are missing"))
     pending = int(files["pending"].sum())
     if not pending:

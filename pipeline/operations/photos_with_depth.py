@@ -31,21 +31,20 @@ log = logging.getLogger(__name__)
 class HomePhotos:
     """The home's photos of a table, without those that are dropped; keys are the SHA-256 of their pictures.
 
-    Each gets the depth that `estimate` gives it, else the map that `read` finds by its key. Unless all have one
-    (`is_estimated`), those without a file of it are not named. The table is read each time: it may have changed.
+    `depth` gives the depth of one by its key and pixels. Unless all have some (`is_estimated`), those without a file of it
+    are not named. The table is read each time: it may have changed.
     """
 
     home: Home
     table: str
     max_pixels: int
-    read: Callable[[str], DepthMap | None] = lambda sha256: None
-    is_estimated: bool = False
-    estimate: Callable[[np.ndarray], DepthMap] | None = None
+    depth: Callable[[str, np.ndarray], DepthMap | None]
+    is_estimated: bool
 
     def named(self, part: str) -> Sequence[tuple[str, str]]:
         """Key and name of all whose photo id has that part."""
         photos = self._photos()
-        if not self.is_estimated and self.estimate is None:
+        if not self.is_estimated:
             photos = photos[among(photos["sha256"], {path.stem[:64] for path in self.home.depth.glob("*/*/*.png")})]
         found = photos[photos["photo_id"].str.contains(part, case=False, regex=False)] if part else photos
         return list(zip(found["sha256"], found["photo_id"], strict=True))
@@ -67,8 +66,7 @@ class HomePhotos:
 
     def _opened(self, sha256: str) -> PhotoAndDepth:
         def depth(rgb: np.ndarray) -> DepthMap:
-            found = self.estimate(rgb) if self.estimate is not None else self.read(sha256)
-            if found is None:
+            if (found := self.depth(sha256, rgb)) is None:
                 raise DepthError("this photo has no map of depth: `bokehflow run` makes it, or its log says why not")
             return found
 

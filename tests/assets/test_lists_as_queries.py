@@ -16,6 +16,7 @@ from pipeline.operations.lists import missing_lists, withdrawn
 from pipeline.operations.photo_tables import all_rows
 from pipeline.operations.read_lists import read_lists
 from pipeline.photo_ids import url_id
+from storage import TableStore
 from tests.assets.test_list_importing import TEXT, pictures_of
 from tests.assets.worlds import CollectWorld, collect_world, photo
 
@@ -93,6 +94,27 @@ def test_a_photo_of_two_lists_goes_when_both_have_dropped_it(lists: ListedWorld)
     assert lists.read() == {0, 1, 2, 3}
     lists.write("rainy", 3)
     assert lists.read() == {0, 1, 3}
+
+
+def test_what_a_list_says_again_is_not_written_and_what_it_says_otherwise_is(
+    lists: ListedWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lists.read()
+    written: list[str] = []
+    write = TableStore.write
+
+    def seen(self: TableStore, name: str, frame: object, **kwargs: object) -> object:
+        written.append(name)
+        return write(self, name, frame, **kwargs)  # pyright: ignore[reportArgumentType, reportCallIssue]
+
+    monkeypatch.setattr(TableStore, "write", seen)
+    assert lists.read() == {0, 1, 2, 3}
+    assert "imports" not in written
+    lists.write("sunny", 0, 1, 2, license="CC0 1.0")
+    lists.read()
+    assert written.count("imports") == 1
+    told = lists.world.home.tables.read("imports").set_index("photo_id")["license"]
+    assert [told[url_id(lists.urls[number])] for number in (0, 1, 2, 3)] == ["CC0 1.0"] * 3 + ["CC BY 4.0"]
 
 
 def test_what_was_imported_by_hand_no_list_takes_away(lists: ListedWorld) -> None:

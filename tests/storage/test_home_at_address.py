@@ -120,6 +120,23 @@ def test_workers_that_share_only_the_store_make_what_is_made_here(
     assert made_by(None, project, Home(tmp_path / "back")) == made
 
 
+def test_processes_of_this_machine_fetch_what_they_read(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calm, project = home_of_pictures(tmp_path / "calm", 4), engaged_project("local")
+    send(calm, Bucket(ADDRESS), lambda _: None)
+    monkeypatch.setenv("BOKEHFLOW_CACHE", str(tmp_path / "here"))
+    home = Home.at(Path(ADDRESS))
+    assert not list(home.root.glob("blobs/*/*"))
+    made = made_by(Engaged(project, home), project, home)
+    assert made == made_by(None, project, calm)
+    assert home.working is not None
+    home.working.settle(lambda _: None)
+    assert not [name for name in store.objects if "work" in name.split("/")]
+    bring(Bucket(ADDRESS), tmp_path / "back", lambda _: None)
+    assert made_by(None, project, Home(tmp_path / "back")) == made
+
+
 def test_what_another_machine_made_is_put_on_record_once(
     tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -166,13 +166,13 @@ class DecisionLog:
             None if counts_us == clock_us else clock_us * 1000,
         )  # fmt: skip
         rows.append(decision)
-        self._note(decision)
+        self._count_latest(decision)
         self._own[path.name] = _signature(path) or (0, 0, 0)
         self._files[path.name] = self._own[path.name], rows
         insort(self._words.setdefault(photo_id, []), decision, key=lambda word: word.when)
         return decision
 
-    def _note(self, decision: Decision) -> None:
+    def _count_latest(self, decision: Decision) -> None:
         curator, counts_us = decision.curator or "", decision.when[0] // 1000
         self._latest_us[curator] = max(self._latest_us.get(curator, 0), counts_us)
 
@@ -200,7 +200,7 @@ class DecisionLog:
         self._files[name] = signature, decisions
         for decision in decisions[len(before) :]:
             insort(self._words.setdefault(decision.photo_id, []), decision, key=lambda word: word.when)
-            self._note(decision)
+            self._count_latest(decision)
             changed.add(decision.photo_id)
         if _OF_A_PAGE.fullmatch(name):
             self._stacks.clear()

@@ -69,9 +69,10 @@ class Setting:
         """From a request. Raises DepthError."""
         try:
             values = {name: float(given[name][:40]) for name in ("x", "y", "strength", "f", "mm") if name in given}
-            x_px, y_px, percent = values["x"], values["y"], values.get("strength", 0.0)
+            x_px, y_px, percent = values["x"], values["y"], 0.0 if "f" in values else values["strength"]
         except (KeyError, ValueError):
-            raise DepthError("x, y and strength are numbers: a point of the photo in its pixels, and per cent") from None
+            told = "a point of the photo in its pixels, and per cent; or f, an f-number, in place of the last"
+            raise DepthError(f"x, y and strength are numbers: {told}") from None
         if not (all(map(math.isfinite, values.values())) and 0 <= percent <= MOST_PERCENT):
             raise DepthError(f"the strength goes from 0 to {MOST_PERCENT:g} per cent of the shorter side")
         for name, (least, most), what in (("f", F_NUMBERS, "the f-number"), ("mm", FOCAL_MM, "the focal length in mm")):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -164,6 +165,13 @@ def test_processes_end_when_whoever_started_them_is_killed(task: Task) -> None:
     _, alive = psutil.wait_procs(workers, timeout=20)
     assert workers
     assert not alive
+
+
+def test_where_memory_is_short_there_are_fewer_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    for available, slots in ((100e9, 8), (3.5e9, 3), (1e8, 1)):
+        monkeypatch.setattr(psutil, "virtual_memory", lambda free=available: SimpleNamespace(available=int(free)))
+        with open_engine("local", None, retries=0, workers=8) as engine:
+            assert engine.slots() == slots
 
 
 def test_an_error_of_the_work_itself_is_told_with_where_it_was(task: Task) -> None:

@@ -172,6 +172,7 @@ def test_the_page_runs_no_script_but_its_own_and_escapes_nothing_into_it(photos:
         ("/photo/1/seen?x=nan&y=5&strength=3", 400, "the strength goes from 0 to 8"),
         ("/photo/1/seen?x=5&y=5&strength=80", 400, "the strength goes from 0 to 8"),
         ("/photo/1/seen?x=5&strength=3", 400, "x, y and strength are numbers"),
+        ("/photo/1/seen?x=5&y=5&mm=50", 400, "x, y and strength are numbers"),
         ("/photo/1/seen?x=5&y=5&f=0.1&mm=50", 400, "the f-number goes from 0.5 to 64"),
         ("/photo/1/seen?x=5&y=5&f=2&mm=0", 400, "the focal length in mm goes from 4 to 3000"),
         ("/photo/1/seen?x=5&y=5&f=2", 400, "an f-number needs the focal length"),

@@ -353,7 +353,18 @@ def test_the_mask_is_a_tint_over_what_is_not_the_subject(page: ASGIApp, home: Ho
     assert (tint[0, 0, 3], tint[0, 20, 3] > 100) == (0, True)
 
 
-def test_depth_is_shown_in_colour_with_what_the_colours_stand_for(home: Home) -> None:
+@dataclass(frozen=True)
+class DepthOfOne:
+    """A page of a home whose first photo has a map, half of it at 1.25 m and half at 4 m, its first row unknown."""
+
+    page: ASGIApp
+    sha256: str
+    other: str
+    metres: np.ndarray
+
+
+@pytest.fixture
+def deep(home: Home) -> DepthOfOne:
     sha256, other = home.tables.read("review_queue")["sha256"].unique()[:2]
     path, given = home.root / "bokehflow.toml", home.root / "given"
     path.write_text(path.read_text() + '\n[depth]\nestimator = "folder"\nfolder = "given"\nunit = "m"\n')
@@ -363,10 +374,14 @@ def test_depth_is_shown_in_colour_with_what_the_colours_stand_for(home: Home) ->
     metres[:, : metres.shape[1] // 2] = 1.25
     metres[0] = 0
     np.save(given / f"{sha256}.npy", metres)
-    page = make_app(review_page(load_project(path), home, "Ann", PORT))
+    return DepthOfOne(make_app(review_page(load_project(path), home, "Ann", PORT)), sha256, other, metres)
+
+
+def test_depth_is_shown_in_colour_with_what_the_colours_stand_for(deep: DepthOfOne) -> None:
+    page, sha256, other = deep.page, deep.sha256, deep.other
     assert "map of depth" in ask(page, "/grid").text
     shown = np.asarray(Image.open(io.BytesIO(ask(page, f"/depth/{sha256}").body)))
-    assert shown.shape == (*metres.shape, 3)
+    assert shown.shape == (*deep.metres.shape, 3)
     near, far, unknown = shown[5, 5].astype(int), shown[5, -5].astype(int), shown[0, 0]
     assert near.sum() > far.sum() + 300
     assert unknown.tolist() == [128, 128, 128]
@@ -375,15 +390,8 @@ def test_depth_is_shown_in_colour_with_what_the_colours_stand_for(home: Home) ->
         assert ask(page, address).status == 404
 
 
-def test_a_photo_with_depth_opens_on_the_page_that_refocuses(home: Home) -> None:
-    sha256, other = home.tables.read("review_queue")["sha256"].unique()[:2]
-    path, given = home.root / "bokehflow.toml", home.root / "given"
-    path.write_text(path.read_text() + '\n[depth]\nestimator = "folder"\nfolder = "given"\nunit = "m"\n')
-    given.mkdir()
-    with Image.open(home.blobs.path(sha256)) as image:
-        size = image.size
-    np.save(given / f"{sha256}.npy", np.tile(np.linspace(1, 3, size[0]), (size[1], 1)))
-    page = make_app(review_page(load_project(path), home, "Ann", PORT))
+def test_a_photo_with_depth_opens_on_the_page_that_refocuses(deep: DepthOfOne) -> None:
+    page, sha256, other, size = deep.page, deep.sha256, deep.other, deep.metres.shape[::-1]
     links = [tag.get("href") for tag in seen(ask(page, f"/single?photo={photo_id(0)}", headers=SEAT)).all("a")]
     assert f"/refocus/?photo={sha256}" in links
     view = ask(page, "/refocus/")
