@@ -10,6 +10,7 @@ import pytest
 from assets.schedules import schedules
 from pipeline.config import parse_project
 from pipeline.errors import ConfigError
+from pipeline.licenses import LICENSES
 from pipeline.operations.forget import forget
 from pipeline.operations.list_imports import import_list
 from pipeline.operations.lists import missing_lists, withdrawn
@@ -114,7 +115,7 @@ def test_what_a_list_says_again_is_not_written_and_what_it_says_otherwise_is(
     lists.read()
     assert written.count("imports") == 1
     told = lists.world.home.tables.read("imports").set_index("photo_id")["license"]
-    assert [told[url_id(lists.urls[number])] for number in (0, 1, 2, 3)] == ["CC0 1.0"] * 3 + ["CC BY 4.0"]
+    assert [LICENSES[told[url_id(lists.urls[number])]].name for number in (0, 1, 2, 3)] == ["CC0 1.0"] * 3 + ["CC BY 4.0"]
 
 
 def test_what_was_imported_by_hand_no_list_takes_away(lists: ListedWorld) -> None:
