@@ -7,7 +7,7 @@ compact protocol): they are small, and nothing of what follows them need be read
 
 import io
 import struct
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -33,16 +33,31 @@ def parquet_path(path: Path) -> Path:
 
     Raises `ArrowInvalid` for what is no Parquet file, damaged or out of proportion, and the `OSError`s of `open_plain`.
     """
+    _checked(path, None)
+    return path
+
+
+def parquet_table(path: Path, columns: Collection[str] | None = None) -> pa.Table:
+    """What is in the file, or those of these columns that it has, in this order; only their pages are looked at.
+
+    Raises as `parquet_path` does.
+    """
+    with pq.ParquetFile(path, metadata=_checked(path, columns)) as file:
+        return file.read(None if columns is None else list(columns))
+
+
+def _checked(path: Path, columns: Collection[str] | None) -> pq.FileMetaData:
+    """The footer, once the pages of these columns, or of all, become no more than they may."""
     with open_plain(path) as file:
         footer, size_bytes = _footer(file)
         unpacked = pages = 0
-        for unpacked_bytes in _pages(file, footer, size_bytes):
+        for unpacked_bytes in _pages(file, footer, size_bytes, columns):
             unpacked, pages = unpacked + unpacked_bytes, pages + 1
             if unpacked > max(FREE_BYTES, MAX_RATIO * size_bytes):
                 raise pa.ArrowInvalid(f"{size_bytes:,} bytes would become more than {unpacked - 1:,}")
             if pages > FREE_PAGES + size_bytes // BYTES_PER_PAGE:
                 raise pa.ArrowInvalid(f"more than {pages - 1:,} pages in {size_bytes:,} bytes")
-    return path
+    return footer
 
 
 def parquet_footer(path: Path) -> pq.FileMetaData:
@@ -71,11 +86,15 @@ def _check_counts(footer: pq.FileMetaData, size_bytes: int) -> None:
         raise pa.ArrowInvalid(f"{rows:,} rows in {size_bytes:,} bytes")
 
 
-def _pages(file: io.BufferedReader, footer: pq.FileMetaData, size_bytes: int) -> Iterator[int]:
-    """What each page unpacks to, in bytes, by its own header."""
+def _pages(
+    file: io.BufferedReader, footer: pq.FileMetaData, size_bytes: int, columns: Collection[str] | None
+) -> Iterator[int]:
+    """What each page unpacks to, in bytes, by its own header; those of these columns, or all."""
+    paths = [footer.schema.column(number).path for number in range(footer.num_columns)]
+    wanted = [at for at, path in enumerate(paths) if columns is None or path.split(".")[0] in columns]
     for group in range(footer.num_row_groups):
         rows = footer.row_group(group)
-        for number in range(rows.num_columns):
+        for number in wanted:
             chunk = rows.column(number)
             is_flat = footer.schema.column(number).max_repetition_level == 0
             if is_flat and chunk.num_values > max(rows.num_rows, 0):

@@ -120,6 +120,11 @@ class Home:
         return self.root / "kept-review.json"
 
     @property
+    def kept_decisions(self) -> Path:
+        """What stands in the reviewed CSVs."""
+        return self.root / "kept-decisions.parquet"
+
+    @property
     def duplicates(self) -> Path:
         return self.root / "duplicates"
 

@@ -17,7 +17,9 @@ from pathlib import PurePosixPath
 
 from storage.bucket import WORKING, File
 
-OF_THE_MACHINE = ("dagster", "budget", "kept-records.json", "kept-review.json", "slurm", "work", WORKING)
+OF_THE_MACHINE = (
+    "dagster", "budget", "kept-decisions.parquet", "kept-records.json", "kept-review.json", "slurm", "work", WORKING
+)  # fmt: skip
 """Parts of a home that stay on each machine: Dagster's records, calls of its own, what engines are at."""
 TOMBSTONES = "tables/tombstones/all.parquet"
 UNITED = {

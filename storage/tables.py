@@ -12,6 +12,7 @@ from collections.abc import Mapping, Set
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import groupby
 from pathlib import Path
 
 import pandas as pd
@@ -21,7 +22,7 @@ import pyarrow.parquet as pq
 from pipeline.atomic import atomic_path
 from pipeline.errors import StorageError, disk_failed
 from pipeline.file_names import child
-from pipeline.parquet_files import parquet_footer, parquet_path
+from pipeline.parquet_files import parquet_footer, parquet_table
 from pipeline.tables import TABLES, columns_of, conform, empty
 from storage.provenance import Provenance
 
@@ -31,6 +32,10 @@ DATA_MARK, PROVENANCE_MARK, MADE_MARK = b"bokehflow_data_version", b"bokehflow_p
 """Keys of what a file's footer says."""
 FORMER_MARK = b"bokehflow_inputs_version"
 """What stood in place of the provenance up to version 0.1: a digest of it, as text."""
+
+
+OF_PANDAS = b"pandas"
+"""What pandas notes of its types."""
 
 
 @dataclass(frozen=True)
@@ -110,24 +115,32 @@ class TableStore:
         A named column that an older version did not write is null where the schema lets it be.
         Raises `StorageError` when it does not exist or is not a Parquet file.
         """
+        return self._frame(name, [self._loaded(name, partition, columns)], columns)
+
+    def _loaded(self, name: str, partition: str | None, columns: list[str] | None) -> pa.Table:
+        """What the file has of the columns, in their order, with what pandas noted of them and nothing else."""
         path = self.path(name, partition)
         try:
-            new = [] if columns is None else self._unwritten(name, path, columns)
-            frame = pd.read_parquet(
-                parquet_path(path), columns=columns and [column for column in columns if column not in new]
-            )
-            return frame.join(empty(name)[new])[columns] if columns and new else frame
+            table = parquet_table(path, columns)
+            known = TABLES[name].columns
+            for column in sorted(set(columns or ()) - set(table.schema.names)):
+                if column not in known or not known[column].nullable:
+                    raise ValueError(f"it has no column {column}")
+            notes = (table.schema.metadata or {}).get(OF_PANDAS)
+            return table.replace_schema_metadata({OF_PANDAS: notes} if notes else None)
         except FileNotFoundError:
             raise StorageError(f"{path}: the table does not exist yet; `bokehflow run --until {name}` makes it") from None
-        except Exception as error:  # a footer's notes make pandas stumble in any way
-            raise StorageError(
-                f"{path}: cannot be read ({str(error)[:300]}); delete it and run `bokehflow run --until {name}`"
-            ) from error
+        except (OSError, ValueError, pa.ArrowException) as error:
+            raise _unreadable(path, name, error) from error
 
-    def _unwritten(self, name: str, path: Path, columns: list[str]) -> list[str]:
-        """Columns that may be null and that the file does not have."""
-        written, schema = parquet_footer(path).schema.names, TABLES[name].columns
-        return [column for column in columns if column not in written and column in schema and schema[column].nullable]
+    def _frame(self, name: str, tables: list[pa.Table], columns: list[str] | None) -> pd.DataFrame:
+        """Tables of one schema as a frame; columns that they do not have are null."""
+        try:
+            frame = pa.concat_tables(tables).to_pandas()
+        except Exception as error:  # what the footer notes makes pandas stumble in any way
+            raise _unreadable(self.path(name), name, error) from error
+        new = [column for column in columns or () if column not in frame]
+        return frame.join(empty(name)[new])[columns] if new else frame
 
     def read_or_empty(self, name: str, partition: str | None = None, columns: list[str] | None = None) -> pd.DataFrame:
         """The table, or one without rows where it does not exist."""
@@ -138,16 +151,17 @@ class TableStore:
     def read_all(self, name: str, partitions: list[str] | None = None, columns: list[str] | None = None) -> pd.DataFrame:
         """All partitions, or those named, in one frame; all columns, or those named."""
         keys = self.partitions(name) if partitions is None else partitions
-        frames = [self.read(name, partition, columns) for partition in keys]
-        filled = [frame for frame in frames if len(frame)]
-        return pd.concat(filled, ignore_index=True) if filled else empty(name)[columns or columns_of(name)]
+        tables = [self._loaded(name, partition, columns) for partition in keys]
+        alike = groupby(filter(len, tables), key=lambda table: table.schema.serialize().to_pybytes())
+        frames = [self._frame(name, list(group), columns) for _, group in alike]
+        return pd.concat(frames, ignore_index=True) if frames else empty(name)[columns or columns_of(name)]
 
     def drop_photos(self, name: str, photo_ids: Set[str], partition: str | None = None) -> None:
         """Take the rows of these photos out of a table, whatever version wrote it; its time and provenance stay."""
         path, info = self.path(name, partition), self.info(name, partition)
         if info is None or not set(self.read(name, partition, ["photo_id"])["photo_id"]) & photo_ids:
             return
-        table = pq.read_table(parquet_path(path))
+        table = parquet_table(path)
         kept = table.filter(pa.array([photo_id not in photo_ids for photo_id in table["photo_id"].to_pylist()]))
         version = hashlib.sha256(" ".join([info.data_version, *sorted(photo_ids)]).encode()).hexdigest()[:16]
         told = {DATA_MARK: version.encode(), MADE_MARK: repr(info.made_s).encode()}
@@ -173,6 +187,10 @@ class TableStore:
             return _info(path, found.st_mtime_ns, found.st_size, found.st_ino)
         except (OSError, ValueError, pa.ArrowException):
             return None
+
+
+def _unreadable(path: Path, name: str, error: Exception) -> StorageError:
+    return StorageError(f"{path}: cannot be read ({str(error)[:300]}); delete it and run `bokehflow run --until {name}`")
 
 
 @lru_cache(8192)

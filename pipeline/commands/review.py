@@ -90,6 +90,7 @@ def only_page(home: "Home") -> AbstractContextManager[Callable[[str], None]]:
 def review_page(project: "Project", home: "Home", curator: str, port: int) -> "Page":
     """The page of a home, nothing read yet."""
     from pipeline.curation.double_review import DoubleReview
+    from pipeline.curation.kept_decisions import KeptDecisions
     from pipeline.curation.review.app import Page
     from pipeline.curation.review.catalog import Catalog, Tables
     from pipeline.curation.review.decision_log import DecisionLog
@@ -114,7 +115,7 @@ def review_page(project: "Project", home: "Home", curator: str, port: int) -> "P
     return Page(
         review=ReviewState(
             catalog,
-            DecisionLog(home.reviewed, set(project.domains), lambda: catalog.known_ids),
+            DecisionLog(home.reviewed, set(project.domains), lambda: catalog.known_ids, KeptDecisions(home.kept_decisions)),
             DoubleReview.of(project.curation),
         ),
         pictures=Pictures(

@@ -36,9 +36,10 @@ import re
 import stat
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 
 from pipeline.atomic import sync
@@ -47,14 +48,14 @@ from pipeline.errors import disk_failed
 from pipeline.file_names import printable
 from pipeline.photo_ids import written_id
 from pipeline.plain_files import plain, read_plain
-from pipeline.spreadsheet import Problem, Record, Sheet, csv_text, no_formula, read_sheet, table_bytes
+from pipeline.spreadsheet import Problem, Sheet, csv_text, no_formula, read_sheet, table_bytes
 from pipeline.times import read_time
 
 DECISIONS = ("keep", "drop", "move", "skip")
 REASONS = ("wrong_tag", "unfit_blur", "no_person", "edited", "inappropriate", "other")
+"""Why a photo is dropped: the study's five reasons, and `other` with a note."""
 REASONS_OF_PEOPLE = ("unfit_blur", "no_person")
 """Those that ask for a person, or for a background behind one."""
-"""Why a photo is dropped: the study's five reasons, and `other` with a note."""
 DECISION_COLUMNS = ("photo_id", "decision", "reason", "move_to", "curator", "note", "decided_at", "counts_at")
 """What is read of a reviewed CSV, and what `append_decision` writes."""
 ENDINGS = (".csv", ".tsv", ".txt", ".xlsx", ".xls", ".ods")
@@ -65,7 +66,7 @@ NEEDED_COLUMNS = ("photo_id", "decision")
 CLOCK_TOLERANCE_S = 86_400
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Decision:
     """One valid row.
 
@@ -115,36 +116,58 @@ def folder_version(folder: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def read_decisions(folder: Path, known_ids: Set[str], domains: Set[str]) -> tuple[list[Decision], list[Problem]]:
+@dataclass(frozen=True)
+class FileRead:
+    """The valid decisions of a file in the order of its rows, and its problems.
+
+    It `is_final` where the same bytes say the same at any time and for any photos that are known beside those in it.
+    """
+
+    decisions: list[Decision]
+    problems: list[Problem]
+    is_final: bool
+
+
+def read_decision_file(path: Path, name: str, known_ids: Set[str], domains: Set[str]) -> FileRead:
+    """`read_decisions` of one file, called `name`."""
+    decisions: list[Decision] = []
+    problems: list[Problem] = []
+    asked = False
+
+    def is_photo(cell: str) -> bool:
+        nonlocal asked
+        asked = True
+        return written_id(cell) in known_ids
+
+    for item in _read_file(path, name, known_ids, domains, is_photo):
+        decision, problem = item if isinstance(item, tuple) else (item, None)
+        if isinstance(decision, Decision):
+            decisions.append(decision)
+        problems += [wrong for wrong in (decision, problem) if isinstance(wrong, Problem)]
+    return FileRead(decisions, problems, is_final=not problems and not asked)
+
+
+def read_decisions(
+    folder: Path,
+    known_ids: Set[str],
+    domains: Set[str],
+    read: Callable[[Path, str, Set[str], Set[str]], FileRead] = read_decision_file,
+) -> tuple[list[Decision], list[Problem]]:
     """All valid decisions of the folder, the earliest first, and all problems.
 
     `known_ids` are the ids of every photo that was ever listed, `domains` the project's names of domains. Rows
     without a decision are passed over in silence: most of a half-filled batch is such. A folder that does not exist
     holds no decision.
     """
-    found, problems = find_tables(folder)
-    tables, copies = originals(found)
+    there, problems = find_tables(folder)
+    tables, copies = originals(there)
     problems += copies
     decisions: list[Decision] = []
     for name, path in tables.items():
-        found, wrong = read_decision_file(path, name, known_ids, domains)
-        decisions += found
-        problems += wrong
+        found = read(path, name, known_ids, domains)
+        decisions += found.decisions
+        problems += found.problems
     return sorted(decisions, key=lambda decision: decision.when), problems
-
-
-def read_decision_file(
-    path: Path, name: str, known_ids: Set[str], domains: Set[str]
-) -> tuple[list[Decision], list[Problem]]:
-    """`read_decisions` of one file, called `name`, in the order of its rows."""
-    decisions: list[Decision] = []
-    problems: list[Problem] = []
-    for item in _read_file(path, name, known_ids, domains):
-        decision, problem = item if isinstance(item, tuple) else (item, None)
-        if isinstance(decision, Decision):
-            decisions.append(decision)
-        problems += [wrong for wrong in (decision, problem) if isinstance(wrong, Problem)]
-    return decisions, problems
 
 
 def find_tables(folder: Path) -> tuple[dict[str, Path], list[Problem]]:
@@ -351,10 +374,12 @@ def _content(path: Path) -> bytes:
         return b""
 
 
-def _read_file(path: Path, name: str, known_ids: Set[str], domains: Set[str]) -> Iterator[Read]:
+def _read_file(
+    path: Path, name: str, known_ids: Set[str], domains: Set[str], is_photo: Callable[[str], bool]
+) -> Iterator[Read]:
     modified_ns = _modified_ns(path)
     try:
-        sheet = read_sheet(_declared(table_bytes(path)), "photo_id", lambda cell: written_id(cell) in known_ids)
+        sheet = read_sheet(_declared(table_bytes(path)), "photo_id", is_photo)
     except OSError as error:
         yield Problem(name, 0, "file", path.name, f"it cannot be read: {error.strerror}")
         return
@@ -364,9 +389,13 @@ def _read_file(path: Path, name: str, known_ids: Set[str], domains: Set[str]) ->
     if wrong := _wrong_header(sheet):
         yield Problem(name, sheet.header_number, "header", ", ".join(sheet.columns), wrong)
         return
-    rows = [record for record in sheet.records if any(record.cells)]
+    rows = [record for record in sheet.records if not record.is_blank]
+    read = sheet.reader(DECISION_COLUMNS)
     for record in rows:
-        item = _read_record(record, sheet, name, modified_ns, known_ids, domains)
+        if trouble := sheet.trouble(record):
+            item = Problem(name, record.number, "row", record.text.strip(), trouble)
+        else:
+            item = _read_row(read(record), (name, record.number), modified_ns, known_ids, domains)
         is_short = isinstance(item, Problem) or sheet.is_short(record)
         if is_short and record is rows[-1] and "decided_at" in sheet.columns and not record.text.endswith(("\n", "\r")):
             # The process died while it wrote this row, so nobody was told that the decision is safe.
@@ -387,19 +416,18 @@ def _wrong_header(sheet: Sheet) -> str:
     return f"the column {missing} is missing" if missing else sheet.twice(DECISION_COLUMNS)
 
 
-def _read_record(
-    record: Record, sheet: Sheet, file: str, modified_ns: int, known_ids: Set[str], domains: Set[str]
+def _read_row(
+    cells: Mapping[str, str], at: tuple[str, int], modified_ns: int, known_ids: Set[str], domains: Set[str]
 ) -> Read | None:
-    if trouble := sheet.trouble(record):
-        return Problem(file, record.number, "row", record.text.strip(), trouble)
-    row = {name: one_line(cell) for name, cell in sheet.row(record).items() if cell and name in DECISION_COLUMNS}
+    """What the cells say that stand `at` a row of a file; None where they say nothing."""
+    row = {name: one_line(cell) for name, cell in cells.items() if cell}
     if not row.get("decision"):
         return None
     row["photo_id"] = written_id(row.get("photo_id", ""))
     for name in ("decision", "reason", "move_to"):
-        row[name] = re.sub(r"[\s-]+", "_", row.get(name, "").lower())
+        row[name] = _as_name(row.get(name, ""))
     if wrong := problem_of(row, known_ids, domains):
-        return Problem(file, record.number, *wrong)
+        return Problem(*at, *wrong)
     counts_ns, clock_ns, doubt = _times(row, modified_ns)
     decision = Decision(
         photo_id=row["photo_id"],
@@ -408,12 +436,18 @@ def _read_record(
         move_to=row["move_to"] if row["decision"] == "move" else None,
         curator=row.get("curator") or None,
         note=row.get("note") or None,
-        file=file,
-        row=record.number,
-        when=(counts_ns, file, record.number),
+        file=at[0],
+        row=at[1],
+        when=(counts_ns, *at),
         clock_ns=clock_ns,
     )
-    return (decision, Problem(file, record.number, *doubt, is_fatal=False)) if doubt else decision
+    return (decision, Problem(*at, *doubt, is_fatal=False)) if doubt else decision
+
+
+@lru_cache(1000)
+def _as_name(text: str) -> str:
+    """As names of decisions, reasons and domains are written."""
+    return re.sub(r"[\s-]+", "_", text.lower())
 
 
 def _times(row: Mapping[str, str], modified_ns: int) -> tuple[int, int | None, tuple[str, str, str] | None]:

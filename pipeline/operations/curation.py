@@ -16,6 +16,7 @@ from pipeline.curation.agreement import Reviewed, reviewed_twice
 from pipeline.curation.curate import curate, decided_groups, one_per_photo
 from pipeline.curation.decisions import Decision, folder_version, opinions, read_decisions
 from pipeline.curation.double_review import DoubleReview
+from pipeline.curation.kept_decisions import KeptDecisions
 from pipeline.errors import StorageError
 from pipeline.file_names import inside
 from pipeline.hint_table import HINTS
@@ -36,9 +37,13 @@ MEASURED_SHORT_EDGE_PX = 512
 """Large JPEGs are decoded at a reduced size of at least this much for the hints."""
 
 
-def reviewed(home: Home, project: Project) -> tuple[list[Decision], list[Problem]]:
-    """Decisions and problems of the reviewed CSVs."""
-    return read_decisions(home.reviewed, known_photos(home), set(project.domains))
+def reviewed(home: Home, project: Project, keep: bool = False) -> tuple[list[Decision], list[Problem]]:
+    """Decisions and problems of the reviewed CSVs; `keep` for who may write, so that the next one reads what changes."""
+    kept = KeptDecisions(home.kept_decisions)
+    found = read_decisions(home.reviewed, known_photos(home), set(project.domains), kept)
+    if keep:
+        kept.save()
+    return found
 
 
 def known_photos(home: Home) -> set[str]:
@@ -46,7 +51,7 @@ def known_photos(home: Home) -> set[str]:
 
     The history is looked up, not a dependency: a re-scrape alone changes no decision.
     """
-    return set(home.tables.read_or_empty("photo_history", columns=["photo_id"])["photo_id"])
+    return set(home.tables.read_or_empty("photo_history", columns=["photo_id"])["photo_id"].tolist())
 
 
 def hints_of(home: Home) -> dict[str, dict[str, Any]]:
@@ -135,7 +140,7 @@ def make_queue(project: Project, home: Home) -> MadeQueue:
     unmeasured = home.tables.read_or_empty("unmeasured_pictures", columns=["sha256"])
     unique = unique[~among(unique["sha256"], unmeasured["sha256"])]  # nobody can look at them
     hints, fingerprints = home.tables.read("photo_hints"), newest_rows(project, home, "fingerprints")
-    words = opinions(reviewed(home, project)[0])
+    words = opinions(reviewed(home, project, keep=True)[0])
     decided = decided_groups(unique, words)
     by_rules = rule_decisions(unique, hints, project.curation.rules, decided)
     ranking = _ranking(project, unique, hints, fingerprints, words)
@@ -181,7 +186,7 @@ def make_curated(project: Project, home: Home) -> MadeCuration:
     from pipeline.curation.suggestions import rule_decisions
 
     version = _review_version(project, home)
-    decisions, problems = reviewed(home, project)
+    decisions, problems = reviewed(home, project, keep=True)
     unique, hints = home.tables.read("unique_photos"), home.tables.read_or_empty("photo_hints")
     by_rules = rule_decisions(unique, hints, project.curation.rules, decided_groups(unique, decisions))
     double = DoubleReview.of(project.curation)

@@ -196,7 +196,8 @@ def _purge(home: Home, now_s: int, also: Iterable[str] = (), was_quiet: Callable
     if _naming(home.duplicates.glob("*"), ids):
         shutil.rmtree(home.duplicates)  # pages that `bokehflow duplicates` writes anew
     _strip_queue(home.review_queue, set(ids), done)
-    home.kept_review.unlink(missing_ok=True)  # found anew where it is asked for
+    for kept in (home.kept_review, home.kept_decisions):
+        kept.unlink(missing_ok=True)  # found anew where it is asked for
     done.reviewed_files = [path.name for path in _naming([*home.reviewed.glob("*"), *home.comparisons.glob("*")], ids)]
     _purge_exports(home, set(ids), done)
     home.sweep()

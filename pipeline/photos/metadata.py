@@ -96,9 +96,10 @@ def read_metadata(path: Path, folder: Path, files: list[str]) -> Metadata:
     problems: list[Problem] = []
     spoiled: set[str] = set()
     short: list[int] = []
+    read = sheet.reader(sheet.columns)
     for record in sheet.records:
-        row, number = sheet.row(record), record.number
-        if not any(record.cells):
+        row, number = read(record), record.number
+        if record.is_blank:
             continue
         file, unfound = find(row.get("file", ""))
         if trouble := sheet.trouble(record):

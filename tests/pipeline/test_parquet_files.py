@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline import parquet_files
-from pipeline.parquet_files import _pages, parquet_path
+from pipeline.parquet_files import _pages, parquet_path, parquet_table
 from pipeline.plain_files import NotAPlainFile, open_plain
 
 HEADER_BYTES = 400
@@ -42,7 +42,7 @@ def test_every_page_is_found(
     )  # fmt: skip
     footer = pq.read_metadata(path)
     with open_plain(path) as file:
-        pages = list(_pages(file, footer, path.stat().st_size))
+        pages = list(_pages(file, footer, path.stat().st_size, None))
     told = sum(footer.row_group(group).total_byte_size for group in range(footer.num_row_groups))
     assert 0 <= told - sum(pages) <= HEADER_BYTES * (len(pages) + 3 * footer.num_row_groups)
     assert pq.read_table(parquet_path(path)).to_pydict() == table.to_pydict()
@@ -53,6 +53,15 @@ def test_a_page_that_becomes_much_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "a.parquet", bomb, compression="zstd", use_dictionary=False, data_page_size=2**30)
     with pytest.raises(pa.ArrowInvalid, match="bytes would become more than"):
         parquet_path(path)
+
+
+def test_of_columns_that_are_asked_for_only_the_pages_are_looked_at(tmp_path: Path) -> None:
+    bomb = pa.table({"a": [b"\0" * 1_000_000] * 200, "b": range(200), "c": [{"d": 1}] * 200})
+    path = write(tmp_path / "a.parquet", bomb, compression="zstd", use_dictionary=False, data_page_size=2**30)
+    assert parquet_table(path, ["c", "b", "no such"]).equals(bomb.select(["c", "b"]))
+    for columns in (None, ["b", "a"]):
+        with pytest.raises(pa.ArrowInvalid, match="bytes would become more than"):
+            parquet_table(path, columns)
 
 
 def test_the_header_of_the_page_counts_and_not_the_footer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,6 +23,7 @@ from uuid import uuid4
 
 from pipeline.curation.decisions import (
     Decision,
+    FileRead,
     Verdict,
     append_decision,
     find_tables,
@@ -62,12 +63,13 @@ class RefusedDecision(BokehflowError):
 class DecisionLog:
     """What all curators have said. Not safe for several threads at once: the state holds the lock.
 
-    `known_ids` are the photos about which rows count.
+    `known_ids` are the photos about which rows count; `read` reads a file.
     """
 
     folder: Path
     domains: Set[str]
     known_ids: Callable[[], Set[str]]
+    read: Callable[[Path, str, Set[str], Set[str]], FileRead] = read_decision_file
     _start: str = ""
     """In the names of this start's files, later than in those of all before it."""
     _files: dict[str, tuple[Signature, list[Decision]]] = field(default_factory=dict)
@@ -193,7 +195,7 @@ class DecisionLog:
     def _take(self, path: Path, name: str, signature: Signature) -> set[str]:
         """Read a file; one that has only grown, as pages' files do, changes nothing but what its new rows say."""
         before = self._files.get(name, (None, []))[1]
-        decisions, _ = read_decision_file(path, name, self.known_ids(), self.domains)
+        decisions = self.read(path, name, self.known_ids(), self.domains).decisions
         changed: set[str] = set()
         if decisions[: len(before)] != before:
             changed, before = self._forget(name), []
