@@ -7,10 +7,11 @@ compact protocol): they are small, and nothing of what follows them need be read
 
 import io
 import struct
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.plain_files import open_plain
@@ -49,15 +50,43 @@ def parquet_table(path: Path, columns: Collection[str] | None = None) -> pa.Tabl
 def _checked(path: Path, columns: Collection[str] | None) -> pq.FileMetaData:
     """The footer, once the pages of these columns, or of all, become no more than they may."""
     with open_plain(path) as file:
-        footer, size_bytes = _footer(file)
-        unpacked = pages = 0
-        for unpacked_bytes in _pages(file, footer, size_bytes, columns):
-            unpacked, pages = unpacked + unpacked_bytes, pages + 1
-            if unpacked > max(FREE_BYTES, MAX_RATIO * size_bytes):
-                raise pa.ArrowInvalid(f"{size_bytes:,} bytes would become more than {unpacked - 1:,}")
-            if pages > FREE_PAGES + size_bytes // BYTES_PER_PAGE:
-                raise pa.ArrowInvalid(f"more than {pages - 1:,} pages in {size_bytes:,} bytes")
+        return _measured(file, columns)
+
+
+def _measured(file: io.BufferedReader, columns: Collection[str] | None) -> pq.FileMetaData:
+    footer, size_bytes = _footer(file)
+    unpacked = pages = 0
+    for unpacked_bytes in _pages(file, footer, size_bytes, columns):
+        unpacked, pages = unpacked + unpacked_bytes, pages + 1
+        if unpacked > max(FREE_BYTES, MAX_RATIO * size_bytes):
+            raise pa.ArrowInvalid(f"{size_bytes:,} bytes would become more than {unpacked - 1:,}")
+        if pages > FREE_PAGES + size_bytes // BYTES_PER_PAGE:
+            raise pa.ArrowInvalid(f"more than {pages - 1:,} pages in {size_bytes:,} bytes")
     return footer
+
+
+def rows_with(path: Path, column: str, values: Iterable[str], columns: Sequence[str] | None = None) -> pa.Table:
+    """The rows whose `column` is one of `values`, with these columns or all; where there is none, nothing else is read.
+
+    Raises as `parquet_path` does, and `KeyError` for a column that the file does not have.
+    """
+    with open_plain(path) as file:
+        parquet = pq.ParquetFile(file, metadata=_measured(file, [column]))
+        found = is_one_of(parquet.read([column])[column], values)
+        wanted = parquet.schema_arrow if columns is None else pa.schema(map(parquet.schema_arrow.field, columns))
+        if not found.true_count:
+            return wanted.empty_table()
+        _measured(file, wanted.names)
+        return parquet.read(wanted.names).select(wanted.names).filter(found)
+
+
+def is_one_of(column: pa.ChunkedArray, values: Iterable[str]) -> pa.BooleanArray:
+    """Whether each text of a column is one of `values`; what is unknown is none of them."""
+    if pa.types.is_null(column.type):
+        return pa.array([False] * len(column), pa.bool_())
+    wanted = pc.SetLookupOptions(pa.array(list(values), pa.string()).cast(column.type), skip_nulls=True)
+    found = pc.call_function("is_in", [column], wanted)
+    return pa.concat_arrays(found.chunks) if found.num_chunks else pa.array([], pa.bool_())
 
 
 def parquet_footer(path: Path) -> pq.FileMetaData:

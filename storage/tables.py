@@ -8,7 +8,7 @@ keeps whatever becomes of the times of its files.
 import hashlib
 import math
 import time
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,12 +17,13 @@ from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.atomic import atomic_path
 from pipeline.errors import StorageError, disk_failed
 from pipeline.file_names import child
-from pipeline.parquet_files import parquet_footer, parquet_table
+from pipeline.parquet_files import is_one_of, parquet_footer, parquet_table, rows_with
 from pipeline.tables import TABLES, columns_of, conform, empty
 from storage.provenance import Provenance
 
@@ -156,13 +157,26 @@ class TableStore:
         frames = [self._frame(name, list(group), columns) for _, group in alike]
         return pd.concat(frames, ignore_index=True) if frames else empty(name)[columns or columns_of(name)]
 
+    def rows_with(
+        self, name: str, column: str, values: Set[str], columns: Sequence[str], partition: str | None = None
+    ) -> pa.Table:
+        """These columns of the rows whose `column` is one of `values`; where there is none, nothing else is read.
+
+        Raises `StorageError` as `read` does, and where the file has none of these columns.
+        """
+        path = self.path(name, partition)
+        try:
+            return rows_with(path, column, values, columns)
+        except Exception as error:
+            raise _unreadable(path, name, error) from error
+
     def drop_photos(self, name: str, photo_ids: Set[str], partition: str | None = None) -> None:
         """Take the rows of these photos out of a table, whatever version wrote it; its time and provenance stay."""
         path, info = self.path(name, partition), self.info(name, partition)
-        if info is None or not set(self.read(name, partition, ["photo_id"])["photo_id"]) & photo_ids:
+        if info is None or self.rows_with(name, "photo_id", photo_ids, ["photo_id"], partition).num_rows == 0:
             return
         table = parquet_table(path)
-        kept = table.filter(pa.array([photo_id not in photo_ids for photo_id in table["photo_id"].to_pylist()]))
+        kept = table.filter(pc.call_function("invert", [is_one_of(table["photo_id"], photo_ids)]))
         version = hashlib.sha256(" ".join([info.data_version, *sorted(photo_ids)]).encode()).hexdigest()[:16]
         told = {DATA_MARK: version.encode(), MADE_MARK: repr(info.made_s).encode()}
         with atomic_path(path) as temporary:

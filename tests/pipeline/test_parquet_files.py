@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline import parquet_files
-from pipeline.parquet_files import _pages, parquet_path, parquet_table
+from pipeline.parquet_files import _pages, parquet_path, parquet_table, rows_with
 from pipeline.plain_files import NotAPlainFile, open_plain
 
 HEADER_BYTES = 400
@@ -62,6 +62,35 @@ def test_of_columns_that_are_asked_for_only_the_pages_are_looked_at(tmp_path: Pa
     for columns in (None, ["b", "a"]):
         with pytest.raises(pa.ArrowInvalid, match="bytes would become more than"):
             parquet_table(path, columns)
+
+
+def test_where_no_row_is_found_nothing_else_is_read(tmp_path: Path) -> None:
+    texts = [f"{number % 3}" for number in range(200)]
+    table = pa.table({"a": texts, "a.b": ["x"] * 200, "bomb": [b"\0" * 1_000_000] * 200})
+    path = write(tmp_path / "a.parquet", table, compression="zstd", use_dictionary=False, data_page_size=2**30)
+    assert rows_with(path, "a", {"2", "3"}, ["a.b", "a"]).to_pylist() == [{"a.b": "x", "a": "2"}] * 66
+    for columns in (["bomb"], None):
+        assert rows_with(path, "a", {"3"}, columns).num_rows == 0
+        with pytest.raises(pa.ArrowInvalid, match="bytes would become more than"):
+            rows_with(path, "a", {"2"}, columns)
+    for column, columns in (("c", ["a"]), ("a", ["c"])):
+        with pytest.raises(KeyError):
+            rows_with(path, column, {"3"}, columns)
+
+
+@given(
+    texts=st.lists(st.one_of(st.none(), st.sampled_from("abc")), max_size=40),
+    values=st.sets(st.sampled_from("abcd")),
+    rows=st.integers(1, 50),
+)
+def test_rows_are_found_by_what_stands_in_them(
+    tmp_path_factory: pytest.TempPathFactory, texts: list[str | None], values: set[str], rows: int
+) -> None:
+    table = pa.table({"text": pa.array(texts), "number": range(len(texts))})
+    path = write(tmp_path_factory.mktemp("rows") / "a.parquet", table, row_group_size=rows)
+    expected = [number for number, text in enumerate(texts) if text in values]
+    assert rows_with(path, "text", values, ["number"])["number"].to_pylist() == expected
+    assert rows_with(path, "text", values).column_names == ["text", "number"]
 
 
 def test_the_header_of_the_page_counts_and_not_the_footer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
