@@ -100,7 +100,7 @@ def forget(photos: tuple[str, ...], home: Path | None, all_gone: bool) -> None:
     if not wanted and not unpurged(chosen):
         say("no photo is gone" if all_gone else "nothing to forget: name photo ids, or --gone")
         return
-    known = known_photos(chosen)
+    known = known_photos(chosen, wanted)
     found = [photo_id for photo_id in wanted if photo_id in known]
     unknown = [photo_id for photo_id in wanted if photo_id not in known]
     with quiet_home(chosen) as is_quiet:

@@ -5,19 +5,26 @@ snapshots' own files, and the old shards are deleted last. Done again it finishe
 """
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Set
 from pathlib import Path
 
 import pandas as pd
-import pyarrow.parquet as pq
 
 from pipeline.atomic import write_text
-from pipeline.dataset.layout import FORGOTTEN, MANIFEST, PICTURES, list_snapshots, read_forgotten
+from pipeline.dataset.layout import FORGOTTEN, MANIFEST, PICTURES, list_snapshots, read_facts, read_forgotten
 from pipeline.dataset.shards import Shard, write_shard
-from pipeline.dataset.snapshot import all_rows, erase_origin, not_written, read_snapshot, relocate
+from pipeline.dataset.snapshot import (
+    all_rows,
+    erase_origin,
+    is_vouched_for,
+    leave_shards,
+    not_written,
+    read_snapshot,
+    rows_of,
+)
 from pipeline.errors import DatasetError
 from pipeline.file_names import child
-from pipeline.parquet_files import parquet_footer, parquet_path
+from pipeline.parquet_files import parquet_footer, rows_with
 from pipeline.picture_layers import DIGESTS, OPTIONAL, OPTIONAL_DIGESTS, with_all_digests
 from pipeline.tables import among
 
@@ -30,7 +37,9 @@ def unreadable_snapshots(snapshots: Path) -> dict[str, str]:
     found = {}
     for identifier in list_snapshots(snapshots):
         try:
-            read_snapshot(snapshots, identifier)
+            read_facts(snapshots, identifier)
+            if not is_vouched_for(child(snapshots, identifier)):
+                read_snapshot(snapshots, identifier)
         except DatasetError as error:
             found[identifier] = f"{error}, or delete it"
     return found
@@ -46,63 +55,64 @@ def forget_in_snapshots(
 ) -> list[str]:
     """Erase the photos from all snapshots and shards; returns the ids of the snapshots that held them.
 
-    `prepared` is the table `training_images`: pictures that are in the shards and in no snapshot go as well. A picture
-    that another photo shares to the last pixel stays for that one. The snapshots named in `damaged` are passed over. Raises
-    `DatasetError` when another cannot be read or the disk is full.
+    `prepared` are `photo_id` and `DIGESTS` of the table `training_images`: pictures that are in shards and in no snapshot go
+    as well. A picture that another photo shares to the last pixel stays for that one. The snapshots named in
+    `damaged` are passed over. Raises `DatasetError` when another cannot be read or the disk is full.
     """
     sound = [identifier for identifier in list_snapshots(snapshots) if identifier not in damaged]
-    rows = _digests(snapshots, sound, prepared)
-    mine = among(rows["photo_id"], photo_ids)
-    touched = sorted(set(rows.loc[mine, "snapshot"].dropna()))
-    gone = _all_digests(rows[mine]) - _all_digests(rows[~mine & ~rows["forgotten"]])
+    mine = _pictures(snapshots, sound, prepared, "photo_id", photo_ids)
+    touched = sorted(set(mine["snapshot"].dropna()))
+    alike = _pictures(snapshots, sound, prepared, DIGESTS[0], set(mine[DIGESTS[0]]))
+    gone = _all_digests(mine) - _all_digests(alike[~among(alike["photo_id"], photo_ids) & ~alike["forgotten"]])
     for identifier in touched:
-        _bury(child(snapshots, identifier), photo_ids & set(rows.loc[rows["snapshot"] == identifier, "photo_id"]), at_s)
-    old = _rewrite(shards, gone)
+        _bury(child(snapshots, identifier), set(mine.loc[mine["snapshot"] == identifier, "photo_id"]), at_s)
+    old, now = _rewrite(shards, gone)
     for identifier in sound:
         path = child(snapshots, identifier)
         if identifier in touched:
             erase_origin(path, set(read_forgotten(path)))
-        if identifier in touched or old & set(
-            pq.read_table(parquet_path(path / PICTURES), columns=["shard"])["shard"].to_pylist()
-        ):
-            relocate(path, shards, without=old, lost_ok=True)
+        if identifier in touched or rows_with(path / PICTURES, "shard", old, ["shard"]).num_rows:
+            leave_shards(path, shards, old, now)
     for name in old:
         child(shards, name).unlink(missing_ok=True)
     return touched
 
 
-def frozen_sources(snapshots: Path, damaged: Collection[str] = ()) -> pd.DataFrame:
-    """`photo_id` and `sha256`, of the bytes it was made from, of every photo that a frozen manifest names; those of the
-    photos that its layers were made from too.
+def frozen_sources(snapshots: Path, column: str, values: Set[str], damaged: Collection[str] = ()) -> Iterator[pd.DataFrame]:
+    """`photo_id` and `sha256`, of the bytes it was made from, of the photos that frozen manifests name, and those that their
+    layers were made from; where the `column`, one of these two, is one of `values`.
 
     The snapshots named in `damaged` are passed over.
     """
-    frames = [pd.DataFrame(columns=["photo_id", "sha256"])]
+    layers = [layer.source for layer in OPTIONAL if layer.kept_as == "photo"]
     for identifier in list_snapshots(snapshots):
         if identifier not in damaged:
             path = child(snapshots, identifier)
-            frames += _sources(path / MANIFEST, ["source_sha256"])
-            frames += _sources(path / PICTURES, [layer.source for layer in OPTIONAL if layer.kept_as == "photo"])
-    return pd.concat(frames, ignore_index=True)
+            for file, digests in ((path / MANIFEST, ["source_sha256"]), (path / PICTURES, layers)):
+                for digest in set(digests) & set(parquet_footer(file).schema.names):
+                    asked = digest if column == "sha256" else column
+                    rows = rows_with(file, asked, values, ["photo_id", digest]).to_pandas()
+                    yield rows.rename(columns={digest: "sha256"}).dropna()
 
 
-def _sources(path: Path, columns: list[str]) -> Iterator[pd.DataFrame]:
-    there = parquet_footer(path).schema.names
-    for column in columns:
-        if column in there:
-            rows = pq.read_table(parquet_path(path), columns=["photo_id", column]).to_pandas()
-            yield rows.rename(columns={column: "sha256"}).dropna()
-
-
-def _digests(snapshots: Path, identifiers: list[str], prepared: pd.DataFrame | None) -> pd.DataFrame:
-    """Every picture that these manifests or the prepared ones name: photo, digests, snapshot (null: prepared), forgotten."""
+def _pictures(
+    snapshots: Path, identifiers: list[str], prepared: pd.DataFrame | None, column: str, values: Set[str]
+) -> pd.DataFrame:
+    """Every picture of these manifests, or of the prepared ones, whose `column` is one of `values`: photo, digests, snapshot
+    (null: prepared), whether it is forgotten."""
     columns = ["photo_id", *DIGESTS]
-    frames = [] if prepared is None else [with_all_digests(prepared)[columns].assign(snapshot=None, forgotten=False)]
+    frames = []
+    if prepared is not None:
+        rows = prepared[among(prepared[column], values)]
+        frames = [with_all_digests(rows)[columns].assign(snapshot=None, forgotten=False)]
     for identifier in identifiers:
         path = child(snapshots, identifier)
         try:
-            rows = with_all_digests(_columns_there(path / MANIFEST, columns))
-        except (OSError, ValueError) as error:
+            # Columns of layers that no picture has are not there.
+            there = parquet_footer(path / MANIFEST).schema.names
+            wanted = [name for name in columns if name in there or name not in OPTIONAL_DIGESTS]
+            rows = with_all_digests(rows_with(path / MANIFEST, column, values, wanted).to_pandas())
+        except (OSError, ValueError, KeyError) as error:
             raise DatasetError(
                 f"{path}: {MANIFEST} cannot be read ({error}); restore or delete the folder, then forget again"
             ) from error
@@ -111,14 +121,8 @@ def _digests(snapshots: Path, identifiers: list[str], prepared: pd.DataFrame | N
     empty = pd.DataFrame(
         {name: pd.Series(dtype=str) for name in [*columns, "snapshot"]} | {"forgotten": pd.Series(dtype=bool)}
     )
+    frames = [frame for frame in frames if len(frame)]
     return pd.concat(frames, ignore_index=True) if frames else empty
-
-
-def _columns_there(path: Path, columns: list[str]) -> pd.DataFrame:
-    """These columns of a manifest; those of layers that no picture has are not there."""
-    there = parquet_footer(path).schema.names
-    wanted = [name for name in columns if name in there or name not in OPTIONAL_DIGESTS]
-    return pq.read_table(parquet_path(path), columns=wanted).to_pandas()
 
 
 def _all_digests(rows: pd.DataFrame) -> set[Digests]:
@@ -136,23 +140,27 @@ def _bury(path: Path, photo_ids: set[str], at_s: int) -> None:
     target.chmod(0o444)
 
 
-def _rewrite(shards: Path, gone: set[Digests]) -> set[str]:
-    """Write every shard with such a picture anew without it; returns the old ones, which are still there."""
-    index = all_rows(shards)
+def _rewrite(shards: Path, gone: set[Digests]) -> tuple[set[str], pd.DataFrame]:
+    """Write every shard with such a picture anew without it.
+
+    Returns the old ones, which are still there, and the rows of the new ones, as `all_rows` has them.
+    """
+    index = all_rows(shards, {digests[0] for digests in gone})
     doomed = [digests in gone for digests in index[DIGESTS].itertuples(index=False, name=None)]
     marked = index[pd.Series(doomed, index.index, bool)]  # an empty list would choose columns
-    for name, rows in marked.groupby("shard"):
-        path = child(shards, str(name))
+    names, new = sorted(set(map(str, marked["shard"]))), []
+    for name in names:
+        path = child(shards, name)
         try:
-            _without(path, set(rows["row"]))
+            new += _without(path, set(marked.loc[marked["shard"] == name, "row"]))
         except OSError as error:
             raise not_written(path, error) from error
-    return set(map(str, marked["shard"]))
+    return set(names), rows_of([child(shards, name) for name in new])
 
 
-def _without(path: Path, rows: set[int]) -> None:
+def _without(path: Path, rows: set[int]) -> list[str]:
+    """Name of the new shard; none where no row is left."""
     shard = Shard(path)
     keys = shard.index()["key"].tolist()
     kept = [row for row in range(len(keys)) if row not in rows]
-    if kept:
-        write_shard(path.parent, [shard.picture(row, keys[row]) for row in kept])
+    return [write_shard(path.parent, [shard.picture(row, keys[row]) for row in kept])] if kept else []

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Set
+from json.encoder import encode_basestring
 
 import pandas as pd
 
@@ -127,22 +128,31 @@ def canonical(manifest: pd.DataFrame) -> bytes:
 
     A layer or a pair that a picture does not have is not in its line, so that data without any keep the ids they always had.
     """
-    columns = identity_columns(manifest)
+    first, *others = columns = sorted(identity_columns(manifest))
     ordered = manifest[columns].sort_values(["domain", "photo_id", "transform"])
-    encode = json.JSONEncoder(sort_keys=True, ensure_ascii=False).encode
-    rows = zip(*(ordered[column].tolist() for column in columns), strict=True)
-    named = ({name: cell for name, cell in zip(columns, row, strict=True) if _counts(name, cell)} for row in rows)
-    return "".join(f"{encode(row)}\n" for row in named).encode()
+    # A template for all rows: an encoder of JSON that is asked for each row takes four times as long.
+    line = f'"{first}": %s' + "".join(f', "{name}": %s' if name in IDENTITY else "%s" for name in others)
+    cells = [_identity(ordered[name].tolist()) if name in IDENTITY else _further(ordered, name) for name in columns]
+    return "".join(map(f"{{{line}}}\n".__mod__, zip(*cells, strict=True))).encode()
+
+
+def _identity(cells: list[str]) -> list[str]:
+    """JSON of each cell of a column that counts for every picture."""
+    try:
+        return list(map(encode_basestring, cells))
+    except TypeError:  # what is no text
+        return list(map(json.JSONEncoder(ensure_ascii=False).encode, cells))
+
+
+def _further(rows: pd.DataFrame, name: str) -> list[str]:
+    """What each line says more of the picture: empty where it does not have it. None of it comes first."""
+    return [f', "{name}": {encode_basestring(cell)}' if isinstance(cell, str) else "" for cell in rows[name].tolist()]
 
 
 def identity_columns(manifest: pd.DataFrame) -> list[str]:
     """`IDENTITY`, the digests of those layers that any picture has, and `pair` where any has one."""
     paired = [PAIR] if PAIR in manifest and manifest[PAIR].notna().any() else []
     return [*IDENTITY, *(layer.digest for layer in present(manifest)), *paired]
-
-
-def _counts(name: str, cell: object) -> bool:
-    return name in IDENTITY or isinstance(cell, str)
 
 
 def snapshot_id(manifest: pd.DataFrame) -> str:

@@ -7,7 +7,7 @@ arithmetic on the columns' buffers, which is several times faster than Arrow's o
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +18,7 @@ import pyarrow as pa
 from pipeline.atomic import atomic_path
 from pipeline.errors import DatasetError
 from pipeline.file_names import child
+from pipeline.parquet_files import is_one_of
 from pipeline.picture_layers import (
     BY_NAME,
     DIGESTS,
@@ -139,10 +140,18 @@ class Shard:
             layer.name: self._table.column(layer.digest).is_null().to_numpy() for layer in OPTIONAL if layer.name in names
         }
 
-    def index(self) -> pd.DataFrame:
-        """Column `key` and `DIGESTS` of every row, in order; empty text for the digest of a layer that a row has not."""
+    def index(self, pixels: Collection[str] | None = None) -> pd.DataFrame:
+        """Column `key` and `DIGESTS` of every row by its number, or of those whose RGB has one of the digests `pixels`.
+
+        The digest of a layer that a row has not is empty text.
+        """
         known = [name for name in ("key", *DIGESTS) if name in self._table.column_names]
-        return with_all_digests(self._table.select(known).to_pandas())[["key", *DIGESTS]]
+        rows = self._table.select(known)
+        if pixels is None:
+            return with_all_digests(rows.to_pandas())[["key", *DIGESTS]]
+        here = is_one_of(rows[DIGESTS[0]], pixels)
+        found = with_all_digests(rows.filter(here).to_pandas())[["key", *DIGESTS]]
+        return found.set_axis(np.flatnonzero(here.to_numpy(zero_copy_only=False)))
 
     def encoding(self, layer: Layer, row: int) -> str | None:
         """The text of what the numbers of a row's layer mean; None where it has no such layer, or one without."""

@@ -5,7 +5,9 @@ its pictures lie (`open_snapshot`, when a lost shard was made anew), what is era
 learnt of owners, titles and licences (`refresh_origin`).
 """
 
+import csv
 import hashlib
+import io
 import json
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -14,9 +16,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.atomic import atomic_folder, atomic_path, sync
@@ -25,6 +27,7 @@ from pipeline.dataset.layout import (
     ATTRIBUTION,
     CANONICAL,
     FACTS,
+    FORGOTTEN,
     FORMAT_VERSION,
     MANIFEST,
     PICTURES,
@@ -36,6 +39,7 @@ from pipeline.dataset.layout import (
     read_facts,
     read_forgotten,
     read_sums,
+    sums_problem,
     sums_text,
 )
 from pipeline.dataset.manifest import ID_DIGITS, IDENTITY, ORIGIN, PAIR, canonical, counts, snapshot_id
@@ -43,9 +47,9 @@ from pipeline.dataset.shards import SUFFIX, Shard
 from pipeline.errors import DatasetError, disk_trouble
 from pipeline.file_names import child
 from pipeline.licenses import license_name
-from pipeline.parquet_files import parquet_path
+from pipeline.parquet_files import is_one_of, parquet_footer, parquet_path, rows_with
 from pipeline.picture_layers import DIGESTS, ENCODINGS, OPTIONAL_DIGESTS, SOURCES, with_all_digests
-from pipeline.plain_files import file_sha256, is_there, paths_in, plain_path
+from pipeline.plain_files import file_sha256, is_there, paths_in, read_plain
 from pipeline.tables import among, columns_of
 
 __all__ = [
@@ -122,7 +126,7 @@ def freeze_as(target: Path, pictures: pd.DataFrame, shards: Path) -> Iterator[Pa
     """Yield a folder to fill, which becomes the snapshot `target` with the places of its `pictures` and all digests."""
     with new_folder(target) as temporary:
         yield temporary
-        _write_parquet(temporary / PICTURES, pictures, PICTURE_COLUMNS, SOURCES)
+        _write_table(temporary / PICTURES, _arrow_table(pictures, PICTURE_COLUMNS, SOURCES))
         known = _known_shards(target.parent)
         names = sorted(pictures["shard"].unique())
         _write_sums(temporary, target, shards, {name: known.get(name) or file_sha256(child(shards, name)) for name in names})
@@ -159,19 +163,23 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 def _write_origin(folder: Path, manifest: pd.DataFrame) -> None:
     """The two files that say whose the photos are; what `forget` writes anew."""
-    _write_parquet(folder / MANIFEST, manifest, MANIFEST_COLUMNS, WHERE_THERE_ARE)
+    _write_table(folder / MANIFEST, _arrow_table(manifest, MANIFEST_COLUMNS, WHERE_THERE_ARE))
     attribution(manifest).to_csv(folder / ATTRIBUTION, index=False, lineterminator="\n")
 
 
-def _write_parquet(path: Path, frame: pd.DataFrame, columns: list[str], of_layers: Sequence[str] = ()) -> None:
-    """Equal rows give equal bytes: a written-out schema, one order, no metadata of pandas.
+def _arrow_table(frame: pd.DataFrame, columns: list[str], of_layers: Sequence[str] = ()) -> pa.Table:
+    """Equal rows give equal tables: a written-out schema, one order, no metadata of pandas.
 
-    Columns of layers are written where any picture has something in them.
+    Columns of layers are there where any picture has something in them.
     """
     columns = [*columns, *(name for name in of_layers if name in frame and frame[name].notna().any())]
     schema = pa.schema([(name, pa.int64() if name in INTEGERS else pa.string()) for name in columns])
     ordered = frame.sort_values(KEY, ignore_index=True).reindex(columns=columns)
-    table = pa.Table.from_pandas(ordered, schema=schema, preserve_index=False).replace_schema_metadata(None)
+    return pa.Table.from_pandas(ordered, schema=schema, preserve_index=False).replace_schema_metadata(None)
+
+
+def _write_table(path: Path, table: pa.Table) -> None:
+    """Equal tables give equal bytes."""
     pq.write_table(table, path, row_group_size=ROWS_AT_ONCE, write_page_checksum=True)
 
 
@@ -208,32 +216,41 @@ def attribution(manifest: pd.DataFrame) -> pd.DataFrame:
 # --- where pictures lie -----------------------------------------------------------------------------------------------
 
 
-def locate(manifest: pd.DataFrame, shards: Path, without: Collection[str] = ()) -> pd.DataFrame:
+def locate(manifest: pd.DataFrame, shards: Path) -> pd.DataFrame:
     """`manifest` with `key`, `shard` and `row` of each picture, found by its digests; null where it is in no shard.
 
     By content and not by name: a shard that was lost is made anew with other neighbours, under another name.
-    A picture that lies in several shards is taken where the manifest had it, else from the first by name; the shards
-    named in `without` do not count.
+    A picture that lies in several shards is taken where the manifest had it, else from the first by name.
     """
-    index = all_rows(shards)
-    index = index[~among(index["shard"], without)].copy()
+    return _placed(manifest, all_rows(shards), set(manifest["shard"]) if "shard" in manifest else set())
+
+
+def _placed(manifest: pd.DataFrame, index: pd.DataFrame, before: Collection[str]) -> pd.DataFrame:
+    """`locate` among the rows of `index`; those in the shards `before` come first."""
     wanted = manifest.drop(columns=LOCATION, errors="ignore")
-    before = set(manifest["shard"]) if "shard" in manifest else set()
-    index["strange"] = ~among(index["shard"], before)
-    index = index.sort_values(["strange", "shard", "row"], kind="stable").drop_duplicates(DIGESTS)
-    places = with_all_digests(wanted)[DIGESTS].merge(index[[*DIGESTS, *LOCATION]], on=DIGESTS, how="left")
+    ordered = index.assign(strange=~among(index["shard"], before)).sort_values(["strange", "shard", "row"], kind="stable")
+    found = ordered.drop_duplicates(DIGESTS)[[*DIGESTS, *LOCATION]]
+    places = with_all_digests(wanted)[DIGESTS].merge(found, on=DIGESTS, how="left")
     return wanted.assign(**{name: places[name].to_numpy() for name in LOCATION})
 
 
-def all_rows(shards: Path) -> pd.DataFrame:
-    """Every row of every shard: `key`, `DIGESTS`, `shard`, `row`; no pixel is read."""
+def all_rows(shards: Path, pixels: Collection[str] | None = None) -> pd.DataFrame:
+    """`rows_of` every shard."""
+    return rows_of(paths_in(shards, SUFFIX), pixels)
+
+
+def rows_of(paths: Sequence[Path], pixels: Collection[str] | None = None) -> pd.DataFrame:
+    """Every row of these shards: `key`, `DIGESTS`, `shard`, `row`; no pixel is read.
+
+    With `pixels` those alone whose RGB has one of these digests.
+    """
 
     def one(path: Path) -> pd.DataFrame:
-        rows = Shard(path).index()
-        return rows.assign(shard=path.name, row=np.arange(len(rows)))
+        rows = Shard(path).index(pixels)
+        return rows.assign(shard=path.name, row=rows.index)
 
     with ThreadPoolExecutor() as pool:
-        frames = list(pool.map(one, paths_in(shards, SUFFIX)))
+        frames = [rows for rows in pool.map(one, paths) if len(rows)]
     empty = pd.DataFrame({name: pd.Series(dtype=str) for name in ["key", *DIGESTS, "shard"]} | {"row": pd.Series(dtype=int)})
     return pd.concat(frames, ignore_index=True) if frames else empty
 
@@ -272,20 +289,14 @@ def with_places(manifest: pd.DataFrame, path: Path) -> pd.DataFrame:
     return manifest.merge(places, on=key, how="left")
 
 
-def relocate(path: Path, shards: Path, without: Collection[str] = (), lost_ok: bool = False) -> None:
-    """Write anew where the pictures of the snapshot at `path` lie, other than in the shards named in `without`.
+def relocate(path: Path, shards: Path) -> None:
+    """Write anew where the pictures of the snapshot at `path` lie.
 
-    Raises `DatasetError` when one that was not forgotten is in no shard; then nothing is changed. With `lost_ok` such a
-    picture keeps the place it had.
+    Raises `DatasetError` when one that was not forgotten is in no shard; then nothing is changed.
     """
     manifest = verified_manifest(path)
-    kept = manifest[~manifest["forgotten"]]
-    before = with_places(kept, path)
-    pictures = locate(before, shards, without)
-    missing = pictures["shard"].isna()
-    if lost_ok:
-        pictures[LOCATION] = pictures[LOCATION].where(~missing, before[LOCATION])
-    elif lost := pictures.loc[missing, "photo_id"].tolist():
+    pictures = locate(with_places(manifest[~manifest["forgotten"]], path), shards)
+    if lost := pictures.loc[pictures["shard"].isna(), "photo_id"].tolist():
         raise DatasetError(
             f"{path}: {len(lost)} pictures are in no shard, the first {lost[0]}; `bokehflow snapshot restore {path.name}` "
             "makes them anew"
@@ -294,11 +305,43 @@ def relocate(path: Path, shards: Path, without: Collection[str] = (), lost_ok: b
     refresh_sums(path, shards)
 
 
+def leave_shards(path: Path, shards: Path, leaving: Collection[str], now: pd.DataFrame) -> None:
+    """Have the snapshot at `path` forget where forgotten pictures lay, and say where those in `leaving` shards lie now.
+
+    `now` are rows as of `all_rows`. A picture that is not among them keeps its place; every other row stays as it stands.
+    """
+    table = pq.read_table(parquet_path(path / PICTURES))
+    table = table.filter(pc.call_function("invert", [is_one_of(table["photo_id"], read_forgotten(path))])).combine_chunks()
+    is_moved = is_one_of(table["shard"], leaving)
+    moved = table.filter(is_moved).to_pandas()
+    key = [name for name in KEY if name in moved]
+    there = parquet_footer(path / MANIFEST).schema.names
+    columns = [*key, *(name for name in DIGESTS if name in there)]
+    digests = rows_with(path / MANIFEST, "photo_id", set(moved["photo_id"]), columns).to_pandas()
+    found = _placed(moved.merge(digests.drop_duplicates(key), on=key, how="left"), now, ())
+    places = found[LOCATION].where(found["shard"].notna(), moved[LOCATION])
+    for name in LOCATION:
+        told = pa.array(places[name].tolist(), table[name].type)
+        replaced = pc.call_function("replace_with_mask", [table[name], is_moved, told])
+        table = table.set_column(table.column_names.index(name), name, replaced)
+    table = table.drop_columns([name for name in SOURCES if name in table.column_names and _is_empty(table[name])])
+    _replace_table(path / PICTURES, table)
+    refresh_sums(path, shards)
+
+
+def _is_empty(column: pa.ChunkedArray) -> bool:
+    return column.null_count == len(column)
+
+
 def replace_parquet(path: Path, frame: pd.DataFrame, columns: list[str], of_layers: Sequence[str] = ()) -> None:
-    """Write a Parquet file of a frozen snapshot anew, atomically."""
+    """Write a Parquet file of a frozen snapshot anew, atomically, from these columns of a frame."""
+    _replace_table(path, _arrow_table(frame, columns, of_layers))
+
+
+def _replace_table(path: Path, table: pa.Table) -> None:
     try:
         with atomic_path(path) as temporary:
-            _write_parquet(temporary, frame, columns, of_layers)
+            _write_table(temporary, table)
             temporary.chmod(0o444)
     except OSError as error:
         raise not_written(path, error) from error
@@ -307,7 +350,8 @@ def replace_parquet(path: Path, frame: pd.DataFrame, columns: list[str], of_laye
 def refresh_sums(path: Path, shards: Path) -> None:
     """`SHA256SUMS` after files were written anew; shards known before are not hashed again."""
     known = shard_digests(path)
-    names = sorted(set(pq.read_table(parquet_path(path / PICTURES), columns=["shard"])["shard"].to_pylist()))
+    pictures = pq.read_table(parquet_path(path / PICTURES, ["shard"]), columns=["shard"])
+    names = sorted(pictures["shard"].unique().to_pylist())
     digests = {
         name: known.get(name) or file_sha256(child(shards, name))
         for name in names
@@ -321,12 +365,30 @@ def erase_origin(path: Path, photo_ids: set[str]) -> None:
 
     Their lines leave the attribution. Done twice, it changes nothing more.
     """
-    manifest = pq.read_table(parquet_path(path / MANIFEST)).to_pandas()
-    erased = among(manifest["photo_id"], photo_ids)
-    manifest.loc[erased, ORIGIN] = None
-    replace_parquet(path / MANIFEST, manifest, MANIFEST_COLUMNS, WHERE_THERE_ARE)
-    shown = pd.read_csv(plain_path(path / ATTRIBUTION), dtype=str, keep_default_na=False)
-    _replace_attribution(path, shown[~among(shown["photo_id"], photo_ids)])
+    table = pq.read_table(parquet_path(path / MANIFEST)).combine_chunks()
+    is_erased = is_one_of(table["photo_id"], photo_ids)
+    for name in ORIGIN:
+        unknown = pa.scalar(None, table[name].type)
+        table = table.set_column(
+            table.column_names.index(name), name, pc.call_function("if_else", [is_erased, unknown, table[name]])
+        )
+    _replace_table(path / MANIFEST, table)
+    _replace_attribution(path, _without_lines(path / ATTRIBUTION, photo_ids))
+
+
+def _without_lines(path: Path, photo_ids: Collection[str]) -> bytes:
+    """An attribution without these photos, every other row as it stands. Raises `DatasetError` where it is none."""
+    kept, start = list[str](), 0
+    try:
+        lines = io.StringIO(read_plain(path).decode(), newline="").readlines()
+        reader = csv.reader(lines)
+        for cells in reader:
+            if not cells or cells[0] not in photo_ids:
+                kept += lines[start : reader.line_num]
+            start = reader.line_num
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise DatasetError(f"{path.parent}: {ATTRIBUTION} is damaged ({error}); {RESTORE}") from None
+    return "".join(kept).encode()
 
 
 def refresh_origin(path: Path, manifest: pd.DataFrame, shards: Path) -> bool:
@@ -347,14 +409,28 @@ def refresh_origin(path: Path, manifest: pd.DataFrame, shards: Path) -> bool:
         return False
     frozen[ORIGIN] = fresh
     replace_parquet(path / MANIFEST, frozen, MANIFEST_COLUMNS, WHERE_THERE_ARE)
-    _replace_attribution(path, attribution(frozen[~frozen["forgotten"]]))
+    shown = attribution(frozen[~frozen["forgotten"]])
+    _replace_attribution(path, shown.to_csv(index=False, lineterminator="\n").encode())
     refresh_sums(path, shards)
     return True
 
 
-def _replace_attribution(path: Path, shown: pd.DataFrame) -> None:
+def is_vouched_for(path: Path) -> bool:
+    """Whether `SHA256SUMS` of the snapshot at `path` is whole, and true of all files that say which pictures it has.
+
+    It takes a hundredth of the time in which the manifest's identity is computed.
+    """
+    sums = read_sums(path)
+    names = [FACTS, MANIFEST, PICTURES, *([FORGOTTEN] if child(path, FORGOTTEN).exists() or FORGOTTEN in sums else ())]
+    try:
+        return sums_problem(path) is None and all(sums.get(name) == file_sha256(child(path, name)) for name in names)
+    except OSError:
+        return False
+
+
+def _replace_attribution(path: Path, data: bytes) -> None:
     with atomic_path(path / ATTRIBUTION) as temporary:
-        shown.to_csv(temporary, index=False, lineterminator="\n")
+        temporary.write_bytes(data)
         temporary.chmod(0o444)
 
 

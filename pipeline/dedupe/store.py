@@ -69,9 +69,13 @@ class FingerprintStore:
         if not fingerprints:
             return
         records = np.array([fingerprint.record for fingerprint in fingerprints], RECORD)
+        small, large = (np.stack([getattr(one, part) for one in fingerprints]) for part in ("small", "large"))
+        self._add(records, small, large)
+
+    def _add(self, records: np.ndarray, small: np.ndarray, large: np.ndarray) -> None:
         name = f"v{VERSION}-{hashlib.sha256(records['sha256'].tobytes()).hexdigest()[:16]}"
-        self._save(f"{name}.large.npy", np.stack([fingerprint.large for fingerprint in fingerprints]))
-        self._save(f"{name}.small.npy", np.stack([fingerprint.small for fingerprint in fingerprints]))
+        self._save(f"{name}.large.npy", large)
+        self._save(f"{name}.small.npy", small)
         self._save(f"{name}.records.npy", records)
 
     def missing(self, digests: Iterable[str]) -> list[str]:
@@ -113,7 +117,8 @@ class FingerprintStore:
             if leaving.any():
                 # Once a batch: what is mapped holds its file open.
                 small, large = (self._map(f"{name}.{part}.npy") for part in ("small", "large"))
-                self.add([Fingerprint(rows[row], small[row], large[row]) for row in np.flatnonzero(~leaving)])
+                if not leaving.all():
+                    self._add(rows[~leaving], small[~leaving], large[~leaving])
                 for part in ("records", "small", "large"):
                     child(self.root, f"{name}.{part}.npy").unlink(missing_ok=True)
                 count += int(leaving.sum())

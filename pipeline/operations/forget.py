@@ -19,7 +19,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
-from pipeline.atomic import write_bytes, writer_of
+from pipeline.atomic import sweep, write_bytes, writer_of
 from pipeline.curation.decisions import find_tables
 from pipeline.dataset.crop import photo_of
 from pipeline.dataset.export import forget_in_export, is_export
@@ -32,7 +32,7 @@ from pipeline.operations.months import IMPORTED
 from pipeline.operations.tombstones import forgotten_photos, unpurged
 from pipeline.photo_ids import COMMONS, FLICKR, FOLDER, commons_file, written_id
 from pipeline.photos.download import journal_digests
-from pipeline.picture_layers import OPTIONAL
+from pipeline.picture_layers import DIGESTS, OPTIONAL
 from pipeline.plain_files import plain, read_plain
 from pipeline.sources.listing import without_forgotten
 from pipeline.spreadsheet import Record, Sheet, read_sheet, table_bytes
@@ -57,8 +57,14 @@ NOT_CACHES = {
 }  # fmt: skip
 """Folders of the home whose files are not named by a picture's SHA-256, or are treated by name."""
 
-NO_EXPORTS = {"blobs", "tables", "shards", "dagster", "weights", "budget", "remote"}
+NO_EXPORTS = {
+    "blobs", "tables", "shards", "dagster", "weights", "budget", "remote", "thumbnails", "masks", "depth", "fingerprints",
+}  # fmt: skip
 """Folders of the home with many files, and none that a person puts there."""
+_TWO_DIGITS = re.compile(r"[0-9a-f]{2}")
+_WRITTEN_OTHERWISE = (b"\0", b"flic.kr", b".gne", b"%3")
+"""What a file may have in it, in small letters, that names a photo and not by the digits of its id: UTF-16, short addresses,
+digits written as in addresses."""
 AT_WORK = "at-work"
 """The lock that all who make anything share."""
 
@@ -100,7 +106,7 @@ def forget(home: Home, photo_ids: Iterable[str], now_s: int, is_quiet: bool = Tr
     more. Raises `ConfigError` for an id that was never listed or imported, before anything is changed.
     """
     wanted = sorted(set(photo_ids))
-    known = known_photos(home)
+    known = known_photos(home, wanted)
     if unknown := [photo_id for photo_id in wanted if photo_id not in known]:
         names_none = [id for id in unknown if not id.startswith((FLICKR, COMMONS, FOLDER))]
         what = (
@@ -148,11 +154,14 @@ def gone(home: Home) -> list[str]:
     return [photo_id for photo_id in history.loc[history["gone_s"].notna(), "photo_id"] if photo_id not in done]
 
 
-def known_photos(home: Home) -> set[str]:
-    """Every photo id that was ever listed or imported."""
-    known = {photo_id for name in ("photo_history", "imports", "tombstones") for photo_id in _ids(home, name, None)}
-    for key in home.tables.partitions("photo_listing"):
-        known.update(_ids(home, "photo_listing", key))
+def known_photos(home: Home, photo_ids: Iterable[str]) -> set[str]:
+    """Those of these photo ids that were ever listed or imported."""
+    unknown, known = set(photo_ids), set[str]()
+    names = [(name, None) for name in ("photo_history", "imports", "tombstones")]
+    for name, key in (*names, *(("photo_listing", key) for key in home.tables.partitions("photo_listing"))):
+        if unknown:
+            here = _named(home, name, key, unknown)
+            known, unknown = known | here, unknown - here
     return known
 
 
@@ -180,7 +189,7 @@ def _purge(home: Home, now_s: int, also: Iterable[str] = (), was_quiet: Callable
     forgotten, damaged = forgotten_photos(home), unreadable_snapshots(home.snapshots)
     done.problems += damaged.values()
     _purge_files(home, set(ids), forgotten, done, damaged.keys())
-    prepared = home.tables.read_or_empty("training_images")
+    prepared = home.tables.read_or_empty("training_images", columns=["photo_id", *DIGESTS])
     done.snapshots = forget_in_snapshots(home.snapshots, home.shards, set(ids), now_s, prepared, damaged.keys())
     for snapshot in done.snapshots:
         # It holds masks and faces of the snapshot's photos, and is made anew when a model is judged.
@@ -200,8 +209,10 @@ def _purge(home: Home, now_s: int, also: Iterable[str] = (), was_quiet: Callable
         kept.unlink(missing_ok=True)  # found anew where it is asked for
     done.reviewed_files = [path.name for path in _naming([*home.reviewed.glob("*"), *home.comparisons.glob("*")], ids)]
     _purge_exports(home, set(ids), done)
-    home.sweep()
-    done.problems += [f"{path}: {writer_of(path) or 'a process'} is writing it, wait for it" for path in home.unfinished()]
+    unfinished = list(home.unfinished())
+    sweep(unfinished)
+    left = [path for path in unfinished if os.path.lexists(path)]
+    done.problems += [f"{path}: {writer_of(path) or 'a process'} is writing it, wait for it" for path in left]
     if was_quiet() and not done.problems:
         tombstones = home.tables.read("tombstones")
         tombstones.loc[among(tombstones["photo_id"], ids) & tombstones["purged_s"].isna(), "purged_s"] = now_s
@@ -225,9 +236,9 @@ def _purge_files(home: Home, ids: Set[str], forgotten: Set[str], done: Purged, d
     FingerprintStore(home.fingerprints).forget(leaving)
     _purge_unfinished(home, ids, leaving)
     for name, columns in BY_PICTURE.items():
-        rows = home.tables.read_or_empty(name)
-        dead = rows[columns].apply(among, values=leaving).any(axis=1)
-        _write_in_place(home, name, None, rows[~dead], is_changed=bool(dead.any()))
+        if any(_named(home, name, None, leaving, column) for column in columns):
+            rows = home.tables.read(name)
+            home.tables.correct(name, rows[~rows[columns].apply(among, values=leaving).any(axis=1)])
 
 
 def _purge_unfinished(home: Home, ids: Set[str], leaving: Set[str]) -> None:
@@ -254,38 +265,45 @@ def _blank_lines(path: Path, ids: Set[str]) -> None:
 
 
 def _digests(home: Home, ids: Set[str], forgotten: Set[str], damaged: Set[str]) -> tuple[set[str], set[str]]:
-    """SHA-256 of the bytes of photos `ids`, whichever table or journal knows them, and of those that living photos need.
+    """SHA-256 of the bytes of photos `ids`, whichever table or journal knows them; those of them that living photos need.
 
     The snapshots in `damaged` are passed over.
     """
-    doomed, needed = set(), set()
-    keys = [(name, key) for name in PARTITIONED for key in home.tables.partitions(name)]
-    everything = [*keys, *((name, None) for name in WHOLE_TABLES)]
-    tables = (
-        _with_digests(home, name, key, columns) for name, key in everything for columns in (DIGEST_COLUMNS, PARTNER_COLUMNS)
-    )
-    interrupted = map(journal_digests, home.all_journals())
-    for table in (*tables, *interrupted, frozen_sources(home.snapshots, damaged)):
-        table = table[table["sha256"].map(is_sha256).astype(bool)]  # what is no digest names no file of ours
-        doomed.update(table.loc[among(table["photo_id"], ids), "sha256"])
-        needed.update(table.loc[~among(table["photo_id"], forgotten), "sha256"])
+    # What is no digest names no file of ours.
+    doomed = {digest for rows in _sources(home, "photo_id", ids, damaged) for digest in rows["sha256"] if is_sha256(digest)}
+    needed = set()
+    for rows in _sources(home, "sha256", doomed, damaged) if doomed else ():
+        needed.update(rows.loc[~among(rows["photo_id"], forgotten), "sha256"])
     return doomed, needed
 
 
-def _with_digests(home: Home, name: str, key: str | None, columns: Iterable[str]) -> pd.DataFrame:
-    """Photos of a table, with the first of these columns that it has as `sha256`."""
-    if home.tables.info(name, key) is not None:
-        for column in columns:
-            with suppress(ValueError, KeyError, StorageError):
-                return home.tables.read(name, key, columns=["photo_id", column]).rename(columns={column: "sha256"})
-    return pd.DataFrame(columns=["photo_id", "sha256"])
+def _sources(home: Home, column: str, values: Set[str], damaged: Set[str]) -> Iterator[pd.DataFrame]:
+    """Photos with the `sha256` of their bytes, whichever table, journal or snapshot knows them: the rows whose `column`,
+    either of the two, is one of `values`."""
+    keys = [(name, key) for name in PARTITIONED for key in home.tables.partitions(name)]
+    for name, key in (*keys, *((name, None) for name in WHOLE_TABLES)):
+        there = home.tables.columns(name, key)
+        for names in (DIGEST_COLUMNS, PARTNER_COLUMNS):
+            if digest := next((one for one in names if one in there), ""):
+                asked, columns = digest if column == "sha256" else column, ["photo_id", digest]
+                with suppress(StorageError):
+                    found = home.tables.rows_with(name, asked, values, columns, key)
+                    if found.num_rows:
+                        yield found.to_pandas().rename(columns={digest: "sha256"})
+    for path in home.all_journals():
+        rows = journal_digests(path)
+        yield rows[among(rows[column], values)]
+    yield from frozen_sources(home.snapshots, column, values, damaged)
 
 
 def _named_by(home: Home, digests: Set[str]) -> Iterator[Path]:
     """Thumbnails, masks and whatever else is kept for a picture under its SHA-256."""
     caches = [folder for folder in home.root.iterdir() if folder.is_dir() and folder.name not in NOT_CACHES]
+    begins = {digest[:2] for digest in digests}
     for folder in (*caches, home.drawn_masks) if digests else ():
-        for parent, _, names in os.walk(folder):
+        for parent, folders, names in os.walk(folder):
+            # What has folders by the first two digits keeps nothing of a picture in another's.
+            folders[:] = [name for name in folders if name in begins or not _TWO_DIGITS.fullmatch(name)]
             yield from (Path(parent) / name for name in names if re.split(r"[.\-_]", name, maxsplit=1)[0] in digests)
 
 
@@ -317,25 +335,18 @@ def _purge_tables(home: Home, ids: Set[str], forgotten: Set[str]) -> None:
     for key in home.tables.partitions("photo_listing"):
         if key.endswith(f"|{IMPORTED}"):
             home.tables.drop_photos("photo_listing", ids, key)
-        elif set(_ids(home, "photo_listing", key)) & ids:
+        elif _named(home, "photo_listing", key, ids):
             listing = home.tables.read("photo_listing", key)
-            _write_in_place(home, "photo_listing", key, without_forgotten(listing, ids))
+            # Its time tells when the month was listed, and that the materialisation which Dagster knows is this one.
+            home.tables.correct("photo_listing", without_forgotten(listing, ids), key)
     for name in PARTITIONED:
         for key in home.tables.partitions(name):
             home.tables.drop_photos(name, ids, key)
     for name in WHOLE_TABLES:
         home.tables.drop_photos(name, ids)
-    history = home.tables.read_or_empty("photo_history")
     # One of an older version is carried on, and cleaned, by the next `photo_history`.
-    if "gone_s" in history and set(history["photo_id"]) & ids:
-        _write_in_place(home, "photo_history", None, _blanked(history, forgotten))
-
-
-def _write_in_place(home: Home, name: str, key: str | None, frame: pd.DataFrame, is_changed: bool = True) -> None:
-    if not is_changed or home.tables.info(name, key) is None:
-        return
-    # Its time tells when the month was listed, and that the materialisation which Dagster knows is this one.
-    home.tables.correct(name, frame, key)
+    if "gone_s" in home.tables.columns("photo_history") and _named(home, "photo_history", None, ids):
+        home.tables.correct("photo_history", _blanked(home.tables.read("photo_history"), forgotten))
 
 
 def _blanked(history: pd.DataFrame, forgotten: Set[str]) -> pd.DataFrame:
@@ -344,8 +355,11 @@ def _blanked(history: pd.DataFrame, forgotten: Set[str]) -> pd.DataFrame:
     return history.assign(forgotten=purged | history["forgotten"], **text)
 
 
-def _ids(home: Home, name: str, key: str | None) -> list[str]:
-    return home.tables.read_or_empty(name, key, columns=["photo_id"])["photo_id"].tolist()
+def _named(home: Home, name: str, key: str | None, values: Set[str], column: str = "photo_id") -> set[str]:
+    """Those of these values that the table has in the column; none where there is no table."""
+    if not home.tables.path(name, key).exists():
+        return set()
+    return set(home.tables.rows_with(name, column, values, [column], key)[column].to_pylist())
 
 
 def _strip_queue(folder: Path, ids: Set[str], done: Purged) -> None:
@@ -369,11 +383,20 @@ def _strip_csv(path: Path, ids: Set[str]) -> bool:
     sheet = read_sheet(data, "photo_id", lambda cell: written_id(cell) in ids)
     if "photo_id" not in sheet.columns:
         raise ValueError("the column photo_id is missing")
+    if not _may_name(data, ids):
+        return False
     records = list(sheet.records)
     kept = [record.text for record in records if not _is_about(record, sheet, ids)]
     if len(kept) < len(records):
         write_bytes(path, "".join([sheet.head, *kept]).encode("utf-8-sig"))
     return len(kept) < len(records)
+
+
+def _may_name(data: bytes, ids: Set[str]) -> bool:
+    """Whether a file has one of these ids in it, or anything that may be one; to know it takes a tenth of reading rows."""
+    lowered = data.lower()
+    digits = re.compile("|".join(re.escape(id.partition(":")[2]) for id in ids).encode())
+    return any(mark in lowered for mark in _WRITTEN_OTHERWISE) or digits.search(lowered) is not None
 
 
 def _is_about(record: Record, sheet: Sheet, ids: Set[str]) -> bool:
@@ -392,8 +415,9 @@ def _naming(paths: Iterable[Path], ids: Iterable[str]) -> list[Path]:
 
 def _pattern(ids: Iterable[str]) -> re.Pattern[bytes]:
     """Finds any of them; photos from Flickr by their number, which stands alone in its own files."""
-    either = "|".join(re.escape(id.removeprefix(FLICKR)) for id in ids)
-    return re.compile(rf"(?<!\d)(?:{either})(?!\d)".encode())
+    texts = [re.escape(id.removeprefix(FLICKR)) for id in ids]
+    # What stands before it is looked at last: so the search jumps from one beginning of an id to the next.
+    return re.compile("|".join(rf"{text}(?<!\d{text})(?!\d)" for text in texts).encode())
 
 
 @contextmanager

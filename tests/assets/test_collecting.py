@@ -26,7 +26,7 @@ from pipeline.emulators.flickr import Emulator
 from pipeline.emulators.server import Reply, Request, ServedFile
 from pipeline.errors import ConfigError, FlickrUnreachable
 from pipeline.flickr.client import FlickrClient
-from pipeline.operations.forget import _strip_csv, finish_forgetting, forget, gone
+from pipeline.operations.forget import PARTITIONED, _strip_csv, finish_forgetting, forget, gone
 from pipeline.operations.forget import summary as forget_summary
 from pipeline.operations.status import status, summary
 from pipeline.operations.tombstones import unpurged
@@ -247,8 +247,13 @@ def test_a_forgotten_photo_leaves_nothing_but_its_tombstone(tmp_path: Path) -> N
         digests = home.tables.read_all("photo_files").set_index("photo_id")["sha256"]
         assert digests[id_of(4)] == digests[id_of(5)]
         assert (home.thumbnails / digests[id_of(0)][:2] / f"{digests[id_of(0)]}.jpg").exists()
+        others = [
+            home.tables.path(name, key) for name in PARTITIONED for key in home.tables.partitions(name) if "-02" in key
+        ]
+        as_they_were = [path.stat().st_ino for path in others]
         done = forget(home, [id_of(0), id_of(4)], NOW_S)
         assert (done.blobs, done.shared, done.derived_files) == (1, 1, 1)
+        assert [path.stat().st_ino for path in others] == as_they_were, "tables that do not name them are not written anew"
         assert not home.blobs.has(digests[id_of(0)])
         assert home.blobs.has(digests[id_of(5)])
         assert len(done.queue_files) == 1
@@ -365,6 +370,18 @@ def test_a_batch_that_a_spreadsheet_saved_loses_the_rows_and_only_them(
     assert _strip_csv(path, ids)
     assert path.read_bytes().decode("utf-8-sig") == "".join(lines[index] for index in (0, 2, 4, 6))
     assert not _strip_csv(path, ids)
+
+
+@pytest.mark.parametrize("written", [
+    "https://flic.kr/p/8xq3yy", "FLIC.KR/p/8xq3yy", "https://www.flickr.com/photo.gne?short=8xq3yy",
+    "https://www.flickr.com/photo.gne?id=%34950000056", "4950000056.0", "Flickr: 4950000056", "49500\x0000056",
+])  # fmt: skip
+def test_a_batch_that_names_a_photo_otherwise_loses_its_row(tmp_path: Path, written: str) -> None:
+    path = tmp_path / "batch.csv"
+    path.write_text(f"photo_id,title\n{id_of(1)},a\n{written},b\n49500000567,c\n")
+    assert _strip_csv(path, {"flickr:4950000056"})
+    assert path.read_text("utf-8-sig") == f"photo_id,title\n{id_of(1)},a\n49500000567,c\n"
+    assert not _strip_csv(path, {"flickr:4950000056"})
 
 
 def test_a_file_of_the_queue_that_nobody_can_read_is_reported_and_the_purge_ends(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from pipeline.dataset.crop import Crop
 from pipeline.dataset.diff import diff_snapshots
 from pipeline.dataset.forget import forget_in_snapshots
 from pipeline.dataset.manifest import (
+    IDENTITY,
     ORIGIN,
     broken_pairs,
     build_manifest,
@@ -327,6 +328,23 @@ def test_the_halves_of_a_pair_have_one_key_and_one_side() -> None:
         assert tests == 100 if section.split == "study" else 60 < tests < 140
     both = rows_of(("ordinary", "a", "1", None), ("shallow", "a", "1", None))
     assert set(split_of(both, DatasetSection(test_share={"ordinary": 1.0}), "ordinary")) == {"train"}
+
+
+def test_the_canonical_manifest_is_a_line_of_json_for_each_picture(tmp_path: Path) -> None:
+    images = prepared(tmp_path, range(4))
+    texts = ['say "a"', "100 %s\n", "Grüße\u2028", "7"]
+    rows = manifest_of(images, range(4)).assign(
+        split=["train", "test", "train", None],
+        pair=["%d", None, 'x"', None],
+        transform=texts,
+        depth_sha256=["d", None, None, ""],
+    )
+    expected = []
+    for row in rows.sort_values(["domain", "photo_id", "transform"]).to_dict("records"):
+        further = {name: row[name] for name in ("pair", "depth_sha256") if isinstance(row[name], str)}
+        whole = {name: row[name] for name in IDENTITY} | further
+        expected.append(json.dumps(whole, sort_keys=True, ensure_ascii=False) + "\n")
+    assert canonical(rows) == "".join(expected).encode()
 
 
 def test_a_pair_counts_for_the_snapshot_and_no_pair_changes_nothing(tmp_path: Path) -> None:

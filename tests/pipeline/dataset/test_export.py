@@ -201,7 +201,7 @@ def test_a_full_disk_leaves_neither_export_nor_snapshot(
     assert list(tmp_path.iterdir()) == []
     world = World(tmp_path / "home")
     images = world.images(range(1, 13))
-    for broken in ("_write_parquet", "write_json", "sync", "file_sha256"):
+    for broken in ("_write_table", "write_json", "sync", "file_sha256"):
         monkeypatch.setattr(snapshot, broken, full)
         with pytest.raises(DatasetError, match="the disk is full"):
             freeze(world.manifest(images), world.snapshots, world.shards)

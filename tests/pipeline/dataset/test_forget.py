@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.dataset import forget
 from pipeline.dataset.forget import forget_in_snapshots
-from pipeline.dataset.layout import ATTRIBUTION, CANONICAL, MANIFEST, list_snapshots, read_forgotten
+from pipeline.dataset.layout import ATTRIBUTION, CANONICAL, MANIFEST, SUMS, list_snapshots, read_forgotten
 from pipeline.dataset.manifest import ORIGIN
 from pipeline.dataset.shards import ShardReader
 from pipeline.dataset.snapshot import all_rows, read_manifest, read_snapshot
@@ -90,7 +90,7 @@ def test_interrupted_anywhere_it_is_finished_by_the_next_run(
 
         monkeypatch.setattr(forget, name, call)
 
-    for name in ("_bury", "write_shard", "erase_origin", "relocate"):
+    for name in ("_bury", "write_shard", "erase_origin", "leave_shards"):
         dying(name)
     try:
         forget_in_snapshots(world.snapshots, world.shards, {GONE}, at_s=5)
@@ -117,6 +117,23 @@ def test_another_photo_of_the_same_pixels_keeps_them(world: World) -> None:
     forget_in_snapshots(world.snapshots, world.shards, {GONE}, 5)
     assert picture(7).pixels_sha256 in set(all_rows(world.shards)["pixels_sha256"])
     assert "flickr:77" in set(read_snapshot(world.snapshots, twin)["photo_id"])
+
+
+def test_no_identity_is_computed_where_the_digests_are_right(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second, _ = list_snapshots(world.snapshots)
+    manifest = world.snapshots / first / MANIFEST
+    manifest.chmod(0o644)
+    manifest.write_bytes(manifest.read_bytes() + b"more")
+    asked = []
+    monkeypatch.setattr(forget, "read_snapshot", lambda folder, name: asked.append(name) or read_snapshot(folder, name))
+    (damaged,) = forget.unreadable_snapshots(world.snapshots).items()
+    assert asked == [first] == [damaged[0]]
+    assert "manifest.parquet is damaged" in damaged[1]
+    sums = world.snapshots / second / SUMS
+    sums.chmod(0o644)
+    sums.write_text(sums.read_text().replace("a", "b"))
+    assert set(forget.unreadable_snapshots(world.snapshots)) == {first}, "what the digests do not vouch for may be sound"
+    assert asked == [first, first, second]
 
 
 def test_a_lost_shard_does_not_keep_others_from_being_forgotten(world: World) -> None:

@@ -142,7 +142,11 @@ def test_what_changes_in_a_layer_is_told(world: World, frozen: str) -> None:
 
 def test_forgetting_takes_layers_too_and_leaves_the_others_theirs(world: World, frozen: str) -> None:
     rows = layered_rows(world, frozen).set_index("photo_id")
-    assert set(rows["target_source"]) <= set(frozen_sources(world.snapshots)["sha256"])
+    named = pd.concat(list(frozen_sources(world.snapshots, "photo_id", {"flickr:2", "flickr:3", "flickr:8"})))
+    assert set(rows["target_source"]) <= set(named["sha256"])
+    sources = set(named.loc[named["photo_id"] == "flickr:2", "sha256"])
+    told = pd.concat(list(frozen_sources(world.snapshots, "sha256", sources)))
+    assert (set(told["photo_id"]), set(told["sha256"])) == ({"flickr:2"}, sources)
     forget_in_snapshots(world.snapshots, world.shards, {"flickr:2"}, 5)
     assert layered_picture(2).layers["depth"].tobytes() not in b"".join(p.read_bytes() for p in world.shards.iterdir())
     assert verify_snapshot(world.snapshots, frozen, world.shards).sound
