@@ -47,7 +47,7 @@ from pipeline.dataset.shards import SUFFIX, Shard
 from pipeline.errors import DatasetError, disk_trouble
 from pipeline.file_names import child
 from pipeline.licenses import license_name
-from pipeline.parquet_files import is_one_of, parquet_footer, parquet_path, rows_with
+from pipeline.parquet_files import is_one_of, parquet_footer, parquet_table, rows_with
 from pipeline.picture_layers import DIGESTS, ENCODINGS, OPTIONAL_DIGESTS, SOURCES, with_all_digests
 from pipeline.plain_files import file_sha256, is_there, paths_in, read_plain
 from pipeline.tables import among, columns_of
@@ -310,7 +310,7 @@ def leave_shards(path: Path, shards: Path, leaving: Collection[str], now: pd.Dat
 
     `now` are rows as of `all_rows`. A picture that is not among them keeps its place; every other row stays as it stands.
     """
-    table = pq.read_table(parquet_path(path / PICTURES))
+    table = parquet_table(path / PICTURES)
     table = table.filter(pc.call_function("invert", [is_one_of(table["photo_id"], read_forgotten(path))])).combine_chunks()
     is_moved = is_one_of(table["shard"], leaving)
     moved = table.filter(is_moved).to_pandas()
@@ -350,8 +350,7 @@ def _replace_table(path: Path, table: pa.Table) -> None:
 def refresh_sums(path: Path, shards: Path) -> None:
     """`SHA256SUMS` after files were written anew; shards known before are not hashed again."""
     known = shard_digests(path)
-    pictures = pq.read_table(parquet_path(path / PICTURES, ["shard"]), columns=["shard"])
-    names = sorted(pictures["shard"].unique().to_pylist())
+    names = sorted(parquet_table(path / PICTURES, ["shard"])["shard"].unique().to_pylist())
     digests = {
         name: known.get(name) or file_sha256(child(shards, name))
         for name in names
@@ -365,7 +364,7 @@ def erase_origin(path: Path, photo_ids: set[str]) -> None:
 
     Their lines leave the attribution. Done twice, it changes nothing more.
     """
-    table = pq.read_table(parquet_path(path / MANIFEST)).combine_chunks()
+    table = parquet_table(path / MANIFEST).combine_chunks()
     is_erased = is_one_of(table["photo_id"], photo_ids)
     for name in ORIGIN:
         unknown = pa.scalar(None, table[name].type)
