@@ -113,18 +113,21 @@ def reached(project: Project, home: Home, scope: Scope, say: Callable[[str], Non
     """The snapshot at which a run of this scope ends that left nothing due; says which models are kept as they are."""
     if not scope.has(FROZEN[0]):
         return None
-    snapshot = snapshot_id(home.tables.read(TABLES_OF_ALL[-1]))
+    snapshot = _newest(home)
     for words in kept_models(project, home, snapshot, scope.recipes if scope.has("trained_model") else ()):
         say(words)
     return snapshot
 
 
+def _newest(home: Home) -> str:
+    """The id under which the manifest is frozen."""
+    info = home.tables.info(TABLES_OF_ALL[-1])
+    return _snapshot_of(home.tables, info.data_version if info else "")
+
+
 @lru_cache(8)
 def _snapshot_of(tables: TableStore, data_version: str) -> str:
-    """The id that the manifest of this data version, which counts all that the id does, is frozen under.
-
-    It is remembered, since `dev` asks every few seconds.
-    """
+    """It is remembered, since `dev` asks every few seconds: the data version counts all that the id does."""
     return snapshot_id(tables.read(TABLES_OF_ALL[-1]))
 
 
@@ -167,8 +170,7 @@ class Planner:
         manifest = TABLES_OF_ALL[-1]
         if not scope.has(FROZEN[0]) or self._table(manifest, None) is not None:
             return []
-        info = self.home.tables.info(manifest)
-        newest = _snapshot_of(self.home.tables, info.data_version if info else "")
+        newest = _newest(self.home)
         frozen = list(snapshots_due(self.home, self.records, newest))
         due = frozen or [
             # Models are judged as soon as they are trained.
