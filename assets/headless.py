@@ -33,6 +33,7 @@ from pipeline.operations.due import Due, Waiting, WaitingForDecisions, told_prob
 from pipeline.operations.forget import finish_forgetting, leftovers
 from pipeline.operations.lineage_events import KILLED, Making, is_on, tell_killed
 from pipeline.operations.lists import TURN
+from pipeline.operations.lost_files import FindLoss, RememberingLosses
 from pipeline.operations.months import IMPORTED
 from pipeline.operations.planning import NEVER_MADE, Plan, Planner, reached
 from pipeline.operations.snapshots_due import UNRECORDED, evaluations_due, kept_models, trainings_due
@@ -226,11 +227,12 @@ class HeadlessRun:
         definitions: dg.Definitions,
         instance: dg.DagsterInstance,
         say: Callable[[str], None],
+        find_loss: FindLoss | None = None,
     ) -> None:
-        """`folder` is that of the project file."""
+        """`folder` is that of the project file. What looks for lost files remembers what it found whole."""
         self.project, self.home, self.folder, self.instance, self.say = project, home, folder, instance, say
         self.definitions = definitions
-        self.planner = Planner(project, home, folder, InstanceRecords(instance))
+        self.planner = Planner(project, home, folder, InstanceRecords(instance), find_loss or RememberingLosses())
         self.tried: set[tuple[str, str | None]] = set()
         self.ahead: TrainingsAhead | None = None
         self.tags = process_tags()

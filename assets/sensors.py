@@ -25,7 +25,7 @@ UNFINISHED = [
 ]  # fmt: skip
 MOST_AT_ONCE = 25
 """So many runs are asked for at one tick."""
-LOOK_EVERY_S, LOOK_AT_FILES_EVERY_S = 15, 600
+LOOK_EVERY_S = 15
 
 Name = tuple[str, str | None]
 """An asset and a partition; None for all of them, or where there are none."""
@@ -44,7 +44,7 @@ class Next:
 
 def sensors(project: Project, home: Home, folder: Path, jobs: Sequence[AssetJob]) -> list[dg.SensorDefinition]:
     """The sensor; `folder` is that of the project file."""
-    losses = RememberingLosses(LOOK_AT_FILES_EVERY_S)
+    losses = RememberingLosses()
 
     @dg.sensor(
         name="what_is_due",

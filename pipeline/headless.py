@@ -15,6 +15,7 @@ from pipeline.operations.due import Outlook, told_problems
 from pipeline.operations.emulated_flickr import emulated_flickr
 from pipeline.operations.forget import AT_WORK
 from pipeline.operations.kept_records import Answers, AskedRecords, is_current, keep_answers
+from pipeline.operations.lost_files import RememberingLosses
 from pipeline.operations.planning import Plan, Planner, Scope, reached
 from pipeline.training.jobs import ProcessIdentity
 from storage import Home
@@ -28,20 +29,22 @@ Say = Callable[[str], None]
 
 def run_plan(plan: Plan, project: Project, path: Path, home: Home, say: Say) -> str | None:
     """Run the plan in this process; returns the snapshot id where the plan reaches it."""
-    scope = plan.scope(project)
+    scope, losses = plan.scope(project), RememberingLosses()
     # While `bokehflow dev` is open its daemon makes what is due too, and both would fetch and write the same.
     with home.lock("dev"), home.lock(AT_WORK, shared=True):
         home.sweep()
-        if not plan.rescrape and is_current(project, home, path.parent, scope):
+        if not plan.rescrape and is_current(project, home, path.parent, scope, losses):
             return reached(project, home, scope, say)
         with emulated_flickr(home, project):
-            snapshot, answers = _run(plan, project, path, home, say)
+            snapshot, answers = _run(plan, project, path, home, say, losses)
         if answers:
             keep_answers(home, answers)
         return snapshot
 
 
-def _run(plan: Plan, project: Project, path: Path, home: Home, say: Say) -> tuple[str | None, Answers | None]:
+def _run(
+    plan: Plan, project: Project, path: Path, home: Home, say: Say, losses: RememberingLosses
+) -> tuple[str | None, Answers | None]:
     """What `run_plan` returns, and what Dagster answers now, where the planner has nothing more to ask it."""
     from assets.headless import HeadlessRun, bury_dead_runs, open_instance, runs_elsewhere, take_on_record, unfinished_runs
     from assets.records import InstanceRecords
@@ -54,9 +57,9 @@ def _run(plan: Plan, project: Project, path: Path, home: Home, say: Say) -> tupl
             say(words)
         take_on_record(instance, home)
         definitions = build_definitions(project, home, path.parent)
-        snapshot = HeadlessRun(project, home, path.parent, definitions, instance, say).go(plan)
+        snapshot = HeadlessRun(project, home, path.parent, definitions, instance, say, losses).go(plan)
         records = AskedRecords(InstanceRecords(instance, at_once=True))
-        outlook = Planner(project, home, path.parent, records).outlook(plan.scope(project))
+        outlook = Planner(project, home, path.parent, records, losses).outlook(plan.scope(project))
         is_settled = not outlook.due and not outlook.waiting and not unfinished_runs(instance)
         return snapshot, records.answers if is_settled else None
 

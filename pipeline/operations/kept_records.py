@@ -20,6 +20,7 @@ from pipeline.bounded import MAX_JSON_BYTES
 from pipeline.config import Project
 from pipeline.file_names import child
 from pipeline.operations.due import Records
+from pipeline.operations.lost_files import FindLoss, find_loss
 from pipeline.operations.planning import Planner, Scope
 from pipeline.operations.tombstones import unpurged
 from pipeline.package_files import DAGSTER_SETTINGS, POSTGRES_VARIABLE
@@ -119,13 +120,13 @@ def keep_answers(home: Home, answers: Answers) -> None:
             write_text(home.kept_records, answers.model_copy(update={"databases": databases}).model_dump_json())
 
 
-def is_current(project: Project, home: Home, folder: Path, scope: Scope) -> bool:
-    """Whether a run of this scope would do nothing, as far as can be told without Dagster; `folder` as the planner's."""
+def is_current(project: Project, home: Home, folder: Path, scope: Scope, find_loss: FindLoss = find_loss) -> bool:
+    """Whether a run of this scope would do nothing, as far as can be told without Dagster; the rest as the planner's."""
     try:
         answers = Answers.model_validate_json(read_plain(home.kept_records, MAX_JSON_BYTES))
         if answers.databases != databases_of(home) or unpurged(home):
             return False
-        outlook = Planner(project, home, folder, KeptRecords(answers)).outlook(scope)
+        outlook = Planner(project, home, folder, KeptRecords(answers), find_loss).outlook(scope)
     except (OSError, ValidationError, NeverAsked):
         return False
     return not outlook.due and not outlook.waiting

@@ -21,6 +21,8 @@ ASKED_EVERY_S = 3600
 """Sources are asked about absent photos in portions, so that the calls of an hour suffice for listings too."""
 TRIED_EVERY_S = 86_400
 """A server that failed to give a file, and may yet, is asked once a day."""
+LOOKED_FOR_EVERY_S = 600
+"""Where one process asks again and again, files that were all there are looked for again after so long."""
 
 
 def _counted(count: int, what: str, one: str, many: str) -> str:
@@ -114,17 +116,16 @@ def find_loss(project: Project, home: Home, name: str, key: str | None, made_s: 
 class RememberingLosses:
     """`find_loss` that looks at a table's files again only when the table is new or some time has gone by.
 
-    For who asks every few seconds: a home may have a million files.
+    For who asks after each stage, or every few seconds: a home may have a million files.
     """
 
-    def __init__(self, for_s: float) -> None:
-        self._for_s = for_s
+    def __init__(self) -> None:
         self._whole: dict[tuple[str, str | None], tuple[float, float]] = {}
 
     def __call__(self, project: Project, home: Home, name: str, key: str | None, made_s: float) -> Loss | None:
         """As `find_loss`."""
         seen_made_s, seen_s = self._whole.get((name, key), (0.0, 0.0))
-        if seen_made_s == made_s and time.monotonic() - seen_s < self._for_s:
+        if seen_made_s == made_s and time.monotonic() - seen_s < LOOKED_FOR_EVERY_S:
             return None
         loss = find_loss(project, home, name, key, made_s)
         if loss is None:

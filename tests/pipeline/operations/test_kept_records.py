@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from pipeline.operations.kept_records import is_current
 from pipeline.operations.planning import Plan
 from pipeline.package_files import POSTGRES_VARIABLE
 from storage import Home
+from storage.blobs import BlobStore
 from tests.pipeline.operations.test_planning import FORMER_HOME, SNAPSHOT
 
 
@@ -112,6 +114,26 @@ def test_after_any_change_it_is(settled: Home, change: Callable[[Home], None]) -
     assert needs_nothing(settled)
     change(settled)
     assert not needs_nothing(settled)
+
+
+@pytest.mark.parametrize("change", [edit_the_project, damage_what_is_kept])
+def test_a_run_looks_for_each_file_once(
+    settled: Home, monkeypatch: pytest.MonkeyPatch, change: Callable[[Home], None]
+) -> None:
+    asked: Counter[str] = Counter()
+    has = BlobStore.has
+
+    def counted(store: BlobStore, sha256: str, size_bytes: int | None = None) -> bool:
+        asked[sha256] += size_bytes is not None  # as who looks for lost files asks
+        return has(store, sha256, size_bytes)
+
+    monkeypatch.setattr(BlobStore, "has", counted)
+    change(settled)
+    assert go(settled)
+    months = [key for key in settled.tables.partitions("photo_files") if not key.endswith("|imported")]
+    stored = settled.tables.read_all("photo_files", months)["sha256"].dropna()
+    assert len(stored) > 5
+    assert asked == Counter(stored), "once for each row"
 
 
 def test_what_was_never_asked_is_asked_now(settled: Home) -> None:
