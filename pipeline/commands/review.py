@@ -109,7 +109,9 @@ def review_page(project: "Project", home: "Home", curator: str, port: int) -> "P
             masks_path=tables.path("person_masks"),
             read_queue=lambda columns: tables.read_or_empty("review_queue", columns=columns),
             read_unique=lambda columns: tables.read_or_empty("unique_photos", columns=columns),
-            uncertainties=lambda: uncertainties(tables.read_or_empty("person_masks")),
+            uncertainties=lambda pictures: uncertainties(
+                tables.read_or_empty("person_masks", columns=["sha256", "uncertainty"]), pictures
+            ),
         )
     )
     return Page(

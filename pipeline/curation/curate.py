@@ -3,6 +3,7 @@
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
+import numpy as np
 import pandas as pd
 
 from pipeline.curation.decisions import Decision, opinions
@@ -53,8 +54,13 @@ def curate(
 
 def one_per_photo(unique: pd.DataFrame) -> pd.DataFrame:
     """Rows of `unique_photos`, one a photo: of one found in several domains the row by which it stays, if it does."""
-    order = unique["rule"].notna().astype(int) + (unique["rule"] == OTHER_DOMAIN)
-    return unique.loc[order.sort_values(kind="stable").index].drop_duplicates("photo_id").sort_index()
+    is_twice = unique.duplicated("photo_id", keep=False).to_numpy()
+    twice = unique[is_twice]
+    order = np.argsort((twice["rule"].notna().astype(int) + (twice["rule"] == OTHER_DOMAIN)).to_numpy(), kind="stable")
+    is_first = ~twice["photo_id"].iloc[order].duplicated().to_numpy()
+    stays = ~is_twice
+    stays[np.flatnonzero(is_twice)[order[is_first]]] = True
+    return unique[stays].sort_index()
 
 
 def decided_groups(unique: pd.DataFrame, decisions: Sequence[Decision]) -> set[str]:

@@ -2,7 +2,10 @@
 
 import math
 
+import numpy as np
 import pandas as pd
+import pyarrow as arrow
+from pyarrow import compute
 
 UNCERTAIN = 0.25
 """From this chance of being wrong on, a person should look at a mask."""
@@ -15,7 +18,14 @@ def uncertain(table: pd.DataFrame) -> pd.DataFrame:
     return table[table["mask"].notna() & (table["uncertainty"].fillna(0.0) >= UNCERTAIN)]
 
 
-def uncertainties(table: pd.DataFrame) -> dict[str, float]:
-    """By a picture's SHA-256, of those in `person_masks` whose uncertainty is known."""
-    known = table.dropna(subset="uncertainty") if "uncertainty" in table else table.assign(uncertainty=math.nan).head(0)
-    return dict(zip(known["sha256"], known["uncertainty"], strict=True))
+def uncertainties(table: pd.DataFrame, pictures: pd.Series) -> np.ndarray:
+    """For each picture's SHA-256 its uncertainty in `person_masks`, float64; NaN where that knows none."""
+    known = table.dropna(subset="uncertainty").drop_duplicates("sha256", keep="last")
+    wanted = arrow.array(known["sha256"].astype("str")).cast(arrow.large_string())
+    asked = arrow.array(pictures.astype("str")).cast(arrow.large_string())
+    found = compute.call_function("index_in", [asked], compute.SetLookupOptions(_whole(wanted), skip_nulls=True))
+    return np.append(known["uncertainty"].to_numpy(float), math.nan)[found.fill_null(-1).to_numpy()]
+
+
+def _whole(column: arrow.Array | arrow.ChunkedArray) -> arrow.Array:
+    return column.combine_chunks() if isinstance(column, arrow.ChunkedArray) else column

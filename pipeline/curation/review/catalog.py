@@ -5,13 +5,15 @@ is open. A photo's place is its row in this order; between two readings only its
 """
 
 import os
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as arrow
+from pyarrow import compute
 
 from pipeline.curation.curate import one_per_photo
 from pipeline.hint_table import HINTS, JUDGEMENTS, MASK_UNCERTAINTY, NUMBERS
@@ -23,8 +25,9 @@ TEXTS = (
     "photo_id", "domain", "batch", "sha256", "thumbnail", "page_url", "title", "owner", "owner_name", "license", "tags",
     "camera", "software", "suggested_decision", "suggested_reason", "suggestion",
 )  # fmt: skip
-QUEUE_COLUMNS = [*TEXTS, *NUMBERS, *JUDGEMENTS, "width_px", "height_px", "waiting", "position"]
-UNIQUE_COLUMNS = ["photo_id", "domain", "sha256", "width_px", "height_px", "group", "rule", "split_key"]
+SIZES = ("width_px", "height_px")
+QUEUE_COLUMNS = [*TEXTS, *NUMBERS, *JUDGEMENTS, *SIZES, "waiting", "position"]
+UNIQUE_COLUMNS = ["photo_id", "domain", "sha256", *SIZES, "group", "rule", "split_key"]
 
 ReadTable = Callable[[list[str]], pd.DataFrame]
 """Reads the named columns of a table; without rows where there is no table yet."""
@@ -39,8 +42,8 @@ class Tables:
     masks_path: Path
     read_queue: ReadTable
     read_unique: ReadTable
-    uncertainties: Callable[[], Mapping[str, float]]
-    """The chance that its mask is wrong, by a picture's SHA-256, of all pictures that have one."""
+    uncertainties: Callable[[pd.Series], np.ndarray]
+    """For each picture's SHA-256 the chance that its mask is wrong, NaN where it has none."""
 
     def version(self) -> str:
         """Changes whenever one of the tables does."""
@@ -85,34 +88,59 @@ class CatalogPhoto:
     hints: Mapping[str, float]
 
 
+class Buckets:
+    """Which rows bear each number: `numbers` of the rows, 0 … `count` − 1, or -1 for none."""
+
+    def __init__(self, numbers: np.ndarray, count: int) -> None:
+        self._rows = np.argsort(numbers, kind="stable")
+        self._starts = np.searchsorted(numbers[self._rows], np.arange(count + 1))
+
+    def of(self, number: int) -> list[int]:
+        """The rows of a number in order; none for -1."""
+        return [] if number < 0 else self._rows[self._starts[number] : self._starts[number + 1]].tolist()
+
+    def of_all(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The rows of several numbers, none of them -1, and for each row at which of `numbers` it stands."""
+        starts, lengths = self._starts[numbers], self._starts[numbers + 1] - self._starts[numbers]
+        within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        return self._rows[np.repeat(starts, lengths) + within], np.repeat(np.arange(len(numbers)), lengths)
+
+
 class Catalog:
-    """The queue as last read. Not safe for several threads at once: the state holds the lock."""
+    """The queue as last read. Not safe for several threads at once: the state holds the lock.
+
+    Texts stay in Arrow's columns, as they were read; what is asked of all photos is numbers, and a dictionary finds a photo.
+    """
 
     def __init__(self, tables: Tables) -> None:
         self.tables = tables
         self.group = np.empty(0, np.int64)
         """For each place the number of the photo's group; -1: it was purged, or a rule dropped the whole group."""
         self.group_count = 0
-        self.waiting = np.empty(0, bool)
-        """For each place whether it waited for a person when the queue was written."""
+        self.by_rule = np.empty(0, bool)
+        """For each group whether it waited for nobody when the queue was written."""
         self.codes: dict[str, tuple[np.ndarray, list[str]]] = {}
         """For `domain`, `batch` and `suggested_decision`: numbers for each place, and what they stand for."""
+        self.hints: dict[str, np.ndarray] = {}
+        """Each of `FILTERABLE` for each place, float; NaN where unknown."""
         self._version: str | None = None
-        self._queue = pd.DataFrame(columns=QUEUE_COLUMNS)
-        self._unique = pd.DataFrame(columns=UNIQUE_COLUMNS)
-        self._place_of: dict[str, int] = {}
+        self._queue: dict[str, arrow.Array] = {}
+        self._queue_row = np.empty(0, np.int64)
+        """For each place its row of `_queue`."""
+        self._unique: dict[str, arrow.Array] = {}
         self._row_of: dict[str, int] = {}
-        self._group_of: dict[str, int] = {}
-        self._members: dict[int, list[str]] = {}
-        self._thumbnails: dict[str, str] = {}
-        self._digests: set[str] = set()
-        self.known_ids: set[str] = set()
-        """Every photo that is queued or among the unique photos."""
-        self.split_keys: list[str] = []
-        """For each group."""
-
-    def __len__(self) -> int:
-        return len(self._queue)
+        """Photo id → row of `_unique`, -1 where it is queued and not among them."""
+        self._group_of_row = self._place_of_row = np.full(1, -1)
+        """-1 where it has none; at the end likewise, for those of row -1."""
+        self._members: dict[int, list[int]] = {}
+        """Group → its rows, of those that have several."""
+        self._split_key: arrow.Array = arrow.nulls(1, arrow.large_string())
+        """Of each group; null at the end, for none."""
+        self._places_of_group = Buckets(np.empty(0, np.int64), 0)
+        self._pictures: dict[str, int] = {}
+        """SHA-256 of each picture that is still there → its row of `_place_of_picture`."""
+        self._place_of_picture = np.empty(0, np.int64)
+        """The last place that has it; -1 where none has."""
 
     def refresh(self) -> bool:
         """Read the tables again where they have changed; whether they had."""
@@ -121,91 +149,149 @@ class Catalog:
             return False
         self._take_unique(self.tables.read_unique(UNIQUE_COLUMNS))
         self._take_queue(self.tables.read_queue(QUEUE_COLUMNS))
-        self.known_ids = {*self._place_of, *self._row_of}
         self._version = version
         return True
 
+    @property
+    def known_ids(self) -> Set[str]:
+        """Every photo that is queued or among the unique photos."""
+        return self._row_of.keys()
+
     def place(self, photo_id: str) -> int | None:
         """Where the photo stands in the queue; None for one that is not in it or may not be shown."""
-        place = self._place_of.get(photo_id)
-        return None if place is None or self.group[place] < 0 else place
+        row = self._row_of.get(photo_id, -1)
+        is_shown = self._place_of_row[row] >= 0 and self._group_of_row[row] >= 0
+        return int(self._place_of_row[row]) if is_shown else None
 
     def photo_id(self, place: int) -> str:
         """The id of the photo at this place."""
-        return str(self._queue["photo_id"].iloc[place])
+        return self._queue["photo_id"][int(self._queue_row[place])].as_py()
 
     def group_of(self, photo_id: str) -> int:
         """Number of the photo's group; -1 where it has none."""
-        return self._group_of.get(photo_id, -1)
+        return int(self._group_of_row[self._row_of.get(photo_id, -1)])
+
+    def groups_of(self, photo_ids: Iterable[str]) -> np.ndarray:
+        """Likewise of many photos."""
+        return self._group_of_row[[self._row_of.get(photo_id, -1) for photo_id in photo_ids]]
+
+    def places_of(self, group: int) -> list[int]:
+        """Where the photos of a group stand in the queue."""
+        return self._places_of_group.of(group)
+
+    def places_of_all(self, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Likewise of several groups; and for each place at which of `groups` its group stands."""
+        return self._places_of_group.of_all(groups)
+
+    def numbered(self, column: str, value: str) -> tuple[np.ndarray, int]:
+        """One of `codes` for each place, and the number that stands for the value; none has it where there is no such."""
+        numbers, names = self.codes.get(column, (np.empty(0, np.int64), []))
+        return numbers, names.index(value) if value in names else -2
+
+    def split_keys(self, groups: np.ndarray) -> list[str | None]:
+        """By which each group's photos go to one side of the split; None for -1."""
+        return self._split_key.take(arrow.array(groups % len(self._split_key))).to_pylist()
 
     def may_show(self, sha256: str) -> bool:
         """Whether this is the content of a photo that is still there; what was purged is not."""
-        return sha256 in self._digests
+        return sha256 in self._pictures
 
     def thumbnail(self, sha256: str) -> str:
         """Path of the picture's thumbnail as the queue names it, below the folder of thumbnails; empty for none."""
-        return self._thumbnails.get(sha256, "")
-
-    def hint(self, name: str) -> np.ndarray:
-        """One of `FILTERABLE` for each place, float; NaN where unknown."""
-        return self._queue[name].to_numpy(float, na_value=np.nan)
+        place = self._place_of_picture[self._pictures[sha256]] if sha256 in self._pictures else -1
+        return (self._queue["thumbnail"][int(self._queue_row[place])].as_py() or "") if place >= 0 else ""
 
     def photos(self, places: Iterable[int]) -> list[CatalogPhoto]:
         """The photos at these places."""
-        chosen = list(places)
-        rows = self._queue.iloc[chosen].to_dict("records")
-        return [_photo(place, row) for place, row in zip(chosen, rows, strict=True)]
+        chosen = [int(place) for place in places]
+        rows = _rows(self._queue, self._queue_row[np.array(chosen, np.int64)])
+        hints = [{name: float(values[place]) for name, values in self.hints.items()} for place in chosen]
+        return [_photo(place, row, own) for place, row, own in zip(chosen, rows, hints, strict=True)]
 
     def duplicates(self, photo_id: str) -> list[Duplicate]:
         """The other photos of its group."""
-        others = [other for other in self._members.get(self.group_of(photo_id), []) if other != photo_id]
-        rows = self._unique.iloc[[self._row_of[other] for other in others]].to_dict("records")
+        rows = _rows(self._unique, np.array(self._members.get(self.group_of(photo_id), []), np.int64))
         return [
-            Duplicate(
-                str(row["photo_id"]), str(row["domain"]), str(row["sha256"]), int(row["width_px"]), int(row["height_px"]),
-                row["rule"] if isinstance(row["rule"], str) else None,
-            )
+            Duplicate(*(row[name] for name in ("photo_id", "domain", "sha256", "width_px", "height_px", "rule")))
             for row in rows
-        ]  # fmt: skip
+            if row["photo_id"] != photo_id
+        ]
 
     def members(self, photo_id: str) -> list[str]:
         """All photo ids of its group, itself included."""
-        return self._members.get(self.group_of(photo_id), [photo_id])
+        return self.members_of(self.group_of(photo_id)) or [photo_id]
+
+    def members_of(self, group: int) -> list[str]:
+        """The photo ids of a group that has several; none of another."""
+        rows = self._members.get(group)
+        return [self._unique["photo_id"][row].as_py() for row in rows] if rows else []
 
     def _take_unique(self, unique: pd.DataFrame) -> None:
-        self._unique = one_per_photo(unique).reset_index(drop=True)
-        ids = self._unique["photo_id"].tolist()
-        self._row_of = {photo_id: row for row, photo_id in enumerate(ids)}
-        self._digests = set(unique["sha256"])
-        numbers = pd.factorize(self._unique["group"])[0].astype(np.int64)
+        photos = one_per_photo(unique).reset_index(drop=True)
+        self._unique = {name: _array(photos[name]) for name in UNIQUE_COLUMNS}
+        self._row_of = {photo_id: row for row, photo_id in enumerate(self._unique["photo_id"].to_pylist())}
+        numbers = pd.factorize(photos["group"])[0].astype(np.int64)
         self.group_count = int(numbers.max(initial=-1)) + 1
-        self.split_keys = self._unique.loc[~self._unique.duplicated("group"), "split_key"].tolist()
-        has_kept = np.isin(numbers, numbers[self._unique["rule"].isna().to_numpy(bool)])
-        self._group_of = dict(zip(ids, np.where(has_kept, numbers, -1).tolist(), strict=True))
+        has_kept = np.zeros(self.group_count, bool)
+        has_kept[numbers[photos["rule"].isna().to_numpy(bool)]] = True
+        self._group_of_row = np.append(np.where(has_kept[numbers], numbers, -1), -1)
+        first_rows = arrow.array(np.flatnonzero(~photos.duplicated("group").to_numpy()))
+        split_key = self._unique.pop("split_key").take(first_rows)
+        self._split_key = arrow.concat_arrays([split_key, arrow.nulls(1, split_key.type)])
         self._members = {}
-        for row in np.flatnonzero(self._unique.duplicated("group", keep=False).to_numpy() & has_kept):
-            self._members.setdefault(int(numbers[row]), []).append(ids[row])
+        for row in np.flatnonzero((np.bincount(numbers, minlength=1)[numbers] > 1) & has_kept[numbers]).tolist():
+            self._members.setdefault(int(numbers[row]), []).append(row)
+        digests = _array(unique["sha256"]).unique().to_pylist()
+        self._pictures = dict(zip(digests, range(len(digests)), strict=True))
 
     def _take_queue(self, queue: pd.DataFrame) -> None:
-        ordered = queue.sort_values(["position", "photo_id"]).drop_duplicates("photo_id", ignore_index=True)
-        uncertain = ordered["sha256"].map(dict(self.tables.uncertainties())).astype(float)
-        texts = {name: ordered[name].astype("str").fillna("") for name in TEXTS}
-        self._queue = ordered.assign(**texts, **{UNCERTAINTY: uncertain})
-        self._place_of = {photo_id: place for place, photo_id in enumerate(self._queue["photo_id"])}
-        self.group = np.array([self._group_of.get(photo_id, -1) for photo_id in self._queue["photo_id"]], np.int64)
-        self.waiting = self._queue["waiting"].to_numpy(bool)
-        self._thumbnails = dict(zip(self._queue["sha256"], self._queue["thumbnail"], strict=True))
+        self._queue = {name: _array(queue[name]) for name in (*TEXTS, *SIZES)}
+        rows = np.argsort(queue["position"].to_numpy(np.int64), kind="stable")
+        unique_row = _row_in(self._unique["photo_id"], self._queue["photo_id"])
+        gone = self._queue["photo_id"].filter(arrow.array(unique_row < 0))
+        self._row_of.update(dict.fromkeys(gone.to_pylist(), -1))
+        unique_row = unique_row[rows]
+        found, first = np.unique(unique_row, return_index=True)
+        found, first = found[found >= 0], first[found >= 0]
+        self._place_of_row = np.full(len(self._group_of_row), -1)
+        self._place_of_row[found] = first
+        self._queue_row, self.group = rows, np.full(len(rows), -1)
+        self.group[first] = self._group_of_row[found]
+        self._places_of_group = Buckets(self.group, self.group_count)
+        self.by_rule = np.zeros(self.group_count, bool)
+        self.by_rule[self.group[~queue["waiting"].to_numpy(bool)[rows] & (self.group >= 0)]] = True
+        picture = _row_in(arrow.array(self._pictures, self._queue["sha256"].type), self._queue["sha256"])[rows]
+        self._place_of_picture = np.full(len(self._pictures), -1)
+        self._place_of_picture[picture[picture >= 0]] = np.flatnonzero(picture >= 0)
+        numbers = {name: queue[name].to_numpy(float, na_value=np.nan)[rows] for name in (*NUMBERS, *JUDGEMENTS)}
+        self.hints = {**numbers, UNCERTAINTY: self.tables.uncertainties(queue["sha256"])[rows]}
         self.codes = {}
         for name in ("domain", "batch", "suggested_decision"):
-            numbers, values = pd.factorize(self._queue[name], sort=True)
-            self.codes[name] = numbers, [str(value) for value in values]
+            codes, values = pd.factorize(queue[name].astype("str").fillna(""), sort=True)
+            self.codes[name] = codes[rows], [str(value) for value in values]
 
 
-def _photo(place: int, row: Mapping[Hashable, Any]) -> CatalogPhoto:
-    texts = {name: str(row[name]) for name in TEXTS}
-    hints = {name: float("nan") if pd.isna(row[name]) else float(row[name]) for name in FILTERABLE}
-    size = {name: int(row[name]) for name in ("width_px", "height_px")}
-    return CatalogPhoto(place=place, hints=hints, **texts, **size)  # pyright: ignore[reportArgumentType]
+def _array(column: pd.Series) -> arrow.Array:
+    """A column of texts or whole numbers in one piece; what is unknown is null."""
+    known = arrow.array(column if column.dtype.kind == "i" else column.astype("str"))
+    return known.combine_chunks() if isinstance(known, arrow.ChunkedArray) else known
+
+
+def _row_in(values: arrow.Array, asked: arrow.Array) -> np.ndarray:
+    """For each of the texts asked for the first row of `values` that has it; -1 for none."""
+    options = compute.SetLookupOptions(values.cast(asked.type), skip_nulls=True)
+    return compute.call_function("index_in", [asked], options).fill_null(-1).to_numpy().astype(np.int64)
+
+
+def _rows(columns: Mapping[str, arrow.Array], rows: np.ndarray) -> list[dict[str, Any]]:
+    """The values in these rows."""
+    return arrow.table({name: column.take(arrow.array(rows)) for name, column in columns.items()}).to_pylist()
+
+
+def _photo(place: int, row: Mapping[str, Any], hints: Mapping[str, float]) -> CatalogPhoto:
+    return CatalogPhoto(
+        place=place, hints=hints, **{name: row[name] or "" for name in TEXTS}, **{name: row[name] for name in SIZES}
+    )
 
 
 def _file_version(path: Path) -> str:

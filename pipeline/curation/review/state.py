@@ -9,7 +9,7 @@ else: it is given to one other person, who is shown nothing of what was said.
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,6 +19,17 @@ from pipeline.curation.double_review import DoubleReview, DoubleReviewOutcome, h
 from pipeline.curation.review.catalog import Catalog, CatalogPhoto, Duplicate
 from pipeline.curation.review.decision_log import DecisionLog, key_of, said
 from pipeline.curation.review.filters import Filters
+from pipeline.curation.review.search import Search, first_of
+from pipeline.curation.review.statuses import (
+    BY_RULE,
+    CODE_OF,
+    CONFLICT,
+    SKIPPED,
+    STATUS_CODES,
+    UNDECIDED,
+    GroupStatus,
+    Statuses,
+)
 
 PHOTOS_ON_A_PAGE = 30
 """Flickr's terms allow no more."""
@@ -30,18 +41,9 @@ LEAVE_S = 5.0
 """Time enough for the next page of the same browser to ask for the same photos."""
 LOOK_AGAIN_S = 1.0
 """How often, at most, the folder and the tables are checked for changes by others."""
-UNDECIDED, KEPT, DROPPED, MOVED, SKIPPED, BY_RULE, CONFLICT = range(7)
-CODE_OF = {"keep": KEPT, "drop": DROPPED, "move": MOVED}
-STATUS_CODES = {
-    "undecided": (UNDECIDED, SKIPPED), "skipped": (SKIPPED,), "kept": (KEPT,), "moved": (MOVED,), "dropped": (DROPPED,),
-    "decided": (KEPT, DROPPED, MOVED, BY_RULE, CONFLICT), "conflicts": (CONFLICT,), "all": tuple(range(7)),
-}  # fmt: skip
-OPEN = (UNDECIDED, SKIPPED)
-"""What a lease is needed for: looking at what is decided is everybody's."""
 OPEN_LISTS = ("undecided", "skipped")
 SOMEBODY_ELSE = "\0"
 """No curator has this name."""
-CHANGES_KEPT = 5_000
 
 
 @dataclass(frozen=True)
@@ -118,28 +120,26 @@ class ReviewState:
     """What leases run by."""
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _looked_at_s: float = -1e9
-    _status: np.ndarray = field(default_factory=lambda: np.empty(0, np.int8))
-    """For each group, as those may see it who decided it."""
-    _status_of_others: np.ndarray = field(default_factory=lambda: np.empty(0, np.int8))
-    """For each group, as all others may see it."""
-    _only_by: dict[int, str] = field(default_factory=dict)
-    """Group of the double review that one person alone has decided → who that is."""
-    _is_double: np.ndarray = field(default_factory=lambda: np.empty(0, bool))
-    """For each group whether two people decide it."""
-    _skipped_by: dict[str, set[int]] = field(default_factory=dict)
-    """Curator → groups that this curator skipped."""
+    _statuses: Statuses = field(init=False)
     _leases: dict[str, tuple[str, float]] = field(default_factory=dict)
     """The smallest photo id of a group → the seat that holds the group, and until when."""
-    _changes: list[str] = field(default_factory=list)
-    """Photos whose standing changed, the latest last."""
-    _changes_before: int = 0
+    _changed_at: dict[str, int] = field(default_factory=dict)
+    """Photo → the number of the last change of its standing."""
+    _number: int = field(default_factory=lambda: time.time_ns() // 10**6)
+    """Of the latest change; higher than those of any server before, which had fewer than one a millisecond."""
+
+    def __post_init__(self) -> None:
+        self._statuses = Statuses(self.catalog)
 
     def grid(self, filters: Filters, start: str, curator: str, seat: str) -> GridPage:
         """The first 30 photos that match, from the photo `start` on."""
         with self._lock:
             self._look()
-            matching = self._matching(filters, curator)
-            places = np.flatnonzero(self._free(matching, seat, curator) if filters.status in OPEN_LISTS else matching)
+            search = self._search(filters, curator)
+            places, elsewhere = search.all(), 0
+            if filters.status in OPEN_LISTS:
+                held = np.array(list(search.of_these(self._held(seat, curator))), np.int64)
+                places, elsewhere = np.delete(places, np.searchsorted(places, held)), len(held)
             first = int(np.searchsorted(places, self.catalog.place(start) or 0))
             page = places[first : first + PHOTOS_ON_A_PAGE]
             if filters.status in OPEN_LISTS:
@@ -152,7 +152,7 @@ class ReviewState:
                 matching=len(places),
                 before=None if earlier is None else self.catalog.photo_id(int(earlier)),
                 after=None if later is None else self.catalog.photo_id(int(later)),
-                elsewhere=int(matching.sum()) - len(places),
+                elsewhere=elsewhere,
             )
 
     def single(self, photo_id: str, curator: str, seat: str) -> PhotoToReview | None:
@@ -174,13 +174,15 @@ class ReviewState:
         """
         with self._lock:
             self._look()
-            places = np.flatnonzero(self._free(self._matching(filters, curator), seat, curator))
+            search, held = self._search(filters, curator), set(self._held(seat, curator))
             here = self.catalog.place(after)
-            cut = 0 if here is None else int(np.searchsorted(places, here, side="right"))
-            around = places[:cut][:count] if filters.status == "undecided" else ()
-            seconds = places[np.isin(self.catalog.group[places], list(self._only_by))][:count] if second_first else ()
-            found = [int(place) for place in (*seconds, *places[cut : cut + count], *around)]
-            chosen = [place for place in dict.fromkeys(found) if place != here][:count]
+            cut = 0 if here is None else here + 1
+            seconds = search.of_these(self._statuses.awaiting(curator)) if second_first else ()
+            onward = first_of(search.after(cut), count, held)
+            is_round = len(onward) < count and filters.status == "undecided"
+            around = first_of(search.after(0, cut), count, held) if is_round else ()
+            found = dict.fromkeys([*first_of(seconds, count, held), *onward, *around])
+            chosen = [place for place in found if place != here][:count]
             photo_ids = [self.catalog.photo_id(place) for place in chosen]
             self._lease(photo_ids, seat, curator)
             return photo_ids
@@ -188,16 +190,13 @@ class ReviewState:
     def elsewhere(self, filters: Filters, curator: str, seat: str) -> int:
         """How many photos match that another seat holds."""
         with self._lock:
-            matching = self._matching(filters, curator)
-            return int((matching & ~self._free(matching, seat, curator)).sum())
+            return len(list(self._search(filters, curator).of_these(self._held(seat, curator))))
 
     def previous(self, filters: Filters, before: str, curator: str) -> str | None:
         """The last photo that matches and comes before the photo `before`."""
         with self._lock:
-            places = np.flatnonzero(self._matching(filters, curator))
-            here = self.catalog.place(before) or 0
-            cut = int(np.searchsorted(places, here))
-            return self.catalog.photo_id(int(places[cut - 1])) if cut else None
+            found = first_of(self._search(filters, curator).before(self.catalog.place(before) or 0), 1)
+            return self.catalog.photo_id(found[0]) if found else None
 
     def decide(self, photo_id: str, verdict: Verdict, curator: str, seat: str = "") -> Decision:
         """Write the decision; it is on the disk when this returns. Raises `RefusedDecision`.
@@ -246,18 +245,15 @@ class ReviewState:
         """How far the work is."""
         with self._lock:
             self._look()
-            places = np.flatnonzero(self.catalog.group >= 0)
-            status = self._seen_by(curator)[self.catalog.group[places]]
-            decided = np.isin(status, STATUS_CODES["decided"])
-            numbers, names = self.catalog.codes.get("domain", (np.empty(0, np.int64), []))
-            total_by = np.bincount(numbers[places], minlength=len(names))
-            decided_by = np.bincount(numbers[places[decided]], minlength=len(names))
+            _, names = self.catalog.codes.get("domain", (np.empty(0, np.int64), []))
+            counts = self._statuses.seen_by(curator).counts
+            total_by, decided_by = (counts[:, STATUS_CODES[status]].sum(axis=1) for status in ("all", "decided"))
             last = self.log.undoable(curator)
             return Progress(
-                decided=int(decided.sum()),
-                total=len(places),
+                decided=int(decided_by.sum()),
+                total=int(total_by.sum()),
                 domains=[(name, int(decided_by[n]), int(total_by[n])) for n, name in enumerate(names) if total_by[n]],
-                conflicts=int((status == CONFLICT).sum()),
+                conflicts=int(counts[:, CONFLICT].sum()),
                 per_hour=self.log.pace(curator),
                 undo_key=key_of(last) if last else "",
                 undo_label=f"{said(last)} of {last.photo_id}" if last else "",
@@ -274,12 +270,15 @@ class ReviewState:
         with self._lock:
             self._look()
             self._lease((photo_id for photo_id in in_sight if self.catalog.place(photo_id) is not None), seat, curator)
-            now = self._changes_before + len(self._changes)
             # A number from before the server was started says nothing about what was missed.
-            seen = since if since <= now else 0
-            new = set(self._changes[max(0, seen - self._changes_before) :]) & set(in_sight)
-            told = [photo_id for photo_id in sorted(new) if not self._is_hidden(self.catalog.group_of(photo_id), curator)]
-            return now, [(photo_id, self._standing(photo_id, curator)) for photo_id in told]
+            seen = since if since <= self._number else 0
+            new = {photo_id for photo_id in in_sight if self._changed_at.get(photo_id, 0) > seen}
+            told = [
+                photo_id
+                for photo_id in sorted(new)
+                if not self._statuses.is_hidden(self.catalog.group_of(photo_id), curator)
+            ]
+            return self._number, [(photo_id, self._standing(photo_id, curator)) for photo_id in told]
 
     def picture(self, sha256: str) -> str | None:
         """The thumbnail's name of a picture that may be shown (empty where it has none); None for any other digest."""
@@ -307,35 +306,43 @@ class ReviewState:
         reloaded = self.catalog.refresh()
         changed = self.log.refresh(everything=reloaded)
         if reloaded:
-            self._status = np.zeros(self.catalog.group_count, np.int8)
-            rule = self.catalog.group[~self.catalog.waiting & (self.catalog.group >= 0)]
-            self._status[rule] = BY_RULE
-            self._status_of_others = self._status.copy()
-            self._is_double = np.array([self.double.includes(key) for key in self.catalog.split_keys], bool)
-            self._skipped_by.clear()
-            self._only_by.clear()
-            changed |= set(self.log.photos())
-        self._changed(changed)
+            self._statuses = Statuses(self.catalog)
+        self._changed(self.log.photos() if reloaded else changed)
         self._looked_at_s = time.monotonic()
 
-    def _changed(self, photo_ids: set[str]) -> None:
-        for photo_id in photo_ids:
-            group = self.catalog.group_of(photo_id)
-            if group < 0:
+    def _changed(self, photo_ids: Collection[str]) -> None:
+        """Note that words about these photos came or went: at the start, those about nearly all."""
+        self._number += bool(photo_ids)
+        self._changed_at.update(dict.fromkeys(photo_ids, self._number))
+        groups = self.catalog.groups_of(photo_ids)
+        found: dict[int, GroupStatus] = {}
+        for photo_id, group, is_double in zip(photo_ids, groups.tolist(), self._are_double(groups), strict=True):
+            if group < 0 or group in found:
                 continue
-            standing, to_others = self._standing(photo_id), self._standing(photo_id, SOMEBODY_ELSE)
-            self._status[group], self._status_of_others[group] = _code(standing), _code(to_others)
-            deciders = holders(self._words(photo_id)) if self._is_double[group] else []
-            self._only_by.pop(group, None)
-            if len(deciders) == 1:
-                self._only_by[group] = person(deciders[0])
-            for curator in {*self._skipped_by, *to_others.skipped_by}:
-                groups = self._skipped_by.setdefault(curator, set())
-                (groups.add if curator in to_others.skipped_by else groups.discard)(group)
-            self._changes += self.catalog.members(photo_id)
-        if len(self._changes) > 2 * CHANGES_KEPT:
-            self._changes_before += len(self._changes) - CHANGES_KEPT
-            del self._changes[:-CHANGES_KEPT]
+            words, members = self.log.words(photo_id), self.catalog.members_of(group)
+            if members:
+                words = [word for member in members for word in self.log.words(member)]
+                self._changed_at.update(dict.fromkeys(members, self._number))
+            if len(words) == 1 and not is_double and (code := CODE_OF.get(words[0].decision)):  # as nearly all are
+                found[group] = GroupStatus(group, code, code)
+            else:
+                found[group] = self._comes_to(group, words, is_double)
+        if found:
+            self._statuses.take(list(found.values()))
+
+    def _comes_to(self, group: int, words: Sequence[Decision], is_double: bool) -> GroupStatus:
+        deciders = {person(word) for word in holders(words)} if is_double else set()
+        standing = to_others = self._standing_by(group, words, is_double)
+        only_by = next(iter(deciders)) if len(deciders) == 1 else None
+        if only_by is not None:
+            to_others = self._standing_by(group, words, is_double, SOMEBODY_ELSE)
+        return GroupStatus(group, _code(standing), _code(to_others), only_by, to_others.skipped_by)
+
+    def _are_double(self, groups: np.ndarray) -> list[bool]:
+        """For each group, -1 for none, whether two people decide it."""
+        if not self.double.share:
+            return [False] * len(groups)
+        return [key is not None and self.double.includes(key) for key in self.catalog.split_keys(groups)]
 
     def _shown(self, photo: CatalogPhoto, curator: str) -> PhotoToReview:
         return PhotoToReview(photo, self._standing(photo.photo_id, curator), self.catalog.duplicates(photo.photo_id))
@@ -344,14 +351,18 @@ class ReviewState:
         """All that was said about the photo and its copies."""
         return [word for member in self.catalog.members(photo_id) for word in self.log.words(member)]
 
-    def _standing(self, photo_id: str, curator: str | None = None) -> ReviewStanding:
-        """As the curator may see it; as those see it who decided it, where none is named."""
-        words = self._words(photo_id)
-        place, group = self.catalog.place(photo_id), self.catalog.group_of(photo_id)
+    def _standing(self, photo_id: str, curator: str) -> ReviewStanding:
+        """As the curator may see it."""
+        group = self.catalog.group_of(photo_id)
+        (is_double,) = self._are_double(np.array([group]))
+        return self._standing_by(group, self._words(photo_id), is_double, curator)
+
+    def _standing_by(
+        self, group: int, words: Sequence[Decision], is_double: bool, curator: str | None = None
+    ) -> ReviewStanding:
+        """What the words about a group come to; as those see it who decided it, where no curator is named."""
         if not words:
-            by_rule = place is not None and not self.catalog.waiting[place]
-            return ReviewStanding(None, (), (), by_rule)
-        is_double = group >= 0 and bool(self._is_double[group])
+            return ReviewStanding(None, (), (), group >= 0 and bool(self.catalog.by_rule[group]))
         if is_double and curator is not None:
             deciders = {person(word) for word in holders(words)}
             if len(deciders) == 1 and person_of(curator) not in deciders:
@@ -368,48 +379,17 @@ class ReviewState:
             conflict=outcome.conflict,
         )
 
-    def _is_hidden(self, group: int, curator: str) -> bool:
-        """Whether somebody has decided the group of which the curator may not know it."""
-        return self._only_by.get(group, person_of(curator)) != person_of(curator)
+    def _search(self, filters: Filters, curator: str) -> Search:
+        return Search.of(self.catalog, self._statuses, filters, curator)
 
-    def _seen_by(self, curator: str) -> np.ndarray:
-        """The status of each group as the curator may see it."""
-        own = [group for group, decider in self._only_by.items() if decider == person_of(curator)]
-        status = self._status_of_others.copy()
-        status[own] = self._status[own]
-        return status
-
-    def _matching(self, filters: Filters, curator: str) -> np.ndarray:
-        group = self.catalog.group
-        seen = self._seen_by(curator)
-        status = np.where(group >= 0, seen[group] if len(seen) else 0, -1)
-        mask = np.isin(status, STATUS_CODES[filters.status])
-        if filters.status == "undecided" and (skipped := self._skipped_by.get(curator)):
-            mask &= ~np.isin(group, list(skipped))
-        for name, wanted in (("domain", filters.domain), ("batch", filters.batch)):
-            if wanted:
-                mask &= self._is(name, wanted)
-        if filters.suggestion:
-            mask &= self._is("suggested_decision", "" if filters.suggestion == "none" else filters.suggestion)
-        for name, (lowest, highest) in filters.hints.items():
-            values = self.catalog.hint(name)
-            mask &= ~np.isnan(values)
-            mask &= (values >= (-np.inf if lowest is None else lowest)) & (
-                values <= (np.inf if highest is None else highest)
-            )
-        return mask
-
-    def _free(self, matching: np.ndarray, seat: str, curator: str) -> np.ndarray:
-        """What matches and no other seat holds."""
+    def _held(self, seat: str, curator: str) -> list[int]:
+        """Places of open photos that other seats hold."""
         now_s = self.clock_s()
         self._leases = {name: lease for name, lease in self._leases.items() if lease[1] > now_s}
-        groups = (self.catalog.group_of(name) for name, (holder, _) in self._leases.items() if holder != seat)
-        held, group = [number for number in groups if number >= 0], self.catalog.group
-        return matching & ~(np.isin(group, held) & np.isin(self._seen_by(curator)[group], OPEN)) if held else matching
-
-    def _is(self, column: str, value: str) -> np.ndarray:
-        numbers, names = self.catalog.codes.get(column, (np.empty(0, np.int64), []))
-        return numbers == (names.index(value) if value in names else -2)
+        groups = {self.catalog.group_of(name) for name, (holder, _) in self._leases.items() if holder != seat}
+        return [
+            place for group in groups if self._statuses.is_open(group, curator) for place in self.catalog.places_of(group)
+        ]
 
     def _lease(self, photo_ids: Iterable[str], seat: str, curator: str) -> None:
         """Take or renew leases of those that are open and that no other seat holds."""
@@ -427,9 +407,7 @@ class ReviewState:
         return next((holder for holder, until_s in leases if until_s > self.clock_s()), "")
 
     def _open(self, photo_id: str, curator: str) -> bool:
-        group = self.catalog.group_of(photo_id)
-        own = self._only_by.get(group) == person_of(curator)
-        return group >= 0 and int((self._status if own else self._status_of_others)[group]) in OPEN
+        return self._statuses.is_open(self.catalog.group_of(photo_id), curator)
 
 
 def is_undo(decision: Decision) -> bool:

@@ -14,7 +14,7 @@ from pipeline.config import load_project
 from pipeline.curation.decisions import Verdict
 from pipeline.curation.double_review import DoubleReview
 from pipeline.curation.review import wording
-from pipeline.curation.review.filters import Filters
+from pipeline.curation.review.filters import STATUSES, Filters
 from pipeline.curation.review.state import OPEN_LISTS, ReviewState
 from storage import Home
 from tests.pipeline.curation.review.worlds import make_home, photo_id
@@ -186,4 +186,11 @@ def test_whatever_happens_nobody_is_given_what_they_decided_and_a_restart_sees_t
         assert all(before == after for before, after in found)
         hidden = [photo for photo in TWICE[:5] if len(said[photo]) == 1 and seat not in said[photo]]
         assert all((one := at.standing(photo, seat)) and one.status in OPEN_LISTS for photo in hidden)
-        assert at.progress(seat).decided == again.progress(seat).decided
+        for name in ("decided", "total", "domains", "conflicts"):
+            assert getattr(at.progress(seat), name) == getattr(again.progress(seat), name)
+        for status in STATUSES:
+            filters = Filters(status=status)
+            pages = [one.grid(filters, "", seat, "x") for one in (at, again)]
+            assert len({page.matching + page.elsewhere for page in pages}) == 1
+            assert pages[1].matching == len(again.upcoming(filters, "", seat, "x", PHOTOS))
+        assert at.progress(seat).decided == at.grid(Filters(status="decided"), "", seat, seat).matching

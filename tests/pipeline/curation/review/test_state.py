@@ -4,6 +4,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -13,6 +14,7 @@ from pipeline.commands.review import review_page
 from pipeline.config import load_project
 from pipeline.curation.decisions import Verdict
 from pipeline.curation.review.filters import Filters
+from pipeline.curation.review.search import FIRST_LOOK, Search
 from pipeline.curation.review.state import LEASE_S, LEAVE_S, OPEN_LISTS, PHOTOS_ON_A_PAGE, ReviewState
 from storage import Home
 from tests.pipeline.curation.review.worlds import make_home, photo_id
@@ -198,6 +200,59 @@ def test_each_sees_what_the_other_decided(home: Home) -> None:
     assert shown is not None
     assert shown.standing.holds is not None
     assert (shown.standing.holds.curator, [word.curator for word in shown.standing.others]) == ("Ben", ["Ann"])
+
+
+def test_a_page_of_an_earlier_server_is_told_all_that_it_may_have_missed(home: Home) -> None:
+    before = state(home)
+    before.decide(photo_id(3), KEEP, "Ann")
+    number, _ = before.changes(0, "Ben", "b", [])
+    _, told = state(home).changes(number, "Ben", "b", [photo_id(3), photo_id(4)])
+    assert [photo for photo, _ in told] == [photo_id(3)]
+
+
+def test_whatever_is_changed_by_hand_is_told_of_all_photos_in_sight(home: Home) -> None:
+    at = state(home)
+    number, _ = at.changes(0, "Ann", "a", [])
+    home.reviewed.mkdir(parents=True)
+    rows = "".join(f"{photo_id(number)},keep,Ben\n" for number in range(60))
+    (home.reviewed / "ben.csv").write_text(f"photo_id,decision,curator\n{rows}")
+    in_sight = [photo_id(number) for number in range(40, 70)]
+    number, told = at.changes(number, "Ann", "a", in_sight)
+    assert [(photo, standing.status) for photo, standing in told] == [(photo, "keep") for photo in in_sight[:20]]
+    (home.reviewed / "ben.csv").unlink()
+    assert [standing.status for _, standing in at.changes(number, "Ann", "a", in_sight)[1]] == ["undecided"] * 20
+    assert at.progress("Ann").decided == 0
+
+
+def test_no_request_looks_at_all_photos(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    queue, unique = home.tables.read("review_queue"), home.tables.read("unique_photos")
+    copies = 200
+    for name, table in (("review_queue", queue), ("unique_photos", unique)):
+        numbers = np.repeat(np.arange(copies), len(table))
+        many = pd.concat([table] * copies, ignore_index=True)
+        for column in {"photo_id", "group", "split_key"} & set(table):
+            many[column] = [f"{value}{number:04d}" for value, number in zip(many[column], numbers, strict=True)]
+        home.tables.write(name, many.assign(position=range(len(many))) if name == "review_queue" else many)
+    looked: list[int] = []
+    matches = Search.matches
+
+    def counted(search: Search, places: "slice | np.ndarray") -> np.ndarray:
+        found = matches(search, places)
+        looked.append(len(found))
+        return found
+
+    monkeypatch.setattr(Search, "matches", counted)
+    at = state(home)
+    assert at.progress("Ann").total == 70 * copies
+    for _ in range(3):
+        photo = at.upcoming(UNDECIDED, "", "Ann", "a")[0]
+        assert at.single(photo, "Ann", "a") is not None
+        assert at.previous(UNDECIDED, photo, "Ann") is None
+        assert at.elsewhere(UNDECIDED, "Ann", "a") == 0
+        at.decide(photo, KEEP, "Ann", "a")
+        assert len(at.upcoming(UNDECIDED, photo, "Ann", "a", second_first=True)) == 4
+    assert at.progress("Ann").decided == 3
+    assert sum(looked) < 3 * 3 * FIRST_LOOK
 
 
 def test_a_skipped_photo_waits_for_others_and_comes_back_when_undone(home: Home) -> None:
