@@ -6,6 +6,7 @@ raises where the text would lead elsewhere. `/` is for names that stand in the c
 
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NewType
 
@@ -90,6 +91,20 @@ def below(folder: Path, name: object) -> Path:
     if not is_inside:
         raise UnsafeName(f"{_told(name)} is not below {folder}: a link leads out of it")
     return path
+
+
+def all_below(folder: Path, names: Iterable[str]) -> dict[str, Path]:
+    """`below` of many names: where they lead is looked up once for each folder on the way, and for each link."""
+    found, known = dict[str, Path](), {""}
+    for name in names:
+        found[name] = path = inside(folder, name)
+        parent = name.rpartition("/")[0]
+        if parent not in known:
+            below(folder, parent)
+            known.add(parent)
+        if os.path.islink(path):
+            below(folder, name)
+    return found
 
 
 def expanded(text: object) -> Path:

@@ -238,7 +238,7 @@ def publish(
     project, _ = load(chosen, config)
     licenses = every_license(chosen.snapshots, identifier) if all_licenses else allowed_for(use or SHARED)
     domains = (project.training.domain_a, project.training.domain_b)
-    plan = ExportPlan("hf", *domains, licenses=licenses, use=None if all_licenses else use or SHARED)
+    plan = ExportPlan("hf", *domains, licenses=licenses, use=None if all_licenses else use or SHARED, is_rehearsal=dry_run)
     if all_licenses:
         say("WARNING: --all-licenses publishes photos whose licence may forbid it. You answer for every one of them.")
     folder = child(chosen.root, own_name())
@@ -250,8 +250,9 @@ def publish(
             say(f"left out: {count:,} for {reason}; their ids, digests and masks are in the bundle")
         if dry_run:
             for name, size in ready.files.items():
-                tell(f"{size:>14,}  {name}")
-            tell(f"{sum(ready.files.values()):>14,}  bytes in {len(ready.files)} files\n\n{ready.card}")
+                tell(f"{'~' * (name in ready.estimated) + f'{size:,}':>14}  {name}")
+            total = f"{'~' * bool(ready.estimated)}{sum(ready.files.values()):,}"
+            tell(f"{total:>14}  bytes in {len(ready.files)} files\n\n{ready.card}")
             say(f"dry run: nothing was sent to {repo}")
             return
         say(f"sending {sum(ready.files.values()) / 1e6:,.1f} MB in {len(ready.files)} files")

@@ -39,6 +39,8 @@ from pipeline.tables import among
 
 FORMATS = ("folders", "hf", "webdataset", "labelstudio", "fiftyone")
 SIDES = ("trainA", "trainB", "testA", "testB")
+SAMPLE = 256
+"""Pictures that a rehearsal weighs."""
 FILE_ROWS = 4096
 """Pictures in one Parquet file."""
 PER_SHARD = 1000
@@ -53,7 +55,8 @@ class ExportPlan:
 
     `per_shard` is how many pictures a shard of `webdataset` has at most, `image_prefix` what `labelstudio` has before each
     picture's file: where it finds the folder; by default below its document root, under the folder's own name. `hints` are
-    shown beside the picture there: what was measured and suggested, by photo id.
+    shown beside the picture there: what was measured and suggested, by photo id. A rehearsal of `hf` writes files of the
+    right names and of about the right sizes, and of many pictures no more than `SAMPLE` to know these.
     """
 
     format: str
@@ -65,15 +68,20 @@ class ExportPlan:
     per_shard: int = PER_SHARD
     image_prefix: str | None = None
     hints: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    is_rehearsal: bool = False
 
 
 @dataclass(frozen=True)
 class Exported:
-    """Where the export lies, its pictures by folder or split, and how many were left out by their licence or domain."""
+    """Where the export lies, its pictures by folder or split, and how many were left out by their licence or domain.
+
+    `estimated` are the files of a rehearsal that are holes of about the right size.
+    """
 
     folder: Path
     counts: dict[str, int]
     left_out: dict[str, int]
+    estimated: Collection[str] = ()
 
 
 def export_snapshot(
@@ -106,7 +114,8 @@ def export_snapshot(
         (folder / DATASHEET).write_text(datasheet(chosen, facts, left_out, plan.use), encoding="utf-8")
         described = croissant.describe(folder, chosen, facts, plan.format)
         (folder / CROISSANT).write_text(json.dumps(described, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    return Exported(target, counts, left_out)
+    estimated = sorted(set(chosen["file"])) if _is_estimated(chosen, plan) else []
+    return Exported(target, counts, left_out, estimated)
 
 
 def choose(manifest: pd.DataFrame, plan: ExportPlan) -> tuple[pd.DataFrame, dict[str, int]]:
@@ -213,6 +222,7 @@ def _write_hugging_face(
     (folder / "data").mkdir()
     chosen["file"] = ""
     done, counts = 0, {}
+    row_bytes = _row_bytes(folder, chosen, shards) if _is_estimated(chosen, plan) else None
     for split in ("train", "test"):
         rows = chosen[chosen["split"] == split]
         if rows.empty:
@@ -223,11 +233,33 @@ def _write_hugging_face(
             part = rows.iloc[start : start + FILE_ROWS]
             name = f"data/{split}-{number:05d}-of-{len(parts):05d}.parquet"
             chosen.loc[part.index, "file"] = name
-            _write_part(inside(folder, name), part, shards, present(chosen))
+            if row_bytes is None:
+                _write_part(inside(folder, name), part, shards, present(chosen))
+            else:
+                make_hole(inside(folder, name), round(row_bytes * len(part)))
             done += len(part)
             progress(done, len(chosen))
     (folder / "README.md").write_text(_card(counts, present(chosen)), encoding="utf-8")
     return counts
+
+
+def _is_estimated(chosen: pd.DataFrame, plan: ExportPlan) -> bool:
+    return plan.is_rehearsal and len(chosen) > SAMPLE
+
+
+def _row_bytes(folder: Path, chosen: pd.DataFrame, shards: Path) -> float:
+    """What a picture takes in a file of pictures, on average over some from all parts of the export."""
+    sample, trial = chosen.iloc[np.linspace(0, len(chosen) - 1, SAMPLE).astype(int)], child(folder, "sample.parquet")
+    _write_part(trial, sample, shards, present(chosen))
+    size_bytes = trial.stat().st_size
+    trial.unlink()
+    return size_bytes / len(sample)
+
+
+def make_hole(path: Path, size_bytes: int) -> None:
+    """A file of this size with nothing in it, which takes no room."""
+    with path.open("xb") as file:
+        file.truncate(size_bytes)
 
 
 def _write_part(path: Path, rows: pd.DataFrame, shards: Path, layers: Sequence[Layer]) -> None:

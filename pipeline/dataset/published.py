@@ -3,9 +3,10 @@
 What stands in a licence decides, and All Rights Reserved is never published, whatever is asked for.
 """
 
+import io
 import shutil
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,14 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from pipeline.dataset.export import DATASHEET, Exported, ExportPlan, export_snapshot
-from pipeline.dataset.layout import ATTRIBUTION, CANONICAL, read_facts
-from pipeline.dataset.restore import export_bundle
+from pipeline.dataset.export import DATASHEET, Exported, ExportPlan, export_snapshot, make_hole
+from pipeline.dataset.layout import ATTRIBUTION, CANONICAL, SUMS, read_facts, sums_text
+from pipeline.dataset.restore import bundle_files
 from pipeline.dataset.snapshot import read_snapshot
 from pipeline.errors import DatasetError
 from pipeline.file_names import child
 from pipeline.licenses import KNOWN, license_name
-from pipeline.plain_files import open_plain, plain_path
+from pipeline.plain_files import file_sha256, open_plain, plain_path
 from pipeline.plain_text import plain_markdown
 
 CARD, BUNDLE = "README.md", "bundle.tar"
@@ -36,10 +37,14 @@ _HUB_KNOWS = {
 
 @dataclass(frozen=True)
 class Ready:
-    """A folder to publish: its files with their sizes in bytes, by name, what was exported, and the card."""
+    """A folder to publish: its files with their sizes in bytes, by name, what was exported, and the card.
+
+    Of a rehearsal the folder holds no pictures, and the sizes of the files in `estimated` are.
+    """
 
     folder: Path
     files: dict[str, int]
+    estimated: Collection[str]
     exported: Exported
     card: str
 
@@ -55,38 +60,52 @@ def make_ready(
 ) -> Ready:
     """Write into the new folder `target` what is to be published of the snapshot.
 
-    `maps` as `export_bundle` takes its folders; `plan` must name licences, All Rights Reserved not among them. Raises
-    `DatasetError` as `export_snapshot` and `export_bundle` do, and where an All Rights Reserved photo would be in it.
+    A rehearsal (`plan`) writes neither pictures nor masks and finds all that is wrong but for damaged ones. `maps` as
+    `bundle_files` takes its folders; `plan` must name licences, All Rights Reserved not among them. Raises
+    `DatasetError` as `export_snapshot` and `bundle_files` do, and where an All Rights Reserved photo would be in it.
     """
     if plan.licenses is None or RESERVED in plan.licenses:
         raise DatasetError("photos with all rights reserved are not published; name the licences to publish")
+    frozen = child(snapshots, identifier)
+    bundled = bundle_files(frozen, read_snapshot(snapshots, identifier), maps)
     exported = export_snapshot(snapshots, identifier, shards, target, plan)
     shown = pd.read_csv(plain_path(target / ATTRIBUTION), dtype=str, keep_default_na=False)
     if reserved := shown.loc[shown["license"] == RESERVED, "photo_id"].tolist():
         raise DatasetError(
             f"{reserved[0]} is All Rights Reserved and would be published; this is a mistake, please report it"
         )
-    bundled = child(target, "bundle")
-    export_bundle(snapshots, identifier, maps, bundled)
-    shutil.copyfile(plain_path(bundled / CANONICAL), target / CANONICAL)
-    _pack(bundled, child(target, BUNDLE))
-    shutil.rmtree(bundled)
+    shutil.copyfile(plain_path(bundled[CANONICAL]), target / CANONICAL)
+    if plan.is_rehearsal:
+        make_hole(child(target, BUNDLE), _packed_bytes(bundled))
+    else:
+        _pack(bundled, child(target, BUNDLE))
     card = _card(read_facts(snapshots, identifier), shown, exported)
     (target / CARD).write_text(card, encoding="utf-8")
     files = {
         path.relative_to(target).as_posix(): path.stat().st_size for path in sorted(target.rglob("*")) if path.is_file()
     }
-    return Ready(target, files, exported, card)
+    return Ready(target, files, exported.estimated, exported, card)
 
 
-def _pack(folder: Path, target: Path) -> None:
+def _pack(files: Mapping[str, Path], target: Path) -> None:
     """One file instead of thousands of masks, the same bytes whenever it is written."""
+    sums = sums_text({name: file_sha256(path) for name, path in files.items()}).encode()
     with target.open("xb") as file, tarfile.TarFile(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-            member = tarfile.TarInfo(path.relative_to(folder.parent).as_posix())
-            member.size, member.mode, member.mtime = path.stat().st_size, 0o644, 0
-            with open_plain(path) as data:
+        for name in sorted([*files, SUMS], key=lambda name: name.split("/")):
+            member = tarfile.TarInfo(f"bundle/{name}")
+            member.mode, member.mtime = 0o644, 0
+            with io.BytesIO(sums) if name == SUMS else open_plain(files[name]) as data:
+                member.size = data.seek(0, io.SEEK_END)
+                data.seek(0)
                 tar.addfile(member, data)
+
+
+def _packed_bytes(files: Mapping[str, Path]) -> int:
+    """How large `_pack` of them is: each with a header of a block, in whole blocks, and two blocks at the end."""
+    sizes = [path.stat().st_size for path in files.values()]
+    sizes.append(len(sums_text(dict.fromkeys(files, "0" * 64)).encode()))
+    blocks = sum(1 + -(-size // tarfile.BLOCKSIZE) for size in sizes) + 2
+    return -(-blocks * tarfile.BLOCKSIZE // tarfile.RECORDSIZE) * tarfile.RECORDSIZE
 
 
 def _card(facts: Mapping[str, Any], shown: pd.DataFrame, exported: Exported) -> str:

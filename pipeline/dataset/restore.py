@@ -40,7 +40,7 @@ from pipeline.dataset.snapshot import (
     with_places,
 )
 from pipeline.errors import DatasetError, StorageError, UnsafeName
-from pipeline.file_names import SnapshotId, below, child, inside, snapshot_id_of
+from pipeline.file_names import SnapshotId, all_below, child, inside, snapshot_id_of
 from pipeline.picture_layers import DIGESTS, OPTIONAL, SOURCES, with_all_digests
 from pipeline.plain_files import file_sha256, plain_path, read_plain
 from pipeline.tables import among
@@ -97,28 +97,34 @@ def export_bundle(snapshots: Path, identifier: str, folders: Mapping[str, Path],
     """
     if target.exists():
         raise DatasetError(f"{target}: exists already; name a new folder, or delete that one")
-    frozen, rows = child(snapshots, identifier), read_snapshot(snapshots, identifier)
-    paths = {name: sorted(set(rows[column].dropna())) for name, (_, column, _) in MAPS.items()}
+    files = bundle_files(child(snapshots, identifier), read_snapshot(snapshots, identifier), folders)
+    with new_folder(target) as folder:
+        sums = {}
+        for name, path in files.items():
+            inside(folder, name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(plain_path(path), inside(folder, name))
+            sums[name] = file_sha256(inside(folder, name))
+        (folder / SUMS).write_text(sums_text(sums), encoding="utf-8")
+    return sum(name.startswith(f"{MAPS['mask'][0]}/") for name in files)
+
+
+def bundle_files(frozen: Path, rows: pd.DataFrame, folders: Mapping[str, Path]) -> dict[str, Path]:
+    """What a bundle of the snapshot at `frozen` holds beside `SHA256SUMS`: by its name there, where it lies now.
+
+    `rows` is what `read_snapshot` gives. Raises `DatasetError` when a mask or a map is missing, or lies elsewhere.
+    """
+    files = {name: child(frozen, name) for name in (*KEPT_FILES, PICTURES) if child(frozen, name).exists()}
     for name, kept in folders.items():
-        _check_inside(frozen, kept, paths[name])
-        if missing := [path for path in paths[name] if not inside(kept, path).exists()]:
+        bundled, column, _ = MAPS[name]
+        paths = sorted(set(rows[column].dropna()))
+        lies_in = _checked_inside(frozen, kept, paths)
+        if missing := [path for path in paths if not lies_in[path].exists()]:
             raise DatasetError(
                 f"{inside(kept, missing[0])}: {len(missing)} {_many(name)} of the snapshot are missing; "
                 "`bokehflow run` makes them anew while what makes them is configured as it was"
             )
-    with new_folder(target) as folder:
-        for path in (*KEPT_FILES, PICTURES):
-            if child(frozen, path).exists():
-                shutil.copyfile(plain_path(child(frozen, path)), child(folder, path))
-        for name, kept in folders.items():
-            bundled = child(folder, MAPS[name][0])
-            for path in paths[name]:
-                inside(bundled, path).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(plain_path(inside(kept, path)), inside(bundled, path))
-        files = [path for path in folder.rglob("*") if path.is_file()]
-        sums = {str(path.relative_to(folder)): file_sha256(path) for path in files}
-        (folder / SUMS).write_text(sums_text(sums), encoding="utf-8")
-    return len(paths["mask"])
+        files |= {f"{bundled}/{path}": at for path, at in lies_in.items()}
+    return files
 
 
 def _many(name: str) -> str:
@@ -145,7 +151,7 @@ def restore_snapshot(
     identifier, kept = _checked(source)
     for name, of_home in maps.items():
         if MAPS[name][1] in kept:
-            _check_inside(source, of_home.folder, kept[MAPS[name][1]].dropna().unique())
+            _checked_inside(source, of_home.folder, kept[MAPS[name][1]].dropna().unique())
     rows = locate(kept, shards)
     result = Restored(identifier, len(rows), already_there=int(rows["shard"].notna().sum()))
     todo = rows[rows["shard"].isna()]
@@ -237,11 +243,10 @@ def _wrong_map(bundled: Path, path: str, digest: str, name: str, digest_of: MapD
         return f"the bundle's {name} cannot be used: {error}"
 
 
-def _check_inside(source: Path, folder: Path, names: Iterable[str]) -> None:
-    """A bundle may come from anybody: nothing that it names may lie outside the folder meant for it."""
+def _checked_inside(source: Path, folder: Path, names: Iterable[str]) -> dict[str, Path]:
+    """Paths by name. A bundle may come from anybody: nothing that it names may lie outside the folder meant for it."""
     try:
-        for name in names:
-            below(folder, name)
+        return all_below(folder, names)
     except UnsafeName as error:
         raise DatasetError(f"{source}: not used, it would reach outside its folders: {error}") from None
 

@@ -9,7 +9,17 @@ from hypothesis import strategies as st
 
 from pipeline import file_names
 from pipeline.errors import UnsafeName
-from pipeline.file_names import below, child, expanded, file_name, inside, is_plain_file, sha256_of, snapshot_id_of
+from pipeline.file_names import (
+    all_below,
+    below,
+    child,
+    expanded,
+    file_name,
+    inside,
+    is_plain_file,
+    sha256_of,
+    snapshot_id_of,
+)
 
 LEADS_OUT = [
     "",
@@ -37,9 +47,14 @@ def test_names_below_a_folder_and_others(tmp_path: Path) -> None:
     for make in (below, inside):
         assert make(folder, "a/b.png") == folder / "a" / "b.png"
         assert make(folder, "in/b.png") == folder / "in" / "b.png"
-    for name in (*LEADS_OUT, "out/x", "loop/x"):
+    (folder / "kept" / "out.png").symlink_to(tmp_path / "x.png")
+    for name in (*LEADS_OUT, "out/x", "loop/x", "kept/out.png", "in/out.png"):
         with pytest.raises(UnsafeName, match="is not below"):
             below(folder, name)
+        with pytest.raises(UnsafeName, match="is not below"):
+            all_below(folder, ["a.png", "kept/b.png", "in/b.png", name])
+    names = ["kept/b.png", "a.png", "kept/c.png", "in/b.png"]
+    assert all_below(folder, names) == {name: below(folder, name) for name in names}
     assert inside(folder, "out/x") == folder / "out" / "x"
 
 

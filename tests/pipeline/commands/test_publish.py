@@ -16,7 +16,8 @@ import yaml
 from PIL import Image
 
 from pipeline.cli import main
-from pipeline.dataset import published
+from pipeline.dataset import export, published
+from pipeline.dataset.exported import png
 from pipeline.dataset.published import RESERVED
 from tests.hub_server import TOKEN, Hub, serving
 from tests.pipeline.dataset.frozen_world import LICENSES, World
@@ -115,6 +116,26 @@ def test_a_dry_run_shows_every_file_and_the_card_and_asks_nobody(
     assert "| CC BY 2.0 | 2 |" in said
     assert "left out: 4 for licence does not allow derivatives" in said
     assert "dry run: nothing was sent" in said
+
+
+def test_a_rehearsal_weighs_some_pictures_and_knows_all_other_sizes(
+    world: World, hub: Hub, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    identifier = world.freeze(range(1, 13))
+    assert run(identifier, REPO)[0] == 0
+    asked, pngs = len(hub.asked), []
+    monkeypatch.setattr(export, "SAMPLE", 6)
+    monkeypatch.setattr(export, "png", lambda *parts: pngs.append(parts) or png(*parts))
+    code, said = run(identifier, REPO, "--dry-run")
+    assert (code, len(hub.asked), len(pngs)) == (0, asked, 6 * 2), "six pictures, each with its alpha"
+    shown = {
+        line.split()[-1]: line.split()[0] for line in said.partition(" bytes in")[0].splitlines() if line[14:16] == "  "
+    }
+    for name, data in hub.repos[REPO].items():
+        size = int(shown[name].strip("~").replace(",", ""))
+        assert shown[name].startswith("~") == name.startswith("data/")
+        assert 0.5 < size / len(data) < 2 if name.startswith("data/") else size == len(data), name
+    assert "  bytes in" in said
 
 
 def test_all_rights_reserved_is_never_published(world: World, hub: Hub, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
