@@ -21,7 +21,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as arrow
 from PIL import Image
+from pyarrow import compute
 
 from pipeline.atomic import atomic_path, write_remade
 from pipeline.config import CurationSection
@@ -47,6 +49,9 @@ COLUMNS = [
 ORIGIN_COLUMNS = ("page_url", "title", "owner", "owner_name", "license", "tags")
 LIKELY, UNLIKELY = 0.8, 0.2
 """Probabilities of being kept from which on, and up to which, a photo is quickly decided."""
+
+DOUBTFUL = r"^[=+@-]|[,;|]\s*[=+@-]|[^ -~]"
+"""What `harmless` may change has one of these; for Arrow's regular expressions."""
 
 ReadPhoto = Callable[[str], np.ndarray]
 """From a blob's SHA-256 to RGB uint8 `[height, width, 3]`."""
@@ -180,10 +185,10 @@ def _described(photos: pd.DataFrame, listing: pd.DataFrame, hints: pd.DataFrame)
     origin = listing.drop_duplicates("photo_id").set_index("photo_id")[list(ORIGIN_COLUMNS)]
     table = photos[["photo_id", "domain", "group", "sha256", "width_px", "height_px"]].join(origin, on="photo_id")
     table = table.merge(hints.drop(columns="measured_by"), on="sha256", how="inner")
-    table["license"] = [license_name(value if isinstance(value, str) else None) for value in table["license"]]
+    table["license"] = [license_name(value if isinstance(value, str) else None) for value in table["license"].tolist()]
     for name in ("page_url", "title", "owner", "tags"):
         table[name] = table[name].astype(object).where(table[name].notna(), "")
-    return table.assign(thumbnail=table["sha256"].map(thumbnail_name), batch=None)
+    return table.assign(thumbnail=[thumbnail_name(name) for name in table["sha256"].tolist()], batch=None)
 
 
 def _judged(
@@ -254,14 +259,23 @@ def _write_batch(rows: pd.DataFrame, path: Path) -> None:
     table["thumbnail"] = "../../thumbnails/" + table["thumbnail"]
     for name in COLUMNS:
         if not pd.api.types.is_numeric_dtype(table[name]):
-            texts = [harmless(value) for value in table[name].tolist()]
-            table[name] = pd.Series(texts, table.index, dtype=object)
+            table[name] = _harmless(table[name])
     table = table.astype(object).where(table.notna(), "")
     with atomic_path(path) as temporary:
         table.to_csv(temporary, index=False, encoding="utf-8-sig", lineterminator="\r\n")
 
 
+def _harmless(column: pd.Series) -> pd.Series:
+    """Texts that no spreadsheet executes; Arrow tells those apart that may have to change, which are few."""
+    values = column.tolist()
+    texts = arrow.array([value if isinstance(value, str) else None for value in values], arrow.large_string())
+    is_doubtful = compute.call_function("match_substring_regex", [texts], compute.MatchSubstringOptions(DOUBTFUL))
+    for place in np.flatnonzero(is_doubtful.fill_null(False).to_numpy(zero_copy_only=False)).tolist():
+        values[place] = harmless(values[place])
+    return pd.Series(values, column.index, dtype=object)
+
+
 def _records(table: pd.DataFrame) -> Iterator[Mapping[str, Any]]:
     names = ["domain", *HINTS]
-    for values in table[names].itertuples(index=False, name=None):
+    for values in zip(*(table[name].tolist() for name in names), strict=True):
         yield dict(zip(names, values, strict=True))

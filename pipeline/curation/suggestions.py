@@ -44,7 +44,7 @@ class Suggestion:
 def suggest(hints: Mapping[str, Any], domain: str, settings: CurationSection) -> Suggestion:
     """The first thing that speaks against a photo of `domain`, else for it. `hints` by name; null is unknown."""
     share, colour, shallow = hints["person_share"], hints["colourfulness"], hints["shallowness"]
-    if not pd.isna(hints["inappropriate"]) and hints["inappropriate"] > INAPPROPRIATE_ABOVE:
+    if _is_known(hints["inappropriate"]) and hints["inappropriate"] > INAPPROPRIATE_ABOVE:
         return Suggestion("drop", "inappropriate", f"possibly inappropriate: {hints['inappropriate']:.2f}", 1.0)
     if not settings.people:
         return Suggestion()
@@ -53,12 +53,17 @@ def suggest(hints: Mapping[str, Any], domain: str, settings: CurationSection) ->
     if share < NOBODY_BELOW:
         return Suggestion("drop", "no_person", f"nobody found: {share:.1%} of the picture", 1 - share / NOBODY_BELOW)
     sharp = hints["subject_sharpness"]
-    if not pd.isna(sharp) and sharp < OUT_OF_FOCUS_BELOW:
+    if _is_known(sharp) and sharp < OUT_OF_FOCUS_BELOW:
         why = f"nobody in focus: what was taken for a person has the sharpness {sharp:.2f}"
         return Suggestion("drop", "no_person", why, 1 - sharp / OUT_OF_FOCUS_BELOW)
     if colour < MONOCHROME_BELOW:
         return Suggestion("drop", "edited", f"monochrome: colourfulness {colour:.3f}", 1 - colour / MONOCHROME_BELOW)
     return _by_depth_of_field(shallow, domain, settings)
+
+
+def _is_known(value: object) -> bool:
+    """As `not pd.isna(value)`, which takes a thousand times as long."""
+    return value is not None and value is not pd.NA and value == value
 
 
 def _by_depth_of_field(shallow: float, domain: str, settings: CurationSection) -> Suggestion:

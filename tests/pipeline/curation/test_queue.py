@@ -6,12 +6,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline.config import CurationSection
 from pipeline.curation.decisions import read_decisions
-from pipeline.curation.queue import COLUMNS, filled_in_place, thumbnail_name, write_thumbnail
+from pipeline.curation.queue import COLUMNS, _harmless, filled_in_place, thumbnail_name, write_thumbnail
 from pipeline.curation.suggestions import suggest
 from pipeline.hint_table import HINTS
+from pipeline.spreadsheet import harmless
 from pipeline.tables import empty
 from tests.pipeline.curation.worlds import FITTING, NASTY_TITLES, hints_of, in_both, queue, unique_table
 
@@ -231,3 +234,13 @@ def test_without_people_only_what_is_inappropriate_is_suggested_to_go() -> None:
     alone = CurationSection(people=False)
     assert suggest(deserted, "ordinary", alone).decision == ""
     assert suggest(deserted | {"inappropriate": 0.95}, "ordinary", alone).reason == "inappropriate"
+
+
+CELLS = (
+    st.text("=+-@,;| \t\v\n\x7fé\u2028'ab0", max_size=6) | st.text(max_size=6) | st.sampled_from([*NASTY_TITLES, None, 1.5])
+)
+
+
+@given(st.lists(CELLS, max_size=8))
+def test_a_column_is_made_harmless_as_its_cells_are(cells: list[object]) -> None:
+    assert _harmless(pd.Series(cells, dtype=object)).tolist() == [harmless(cell) for cell in cells]

@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.model_selection import StratifiedGroupKFold
 
 from pipeline.curation import ranking as ranking_module
 from pipeline.curation.decisions import Decision
-from pipeline.curation.ranking import _at_most, learn
+from pipeline.curation.ranking import FOLDS, SEED, _at_most, folds, learn
 from pipeline.tables import empty
 from tests.pipeline.curation.worlds import FITTING, decision, fingerprints_of, hints_of, queue, unique_table
 
@@ -98,3 +99,13 @@ def test_the_queue_follows_the_probability_and_nothing_is_decided_by_it(
     assert set(table.sort_values("position")["photo_id"][:2]) == {"flickr:11", "flickr:12"}
     assert table["probability"].notna().all()
     assert table["waiting"].all()
+
+
+@pytest.mark.parametrize(("count", "names", "share"), [(60, 9, 0.5), (400, 30, 0.7), (500, 2000, 0.2), (700, 500, 0.6)])
+def test_the_folds_are_those_of_scikit_learn(count: int, names: int, share: float) -> None:
+    chance = np.random.default_rng(count)
+    labels, groups = chance.random(count) < share, pd.Series([f"flickr:{n}" for n in chance.integers(0, names, count)])
+    told = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=SEED).split(labels, labels, groups.to_numpy(object))
+    fold = folds(labels, groups)
+    for number, (_, tested) in enumerate(told):
+        np.testing.assert_array_equal(np.flatnonzero(fold == number), tested)
