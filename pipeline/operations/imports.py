@@ -84,6 +84,7 @@ class Imported:
         return Counter(refused.reason for refused in self.refused) + self.more_refused
 
 
+HASHED_AT_ONCE = 10_000
 SHARE_OF_WRITING = 1 / 20
 """At most this share of an import's time goes into writing its table, which is written whole."""
 
@@ -149,7 +150,9 @@ class GrowingImports:
 
 def _digests(photo_ids: pd.Series) -> np.ndarray:
     """uint64, 8 bytes a photo where an index would keep its id as well."""
-    return pd.util.hash_array(photo_ids.to_numpy(object), categorize=False)
+    parts = [photo_ids.iloc[start : start + HASHED_AT_ONCE] for start in range(0, len(photo_ids), HASHED_AT_ONCE)]
+    found = [pd.util.hash_array(part.to_numpy(object), categorize=False) for part in parts]
+    return np.concatenate([np.empty(0, np.uint64), *found])
 
 
 SHOWN = 50

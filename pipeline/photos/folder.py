@@ -250,8 +250,9 @@ def with_pictures(
         news = {name: value for one in both for name, value in one.items() if value is not None}
         rows[key].update({name: value for name, value in news.items() if name not in taken})
         taken.update(news)
-    parts = [frame for frame in (imports[~touched], pd.DataFrame(list(rows.values()), dtype=object)) if len(frame)]
-    return conform("imports", pd.concat([frame.astype(object) for frame in parts]) if parts else imports)
+    added = conform("imports", pd.DataFrame(list(rows.values()), dtype=object))
+    parts = [frame for frame in (imports[~touched], added) if len(frame)]
+    return conform("imports", pd.concat(parts) if parts else imports)
 
 
 @dataclass(frozen=True)
