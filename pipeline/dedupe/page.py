@@ -7,7 +7,7 @@ owner and a link to its photo page.
 
 import base64
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,13 +46,14 @@ Thumbnail = Callable[[str], np.ndarray]
 class PageInputs:
     """All that the pages show.
 
-    `unique` is the table `unique_photos`; `credits` has photo_id, title, owner, owner_name and page_url. `duplicates`
-    and `strangers` count photos by distance in bits, as `pipeline.dedupe.distances` does; `max_pages` for each rule.
+    `unique` is the table `unique_photos`; `credits` gives, for ids of photos, rows with photo_id, title, owner, owner_name
+    and page_url. `duplicates` and `strangers` count photos by distance in bits, as `pipeline.dedupe.distances` does;
+    `max_pages` for each rule.
     """
 
     project: str
     unique: pd.DataFrame
-    credits: pd.DataFrame
+    credits: Callable[[Set[str]], pd.DataFrame]
     duplicates: Mapping[int, int]
     strangers: Mapping[int, int]
     radius_bits: int
@@ -106,24 +107,62 @@ class Tab:
     href: str
 
 
+@dataclass(frozen=True, eq=False)
+class _Groups:
+    """Photos of groups of more than one, in any order: `rows` with a column `kept`, the group of each, 0 the least sure."""
+
+    rows: pd.DataFrame
+    number: np.ndarray
+    count: int
+
+    def chosen(self, rule: str, max_pages: int) -> "_Chosen":
+        """The groups of a rule: of each the photo kept and those that went by it; groups without such are left out."""
+        belongs, order = np.ones(len(self.rows), bool), np.arange(self.count)
+        if rule != "all":
+            by_rule = (self.rows["rule"] == rule).to_numpy(bool)
+            belongs, sureness = by_rule | self.rows["kept"].to_numpy(bool), np.full(self.count, np.inf)
+            np.minimum.at(sureness, self.number[by_rule], self.rows["measure"].fillna(2.0).to_numpy(float)[by_rule])
+            order = np.unique(self.number[by_rule])
+            order = order[np.argsort(sureness[order], kind="stable")]
+        sizes = np.bincount(self.number[belongs], minlength=self.count)
+        pages = _paged(order, sizes, max_pages)
+        here = belongs & np.isin(self.number, [number for page in pages for number in page])
+        rows = self.rows[here].assign(number=self.number[here])
+        # Only what is shown is brought into order.
+        rows = rows.sort_values(
+            ["number", "kept", "measure", "photo_id", "domain"], ascending=[True, False, True, True, True]
+        )
+        of_group = dict(iter(rows.groupby("number")))
+        return _Chosen(len(order), [[of_group[number] for number in page] for page in pages])
+
+
+@dataclass(frozen=True, eq=False)
+class _Chosen:
+    """How many groups a rule has, and those of the pages that are written."""
+
+    groups: int
+    pages: list[list[pd.DataFrame]]
+
+
 def write_pages(folder: Path, inputs: PageInputs, thumbnail: Thumbnail) -> Path:
     """Write `index.html` and the pages behind it into `folder`, in place of older ones; returns the index."""
-    by_group = _members(inputs.unique)
-    chosen = {rule: _of_rule(by_group, rule) for rule in ("all", *RULES)}
-    tabs = [_tab(rule, chosen[rule], inputs.unique) for rule in chosen if rule == "all" or chosen[rule]]
-    known = inputs.credits.drop_duplicates("photo_id").set_index("photo_id")
+    groups = _members(inputs.unique)
+    chosen = {rule: groups.chosen(rule, inputs.max_pages) for rule in ("all", *RULES)}
+    tabs = [_tab(rule, chosen[rule].groups, inputs.unique) for rule in chosen if rule == "all" or chosen[rule].groups]
+    shown = [rows.head(GROUP_SHOWN)["photo_id"] for one in chosen.values() for page in one.pages for rows in page]
+    known = inputs.credits({photo_id for ids in shown for photo_id in ids})
+    known = known.drop_duplicates("photo_id").set_index("photo_id")
     template = _template()
     written = set()
     for tab in tabs:
-        pages = _paged(chosen[tab.rule])
-        shown = pages[: inputs.max_pages]
-        for number, groups in enumerate(shown, 1):
+        pages = chosen[tab.rule].pages
+        for number, groups_here in enumerate(pages, 1):
             name = _name(tab.rule, number)
             text = template.render(
                 inputs=inputs, tabs=tabs, tab=tab, page=number, rules=RULES, bars=_bars(inputs), notice=FLICKR_NOTICE,
-                links=[(other, _name(tab.rule, other)) for other in range(1, len(shown) + 1)],
-                groups=[_group(rows, known, thumbnail) for rows in groups],
-                left_out=sum(len(page) for page in pages[inputs.max_pages :]),
+                links=[(other, _name(tab.rule, other)) for other in range(1, len(pages) + 1)],
+                groups=[_group(rows, known, thumbnail) for rows in groups_here],
+                left_out=tab.groups - sum(map(len, pages)),
             )  # fmt: skip
             atomic.write_text(child(folder, name), text)
             written.add(name)
@@ -148,43 +187,41 @@ def _name(rule: str, page: int) -> str:
     return "index.html" if (rule, page) == ("all", 1) else f"{rule}-{page}.html"
 
 
-def _members(unique: pd.DataFrame) -> list[pd.DataFrame]:
-    """Groups of more than one photo, the one kept first, the least sure group first."""
+def _members(unique: pd.DataFrame) -> _Groups:
+    """Groups of more than one photo, the least sure first, and by the id of the photo kept where they are as sure."""
     grouped = unique[unique["duplicate_of"].notna() | among(unique["photo_id"], unique["duplicate_of"].dropna())]
-    key = grouped["duplicate_of"].where(grouped["duplicate_of"].notna(), grouped["photo_id"])
-    kept, least = grouped["duplicate_of"].isna(), grouped.groupby(key)["measure"].transform("min")
-    ordered = grouped.assign(key=key, kept=kept, least=least)
-    ordered = ordered.sort_values(
-        ["least", "key", "kept", "measure", "photo_id", "domain"], ascending=[True, True, False, True, True, True]
-    )
-    return [rows for _, rows in ordered.groupby("key", sort=False) if len(rows) > 1]
+    kept = grouped["duplicate_of"].isna()
+    group, keys = pd.factorize(grouped["duplicate_of"].where(~kept, grouped["photo_id"]), sort=True)
+    least = np.full(len(keys), np.nan)
+    np.fmin.at(least, group, grouped["measure"].to_numpy(float))
+    several = np.flatnonzero(np.bincount(group, minlength=len(keys)) > 1)
+    order = several[np.argsort(least[several], kind="stable")]
+    number = np.full(len(keys), -1)
+    number[order] = np.arange(len(order))
+    is_member = number[group] >= 0
+    return _Groups(grouped.assign(kept=kept)[is_member], number[group][is_member], len(order))
 
 
-def _of_rule(groups: Sequence[pd.DataFrame], rule: str) -> list[pd.DataFrame]:
-    """Each group's photo kept and those that went by the rule; groups without such are left out."""
-    if rule == "all":
-        return list(groups)
-    parts = [rows[rows["kept"] | (rows["rule"] == rule)] for rows in groups if (rows["rule"] == rule).any()]
-    return sorted(parts, key=lambda rows: rows.loc[rows["rule"] == rule, "measure"].fillna(2.0).min())
-
-
-def _paged(groups: Sequence[pd.DataFrame]) -> list[list[pd.DataFrame]]:
-    pages: list[list[pd.DataFrame]] = [[]]
+def _paged(order: np.ndarray, sizes: np.ndarray, max_pages: int) -> list[list[int]]:
+    """The groups on each of the first pages, of so many photos each; one page at least, and be it empty."""
+    pages: list[list[int]] = [[]]
     room = PHOTOS_PER_PAGE
-    for rows in groups:
-        needed = min(len(rows), GROUP_SHOWN)
+    for number in order:
+        needed = min(int(sizes[number]), GROUP_SHOWN)
         if needed > room:
+            if len(pages) == max_pages:
+                break
             pages.append([])
             room = PHOTOS_PER_PAGE
-        pages[-1].append(rows)
+        pages[-1].append(int(number))
         room -= needed
     return pages
 
 
-def _tab(rule: str, groups: Sequence[pd.DataFrame], unique: pd.DataFrame) -> Tab:
+def _tab(rule: str, groups: int, unique: pd.DataFrame) -> Tab:
     label, meaning = RULES.get(rule, ("All", "every rule, the least sure groups first"))
     dropped = unique["duplicate_of"].notna() if rule == "all" else unique["rule"] == rule
-    return Tab(rule, label, meaning, int(dropped.sum()), len(groups), _name(rule, 1))
+    return Tab(rule, label, meaning, int(dropped.sum()), groups, _name(rule, 1))
 
 
 def _group(rows: pd.DataFrame, known: pd.DataFrame, thumbnail: Thumbnail) -> DuplicateGroup:

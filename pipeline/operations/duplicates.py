@@ -8,13 +8,19 @@ import pandas as pd
 
 from pipeline.config import Project
 from pipeline.errors import BokehflowError
-from pipeline.operations.photo_tables import all_rows, newest_rows
+from pipeline.operations.photo_tables import newest_rows, rows_of_photos
 from pipeline.operations.photos import photo_reader
 from pipeline.operations.tombstones import forgotten_photos
 from pipeline.tables import among
 from storage import Home
 
 SHOWN_PAIRS = 6
+CREDIT = ["photo_id", "title", "owner", "owner_name", "page_url"]
+SHOWN = [
+    *("photo_id", "domain", "sha256", "width_px", "height_px"),
+    *("rule", "measure", "distance_bits", "duplicate_of", "split_key"),
+]
+"""What the pages of duplicates need of `photo_listing` and of `unique_photos`."""
 
 
 def make_fingerprints(
@@ -69,12 +75,12 @@ def write_duplicates(project: Project, home: Home, max_pages: int) -> tuple[Path
     """
     from pipeline.dedupe.page import EDGE_PX, PageInputs, write_pages
 
-    frame = home.tables.read("unique_photos")
+    frame = home.tables.read("unique_photos", columns=SHOWN)
     duplicates, strangers = nearest_distances(frame, home)
     inputs = PageInputs(
         project=project.project.name,
         unique=frame,
-        credits=all_rows(project, home, "photo_listing"),
+        credits=lambda photo_ids: rows_of_photos(project, home, "photo_listing", photo_ids, CREDIT),
         duplicates=duplicates,
         strangers=strangers,
         radius_bits=project.dedupe.radius_bits,

@@ -4,6 +4,7 @@
 """
 
 import hashlib
+from collections.abc import Set
 
 import pandas as pd
 
@@ -57,6 +58,15 @@ def all_rows(project: Project, home: Home, name: str, columns: list[str] | None 
     return pd.concat(filled, ignore_index=True) if filled else months
 
 
+def rows_of_photos(project: Project, home: Home, name: str, photo_ids: Set[str], columns: list[str]) -> pd.DataFrame:
+    """These columns of the rows of `all_rows` that have one of these photos; of other months only the ids are read."""
+    keys = configured_partitions(project, home, name)
+    tables = [home.tables.rows_with(name, "photo_id", photo_ids, columns, key) for key in keys]
+    frames = [table.to_pandas() for table in tables if table.num_rows]
+    frames.append(_imported_rows(project, home, name, photo_ids).reindex(columns=columns))
+    return pd.concat(frames, ignore_index=True)
+
+
 def newest_rows(project: Project, home: Home, name: str, columns: list[str] | None = None) -> pd.DataFrame:
     """`all_rows`, each photo of a domain once; of columns that are named these two must be among them.
 
@@ -65,12 +75,17 @@ def newest_rows(project: Project, home: Home, name: str, columns: list[str] | No
     return all_rows(project, home, name, columns).drop_duplicates(["domain", "photo_id"], keep="last", ignore_index=True)
 
 
-def _imported_rows(project: Project, home: Home, name: str) -> pd.DataFrame:
-    """What the table would hold of imported photos; in a home of version 0.1 it does hold that, under a month of its own."""
+def _imported_rows(project: Project, home: Home, name: str, photo_ids: Set[str] | None = None) -> pd.DataFrame:
+    """What the table would hold of imported photos; in a home of version 0.1 it does hold that, under a month of its own.
+
+    Of all, or of those named.
+    """
     if former := former_imports(home, name):
         wanted = {f"{domain}|{IMPORTED}" for domain in project.domains}
-        return home.tables.read_all(name, [key for key in former if key in wanted])
+        rows = home.tables.read_all(name, [key for key in former if key in wanted])
+        return rows if photo_ids is None else rows[among(rows["photo_id"], photo_ids)]
     rows = home.tables.read_or_empty("imported_photos")
+    rows = rows if photo_ids is None else rows[among(rows["photo_id"], photo_ids)]
     return conform(name, _AS_ROWS_OF[name](rows[among(rows["domain"], project.domains)]))
 
 

@@ -1,12 +1,13 @@
 """The pages of `bokehflow duplicates`."""
 
 import re
+from collections.abc import Set
 from pathlib import Path
 
 import pandas as pd
 
 from pipeline.dedupe.page import PHOTOS_PER_PAGE, PageInputs, write_pages
-from pipeline.tables import conform
+from pipeline.tables import among, conform
 from tests.pipeline.dedupe.worlds import scene
 
 LINK = "https://www.flickr.com/photos/x/1"
@@ -40,7 +41,7 @@ def credits_of(
 
 
 def pages(folder: Path, unique: pd.DataFrame, max_pages: int = 20, **credit: str) -> dict[str, str]:
-    inputs = PageInputs("demo", unique, credits_of(unique, **credit), {0: 3, 2: 1}, {8: 5}, 6, max_pages)
+    inputs = PageInputs("demo", unique, lambda asked: credits_of(unique, **credit), {0: 3, 2: 1}, {8: 5}, 6, max_pages)
     index = write_pages(folder, inputs, lambda digest: scene(1, 40, 30))
     assert index == folder / "index.html"
     return {path.name: path.read_text() for path in folder.glob("*.html")}
@@ -81,6 +82,22 @@ def test_no_page_shows_more_photos_than_flickr_allows(tmp_path: Path) -> None:
     assert "and 489 more" in written["index.html"]
     assert "surer groups are not shown" in written["perceptual-3.html"]
     assert "perceptual-4.html" not in written
+
+
+def test_of_the_photos_that_are_shown_alone_more_is_asked(tmp_path: Path) -> None:
+    measures = {n: (37 * n % 100) / 100 for n in range(100)}
+    unique = unique_table({f"flickr:{n:02}": [("perceptual", measures[n])] for n in range(100)} | {"flickr:alone": []})
+    asked: list[set[str]] = []
+
+    def credits(photo_ids: Set[str]) -> pd.DataFrame:
+        asked.append(set(photo_ids))
+        return credits_of(unique[among(unique["photo_id"], photo_ids)])
+
+    write_pages(tmp_path, PageInputs("demo", unique, credits, {}, {}, 6, 2), lambda digest: scene(1, 40, 30))
+    least_sure = sorted(measures, key=lambda n: measures[n])[:30]
+    assert asked == [{f"flickr:{n:02}{end}" for n in least_sure for end in ("", "-0")}]
+    assert "70 surer groups are not shown" in (tmp_path / "all-2.html").read_text()
+    assert "100 groups" in (tmp_path / "perceptual-1.html").read_text()
 
 
 def test_old_pages_go_and_an_empty_table_has_a_page(tmp_path: Path) -> None:

@@ -14,9 +14,10 @@ from assets.records import InstanceRecords
 from pipeline.config import load_project
 from pipeline.dataset.layout import list_snapshots
 from pipeline.operations.imports import drop_former_imports, imported_rows
-from pipeline.operations.photo_tables import all_rows
+from pipeline.operations.photo_tables import all_rows, rows_of_photos
 from pipeline.operations.planning import Planner
 from pipeline.operations.stages import provenance_of
+from pipeline.tables import among
 from storage import Home
 
 FORMER_HOME = Path(__file__).parents[2] / "fixtures" / "home-0.1.tar.xz"
@@ -64,6 +65,7 @@ from pathlib import Path
 from pipeline.config import load_project
 from pipeline.headless import told_plan
 from pipeline.operations.planning import Plan
+from pipeline.tables import among
 from storage import Home
 path = Path(sys.argv[1]) / "bokehflow.toml"
 print(told_plan(Plan(), load_project(path), path, Home(path.parent)), "torch" in sys.modules)
@@ -96,6 +98,10 @@ def test_imported_photos_move_into_their_own_table_and_say_the_same(former: Form
     project, home = former.planner.project, former.home
     names = ("photo_listing", "photo_files", "fingerprints")
     before = {name: all_rows(project, home, name) for name in names}
+    asked, some = ["photo_id", "owner_name"], set(before["photo_listing"]["photo_id"].iloc[[0, 2, -1]])
+    of_some = before["photo_listing"].loc[lambda rows: among(rows["photo_id"], some), asked].reset_index(drop=True)
+    assert of_some["photo_id"].iloc[-1] in set(home.tables.read("photo_listing", "shallow|imported")["photo_id"])
+    assert rows_of_photos(project, home, "photo_listing", some, asked).equals(of_some)
     assert len(home.tables.read("photo_listing", "shallow|imported")) == 3
     home.tables.write("imported_photos", imported_rows(project, home))
     drop_former_imports(home)
@@ -103,3 +109,5 @@ def test_imported_photos_move_into_their_own_table_and_say_the_same(former: Form
     for name in names:
         after = all_rows(project, home, name)
         assert after[before[name].columns].astype(str).equals(before[name].astype(str)), name
+    assert rows_of_photos(project, home, "photo_listing", some, asked).astype(str).equals(of_some.astype(str))
+    assert rows_of_photos(project, home, "photo_listing", set(), asked).empty
