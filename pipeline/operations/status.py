@@ -1,6 +1,5 @@
 """Where every photo stands, and which snapshots, models and reports there are."""
 
-from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -92,24 +91,29 @@ def _domain(listing: pd.DataFrame, files: pd.DataFrame, unique: pd.DataFrame, cu
     files = files[among(files["photo_id"], accepted)]
     failed = files["sha256"].isna() & ~files["pending"]
     stored = files.loc[files["sha256"].notna(), "photo_id"]
-    duplicates = unique[among(unique["photo_id"], stored) & unique["rule"].notna()]
-    group_of = unique.set_index("photo_id")["group"]
-    open_groups = set(unique.loc[among(unique["photo_id"], stored) & unique["rule"].isna(), "group"])
-    decided = curated[among(curated["photo_id"].map(group_of), open_groups)]
+    is_stored = among(unique["photo_id"], stored)
+    duplicates = unique.loc[is_stored & unique["rule"].notna(), "rule"]
+    open_groups = unique.loc[is_stored & unique["rule"].isna(), "group"]
+    decided = curated[among(curated["photo_id"].map(unique.set_index("photo_id")["group"]), open_groups)]
     queued = len(stored) - len(duplicates)
-    rejected = Counter(listing["reason"].dropna()) + Counter(files.loc[failed, "reason"])
+    said = decided["decision"].value_counts()
     return {
         "listed": len(listing),
         "pending": len(accepted) - int(failed.sum()) - len(stored),
-        "rejected": dict(sorted(rejected.items())),
+        "rejected": _counted(pd.concat([listing["reason"], files.loc[failed, "reason"]])),
         "downloaded": len(stored),
-        "duplicates": dict(sorted(Counter(duplicates["rule"]).items())),
+        "duplicates": _counted(duplicates),
         "queued": queued,
         "undecided": queued - len(decided),
-        "kept": int((decided["decision"] == "keep").sum()),
-        "moved": int((decided["decision"] == "move").sum()),
-        "dropped": dict(sorted(Counter(decided.loc[decided["decision"] == "drop", "reason"]).items())),
+        "kept": int(said.get("keep", 0)),
+        "moved": int(said.get("move", 0)),
+        "dropped": _counted(decided.loc[decided["decision"] == "drop", "reason"]),
     }
+
+
+def _counted(words: pd.Series) -> dict[str, int]:
+    """How often each is there; what is unknown is left out."""
+    return {str(word): int(count) for word, count in sorted(words.value_counts().items())}
 
 
 def models_of(home: Home) -> list[dict[str, Any]]:
