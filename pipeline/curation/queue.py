@@ -29,7 +29,7 @@ from pipeline.atomic import atomic_path, write_remade
 from pipeline.config import CurationSection
 from pipeline.curation.curate import one_per_photo
 from pipeline.curation.ranking import Ranking
-from pipeline.curation.suggestions import Suggestion, suggest
+from pipeline.curation.suggestions import suggest
 from pipeline.file_names import child
 from pipeline.hint_table import HINTS, JUDGEMENTS
 from pipeline.licenses import license_name
@@ -90,7 +90,7 @@ def queue_photos(
     it was; batches on disk that it does not know, of a run that was killed, are taken up as they are. Rows of
     `forgotten` photos go. `ranking` gives the probabilities.
     """
-    unique, listing, hints = inputs.unique, inputs.listing, inputs.hints
+    unique, listing, hints, fingerprints = inputs.unique, inputs.listing, inputs.hints, inputs.fingerprints
     kept = unique[unique["rule"].isna()]
     batch_of = _known_batches(queued, folders.batches)
     shown_groups = set(unique.loc[among(unique["photo_id"], batch_of), "group"])
@@ -102,10 +102,11 @@ def queue_photos(
         ],
         ignore_index=True,
     )
+    del inputs, listing, hints  # of a million photos a gigabyte
     table = table[~among(table["photo_id"], forgotten)].reset_index(drop=True)
     open_groups = set(kept["group"]) - set(decided_groups)
     table["waiting"] = among(table["group"], open_groups)
-    table = _in_order(_judged(table, inputs.fingerprints, settings, ranking))
+    table = _in_order(_judged(table, fingerprints, settings, ranking))
     numbers = [int(found.group(1)) for name in batch_of.values() if (found := re.match(r"batch-(\d+)-", name))]
     for name, rows in _new_batches(table[table["batch"].isna()], settings.batch_size, max(numbers, default=0) + 1):
         _write_batch(rows, child(folders.batches, name))
@@ -195,14 +196,15 @@ def _judged(
     table: pd.DataFrame, fingerprints: pd.DataFrame, settings: CurationSection, ranking: Ranking | None
 ) -> pd.DataFrame:
     """With suggestion, strength of the suggestion and probability of every row."""
-    found: list[Suggestion] = [suggest(row, str(row["domain"]), settings) for row in _records(table)]
-    words = {"suggested_decision": "decision", "suggested_reason": "reason", "suggestion": "why"}
-    for column, name in words.items():
-        table[column] = pd.Series([getattr(item, name) or None for item in found], index=table.index, dtype=object)
-    table["strength"] = [item.strength for item in found]
-    table["suggestion_probability"] = pd.Series(
-        [_rounded(item.probability) for item in found], index=table.index, dtype=float
-    )
+    suggestions = (suggest(row, str(row["domain"]), settings) for row in _records(table))
+    said = [(one.decision, one.reason, one.why, one.strength, _rounded(one.probability)) for one in suggestions]
+    decisions, reasons, whys, strengths, chances = zip(*said, strict=True) if said else ((),) * 5
+    del said
+    words = {"suggested_decision": decisions, "suggested_reason": reasons, "suggestion": whys}
+    for column, told in words.items():
+        table[column] = pd.Series([word or None for word in told], index=table.index, dtype=object)
+    table["strength"] = strengths
+    table["suggestion_probability"] = pd.Series(chances, index=table.index, dtype=float)
     table["probability"] = None
     if ranking is not None and len(table):
         table["probability"] = ranking.probability(with_fingerprints(table, fingerprints))

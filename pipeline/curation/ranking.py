@@ -20,6 +20,8 @@ MIN_OF_EACH = 20
 """Fewer photos kept, or not kept, are too few to learn from, however many decisions there are."""
 MOST = 20_000
 """Decisions that are learnt from at most, so that the time does not grow with the collection."""
+AT_ONCE = 50_000
+"""Photos whose features, 700 bytes each, are in memory at once."""
 SEED = 0
 UNKNOWN = -1.0
 """Stands for a hint that is null: outside the range of all of them."""
@@ -40,7 +42,9 @@ class Ranking:
 
     def probability(self, photos: pd.DataFrame) -> np.ndarray:
         """That each photo will be kept, in [0, 1]; `photos` as `learn` takes them."""
-        return self.model.predict_proba(features(photos, self.domains))[:, 1].round(4)
+        parts = (photos.iloc[start : start + AT_ONCE] for start in range(0, len(photos), AT_ONCE))
+        chances = [self.model.predict_proba(features(part, self.domains))[:, 1] for part in parts]
+        return np.concatenate([np.empty(0), *chances]).round(4)
 
 
 def learn(photos: pd.DataFrame, opinions: Sequence[Decision], learn_from: int) -> Ranking | None:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pipeline.curation.ranking import Ranking
     from resources.segmenter import SegmenterResource
 
+KEY = ("domain", "photo_id")
 SUGGESTED = ("suggested_decision", "suggested_reason", "suggestion", "suggestion_probability")
 MEASURED_SHORT_EDGE_PX = 512
 """Large JPEGs are decoded at a reduced size of at least this much for the hints."""
@@ -133,21 +134,25 @@ class MadeQueue:
 
 def make_queue(project: Project, home: Home) -> MadeQueue:
     """Write batches of what is new, and the table that goes with them but for writing it."""
-    from pipeline.curation.queue import QueueFolders, QueueInputs, filled_in_place, queue_photos
+    from pipeline.curation.queue import ORIGIN_COLUMNS, QueueFolders, QueueInputs, filled_in_place, queue_photos
     from pipeline.curation.suggestions import rule_decisions
 
     unique, queued = home.tables.read("unique_photos"), home.tables.read_or_empty("review_queue")
     unmeasured = home.tables.read_or_empty("unmeasured_pictures", columns=["sha256"])
     unique = unique[~among(unique["sha256"], unmeasured["sha256"])]  # nobody can look at them
-    hints, fingerprints = home.tables.read("photo_hints"), newest_rows(project, home, "fingerprints")
+    hints, told = home.tables.read("photo_hints"), [*KEY, "sha256", "phash", "size_bytes"]
+    fingerprints = newest_rows(project, home, "fingerprints", told)
     words = opinions(reviewed(home, project, keep=True)[0])
     decided = decided_groups(unique, words)
     by_rules = rule_decisions(unique, hints, project.curation.rules, decided)
     ranking = _ranking(project, unique, hints, fingerprints, words)
-    inputs = QueueInputs(unique, all_rows(project, home, "photo_listing"), hints, fingerprints)
+    del words
     groups = decided | decided_groups(unique, by_rules)
-    folders = QueueFolders(home.review_queue, home.thumbnails)
-    frame = queue_photos(inputs, queued, groups, forgotten_photos(home), folders, project.curation, ranking)
+    listing = [*KEY, *ORIGIN_COLUMNS]
+    frame = queue_photos(
+        QueueInputs(unique, all_rows(project, home, "photo_listing", listing), hints, fingerprints),
+        queued, groups, forgotten_photos(home), QueueFolders(home.review_queue, home.thumbnails), project.curation, ranking,
+    )  # fmt: skip
     home.reviewed.mkdir(parents=True, exist_ok=True)
     domains = frame.loc[~among(frame["photo_id"], queued["photo_id"]), "domain"]
     new = {str(domain): int(count) for domain, count in domains.value_counts().items()}
