@@ -73,7 +73,7 @@ async function ask() {
       const told = answer.headers.get("x-refocus-told"), openness = answer.headers.get("x-refocus-openness");
       if (openness && !isOriginal) tell(JSON.parse(openness));
       if (told && kind === "rest") say(decodeURIComponent(told));
-      stage.dataset.shown = kind;
+      if (!wanted) stage.dataset.shown = kind;
       trouble("");
     } catch (error) {
       trouble(error.message);
