@@ -100,7 +100,8 @@ class Sheet:
 
     def reader(self, names: Collection[str]) -> Callable[[Record], dict[str, str]]:
         """What reads these columns of a row, as `row` reads all: a batch has thirty, and a decision takes eight."""
-        places = [(name, place) for place, name in enumerate(self.columns) if name and name in names]
+        wanted = set(names)
+        places = [(name, place) for place, name in enumerate(self.columns) if name and name in wanted]
 
         def read(record: Record) -> dict[str, str]:
             written = record.written

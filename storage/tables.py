@@ -116,7 +116,7 @@ class TableStore:
         A named column that an older version did not write is null where the schema lets it be.
         Raises `StorageError` when it does not exist or is not a Parquet file.
         """
-        return self._frame(name, [self._loaded(name, partition, columns)], columns)
+        return self._frame(name, [(partition, self._loaded(name, partition, columns))], columns)
 
     def _loaded(self, name: str, partition: str | None, columns: list[str] | None) -> pa.Table:
         """What the file has of the columns, in their order, with what pandas noted of them and nothing else."""
@@ -131,15 +131,15 @@ class TableStore:
             return table.replace_schema_metadata({OF_PANDAS: notes} if notes else None)
         except FileNotFoundError:
             raise StorageError(f"{path}: the table does not exist yet; `bokehflow run --until {name}` makes it") from None
-        except (OSError, ValueError, pa.ArrowException) as error:
+        except Exception as error:  # a damaged file makes pyarrow stumble in any way
             raise _unreadable(path, name, error) from error
 
-    def _frame(self, name: str, tables: list[pa.Table], columns: list[str] | None) -> pd.DataFrame:
-        """Tables of one schema as a frame; columns that they do not have are null."""
+    def _frame(self, name: str, parts: list[tuple[str | None, pa.Table]], columns: list[str] | None) -> pd.DataFrame:
+        """Partitions of one schema as a frame; columns that they do not have are null."""
         try:
-            frame = pa.concat_tables(tables).to_pandas()
-        except Exception as error:  # what the footer notes makes pandas stumble in any way
-            raise _unreadable(self.path(name), name, error) from error
+            frame = pa.concat_tables([table for _, table in parts]).to_pandas()
+        except Exception as error:  # and what the footer notes pandas; it notes the same in all of them
+            raise _unreadable(self.path(name, parts[0][0]), name, error) from error
         new = [column for column in columns or () if column not in frame]
         return frame.join(empty(name)[new])[columns] if new else frame
 
@@ -152,8 +152,9 @@ class TableStore:
     def read_all(self, name: str, partitions: list[str] | None = None, columns: list[str] | None = None) -> pd.DataFrame:
         """All partitions, or those named, in one frame; all columns, or those named."""
         keys = self.partitions(name) if partitions is None else partitions
-        tables = [self._loaded(name, partition, columns) for partition in keys]
-        alike = groupby(filter(len, tables), key=lambda table: table.schema.serialize().to_pybytes())
+        parts = [(partition, self._loaded(name, partition, columns)) for partition in keys]
+        filled = [part for part in parts if len(part[1])]
+        alike = groupby(filled, key=lambda part: part[1].schema.serialize().to_pybytes())
         frames = [self._frame(name, list(group), columns) for _, group in alike]
         return pd.concat(frames, ignore_index=True) if frames else empty(name)[columns or columns_of(name)]
 
