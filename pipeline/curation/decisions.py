@@ -105,11 +105,14 @@ def folder_version(folder: Path) -> str:
     """
     tables, left = find_tables(folder)
     files = sorted(((_modified_ns(path), name, path) for name, path in tables.items()), key=lambda file: file[:2])
-    contents = [_content(path) for _, _, path in files]
-    timed = any(b"decided_at" in content[:4096].replace(b"\0", b"").lower() for content in contents)
+    contents = []  # one file after the other: a million decisions have 400 MB
+    for _, _, path in files:
+        content = _content(path)
+        contents.append((hashlib.sha256(content).digest(), b"decided_at" in content[:4096].replace(b"\0", b"").lower()))
+    timed = any(is_timed for _, is_timed in contents)
     digest = hashlib.sha256()
-    for (modified_ns, name, _), content in zip(files, contents, strict=True):
-        digest.update(name.encode() + b"\0" + hashlib.sha256(content).digest())
+    for (modified_ns, name, _), (content_digest, _) in zip(files, contents, strict=True):
+        digest.update(name.encode() + b"\0" + content_digest)
         digest.update(str(modified_ns).encode() if timed else b"")
     for problem in left:
         digest.update(f"\0{problem.file}".encode())

@@ -4,7 +4,7 @@
 """
 
 import hashlib
-from collections.abc import Set
+from collections.abc import Collection, Set
 
 import pandas as pd
 
@@ -46,14 +46,17 @@ def configured_partitions(project: Project, home: Home, name: str) -> list[str]:
     return [key for key in home.tables.partitions(name) if key in wanted]
 
 
-def all_rows(project: Project, home: Home, name: str, columns: list[str] | None = None) -> pd.DataFrame:
+def all_rows(
+    project: Project, home: Home, name: str, columns: list[str] | None = None, domain: str | None = None
+) -> pd.DataFrame:
     """`photo_listing`, `photo_files` or `fingerprints` of all configured months with the rows of imported photos.
 
-    All columns, or those named.
+    All columns, or those named; of all domains, or of one.
     """
-    wanted = columns or columns_of(name)
-    months = home.tables.read_all(name, configured_partitions(project, home, name), columns).reindex(columns=wanted)
-    imported = _imported_rows(project, home, name).reindex(columns=wanted)
+    wanted, domains = columns or columns_of(name), [domain] if domain else list(project.domains)
+    keys = [key for key in configured_partitions(project, home, name) if key.split("|")[0] in domains]
+    months = home.tables.read_all(name, keys, columns).reindex(columns=wanted)
+    imported = _imported_rows(home, name, domains).reindex(columns=wanted)
     filled = [frame for frame in (months, imported) if len(frame)]
     return pd.concat(filled, ignore_index=True) if filled else months
 
@@ -63,7 +66,7 @@ def rows_of_photos(project: Project, home: Home, name: str, photo_ids: Set[str],
     keys = configured_partitions(project, home, name)
     tables = [home.tables.rows_with(name, "photo_id", photo_ids, columns, key) for key in keys]
     frames = [table.to_pandas() for table in tables if table.num_rows]
-    frames.append(_imported_rows(project, home, name, photo_ids).reindex(columns=columns))
+    frames.append(_imported_rows(home, name, project.domains, photo_ids).reindex(columns=columns))
     return pd.concat(frames, ignore_index=True)
 
 
@@ -75,18 +78,18 @@ def newest_rows(project: Project, home: Home, name: str, columns: list[str] | No
     return all_rows(project, home, name, columns).drop_duplicates(["domain", "photo_id"], keep="last", ignore_index=True)
 
 
-def _imported_rows(project: Project, home: Home, name: str, photo_ids: Set[str] | None = None) -> pd.DataFrame:
+def _imported_rows(home: Home, name: str, domains: Collection[str], photo_ids: Set[str] | None = None) -> pd.DataFrame:
     """What the table would hold of imported photos; in a home of version 0.1 it does hold that, under a month of its own.
 
-    Of all, or of those named.
+    Of these domains; of all photos, or of those named.
     """
     if former := former_imports(home, name):
-        wanted = {f"{domain}|{IMPORTED}" for domain in project.domains}
+        wanted = {f"{domain}|{IMPORTED}" for domain in domains}
         rows = home.tables.read_all(name, [key for key in former if key in wanted])
         return rows if photo_ids is None else rows[among(rows["photo_id"], photo_ids)]
     rows = home.tables.read_or_empty("imported_photos")
     rows = rows if photo_ids is None else rows[among(rows["photo_id"], photo_ids)]
-    return conform(name, _AS_ROWS_OF[name](rows[among(rows["domain"], project.domains)]))
+    return conform(name, _AS_ROWS_OF[name](rows[among(rows["domain"], domains)]))
 
 
 def former_imports(home: Home, name: str) -> list[str]:

@@ -1,9 +1,11 @@
 """Where every photo stands, and which snapshots, models and reports there are."""
 
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from pipeline.config import Project
@@ -14,15 +16,14 @@ from pipeline.file_names import child
 from pipeline.masks.uncertainty import uncertain
 from pipeline.operations.curation import review_state
 from pipeline.operations.lineage import finished_runs
-from pipeline.operations.photo_tables import newest_rows
+from pipeline.operations.photo_tables import all_rows
 from pipeline.operations.tombstones import unpurged
 from pipeline.photos.history import history_counts, stricter_photos
-from pipeline.tables import among
 from pipeline.training.runs import describe_run
 from storage import Home
 
-KEY = ["domain", "photo_id"]
-COUNTED = {"photo_listing": [*KEY, "reason"], "photo_files": [*KEY, "sha256", "reason", "pending"]}
+COUNTED = {"photo_listing": ["photo_id", "reason"], "photo_files": ["photo_id", "sha256", "reason", "pending"]}
+FATES = ["photo_id", "forgotten", "absent", "gone_s", "changed_s", "stricter", "license_first", "license"]
 SHOWN = 5
 """So many ids are written out for a person."""
 
@@ -33,9 +34,12 @@ def status(project: Project, home: Home) -> dict[str, Any]:
     For each domain: listed = pending + Σ rejected + downloaded, downloaded = Σ duplicates + queued,
     queued = undecided + kept + moved + Σ dropped.
     """
-    state = review_state(project, home)
+    with ThreadPoolExecutor() as beside:  # digests of the reviewed CSVs, while Arrow reads tables
+        reading = beside.submit(review_state, project, home)
+        domains = funnel(project, home)
+    state = reading.result()
     return {
-        "domains": funnel(project, home),
+        "domains": domains,
         "decisions": {name: state[name] for name in ("wrong", "notes")},
         "double_review": state["double_review"],
         "history": history(home),
@@ -55,16 +59,17 @@ def status(project: Project, home: Home) -> dict[str, Any]:
 
 def masks(home: Home) -> dict[str, int]:
     """How many pictures have a mask, how many of these cannot be trusted, and how many a person has drawn."""
-    found = home.tables.read_or_empty("person_masks")
-    drawn = int(found["drawn_by"].notna().sum()) if "drawn_by" in found else 0
-    return {"made": int(found["mask"].notna().sum()), "uncertain": len(uncertain(found)), "drawn": drawn}
+    found = home.tables.read_or_empty("person_masks", columns=["mask", "uncertainty", "drawn_by"])
+    made, drawn = (int(found[name].notna().sum()) for name in ("mask", "drawn_by"))
+    return {"made": made, "uncertain": len(uncertain(found)), "drawn": drawn}
 
 
 def history(home: Home) -> dict[str, Any]:
     """Counts of what became of photos over time, and the ids of those that need somebody's attention."""
-    found = home.tables.read_or_empty("photo_history")
-    if "stricter" not in found:
+    columns = home.tables.columns("photo_history")
+    if columns and "stricter" not in columns:
         return {}
+    found = home.tables.read_or_empty("photo_history", columns=FATES)
     kept = found[~found["forgotten"]]
     return {
         **history_counts(found),
@@ -76,31 +81,47 @@ def history(home: Home) -> dict[str, Any]:
 
 def funnel(project: Project, home: Home) -> dict[str, dict[str, Any]]:
     """Counts of photos by what became of them, for each domain."""
-    listing, files = (newest_rows(project, home, name, columns) for name, columns in COUNTED.items())
     told = {"unique_photos": ["group", "rule"], "curated_photos": ["decision", "reason"]}
-    unique, curated = (home.tables.read_or_empty(name, columns=[*KEY, *columns]) for name, columns in told.items())
-    return {
-        domain: _domain(*(table[table["domain"] == domain] for table in (listing, files, unique, curated)))
-        for domain in project.domains
-    }
+    later = [home.tables.read_or_empty(name, columns=["domain", "photo_id", *names]) for name, names in told.items()]
+
+    def counted(domain: str) -> dict[str, Any]:
+        first = [all_rows(project, home, name, columns, domain) for name, columns in COUNTED.items()]
+        return _domain(*first, *(table[table["domain"] == domain] for table in later))
+
+    with ThreadPoolExecutor() as beside:
+        return dict(zip(project.domains, beside.map(counted, project.domains), strict=True))
 
 
 def _domain(listing: pd.DataFrame, files: pd.DataFrame, unique: pd.DataFrame, curated: pd.DataFrame) -> dict[str, Any]:
-    """A table that is behind the one before it counts only for the photos that are in that one too."""
-    accepted = listing.loc[listing["reason"].isna(), "photo_id"]
-    files = files[among(files["photo_id"], accepted)]
-    failed = files["sha256"].isna() & ~files["pending"]
-    stored = files.loc[files["sha256"].notna(), "photo_id"]
-    is_stored = among(unique["photo_id"], stored)
-    duplicates = unique.loc[is_stored & unique["rule"].notna(), "rule"]
-    open_groups = unique.loc[is_stored & unique["rule"].isna(), "group"]
-    decided = curated[among(curated["photo_id"].map(unique.set_index("photo_id")["group"]), open_groups)]
+    """A table that is behind the one before it counts only for the photos that are in that one too.
+
+    Ids are numbered once for all tables, and then looked up by number: a look at a million texts hashes all of them.
+    """
+    ids = [listing["photo_id"], files["photo_id"], unique["photo_id"], unique["group"], curated["photo_id"]]
+    numbers, photos = pd.factorize(pd.concat(ids))
+    of_listing, of_file, of_unique, of_group, of_decision = np.split(numbers, np.cumsum([len(part) for part in ids])[:-1])
+
+    def marked(some: np.ndarray) -> np.ndarray:
+        """For each photo whether its number is one of these."""
+        marks = np.zeros(len(photos), bool)
+        marks[some] = True
+        return marks
+
+    is_listed, is_stored = _last_of_each(of_listing, len(photos)), files["sha256"].notna().to_numpy()
+    accepted = of_listing[is_listed & listing["reason"].isna().to_numpy()]
+    is_asked = _last_of_each(of_file, len(photos)) & marked(accepted)[of_file]
+    failed = is_asked & ~is_stored & ~files["pending"].to_numpy(bool)
+    stored = of_file[is_asked & is_stored]
+    is_known, is_duplicate = marked(stored)[of_unique], unique["rule"].notna().to_numpy()
+    duplicates = unique.loc[is_known & is_duplicate, "rule"]
+    is_open = marked(of_group[is_known & ~is_duplicate])[of_group]
+    decided = curated[marked(of_unique[is_open])[of_decision]]
     queued = len(stored) - len(duplicates)
     said = decided["decision"].value_counts()
     return {
-        "listed": len(listing),
+        "listed": int(is_listed.sum()),
         "pending": len(accepted) - int(failed.sum()) - len(stored),
-        "rejected": _counted(pd.concat([listing["reason"], files.loc[failed, "reason"]])),
+        "rejected": _counted(pd.concat([listing.loc[is_listed, "reason"], files.loc[failed, "reason"]])),
         "downloaded": len(stored),
         "duplicates": _counted(duplicates),
         "queued": queued,
@@ -109,6 +130,16 @@ def _domain(listing: pd.DataFrame, files: pd.DataFrame, unique: pd.DataFrame, cu
         "moved": int(said.get("move", 0)),
         "dropped": _counted(decided.loc[decided["decision"] == "drop", "reason"]),
     }
+
+
+def _last_of_each(numbers: np.ndarray, count: int) -> np.ndarray:
+    """Whether each is the last of its number; numbers are below `count`.
+
+    An owner may change a photo's upload date, and then two months list it; the later month counts.
+    """
+    rows, last = np.arange(len(numbers)), np.zeros(count, int)
+    last[numbers] = rows
+    return last[numbers] == rows
 
 
 def _counted(words: pd.Series) -> dict[str, int]:

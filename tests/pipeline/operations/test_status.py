@@ -118,6 +118,25 @@ def test_listed_downloaded_and_queued_add_up(tmp_path: Path, seed: int) -> None:
     assert "listed" in summary(found)
 
 
+def test_of_a_photo_that_two_months_list_the_later_counts(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    for month, reason, sha256 in (("2024-01", "no_cv", None), ("2024-02", None, "s2")):
+        key, row = f"ordinary|{month}", {"photo_id": "flickr:1"}
+        listed = fill("photo_listing", [{**row, "reason": reason}], domain="ordinary", month=month)
+        home.tables.write("photo_listing", listed, key)
+        filed = fill(
+            "photo_files", [{**row, "sha256": sha256, "reason": None if sha256 else "truncated"}], domain="ordinary"
+        )
+        home.tables.write("photo_files", filed.assign(month=month), key)
+    counts = status(parse_project(PROJECT, tmp_path / "x"), home)["domains"]["ordinary"]
+    assert {name: count for name, count in counts.items() if count} == {
+        "listed": 1,
+        "downloaded": 1,
+        "queued": 1,
+        "undecided": 1,
+    }
+
+
 def test_an_empty_home_has_a_status(tmp_path: Path) -> None:
     found = status(parse_project(PROJECT, tmp_path / "x"), Home(tmp_path))
     assert found["domains"]["ordinary"]["listed"] == 0
