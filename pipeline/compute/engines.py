@@ -223,7 +223,14 @@ def local_dask(workers: int, retries: int, threads: int = 1) -> Iterator[str]:
     distributed = _installed("dask")
     from dask import config
 
-    options = {"n_workers": workers, "threads_per_worker": threads, "dashboard_address": None, "memory_limit": 0}
+    options = {
+        "n_workers": workers,
+        "threads_per_worker": threads,
+        "memory_limit": 0,
+        "dashboard_address": None,
+        # Another port than a second one at the same time.
+        "scheduler_kwargs": {"dashboard_address": "127.0.0.1:0"},
+    }
     patience = {
         **DASK_LOG,
         "distributed.scheduler.allowed-failures": retries,

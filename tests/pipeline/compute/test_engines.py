@@ -1,5 +1,7 @@
 """Batches over real workers: what is done stays done, whoever dies, and what cannot be used says so in time."""
 
+import os
+import socket
 import subprocess
 import sys
 import time
@@ -43,10 +45,48 @@ def cluster() -> Iterator[str]:
         yield address
 
 
-@pytest.fixture(params=["dask", "local"])
+@pytest.fixture(scope="module")
+def ray_cluster() -> Iterator[str]:
+    """The address of a Ray head that was started on its own, with a second node; one worker each."""
+    pytest.importorskip("ray")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    start = [sys.executable, "-m", "ray.scripts.scripts", "start", "--node-ip-address", "127.0.0.1", "--num-cpus", "1"]
+    start += ["--object-store-memory", str(80 * 2**20), "--disable-usage-stats", "--block"]
+    head = ["--head", "--port", address.split(":")[1], "--include-dashboard", "false"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": environment}
+    nodes = []
+    try:
+        for more in (head, ["--address", address]):
+            nodes.append(subprocess.Popen([*start, *more], **quiet))
+            wait_for_nodes(address, len(nodes))
+        yield address
+    finally:
+        for node in reversed(nodes):
+            node.terminate()
+            node.wait(60)
+
+
+def wait_for_nodes(address: str, count: int) -> None:
+    """Until so many nodes are there; a minute at most."""
+    asked = [sys.executable, "-c", f"import ray; ray.init({address!r}, log_to_driver=False); print(len(ray.nodes()))"]
+    deadline_s = time.monotonic() + 60
+    while time.monotonic() < deadline_s:
+        told = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=60)
+        if told.stdout.split()[-1:] == [str(count)]:
+            return
+        time.sleep(0.5)
+    raise AssertionError(f"Ray's head has no {count} nodes: {told.stderr}")
+
+
+CLUSTERS = {"dask": "cluster", "ray": "ray_cluster"}
+
+
+@pytest.fixture(params=["dask", "local", pytest.param("ray", marks=pytest.mark.slow)])
 def engine(request: pytest.FixtureRequest) -> Callable[[], AbstractContextManager[Engine]]:
     """Opens an engine of two workers."""
-    address = request.getfixturevalue("cluster") if request.param == "dask" else None
+    address = request.getfixturevalue(CLUSTERS[request.param]) if request.param in CLUSTERS else None
     return lambda: open_engine(request.param, address, retries=1, workers=2)
 
 
@@ -215,13 +255,15 @@ def made_by(over: Engaged | None, project: Project, home: Home) -> list[object]:
     ]
 
 
-def test_a_home_made_by_workers_is_the_home_made_here(cluster: str, tmp_path: Path) -> None:
-    versions = {}
-    for name, engine, address in (("threads", "local", None), ("processes", "local", None), ("dask", "dask", cluster)):
-        home, project = home_of_pictures(tmp_path / name, 8), engaged_project(engine)
-        versions[name] = made_by(Engaged(project, home, address) if name != "threads" else None, project, home)
-    assert versions["threads"] == versions["processes"] == versions["dask"]
-    assert all(versions["threads"][:-1])
+@pytest.mark.parametrize("name", ["local", "dask", pytest.param("ray", marks=pytest.mark.slow)])
+def test_a_home_made_by_workers_is_the_home_made_here(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    address = request.getfixturevalue(CLUSTERS[name]) if name in CLUSTERS else None
+    versions = []
+    for place, project in (("here", engaged_project("local")), ("there", engaged_project(name))):
+        home = home_of_pictures(tmp_path / place, 8)
+        versions.append(made_by(Engaged(project, home, address) if place == "there" else None, project, home))
+    assert versions[0] == versions[1]
+    assert all(versions[0][:-1])
 
 
 def test_many_pictures_are_worth_processes(tmp_path: Path) -> None:
