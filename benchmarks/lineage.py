@@ -106,7 +106,8 @@ def add_run(home: Home, snapshot: str, seed: int) -> None:
     folder.mkdir(parents=True)
     told = {"run_id": run, "recipe": "smoke", "seed": seed, "snapshot_id": snapshot, "model": "cyclegan"}
     (folder / "job.json").write_text(json.dumps({"digest": "d", "job": told}))
-    done = {**told, "digest": "d", "steps": 6, "seconds": 1.0, "final_losses": {}, "sample": "s.png", "files": {}}
+    done = {**told, "digest": "d", "steps": 6, "seconds": 1.0, "final_losses": {}, "sample": "s.png"}
+    done["files"] = {"generator_a_to_b.safetensors": "0" * 64}
     (folder / "complete.json").write_text(json.dumps(done))
     (folder / "model.json").write_text(json.dumps({**done, "domains": {"a": "ordinary", "b": "shallow"}}))
     scores = {"photo_id": ["a", "b"], "method": f"smoke@{seed}", "metric": "subject_l1", "value": [0.1, 0.2]}

@@ -4,7 +4,7 @@ import hashlib
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +61,21 @@ class BlobStore:
         else:
             size = found.st_size if stat.S_ISREG(found.st_mode) else None
         return size is not None and (size > 0 if size_bytes is None else size == size_bytes)
+
+    def missing(self, sizes: Iterable[tuple[str, int]]) -> int:
+        """How many of these digests are not here at this size in bytes, as `has` would tell of each."""
+        root, ask, is_file = str(self.root), os.stat, stat.S_ISREG
+        missing = 0
+        for sha256, size_bytes in sizes:
+            try:
+                found = ask(f"{root}/{sha256[:2]}/{sha256}") if sha256.isalnum() else None
+            except OSError:
+                found = None
+            if found is None:
+                missing += not self.has(sha256, size_bytes)
+            else:
+                missing += found.st_size != size_bytes or not is_file(found.st_mode)
+        return missing
 
     def remove(self, sha256: str) -> int | None:
         """Delete the blob; its size in bytes, or None where there was none."""

@@ -30,7 +30,7 @@ class Provenance:
     outside: Mapping[str, str] = field(default_factory=dict)
     """Versions of what is neither, by words that "… changed" can follow: `segmenter`, `drawn masks`."""
     notes: Mapping[str, str] = field(default_factory=dict)
-    """What readers of the table want to know of its making; decides nothing."""
+    """What readers of the table want to know of its making; two that differ in nothing else are equal."""
 
     def to_json(self) -> str:
         """The form in which a footer holds it."""

@@ -2,19 +2,20 @@
 
 import hashlib
 import json
-from collections.abc import Set
 from json.encoder import encode_basestring
 
 import pandas as pd
 
 from pipeline.config import DatasetSection
-from pipeline.picture_layers import present
+from pipeline.picture_layers import OPTIONAL_DIGESTS, present
 from pipeline.tables import among
 
 IDENTITY = ["photo_id", "domain", "pixels_sha256", "alpha_sha256", "split", "transform"]
 """The columns that make a snapshot what it is, with the pair and the digests of the layers that a picture has beside these;
 owner, licence and packing into shards do not count."""
 PAIR = "pair"
+TOLD_APART = [*IDENTITY, *OPTIONAL_DIGESTS, PAIR]
+"""All that may count for a snapshot's id."""
 ORIGIN = ["owner", "owner_name", "title", "license", "page_url"]
 """What the listing says of a photo; it is what `forget` erases from a manifest."""
 GIVEN = "given_split"
@@ -49,14 +50,14 @@ def build_manifest(
     return manifest
 
 
-def origin_version(listing: pd.DataFrame, photo_ids: Set[str]) -> str:
+def origin_version(listing: pd.DataFrame, photo_ids: pd.Series) -> str:
     """Digest of what the listing (`photo_id` and `ORIGIN`) says of these photos, 16 hex digits."""
     listed = listing[among(listing["photo_id"], photo_ids)].drop_duplicates("photo_id", keep="last")
     told = listed.sort_values("photo_id")[["photo_id", *ORIGIN]].to_json(orient="values", force_ascii=False)
     return hashlib.sha256(str(told).encode()).hexdigest()[:16]
 
 
-def told_version(listing: pd.DataFrame, photo_ids: Set[str]) -> str:
+def told_version(listing: pd.DataFrame, photo_ids: pd.Series) -> str:
     """Digest of the sides and pairs that came with these photos, 16 hex digits; empty where none did."""
     told = listing[among(listing["photo_id"], photo_ids) & listing[TOLD].notna().any(axis=1)]
     rows = told.drop_duplicates("photo_id", keep="last").sort_values("photo_id")[["photo_id", *TOLD]]

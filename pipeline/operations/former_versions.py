@@ -146,7 +146,7 @@ def _learning_step(project: Project, home: Home, key: str | None) -> list[str]:
 def _origin(project: Project, home: Home, key: str | None) -> str:
     images = home.tables.read_or_empty("training_images", columns=["photo_id"])
     keys = _partitions(project, home, "photo_listing")
-    return origin_version(home.tables.read_all("photo_listing", keys, ["photo_id", *ORIGIN]), set(images["photo_id"]))
+    return origin_version(home.tables.read_all("photo_listing", keys, ["photo_id", *ORIGIN]), images["photo_id"])
 
 
 def _freshness(project: Project, home: Home, key: str | None) -> list[str]:

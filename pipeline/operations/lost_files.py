@@ -2,8 +2,11 @@
 
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+
+import pandas as pd
 
 from pipeline.config import Project
 from pipeline.curation.queue import thumbnail_name
@@ -13,6 +16,7 @@ from pipeline.operations.history import questions_left
 from pipeline.operations.imports import misreported_imports
 from pipeline.operations.tombstones import unpurged
 from pipeline.plain_files import is_there
+from pipeline.tables import among
 from storage import Home
 
 FindLoss = Callable[[Project, Home, str, str | None, float], Loss | None]
@@ -33,8 +37,8 @@ def _files(project: Project, home: Home, key: str | None) -> Loss | None:
     """No photo may be worth another try, and every blob has to be there at its full size."""
     files = home.tables.read("photo_files", key, ["sha256", "size_bytes", "pending"])
     stored = files[files["sha256"].notna()]
-    blobs, sizes = home.blobs, zip(stored["sha256"].tolist(), stored["size_bytes"].astype(int).tolist(), strict=True)
-    if missing := sum(not blobs.has(sha256, size) for sha256, size in sizes):
+    sizes = zip(stored["sha256"].tolist(), stored["size_bytes"].astype(int).tolist(), strict=True)
+    if missing := home.blobs.missing(sizes):
         return Loss(_counted(missing, "file", "is missing", "are missing"))
     pending = int(files["pending"].sum())
     if not pending:
@@ -55,38 +59,34 @@ def _history(project: Project, home: Home, key: str | None) -> Loss | None:
     return None
 
 
-def _missing(root: Path, names: Iterable[str]) -> int:
+def _missing(root: Path, names: pd.Series) -> int:
     """How many of these files below `root` are not there: folders are listed, which takes a tenth of asking for each."""
-    wanted: dict[str, set[str]] = {}
-    for name in names:
-        folder, _, file = name.rpartition("/")
-        wanted.setdefault(folder, set()).add(file)
-    missing = 0
-    for folder, files in wanted.items():
-        try:
-            missing += len(files - set(os.listdir(inside(root, folder) if folder else root)))
-        except (FileNotFoundError, NotADirectoryError):
-            missing += len(files)
-    return missing
+    wanted = names.drop_duplicates()
+    there: list[str] = []
+    for folder in {name.rpartition("/")[0] for name in wanted.tolist()}:
+        with suppress(FileNotFoundError, NotADirectoryError):
+            files = os.listdir(inside(root, folder) if folder else root)
+            there += [f"{folder}/{file}" if folder else file for file in files if file.isascii()]  # as all of ours are
+    return int((~among(wanted, there)).sum())
 
 
 def _hints(project: Project, home: Home, key: str | None) -> Loss | None:
     unique = home.tables.read_or_empty("unique_photos", columns=["sha256", "rule"])
-    measured = home.tables.read("photo_hints", columns=["sha256"])
-    shown = set(unique.loc[unique["rule"].isna(), "sha256"]) & set(measured["sha256"])
-    missing = _missing(home.thumbnails, map(thumbnail_name, shown))
+    measured = home.tables.read("photo_hints", columns=["sha256"])["sha256"]
+    shown = measured[among(measured, unique.loc[unique["rule"].isna(), "sha256"])]
+    missing = _missing(home.thumbnails, pd.Series([thumbnail_name(one) for one in shown.tolist()], dtype="str"))
     return Loss(_counted(missing, "thumbnail", "is missing", "are missing")) if missing else None
 
 
 def _masks(project: Project, home: Home, key: str | None) -> Loss | None:
     masks = home.tables.read("person_masks", columns=["mask"])["mask"].dropna()
-    missing = _missing(home.masks, masks.tolist())
+    missing = _missing(home.masks, masks.astype("str"))
     return Loss(_counted(missing, "mask", "is missing", "are missing")) if missing else None
 
 
 def _depth(project: Project, home: Home, key: str | None) -> Loss | None:
     maps = home.tables.read("depth_maps", columns=["depth_source"])["depth_source"].dropna()
-    missing = _missing(home.depth, maps.tolist())
+    missing = _missing(home.depth, maps.astype("str"))
     return Loss(_counted(missing, "map of depth", "is missing", "are missing")) if missing else None
 
 

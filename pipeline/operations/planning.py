@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from pipeline.config import Project
-from pipeline.dataset.manifest import snapshot_id
+from pipeline.dataset.manifest import TOLD_APART, snapshot_id
 from pipeline.errors import ConfigError
 from pipeline.operations.due import Due, Outlook, Records, Waiting
 from pipeline.operations.former_versions import is_former_current
@@ -128,7 +128,8 @@ def _newest(home: Home) -> str:
 @lru_cache(8)
 def _snapshot_of(tables: TableStore, data_version: str) -> str:
     """It is remembered, since `dev` asks every few seconds: the data version counts all that the id does."""
-    return snapshot_id(tables.read(TABLES_OF_ALL[-1]))
+    manifest = TABLES_OF_ALL[-1]
+    return snapshot_id(tables.read(manifest, columns=[name for name in tables.columns(manifest) if name in TOLD_APART]))
 
 
 @dataclass(frozen=True)

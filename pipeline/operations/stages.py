@@ -4,6 +4,8 @@ A table is made anew when its provenance is no longer the one that holds now, or
 both. What stands here is about one table at a time and names no other module's decisions.
 """
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -65,7 +67,7 @@ class Stage:
     """Other tables, by whose content it changes."""
     settings: Callable[[Project, Key], Settings]
     outside: Callable[[Project, Home, Key], Mapping[str, str]] = lambda project, home, key: {}
-    notes: Callable[[Project, Key], Mapping[str, str]] = lambda project, key: {}
+    notes: Callable[[Project, Home, Key], Mapping[str, str]] = lambda project, home, key: {}
     code_version: str = "1"
     blocking_checks: tuple[str, ...] = ()
     """What has to pass before anything is made from it."""
@@ -83,7 +85,7 @@ def provenance_of(project: Project, home: Home, name: str, key: Key = None) -> P
         stage.settings(project, key),
         {table: _data_versions(project, home, table, key) for table in stage.tables(project)},
         stage.outside(project, home, key),
-        stage.notes(project, key),
+        stage.notes(project, home, key),
     )
 
 
@@ -158,7 +160,7 @@ def _day_of_listing(project: Project, home: Home, key: Key) -> Mapping[str, str]
     return {"day of a month that is not long over": "" if is_over else f"{now:%Y-%m-%d}"}
 
 
-def _configuration(project: Project, key: Key) -> Mapping[str, str]:
+def _configuration(project: Project, home: Home, key: Key) -> Mapping[str, str]:
     return {"configuration": listing_configuration(project, key)} if key else {}
 
 
@@ -265,19 +267,38 @@ def _origin(project: Project, home: Home, key: Key) -> Mapping[str, str]:
 
     Views and times do not count.
     """
-    tables = ("photo_listing", "imported_photos", "training_images")
-    made_of = [dict.fromkeys(project.domains, ""), *(_data_versions(project, home, name, None) for name in tables)]
-    if _ORIGINS.get(home, ([], {}))[0] != made_of:
-        photos = set(home.tables.read_or_empty("training_images", columns=["photo_id"])["photo_id"])
-        listing = all_rows(project, home, "photo_listing", ["photo_id", *ORIGIN, *TOLD])
-        told = told_version(listing, photos)
-        sides = {"sides and pairs": told} if told else {}
-        _ORIGINS[home] = made_of, {"owners, titles or licences": origin_version(listing, photos), **sides}
+    followed = _followed(project, home)
+    if _ORIGINS.get(home, ("", {}))[0] != followed:
+        info = home.tables.info("dataset_manifest")
+        made = info.provenance if info and info.provenance else None
+        same = made and made.notes.get(FOLLOWED) == followed
+        _ORIGINS[home] = followed, made.outside if made and same else _looked_at(project, home)
     return _ORIGINS[home][1]
 
 
-_ORIGINS: dict[Home, tuple[list[dict[str, str]], dict[str, str]]] = {}
-"""By home the data versions of all rows that were looked at last, and what they came to: `dev` asks every few seconds."""
+def _looked_at(project: Project, home: Home) -> Mapping[str, str]:
+    photos = home.tables.read_or_empty("training_images", columns=["photo_id"])["photo_id"]
+    listing = all_rows(project, home, "photo_listing", ["photo_id", *ORIGIN, *TOLD])
+    told = told_version(listing, photos)
+    sides = {"sides and pairs": told} if told else {}
+    return {"owners, titles or licences": origin_version(listing, photos), **sides}
+
+
+def _followed(project: Project, home: Home) -> str:
+    """Digest of the data versions of all that `_origin` follows from: of a million photos a look takes five seconds."""
+    tables = ("photo_listing", "imported_photos", "training_images")
+    made_of = [sorted(project.domains), *(_data_versions(project, home, name, None) for name in tables)]
+    return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _note_followed(project: Project, home: Home, key: Key) -> Mapping[str, str]:
+    return {FOLLOWED: _followed(project, home)}
+
+
+FOLLOWED = "followed"
+"""Under this name the manifest's notes say from which data what `_origin` says was found."""
+_ORIGINS: dict[Home, tuple[str, Mapping[str, str]]] = {}
+"""By home what was followed last, and what it came to: `dev` asks every few seconds."""
 
 
 def _rules_look_at_hints(project: Project) -> tuple[str, ...]:
@@ -318,6 +339,8 @@ STAGES: dict[str, Stage] = {
     "person_masks": Stage(_of_people, _of_masks, _mask_makers, settles=True),
     "depth_maps": Stage(_of_whom_depth, _of_depth, depth_makers, settles=True),
     "training_images": Stage(_of_masks_and_depth, _of_preparation, _imported_layers),
-    "dataset_manifest": Stage(_from("training_images"), _of_manifest, _origin, blocking_checks=("can_be_frozen",)),
+    "dataset_manifest": Stage(
+        _from("training_images"), _of_manifest, _origin, _note_followed, blocking_checks=("can_be_frozen",)
+    ),
 }
 """Every table with a provenance, by the asset that makes it, in the order in which they are made."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from pipeline import atomic
 from pipeline.bounded import form_problem, read_json
@@ -146,7 +146,14 @@ class Completion(BaseModel):
     """Of a calibrated lens from A to B, by checkpoint (`last`, `best`): how much larger its discs are than those trained
     with; empty without one."""
     files: dict[str, str]
-    """SHA-256 of the generators' files, by their paths in the folder."""
+    """SHA-256 of the generators' files, by their paths in the folder; one maps from A to B."""
+
+    @field_validator("files")
+    @classmethod
+    def _has_a_generator(cls, files: dict[str, str]) -> dict[str, str]:
+        if generator_file("a_to_b") not in files:
+            raise ValueError(f"there is no {generator_file('a_to_b')} among them")
+        return files
 
 
 @contextmanager

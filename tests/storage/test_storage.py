@@ -204,12 +204,16 @@ def test_a_blob_that_a_power_cut_took_is_missing_and_not_empty(tmp_path: Path) -
     blobs.path("a" * 64).parent.mkdir(parents=True)
     blobs.path("a" * 64).write_bytes(b"")
     assert not blobs.has("a" * 64, 5)
+    blobs.path("a" * 64).with_name("a" * 63 + "b").write_bytes(b"whole")
+    sizes = {"a" * 64: 5, "a" * 63 + "b": 5, "c" * 64: 5}
+    assert blobs.missing(sizes.items()) == 2
 
 
 @pytest.mark.parametrize("digest", ["../../x", "/etc/passwd", "A" * 64, "", "٣" * 64])
 def test_what_is_no_digest_is_no_blob(tmp_path: Path, digest: str) -> None:
     blobs = Home(tmp_path).blobs
     assert not blobs.has(digest)
+    assert blobs.missing([(digest, 1)]) == 1
     for use in (blobs.path, blobs.read, lambda each: blobs.adopt(tmp_path / "a", each)):
         with pytest.raises(StorageError, match="is no SHA-256"):
             use(digest)

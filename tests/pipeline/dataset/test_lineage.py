@@ -25,7 +25,7 @@ from pipeline.dataset.snapshot import read_snapshot
 from pipeline.errors import DatasetError
 from pipeline.licenses import license_name
 from pipeline.operations.lineage import CARD, COMPLETION, find_run, lineage_of_model, lineage_of_photo, lineage_of_snapshot
-from pipeline.training.runs import Completion, RunFolder
+from pipeline.training.runs import Completion, RunFolder, generator_file
 from storage import Home
 from tests.pipeline.dataset.frozen_world import World
 
@@ -178,7 +178,9 @@ def test_finished_runs_are_read_where_training_writes_them(world: World) -> None
     assert (folder.completion.name, folder.card.name) == (COMPLETION, CARD)
     identifier = world.freeze(range(1, 13))
     facts = {"run_id": "r", "recipe": "smoke", "model": "cyclegan", "seed": 3, "snapshot_id": identifier, "steps": 6}
-    done = Completion(digest="d", seconds=1.0, final_losses={}, sample="s", best={}, files={}, **facts)  # pyright: ignore
+    done = Completion(
+        digest="d", seconds=1.0, final_losses={}, sample="s", best={}, files={generator_file("a_to_b"): "0" * 64}, **facts
+    )  # pyright: ignore
     folder.root.mkdir(parents=True)
     folder.completion.write_text(done.model_dump_json())
     folder.card.write_text(json.dumps({**done.model_dump(), "domains": {"a": "ordinary", "b": "shallow"}}))

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import tarfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import dagster as dg
@@ -16,11 +16,14 @@ from assets.headless import open_instance
 from pipeline.config import load_project
 from pipeline.errors import ConfigError
 from pipeline.headless import run_plan
+from pipeline.operations import stages
 from pipeline.operations.kept_records import is_current
 from pipeline.operations.planning import Plan
+from pipeline.operations.stages import provenance_of
 from pipeline.package_files import POSTGRES_VARIABLE
 from storage import Home
 from storage.blobs import BlobStore
+from storage.provenance import differences
 from tests.pipeline.operations.test_planning import FORMER_HOME, SNAPSHOT
 
 
@@ -121,19 +124,40 @@ def test_a_run_looks_for_each_file_once(
     settled: Home, monkeypatch: pytest.MonkeyPatch, change: Callable[[Home], None]
 ) -> None:
     asked: Counter[str] = Counter()
-    has = BlobStore.has
+    missing = BlobStore.missing
 
-    def counted(store: BlobStore, sha256: str, size_bytes: int | None = None) -> bool:
-        asked[sha256] += size_bytes is not None  # as who looks for lost files asks
-        return has(store, sha256, size_bytes)
+    def counted(store: BlobStore, sizes: Iterable[tuple[str, int]]) -> int:
+        wanted = list(sizes)
+        asked.update(sha256 for sha256, _ in wanted)
+        return missing(store, wanted)
 
-    monkeypatch.setattr(BlobStore, "has", counted)
+    monkeypatch.setattr(BlobStore, "missing", counted)
     change(settled)
     assert go(settled)
     months = [key for key in settled.tables.partitions("photo_files") if not key.endswith("|imported")]
     stored = settled.tables.read_all("photo_files", months)["sha256"].dropna()
     assert len(stored) > 5
     assert asked == Counter(stored), "once for each row"
+
+
+def test_what_owners_say_is_looked_at_where_something_was_listed_since(
+    settled: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decide(settled)
+    assert go(settled, Plan(until="dataset_snapshot")) != SNAPSHOT
+    project = load_project(settled.root / "bokehflow.toml")
+    with monkeypatch.context() as patch:
+        patch.setattr(stages, "_ORIGINS", {})  # as in a new process
+        patch.setattr(stages, "_looked_at", lambda project, home: pytest.fail("the listing was read"))
+        before = provenance_of(project, settled, "dataset_manifest")
+    photo_id = settled.tables.read("training_images")["photo_id"].iloc[0]
+    for key in settled.tables.partitions("photo_listing"):
+        listing = settled.tables.read("photo_listing", key)
+        is_photo = listing["photo_id"] == photo_id
+        settled.tables.correct("photo_listing", listing.assign(title=listing["title"].mask(is_photo, "renamed")), key)
+    assert differences(before, provenance_of(project, settled, "dataset_manifest"), {}) == [
+        "the owners, titles or licences changed"
+    ]
 
 
 def test_what_was_never_asked_is_asked_now(settled: Home) -> None:
