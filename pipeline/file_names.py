@@ -25,6 +25,8 @@ SHOWN = 100
 """Characters of a strange text that a message repeats."""
 # No `\d` and no `$`: the one takes the digits of all scripts, the other a newline.
 _SHA256, _SNAPSHOT = re.compile(r"[0-9a-f]{64}"), re.compile(r"[0-9a-f]{16}")
+_SIMPLE = re.compile(r"[0-9A-Za-z_-][0-9A-Za-z_.-]{0,99}")
+"""Names that need no closer look, as nearly all have."""
 _FORBIDDEN = re.compile(r"[/\\\x00-\x1f\x7f]")
 
 
@@ -93,18 +95,26 @@ def below(folder: Path, name: object) -> Path:
     return path
 
 
-def all_below(folder: Path, names: Iterable[str]) -> dict[str, Path]:
-    """`below` of many names: where they lead is looked up once for each folder on the way, and for each link."""
-    found, known = dict[str, Path](), {""}
+def all_below(folder: Path, names: Iterable[str]) -> dict[str, str]:
+    """`below` of many names, as texts: where they lead is looked up once for each folder, and for each link in it."""
+    found, places = dict[str, str](), dict[str, tuple[Path, set[str]]]()
     for name in names:
-        found[name] = path = inside(folder, name)
-        parent = name.rpartition("/")[0]
-        if parent not in known:
-            below(folder, parent)
-            known.add(parent)
-        if os.path.islink(path):
-            below(folder, name)
+        parent, _, file = name.rpartition("/")
+        if parent not in places:
+            place = below(folder, parent) if parent else folder
+            places[parent] = place, _links_in(place)
+        place, links = places[parent]
+        is_simple = _SIMPLE.fullmatch(file) and file not in links and not name.startswith("/")
+        found[name] = f"{place}/{file}" if is_simple else str(below(folder, name))
     return found
+
+
+def _links_in(folder: Path) -> set[str]:
+    try:
+        with os.scandir(folder) as entries:
+            return {entry.name for entry in entries if entry.is_symlink()}
+    except (FileNotFoundError, NotADirectoryError):
+        return set()
 
 
 def expanded(text: object) -> Path:

@@ -15,9 +15,13 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline.plain_files import FileTooLarge, NotAPlainFile, read_plain
 from pipeline.plain_text import plain
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SEPARATORS = (",", ";", "\t")
 BLANKS = " \t\r\n\0\u00a0\ufeff\u200b"
@@ -211,6 +215,30 @@ def harmless(cell: object) -> object:
 _FORMULA_INSIDE = re.compile(r"([,;\t\r\n|]\s*)([=+@-])")
 _MAY_BE_RUN = re.compile(r"^[=+@-]|[,;|]\s*[=+@-]")
 """In text of printable ASCII; nearly none has it, and to know that takes a tenth of the time."""
+
+
+def harmless_table(table: "pd.DataFrame") -> "pd.DataFrame":
+    """`harmless` of each cell; Arrow tells those apart that may have to change, which are few."""
+    import numpy as np
+    import pandas as pd
+    import pyarrow as arrow
+    from pyarrow import compute
+
+    def column(cells: pd.Series) -> pd.Series:
+        if pd.api.types.is_numeric_dtype(cells):
+            return cells
+        values = cells.tolist()
+        texts = arrow.array([value if isinstance(value, str) else None for value in values], arrow.large_string())
+        is_doubtful = compute.call_function("match_substring_regex", [texts], compute.MatchSubstringOptions(DOUBTFUL))
+        for place in np.flatnonzero(is_doubtful.fill_null(False).to_numpy(zero_copy_only=False)).tolist():
+            values[place] = harmless(values[place])
+        return pd.Series(values, cells.index, dtype=object)
+
+    return pd.DataFrame({name: column(cells) for name, cells in table.items()}, table.index)
+
+
+DOUBTFUL = r"^[=+@-]|[,;|]\s*[=+@-]|[^ -~]"
+"""What `harmless` may change has one of these; for Arrow's regular expressions."""
 
 
 # --- reading ------------------------------------------------------------------------------------------------------------

@@ -21,9 +21,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as arrow
 from PIL import Image
-from pyarrow import compute
 
 from pipeline.atomic import atomic_path, write_remade
 from pipeline.config import CurationSection
@@ -35,7 +33,7 @@ from pipeline.hint_table import HINTS, JUDGEMENTS
 from pipeline.licenses import license_name
 from pipeline.photo_ids import written_id
 from pipeline.plain_files import open_plain
-from pipeline.spreadsheet import harmless, read_rows
+from pipeline.spreadsheet import harmless_table, read_rows
 from pipeline.tables import among, columns_of
 
 THUMBNAIL_EDGE_PX = 320
@@ -49,9 +47,6 @@ COLUMNS = [
 ORIGIN_COLUMNS = ("page_url", "title", "owner", "owner_name", "license", "tags")
 LIKELY, UNLIKELY = 0.8, 0.2
 """Probabilities of being kept from which on, and up to which, a photo is quickly decided."""
-
-DOUBTFUL = r"^[=+@-]|[,;|]\s*[=+@-]|[^ -~]"
-"""What `harmless` may change has one of these; for Arrow's regular expressions."""
 
 ReadPhoto = Callable[[str], np.ndarray]
 """From a blob's SHA-256 to RGB uint8 `[height, width, 3]`."""
@@ -259,22 +254,10 @@ def _new_batches(fresh: pd.DataFrame, batch_size: int, first: int) -> Iterator[t
 def _write_batch(rows: pd.DataFrame, path: Path) -> None:
     table = rows.reindex(columns=COLUMNS)
     table["thumbnail"] = "../../thumbnails/" + table["thumbnail"]
-    for name in COLUMNS:
-        if not pd.api.types.is_numeric_dtype(table[name]):
-            table[name] = _harmless(table[name])
+    table = harmless_table(table)
     table = table.astype(object).where(table.notna(), "")
     with atomic_path(path) as temporary:
         table.to_csv(temporary, index=False, encoding="utf-8-sig", lineterminator="\r\n")
-
-
-def _harmless(column: pd.Series) -> pd.Series:
-    """Texts that no spreadsheet executes; Arrow tells those apart that may have to change, which are few."""
-    values = column.tolist()
-    texts = arrow.array([value if isinstance(value, str) else None for value in values], arrow.large_string())
-    is_doubtful = compute.call_function("match_substring_regex", [texts], compute.MatchSubstringOptions(DOUBTFUL))
-    for place in np.flatnonzero(is_doubtful.fill_null(False).to_numpy(zero_copy_only=False)).tolist():
-        values[place] = harmless(values[place])
-    return pd.Series(values, column.index, dtype=object)
 
 
 def _records(table: pd.DataFrame) -> Iterator[Mapping[str, Any]]:

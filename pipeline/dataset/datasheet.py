@@ -30,7 +30,7 @@ def datasheet(
     `left_out` counts the snapshot's pictures that are not among them by reason; `use` is what they were chosen for.
     """
     made, photos = facts.get("made_from", {}), manifest.drop_duplicates(["domain", "photo_id"])
-    of_flickr = photos["photo_id"].map(_is_of_flickr)
+    of_flickr = photos["photo_id"].str.startswith("flickr:")
     told = {
         "facts": facts,
         "made": made,
@@ -95,7 +95,7 @@ def sources(manifest: pd.DataFrame, made: Mapping[str, Any]) -> Iterator[str]:
             f"{share if limited else 'every result was listed, none was sampled'}."
         )
     photos = manifest.drop_duplicates(["domain", "photo_id"])
-    if imported := int((~photos["photo_id"].map(_is_of_flickr)).sum()):
+    if imported := int((~photos["photo_id"].str.startswith("flickr:")).sum()):
         yield (
             f"{imported:,} of the {len(photos):,} photos were brought from folders of the keeper's own (`bokehflow import`)"
             "; whose they are and under which licence is what was told with them."
@@ -104,10 +104,6 @@ def sources(manifest: pd.DataFrame, made: Mapping[str, Any]) -> Iterator[str]:
 
 def _queries(made: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [query for entry in made.get("domains", {}).values() for query in entry.get("queries", [])]
-
-
-def _is_of_flickr(photo_id: str) -> bool:
-    return photo_id.startswith("flickr:")
 
 
 def _funnel(found: Mapping[str, Any]) -> list[list[Any]]:
@@ -143,7 +139,7 @@ def known_biases(manifest: pd.DataFrame, made: Mapping[str, Any]) -> list[str]:
         "The search words are English, so photos tagged in other languages are missing.",
         "A search by camera finds only photos whose owners publish their EXIF data.",
     ]
-    if manifest["photo_id"].map(_is_of_flickr).any():
+    if manifest["photo_id"].str.startswith("flickr:").any():
         lines += of_flickr
     lines += [
         "Keep or drop is one curator's judgement; the datasheet counts the reasons." + _agreement(made),

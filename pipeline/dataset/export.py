@@ -34,7 +34,7 @@ from pipeline.licenses import license_name
 from pipeline.parquet_files import parquet_path
 from pipeline.picture_layers import Layer, present
 from pipeline.plain_files import plain_path
-from pipeline.spreadsheet import harmless
+from pipeline.spreadsheet import harmless_table
 from pipeline.tables import among
 
 FORMATS = ("folders", "hf", "webdataset", "labelstudio", "fiftyone")
@@ -91,16 +91,16 @@ def export_snapshot(
     target: Path,
     plan: ExportPlan,
     progress: Progress = lambda done, total: None,
+    manifest: pd.DataFrame | None = None,
 ) -> Exported:
-    """Write the snapshot's pictures into the new folder `target`.
+    """Write the snapshot's pictures into the new folder `target`; `manifest` is `open_snapshot`'s, where it was opened.
 
     Raises `DatasetError` when `target` exists, when no picture is left, and when the disk is full; then there is no
     `target`.
     """
     if target.exists():
         raise DatasetError(f"{target}: exists already; name a new folder, or delete that one")
-    manifest = open_snapshot(snapshots, identifier, shards)
-    chosen, left_out = choose(manifest, plan)
+    chosen, left_out = choose(open_snapshot(snapshots, identifier, shards) if manifest is None else manifest, plan)
     if chosen.empty:
         raise DatasetError(f"snapshot {identifier}: no picture is left to export ({_counted(left_out)} left out)")
     facts = read_facts(snapshots, identifier)
@@ -110,7 +110,7 @@ def export_snapshot(
         counts = _WRITERS[plan.format](folder, chosen, shards, plan, progress)
         files = chosen[[*PHOTO, "file"]].drop_duplicates()
         shown = attribution(chosen).merge(files, on=PHOTO).merge(_layers_of(chosen), on=PHOTO)
-        shown.map(harmless).to_csv(folder / ATTRIBUTION, index=False, lineterminator="\n")
+        harmless_table(shown).to_csv(folder / ATTRIBUTION, index=False, lineterminator="\n")
         (folder / DATASHEET).write_text(datasheet(chosen, facts, left_out, plan.use), encoding="utf-8")
         described = croissant.describe(folder, chosen, facts, plan.format)
         (folder / CROISSANT).write_text(json.dumps(described, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

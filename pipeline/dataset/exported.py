@@ -31,7 +31,7 @@ def file_name(identifier: str) -> str:
 
 def picture_ids(rows: pd.DataFrame) -> pd.Series:
     """The id of each picture: its photo's, with the place of a tile."""
-    pairs = zip(rows["photo_id"], rows["transform"], strict=True)
+    pairs = zip(rows["photo_id"].tolist(), rows["transform"].tolist(), strict=True)
     return pd.Series([picture_id(*pair) for pair in pairs], rows.index, dtype=object)
 
 

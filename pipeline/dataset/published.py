@@ -4,6 +4,7 @@ What stands in a licence decides, and All Rights Reserved is never published, wh
 """
 
 import io
+import os
 import shutil
 import tarfile
 from collections.abc import Collection, Mapping
@@ -17,7 +18,7 @@ import yaml
 from pipeline.dataset.export import DATASHEET, Exported, ExportPlan, export_snapshot, make_hole
 from pipeline.dataset.layout import ATTRIBUTION, CANONICAL, SUMS, read_facts, sums_text
 from pipeline.dataset.restore import bundle_files
-from pipeline.dataset.snapshot import read_snapshot
+from pipeline.dataset.snapshot import open_snapshot, read_snapshot
 from pipeline.errors import DatasetError
 from pipeline.file_names import child
 from pipeline.licenses import KNOWN, license_name
@@ -51,7 +52,7 @@ class Ready:
 
 def every_license(snapshots: Path, identifier: str) -> list[str | None]:
     """The licences of the snapshot's photos, None for those of which it is unknown, without All Rights Reserved."""
-    found = {value if isinstance(value, str) else None for value in read_snapshot(snapshots, identifier)["license"]}
+    found = {value if isinstance(value, str) else None for value in read_snapshot(snapshots, identifier)["license"].unique()}
     return sorted(found - {RESERVED}, key=lambda value: value or "")
 
 
@@ -67,14 +68,15 @@ def make_ready(
     if plan.licenses is None or RESERVED in plan.licenses:
         raise DatasetError("photos with all rights reserved are not published; name the licences to publish")
     frozen = child(snapshots, identifier)
-    bundled = bundle_files(frozen, read_snapshot(snapshots, identifier), maps)
-    exported = export_snapshot(snapshots, identifier, shards, target, plan)
+    manifest = open_snapshot(snapshots, identifier, shards)
+    bundled = bundle_files(frozen, manifest, maps)
+    exported = export_snapshot(snapshots, identifier, shards, target, plan, manifest=manifest)
     shown = pd.read_csv(plain_path(target / ATTRIBUTION), dtype=str, keep_default_na=False)
     if reserved := shown.loc[shown["license"] == RESERVED, "photo_id"].tolist():
         raise DatasetError(
             f"{reserved[0]} is All Rights Reserved and would be published; this is a mistake, please report it"
         )
-    shutil.copyfile(plain_path(bundled[CANONICAL]), target / CANONICAL)
+    shutil.copyfile(plain_path(Path(bundled[CANONICAL])), target / CANONICAL)
     if plan.is_rehearsal:
         make_hole(child(target, BUNDLE), _packed_bytes(bundled))
     else:
@@ -87,22 +89,22 @@ def make_ready(
     return Ready(target, files, exported.estimated, exported, card)
 
 
-def _pack(files: Mapping[str, Path], target: Path) -> None:
+def _pack(files: Mapping[str, str], target: Path) -> None:
     """One file instead of thousands of masks, the same bytes whenever it is written."""
-    sums = sums_text({name: file_sha256(path) for name, path in files.items()}).encode()
+    sums = sums_text({name: file_sha256(Path(path)) for name, path in files.items()}).encode()
     with target.open("xb") as file, tarfile.TarFile(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for name in sorted([*files, SUMS], key=lambda name: name.split("/")):
             member = tarfile.TarInfo(f"bundle/{name}")
             member.mode, member.mtime = 0o644, 0
-            with io.BytesIO(sums) if name == SUMS else open_plain(files[name]) as data:
+            with io.BytesIO(sums) if name == SUMS else open_plain(Path(files[name])) as data:
                 member.size = data.seek(0, io.SEEK_END)
                 data.seek(0)
                 tar.addfile(member, data)
 
 
-def _packed_bytes(files: Mapping[str, Path]) -> int:
+def _packed_bytes(files: Mapping[str, str]) -> int:
     """How large `_pack` of them is: each with a header of a block, in whole blocks, and two blocks at the end."""
-    sizes = [path.stat().st_size for path in files.values()]
+    sizes = [os.stat(path).st_size for path in files.values()]
     sizes.append(len(sums_text(dict.fromkeys(files, "0" * 64)).encode()))
     blocks = sum(1 + -(-size // tarfile.BLOCKSIZE) for size in sizes) + 2
     return -(-blocks * tarfile.BLOCKSIZE // tarfile.RECORDSIZE) * tarfile.RECORDSIZE
@@ -113,7 +115,7 @@ def _card(facts: Mapping[str, Any], shown: pd.DataFrame, exported: Exported) -> 
     project = plain_markdown(str(facts.get("made_from", {}).get("project", "portraits")))
     head: dict[str, Any] = {
         "pretty_name": f"{project} {facts['id']}",
-        "license": sorted({_hub_license(value) for value in shown["license"]}),
+        "license": sorted({_hub_license(value) for value in shown["license"].unique()}),
         "task_categories": ["image-to-image", "image-segmentation"],
         "tags": ["portraits", "depth-of-field", "bokeh", "unpaired"],
         "configs": [

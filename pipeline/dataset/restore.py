@@ -4,6 +4,7 @@ A bundle (`export_bundle`) is what travels: the snapshot's files, the masks and 
 with, and no photo.
 """
 
+import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -102,23 +103,23 @@ def export_bundle(snapshots: Path, identifier: str, folders: Mapping[str, Path],
         sums = {}
         for name, path in files.items():
             inside(folder, name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(plain_path(path), inside(folder, name))
+            shutil.copyfile(plain_path(Path(path)), inside(folder, name))
             sums[name] = file_sha256(inside(folder, name))
         (folder / SUMS).write_text(sums_text(sums), encoding="utf-8")
     return sum(name.startswith(f"{MAPS['mask'][0]}/") for name in files)
 
 
-def bundle_files(frozen: Path, rows: pd.DataFrame, folders: Mapping[str, Path]) -> dict[str, Path]:
+def bundle_files(frozen: Path, rows: pd.DataFrame, folders: Mapping[str, Path]) -> dict[str, str]:
     """What a bundle of the snapshot at `frozen` holds beside `SHA256SUMS`: by its name there, where it lies now.
 
     `rows` is what `read_snapshot` gives. Raises `DatasetError` when a mask or a map is missing, or lies elsewhere.
     """
-    files = {name: child(frozen, name) for name in (*KEPT_FILES, PICTURES) if child(frozen, name).exists()}
+    files = {name: str(child(frozen, name)) for name in (*KEPT_FILES, PICTURES) if child(frozen, name).exists()}
     for name, kept in folders.items():
         bundled, column, _ = MAPS[name]
-        paths = sorted(set(rows[column].dropna()))
+        paths = sorted(set(rows[column].dropna().tolist()))
         lies_in = _checked_inside(frozen, kept, paths)
-        if missing := [path for path in paths if not lies_in[path].exists()]:
+        if missing := [path for path in paths if not os.path.exists(lies_in[path])]:
             raise DatasetError(
                 f"{inside(kept, missing[0])}: {len(missing)} {_many(name)} of the snapshot are missing; "
                 "`bokehflow run` makes them anew while what makes them is configured as it was"
@@ -243,7 +244,7 @@ def _wrong_map(bundled: Path, path: str, digest: str, name: str, digest_of: MapD
         return f"the bundle's {name} cannot be used: {error}"
 
 
-def _checked_inside(source: Path, folder: Path, names: Iterable[str]) -> dict[str, Path]:
+def _checked_inside(source: Path, folder: Path, names: Iterable[str]) -> dict[str, str]:
     """Paths by name. A bundle may come from anybody: nothing that it names may lie outside the folder meant for it."""
     try:
         return all_below(folder, names)

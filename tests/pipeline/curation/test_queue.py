@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from pipeline.config import CurationSection
 from pipeline.curation.decisions import read_decisions
-from pipeline.curation.queue import COLUMNS, _harmless, filled_in_place, thumbnail_name, write_thumbnail
+from pipeline.curation.queue import COLUMNS, filled_in_place, thumbnail_name, write_thumbnail
 from pipeline.curation.suggestions import suggest
 from pipeline.hint_table import HINTS
-from pipeline.spreadsheet import harmless
+from pipeline.spreadsheet import harmless, harmless_table
 from pipeline.tables import empty
 from tests.pipeline.curation.worlds import FITTING, NASTY_TITLES, hints_of, in_both, queue, unique_table
 
@@ -242,5 +242,8 @@ CELLS = (
 
 
 @given(st.lists(CELLS, max_size=8))
-def test_a_column_is_made_harmless_as_its_cells_are(cells: list[object]) -> None:
-    assert _harmless(pd.Series(cells, dtype=object)).tolist() == [harmless(cell) for cell in cells]
+def test_a_table_is_made_harmless_as_its_cells_are(cells: list[object]) -> None:
+    table = pd.DataFrame({"told": pd.Series(cells, dtype=object), "number": range(len(cells))})
+    made = harmless_table(table)
+    assert made["told"].tolist() == [harmless(cell) for cell in cells]
+    assert made["number"].tolist() == table["number"].tolist()
