@@ -88,8 +88,9 @@ def queue_photos(
     unique, listing, hints, fingerprints = inputs.unique, inputs.listing, inputs.hints, inputs.fingerprints
     kept = unique[unique["rule"].isna()]
     batch_of = _known_batches(queued, folders.batches)
-    shown_groups = set(unique.loc[among(unique["photo_id"], batch_of), "group"])
-    fresh = kept[~among(kept["group"], shown_groups | set(decided_groups)) & ~among(kept["photo_id"], batch_of)]
+    shown_groups = unique.loc[among(unique["photo_id"], batch_of), "group"]
+    is_open = ~among(kept["group"], shown_groups) & ~among(kept["group"], decided_groups)
+    fresh = kept[is_open & ~among(kept["photo_id"], batch_of)]
     table = pd.concat(
         [
             _known_rows(queued, unique, listing, batch_of, hints),
@@ -99,8 +100,7 @@ def queue_photos(
     )
     del inputs, listing, hints  # of a million photos a gigabyte
     table = table[~among(table["photo_id"], forgotten)].reset_index(drop=True)
-    open_groups = set(kept["group"]) - set(decided_groups)
-    table["waiting"] = among(table["group"], open_groups)
+    table["waiting"] = among(table["group"], kept["group"]) & ~among(table["group"], decided_groups)
     table = _in_order(_judged(table, fingerprints, settings, ranking))
     numbers = [int(found.group(1)) for name in batch_of.values() if (found := re.match(r"batch-(\d+)-", name))]
     for name, rows in _new_batches(table[table["batch"].isna()], settings.batch_size, max(numbers, default=0) + 1):
@@ -151,7 +151,7 @@ def _is_as_written(path: Path) -> bool:
 
 def _known_batches(queued: pd.DataFrame, folder: Path) -> dict[str, str]:
     """Photo id -> batch, by the table and by the files on disk that it does not name."""
-    batch_of = dict(zip(queued["photo_id"], queued["batch"], strict=True))
+    batch_of = dict(zip(queued["photo_id"].tolist(), queued["batch"].tolist(), strict=True))
     named = set(batch_of.values())
     for path in sorted(folder.glob("batch-*.csv")):
         if path.name not in named:
@@ -172,7 +172,7 @@ def _known_rows(
     again = _described(here[among(here["sha256"], hints["sha256"])], listing, hints)
     again["batch"] = again["photo_id"].map(batch_of)
     gone = queued[~among(queued["photo_id"], again["photo_id"])].copy()
-    gone["group"] = gone["photo_id"].map(dict(zip(here["photo_id"], here["group"], strict=True)))
+    gone["group"] = gone["photo_id"].map(dict(zip(here["photo_id"].tolist(), here["group"].tolist(), strict=True)))
     return pd.concat([frame for frame in (again, gone) if len(frame)] or [again], ignore_index=True)
 
 
@@ -183,8 +183,9 @@ def _described(photos: pd.DataFrame, listing: pd.DataFrame, hints: pd.DataFrame)
     table = table.merge(hints.drop(columns="measured_by"), on="sha256", how="inner")
     table["license"] = [license_name(value if isinstance(value, str) else None) for value in table["license"].tolist()]
     for name in ("page_url", "title", "owner", "tags"):
-        table[name] = table[name].astype(object).where(table[name].notna(), "")
-    return table.assign(thumbnail=[thumbnail_name(name) for name in table["sha256"].tolist()], batch=None)
+        table[name] = table[name].astype("str").fillna("")
+    thumbnails = pd.Series([thumbnail_name(name) for name in table["sha256"].tolist()], table.index, "str")
+    return table.assign(thumbnail=thumbnails, batch=None)
 
 
 def _judged(

@@ -1,6 +1,6 @@
 """A small model of past decisions: how likely a photo is to be kept, to order the queue by. It never decides."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from hashlib import sha256
@@ -50,13 +50,12 @@ class Ranking:
 def learn(photos: pd.DataFrame, opinions: Sequence[Decision], learn_from: int) -> Ranking | None:
     """Learn from what people decided; None while there are fewer than `learn_from` decisions, or nearly all are alike.
 
-    Of more than `MOST` decisions those are taken that the digest of their group puts first, so that new ones change few.
-
-    `photos` has photo_id, domain, group, the hints, width_px, height_px, size_bytes and phash; one row a photo.
+    `photos` are those of `learnt_from`, or more; they have photo_id, domain, group, the hints, width_px, height_px,
+    size_bytes and phash; one row a photo.
     Moved photos count as not kept: they did not fit where they were found.
     """
     kept = {word.photo_id: word.decision == "keep" for word in opinions}
-    seen = _at_most(photos[among(photos["photo_id"], kept)].sort_values("photo_id", ignore_index=True))
+    seen = learnt_from(photos, kept)
     labels = seen["photo_id"].map(kept).to_numpy(bool)
     if len(seen) < learn_from or min(labels.sum(), (~labels).sum()) < MIN_OF_EACH:
         return None
@@ -69,6 +68,18 @@ def learn(photos: pd.DataFrame, opinions: Sequence[Decision], learn_from: int) -
         guesses[is_test] = _model().fit(values[~is_test], labels[~is_test]).predict(values[is_test])
     accuracy, baseline = float(np.mean(guesses == labels)), float(max(labels.mean(), 1 - labels.mean()))
     return Ranking(_model().fit(values, labels), domains, len(seen), round(accuracy, 4), round(baseline, 4))
+
+
+def learnt_from(photos: pd.DataFrame, decided: Collection[str]) -> pd.DataFrame:
+    """The rows of decided photos that are learnt from, in the order of their ids.
+
+    Of more than `MOST` those that the digest of their group puts first, so that new ones change few.
+    """
+    seen = photos[among(photos["photo_id"], decided)].sort_values("photo_id", ignore_index=True)
+    if len(seen) <= MOST:
+        return seen
+    digests = seen["group"].map(lambda group: sha256(str(group).encode()).digest())
+    return seen.loc[np.sort(digests.sort_values(kind="stable").index[:MOST])]
 
 
 def _model() -> Any:  # noqa: ANN401 (scikit-learn is imported where somebody learns)
@@ -123,20 +134,12 @@ def _best_fold(held: Sequence[Sequence[float]], totals: Sequence[float], dropped
     return best
 
 
-def _at_most(seen: pd.DataFrame) -> pd.DataFrame:
-    """What is learnt from, of photos in the order of their ids, in that order."""
-    if len(seen) <= MOST:
-        return seen
-    digests = seen["group"].map(lambda group: sha256(str(group).encode()).digest())
-    return seen.loc[np.sort(digests.sort_values(kind="stable").index[:MOST])]
-
-
 def features(photos: pd.DataFrame, domains: Sequence[str]) -> np.ndarray:
     """float64 [photo, feature]: hints (or `UNKNOWN`), fingerprints (sizes and the 64 bits of the hash), domain."""
     hints = photos[list(NUMBERS)].astype(float).fillna(UNKNOWN).to_numpy()
     width, height = (photos[name].astype(float).to_numpy() for name in ("width_px", "height_px"))
     size = np.stack([width * height, width / height, photos["size_bytes"].astype(float) / (width * height)], axis=1)
-    hashes = np.array([int(digits, 16) for digits in photos["phash"]], dtype=">u8")
+    hashes = np.array([int(digits, 16) for digits in photos["phash"].tolist()], dtype=">u8")
     bits = np.unpackbits(hashes.view(np.uint8).reshape(-1, 8), axis=1)
     domain = photos["domain"].to_numpy()[:, None] == np.array(domains, dtype=object)[None, :]
     return np.concatenate([hints, size, bits, domain], axis=1).astype(float)

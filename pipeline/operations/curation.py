@@ -165,12 +165,15 @@ def _ranking(
     project: Project, unique: pd.DataFrame, hints: pd.DataFrame, fingerprints: pd.DataFrame, words: Sequence[Decision]
 ) -> "Ranking | None":
     from pipeline.curation.queue import with_fingerprints
-    from pipeline.curation.ranking import learn
+    from pipeline.curation.ranking import learn, learnt_from
 
     if len(words) < project.curation.learn_from:
         return None
-    seen = with_fingerprints(one_per_photo(unique).merge(hints, on="sha256"), fingerprints)
-    return learn(seen, words, project.curation.learn_from)
+    photos = one_per_photo(unique)
+    measured = photos[among(photos["sha256"], hints["sha256"])]
+    seen = learnt_from(measured, [word.photo_id for word in words])  # a few of a million, before more is joined to them
+    told, marks = (table[among(table["sha256"], seen["sha256"])] for table in (hints, fingerprints))
+    return learn(with_fingerprints(seen.merge(told, on="sha256"), marks), words, project.curation.learn_from)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from pipeline.curation import ranking as ranking_module
 from pipeline.curation.decisions import Decision
-from pipeline.curation.ranking import FOLDS, SEED, _at_most, folds, learn
+from pipeline.curation.ranking import FOLDS, SEED, folds, learn, learnt_from
 from pipeline.tables import empty
 from tests.pipeline.curation.worlds import FITTING, decision, fingerprints_of, hints_of, queue, unique_table
 
@@ -71,7 +71,7 @@ def test_of_very_many_decisions_some_are_learnt_from_which_new_ones_hardly_chang
     assert first.decisions == more.decisions == 200
     assert first.accuracy > 0.85
     np.testing.assert_array_equal(first.probability(photos), shuffled.probability(photos))
-    chosen = [set(_at_most(photos[:count].reset_index(drop=True))["photo_id"]) for count in (240, 260)]
+    chosen = [set(learnt_from(photos[:count], photos["photo_id"])["photo_id"]) for count in (240, 260)]
     assert len(chosen[0] - chosen[1]) <= 20
 
 
