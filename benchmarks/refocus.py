@@ -11,7 +11,7 @@ network here saw these planes.
 lens that it was trained with. Its weights of 2000 in focus, and maps of rough patches in training, stand beside.
 
     python benchmarks/refocus.py FOLDER                     the figures and goals; FOLDER is that of `benchmarks/depth.py`
-    python benchmarks/refocus.py FOLDER --models depth      of these methods alone
+    python benchmarks/refocus.py FOLDER --models refocus    of one method alone, in results of its own
 """
 
 import sys
@@ -52,7 +52,7 @@ from pipeline.studio.scene import camera_of
 
 METHODS = {
     "depth": Method("depth"),
-    "refocus": Method("refocus", settings={"steps": 400}),
+    "refocus": Method("refocus", settings={"steps": 1200}),
     "defocus": Method("defocus", "defocus"),
     "defocus, 2000 in focus": Method("defocus", "defocus", {"focus_weights": "grey"}),
     "defocus, trained on patches": Method("defocus", "defocus", {"focus_map": "patches"}),
@@ -303,7 +303,12 @@ def main() -> None:
     for planes, answers in (("two planes", of_two), ("five planes", of_five), ("two planes of training pictures", seen)):
         figures |= {f"{planes}, {name}": found.text() for name, found in answers.items()}
     goals = [_goals(name, of_two[name], of_five[name]) for name in ("depth", "refocus") if name in runs_of]
-    report("refocus", figures, list(chain.from_iterable(goals)))
+    report(result_of(asked.models), figures, list(chain.from_iterable(goals)))
+
+
+def result_of(models: Sequence[str]) -> str:
+    """The name of the results: one method alone leaves those of several as they are."""
+    return f"refocus_of_{models[0]}" if len(models) == 1 else "refocus"
 
 
 def _goals(name: str, two: Answers, five: Answers) -> Iterator[Goal]:

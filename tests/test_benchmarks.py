@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import download, million, neighbours, peers, results
+from benchmarks import download, million, neighbours, peers, refocus, results
 from benchmarks.peers import Peers
 from benchmarks.results import Goal, report
 from pipeline.config import load_project
@@ -102,3 +102,8 @@ def test_the_program_takes_the_home_of_the_million_for_its_own(tmp_path: Path, m
     outlook = Planner(project, home, tmp_path, EverythingOnRecord()).outlook()
     # Enough is decided by now to learn an order from: the queue alone is to be made again, and the snapshot was not told.
     assert {due.asset for due in outlook.due} <= {"review_queue", "dataset_snapshot"}, list(map(str, outlook.due))
+
+
+def test_refocus_of_one_method_leaves_the_results_of_several() -> None:
+    assert refocus.result_of(["refocus"]) == "refocus_of_refocus"
+    assert refocus.result_of(["depth", "defocus"]) == refocus.result_of(list(refocus.METHODS)) == "refocus"
