@@ -1,6 +1,6 @@
 """Decisions meet photos: which are kept, where they go, by whom and why."""
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 import numpy as np
@@ -10,6 +10,8 @@ from pipeline.curation.decisions import Decision, opinions
 from pipeline.curation.double_review import DoubleReview, holders, verdict
 from pipeline.tables import among, columns_of
 
+FACTS = ("photo_id", "domain", "sha256", "split_key")
+"""What `curated_photos` says of a photo beside what was decided."""
 OTHER_DOMAIN = "both_domains"
 """The rule by which photos went whose picture is in another domain too."""
 
@@ -34,7 +36,7 @@ def curate(
     ruled = words_by_group(unique, by_rules)
     said = {**ruled, **words_by_group(unique, opinions(decisions))}
     if double.share:
-        split_keys = dict(zip(members["group"], members["split_key"], strict=True))
+        split_keys = dict(zip(members["group"].tolist(), members["split_key"].tolist(), strict=True))
         by_two = {
             group: _settled(words, double) if holders(words) else ruled.get(group, [])
             for group, words in words_by_group(unique, decisions).items()
@@ -43,13 +45,19 @@ def curate(
         said |= by_two
         said = {group: words for group, words in said.items() if words}
     involved = among(members["photo_id"], {word.photo_id for words in said.values() for word in words})
-    keepers = {photo["group"]: photo for photo in kept[among(kept["group"], said)].to_dict("records")}
+    keepers = {photo["group"]: photo for photo in _photos(kept[among(kept["group"], said)])}
     photos = {
         str(photo["photo_id"]): keepers[photo["group"]] if photo["rule"] == OTHER_DOMAIN else photo
-        for photo in members[involved].to_dict("records")
+        for photo in _photos(members[involved])
     }
     rows = [_row(words, photos) for words in said.values()]
     return pd.DataFrame(rows, columns=columns_of("curated_photos"))
+
+
+def _photos(rows: pd.DataFrame) -> Iterator[Mapping[str, object]]:
+    """What a decision needs to know of each; of whole rows `to_dict` makes records in ten times as long."""
+    names = [*FACTS, "group", "rule", "width_px", "height_px"]
+    return (dict(zip(names, photo, strict=True)) for photo in zip(*(rows[name].tolist() for name in names), strict=True))
 
 
 def one_per_photo(unique: pd.DataFrame) -> pd.DataFrame:
@@ -91,19 +99,19 @@ def _settled(words: list[Decision], double: DoubleReview) -> list[Decision]:
     return [*(word for word in holders(words) if word is not counts), counts] if counts else []
 
 
-def _row(words: list[Decision], photos: Mapping[str, Mapping[Hashable, object]]) -> dict[str, object]:
+def _row(words: list[Decision], photos: Mapping[str, Mapping[str, object]]) -> dict[str, object]:
     last = words[-1]
     agreeing = [photos[word.photo_id] for word in words if verdict(word) == verdict(last)]
     photo = min(agreeing, key=_preference)
     dissent = [str(word) for word in words if verdict(word) != verdict(last)]
     target = {"keep": photo["domain"], "move": last.move_to, "drop": None}[last.decision]
-    facts = {name: photo[name] for name in ("photo_id", "domain", "sha256", "split_key")}
+    facts = {name: photo[name] for name in FACTS}
     said = {name: getattr(last, name) for name in ("decision", "reason", "curator", "note", "file", "row")}
     about = {"decided_photo_id": last.photo_id, "decided_at_s": last.decided_ns // 10**9}
     return {**facts, **said, **about, "target_domain": target, "dissent": "; ".join(dissent) or None}
 
 
-def _preference(photo: Mapping[Hashable, object]) -> tuple[bool, int, str]:
+def _preference(photo: Mapping[str, object]) -> tuple[bool, int, str]:
     pixels = int(str(photo["width_px"])) * int(str(photo["height_px"]))
     return isinstance(photo["rule"], str), -pixels, str(photo["photo_id"])
 
