@@ -413,6 +413,7 @@ DEPTH = TrainingSettings(
     pool_size=0,
     output="disparity",
     generator_channels=8,
+    picture_weight=1.0,
 )
 
 PIX2PIX = TrainingSettings(
