@@ -72,12 +72,12 @@ def wait_for_nodes(address: str, count: int) -> None:
     """Until so many nodes are there; a minute at most."""
     asked = [sys.executable, "-c", f"import ray; ray.init({address!r}, log_to_driver=False); print(len(ray.nodes()))"]
     deadline_s = time.monotonic() + 60
-    while time.monotonic() < deadline_s:
+    while True:
         told = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=60)
         if told.stdout.split()[-1:] == [str(count)]:
             return
+        assert time.monotonic() < deadline_s, f"Ray's head has no {count} nodes: {told.stderr}"
         time.sleep(0.5)
-    raise AssertionError(f"Ray's head has no {count} nodes: {told.stderr}")
 
 
 CLUSTERS = {"dask": "cluster", "ray": "ray_cluster"}
