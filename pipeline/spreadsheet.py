@@ -237,7 +237,7 @@ def harmless_table(table: "pd.DataFrame") -> "pd.DataFrame":
     return pd.DataFrame({name: column(cells) for name, cells in table.items()}, table.index)
 
 
-DOUBTFUL = r"^[=+@-]|[,;|]\s*[=+@-]|[^ -~]"
+DOUBTFUL = f"{_MAY_BE_RUN.pattern}|[^ -~]"
 """What `harmless` may change has one of these; for Arrow's regular expressions."""
 
 

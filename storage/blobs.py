@@ -54,27 +54,17 @@ class BlobStore:
         """
         if not is_sha256(sha256):
             return False
-        try:
-            found = os.stat(f"{self.root}/{sha256[:2]}/{sha256}")  # a path of objects takes ten times as long
-        except (FileNotFoundError, NotADirectoryError):
-            size = self.elsewhere.size(self._name(sha256)) if self.elsewhere else None
-        else:
-            size = found.st_size if stat.S_ISREG(found.st_mode) else None
+        size = _size_bytes(f"{self.root}/{sha256[:2]}/{sha256}")
+        if size is None and self.elsewhere:
+            size = self.elsewhere.size(self._name(sha256))
         return size is not None and (size > 0 if size_bytes is None else size == size_bytes)
 
     def missing(self, sizes: Iterable[tuple[str, int]]) -> int:
-        """How many of these digests are not here at this size in bytes, as `has` would tell of each."""
-        root, ask, is_file = str(self.root), os.stat, stat.S_ISREG
-        missing = 0
+        """How many of these digests are not here at this size in bytes, as `has` tells of each that is doubtful."""
+        root, missing = str(self.root), 0
         for sha256, size_bytes in sizes:
-            try:
-                found = ask(f"{root}/{sha256[:2]}/{sha256}") if sha256.isalnum() else None
-            except OSError:
-                found = None
-            if found is None:
+            if not sha256.isalnum() or _size_bytes(f"{root}/{sha256[:2]}/{sha256}") != size_bytes:
                 missing += not self.has(sha256, size_bytes)
-            else:
-                missing += found.st_size != size_bytes or not is_file(found.st_mode)
         return missing
 
     def remove(self, sha256: str) -> int | None:
@@ -148,3 +138,12 @@ class BlobStore:
                 f"delete the file and run `bokehflow run`, which fetches it again"
             )
         return data
+
+
+def _size_bytes(path: str) -> int | None:
+    """Of a file; None where nothing lies, and -1 where something else does. A path of objects takes ten times as long."""
+    try:
+        found = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return found.st_size if stat.S_ISREG(found.st_mode) else -1
