@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.peers import Peers
-from benchmarks.results import Goal, report
+from benchmarks.results import Goal, memory_mb, report
 
 ROOT = Path(__file__).parents[1]
 PEER_THREADS = (16, 32)
@@ -116,17 +116,6 @@ def measured(command: list[str], server: psutil.Process) -> dict[str, Any]:
         result = json.loads(said.read().strip().splitlines()[-1])
     used_s = sum(server.cpu_times()[:2]) - before_s
     return {**result, "whole_s": whole_s, "peak_mb": peak_mb, "nginx_share": used_s / result["duration_s"]}
-
-
-def memory_mb(pid: int) -> float:
-    """Memory of a process and all below it, pages that several share counted once (PSS)."""
-    size_bytes = 0
-    with suppress(psutil.Error):
-        whole = psutil.Process(pid)
-        for process in (whole, *whole.children(recursive=True)):
-            with suppress(psutil.Error):
-                size_bytes += process.memory_full_info().pss
-    return size_bytes / 1e6
 
 
 def ours(urls: Path, folder: Path, server: psutil.Process) -> dict[str, Any]:

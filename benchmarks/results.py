@@ -5,9 +5,12 @@ import os
 import platform
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+
+import psutil
 
 from benchmarks.peers import Peers
 
@@ -51,3 +54,15 @@ def machine() -> dict[str, str | int | float | None]:
         "python": platform.python_version(),
         "load_average": round(os.getloadavg()[0], 1),
     }
+
+
+def memory_mb(pid: int) -> float:
+    """Memory of a process and all below it; pages that several share count once (PSS), where the system tells."""
+    size_bytes = 0
+    with suppress(psutil.Error):
+        whole = psutil.Process(pid)
+        for process in (whole, *whole.children(recursive=True)):
+            with suppress(psutil.Error):
+                held = process.memory_full_info()
+                size_bytes += getattr(held, "pss", held.rss)
+    return size_bytes / 1e6

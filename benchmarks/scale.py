@@ -15,22 +15,20 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import numpy as np
-import psutil
 from PIL import Image
 
-from benchmarks.results import Goal, report
+from benchmarks.results import Goal, memory_mb, report
 from pipeline.studio.pictures import PICTURES
 from storage import Home
 
@@ -142,37 +140,18 @@ class Watched:
         command = [sys.executable, "-m", "pipeline.cli", "run", "--until", until, "--to", to_month, "--home", str(home)]
         environment = {**os.environ, "FLICKR_API_KEY": "key", "FLICKR_API_SECRET": "secret"}
         start = time.perf_counter()
-        process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
-        watcher = threading.Thread(target=self._watch, args=(process.pid,))
-        watcher.start()
-        code = process.wait()
-        self.wall_s += time.perf_counter() - start
-        watcher.join()
-        if code:
-            raise SystemExit(f"{' '.join(command)} ended with exit code {code}")
+        with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as process:
+            while process.poll() is None:
+                self.memory.append((time.time(), memory_mb(process.pid)))
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(SAMPLE_EVERY_S)
+            self.wall_s += time.perf_counter() - start
+        if process.returncode:
+            raise SystemExit(f"{' '.join(command)} ended with exit code {process.returncode}")
 
-    def _watch(self, pid: int) -> None:
-        try:
-            root = psutil.Process(pid)
-            while root.is_running() and root.status() != psutil.STATUS_ZOMBIE:
-                held = sum(held_bytes(process) for process in (root, *root.children(recursive=True)))
-                self.memory.append((time.time(), held / 1e6))
-                time.sleep(SAMPLE_EVERY_S)
-        except psutil.NoSuchProcess:
-            return
-
-    def peak_mb(self, start: float = 0.0, end: float = float("inf")) -> float:
-        """The most that was held between two times."""
-        return round(max((held for at, held in self.memory if start <= at <= end), default=0.0))
-
-
-def held_bytes(process: psutil.Process) -> int:
-    """The memory of a process, of pages that several share its part; where the system does not tell, all of them."""
-    try:
-        lines = Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
-    except (OSError, StopIteration):
-        return process.memory_info().rss
+    def peak_mb(self, start: float = 0.0, end: float = float("inf")) -> float | None:
+        """The most that was held between two times; None where nobody looked meanwhile."""
+        return max((round(held) for at, held in self.memory if start <= at <= end), default=None)
 
 
 @contextmanager
@@ -276,12 +255,14 @@ def conclude(
     figures["pictures_frozen"] = max(sum(sum(splits.values()) for splits in counts.values()) for counts in kept)
     for stage, spans in stages.items():
         figures[f"{stage}_s"] = round(sum(end - start for start, end in spans), 1)
-        figures[f"{stage}_peak_mb"] = max(first.peak_mb(*span) for span in spans)
+        peaks = [peak for span in spans if (peak := first.peak_mb(*span)) is not None]
+        figures[f"{stage}_peak_mb"] = max(peaks, default="shorter than a look")
         figures[f"{stage}_1_percent_more_s"] = round(sum(end - start for start, end in stages_again.get(stage, [])), 1)
     spent = {stage: float(figures[f"{stage}_s"]) for stage in stages}
     figures["bound_by"] = max(spent, key=lambda stage: spent[stage])
     figures |= {"wall_s": round(first.wall_s, 1), "beside_the_stages_s": round(first.wall_s - sum(spent.values()), 1)}
-    peak, share, each_ms = max(first.peak_mb(), grown.peak_mb()), grown.wall_s / first.wall_s, 1000 * first.wall_s / count
+    peak = round(max(held for _, held in first.memory + grown.memory))
+    share, each_ms = grown.wall_s / first.wall_s, 1000 * first.wall_s / count
     figures |= {"peak_mb": peak, "one_percent_more_wall_s": round(grown.wall_s, 1)}
     report(
         "scale",

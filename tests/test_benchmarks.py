@@ -1,13 +1,14 @@
 """What benchmarks say of peers that are missing. The figures themselves are no tests."""
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmarks import download, million, neighbours, peers, refocus, results
+from benchmarks import download, million, neighbours, peers, refocus, results, scale
 from benchmarks.peers import Peers
 from benchmarks.results import Goal, report
 from pipeline.config import load_project
@@ -107,3 +108,18 @@ def test_the_program_takes_the_home_of_the_million_for_its_own(tmp_path: Path, m
 def test_refocus_of_one_method_leaves_the_results_of_several() -> None:
     assert refocus.result_of(["refocus"]) == "refocus_of_refocus"
     assert refocus.result_of(["depth", "defocus"]) == refocus.result_of(list(refocus.METHODS)) == "refocus"
+
+
+def test_children_that_end_do_not_end_the_watch_over_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    command = tmp_path / "command"
+    lines = (f"#!{sys.executable} -S", "import subprocess", "for _ in range(300):", "    subprocess.run(['true'])")
+    command.write_text("\n".join(lines))
+    command.chmod(0o755)
+    monkeypatch.setattr("sys.executable", str(command))
+    monkeypatch.setattr(scale, "SAMPLE_EVERY_S", 0.001)
+    watched = scale.Watched()
+    watched.run(tmp_path, "review_queue", "2021-01")
+    first, last = watched.memory[0][0], watched.memory[-1][0]
+    assert last - first > 0.8 * watched.wall_s
+    assert watched.peak_mb() is not None
+    assert watched.peak_mb(last + 1) is None
