@@ -30,8 +30,8 @@ SETTINGS = ("BOKEHFLOW_HOME", "BOKEHFLOW_CONFIG", "FLICKR_API_KEY", "FLICKR_API_
 WARM_PYTHON = "BOKEHFLOW_TEST_PYTHON"
 """In the environment: the executable that `tests.warm` made."""
 SERVER = pytest.StashKey[tuple[subprocess.Popen[bytes], Path]]()
-LONG = ("test_tutorial.py", "test_bad_input.py", "test_review_browser.py", "test_end_to_end.py")
-"""Modules of minutes; the second begins with the finished demo, for which others wait."""
+LONG = ("test_end_to_end.py", "test_tutorial.py", "test_review_browser.py", "test_bad_input.py")
+"""Modules of minutes. The first makes the finished demo, while the next two need none; the last has to wait for it."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -53,7 +53,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The long ones first, so that no worker is left alone with one of them at the end."""
-    items.sort(key=lambda item: item.path.name not in LONG)
+    places = {name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: places.get(item.path.name, len(LONG)))
 
 
 @pytest.fixture(autouse=True)

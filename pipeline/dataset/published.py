@@ -4,7 +4,6 @@ What stands in a licence decides, and All Rights Reserved is never published, wh
 """
 
 import io
-import os
 import shutil
 import tarfile
 from collections.abc import Collection, Mapping
@@ -17,7 +16,7 @@ import yaml
 
 from pipeline.dataset.export import DATASHEET, Exported, ExportPlan, export_snapshot, make_hole
 from pipeline.dataset.layout import ATTRIBUTION, CANONICAL, SUMS, read_facts, sums_text
-from pipeline.dataset.restore import bundle_files
+from pipeline.dataset.restore import Bundled, bundle_files
 from pipeline.dataset.snapshot import open_snapshot, read_snapshot
 from pipeline.errors import DatasetError
 from pipeline.file_names import child
@@ -76,7 +75,7 @@ def make_ready(
         raise DatasetError(
             f"{reserved[0]} is All Rights Reserved and would be published; this is a mistake, please report it"
         )
-    shutil.copyfile(plain_path(Path(bundled[CANONICAL])), target / CANONICAL)
+    shutil.copyfile(plain_path(Path(bundled[CANONICAL].path)), target / CANONICAL)
     if plan.is_rehearsal:
         make_hole(child(target, BUNDLE), _packed_bytes(bundled))
     else:
@@ -89,22 +88,22 @@ def make_ready(
     return Ready(target, files, exported.estimated, exported, card)
 
 
-def _pack(files: Mapping[str, str], target: Path) -> None:
+def _pack(files: Mapping[str, Bundled], target: Path) -> None:
     """One file instead of thousands of masks, the same bytes whenever it is written."""
-    sums = sums_text({name: file_sha256(Path(path)) for name, path in files.items()}).encode()
+    sums = sums_text({name: file_sha256(Path(bundled.path)) for name, bundled in files.items()}).encode()
     with target.open("xb") as file, tarfile.TarFile(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for name in sorted([*files, SUMS], key=lambda name: name.split("/")):
             member = tarfile.TarInfo(f"bundle/{name}")
             member.mode, member.mtime = 0o644, 0
-            with io.BytesIO(sums) if name == SUMS else open_plain(Path(files[name])) as data:
+            with io.BytesIO(sums) if name == SUMS else open_plain(Path(files[name].path)) as data:
                 member.size = data.seek(0, io.SEEK_END)
                 data.seek(0)
                 tar.addfile(member, data)
 
 
-def _packed_bytes(files: Mapping[str, str]) -> int:
+def _packed_bytes(files: Mapping[str, Bundled]) -> int:
     """How large `_pack` of them is: each with a header of a block, in whole blocks, and two blocks at the end."""
-    sizes = [os.stat(path).st_size for path in files.values()]
+    sizes = [bundled.size_bytes for bundled in files.values()]
     sizes.append(len(sums_text(dict.fromkeys(files, "0" * 64)).encode()))
     blocks = sum(1 + -(-size // tarfile.BLOCKSIZE) for size in sizes) + 2
     return -(-blocks * tarfile.BLOCKSIZE // tarfile.RECORDSIZE) * tarfile.RECORDSIZE

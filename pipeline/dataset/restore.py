@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -101,31 +102,50 @@ def export_bundle(snapshots: Path, identifier: str, folders: Mapping[str, Path],
     files = bundle_files(child(snapshots, identifier), read_snapshot(snapshots, identifier), folders)
     with new_folder(target) as folder:
         sums = {}
-        for name, path in files.items():
+        for name, bundled in files.items():
             inside(folder, name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(plain_path(Path(path)), inside(folder, name))
+            shutil.copyfile(plain_path(Path(bundled.path)), inside(folder, name))
             sums[name] = file_sha256(inside(folder, name))
         (folder / SUMS).write_text(sums_text(sums), encoding="utf-8")
     return sum(name.startswith(f"{MAPS['mask'][0]}/") for name in files)
 
 
-def bundle_files(frozen: Path, rows: pd.DataFrame, folders: Mapping[str, Path]) -> dict[str, str]:
-    """What a bundle of the snapshot at `frozen` holds beside `SHA256SUMS`: by its name there, where it lies now.
+class Bundled(NamedTuple):
+    """A file of a bundle: where it lies now, as text since there are many, and its size."""
+
+    path: str
+    size_bytes: int
+
+
+def bundle_files(frozen: Path, rows: pd.DataFrame, folders: Mapping[str, Path]) -> dict[str, Bundled]:
+    """What a bundle of the snapshot at `frozen` holds beside `SHA256SUMS`, by its name there.
 
     `rows` is what `read_snapshot` gives. Raises `DatasetError` when a mask or a map is missing, or lies elsewhere.
     """
-    files = {name: str(child(frozen, name)) for name in (*KEPT_FILES, PICTURES) if child(frozen, name).exists()}
-    for name, kept in folders.items():
+    kept = {name: str(child(frozen, name)) for name in (*KEPT_FILES, PICTURES)}
+    files = {name: Bundled(path, size) for name, path in kept.items() if (size := _size_bytes(path)) is not None}
+    for name, folder in folders.items():
         bundled, column, _ = MAPS[name]
-        paths = sorted(set(rows[column].dropna().tolist()))
-        lies_in = _checked_inside(frozen, kept, paths)
-        if missing := [path for path in paths if not os.path.exists(lies_in[path])]:
+        paths, missing = sorted(set(rows[column].dropna().tolist())), []
+        for path, at in _checked_inside(frozen, folder, paths).items():
+            if (size := _size_bytes(at)) is None:
+                missing.append(path)
+            else:
+                files[f"{bundled}/{path}"] = Bundled(at, size)
+        if missing:
             raise DatasetError(
-                f"{inside(kept, missing[0])}: {len(missing)} {_many(name)} of the snapshot are missing; "
+                f"{inside(folder, missing[0])}: {len(missing)} {_many(name)} of the snapshot are missing; "
                 "`bokehflow run` makes them anew while what makes them is configured as it was"
             )
-        files |= {f"{bundled}/{path}": at for path, at in lies_in.items()}
     return files
+
+
+def _size_bytes(path: str) -> int | None:
+    """None where no file lies there."""
+    try:
+        return os.stat(path).st_size
+    except (OSError, ValueError):
+        return None
 
 
 def _many(name: str) -> str:
