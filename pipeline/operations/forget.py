@@ -21,6 +21,7 @@ import pyarrow as pa
 
 from pipeline.atomic import sweep, write_bytes, writer_of
 from pipeline.curation.decisions import find_tables
+from pipeline.curation.queue import COLUMNS
 from pipeline.dataset.crop import photo_of
 from pipeline.dataset.export import forget_in_export, is_export
 from pipeline.dataset.forget import forget_in_snapshots, frozen_sources, unreadable_snapshots
@@ -378,7 +379,7 @@ def _strip_csv(path: Path, ids: Set[str]) -> bool:
     Raises `ValueError` where it is no table. It is UTF-8 afterwards, whatever a spreadsheet had made of it.
     """
     data = table_bytes(path)
-    if not data.strip(b"\xef\xbb\xbf \r\n"):
+    if not data.strip(b"\xef\xbb\xbf \r\n") or (data.startswith(_BATCH_BEGINS) and not _may_name(data, ids)):
         return False
     sheet = read_sheet(data, "photo_id", lambda cell: written_id(cell) in ids)
     if "photo_id" not in sheet.columns:
@@ -390,6 +391,10 @@ def _strip_csv(path: Path, ids: Set[str]) -> bool:
     if len(kept) < len(records):
         write_bytes(path, "".join([sheet.head, *kept]).encode("utf-8-sig"))
     return len(kept) < len(records)
+
+
+_BATCH_BEGINS = ",".join(COLUMNS).encode("utf-8-sig")
+"""What has the header of our own batches is a table, and need not be taken apart to know that."""
 
 
 def _may_name(data: bytes, ids: Set[str]) -> bool:
