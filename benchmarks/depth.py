@@ -44,7 +44,7 @@ PLACES = {"eyes": 0, "farthest plane": 1}
 """Numbers of the views that the chain is held against."""
 COMPARED = {
     "depth": {"depth": Method("depth")},
-    "refocus": {"refocus": Method("refocus", settings={"steps": 1200})},
+    "refocus": {"refocus": Method("refocus")},
     "pix2pix": {
         "pix2pix": Method("pix2pix", "pix2pix_small"),
         "pix2pix, L1 alone": Method("pix2pix", "pix2pix_small", {"gan_weight": 0.0}),

@@ -52,7 +52,7 @@ from pipeline.studio.scene import camera_of
 
 METHODS = {
     "depth": Method("depth"),
-    "refocus": Method("refocus", settings={"steps": 1200}),
+    "refocus": Method("refocus"),
     "defocus": Method("defocus", "defocus"),
     "defocus, 2000 in focus": Method("defocus", "defocus", {"focus_weights": "grey"}),
     "defocus, trained on patches": Method("defocus", "defocus", {"focus_map": "patches"}),

@@ -7,7 +7,8 @@ told by a map, a click, a distance or the subject, and the strength is a number.
 
 Trained as `depth`, and by what the lens shows: of each picture a point is drawn to focus on, and a strength, and the
 picture through the lens by the predicted disparity is held against that by the true one. By such pictures alone it would
-not be known which side of the plane is near, as blur is the same on both: the terms on disparity settle that.
+not be known which side of the plane is near, as blur is the same on both: the terms on disparity settle that. The lens
+takes as long as all the rest, so one step of some looks through it, and counts for the others.
 """
 
 from typing import ClassVar
@@ -26,6 +27,8 @@ LARGEST_SHARE = 1 / 16
 """Of the shorter side: the radius of the largest disc that is trained on."""
 LEAST_STRENGTH = 0.3
 """In parts of the strongest lens."""
+LOOKS_ONCE_IN = 3
+"""Of so many steps one, drawn by chance, looks through the lens."""
 TINY = 1e-4
 
 
@@ -40,8 +43,11 @@ class Refocus(Depth):
         return {**super().weights, "picture": self.config.picture_weight}
 
     def generator_terms(self, batch: Batch, made: Predicted) -> dict[str, Tensor]:
-        """Those of `depth`, and `picture`: L1 of the refocused pictures, in [0, 1]."""
-        return {**super().generator_terms(batch, made), "picture": picture_loss(made)}
+        """Those of `depth`, and `picture`: on average over steps the L1 of the refocused pictures, in [0, 1]."""
+        terms = super().generator_terms(batch, made)
+        if torch.randint(LOOKS_ONCE_IN, ()):
+            return {**terms, "picture": terms["depth"].new_zeros(())}
+        return {**terms, "picture": LOOKS_ONCE_IN * picture_loss(made)}
 
 
 def picture_loss(made: Predicted) -> Scalar:

@@ -12,7 +12,7 @@ from pipeline.models.disparity_generator import DisparityGenerator, shown
 from pipeline.models.images import translate
 from pipeline.models.lens_generator import build_generator
 from pipeline.models.networks import GeneratorConfig
-from pipeline.models.refocus import Refocus, picture_loss
+from pipeline.models.refocus import LOOKS_ONCE_IN, Refocus, picture_loss
 from pipeline.models.translator import Batch, ModelConfig
 
 CONFIG = ModelConfig(generator=GeneratorConfig(channels=2, output="disparity"))
@@ -112,6 +112,16 @@ def test_a_picture_whose_depth_is_unknown_asks_for_nothing() -> None:
     disparity.requires_grad_(True)
     loss = picture_loss(Predicted(images, disparity, torch.zeros_like(disparity)))
     assert loss.item() == pytest.approx(0, abs=1e-9)  # with a gradient and without, sums are taken in another order
+
+
+def test_steps_that_look_through_the_lens_count_for_those_that_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    monkeypatch.setattr("pipeline.models.refocus.picture_loss", lambda made: torch.ones(()))
+    model, (images, true) = Refocus(CONFIG), maps(6)
+    given, made = batch(6), Predicted(images, true, true)
+    told = torch.stack([model.generator_terms(given, made)["picture"] for _ in range(600)])
+    assert set(told.tolist()) == {0.0, LOOKS_ONCE_IN}
+    assert told.mean().item() == pytest.approx(1, abs=0.15)
 
 
 def test_mirrored_disparity_is_told_by_depth_if_not_by_blur() -> None:
