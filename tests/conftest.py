@@ -3,6 +3,7 @@
 import fcntl
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -60,11 +61,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(autouse=True)
 def _settings_of_this_test_alone() -> Iterator[None]:
     """Homes, keys and project files of whoever runs the tests stay out of them, and what a command that is called in this
-    process puts into its environment is gone with the test."""
+    process puts into its environment is gone with the test. So is what Dagster does to SIGTERM: it has it ignored where
+    SIGINT is, as in the background of a shell, and so would whatever a later test starts."""
     before = {name: value for name, value in os.environ.items() if name not in SETTINGS}
+    on_sigterm = signal.getsignal(signal.SIGTERM)
     for name in SETTINGS:
         os.environ.pop(name, None)
     yield
+    signal.signal(signal.SIGTERM, on_sigterm)
     os.environ.clear()
     os.environ.update(before)
 
