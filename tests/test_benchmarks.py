@@ -1,11 +1,12 @@
 """What benchmarks say of peers that are missing. The figures themselves are no tests."""
 
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import psutil
 import pytest
 
 from benchmarks import download, million, neighbours, peers, refocus, results, scale
@@ -110,16 +111,21 @@ def test_refocus_of_one_method_leaves_the_results_of_several() -> None:
     assert refocus.result_of(["depth", "defocus"]) == refocus.result_of(list(refocus.METHODS)) == "refocus"
 
 
-def test_children_that_end_do_not_end_the_watch_over_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    command = tmp_path / "command"
-    lines = (f"#!{sys.executable} -S", "import subprocess", "for _ in range(300):", "    subprocess.run(['true'])")
-    command.write_text("\n".join(lines))
-    command.chmod(0o755)
-    monkeypatch.setattr("sys.executable", str(command))
-    monkeypatch.setattr(scale, "SAMPLE_EVERY_S", 0.001)
-    watched = scale.Watched()
-    watched.run(tmp_path, "review_queue", "2021-01")
-    first, last = watched.memory[0][0], watched.memory[-1][0]
-    assert last - first > 0.8 * watched.wall_s
-    assert watched.peak_mb() is not None
-    assert watched.peak_mb(last + 1) is None
+def test_a_child_that_ends_while_it_is_looked_at_does_not_end_the_watch_over_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    own, child = psutil.Process(), psutil.Process(1)
+    monkeypatch.setattr(psutil.Process, "children", lambda self, recursive: [child])
+
+    def looked_at(process: psutil.Process) -> SimpleNamespace:
+        if process.pid == child.pid:
+            raise psutil.NoSuchProcess(process.pid)
+        return SimpleNamespace(rss=9e6, pss=5e6)
+
+    monkeypatch.setattr(psutil.Process, "memory_full_info", looked_at)
+    assert results.memory_mb(own.pid) == 5
+
+
+def test_a_stage_shorter_than_a_look_has_no_peak() -> None:
+    watched = scale.Watched(memory=[(1.0, 90.0), (2.0, 80.0)])
+    assert watched.peak_mb() == 90
+    assert watched.peak_mb(1.5, 2.5) == 80
+    assert watched.peak_mb(1.2, 1.8) is None
