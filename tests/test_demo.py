@@ -2,16 +2,20 @@
 
 import socket
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 import requests
+from requests.adapters import HTTPAdapter
 
 from pipeline.config import load_project
 from pipeline.curation.decisions import read_decisions
 from pipeline.curation.queue import COLUMNS
 from pipeline.demo import CURATOR, accept_suggestions, hand_in_decisions, prepare_demo
-from pipeline.operations.emulated_flickr import emulated_flickr, emulator_ports
+from pipeline.emulators.flickr import Emulator
+from pipeline.errors import ConfigError
+from pipeline.operations.emulated_flickr import emulated_flickr, emulator_answers, emulator_ports
 from pipeline.package_files import PHOTOGRAPHS_PROJECT
 from pipeline.spreadsheet import csv_text
 from storage import Home
@@ -41,17 +45,41 @@ def test_ports_that_another_program_took_are_replaced_and_edits_stay(home: Home)
     assert project.curation.batch_size == 7
 
 
-def test_an_emulator_that_runs_already_is_used(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    for variable in ("FLICKR_API_KEY", "FLICKR_API_SECRET"):
-        monkeypatch.setenv(variable, "x")
+def test_an_emulator_of_another_process_may_end_before_the_command_does(home: Home) -> None:
     project = prepare_demo(home)
-    with emulated_flickr(home, project):
+
+    def answers() -> bool:
+        with requests.Session() as session:
+            session.mount("http://", HTTPAdapter(max_retries=3))
+            return session.get(project.flickr.endpoint, timeout=5).ok
+
+    with ExitStack() as first:
+        first.enter_context(emulated_flickr(home, project))
         assert prepare_demo(home) == project
         with emulated_flickr(home, project):
-            assert requests.get(project.flickr.endpoint, timeout=5).ok
-        assert requests.get(project.flickr.endpoint, timeout=5).ok
-    with pytest.raises(requests.ConnectionError):
-        requests.get(project.flickr.endpoint, timeout=5)
+            assert all(answers() for _ in range(20))
+            first.close()
+            assert all(answers() for _ in range(20))
+    assert not emulator_answers(project)
+
+
+def test_an_emulator_that_shares_no_ports_is_used_as_it_is(home: Home) -> None:
+    project = prepare_demo(home)
+    port, image_port = emulator_ports(project)
+    with Emulator(home.root / "collection", api_port=port, image_port=image_port) as emulator:
+        with emulated_flickr(home, project):
+            assert emulator_answers(project)
+        assert emulator.calls["flickr.photos.licenses.getInfo"] == 2
+        assert emulator_answers(project)
+
+
+def test_ports_that_another_program_took_are_named(home: Home) -> None:
+    project = prepare_demo(home)
+    port, _ = emulator_ports(project)
+    with socket.socket() as occupant:
+        occupant.bind(("127.0.0.1", port))
+        with pytest.raises(ConfigError, match=f"port {port} or .* is taken"), emulated_flickr(home, project):
+            pass
 
 
 def test_decisions_are_handed_in_once(home: Home) -> None:

@@ -42,9 +42,10 @@ class Emulator(SourceEmulator):
         *,
         api_port: int = 0,
         image_port: int = 0,
+        shares_ports: bool = False,
         valid_keys: Keys[str] | None = None,
     ) -> None:
-        super().__init__(collection, faults, api_port=api_port, image_port=image_port)
+        super().__init__(collection, faults, api_port=api_port, image_port=image_port, shares_ports=shares_ports)
         self._valid_keys = valid_keys
 
     def _api_reply(self, request: Request) -> Reply:

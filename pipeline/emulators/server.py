@@ -76,8 +76,9 @@ class Server(socketserver.ThreadingTCPServer):
     block_on_close = False
     request_queue_size = 128
 
-    def __init__(self, port: int, answer: Callable[[Request], Reply]) -> None:
+    def __init__(self, port: int, answer: Callable[[Request], Reply], *, shares_port: bool) -> None:
         self.answer = answer
+        self.allow_reuse_port = shares_port
         self._connections: set[socket.socket] = set()
         super().__init__((HOST, port), _Handler)
 
@@ -140,10 +141,13 @@ class _Handler(BaseHTTPRequestHandler):
         """Nothing: request lines may hold keys; what came in is in `Emulator.requests`."""
 
 
-def listen(port: int, answer: Callable[[Request], Reply]) -> Server:
-    """A server on this port, 0 for a free one. Raises `ConfigError` for a port that cannot be used."""
+def listen(port: int, answer: Callable[[Request], Reply], *, shares_port: bool = False) -> Server:
+    """A server on this port, 0 for a free one; `shares_port` with others of this user that share it too.
+
+    Raises `ConfigError` for a port that cannot be used.
+    """
     try:
-        return Server(port, answer)
+        return Server(port, answer, shares_port=shares_port)
     except OSError as error:
         raise ConfigError(f"port {port} cannot be used ({error}); name another, or 0 for a free one") from error
 
@@ -168,7 +172,8 @@ class ServedFile:
 class SourceEmulator(ABC):
     """Serves a collection: a folder with `collection.jsonl`, or records in memory. A context manager.
 
-    `api_port` and `image_port` 0 take free ones. While it runs: `endpoint` and `image_host` are what the project file
+    `api_port` and `image_port` 0 take free ones; with `shares_ports` several processes may show one collection on the
+    same ports, and each may end while others go on. While it runs: `endpoint` and `image_host` are what the project file
     needs for the source; `calls` counts calls of the API by method and `faulted` the requests that met a fault, by its
     name, those of pictures with `picture ` before it; `image_requests` counts pictures asked for, and `requests` are the
     last 10,000 requests. `collection` may be changed meanwhile.
@@ -183,6 +188,7 @@ class SourceEmulator(ABC):
         *,
         api_port: int = 0,
         image_port: int = 0,
+        shares_ports: bool = False,
     ) -> None:
         if isinstance(collection, Path):
             self.collection = Collection(load_collection(collection), collection)
@@ -193,7 +199,7 @@ class SourceEmulator(ABC):
         self.faulted: Counter[str] = Counter()
         self.image_requests = 0
         self.requests: deque[LoggedRequest] = deque(maxlen=LOG_LENGTH)
-        self._ports = (api_port, image_port)
+        self._ports, self._shares_ports = (api_port, image_port), shares_ports
         self._asked_for: Counter[str] = Counter()
         self._check_changes()
         self._pending = sorted(self.faults.changes, key=lambda change: change.after_calls)
@@ -205,7 +211,7 @@ class SourceEmulator(ABC):
         self._stopped.clear()
         try:
             for port, answer in zip(self._ports, (self._api_reply, self._image_reply), strict=True):
-                self._servers.append(listen(port, answer))
+                self._servers.append(listen(port, answer, shares_port=self._shares_ports))
         except ConfigError:
             while self._servers:
                 self._servers.pop().server_close()

@@ -3,7 +3,7 @@
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from urllib.parse import urlsplit
 
 import requests
@@ -25,7 +25,8 @@ EMULATOR_KEY = "emulator-key"
 def emulated_flickr(home: Home, project: Project) -> Iterator[None]:
     """Where the home is a demo's, its emulator for the time being; else nothing.
 
-    An emulator that already answers on the project's ports (that of `bokehflow dev`, say) is used as it is.
+    Where another process shows one on the project's ports (`bokehflow dev`, say), both answer: that one may end before
+    this command does. One that does not share its ports (`bokehflow emulator`) is used as it is.
     """
     collection = home.root / COLLECTION
     if not collection.exists() or urlsplit(project.flickr.endpoint).hostname != "127.0.0.1":
@@ -34,12 +35,14 @@ def emulated_flickr(home: Home, project: Project) -> Iterator[None]:
     for variable in (KEY_VARIABLE, SECRET_VARIABLE):
         os.environ.setdefault(variable, EMULATOR_KEY)
     port, image_port = emulator_ports(project)
-    if emulator_answers(project):
-        yield
-        return
-    if taken := [number for number in (port, image_port) if not is_free(number)]:
-        raise ConfigError(f"port {taken[0]} is taken by another program; `bokehflow demo` chooses others")
-    with Emulator(collection, api_port=port, image_port=image_port):
+    emulator = Emulator(collection, api_port=port, image_port=image_port, shares_ports=True)
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(emulator)
+        except ConfigError as error:
+            if not emulator_answers(project):
+                taken = f"port {port} or {image_port} is taken by another program"
+                raise ConfigError(f"{taken}; `bokehflow demo` chooses others") from error
         yield
 
 
