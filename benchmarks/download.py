@@ -101,7 +101,11 @@ def wait_for(port: int, server: subprocess.Popen[bytes]) -> None:
 
 
 def measured(command: list[str], server: psutil.Process) -> dict[str, Any]:
-    """What the command's last line says, with its whole duration and the server's share of one core meanwhile."""
+    """What the command's last line says, with its whole duration and the server's share of one core meanwhile.
+
+    It begins with the disk at rest: what the run before left to the system to write would hold up who syncs each picture.
+    """
+    os.sync()
     before_s, began_s = sum(server.cpu_times()[:2]), time.perf_counter()
     with tempfile.TemporaryFile("w+") as said, tempfile.TemporaryFile("w+") as complained:
         process, peak_mb = subprocess.Popen(command, stdout=said, stderr=complained), 0.0
@@ -179,11 +183,9 @@ def rates(
     mine: list[dict[str, Any]] = []
     theirs: dict[int, list[dict[str, Any]]] = {threads: [] for threads in PEER_THREADS}
     for number in range(ROUNDS):
-        with scratch(folder) as out:
-            mine.append(ours(urls, out, server))
+        mine.append(ours(urls, scratch(folder), server))
         for threads in PEER_THREADS:
-            with scratch(folder) as out:
-                theirs[threads].append(peer(python, urls, out, threads, server))
+            theirs[threads].append(peer(python, urls, scratch(folder), threads, server))
         found = ", ".join(f"{threads} threads {rate(theirs[threads][-1]):.0f}/s" for threads in PEER_THREADS)
         print(f"round {number + 1}: bokehflow {rate(mine[-1]):.0f}/s, img2dataset {found}", flush=True)
     for run in (*mine, *(run for runs in theirs.values() for run in runs)):
@@ -192,23 +194,16 @@ def rates(
     return mine, theirs
 
 
-@contextmanager
-def scratch(folder: Path) -> Iterator[Path]:
-    """A folder for one run."""
-    path = folder / "out"
-    path.mkdir()
-    try:
-        yield path
-    finally:
-        shutil.rmtree(path)
+def scratch(folder: Path) -> Path:
+    """A folder for one run, which stays until all have run: ext4 takes longer to make files where some have just gone."""
+    return Path(tempfile.mkdtemp(prefix="out-", dir=folder))
 
 
 def memory(folder: Path, host: str, server: psutil.Process, count: int) -> dict[str, Any]:
     """Our side on so many small pictures."""
     urls = folder / "many.txt"
     urls.write_text("\n".join(f"http://{host}/small/{number % SMALL_FILES}_b.jpg?{number}" for number in range(count)))
-    with scratch(folder) as out:
-        run = ours(urls, out, server)
+    run = ours(urls, scratch(folder), server)
     if run["pictures"] != count:
         sys.exit(f"not all pictures came: {run}")
     return run

@@ -92,7 +92,7 @@ def damage_of(found: Structure) -> tuple[str, str] | None:
     try:
         # In grey and at an eighth of its size: its whole code is read all the same, which is where damage shows; only
         # the arithmetic that makes pixels of it is saved, nearly half of the time.
-        simplejpeg.decode_jpeg(b"".join(found.code), "GRAY", min_factor=8, strict=True)
+        simplejpeg.decode_jpeg(b"".join(found.code), "GRAY", min_height=1, min_width=1, min_factor=8, strict=True)
     except ValueError as error:
         return _judged(str(error))
     return None

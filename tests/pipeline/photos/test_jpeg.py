@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image, ImageDraw
+from simplejpeg import decode_jpeg
 
 from pipeline.photos.inspectors import Inspectors
 from pipeline.photos.jpeg import structure_of
@@ -80,6 +81,19 @@ def test_whole_ones_pass_with_whatever_follows_them(way: str, mode: str, tmp_pat
     fine = [data, data + bytes(5000), data + MOTION, data + saved(image), data[:-2] + b"\0\xff\xd9"]
     fine += [saved(image, **WAYS[way], exif=thumbnail), saved(image, **WAYS[way], comment=b"\xff\xda" * 400)]
     assert [reason_of(one, tmp_path) for one in fine] == [None] * len(fine)
+
+
+def test_no_more_pixels_are_made_than_reading_the_code_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[tuple[int, ...]] = []
+
+    def noting(*arguments: object, **options: object) -> object:
+        pixels = decode_jpeg(*arguments, **options)
+        made.append(pixels.shape)
+        return pixels
+
+    monkeypatch.setattr("pipeline.photos.jpeg.simplejpeg.decode_jpeg", noting)
+    assert reason_of(saved(Image.new("RGB", (1600, 800), "olive")), tmp_path) is None
+    assert made == [(100, 200, 1)]
 
 
 @pytest.mark.parametrize("way", WAYS)
