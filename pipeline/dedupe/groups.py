@@ -66,7 +66,7 @@ def find_unique(
     """
     found = _find(fingerprints, store, read_bytes, settings, known_pairs, known_near, frozenset())
     grouped = _one_picture_with_another(found.unique_photos)
-    without_colour = frozenset(sha256 for sha256 in grouped if is_grey(read_bytes(sha256)))
+    without_colour = frozenset(store.grey(grouped, lambda sha256: is_grey(read_bytes(sha256))))
     if not without_colour or without_colour == frozenset(grouped):
         return found
     again = _find(fingerprints, store, read_bytes, settings, found.duplicate_pairs, found.near, without_colour)

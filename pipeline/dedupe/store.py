@@ -5,11 +5,13 @@
     NAME.large.npy     uint8 [pictures, 96, 96]: grey, to align candidates; memory-mapped, read where needed
 
 Each batch of new pictures is one such triple, named by its content and by `VERSION`; the records are written last and
-are what makes a batch count. Anything here may be deleted: it is computed again.
+are what makes a batch count. Beside them `grey-vVERSION.npy` grows: which pictures of those that were asked about have no
+colour. Anything here may be deleted: it is computed again.
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -28,6 +30,7 @@ SMALL_PX, LARGE_PX = 32, 96
 RECORD = np.dtype([
     ("sha256", "u1", 32), ("windows", "<u8", len(WINDOWS)), ("mirrored", "<u8"), ("mean_rgb", "u1", 3), ("is_flat", "?"),
 ])  # fmt: skip
+GREY = np.dtype([("sha256", "u1", 32), ("is_grey", "?")])
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,9 +110,42 @@ class FingerprintStore:
                     small[here] = self._map(f"{name}.small.npy")[places[here, 1]]
         return Shelf(digests, records, small, large, places)
 
+    def grey(self, digests: Sequence[str], is_grey: Callable[[str], bool]) -> list[str]:
+        """Those of these pictures that have no colour; each is asked about once, on all cores, and the answer kept."""
+        known = self._known_grey()
+        new = np.array(digests, object)[~np.isin(_keys(_raw(digests)), _keys(known["sha256"]))].tolist()
+        if new:
+            with ThreadPoolExecutor() as pool:
+                answers = np.empty(len(new), GREY)
+                answers["sha256"], answers["is_grey"] = _raw(new), list(pool.map(is_grey, new))
+            known = np.concatenate([known, answers])
+            self._keep_grey(known)
+        without = _keys(known["sha256"][known["is_grey"]])
+        return np.array(digests, object)[np.isin(_keys(_raw(digests)), without)].tolist()
+
+    def _known_grey(self) -> np.ndarray:
+        """Nothing where there is no readable file, since it can be asked again."""
+        try:
+            found = np.load(plain_path(self._grey_path))
+        except (OSError, ValueError, EOFError):
+            return np.empty(0, GREY)
+        return found if found.dtype == GREY and found.ndim == 1 else np.empty(0, GREY)
+
+    def _keep_grey(self, answers: np.ndarray) -> None:
+        with atomic_path(self._grey_path) as temporary, temporary.open("wb") as file:
+            np.save(file, answers)
+
+    @property
+    def _grey_path(self) -> Path:
+        return child(self.root, f"grey-v{VERSION}.npy")
+
     def forget(self, digests: Iterable[str]) -> int:
         """Delete the fingerprints of these pictures, thumbnails included; returns how many there were."""
         gone, count = sorted(set(digests)), 0
+        answers = self._known_grey()
+        leaving = np.isin(_keys(answers["sha256"]), _keys(_raw(gone)))
+        if leaving.any():
+            self._keep_grey(answers[~leaving])
         index = self._index()
         for number, name in enumerate(index.names):
             rows = index.records[number]

@@ -1,5 +1,6 @@
 """Groups over all photos: rules, which photo is kept, and what must not change the result."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from pipeline.dedupe.fingerprints import is_grey
 from pipeline.dedupe.near_hashes import NearHashes
 from pipeline.tables import conform, empty
 from tests.pipeline.dedupe.worlds import World, jpeg, png, resized, scene
@@ -282,6 +284,30 @@ class TestColour:
         world.add(1, png(scene(1)))
         world.add(2, png(grey), domain="shallow")
         assert world.rules(prefer_domain="shallow") == {"flickr:1": "both_domains", "flickr:2": None}
+
+    def test_each_picture_is_looked_at_for_it_once(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        looked: list[bytes] = []
+
+        def noting(data: bytes) -> bool:
+            looked.append(data)
+            return is_grey(data)
+
+        monkeypatch.setattr("pipeline.dedupe.groups.is_grey", noting)
+        for number, picture in enumerate((scene(1), without_colour(scene(1)), scene(2)), 1):
+            world.add(number, png(picture))
+        first = world.find(remember=True).unique_photos
+        assert sorted(looked) == sorted([png(scene(1)), png(without_colour(scene(1)))])
+        pd.testing.assert_frame_equal(world.find(remember=True).unique_photos, first)
+        assert len(looked) == 2
+        world.add(4, jpeg(scene(1)))
+        world.find(remember=True)
+        assert looked[2:] == [jpeg(scene(1))]
+        world.store.forget([hashlib.sha256(looked[0]).hexdigest()])
+        world.find()
+        assert len(looked) == 4
+        (world.store.root / "grey-v1.npy").write_bytes(b"half of a file")
+        world.find()
+        assert len(looked) == 7, "what cannot be read is asked again"
 
 
 @pytest.mark.parametrize("options", [{}, {"prefer_domain": "shallow"}, {"verify": False}])
