@@ -24,6 +24,7 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.peers import Peers
 from benchmarks.results import Goal, memory_mb, report
+from pipeline.operations.emulated_flickr import free_ports
 
 ROOT = Path(__file__).parents[1]
 PEER_THREADS = (16, 32)
@@ -76,8 +77,7 @@ def nginx(folder: Path) -> Iterator[tuple[str, psutil.Process]]:
     executable = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
     if executable is None:
         sys.exit("nginx is missing; on Debian: apt-get install nginx-light")
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    (port,) = free_ports(1)
     (folder / "nginx.conf").write_text(NGINX.format(folder=folder, port=port))
     server = subprocess.Popen([executable, "-c", str(folder / "nginx.conf"), "-e", "stderr"])
     try:

@@ -10,7 +10,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -28,6 +27,7 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.results import Goal, report
 from pipeline.curation.decisions import DECISION_COLUMNS
+from pipeline.operations.emulated_flickr import free_ports
 from pipeline.studio.pictures import PICTURES
 from storage import Home
 
@@ -162,9 +162,7 @@ def main() -> None:
     """Serve the queue, page through it, decide, and report."""
     with tempfile.TemporaryDirectory(prefix="bokehflow-bench-") as folder:
         home = make_home(Path(folder))
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        (port,) = free_ports(1)
         command = [sys.executable, "-m", "pipeline.cli", "review", "--home", folder, "--port", str(port), "--curator", "Ann"]
         start = time.perf_counter()
         server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)

@@ -29,6 +29,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.results import Goal, memory_mb, report
+from pipeline.operations.emulated_flickr import free_ports
 from pipeline.studio.pictures import PICTURES
 from storage import Home
 
@@ -155,7 +156,7 @@ class Watched:
 
 
 @contextmanager
-def emulator(collection: Path, ports: tuple[int, int]) -> Iterator[None]:
+def emulator(collection: Path, ports: list[int]) -> Iterator[None]:
     """Serve the collection from a process of its own."""
     command = [sys.executable, "-m", "pipeline.cli", "emulator", str(collection), "--port", str(ports[0])]
     process = subprocess.Popen([*command, "--image-port", str(ports[1])], stderr=subprocess.DEVNULL)
@@ -174,14 +175,6 @@ def _wait_for(port: int) -> None:
                 return
         time.sleep(0.2)
     raise SystemExit("the emulator does not answer")
-
-
-def free_ports() -> tuple[int, int]:
-    """Two ports that nobody uses."""
-    with socket.socket() as first, socket.socket() as second:
-        first.bind(("127.0.0.1", 0))
-        second.bind(("127.0.0.1", 0))
-        return first.getsockname()[1], second.getsockname()[1]
 
 
 def decide(home: Path, collection: Path, name: str) -> None:
@@ -208,7 +201,7 @@ def stage_times(home: Path, since: float) -> dict[str, list[tuple[float, float]]
     return found
 
 
-def collect_and_freeze(home: Path, collection: Path, decisions: str, to_month: str, ports: tuple[int, int]) -> Watched:
+def collect_and_freeze(home: Path, collection: Path, decisions: str, to_month: str, ports: list[int]) -> Watched:
     """From the listing to the snapshot, the decisions handed in between."""
     watched = Watched()
     with emulator(collection, ports):
@@ -227,7 +220,7 @@ def main() -> None:
     options = parser.parse_args()
     count, more = options.photos, max(1, options.photos // 100)
     with tempfile.TemporaryDirectory(prefix="bokehflow-bench-") as name:
-        folder, home, ports = Path(name), Path(name) / "home", free_ports()
+        folder, home, ports = Path(name), Path(name) / "home", free_ports(2)
         shutil.copytree(options.weights, home / "weights")
         text = PROJECT.format(port=ports[0], image_port=ports[1], size_px=options.size_px)
         (home / "bokehflow.toml").write_text(text)

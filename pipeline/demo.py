@@ -229,14 +229,14 @@ def prepare_demo(home: Home) -> Project:
             build_collection(temporary)
     path = home.root / PROJECT_FILE
     if not path.exists():
-        port, image_port = free_ports()
+        port, image_port = free_ports(2)
         text = read_plain_text(DEMO_PROJECT)
         write_text(path, text.replace("{port}", str(port)).replace("{image_port}", str(image_port)))
     project = load_project(path)
     if all(map(is_free, emulator_ports(project))) or emulator_answers(project):
         return project
     text = read_plain_text(path)
-    for taken, port in zip(emulator_ports(project), free_ports(), strict=True):
+    for taken, port in zip(emulator_ports(project), free_ports(2), strict=True):
         text = text.replace(f"127.0.0.1:{taken}", f"127.0.0.1:{port}")
     write_text(path, text)
     # Listings name the old port; files that were fetched are known by their path and stay.

@@ -2,13 +2,14 @@
 
 import os
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+
+from pipeline.operations.emulated_flickr import free_ports
 
 SERVERS = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 VARIABLES = {"HOST": "127.0.0.1", "USER": "postgres", "PASSWORD": "", "DB": "postgres"}
@@ -19,9 +20,8 @@ def postgres(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     pytest.importorskip("psycopg2")
     if not SERVERS or os.getuid() or not shutil.which("runuser"):
         pytest.skip("no PostgreSQL server can be started here")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = str(free.getsockname()[1])
-    for name, value in {**VARIABLES, "PORT": port}.items():
+    (port,) = free_ports(1)
+    for name, value in {**VARIABLES, "PORT": str(port)}.items():
         monkeypatch.setenv(f"BOKEHFLOW_POSTGRES_{name}", value)
 
     def control(*arguments: str) -> None:

@@ -4,7 +4,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from assets.headless import bury_dead_runs, open_instance, prepare_instance, process_tags
 from pipeline.cli import cli
 from pipeline.errors import ConfigError, StorageError
+from pipeline.operations.emulated_flickr import free_ports
 from pipeline.package_files import DAGSTER_ON_POSTGRES, DAGSTER_SETTINGS
 from resources.dagster_internals import ERASED, erase_pictures
 from storage import Home
@@ -260,8 +260,7 @@ def postgres() -> Iterator[int]:
         as_owner = ["runuser", "-u", "postgres", "--"]
     run = [*as_owner, str(SERVERS[-1] / "initdb"), "-D", str(folder / "data"), "-U", "lab", "--auth=trust"]
     subprocess.run(run, check=True, capture_output=True, cwd=folder)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    (port,) = free_ports(1)
     options = f"-k {folder} -p {port} -c listen_addresses=127.0.0.1"
     control = [*as_owner, str(SERVERS[-1] / "pg_ctl"), "-D", str(folder / "data"), "-l", str(folder / "log")]
     subprocess.run([*control, "-o", options, "-w", "start"], check=True, capture_output=True, cwd=folder)
@@ -317,8 +316,7 @@ def test_three_parts_on_postgres_execute_a_run(postgres: int, tmp_path: Path, mo
     bokehflow = [sys.executable, "-m", "pipeline.cli"]
     subprocess.run([*bokehflow, "init", str(tmp_path / "study"), "--source", "commons"], check=True, timeout=60)
     monkeypatch.setenv("BOKEHFLOW_CONFIG", str(tmp_path / "study" / "bokehflow.toml"))
-    with socket.create_server(("127.0.0.1", 0)) as free, socket.create_server(("127.0.0.1", 0)) as also_free:
-        port, web_port = free.getsockname()[1], also_free.getsockname()[1]
+    port, web_port = free_ports(2)
     logs = {part: tmp_path / f"{part}.log" for part in ("code", "daemon", "web")}
     processes = {}
     try:

@@ -4,7 +4,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -20,6 +19,8 @@ import pytest
 import requests
 from playwright.sync_api import Page, sync_playwright
 
+from pipeline.operations.emulated_flickr import free_ports
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 QUIET = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -29,16 +30,10 @@ QUIET = [
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")]
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 @contextmanager
 def served(home: Path) -> Iterator[str]:
     """`bokehflow dev` on the home until the end of the block; its address, with the token, as it is printed."""
-    port = free_port()
+    (port,) = free_ports(1)
     command = [sys.executable, "-m", "pipeline.cli", "dev", "--home", str(home), "--port", str(port)]
     with (home / "dev.log").open("w") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)

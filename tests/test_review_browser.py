@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 
 from pipeline.curation.decisions import opinions, read_decisions
 from pipeline.curation.review.state import LEAVE_S
+from pipeline.operations.emulated_flickr import free_ports
 from storage import Home
 from tests.pipeline.curation.review.worlds import NASTY_TITLES, make_home, photo_id
 
@@ -36,7 +36,7 @@ class Server:
     """`bokehflow review` in a process of its own, which can be killed and started again on the same port."""
 
     home: Home
-    port: int = field(default_factory=lambda: free_port())
+    port: int = field(default_factory=lambda: free_ports(1)[0])
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -69,12 +69,6 @@ class Server:
         if self.process is not None and self.process.poll() is None:
             os.kill(self.process.pid, how)
             self.process.wait(30)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def wait_until(true: Callable[[], bool], timeout_s: float) -> None:

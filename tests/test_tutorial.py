@@ -13,8 +13,8 @@ from typing import TextIO
 
 import pytest
 
+from pipeline.operations.emulated_flickr import free_ports
 from tests.conftest import REPOSITORY, WARM_PYTHON, WEIGHTS
-from tests.test_dev import free_port
 
 TUTORIAL = (REPOSITORY / "docs" / "tutorial.md").read_text(encoding="utf-8")
 WAIT = "until (exec 3<>/dev/tcp/127.0.0.1/{port}) 2>/dev/null; do sleep .1; done"
@@ -55,7 +55,7 @@ def test_the_commands_of_the_tutorial(tmp_path: Path) -> None:
     command.chmod(0o755)
     paths = f"{command.parent}:{Path(sys.executable).parent}:{os.environ['PATH']}"
     environment = os.environ | {"PATH": paths, "HOME": str(tmp_path)}
-    text = script({"8300": free_port(), "8301": free_port()})
+    text = script(dict(zip(("8300", "8301"), free_ports(2), strict=True)))
     with (tmp_path / "told.txt").open("w") as told:
         code = run(text, tmp_path, environment, told)
     said = (tmp_path / "told.txt").read_text()

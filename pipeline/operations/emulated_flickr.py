@@ -1,9 +1,11 @@
 """The demo's Flickr: an emulator on this machine, at work while a command needs it."""
 
 import os
+import random
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import islice
 from urllib.parse import urlsplit
 
 import requests
@@ -19,6 +21,9 @@ from storage import Home
 COLLECTION = "collection"
 """Folder of a demo's home: what the emulator shows."""
 EMULATOR_KEY = "emulator-key"
+PORTS = range(10_000, 32_768)
+"""To choose from for what listens for more than one command: below those of which systems take one for each outgoing
+connection, so that none is in use for a moment just when it is to be listened on again."""
 
 
 @contextmanager
@@ -80,8 +85,6 @@ def is_free(port: int) -> bool:
     return True
 
 
-def free_ports() -> tuple[int, int]:
-    with socket.socket() as first, socket.socket() as second:
-        first.bind(("127.0.0.1", 0))
-        second.bind(("127.0.0.1", 0))
-        return first.getsockname()[1], second.getsockname()[1]
+def free_ports(count: int) -> list[int]:
+    """So many ports of `PORTS` that nobody uses."""
+    return list(islice(filter(is_free, random.sample(PORTS, len(PORTS))), count))

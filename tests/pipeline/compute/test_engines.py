@@ -1,7 +1,6 @@
 """Batches over real workers: what is done stays done, whoever dies, and what cannot be used says so in time."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -25,6 +24,7 @@ from pipeline.errors import ComputeError, StorageError
 from pipeline.masks.person_masks import segment_photos
 from pipeline.operations import tasks
 from pipeline.operations.curation import update_hints
+from pipeline.operations.emulated_flickr import free_ports
 from pipeline.operations.masks import mask_source
 from pipeline.operations.tasks import Engaged, engine_of, fingerprints_over, masks_over, shards_over
 from pipeline.operations.training_images import readers
@@ -49,8 +49,7 @@ def cluster() -> Iterator[str]:
 def ray_cluster() -> Iterator[str]:
     """The address of a Ray head that was started on its own, with a second node; one worker each."""
     pytest.importorskip("ray")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    address = f"127.0.0.1:{free_ports(1)[0]}"
     start = [sys.executable, "-m", "ray.scripts.scripts", "start", "--node-ip-address", "127.0.0.1", "--num-cpus", "1"]
     start += ["--object-store-memory", str(80 * 2**20), "--disable-usage-stats", "--block"]
     head = ["--head", "--port", address.split(":")[1], "--include-dashboard", "false"]

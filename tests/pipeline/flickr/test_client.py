@@ -17,6 +17,7 @@ from pipeline.emulators.faults import FaultPlan
 from pipeline.emulators.flickr import Emulator
 from pipeline.errors import ConfigError, FlickrError, FlickrRefused, FlickrUnreachable
 from pipeline.flickr.client import Failure, FlickrClient, RefusedCall, may_be_retried
+from pipeline.operations.emulated_flickr import free_ports
 from pipeline.sources.budget import CallBudget
 from pipeline.web.manners import Patience, user_agent, wait_s
 from tests.pipeline.flickr.worlds import BEGIN_S, KEY, SECRET, client_of, collection_photo
@@ -106,8 +107,7 @@ def test_a_fault_that_stays_says_what_was_seen(fault: str, seen: str) -> None:
 
 
 def test_nobody_at_the_endpoint_is_told_within_half_a_minute() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        endpoint = f"http://127.0.0.1:{free.getsockname()[1]}/services/rest/"
+    endpoint = f"http://127.0.0.1:{free_ports(1)[0]}/services/rest/"
     slept: list[float] = []
     with pytest.raises(FlickrUnreachable, match="connection refused") as caught:
         FlickrClient(KEY, SECRET, endpoint=endpoint, patience=Patience(sleep=slept.append)).check_key()

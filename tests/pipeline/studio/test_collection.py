@@ -15,7 +15,7 @@ from pipeline.emulators.collection import CollectionPhoto, load_collection
 from pipeline.emulators.flickr_answers import matcher
 from pipeline.sources.found import normalised_tag
 from pipeline.studio.collection import build_collection
-from pipeline.studio.scene import METRES_PER_UNIT, describe_scene
+from pipeline.studio.scene import METRES_PER_UNIT, camera_of, describe_scene
 
 EXCLUDED = ("blackandwhite", "BW", "monochrome", "animal", "cat", "dog", "bird", "flower")
 NO_WORDS = {"tags": "", "tag_mode": "", "license": "", "media": "photos", "content_types": "0"}
@@ -198,8 +198,9 @@ def test_scoring_scenes_say_how_they_were_taken(folder: Path) -> None:
     with (folder / "truth" / "scoring" / "scoring.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len({row["aperture_mm"] for row in rows}) > 12
+    assert camera_of(int(rows[3]["scene"])) == describe_scene(int(rows[3]["scene"])).camera
     for row in rows:
-        camera = describe_scene(int(row["scene"])).camera
+        camera = camera_of(int(row["scene"]))
         assert float(row["aperture_mm"]) == pytest.approx(2000 * METRES_PER_UNIT * camera.lens_radius, abs=0.06)
         assert float(row["focus_distance_m"]) == pytest.approx(METRES_PER_UNIT * camera.focus_distance, abs=0.001)
         assert float(row["background_distance_m"]) > float(row["focus_distance_m"]) + 0.5

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.operations.emulated_flickr import free_ports
 from pipeline.training import slurm
 from pipeline.training.jobs import TrainingJob
 from pipeline.training.slurm import SlurmJob
@@ -54,12 +55,7 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         (folder / name).mkdir(parents=True)
     (folder / "munge.key").write_bytes(secrets.token_bytes(1024))
     (folder / "munge.key").chmod(0o400)
-    with ExitStack() as sockets:
-        bound = [sockets.enter_context(socket.socket()) for _ in range(2)]
-        for one in bound:
-            one.bind(("127.0.0.1", 0))
-        ports = [one.getsockname()[1] for one in bound]
-    (folder / "slurm.conf").write_text(SETTINGS.format(folder=folder, host=host, ports=ports))
+    (folder / "slurm.conf").write_text(SETTINGS.format(folder=folder, host=host, ports=free_ports(2)))
     monkeypatch.setenv("SLURM_CONF", str(folder / "slurm.conf"))
     files = {"--key-file": "key", "--socket": "socket", "--pid-file": "pid", "--log-file": "log", "--seed-file": "seed"}
     munged = ["munged", "--force", "--foreground", *(f"{option}={folder}/munge.{file}" for option, file in files.items())]
