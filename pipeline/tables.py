@@ -7,15 +7,19 @@ Unknown is null, never a default. Times are Unix seconds in UTC, ids are strings
 What a table holds is said without pandera, which checks what is written: who only reads need not wait for it.
 """
 
+import os
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pandas as pd
 import pyarrow as arrow
 from pyarrow import compute
 
+from pipeline.file_names import inside
 from pipeline.hint_table import HINTS, JUDGEMENTS
 from pipeline.picture_layers import ENCODINGS, OPTIONAL_DIGESTS, SOURCES
 
@@ -417,6 +421,7 @@ class DepthMaps(_Rows):
     farthest_m: float = _column(nullable=True)
     nearer: float = _column(nullable=True, description="The subject's median disparity by the rest's; below 1: inverted?")
     edges: float = _column(nullable=True, description="How much the picture changes at steps of depth; 1 is chance")
+    mask_sha256: str = _column(nullable=True, description="Digest of the mask that it was held against; null: of none")
     odd: str = _column(nullable=True, description="What cannot be right about it, for a person")
     detail: str = _column(nullable=True, description="Why there is none, for a person")
 
@@ -524,7 +529,7 @@ TABLES: dict[str, Table] = {
     "tombstones": Table(Tombstones, ("photo_id",), ("forgotten_s", "purged_s")),
     "imports": Table(Imports, ("domain", "photo_id"), ("file", "imported_at_s"), ("split", "pair")),
     "listed_photos": Table(ListedPhotos, ("domain", "photo_id", "list")),
-    "depth_maps": Table(DepthMaps, ("domain", "photo_id"), ("detail",)),
+    "depth_maps": Table(DepthMaps, ("domain", "photo_id"), ("detail", "mask_sha256")),
     "imported_layers": Table(ImportedLayers, ("domain", "photo_id"), ("name",)),
     "imported_photos": Table(ImportedPhotos, ("domain", "photo_id"), ("fetched_at_s", "detail"), ("split", "pair")),
     "fingerprints": Table(Fingerprints, ("domain", "photo_id"), since=("pair",)),
@@ -602,6 +607,16 @@ def among(column: pd.Series, values: Iterable[object]) -> pd.Series:
         wanted = wanted.combine_chunks()
     found = compute.call_function("is_in", [known], compute.SetLookupOptions(wanted.cast(known.type), skip_nulls=True))
     return pd.Series(found.to_numpy(zero_copy_only=False), index=column.index)
+
+
+def not_there(root: Path, names: pd.Series) -> pd.Series:
+    """Whether each of these files below `root`, text, is missing; folders are listed: a tenth of asking for each file."""
+    there: list[str] = []
+    for folder in {name.rpartition("/")[0] for name in names.tolist()}:
+        with suppress(FileNotFoundError, NotADirectoryError):
+            files = os.listdir(inside(root, folder) if folder else root)
+            there += [f"{folder}/{file}" if folder else file for file in files if file.isascii()]  # as all of ours are
+    return ~among(names, there)
 
 
 def _if_allowed(table: Table, frame: pd.DataFrame) -> pd.DataFrame | None:

@@ -5,7 +5,9 @@ map, by its picture and its subject, stands beside it in the table; nothing is d
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -27,10 +29,10 @@ from pipeline.errors import ConfigError, DatasetError
 from pipeline.file_names import inside
 from pipeline.picture_layers import METRIC, Encoding, nearest
 from pipeline.plain_files import read_plain
-from pipeline.tables import conform
+from pipeline.tables import among, columns_of, conform, not_there
 
 PROCESSING = 1
-"""Raised whenever what happens between an estimator's map and the stored one changes."""
+"""Raised whenever what happens between an estimator's map and the stored one changes, or what the table says of it."""
 LOOKED_AT_PX = 192
 """Side of the square in the middle at which a map is held against its picture and its subject."""
 
@@ -113,6 +115,20 @@ class PredictedDepth:
         return self.predict(rgb)
 
 
+@dataclass
+class _Picture:
+    """A picture, the photos that show it, and the mask that its map is held against."""
+
+    sha256: str
+    photo_ids: list[str]
+    mask: str | None = None
+    mask_sha256: str | None = None
+
+    def path(self, estimator: Estimator) -> str:
+        """Where its map lies below the folder of maps."""
+        return _path_of(estimator, self.sha256, self.photo_ids)
+
+
 def estimate_photos(
     masks: pd.DataFrame,
     estimator: Estimator,
@@ -120,27 +136,64 @@ def estimate_photos(
     read_rgb: Callable[[str], Rgb],
     read_alpha: Callable[[str], Alpha],
     progress: Callable[[int, int], None] = lambda done, total: None,
+    known: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """The table `depth_maps`: one row for each row of `masks`, the table `person_masks`.
 
-    Maps are stored below `folder`; one that is there is not made again. A picture of which the estimator has none gets its
-    reason. `progress` is called with the numbers of pictures done and in all.
+    Maps are stored below `folder`; one that is there is not made again, and where `known`, an earlier result, lists it with
+    the same mask, neither it nor its picture is even read. A picture of which the estimator has none gets its reason.
+    `progress` is called with the numbers of pictures done and in all. The estimator is asked by several threads.
     """
-    by_picture = {str(sha256): rows for sha256, rows in masks.groupby("sha256", sort=True)}
-    found: dict[str, dict[str, object]] = {}
-    for number, (sha256, rows) in enumerate(by_picture.items(), 1):
-        mask = next(iter(rows["mask"].dropna()), None)
-        names = sorted(map(str, rows["photo_id"]))
+    pictures = _pictures(masks)
+    found = {} if known is None else _already_known(known, estimator, folder, pictures)
+    missing = [picture for sha256, picture in pictures.items() if sha256 not in found]
+
+    def told(picture: _Picture) -> dict[str, object]:
         try:
-            found[sha256] = _row(estimator, folder, (sha256, names), read_rgb, None if mask is None else read_alpha(mask))
+            alpha = None if picture.mask is None else read_alpha(picture.mask)
+            return _row(estimator, folder, picture, read_rgb(picture.sha256), alpha)
         except DepthError as error:
-            found[sha256] = {"detail": str(error)[:300]}
-        progress(number, len(by_picture))
+            return {"detail": str(error)[:300]}
+
+    with ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="depth") as pool:
+        for picture, row in zip(missing, pool.map(told, missing), strict=True):
+            found[picture.sha256] = row
+            progress(len(found), len(pictures))
     rows = [
         {"photo_id": photo_id, "domain": domain, "sha256": sha256, **found[sha256]}
         for photo_id, domain, sha256 in masks[["photo_id", "domain", "sha256"]].itertuples(index=False, name=None)
     ]
     return conform("depth_maps", pd.DataFrame(rows, dtype=object))
+
+
+def _pictures(masks: pd.DataFrame) -> dict[str, _Picture]:
+    """By their digests, in the order of these."""
+    shown = masks.reindex(columns=["sha256", "photo_id", "mask", "mask_sha256"]).sort_values(["sha256", "photo_id"])
+    found: dict[str, _Picture] = {}
+    for sha256, photo_id, mask, digest in shown.itertuples(index=False, name=None):
+        picture = found.setdefault(sha256, _Picture(sha256, []))
+        picture.photo_ids.append(photo_id)
+        if picture.mask is None and not pd.isna(mask):
+            picture.mask, picture.mask_sha256 = mask, None if pd.isna(digest) else digest
+    return found
+
+
+def _already_known(
+    known: pd.DataFrame, estimator: Estimator, folder: Path, pictures: Mapping[str, _Picture]
+) -> dict[str, dict[str, object]]:
+    """What an earlier result says of maps that are still there, as the estimator makes them and held against these masks."""
+    columns = [name for name in columns_of("depth_maps") if name not in ("photo_id", "domain", "sha256")]
+    listed = known[known["depth_source"].notna() & among(known["sha256"], pictures)].drop_duplicates("sha256")
+    if not set(columns) <= set(listed):  # a table of an earlier version
+        return {}
+    found: dict[str, dict[str, object]] = {}
+    there = listed[~not_there(folder, listed["depth_source"])]
+    for sha256, *values in there[["sha256", *columns]].itertuples(index=False, name=None):
+        row: dict[str, object] = {name: None if pd.isna(one) else one for name, one in zip(columns, values, strict=True)}
+        picture = pictures[sha256]
+        if (row["depth_source"], row["mask_sha256"]) == (picture.path(estimator), picture.mask_sha256):
+            found[sha256] = row
+    return found
 
 
 def odd_maps(table: pd.DataFrame) -> dict[str, list[str]]:
@@ -173,8 +226,7 @@ def kept_map(
     It is made where it is missing or damaged. Raises DepthError, whose message says why there is none.
     """
     sha256, names = picture
-    mark = estimator.mark(sha256, names)
-    path = f"{estimator.key}/{sha256[:2]}/{sha256}{f'-{mark}' if mark else ''}.png"
+    path = _path_of(estimator, sha256, names)
     try:
         return path, *read_map(inside(folder, path))
     except DatasetError:
@@ -183,23 +235,21 @@ def kept_map(
         return path, stored, str(encoding)
 
 
-def _row(
-    estimator: Estimator,
-    folder: Path,
-    picture: tuple[str, Sequence[str]],
-    read_rgb: Callable[[str], Rgb],
-    alpha: Alpha | None,
-) -> dict[str, object]:
+def _path_of(estimator: Estimator, sha256: str, photo_ids: Sequence[str]) -> str:
+    mark = estimator.mark(sha256, photo_ids)
+    return f"{estimator.key}/{sha256[:2]}/{sha256}{f'-{mark}' if mark else ''}.png"
+
+
+def _row(estimator: Estimator, folder: Path, picture: _Picture, rgb: Rgb, alpha: Alpha | None) -> dict[str, object]:
     """What the table says of a picture, whose map is made where it is missing or damaged."""
-    rgb = read_rgb(picture[0])
-    path, stored, told = kept_map(estimator, folder, picture, rgb)
+    path, stored, told = kept_map(estimator, folder, (picture.sha256, picture.photo_ids), rgb)
     encoding = Encoding.parse(told)
     depth = DepthMap(encoding.disparity(stored), encoding.unit == METRIC)
     metres = dict(zip(("nearest_m", "median_m", "farthest_m"), depth.range_m(), strict=True)) if depth.is_metric else {}
     return {
         "depth_source": path, "depth_source_sha256": digest_of(stored, told), "unit": encoding.unit,
         "scale": encoding.scale, "shift": encoding.shift, "known": float(depth.known.mean()), **metres,
-        **_looked_at(depth, rgb, alpha),
+        "mask_sha256": picture.mask_sha256, **_looked_at(depth, rgb, alpha),
     }  # fmt: skip
 
 

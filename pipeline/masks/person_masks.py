@@ -26,7 +26,7 @@ from pipeline.masks.sources import MaskSource, PhotoToMask, RefusedMask
 from pipeline.masks.subject import COMPANION, Subject
 from pipeline.masks.uncertainty import uncertain
 from pipeline.plain_files import plain_path
-from pipeline.tables import among, columns_of, conform
+from pipeline.tables import among, columns_of, conform, not_there
 
 log = logging.getLogger(__name__)
 
@@ -271,8 +271,9 @@ def _already_known(known: pd.DataFrame, maker: _Maker) -> dict[str, StoredMask |
     if not set(columns) <= set(listed):  # a table of an earlier version
         return {}
     found: dict[str, StoredMask | RefusedMask] = {}
-    for sha256, path, digest, share, *facts in listed[columns].itertuples(index=False, name=None):
-        if path == maker.path(sha256) and inside(maker.folder, path).exists():
+    there = listed[~not_there(maker.folder, listed["mask"])]
+    for sha256, path, digest, share, *facts in there[columns].itertuples(index=False, name=None):
+        if path == maker.path(sha256):
             people, runner_up, uncertainty, drawn_by = (None if pd.isna(fact) else fact for fact in facts)
             counted = None if people is None else int(people)
             found[sha256] = StoredMask(path, digest, float(share), counted, runner_up, uncertainty, drawn_by)

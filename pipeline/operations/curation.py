@@ -23,7 +23,7 @@ from pipeline.hint_table import HINTS
 from pipeline.operations.photo_tables import all_rows, newest_rows
 from pipeline.operations.tombstones import forgotten_photos
 from pipeline.spreadsheet import Problem
-from pipeline.tables import among
+from pipeline.tables import among, not_there
 from storage import Home
 
 if TYPE_CHECKING:
@@ -273,9 +273,10 @@ def update_hints(
     ]
     unmeasured = pd.concat([before, pd.DataFrame(rows, columns=before.columns)], ignore_index=True) if rows else before
     read = photo_reader(home, project, MEASURED_SHORT_EDGE_PX)
-    for sha256 in photos.loc[~among(photos["sha256"], unmeasured["sha256"]), "sha256"]:
-        if not (path := inside(home.thumbnails, thumbnail_name(sha256))).exists():
-            write_thumbnail(read(sha256), path)
+    shown = photos.loc[~among(photos["sha256"], unmeasured["sha256"]), "sha256"].drop_duplicates()
+    names = pd.Series([thumbnail_name(sha256) for sha256 in shown.tolist()], shown.index, dtype="str")
+    for sha256 in shown[not_there(home.thumbnails, names)]:
+        write_thumbnail(read(sha256), inside(home.thumbnails, thumbnail_name(sha256)))
     return table, unmeasured
 
 

@@ -74,6 +74,7 @@ def make_depth_maps(project: Project, home: Home, report: Report) -> pd.DataFram
         lambda sha256: decode_reduced(home.blobs.read(sha256), 0, most_pixels, min_long_edge_px=long_side_px).rgb,
         lambda mask: read_mask(inside(home.masks, mask)),
         report,
+        home.tables.read_or_empty("depth_maps"),
     )
 
 

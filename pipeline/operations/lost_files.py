@@ -1,22 +1,19 @@
 """What may have gone of a table's files since it was made, and what of it is to be tried again."""
 
-import os
 import time
 from collections.abc import Callable
-from contextlib import suppress
-from pathlib import Path
 
 import pandas as pd
 
 from pipeline.config import Project
 from pipeline.curation.queue import thumbnail_name
-from pipeline.file_names import child, inside
+from pipeline.file_names import child
 from pipeline.operations.due import Loss
 from pipeline.operations.history import questions_left
 from pipeline.operations.imports import misreported_imports
 from pipeline.operations.tombstones import unpurged
 from pipeline.plain_files import is_there
-from pipeline.tables import among
+from pipeline.tables import among, not_there
 from storage import Home
 
 FindLoss = Callable[[Project, Home, str, str | None, float], Loss | None]
@@ -59,34 +56,24 @@ def _history(project: Project, home: Home, key: str | None) -> Loss | None:
     return None
 
 
-def _missing(root: Path, names: pd.Series) -> int:
-    """How many of these files below `root` are not there: folders are listed, which takes a tenth of asking for each."""
-    wanted = names.drop_duplicates()
-    there: list[str] = []
-    for folder in {name.rpartition("/")[0] for name in wanted.tolist()}:
-        with suppress(FileNotFoundError, NotADirectoryError):
-            files = os.listdir(inside(root, folder) if folder else root)
-            there += [f"{folder}/{file}" if folder else file for file in files if file.isascii()]  # as all of ours are
-    return int((~among(wanted, there)).sum())
-
-
 def _hints(project: Project, home: Home, key: str | None) -> Loss | None:
     unique = home.tables.read_or_empty("unique_photos", columns=["sha256", "rule"])
     measured = home.tables.read("photo_hints", columns=["sha256"])["sha256"]
     shown = measured[among(measured, unique.loc[unique["rule"].isna(), "sha256"])]
-    missing = _missing(home.thumbnails, pd.Series([thumbnail_name(one) for one in shown.tolist()], dtype="str"))
+    names = pd.Series([thumbnail_name(one) for one in shown.drop_duplicates().tolist()], dtype="str")
+    missing = int(not_there(home.thumbnails, names).sum())
     return Loss(_counted(missing, "thumbnail", "is missing", "are missing")) if missing else None
 
 
 def _masks(project: Project, home: Home, key: str | None) -> Loss | None:
     masks = home.tables.read("person_masks", columns=["mask"])["mask"].dropna()
-    missing = _missing(home.masks, masks.astype("str"))
+    missing = int(not_there(home.masks, masks.drop_duplicates().astype("str")).sum())
     return Loss(_counted(missing, "mask", "is missing", "are missing")) if missing else None
 
 
 def _depth(project: Project, home: Home, key: str | None) -> Loss | None:
     maps = home.tables.read("depth_maps", columns=["depth_source"])["depth_source"].dropna()
-    missing = _missing(home.depth, maps.astype("str"))
+    missing = int(not_there(home.depth, maps.drop_duplicates().astype("str")).sum())
     return Loss(_counted(missing, "map of depth", "is missing", "are missing")) if missing else None
 
 

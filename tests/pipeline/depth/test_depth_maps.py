@@ -60,6 +60,37 @@ def test_a_map_is_made_once_and_says_what_its_numbers_mean(tmp_path: Path) -> No
     assert network.asked == 4
 
 
+def test_what_an_earlier_result_lists_is_not_even_read(tmp_path: Path) -> None:
+    read: list[str] = []
+
+    def noting(sha256: str) -> np.ndarray:
+        read.append(sha256[0])
+        return picture(sha256)
+
+    def made(of: pd.DataFrame, known: pd.DataFrame | None, network: str = "a") -> pd.DataFrame:
+        estimator = PredictedDepth(network, Network(NEAR))
+        return estimate_photos(of, estimator, tmp_path, noting, alpha, lambda done, total: None, known)
+
+    drawn = masks(3).assign(mask_sha256=["d1", "d2", None])
+    first = made(drawn, None)
+    assert sorted(read) == ["1", "2", "3"]
+    pd.testing.assert_frame_equal(made(drawn, first), first)
+    assert len(read) == 3
+    of_before = first.drop(columns="mask_sha256")
+    assert made(drawn, of_before)["mask_sha256"].tolist()[:2] == ["d1", "d2"]
+    assert sorted(read[3:]) == ["1", "2", "3"], "a table of an earlier version tells of no masks"
+    read.clear()
+    made(masks(4).assign(mask_sha256=["other", "d2", None, "d4"]), first)
+    assert sorted(read) == ["1", "4"], "another mask, and a new photo"
+    read.clear()
+    (tmp_path / first["depth_source"][1]).unlink()
+    made(drawn, first)
+    assert read == ["2"]
+    read.clear()
+    made(drawn, first, "b")
+    assert sorted(read) == ["1", "2", "3"]
+
+
 def test_a_damaged_map_is_made_anew(tmp_path: Path) -> None:
     network = Network(NEAR)
     (path,) = estimate_photos(masks(1), PredictedDepth("a", network), tmp_path, picture, alpha)["depth_source"]
