@@ -31,8 +31,13 @@ SETTINGS = ("BOKEHFLOW_HOME", "BOKEHFLOW_CONFIG", "FLICKR_API_KEY", "FLICKR_API_
 WARM_PYTHON = "BOKEHFLOW_TEST_PYTHON"
 """In the environment: the executable that `tests.warm` made."""
 SERVER = pytest.StashKey[tuple[subprocess.Popen[bytes], Path]]()
-LONG = ("test_end_to_end.py", "test_tutorial.py", "test_review_browser.py", "test_bad_input.py")
-"""Modules of minutes. The first makes the finished demo, while the next two need none; the last has to wait for it."""
+LONG = (
+    "test_end_to_end.py", "test_tutorial.py", "test_review_browser.py", "test_bad_input.py", "test_collecting.py",
+    "test_page.py", "test_importing.py", "test_judging.py", "test_working.py", "test_agreement.py", "test_subject_finder.py",
+    "test_loop.py", "test_recording.py", "test_process.py", "test_dev.py", "test_training_commands.py",
+)  # fmt: skip
+"""Modules of most of a minute and more. The first makes the finished demo, while the next two need none; the fourth has to
+wait for it."""
 
 
 def pytest_configure(config: pytest.Config) -> None:

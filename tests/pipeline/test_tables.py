@@ -47,17 +47,22 @@ def test_a_table_without_rows_has_the_types_of_one_with_rows(name: str) -> None:
 
 @pytest.mark.parametrize("name", TABLES)
 def test_each_value_that_is_not_allowed_is_named(name: str) -> None:
+    wrong: dict[str, list[Any]] = {}
     for key, column in TABLES[name].columns.items():
-        wrong: list[Any] = [] if column.ge is None else [column.ge - 1]
-        wrong += [] if column.le is None else [column.le + 1]
-        wrong += ["never allowed"] * (column.isin is not None or column.str_length is not None)
-        wrong += [None] * (not column.nullable and column.dtype is not bool)
-        wrong += ["no number"] * (column.dtype in (int, float, pd.Int64Dtype))
-        for value in wrong:
-            rows = rows_of(name).astype(object)
+        values: list[Any] = [] if column.ge is None else [column.ge - 1]
+        values += [] if column.le is None else [column.le + 1]
+        values += ["never allowed"] * (column.isin is not None or column.str_length is not None)
+        values += [None] * (not column.nullable and column.dtype is not bool)
+        values += ["no number"] * (column.dtype in (int, float, pd.Int64Dtype))
+        wrong[key] = values
+    for turn in range(max(map(len, wrong.values()))):
+        rows, chosen = rows_of(name).astype(object), {key: one[turn] for key, one in wrong.items() if len(one) > turn}
+        for key, value in chosen.items():
             rows.iloc[1, rows.columns.get_loc(key)] = value
-            with pytest.raises(pandera.errors.SchemaErrors, match=key):
-                conform(name, rows)
+        with pytest.raises(pandera.errors.SchemaErrors) as caught:
+            conform(name, rows)
+        named = caught.value.failure_cases
+        assert set(named["column"].fillna(named["failure_case"])) == chosen.keys()
 
 
 def test_a_row_that_is_there_twice_is_named() -> None:
