@@ -19,6 +19,7 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.peers import Peers
+from benchmarks.pictures import portraits
 from benchmarks.results import Goal, report
 from benchmarks.transformations import transformations
 from pipeline.config import DedupeSection
@@ -29,7 +30,6 @@ from pipeline.dedupe.store import FingerprintStore
 from pipeline.dedupe.verify import Candidate, Verifier
 from pipeline.tables import conform, empty
 
-PORTRAITS = Path(__file__).parents[2] / "shared" / "portraits"
 PEER_RADIUS_BITS = 10
 PEER_SCRIPT = """
 import json, sys, types
@@ -80,7 +80,7 @@ class Collection:
 def collect(folder: Path, half: str, every: int) -> Collection:
     """All originals, and every copy of every k-th portrait of one half."""
     collection = Collection(folder)
-    originals = sorted(PORTRAITS.glob("*/*.jpg"))
+    originals = portraits()
     wanted = [path for path in originals if (int(path.stem, 16) % 2 == 0) == (half == "tune")][::every]
     for path in originals:
         collection.add(path.stem, path.stem, "original", path.read_bytes())

@@ -19,10 +19,10 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.peers import Peers
+from benchmarks.pictures import portraits
 from benchmarks.results import Goal, report
 from pipeline.dedupe.hashes import both_ways, grey_exact, grey_fast, phash
 
-PORTRAITS = Path(__file__).parents[2] / "shared" / "portraits"
 SIZES_PX = {"1024px": (1024, 683), "1600px": (1600, 1067), "6mp": (3000, 2000)}
 GOALS = {"1024px": 2.3, "1600px": 2.8, "6mp": 3.0}
 BARE_GOAL, TWO_CORES_GOAL = 0.85, 1.7
@@ -82,9 +82,7 @@ def drift(paths: list[Path]) -> Counter[int]:
 
 def main() -> None:
     """Measure and report."""
-    paths = sorted(PORTRAITS.glob("*/*.jpg"))
-    if not paths:
-        sys.exit(f"The pictures are portraits in {PORTRAITS}, and there are none.")
+    paths = portraits()
     figures: dict[str, float | str] = {}
     goals: list[Goal] = []
     ways = {

@@ -32,6 +32,7 @@ from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 from sklearn.model_selection import StratifiedKFold
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from benchmarks.pictures import PORTRAITS, portraits
 from benchmarks.results import Goal, report
 from pipeline.config import CurationSection, MasksSection
 from pipeline.curation import depth_of_field as focus
@@ -44,7 +45,6 @@ from pipeline.softness import chance_above
 from pipeline.studio.collection import build_collection
 from pipeline.studio.pictures import PICTURES
 
-PORTRAITS = Path(__file__).parents[2] / "shared" / "portraits"
 WEIGHTS = Path(__file__).parents[1] / ".venv" / "test-home" / "weights"
 FIXED_ON, FOLDS, DRAWS = 0, 10, 2000
 COUNTERPART_PX, DISCS = 512, (256, 128, 64, 32)
@@ -69,10 +69,10 @@ def high_pass(rgb: np.ndarray, people: np.ndarray) -> float:
     return float(np.abs(ndimage.laplace(grey))[~people].mean()) if not people.all() else 0.0
 
 
-def portraits() -> tuple[list[Path], np.ndarray]:
+def labelled() -> tuple[list[Path], np.ndarray]:
     """Paths, and whether the folder says shallow."""
-    found = {name: sorted((PORTRAITS / name).glob("*.jpg")) for name in ("ordinary", "shallow")}
-    return [*found["ordinary"], *found["shallow"]], np.repeat([0, 1], [len(found["ordinary"]), len(found["shallow"])])
+    ordinary, shallow = portraits("ordinary"), portraits("shallow")
+    return [*ordinary, *shallow], np.repeat([0, 1], [len(ordinary), len(shallow)])
 
 
 def at_work_size(rgb: np.ndarray, people: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -95,7 +95,7 @@ def views(rgb: np.ndarray, segmenter: Segmenter) -> tuple[float, float, float]:
 
 def fit(segmenter: Segmenter) -> None:
     """Print the constants that the half `FIXED_ON` gives."""
-    paths, shallow = portraits()
+    paths, shallow = labelled()
     chosen = halves(paths) == FIXED_ON
     values = np.array([views(read(path), segmenter) for path, take in zip(paths, chosen, strict=True) if take])
     truth = shallow[chosen]
@@ -293,7 +293,7 @@ def main() -> None:
     if "--fit" in sys.argv:
         fit(segmenter)
         return
-    paths, truth = portraits()
+    paths, truth = labelled()
     half = halves(paths)
     pictures = [read(path) for path in paths]
     start = time.process_time()

@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from benchmarks.pictures import PORTRAITS
 from benchmarks.results import Goal, report
 from pipeline.config import Project
 from pipeline.masks.person_masks import make_masks
@@ -29,7 +30,6 @@ from resources.segmenter import SegmenterResource
 from storage import Home
 
 WEIGHTS = Path(__file__).parents[1] / ".venv" / "test-home" / "weights"
-PORTRAITS = Path(__file__).parents[2] / "shared" / "portraits" / "ordinary"
 PICTURES_EACH, ROUNDS = 40, 3
 CASES: dict[str, tuple[int, dict[str, object]]] = {
     "192 px, one view": (192, {"views": 1, "refine": [], "min_coverage": 0.0}),
@@ -40,7 +40,7 @@ GOAL_MS = 8.0
 
 def photographs() -> list[Path]:
     """Those that lie beside the checkout, if any."""
-    return sorted(PORTRAITS.glob("*.jpg"))
+    return sorted(PORTRAITS.glob("ordinary/*.jpg"))
 
 
 def filled(root: Path, edge_px: int) -> tuple[Home, list[str]]:

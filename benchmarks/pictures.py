@@ -1,14 +1,23 @@
-"""Photos for benchmarks: rendered portraits blown up to a photo's size, with a photo's grain and edges."""
+"""Photos for benchmarks: portraits that lie beside the checkout, or rendered ones with a photo's size, grain and edges."""
 
 import io
+import sys
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 STUDIO = Path(__file__).parents[1] / "pipeline" / "studio" / "pictures"
+PORTRAITS = Path(__file__).parents[2] / "shared" / "portraits"
 GRAIN = 4.0
 """Standard deviation of the noise in levels: with it a JPEG of 1 MP has the usual 200 to 300 kB."""
+
+
+def portraits(domain: str = "*") -> list[Path]:
+    """The real portraits of a domain, of both by default; ends the benchmark where there are none."""
+    if not (found := sorted(PORTRAITS.glob(f"{domain}/*.jpg"))):
+        sys.exit(f"not measured: the portraits are missing, which lie in {PORTRAITS}")
+    return found
 
 
 def photo_like(width_px: int, height_px: int, number: int, quality: int = 90) -> bytes:

@@ -3,13 +3,25 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import psutil
 import pytest
 
-from benchmarks import download, million, neighbours, peers, refocus, results, scale
+from benchmarks import (
+    dedupe_quality,
+    download,
+    fingerprint,
+    hints,
+    million,
+    neighbours,
+    peers,
+    pictures,
+    refocus,
+    results,
+    scale,
+)
 from benchmarks.peers import Peers
 from benchmarks.results import Goal, report
 from pipeline.config import load_project
@@ -52,6 +64,18 @@ def test_neighbours_says_which_peers_it_did_not_measure(
 def test_a_download_is_not_compared_with_nothing(hidden: Path) -> None:
     with pytest.raises(SystemExit, match="not measured: img2dataset is missing"):
         download.main()
+    assert not hidden.exists()
+
+
+@pytest.mark.parametrize("benchmark", [dedupe_quality, fingerprint, hints])
+def test_without_portraits_nothing_is_measured(
+    benchmark: ModuleType, hidden: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pictures, "PORTRAITS", tmp_path / "none")
+    monkeypatch.setattr("sys.argv", ["benchmark"])
+    monkeypatch.setattr(hints, "make_segmenter", lambda *_, **__: None)
+    with pytest.raises(SystemExit, match=f"not measured: the portraits are missing, which lie in {tmp_path / 'none'}"):
+        benchmark.main()
     assert not hidden.exists()
 
 
