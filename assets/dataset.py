@@ -173,7 +173,7 @@ def images_asset(project: Project) -> dg.AssetsDefinition:
         checks = [
             check("one_for_each_mask", sorted(set(without["photo_id"]) - set(small))),
             check("large_enough_for_tiles", list(small.values()), dg.AssetCheckSeverity.WARN),
-            check("depth_is_plausible", implausible_depth(frame, data.shards), dg.AssetCheckSeverity.WARN),
+            check("depth_is_plausible", implausible_depth(frame), dg.AssetCheckSeverity.WARN),
         ]
         return table_result(info, shown, checks)
 

@@ -450,6 +450,9 @@ class TrainingImages(_Layers):
     row: int = _column(ge=0)
     pixels_sha256: str
     alpha_sha256: str
+    depth_odd: str = _column(
+        nullable=True, description="What cannot be right about its depth, for a person; empty: nothing. Null: nobody looked"
+    )
 
 
 class DatasetManifest(_Layers):
@@ -543,7 +546,10 @@ TABLES: dict[str, Table] = {
     ),
     "person_masks": Table(PersonMasks, ("domain", "photo_id"), ("detail",)),
     "training_images": Table(
-        TrainingImages, ("domain", "photo_id", "transform"), ("shard", "row"), (*OPTIONAL_DIGESTS, *ENCODINGS, *SOURCES)
+        TrainingImages,
+        ("domain", "photo_id", "transform"),
+        ("shard", "row", "depth_odd"),
+        (*OPTIONAL_DIGESTS, *ENCODINGS, *SOURCES),
     ),
     "dataset_manifest": Table(
         DatasetManifest,

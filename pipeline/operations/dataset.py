@@ -26,7 +26,7 @@ from pipeline.operations.masks import source_for_photos
 from pipeline.operations.photo_tables import all_rows
 from pipeline.operations.stages import provenance_of
 from pipeline.operations.tasks import engine_of, masks_over, shards_over
-from pipeline.operations.training_images import plan, readers
+from pipeline.operations.training_images import plan, readers, with_oddities
 from pipeline.photos.decode import decode_reduced
 from pipeline.tables import among
 from resources.segmenter import SegmenterResource
@@ -100,7 +100,8 @@ def make_training_images(project: Project, home: Home, report: Report) -> tuple[
         known=known,
         each=shards_over(over) if over else None,
     )
-    return frame, masks[masks["mask"].notna() & ~among(masks["photo_id"], frame["photo_id"])]
+    without = masks[masks["mask"].notna() & ~among(masks["photo_id"], frame["photo_id"])]
+    return with_oddities(frame, home.shards, known), without
 
 
 def first_pictures(home: Home, images: pd.DataFrame, count: int = 6) -> Iterator[tuple[str, np.ndarray]]:

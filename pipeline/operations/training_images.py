@@ -53,22 +53,32 @@ def too_small(project: Project, home: Home, photos: pd.DataFrame) -> dict[str, s
     }
 
 
-def implausible_depth(images: pd.DataFrame, shards: Path) -> list[str]:
-    """Pictures of `training_images` whose depth cannot be right, each with what is odd about it."""
-    having = images[images["depth_sha256"].notna()].reset_index(drop=True)
-    if having.empty:
-        return []
-    reader = ShardReader([child(shards, name) for name in having["shard"]], having["row"].tolist())
+def with_oddities(images: pd.DataFrame, shards: Path, known: pd.DataFrame) -> pd.DataFrame:
+    """`training_images` with `depth_odd`; what `known`, an earlier result, says of a picture and its depth stands."""
+    layers = ["photo_id", "domain", "transform", "pixels_sha256", "alpha_sha256", "depth_sha256"]
+    looked_at = known.reindex(columns=[*layers, "depth_odd"])
+    looked_at = looked_at[looked_at["depth_sha256"].notna() & looked_at["depth_odd"].notna()]
+    frame = images.merge(looked_at, "left", layers).astype({"depth_odd": object})
+    new = frame[frame["depth_sha256"].notna() & frame["depth_odd"].isna()]
+    if new.empty:
+        return frame
+    reader = ShardReader([child(shards, name) for name in new["shard"]], new["row"].tolist())
+    encodings = new["depth_encoding"].tolist()
 
-    def odd(index: int) -> list[str]:
+    def odd(index: int) -> str:
         rgb, alpha = reader.view(index)
-        metric = Encoding.parse(str(having["depth_encoding"][index])).unit == METRIC
-        return oddities(DepthMap(reader.view_layer("depth", index), metric), rgb, alpha)
+        metric = Encoding.parse(str(encodings[index])).unit == METRIC
+        return ", ".join(oddities(DepthMap(reader.view_layer("depth", index), metric), rgb, alpha))
 
     with ThreadPoolExecutor() as pool:
-        found = list(pool.map(odd, range(len(having))))
-    pictures = [picture_id(*pair) for pair in zip(having["photo_id"], having["transform"], strict=True)]
-    return [f"{picture}: {', '.join(told)}" for picture, told in zip(pictures, found, strict=True) if told]
+        frame.loc[new.index, "depth_odd"] = list(pool.map(odd, range(len(new))))
+    return frame
+
+
+def implausible_depth(images: pd.DataFrame) -> list[str]:
+    """Pictures of `training_images` whose depth cannot be right, each with what is odd about it."""
+    told = images.loc[images["depth_odd"].fillna("") != "", ["photo_id", "transform", "depth_odd"]]
+    return [f"{picture_id(photo, transform)}: {odd}" for photo, transform, odd in told.itertuples(index=False, name=None)]
 
 
 def photo_sizes(project: Project, home: Home) -> PhotoSize:

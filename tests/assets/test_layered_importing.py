@@ -10,7 +10,7 @@ from PIL import Image
 
 from pipeline.cli import cli
 from pipeline.dataset.shards import ShardReader
-from pipeline.operations.training_images import implausible_depth
+from pipeline.operations.training_images import implausible_depth, with_oddities
 from tests.assets.worlds import CollectWorld, collect_world, save_noise
 
 PROJECT = """
@@ -86,9 +86,16 @@ def test_from_a_folder_to_the_manifest(tmp_path: Path) -> None:
         disparity = reader.view_layer("depth", 0)
         assert {round(float(value), 2) for value in np.unique(disparity)} == {0, 0.33, 1}
         layers = world.home.tables.read("imported_layers").set_index("name")
-        odd = implausible_depth(world.home.tables.read("training_images"), world.home.shards)
+        images = world.home.tables.read("training_images")
+        odd = implausible_depth(images)
         inverted = [told for told in odd if "the subject is farther than its surround" in told]
         assert [told.partition(": ")[0] for told in inverted] == [layers.loc[str(INVERTED), "photo_id"]]
+        # What was looked at is not read again: its shards may be gone.
+        bare = images.drop(columns="depth_odd")
+        pd.testing.assert_series_equal(
+            with_oddities(bare, tmp_path / "none", images)["depth_odd"], images["depth_odd"].astype(object)
+        )
+        assert implausible_depth(with_oddities(bare, world.home.shards, bare)) == odd
         assert not world.emulator.calls
         before = world.home.tables.info("training_images")
         world.run(until="dataset_manifest")
