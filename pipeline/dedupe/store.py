@@ -30,7 +30,7 @@ SMALL_PX, LARGE_PX = 32, 96
 RECORD = np.dtype([
     ("sha256", "u1", 32), ("windows", "<u8", len(WINDOWS)), ("mirrored", "<u8"), ("mean_rgb", "u1", 3), ("is_flat", "?"),
 ])  # fmt: skip
-GREY = np.dtype([("sha256", "u1", 32), ("is_grey", "?")])
+GREY, GREY_FILE = np.dtype([("sha256", "u1", 32), ("is_grey", "?")]), f"grey-v{VERSION}.npy"
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,32 +112,23 @@ class FingerprintStore:
 
     def grey(self, digests: Sequence[str], is_grey: Callable[[str], bool]) -> list[str]:
         """Those of these pictures that have no colour; each is asked about once, on all cores, and the answer kept."""
-        known = self._known_grey()
-        new = np.array(digests, object)[~np.isin(_keys(_raw(digests)), _keys(known["sha256"]))].tolist()
+        names, keys, known = np.array(digests, object), _keys(_raw(digests)), self._known_grey()
+        new = names[~np.isin(keys, _keys(known["sha256"]))].tolist()
         if new:
             with ThreadPoolExecutor() as pool:
                 answers = np.empty(len(new), GREY)
                 answers["sha256"], answers["is_grey"] = _raw(new), list(pool.map(is_grey, new))
             known = np.concatenate([known, answers])
-            self._keep_grey(known)
-        without = _keys(known["sha256"][known["is_grey"]])
-        return np.array(digests, object)[np.isin(_keys(_raw(digests)), without)].tolist()
+            self._write(GREY_FILE, known)
+        return names[np.isin(keys, _keys(known["sha256"][known["is_grey"]]))].tolist()
 
     def _known_grey(self) -> np.ndarray:
         """Nothing where there is no readable file, since it can be asked again."""
         try:
-            found = np.load(plain_path(self._grey_path))
-        except (OSError, ValueError, EOFError):
+            found = np.array(self._map(GREY_FILE))
+        except StorageError:
             return np.empty(0, GREY)
         return found if found.dtype == GREY and found.ndim == 1 else np.empty(0, GREY)
-
-    def _keep_grey(self, answers: np.ndarray) -> None:
-        with atomic_path(self._grey_path) as temporary, temporary.open("wb") as file:
-            np.save(file, answers)
-
-    @property
-    def _grey_path(self) -> Path:
-        return child(self.root, f"grey-v{VERSION}.npy")
 
     def forget(self, digests: Iterable[str]) -> int:
         """Delete the fingerprints of these pictures, thumbnails included; returns how many there were."""
@@ -145,7 +136,7 @@ class FingerprintStore:
         answers = self._known_grey()
         leaving = np.isin(_keys(answers["sha256"]), _keys(_raw(gone)))
         if leaving.any():
-            self._keep_grey(answers[~leaving])
+            self._write(GREY_FILE, answers[~leaving])
         index = self._index()
         for number, name in enumerate(index.names):
             rows = index.records[number]
@@ -167,15 +158,18 @@ class FingerprintStore:
     def _map(self, name: str) -> np.ndarray:
         try:
             return np.load(plain_path(child(self.root, name)), mmap_mode="r")
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, EOFError) as error:
             raise StorageError(
                 f"{self.root}: {name} cannot be read ({error}); delete the files of this batch, they are computed again"
             ) from error
 
     def _save(self, name: str, array: np.ndarray) -> None:
         if not child(self.root, name).exists():
-            with atomic_path(child(self.root, name)) as temporary, temporary.open("wb") as file:
-                np.save(file, array)
+            self._write(name, array)
+
+    def _write(self, name: str, array: np.ndarray) -> None:
+        with atomic_path(child(self.root, name)) as temporary, temporary.open("wb") as file:
+            np.save(file, array)
 
 
 @dataclass(frozen=True, eq=False)

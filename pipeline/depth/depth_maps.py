@@ -187,11 +187,11 @@ def _already_known(
     if not set(columns) <= set(listed):  # a table of an earlier version
         return {}
     found: dict[str, dict[str, object]] = {}
-    there = listed[~not_there(folder, listed["depth_source"])]
+    as_made = listed[listed["depth_source"] == listed["sha256"].map(lambda sha256: pictures[str(sha256)].path(estimator))]
+    there = as_made[~not_there(folder, as_made["depth_source"])]
     for sha256, *values in there[["sha256", *columns]].itertuples(index=False, name=None):
         row: dict[str, object] = {name: None if pd.isna(one) else one for name, one in zip(columns, values, strict=True)}
-        picture = pictures[sha256]
-        if (row["depth_source"], row["mask_sha256"]) == (picture.path(estimator), picture.mask_sha256):
+        if row["mask_sha256"] == pictures[sha256].mask_sha256:
             found[sha256] = row
     return found
 

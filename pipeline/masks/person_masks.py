@@ -271,12 +271,12 @@ def _already_known(known: pd.DataFrame, maker: _Maker) -> dict[str, StoredMask |
     if not set(columns) <= set(listed):  # a table of an earlier version
         return {}
     found: dict[str, StoredMask | RefusedMask] = {}
-    there = listed[~not_there(maker.folder, listed["mask"])]
+    as_made = listed[listed["mask"] == listed["sha256"].map(maker.path)]
+    there = as_made[~not_there(maker.folder, as_made["mask"])]
     for sha256, path, digest, share, *facts in there[columns].itertuples(index=False, name=None):
-        if path == maker.path(sha256):
-            people, runner_up, uncertainty, drawn_by = (None if pd.isna(fact) else fact for fact in facts)
-            counted = None if people is None else int(people)
-            found[sha256] = StoredMask(path, digest, float(share), counted, runner_up, uncertainty, drawn_by)
+        people, runner_up, uncertainty, drawn_by = (None if pd.isna(fact) else fact for fact in facts)
+        counted = None if people is None else int(people)
+        found[sha256] = StoredMask(path, digest, float(share), counted, runner_up, uncertainty, drawn_by)
     return found
 
 

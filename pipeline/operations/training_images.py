@@ -55,6 +55,8 @@ def too_small(project: Project, home: Home, photos: pd.DataFrame) -> dict[str, s
 
 def with_oddities(images: pd.DataFrame, shards: Path, known: pd.DataFrame) -> pd.DataFrame:
     """`training_images` with `depth_odd`; what `known`, an earlier result, says of a picture and its depth stands."""
+    if images["depth_sha256"].isna().all():
+        return images.assign(depth_odd=None)
     layers = ["photo_id", "domain", "transform", "pixels_sha256", "alpha_sha256", "depth_sha256"]
     looked_at = known.reindex(columns=[*layers, "depth_odd"])
     looked_at = looked_at[looked_at["depth_sha256"].notna() & looked_at["depth_odd"].notna()]

@@ -108,10 +108,11 @@ def test_a_batch_cut_off_before_its_records_does_not_count(store: FingerprintSto
     assert store.missing(DIGESTS) == []
 
 
-def test_a_damaged_batch_is_named_with_its_remedy(store: FingerprintStore) -> None:
+@pytest.mark.parametrize("spoilt", [b"not numpy", b""])
+def test_a_damaged_batch_is_named_with_its_remedy(store: FingerprintStore, spoilt: bytes) -> None:
     fingerprint_pictures(DIGESTS, BYTES.__getitem__, store)
     (records,) = store.root.glob("*.records.npy")
-    records.write_bytes(b"not numpy")
+    records.write_bytes(spoilt)
     with pytest.raises(StorageError, match=rf"{records.name}.*delete the files of this batch"):
         store.missing(DIGESTS)
 

@@ -1,6 +1,7 @@
 """Groups over all photos: rules, which photo is kept, and what must not change the result."""
 
 import hashlib
+import io
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from PIL import Image
 
 from pipeline.dedupe.fingerprints import is_grey
 from pipeline.dedupe.near_hashes import NearHashes
+from pipeline.dedupe.store import GREY, GREY_FILE
 from pipeline.tables import conform, empty
 from tests.pipeline.dedupe.worlds import World, jpeg, png, resized, scene
 
@@ -305,9 +307,13 @@ class TestColour:
         world.store.forget([hashlib.sha256(looked[0]).hexdigest()])
         world.find()
         assert len(looked) == 4
-        (world.store.root / "grey-v1.npy").write_bytes(b"half of a file")
-        world.find()
-        assert len(looked) == 7, "what cannot be read is asked again"
+        kept, vast = world.store.root / GREY_FILE, io.BytesIO()
+        header = {"descr": GREY.descr, "fortran_order": False, "shape": (10**15,)}
+        np.lib.format.write_array_header_1_0(vast, header)
+        for number, spoilt in enumerate((b"", b"half of a file", vast.getvalue(), kept.read_bytes()[:-9]), 1):
+            kept.write_bytes(spoilt)
+            world.find()
+            assert len(looked) == 4 + 3 * number, "what cannot be read is asked again"
 
 
 @pytest.mark.parametrize("options", [{}, {"prefer_domain": "shallow"}, {"verify": False}])

@@ -83,6 +83,9 @@ def test_what_an_earlier_result_lists_is_not_even_read(tmp_path: Path) -> None:
     made(masks(4).assign(mask_sha256=["other", "d2", None, "d4"]), first)
     assert sorted(read) == ["1", "4"], "another mask, and a new photo"
     read.clear()
+    made(drawn, first.assign(depth_source=["../../elsewhere.png", *first["depth_source"][1:]]))
+    assert read == ["1"], "a path that is not ours is not looked for"
+    read.clear()
     (tmp_path / first["depth_source"][1]).unlink()
     made(drawn, first)
     assert read == ["2"]

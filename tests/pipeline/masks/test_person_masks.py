@@ -121,6 +121,8 @@ def test_how_sure_a_mask_is_stays_with_it(tmp_path: Path) -> None:
     assert "40%" in to_review(first)["uncertain"][0]
     known = segment_photos(photos([50]), bright(), tmp_path, 0.02, known=first)
     pd.testing.assert_frame_equal(known, first)
+    elsewhere = segment_photos(photos([50]), bright(), tmp_path, 0.02, known=first.assign(mask="../../elsewhere.png"))
+    pd.testing.assert_frame_equal(elsewhere, first)
 
 
 def test_no_photos(tmp_path: Path) -> None:
