@@ -5,11 +5,14 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
+import psutil
 import pytest
 
 from tests import warm
@@ -32,12 +35,11 @@ WARM_PYTHON = "BOKEHFLOW_TEST_PYTHON"
 """In the environment: the executable that `tests.warm` made."""
 SERVER = pytest.StashKey[tuple[subprocess.Popen[bytes], Path]]()
 LONG = (
-    "test_end_to_end.py", "test_tutorial.py", "test_review_browser.py", "test_bad_input.py", "test_collecting.py",
+    "test_end_to_end.py", "test_tutorial.py", "test_review_browser.py", "test_collecting.py", "test_bad_input.py",
     "test_page.py", "test_importing.py", "test_judging.py", "test_working.py", "test_agreement.py", "test_subject_finder.py",
     "test_loop.py", "test_recording.py", "test_process.py", "test_dev.py", "test_training_commands.py",
 )  # fmt: skip
-"""Modules of most of a minute and more. The first makes the finished demo, while the next two need none; the fourth has to
-wait for it."""
+"""Modules of most of a minute and more. The first makes the finished demo, for which the next three need not wait."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -100,7 +102,8 @@ def demo_home(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def finished_once(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
-    """A demo home in which everything has run; made once, whichever of the parallel workers needs it first."""
+    """A demo home in which everything has run, after it was killed while downloading; made once, whichever of the parallel
+    workers needs it first."""
     base = tmp_path_factory.getbasetemp()
     shared = base if worker_id == "master" else base.parent
     with (shared / "finished.lock").open("w") as lock:
@@ -110,6 +113,8 @@ def finished_once(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> P
             # A maker that ran out of time left its own behind.
             shutil.rmtree(shared / "making", ignore_errors=True)
             making = make_demo_home(shared / "making")
+            blobs = making / "blobs"
+            killed_when(making, lambda: sum(1 for _ in blobs.glob("??/*")) > 10, "--until", "photo_files")
             done = bokehflow(making, "demo")
             assert done.returncode == 0, done.stderr
             assert "Warning" not in done.stderr
@@ -135,6 +140,23 @@ def bokehflow(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the command in a process of its own, which has imported what it needs."""
     command = [os.environ[WARM_PYTHON], "-m", "pipeline.cli", *arguments, "--home", str(root)]
     return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+
+
+def killed_when(root: Path, reached: Callable[[], bool], *arguments: str) -> list[psutil.Process]:
+    """Start a run, kill -9 it as soon as `reached`; returns the processes it had started."""
+    command = [sys.executable, "-m", "pipeline.cli", "run", *arguments, "--home", str(root)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 200
+        while not reached():
+            assert process.poll() is None, "the run ended before it could be killed"
+            assert time.monotonic() < deadline, "the run never got there"
+            time.sleep(0.01)
+        children = psutil.Process(process.pid).children(recursive=True)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    return children
 
 
 class Outcome:

@@ -44,7 +44,7 @@ def run(script: str, folder: Path, environment: dict[str, str], told: TextIO) ->
 
 
 @pytest.mark.timeout(900)
-def test_the_commands_of_the_tutorial(tmp_path: Path) -> None:
+def test_the_commands_of_the_tutorial(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     if not WEIGHTS.exists():
         pytest.skip("the segmenter's weights are not here: `bokehflow weights --home .venv/test-home` fetches them")
     for home in ("data", "elsewhere"):
@@ -69,3 +69,6 @@ def test_the_commands_of_the_tutorial(tmp_path: Path) -> None:
     assert "features: ['photo_id'" in said
     assert (tmp_path / "portraits" / "elsewhere" / "snapshots" / snapshot.name).is_dir()
     assert (snapshot / "forgotten.json").exists()
+    # The same pictures and decisions, in a home that was killed while it downloaded; another worker has made it by now.
+    (interrupted,) = (request.getfixturevalue("finished_once") / "snapshots").iterdir()
+    assert snapshot.name == interrupted.name
