@@ -131,7 +131,7 @@ def instance() -> Iterator[dg.DagsterInstance]:
         yield made
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(st.lists(st.lists(EDITS, min_size=1, max_size=3), min_size=1, max_size=4))
 def test_run_and_dev_make_the_same_after_any_edits_and_then_nothing(
     tmp_path_factory: pytest.TempPathFactory, instance: dg.DagsterInstance, rounds: list[list[Edit]]

@@ -104,6 +104,7 @@ def test_any_size_has_logits(height: int, width: int) -> None:
     assert SubjectFinder()(torch.zeros(1, 3, height, width)).shape == (1, 1, height, width)
 
 
+@pytest.mark.slow
 def test_the_onnx_file_takes_the_photo_alone_at_any_size(generator: LensGenerator, tmp_path: Path) -> None:
     assert export_onnx(generator, tmp_path / "finds.onnx", {}) < 1e-3
     assert "alpha" not in input_words(generator)

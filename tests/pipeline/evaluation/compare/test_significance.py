@@ -30,7 +30,7 @@ def test_wilcoxon_with_ties_says_nothing_of_chance_where_there_is_little() -> No
 @pytest.mark.parametrize("count", [1, 6, 13, 14, 50, 51, 200])
 @pytest.mark.parametrize("digits", [15, 1], ids=["no_ties", "ties"])
 def test_wilcoxon_agrees_with_scipys(count: int, digits: int) -> None:
-    for seed in range(4):
+    for seed in range(2):
         differences = np.random.default_rng(seed).normal(0.2, 0.4, count).round(digits)
         differences = differences[differences != 0]
         if len(differences):
