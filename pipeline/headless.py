@@ -23,6 +23,7 @@ from storage import Home
 if TYPE_CHECKING:
     from dagster import DagsterInstance
 
+NOTHING_DUE = "nothing is due"
 Say = Callable[[str], None]
 """Shows a line to the person at the terminal."""
 
@@ -66,6 +67,9 @@ def _run(
 
 def told_plan(plan: Plan, project: Project, path: Path, home: Home) -> str:
     """What the plan would make, a line for each with the reason, and what would wait; nothing is changed."""
+    scope, losses = plan.scope(project), RememberingLosses()
+    if not plan.rescrape and is_current(project, home, path.parent, scope, losses):
+        return NOTHING_DUE
     import dagster as dg
 
     from assets.headless import open_instance
@@ -74,11 +78,10 @@ def told_plan(plan: Plan, project: Project, path: Path, home: Home) -> str:
     with ExitStack() as stack:
         # Where nothing ever ran, to look must not set anything up.
         instance = stack.enter_context(open_instance(home) if home.dagster.exists() else dg.DagsterInstance.ephemeral())
-        scope = plan.scope(project)
-        outlook = Planner(project, home, path.parent, InstanceRecords(instance, at_once=True)).outlook(scope)
+        outlook = Planner(project, home, path.parent, InstanceRecords(instance, at_once=True), losses).outlook(scope)
     waits = [f"{one.asset} waits, and with it what comes after:\n{told_problems(one)}" for one in outlook.waiting]
     after = _what_may_follow(outlook, scope)
-    return "\n".join([*map(str, outlook.due), *after, *waits]) or "nothing is due"
+    return "\n".join([*map(str, outlook.due), *after, *waits]) or NOTHING_DUE
 
 
 def _what_may_follow(outlook: Outlook, scope: Scope) -> list[str]:

@@ -67,6 +67,8 @@ def test_dagster_is_not_even_imported(settled: Home) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout == "False False\n"
     assert done.stderr == f"up to date, snapshot {SNAPSHOT}\n"
+    done = subprocess.run([*command, "--plan"], capture_output=True, text=True, check=True)
+    assert done.stdout == "nothing is due\nFalse False\n"
 
 
 def edit_the_project(home: Home) -> None:
