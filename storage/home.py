@@ -29,6 +29,8 @@ HOME_VARIABLE = "BOKEHFLOW_HOME"
 CONFIG_VARIABLE = "BOKEHFLOW_CONFIG"
 DEFAULT_HOME = Path("data")
 DAGSTER = "dagster"
+OF_PICTURES = (".png", ".jpg")
+"""How names of masks and thumbnails end."""
 _ADDRESS = re.compile(r"[a-z][a-z0-9]*:/")
 
 
@@ -237,13 +239,17 @@ class Home:
 
     def unfinished(self) -> Iterator[Path]:
         """Every file and folder under a temporary name, whoever writes it: nothing else holds what is not in place yet."""
-        for parent, folders, files in os.walk(self.root):
-            at, inner = Path(parent), [name for name in folders if not is_temporary(name)]
-            yield from (Path(parent, name) for name in (*folders, *files) if is_temporary(name))
-            # Blobs come into their folders finished; Dagster's files are not ours.
-            folders[:] = ["incoming"] * ("incoming" in inner) if at == self.blobs.root else inner
-            if at == self.root and DAGSTER in folders:
-                folders.remove(DAGSTER)
+        # Blobs come into their folders finished; Dagster's files are not ours.
+        others, left = {self.dagster, self.blobs.root}, [self.root, child(self.blobs.root, "incoming")]
+        while left:
+            at = left.pop()
+            # Of a million photos most names are those of pictures, and none of them is a folder's.
+            for name in (one for one in _names_in(at) if not one.endswith(OF_PICTURES)):
+                path = at / name
+                if is_temporary(name):
+                    yield path
+                elif path not in others and path.is_dir() and not path.is_symlink():
+                    left.append(path)
 
     def sweep(self) -> int:
         """Delete what processes that are gone left unfinished; others may be at work in the home. Returns how many."""
@@ -331,3 +337,11 @@ def _working(root: Path) -> "WorkingFolder | None":
     from storage.working import working_at
 
     return working_at(root)
+
+
+def _names_in(folder: Path) -> list[str]:
+    """None where there is no folder, or none any more."""
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []

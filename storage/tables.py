@@ -171,17 +171,22 @@ class TableStore:
         except Exception as error:
             raise _unreadable(path, name, error) from error
 
-    def drop_photos(self, name: str, photo_ids: Set[str], partition: str | None = None) -> None:
-        """Take the rows of these photos out of a table, whatever version wrote it; its time and provenance stay."""
+    def drop_rows(
+        self, name: str, values: Set[str], partition: str | None = None, columns: Sequence[str] = ("photo_id",)
+    ) -> None:
+        """Take the rows out of a table where one of `columns` is one of `values`, whatever version wrote it; its time and
+        provenance stay."""
         path, info = self.path(name, partition), self.info(name, partition)
-        if info is None or self.rows_with(name, "photo_id", photo_ids, ["photo_id"], partition).num_rows == 0:
+        found = (self.rows_with(name, column, values, [column], partition) for column in columns)
+        if info is None or not any(rows.num_rows for rows in found):
             return
         table = parquet_table(path)
-        kept = table.filter(pc.call_function("invert", [is_one_of(table["photo_id"], photo_ids)]))
-        version = hashlib.sha256(" ".join([info.data_version, *sorted(photo_ids)]).encode()).hexdigest()[:16]
+        for column in columns:
+            table = table.filter(pc.call_function("invert", [is_one_of(table[column], values)]))
+        version = hashlib.sha256(" ".join([info.data_version, *sorted(values)]).encode()).hexdigest()[:16]
         told = {DATA_MARK: version.encode(), MADE_MARK: repr(info.made_s).encode()}
         with atomic_path(path) as temporary:
-            pq.write_table(kept.replace_schema_metadata({**(table.schema.metadata or {}), **told}), temporary)
+            pq.write_table(table.replace_schema_metadata({**(table.schema.metadata or {}), **told}), temporary)
 
     def columns(self, name: str, partition: str | None = None) -> list[str]:
         """Names of the columns of the table's file, whatever version wrote it; none where there is no readable table."""

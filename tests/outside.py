@@ -311,7 +311,7 @@ def read_tables(data: bytes) -> None:
             except (ValueError, KeyError) as error:  # a column that a table of another version lacks
                 if "photo_id" not in str(error):
                     raise
-        tables.drop_photos("photo_files", {"flickr:1"}, "ordinary|2024-01")
+        tables.drop_rows("photo_files", {"flickr:1"}, "ordinary|2024-01")
 
 
 def tables_of_a_home() -> st.SearchStrategy[bytes]:

@@ -237,9 +237,7 @@ def _purge_files(home: Home, ids: Set[str], forgotten: Set[str], done: Purged, d
     FingerprintStore(home.fingerprints).forget(leaving)
     _purge_unfinished(home, ids, leaving)
     for name, columns in BY_PICTURE.items():
-        if any(_named(home, name, None, leaving, column) for column in columns):
-            rows = home.tables.read(name)
-            home.tables.correct(name, rows[~rows[columns].apply(among, values=leaving).any(axis=1)])
+        home.tables.drop_rows(name, leaving, columns=columns)
 
 
 def _purge_unfinished(home: Home, ids: Set[str], leaving: Set[str]) -> None:
@@ -335,16 +333,16 @@ def _purge_exports(home: Home, ids: Set[str], done: Purged) -> None:
 def _purge_tables(home: Home, ids: Set[str], forgotten: Set[str]) -> None:
     for key in home.tables.partitions("photo_listing"):
         if key.endswith(f"|{IMPORTED}"):
-            home.tables.drop_photos("photo_listing", ids, key)
+            home.tables.drop_rows("photo_listing", ids, key)
         elif _named(home, "photo_listing", key, ids):
             listing = home.tables.read("photo_listing", key)
             # Its time tells when the month was listed, and that the materialisation which Dagster knows is this one.
             home.tables.correct("photo_listing", without_forgotten(listing, ids), key)
     for name in PARTITIONED:
         for key in home.tables.partitions(name):
-            home.tables.drop_photos(name, ids, key)
+            home.tables.drop_rows(name, ids, key)
     for name in WHOLE_TABLES:
-        home.tables.drop_photos(name, ids)
+        home.tables.drop_rows(name, ids)
     # One of an older version is carried on, and cleaned, by the next `photo_history`.
     if "gone_s" in home.tables.columns("photo_history") and _named(home, "photo_history", None, ids):
         home.tables.correct("photo_history", _blanked(home.tables.read("photo_history"), forgotten))

@@ -70,7 +70,7 @@ def test_when_a_table_was_made_survives_a_copy_and_what_forgetting_rewrites(tmp_
     made_s = tables.write("evaluation", scores()).made_s
     assert abs(made_s - time.time()) < 60
     os.utime(tables.path("evaluation"), (5, 5))
-    tables.drop_photos("evaluation", {"a"})
+    tables.drop_rows("evaluation", {"a"})
     info = tables.info("evaluation")
     assert info is not None
     assert (info.made_s, info.row_count) == (made_s, 1)
