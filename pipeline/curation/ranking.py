@@ -2,10 +2,8 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from functools import reduce
 from hashlib import sha256
 from math import sqrt
-from operator import add
 from typing import Any
 
 import numpy as np
@@ -114,24 +112,31 @@ def folds(labels: np.ndarray, groups: pd.Series) -> np.ndarray:
 
 
 def _best_fold(held: Sequence[Sequence[float]], totals: Sequence[float], dropped: float, kept: float) -> int:
-    """The fold with which the shares of both classes differ least over the folds; of equal ones the smallest.
-
-    Added up as numpy does, one after the other; `sum` does not in every Python.
-    """
+    """The fold with which the shares of both classes differ least over the folds; of equal ones the smallest."""
     shares = [[fold[label] / totals[label] for fold in held] for label in (0, 1)]
     best, least, fewest = 0, np.inf, np.inf
     for number, fold in enumerate(held):
-        spreads = []
-        for label, more in ((0, dropped), (1, kept)):
-            own = list(shares[label])
-            own[number] = (fold[label] + more) / totals[label]
-            mean = reduce(add, own) / FOLDS
-            spreads.append(sqrt(reduce(add, ((share - mean) * (share - mean) for share in own)) / FOLDS))
-        spread, size = (spreads[0] + spreads[1]) / 2, fold[0] + fold[1]
+        spread, size = 0.0, fold[0] + fold[1]
+        for own, held_of_label, more, total in zip(shares, fold, (dropped, kept), totals, strict=True):
+            before, own[number] = own[number], (held_of_label + more) / total
+            spread += _spread(own)
+            own[number] = before
+        spread /= 2
         is_equal = abs(spread - least) <= 1e-8 + 1e-5 * least < np.inf
         if spread < least or (is_equal and size < fewest):
             best, least, fewest = number, spread, size
     return best
+
+
+def _spread(shares: Sequence[float]) -> float:
+    """Standard deviation, added up as numpy does, one after the other; `sum` does not in every Python."""
+    total = squares = 0.0
+    for share in shares:
+        total += share
+    mean = total / FOLDS
+    for share in shares:
+        squares += (share - mean) * (share - mean)
+    return sqrt(squares / FOLDS)
 
 
 def features(photos: pd.DataFrame, domains: Sequence[str]) -> np.ndarray:
