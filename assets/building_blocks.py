@@ -14,7 +14,7 @@ from pipeline.config import Project
 from pipeline.operations.lineage_events import Done, Making, events_of, is_on
 from pipeline.operations.stages import STAGES, dagster_code_version
 from pipeline.plain_text import plain, plain_markdown
-from pipeline.tables import TABLES
+from pipeline.tables import TABLES, empty
 from resources.home import HomeResource
 from storage import Home, TableInfo
 
@@ -79,13 +79,13 @@ def _running() -> dg.AssetExecutionContext | None:
 
 def column_schema(name: str) -> dg.TableSchema:
     """The table's columns as Dagster shows them."""
-    columns = TABLES[name].schema.columns
+    types = empty(name).dtypes
     return dg.TableSchema(
         columns=[
             dg.TableColumn(
-                column, str(facts.dtype), facts.description, constraints=dg.TableColumnConstraints(facts.nullable)
+                column, str(types[column]), facts.description, constraints=dg.TableColumnConstraints(facts.nullable)
             )
-            for column, facts in columns.items()
+            for column, facts in TABLES[name].columns.items()
         ]
     )
 
