@@ -32,9 +32,14 @@ def own_name() -> str:
     return f"{os.getpid()}-{here().mark}-{uuid4().hex}{TEMPORARY_SUFFIX}"
 
 
-def is_temporary(name: str) -> bool:
-    """Whether an unfinished file or folder has this name, of whatever process."""
-    return name.endswith(TEMPORARY_SUFFIX) and (name.startswith(".") or _WRITER.match(name) is not None)
+def is_temporary(name: str, is_shared: bool = False) -> bool:
+    """Whether an unfinished file or folder has this name, of whatever process.
+
+    Where other programs write too, names of older versions, which did not tell the process, are not known from theirs.
+    """
+    if not name.endswith(TEMPORARY_SUFFIX):
+        return False
+    return _WRITER.match(name) is not None or (name.startswith(".") and not (is_shared and _WRITER.search(name) is None))
 
 
 def writer_of(path: Path) -> str | None:

@@ -147,6 +147,8 @@ _WORDS = {
     r"creative\s*commons": "cc", r"attribution": "by", r"non-?\s*commercial": "nc", r"share-?\s*alike": "sa",
     r"no-?\s*deriv(?:s|atives?)?(?:\s*works)?": "nd",
 }  # fmt: skip
+_TERMS = ("by", "nc", "nd", "sa")
+"""Of Creative Commons, in the order of its licences' names; no country is called so in them."""
 _BESIDE_TERMS = {
     "cc", "license", "licence", "licenses", "the", "a", "generic", "unported", "international", "intl", "deed", "under",
     "v", "version",
@@ -179,14 +181,15 @@ def _of_terms(words: str) -> str | None:
     versions = set(re.findall(r"[0-9]\.[0-9]", words))
     before, _, country = re.sub(r"[()_/,-]", " ", words).partition(" ".join(versions) if versions else "\0")
     rest = country.split()
-    named = set(before.split()) | (set(rest[1:]) if rest and re.fullmatch("[a-z]{2,3}", rest[0]) else set(rest))
+    is_country = rest and rest[0] not in _TERMS and re.fullmatch("[a-z]{2,3}", rest[0])
+    named = set(before.split()) | set(rest[1:] if is_country else rest)
     return _by_terms({re.sub("^v", "", word) for word in named - versions} - _BESIDE_TERMS - {""}, versions)
 
 
 def _by_terms(terms: set[str], versions: set[str]) -> str | None:
-    name = "CC " + "-".join(term.upper() for term in ("by", "nc", "nd", "sa") if term in terms)
+    name = "CC " + "-".join(term.upper() for term in _TERMS if term in terms)
     name = " ".join([name, *versions])
-    known = terms <= {"by", "nc", "nd", "sa"} and len(versions) <= 1
+    known = terms <= set(_TERMS) and len(versions) <= 1
     return next((one.id for one in KNOWN.values() if known and one.name == name), None)
 
 

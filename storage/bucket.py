@@ -178,6 +178,16 @@ class Bucket:
                 for one in batch:
                     yield one["path"].rpartition(f"{prefix}/")[2], one["size"], one["last_modified"]
 
+    def changed(self, name: str) -> datetime | None:
+        """When the object was put, by the store's clock; None where there is none."""
+        from obstore.exceptions import NotFoundError
+
+        with self._told():
+            try:
+                return self._store.head(name)["last_modified"]
+            except (NotFoundError, FileNotFoundError):
+                return None
+
     def delete(self, names: Iterable[str]) -> None:
         """Delete objects, whether they are there or not."""
         paths = list(names)
@@ -388,7 +398,10 @@ def digest_of(path: Path) -> tuple[Sha256, int]:
 # --- what travels -------------------------------------------------------------------------------------------------------
 
 
-def write_checked(path: Path, chunks: Iterable[bytes], wanted: File, source: str) -> None:
+def write_checked(
+    path: Path, chunks: Iterable[bytes], wanted: File, source: str, before: Callable[[], None] = lambda: None
+) -> None:
+    """Write a file from what the store sends; `before` is called when all is there, before it takes its place."""
     with atomic_path(path) as temporary:
         digest, size = hashlib.sha256(), 0
         with temporary.open("wb") as file:
@@ -401,6 +414,7 @@ def write_checked(path: Path, chunks: Iterable[bytes], wanted: File, source: str
         if (digest.hexdigest(), size) != (wanted.sha256, wanted.size):
             raise StorageError(f"{source}: its content is not what the list says; copy from the home again")
         mark(temporary, wanted)  # before it has its name, under which another process may delete it to make room
+        before()
 
 
 def mark(path: Path, wanted: File) -> None:

@@ -85,6 +85,10 @@ class Home:
         """What keeps the home like a store in which it lies; None where it is a folder and nothing else."""
         return _working(self.root)
 
+    def undisturbed(self) -> AbstractContextManager[None]:
+        """Meanwhile nothing of another machine takes a file's place here: for who reads a table, adds rows and writes it."""
+        return self.working.alone() if self.working else nullcontext()
+
     @property
     def tables(self) -> "TableStore":
         from storage.tables import TableStore  # needs pandas, which quick commands do without
@@ -241,14 +245,17 @@ class Home:
         """Every file and folder under a temporary name, whoever writes it: nothing else holds what is not in place yet."""
         # Blobs come into their folders finished; Dagster's files are not ours.
         others, left = {self.dagster, self.blobs.root}, [self.root, child(self.blobs.root, "incoming")]
+        seen = set[tuple[int, int]]()  # folders may be links, to other disks
         while left:
             at = left.pop()
+            # People put files in there, and programs that keep folders alike.
+            is_shared = at.is_relative_to(self.root / "review")
             # Of a million photos most names are those of pictures, and none of them is a folder's.
-            for name in (one for one in _names_in(at) if not one.endswith(OF_PICTURES)):
+            for name in (one for one in _names_in(at, seen) if not one.endswith(OF_PICTURES)):
                 path = at / name
-                if is_temporary(name):
+                if is_temporary(name, is_shared):
                     yield path
-                elif path not in others and path.is_dir() and not path.is_symlink():
+                elif path not in others and path.is_dir():
                     left.append(path)
 
     def sweep(self) -> int:
@@ -339,9 +346,13 @@ def _working(root: Path) -> "WorkingFolder | None":
     return working_at(root)
 
 
-def _names_in(folder: Path) -> list[str]:
-    """None where there is no folder, or none any more."""
+def _names_in(folder: Path, seen: set[tuple[int, int]]) -> list[str]:
+    """None where there is no folder, or none any more, or where it is one of those seen, which it joins."""
     try:
+        found = folder.stat()
+        if (found.st_dev, found.st_ino) in seen:
+            return []
+        seen.add((found.st_dev, found.st_ino))
         return os.listdir(folder)
     except OSError:
         return []

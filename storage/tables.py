@@ -175,11 +175,15 @@ class TableStore:
         self, name: str, values: Set[str], partition: str | None = None, columns: Sequence[str] = ("photo_id",)
     ) -> None:
         """Take the rows out of a table where one of `columns` is one of `values`, whatever version wrote it; its time and
-        provenance stay."""
+        provenance stay. Raises `StorageError` where it cannot be read."""
         path, info = self.path(name, partition), self.info(name, partition)
-        found = (self.rows_with(name, column, values, [column], partition) for column in columns)
-        if info is None or not any(rows.num_rows for rows in found):
+        if not path.exists():
             return
+        found = [self.rows_with(name, column, values, [column], partition).num_rows for column in columns]
+        if not any(found):
+            return
+        if info is None:
+            raise _unreadable(path, name, ValueError("its footer does not say what it is"))
         table = parquet_table(path)
         for column in columns:
             table = table.filter(pc.call_function("invert", [is_one_of(table[column], values)]))

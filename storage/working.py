@@ -21,7 +21,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -69,6 +69,10 @@ PAUSE_FACTOR = 5
 
 Say = Callable[[str], None]
 log = logging.getLogger(__name__)
+
+
+class _ChangedMeanwhile(Exception):
+    """A file of this name was written while it was to be replaced."""
 
 
 @dataclass
@@ -159,6 +163,7 @@ class WorkingFolder:
         self._to_forget, self._handed = root / WORKING / "to-forget", root / WORKING / "handed-over"
         self._read: tuple[object, Known] = (None, Known())
         self._not_before_s = 0.0
+        self._looked: dict[str, tuple[int, int, int] | None] = {}
         self.cache = Cache(root, root / WORKING)
         self._fetched = self._held = self._seen = 0
 
@@ -245,11 +250,11 @@ class WorkingFolder:
                     del files[name]
         return files
 
-    def _bring(self, name: str, file: File, path: Path) -> None:
+    def _bring(self, name: str, file: File, path: Path, before: Callable[[str], None] = lambda name: None) -> None:
         for tries_left in reversed(range(FETCHES)):
             try:
                 chunks = self.bucket.chunks(f"objects/{file.sha256}")
-                write_checked(path, chunks, file, f"{self.address}: {name}")
+                write_checked(path, chunks, file, f"{self.address}: {name}", lambda: before(name))
                 break
             except StorageError:
                 if not tries_left:
@@ -308,11 +313,13 @@ class WorkingFolder:
     def settle(self, say: Say) -> None:
         """Make folder and store alike. Raises `StorageError`, after which nothing is lost and the next one goes on."""
         try:
-            with self._alone():
+            with self.alone():
                 for _ in range(TRIES):
                     try:
                         if self._settled(say):
                             return
+                    except _ChangedMeanwhile as changed:
+                        log.info("%s: it was written while it was to be replaced; both are looked at again", changed)
                     except StorageError:
                         # What an older list names may be gone from the store.
                         if self.bucket.number() <= self._seen:
@@ -353,7 +360,8 @@ class WorkingFolder:
         return [(str(path), *(_looks(path) or (0, 0))[:2]) for path in paths]
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
+    def alone(self) -> Iterator[None]:
+        """Meanwhile nobody makes folder and store alike: for who reads what another machine may change, and writes it."""
         (self.root / WORKING).mkdir(parents=True, exist_ok=True)
         with locked(self.root / WORKING / "settle.lock"):
             yield
@@ -410,11 +418,12 @@ class WorkingFolder:
     def _here(self, known: Known, removed: set[str]) -> tuple[dict[str, File], set[str]]:
         """The folder's files, of which those that look as they did are not read, and which are as listed, not fetched."""
         here, changed, self._held = {}, {}, 0
+        self._looked = {}
         for name, path in files_of(self.root).items():
             before = known.files.get(name)
             if is_of_the_machine(name):
                 continue
-            looks = _looks(path)
+            looks = self._looked[name] = _looks(path)
             self._held += looks[0] if looks and is_lazy(name) else 0
             if before is not None and looks == (before.size, before.mtime_ns, known.changed_ns.get(name)):
                 here[name] = before
@@ -456,16 +465,23 @@ class WorkingFolder:
         fetch = {name: there[name] for name in merged.fetch if not self._can_wait(name)}
         if len(fetch) > 1:
             say(f"{len(fetch):,} files are fetched, {sum(one.size for one in fetch.values()) / 1e6:,.1f} MB")
-        self._bring_all(fetch)
+        self._bring_all(fetch, self._as_looked_at)
         for name in merged.drop:
+            self._as_looked_at(name)
             inside(self.root, name).unlink(missing_ok=True)
+
+    def _as_looked_at(self, name: str) -> None:
+        """Raise `_ChangedMeanwhile` where somebody has written the file since it was compared: a person decides, say."""
+        if _looks(inside(self.root, name)) != self._looked.get(name):
+            raise _ChangedMeanwhile(name)
 
     def _can_wait(self, name: str) -> bool:
         """Whether a file is fetched when it is opened; not where another content has its name here."""
         return is_lazy(name) and (name.startswith(BLOBS) or not inside(self.root, name).exists())
 
-    def _bring_all(self, files: Mapping[str, File]) -> None:
-        for _ in many(lambda name: self._bring(name, files[name], inside(self.root, name)), files):
+    def _bring_all(self, files: Mapping[str, File], before: Callable[[str], None] = lambda name: None) -> None:
+        """`before` is called with the name of each before it takes its place."""
+        for _ in many(lambda name: self._bring(name, files[name], inside(self.root, name), before), files):
             pass
 
     def _unite(self, name: str, theirs: File) -> File:
@@ -551,8 +567,17 @@ class WorkingFolder:
                 write_bytes(self.list_file, known.to_bytes())
         if unneeded := read_lines(self._unneeded):
             needed = {one.sha256 for one in known.files.values()}
-            self.bucket.delete(f"objects/{sha256}" for sha256 in sorted(unneeded - needed))
-            drop_lines(self._unneeded, unneeded)
+            left = self._put_again(sorted(unneeded - needed), known.number)
+            self.bucket.delete(f"objects/{sha256}" for sha256 in sorted(unneeded - needed - left))
+            drop_lines(self._unneeded, unneeded - left)
+
+    def _put_again(self, contents: Sequence[str], number: int) -> set[str]:
+        """Those that another machine has put since the list of this number, and names in a later one, or is about to."""
+        if self.bucket.number() != number:
+            return set(contents)  # the next one knows what the newest list needs
+        listed = self.bucket.changed(list_name(number))
+        changes = zip(contents, many(lambda one: self.bucket.changed(f"objects/{one}"), contents), strict=True)
+        return {one for one, changed in changes if listed is None or (changed is not None and changed > listed)}
 
     def _known(self) -> Known:
         try:

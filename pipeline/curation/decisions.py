@@ -64,6 +64,10 @@ LITTER = ("thumbs.db", "desktop.ini", "icon\r")
 """What file managers leave in folders; like hidden files, it holds no decision unless it is called like a table."""
 NEEDED_COLUMNS = ("photo_id", "decision")
 CLOCK_TOLERANCE_S = 86_400
+YEARS = 1970, 2261
+"""Between which a time of a decision lies: two-digit years and zeros are none, and nanoseconds go no further."""
+TIMED = re.compile(rb"(?:decided|counts)[\s_-]+at", re.IGNORECASE)
+"""The names of the columns with times of rows, as the reader takes them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +112,7 @@ def folder_version(folder: Path) -> str:
     contents = []  # one file after the other: a million decisions have 400 MB
     for _, _, path in files:
         content = _content(path)
-        contents.append((hashlib.sha256(content).digest(), b"decided_at" in content[:4096].replace(b"\0", b"").lower()))
+        contents.append((hashlib.sha256(content).digest(), TIMED.search(content[:4096].replace(b"\0", b"")) is not None))
     timed = any(is_timed for _, is_timed in contents)
     digest = hashlib.sha256()
     for (modified_ns, name, _), (content_digest, _) in zip(files, contents, strict=True):
@@ -340,9 +344,10 @@ def _append(path: Path, row: bytes) -> None:
 
 
 def time_ns(text: str) -> int | None:
-    """A time as nanoseconds since 1970, UTC unless it says otherwise; None where it is none."""
+    """A time as nanoseconds since 1970, UTC unless it says otherwise; None where it is none, or in no year in which
+    anybody decides."""
     at = read_time(text) if text else None
-    if at is None:
+    if at is None or not YEARS[0] <= at.year <= YEARS[1]:
         return None
     since = at - datetime(1970, 1, 1, tzinfo=UTC)
     return (since.days * 86_400 + since.seconds) * 10**9 + since.microseconds * 1000

@@ -122,12 +122,17 @@ def choose(manifest: pd.DataFrame, plan: ExportPlan) -> tuple[pd.DataFrame, dict
     """The rows to export, with `folder` (trainA …), and how many go by which reason."""
     sides = {plan.domain_a: "A", plan.domain_b: "B"}
     mine = among(manifest["domain"], sides)
-    allowed = mine if plan.licenses is None else mine & among(manifest["license"], plan.licenses)
+    allowed = mine if plan.licenses is None else mine & _is_licensed(manifest["license"], plan.licenses)
     chosen = manifest[allowed].copy()
     chosen["folder"] = chosen["split"] + chosen["domain"].map(sides)
     refused = f"licence does not allow {plan.use}" if plan.use else "licence does not allow passing them on"
     reasons = {"another domain": int((~mine).sum()), refused: int((mine & ~allowed).sum())}
     return chosen.reset_index(drop=True), {reason: count for reason, count in reasons.items() if count}
+
+
+def _is_licensed(given: pd.Series, licenses: Collection[str | None]) -> pd.Series:
+    """Whether each is one of these licences, of which None is the unknown one."""
+    return among(given, {one for one in licenses if one is not None}) | (given.isna() & (None in licenses))
 
 
 def _counted(left_out: dict[str, int]) -> str:

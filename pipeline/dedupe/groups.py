@@ -106,7 +106,8 @@ def _find(
     if gone:
         pictures = _Pictures(stays, store.read(stays["sha256"].unique().tolist()), near, verifier, settings)
         star, checks = pictures.star(), checks + pictures.walk.likeness_checks
-    table = pd.concat([_without_conflicts(_assigned(stays, pictures, star)), _gone(photos, gone)]).sort_index()
+    assigned = _without_conflicts(_assigned(stays, pictures, star))
+    table = pd.concat([assigned, _gone(photos, gone, assigned["group"])]).sort_index()
     small = photos["size_bytes"] < settings.min_bytes
     table.loc[small & table["rule"].isna(), "rule"] = "small_file"
     searched, before = len(near.wholes) + len(near.windows), len(known_near.wholes) + len(known_near.windows)
@@ -375,10 +376,10 @@ def _without_conflicts(table: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def _gone(photos: pd.DataFrame, gone: dict[int, tuple[int, Match]]) -> pd.DataFrame:
-    """The photos that went for one in the preferred domain."""
+def _gone(photos: pd.DataFrame, gone: dict[int, tuple[int, Match]], group: pd.Series) -> pd.DataFrame:
+    """The photos that went for one in the preferred domain, in the group of that one, which may itself be a copy."""
     rows = photos.loc[list(gone)]
-    preferred = photos["photo_id"].loc[[home for home, _ in gone.values()]].to_numpy()
+    preferred = group.loc[[home for home, _ in gone.values()]].to_numpy()
     return _with_reasons(
         rows, preferred, [Match("both_domains", why.measure, why.distance_bits) for _, why in gone.values()]
     )

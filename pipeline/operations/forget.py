@@ -195,7 +195,7 @@ def _purge(home: Home, now_s: int, also: Iterable[str] = (), was_quiet: Callable
     for snapshot in done.snapshots:
         # It holds masks and faces of the snapshot's photos, and is made anew when a model is judged.
         shutil.rmtree(child(home.evaluations, snapshot), ignore_errors=True)
-    _purge_tables(home, set(ids), forgotten)
+    _purge_tables(home, set(ids), forgotten, done)
     _purge_outputs(home, set(ids), done)
     from resources.dagster_internals import erase_pictures  # Dagster takes a second to import
 
@@ -208,7 +208,8 @@ def _purge(home: Home, now_s: int, also: Iterable[str] = (), was_quiet: Callable
     _strip_queue(home.review_queue, set(ids), done)
     for kept in (home.kept_review, home.kept_decisions):
         kept.unlink(missing_ok=True)  # found anew where it is asked for
-    done.reviewed_files = [path.name for path in _naming([*home.reviewed.glob("*"), *home.comparisons.glob("*")], ids)]
+    for folder in (home.reviewed, home.comparisons):
+        done.reviewed_files += [str(path.relative_to(folder)) for path in _naming(folder.rglob("*"), ids)]
     _purge_exports(home, set(ids), done)
     unfinished = list(home.unfinished())
     sweep(unfinished)
@@ -237,7 +238,8 @@ def _purge_files(home: Home, ids: Set[str], forgotten: Set[str], done: Purged, d
     FingerprintStore(home.fingerprints).forget(leaving)
     _purge_unfinished(home, ids, leaving)
     for name, columns in BY_PICTURE.items():
-        home.tables.drop_rows(name, leaving, columns=columns)
+        with _told(done):
+            home.tables.drop_rows(name, leaving, columns=columns)
 
 
 def _purge_unfinished(home: Home, ids: Set[str], leaving: Set[str]) -> None:
@@ -330,22 +332,36 @@ def _purge_exports(home: Home, ids: Set[str], done: Purged) -> None:
                 done.problems.append(f"{parent}: this export cannot be searched ({error}); delete it and export anew")
 
 
-def _purge_tables(home: Home, ids: Set[str], forgotten: Set[str]) -> None:
+@contextmanager
+def _told(done: Purged) -> Iterator[None]:
+    """A table that cannot be read may name them still: the purge goes on without it, and is not complete."""
+    try:
+        yield
+    except StorageError as error:
+        done.problems.append(str(error))
+
+
+def _purge_tables(home: Home, ids: Set[str], forgotten: Set[str], done: Purged) -> None:
     for key in home.tables.partitions("photo_listing"):
-        if key.endswith(f"|{IMPORTED}"):
-            home.tables.drop_rows("photo_listing", ids, key)
-        elif _named(home, "photo_listing", key, ids):
-            listing = home.tables.read("photo_listing", key)
-            # Its time tells when the month was listed, and that the materialisation which Dagster knows is this one.
-            home.tables.correct("photo_listing", without_forgotten(listing, ids), key)
-    for name in PARTITIONED:
-        for key in home.tables.partitions(name):
+        with _told(done):
+            _purge_listing(home, ids, key)
+    of_months = ((table, key) for table in PARTITIONED for key in home.tables.partitions(table))
+    for name, key in (*of_months, *((table, None) for table in WHOLE_TABLES)):
+        with _told(done):
             home.tables.drop_rows(name, ids, key)
-    for name in WHOLE_TABLES:
-        home.tables.drop_rows(name, ids)
     # One of an older version is carried on, and cleaned, by the next `photo_history`.
-    if "gone_s" in home.tables.columns("photo_history") and _named(home, "photo_history", None, ids):
-        home.tables.correct("photo_history", _blanked(home.tables.read("photo_history"), forgotten))
+    with _told(done):
+        if "gone_s" in home.tables.columns("photo_history") and _named(home, "photo_history", None, ids):
+            home.tables.correct("photo_history", _blanked(home.tables.read("photo_history"), forgotten))
+
+
+def _purge_listing(home: Home, ids: Set[str], key: str) -> None:
+    if key.endswith(f"|{IMPORTED}"):
+        home.tables.drop_rows("photo_listing", ids, key)
+    elif _named(home, "photo_listing", key, ids):
+        listing = home.tables.read("photo_listing", key)
+        # Its time tells when the month was listed, and that the materialisation which Dagster knows is this one.
+        home.tables.correct("photo_listing", without_forgotten(listing, ids), key)
 
 
 def _blanked(history: pd.DataFrame, forgotten: Set[str]) -> pd.DataFrame:

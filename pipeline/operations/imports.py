@@ -101,7 +101,7 @@ class GrowingImports:
         self.rows = home.tables.read_or_empty("imports")
         """As they were written last."""
         self._digests: tuple[pd.DataFrame, np.ndarray, np.ndarray] | None = None
-        self._tables, self._before, self._each_once = home.tables, before, each_once
+        self._home, self._before, self._each_once = home, before, each_once
         self._pictures: list[tuple[ImportedPhoto, Told]] = []
         self._said: dict[tuple[str, str], set[str]] = {}
         self._written_s, self._took_s = time.monotonic(), 0.0
@@ -139,8 +139,11 @@ class GrowingImports:
         began_s = time.monotonic()
         if self._pictures:
             self._before()
-            self.rows = with_pictures(self.rows, self._pictures, self._said, int(time.time()))
-            self._tables.write("imports", self.rows)
+            with self._home.undisturbed():
+                if self._home.working:  # another machine's photos may have come meanwhile
+                    self.rows = self._home.tables.read_or_empty("imports")
+                self.rows = with_pictures(self.rows, self._pictures, self._said, int(time.time()))
+                self._home.tables.write("imports", self.rows)
         self._pictures = []
         if self._each_once:
             self._said.clear()

@@ -100,7 +100,6 @@ class _PairBringer:
         self.imports = GrowingImports(home, before=self._write_layers)
         rows = self.imports.rows
         self._known, self._before = stored_pictures(rows), set(rows.loc[rows["domain"] == domain, "photo_id"])
-        self._layers = home.tables.read_or_empty("imported_layers")
         self._new_layers: list[dict[str, object]] = []
         self._named: dict[str, str] = {}
         self._depths: list[DepthMap] = []
@@ -193,9 +192,11 @@ class _PairBringer:
         return {**facts, "known": float(depth.known.mean()), **metres}
 
     def _write_layers(self) -> None:
-        both = pd.concat([self._layers.astype(object), pd.DataFrame(self._new_layers, dtype=object)], ignore_index=True)
-        self._layers = conform("imported_layers", both.drop_duplicates(["domain", "photo_id"], keep="last"))
-        self._home.tables.write("imported_layers", self._layers)
+        with self._home.undisturbed():
+            known = self._home.tables.read_or_empty("imported_layers")
+            both = pd.concat([known.astype(object), pd.DataFrame(self._new_layers, dtype=object)], ignore_index=True)
+            layers = conform("imported_layers", both.drop_duplicates(["domain", "photo_id"], keep="last"))
+            self._home.tables.write("imported_layers", layers)
         self._new_layers = []
 
     def _add(self, rows: list[dict[str, object]], pictures: list[ImportedPhoto], told: Mapping[str, Told]) -> None:

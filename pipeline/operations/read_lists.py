@@ -69,7 +69,10 @@ def _read(project: Project, home: Home, domain: str, path: Path, report: Callabl
     present = (set(done.photos.values()) | (mine - gone)) - by_hand
     ids = [*sorted(present), *sorted(gone)]
     rows = {"photo_id": ids, "domain": domain, "list": path.name, "absent": [one in gone for one in ids]}
-    home.tables.write("listed_photos", pd.concat([listed[~is_of_list], pd.DataFrame(rows)], ignore_index=True))
+    with home.undisturbed():
+        listed = home.tables.read_or_empty("listed_photos")
+        others = listed[(listed["domain"] != domain) | (listed["list"] != path.name)]
+        home.tables.write("listed_photos", pd.concat([others, pd.DataFrame(rows)], ignore_index=True))
     if gone:
         done.notes.append(
             f"{len(gone):,} photos whose rows are no longer there are in no later snapshot; `bokehflow forget` erases them"

@@ -391,9 +391,9 @@ def files_of(imports: pd.DataFrame, listing: pd.DataFrame, blobs: BlobProtocol, 
     Reasons: those for which the settings of today refuse a picture's size, and `missing` where the blob is gone, which
     importing the folder again brings back.
     """
-    accepted = listing.loc[listing["reason"].isna(), ["photo_id", "month"]]
+    accepted = listing.loc[listing["reason"].isna(), ["photo_id", "domain", "month"]]
     columns = ["photo_id", "domain", "sha256", "size_bytes", "width_px", "height_px", "format", "frames"]
-    frame = imports[[*columns, "imported_at_s"]].merge(accepted, on="photo_id")
+    frame = imports[[*columns, "imported_at_s"]].merge(accepted, on=["photo_id", "domain"])
     frame = frame.rename(columns={"imported_at_s": "fetched_at_s"})
     sizes = frame[["size_bytes", "width_px", "height_px"]].astype(int).itertuples(index=False, name=None)
     found = [refusal(size, width, height, settings) or (None, None) for size, width, height in sizes]

@@ -1,8 +1,10 @@
 """What a source of photos finds, as records that say the same of a photo wherever it comes from."""
 
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ class PhotoInfo:
 
 @lru_cache(maxsize=100_000)
 def normalised_tag(tag: str) -> str:
-    """The tag as it is compared: lower case, letters and digits only.
+    """The tag as it is compared: lower case, letters with their marks and digits only.
 
     Flickr's own rule also drops spaces and most punctuation, but not the same in all calls; the same rule on
     both sides makes `no_cv` and `nocv` one. A tag of signs alone stays as it is, in lower case.
@@ -104,5 +106,10 @@ def normalised_tag(tag: str) -> str:
     >>> normalised_tag("Black and White"), normalised_tag("no_cv"), normalised_tag("<3")
     ('blackandwhite', 'nocv', '3')
     """
-    lowered = "".join(tag.lower().split())
-    return "".join(character for character in lowered if character.isalnum()) or lowered
+    # In Unicode's composed form; what lower case makes of a dotted capital I is a plain one.
+    lowered = "".join(unicodedata.normalize("NFC", tag.lower()).replace("i\u0307", "i").split())
+    kept = ""
+    for before, character in pairwise(" " + lowered):
+        is_mark = unicodedata.category(character) in ("Mn", "Mc") and kept.endswith(before)
+        kept += character if character.isalnum() or is_mark else ""
+    return kept or lowered

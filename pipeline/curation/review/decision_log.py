@@ -112,7 +112,8 @@ class DecisionLog:
         """Append the decision to the curator's file; it is on the disk when this returns.
 
         It counts after all that was said about the photo and those `alike`, for which it stands too. The curator's last
-        decision, sent again, is not written twice: the answer to it may have been lost.
+        decision, sent again, is not written twice where it still is the last word about them: the answer to it may have
+        been lost.
         Raises `RefusedDecision` for what no reviewed CSV may hold.
         """
         verdict = replace(verdict, note=plain_note(verdict.note))
@@ -121,7 +122,9 @@ class DecisionLog:
             raise RefusedDecision(f"{wrong[0]} {wrong[1][:80]!r}: {wrong[2]}")
         last = self.undoable(curator)
         if last is not None and last.photo_id == photo_id and verdict_of(last) == verdict:
-            return last
+            words = (word for one in {photo_id, *alike} for word in self.words(one))
+            if all(word.when <= last.when for word in words):
+                return last
         decision = self._append(photo_id, verdict, curator, alike)
         self._stack(curator).append(decision)
         return decision
