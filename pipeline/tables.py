@@ -239,6 +239,7 @@ class ImportedPhotos(_Rows):
     frames: int
     phash: str = _column(nullable=True, str_length=16, description="As in `fingerprints`; null where it goes no further")
     phash_mirrored: str = _column(nullable=True, str_length=16)
+    image_url: str = _column(nullable=True, description="Where its bytes came from, for those that came by a list")
     refused_by: str = _column(
         nullable=True, isin=["photo_listing", "photo_files"], description="The table that would have said so of other photos"
     )
@@ -534,7 +535,9 @@ TABLES: dict[str, Table] = {
     "listed_photos": Table(ListedPhotos, ("domain", "photo_id", "list")),
     "depth_maps": Table(DepthMaps, ("domain", "photo_id"), ("detail", "mask_sha256")),
     "imported_layers": Table(ImportedLayers, ("domain", "photo_id"), ("name",)),
-    "imported_photos": Table(ImportedPhotos, ("domain", "photo_id"), ("fetched_at_s", "detail"), ("split", "pair")),
+    "imported_photos": Table(
+        ImportedPhotos, ("domain", "photo_id"), ("fetched_at_s", "detail"), ("split", "pair", "image_url")
+    ),
     "fingerprints": Table(Fingerprints, ("domain", "photo_id"), since=("pair",)),
     "unique_photos": Table(UniquePhotos, ("domain", "photo_id")),
     "duplicate_pairs": Table(DuplicatePairs, ("sha256_a", "sha256_b", "mirrored")),

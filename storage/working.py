@@ -450,6 +450,8 @@ class WorkingFolder:
         for name, rule in merged.conflicts.items():
             say(f"{name}: changed here and by another machine; {rule.value}")
             path, further = inside(self.root, name), further_name(name, here[name].sha256)
+            if rule in (Rule.BOTH_KEPT, Rule.SET_ASIDE):
+                self._looked.pop(name, None)  # nothing is there any more
             if rule is Rule.BOTH_KEPT:
                 os.replace(path, inside(self.root, further))
                 merged.files[further] = here[name]

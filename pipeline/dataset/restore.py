@@ -56,6 +56,9 @@ column with that path, and the column with its digest."""
 PHOTOS = [layer for layer in OPTIONAL if layer.kept_as == "photo"]
 KEPT_FILES = (FACTS, CANONICAL, MANIFEST, ATTRIBUTION, FORGOTTEN)
 MAX_MAP_BYTES = 64 * 2**20
+NO_MASK_NAMED = "the snapshot does not say which mask it was made with"
+RESTORED = "restored"
+"""Folder of the home's masks, or maps, with those of bundles whose own path another has."""
 
 Fetch = Callable[[pd.DataFrame], Mapping[str, str | None]]
 """From rows (photo_id, domain, image_url, source_sha256) to what became of each photo: null, or a reason."""
@@ -237,31 +240,48 @@ def _with_partners(todo: pd.DataFrame, has_photo: Callable[[str], bool], result:
 
 
 def _with_maps(todo: pd.DataFrame, source: Path, name: str, kept: Kept, result: Restored) -> pd.DataFrame:
-    """Rows whose mask, or map, is in the home, after copying those that the bundle has."""
+    """Rows whose mask, or map, is in the home, after copying those that the bundle has.
+
+    Where the home has another under the same path, as of another processor, the bundle's lies beside it, in `RESTORED`.
+    """
     folder, column, digest_column = MAPS[name]
-    bundled = child(source, folder)
-    columns = ["photo_id", column, digest_column]
-    for photo_id, path, digest in todo.reindex(columns=columns).itertuples(index=False, name=None):
+    if column not in todo:
+        result.missing |= dict.fromkeys(todo["photo_id"], NO_MASK_NAMED) if name == "mask" else {}
+        return todo[~among(todo["photo_id"], result.missing)]
+    bundled, paths = child(source, folder), todo[column].astype(object)
+    for row, photo_id, path, digest in todo.reindex(columns=["photo_id", column, digest_column]).itertuples(name=None):
         if not isinstance(path, str):
             if name == "mask":
-                result.missing[photo_id] = "the snapshot does not say which mask it was made with"
-        elif not inside(kept.folder, path).exists():
-            if not inside(bundled, path).exists():
+                result.missing[photo_id] = NO_MASK_NAMED
+            continue
+        here = _digest_in(kept.folder, path, kept.digest)
+        if here is not None and (here == digest or not isinstance(digest, str)):
+            continue
+        there = _digest_in(bundled, path, kept.digest)
+        if there is None:
+            if here is None:
                 result.missing[photo_id] = f"its {name} {path} is neither in the home nor in the bundle"
-            elif problem := _wrong_map(bundled, path, digest, name, kept.digest):
-                result.missing[photo_id] = problem
-            else:
-                write_bytes(inside(kept.folder, path), read_plain(inside(bundled, path)))
-    return todo[~among(todo["photo_id"], result.missing)]
+            elif isinstance(here, Exception):
+                result.missing[photo_id] = f"the home's {name} cannot be used: {here}"
+            continue  # what is made with another tells what differs
+        if there != digest:
+            why = f"cannot be used: {there}" if isinstance(there, Exception) else f"{path} is not the frozen one"
+            result.missing[photo_id] = f"the bundle's {name} {why}"
+            continue
+        copy = path if here is None else f"{RESTORED}/{digest}{Path(path).suffix}"
+        write_bytes(inside(kept.folder, copy), read_plain(inside(bundled, path)))
+        paths[row] = copy
+    return todo.assign(**{column: paths})[~among(todo["photo_id"], result.missing)]
 
 
-def _wrong_map(bundled: Path, path: str, digest: str, name: str, digest_of: MapDigest) -> str | None:
-    """Why a mask or a map of the bundle is not taken."""
+def _digest_in(folder: Path, path: str, digest_of: MapDigest) -> str | Exception | None:
+    """Of a mask, or a map; why it cannot be used; None where there is none."""
+    if not inside(folder, path).exists():
+        return None
     try:
-        is_frozen = digest_of(plain_file(bundled, path, MAX_MAP_BYTES)) == digest
-        return None if is_frozen else f"the bundle's {name} {path} is not the frozen one"
+        return digest_of(plain_file(folder, path, MAX_MAP_BYTES))
     except (OSError, StorageError, DatasetError) as error:
-        return f"the bundle's {name} cannot be used: {error}"
+        return error
 
 
 def _checked_inside(source: Path, folder: Path, names: Iterable[str]) -> dict[str, str]:

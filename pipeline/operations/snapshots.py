@@ -17,7 +17,7 @@ from pipeline.depth.maps import map_digest
 from pipeline.errors import DatasetError, FlickrUnreachable, free_space
 from pipeline.file_names import child, expanded
 from pipeline.masks.person_masks import alpha_digest, read_mask
-from pipeline.operations.downloads import download
+from pipeline.operations.downloads import asking_as, download
 from pipeline.operations.training_images import readers
 from storage import Home
 
@@ -53,7 +53,7 @@ def restore(home: Home, project: Project, source: str) -> Restored:
         home.shards,
         {"mask": Kept(home.masks, lambda path: alpha_digest(read_mask(path))), "depth": Kept(home.depth, map_digest)},
         has_photo=home.blobs.has,
-        fetch=lambda rows: _fetch(home, project, rows),
+        fetch=lambda rows: fetch_photos(home, project, rows),
         prepare=prepare,
     )
 
@@ -88,12 +88,14 @@ def _check_room(home: Home, wanted: pd.DataFrame) -> None:
         raise DatasetError(f"{home.root}: the pictures need {needed / 1e9:,.1f} GB; {free_space(home.root)}; make room")
 
 
-def _fetch(home: Home, project: Project, rows: pd.DataFrame) -> dict[str, str | None]:
-    """Fetch photos into the blob store; what became of each: null, or a reason."""
+def fetch_photos(home: Home, project: Project, rows: pd.DataFrame) -> dict[str, str | None]:
+    """Fetch photos (`photo_id`, `domain`, `image_url`) into the blob store; what became of each: null, or a reason."""
     listing = rows.assign(month="restored", last_update_s=None, reason=None)
     journal = home.journal("restore")
     try:
-        frame = download(project, home, listing, pd.DataFrame(columns=["photo_id"]), journal).table
+        hosts = [*project.image_hosts(), *project.lists.image_hosts]
+        asking = asking_as(project, hosts, project.flickr.timeout_s, project.flickr.retries)
+        frame = download(project, home, listing, pd.DataFrame(columns=["photo_id"]), journal, asking=asking).table
     except FlickrUnreachable as error:
         return dict.fromkeys(rows["photo_id"], f"could not be fetched: {error}")
     journal.unlink(missing_ok=True)

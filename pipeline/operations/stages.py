@@ -319,7 +319,7 @@ STAGES: dict[str, Stage] = {
     "unique_photos": Stage(
         _from("fingerprints", "imported_photos", "photo_history"),
         lambda project, key: _fields("dedupe", project.dedupe),
-        code_version="4",
+        code_version="3",
     ),
     "photo_hints": Stage(_from("unique_photos"), _of_hints, _measured_by),
     "review_queue": Stage(

@@ -18,7 +18,7 @@ import pandas as pd
 from pipeline.config import PhotosSection
 from pipeline.errors import ConfigError
 from pipeline.file_names import printable
-from pipeline.photo_ids import folder_id
+from pipeline.photo_ids import URL, folder_id
 from pipeline.photos.blobs import BlobProtocol
 from pipeline.photos.download import refusal
 from pipeline.photos.inspectors import InspectorDied
@@ -380,6 +380,8 @@ def listing_of(imports: pd.DataFrame, month: str, no_cv: Callable[[str], bool]) 
         frame[column] = imports[column].astype(object).where(imports[column].notna(), "")
     frame["date_upload_s"] = imports["date_upload_s"].fillna(imports["imported_at_s"])
     frame["fetched_at_s"] = imports["imported_at_s"]
+    # What came by a list was brought under its address.
+    frame["image_url"] = imports["file"].astype(object).where(imports["photo_id"].str.startswith(URL), None)
     frame["image_width_px"], frame["image_height_px"] = imports["width_px"], imports["height_px"]
     frame["reason"] = ["no_cv" if any(map(no_cv, tags.split())) else None for tags in frame["tags"]]
     return conform("photo_listing", frame.assign(month=month, query=0, media="photo", truncated=False))

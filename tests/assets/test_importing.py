@@ -76,6 +76,22 @@ def test_imported_photos_go_through_all_stages_without_a_key(tmp_path: Path) -> 
         assert world.made() == made
 
 
+def test_a_photo_in_two_domains_is_listed_in_each_and_goes(tmp_path: Path) -> None:
+    """What a tag forbids in one domain does not come in by the other."""
+    folder = a_folder(tmp_path)
+    (tmp_path / "a.csv").write_text("file,tags\n0.jpg,no_cv\n")
+    with collect_world(tmp_path, text=PROJECT) as world:
+        import_folder(PARSED, world.home, folder, "ordinary", tmp_path / "a.csv")
+        import_folder(PARSED, world.home, folder, "shallow", None)
+        world.run(until="unique_photos")
+        rows = world.home.tables.read("imported_photos").groupby("photo_id")
+        assert {tuple(group["domain"]) for _, group in rows} == {("ordinary", "shallow")}
+        (forbidden,) = [group for _, group in rows if (group["reason"] == "no_cv").any()]
+        assert forbidden["reason"].fillna("").tolist() == ["no_cv", ""]
+        unique = world.home.tables.read("unique_photos")
+        assert set(unique.loc[unique["photo_id"] != forbidden["photo_id"].iloc[0], "rule"]) == {"both_domains"}
+
+
 def test_again_and_renamed_nothing_changes_and_more_may_be_told(tmp_path: Path) -> None:
     folder, home = a_folder(tmp_path), Home(tmp_path / "home")
     (tmp_path / "one.csv").write_text("file,title,license\n0.jpg,Zero,4\n")

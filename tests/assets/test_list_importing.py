@@ -14,6 +14,7 @@ from pipeline.operations.forget import forget
 from pipeline.operations.imports import summary
 from pipeline.operations.list_imports import import_list
 from pipeline.operations.photo_tables import all_rows
+from pipeline.operations.snapshots import fetch_photos
 from pipeline.photo_ids import url_id, written_id
 from storage import Home
 from tests.assets.worlds import collect_world, photo
@@ -58,7 +59,11 @@ def test_a_list_is_fetched_once_and_its_photos_are_like_any_others(tmp_path: Pat
         row = listing.loc[url_id(f"http://{host}/{names[0]}")]
         assert row[["title", "license", "owner_name"]].tolist() == ["Picture 0", "11", "Ann"]
         assert row["page_url"] == f"http://{host}/{names[0]}"
+        assert row["image_url"] == f"http://{host}/{names[0]}"
         assert len(world.home.tables.read("unique_photos")) == 5
+        # Who restores a snapshot asks there again.
+        asked = listing.reset_index()[["photo_id", "domain", "image_url"]].assign(source_sha256="0" * 64)
+        assert set(fetch_photos(world.home, world.project, asked).values()) == {None}
         before = world.emulator.image_requests
         (again,) = import_list(world.project, world.home, path, "ordinary")
         assert (again.pictures, again.new) == (5, 0)

@@ -141,3 +141,16 @@ def test_other_versions_allow_what_their_terms_say() -> None:
 
 def test_the_examples_hold() -> None:
     assert doctest.testmod(licenses).failed == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        ("CC BY 4.0 NC", "CC BY-NC 4.0"), ("CC BY 4.0 (non-commercial)", "CC BY-NC 4.0"), ("CC-BY-4.0-NC", "CC BY-NC 4.0"),
+        ("CC BY 2.0 NoDerivs", "CC BY-ND 2.0"), ("CC BY 2.0 ShareAlike", "CC BY-SA 2.0"),
+        ("Creative Commons BY 4.0 NC-ND", "CC BY-NC-ND 4.0"), ("CC BY 2.0 DE", "CC BY 2.0"),
+        ("CC BY-SA 2.0 fr", "CC BY-SA 2.0"),
+    ],
+)  # fmt: skip
+def test_terms_after_the_version_are_no_country(words: str, name: str) -> None:
+    assert license_name(license_id(words)) == name

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.atomic import atomic_path, write_bytes
+from pipeline.atomic import atomic_path, temporary_beside, write_bytes
 from pipeline.errors import CorruptBlob, StorageError
 from storage import BlobStore, Home, TableStore
 from storage.provenance import Provenance
@@ -250,3 +250,30 @@ def test_a_footer_that_says_odd_things_is_a_table_that_cannot_be_read(tmp_path: 
     for read in (lambda: tables.read("photo_files", "a|2024-01"), lambda: tables.read_all("photo_files")):
         with pytest.raises(StorageError, match=rf"{re.escape(str(path))}: cannot be read"):
             read()
+
+
+def test_what_is_unfinished_is_found_behind_links_and_others_files_are_not_taken_for_it(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    (tmp_path / "disk").mkdir(parents=True)
+    home.reviewed.mkdir(parents=True)
+    (home.root / "masks").symlink_to(tmp_path / "disk")
+    (tmp_path / "disk" / "again").symlink_to(home.root)  # a circle
+    unfinished = temporary_beside(home.masks / "a.png")
+    old, theirs = home.masks / ".b.png.12345678.tmp", home.reviewed / ".syncthing.ann.csv.tmp"
+    ours = temporary_beside(home.reviewed / "ann.csv")
+    for path in (unfinished, old, theirs, ours):
+        path.write_bytes(b"half")
+    assert {path.name for path in home.unfinished()} == {unfinished.name, old.name, ours.name}
+    home.sweep()
+    assert theirs.exists()
+    assert not old.exists()
+
+
+def test_a_table_that_cannot_be_read_does_not_pass_for_one_without_the_rows(tmp_path: Path) -> None:
+    tables = Home(tmp_path).tables
+    tables.drop_rows("evaluation", {"a"})  # there is none
+    path = tables.path("evaluation")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"PAR1 and no footer")
+    with pytest.raises(StorageError, match=r"all\.parquet: cannot be read"):
+        tables.drop_rows("evaluation", {"a"})

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -17,7 +18,11 @@ import pytest
 from pipeline.cli import cli
 from pipeline.errors import ConfigError, StorageError
 from pipeline.operations.doctor import _cache, _store
+from pipeline.operations.imports import GrowingImports
 from pipeline.operations.tombstones import unpurged
+from pipeline.photos.folder import ImportedPhoto
+from pipeline.photos.metadata import NOTHING_TOLD
+from pipeline.photos.opening import PictureInfo
 from pipeline.plain_files import at_hand, is_there, paths_in, read_plain
 from pipeline.tables import conform, empty
 from storage import Home, bucket
@@ -679,6 +684,67 @@ def test_while_a_page_is_open_decisions_go_there_and_others_come(machine: Machin
         while read(page) != both or read(machine("b")) != both:
             assert time.monotonic() < deadline_s
             time.sleep(0.05)
+
+
+def test_a_row_that_is_written_while_the_file_is_replaced_is_not_lost(machine: Machine) -> None:
+    name = "review/reviewed/ann.csv"
+    first = machine("a")
+    put(first, name, b"photo_id,decision\n1,keep\n")
+    settle(first)
+    second = machine("b")
+    put(first, name, b"photo_id,decision\n1,keep\n2,keep\n")
+    settle(first)
+    bring, writes = working(second)._bring_all, iter([b"3,drop\n"])
+
+    def late(*arguments: Any) -> None:  # noqa: ANN401
+        for row in writes:  # once
+            with (second.root / name).open("ab") as file:
+                file.write(row)
+        bring(*arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(working(second), "_bring_all", late)
+        settle(second)
+    rows = {line for file in (second.reviewed).glob("*.csv") for line in file.read_bytes().splitlines()}
+    assert {b"1,keep", b"2,keep", b"3,drop"} <= rows
+
+
+def test_what_a_newer_list_names_is_not_deleted(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every journal begins with the same line feed; one ends here while another machine's begins."""
+    first = machine("a")
+    put(first, "journals/x.jsonl", b"\n")
+    put(first, "tables/x/all.parquet", b"1")
+    settle(first)
+    second = machine("b")
+    (first.root / "journals/x.jsonl").unlink()
+    put(second, "journals/y.jsonl", b"\n")
+    know = working(first)._know
+
+    def late(*arguments: Any) -> None:  # noqa: ANN401
+        settle(second)
+        know(*arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(working(first), "_know", late)
+        settle(first)
+    assert read(machine("c"))["journals/y.jsonl"] == b"\n"
+    put(first, "tables/x/all.parquet", b"2")
+    settle(first)
+    assert read(machine("d"))["journals/y.jsonl"] == b"\n"
+
+
+def test_photos_of_another_machine_that_come_during_an_import_stay(machine: Machine) -> None:
+    first = machine("a")
+    imported(first, "ordinary", ["folder:old"])
+    settle(first)
+    second = machine("b")
+    with GrowingImports(second) as growing:
+        imported(first, "ordinary", ["folder:theirs"])
+        settle(first)
+        settle(second)
+        told = ImportedPhoto("b.jpg", "folder:mine", "1" * 64, 5, PictureInfo(3, 2, "JPEG", 1), "ordinary", NOTHING_TOLD)
+        growing.add([told], {})
+    assert {"folder:old", "folder:theirs", "folder:mine"} == set(second.tables.read("imports")["photo_id"])
 
 
 def test_a_large_file_goes_there_in_parts(machine: Machine) -> None:

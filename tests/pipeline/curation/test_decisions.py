@@ -263,6 +263,25 @@ def test_times_are_read_to_the_microsecond() -> None:
     assert time_ns("1970-01-01T01:00:01+01:00") == time_ns("1970-01-01 00:00:01") == 10**9
 
 
+@pytest.mark.parametrize("time", ["0026-11-21 10:00", "1601-01-01", "2999-01-01T00:00:00Z"])
+@pytest.mark.parametrize("column", ["decided_at", "counts_at"])
+def test_a_year_in_which_nobody_decides_is_no_time(tmp_path: Path, column: str, time: str) -> None:
+    reviewed(tmp_path, f"photo_id,decision,{column}\nflickr:1,keep,{time}\n")
+    ((found,), (problem,)) = read_decisions(tmp_path, KNOWN, DOMAINS)
+    assert found.when[0] == 10**9
+    assert "is no time like" in str(problem)
+    assert "that of the file counts" in str(problem)
+
+
+@pytest.mark.parametrize("header", ["decided_at", "Decided At", "decided-at", "counts_at", "Counts At"])
+def test_under_whatever_spelling_of_times_a_touched_file_changes_the_version(tmp_path: Path, header: str) -> None:
+    reviewed(tmp_path, f"photo_id,decision,{header}\n1,keep,1970-01-01T00:00:03Z\n", "timed.csv")
+    path = reviewed(tmp_path, "photo_id,decision\n1,skip\n", "b.csv", when_s=2)
+    version = folder_version(tmp_path)
+    os.utime(path, (4, 4))
+    assert folder_version(tmp_path) != version
+
+
 def test_the_version_of_the_folder_follows_content_and_order(tmp_path: Path) -> None:
     assert folder_version(tmp_path / "none") == folder_version(tmp_path)
     path = reviewed(tmp_path, "photo_id,decision\n")

@@ -6,6 +6,7 @@ import json
 import os
 import tarfile
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ import pytest
 from PIL import Image
 
 from pipeline.dataset import export, snapshot
-from pipeline.dataset.export import Exported, ExportPlan, export_snapshot, forget_in_export, is_export
+from pipeline.dataset.export import Exported, ExportPlan, choose, export_snapshot, forget_in_export, is_export
 from pipeline.dataset.exported import file_name
 from pipeline.dataset.forget import forget_in_snapshots
 from pipeline.dataset.responsible_ai import responsible
@@ -353,3 +354,14 @@ def test_what_is_not_known_is_left_out_of_the_rai_properties() -> None:
     told = responsible(rows, {"id": "x", "made_from": made})
     assert told["rai:dataAnnotationAnalysis"] == ["Two curators decided 20 photos blind: 18 alike, Cohen's kappa 0.80."]
     assert told["rai:dataCollectionMissingData"] == "Of the photos found for ordinary, 2 no_cv are missing."
+
+
+def test_where_every_licence_is_wanted_the_unknown_ones_are_there(frozen: tuple[World, str]) -> None:
+    rows = read_snapshot(frozen[0].snapshots, frozen[1])
+    rows["license"] = rows["license"].astype(object).where(rows.index % 2 == 0, None)
+    plan = ExportPlan("hf", "ordinary", "shallow", licenses={None, *rows["license"].dropna()})
+    chosen, left_out = choose(rows, plan)
+    assert (len(chosen), left_out) == (len(rows), {})
+    known, left_out = choose(rows, replace(plan, licenses=set(rows["license"].dropna())))
+    assert len(known) == rows["license"].notna().sum() < len(rows)
+    assert sum(left_out.values()) == rows["license"].isna().sum()

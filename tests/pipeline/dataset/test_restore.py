@@ -239,3 +239,20 @@ def test_a_snapshot_that_names_files_outside_the_masks_is_not_bundled(origin: tu
     with pytest.raises(DatasetError, match="outside its folders"):
         export_bundle(world.snapshots, identifier, {"mask": world.root / "masks"}, tmp_path / "bundle")
     assert not (tmp_path / "bundle").exists()
+
+
+def test_where_the_home_has_another_mask_under_the_same_path_the_bundles_counts(bundle: Path, elsewhere: Elsewhere) -> None:
+    own = elsewhere.world.root / "masks" / "selfie" / "5.png"
+    own.parent.mkdir(parents=True)
+    own.write_bytes(b"mask 777")
+    elsewhere.photos = {f"{number:064x}" for number in NUMBERS}
+    made = dict[str, bytes]()
+
+    def prepare(masks: pd.DataFrame) -> pd.DataFrame:
+        made.update({one: (elsewhere.world.root / "masks" / path).read_bytes()
+                     for one, path in zip(masks["photo_id"], masks["mask"], strict=True)})  # fmt: skip
+        return elsewhere.prepare(masks)
+
+    assert elsewhere.restore(bundle, prepare).whole
+    assert (made["flickr:5"], made["flickr:6"]) == (b"mask 5", b"mask 6")
+    assert own.read_bytes() == b"mask 777"

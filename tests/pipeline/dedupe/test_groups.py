@@ -126,6 +126,15 @@ class TestDomains:
         assert found.loc[["flickr:1", "flickr:3"], "duplicate_of"].tolist() == ["flickr:2", "flickr:2"]
         assert found.loc["flickr:2", "split_key"] == "flickr:1"
 
+    def test_or_in_the_group_of_a_copy_that_goes_itself(self, world: World) -> None:
+        """A decision about it is one about the photo that is kept."""
+        world.add(1, jpeg(scene(1)))
+        world.add(2, jpeg(resized(scene(1), 0.6)))
+        world.add(3, jpeg(resized(scene(1), 0.6)), domain="shallow")
+        found = world.unique(prefer_domain="ordinary").sort_index()
+        assert found["rule"].fillna("").tolist() == ["", "perceptual", "both_domains"]
+        assert found["group"].tolist() == ["flickr:1"] * 3
+
     def test_equal_bytes_in_both(self, world: World) -> None:
         world.add(1, jpeg(scene(1)))
         world.add(2, jpeg(scene(1)), domain="shallow")

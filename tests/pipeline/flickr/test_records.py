@@ -155,3 +155,12 @@ def test_tags_are_compared_without_spaces_signs_and_capitals() -> None:
     assert normalised_tag("Black and White") == normalised_tag("black-AND-white") == "blackandwhite"
     assert normalised_tag("no_cv") == normalised_tag("nocv")
     assert normalised_tag("♥") == "♥"
+    assert normalised_tag("\u2764\ufe0f") == "\u2764\ufe0f"
+
+
+def test_marks_belong_to_their_letters() -> None:
+    """Vowels of Devanagari and tones of Thai are marks; composed and decomposed accents are one."""
+    assert normalised_tag("\u0926\u093f\u0932") != normalised_tag("\u0926\u093e\u0932")
+    assert normalised_tag("\u0e20\u0e32\u0e1e \u0e16\u0e48\u0e32\u0e22") == "\u0e20\u0e32\u0e1e\u0e16\u0e48\u0e32\u0e22"
+    assert normalised_tag("cafe\u0301") == normalised_tag("CAF\u00c9") == "caf\u00e9"
+    assert normalised_tag("\u0130stanbul") == normalised_tag("istanbul")

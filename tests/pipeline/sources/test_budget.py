@@ -121,3 +121,12 @@ def test_processes_share_it_and_a_killed_one_leaves_it_whole(tmp_path: Path) -> 
     # The killed one may have died between counting a call and saying so.
     assert printed in (39, 40)
     assert CallBudget(tmp_path / "budget", "key", 40).left() == 0
+
+
+def test_a_clock_that_was_set_back_blocks_for_an_hour_at_most(tmp_path: Path) -> None:
+    ahead = Clock(1_700_000_000.0 + HOUR_S - 1)
+    for _ in range(2):
+        ahead.budget(tmp_path, 2).acquire()
+    clock = Clock()
+    clock.budget(tmp_path, 2).acquire()
+    assert clock.slept == [pytest.approx(HOUR_S)]

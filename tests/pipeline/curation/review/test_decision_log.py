@@ -129,6 +129,22 @@ def test_what_is_sent_again_is_not_written_again(tmp_path: Path) -> None:
     assert len(rows(tmp_path)) == 2
 
 
+@pytest.mark.parametrize("between", ["another", "their own sheet"])
+def test_what_is_said_again_after_others_spoke_is_written(tmp_path: Path, between: str) -> None:
+    page = log(tmp_path)
+    page.write("flickr:1", KEEP, "ann")
+    if between == "another":
+        page.write("flickr:1", EDITED, "ben")
+    else:
+        time.sleep(0.02)
+        (tmp_path / "sheet.csv").write_text("photo_id,decision,reason,curator\nflickr:1,drop,edited,ann\n")
+        page.refresh()
+    page.write("flickr:1", KEEP, "ann")
+    assert len(rows(tmp_path)) == 3
+    decisions, _ = read_decisions(tmp_path, KNOWN, DOMAINS)
+    assert said(decisions[-1]) == said(decisions[0])
+
+
 def test_a_file_that_a_spreadsheet_saved_over_is_left_alone(tmp_path: Path) -> None:
     opened = log(tmp_path)
     opened.write("flickr:1", KEEP, "Ann")
