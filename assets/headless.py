@@ -29,7 +29,7 @@ from pipeline.config import Project
 from pipeline.dataset.snapshot import read_snapshot
 from pipeline.errors import ConfigError, StageFailed
 from pipeline.file_names import child
-from pipeline.operations.due import Due, Waiting, WaitingForDecisions, told_problems
+from pipeline.operations.due import Due, NothingCollected, Waiting, WaitingForDecisions, told_problems
 from pipeline.operations.forget import finish_forgetting, leftovers
 from pipeline.operations.lineage_events import KILLED, Making, is_on, tell_killed
 from pipeline.operations.lists import TURN
@@ -269,7 +269,7 @@ class HeadlessRun:
 
         A finished model of other settings, or of an older version, is kept and judged; with `anew` it is superseded.
         """
-        home, records = self.home, self.planner.records
+        home, records, tried = self.home, self.planner.records, len(self.tried)
         self._until_nothing_is_due(
             lambda: list(trainings_due(self.project, home, records, snapshot, [recipe], anew)), recipe
         )
@@ -278,6 +278,8 @@ class HeadlessRun:
         self._until_nothing_is_due(
             lambda: list(evaluations_due(self.project, home, self.folder, records, snapshot, [recipe])), recipe
         )
+        if len(self.tried) == tried:
+            self.say(f"{recipe} on {snapshot} is trained and judged: nothing is due")
 
     def _finish_forgetting(self) -> None:
         # Beside a training run a purge is not complete: it shows samples of photos that are being forgotten.
@@ -353,6 +355,11 @@ class HeadlessRun:
     def _explain(self, waiting: Waiting) -> None:
         """Raise what says to a person why it goes no further."""
         if set(waiting.problems) == {"enough_kept"}:
+            if not len(self.home.tables.read_or_empty("unique_photos", columns=["photo_id"])):
+                raise NothingCollected(
+                    f"{self.home.root} holds no photo yet: `bokehflow import FOLDER` brings your own, queries under "
+                    "[domains] of the project file find others"
+                )
             raise WaitingForDecisions(
                 f"{waiting.problems['enough_kept']}\nFill in decision and reason in {self.home.review_queue}/*.csv, "
                 f"save to {self.home.reviewed}/ and run again."

@@ -23,7 +23,7 @@ MAX_DEPTH = 32
 def parse_toml(text: str) -> dict[str, Any]:
     """The content of a TOML text. Raises `ValueError` for what is none, and for endless numbers and nesting."""
     try:
-        found = tomllib.loads(text)
+        found = tomllib.loads(text.removeprefix("\ufeff"))  # which Windows' editors write first
     except RecursionError:
         raise ValueError("nested too deeply") from None
     level: list[object] = [found]

@@ -177,3 +177,18 @@ def test_commands_are_those_that_are_announced() -> None:
         "report compare benchmark train translate export-model publish-model emulator render-studio init refocus home"
     )
     assert sorted(cli.commands) == sorted(announced.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("demo --accept-from 0.7", "--accept-from is about photos of your own: give --photographs as well"),
+        ("run --plan --from 2024-13", "--from and --to are about months that queries cover, and no domain has a query"),
+        ("run", "holds no photo yet: `bokehflow import FOLDER` brings your own"),
+    ],
+)
+def test_what_has_nothing_to_work_on_is_said(tmp_path: Path, run: Run, words: str, said: str) -> None:
+    (tmp_path / "bokehflow.toml").write_text("[domains.ordinary]\n[domains.shallow]\n")
+    outcome = run(*words.split(), "--home", str(tmp_path))
+    assert said in outcome.said
+    assert outcome.code == (0 if words == "run" else 1)

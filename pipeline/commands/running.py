@@ -22,12 +22,11 @@ from pipeline.commands.options import load, open_home, say, tell, with_config, w
 @click.option(
     "--accept-from",
     type=click.FloatRange(0.5, 1),
-    default=0.5,
-    show_default=True,
     metavar="CHANCE",
-    help="With --photographs: a photo whose background does not look right goes from this chance on of that being so.",
+    help="With --photographs: a photo whose background does not look right goes from this chance on of that being so, "
+    "else from .5.",
 )
-def demo(home: Path | None, study: str | None, photographs: tuple[Path, Path] | None, accept_from: float) -> None:
+def demo(home: Path | None, study: str | None, photographs: tuple[Path, Path] | None, accept_from: float | None) -> None:
     """Run everything on rendered portraits served by a local Flickr emulator: no key, no internet.
 
     Ends with a report with pictures. Data lives in ./demo-data unless told otherwise. --study collections translates photos
@@ -43,12 +42,14 @@ def demo(home: Path | None, study: str | None, photographs: tuple[Path, Path] | 
         raise ConfigError(f"unknown study {study!r}; one of: {', '.join(STUDIES)}")
     if study is not None and photographs:
         raise ConfigError("--study is about rendered pictures and --photographs about your own: give one of them")
+    if accept_from is not None and not photographs:
+        raise ConfigError("--accept-from is about photos of your own: give --photographs as well")
     chosen_study = STUDIES[study or STUDY]
     usual = "photographs-data" if photographs else chosen_study.folder
     chosen = open_home(home or os.environ.get("BOKEHFLOW_HOME") or usual)
     with chosen.lock("run"):
         if photographs:
-            run_photographs(chosen, dict(zip(("ordinary", "shallow"), photographs, strict=True)), say, accept_from)
+            run_photographs(chosen, dict(zip(("ordinary", "shallow"), photographs, strict=True)), say, accept_from or 0.5)
         else:
             chosen_study.run(chosen, say)
 
@@ -82,7 +83,7 @@ def run(
     """
     from pipeline.errors import ConfigError
     from pipeline.headless import run_plan, told_plan
-    from pipeline.operations.due import WaitingForDecisions
+    from pipeline.operations.due import NothingCollected, WaitingForDecisions
     from pipeline.operations.planning import ORDER, Plan, automatic_recipes
 
     if until is not None and until not in ORDER:
@@ -101,6 +102,9 @@ def run(
     with chosen.lock("run"):
         try:
             snapshot = run_plan(plan, project, path, chosen, say)
+        except NothingCollected as nothing:
+            say(str(nothing))
+            return
         except WaitingForDecisions as waiting:
             say(f"The photos are ready for review:\n{waiting}")
             return

@@ -78,6 +78,8 @@ def verify(snapshot_id: str | None, home: Path | None, as_json: bool) -> None:
     chosen = open_home(home)
     folder = chosen.snapshots
     names = [find_snapshot(folder, snapshot_id)] if snapshot_id else list_snapshots(folder)
+    if not names:
+        say(f"{folder}: there is no snapshot to verify")
     results, failed = [], {}
     for name in names:
         try:

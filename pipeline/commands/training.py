@@ -48,6 +48,7 @@ def train(
     another number of steps is a trial of its own: a run folder, and nothing more. So is a model of depth that is trained on
     a folder of pictures with depth.
     """
+    from pipeline.dataset.layout import find_snapshot
     from pipeline.errors import ConfigError
     from pipeline.headless import train_configured
     from pipeline.models import MODELS_OF_ONE_DOMAIN
@@ -60,6 +61,7 @@ def train(
         raise ConfigError(f"{path}: there is no recipe {recipe!r}; one of: {', '.join(sorted(project.recipes))}")
     if (snapshot is None) == (pairs is None):
         raise ConfigError("which pictures? Give one of --snapshot ID and --pairs FOLDER")
+    snapshot = None if snapshot is None else find_snapshot(chosen.snapshots, snapshot)
     seed = project.recipes[recipe].seeds[0] if seed is None else seed
     key = f"{recipe}@{seed}"
     if snapshot is not None and steps is None and key in project.recipe_keys():
@@ -121,6 +123,8 @@ def translate(
             try:
                 rgb = _rgb(inspectors, photo, project, edge_px)
                 say(str(application.save(rgb, out, stem)))
+                if application.found_nobody:
+                    say(f"{photo}: nobody was found in it, so that all of it counts as background")
             except (BokehflowError, OSError) as error:
                 failed.append(f"{photo}: {error}")
             except Exception as error:  # whatever a network stumbles over is of this photo; the next may be good
@@ -282,11 +286,13 @@ def _rgb(inspectors: "Inspectors", photo: Path, project: "Project", edge_px: int
 
 
 def run_folder(home: "Home", name: str) -> Path:
-    """The run of that name, or the only one whose name begins so."""
+    """The run of that name, or the only one whose name begins so, or which is of that `recipe@seed`."""
     from pipeline.errors import ConfigError
 
     runs = sorted(path.parent for path in home.runs.glob("*/job.json"))
     found = [path for path in runs if path.name == name] or [path for path in runs if path.name.startswith(name)]
+    if "@" in name:
+        found = found or [path for path in runs if path.name.endswith(f"-{name.replace('@', '-')}")]
     if len(found) != 1:
         what = "is ambiguous" if found else "does not exist"
         names = ", ".join(path.name for path in found or runs) or "none"

@@ -152,14 +152,14 @@ def _rewrite(shards: Path, gone: set[Digests]) -> tuple[set[str], pd.DataFrame]:
     for name in names:
         path = child(shards, name)
         try:
-            new += _without(path, set(marked.loc[marked["shard"] == name, "row"]))
+            new += without_rows(path, set(marked.loc[marked["shard"] == name, "row"]))
         except OSError as error:
             raise not_written(path, error) from error
     return set(names), rows_of([child(shards, name) for name in new])
 
 
-def _without(path: Path, rows: set[int]) -> list[str]:
-    """Name of the new shard; none where no row is left."""
+def without_rows(path: Path, rows: set[int]) -> list[str]:
+    """Write the other rows of a shard as a new one; returns its name, none where no row is left. The old one stays."""
     shard = Shard(path)
     keys = shard.index()["key"].tolist()
     kept = [row for row in range(len(keys)) if row not in rows]

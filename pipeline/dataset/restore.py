@@ -17,6 +17,7 @@ import pandas as pd
 from pipeline.atomic import write_bytes
 from pipeline.bounded import plain_file
 from pipeline.dataset.file_forms import check_forms
+from pipeline.dataset.forget import without_rows
 from pipeline.dataset.frozen_tables import MAX_FILE_BYTES
 from pipeline.dataset.layout import (
     ATTRIBUTION,
@@ -41,6 +42,7 @@ from pipeline.dataset.snapshot import (
     verified_manifest,
     with_places,
 )
+from pipeline.dataset.verify import check_shard
 from pipeline.errors import DatasetError, StorageError, UnsafeName
 from pipeline.file_names import SnapshotId, all_below, child, inside, snapshot_id_of
 from pipeline.picture_layers import DIGESTS, OPTIONAL, SOURCES, with_all_digests
@@ -166,9 +168,10 @@ def restore_snapshot(
 ) -> Restored:
     """Rebuild the snapshot whose files lie in `source` (a bundle, or its own folder) in the home of `snapshots`.
 
-    Pictures that are in the shards are taken as they are; for the others photos come from the home or from `fetch`,
-    masks and other maps (by the names of `MAPS`) from the home or from the bundle. The snapshot's folder is written
-    once every picture is there with its frozen digests; until then what was made stays in the shards for the next try.
+    Pictures that are in the shards are hashed again, and damaged ones leave them; for what is not there photos come from the
+    home or from `fetch`, masks and other maps (by the names of `MAPS`) from the home or from the bundle. The snapshot's
+    folder is written once every picture is there with its frozen digests; until then what was made stays in the shards for
+    the next try.
     Raises `DatasetError` when `source` is no snapshot, was changed, is of a newer format, or names files outside its own
     folder or the home's masks.
     """
@@ -177,6 +180,8 @@ def restore_snapshot(
         if MAPS[name][1] in kept:
             _checked_inside(source, of_home.folder, kept[MAPS[name][1]].dropna().unique())
     rows = locate(kept, shards)
+    if _damaged_went(rows, shards):
+        rows = locate(kept, shards)
     result = Restored(identifier, len(rows), already_there=int(rows["shard"].notna().sum()))
     todo = rows[rows["shard"].isna()]
     todo = _with_partners(_with_photos(todo, has_photo, fetch, result), has_photo, result)
@@ -189,10 +194,31 @@ def restore_snapshot(
     return result
 
 
+def _damaged_went(rows: pd.DataFrame, shards: Path) -> bool:
+    """Write shards in which a picture of these is not what its digest says anew without it; whether there were any."""
+    there = rows[rows["shard"].notna()]
+    found = {}
+    for name, wanted in there.groupby("shard"):
+        findings = check_shard(child(shards, name), wanted, None)
+        if damaged := {one.row for one in findings if one.row is not None}:
+            found[str(name)] = damaged
+    for name, damaged in found.items():
+        path = child(shards, name)
+        without_rows(path, damaged)
+        path.unlink()
+    return bool(found)
+
+
 def without_missing(source: Path, shards: Path) -> pd.DataFrame:
-    """The manifest of what is there of the snapshot in `source`: another snapshot, with an id of its own."""
+    """The manifest of what is there of the snapshot in `source`: another snapshot, with an id of its own.
+
+    Raises `DatasetError` where nothing of it is.
+    """
     rows = locate(_checked(source)[1], shards)
-    return rows[rows["shard"].notna()].reset_index(drop=True)
+    rest = rows[rows["shard"].notna()].reset_index(drop=True)
+    if rest.empty:
+        raise DatasetError(f"{source}: none of its pictures could be restored, so that nothing is left to be frozen")
+    return rest
 
 
 def _checked(source: Path) -> tuple[SnapshotId, pd.DataFrame]:

@@ -71,6 +71,10 @@ class WaitingForDecisions(Exception):
     """Not an error: too few photos are decided for the pipeline to go on."""
 
 
+class NothingCollected(WaitingForDecisions):
+    """Nor an error: there is no photo yet about which anything could be decided."""
+
+
 @dataclass(frozen=True)
 class Waiting:
     """A table that is as it should be and is not passed on, since blocking checks of it did not pass."""

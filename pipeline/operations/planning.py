@@ -97,6 +97,8 @@ class Plan:
         keys = listed_keys(project)
         months = sorted({key.split("|")[1] for key in keys})
         if not months and not any(domain.queries for domain in project.domains.values()):
+            if self.from_month or self.to_month:
+                raise ConfigError("--from and --to are about months that queries cover, and no domain has a query")
             return []
         if not months:
             raise ConfigError(f"[collect] begins with {project.collect.from_month}, which is still to come")

@@ -38,12 +38,13 @@ USE = """
 
 ```python
 import numpy as np, onnxruntime
-from PIL import Image
+from PIL import Image, ImageOps
 
 network = onnxruntime.InferenceSession("generator.onnx")
-photo = Image.open("me.jpg").convert("RGB")
+photo = ImageOps.exif_transpose(Image.open("me.jpg")).convert("RGB")
 photo.thumbnail(({size_px}, {size_px}))  # about the size that it was trained at
-photo = photo.crop((0, 0, *(side // {stride_px} * {stride_px} for side in photo.size)))
+whole, box = photo.size, (0, 0, *(side // {stride_px} * {stride_px} for side in photo.size))
+photo = photo.crop(box)
 given = {{"images": np.asarray(photo, np.float32).transpose(2, 0, 1)[None] / 127.5 - 1}}
 {alpha}(result,) = network.run(None, given)
 pixels = ((result[0].transpose(1, 2, 0) + 1) * 127.5).round().clip(0, 255).astype(np.uint8)
@@ -57,7 +58,7 @@ same weights for bokehflow's `build_generator`, whose settings stand in `model.j
 
 `photos.csv` names each photo that it was trained on, with owner, licence and page. {restricted}
 """
-MASK = """mask = Image.open("mask.png").convert("L").resize(photo.size)  # the person white
+MASK = """mask = Image.open("mask.png").convert("L").resize(whole).crop(box)  # the person white
 given["alpha"] = np.asarray(mask, np.float32)[None, None] / 255
 """
 PAGE = " In a browser: `index.html`."

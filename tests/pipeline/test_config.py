@@ -215,3 +215,9 @@ def test_depth_alone_needs_one_domain() -> None:
     depth = '[recipes.depth]\nmodel = "depth"\nprofile = "depth"\n'
     assert parse_project(MINIMAL + training + depth, Path("x")).training.domain_b == "ordinary"
     assert "translates 'ordinary' to itself" in complaint(f'{MINIMAL}{training}[recipes.x]\nmodel = "cyclegan"\n')
+
+
+def test_a_file_that_windows_saved_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "bokehflow.toml"
+    path.write_text("[domains.ordinary]\n[domains.shallow]\n", encoding="utf-8-sig")
+    assert set(load_project(path).domains) == {"ordinary", "shallow"}

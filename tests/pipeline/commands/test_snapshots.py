@@ -48,6 +48,7 @@ def run(world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
 
 def test_list_show_and_verify(world: World, run: Run) -> None:
     assert run("snapshot", "list") == (0, f"no snapshot in {world.snapshots}; `bokehflow run` freezes one\n")
+    assert run("snapshot", "verify") == (0, f"{world.snapshots}: there is no snapshot to verify\n")
     identifier = world.freeze(range(1, 13))
     assert run("snapshot", "list")[1].startswith(f"{identifier}  ordinary ")
     code, said = run("snapshot", "show", identifier[:5])

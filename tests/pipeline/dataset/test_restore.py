@@ -10,6 +10,7 @@ import pytest
 from pipeline.dataset.forget import forget_in_snapshots
 from pipeline.dataset.layout import ATTRIBUTION, CANONICAL, FACTS, MANIFEST, PICTURES, SUMS
 from pipeline.dataset.restore import Kept, Restored, export_bundle, restore_snapshot, without_missing
+from pipeline.dataset.shards import Shard
 from pipeline.dataset.snapshot import freeze, read_snapshot
 from pipeline.dataset.verify import verify_snapshot
 from pipeline.errors import DatasetError
@@ -256,3 +257,25 @@ def test_where_the_home_has_another_mask_under_the_same_path_the_bundles_counts(
     assert elsewhere.restore(bundle, prepare).whole
     assert (made["flickr:5"], made["flickr:6"]) == (b"mask 5", b"mask 6")
     assert own.read_bytes() == b"mask 777"
+
+
+def test_a_damaged_picture_is_made_anew_and_its_neighbours_stay(origin: tuple[World, str], elsewhere: Elsewhere) -> None:
+    world, identifier = origin
+    elsewhere.world, elsewhere.photos = world, {f"{number:064x}" for number in NUMBERS}
+    place = read_snapshot(world.snapshots, identifier).set_index("photo_id").loc["flickr:7"]
+    path = world.shards / str(place["shard"])
+    shown = Shard(path).rgb[int(place["row"])].tobytes()
+    data = bytearray(path.read_bytes())
+    data[data.index(shown) + 99] ^= 8
+    path.chmod(0o644)
+    path.write_bytes(data)
+    done = elsewhere.restore(world.snapshots / identifier)
+    assert (done.whole, done.made, done.already_there) == (True, 1, len(NUMBERS) - 1)
+    assert verify_snapshot(world.snapshots, identifier, world.shards).sound
+
+
+def test_of_nothing_no_snapshot_is_frozen(bundle: Path, elsewhere: Elsewhere) -> None:
+    elsewhere.served = set()
+    assert not elsewhere.restore(bundle).whole
+    with pytest.raises(DatasetError, match="none of its pictures could be restored"):
+        without_missing(bundle, elsewhere.world.shards)
