@@ -42,7 +42,11 @@ from pipeline.operations.training import ready_job, run_id
 from pipeline.package_files import DAGSTER_ON_POSTGRES, DAGSTER_SETTINGS, POSTGRES_VARIABLE
 from pipeline.plain_files import read_plain, read_plain_text
 from pipeline.training.jobs import ProcessIdentity
-from resources.dagster_internals import BlockingCheckFailed, free_slots_of_ended_runs
+from resources.dagster_internals import (
+    BlockingCheckFailed,
+    free_slots_of_ended_runs,
+    keep_log_copies_from_the_terminal,
+)
 from resources.trainer import TrainingsAhead
 from storage import Home
 from storage.tables import WHOLE
@@ -67,6 +71,7 @@ def _heed_sigterm() -> None:
 def open_instance(home: Home) -> Iterator[dg.DagsterInstance]:
     """The home's Dagster instance, set up on first use."""
     prepare_instance(home)
+    keep_log_copies_from_the_terminal()
     with dg.DagsterInstance.from_config(str(home.dagster)) as instance:
         yield instance
 

@@ -4,6 +4,7 @@
 - `dagster dev` serves its UI to any site that is open in the browser. So its web application, code server and daemon
   are started here as its own command line starts them, and `pipeline.ui` puts a guard before them.
 - Nobody but its daemon frees the slots of pools that a killed run held, and a headless run has no daemon.
+- What copies the output of a stage to the terminal gets its Ctrl-C too, and answers it with a traceback.
 - An asset check that blocks ends a run by an exception that has no public name, and a schedule's ticks are counted by a
   function that has none.
 
@@ -14,20 +15,24 @@ sizes and times.
 import os
 import re
 import sqlite3
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Set
 from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
+from functools import partial
 from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import yaml
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 from dagster._core.errors import DagsterAssetCheckFailedError
+from dagster._core.execution import compute_logs
 from dagster._utils.schedules import cron_string_iterator
 
 from pipeline.errors import StorageError
@@ -53,6 +58,12 @@ def time_between_ticks(cron: str, after: datetime) -> timedelta:
     ticks: Iterator[datetime] = cron_string_iterator(after.timestamp() + 1, cron, "UTC")
     first, second = next(pairwise(ticks))
     return second - first
+
+
+def keep_log_copies_from_the_terminal() -> None:
+    """Have the processes that copy a stage's output end with it, as Dagster sees to, and not by the terminal's Ctrl-C."""
+    apart: Any = SimpleNamespace(Popen=partial(subprocess.Popen, start_new_session=True))
+    compute_logs.subprocess = apart
 
 
 def free_slots_of_ended_runs(instance: dg.DagsterInstance) -> None:

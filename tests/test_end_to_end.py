@@ -3,6 +3,10 @@
 import json
 import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +157,24 @@ def test_killed_while_training_no_trainer_lives_on_and_the_next_run_ends_the_sam
     assert done.returncode == 0, done.stderr
     assert json.loads(run.completion.read_text())["files"] == expected
     assert_no_slot_is_taken(root)
+
+
+def test_ctrl_c_ends_a_run_and_all_that_it_started_in_silence(demo_home: Path) -> None:
+    """A terminal sends it to every process of the group."""
+    command = [sys.executable, "-m", "pipeline.cli", "run", "--until", "photo_files", "--home", str(demo_home)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        while not list(demo_home.glob("blobs/??/*")):
+            assert process.poll() is None, "the run ended before it could be interrupted"
+            time.sleep(0.01)
+        os.killpg(process.pid, signal.SIGINT)
+        said = process.communicate(timeout=60)[1]
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode
+    assert "Traceback" not in said
+    assert said.splitlines()[-1] == "stopped"
 
 
 def test_a_second_run_in_the_same_home_is_refused(demo_home: Path) -> None:
