@@ -10,6 +10,7 @@ import shutil
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 from uuid import uuid4
 
@@ -100,9 +101,10 @@ def atomic_folder(target: Path, replace: bool = False) -> Iterator[Path]:
     """Yield a temporary folder beside `target`, which takes its name at the end; after a failure nothing remains.
 
     Only with `replace` may `target` hold something already; between the two renames there is none. Whoever needs the
-    files on the disk syncs them.
+    files on the disk syncs them. What a process that is gone left of the same target goes first.
     """
     temporary = temporary_beside(target)
+    sweep(path for path in target.parent.glob(f".{escape(target.name)}.*{TEMPORARY_SUFFIX}") if _WRITER.search(path.name))
     try:
         temporary.mkdir(parents=True)
         yield temporary

@@ -247,7 +247,7 @@ DOUBTFUL = f"{_MAY_BE_RUN.pattern}|[^ -~]"
 def _text(data: bytes) -> tuple[str, str]:
     """The file's text, and the doubt about it."""
     if data.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
-        raise ValueError("this is an Excel workbook under the name of a CSV; open it there and save it as CSV")
+        raise ValueError("this is an Excel workbook and no CSV; open it there and save it as CSV")
     text, doubt = _decoded(data)
     if not text.strip(BLANKS):
         raise ValueError("the file is empty")

@@ -184,11 +184,14 @@ def test_commands_are_those_that_are_announced() -> None:
     [
         ("demo --accept-from 0.7", "--accept-from is about photos of your own: give --photographs as well"),
         ("run --plan --from 2024-13", "--from and --to are about months that queries cover, and no domain has a query"),
+        ("forget folder:1 --home {home}/nowhere", "nowhere: there is no home here; --home names another"),
         ("run", "holds no photo yet: `bokehflow import FOLDER` brings your own"),
     ],
 )
 def test_what_has_nothing_to_work_on_is_said(tmp_path: Path, run: Run, words: str, said: str) -> None:
     (tmp_path / "bokehflow.toml").write_text("[domains.ordinary]\n[domains.shallow]\n")
-    outcome = run(*words.split(), "--home", str(tmp_path))
+    named = words.format(home=tmp_path).split()
+    outcome = run(*named, *(() if "--home" in named else ("--home", str(tmp_path))))
     assert said in outcome.said
     assert outcome.code == (0 if words == "run" else 1)
+    assert not (tmp_path / "nowhere").exists()

@@ -91,11 +91,14 @@ def forget(photos: tuple[str, ...], home: Path | None, all_gone: bool) -> None:
     """
     import time
 
+    from pipeline.errors import ConfigError
     from pipeline.operations.forget import forget as purge
     from pipeline.operations.forget import gone, known_photos, meant_photos, quiet_home, summary
     from pipeline.operations.tombstones import unpurged
 
     chosen = open_home(home)
+    if not chosen.root.is_dir():
+        raise ConfigError(f"{chosen.root}: there is no home here; --home names another")
     wanted = [*meant_photos(chosen, photos), *(gone(chosen) if all_gone else ())]
     if not wanted and not unpurged(chosen):
         say("no photo is gone" if all_gone else "nothing to forget: name photo ids, or --gone")

@@ -40,6 +40,7 @@ def status(project: Project, home: Home) -> dict[str, Any]:
     state = reading.result()
     return {
         "domains": domains,
+        "imported_since": imported_since(home),
         "decisions": {name: state[name] for name in ("wrong", "notes")},
         "double_review": state["double_review"],
         "history": history(home),
@@ -55,6 +56,14 @@ def status(project: Project, home: Home) -> dict[str, Any]:
         "models": models_of(home),
         "reports": [{"path": str(path)} for path in _newest_first(home.reports.glob("*/index.html"))],
     }
+
+
+def imported_since(home: Home) -> int:
+    """How many photos more are imported than the last run has taken in."""
+    imports, taken = home.tables.info("imports"), home.tables.info("imported_photos")
+    if imports is None or (taken is not None and taken.made_s >= imports.made_s):
+        return 0
+    return max(0, imports.row_count - (taken.row_count if taken else 0))
 
 
 def masks(home: Home) -> dict[str, int]:
@@ -164,6 +173,8 @@ def _newest_first(paths: Iterable[Path]) -> list[Path]:
 def summary(found: dict[str, Any]) -> str:
     """`status` for a person."""
     lines = [line for domain, counts in found["domains"].items() for line in _domain_lines(domain, counts)]
+    if waiting := found.get("imported_since"):
+        lines.append(f"imported {waiting:,} more: the next `bokehflow run` takes them in")
     lines += _review_lines(found.get("decisions", {}), found.get("double_review", {}))
     lines += _history_lines(found["history"])
     if doubtful := found.get("masks", {}).get("uncertain"):

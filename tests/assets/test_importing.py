@@ -18,6 +18,7 @@ from pipeline.operations.forget import forget
 from pipeline.operations.imports import import_folder, summary
 from pipeline.operations.photo_tables import all_rows
 from pipeline.operations.status import status
+from pipeline.operations.status import summary as told
 from pipeline.photos import folder as folder_module
 from pipeline.photos.inspectors import Inspectors
 from storage import Home
@@ -58,6 +59,7 @@ def test_imported_photos_go_through_all_stages_without_a_key(tmp_path: Path) -> 
         assert (done.pictures, done.new, len(done.refused)) == (6, 6, 1)
         assert "refused cut.jpg: truncated" in summary([done])
         assert ".txt 1" in summary([done])
+        assert "imported 6 more: the next `bokehflow run` takes them in" in told(status(world.project, world.home))
         world.run(until="review_queue")
         assert not world.emulator.calls
         home = world.home
@@ -71,6 +73,7 @@ def test_imported_photos_go_through_all_stages_without_a_key(tmp_path: Path) -> 
         assert counts["queued"] == counts["undecided"] == 4
         assert len(home.tables.read("review_queue")) == 4
         assert len(home.tables.read("photo_history")) == 6
+        assert status(world.project, home)["imported_since"] == 0
         made = world.made()
         world.run(until="review_queue")
         assert world.made() == made

@@ -96,3 +96,16 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path, interruption: type
         write("half", replace=True, ending=interruption)
     assert (target / "file.txt").read_text() == "new"
     assert list(target.parent.iterdir()) == [target]
+
+
+def test_what_a_killed_process_left_of_the_same_folder_goes(tmp_path: Path) -> None:
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    ours = temporary_beside(tmp_path / "out").name
+    left = tmp_path / ours.replace(f".{os.getpid()}-", f".{ended.pid}-")
+    others = [temporary_beside(tmp_path / "out"), tmp_path / ".out.of-a-sync.tmp", tmp_path / ".outer.99999999-ab.tmp"]
+    for path in (left, *others):
+        path.mkdir()
+    with atomic_folder(tmp_path / "out") as temporary:
+        (temporary / "a").write_text("a")
+    assert {path.name for path in tmp_path.iterdir()} == {"out", *(path.name for path in others)}

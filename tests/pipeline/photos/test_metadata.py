@@ -168,7 +168,7 @@ def test_a_quotation_mark_that_nobody_closes_costs_its_own_row_only(tmp_path: Pa
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (b"PK\x03\x04rest", "an Excel workbook under the name of a CSV"),
+        (b"PK\x03\x04rest", "an Excel workbook and no CSV"),
         (b"", "the file is empty"),
         (b"name,title\nx,y\n", "row 1: the column file is missing; found are name, title"),
         (b"file,owner,owner\na.jpg,alice,\n", "row 1: the column owner is there 2 times; leave one"),
