@@ -105,7 +105,7 @@ def test_listed_downloaded_and_queued_add_up(tmp_path: Path, seed: int) -> None:
     home = Home(tmp_path)
     random_world(home, seed)
     found = json.loads(json.dumps(status(parse_project(PROJECT, tmp_path / "x"), home)))
-    parts = {"domains", "decisions", "double_review", "history", "masks", "snapshots", "models", "reports"}
+    parts = {"domains", "imported_since", "decisions", "double_review", "history", "masks", "snapshots", "models", "reports"}
     assert set(found) == parts
     for counts in found["domains"].values():
         assert counts["listed"] == counts["pending"] + sum(counts["rejected"].values()) + counts["downloaded"]
