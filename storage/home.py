@@ -244,19 +244,18 @@ class Home:
     def unfinished(self) -> Iterator[Path]:
         """Every file and folder under a temporary name, whoever writes it: nothing else holds what is not in place yet."""
         # Blobs come into their folders finished; Dagster's files are not ours.
-        others, left = {self.dagster, self.blobs.root}, [self.root, child(self.blobs.root, "incoming")]
-        seen = set[tuple[int, int]]()  # folders may be links, to other disks
+        others, seen = {self.dagster, self.blobs.root}, set[tuple[int, int]]()
+        left = [(self.root, False), (child(self.blobs.root, "incoming"), False)]
         while left:
-            at = left.pop()
-            # People put files in there, and programs that keep folders alike.
-            is_shared = at.is_relative_to(self.root / "review")
+            at, is_shared = left.pop()
             # Of a million photos most names are those of pictures, and none of them is a folder's.
             for name in (one for one in _names_in(at, seen) if not one.endswith(OF_PICTURES)):
                 path = at / name
                 if is_temporary(name, is_shared):
                     yield path
                 elif path not in others and path.is_dir():
-                    left.append(path)
+                    # People put files in there, and programs that keep folders alike.
+                    left.append((path, is_shared or path == self.root / "review" or path.is_symlink()))
 
     def sweep(self) -> int:
         """Delete what processes that are gone left unfinished; others may be at work in the home. Returns how many."""

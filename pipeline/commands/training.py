@@ -292,7 +292,7 @@ def run_folder(home: "Home", name: str) -> Path:
     runs = sorted(path.parent for path in home.runs.glob("*/job.json"))
     found = [path for path in runs if path.name == name] or [path for path in runs if path.name.startswith(name)]
     if "@" in name:
-        found = found or [path for path in runs if path.name.endswith(f"-{name.replace('@', '-')}")]
+        found = found or [path for path in runs if path.name.partition("-")[2] == name.replace("@", "-")]
     if len(found) != 1:
         what = "is ambiguous" if found else "does not exist"
         names = ", ".join(path.name for path in found or runs) or "none"

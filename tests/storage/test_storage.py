@@ -259,13 +259,14 @@ def test_what_is_unfinished_is_found_behind_links_and_others_files_are_not_taken
     (home.root / "masks").symlink_to(tmp_path / "disk")
     (tmp_path / "disk" / "again").symlink_to(home.root)  # a circle
     unfinished = temporary_beside(home.masks / "a.png")
-    old, theirs = home.masks / ".b.png.12345678.tmp", home.reviewed / ".syncthing.ann.csv.tmp"
-    ours = temporary_beside(home.reviewed / "ann.csv")
-    for path in (unfinished, old, theirs, ours):
+    old, ours = home.thumbnails / ".b.png.12345678.tmp", temporary_beside(home.reviewed / "ann.csv")
+    home.thumbnails.mkdir()
+    theirs = [home.reviewed / ".syncthing.ann.csv.tmp", home.masks / ".of-a-sync.tmp"]
+    for path in (unfinished, old, ours, *theirs):
         path.write_bytes(b"half")
     assert {path.name for path in home.unfinished()} == {unfinished.name, old.name, ours.name}
     home.sweep()
-    assert theirs.exists()
+    assert all(path.exists() for path in theirs)
     assert not old.exists()
 
 

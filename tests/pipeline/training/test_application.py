@@ -37,7 +37,9 @@ def test_it_is_told_where_nobody_is_found(monkeypatch: pytest.MonkeyPatch, alpha
     assert application.found_nobody == nobody
 
 
-@pytest.mark.parametrize(("name", "found"), [("5f-one-0", True), ("5f-o", True), ("one@0", True), ("two@0", False)])
+@pytest.mark.parametrize(
+    ("name", "found"), [("5f-one-0", True), ("5f-o", True), ("one@0", True), ("two@0", False), ("ne@0", False)]
+)
 def test_a_run_is_known_by_name_beginning_or_recipe_and_seed(tmp_path: Path, name: str, found: bool) -> None:
     home = Home(tmp_path)
     for run in ("5f-one-0", "5f-two-1"):
