@@ -85,6 +85,7 @@ def _segmented(
     from pipeline.operations.masks import mask_source
     from pipeline.photos.decode import decode_reduced
     from pipeline.photos.folder import pictures_below
+    from pipeline.plain_text import plain
     from resources.segmenter import SegmenterResource
 
     files = pictures_below(folder, home.root).files
@@ -105,7 +106,7 @@ def _segmented(
             rgb = read(name)
             (made,) = source.masks([PhotoToMask(name, (Path(name).stem,))])
         except (BokehflowError, OSError) as error:
-            failed.append(f"{inside(folder, name)}: {error}")
+            failed.append(f"{folder / plain(name)}: {error}")
             continue
         if isinstance(made, RefusedMask):
             tile, asks = SheetTile(rgb, None, name, made.detail), True

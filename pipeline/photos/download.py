@@ -258,13 +258,14 @@ def _judged(facts: FileFacts, settings: PhotosSection) -> FileFacts:
 def refusal(size_bytes: int, width_px: int | None, height_px: int | None, settings: PhotosSection) -> tuple[str, str] | None:
     """Reason and detail for which the settings refuse a picture of that size; None where they accept it."""
     if size_bytes > settings.max_bytes:
-        return "too_large", f"at least {size_bytes} bytes, allowed are {settings.max_bytes}"
+        return "too_large", f"at least {size_bytes} bytes, [photos] max_bytes allows {settings.max_bytes}"
     if width_px is None or height_px is None:
         return None
+    pixels = f"{width_px} × {height_px} pixels"
     if width_px * height_px > settings.max_pixels:
-        return "too_many_pixels", f"{width_px} × {height_px} pixels, allowed are {settings.max_pixels}"
+        return "too_many_pixels", f"{pixels}, [photos] max_pixels allows {settings.max_pixels}"
     if min(width_px, height_px) < settings.min_edge_px:
-        return "too_small", f"{width_px} × {height_px} pixels, the short edge must have {settings.min_edge_px}"
+        return "too_small", f"{pixels}, [photos] min_edge_px asks {settings.min_edge_px} of the short edge"
     return None
 
 

@@ -224,7 +224,7 @@ class PictureClient:
             raise FetchFailed("stopped", "the run ended before", pending=True)
 
     def _too_large(self, size_bytes: int) -> FetchFailed:
-        detail = f"at least {size_bytes} bytes, allowed are {self._max_bytes}"
+        detail = f"at least {size_bytes} bytes, [photos] max_bytes allows {self._max_bytes}"
         return FetchFailed("too_large", detail, size_bytes=size_bytes, answer=HostAnswer.GOOD)
 
 

@@ -283,8 +283,8 @@ class _Bringer:
             raise
 
     def _bring(self, file: str, source: "_Source") -> list[ImportedPhoto | RefusedFile]:
-        if source.size_bytes > self.settings.max_bytes:
-            return [RefusedFile(file, "too_large", f"{source.size_bytes} bytes, allowed are {self.settings.max_bytes}")]
+        if found := refusal(source.size_bytes, None, None, self.settings):
+            return [RefusedFile(file, *found)]
         digest = hashlib.sha256()
         for chunk in source.chunks():
             digest.update(chunk)

@@ -169,7 +169,7 @@ def opened(
         with Image.open(source, formats=FORMATS) as image:
             width_px, height_px = image.size
             if width_px * height_px > max_pixels:
-                detail = f"{width_px} × {height_px} pixels, allowed are {max_pixels}"
+                detail = f"{width_px} × {height_px} pixels, [photos] max_pixels allows {max_pixels}"
                 raise UndecodableImage("too_many_pixels", detail, width_px, height_px)
             with large if width_px * height_px > LARGE_PIXELS else nullcontext():
                 yield image

@@ -306,7 +306,7 @@ def test_limits_that_were_lowered_after_an_import_refuse_what_is_beyond_them(
         (row,) = all_rows(world.project, world.home, "photo_files").to_dict("records")
         assert row["reason"] == reason
         assert pd.isna(row["sha256"])
-        assert "allowed are" in row["detail"]
+        assert "allows" in row["detail"]
 
 
 def pictures_of(world: CollectWorld) -> set[str]:

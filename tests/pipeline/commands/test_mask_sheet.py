@@ -35,9 +35,11 @@ def sheet(world: Path, *arguments: str) -> str:
 
 
 def test_a_folder_is_drawn_and_what_is_no_picture_named(world: Path) -> None:
+    shutil.copy(world / "photos" / "half.jpg", world / "photos" / "new\nline.jpg")
     output = sheet(world, str(world / "photos"))
     assert "2 pictures are on" in output
-    assert "Error: 1 pictures could not be shown" in output
+    assert "Error: 2 pictures could not be shown" in output
+    assert "is not below" in output
     assert "broken.jpg: not_an_image: an HTML page" in output
     with Image.open(world / "sheet.png") as drawn:
         assert drawn.size == (816, 238)
