@@ -63,7 +63,7 @@ def time_between_ticks(cron: str, after: datetime) -> timedelta:
 def keep_log_copies_from_the_terminal() -> None:
     """Have the processes that copy a stage's output end with it, as Dagster sees to, and not by the terminal's Ctrl-C."""
     apart: Any = SimpleNamespace(Popen=partial(subprocess.Popen, start_new_session=True))
-    compute_logs.subprocess = apart
+    compute_logs.subprocess = apart  # pyright: ignore[reportPrivateImportUsage]
 
 
 def free_slots_of_ended_runs(instance: dg.DagsterInstance) -> None:

@@ -107,8 +107,6 @@ def _row(words: list[Decision], photos: Mapping[str, Mapping[str, object]]) -> d
     target = {"keep": photo["domain"], "move": last.move_to, "drop": None}[last.decision]
     facts = {name: photo[name] for name in FACTS}
     said = {name: getattr(last, name) for name in ("decision", "reason", "curator", "note", "file", "row")}
-    if last.decision == "move" and last.move_to == photo["domain"]:  # where it is already
-        said["decision"] = "keep"
     about = {"decided_photo_id": last.photo_id, "decided_at_s": last.decided_ns // 10**9}
     return {**facts, **said, **about, "target_domain": target, "dissent": "; ".join(dissent) or None}
 

@@ -90,7 +90,7 @@ def history(home: Home) -> dict[str, Any]:
 
 def funnel(project: Project, home: Home) -> dict[str, dict[str, Any]]:
     """Counts of photos by what became of them, for each domain."""
-    told = {"unique_photos": ["group", "rule"], "curated_photos": ["decision", "reason"]}
+    told = {"unique_photos": ["group", "rule"], "curated_photos": ["decision", "reason", "target_domain"]}
     later = [home.tables.read_or_empty(name, columns=["domain", "photo_id", *names]) for name, names in told.items()]
 
     def counted(domain: str) -> dict[str, Any]:
@@ -126,7 +126,9 @@ def _domain(listing: pd.DataFrame, files: pd.DataFrame, unique: pd.DataFrame, cu
     is_open = marked(of_group[is_known & ~is_duplicate])[of_group]
     decided = curated[marked(of_unique[is_open])[of_decision]]
     queued = len(stored) - len(duplicates)
-    said = decided["decision"].value_counts()
+    is_dropped = decided["decision"] == "drop"
+    # Who moves a photo where it is keeps it.
+    is_moved = (decided["decision"] == "move") & (decided["target_domain"] != decided["domain"])
     return {
         "listed": int(is_listed.sum()),
         "pending": len(accepted) - int(failed.sum()) - len(stored),
@@ -135,9 +137,9 @@ def _domain(listing: pd.DataFrame, files: pd.DataFrame, unique: pd.DataFrame, cu
         "duplicates": _counted(duplicates),
         "queued": queued,
         "undecided": queued - len(decided),
-        "kept": int(said.get("keep", 0)),
-        "moved": int(said.get("move", 0)),
-        "dropped": _counted(decided.loc[decided["decision"] == "drop", "reason"]),
+        "kept": len(decided) - int(is_moved.sum()) - int(is_dropped.sum()),
+        "moved": int(is_moved.sum()),
+        "dropped": _counted(decided.loc[is_dropped, "reason"]),
     }
 
 

@@ -31,11 +31,6 @@ def test_the_last_decision_counts_and_skip_takes_it_back() -> None:
     assert table["target_domain"].isna()["flickr:0"]
 
 
-def test_who_moves_a_photo_where_it_is_keeps_it() -> None:
-    (row,) = curated(unique_table(range(2)), [decision(0, "move", move_to="ordinary")]).to_dict("records")
-    assert (row["domain"], row["decision"], row["target_domain"]) == ("ordinary", "keep", "ordinary")
-
-
 def test_every_row_says_by_whom_where_and_when() -> None:
     (row,) = curated(unique_table(range(2)), [decision(0, "keep", 7 * 10**9)]).to_dict("records")
     assert {name: row[name] for name in ("curator", "file", "row", "decided_at_s", "decided_photo_id")} == {

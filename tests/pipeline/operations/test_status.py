@@ -118,6 +118,17 @@ def test_listed_downloaded_and_queued_add_up(tmp_path: Path, seed: int) -> None:
     assert "listed" in summary(found)
 
 
+def test_who_moves_a_photo_where_it_is_keeps_it(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    random_world(home, 0)
+    before = status(parse_project(PROJECT, tmp_path / "x"), home)["domains"]
+    curated = home.tables.read("curated_photos")
+    stays = curated["decision"] == "keep"
+    curated.loc[stays, "decision"], curated.loc[stays, "target_domain"] = "move", curated.loc[stays, "domain"]
+    home.tables.write("curated_photos", curated)
+    assert status(parse_project(PROJECT, tmp_path / "x"), home)["domains"] == before
+
+
 def test_of_a_photo_that_two_months_list_the_later_counts(tmp_path: Path) -> None:
     home = Home(tmp_path)
     for month, reason, sha256 in (("2024-01", "no_cv", None), ("2024-02", None, "s2")):
