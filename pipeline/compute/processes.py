@@ -120,6 +120,7 @@ class _Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=child_environment(),
+            start_new_session=True,  # Ctrl+C is for the process that asks
         )
 
     def ask(self, function: str, piece: str) -> Mapping[str, str]:
@@ -150,7 +151,6 @@ class _Worker:
 
 def main() -> None:
     """Answer one line after the other, to the end of standard input."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is for the process that asks
     answers = os.dup(1)
     os.dup2(2, 1)  # what libraries print is no answer
     for line in sys.stdin.buffer:

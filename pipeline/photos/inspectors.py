@@ -114,6 +114,7 @@ class _Inspector:
             stdout=subprocess.PIPE,
             pass_fds=[large_descriptor],
             env=child_environment(),
+            start_new_session=True,  # Ctrl+C is for the process that asks
         )
 
     def ask(self, path: Path, max_pixels: int) -> dict[str, Any]:
@@ -169,7 +170,6 @@ def _understood(answer: dict[str, Any]) -> PictureInfo:
 
 def main() -> None:
     """Answer one line after the other, to the end of standard input."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is for the process that asks
     large = _Locked(int(sys.argv[1]))
     complaints, own_bytes = _Complaints(), _address_space_bytes()
     for line in sys.stdin.buffer:
