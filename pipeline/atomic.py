@@ -38,9 +38,9 @@ def is_temporary(name: str, is_shared: bool = False) -> bool:
 
     Where other programs write too, names of older versions, which did not tell the process, are not known from theirs.
     """
-    if not name.endswith(TEMPORARY_SUFFIX):
+    if is_shared and _WRITER.search(name) is None:
         return False
-    return _WRITER.match(name) is not None or (name.startswith(".") and not (is_shared and _WRITER.search(name) is None))
+    return name.endswith(TEMPORARY_SUFFIX) and (name.startswith(".") or _WRITER.match(name) is not None)
 
 
 def writer_of(path: Path) -> str | None:

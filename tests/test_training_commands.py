@@ -69,13 +69,15 @@ def test_photos_of_ones_own_are_translated_and_bad_ones_named(finished_demo: Pat
     Image.new("RGB", (2, 40), "red").save(tmp_path / "tiny.png")
     os.mkfifo(tmp_path / "pipe.jpg")
     bad = [str(tmp_path / name) for name in ("no-photo.jpg", "tiny.png", "missing.jpg", "pipe.jpg")]
-    photos = [*bad, str(PHOTO)]
+    Image.new("RGB", (200, 160), "grey").save(tmp_path / "wall.png")
+    photos = [*bad, str(PHOTO), str(tmp_path / "wall.png")]
     run, out = f"{snapshot}-cyclegan-0", tmp_path / "out"
-    done = bokehflow(finished_demo, "translate", *photos, "--model", run, "--overlay", "--out", str(out))
+    done = bokehflow(finished_demo, "translate", *photos, "--model", "cyclegan@0", "--overlay", "--out", str(out))
     assert done.returncode == 1
     assert all(name in done.stderr for name in bad)
     assert "tiny.png: too_small: 2 × 40 pixels" in done.stderr
-    assert "4 of 5 photos could not be translated" in done.stderr
+    assert "4 of 6 photos could not be translated" in done.stderr
+    assert done.stderr.count("nobody is found in it") == done.stderr.count("wall.png: nobody is found in it") == 1
     assert "Traceback" not in done.stderr
     assert "Warning" not in done.stderr
     with Image.open(out / f"{PHOTO.stem}-{run}.png") as result, Image.open(PHOTO) as photo:

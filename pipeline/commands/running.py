@@ -49,7 +49,8 @@ def demo(home: Path | None, study: str | None, photographs: tuple[Path, Path] | 
     chosen = open_home(home or os.environ.get("BOKEHFLOW_HOME") or usual)
     with chosen.lock("run"):
         if photographs:
-            run_photographs(chosen, dict(zip(("ordinary", "shallow"), photographs, strict=True)), say, accept_from or 0.5)
+            given = {} if accept_from is None else {"accept_from": accept_from}
+            run_photographs(chosen, dict(zip(("ordinary", "shallow"), photographs, strict=True)), say, **given)
         else:
             chosen_study.run(chosen, say)
 

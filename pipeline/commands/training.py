@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from pipeline.config import Project
+    from pipeline.models.images import AlphaPhoto, RgbPhoto
     from pipeline.photos.inspectors import Inspectors
     from pipeline.training.inference import Checkpoint
     from pipeline.training.jobs import TrainingJob
@@ -108,6 +109,7 @@ def translate(
     from contextlib import closing
 
     from pipeline.errors import BokehflowError
+    from pipeline.masks.person_masks import coverage
     from pipeline.operations.masks import segmented_masks
     from pipeline.photos.inspectors import Inspectors
     from pipeline.training.application import Application, result_stems
@@ -116,15 +118,20 @@ def translate(
     chosen = open_home(home)
     project, _ = load(chosen, config)
     people = segmented_masks(project, chosen, SegmenterResource.of(project.masks).load(chosen))
-    application = Application(run_folder(chosen, run), people.full_size_alpha, overlay, checkpoint)
+
+    def alpha_of(rgb: "RgbPhoto") -> "AlphaPhoto":
+        alpha = people.full_size_alpha(rgb)
+        if coverage(alpha) < project.masks.least_coverage:
+            say(f"{photo}: nobody is found in it, so that all of it counts as background")
+        return alpha
+
+    application = Application(run_folder(chosen, run), alpha_of, overlay, checkpoint)
     failed = []
     with closing(Inspectors(1)) as inspectors:
         for photo, stem in zip(photos, result_stems(photos), strict=True):
             try:
                 rgb = _rgb(inspectors, photo, project, edge_px)
                 say(str(application.save(rgb, out, stem)))
-                if application.found_nobody:
-                    say(f"{photo}: nobody was found in it, so that all of it counts as background")
             except (BokehflowError, OSError) as error:
                 failed.append(f"{photo}: {error}")
             except Exception as error:  # whatever a network stumbles over is of this photo; the next may be good
@@ -286,13 +293,14 @@ def _rgb(inspectors: "Inspectors", photo: Path, project: "Project", edge_px: int
 
 
 def run_folder(home: "Home", name: str) -> Path:
-    """The run of that name, or the only one whose name begins so, or which is of that `recipe@seed`."""
+    """The run of that name, the only one whose name begins so, or the finished one of that `recipe@seed`."""
     from pipeline.errors import ConfigError
+    from pipeline.operations.lineage import find_run
 
+    if "@" in name:
+        return child(home.runs, find_run(home, name).run)
     runs = sorted(path.parent for path in home.runs.glob("*/job.json"))
     found = [path for path in runs if path.name == name] or [path for path in runs if path.name.startswith(name)]
-    if "@" in name:
-        found = found or [path for path in runs if path.name.partition("-")[2] == name.replace("@", "-")]
     if len(found) != 1:
         what = "is ambiguous" if found else "does not exist"
         names = ", ".join(path.name for path in found or runs) or "none"

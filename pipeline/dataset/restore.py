@@ -37,6 +37,7 @@ from pipeline.dataset.snapshot import (
     freeze_as,
     locate,
     new_folder,
+    not_written,
     read_snapshot,
     relocate,
     verified_manifest,
@@ -204,8 +205,11 @@ def _damaged_went(rows: pd.DataFrame, shards: Path) -> bool:
             found[str(name)] = damaged
     for name, damaged in found.items():
         path = child(shards, name)
-        without_rows(path, damaged)
-        path.unlink()
+        try:
+            without_rows(path, damaged)
+            path.unlink()
+        except OSError as error:
+            raise not_written(path, error) from error
     return bool(found)
 
 

@@ -14,8 +14,6 @@ from pipeline.models.images import AlphaPhoto, RgbPhoto
 from pipeline.models.large_photos import translate_photo
 from pipeline.training.inference import Checkpoint, load_generator
 
-OPAQUE = 128
-"""Alpha of what is rather subject than background."""
 LEAST_EDGE_PX = 8
 """Of photos: generators halve the sides twice and reflect what lies beyond them."""
 
@@ -50,13 +48,10 @@ class Application:
         self._generator, _ = load_generator(run_dir, checkpoint)
         self._name = run_dir.name if checkpoint == "last" else f"{run_dir.name}-{checkpoint}"
         self._find_alpha, self._overlay = find_alpha, overlay
-        self.found_nobody = False
-        """Whether a subject was looked for in the last photo, and there was none."""
 
     def translate(self, rgb: RgbPhoto) -> RgbPhoto:
         """The translation; uint8, same shape."""
         alpha = self._find_alpha(rgb) if self._overlay or self._generator.holds_subject else None
-        self.found_nobody = alpha is not None and not (alpha >= OPAQUE).any()
         result = translate_photo(self._generator, rgb, alpha)
         if self._overlay and alpha is not None:
             opacity = alpha[..., None].astype(np.float32) / 255
