@@ -106,7 +106,7 @@ def _segmented(
             rgb = read(name)
             (made,) = source.masks([PhotoToMask(name, (Path(name).stem,))])
         except (BokehflowError, OSError) as error:
-            failed.append(f"{folder / plain(name)}: {error}")
+            failed.append(f"{plain(f'{folder}/{name}')}: {error}")
             continue
         if isinstance(made, RefusedMask):
             tile, asks = SheetTile(rgb, None, name, made.detail), True
