@@ -112,7 +112,7 @@ def _segmented(
             tile, asks = SheetTile(rgb, None, name, made.detail), True
         else:
             share = coverage(made.alpha)
-            reason = "no_subject" if share < settings.min_coverage else None
+            reason = "no_subject" if share < settings.least_coverage else None
             doubtful = (made.uncertainty or 0.0) >= UNCERTAIN
             asks = bool(reason) or doubtful or (made.runner_up or 0.0) >= COMPANION or share > FULL
             facts = facts_of(share, made.people, made.runner_up, reason, made.uncertainty)

@@ -8,7 +8,7 @@ import pandas as pd
 
 from pipeline.curation.curate import words_by_group
 from pipeline.curation.decisions import Decision
-from pipeline.curation.double_review import DoubleReview, holders, person, verdict
+from pipeline.curation.double_review import DoubleReview, holders, verdict
 
 Pair = tuple[Decision, Decision]
 
@@ -76,14 +76,14 @@ def blind_pair(words: Sequence[Decision]) -> Pair | None:
     pair: Pair | None = None
     for count in range(1, len(in_time) + 1):
         holding = holders(in_time[:count])
-        if pair is None or not {person(one) for one in pair} <= {person(one) for one in holding}:
+        if pair is None or not {one.person for one in pair} <= {one.person for one in holding}:
             pair = (holding[0], holding[1]) if len(holding) > 1 else None
     return pair
 
 
 def agreement(pairs: Iterable[Pair]) -> Agreement:
     """Over keep, drop and each move. The sides of Cohen's table are the two people in the order of their names."""
-    sides = [sorted(pair, key=person) for pair in pairs]
+    sides = [sorted(pair, key=lambda word: word.person) for pair in pairs]
     total, agreeing = len(sides), sum(verdict(first) == verdict(second) for first, second in sides)
     firsts, seconds = (Counter(verdict(pair[side]) for pair in sides) for side in (0, 1))
     by_chance = sum(count * seconds[said] for said, count in firsts.items())
@@ -93,7 +93,11 @@ def agreement(pairs: Iterable[Pair]) -> Agreement:
 
 def _by_names(pairs: Iterable[Pair]) -> dict[str, list[Pair]]:
     found: dict[str, list[Pair]] = {}
+    written: dict[str, str] = {}
+    """Person → the name as it was written first."""
     for pair in pairs:
-        names = sorted((word.curator or "a nameless curator" for word in pair), key=str.casefold)
+        for word in pair:
+            written.setdefault(word.person, word.curator or "a nameless curator")
+        names = sorted((written[word.person] for word in pair), key=str.casefold)
         found.setdefault(" + ".join(names), []).append(pair)
     return found

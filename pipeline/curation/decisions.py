@@ -7,7 +7,7 @@ read alike. A row has these columns (`DECISION_COLUMNS`), in any order, among an
     decision     keep | drop | move | skip; empty: the row says nothing
     reason       for drop: wrong_tag | unfit_blur | no_person | edited | inappropriate | other
     move_to      for move: the name of a domain
-    curator      who decided; rows without it are those of one nameless curator
+    curator      who decided, in capitals or not; rows without it are those of one nameless curator
     note         free; needed by the reason `other`
     decided_at   optional: ISO 8601, UTC unless it says otherwise, like 2026-11-21T17:16:18.250Z
     counts_at    optional, likewise: when the row counts as said, where that is not `decided_at`
@@ -95,10 +95,20 @@ class Decision:
         """For people: nanoseconds since 1970 by the clock of whoever decided."""
         return self.when[0] if self.clock_ns is None else self.clock_ns
 
+    @property
+    def person(self) -> str:
+        """Who said it."""
+        return person_of(self.curator or "")
+
     def __str__(self) -> str:
         about = self.move_to if self.decision == "move" else self.reason
         said = f"{self.decision} ({about})" if about else self.decision
         return f"{self.curator or 'a nameless curator'}: {self.photo_id} {said} in {self.file}, row {self.row}"
+
+
+def person_of(curator: str) -> str:
+    """Names that differ in capitals only are one person, and so are all rows without a name."""
+    return curator.casefold()
 
 
 def folder_version(folder: Path) -> str:
@@ -250,13 +260,13 @@ def _table_suffix(name: str) -> str:
 
 
 def opinions(decisions: Sequence[Decision]) -> list[Decision]:
-    """What counts in the end: the last word of each curator about each photo unless it is `skip`, the earliest first.
+    """What counts in the end: the last word of each person about each photo unless it is `skip`, the earliest first.
 
     `decisions` in any order.
     """
-    latest: dict[tuple[str, str | None], Decision] = {}
+    latest: dict[tuple[str, str], Decision] = {}
     for decision in sorted(decisions, key=lambda decision: decision.when):
-        latest[decision.photo_id, decision.curator] = decision
+        latest[decision.photo_id, decision.person] = decision
     return sorted((word for word in latest.values() if word.decision != "skip"), key=lambda decision: decision.when)
 
 

@@ -49,23 +49,13 @@ class DoubleReview:
         return DoubleReviewOutcome(chosen[0] if self.conflicts != "wait" and len(chosen) == 1 else None, held)
 
 
-def person(word: Decision) -> str:
-    """Who said it: names that differ in capitals only are one person, and so are all rows without a name."""
-    return person_of(word.curator or "")
-
-
-def person_of(curator: str) -> str:
-    """Likewise, of a name."""
-    return curator.casefold()
-
-
 def holders(words: Sequence[Decision]) -> list[Decision]:
     """What each person says at the end of a photo and its copies, the earliest first; not who took it back."""
     last: dict[tuple[str, str], Decision] = {}
     for word in sorted(words, key=lambda word: word.when):
-        last[person(word), word.photo_id] = word
+        last[word.person, word.photo_id] = word
     said = sorted((word for word in last.values() if word.decision != "skip"), key=lambda word: word.when)
-    return sorted({person(word): word for word in said}.values(), key=lambda word: word.when)
+    return sorted({word.person: word for word in said}.values(), key=lambda word: word.when)
 
 
 def verdict(word: Decision) -> tuple[str, str | None]:

@@ -28,6 +28,7 @@ from pipeline.curation.decisions import (
     append_decision,
     find_tables,
     originals,
+    person_of,
     problem_of,
     read_decision_file,
 )
@@ -78,9 +79,9 @@ class DecisionLog:
     _words: dict[str, list[Decision]] = field(default_factory=dict)
     """Photo id → all that was said about it, the earliest first."""
     _stacks: dict[str, list[Decision]] = field(default_factory=dict)
-    """Curator → decisions made on pages that are not undone; put together anew when a page's file changes."""
+    """Person → decisions made on pages that are not undone; put together anew when a page's file changes."""
     _latest_us: dict[str, int] = field(default_factory=dict)
-    """Curator → the latest time at which anything of theirs counts."""
+    """Person → the latest time at which anything of theirs counts."""
 
     def __post_init__(self) -> None:
         found = (_OF_A_PAGE.fullmatch(path.name) for path in self.folder.glob(f"{PAGE_FILE}*"))
@@ -145,7 +146,7 @@ class DecisionLog:
         last = self.undoable(curator)
         if last is None or (expected and key_of(last) != expected):
             return None
-        before = [word for word in self.words(last.photo_id) if word.curator == last.curator and word.when < last.when]
+        before = [word for word in self.words(last.photo_id) if word.person == last.person and word.when < last.when]
         restored = _restored(before[-1] if before else None, last)
         self._append(last.photo_id, restored, curator, alike(last.photo_id))
         self._stack(curator).pop()
@@ -161,7 +162,7 @@ class DecisionLog:
         path = self._own_file(curator)
         rows = self._files.setdefault(path.name, ((0, 0, 0), []))[1]
         clock_us = time.time_ns() // 1000
-        said_us = [*self._said_us({photo_id, *alike}), self._latest_us.get(curator, 0) + 1]
+        said_us = [*self._said_us({photo_id, *alike}), self._latest_us.get(person_of(curator), 0) + 1]
         counts_us = max([_shared_us(self.folder, clock_us), *said_us])
         times = {"decided_at": _at(clock_us), "counts_at": None if counts_us == clock_us else _at(counts_us)}
         append_decision(path, photo_id, verdict, curator, **times)
@@ -178,8 +179,8 @@ class DecisionLog:
         return decision
 
     def _count_latest(self, decision: Decision) -> None:
-        curator, counts_us = decision.curator or "", decision.when[0] // 1000
-        self._latest_us[curator] = max(self._latest_us.get(curator, 0), counts_us)
+        counts_us = decision.when[0] // 1000
+        self._latest_us[decision.person] = max(self._latest_us.get(decision.person, 0), counts_us)
 
     def _said_us(self, photo_ids: Iterable[str]) -> Iterator[int]:
         """Times right after whatever was said about these photos."""
@@ -220,17 +221,18 @@ class DecisionLog:
         return {decision.photo_id for decision in decisions}
 
     def _stack(self, curator: str) -> list[Decision]:
-        if curator not in self._stacks:
+        person = person_of(curator)
+        if person not in self._stacks:
             pages = sorted((start[1], name) for name in self._files if (start := _OF_A_PAGE.fullmatch(name)))
-            rows = [row for _, name in pages for row in _in_time(self._files[name][1]) if (row[1].curator or "") == curator]
+            rows = [row for _, name in pages for row in _in_time(self._files[name][1]) if row[1].person == person]
             stack: list[Decision] = []
             for _, decision in sorted(rows, key=lambda row: row[0]):
                 if (decision.note or "").startswith(UNDO):
                     del stack[-1:]
                 else:
                     stack.append(decision)
-            self._stacks[curator] = stack
-        return self._stacks[curator]
+            self._stacks[person] = stack
+        return self._stacks[person]
 
 
 def _in_time(rows: Iterable[Decision]) -> Iterator[tuple[int, Decision]]:

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pipeline.curation.decisions import Decision, Verdict, opinions
-from pipeline.curation.double_review import DoubleReview, DoubleReviewOutcome, holders, person, person_of
+from pipeline.curation.decisions import Decision, Verdict, opinions, person_of
+from pipeline.curation.double_review import DoubleReview, DoubleReviewOutcome, holders
 from pipeline.curation.review.catalog import Catalog, CatalogPhoto, Duplicate
 from pipeline.curation.review.decision_log import DecisionLog, key_of, said
 from pipeline.curation.review.filters import Filters
@@ -331,7 +331,7 @@ class ReviewState:
             self._statuses.take(list(found.values()))
 
     def _comes_to(self, group: int, words: Sequence[Decision], is_double: bool) -> GroupStatus:
-        deciders = {person(word) for word in holders(words)} if is_double else set()
+        deciders = {word.person for word in holders(words)} if is_double else set()
         standing = to_others = self._standing_by(group, words, is_double)
         only_by = next(iter(deciders)) if len(deciders) == 1 else None
         if only_by is not None:
@@ -364,13 +364,13 @@ class ReviewState:
         if not words:
             return ReviewStanding(None, (), (), group >= 0 and bool(self.catalog.by_rule[group]))
         if is_double and curator is not None:
-            deciders = {person(word) for word in holders(words)}
+            deciders = {word.person for word in holders(words)}
             if len(deciders) == 1 and person_of(curator) not in deciders:
-                words = [word for word in words if person(word) not in deciders]
+                words = [word for word in words if word.person not in deciders]
         held = holders(words) if is_double else opinions(words)
         outcome = self.double.outcome(words) if is_double else DoubleReviewOutcome(held[-1] if held else None)
-        last = {word.curator or "": word for word in sorted(words, key=lambda word: word.when)}
-        skipped = [curator for curator, word in last.items() if word.decision == "skip" and not is_undo(word)]
+        last = {word.person: word for word in sorted(words, key=lambda word: word.when)}
+        skipped = [word.curator or "" for word in last.values() if word.decision == "skip" and not is_undo(word)]
         return ReviewStanding(
             holds=outcome.counts,
             others=[word for word in held if outcome.counts and said(word) != said(outcome.counts)],

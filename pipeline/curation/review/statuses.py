@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.curation.double_review import person_of
+from pipeline.curation.decisions import person_of
 from pipeline.curation.review.catalog import Catalog
 
 UNDECIDED, KEPT, DROPPED, MOVED, SKIPPED, BY_RULE, CONFLICT, HIDDEN = range(8)
@@ -63,7 +63,7 @@ class Statuses:
         self._alone: dict[str, list[int]] = {}
         """Person → places that this person alone has decided, in order."""
         self._skipped: dict[str, np.ndarray] = {}
-        """Curator → for each group, and for none at the end, whether this curator skipped it."""
+        """Person → for each group, and for none at the end, whether this person skipped it."""
 
     def seen_by(self, curator: str) -> StatusView:
         """As the curator may see it."""
@@ -71,7 +71,7 @@ class Statuses:
 
     def skipped_by(self, curator: str) -> np.ndarray | None:
         """For each group, and for none at the end, whether the curator skipped it; None where that is true of none."""
-        return self._skipped.get(curator)
+        return self._skipped.get(person_of(curator))
 
     def is_open(self, group: int, curator: str) -> bool:
         """Whether the curator sees nothing decided."""
@@ -106,7 +106,7 @@ class Statuses:
             skipped[groups] = False
         for one in found:
             for curator in one.skipped_by:
-                self._skipped.setdefault(curator, np.zeros(len(self._of_all.status), bool))[one.group] = True
+                self._skipped.setdefault(person_of(curator), np.zeros(len(self._of_all.status), bool))[one.group] = True
 
     def _note_alone(self, found: GroupStatus) -> None:
         before = self._only_by.pop(found.group, None)

@@ -379,7 +379,7 @@ def test_skip_takes_back_what_the_same_curator_said_and_nothing_else() -> None:
         decision(1, "drop", 2, curator="Ben"),
         decision(1, "skip", 3, curator="Ben"),
         decision(2, "keep", 1),
-        decision(2, "skip", 2),
+        decision(2, "skip", 2, curator="ann"),
     ]
     assert [(word.photo_id, word.curator, word.decision) for word in opinions(made)] == [("flickr:1", "Ann", "keep")]
 

@@ -155,7 +155,7 @@ def test_cohens_kappa(table: dict[tuple[str, str], int], expected: Agreement) ->
 def test_agreement_is_told_by_domain_and_by_who_decided() -> None:
     unique = unique_table([0, 1, 10, 11])
     made = [
-        word("keep", "Ann", 1, 0), word("keep", "Ben", 2, 0), word("drop", "Ben", 3, 1), word("drop", "Ann", 4, 1),
+        word("keep", "Ann", 1, 0), word("keep", "Ben", 2, 0), word("drop", "ben", 3, 1), word("drop", "ANN", 4, 1),
         word("keep", "Ann", 5, 10), word("drop", "Cem", 6, 10), word("keep", "Ann", 7, 11),
     ]  # fmt: skip
     found = reviewed_twice(unique, made, ALL)
