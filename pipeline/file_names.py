@@ -97,12 +97,12 @@ def below(folder: Path, name: object) -> Path:
 
 def all_below(folder: Path, names: Iterable[str]) -> dict[str, str]:
     """`below` of many names, as texts: where they lead is looked up once for each folder, and for each link in it."""
-    found, places = dict[str, str](), dict[str, tuple[Path, set[str]]]()
+    found, places = dict[str, str](), dict[str, tuple[str, set[str]]]()
     for name in names:
         parent, _, file = name.rpartition("/")
         if parent not in places:
             place = below(folder, parent) if parent else folder
-            places[parent] = place, _links_in(place)
+            places[parent] = str(place), _links_in(place)
         place, links = places[parent]
         is_simple = _SIMPLE.fullmatch(file) and file not in links and not name.startswith("/")
         found[name] = f"{place}/{file}" if is_simple else str(below(folder, name))

@@ -227,10 +227,15 @@ def harmless_table(table: "pd.DataFrame") -> "pd.DataFrame":
     def column(cells: pd.Series) -> pd.Series:
         if pd.api.types.is_numeric_dtype(cells):
             return cells
-        values = cells.tolist()
-        texts = arrow.array([value if isinstance(value, str) else None for value in values], arrow.large_string())
+        is_text = isinstance(cells.dtype, pd.StringDtype)
+        known = cells if is_text else [value if isinstance(value, str) else None for value in cells.tolist()]
+        texts = arrow.array(known, arrow.large_string(), from_pandas=True)
         is_doubtful = compute.call_function("match_substring_regex", [texts], compute.MatchSubstringOptions(DOUBTFUL))
-        for place in np.flatnonzero(is_doubtful.fill_null(False).to_numpy(zero_copy_only=False)).tolist():
+        places = np.flatnonzero(is_doubtful.fill_null(False).to_numpy(zero_copy_only=False)).tolist()
+        if not places:
+            return cells
+        values = cells.astype(object).tolist()
+        for place in places:
             values[place] = harmless(values[place])
         return pd.Series(values, cells.index, dtype=object)
 

@@ -75,7 +75,7 @@ _MEANS = "What the numbers n of {} mean: unit, scale and shift; disparity = scal
 
 def describe(folder: Path, chosen: pd.DataFrame, facts: Mapping[str, Any], format: str) -> dict[str, Any]:
     """The metadata of the export that lies in `folder`, whose attribution is written already."""
-    names = sorted({license_name(value) for value in chosen["license"].dropna()} or {license_name(None)})
+    names = sorted({license_name(value) for value in chosen["license"].dropna().unique()} or {license_name(None)})
     project = facts.get("made_from", {}).get("project", "portraits")
     layers = present(chosen)
     pictures, record_set = _DISTRIBUTIONS[format](folder, layers)
