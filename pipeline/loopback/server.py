@@ -26,7 +26,8 @@ def listen(port: int) -> socket.socket:
     `BOKEHFLOW_LISTEN` names another address: in a container, whose loopback nobody outside reaches, it is 0.0.0.0.
     """
     address = os.environ.get(LISTEN_VARIABLE) or "127.0.0.1"
-    listening = socket.socket()
+    # Named as TCP, or asyncio leaves Nagle on, and each answer on a kept connection waits 40 ms for the client.
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((address, port))

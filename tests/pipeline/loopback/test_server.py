@@ -1,5 +1,6 @@
 """Connections that take their time: a request that does not arrive whole is ended, and others are served meanwhile."""
 
+import asyncio
 import socket
 import threading
 import time
@@ -57,6 +58,18 @@ def talk(door: Door, *parts: bytes) -> bytes:
 def test_a_whole_request_is_answered(door: Door) -> None:
     whole = head(door, "Connection: close", "Content-Length: 4", "", "") + b"four"
     assert talk(door, whole).endswith(b"4 bytes")
+
+
+def test_no_answer_waits_for_the_client_to_acknowledge_a_part(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    no_delay, made = [], server.H11Protocol.connection_made
+
+    def connected(self: server.H11Protocol, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        no_delay.append(transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        made(self, transport)
+
+    monkeypatch.setattr(server.H11Protocol, "connection_made", connected)
+    assert talk(door, head(door, "Connection: close", "", "")).endswith(b"0 bytes")
+    assert no_delay == [1]
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
