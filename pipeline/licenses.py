@@ -244,13 +244,15 @@ def allowed_for(use: str) -> frozenset[str]:
 
 
 def strictest(ids: Iterable[str | None]) -> str | None:
-    """The licence id among these that allows least; one that is unknown (None, or not in `KNOWN`) allows nothing.
+    """The licence id among these that allows least; one that is unknown allows nothing: None, then what is not in `KNOWN`.
 
-    >>> strictest(["4", "9", "5"]), strictest(["4", "99"]), strictest([])
-    ('5', '99', None)
+    >>> strictest(["4", "9", "5"]), strictest(["4", "99"]), strictest(["99", None]), strictest([])
+    ('5', '99', None, None)
     """
     found = set(ids)
-    unknown = sorted(id for id in found if id is not None and id not in KNOWN)
-    if None in found or unknown:
-        return unknown[0] if unknown else None
-    return min(found, key=lambda id: (len(freedoms(id)), -int(id) if id in LICENSES else 0, id or ""), default=None)
+    named = {id for id in found if id is not None}
+    if len(named) < len(found):
+        return None
+    if unknown := sorted(named - KNOWN.keys()):
+        return unknown[0]
+    return min(named, key=lambda id: (len(freedoms(id)), -int(id) if id in LICENSES else 0, id), default=None)
