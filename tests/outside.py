@@ -26,7 +26,7 @@ from pipeline.config import load_project
 from pipeline.curation.decisions import Verdict, append_decision, read_decisions
 from pipeline.dataset.layout import ATTRIBUTION, CANONICAL, FACTS, FORGOTTEN, MANIFEST, PICTURES, SUMS, read_sums
 from pipeline.dataset.manifest import snapshot_id
-from pipeline.dataset.restore import Kept, export_bundle, restore_snapshot
+from pipeline.dataset.restore import Kept, Photos, export_bundle, restore_snapshot
 from pipeline.dataset.verify import verify_snapshot
 from pipeline.depth.maps import map_digest
 from pipeline.emulators.collection import COLLECTION_FILE, Collection, load_collection
@@ -218,7 +218,7 @@ def read_bundle(data: bytes) -> None:
         for has in (False, True):
             restore_snapshot(
                 copy, home / "snapshots", home / "shards", {"mask": masks, "depth": Kept(home / "depth", map_digest)},
-                lambda _, has=has: has, none_to_be_had, made,
+                Photos(lambda _, has=has: has, none_to_be_had), made,
             )  # fmt: skip
 
     in_copy(bundle(), data, read)

@@ -278,6 +278,7 @@ def restore(source: str, without_missing: bool, as_json: bool, home: Path | None
     from contextlib import ExitStack
 
     from pipeline.operations.emulated_flickr import emulated_flickr
+    from pipeline.operations.forget import AT_WORK
     from pipeline.operations.snapshots import freeze_what_is_left
     from pipeline.operations.snapshots import restore as restore_into
 
@@ -285,6 +286,8 @@ def restore(source: str, without_missing: bool, as_json: bool, home: Path | None
     project, _ = load(chosen, config)
     with ExitStack() as stack:
         stack.enter_context(chosen.lock("run"))
+        # A photo that is forgotten meanwhile is looked for once more by the next run.
+        stack.enter_context(chosen.lock(AT_WORK, shared=True))
         stack.enter_context(emulated_flickr(chosen, project))
         done = restore_into(chosen, project, source)
         frozen = done.identifier if done.whole else freeze_what_is_left(chosen, source) if without_missing else None

@@ -6,7 +6,7 @@ with, and no photo.
 
 import os
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -77,6 +77,16 @@ class Kept:
 
     folder: Path
     digest: MapDigest
+
+
+@dataclass(frozen=True)
+class Photos:
+    """The photos of a home: whether it has one by the digest of its bytes, how others come, and the ids of those that were
+    forgotten there by now."""
+
+    has: Callable[[str], bool]
+    fetch: Fetch
+    forgotten: Callable[[], Set[str]] = frozenset
 
 
 @dataclass
@@ -163,16 +173,16 @@ def restore_snapshot(
     snapshots: Path,
     shards: Path,
     maps: Mapping[str, Kept],
-    has_photo: Callable[[str], bool],
-    fetch: Fetch,
+    photos: Photos,
     prepare: Prepare,
 ) -> Restored:
     """Rebuild the snapshot whose files lie in `source` (a bundle, or its own folder) in the home of `snapshots`.
 
-    Pictures that are in the shards are hashed again, and damaged ones leave them; for what is not there photos come from the
-    home or from `fetch`, masks and other maps (by the names of `MAPS`) from the home or from the bundle. The snapshot's
-    folder is written once every picture is there with its frozen digests; until then what was made stays in the shards for
-    the next try.
+    Pictures that are in the shards are hashed again, and damaged ones leave them. For what is not there photos come from the
+    home or are fetched, masks and other maps (by the names of `MAPS`) come from the home or from the bundle. Photos that
+    were forgotten in the home are missing, whoever else's picture has their bytes.
+    The snapshot's folder is written once every picture is there with its frozen digests; until then what was made stays in
+    the shards for the next try.
     Raises `DatasetError` when `source` is no snapshot, was changed, is of a newer format, or names files outside its own
     folder or the home's masks.
     """
@@ -183,16 +193,26 @@ def restore_snapshot(
     rows = locate(kept, shards)
     if _damaged_went(rows, shards):
         rows = locate(kept, shards)
-    result = Restored(identifier, len(rows), already_there=int(rows["shard"].notna().sum()))
-    todo = rows[rows["shard"].isna()]
-    todo = _with_partners(_with_photos(todo, has_photo, fetch, result), has_photo, result)
+    result = Restored(identifier, len(rows))
+    forgotten = among(rows["photo_id"], _forgotten(rows, photos, result))
+    result.already_there = int((rows["shard"].notna() & ~forgotten).sum())
+    todo = rows[rows["shard"].isna() & ~forgotten]
+    todo = _with_partners(_with_photos(todo, photos, result), photos.has, result)
     for name, of_home in maps.items():
         todo = _with_maps(todo, source, name, of_home, result)
     if len(todo):
         _compare(todo, prepare(_mask_rows(todo)), result)
+    _forgotten(rows, photos, result)  # somebody may have asked for it meanwhile
     if result.whole:
         _settle(source, child(snapshots, identifier), locate(rows, shards), shards)
     return result
+
+
+def _forgotten(rows: pd.DataFrame, photos: Photos, result: Restored) -> Set[str]:
+    """The photos that were forgotten by now, noted as missing."""
+    found = photos.forgotten() & set(rows["photo_id"])
+    result.missing |= dict.fromkeys(sorted(found), "it was forgotten here")
+    return found
 
 
 def _damaged_went(rows: pd.DataFrame, shards: Path) -> bool:
@@ -213,13 +233,13 @@ def _damaged_went(rows: pd.DataFrame, shards: Path) -> bool:
     return bool(found)
 
 
-def without_missing(source: Path, shards: Path) -> pd.DataFrame:
-    """The manifest of what is there of the snapshot in `source`: another snapshot, with an id of its own.
+def without_missing(source: Path, shards: Path, forgotten: Set[str] = frozenset()) -> pd.DataFrame:
+    """The manifest of what is there of the snapshot in `source`, `forgotten` photos left out: another one, with its own id.
 
     Raises `DatasetError` where nothing of it is.
     """
     rows = locate(_checked(source)[1], shards)
-    rest = rows[rows["shard"].notna()].reset_index(drop=True)
+    rest = rows[rows["shard"].notna() & ~among(rows["photo_id"], forgotten)].reset_index(drop=True)
     if rest.empty:
         raise DatasetError(f"{source}: none of its pictures could be restored, so that nothing is left to be frozen")
     return rest
@@ -244,20 +264,20 @@ def _checked(source: Path) -> tuple[SnapshotId, pd.DataFrame]:
     return identifier, rows
 
 
-def _with_photos(todo: pd.DataFrame, has_photo: Callable[[str], bool], fetch: Fetch, result: Restored) -> pd.DataFrame:
+def _with_photos(todo: pd.DataFrame, photos: Photos, result: Restored) -> pd.DataFrame:
     """Rows whose photo is in the home, after fetching those that are not, each once, whatever the number of its tiles."""
-    here = todo["source_sha256"].map(has_photo).astype(bool)
+    here = todo["source_sha256"].map(photos.has).astype(bool)
     absent = todo[~here].drop_duplicates(PHOTO)
     if absent.empty:
         return todo
-    reasons = fetch(absent[["photo_id", "domain", "image_url", "source_sha256"]])
+    reasons = photos.fetch(absent[["photo_id", "domain", "image_url", "source_sha256"]])
     for photo_id, digest in absent[["photo_id", "source_sha256"]].itertuples(index=False, name=None):
-        if has_photo(digest):
+        if photos.has(digest):
             result.fetched += 1
         else:
             reason = reasons.get(photo_id)
             result.missing[photo_id] = reason or "the file that is served now is another than the frozen one"
-    return todo[todo["source_sha256"].map(has_photo).astype(bool)]
+    return todo[todo["source_sha256"].map(photos.has).astype(bool)]
 
 
 def _with_partners(todo: pd.DataFrame, has_photo: Callable[[str], bool], result: Restored) -> pd.DataFrame:

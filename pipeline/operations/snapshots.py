@@ -11,13 +11,14 @@ from pipeline.dataset.diff import Diff, diff_snapshots, explained
 from pipeline.dataset.layout import facts_of, find_snapshot
 from pipeline.dataset.lineage import stories, why_kept, why_missing
 from pipeline.dataset.prepare import ShardFolder, picture_bytes, prepare_named
-from pipeline.dataset.restore import Kept, Restored, restore_snapshot, without_missing
+from pipeline.dataset.restore import Kept, Photos, Restored, restore_snapshot, without_missing
 from pipeline.dataset.snapshot import freeze
 from pipeline.depth.maps import map_digest
 from pipeline.errors import DatasetError, FlickrUnreachable, free_space
 from pipeline.file_names import child, expanded
 from pipeline.masks.person_masks import alpha_digest, read_mask
 from pipeline.operations.downloads import asking_as, download
+from pipeline.operations.tombstones import forgotten_photos
 from pipeline.operations.training_images import readers
 from storage import Home
 
@@ -52,16 +53,15 @@ def restore(home: Home, project: Project, source: str) -> Restored:
         home.snapshots,
         home.shards,
         {"mask": Kept(home.masks, lambda path: alpha_digest(read_mask(path))), "depth": Kept(home.depth, map_digest)},
-        has_photo=home.blobs.has,
-        fetch=lambda rows: fetch_photos(home, project, rows),
-        prepare=prepare,
+        Photos(home.blobs.has, lambda rows: fetch_photos(home, project, rows), lambda: forgotten_photos(home)),
+        prepare,
     )
 
 
 def freeze_what_is_left(home: Home, source: str) -> str:
     """Freeze the pictures that could be restored; they are another snapshot, whose id is returned."""
     folder = source_folder(home, source)
-    rest = without_missing(folder, home.shards)
+    rest = without_missing(folder, home.shards, forgotten_photos(home))
     return freeze(rest, home.snapshots, home.shards, facts_of(folder)["made_from"]).name
 
 

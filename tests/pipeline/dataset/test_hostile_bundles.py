@@ -16,7 +16,7 @@ from pipeline.dataset.crop import parse_transform
 from pipeline.dataset.frozen_tables import read_frozen
 from pipeline.dataset.layout import ATTRIBUTION, CANONICAL, FACTS, FORGOTTEN, MANIFEST, PICTURES
 from pipeline.dataset.manifest import canonical, snapshot_id
-from pipeline.dataset.restore import Kept, export_bundle, restore_snapshot
+from pipeline.dataset.restore import Kept, Photos, export_bundle, restore_snapshot
 from pipeline.errors import BokehflowError, DatasetError
 from tests.pipeline.dataset.frozen_world import World
 
@@ -51,7 +51,7 @@ def restore(bundle: Path) -> None:
         raise AssertionError("nothing of a refused bundle is fetched or made")
 
     kept = {name: Kept(home / name, nothing) for name in ("mask", "depth")}  # pyright: ignore[reportArgumentType]
-    restore_snapshot(bundle, home / "snapshots", home / "shards", kept, nothing, nothing, nothing)  # pyright: ignore[reportArgumentType]
+    restore_snapshot(bundle, home / "snapshots", home / "shards", kept, Photos(nothing, nothing), nothing)  # pyright: ignore[reportArgumentType]
 
 
 def rewritten(bundle: Path, name: str, column: str, value: object) -> None:

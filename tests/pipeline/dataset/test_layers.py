@@ -19,7 +19,7 @@ from pipeline.dataset.forget import forget_in_snapshots, frozen_sources
 from pipeline.dataset.layout import CANONICAL, MANIFEST, PICTURES, read_facts
 from pipeline.dataset.lineage import photo_lineage, snapshot_lineage
 from pipeline.dataset.prepare import Readers, ShardFolder, prepare_images
-from pipeline.dataset.restore import Kept, Restored, export_bundle, restore_snapshot
+from pipeline.dataset.restore import Kept, Photos, Restored, export_bundle, restore_snapshot
 from pipeline.dataset.shards import Shard, ShardReader
 from pipeline.dataset.snapshot import all_rows, missing_pictures, read_snapshot
 from pipeline.dataset.verify import verify_snapshot
@@ -179,7 +179,9 @@ def restored(world: World, frozen: str, root: Path, photos: set[str]) -> Restore
         assert rows["depth_source"].notna().sum() in (0, len(LAYERED))
         return other.images([int(photo_id.split(":")[1]) for photo_id in rows["photo_id"]], 5, layered=LAYERED)
 
-    return restore_snapshot(bundle, other.snapshots, other.shards, kept, photos.__contains__, lambda rows: {}, prepare)
+    return restore_snapshot(
+        bundle, other.snapshots, other.shards, kept, Photos(photos.__contains__, lambda rows: {}), prepare
+    )
 
 
 def test_a_bundle_brings_maps_along_and_is_the_same_snapshot(world: World, frozen: str, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.dataset.forget import forget_in_snapshots
 from pipeline.dataset.layout import ATTRIBUTION, CANONICAL, FACTS, MANIFEST, PICTURES, SUMS
-from pipeline.dataset.restore import Kept, Restored, export_bundle, restore_snapshot, without_missing
+from pipeline.dataset.restore import Kept, Photos, Restored, export_bundle, restore_snapshot, without_missing
 from pipeline.dataset.shards import Shard
 from pipeline.dataset.snapshot import freeze, read_snapshot
 from pipeline.dataset.verify import verify_snapshot
@@ -46,6 +46,7 @@ class Elsewhere:
         self.served = {f"{number:064x}" for number in NUMBERS}
         self.asked: list[str] = []
         self.alphas: dict[int, int] = {}
+        self.forgotten: set[str] = set()
 
     def fetch(self, rows: pd.DataFrame) -> Mapping[str, str | None]:
         self.asked += rows["photo_id"].tolist()
@@ -63,7 +64,7 @@ class Elsewhere:
         has = self.photos.__contains__
         masks = self.world.root / "masks"
         where = (self.world.snapshots, self.world.shards, {"mask": Kept(masks, mask_digest)})
-        return restore_snapshot(source, *where, has, self.fetch, prepare or self.prepare)
+        return restore_snapshot(source, *where, Photos(has, self.fetch, lambda: self.forgotten), prepare or self.prepare)
 
 
 def mask_digest(path: Path) -> str:
@@ -118,6 +119,26 @@ def test_what_flickr_no_longer_has_is_named_and_the_rest_can_be_frozen(
     elsewhere.asked.clear()
     assert elsewhere.restore(bundle).whole
     assert sorted(elsewhere.asked) == ["flickr:3", "flickr:8"]
+
+
+@pytest.mark.parametrize("when", ["before", "between", "meanwhile"])
+def test_who_was_forgotten_here_does_not_come_back(
+    origin: tuple[World, str], bundle: Path, elsewhere: Elsewhere, when: str
+) -> None:
+    def prepare(masks: pd.DataFrame) -> pd.DataFrame:
+        elsewhere.forgotten |= {"flickr:3"} if when == "meanwhile" else set()
+        return elsewhere.prepare(masks)
+
+    if when == "between":  # another photo shares its bytes and its pixels, so these stay
+        assert elsewhere.restore(bundle).whole
+        shutil.rmtree(elsewhere.world.snapshots)
+    elsewhere.photos |= elsewhere.served
+    elsewhere.forgotten = set() if when == "meanwhile" else {"flickr:3"}
+    done = elsewhere.restore(bundle, prepare)
+    assert (done.whole, done.missing) == (False, {"flickr:3": "it was forgotten here"})
+    assert not elsewhere.world.snapshots.exists() or not list(elsewhere.world.snapshots.iterdir())
+    rest = without_missing(bundle, elsewhere.world.shards, elsewhere.forgotten)
+    assert set(rest["photo_id"]) == {f"flickr:{n}" for n in NUMBERS if n != 3}
 
 
 def test_another_file_under_the_same_address_is_not_taken(bundle: Path, elsewhere: Elsewhere) -> None:

@@ -21,7 +21,7 @@ from pipeline.dataset.layout import PICTURES
 from pipeline.dataset.lineage import RunFacts, model_lineage, model_photos, photo_lineage
 from pipeline.dataset.manifest import counts, problems
 from pipeline.dataset.prepare import Readers, ShardFolder, prepare_images, prepare_named
-from pipeline.dataset.restore import Kept, export_bundle, restore_snapshot
+from pipeline.dataset.restore import Kept, Photos, export_bundle, restore_snapshot
 from pipeline.dataset.shards import ShardReader
 from pipeline.dataset.snapshot import freeze, read_snapshot, refresh_sums, replace_parquet
 from pipeline.dataset.verify import verify_snapshot
@@ -261,7 +261,7 @@ def test_a_bundle_of_tiles_is_restored_elsewhere(world: World, tmp_path: Path) -
         asked.append(rows)
         return named(other.shards, rows)
 
-    done = restore_snapshot(tmp_path / "bundle", *where, lambda sha256: True, lambda rows: {}, prepare)
+    done = restore_snapshot(tmp_path / "bundle", *where, Photos(lambda sha256: True, lambda rows: {}), prepare)
     assert done.whole
     assert done.made == done.pictures == len(NUMBERS) * TILES
     assert len(asked[0]) == len(NUMBERS) * TILES
@@ -271,7 +271,7 @@ def test_a_bundle_of_tiles_is_restored_elsewhere(world: World, tmp_path: Path) -
     def prepare_fewer(rows: pd.DataFrame) -> pd.DataFrame:
         return named(other.shards, rows.groupby("photo_id").head(3))
 
-    done = restore_snapshot(tmp_path / "bundle", *where, lambda sha256: True, lambda rows: {}, prepare_fewer)
+    done = restore_snapshot(tmp_path / "bundle", *where, Photos(lambda sha256: True, lambda rows: {}), prepare_fewer)
     assert not done.whole
     assert set(done.differing) == {f"flickr:{number}" for number in NUMBERS}
     assert "was prepared as tile-" in done.differing["flickr:1"]
@@ -291,7 +291,7 @@ def test_each_photo_of_a_bundle_of_tiles_is_fetched_once(world: World, tmp_path:
     def prepare(rows: pd.DataFrame) -> pd.DataFrame:
         return named(other.shards, rows)
 
-    done = restore_snapshot(tmp_path / "bundle", *where, here.__contains__, fetch, prepare)
+    done = restore_snapshot(tmp_path / "bundle", *where, Photos(here.__contains__, fetch), prepare)
     assert done.whole
     assert (done.fetched, done.made) == (len(NUMBERS), len(NUMBERS) * TILES)
 
