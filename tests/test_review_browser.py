@@ -143,11 +143,14 @@ def current(page: Page) -> str:
     return page.evaluate("document.querySelector('#decide [name=photo_id]')?.value ?? ''")
 
 
+ANOTHER_PHOTO = "before => document.querySelector('#decide [name=photo_id]')?.value !== before"
+
+
 def press(page: Page, key: str) -> None:
     """Press a key that decides, and wait for the next photo."""
     before = current(page)
     page.keyboard.press(key)
-    page.wait_for_function("before => document.querySelector('#decide [name=photo_id]')?.value !== before", arg=before)
+    page.wait_for_function(ANOTHER_PHOTO, arg=before)
 
 
 def rows(home: Home) -> list[dict[str, str]]:
@@ -213,31 +216,64 @@ def test_the_grid_by_keyboard_alone(browser: Browser, server: Server) -> None:
     assert current(page) == photo_id(30)
 
 
-def test_with_three_domains_m_and_a_number_move(browser: Browser, made: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def server_of_three(made: Path, tmp_path: Path) -> Iterator[Server]:
+    """One of a project with a third domain, in which nobody is looked for."""
     shutil.copytree(made, tmp_path / "home")
     config = tmp_path / "home" / "bokehflow.toml"
     config.write_text(config.read_text() + '\n[domains.engravings]\n\n[masks]\nsegmenter = "none"\n')
     running = Server(Home(tmp_path / "home"))
     try:
         running.start()
-        page = opened(browser, running, "/single")
-        domain = page.get_attribute("[data-move][hidden]", "data-move") or page.inner_text(".domain")
-        others = [one for one in ("engravings", "ordinary", "shallow") if one != domain]
-        page.keyboard.press("m")
-        assert page.inner_text("#say") == f"Move to which? 1 {others[0]} · 2 {others[1]}"
-        page.keyboard.press("Escape")
-        assert page.inner_text("#say") == "Not moved"
-        assert not rows(running.home)
-        page.keyboard.press("m")
-        press(page, "2")
-        press(page, "1")  # a reason again, as ever
-        told = [(row["decision"], row["move_to"], row["reason"]) for row in rows(running.home)]
-        assert told == [("move", others[1], ""), ("drop", "", "wrong_tag")]
-        buttons = page.eval_on_selector_all("[name=verdict]", "found => found.map(one => one.value)")
-        assert not {"drop:no_person", "drop:unfit_blur"} & set(buttons), "nobody is looked for"
-        assert "Person covers" not in page.content()
+        yield running
     finally:
         running.stop()
+
+
+def test_with_three_domains_m_and_a_number_move(browser: Browser, server_of_three: Server) -> None:
+    page = opened(browser, server_of_three, "/single")
+    domain = page.get_attribute("[data-move][hidden]", "data-move") or page.inner_text(".domain")
+    others = [one for one in ("engravings", "ordinary", "shallow") if one != domain]
+    page.keyboard.press("m")
+    assert page.inner_text("#say") == f"Move to which? 1 {others[0]} · 2 {others[1]}"
+    page.keyboard.press("Escape")
+    assert page.inner_text("#say") == "Not moved"
+    assert not rows(server_of_three.home)
+    page.keyboard.press("m")
+    press(page, "2")
+    press(page, "1")  # a reason again, as ever
+    told = [(row["decision"], row["move_to"], row["reason"]) for row in rows(server_of_three.home)]
+    assert told == [("move", others[1], ""), ("drop", "", "wrong_tag")]
+    buttons = page.eval_on_selector_all("[name=verdict]", "found => found.map(one => one.value)")
+    assert not {"drop:no_person", "drop:unfit_blur"} & set(buttons), "nobody is looked for"
+    assert "Person covers" not in page.content()
+
+
+def test_a_half_given_key_does_not_stay_for_the_next_photo(browser: Browser, server_of_three: Server) -> None:
+    for path in ("/single", "/grid"):
+        page = opened(browser, server_of_three, path)
+        page.wait_for_function("() => document.querySelector('#decide [name=photo_id]')?.value")
+        written = len(rows(server_of_three.home))
+        for key, onward in (("m", "1"), ("6", "Enter")):
+            before = current(page)
+            page.keyboard.press(key)
+            if key == "m":
+                page.keyboard.press("ArrowRight")
+            elif path == "/grid":
+                page.locator(f".card:not([data-photo='{before}'])").last.focus()
+            else:
+                page.click(".steps [data-step='1']")
+            page.wait_for_function(ANOTHER_PHOTO, arg=before)
+            if onward == "Enter":
+                page.keyboard.press("n")
+                page.keyboard.type("lovely light")
+                page.keyboard.press(onward)
+                assert page.inner_text("#say") == "The note goes with your next decision"
+            else:
+                press(page, onward)
+        found = [(row["decision"], row["reason"], row["note"]) for row in rows(server_of_three.home)[written:]]
+        assert found == [("drop", "wrong_tag", "")], path
+        page.close()
 
 
 def test_a_mask_is_drawn_taken_back_and_saved(browser: Browser, server: Server) -> None:

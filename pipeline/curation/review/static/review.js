@@ -31,6 +31,9 @@
   const pages = new Map();
   const inSight = new Map(); // Of each page that was fetched in advance: the photos on it, which stay reserved too.
 
+  // A key that waits for another one, or for a note, means the photo at which it was pressed.
+  function unsay() { awaitsNote = ""; awaitsMove = false; }
+
   // --- speaking
 
   function say(text) {
@@ -261,6 +264,7 @@
   const current = () => one(".card[aria-current]");
   function select(card, focus = true) {
     if (!card) return;
+    unsay();
     for (const other of cards()) {
       other.tabIndex = other === card ? 0 : -1;
       if (other !== card) other.removeAttribute("aria-current");
@@ -521,6 +525,7 @@
     if (drawing && key.length > 1 && !one(".zoomed")) return false;
     if (drawing && key === " ") return false;
     const arrows = key.startsWith("Arrow");
+    if (arrows) unsay();
     if (arrows && view() === "grid") return arrow(key), true;
     if (arrows && view() === "single") {
       if (one("#stage").classList.contains("zoomed")) pan(key);
@@ -633,6 +638,7 @@
 
   function arrive() {
     drawing = null;
+    unsay();
     offerUndo(); // A page that was fetched in advance does not know what was decided since.
     if (view() === "grid") {
       select(cards().find((card) => card.dataset.status === "undecided") || cards()[0]);
