@@ -36,9 +36,11 @@ def build_manifest(
     domain_a: str,
 ) -> pd.DataFrame:
     """The table `dataset_manifest` from `training_images`, `photo_listing`, `curated_photos` and `person_masks`."""
-    listed = listing.drop_duplicates("photo_id", keep="last").set_index("photo_id")
+    listed = by_time(listing).drop_duplicates("photo_id", keep="last").set_index("photo_id")
+    told = listing.drop_duplicates("photo_id", keep="last").set_index("photo_id")
     decided = curated.drop_duplicates("photo_id").set_index("photo_id")[["curator", "file", "row"]]
-    manifest = images.join(listed.reindex(columns=[*ORIGIN, "image_url", *TOLD]), on="photo_id")
+    manifest = images.join(listed.reindex(columns=[*ORIGIN, "image_url"]), on="photo_id")
+    manifest = manifest.join(told.reindex(columns=TOLD), on="photo_id")
     manifest = manifest.rename(columns={"split": GIVEN})
     manifest = manifest.join(decided.add_prefix("decision_"), on="photo_id")
     manifest["curator"] = manifest["decision_curator"]
@@ -50,8 +52,13 @@ def build_manifest(
     return manifest
 
 
+def by_time(listing: pd.DataFrame) -> pd.DataFrame:
+    """The rows in the order in which they were fetched: of a photo that several queries or months list the latest counts."""
+    return listing.sort_values("fetched_at_s", kind="stable")
+
+
 def origin_version(listing: pd.DataFrame, photo_ids: pd.Series) -> str:
-    """Digest of what the listing (`photo_id` and `ORIGIN`) says of these photos, 16 hex digits."""
+    """Digest of what the listing (`photo_id` and `ORIGIN`) says of these photos, in the last row of each, 16 hex digits."""
     listed = listing[among(listing["photo_id"], photo_ids)].drop_duplicates("photo_id", keep="last")
     told = listed.sort_values("photo_id")[["photo_id", *ORIGIN]].to_json(orient="values", force_ascii=False)
     return hashlib.sha256(str(told).encode()).hexdigest()[:16]

@@ -18,7 +18,7 @@ from pydantic import BaseModel
 from pipeline.config import Project
 from pipeline.curation.decisions import folder_version
 from pipeline.curation.hints import MEASUREMENTS
-from pipeline.dataset.manifest import ORIGIN, TOLD, origin_version, told_version
+from pipeline.dataset.manifest import ORIGIN, TOLD, by_time, origin_version, told_version
 from pipeline.masks.drawn import DrawnMasks
 from pipeline.masks.segmenters import published_version
 from pipeline.masks.selfie import EMBEDDED
@@ -278,10 +278,10 @@ def _origin(project: Project, home: Home, key: Key) -> Mapping[str, str]:
 
 def _looked_at(project: Project, home: Home) -> Mapping[str, str]:
     photos = home.tables.read_or_empty("training_images", columns=["photo_id"])["photo_id"]
-    listing = all_rows(project, home, "photo_listing", ["photo_id", *ORIGIN, *TOLD])
+    listing = all_rows(project, home, "photo_listing", ["photo_id", "fetched_at_s", *ORIGIN, *TOLD])
     told = told_version(listing, photos)
     sides = {"sides and pairs": told} if told else {}
-    return {"owners, titles or licences": origin_version(listing, photos), **sides}
+    return {"owners, titles or licences": origin_version(by_time(listing), photos), **sides}
 
 
 def _followed(project: Project, home: Home) -> str:

@@ -21,8 +21,10 @@ from pipeline.dataset.manifest import (
     ORIGIN,
     broken_pairs,
     build_manifest,
+    by_time,
     canonical,
     counts,
+    origin_version,
     overruled,
     problems,
     snapshot_id,
@@ -92,6 +94,7 @@ def listing(numbers: range) -> pd.DataFrame:
             "license": "4",
             "page_url": "https://x",
             "image_url": f"https://x/{n}.jpg",
+            "fetched_at_s": 1_700_000_000,
         }
         for n in numbers
     ]
@@ -345,6 +348,19 @@ def test_the_canonical_manifest_is_a_line_of_json_for_each_picture(tmp_path: Pat
         whole = {name: row[name] for name in IDENTITY} | further
         expected.append(json.dumps(whole, sort_keys=True, ensure_ascii=False) + "\n")
     assert canonical(rows) == "".join(expected).encode()
+
+
+def test_of_two_listings_the_later_one_says_the_licence_and_a_side_that_was_given_stays(tmp_path: Path) -> None:
+    images, numbers = prepared(tmp_path, range(2)), range(2)
+    told = listing(numbers).assign(split=None, pair=None)
+    earlier = told.assign(fetched_at_s=1_600_000_000, license="9", title="before", split=None, pair="x")
+    section = DatasetSection(test_share={"ordinary": 0.3, "shallow": 0.0})
+    for rows in (pd.concat([told, earlier], ignore_index=True), pd.concat([earlier, told], ignore_index=True)):
+        made = build_manifest(images, rows, curated(numbers), masks_table(numbers), section, "ordinary")
+        assert made["license"].tolist() == ["4", "4"]
+        assert sorted(made["title"]) == ["t0", "t1"]
+        photos = pd.Series(["flickr:0", "flickr:1"])
+        assert origin_version(by_time(rows), photos) == origin_version(told, photos)
 
 
 def test_a_pair_counts_for_the_snapshot_and_no_pair_changes_nothing(tmp_path: Path) -> None:
