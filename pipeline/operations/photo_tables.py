@@ -11,7 +11,7 @@ import pandas as pd
 from pipeline.config import Project
 from pipeline.operations.months import IMPORTED, listed_keys
 from pipeline.photos.history import Relisted
-from pipeline.tables import among, columns_of, conform
+from pipeline.tables import among, columns_of, conform, empty
 from storage import Home, TableInfo
 
 
@@ -88,6 +88,8 @@ def _imported_rows(home: Home, name: str, domains: Collection[str], photo_ids: S
         rows = home.tables.read_all(name, [key for key in former if key in wanted])
         return rows if photo_ids is None else rows[among(rows["photo_id"], photo_ids)]
     rows = home.tables.read_or_empty("imported_photos")
+    if "refused_by" not in rows:
+        return empty(name)  # version 0.1 wrote it, and nothing was imported
     rows = rows if photo_ids is None else rows[among(rows["photo_id"], photo_ids)]
     return conform(name, _AS_ROWS_OF[name](rows[among(rows["domain"], domains)]))
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from assets.headless import open_instance
@@ -111,3 +112,18 @@ def test_imported_photos_move_into_their_own_table_and_say_the_same(former: Form
         assert after[before[name].columns].astype(str).equals(before[name].astype(str)), name
     assert rows_of_photos(project, home, "photo_listing", some, asked).astype(str).equals(of_some.astype(str))
     assert rows_of_photos(project, home, "photo_listing", set(), asked).empty
+
+
+def test_a_former_home_into_which_nothing_was_imported_is_read(former: Former) -> None:
+    project, home = former.planner.project, former.home
+    imported = home.tables.path("imported_photos")
+    pq.write_table(pq.read_table(imported).slice(0, 0), imported)
+    assert "refused_by" not in home.tables.columns("imported_photos")
+    names = ("photo_listing", "photo_files", "fingerprints")
+    for name in names:
+        home.tables.remove(name, "shallow|imported")
+        rows = all_rows(project, home, name)
+        assert len(rows) == 9
+        some = set(rows["photo_id"].iloc[:2])
+        assert set(rows_of_photos(project, home, name, some, ["photo_id"])["photo_id"]) == some
+    assert "unique_photos" in {due.asset for due in former.planner.outlook().due}
