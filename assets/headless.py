@@ -58,6 +58,8 @@ TICKS_TAG = "bokehflow/process_started_ticks"
 PLACE_TAG, HOST_TAG = "bokehflow/process_place", "bokehflow/host"
 
 MAX_IDENTITY_BYTES = 10_000
+NO_ADDRESS = re.compile(r"\?|%[0-9A-Fa-f]{2}")
+"""What stands for something else in the address of a database, which Dagster makes of a path as it is."""
 
 
 def _heed_sigterm() -> None:
@@ -79,10 +81,14 @@ def open_instance(home: Home) -> Iterator[dg.DagsterInstance]:
 def prepare_instance(home: Home) -> None:
     """Make `dagster/` in the home and link the settings there: Dagster reads them from nowhere else.
 
-    A file of one's own there stays. Raises `ConfigError` where records in PostgreSQL cannot be reached as it stands.
+    A file of one's own there stays. Raises `ConfigError` where records in PostgreSQL cannot be reached as it stands, and
+    where the path of a database means another one to Dagster.
     """
-    if "?" in str(home.root):
-        raise ConfigError(f"{home.root}: a path with ? cannot hold Dagster's database, whose address ends there; rename it")
+    if wrong := NO_ADDRESS.search(str(home.dagster.absolute())):
+        why = "ends there" if wrong[0] == "?" else "takes that for another character"
+        raise ConfigError(
+            f"{home.root}: a path with {wrong[0]} cannot hold Dagster's database, whose address {why}; rename it"
+        )
     home.dagster.mkdir(parents=True, exist_ok=True)
     link = child(home.dagster, DAGSTER_SETTINGS.name)
     was_on_postgres = link.is_symlink() and link.readlink().name == DAGSTER_ON_POSTGRES.name

@@ -6,9 +6,10 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from assets.headless import HeadlessRun
+from assets.headless import HeadlessRun, open_instance
 from assets.partitions import snapshot_recipe_key
 from pipeline.config import parse_project
+from pipeline.errors import ConfigError
 from pipeline.operations.reports import evaluation_provenance
 from pipeline.operations.training import run_id, training_job
 from pipeline.training import jobs
@@ -88,3 +89,20 @@ def test_a_model_of_an_older_version_is_as_good_as_before(trained: Trained, monk
 def test_a_home_without_its_models_trains_them(trained: Trained) -> None:
     (Home(trained.root).runs / f"{trained.snapshot}-cyclegan-0" / "complete.json").unlink()
     assert trained.made()[0] == "trained_model"
+
+
+@pytest.mark.parametrize("folder", ["what?", "my%20home", "50%fe", "in%2Fit/home"])
+def test_a_path_that_is_another_one_as_an_address_is_refused(tmp_path: Path, folder: str) -> None:
+    home = Home(tmp_path / folder)
+    with pytest.raises(ConfigError, match="cannot hold Dagster's database"), open_instance(home):
+        pass
+    assert not home.root.exists()
+
+
+def test_records_lie_in_a_home_of_an_odd_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", "")
+    home = Home(tmp_path / "100% mine, 5%x #1 'é'")
+    with open_instance(home) as instance:
+        instance.report_runless_asset_event(dg.AssetMaterialization("photo_listing"))
+    assert list(tmp_path.iterdir()) == [home.root]
+    assert len(list(home.dagster.rglob("*.db"))) >= 2
