@@ -414,9 +414,10 @@ def _read_file(
             item = Problem(name, record.number, "row", record.text.strip(), trouble)
         else:
             item = _read_row(read(record), (name, record.number), modified_ns, known_ids, domains)
-        is_short = isinstance(item, Problem) or sheet.is_short(record)
-        if is_short and record is rows[-1] and "decided_at" in sheet.columns and not record.text.endswith(("\n", "\r")):
-            # The process died while it wrote this row, so nobody was told that the decision is safe.
+        may_be_torn = bool(record.trouble) or sheet.is_short(record)
+        if may_be_torn and record is rows[-1] and "decided_at" in sheet.columns and not record.text.endswith(("\n", "\r")):
+            # The process died while it wrote this row, so nobody was told that the decision is safe. A row with all cells
+            # is whole without a line end too, as Google Sheets writes it: of ours nothing but `counts_at` could be cut.
             yield Problem(name, record.number, "row", record.text, "unfinished, not counted", is_fatal=False)
         elif item is not None:
             yield item

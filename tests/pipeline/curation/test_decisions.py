@@ -338,6 +338,30 @@ def test_a_torn_last_row_is_no_obstacle_wherever_it_tore(tmp_path: Path) -> None
     assert {found.photo_id for found in read_decisions(tmp_path, KNOWN, DOMAINS)[0]} >= {"flickr:1", "flickr:3"}
 
 
+@pytest.mark.parametrize("end", ["\r\n", ""])
+def test_a_wrong_value_in_a_whole_last_row_is_an_error_with_and_without_a_line_end(tmp_path: Path, end: str) -> None:
+    header = ",".join(DECISION_COLUMNS)
+    time = "2026-01-02T03:04:05Z"
+    reviewed(tmp_path, f"{header}\r\n1,keep,,,Ann,,{time},\r\n2,drop,wrong tags,,Ann,,{time},{end}")
+    decisions, (problem,) = read_decisions(tmp_path, KNOWN, DOMAINS)
+    assert [found.photo_id for found in decisions] == ["flickr:1"]
+    assert problem.is_fatal
+    assert (problem.row, problem.column, problem.value) == (3, "reason", "wrong_tags")
+
+
+def test_a_last_row_cut_in_its_last_cell_is_no_obstacle(tmp_path: Path) -> None:
+    path = tmp_path / "ann.csv"
+    at = datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=UTC)
+    append_decision(path, "flickr:1", Verdict("keep"), "Ann", at, at)
+    append_decision(path, "flickr:2", Verdict("drop", "other", note='a "quoted, note"'), "Ann", at, at)
+    whole = path.read_bytes()
+    for end in range(whole.index(b"flickr:2"), len(whole)):
+        path.write_bytes(whole[:end])
+        decisions, problems = read_decisions(tmp_path, KNOWN, DOMAINS)
+        assert "flickr:1" in {found.photo_id for found in decisions}
+        assert not [problem for problem in problems if problem.is_fatal]
+
+
 @pytest.mark.parametrize("room", [0, 1, 30, 60])
 @pytest.mark.parametrize("is_new", [True, False])
 def test_a_row_that_the_disk_does_not_take_is_no_decision_and_leaves_no_trace(
