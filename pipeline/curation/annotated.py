@@ -8,23 +8,25 @@ FiftyOneImageClassificationDataset. There a label is a decision, `drop` and `mov
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pipeline.atomic import write_bytes
 from pipeline.bounded import parse_json
-from pipeline.curation.decisions import DECISION_COLUMNS, problem_of, time_ns
+from pipeline.curation.decisions import DECISION_COLUMNS, person_of, problem_of, time_ns
 from pipeline.entered_text import one_line
 from pipeline.errors import ConfigError
 from pipeline.file_names import child
 from pipeline.photo_ids import written_id
 from pipeline.plain_files import read_plain
-from pipeline.spreadsheet import csv_text, no_formula
+from pipeline.spreadsheet import csv_text, no_formula, read_rows
 
 SHOWN = 5
 _PARTS = ("decision", "reason", "move_to", "note")
+ANNOTATOR = "annotator"
+"""A column of our CSVs that nothing else reads: the tool's number of who decided."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,8 @@ class Annotated:
         cells = {name: one_line(getattr(self, name)) for name in names}
         for name in ("decision", "reason", "move_to"):
             cells[name] = re.sub(r"[\s-]+", "_", cells[name].lower())
-        return {**cells, "photo_id": written_id(cells["photo_id"]), "curator": curator, "counts_at": ""}
+        ours = {"photo_id": written_id(cells["photo_id"]), "curator": curator, "counts_at": ""}
+        return {**cells, **ours, ANNOTATOR: one_line(self.who)}
 
 
 @dataclass(frozen=True)
@@ -62,8 +65,8 @@ def take_decisions(file: Path, tool: str, reviewer: str, folder: Path, known_ids
     """Write the decisions of `file`, exported by `tool` (a key of `READERS`), into a new CSV in `folder`.
 
     Taken twice, the same file gives the same CSV. Where several people annotated, each is a curator of their own, named
-    `reviewer` with the tool's number of them. Raises `ConfigError` for a file that is none, has no decision, or has one that
-    cannot stand in a reviewed CSV; then nothing is written.
+    `reviewer` with the tool's number of them, but for who was `reviewer` alone in an earlier file. Raises `ConfigError` for
+    a file that is none, has no decision, or has one that cannot stand in a reviewed CSV; then nothing is written.
     """
     data = _read(file)
     try:
@@ -72,8 +75,8 @@ def take_decisions(file: Path, tool: str, reviewer: str, folder: Path, known_ids
         raise ConfigError(f"{file}: is no export of {tool} with decisions ({error!r}); {_HOW[tool]}") from None
     if not found:
         raise ConfigError(f"{file}: nobody has decided anything in it; {_HOW[tool]}")
-    people = {one.who for one in found}
-    rows = [one.row(f"{reviewer} {one_line(one.who)}".strip() if len(people) > 1 else reviewer) for one in found]
+    names = _names(found, tool, reviewer, folder)
+    rows = [one.row(names[one.who]) for one in found]
     wrong = [
         f"{one.where}: {column} {value[:60]!r}: {allowed}"
         for one, row in zip(found, rows, strict=True)
@@ -82,7 +85,8 @@ def take_decisions(file: Path, tool: str, reviewer: str, folder: Path, known_ids
     if wrong:
         more = f" (and {len(wrong) - SHOWN} more)" if len(wrong) > SHOWN else ""
         raise ConfigError(f"{file}: nothing was taken over; " + "; ".join(wrong[:SHOWN]) + more)
-    lines = [DECISION_COLUMNS, *([no_formula(row[name]) for name in DECISION_COLUMNS] for row in rows)]
+    columns = (*DECISION_COLUMNS, ANNOTATOR)
+    lines = [columns, *([no_formula(row[name]) for name in columns] for row in rows)]
     text = csv_text(lines).encode("utf-8-sig")
     digest = hashlib.sha256(data + b"\0" + reviewer.encode()).hexdigest()[:12]
     path = child(folder, f"{tool}-{digest}.csv")
@@ -90,6 +94,42 @@ def take_decisions(file: Path, tool: str, reviewer: str, folder: Path, known_ids
     if not was_there:
         write_bytes(path, text)
     return Taken(path, len(rows), was_there)
+
+
+def _names(found: Sequence[Annotated], tool: str, reviewer: str, folder: Path) -> dict[str, str]:
+    """What each annotator is called. Exports grow, and a person with two names would agree with themselves as two people."""
+    known, names = _known_names(found, tool, reviewer, folder), dict[str, str]()
+    people = list(dict.fromkeys(one.who for one in found))
+    for who in people:
+        numbered = f"{reviewer} {one_line(who)}".strip()
+        name = known.get(one_line(who), numbered if len(people) > 1 else reviewer)
+        names[who] = numbered if name in names.values() else name
+    return names
+
+
+def _known_names(found: Sequence[Annotated], tool: str, reviewer: str, folder: Path) -> dict[str, str]:
+    """By the tool's number of them, what `reviewer`'s annotators are called in the CSVs that were taken from it before.
+
+    Those of earlier revisions do not say whose number `reviewer` alone is: the same decisions in this file tell.
+    """
+    known: dict[str, str] = {}
+    said = {(row["photo_id"], row["decided_at"]): row[ANNOTATOR] for row in (one.row("") for one in found)}
+    for path in sorted(folder.glob("*.csv")):
+        for row in _earlier_rows(path) if path.name.startswith(f"{tool}-") else ():
+            curator, time = row.get("curator", ""), row.get("decided_at", "")
+            if person_of(curator) == person_of(reviewer):
+                who = row.get(ANNOTATOR) or (said.get((row.get("photo_id", ""), time), "") if time else "")
+                known |= {who: curator} if who else {}
+            elif person_of(curator).startswith(person_of(f"{reviewer} ")):
+                known.setdefault(curator[len(reviewer) + 1 :], curator)
+    return known
+
+
+def _earlier_rows(path: Path) -> Iterator[dict[str, str]]:
+    try:
+        yield from read_rows(path)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}; it tells who is who") from None
 
 
 def _problems(row: Mapping[str, str], known_ids: Set[str], domains: Set[str]) -> Iterator[tuple[str, str, str]]:

@@ -1,5 +1,6 @@
 """Decisions go out to Label Studio and FiftyOne and come back: none lost, none changed, none made up."""
 
+import csv
 import json
 import os
 import subprocess
@@ -137,6 +138,54 @@ def test_later_words_of_one_person_count_and_what_nobody_submitted_decides_nothi
     assert [(as_said(one), one.curator) for one in read(tmp_path)] == [(keep, "Ada"), (drop, "Ada")]
     again = take(tmp_path, tasks)
     assert (again.path, again.was_there) == (taken.path, True)
+
+
+def kept(number: int, who: object) -> dict[str, Any]:
+    """A task that one annotator decided."""
+    said = {"photo_id": f"flickr:{number}", "decision": "keep"}
+    return {"id": number, "data": {"photo_id": said["photo_id"]}, "annotations": [annotation(said, who, _at(number))]}
+
+
+def curators(folder: Path) -> dict[str, set[str | None]]:
+    found: dict[str, set[str | None]] = {}
+    for one in read(folder):
+        found.setdefault(one.photo_id, set()).add(one.curator)
+    return found
+
+
+def test_an_annotator_keeps_one_name_over_exports(tmp_path: Path) -> None:
+    monday = [kept(number, 1) for number in (1, 2)]
+    take(tmp_path, monday)
+    take(tmp_path, [*monday, kept(3, 2)])
+    take(tmp_path, [kept(4, {"email": "bo@x.org"}), kept(5, 1)], reviewer="ada")
+    take(tmp_path, [kept(6, 2)])
+    take(tmp_path, [kept(7, 1)])
+    assert curators(tmp_path) == {
+        "flickr:1": {"Ada"}, "flickr:2": {"Ada"}, "flickr:3": {"Ada 2"}, "flickr:4": {"ada bo@x.org"},
+        "flickr:5": {"Ada"}, "flickr:6": {"Ada 2"}, "flickr:7": {"Ada"},
+    }  # fmt: skip
+
+
+def test_annotators_of_one_export_stay_two_people_and_keep_their_numbers(tmp_path: Path) -> None:
+    take(tmp_path, [kept(1, 1), kept(2, 2)])
+    take(tmp_path, [kept(3, 1)])
+    take(tmp_path, [kept(4, 7)], reviewer="Bo")
+    assert curators(tmp_path) == {
+        "flickr:1": {"Ada 1"}, "flickr:2": {"Ada 2"}, "flickr:3": {"Ada 1"}, "flickr:4": {"Bo"},
+    }  # fmt: skip
+    take(tmp_path, [kept(5, 8)], reviewer="Bo")  # the same person on another server, say: so it was told
+    take(tmp_path, [kept(6, 7), kept(7, 8)], reviewer="Bo")
+    assert len(set.union(*(curators(tmp_path)[f"flickr:{number}"] for number in (6, 7)))) == 2
+
+
+def test_an_annotator_keeps_the_name_of_a_file_of_an_earlier_revision(tmp_path: Path) -> None:
+    monday = [kept(number, 1) for number in (1, 2)]
+    path = take(tmp_path, monday).path
+    rows = list(csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines()))
+    header = [name for name in rows[0] if name != "annotator"]
+    path.write_text("\n".join([",".join(header), *(",".join(row[name] for name in header) for row in rows)]) + "\n")
+    take(tmp_path, [*monday, kept(3, 2)])
+    assert curators(tmp_path) == {"flickr:1": {"Ada"}, "flickr:2": {"Ada"}, "flickr:3": {"Ada 2"}}
 
 
 @pytest.mark.parametrize(
