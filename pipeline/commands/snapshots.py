@@ -300,7 +300,10 @@ def restore(source: str, without_missing: bool, as_json: bool, home: Path | None
     else:
         _some([f"  {photo_id}: missing, {why}" for photo_id, why in done.missing.items()])
         _some([f"  {photo_id}: differs, {why}" for photo_id, why in done.differing.items()])
-        tell(frozen or "not whole, and so not put in place; --without-missing freezes the rest under an id of its own")
+        for name in done.damaged:
+            tell(f"  {name} is not as it was frozen, and nothing here tells what it was; restore from a bundle or a copy")
+        rest = "not whole, and so not put in place; --without-missing freezes the rest under an id of its own"
+        tell(frozen or ("not whole" if done.damaged else rest))
     sys.exit(0 if done.whole else 1)
 
 

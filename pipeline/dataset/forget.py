@@ -11,7 +11,16 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.atomic import write_text
-from pipeline.dataset.layout import FORGOTTEN, MANIFEST, PICTURES, list_snapshots, read_facts, read_forgotten
+from pipeline.dataset.layout import (
+    ATTRIBUTION,
+    FORGOTTEN,
+    MANIFEST,
+    PICTURES,
+    list_snapshots,
+    read_facts,
+    read_forgotten,
+    read_sums,
+)
 from pipeline.dataset.shards import Shard, write_shard
 from pipeline.dataset.snapshot import (
     all_rows,
@@ -20,6 +29,7 @@ from pipeline.dataset.snapshot import (
     leave_shards,
     not_written,
     read_snapshot,
+    refresh_sums,
     rows_of,
 )
 from pipeline.errors import DatasetError
@@ -69,10 +79,14 @@ def forget_in_snapshots(
     old, now = _rewrite(shards, gone)
     for identifier in sound:
         path = child(snapshots, identifier)
-        if identifier in touched:
-            erase_origin(path, set(read_forgotten(path)))
-        if identifier in touched or rows_with(path / PICTURES, "shard", old, ["shard"]).num_rows:
-            leave_shards(path, shards, old, now)
+        # Interrupted in between, its digests name old shards where its pictures do not any more.
+        if identifier in touched or old & {Path(name).name for name in read_sums(path)}:
+            written = {PICTURES}
+            if identifier in touched:
+                erase_origin(path, set(read_forgotten(path)))
+                written |= {FORGOTTEN, MANIFEST, ATTRIBUTION}
+            leave_shards(path, old, now)
+            refresh_sums(path, shards, written)
     for name in old:
         child(shards, name).unlink(missing_ok=True)
     return touched

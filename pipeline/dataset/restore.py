@@ -4,6 +4,7 @@ A bundle (`export_bundle`) is what travels: the snapshot's files, the masks and 
 with, and no photo.
 """
 
+import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Set
@@ -28,12 +29,15 @@ from pipeline.dataset.layout import (
     PICTURES,
     SUMS,
     facts_of,
+    read_sums,
     sums_text,
 )
 from pipeline.dataset.manifest import canonical
 from pipeline.dataset.snapshot import (
     KEY,
     PHOTO,
+    attribution_text,
+    damaged_files,
     freeze_as,
     locate,
     new_folder,
@@ -100,11 +104,13 @@ class Restored:
     made: int = 0
     missing: dict[str, str] = field(default_factory=dict)
     differing: dict[str, str] = field(default_factory=dict)
+    damaged: list[str] = field(default_factory=list)
+    """Files of the snapshot's folder that are not as they were frozen, and that nothing here tells."""
 
     @property
     def whole(self) -> bool:
         """Whether every picture is there and so the snapshot."""
-        return not self.missing and not self.differing
+        return not self.missing and not self.differing and not self.damaged
 
 
 def export_bundle(snapshots: Path, identifier: str, folders: Mapping[str, Path], target: Path) -> int:
@@ -193,6 +199,11 @@ def restore_snapshot(
     rows = locate(kept, shards)
     if _damaged_went(rows, shards):
         rows = locate(kept, shards)
+    target = child(snapshots, identifier)
+    if not target.exists() and (damaged := damaged_files(source)):
+        raise DatasetError(
+            f"{source}: not restored, {damaged[0]} is not what {SUMS} there says; take another copy of the bundle"
+        )
     result = Restored(identifier, len(rows))
     forgotten = among(rows["photo_id"], _forgotten(rows, photos, result))
     result.already_there = int((rows["shard"].notna() & ~forgotten).sum())
@@ -204,7 +215,8 @@ def restore_snapshot(
         _compare(todo, prepare(_mask_rows(todo)), result)
     _forgotten(rows, photos, result)  # somebody may have asked for it meanwhile
     if result.whole:
-        _settle(source, child(snapshots, identifier), locate(rows, shards), shards)
+        _settle(source, target, locate(rows, shards), shards)
+        result.damaged = damaged_files(target)
     return result
 
 
@@ -367,10 +379,24 @@ def _compare(todo: pd.DataFrame, made: pd.DataFrame, result: Restored) -> None:
             )
 
 
+def _mend(source: Path, target: Path) -> None:
+    """Put files that are not as they were frozen back where their bytes are known: of a bundle, or from what others say."""
+    sums = read_sums(target)
+    for name in sorted(damaged_files(target), key=lambda name: name == ATTRIBUTION):
+        of_source = child(source, name)
+        told = [read_plain(of_source)] if of_source.exists() else []
+        if name == ATTRIBUTION:
+            told.append(attribution_text(verified_manifest(target)))
+        if right := next((data for data in told if hashlib.sha256(data).hexdigest() == sums[name]), None):
+            write_bytes(child(target, name), right)
+            child(target, name).chmod(0o444)
+
+
 def _settle(source: Path, target: Path, pictures: pd.DataFrame, shards: Path) -> None:
     """Put the snapshot's files in place, or have a folder that is there point to where the pictures lie now."""
     if target.exists():
-        relocate(target, shards)
+        _mend(source, target)
+        relocate(target, shards, known={})  # each of its pictures was found to be right
         return
     with freeze_as(target, pictures, shards) as folder:
         for name in KEPT_FILES:

@@ -127,9 +127,10 @@ def freeze_as(target: Path, pictures: pd.DataFrame, shards: Path) -> Iterator[Pa
     with new_folder(target) as temporary:
         yield temporary
         _write_table(temporary / PICTURES, _arrow_table(pictures, PICTURE_COLUMNS, SOURCES))
-        known = _known_shards(target.parent)
+        known = _known_shards(target.parent, shards)
         names = sorted(pictures["shard"].unique())
-        _write_sums(temporary, target, shards, {name: known.get(name) or file_sha256(child(shards, name)) for name in names})
+        digests = {name: known.get(name) or file_sha256(child(shards, name)) for name in names}
+        _write_sums(temporary, {os.path.relpath(child(shards, name), target): digests[name] for name in names})
 
 
 @contextmanager
@@ -183,24 +184,36 @@ def _write_table(path: Path, table: pa.Table) -> None:
     pq.write_table(table, path, row_group_size=ROWS_AT_ONCE, write_page_checksum=True)
 
 
-def _write_sums(written: Path, target: Path, shards: Path, digests: Mapping[str, str]) -> None:
-    """`SHA256SUMS` of the files in `written`, which is or becomes `target`, and of the shards."""
-    files = {path.name: file_sha256(path) for path in written.iterdir() if path.name != SUMS and path.name[0] != "."}
-    below = {os.path.relpath(child(shards, name), target): digest for name, digest in digests.items()}
-    with atomic_path(written / SUMS) as temporary:
-        temporary.write_text(sums_text({**files, **below}), encoding="utf-8")
+def _write_sums(path: Path, known: Mapping[str, str]) -> None:
+    """`SHA256SUMS` of the files in the folder `path` and of the shards, whose digests are among those `known` by name."""
+    files = [file for file in path.iterdir() if file.name not in {SUMS, *known} and file.name[0] != "."]
+    with atomic_path(path / SUMS) as temporary:
+        temporary.write_text(sums_text({**{file.name: file_sha256(file) for file in files}, **known}), encoding="utf-8")
         temporary.chmod(0o444)
 
 
-def shard_digests(path: Path) -> dict[str, str]:
-    """Digests of the shard files by name, as the snapshot at `path` knows them."""
-    return {Path(name).name: digest for name, digest in read_sums(path).items() if name.endswith(SUFFIX)}
+def shard_digests(path: Path, shards: Path) -> dict[str, str]:
+    """Digests of the shard files by name, as the snapshot at `path` knows them; not of files that changed since.
+
+    One that was lost is made anew with the same rows and, by another version of Arrow, other bytes.
+    """
+    digests = {Path(name).name: digest for name, digest in read_sums(path).items() if name.endswith(SUFFIX)}
+    noted_ns = child(path, SUMS).stat().st_mtime_ns if digests else 0
+    return {name: digest for name, digest in digests.items() if _changed_ns(child(shards, name)) <= noted_ns}
 
 
-def _known_shards(folder: Path) -> dict[str, str]:
+def _changed_ns(path: Path) -> int:
+    """0 where the file is not here."""
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
+
+
+def _known_shards(folder: Path, shards: Path) -> dict[str, str]:
     digests: dict[str, str] = {}
     for identifier in list_snapshots(folder):
-        digests |= shard_digests(child(folder, identifier))
+        digests |= shard_digests(child(folder, identifier), shards)
     return digests
 
 
@@ -289,8 +302,8 @@ def with_places(manifest: pd.DataFrame, path: Path) -> pd.DataFrame:
     return manifest.merge(places, on=key, how="left")
 
 
-def relocate(path: Path, shards: Path) -> None:
-    """Write anew where the pictures of the snapshot at `path` lie.
+def relocate(path: Path, shards: Path, known: Mapping[str, str] | None = None) -> None:
+    """Write anew where the pictures of the snapshot at `path` lie; `known` are digests of shards, else those noted before.
 
     Raises `DatasetError` when one that was not forgotten is in no shard; then nothing is changed.
     """
@@ -302,13 +315,14 @@ def relocate(path: Path, shards: Path) -> None:
             "makes them anew"
         )
     replace_parquet(path / PICTURES, pictures, PICTURE_COLUMNS, SOURCES)
-    refresh_sums(path, shards)
+    refresh_sums(path, shards, {PICTURES}, known)
 
 
-def leave_shards(path: Path, shards: Path, leaving: Collection[str], now: pd.DataFrame) -> None:
+def leave_shards(path: Path, leaving: Collection[str], now: pd.DataFrame) -> None:
     """Have the snapshot at `path` forget where forgotten pictures lay, and say where those in `leaving` shards lie now.
 
     `now` are rows as of `all_rows`. A picture that is not among them keeps its place; every other row stays as it stands.
+    `SHA256SUMS` is left as it is.
     """
     table = parquet_table(path / PICTURES)
     table = table.filter(pc.call_function("invert", [is_one_of(table["photo_id"], read_forgotten(path))])).combine_chunks()
@@ -326,7 +340,6 @@ def leave_shards(path: Path, shards: Path, leaving: Collection[str], now: pd.Dat
         table = table.set_column(table.column_names.index(name), name, replaced)
     table = table.drop_columns([name for name in SOURCES if name in table.column_names and _is_empty(table[name])])
     _replace_table(path / PICTURES, table)
-    refresh_sums(path, shards)
 
 
 def _is_empty(column: pa.ChunkedArray) -> bool:
@@ -347,16 +360,22 @@ def _replace_table(path: Path, table: pa.Table) -> None:
         raise not_written(path, error) from error
 
 
-def refresh_sums(path: Path, shards: Path) -> None:
-    """`SHA256SUMS` after files were written anew; shards known before are not hashed again."""
-    known = shard_digests(path)
+def refresh_sums(path: Path, shards: Path, written: Collection[str], known: Mapping[str, str] | None = None) -> None:
+    """`SHA256SUMS` after these files of the snapshot at `path` were written anew.
+
+    All others keep the digests that they had: one that is damaged stays known for it. Shards are hashed again unless their
+    digest is `known`; by default it is where they did not change since it was noted.
+    """
+    sums = read_sums(path) if sums_problem(path) is None else {}
+    known = shard_digests(path, shards) if known is None else known
     names = sorted(parquet_table(path / PICTURES, ["shard"])["shard"].unique().to_pylist())
-    digests = {
-        name: known.get(name) or file_sha256(child(shards, name))
+    below = {
+        os.path.relpath(child(shards, name), path): known.get(name) or file_sha256(child(shards, name))
         for name in names
         if name in known or is_there(child(shards, name))
     }
-    _write_sums(path, path, shards, digests)
+    kept = {name: digest for name, digest in sums.items() if name not in written and not name.endswith(SUFFIX)}
+    _write_sums(path, {**kept, **below})
 
 
 def erase_origin(path: Path, photo_ids: set[str]) -> None:
@@ -404,14 +423,26 @@ def refresh_origin(path: Path, manifest: pd.DataFrame, shards: Path) -> bool:
     )
     known = told.notna() & ~frozen[["forgotten"]].to_numpy()
     fresh = frozen[ORIGIN].astype(object).where(~known, told.astype(object))
-    if fresh.equals(frozen[ORIGIN].astype(object)):
+    files = {MANIFEST, ATTRIBUTION}
+    if fresh.equals(frozen[ORIGIN].astype(object)) and not files & set(damaged_files(path)):
         return False
     frozen[ORIGIN] = fresh
     replace_parquet(path / MANIFEST, frozen, MANIFEST_COLUMNS, WHERE_THERE_ARE)
-    shown = attribution(frozen[~frozen["forgotten"]])
-    _replace_attribution(path, shown.to_csv(index=False, lineterminator="\n").encode())
-    refresh_sums(path, shards)
+    _replace_attribution(path, attribution_text(frozen))
+    refresh_sums(path, shards, files)
     return True
+
+
+def damaged_files(path: Path) -> list[str]:
+    """Files in the folder of a snapshot that are gone or not what its `SHA256SUMS` says; none where that is damaged."""
+    sums = read_sums(path) if sums_problem(path) is None else {}
+    own = {name: child(path, name) for name in sums if "/" not in name}
+    return [name for name, file in own.items() if not file.exists() or file_sha256(file) != sums[name]]
+
+
+def attribution_text(manifest: pd.DataFrame) -> bytes:
+    """The file `attribution.csv` of a frozen manifest with its column `forgotten`."""
+    return attribution(manifest[~manifest["forgotten"]]).to_csv(index=False, lineterminator="\n").encode()
 
 
 def is_vouched_for(path: Path) -> bool:

@@ -28,9 +28,9 @@ from pipeline.dataset.layout import (
     read_sums,
     sums_problem,
 )
-from pipeline.dataset.manifest import ID_DIGITS, canonical, identity_columns
+from pipeline.dataset.manifest import ID_DIGITS, canonical, counts, identity_columns
 from pipeline.dataset.shards import SUFFIX, Shard
-from pipeline.dataset.snapshot import KEY, MANIFEST_COLUMNS, attribution
+from pipeline.dataset.snapshot import KEY, MANIFEST_COLUMNS, attribution, locate
 from pipeline.errors import DatasetError
 from pipeline.file_names import child
 from pipeline.parquet_files import parquet_path
@@ -90,16 +90,18 @@ def verify_snapshot(
     it is of a newer format.
     """
     path = child(folder, identifier)
-    read_facts(folder, identifier)
+    told = read_facts(folder, identifier)["counts"]
     findings = list(_check_files(path))
     reference = _reference(path)
+    if told != counts(reference):
+        findings.append(Discrepancy(FACTS, "its counts are not those of the pictures"))
     findings += _check_canonical(path, reference)
     findings += _check_manifest(path, reference)
     pictures = _read(path / PICTURES, findings)
     forgotten = read_forgotten(path)
     names: list[str] = []
     if pictures is not None:
-        expected = _expected(reference, pictures, forgotten, findings)
+        expected = _found_elsewhere(_expected(reference, pictures, forgotten, findings), shards)
         names = sorted(expected["shard"].unique())
         findings += _check_shards(path, shards, expected, progress)
     files = [*path.iterdir(), *(child(shards, name) for name in names)]
@@ -175,16 +177,18 @@ def _check_manifest(path: Path, reference: pd.DataFrame) -> Iterator[Discrepancy
     wanted = shown.to_csv(index=False, lineterminator="\n").encode().split(b"\n")
     found = read_plain(path / ATTRIBUTION).split(b"\n") if (path / ATTRIBUTION).exists() else []
     ids = ["", *shown["photo_id"]]
-    if len(wanted) == len(found):
-        sound = _is_sound(path, ATTRIBUTION), _is_sound(path, MANIFEST)
-        for row, (line, other) in enumerate(zip(wanted, found, strict=True), 1):
-            if line != other and not all(sound):
-                photo_id = ids[row - 1] if 1 < row <= len(ids) else None
-                if sound[0] and photo_id:
-                    number = int((manifest["photo_id"] == photo_id).to_numpy().argmax()) + 1
-                    yield Discrepancy(MANIFEST, f"says other things of the photo than {ATTRIBUTION}", number, photo_id)
-                else:
-                    yield Discrepancy(ATTRIBUTION, f"says other things than {MANIFEST}", row, photo_id)
+    if found and len(wanted) != len(found):
+        yield Discrepancy(ATTRIBUTION, f"has {len(found) - 1:,} lines instead of {len(wanted) - 1:,}")
+        return
+    is_manifest = _is_sound(path, ATTRIBUTION) and not _is_sound(path, MANIFEST)
+    for row, (line, other) in enumerate(zip(wanted, found, strict=False), 1):
+        if line != other:
+            photo_id = ids[row - 1] if 1 < row <= len(ids) else None
+            if is_manifest and photo_id:
+                number = int((manifest["photo_id"] == photo_id).to_numpy().argmax()) + 1
+                yield Discrepancy(MANIFEST, f"says other things of the photo than {ATTRIBUTION}", number, photo_id)
+            else:
+                yield Discrepancy(ATTRIBUTION, f"says other things than {MANIFEST}", row, photo_id)
 
 
 def _is_sound(path: Path, name: str) -> bool:
@@ -247,6 +251,19 @@ def _expected(
     for photo_id in merged.loc[merged["shard"].isna(), "photo_id"]:
         findings.append(Discrepancy(PICTURES, "has no place for it", None, str(photo_id)))
     return merged[merged["shard"].notna()]
+
+
+def _found_elsewhere(expected: pd.DataFrame, shards: Path) -> pd.DataFrame:
+    """Of pictures whose shard is gone, the places in those that replaced it; `open_snapshot` finds them there as well."""
+    lost = among(expected["shard"], [name for name in expected["shard"].unique() if not at_hand(child(shards, name))])
+    if not lost.any():
+        return expected
+    try:
+        places = locate(expected[lost], shards)
+    except DAMAGE:  # of a shard, which is told where its own pictures are looked at
+        return expected
+    found = places[places["shard"].notna()]
+    return pd.concat([expected.drop(index=found.index), found.astype({"row": expected["row"].dtype})])
 
 
 def _check_shards(

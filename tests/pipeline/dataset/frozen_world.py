@@ -63,6 +63,7 @@ def listing(numbers: Iterable[int]) -> pd.DataFrame:
             "license": LICENSES[n % len(LICENSES)],
             "page_url": f"https://www.flickr.com/photos/{n % 5}@N00/{n}/",
             "image_url": f"https://live.staticflickr.com/{n}_h.jpg",
+            "fetched_at_s": 1_700_000_000,
         }
         for n in numbers
     ]

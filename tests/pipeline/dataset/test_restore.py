@@ -295,6 +295,38 @@ def test_a_damaged_picture_is_made_anew_and_its_neighbours_stay(origin: tuple[Wo
     assert verify_snapshot(world.snapshots, identifier, world.shards).sound
 
 
+def spoil(file: Path) -> bytes:
+    """Add a line that means nothing; returns what was there."""
+    before = file.read_bytes()
+    file.chmod(0o644)
+    file.write_bytes(before + b"\n")
+    return before
+
+
+def test_files_of_the_folder_are_put_back_where_their_bytes_are_known(
+    origin: tuple[World, str], bundle: Path, elsewhere: Elsewhere
+) -> None:
+    assert elsewhere.restore(bundle).whole
+    world, identifier = elsewhere.world, origin[1]
+    folder = world.snapshots / identifier
+    before = {name: spoil(folder / name) for name in (ATTRIBUTION, FACTS)}
+    done = elsewhere.restore(folder)
+    assert (done.whole, done.damaged, done.missing) == (False, [FACTS], {})
+    assert (folder / ATTRIBUTION).read_bytes() == before[ATTRIBUTION]  # the manifest says it as well
+    assert [finding.file for finding in verify_snapshot(world.snapshots, identifier, world.shards).findings] == [FACTS]
+    assert elsewhere.restore(bundle).whole
+    assert (folder / FACTS).read_bytes() == before[FACTS]
+    assert verify_snapshot(world.snapshots, identifier, world.shards).sound
+
+
+def test_a_damaged_file_of_a_bundle_does_not_become_the_snapshots(bundle: Path, elsewhere: Elsewhere) -> None:
+    before = spoil(bundle / ATTRIBUTION)
+    with pytest.raises(DatasetError, match=r"not restored, attribution\.csv is not what SHA256SUMS there says"):
+        elsewhere.restore(bundle)
+    (bundle / ATTRIBUTION).write_bytes(before)
+    assert elsewhere.restore(bundle).whole
+
+
 def test_of_nothing_no_snapshot_is_frozen(bundle: Path, elsewhere: Elsewhere) -> None:
     elsewhere.served = set()
     assert not elsewhere.restore(bundle).whole

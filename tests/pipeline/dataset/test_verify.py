@@ -7,11 +7,13 @@ import subprocess
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pytest
+from pyarrow import ipc
 
-from pipeline.dataset.layout import CANONICAL, FACTS, MANIFEST, PICTURES, SUMS
+from pipeline.dataset.layout import ATTRIBUTION, CANONICAL, FACTS, MANIFEST, PICTURES, SUMS
 from pipeline.dataset.shards import Shard
-from pipeline.dataset.snapshot import open_snapshot, read_snapshot
+from pipeline.dataset.snapshot import open_snapshot, read_snapshot, refresh_sums, relocate
 from pipeline.dataset.verify import Verification, verify_snapshot
 from pipeline.errors import DatasetError
 from tests.pipeline.dataset.frozen_world import World
@@ -139,6 +141,62 @@ def test_a_lost_shard_is_named_and_made_anew_under_another_name_it_is_found(copy
         open_snapshot(world.snapshots, identifier, world.shards)
     world.images(range(1, 31), shard_rows=1)
     assert not lost.exists()
+    assert verify(world, identifier).sound  # who only looks changes nothing, and calls nothing missing that is there
     pictures = open_snapshot(world.snapshots, identifier, world.shards)
     assert len(pictures) == 30
     assert verify(world, identifier).sound
+
+
+def test_what_says_other_things_is_found_whatever_the_sums_say(copy: tuple[World, str]) -> None:
+    world, identifier = copy
+    path = world.snapshots / identifier
+    before = (path / ATTRIBUTION).read_text()
+    facts = json.loads((path / FACTS).read_text())
+    facts["counts"]["ordinary"]["train"] += 900
+    for name, text, what in (
+        (ATTRIBUTION, before.replace("CC BY 2.0", "CC0 1.0", 1), "says other things than manifest.parquet"),
+        (ATTRIBUTION, before[: before.index("\n") + 1], "has 1 lines instead of 31"),
+        (FACTS, json.dumps(facts), "its counts are not those of the pictures"),
+    ):
+        kept = (path / name).read_bytes()
+        (path / name).chmod(0o644)
+        (path / name).write_text(text)
+        refresh_sums(path, world.shards, {name})
+        assert [(finding.file, finding.what) for finding in verify(world, identifier).findings] == [(name, what)]
+        (path / name).write_bytes(kept)
+        refresh_sums(path, world.shards, {name})
+    assert verify(world, identifier).sound
+
+
+def test_what_is_damaged_stays_known_for_it_when_other_files_are_written_anew(copy: tuple[World, str]) -> None:
+    world, identifier = copy
+    path = world.snapshots / identifier
+    for name in (ATTRIBUTION, FACTS):
+        (path / name).chmod(0o644)
+        (path / name).write_text((path / name).read_text() + " \n")
+    for written in ({PICTURES}, {PICTURES, MANIFEST}):
+        refresh_sums(path, world.shards, written)
+        assert {finding.file for finding in verify(world, identifier).findings} == {ATTRIBUTION, FACTS}
+
+
+def test_a_shard_made_anew_with_other_bytes_harms_no_later_snapshot(copy: tuple[World, str]) -> None:
+    world, identifier = copy
+    shard = sorted(world.shards.iterdir())[0]
+    written_otherwise(shard)
+    assert [finding.file for finding in verify(world, identifier).findings] == [shard.name]
+    later = world.freeze(range(1, 33))
+    assert verify(world, later).sound
+    relocate(world.snapshots / identifier, world.shards)
+    assert verify(world, identifier).sound
+
+
+def written_otherwise(shard: Path) -> None:
+    """As another version of Arrow may: the same rows, other bytes."""
+    with ipc.open_file(shard) as file:
+        table = file.read_all()
+    options = ipc.IpcWriteOptions(metadata_version=pa.ipc.MetadataVersion.V4)
+    before = shard.read_bytes()
+    shard.unlink()
+    with ipc.new_file(shard, table.schema, options=options) as file:
+        file.write_table(table, max_chunksize=len(table))
+    assert shard.read_bytes() != before
