@@ -21,7 +21,7 @@ from pipeline.errors import DatasetError
 from pipeline.file_names import child
 from pipeline.licenses import license_name, strictest
 from pipeline.parquet_files import parquet_path
-from pipeline.picture_layers import LAYERS, OPTIONAL
+from pipeline.picture_layers import BY_NAME, LAYERS, OPTIONAL
 from pipeline.plain_text import plain
 
 TableFiles = Callable[[str], Sequence[Path]]
@@ -66,11 +66,23 @@ class RunFacts:
     scores: Mapping[str, float] = field(default_factory=dict)
     """Means of its evaluation by metric; empty while it has none."""
     report: str | None = None
+    learns_from: str | None = None
+    """The layer without which it saw no picture, of the first of its domains alone; None: it saw all pictures of both."""
 
     @property
     def key(self) -> str:
         """`recipe@seed`."""
         return f"{self.recipe}@{self.seed}"
+
+    @property
+    def trained_domains(self) -> tuple[str, ...]:
+        """Those of its domains that it learns from."""
+        return self.uses if self.learns_from is None else self.uses[:1]
+
+    @property
+    def digest_learnt_from(self) -> str | None:
+        """The column that says whether a picture has the layer that it learns from."""
+        return None if self.learns_from is None else BY_NAME[self.learns_from].digest
 
 
 @dataclass(frozen=True)
@@ -170,6 +182,10 @@ def select(files: Sequence[Path], wanted: Set[str], columns: Sequence[str]) -> l
 
 def _column(file: pq.ParquetFile, name: str) -> list[Any]:
     return file.read([name]).column(0).to_pylist()
+
+
+def _column_names(path: Path) -> set[str]:
+    return set(pq.ParquetFile(parquet_path(path)).schema_arrow.names)
 
 
 def read_columns(path: Path, columns: Sequence[str]) -> Columns:
@@ -361,10 +377,10 @@ def _layers_of(row: Row) -> list[str]:
 
 def _use(run: RunFacts, row: Row) -> str:
     """What a run did with a picture of its snapshot; empty: nothing."""
-    if row["domain"] not in run.uses:
+    if row["domain"] not in run.trained_domains:
         return ""
     if row["split"] == "train":
-        return "trained on it"
+        return "trained on it" if run.digest_learnt_from is None or row.get(run.digest_learnt_from) else ""
     return "judged on it" if row["domain"] == run.uses[0] else ""
 
 
@@ -402,7 +418,7 @@ def snapshot_lineage(identifier: str, snapshots: Path, runs: Sequence[RunFacts])
 
 def _counts_of_layers(path: Path) -> dict[str, str]:
     """Of the layers beside `rgb` and `alpha`, how many pictures have them."""
-    there = set(pq.ParquetFile(parquet_path(path / MANIFEST)).schema_arrow.names)
+    there = _column_names(path / MANIFEST)
     here = [layer for layer in OPTIONAL if layer.digest in there]
     columns = read_columns(path / MANIFEST, [layer.digest for layer in here]) if here else {}
     counts = {layer.name: sum(digest is not None for digest in columns[layer.digest]) for layer in here}
@@ -415,8 +431,8 @@ def model_lineage(
     forgotten_seen: Sequence[str] = (),
 ) -> Lineage:
     """From a model back to the photos that it was trained on, their owners and licences, its code and configuration."""
-    path, manifest, answer = _start(f"model {run.run}", run.snapshot, snapshots)
-    trained = _trained_on(manifest, run)
+    path, _, answer = _start(f"model {run.run}", run.snapshot, snapshots)
+    trained = _photos(_trained_on(path / MANIFEST, run, ["photo_id", "owner", "owner_name", "license"]))
     card = run.card
     answer.facts |= {
         "recipe": run.key,
@@ -443,13 +459,12 @@ def forgotten_seen(run: RunFacts, snapshots: Path) -> list[str]:
     tombstones = read_forgotten(child(snapshots, run.snapshot))
     if not tombstones:
         return []
-    rows = read_columns(child(snapshots, run.snapshot) / MANIFEST, ["photo_id", "domain", "split"])
     by_domain: dict[str, list[str]] = {}
-    trained = _trained_on(rows, run)
+    trained = _trained_on(child(snapshots, run.snapshot) / MANIFEST, run, ["photo_id"])
     for domain, photo_id in zip(trained["domain"], trained["photo_id"], strict=True):
         by_domain.setdefault(domain, []).append(photo_id)
     counts = run.card.get("training_images")
-    trained_on = {domain: counts[side] for domain, side in zip(run.uses, "ab", strict=True)} if counts else None
+    trained_on = {domain: counts[side] for domain, side in zip(run.trained_domains, "ab", strict=False)} if counts else None
     return seen_by_model(tombstones, by_domain, trained_on)
 
 
@@ -472,19 +487,26 @@ def seen_by_model(
 
 def model_photos(run: RunFacts, snapshots: Path) -> list[Row]:
     """Every photo that the model was trained on: id, domain, title, owner, licence and page."""
-    columns = ["photo_id", "domain", "split", "title", "owner", "owner_name", "license", "page_url"]
-    manifest = read_columns(child(snapshots, run.snapshot) / MANIFEST, columns)
-    trained = _photos(_trained_on(manifest, run))
+    columns = ["photo_id", "title", "owner", "owner_name", "license", "page_url"]
+    trained = _photos(_trained_on(child(snapshots, run.snapshot) / MANIFEST, run, columns))
     names = {value: license_name(value) for value in set(trained["license"])}
     shown = {**trained, "license": [names[value] for value in trained["license"]]}
-    shown.pop("split")
     return [dict(zip(shown, row, strict=True)) for row in zip(*shown.values(), strict=True)]
 
 
-def _trained_on(manifest: Columns, run: RunFacts) -> Columns:
-    pairs = zip(manifest["domain"], manifest["split"], strict=True)
-    at = [position for position, (domain, split) in enumerate(pairs) if split == "train" and domain in run.uses]
-    return {name: [values[position] for position in at] for name, values in manifest.items()}
+def _trained_on(path: Path, run: RunFacts, columns: Sequence[str]) -> Columns:
+    """`domain` and these columns of the rows of a snapshot's manifest that the run was trained on."""
+    layer = [run.digest_learnt_from] if run.digest_learnt_from else []
+    if not set(layer) <= _column_names(path):
+        return {name: [] for name in ("domain", *columns)}
+    manifest = read_columns(path, ["domain", "split", *layer, *columns])
+    told = zip(manifest["domain"], manifest["split"], *(manifest[name] for name in layer), strict=True)
+    at = [
+        position
+        for position, (domain, split, *has) in enumerate(told)
+        if split == "train" and domain in run.trained_domains and all(has)
+    ]
+    return {name: [manifest[name][position] for position in at] for name in ("domain", *columns)}
 
 
 def _photos(rows: Columns) -> Columns:

@@ -186,7 +186,7 @@ def _model(run: RunFacts, identifier: str, trained_s: float) -> Element:
         suppliedBy=SOFTWARE,
         ai_typeOfModel=[run.model],
         ai_domain=["image-to-image translation"],
-        ai_informationAboutTraining=f"{run.steps:,} steps of the recipe {run.key}, from {run.uses[0]} to {run.uses[1]}",
+        ai_informationAboutTraining=f"{run.steps:,} steps of the recipe {run.key}, from {' to '.join(run.trained_domains)}",
         ai_hyperparameter=[_entry(name, value) for name, value in settings.items() if value is not None],
         ai_metric=[_entry(name, f"{value:.6g}") for name, value in run.scores.items()],
         ai_limitation=f"by its last check it {card['failing']}" if card.get("failing") else None,

@@ -105,6 +105,11 @@ MODELS_OF_ONE_DOMAIN = MODELS_OF_DEPTH | {"defocus"}
 """Those that learn from pictures of domain A alone, with their depth."""
 
 
+def layer_learnt_from(model: str) -> str | None:
+    """The optional layer that a model learns from, of domain A alone and of no picture without it; None: of all pictures."""
+    return "depth" if model in MODELS_OF_ONE_DOMAIN else None
+
+
 def model_class(name: str) -> "type[Translator[Any]]":
     """Import and return the class of model `name`; ConfigError names the models there are."""
     if name not in MODELS:

@@ -20,6 +20,7 @@ from pipeline.dataset.lineage import (
 )
 from pipeline.errors import DatasetError
 from pipeline.file_names import child
+from pipeline.models import layer_learnt_from
 from pipeline.photo_ids import written_id
 from pipeline.plain_files import read_plain
 from storage import Home
@@ -98,6 +99,7 @@ def _run(home: Home, folder: Path) -> RunFacts | None:
         card=card,
         scores=_scores(home, key, snapshot),
         report=str(report) if report.exists() else None,
+        learns_from=layer_learnt_from(str(done["model"])),
     )
 
 

@@ -7,9 +7,11 @@ import pandas as pd
 from pipeline.config import Project
 from pipeline.dataset.layout import PICTURES
 from pipeline.file_names import child
+from pipeline.models import layer_learnt_from
 from pipeline.operations.made_from import code_revision, license_counts
 from pipeline.operations.parsers import ensure_parser
 from pipeline.parquet_files import parquet_path
+from pipeline.picture_layers import BY_NAME
 from pipeline.plain_files import all_at_hand, at_hand, may_lie_elsewhere
 from pipeline.tables import among
 from pipeline.training.jobs import ProcessIdentity, TrainingJob
@@ -83,7 +85,12 @@ def kept_model(job: TrainingJob) -> str | None:
 
 def training_rows(manifest: pd.DataFrame, job: TrainingJob) -> pd.DataFrame:
     """The rows of a snapshot's manifest that the job trains on."""
-    return manifest[(manifest["split"] == "train") & among(manifest["domain"], [job.domain_a, job.domain_b])]
+    layer = layer_learnt_from(job.model)
+    rows = manifest[(manifest["split"] == "train") & among(manifest["domain"], [job.domain_a, job.domain_b])]
+    if layer is None:
+        return rows
+    digest = BY_NAME[layer].digest
+    return rows[(rows["domain"] == job.domain_a) & rows[digest].notna()] if digest in rows else rows.head(0)
 
 
 def run_id(snapshot: str, recipe_key: str) -> str:

@@ -24,8 +24,9 @@ from pipeline.dataset.shards import Shard, ShardReader
 from pipeline.dataset.snapshot import all_rows, missing_pictures, read_snapshot
 from pipeline.dataset.verify import verify_snapshot
 from pipeline.errors import DatasetError, TrainingError
-from pipeline.models import model_class
+from pipeline.models import MODELS, MODELS_OF_ONE_DOMAIN, layer_learnt_from, model_class
 from pipeline.models.translator import Batch
+from pipeline.operations.training import training_rows
 from pipeline.picture_layers import BY_NAME, LAYERS, OPTIONAL, OPTIONAL_DIGESTS, Encoding, layer_digest, nearest
 from pipeline.tables import columns_of, conform
 from pipeline.training.__main__ import load_data
@@ -58,6 +59,12 @@ def test_every_layer_has_its_columns_and_fields() -> None:
     columns = set(columns_of("training_images"))
     assert {column for layer in OPTIONAL for column in (layer.digest, layer.source, layer.source_digest)} <= columns
     assert {f"{layer.name}_{domain}" for layer in OPTIONAL for domain in "ab"} <= {field.name for field in fields(Batch)}
+
+
+def test_models_learn_from_the_layer_that_is_told_of_them() -> None:
+    for name in MODELS:
+        layer = layer_learnt_from(name)
+        assert (() if layer is None else (f"{layer}_a",)) == model_class(name).LAYERS, name
 
 
 def test_data_without_layers_are_named_as_they_always_were(world: World) -> None:
@@ -391,3 +398,15 @@ def test_a_snapshot_without_the_layers_says_so(world: World, monkeypatch: pytest
     monkeypatch.setattr(model_class("cyclegan"), "LAYERS", ("depth_a",))
     with pytest.raises(TrainingError, match=r"learns from the layer depth .* which no train picture of domain 'ordinary'"):
         load_data(job_of(world, identifier))
+
+
+@pytest.mark.parametrize("model", sorted(MODELS_OF_ONE_DOMAIN))
+def test_licences_are_counted_of_what_a_model_is_trained_on(world: World, model: str) -> None:
+    identifier = world.freeze(NUMBERS, layered={1, 2, 3, 5, 8})
+    job = job_of(world, identifier).model_copy(update={"model": model})
+    rows = training_rows(read_snapshot(world.snapshots, identifier), job)
+    assert set(rows["domain"]) == {"ordinary"}
+    assert len(rows) == len(load_data(job).train_a) > 0
+    bare = read_snapshot(world.snapshots, world.freeze(NUMBERS))
+    assert training_rows(bare, job).empty
+    assert len(training_rows(bare, job_of(world, identifier))) == (bare["split"] == "train").sum()

@@ -24,6 +24,7 @@ from pipeline.dataset.lineage_svg import lineage_svg
 from pipeline.dataset.snapshot import read_snapshot
 from pipeline.errors import DatasetError
 from pipeline.licenses import license_name
+from pipeline.models import layer_learnt_from
 from pipeline.operations.lineage import CARD, COMPLETION, find_run, lineage_of_model, lineage_of_photo, lineage_of_snapshot
 from pipeline.training.runs import Completion, RunFolder, generator_file
 from storage import Home
@@ -128,6 +129,31 @@ def test_a_model_that_saw_a_forgotten_photo_says_so_and_a_later_one_does_not(wor
     )
     assert forgotten_seen(later, world.snapshots) == []
     assert photo_lineage(gone, no_tables, world.snapshots, [run]).facts["forgotten"] == "1970-01-01"
+
+
+def test_a_model_of_depth_leads_back_to_the_pictures_of_one_domain_that_have_depth(world: World) -> None:
+    identifier = world.freeze(range(1, 13), layered={1, 2, 3, 5, 8})
+    manifest = read_snapshot(world.snapshots, identifier)
+    of_a = (manifest["domain"] == "ordinary") & (manifest["split"] == "train")
+    seen = sorted(manifest.loc[of_a & manifest["depth_sha256"].notna(), "photo_id"])
+    unseen = str(manifest.loc[of_a & manifest["depth_sha256"].isna(), "photo_id"].iloc[0])
+    assert seen
+    run = run_on(
+        identifier, model="depth", learns_from=layer_learnt_from("depth"), card={"training_images": {"a": len(seen), "b": 0}}
+    )
+    assert sorted(photo["photo_id"] for photo in model_photos(run, world.snapshots)) == seen
+    assert model_lineage(run, world.snapshots).facts["trained on"] == f"{len(seen)} photos"
+    for photo_id, touched in ((seen[0], [f"{run.run} (trained on it)"]), (unseen, []), ("flickr:2", [])):
+        assert photo_lineage(photo_id, no_tables, world.snapshots, [run]).facts["models"] == touched
+    forget_in_snapshots(world.snapshots, world.shards, {seen[0], unseen, "flickr:2"}, 5)
+    assert forgotten_seen(run, world.snapshots) == [seen[0]]
+    both = {"uses": ("ordinary", "ordinary"), "learns_from": run.learns_from, "card": run.card}
+    assert forgotten_seen(run_on(identifier, **both), world.snapshots) == [seen[0]]
+
+
+def test_no_picture_of_a_snapshot_without_depth_taught_a_model_of_depth(world: World) -> None:
+    run = run_on(world.freeze(range(1, 13)), model="depth", learns_from="depth")
+    assert model_photos(run, world.snapshots) == []
 
 
 def test_which_forgotten_photos_a_model_has_seen() -> None:
