@@ -249,7 +249,7 @@ def publish(
             chosen.snapshots, identifier, chosen.shards, {"mask": chosen.masks, "depth": chosen.depth}, folder, plan
         )
         for reason, count in ready.exported.left_out.items():
-            say(f"left out: {count:,} for {reason}; their ids, digests and masks are in the bundle")
+            say(f"left out: {count:,} for {reason}; their ids, titles, owners, digests and masks are in the bundle")
         if dry_run:
             for name, size in ready.files.items():
                 tell(f"{'~' * (name in ready.estimated) + f'{size:,}':>14}  {name}")

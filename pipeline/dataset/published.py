@@ -12,15 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow.parquet as pq
 import yaml
 
 from pipeline.dataset.export import DATASHEET, Exported, ExportPlan, export_snapshot, make_hole
-from pipeline.dataset.layout import ATTRIBUTION, CANONICAL, SUMS, read_facts, sums_text
+from pipeline.dataset.layout import ATTRIBUTION, CANONICAL, PICTURES, SUMS, read_facts, sums_text
 from pipeline.dataset.restore import Bundled, bundle_files
-from pipeline.dataset.snapshot import open_snapshot, read_snapshot
+from pipeline.dataset.snapshot import PICTURE_COLUMNS, open_snapshot, read_snapshot, replace_parquet
 from pipeline.errors import DatasetError
 from pipeline.file_names import child
 from pipeline.licenses import KNOWN, license_name
+from pipeline.parquet_files import parquet_path
+from pipeline.picture_layers import SOURCES
 from pipeline.plain_files import file_sha256, open_plain, plain_path
 from pipeline.plain_text import plain_markdown
 
@@ -76,16 +79,27 @@ def make_ready(
             f"{reserved[0]} is All Rights Reserved and would be published; this is a mistake, please report it"
         )
     shutil.copyfile(plain_path(Path(bundled[CANONICAL].path)), target / CANONICAL)
+    nameless = _without_curators(Path(bundled[PICTURES].path), child(target, PICTURES))
+    bundled[PICTURES] = Bundled(str(nameless), nameless.stat().st_size)
     if plan.is_rehearsal:
         make_hole(child(target, BUNDLE), _packed_bytes(bundled))
     else:
         _pack(bundled, child(target, BUNDLE))
+    nameless.unlink()
     card = _card(read_facts(snapshots, identifier), shown, exported)
     (target / CARD).write_text(card, encoding="utf-8")
     files = {
         path.relative_to(target).as_posix(): path.stat().st_size for path in sorted(target.rglob("*")) if path.is_file()
     }
     return Ready(target, files, exported.estimated, exported, card)
+
+
+def _without_curators(path: Path, target: Path) -> Path:
+    """Where pictures lie and what they were made with, without who decided about them, which is nobody's affair."""
+    frame = pq.read_table(parquet_path(path)).to_pandas()
+    columns = [name for name in PICTURE_COLUMNS if name in frame]
+    replace_parquet(target, frame.assign(curator=None, decision_file=None, decision_row=None), columns, SOURCES)
+    return target
 
 
 def _pack(files: Mapping[str, Bundled], target: Path) -> None:
@@ -140,7 +154,7 @@ passes pictures on passes that on too.
 - Pictures here: {", ".join(f"{name} {count:,}" for name, count in exported.counts.items())}.{left}
 - `{CANONICAL}` is the whole snapshot's manifest: the SHA-256 of the file is `{facts["sha256"]}`, and its first 16 digits are
   the snapshot's id. `pixels_sha256` there is the SHA-256 of a picture's RGB bytes, row by row, `alpha_sha256` its alpha's.
-- `{BUNDLE}` has ids, digests and masks of all pictures, and no photo: `tar xf {BUNDLE}`, then
+- `{BUNDLE}` has ids, titles, owners, digests and masks of all pictures, and no photo: `tar xf {BUNDLE}`, then
   `bokehflow snapshot restore bundle` fetches every photo from where it came and checks its digest.
 
 | licence | photos |

@@ -98,6 +98,11 @@ def test_what_is_published_is_what_may_be_shared_and_the_bundle_for_all(world: W
         assert hashlib.sha256(pixels).hexdigest() == lines[row.photo_id]["pixels_sha256"]
     with tarfile.open(fileobj=io.BytesIO(files["bundle.tar"])) as tar:
         assert len([name for name in tar.getnames() if name.startswith("bundle/masks/")]) == 12
+        packed = tar.extractfile("bundle/pictures.parquet")
+        assert packed is not None
+        places = pd.read_parquet(io.BytesIO(packed.read()))
+        assert len(places) == 12
+        assert places[["curator", "decision_file", "decision_row"]].isna().all(axis=None)
     head = yaml.safe_load(files["README.md"].decode().split("---\n")[1])
     assert head["license"] == ["cc", "cc-by-2.0", "cc-by-nc-2.0", "cc0-1.0"]
 
