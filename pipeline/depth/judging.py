@@ -69,7 +69,8 @@ class WithoutNetwork:
 
     constant: float
     mean_map: Disparity
-    subject: float
+    subject: float | None
+    """None where masks tell nothing apart, as where there are none."""
     rest: float
 
     @classmethod
@@ -83,22 +84,24 @@ class WithoutNetwork:
         constant = float(np.exp(np.median(log[known])))
         counts = known.sum(0)
         mean = np.where(counts > 0, (log * known).sum(0) / np.maximum(counts, 1), np.log(constant))
-        of_part = [
-            float(np.exp(np.median(log[part]))) if part.any() else constant for part in (known & inside, known & ~inside)
-        ]
-        return cls(constant, np.exp(mean).astype(np.float32), *of_part)
+        mean_map = np.exp(mean).astype(np.float32)
+        subject, rest = known & inside, known & ~inside
+        if not subject.any() or not rest.any():
+            return cls(constant, mean_map, None, constant)
+        return cls(constant, mean_map, *(float(np.exp(np.median(log[part]))) for part in (subject, rest)))
 
     def predictions(self, alphas: Sequence[Alpha]) -> Mapping[str, list[Disparity]]:
-        """For pictures with these true masks: one distance for all, the mean map, and one distance for the subject and one
-        for the rest, which is told where the subject is."""
+        """For pictures with these true masks: one distance for all, the mean map, and, where masks told subjects, one
+        distance for the subject and one for the rest, which is told where the subject is."""
         shape = self.mean_map.shape
-        return {
+        found = {
             "constant": [np.full(shape, self.constant, np.float32)] * len(alphas),
             "mean map": [self.mean_map] * len(alphas),
-            "mask, two constants": [
-                np.where(alpha >= SUBJECT_ALPHA, np.float32(self.subject), np.float32(self.rest)) for alpha in alphas
-            ],
         }
+        if self.subject is not None:
+            subject, rest = np.float32(self.subject), np.float32(self.rest)
+            found["mask, two constants"] = [np.where(alpha >= SUBJECT_ALPHA, subject, rest) for alpha in alphas]
+        return found
 
 
 def _pair(predicted: Disparity, true: Disparity) -> Pair:

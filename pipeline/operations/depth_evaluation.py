@@ -111,7 +111,7 @@ def evaluate_depth_model(
     with one_core(are_small), watch.timed("pictures through a lens"):
         for number, scene in enumerate(scenes):
             by = {**_in_dioptres(maps[f"scene:{scene.name}"], scene, recipe, predict.is_metric), TRUE_DEPTH: scene.disparity}
-            rows += _view_rows(scene, number, by, network, asked=(recipe, MASK, TRUE_DEPTH))
+            rows += _view_rows(scene, number, by, network, asked=[one for one in (recipe, MASK, TRUE_DEPTH) if one in by])
     with one_core(are_small), watch.timed("pictures for the report"):
         _draw(run, judged, {name: found[recipe] for name, found in maps.items()}, predict.is_metric)
     return conform("evaluation", pd.DataFrame(rows, columns=["photo_id", "method", "metric", "value"])), photos

@@ -166,7 +166,9 @@ def depth_headline(scores: pd.DataFrame, model: str) -> Headline:
         return Headline("–", "error of depth", "bad", "Nothing is known of it", [])
     told = "AbsRel" if metric == "abs_rel" else "AbsRel after alignment"
     verdict: Verdict = "good"
-    words = "Better than knowing the subject's mask"
+    words = (
+        "Better than the mean map, which looks at no picture" if mask is None else "Better than knowing the subject's mask"
+    )
     if mean_map is not None and own.mean >= mean_map.mean:
         verdict, words = "bad", "No better than the mean map, which looks at no picture"
     elif mask is not None and own.mean >= mask.mean:

@@ -47,6 +47,13 @@ def test_what_knows_the_mask_beats_what_knows_the_place_beats_what_knows_nothing
     assert without.constant == pytest.approx(0.5)
 
 
+@pytest.mark.parametrize("opacity", [0, 127, 255])
+def test_masks_that_tell_nothing_apart_are_nothing_to_be_beaten(opacity: int) -> None:
+    true, alpha = scene()
+    without = WithoutNetwork.of([true], [np.full_like(alpha, opacity)])
+    assert list(without.predictions([alpha])) == ["constant", "mean map"]
+
+
 def test_where_no_training_picture_knows_anything_nothing_can_be_said() -> None:
     true, alpha = scene()
     with pytest.raises(ValueError, match="known"):

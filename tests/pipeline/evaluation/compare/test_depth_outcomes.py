@@ -36,6 +36,13 @@ def test_the_verdict_is_by_what_looks_at_no_picture(error: float, verdict: str) 
     assert "mean map of the training pictures 0.300" in found.sentences[0]
 
 
+def test_without_masks_nothing_is_said_of_one() -> None:
+    rows = [row for row in depth_of(0.25) if row[1] != outcomes.MASK]
+    found = outcomes.depth_headline(scores(rows), "depth@0")
+    assert (found.verdict, found.verdict_words) == ("good", "Better than the mean map, which looks at no picture")
+    assert "mask" not in " ".join(found.sentences)
+
+
 def test_scenes_weigh_alike_however_many_views_they_have() -> None:
     table = scores(views(1.0))
     cell = outcomes.cell_of(table, "depth@0", "l1")
