@@ -48,7 +48,7 @@ from pipeline.errors import disk_failed
 from pipeline.file_names import printable
 from pipeline.photo_ids import written_id
 from pipeline.plain_files import plain, read_plain
-from pipeline.spreadsheet import Problem, Sheet, csv_text, no_formula, read_sheet, table_bytes
+from pipeline.spreadsheet import Problem, Record, Sheet, csv_text, no_formula, read_sheet, table_bytes
 from pipeline.times import read_time
 
 DECISIONS = ("keep", "drop", "move", "skip")
@@ -421,6 +421,20 @@ def _read_file(
             yield Problem(name, record.number, "row", record.text, "unfinished, not counted", is_fatal=False)
         elif item is not None:
             yield item
+    if sheet.doubt:
+        yield from _doubtful_names(sheet, rows, name)
+
+
+def _doubtful_names(sheet: Sheet, rows: Sequence[Record], file: str) -> Iterator[Problem]:
+    """The first row of each curator of a decision whose name was read by a guess; its ASCII alone is certain."""
+    read, first = sheet.reader(("decision", "curator")), dict[str, int]()
+    for record in rows:
+        cells = read(record)
+        if cells.get("decision") and not cells.get("curator", "").isascii():
+            first.setdefault(cells["curator"], record.number)
+    allowed = f"the name is a guess, and {sheet.doubt}; else the rows count as those of a person of this name"
+    for curator, number in first.items():
+        yield Problem(file, number, "curator", curator, allowed, is_fatal=False)
 
 
 def _declared(data: bytes) -> bytes:

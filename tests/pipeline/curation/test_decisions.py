@@ -338,6 +338,20 @@ def test_a_torn_last_row_is_no_obstacle_wherever_it_tore(tmp_path: Path) -> None
     assert {found.photo_id for found in read_decisions(tmp_path, KNOWN, DOMAINS)[0]} >= {"flickr:1", "flickr:3"}
 
 
+def test_a_name_that_was_read_by_a_guess_is_told_once_and_its_rows_count(tmp_path: Path) -> None:
+    text = "photo_id;decision;curator;note\r1;skip;Zoë;\r2;keep;Zoë;\r3;keep;Ann;schön\r4;;Noël;\r"
+    reviewed(tmp_path, text.encode("mac_roman"))
+    decisions, (problem,) = read_decisions(tmp_path, KNOWN, DOMAINS)
+    assert len(decisions) == 3
+    assert not problem.is_fatal
+    assert (problem.row, problem.column, problem.value) == (2, "curator", decisions[0].curator)
+    assert "save it as UTF-8" in str(problem)
+    reviewed(tmp_path, text.replace("Zoë", "Zoe").encode("mac_roman"))
+    assert not read_decisions(tmp_path, KNOWN, DOMAINS)[1], "notes alone name nobody"
+    reviewed(tmp_path, text.encode())
+    assert not read_decisions(tmp_path, KNOWN, DOMAINS)[1]
+
+
 @pytest.mark.parametrize("end", ["\r\n", ""])
 def test_a_wrong_value_in_a_whole_last_row_is_an_error_with_and_without_a_line_end(tmp_path: Path, end: str) -> None:
     header = ",".join(DECISION_COLUMNS)
