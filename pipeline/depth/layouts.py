@@ -82,12 +82,19 @@ def misfit(what: str, size_px: tuple[int, int], picture_px: tuple[int, int]) -> 
 def pairs(folder: Path, unit: DepthUnit | None = None) -> Found:
     """`rgb/` beside `depth/`, `target/` or both, by equal names. Each picture is a group of its own.
 
-    Raises ConfigError where there are maps and nobody says what their numbers mean.
+    Raises ConfigError where there are maps and nobody says what their numbers mean, and for a folder of them in which none
+    can be read: its pictures would pass for some without.
     """
     kinds = ("rgb", PICTURES), ("depth", MAPS), ("target", PICTURES)
     pictures, maps, targets = (_by_stem(child(folder, name), endings) for name, endings in kinds)
     if not pictures:
         raise ConfigError(f"{folder}: has no pictures in rgb/; the layout `pairs` needs rgb/ beside depth/ or target/")
+    unread = [told for name, endings in kinds if (told := _unread(child(folder, name), endings))]
+    for (name, endings), some in zip(kinds, (pictures, maps, targets), strict=True):
+        if child(folder, name).is_dir() and not some:
+            raise ConfigError(f"{folder}: {name}/ has no file that can be read, which end in {', '.join(endings)}")
+    if not maps and not targets:
+        raise ConfigError(f"{folder}: has rgb/ alone; the layout `pairs` needs depth/ or target/ beside it")
     told = (unit or told_unit(folder)) if maps else None
     if maps and told is None:
         remedy = 'say it by --depth-unit, or in depth.toml: unit = "mm"'
@@ -96,10 +103,10 @@ def pairs(folder: Path, unit: DepthUnit | None = None) -> Found:
         )
     found = [_pair(name, name, None, path, maps.get(name), told, targets.get(name)) for name, path in pictures.items()]
     problems = [f"{path.name}: there is no picture of that name in rgb/" for path in _without(pictures, maps, targets)]
-    if maps:
-        problems += [f"{path.name}: there is no map of that name in depth/" for path in _without(maps, pictures)]
+    other, what = (maps, "map of that name in depth/") if maps else (targets, "picture of that name in target/")
+    problems += [f"{path.name}: there is no {what}" for path in _without(other, pictures)]
     halves = [pair for pair in found if pair.depth is not None or pair.targets]
-    return Found([pair for pair in halves if pair.depth is not None or not maps], sorted(problems))
+    return Found([pair for pair in halves if pair.depth is not None or not maps], [*unread, *sorted(problems)])
 
 
 def diml(folder: Path, raw: bool = False) -> Found:
@@ -179,6 +186,19 @@ def _by_stem(folder: Path, endings: Sequence[str]) -> dict[str, Path]:
         twice = next(path for path in paths if found[path.stem] is not path)
         raise ConfigError(f"{twice}: there is another file of that name with another ending; keep one")
     return found
+
+
+def _unread(folder: Path, endings: Sequence[str]) -> str | None:
+    """How many files of a folder are passed over for their endings, in words; None where there are none."""
+    paths = folder.iterdir() if folder.is_dir() else ()
+    names = sorted(
+        path.name for path in paths if path.suffix.lower() not in endings and path.name[0] != "." and path.is_file()
+    )
+    if not names:
+        return None
+    return (
+        f"{folder.name}/: {len(names):,} files are not read, such as {names[0]}; those that are end in {', '.join(endings)}"
+    )
 
 
 def _without(others: Mapping[str, Path], *many: Mapping[str, Path]) -> Iterator[Path]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +77,36 @@ def test_a_half_without_its_other_is_named_and_no_pair(tmp_path: Path) -> None:
         "lonely.jpg: there is no map of that name in depth/",
         "lost.npy: there is no picture of that name in rgb/",
     ]
+
+
+@pytest.mark.parametrize("beside", [(), ("target",)])
+def test_depth_of_which_no_map_can_be_read_is_no_folder_without_depth(tmp_path: Path, beside: tuple[str, ...]) -> None:
+    for name in ("rgb", *beside):
+        picture(tmp_path / name / "a.jpg")
+    with pytest.raises(ConfigError, match=r"needs depth/ or target/ beside it") if not beside else nullcontext():
+        pairs(tmp_path)
+    (tmp_path / "depth").mkdir()
+    (tmp_path / "depth" / "a.pfm").write_bytes(b"Pf")
+    with pytest.raises(ConfigError, match=r"depth/ has no file that can be read, which end in \.png, \.npy, \.tif, \.tiff"):
+        pairs(tmp_path, DepthUnit.parse("m"))
+
+
+def test_files_that_are_passed_over_for_their_endings_are_named_and_counted(tmp_path: Path) -> None:
+    for name in "ab":
+        picture(tmp_path / "rgb" / f"{name}.jpg")
+    stored(tmp_path / "depth" / "a.npy", np.full((4, 6), 2.0))
+    for name in ("b.exr", "c.exr", ".hidden"):
+        (tmp_path / "depth" / name).touch()
+    assert pairs(tmp_path, DepthUnit.parse("m")).problems == [
+        "depth/: 2 files are not read, such as b.exr; those that are end in .png, .npy, .tif, .tiff",
+        "b.jpg: there is no map of that name in depth/",
+    ]
+
+
+def test_a_picture_without_the_one_that_it_is_to_become_is_named(tmp_path: Path) -> None:
+    for name in ("rgb/a.jpg", "rgb/lonely.jpg", "target/a.jpg"):
+        picture(tmp_path / name)
+    assert pairs(tmp_path).problems == ["lonely.jpg: there is no picture of that name in target/"]
 
 
 def test_pairs_of_pictures_need_no_unit(tmp_path: Path) -> None:
