@@ -186,7 +186,7 @@ def _write_table(path: Path, table: pa.Table) -> None:
 
 def _write_sums(path: Path, known: Mapping[str, str]) -> None:
     """`SHA256SUMS` of the files in the folder `path` and of the shards, whose digests are among those `known` by name."""
-    files = [file for file in path.iterdir() if file.name not in {SUMS, *known} and file.name[0] != "."]
+    files = [file for file in path.iterdir() if file.is_file() and file.name not in {SUMS, *known} and file.name[0] != "."]
     with atomic_path(path / SUMS) as temporary:
         temporary.write_text(sums_text({**{file.name: file_sha256(file) for file in files}, **known}), encoding="utf-8")
         temporary.chmod(0o444)

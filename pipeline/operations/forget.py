@@ -24,7 +24,7 @@ from pipeline.curation.decisions import find_tables
 from pipeline.curation.queue import COLUMNS
 from pipeline.dataset.crop import photo_of
 from pipeline.dataset.export import forget_in_export, is_export
-from pipeline.dataset.forget import forget_in_snapshots, frozen_sources, unreadable_snapshots
+from pipeline.dataset.forget import forget_in_bundle, forget_in_snapshots, frozen_sources, is_bundle, unreadable_snapshots
 from pipeline.dedupe.store import FingerprintStore
 from pipeline.errors import ConfigError, DatasetError, StorageError
 from pipeline.evaluation.measure.tiles import forget_pictures
@@ -60,8 +60,9 @@ NOT_CACHES = {
 
 NO_EXPORTS = {
     "blobs", "tables", "shards", "dagster", "weights", "budget", "remote", "thumbnails", "masks", "depth", "fingerprints",
+    "snapshots",
 }  # fmt: skip
-"""Folders of the home with many files, and none that a person puts there."""
+"""Folders of the home with many files, and none that a person puts there; snapshots are looked through for themselves."""
 _TWO_DIGITS = re.compile(r"[0-9a-f]{2}")
 _WRITTEN_OTHERWISE = (b"\0", b"flic.kr", b".gne", b"%3")
 """What a file may have in it, in small letters, that names a photo and not by the digits of its id: UTF-16, short addresses,
@@ -210,7 +211,7 @@ def _purge(home: Home, now_s: int, also: Iterable[str] = (), was_quiet: Callable
         kept.unlink(missing_ok=True)  # found anew where it is asked for
     for folder in (home.reviewed, home.comparisons):
         done.reviewed_files += [str(path.relative_to(folder)) for path in _naming(folder.rglob("*"), ids)]
-    _purge_exports(home, set(ids), done)
+    _purge_exports(home, set(ids), done, now_s)
     unfinished = list(home.unfinished())
     sweep(unfinished)
     left = [path for path in unfinished if os.path.lexists(path)]
@@ -319,16 +320,18 @@ def _purge_outputs(home: Home, ids: Set[str], done: Purged) -> None:
         done.reports.append(page.parent.name)
 
 
-def _purge_exports(home: Home, ids: Set[str], done: Purged) -> None:
-    """Exports that somebody put into the home, wherever in it; those elsewhere are not ours to change."""
+def _purge_exports(home: Home, ids: Set[str], done: Purged, now_s: int) -> None:
+    """Exports and bundles that somebody put into the home, wherever in it; those elsewhere are not ours to change."""
     for parent, folders, _ in os.walk(home.root):
         if Path(parent) == home.root:
             folders[:] = [name for name in folders if name not in NO_EXPORTS]
-        if is_export(Path(parent)):
+        folder = Path(parent)
+        if is_export(folder) or is_bundle(folder):
             folders.clear()
             try:
-                done.exported += forget_in_export(Path(parent), set(ids))
-            except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+                of_bundle = forget_in_bundle(folder, set(ids), now_s) if is_bundle(folder) else 0
+                done.exported += of_bundle + (forget_in_export(folder, set(ids)) if is_export(folder) else 0)
+            except (OSError, ValueError, KeyError, DatasetError, pa.ArrowException) as error:
                 done.problems.append(f"{parent}: this export cannot be searched ({error}); delete it and export anew")
 
 

@@ -3,12 +3,13 @@
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from unittest.mock import Mock
 
 import pandas as pd
 import pytest
 
-from pipeline.dataset.forget import forget_in_snapshots
-from pipeline.dataset.layout import ATTRIBUTION, CANONICAL, FACTS, MANIFEST, PICTURES, SUMS
+from pipeline.dataset.forget import forget_in_bundle, forget_in_snapshots, is_bundle
+from pipeline.dataset.layout import ATTRIBUTION, CANONICAL, FACTS, MANIFEST, PICTURES, SUMS, read_sums
 from pipeline.dataset.restore import Kept, Photos, Restored, export_bundle, restore_snapshot, without_missing
 from pipeline.dataset.shards import Shard
 from pipeline.dataset.snapshot import freeze, read_snapshot
@@ -293,6 +294,28 @@ def test_a_damaged_picture_is_made_anew_and_its_neighbours_stay(origin: tuple[Wo
     done = elsewhere.restore(world.snapshots / identifier)
     assert (done.whole, done.made, done.already_there) == (True, 1, len(NUMBERS) - 1)
     assert verify_snapshot(world.snapshots, identifier, world.shards).sound
+
+
+@pytest.mark.parametrize("dies", [False, True])
+def test_a_bundle_forgets_owner_title_and_mask_and_can_still_be_restored(
+    bundle: Path, elsewhere: Elsewhere, monkeypatch: pytest.MonkeyPatch, dies: bool
+) -> None:
+    owner = pd.read_parquet(bundle / MANIFEST).set_index("photo_id").loc["flickr:3"]
+    assert is_bundle(bundle)
+    assert forget_in_bundle(bundle, {"flickr:99"}, 5) == 0
+    if dies:
+        with monkeypatch.context() as patch:
+            patch.setattr("pipeline.dataset.forget.refresh_sums", Mock(side_effect=KeyboardInterrupt))
+            with pytest.raises(KeyboardInterrupt):
+                forget_in_bundle(bundle, {"flickr:3"}, 5)
+    assert forget_in_bundle(bundle, {"flickr:3"}, 5) == 5
+    assert forget_in_bundle(bundle, {"flickr:3"}, 6) == 0
+    texts = [path.read_bytes() for path in bundle.iterdir() if path.is_file()]
+    assert not any(str(owner["page_url"]).encode() in text for text in texts)
+    assert sorted(path.stem for path in (bundle / "masks" / "selfie").iterdir()) == sorted(str(n) for n in NUMBERS if n != 3)
+    assert all((bundle / name).exists() for name in read_sums(bundle))
+    done = elsewhere.restore(bundle)
+    assert (done.whole, done.pictures) == (True, 11)
 
 
 def spoil(file: Path) -> bytes:
