@@ -27,7 +27,7 @@ from assets.schedules import due_for_rescrape
 from pipeline.atomic import write_text
 from pipeline.config import Project
 from pipeline.dataset.snapshot import read_snapshot
-from pipeline.errors import ConfigError, StageFailed
+from pipeline.errors import BokehflowError, ConfigError, StageFailed, database_trouble, disk_failed
 from pipeline.file_names import child
 from pipeline.operations.due import Due, NothingCollected, Waiting, WaitingForDecisions, told_problems
 from pipeline.operations.forget import finish_forgetting, leftovers
@@ -71,11 +71,16 @@ def _heed_sigterm() -> None:
 
 @contextmanager
 def open_instance(home: Home) -> Iterator[dg.DagsterInstance]:
-    """The home's Dagster instance, set up on first use."""
+    """The home's Dagster instance, set up on first use. Raises `StorageError` where the disk does not take its records."""
     prepare_instance(home)
     keep_log_copies_from_the_terminal()
-    with dg.DagsterInstance.from_config(str(home.dagster)) as instance:
-        yield instance
+    try:
+        with dg.DagsterInstance.from_config(str(home.dagster)) as instance:
+            yield instance
+    except Exception as error:
+        if not isinstance(error, BokehflowError) and (trouble := database_trouble(error)):
+            raise disk_failed(trouble, home.dagster) from error
+        raise
 
 
 def prepare_instance(home: Home) -> None:

@@ -4,6 +4,7 @@ The lowest brick of all: the trainer's process, which knows nothing of `storage`
 A reader sees the old file or the new one, never half of one.
 """
 
+import errno
 import os
 import re
 import shutil
@@ -14,6 +15,7 @@ from glob import escape
 from pathlib import Path
 from uuid import uuid4
 
+from pipeline.errors import is_full
 from pipeline.machine import MachinePlace, here
 
 TEMPORARY_SUFFIX = ".tmp"
@@ -89,9 +91,10 @@ def atomic_path(target: Path) -> Iterator[Path]:
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_beside(target)
     try:
-        yield temporary
-        put_in_place(temporary, target)
-        sync(target.parent)
+        with _writing(target):
+            yield temporary
+            put_in_place(temporary, target)
+            sync(target.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -107,7 +110,8 @@ def atomic_folder(target: Path, replace: bool = False) -> Iterator[Path]:
     sweep(path for path in target.parent.glob(f".{escape(target.name)}.*{TEMPORARY_SUFFIX}") if _WRITER.search(path.name))
     try:
         temporary.mkdir(parents=True)
-        yield temporary
+        with _writing(target):
+            yield temporary
         if replace and target.exists():
             old = temporary_beside(target)
             os.replace(target, old)
@@ -131,10 +135,22 @@ def write_remade(target: Path, data: bytes) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_beside(target)
     try:
-        temporary.write_bytes(data)
-        put_in_place(temporary, target)
+        with _writing(target):
+            temporary.write_bytes(data)
+            put_in_place(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _writing(target: Path) -> Iterator[None]:
+    """Where the disk is full meanwhile, the error names `target`; the system names files to who opens them alone."""
+    try:
+        yield
+    except OSError as error:
+        if is_full(error) and error.filename is None:
+            raise OSError(error.errno or errno.ENOSPC, error.strerror or str(error), str(target)) from error
+        raise
 
 
 def write_text(target: Path, text: str) -> None:

@@ -25,7 +25,7 @@ from pipeline.commands import (
     training,
 )
 from pipeline.commands.options import say
-from pipeline.errors import BokehflowError, disk_trouble
+from pipeline.errors import BokehflowError, database_trouble, disk_trouble, is_full
 from pipeline.plain_text import plain_lines
 
 UMASK_VARIABLE = "BOKEHFLOW_FILES"
@@ -108,10 +108,10 @@ def umask_of(written: str | None) -> int:
 
 def last_resort(error: Exception) -> int:
     """Tell of a defect, or of a machine that fails, in a sentence; the traceback goes to a file. Returns the exit code."""
-    if isinstance(error, OSError) and error.errno in MACHINE_FAULTS:
-        what, remedy = disk_trouble(error)
-        say(f"error: {error.filename or 'a file'}: {what}; {remedy} and run the same command again")
-        return 1
+    if isinstance(error, OSError) and (error.errno in MACHINE_FAULTS or is_full(error)):
+        return _told_of_machine(error, "a file")
+    if trouble := database_trouble(error):
+        return _told_of_machine(trouble, "Dagster's records")
     descriptor, path = tempfile.mkstemp(prefix="bokehflow-", suffix=".log")
     with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
         file.write(f"bokehflow {' '.join(sys.argv[1:])}\n\n")
@@ -119,6 +119,12 @@ def last_resort(error: Exception) -> int:
     words = "".join(each if each.isprintable() else " " for each in f"{type(error).__name__}: {error}")[:200]
     say(f"error: something unexpected went wrong ({words}); the details are in {path}, please report them")
     return DEFECT
+
+
+def _told_of_machine(error: OSError, otherwise: str) -> int:
+    what, remedy = disk_trouble(error)
+    say(f"error: {error.filename or otherwise}: {what}; {remedy} and run the same command again")
+    return 1
 
 
 if __name__ == "__main__":

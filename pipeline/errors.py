@@ -20,8 +20,14 @@ What goes wrong with a single photo is not an exception at all but a row with a 
 """
 
 import errno
+import re
 import shutil
 from pathlib import Path
+
+SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")
+"""What numpy says, and nothing else, where the disk takes a part of an array."""
+OF_SQLITE = {8: errno.EROFS, 10: errno.EIO, 13: errno.ENOSPC}
+"""What SQLite calls READONLY, IOERR and FULL, as the system calls it."""
 
 
 class BokehflowError(Exception):
@@ -106,11 +112,30 @@ def disk_failed(error: OSError, folder: Path) -> StorageError:
 
 def disk_trouble(error: OSError) -> tuple[str, str]:
     """What is wrong with a disk that could not be written, and what to do, in words."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if is_full(error):
         return "the disk is full", "make room"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return f"it may not be written ({error.strerror})", "give yourself the right, or take another folder,"
     return f"the disk failed ({error.strerror or error})", "mend that"
+
+
+def is_full(error: OSError) -> bool:
+    """Whether the disk, or a person's share of it, had no room left."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT) or bool(SHORT_WRITE.search(str(error)))
+
+
+def database_trouble(error: BaseException) -> OSError | None:
+    """What the system did to an SQLite database where that lies under the error; None where it does not."""
+    seen: set[BaseException] = set()
+    below: BaseException | None = error
+    while below is not None and below not in seen:
+        # The low byte is the kind; the rest says more of it.
+        code = OF_SQLITE.get(getattr(below, "sqlite_errorcode", 0) & 0xFF)
+        if code is not None:
+            return OSError(code, str(below))
+        seen.add(below)
+        below = below.__cause__ or below.__context__
+    return None
 
 
 def disk_nearly_full(folder: Path, reserve_bytes: int) -> StorageError:

@@ -35,7 +35,7 @@ from dagster._core.errors import DagsterAssetCheckFailedError
 from dagster._core.execution import compute_logs
 from dagster._utils.schedules import cron_string_iterator
 
-from pipeline.errors import StorageError
+from pipeline.errors import StorageError, database_trouble, disk_failed
 from pipeline.file_names import child
 from pipeline.package_files import CODE, DAGSTER_ON_POSTGRES, DAGSTER_SETTINGS
 from pipeline.plain_files import read_plain_text
@@ -143,10 +143,16 @@ def erase_pictures(dagster_folder: Path, photo_ids: Set[str], snapshots: Set[str
     """Take every picture that shows one of these photos, or photos of these snapshots, out of the event log.
 
     Returns how many events held one. What no later run made stays a sentence; the bytes are overwritten in the files, and in
-    PostgreSQL free for new ones. Raises `StorageError` where records are in a PostgreSQL that cannot be reached.
+    PostgreSQL free for new ones. Raises `StorageError` where records are in a PostgreSQL that cannot be reached, and where
+    the disk does not take what changes.
     """
     files = sorted(dagster_folder.glob("history/runs/*.db"))
-    erased = sum(_erase_in(file, photo_ids, snapshots) for file in files)
+    try:
+        erased = sum(_erase_in(file, photo_ids, snapshots) for file in files)
+    except sqlite3.Error as error:
+        if trouble := database_trouble(error):
+            raise disk_failed(trouble, dagster_folder) from error
+        raise
     settings = child(dagster_folder, DAGSTER_SETTINGS.name)
     if not (settings.is_symlink() and settings.readlink().name == DAGSTER_ON_POSTGRES.name):
         return erased

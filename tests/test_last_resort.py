@@ -11,8 +11,11 @@ import click
 import pytest
 import uvicorn
 
+from assets.headless import open_instance
 from pipeline import cli as command_line
 from pipeline.cli import DEFECT, cli, last_resort, main, umask_of
+from pipeline.errors import StorageError
+from storage import Home
 
 ARGUMENTS = {
     "import": ["PICTURES", "--domain", "ordinary"],
@@ -168,3 +171,31 @@ def test_new_files_are_ones_own_or_the_groups() -> None:
 
 def test_every_command_is_tried() -> None:
     assert {" ".join(path) for path in COMMANDS} >= set(ARGUMENTS)
+
+
+def test_a_full_database_is_no_defect(capsys: pytest.CaptureFixture[str]) -> None:
+    full = full_database()
+    assert last_resort(full) == 1
+    with pytest.raises(RuntimeError) as caught:
+        raise RuntimeError("could not write an event") from full
+    assert last_resort(caught.value) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert said == ["error: Dagster's records: the disk is full; make room and run the same command again"] * 2
+
+
+def test_a_home_whose_records_do_not_fit_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", "")
+    home = Home(tmp_path / "home")
+    with pytest.raises(StorageError, match=r"home/dagster: the disk is full; .* MB are free"), open_instance(home):
+        raise full_database()
+    with pytest.raises(StorageError, match="kept as it is"), open_instance(home):
+        raise StorageError("kept as it is") from full_database()
+
+
+def full_database() -> sqlite3.Error:
+    """What SQLite says where its disk is full."""
+    with sqlite3.connect(":memory:") as connection:
+        connection.execute("PRAGMA max_page_count = 1")
+        with pytest.raises(sqlite3.OperationalError, match="full") as caught:
+            connection.execute("CREATE TABLE pictures (data BLOB)")
+    return caught.value

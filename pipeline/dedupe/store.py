@@ -20,7 +20,7 @@ import numpy as np
 
 from pipeline.atomic import atomic_path
 from pipeline.dedupe.hashes import WINDOWS
-from pipeline.errors import StorageError
+from pipeline.errors import StorageError, disk_failed
 from pipeline.file_names import child
 from pipeline.plain_files import plain_path
 
@@ -168,8 +168,11 @@ class FingerprintStore:
             self._write(name, array)
 
     def _write(self, name: str, array: np.ndarray) -> None:
-        with atomic_path(child(self.root, name)) as temporary, temporary.open("wb") as file:
-            np.save(file, array)
+        try:
+            with atomic_path(child(self.root, name)) as temporary, temporary.open("wb") as file:
+                np.save(file, array)
+        except OSError as error:
+            raise disk_failed(error, self.root) from error
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,9 +1,12 @@
 """Atomic files and folders."""
 
+import errno
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,6 +45,21 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path, interruption: 
         interrupted()
     assert target.read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.parametrize("writer", [atomic_path, atomic_folder])
+def test_a_full_disk_is_told_with_the_name_of_what_was_written(
+    tmp_path: Path, writer: Callable[[Path], AbstractContextManager[Path]]
+) -> None:
+    for error, named in [
+        (OSError(errno.ENOSPC, "No space left on device"), str(tmp_path / "target")),
+        (OSError("36864 requested and 4080 written"), str(tmp_path / "target")),  # as numpy says it
+        (OSError(errno.ENOSPC, "No space left on device", "inside"), "inside"),
+        (OSError(errno.EIO, "Input/output error"), None),  # which may come from what is read meanwhile
+    ]:
+        with pytest.raises(OSError, match=r".") as caught, writer(tmp_path / "target"):
+            raise error
+        assert caught.value.filename == named
 
 
 def test_what_is_unfinished_is_swept_when_its_process_is_gone(tmp_path: Path) -> None:

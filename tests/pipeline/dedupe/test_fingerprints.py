@@ -108,6 +108,18 @@ def test_a_batch_cut_off_before_its_records_does_not_count(store: FingerprintSto
     assert store.missing(DIGESTS) == []
 
 
+def test_a_batch_of_which_the_disk_takes_a_part_is_told_and_made_again(store: FingerprintStore) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
+    try:
+        with pytest.raises(StorageError, match=r"fingerprints: the disk is full; .* MB are free there"):
+            fingerprint_pictures(DIGESTS, BYTES.__getitem__, store)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(store.root.iterdir()) == []
+    assert fingerprint_pictures(DIGESTS, BYTES.__getitem__, store) == 4
+
+
 @pytest.mark.parametrize("spoilt", [b"not numpy", b""])
 def test_a_damaged_batch_is_named_with_its_remedy(store: FingerprintStore, spoilt: bytes) -> None:
     fingerprint_pictures(DIGESTS, BYTES.__getitem__, store)
