@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Set
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
@@ -21,6 +22,7 @@ from pipeline.file_names import expanded, is_plain_file
 from pipeline.hint_table import NUMBERS
 from pipeline.licenses import KNOWN, LICENSES, license_id
 from pipeline.models import MODELS_OF_DEPTH, MODELS_THAT_NEED_MASKS, MODELS_WITH_MASK_LOSS, OWN_OUTPUTS
+from pipeline.picture_layers import DEPTH_UNIT_FORM, DEPTH_UNIT_WORDS
 from pipeline.plain_files import read_plain_text
 from pipeline.toml_lines import explained, key_lines, line_of, parse_toml
 from pipeline.training.recipes import PROFILES, SettingsError, TrainingSettings, resolve
@@ -44,6 +46,27 @@ def _name(value: str) -> str:
 
 
 CRON_FIELDS = (("minute", 0, 59), ("hour", 0, 23), ("day", 1, 31), ("month", 1, 12), ("weekday", 0, 7))
+
+
+MOST_TIMEOUT_S = 3600
+
+
+def _host(value: str) -> str:
+    """A host as requests are compared with it: no address, whose other parts would never match."""
+    if re.fullmatch(r"(?:\[[0-9A-Fa-f:.]+\]|[\w.-]+)(?::[0-9]{1,5})?", value):
+        return value
+    host = urlsplit(value if "//" in value else f"//{value}").netloc
+    raise ValueError(f"{value!r} is no host; write {host if host else 'one'} alone, like images.example.org")
+
+
+Host = Annotated[str, AfterValidator(_host)]
+
+
+def _depth_unit(value: str) -> str:
+    found = re.fullmatch(DEPTH_UNIT_FORM, value.strip())
+    if found is None or float(found[2] or 1) <= 0:
+        raise ValueError(f"{value!r} is no unit of depth; write {DEPTH_UNIT_WORDS}")
+    return value
 
 
 def _cron(value: str) -> str:
@@ -127,12 +150,12 @@ class FlickrSection(_Section):
 
     endpoint: str = "https://api.flickr.com/services/rest/"
     """Address of the REST calls; an emulator's for trials."""
-    image_hosts: list[str] = ["live.staticflickr.com"]
+    image_hosts: list[Host] = ["live.staticflickr.com"]
     """Hosts (with `:port` where it is not the usual one) that pictures may come from, redirects included. A machine of
     your own network counts only by its address, or as `localhost`: a name that leads to one is refused."""
     calls_per_hour: int = Field(default=3600, ge=1)
     """Budget of API calls for the key, over all processes of the home; Flickr disables keys beyond 3,600."""
-    timeout_s: float = Field(default=30.0, gt=0)
+    timeout_s: float = Field(default=30.0, gt=0, le=MOST_TIMEOUT_S)
     """How long an answer may take."""
     retries: int = Field(default=5, ge=0)
     """Further tries after a failure that may pass."""
@@ -143,11 +166,11 @@ class CommonsSection(_Section):
 
     endpoint: str = "https://commons.wikimedia.org/w/api.php"
     """Address of the API; an emulator's for trials."""
-    image_hosts: list[str] = ["upload.wikimedia.org"]
+    image_hosts: list[Host] = ["upload.wikimedia.org"]
     """Hosts (with `:port` where it is not the usual one) that its pictures may come from."""
     calls_per_hour: int = Field(default=3600, ge=1)
     """Budget of API calls, shared by all processes of this home; they are made one at a time."""
-    timeout_s: float = Field(default=30.0, gt=0)
+    timeout_s: float = Field(default=30.0, gt=0, le=MOST_TIMEOUT_S)
     """Of one API call."""
     retries: int = Field(default=5, ge=0)
     """Tries after the first, for what may pass."""
@@ -171,9 +194,9 @@ class ListsSection(_Section):
     """`[lists]`: where the pictures of lists of addresses may come from, those of domains and those that `bokehflow import`
     fetches."""
 
-    image_hosts: list[str] = []
+    image_hosts: list[Host] = []
     """Hosts (with `:port` where it is not the usual one) that may be asked, redirects included; no others are."""
-    timeout_s: float = Field(default=30.0, gt=0)
+    timeout_s: float = Field(default=30.0, gt=0, le=MOST_TIMEOUT_S)
     """How long a picture may take to begin."""
     retries: int = Field(default=2, ge=0)
     """Further tries after a failure that may pass."""
@@ -441,7 +464,7 @@ class DepthSection(_Section):
     folder: str | None = None
     """For `estimator = "folder"`: where the maps lie, relative to the project file; PNG, TIFF of 16 bits or .npy, named by
     photo id, with `_` for `:`, or by the SHA-256 of the picture."""
-    unit: str | None = None
+    unit: Annotated[str, AfterValidator(_depth_unit)] | None = None
     """What their numbers mean: `mm`, `m`, `dioptre`, `disparity`; with steps as in `m/5000`. It is not guessed."""
     network: str | None = None
     """For `depth_anything_v2_small`, `midas_small` and `onnx`: the file of the network, relative to the project file. It
@@ -556,7 +579,7 @@ class Recipe(_Section):
     two collections of any kind `collections`, or `collections_small` (rendered scenes);
     `depth` for `depth` and `refocus`; `pix2pix`, or `pix2pix_small` (one core), for `pix2pix`;
     `defocus` for that model."""
-    seeds: list[Annotated[int, Field(ge=0)]] = Field(default=[0], min_length=1)
+    seeds: list[Annotated[int, Field(ge=0, lt=2**63)]] = Field(default=[0], min_length=1)
     """One training run for each."""
     settings: dict[str, object] = {}
     """Settings that differ from the profile's; see below."""

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 KEPT_AS = Literal["map", "photo"]
 RELATIVE, METRIC = "relative", "dioptre"
 """Units of depth: disparity whose scale and shift nobody knows, and 1/m."""
+DEPTH_UNIT_FORM = r"(m|mm|dioptre|disparity)(?:/([0-9]{1,9}(?:\.[0-9]{1,9})?))?"
+"""What a person writes of the numbers in a file of depth: the quantity, and how many steps make one of it."""
+DEPTH_UNIT_WORDS = "mm, m, dioptre (1/m) or disparity (relative: larger is nearer), with steps as in m/5000 or dioptre/10000"
 _NUMBER = r"-?[0-9]{1,17}(?:\.[0-9]{1,20})?(?:e[+-]?[0-9]{1,2})?"
 ENCODING_FORM = rf"(?:{METRIC}|{RELATIVE}) {_NUMBER} {_NUMBER}"
 """What the text of an `Encoding` looks like."""

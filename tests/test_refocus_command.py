@@ -122,6 +122,23 @@ def test_what_cannot_be_done_says_why(unit: str, arguments: tuple[str, ...], wor
         run("me.png", "--depth", "map.png", "--depth-unit", unit, *arguments)
 
 
+@pytest.mark.parametrize("option", ["--strength", "--f-number", "--focal-mm"])
+def test_no_number_is_no_amount_of_blur(folder: Path, option: str) -> None:
+    with pytest.raises(click.BadParameter, match="'nan' is no number"):
+        run("me.png", "--at", "10,20", "--depth", "map.png", "--depth-unit", "mm", option, "nan")
+    assert not (folder / "me-refocused.png").exists()
+
+
+def test_the_person_is_found_without_a_project(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = np.zeros((HEIGHT_PX, WIDTH_PX), np.uint8)
+    found[:, : WIDTH_PX // 2] = 255
+    monkeypatch.setattr("resources.segmenter.SegmenterResource.load", lambda self, home: None)
+    monkeypatch.setattr("pipeline.masks.sources.SegmentedMasks.full_size_alpha", lambda self, rgb: found)
+    run("me.png", "--subject", "--depth", "map.png", "--depth-unit", "mm", "--strength", "6")
+    near, far = halves(folder)
+    assert near < 0.5 < 10 < far
+
+
 def test_a_map_of_another_shape_is_refused(folder: Path) -> None:
     Image.open(folder / "map.png").transpose(Image.Transpose.ROTATE_90).save(folder / "turned.png")
     with pytest.raises(click.ClickException, match="cropped or turned"):
@@ -244,6 +261,7 @@ def test_a_network_that_cannot_be_used_says_why(folder: Path, arguments: tuple[s
         ((), "name a photo, or open the page"),
         (("--page",), "there is nothing to refocus"),
         (("me.png", "--page"), "refocusing needs depth"),
+        (("nope.png", "--page", "--depth", "map.png", "--depth-unit", "mm"), "nope.png: there is no such photo"),
         (("me.png", "--page", "--at", "1,1", "--depth", "map.png", "--depth-unit", "mm"), "on the page you click"),
         (("me.png", "--page", "--strength", "9", "--depth", "map.png", "--depth-unit", "mm"), "goes to 8 per cent"),
     ],

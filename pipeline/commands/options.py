@@ -1,5 +1,6 @@
 """What the commands share: `--home`, `--config`, opening both, and speaking to the person at the terminal."""
 
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,17 @@ if TYPE_CHECKING:
 
 STRENGTH_PERCENT = 3.0
 """Of a lens of which nothing is said: the radius of its largest disc in per cent of the shorter side."""
+
+
+class FiniteRange(click.FloatRange):
+    """A number within bounds; `nan`, which is within any, is refused."""
+
+    def convert(self, value: float, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is no number.", param, ctx)
+        return number
+
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

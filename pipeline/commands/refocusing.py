@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.commands.options import STRENGTH_PERCENT, open_home, say, with_config, with_home
+from pipeline.commands.options import STRENGTH_PERCENT, FiniteRange, open_home, say, with_config, with_home
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from pipeline.config import DepthSection, PhotosSection
+    from pipeline.config import DepthSection, MasksSection, PhotosSection
     from pipeline.depth.files import ReadPicture
     from pipeline.depth.planes import FindAlpha, Plane
     from pipeline.depth.refocus import ThinLens
@@ -34,11 +34,11 @@ MAP_ENDINGS = (".png", ".npy", ".tiff", ".tif")
 @click.option("--sweep", type=click.IntRange(2, 200), metavar="N", help="An animation through so many planes, as WebP.")
 @click.option(
     "--strength",
-    type=click.FloatRange(0, 25),
+    type=FiniteRange(0, 25),
     help=f"Radius of the largest disc in per cent of the shorter side; else {STRENGTH_PERCENT:g}.",
 )
-@click.option("--f-number", type=click.FloatRange(0.5, 64), help="Blur as a full-frame camera would; needs depth in metres.")
-@click.option("--focal-mm", type=click.FloatRange(4, 3000), help="Its focal length, where EXIF does not tell.")
+@click.option("--f-number", type=FiniteRange(0.5, 64), help="Blur as a full-frame camera would; needs depth in metres.")
+@click.option("--focal-mm", type=FiniteRange(4, 3000), help="Its focal length, where EXIF does not tell.")
 @click.option(
     "--depth", type=click.Path(path_type=Path), help="The photo's depth map, or a folder of maps by photos' names."
 )
@@ -98,15 +98,17 @@ def refocus(
     if page and (subject or any(one is not None for one in (at, distance, sweep, f_number, focal_mm))):
         raise ConfigError("on the page you click where it shall be sharp: leave out all but --strength, and where depth is")
     chosen = open_home(home)
-    limits, estimating = _settings(chosen, config)
+    limits, estimating, masks = _settings(chosen, config)
     given = _Given(depth, depth_unit, run, network)
     with closing(Inspectors(1)) as inspectors:
         if page:
+            if missing := next((photo for photo in photos if not photo.exists()), None):
+                raise ConfigError(f"{missing}: there is no such photo")
             source = given.source(chosen, estimating, len(photos)) if photos or run or depth else None
             pictures = PagePictures(chosen, config, limits, inspectors, source, predicts=run is not None)
             return serve_page(pictures, photos, STRENGTH_PERCENT if strength is None else strength, port)
         source, plane = given.source(chosen, estimating, len(photos)), _plane(at, distance, subject, sweep)
-        work = _Work(chosen, config, limits, inspectors, source, plane, sweep, strength, f_number, focal_mm)
+        work = _Work(chosen, masks, limits, inspectors, source, plane, sweep, strength, f_number, focal_mm)
         work.save_all(photos, out)
 
 
@@ -215,7 +217,7 @@ class _Work:
     """What is the same for all photos of a call."""
 
     home: "Home"
-    config: Path | None
+    masks: "MasksSection"
     limits: "PhotosSection"
     inspectors: "Inspectors"
     source: "_Maps | _Predictions | _Network"
@@ -290,12 +292,11 @@ class _Work:
 
     def _alpha_of(self, rgb: "np.ndarray") -> "FindAlpha":
         def find() -> "np.ndarray":
-            from pipeline.commands.options import load
-            from pipeline.operations.masks import segmented_masks
+            from pipeline.masks.sources import SegmentedMasks
             from resources.segmenter import SegmenterResource
 
-            project, _ = load(self.home, self.config)
-            people = segmented_masks(project, self.home, SegmenterResource.of(project.masks).load(self.home))
+            masks, segmenter = self.masks, SegmenterResource.of(self.masks).load(self.home)
+            people = SegmentedMasks(segmenter, lambda sha256: rgb, masks.long_side_px, masks.others, tuple(masks.refine))
             return people.full_size_alpha(rgb)
 
         return find
@@ -308,7 +309,7 @@ def _plane(at: str | None, distance: float | None, subject: bool, sweep: int | N
 
     given = [at is not None, distance is not None, subject, sweep is not None]
     if sum(given) != 1:
-        what = "too many planes are told" if any(given) else "which plane shall be sharp?"
+        what = "too many planes are told." if any(given) else "which plane shall be sharp?"
         raise ConfigError(f"{what} Give one of --at X,Y, --distance M, --subject and --sweep N")
     if at is not None:
         return Point.parse(at)
@@ -317,15 +318,15 @@ def _plane(at: str | None, distance: float | None, subject: bool, sweep: int | N
     return SubjectPlane() if subject else None
 
 
-def _settings(home: "Home", config: Path | None) -> "tuple[PhotosSection, DepthSection]":
+def _settings(home: "Home", config: Path | None) -> "tuple[PhotosSection, DepthSection, MasksSection]":
     """The project's, where there is one: a photo and its depth need none."""
-    from pipeline.config import DepthSection, PhotosSection, load_project
+    from pipeline.config import DepthSection, MasksSection, PhotosSection, load_project
 
     path = home.project_file(config)
     if config is None and not path.exists():
-        return PhotosSection(), DepthSection()
+        return PhotosSection(), DepthSection(), MasksSection()
     project = load_project(path)
-    return project.photos, project.depth
+    return project.photos, project.depth, project.masks
 
 
 def _map_of(photo: Path, depth: Path, photos: int) -> Path:

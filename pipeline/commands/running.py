@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.commands.options import load, open_home, say, tell, with_config, with_home
+from pipeline.commands.options import FiniteRange, load, open_home, say, tell, with_config, with_home
 
 
 @click.command(epilog="Example: bokehflow demo --study collections")
@@ -21,7 +21,7 @@ from pipeline.commands.options import load, open_home, say, tell, with_config, w
 )
 @click.option(
     "--accept-from",
-    type=click.FloatRange(0.5, 1),
+    type=FiniteRange(0.5, 1),
     metavar="CHANCE",
     help="With --photographs: a photo whose background does not look right goes from this chance on of that being so, "
     "else from .5.",

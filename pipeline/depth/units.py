@@ -13,13 +13,13 @@ from jaxtyping import Float32
 from numpy.typing import NDArray
 
 from pipeline.errors import BokehflowError, ConfigError
+from pipeline.picture_layers import DEPTH_UNIT_FORM, DEPTH_UNIT_WORDS
 
 Disparity = Float32[np.ndarray, "height width"]
 """1/m where it is metric, else in units of its own; larger is nearer; 0 is unknown."""
 
 PLAUSIBLE_M = (0.05, 500.0)
 """Of the median of a map: outside, another unit was meant."""
-WORDS = "mm, m, dioptre (1/m) or disparity (relative: larger is nearer), with steps as in m/5000 or dioptre/10000"
 
 
 class DepthError(BokehflowError):
@@ -49,10 +49,10 @@ class DepthUnit:
     @classmethod
     def parse(cls, text: str) -> "DepthUnit":
         """As a person writes it. Raises ConfigError."""
-        found = re.fullmatch(r"(m|mm|dioptre|disparity)(?:/([0-9]{1,9}(?:\.[0-9]{1,9})?))?", text.strip())
+        found = re.fullmatch(DEPTH_UNIT_FORM, text.strip())
         steps = float(found[2] or 1) if found else 0.0
         if not found or steps <= 0:
-            raise ConfigError(f"{text!r} is no unit of depth; write {WORDS}")
+            raise ConfigError(f"{text!r} is no unit of depth; write {DEPTH_UNIT_WORDS}")
         return cls(Quantity(found[1]), steps)
 
     @property

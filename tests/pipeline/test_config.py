@@ -112,6 +112,13 @@ def test_every_mistake_is_listed() -> None:
             "12: recipes.x.settings.size: unknown setting;",
         ),
         (MINIMAL + "[recipes.y.settings]\nsteps = 0\n", "9: recipes.y.model: is missing"),
+        (MINIMAL + '[recipes.y]\nmodel = "cyclegan"\nseeds = [99999999999999999999]\n', "11: recipes.y.seeds.0: "),
+        (MINIMAL + "[flickr]\ntimeout_s = inf\n", "10: flickr.timeout_s: "),
+        (MINIMAL + "[lists]\ntimeout_s = 1e300\n", "10: lists.timeout_s: "),
+        (MINIMAL + '[lists]\nimage_hosts = ["https://images.example.org/"]\n', "write images.example.org alone"),
+        (MINIMAL + '[lists]\nimage_hosts = ["images.example.org/large"]\n', "write images.example.org alone"),
+        (MINIMAL + '[depth]\nestimator = "folder"\nfolder = "x"\nunit = "cm"\n', "12: depth.unit: 'cm' is no unit of depth"),
+        (MINIMAL + '[depth]\nestimator = "folder"\nfolder = "x"\nunit = "m/0"\n', "'m/0' is no unit of depth; write mm, m"),
     ],
 )
 def test_other_mistakes(text: str, said: str) -> None:
