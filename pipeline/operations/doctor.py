@@ -12,7 +12,7 @@ from pipeline import weights
 from pipeline.compute.engines import ADDRESS_VARIABLE, reach_problem
 from pipeline.config import Project
 from pipeline.errors import BokehflowError, ConfigError
-from pipeline.file_names import child
+from pipeline.file_names import child, expanded
 from pipeline.models.torchvision_networks import SEGMENTATION_FILES
 from pipeline.operations.parsers import LEARNT_FROM
 from pipeline.plain_files import is_there
@@ -59,6 +59,7 @@ def examine(project: Project, home: Home, path: Path | None) -> list[Finding]:
         *_cache(home),
         _disk(home),
         *_sources(project, home),
+        *_named_files(project),
         *_weights(project, home),
         *_engine(project),
         _gpu(),
@@ -149,6 +150,18 @@ def _commons(project: Project, home: Home) -> Finding:
         what = f"{endpoint} finds nothing by {A_DAY!r}: its search does not know days of upload, and would list nothing"
         return Finding("Commons", what, "name the service's own address in `[commons] endpoint`", is_fatal=True)
     return Finding("Commons", f"{endpoint} answers; {budget_of(project, 'commons', home).left():,} calls left this hour")
+
+
+def _named_files(project: Project) -> list[Finding]:
+    """What the project file names and people give, where it is not there: a stage would ask for it days later."""
+    named = {
+        "[masks] folder": project.masks.folder,
+        "[depth] folder": project.depth.folder,
+        "[depth] network": project.depth.network,
+    }
+    remedy = "put it there, or correct the project file"
+    lost = ((key, expanded(text)) for key, text in named.items() if text is not None)
+    return [Finding(key, f"{path}: is not there", remedy, is_fatal=True) for key, path in lost if not path.exists()]
 
 
 def _weights(project: Project, home: Home) -> list[Finding]:

@@ -50,3 +50,26 @@ def test_all_that_a_run_needs_is_fetched_and_examined(
     examined = [finding for finding in findings if finding.what.startswith("weights of ")]
     assert {finding.what.removeprefix("weights of ") for finding in examined} == needed
     assert {finding.remedy for finding in examined} == {"`bokehflow weights` fetches them now"}
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ('[masks]\nsegmenter = "folder"\nfolder = "mine"\n', "[masks] folder"),
+        ('[depth]\nestimator = "folder"\nfolder = "mine"\nunit = "m"\n', "[depth] folder"),
+        ('[depth]\nestimator = "midas_small"\nnetwork = "mine"\n', "[depth] network"),
+    ],
+)
+def test_what_the_project_names_and_is_not_there_is_told_before_a_run_asks_for_it(
+    tmp_path: Path, text: str, named: str
+) -> None:
+    config = tmp_path / "bokehflow.toml"
+    told = [
+        (finding.what, finding.found)
+        for finding in examine(parse_project(MINIMAL + text, config), Home(tmp_path), config)
+        if finding.is_fatal
+    ]
+    assert told == [(named, f"{tmp_path / 'mine'}: is not there")]
+    (tmp_path / "mine").mkdir()
+    findings = examine(parse_project(MINIMAL + text, config), Home(tmp_path), config)
+    assert not any(finding.is_fatal for finding in findings)
