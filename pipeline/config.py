@@ -21,7 +21,12 @@ from pipeline.errors import ConfigError, UnsafeName
 from pipeline.file_names import expanded, is_plain_file
 from pipeline.hint_table import NUMBERS
 from pipeline.licenses import KNOWN, LICENSES, license_id
-from pipeline.models import MODELS_OF_DEPTH, MODELS_THAT_NEED_MASKS, MODELS_WITH_MASK_LOSS, OWN_OUTPUTS
+from pipeline.models import (
+    MODELS_OF_ONE_DOMAIN,
+    MODELS_THAT_NEED_MASKS,
+    MODELS_WITH_MASK_LOSS,
+    OWN_OUTPUTS,
+)
 from pipeline.picture_layers import DEPTH_UNIT_FORM, DEPTH_UNIT_WORDS
 from pipeline.plain_files import read_plain_text
 from pipeline.toml_lines import explained, key_lines, line_of, parse_toml
@@ -600,11 +605,6 @@ class Recipe(_Section):
             raise ValueError(f"the model {self.model} cannot put out {told!r}: {remedy}")
         return self
 
-    @property
-    def is_translator(self) -> bool:
-        """Whether its model translates pictures, and is judged and compared as such."""
-        return self.model not in MODELS_OF_DEPTH
-
     def resolved(self) -> TrainingSettings:
         """The profile's settings with this recipe's own laid over them."""
         return resolve(self.profile, self.settings)
@@ -794,10 +794,16 @@ class Project(_Section):
     def _consistent(self) -> "Project":
         if found := [*self._unknown_names(), *self._queries_without_months(), *self._queries_not_understood()]:
             raise _located(found)
-        translates = any(recipe.is_translator for recipe in self.recipes.values())
-        if translates and self.training.domain_a == self.training.domain_b:
-            raise ValueError(f"[training] translates {self.training.domain_a!r} to itself")
+        if self.training.domain_a == self.training.domain_b and (found := [*self._translations_of_one_domain()]):
+            raise _located(found)
         return self
+
+    def _translations_of_one_domain(self) -> Iterator[tuple[Where, str]]:
+        for name, recipe in self.recipes.items():
+            if recipe.model not in MODELS_OF_ONE_DOMAIN:
+                told = f"{recipe.model!r} would translate {self.training.domain_a!r} to itself"
+                models = ", ".join(sorted(MODELS_OF_ONE_DOMAIN))
+                yield ("recipes", name, "model"), f"{told}: name another domain_b under [training], or take one of {models}"
 
     def _unknown_names(self) -> Iterator[tuple[Where, str]]:
         """Where something is named that the file does not have. Of names by default only those of [training] count."""
@@ -989,7 +995,8 @@ def _check_recipe(project: Project, recipe: Recipe) -> None:
     if project.masks.segmenter != "none":
         return
     if recipe.model in MODELS_THAT_NEED_MASKS:
-        raise ConfigError(f"model {recipe.model!r} needs masks, and [masks] segmenter is 'none'; take cyclegan or semantic")
+        others = "depth or refocus" if recipe.model in MODELS_OF_ONE_DOMAIN else "cyclegan or semantic"
+        raise ConfigError(f"model {recipe.model!r} needs masks, and [masks] segmenter is 'none'; take {others}")
     if settings.lens_holds_subject or settings.discriminator_sight == "bands":
         raise ConfigError(
             "lens_holds_subject and discriminator_sight 'bands' need masks, and [masks] segmenter is 'none'; take the "

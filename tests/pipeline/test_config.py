@@ -208,7 +208,6 @@ def test_models_of_depth_are_no_translators() -> None:
     depth = '[recipes.depth]\nmodel = "depth"\nprofile = "depth"\n[recipes.plain]\nmodel = "cyclegan"\n'
     project = parse_project(MINIMAL + depth, Path("bokehflow.toml"))
     assert project.recipe_keys() == ["depth@0", "plain@0"]
-    assert [recipe.is_translator for recipe in project.recipes.values()] == [False, True]
     assert project.recipes["depth"].resolved().output == "disparity"
     assert "take the profile `depth`" in complaint(f'{MINIMAL}[recipes.depth]\nmodel = "depth"\n')
     assert "take the profile `pix2pix`" in complaint(f'{MINIMAL}[recipes.x]\nmodel = "pix2pix"\nprofile = "depth"\n')
@@ -217,11 +216,22 @@ def test_models_of_depth_are_no_translators() -> None:
     assert parse_project(f'{MINIMAL}[training]\nautomatic = ["depth"]\n{depth}', Path("x")).training.automatic == ["depth"]
 
 
+def test_what_is_told_by_the_subject_needs_masks() -> None:
+    defocus = f'{MINIMAL}[recipes.x]\nmodel = "defocus"\nprofile = "defocus"\n'
+    assert parse_project(defocus, Path("x")).recipe_keys() == ["x@0"]
+    told = complaint(defocus + '[masks]\nsegmenter = "none"\n')
+    assert "recipes.x: model 'defocus' needs masks" in told
+    assert "take depth or refocus" in told
+
+
 def test_depth_alone_needs_one_domain() -> None:
     training = '[training]\ndomain_a = "ordinary"\ndomain_b = "ordinary"\n'
     depth = '[recipes.depth]\nmodel = "depth"\nprofile = "depth"\n'
     assert parse_project(MINIMAL + training + depth, Path("x")).training.domain_b == "ordinary"
-    assert "translates 'ordinary' to itself" in complaint(f'{MINIMAL}{training}[recipes.x]\nmodel = "cyclegan"\n')
+    defocus = '[recipes.told]\nmodel = "defocus"\nprofile = "defocus"\n'
+    assert parse_project(MINIMAL + training + depth + defocus, Path("x")).recipe_keys() == ["depth@0", "told@0"]
+    told = complaint(f'{MINIMAL}{training}{depth}[recipes.x]\nmodel = "cyclegan"\n')
+    assert "recipes.x.model: 'cyclegan' would translate 'ordinary' to itself: name another domain_b" in told
 
 
 def test_a_file_that_windows_saved_is_read(tmp_path: Path) -> None:
