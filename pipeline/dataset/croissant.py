@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline.dataset.datasheet import is_of_subjects
 from pipeline.dataset.layout import ATTRIBUTION
 from pipeline.dataset.responsible_ai import CONFORMS_TO, responsible
 from pipeline.file_names import inside
@@ -76,7 +77,9 @@ _MEANS = "What the numbers n of {} mean: unit, scale and shift; disparity = scal
 def describe(folder: Path, chosen: pd.DataFrame, facts: Mapping[str, Any], format: str) -> dict[str, Any]:
     """The metadata of the export that lies in `folder`, whose attribution is written already."""
     names = sorted({license_name(value) for value in chosen["license"].dropna().unique()} or {license_name(None)})
-    project = facts.get("made_from", {}).get("project", "portraits")
+    made = facts.get("made_from", {})
+    project = made.get("project", "portraits")
+    what = "portraits with the alpha of their subject" if is_of_subjects(made) else "pictures, without subjects"
     layers = present(chosen)
     pictures, record_set = _DISTRIBUTIONS[format](folder, layers)
     return {
@@ -84,8 +87,7 @@ def describe(folder: Path, chosen: pd.DataFrame, facts: Mapping[str, Any], forma
         "@type": "sc:Dataset",
         "conformsTo": ["http://mlcommons.org/croissant/1.0", CONFORMS_TO],
         "name": f"{project}-{facts['id']}",
-        "description": f"{len(chosen):,} portraits with the alpha of their subject{_named(layers)}, "
-        f"snapshot {facts['id']} of {project}.",
+        "description": f"{len(chosen):,} {what}{_named(layers)}, snapshot {facts['id']} of {project}.",
         **({"url": "https://www.flickr.com/"} if chosen["photo_id"].str.startswith(FLICKR).any() else {}),
         "license": names,
         "creator": {"@type": "Organization", "name": "The photos' owners, see attribution.csv"},

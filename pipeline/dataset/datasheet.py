@@ -19,6 +19,10 @@ from pipeline.picture_layers import METRIC, RELATIVE, Encoding, Layer, present
 from pipeline.plain_text import plain_markdown
 
 MANY = 10
+_MEMBERS = (
+    "Flickr's members are not the world: {} hobbyists and professionals with an account there. None of it was measured or "
+    "balanced."
+)
 
 
 def datasheet(
@@ -36,6 +40,7 @@ def datasheet(
     told = {
         "facts": facts,
         "made": made,
+        "of_subjects": is_of_subjects(made),
         "use": use,
         "left_out": left_out or {},
         "pictures": len(manifest),
@@ -104,6 +109,11 @@ def sources(manifest: pd.DataFrame, made: Mapping[str, Any]) -> Iterator[str]:
         )
 
 
+def is_of_subjects(made: Mapping[str, Any]) -> bool:
+    """Whether a snapshot made like this is about somebody: in collections of anything nobody is looked for."""
+    return made.get("settings", {}).get("masks", {}).get("segmenter") != "none"
+
+
 def _queries(made: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [query for entry in made.get("domains", {}).values() for query in entry.get("queries", [])]
 
@@ -139,8 +149,9 @@ def known_biases(manifest: pd.DataFrame, made: Mapping[str, Any]) -> list[str]:
     """What is known of the biases of these pictures, a sentence or two each."""
     lines = [_owners(manifest)]
     of_flickr = [
-        "Flickr's members are not the world: age, region, skin tone and occasion of the sitters are those of people who "
-        "are photographed by hobbyists and professionals with an account there. None of it was measured or balanced.",
+        _MEMBERS.format("age, region, skin tone and occasion of the sitters are those of people who are photographed by")
+        if is_of_subjects(made)
+        else _MEMBERS.format("what is shown, where and when, is what is photographed by"),
         "The search words are English, so photos tagged in other languages are missing.",
         "A search by camera finds only photos whose owners publish their EXIF data.",
     ]
@@ -148,8 +159,9 @@ def known_biases(manifest: pd.DataFrame, made: Mapping[str, Any]) -> list[str]:
         lines += of_flickr
     lines += [
         "Keep or drop is one curator's judgement; the datasheet counts the reasons." + _agreement(made),
-        "The segmenter finds some people better than others; a photo without a found subject is left out.",
     ]
+    if is_of_subjects(made):
+        lines.append("The segmenter finds some people better than others; a photo without a found subject is left out.")
     cameras = sorted({str(query["camera"]) for query in _queries(made) if query.get("camera")})
     if cameras:
         lines.append(f"One side comes from few cameras ({', '.join(cameras)}), so camera and domain are confounded.")

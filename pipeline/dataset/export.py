@@ -298,7 +298,8 @@ def _card(counts: dict[str, int], layers: Sequence[Layer]) -> str:
     files = "\n".join(f"  - split: {split}\n    path: data/{split}-*.parquet" for split in counts)
     return (
         f"---\nconfigs:\n- config_name: default\n  data_files:\n{files}\n---\n\n"
-        f"Portraits with the alpha of their subject{beside}. [{DATASHEET}]({DATASHEET}) says how they were collected, "
+        f"Pictures with the alpha of their subject, 0 where nobody was looked for{beside}. "
+        f"[{DATASHEET}]({DATASHEET}) says how they were collected, "
         f"[{ATTRIBUTION}]({ATTRIBUTION}) whose they are and under which licence.\n"
     )
 

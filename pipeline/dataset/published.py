@@ -15,6 +15,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import yaml
 
+from pipeline.dataset.datasheet import is_of_subjects
 from pipeline.dataset.export import DATASHEET, Exported, ExportPlan, export_snapshot, make_hole
 from pipeline.dataset.layout import ATTRIBUTION, CANONICAL, PICTURES, SUMS, read_facts, sums_text
 from pipeline.dataset.restore import Bundled, bundle_files
@@ -126,11 +127,13 @@ def _packed_bytes(files: Mapping[str, Bundled]) -> int:
 def _card(facts: Mapping[str, Any], shown: pd.DataFrame, exported: Exported) -> str:
     """The dataset card: what a hub reads (YAML), and what a person must know."""
     project = plain_markdown(str(facts.get("made_from", {}).get("project", "portraits")))
+    of_subjects = is_of_subjects(facts.get("made_from", {}))
+    what = "Portraits with the alpha of their subject" if of_subjects else "Collections of pictures"
     head: dict[str, Any] = {
         "pretty_name": f"{project} {facts['id']}",
         "license": sorted({_hub_license(value) for value in shown["license"].unique()}),
-        "task_categories": ["image-to-image", "image-segmentation"],
-        "tags": ["portraits", "depth-of-field", "bokeh", "unpaired"],
+        "task_categories": ["image-to-image", "image-segmentation"] if of_subjects else ["image-to-image"],
+        "tags": ["portraits", "depth-of-field", "bokeh", "unpaired"] if of_subjects else ["unpaired"],
         "configs": [
             {
                 "config_name": "default",
@@ -147,7 +150,7 @@ def _card(facts: Mapping[str, Any], shown: pd.DataFrame, exported: Exported) -> 
 
 # {project}: snapshot {facts["id"]}
 
-Portraits with the alpha of their subject, frozen by bokehflow. [{DATASHEET}]({DATASHEET}) says how they were collected and
+{what}, frozen by bokehflow. [{DATASHEET}]({DATASHEET}) says how they were collected and
 what is known of their biases; [{ATTRIBUTION}]({ATTRIBUTION}) names title, owner, licence and page of each photo. Whoever
 passes pictures on passes that on too.
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.dataset.datasheet import known_biases, sources
+from pipeline.dataset.datasheet import is_of_subjects, known_biases, sources
 from pipeline.photo_ids import COMMONS, FLICKR
 
 CONFORMS_TO = "http://mlcommons.org/croissant/RAI/1.0"
@@ -25,6 +25,7 @@ UNKNOWN = (
 def responsible(rows: pd.DataFrame, facts: Mapping[str, Any]) -> dict[str, Any]:
     """The `rai:` properties of the pictures `rows`, a snapshot's or some of them; `facts` is its `snapshot.json`."""
     made = facts.get("made_from", {})
+    of_subjects = is_of_subjects(made)
     found = {
         "dataCollection": " ".join(sources(rows, made)),
         "dataCollectionType": _kinds(rows),
@@ -38,14 +39,21 @@ def responsible(rows: pd.DataFrame, facts: Mapping[str, Any]) -> dict[str, Any]:
         "dataAnnotationAnalysis": _agreement(made),
         "machineAnnotationTools": _tools(made),
         "dataBiases": known_biases(rows, made),
-        "dataUseCases": ["Learning to render a shallow depth of field, and measuring it."],
+        "dataUseCases": [
+            "Learning to render a shallow depth of field, and measuring it."
+            if of_subjects
+            else "Learning from these collections, and measuring what was learnt."
+        ],
         "dataLimitations": [
             "Not for recognising people, nor for judging their traits.",
-            "The alphas are a network's, not a person's, unless one was drawn by hand.",
+            "The alphas are a network's, not a person's, unless one was drawn by hand."
+            if of_subjects
+            else "Nobody was looked for: every alpha is 0.",
             f"Not known, and so left open: {'; '.join(UNKNOWN)}.",
         ],
         "personalSensitiveInformation": [
-            "The pictures show people who can be recognised; names of owners and titles may be those of persons.",
+            f"The pictures {'' if of_subjects else 'may '}show people who can be recognised; names of owners and titles may "
+            "be those of persons.",
         ],
         "dataReleaseMaintenancePlan": "Whoever wants a photo removed asks the keeper of this copy, who erases it from all "
         "snapshots (`bokehflow forget`) and exports or publishes anew.",
@@ -72,16 +80,19 @@ def _missing(made: Mapping[str, Any]) -> str | None:
 
 def _preparation(made: Mapping[str, Any]) -> list[str]:
     settings = made.get("settings", {})
+    segmented = "the subject segmented, " if is_of_subjects(made) else ""
     told = [f"{name}: {json.dumps(settings[name])}" for name in ("photos", "dedupe", "dataset") if settings.get(name)]
     return [
-        "Decoded upright to sRGB, near-duplicates removed, the subject segmented, cropped and scaled.",
+        f"Decoded upright to sRGB, near-duplicates removed, {segmented}cropped and scaled.",
         *(f"Settings of {line}" for line in told),
     ]
 
 
 def _tools(made: Mapping[str, Any]) -> list[str] | None:
     settings = made.get("settings", {}).get("masks")
-    return [f"Alphas by bokehflow's segmenter, with the settings {json.dumps(settings)}"] if settings else None
+    if not settings or not is_of_subjects(made):
+        return None
+    return [f"Alphas by bokehflow's segmenter, with the settings {json.dumps(settings)}"]
 
 
 def _agreement(made: Mapping[str, Any]) -> list[str] | None:

@@ -4,6 +4,7 @@ import csv
 import gc
 import json
 import os
+import re
 import tarfile
 import warnings
 from dataclasses import replace
@@ -354,6 +355,22 @@ def test_what_is_not_known_is_left_out_of_the_rai_properties() -> None:
     told = responsible(rows, {"id": "x", "made_from": made})
     assert told["rai:dataAnnotationAnalysis"] == ["Two curators decided 20 photos blind: 18 alike, Cohen's kappa 0.80."]
     assert told["rai:dataCollectionMissingData"] == "Of the photos found for ordinary, 2 no_cv are missing."
+
+
+def test_a_dataset_about_nobody_is_not_said_to_be_of_portraits(tmp_path: Path) -> None:
+    world = World(tmp_path / "home")
+    manifest = world.manifest(world.images(range(1, 13)))
+    settings = {**MADE_FROM["settings"], "masks": {"segmenter": "none"}}
+    made = {**MADE_FROM, "project": "paintings", "settings": settings}
+    identifier = freeze(manifest, world.snapshots, world.shards, made).name
+    export_to((world, identifier), tmp_path / "out", "hf")
+    told = json.loads((tmp_path / "out" / "croissant.json").read_text())
+    assert told["description"] == f"12 pictures, without subjects, snapshot {identifier} of paintings."
+    told = {name: value for name, value in told.items() if name != "rai:dataCollection"}  # tells the queries
+    written = [(tmp_path / "out" / name).read_text() for name in ("DATASHEET.md", "README.md")]
+    for text in (json.dumps(told), *written):
+        assert not re.search(r"[Pp]ortraits |sitters|shallow depth|subject segmented", text)
+    assert "nobody was looked for" in written[0]
 
 
 def test_where_every_licence_is_wanted_the_unknown_ones_are_there(frozen: tuple[World, str]) -> None:
