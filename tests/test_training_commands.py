@@ -10,12 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from pipeline.errors import ConfigError
 from pipeline.models.large_photos import translate_photo
 from pipeline.operations.status import models_of
 from pipeline.training.inference import load_generator
+from pipeline.training.onnx_export import LEAST_SIDE_PX
 from pipeline.training.publishing import publish, seal
 from pipeline.training.runs import RunFolder, completion_of
 from storage import Home
@@ -95,7 +96,7 @@ def test_a_published_model_runs_as_its_readme_says(finished_demo: Path, snapshot
     assert len(code.splitlines()) <= 13
     generator, settings = load_generator(finished_demo / "runs" / run)
     photo = Image.open(PHOTO).convert("RGB")
-    photo.thumbnail((settings.size_px, settings.size_px))
+    photo = ImageOps.scale(photo, max(settings.size_px, LEAST_SIDE_PX) / min(photo.size))
     photo = photo.crop((0, 0, photo.width // 8 * 8, photo.height // 8 * 8))
     photo.save(folder / "me.jpg", quality=100)
     with Image.open(folder / "me.jpg") as stored:

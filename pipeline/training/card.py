@@ -27,14 +27,21 @@ CHECKED = ("gap", "scales", "change", "left")
 
 
 def model_card(
-    job: TrainingJob, completion: Completion, model: Translator[Any], images: dict[str, int], device: torch.device
+    job: TrainingJob,
+    completion: Completion,
+    model: Translator[Any],
+    images: dict[str, int],
+    device: torch.device,
+    subjects: bool = True,
 ) -> dict[str, object]:
-    """The card as plain values; `images` counts the training pictures of each domain. No paths are in it."""
+    """The card as plain values; `images` counts the training pictures of each domain, `subjects` says whether masks tell
+    one in any of those to be translated. No paths are in it."""
     generator = sum(parameter.numel() for parameter in model.generators["a_to_b"].parameters())
     judge = model.discriminators.get("b", model.discriminators.get("a"))
     discriminator = sum(parameter.numel() for parameter in judge.parameters()) if judge is not None else 0
     return {
         **completion.model_dump(),
+        "kind": kind_of(job.model, subjects),
         "domains": {"a": job.domain_a, "b": job.domain_b},
         "training_images": images,
         "settings": job.settings.model_dump(mode="json"),
@@ -69,14 +76,14 @@ def card_page(card: Mapping[str, Any], losses: LossLog, checks: Sequence[Check])
     }
     terms, curves = _curves(losses)
     rows = [(str(row.step), *_figures(row)) for row in checks]
-    told = {"card": card, "kind": _kind(card["model"]), "facts": facts, "terms": terms, "curves": curves, "checks": rows}
+    told = {"card": card, "facts": facts, "terms": terms, "curves": curves, "checks": rows}
     return _template().render(told, checked=CHECKED)
 
 
-def _kind(model: str) -> str:
-    """What sort of thing it makes, for the words about it: "blur", "focus" or "depth"."""
+def kind_of(model: str, subjects: bool = True) -> str:
+    """What sort of thing it makes, for the words about it: "blur", "focus", "depth", "content" where nobody is meant."""
     if model not in MODELS_OF_ONE_DOMAIN:
-        return "blur"
+        return "blur" if subjects else "content"
     return "depth" if model in MODELS_OF_DEPTH else "focus"
 
 

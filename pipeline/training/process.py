@@ -330,7 +330,8 @@ class _Run:
             strengths=strengths,
             files=files,
         )
-        card = model_card(self.job, completion, state.model, self.images, self.device)
+        subjects = not isinstance(self.checker, Checker) or self.checker.has_subjects
+        card = model_card(self.job, completion, state.model, self.images, self.device, subjects)
         atomic.write_text(folder.card, json.dumps(card, indent=2, ensure_ascii=False) + "\n")
         atomic.write_text(folder.card_page, card_page(card, self.losses, self.checks.checks))
         self.mlflow.complete(completion)  # before the marker: a run without it is gone on with

@@ -113,7 +113,8 @@ class Checker:
         self._shrunk = max(measured, key=lambda shrunk: telling(*measured[shrunk]))
         self._softness_a, self._softness_b = measured[self._shrunk]
         self._most = _l1(gaussian(self._before), self._before, self._subject)
-        self._has_subjects = bool(self._mask.any())
+        self.has_subjects = bool(self._mask.any())
+        """Whether masks tell a subject in any of the pictures of A."""
 
     @classmethod
     def of(cls, train_a: ImageSource, train_b: ImageSource, size_px: int, most: int) -> "Checker":
@@ -133,7 +134,7 @@ class Checker:
         subject_left = _left(output, self._before[few], self._subject[few])
         most = _l1(gaussian(self._before[few]), self._before[few], self._background[few])
         changed = _l1(output, self._before[few], self._background[few]) / max(most, TINY)
-        if not self._has_subjects:
+        if not self.has_subjects:
             return "blurs nothing" if changed < NOTHING_CHANGED else None
         return failure(told.left and told.left.value, subject_left, changed)
 
@@ -142,7 +143,7 @@ class Checker:
         """What cannot be told by these pictures, in words."""
         side_px, told = self.rgb.shape[1] // self._shrunk, standing(self._softness_a, self._softness_a, self._softness_b, 0)
         found: list[str] = []
-        if not self._has_subjects:
+        if not self.has_subjects:
             return found
         if told.gap is None and told.scales is None:
             found.append(
@@ -161,7 +162,7 @@ class Checker:
         output = self._translated(generator, slice(None))
         told = standing(self._softness_a, self._softness(output, slice(None)), self._softness_b, resamples=0)
         change = _l1(output, self._before, self._subject) / max(self._most, TINY)
-        gap, scales = (told.gap, told.scales) if self._has_subjects else (None, None)
+        gap, scales = (told.gap, told.scales) if self.has_subjects else (None, None)
         return Check(
             step=step,
             gap=gap and round(gap.value, 6),

@@ -13,8 +13,9 @@ from pipeline.models.images import STRIDE_PX
 from pipeline.models.networks import Generator
 from pipeline.plain_files import file_sha256, read_plain
 from pipeline.spreadsheet import csv_text, harmless
+from pipeline.training.card import kind_of
 from pipeline.training.inference import Checkpoint, load_generator, provenance_of
-from pipeline.training.onnx_export import export_onnx, input_words
+from pipeline.training.onnx_export import LEAST_SIDE_PX, export_onnx, input_words
 from pipeline.training.runs import RunFolder
 
 PHOTO_COLUMNS = ["photo_id", "domain", "title", "owner", "owner_name", "license", "page_url"]
@@ -24,10 +25,10 @@ PUBLISHED = "published"
 
 HEAD = """---
 library_name: onnx
-pipeline_tag: image-to-image
+pipeline_tag: {task}
 license: other
 license_name: that-of-its-training-photos
-tags: [bokeh, portraits, {model}]
+tags: [{tags}]
 ---
 
 """
@@ -42,7 +43,7 @@ from PIL import Image, ImageOps
 
 network = onnxruntime.InferenceSession("generator.onnx")
 photo = ImageOps.exif_transpose(Image.open("me.jpg")).convert("RGB")
-photo.thumbnail(({size_px}, {size_px}))  # about the size that it was trained at
+photo = ImageOps.scale(photo, {size_px} / min(photo.size))  # about the size that it was trained at
 whole, box = photo.size, (0, 0, *(side // {stride_px} * {stride_px} for side in photo.size))
 photo = photo.crop(box)
 given = {{"images": np.asarray(photo, np.float32).transpose(2, 0, 1)[None] / 127.5 - 1}}
@@ -51,14 +52,32 @@ pixels = ((result[0].transpose(1, 2, 0) + 1) * 127.5).round().clip(0, 255).astyp
 Image.fromarray(pixels).save("result.png")
 ```
 
-At a photo's own size, and with masks that it finds itself: `bokehflow translate`.{page} `generator.safetensors` holds the
+{meaning}{own_size}{page} `generator.safetensors` holds the
 same weights for bokehflow's `build_generator`, whose settings stand in `model.json`.
-
+"""
+ITS_PHOTOS = """
 ## Its photos
 
 `photos.csv` names each photo that it was trained on, with owner, licence and page. {restricted}
 """
-MASK = """mask = Image.open("mask.png").convert("L").resize(whole).crop(box)  # the person white
+TAGS = {
+    "blur": "bokeh, portraits",
+    "content": "unpaired-image-translation",
+    "focus": "bokeh, refocusing",
+    "depth": "monocular-depth",
+}
+TASKS = {"depth": "depth-estimation"}
+GREY = (
+    "The result is grey, the nearer the brighter: a grey g of 0 to 255 stands for a disparity of g / (255 − g), in 1/m\n"
+    "where the training photos' depth was in metres, else up to scale and shift. "
+)
+OWN_SIZES = {
+    "blur": "At a photo's own size, and with masks that it finds itself: `bokehflow translate`.",
+    "content": "At a photo's own size: `bokehflow translate`.",
+    "focus": "At a photo's own size, with the subject found and kept sharp: `bokehflow translate`.",
+    "depth": "To blur a photo by it, at its own size: `bokehflow refocus --model`.",
+}
+MASK = """mask = Image.open("mask.png").convert("L").resize(whole).crop(box)  # {white}
 given["alpha"] = np.asarray(mask, np.float32)[None, None] / 255
 """
 PAGE = " In a browser: `index.html`."
@@ -94,15 +113,30 @@ def publish(
     write_bytes(child(folder, "generator.safetensors"), read_plain(weights))
     rows = [[harmless(row[name]) for name in PHOTO_COLUMNS] for row in photos]
     write_text(child(folder, "photos.csv"), csv_text([PHOTO_COLUMNS, *rows]))
-    use = USE.format(
-        words=input_words(generator), size_px=settings.size_px, stride_px=max(STRIDE_PX, generator.stride_px),
-        alpha=MASK if generator.holds_subject else "", page=PAGE if page else "",
-        restricted=restrictions(photos),
-    )  # fmt: skip
     # Its last paragraph is about the run's folder.
     words = read_plain(files.card_page).decode().rstrip().rsplit("\n\n", 1)[0] + "\n"
-    write_text(child(folder, "README.md"), HEAD.format(model=card["model"].replace("_", "-")) + words + use)
+    kind = card.get("kind") or kind_of(card["model"])  # runs of earlier revisions do not tell it
+    use = _use(kind, generator, settings.size_px, page) + ITS_PHOTOS.format(restricted=restrictions(photos))
+    write_text(child(folder, "README.md"), _head(kind, card["model"]) + words + use)
     return generator
+
+
+def _head(kind: str, model: str) -> str:
+    return HEAD.format(task=TASKS.get(kind, "image-to-image"), tags=f"{TAGS[kind]}, {model.replace('_', '-')}")
+
+
+def _use(kind: str, generator: Generator, size_px: int, page: bool) -> str:
+    """How to run it. The short side is scaled, since that of a long photo would become less than the network takes."""
+    white = "what shall be sharp is white" if kind == "focus" else "the person white"
+    return USE.format(
+        words=input_words(generator),
+        size_px=max(size_px, LEAST_SIDE_PX),
+        stride_px=max(STRIDE_PX, generator.stride_px),
+        alpha=MASK.format(white=white) if generator.holds_subject else "",
+        meaning=GREY if kind == "depth" else "",
+        own_size=OWN_SIZES[kind],
+        page=PAGE if page else "",
+    )
 
 
 def _is_published(folder: Path) -> bool:
