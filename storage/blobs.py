@@ -5,6 +5,7 @@ import os
 import stat
 import time
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +14,10 @@ from typing import Protocol
 from pipeline.atomic import TEMPORARY_SUFFIX, own_name, put_in_place, sweep
 from pipeline.errors import CorruptBlob, StorageError
 from pipeline.file_names import child, is_sha256, sha256_of
-from pipeline.plain_files import read_plain
+from pipeline.plain_files import file_sha256, read_plain
 
+AT_ONCE = 4
+"""Files read at a time where all are."""
 FETCHES = 10
 """So often a blob is fetched that goes again before it is read."""
 
@@ -103,6 +106,14 @@ class BlobStore:
             yield path
         finally:
             path.unlink(missing_ok=True)
+
+    def corrupt(self) -> Iterator[Path]:
+        """Those here whose content is not what their name says. Every byte of all is read."""
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            for folder in sorted(self.root.glob("[0-9a-f][0-9a-f]")):
+                paths = [path for path in sorted(folder.iterdir()) if is_sha256(path.name)]
+                digests = pool.map(file_sha256, paths)
+                yield from (path for path, digest in zip(paths, digests, strict=True) if digest != path.name)
 
     def sweep(self) -> int:
         """Delete what processes that are gone left unfinished; returns how many files."""

@@ -174,10 +174,11 @@ def status(home: Path | None, config: Path | None, as_json: bool) -> None:
 @click.command(epilog="Example: bokehflow doctor")
 @with_home
 @with_config
-def doctor(home: Path | None, config: Path | None) -> None:
+@click.option("--photos", is_flag=True, help="Also read every photo, and name those that the disk has damaged.")
+def doctor(home: Path | None, config: Path | None, photos: bool) -> None:
     """Check key, Flickr, object storage, weights, disk, GPU and versions; say what to do about each."""
     from pipeline.errors import StorageError
-    from pipeline.operations.doctor import examine
+    from pipeline.operations.doctor import corrupt_photos, examine
     from pipeline.operations.emulated_flickr import emulated_flickr
     from pipeline.package_files import STARTING_PROJECTS
     from storage import Home
@@ -191,6 +192,7 @@ def doctor(home: Path | None, config: Path | None) -> None:
     project, path = load(chosen, STARTING_PROJECTS["flickr"] if has_none else config)
     with emulated_flickr(chosen, project):
         findings = examine(project, chosen, None if has_none else path)
+    findings += corrupt_photos(chosen) if photos else []
     for finding in findings:
         tell(f"{finding.mark} {finding.what}: {finding.found}" + (f"\n      {finding.remedy}" if finding.remedy else ""))
     sys.exit(1 if any(finding.is_fatal for finding in findings) else 0)

@@ -152,6 +152,13 @@ def _commons(project: Project, home: Home) -> Finding:
     return Finding("Commons", f"{endpoint} answers; {budget_of(project, 'commons', home).left():,} calls left this hour")
 
 
+def corrupt_photos(home: Home) -> list[Finding]:
+    """Photos whose bytes are not those that came: every byte in the home is read. One line where all are right."""
+    remedy = "delete the file; `bokehflow run` fetches it again, `bokehflow import` brings yours"
+    found = [Finding("photo", f"{path}: is corrupt", remedy, is_fatal=True) for path in home.blobs.corrupt()]
+    return found or [Finding("photos", "every file is what it was when it came")]
+
+
 def _named_files(project: Project) -> list[Finding]:
     """What the project file names and people give, where it is not there: a stage would ask for it days later."""
     named = {

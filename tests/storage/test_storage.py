@@ -46,6 +46,10 @@ def test_a_corrupt_blob_is_refused_with_its_remedy(tmp_path: Path) -> None:
     blobs.path(digest).write_bytes(b"portraiT")
     with pytest.raises(CorruptBlob, match="delete the file and run `bokehflow run`"):
         blobs.read(digest)
+    other = store_bytes(blobs, b"another")
+    assert list(blobs.corrupt()) == [blobs.path(digest)]
+    blobs.path(other).write_bytes(b"anothe")
+    assert sorted(blobs.corrupt()) == sorted([blobs.path(digest), blobs.path(other)])
     blobs.path(digest).unlink()
     with pytest.raises(StorageError, match="is missing"):
         blobs.read(digest)
