@@ -47,6 +47,16 @@ def home(tmp_path: Path) -> Path:
     return home
 
 
+def test_without_masks_no_subject_is_laid_over(home: Path, tmp_path: Path, run: Run) -> None:
+    (home / "bokehflow.toml").write_text(PROJECT + '[masks]\nsegmenter = "none"\n')
+    photo = str(tmp_path / "scenes" / "rgb" / "0.png")
+    outcome = run("translate", photo, "--model", "any", "--overlay", "--home", str(home))
+    assert outcome.code == 1
+    assert (
+        "--overlay lays the subject over the result, and by [masks] segmenter = 'none' nobody is looked for" in outcome.said
+    )
+
+
 def test_a_folder_trains_a_model_that_refocuses_photos(home: Path, tmp_path: Path) -> None:
     done = bokehflow(home, "train", "depth", "--pairs", str(tmp_path / "scenes"))
     assert done.returncode == 0, done.stderr

@@ -108,7 +108,7 @@ def translate(
     """
     from contextlib import closing
 
-    from pipeline.errors import BokehflowError
+    from pipeline.errors import BokehflowError, ConfigError
     from pipeline.masks.person_masks import coverage
     from pipeline.operations.masks import segmented_masks
     from pipeline.photos.inspectors import Inspectors
@@ -117,6 +117,10 @@ def translate(
 
     chosen = open_home(home)
     project, _ = load(chosen, config)
+    if overlay and project.masks.segmenter == "none":
+        raise ConfigError(
+            "--overlay lays the subject over the result, and by [masks] segmenter = 'none' nobody is looked for"
+        )
     people = segmented_masks(project, chosen, SegmenterResource.of(project.masks).load(chosen))
 
     def alpha_of(rgb: "RgbPhoto") -> "AlphaPhoto":
