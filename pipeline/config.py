@@ -965,6 +965,13 @@ def _beside(folder: Path, text: str) -> Path:
     return folder / expanded(text)
 
 
+TAUGHT_BY = {
+    "depth": ("depth_weight", "depth_gradient_weight"),
+    "refocus": ("depth_weight", "depth_gradient_weight", "picture_weight"),
+}
+"""Weights of which one must be more than 0, of models whose settings alone do not tell them apart."""
+
+
 def _check_recipes(project: Project, text: str, path: Path) -> None:
     """Raises `ConfigError` that names every wrong recipe, each problem with the line of its own key."""
     found: list[tuple[tuple[str, ...], str]] = []
@@ -992,6 +999,8 @@ def _check_recipe(project: Project, recipe: Recipe) -> None:
             f"trains against {teacher!r}, by which [evaluation] parser judges: a model cannot be judged by its own "
             "teacher; name another parser, or another semantic_network"
         )
+    if recipe.model in TAUGHT_BY and not any(getattr(settings, name) for name in TAUGHT_BY[recipe.model]):
+        raise ConfigError(f"{', '.join(TAUGHT_BY[recipe.model])} are all 0: nothing would be learnt")
     if project.masks.segmenter != "none":
         return
     if recipe.model in MODELS_THAT_NEED_MASKS:

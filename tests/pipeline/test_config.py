@@ -224,6 +224,15 @@ def test_what_is_told_by_the_subject_needs_masks() -> None:
     assert "take depth or refocus" in told
 
 
+@pytest.mark.parametrize(("model", "more"), [("depth", ""), ("refocus", ", picture_weight = 0.0")])
+def test_a_model_of_depth_that_nothing_teaches_is_refused(model: str, more: str) -> None:
+    recipe = f'{MINIMAL}[recipes.x]\nmodel = "{model}"\nprofile = "depth"\nsettings = {{ depth_weight = 0.0'
+    told = complaint(f"{recipe}, depth_gradient_weight = 0.0{more} }}\n")
+    assert "recipes.x: depth_weight, depth_gradient_weight" in told
+    assert "are all 0: nothing would be learnt" in told
+    assert parse_project(f"{recipe}{more} }}\n", Path("x")).recipe_keys() == ["x@0"]
+
+
 def test_depth_alone_needs_one_domain() -> None:
     training = '[training]\ndomain_a = "ordinary"\ndomain_b = "ordinary"\n'
     depth = '[recipes.depth]\nmodel = "depth"\nprofile = "depth"\n'
