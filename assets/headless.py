@@ -8,14 +8,16 @@ does it.
 import logging
 import os
 import re
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import dagster as dg
 
@@ -28,7 +30,7 @@ from pipeline.atomic import write_text
 from pipeline.config import Project
 from pipeline.dataset.snapshot import read_snapshot
 from pipeline.errors import BokehflowError, ConfigError, StageFailed, database_trouble, disk_failed
-from pipeline.file_names import child
+from pipeline.file_names import child, inside
 from pipeline.operations.due import Due, NothingCollected, Waiting, WaitingForDecisions, told_problems
 from pipeline.operations.forget import finish_forgetting, leftovers
 from pipeline.operations.lineage_events import KILLED, Making, is_on, tell_killed
@@ -40,7 +42,7 @@ from pipeline.operations.snapshots_due import UNRECORDED, evaluations_due, kept_
 from pipeline.operations.stages import PHOTO_TABLES, STAGES, TABLES_OF_ALL, hindrance
 from pipeline.operations.training import ready_job, run_id
 from pipeline.package_files import DAGSTER_ON_POSTGRES, DAGSTER_SETTINGS, POSTGRES_VARIABLE
-from pipeline.plain_files import read_plain, read_plain_text
+from pipeline.plain_files import plain_path, read_plain, read_plain_text
 from pipeline.training.jobs import ProcessIdentity
 from resources.dagster_internals import (
     BlockingCheckFailed,
@@ -81,6 +83,34 @@ def open_instance(home: Home) -> Iterator[dg.DagsterInstance]:
         if not isinstance(error, BokehflowError) and (trouble := database_trouble(error)):
             raise disk_failed(trouble, home.dagster) from error
         raise
+
+
+@contextmanager
+def instance_to_look(home: Home) -> Iterator[dg.DagsterInstance]:
+    """The home's Dagster instance for who only asks: SQLite writes to be read, so of a home that may not be written a copy.
+
+    Where nothing ever ran there is one without records: to look must not set anything up.
+    """
+    with ExitStack() as stack:
+        if not home.dagster.exists():
+            yield stack.enter_context(dg.DagsterInstance.ephemeral())
+        elif not home.is_read_only:
+            yield stack.enter_context(open_instance(home))
+        else:
+            keep_log_copies_from_the_terminal()
+            copy = Path(stack.enter_context(TemporaryDirectory(prefix="bokehflow-")))
+            _copy_records(home, copy)
+            yield stack.enter_context(dg.DagsterInstance.from_config(str(copy)))
+
+
+def _copy_records(home: Home, target: Path) -> None:
+    """What an instance in `target` needs to answer as the home's: settings and databases, and no output of steps."""
+    own = child(home.dagster, DAGSTER_SETTINGS.name)
+    shutil.copyfile(plain_path(own if own.exists() else DAGSTER_SETTINGS), child(target, DAGSTER_SETTINGS.name))
+    for path in (path for folder in ("history", "schedules") for path in child(home.dagster, folder).rglob("*.db*")):
+        copy = inside(target, path.relative_to(home.dagster).as_posix())
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(plain_path(path), copy)
 
 
 def prepare_instance(home: Home) -> None:

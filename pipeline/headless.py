@@ -4,7 +4,7 @@ Where nothing is due, Dagster is not even imported, which takes seconds.
 """
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,14 +70,10 @@ def told_plan(plan: Plan, project: Project, path: Path, home: Home) -> str:
     scope, losses = plan.scope(project), RememberingLosses()
     if not plan.rescrape and is_current(project, home, path.parent, scope, losses):
         return NOTHING_DUE
-    import dagster as dg
-
-    from assets.headless import open_instance
+    from assets.headless import instance_to_look
     from assets.records import InstanceRecords
 
-    with ExitStack() as stack:
-        # Where nothing ever ran, to look must not set anything up.
-        instance = stack.enter_context(open_instance(home) if home.dagster.exists() else dg.DagsterInstance.ephemeral())
+    with instance_to_look(home) as instance:
         outlook = Planner(project, home, path.parent, InstanceRecords(instance, at_once=True), losses).outlook(scope)
     waits = [f"{one.asset} waits, and with it what comes after:\n{told_problems(one)}" for one in outlook.waiting]
     after = _what_may_follow(outlook, scope)

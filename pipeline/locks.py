@@ -20,13 +20,13 @@ class Held(Exception):
 
 
 @contextmanager
-def locked(path: Path, *, shared: bool = False, patience_s: float = math.inf) -> Iterator[int]:
+def locked(path: Path, *, shared: bool = False, patience_s: float = math.inf, only_there: bool = False) -> Iterator[int]:
     """Hold the lock at `path`, alone or among others who share it; the file is made where it is missing, and stays.
 
-    Yields a descriptor of it for reading and writing. Waits `patience_s` for others and then raises `Held`; also raises
-    `OSError` where the file cannot be opened.
+    Yields a descriptor of it for reading and writing; with `only_there` for reading, and nothing is made. Waits
+    `patience_s` for others and then raises `Held`; also raises `OSError` where the file cannot be opened.
     """
-    descriptor = plain(str(path), os.O_RDWR | os.O_CREAT)
+    descriptor = plain(str(path), os.O_RDONLY if only_there else os.O_RDWR | os.O_CREAT)
     try:
         _take(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX, patience_s)
         yield descriptor

@@ -314,6 +314,26 @@ class Home:
         with self._locked(self.root, name, "at work in this home", shared) as say:
             yield say
 
+    @property
+    def is_read_only(self) -> bool:
+        """Whether the home is there and may not be written: then it is only looked at."""
+        return self.root.exists() and not os.access(self.root, os.W_OK)
+
+    @contextmanager
+    def left_alone(self, name: str) -> Iterator[None]:
+        """`lock` for who only looks: in a home that may not be written it is taken where it is there and can be."""
+        with ExitStack() as held:
+            if not self.is_read_only:
+                held.enter_context(self.lock(name))
+            else:
+                try:
+                    held.enter_context(locked(child(self.root, f"{name}.lock"), patience_s=0, only_there=True))
+                except Held as holder:
+                    raise StorageError(self._in_use("at work in this home", *str(holder).split(maxsplit=1))) from None
+                except OSError:
+                    pass  # nobody ever held it, or nobody can tell from here
+            yield
+
     @contextmanager
     def _locked(self, folder: Path, name: str, busy: str, shared: bool = False) -> Iterator[Callable[[str], None]]:
         with ExitStack() as held:

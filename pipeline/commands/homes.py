@@ -39,7 +39,7 @@ def copy(source: str, target: str, at_work: bool) -> None:
             raise ConfigError(f"{source}: it holds only part of the home; copy from {origin.working.address} instead")
         if not (origin.root / "tables").is_dir():
             raise ConfigError(f"{origin.root}: there is no home (it has no tables)")
-        with nullcontext() if at_work else origin.lock(AT_WORK):
+        with nullcontext() if at_work else origin.left_alone(AT_WORK):
             if is_address(target):
                 copied = send(origin, Bucket(target), say)
             else:

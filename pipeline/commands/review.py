@@ -2,7 +2,6 @@
 
 import getpass
 import logging
-import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -83,8 +82,7 @@ def import_decisions(file: Path, tool: str, reviewer: str, home: Path | None, co
 
 def only_page(home: "Home") -> AbstractContextManager[Callable[[str], None]]:
     """The lock of the one process that hands out the home's photos; a home that cannot be written is only looked at."""
-    is_read_only = home.root.exists() and not os.access(home.root, os.W_OK)
-    return nullcontext(lambda address: None) if is_read_only else home.lock("review")
+    return nullcontext(lambda address: None) if home.is_read_only else home.lock("review")
 
 
 def review_page(project: "Project", home: "Home", curator: str, port: int) -> "Page":

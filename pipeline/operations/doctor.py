@@ -22,6 +22,7 @@ from storage import Home
 from storage.cache import LIMIT_VARIABLE
 
 FETCH = "`bokehflow weights` fetches them now"
+UNCOUNTED = "a call is counted in the home, so none is made from one that may not be written"
 A_DAY = "creationdate:>=2020-05-01 creationdate:<2020-05-02"
 """A day in the language of the search at Commons; thousands of files were uploaded on it."""
 LOW_DISK_BYTES = 20 * 10**9
@@ -55,6 +56,7 @@ def examine(project: Project, home: Home, path: Path | None) -> list[Finding]:
     return [
         _project_file(project, path),
         _python(),
+        *_rights(home),
         *_store(home),
         *_cache(home),
         _disk(home),
@@ -76,6 +78,14 @@ def _project_file(project: Project, path: Path | None) -> Finding:
 
 def _python() -> Finding:
     return Finding("python", sys.version.split()[0])
+
+
+def _rights(home: Home) -> list[Finding]:
+    """Nothing to say of a home that may be written."""
+    if not home.is_read_only:
+        return []
+    remedy = "`status`, `run --plan`, `snapshot verify` and `home copy` work as it is; a run needs the right to write there"
+    return [Finding("home", f"{home.root} may not be written", remedy, is_fatal=True)]
 
 
 def _store(home: Home) -> list[Finding]:
@@ -131,6 +141,8 @@ def _flickr(project: Project, home: Home) -> Finding:
     if problem := source_problem(project, "flickr"):
         return Finding("Flickr key", "not set", problem, is_fatal=True)
     left = f"{budget_of(project, 'flickr', home).left():,} of {project.flickr.calls_per_hour:,} calls left this hour"
+    if home.is_read_only:
+        return Finding("Flickr", f"not asked; {left}", UNCOUNTED)
     try:
         make_client(project, home).check_key()
     except BokehflowError as error:
@@ -142,6 +154,8 @@ def _commons(project: Project, home: Home) -> Finding:
     if problem := source_problem(project, "commons"):
         return Finding("Commons", "nobody to reach is named", problem, is_fatal=True)
     endpoint = project.commons.endpoint
+    if home.is_read_only:
+        return Finding("Commons", "not asked", UNCOUNTED)
     try:
         makes_windows = make_commons_client(project, home).search(f"filetype:bitmap {A_DAY}").total > 0
     except BokehflowError as error:

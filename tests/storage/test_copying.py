@@ -213,6 +213,29 @@ def call(*arguments: str) -> None:
     cli.main(["home", "copy", *arguments], standalone_mode=False)
 
 
+def test_a_home_that_may_not_be_written_is_copied_and_left_as_it_is(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with home.lock(AT_WORK, shared=True):
+        monkeypatch.setattr(Home, "is_read_only", True)
+        before = read(home.root)
+        with pytest.raises(StorageError, match=f"process {os.getpid()} is at work in this home"):
+            call(str(home.root), str(tmp_path / "copy"))
+    call(str(home.root), str(tmp_path / "copy"))
+    (home.root / f"{AT_WORK}.lock").unlink()
+    call(str(home.root), str(tmp_path / "second"))
+    assert read_kept(Home(tmp_path / "second")) == read_kept(Home(tmp_path / "copy")) == FILES
+    del before[f"{AT_WORK}.lock"]
+    assert read(home.root) == before
+
+
+def test_a_home_is_read_only_where_its_folder_may_not_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not Home(tmp_path).is_read_only
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+    assert Home(tmp_path).is_read_only
+    assert not Home(tmp_path / "new").is_read_only
+
+
 def test_the_command(home: Home, store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root, back = str(home.root), tmp_path / "back"
     with home.lock(AT_WORK, shared=True), pytest.raises(StorageError, match="at work in this home"):

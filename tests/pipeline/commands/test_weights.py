@@ -7,9 +7,11 @@ import pytest
 from pipeline.commands.running import weights
 from pipeline.config import parse_project
 from pipeline.operations.doctor import examine
+from resources.flickr import KEY_VARIABLE, SECRET_VARIABLE
 from storage import Home
 
 MINIMAL = "[domains.ordinary]\n[domains.shallow]\n"
+QUERIES = MINIMAL + '[[domains.ordinary.queries]]\ntags = ["portrait"]\nfrom = "2024-01"\nto = "2024-02"\n'
 STUDY = '[recipes.with_masks]\nmodel = "mask_loss"\n'
 NO_LOSS = STUDY + '[recipes.with_masks.settings]\nperceptual_scale = "none"\n'
 
@@ -73,3 +75,16 @@ def test_what_the_project_names_and_is_not_there_is_told_before_a_run_asks_for_i
     (tmp_path / "mine").mkdir()
     findings = examine(parse_project(MINIMAL + text, config), Home(tmp_path), config)
     assert not any(finding.is_fatal for finding in findings)
+
+
+def test_who_looks_at_a_home_that_may_not_be_written_is_told_and_makes_no_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in (KEY_VARIABLE, SECRET_VARIABLE):
+        monkeypatch.setenv(variable, "a" * 32)
+    monkeypatch.setattr("pipeline.operations.doctor.make_client", lambda *_: pytest.fail("a call is counted in the home"))
+    monkeypatch.setattr(Home, "is_read_only", True)
+    findings = {one.what: one for one in examine(parse_project(QUERIES, tmp_path), Home(tmp_path), None)}
+    assert findings["home"].is_fatal
+    assert findings["Flickr"].found == "not asked; 3,600 of 3,600 calls left this hour"
+    assert not list(tmp_path.iterdir())

@@ -14,9 +14,10 @@ from assets.headless import open_instance
 from assets.records import InstanceRecords
 from pipeline.config import load_project
 from pipeline.dataset.layout import list_snapshots
+from pipeline.headless import told_plan
 from pipeline.operations.imports import drop_former_imports, imported_rows
 from pipeline.operations.photo_tables import all_rows, rows_of_photos
-from pipeline.operations.planning import Planner
+from pipeline.operations.planning import Plan, Planner
 from pipeline.operations.stages import provenance_of
 from pipeline.tables import among
 from storage import Home
@@ -73,6 +74,18 @@ print(told_plan(Plan(), load_project(path), path, Home(path.parent)), "torch" in
 """
     command = [sys.executable, "-c", code, str(former.home.root)]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "nothing is due False\n"
+
+
+def test_the_plan_of_a_home_that_may_not_be_written_is_told_and_nothing_changes(
+    former: Former, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, project = former.home, former.planner.project
+    monkeypatch.setattr("assets.headless.open_instance", lambda home: pytest.fail("SQLite would write there"))
+    monkeypatch.setattr(Home, "is_read_only", True)
+    before = {path: path.stat().st_mtime_ns for path in home.root.rglob("*")}
+    path = home.root / "bokehflow.toml"
+    assert told_plan(Plan(), project, path, home) == "nothing is due"
+    assert {path: path.stat().st_mtime_ns for path in home.root.rglob("*")} == before
 
 
 def test_what_changes_in_it_is_due_as_anywhere(former: Former) -> None:

@@ -45,6 +45,11 @@ def test_calls_are_counted_down_and_come_back_after_an_hour(tmp_path: Path) -> N
     assert budget.left() == 3
 
 
+def test_to_look_how_many_are_left_makes_nothing(tmp_path: Path) -> None:
+    assert Clock().budget(tmp_path / "budget", 3).left() == 3
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_restart_and_another_limit_keep_what_was_spent(tmp_path: Path) -> None:
     clock = Clock()
     for _ in range(4):
