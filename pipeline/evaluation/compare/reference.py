@@ -77,7 +77,10 @@ class Against:
             "traded": "wins in one and loses in the other against",
             "alike": "does not differ for sure from",
         }[self.standing]
-        return f"{self.model} {verdict} {self.reference}: {'; '.join(change.words for change in self.changes)}."
+        changes = "; ".join(change.words for change in self.changes)
+        # The table of pairs, which corrects for the models instead, tells other p-values of the same differences.
+        corrected = " Each p is corrected for both scores." if len(self.changes) > 1 else ""
+        return f"{self.model} {verdict} {self.reference}: {changes}.{corrected}"
 
 
 def against(scores: pd.DataFrame, model: str, reference: str) -> Against | None:

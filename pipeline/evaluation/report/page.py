@@ -261,11 +261,15 @@ def _render(inputs: ReportInputs, models: Sequence[ModelReport]) -> str:
 
 
 def shelf_of(model: ModelReport) -> dict[str, Tiles]:
-    """Its pictures by photo, its own under the role `model`; those of methods from outside are in columns of their own."""
+    """Its pictures by photo, its own under the role `model`; those of methods from outside are in columns of their own.
+
+    Where nobody was looked for, masks are black all over and left out.
+    """
+    shared = gallery.TILE_LABELS.keys() - ({gallery.MASK_ROLE} if summary.is_of_content(model.evaluation) else set())
     found = {}
     for tiles in read_pictures(model.pictures):
         if model.role in tiles.files:
-            own = {role: path for role, path in tiles.files.items() if role in gallery.TILE_LABELS}
+            own = {role: path for role, path in tiles.files.items() if role in shared}
             found[tiles.photo_id] = Tiles(tiles.photo_id, {**own, gallery.MODEL_ROLE: tiles.files[model.role]})
     return found
 

@@ -92,6 +92,8 @@ def test_the_report_speaks_of_collections_without_people(models: dict[str, Model
     assert "Classes kept, IoU" in page
     assert "Distance to domain B" in page
     body = page[page.index("</style>") :]
+    assert 'alt="Input: ' in body
+    assert 'alt="Mask: ' not in body
     assert "How much does the semantic loss weigh?" not in body, "there is one weight, of a model with other settings"
     for word in ("Sharp subject", "Subject SSIM", "true lens", "The study's groups", "How good are the masks", "mask loss"):
         assert word not in body, word

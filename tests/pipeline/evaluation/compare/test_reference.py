@@ -60,6 +60,10 @@ def test_it_is_said_in_words() -> None:
     assert found is not None
     assert found.words.startswith("new@0 is worse than old@0: Subject SSIM is worse (−0.0")
     assert "over 20 pictures, p < 0.001); Background sharpness does not differ for sure" in found.words
+    assert found.words.endswith("). Each p is corrected for both scores.")
+    alone = against(world(0.93, 0.70).query("metric == 'subject_ssim'"), "new@0", "old@0")
+    assert alone is not None
+    assert "corrected" not in alone.words
 
 
 def test_nothing_shared_is_nothing_to_say() -> None:
