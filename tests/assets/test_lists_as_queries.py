@@ -141,7 +141,9 @@ def test_the_schedule_reads_lists_again_and_tries_what_failed(lists: ListedWorld
     asked = weekly.evaluate_tick(dg.build_schedule_context(scheduled_execution_time=tick))
     (request,) = asked.run_requests or []
     assert request.asset_selection == [dg.AssetKey("imported_photos")]
-    assert "weekly_lists" not in {one.name for one in schedules(parse_project(TEXT, Path("x.toml")), world.home)}
+    assert "weekly_lists" not in {
+        one.name for one in schedules(parse_project(TEXT.replace("{host}", "127.0.0.1"), Path("x.toml")), world.home)
+    }
 
 
 def test_what_is_imported_by_hand_has_no_list_read_again(lists: ListedWorld) -> None:
