@@ -3,6 +3,7 @@
 Each function gives the table of its name and does not write it; the pictures that its rows name lie in their files then.
 """
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -13,8 +14,8 @@ from pipeline.dataset.manifest import build_manifest, problems, snapshot_id
 from pipeline.dataset.prepare import ShardFolder, prepare_images
 from pipeline.dataset.shards import ShardReader
 from pipeline.dataset.snapshot import freeze
-from pipeline.depth.depth_maps import estimate_photos, with_estimated_depth
-from pipeline.errors import DatasetError
+from pipeline.depth.depth_maps import estimate_photos, odd_maps, with_estimated_depth
+from pipeline.errors import ConfigError, DatasetError
 from pipeline.file_names import child, inside
 from pipeline.masks.person_masks import Masks, read_mask, segment_photos
 from pipeline.masks.selfie import ALONE
@@ -32,6 +33,8 @@ from pipeline.tables import among
 from resources.segmenter import SegmenterResource
 from storage import Home
 from storage.provenance import Provenance
+
+log = logging.getLogger(__name__)
 
 Report = Callable[[int, int], None]
 """Called with how many pictures are done, and of how many."""
@@ -65,9 +68,12 @@ def make_person_masks(
 
 
 def make_depth_maps(project: Project, home: Home, report: Report) -> pd.DataFrame:
-    """The table `depth_maps`. Where the masks go by depth, they come after it, and no map is held against its subject."""
+    """The table `depth_maps`. Where the masks go by depth, they come after it, and no map is held against its subject.
+
+    Raises `ConfigError` where a folder of maps has none for any photo, and none came with a photo either.
+    """
     long_side_px, most_pixels = project.depth.long_side_px, project.photos.max_pixels
-    return estimate_photos(
+    frame = estimate_photos(
         _without_masks(home) if project.masks.asks_depth else home.tables.read("person_masks"),
         depth_estimator(project, home),
         home.depth,
@@ -76,6 +82,12 @@ def make_depth_maps(project: Project, home: Home, report: Report) -> pd.DataFram
         report,
         home.tables.read_or_empty("depth_maps"),
     )
+    without, info = odd_maps(frame)["without a map"], home.tables.info("imported_layers")
+    if without and len(without) == len(frame) and project.depth.estimator == "folder" and not (info and info.row_count):
+        raise ConfigError(f"[depth] folder: it has no map of any photo that is kept, the first {without[0]}")
+    if without:
+        log.warning("%d of %d photos have no map of depth, the first %s", len(without), len(frame), without[0])
+    return frame
 
 
 def _without_masks(home: Home) -> pd.DataFrame:

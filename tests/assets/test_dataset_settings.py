@@ -105,6 +105,9 @@ def test_the_nearest_by_given_maps_is_the_subject_and_a_new_map_makes_the_mask_d
     home.tables.write("curated_photos", pd.DataFrame([curated]))
     segmenter, subjects = CrowdedResource(name="crowded"), []
     (tmp_path / "given").mkdir()
+    np.save(tmp_path / "given" / "flickr_1.npy", depth_m)
+    with pytest.raises(ConfigError, match=r"no map of any photo that is kept, the first flickr:0: .* has no flickr_0\.png"):
+        make_depth_maps(given, home, lambda done, total: None)
     for nearest in (slice(140, 190), slice(20, 100)):
         depth_m[:], depth_m[50:, nearest] = 6.0, 1.5
         np.save(tmp_path / "given" / "flickr_0.npy", depth_m)
