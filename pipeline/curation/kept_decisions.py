@@ -20,7 +20,7 @@ from pipeline.errors import StorageError
 from pipeline.parquet_files import parquet_table
 from pipeline.plain_files import read_plain
 
-READ_AS = 1
+READ_AS = 2
 """To be raised when `read_decision_file` reads anything otherwise than before."""
 PLACES = b"bokehflow.files"
 """In the metadata: for each file its key, first row and row after the last, as JSON."""
