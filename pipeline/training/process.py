@@ -172,7 +172,7 @@ class _Run:
         if folder.checkpoint.exists():
             self.seconds_before = restore_checkpoint(self.state, folder.checkpoint, job.digest)
             self.losses = LossLog.read(folder.losses, self.state.step)
-        self.checks = CheckLog(folder.checks, self.state.step)
+        self.checks = CheckLog(folder.checks, self.state.step, folder.best_check)
         self.events = EventLog(folder.events, self.losses, self.loader.total_steps)
         self.mlflow = MlflowLog(job, folder, self.loader.total_steps)
         self.started_s = time.monotonic()

@@ -271,17 +271,18 @@ def chosen(count: int, most: int) -> np.ndarray:
 
 
 class CheckLog:
-    """The checks of a run, in a JSON file; a run that goes on forgets those after its checkpoint."""
+    """The checks of a run, in a JSON file; a run that goes on forgets those after its checkpoint.
 
-    def __init__(self, path: Path, last_step: int) -> None:
-        self._path = path
+    `best` is the check with the lowest score, the first of several, or the last one where none has a score. Beside the
+    weights that are kept as the best ones, `kept` says which check that was: on a GPU the way from a checkpoint is not the
+    same twice, and where it was killed in between they may be those of a step that comes out otherwise now.
+    """
+
+    def __init__(self, path: Path, last_step: int, kept: Path | None = None) -> None:
+        self._path, self._kept = path, kept
         self.checks = [Check(**row) for row in recorded_checks(path) if _is_check(row) and row["step"] <= last_step]
-
-    @property
-    def best(self) -> Check | None:
-        """The check with the lowest score, the first of several, or the last one where none has a score."""
-        told = min(self.checks, key=lambda check: check.score, default=None)
-        return self.checks[-1] if told is not None and math.isinf(told.score) else told
+        of_weights = [Check(**row) for row in (recorded_checks(kept) if kept else []) if _is_check(row)]
+        self.best = of_weights[0] if of_weights else _best_of(self.checks)
 
     @property
     def failing(self) -> Failing | None:
@@ -292,8 +293,16 @@ class CheckLog:
         """Note a check; where it is the best so far, `keep_best` is called before it is noted."""
         if self.best is None or check.score < self.best.score or math.isinf(self.best.score):
             keep_best()
+            self.best = check
+            if self._kept is not None:
+                write_text(self._kept, json.dumps([asdict(check)]) + "\n")
         self.checks.append(check)
         write_text(self._path, json.dumps([asdict(row) for row in self.checks], indent=1) + "\n")
+
+
+def _best_of(checks: list[Check]) -> Check | None:
+    told = min(checks, key=lambda check: check.score, default=None)
+    return checks[-1] if told is not None and math.isinf(told.score) else told
 
 
 def _is_check(row: dict[str, Any]) -> bool:

@@ -95,6 +95,11 @@ class RunFolder:
         return child(self.root / "checkpoints" / "best", generator_file(direction))
 
     @property
+    def best_check(self) -> Path:
+        """What the check said that liked these best."""
+        return self.root / "checkpoints" / "best" / "check.json"
+
+    @property
     def checks(self) -> Path:
         """What the run's own checks said."""
         return self.root / "checks.json"

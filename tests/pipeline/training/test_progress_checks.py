@@ -183,6 +183,19 @@ def test_the_best_of_several_is_kept_once_and_the_future_forgotten(tmp_path: Pat
     assert CheckLog(tmp_path / "none.json", 9).best is None
 
 
+def test_the_best_weights_stay_those_of_their_check_where_the_steps_since_a_checkpoint_are_lost(tmp_path: Path) -> None:
+    path, weights = tmp_path / "checks.json", tmp_path / "best" / "check.json"
+    log, kept = CheckLog(path, 0, weights), []
+    for check in (check_at(1, 1.0, 0.0), check_at(2, 0.5, 0.2)):
+        log.add(check, lambda check=check: kept.append(check.step))
+    again = CheckLog(path, 1, weights)
+    assert ([check.step for check in again.checks], again.best) == ([1], check_at(2, 0.5, 0.2))
+    again.add(check_at(2, 0.7, 0.2), lambda: kept.append(-1))  # as a GPU may have it
+    again.add(check_at(3, 0.4, 0.2), lambda: kept.append(3))
+    assert kept == [1, 2, 3]
+    assert CheckLog(path, 3, weights).best == check_at(3, 0.4, 0.2)
+
+
 def test_without_a_score_the_last_weights_are_kept(tmp_path: Path) -> None:
     log, kept = CheckLog(tmp_path / "checks.json", 0), []
     for step in (1, 2):
