@@ -52,7 +52,7 @@ def _unsupported_tiff(image: Image.Image) -> str | None:
     if _numbers(tags, _PLANAR, 1)[0] == 2 and bits > 8:
         return f"a TIFF of {bits} bits whose colours lie apart (PlanarConfiguration 2); save it with its colours together"
     if image.mode in SIXTEEN_BIT_MODES and (bits != 16 or _numbers(tags, _PHOTOMETRIC, 1)[0] != 1):
-        return f"a TIFF of {bits} bits of grey other than 16 bits whose 0 is black; save it with 8 bits"
+        return f"a TIFF of {bits} bits of grey; of those only 16 bits whose 0 is black are read: save it with 8 bits"
     if not set(_numbers(tags, _SAMPLE_FORMAT, 1)) <= set(_UNSIGNED):
         return "a TIFF of signed numbers; save it with 8 bits without sign"
     if image.mode == "CMYK" and _numbers(tags, _INK_SET, 1)[0] != 1:
