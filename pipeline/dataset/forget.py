@@ -35,7 +35,7 @@ from pipeline.dataset.snapshot import (
     rows_of,
 )
 from pipeline.errors import DatasetError
-from pipeline.file_names import child, inside
+from pipeline.file_names import below, child
 from pipeline.parquet_files import parquet_footer, parquet_table, rows_with
 from pipeline.picture_layers import DIGESTS, OPTIONAL, OPTIONAL_DIGESTS, with_all_digests
 from pipeline.tables import among
@@ -103,21 +103,22 @@ def forget_in_bundle(folder: Path, photo_ids: set[str], at_s: int) -> int:
     """Take what the bundle in `folder` says of the owners of these photos, and their masks and maps; digests and tombstones
     stay. Returns how many files changed; done twice, it changes nothing more.
 
-    Raises `DatasetError` where the bundle is damaged or the disk is full.
+    Raises `DatasetError` where the bundle is damaged or the disk is full, `UnsafeName` where it names what lies elsewhere;
+    then nothing is changed.
     """
-    if not rows_with(folder / MANIFEST, "photo_id", photo_ids, ["photo_id"]).num_rows:
-        return 0
-    if photo_ids <= set(read_forgotten(folder)) and is_vouched_for(folder):
+    mine = set(rows_with(folder / MANIFEST, "photo_id", photo_ids, ["photo_id"])["photo_id"].to_pylist())
+    if not mine or (mine <= set(read_forgotten(folder)) and is_vouched_for(folder)):
         return 0
     made_with = {"mask": "masks", **{layer.source: layer.name for layer in OPTIONAL if layer.kept_as == "map"}}
     there = [name for name in made_with if name in parquet_footer(folder / PICTURES).schema.names]
     pictures = parquet_table(folder / PICTURES, ["photo_id", *there]).to_pandas()
-    others = pictures[~among(pictures["photo_id"], photo_ids)]
+    others = pictures[~among(pictures["photo_id"], mine)]
     kept = {f"{made_with[name]}/{path}" for name in there for path in others[name].dropna()}
     gone = {name for name in read_sums(folder) if name.partition("/")[0] in made_with.values()} - kept
-    _bury(folder, photo_ids & set(pictures["photo_id"]), at_s)
-    for path in gone:
-        inside(folder, path).unlink(missing_ok=True)
+    paths = [below(folder, name) for name in gone]  # a bundle may come from anybody, and a link lead out of it
+    _bury(folder, mine, at_s)
+    for path in paths:
+        path.unlink(missing_ok=True)
     erase_origin(folder, set(read_forgotten(folder)))
     written = {PICTURES, FORGOTTEN, MANIFEST, ATTRIBUTION}
     leave_shards(folder, (), rows_of([]))

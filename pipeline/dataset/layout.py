@@ -35,6 +35,8 @@ ATTRIBUTION = "attribution.csv"
 FACTS = "snapshot.json"
 FORGOTTEN = "forgotten.json"
 SUMS = "SHA256SUMS"
+FILES = (FACTS, CANONICAL, MANIFEST, PICTURES, ATTRIBUTION, FORGOTTEN)
+"""All that a snapshot's folder holds beside `SHA256SUMS`, which says what they are."""
 
 RESTORE = "restore the folder from a copy"
 

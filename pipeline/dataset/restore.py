@@ -23,8 +23,7 @@ from pipeline.dataset.frozen_tables import MAX_FILE_BYTES
 from pipeline.dataset.layout import (
     ATTRIBUTION,
     CANONICAL,
-    FACTS,
-    FORGOTTEN,
+    FILES,
     MANIFEST,
     PICTURES,
     SUMS,
@@ -61,7 +60,7 @@ MAPS: dict[str, tuple[str, str, str]] = {
 """What a picture is made with beside photos, by name: the folder of a bundle that holds it under its path in the home, the
 column with that path, and the column with its digest."""
 PHOTOS = [layer for layer in OPTIONAL if layer.kept_as == "photo"]
-KEPT_FILES = (FACTS, CANONICAL, MANIFEST, ATTRIBUTION, FORGOTTEN)
+KEPT_FILES = tuple(name for name in FILES if name != PICTURES)
 MAX_MAP_BYTES = 64 * 2**20
 NO_MASK_NAMED = "the snapshot does not say which mask it was made with"
 RESTORED = "restored"
@@ -259,9 +258,8 @@ def without_missing(source: Path, shards: Path, forgotten: Set[str] = frozenset(
 
 def _checked(source: Path) -> tuple[SnapshotId, pd.DataFrame]:
     """The id of a stranger's snapshot and its pictures, forgotten ones left out, once all that it says has its form."""
-    names = [*KEPT_FILES, PICTURES]
     try:
-        for name in names:
+        for name in FILES:
             with suppress(FileNotFoundError):
                 plain_file(source, name, MAX_FILE_BYTES)
     except StorageError as error:

@@ -27,6 +27,7 @@ from pipeline.dataset.layout import (
     ATTRIBUTION,
     CANONICAL,
     FACTS,
+    FILES,
     FORGOTTEN,
     FORMAT_VERSION,
     MANIFEST,
@@ -436,7 +437,7 @@ def refresh_origin(path: Path, manifest: pd.DataFrame, shards: Path) -> bool:
 def damaged_files(path: Path) -> list[str]:
     """Files in the folder of a snapshot that are gone or not what its `SHA256SUMS` says; none where that is damaged."""
     sums = read_sums(path) if sums_problem(path) is None else {}
-    own = {name: child(path, name) for name in sums if "/" not in name}
+    own = {name: child(path, name) for name in FILES if name in sums}
     return [name for name, file in own.items() if not file.exists() or file_sha256(file) != sums[name]]
 
 

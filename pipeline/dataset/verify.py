@@ -19,6 +19,7 @@ from pipeline.dataset.layout import (
     ATTRIBUTION,
     CANONICAL,
     FACTS,
+    FILES,
     FORGOTTEN,
     MANIFEST,
     PICTURES,
@@ -115,7 +116,7 @@ def _check_files(path: Path) -> Iterator[Discrepancy]:
     if problem:
         yield Discrepancy(SUMS, problem)
     sums = read_sums(path)
-    for name in (FACTS, CANONICAL, MANIFEST, PICTURES, ATTRIBUTION, FORGOTTEN):
+    for name in FILES:
         there = child(path, name).exists()
         if not there and (name in sums or name != FORGOTTEN):
             yield Discrepancy(name, "is missing")

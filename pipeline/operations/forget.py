@@ -331,7 +331,7 @@ def _purge_exports(home: Home, ids: Set[str], done: Purged, now_s: int) -> None:
             try:
                 of_bundle = forget_in_bundle(folder, set(ids), now_s) if is_bundle(folder) else 0
                 done.exported += of_bundle + (forget_in_export(folder, set(ids)) if is_export(folder) else 0)
-            except (OSError, ValueError, KeyError, DatasetError, pa.ArrowException) as error:
+            except (OSError, ValueError, KeyError, DatasetError, StorageError, pa.ArrowException) as error:
                 done.problems.append(f"{parent}: this export cannot be searched ({error}); delete it and export anew")
 
 

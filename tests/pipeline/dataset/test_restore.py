@@ -14,7 +14,7 @@ from pipeline.dataset.restore import Kept, Photos, Restored, export_bundle, rest
 from pipeline.dataset.shards import Shard
 from pipeline.dataset.snapshot import freeze, read_snapshot
 from pipeline.dataset.verify import verify_snapshot
-from pipeline.errors import DatasetError
+from pipeline.errors import DatasetError, UnsafeName
 from tests.pipeline.dataset.frozen_world import World
 
 NUMBERS = range(1, 13)
@@ -309,13 +309,24 @@ def test_a_bundle_forgets_owner_title_and_mask_and_can_still_be_restored(
             with pytest.raises(KeyboardInterrupt):
                 forget_in_bundle(bundle, {"flickr:3"}, 5)
     assert forget_in_bundle(bundle, {"flickr:3"}, 5) == 5
-    assert forget_in_bundle(bundle, {"flickr:3"}, 6) == 0
+    assert forget_in_bundle(bundle, {"flickr:3", "flickr:99"}, 6) == 0
     texts = [path.read_bytes() for path in bundle.iterdir() if path.is_file()]
     assert not any(str(owner["page_url"]).encode() in text for text in texts)
     assert sorted(path.stem for path in (bundle / "masks" / "selfie").iterdir()) == sorted(str(n) for n in NUMBERS if n != 3)
     assert all((bundle / name).exists() for name in read_sums(bundle))
     done = elsewhere.restore(bundle)
     assert (done.whole, done.pictures) == (True, 11)
+
+
+def test_a_bundle_whose_masks_are_a_link_has_nothing_deleted_elsewhere(bundle: Path, tmp_path: Path) -> None:
+    mine = bundle / "masks"
+    mine.rename(tmp_path / "mine")
+    mine.symlink_to(tmp_path / "mine")
+    before = {path.name: path.read_bytes() for path in bundle.iterdir() if path.is_file()}
+    with pytest.raises(UnsafeName, match="a link leads out of it"):
+        forget_in_bundle(bundle, {"flickr:3"}, 5)
+    assert (tmp_path / "mine" / "selfie" / "3.png").exists()
+    assert {path.name: path.read_bytes() for path in bundle.iterdir() if path.is_file()} == before
 
 
 def spoil(file: Path) -> bytes:
