@@ -477,13 +477,27 @@ def ready(root: Path, count: int) -> dict[str, Spent]:
     return {name: Spent(*figures) for name, figures in told.items()}
 
 
-def commands(root: Path, count: int) -> dict[str, tuple[list[str], tuple[int, ...]]]:
+def frozen_photo(root: Path) -> str:
+    """A photo that both snapshots hold and that was not forgotten: of no other is there as much to tell, or to purge."""
+    from pipeline.dataset.layout import MANIFEST, list_snapshots
+    from pipeline.file_names import child
+    from pipeline.operations.tombstones import forgotten_photos
+    from pipeline.parquet_files import parquet_table
+    from storage import Home
+
+    home = Home(root)
+    manifests = (child(home.snapshots, name) / MANIFEST for name in list_snapshots(home.snapshots))
+    held = [set(parquet_table(path, ["photo_id"])["photo_id"].to_pylist()) for path in manifests]
+    return min(set.intersection(*held) - forgotten_photos(home))
+
+
+def commands(root: Path) -> dict[str, tuple[list[str], tuple[int, ...]]]:
     """Commands that look, by their names, with the exit codes that are no failure."""
     from pipeline.dataset.layout import list_snapshots
     from storage import Home
 
     first, *_, last = list_snapshots(Home(root).snapshots)
-    photo = f"flickr:{FIRST_ID + count // 2}"
+    photo = frozen_photo(root)
     words = {
         "run --plan": "run --plan", "run, the first": "run", "run": "run",
         "status": "status", "status --json": "status --json", "snapshot list": "snapshot list",
@@ -500,9 +514,9 @@ def commands(root: Path, count: int) -> dict[str, tuple[list[str], tuple[int, ..
 def asked(root: Path, count: int, only: str = "") -> dict[str, Spent]:
     """What each command takes; those whose names begin with `only`."""
     found, runs = dict[str, Spent](), root / "runs"
-    chosen = {name: one for name, one in commands(root, count).items() if name.startswith(only)}
+    chosen = {name: one for name, one in commands(root).items() if name.startswith(only)}
     if not chosen:
-        raise SystemExit(f"no command begins with {only!r}; there are {', '.join(commands(root, count))}")
+        raise SystemExit(f"no command begins with {only!r}; there are {', '.join(commands(root))}")
     if next(iter(chosen)).startswith("run"):
         shutil.rmtree(runs, ignore_errors=True)
     for name, (words, codes) in chosen.items():
@@ -571,8 +585,7 @@ def measure(root: Path, count: int) -> None:
     stages = ready(root, count)
     looked = asked(root, count)
     page = reviewed(root)
-    photo = f"flickr:{FIRST_ID + count // 2}"
-    looked["forget"] = spent([sys.executable, "-m", "pipeline.cli", "forget", photo, "--home", str(root)])
+    looked["forget"] = spent([sys.executable, "-m", "pipeline.cli", "forget", frozen_photo(root), "--home", str(root)])
     figures: dict[str, float | str] = {"photos": count, "load_before": round(LOAD[0], 1)}
     for name, one in {**{name: stages[name] for name in STAGES_MEASURED}, **looked}.items():
         figures |= {f"{name}, s": one.seconds, f"{name}, CPU s": one.cpu_s, f"{name}, MB": one.peak_mb}

@@ -423,9 +423,11 @@ def _may_name(data: bytes, ids: Set[str]) -> bool:
 
 def _is_about(record: Record, sheet: Sheet, ids: Set[str]) -> bool:
     """Whether a row is about one of these photos: where a spreadsheet has rounded the id, the address still tells."""
-    row = sheet.row(record)
+    if not _may_name(record.text.encode(), ids):
+        return False
     if sheet.trouble(record):
         return any(photo_id.removeprefix(FLICKR) in record.text for photo_id in ids)
+    row = sheet.row(record)
     return any(written_id(row.get(column, "")) in ids for column in ("photo_id", "page_url"))
 
 
