@@ -77,11 +77,9 @@ def _segmented(
     import pandas as pd
 
     from pipeline.errors import BokehflowError
-    from pipeline.masks.contact_sheet import SheetTile, choose, facts_of
-    from pipeline.masks.person_masks import FULL, coverage
+    from pipeline.masks.contact_sheet import SheetTile, asks_for_a_look, choose, facts_of
+    from pipeline.masks.person_masks import coverage
     from pipeline.masks.sources import PhotoToMask, RefusedMask
-    from pipeline.masks.subject import COMPANION
-    from pipeline.masks.uncertainty import UNCERTAIN
     from pipeline.operations.masks import mask_source
     from pipeline.photos.decode import decode_reduced
     from pipeline.photos.folder import pictures_below
@@ -113,8 +111,7 @@ def _segmented(
         else:
             share = coverage(made.alpha)
             reason = "no_subject" if share < settings.least_coverage else None
-            doubtful = (made.uncertainty or 0.0) >= UNCERTAIN
-            asks = bool(reason) or doubtful or (made.runner_up or 0.0) >= COMPANION or share > FULL
+            asks = asks_for_a_look(share, made.runner_up or 0.0, bool(reason), made.uncertainty or 0.0)
             facts = facts_of(share, made.people, made.runner_up, reason, made.uncertainty)
             tile = SheetTile(rgb, made.alpha, name, facts)
         if asks or not odd:

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import starmap
 
 import numpy as np
 import pandas as pd
@@ -52,15 +53,20 @@ def choose(table: pd.DataFrame, count: int, odd: bool) -> pd.DataFrame:
     order = [hashlib.sha256(str(photo_id).encode()).hexdigest() for photo_id in table["photo_id"]]
     shuffled = table.assign(order=order)
     if odd:
-        unclear = shuffled["runner_up"].fillna(0.0)
+        left_out, unclear = shuffled["reason"].notna(), shuffled["runner_up"].fillna(0.0)
         doubt = shuffled["uncertainty"].fillna(0.0) if "uncertainty" in shuffled else unclear * 0
-        doubtful = doubt >= UNCERTAIN
-        asks = shuffled["reason"].notna() | doubtful | (unclear >= COMPANION) | (shuffled["coverage"] > FULL)
-        rank = shuffled["reason"].notna().astype(int) * 4 + doubtful * (1 + doubt) + unclear
+        rank = left_out * 4 + (doubt >= UNCERTAIN) * (1 + doubt) + unclear
+        facts = zip(shuffled["coverage"], unclear, left_out, doubt, strict=True)
+        asks = pd.Series(list(starmap(asks_for_a_look, facts)), shuffled.index, bool)
         shuffled = shuffled.assign(rank=-rank)[asks].sort_values(["rank", "order"])
     else:
         shuffled = shuffled.sort_values("order")
     return shuffled.head(count)[table.columns]
+
+
+def asks_for_a_look(coverage: float, runner_up: float, left_out: bool, uncertainty: float) -> bool:
+    """Whether a mask may be wrong, by the shares that the table `person_masks` gives of it, each 0 where it is not known."""
+    return left_out or uncertainty >= UNCERTAIN or runner_up >= COMPANION or coverage > FULL
 
 
 def facts_of(

@@ -25,6 +25,7 @@ def test_what_asks_for_a_look_comes_first_by_how_much() -> None:
         0.6, "no_subject", 0.9, 0.95,
     )  # fmt: skip
     assert choose(rows, 10, odd=True)["photo_id"].tolist() == ["flickr:2", "flickr:3", "flickr:1", "flickr:4"]
+    assert list(choose(rows[:0], 10, odd=True).columns) == list(rows.columns)
 
 
 def test_a_sheet_shows_the_outline_and_what_is_cut_out() -> None:
