@@ -1,4 +1,4 @@
-"""Whether a difference is more than chance: paired tests, correction for many of them, intervals by bootstrap.
+"""Whether a difference is more than chance: paired tests, correction for many of them, intervals.
 
 Everything is a pure function of its arguments: random numbers come from a fixed seed, so equal scores give equal
 answers. Models are compared on the same photos, photo by photo, which a test on two means would waste.
@@ -13,7 +13,7 @@ from typing import TypeVar
 import numpy as np
 from jaxtyping import Float
 
-from pipeline.evaluation.measure.intervals import Interval, percentiles
+from pipeline.evaluation.measure.intervals import LEVEL, Interval, percentiles
 
 Values = Float[np.ndarray, " _"]
 Key = TypeVar("Key", bound=Hashable)
@@ -100,13 +100,14 @@ def paired_difference(first: Values, second: Values) -> Difference | None:
 
 
 def seeds_interval(scores: Float[np.ndarray, "seeds photos"]) -> Interval | None:
-    """Interval of the mean over seeds and photos, each resampled by itself (two-way bootstrap).
+    """Interval of the mean over seeds and photos, either of which might have been others.
 
-    The photos are the same under every seed, so a draw takes whole photos and whole seeds. None with fewer than
-    `MIN_SEEDS` seeds or two photos. Photos that a seed has no score for are left out of all.
+    None with fewer than `MIN_SEEDS` seeds or two photos. Photos that a seed has no score for are left out of all.
     """
     known = _complete(np.atleast_2d(np.asarray(scores, float)))
-    return percentiles(_two_way(known)) if _enough(known) else None
+    if not _enough(known):
+        return None
+    return _Uncertainty.of(known.mean(axis=1), known.mean(axis=0)).interval(float(known.mean()))
 
 
 def recipe_difference(
@@ -114,20 +115,53 @@ def recipe_difference(
 ) -> Difference | None:
     """First − second of two recipes, over their seeds and the photos that all runs have.
 
-    The p-value is that of the two-way bootstrap: twice the smaller share of resampled differences beyond zero, no
-    smaller than one resample allows. None where either has fewer than `MIN_SEEDS` seeds.
+    The photos are the same for both. None where either has fewer than `MIN_SEEDS` seeds.
     """
     one, other = np.atleast_2d(np.asarray(first, float)), np.atleast_2d(np.asarray(second, float))
     kept = np.isfinite(one).all(axis=0) & np.isfinite(other).all(axis=0)
     one, other = one[:, kept], other[:, kept]
     if not (_enough(one) and _enough(other)):
         return None
-    random = np.random.default_rng(SEED)
-    photos = _draws(one.shape[1], random)
-    drawn = _means(one, _draws(len(one), random), photos) - _means(other, _draws(len(other), random), photos)
-    beyond = min((drawn <= 0).mean(), (drawn >= 0).mean())
-    p_value = float(min(1.0, max(2 * beyond, 1 / RESAMPLES)))
-    return Difference(float(one.mean() - other.mean()), percentiles(drawn), p_value, one.shape[1])
+    mean = float(one.mean() - other.mean())
+    photos = one.mean(axis=0) - other.mean(axis=0)
+    uncertainty = _Uncertainty.of(one.mean(axis=1), other.mean(axis=1), photos)
+    return Difference(mean, uncertainty.interval(mean), uncertainty.p_value(mean), one.shape[1])
+
+
+@dataclass(frozen=True)
+class _Uncertainty:
+    """Of a figure that sums means of several small samples: its standard error, with as many degrees of freedom as these
+    have together. Few seeds scatter less than the next ones may, which draws from them alone would not know.
+
+    B. L. Welch, "The Generalization of 'Student's' Problem when Several Different Population Variances are Involved",
+    Biometrika 34, 1947.
+    """
+
+    error: float
+    freedom: float
+
+    @classmethod
+    def of(cls, *samples: Values) -> "_Uncertainty":
+        """Of the sum of these samples' means, or of its difference, where each scatters by itself."""
+        parts = [float(sample.var(ddof=1)) / len(sample) for sample in samples]
+        total = sum(parts)
+        weighed = sum(part**2 / (len(sample) - 1) for part, sample in zip(parts, samples, strict=True))
+        return cls(math.sqrt(total), total**2 / weighed if weighed > 0 else math.inf)
+
+    def interval(self, figure: float) -> Interval:
+        """What holds the true figure with a probability of `LEVEL`."""
+        from scipy.special import stdtrit  # takes a while to import, and most reports have too few seeds to ask
+
+        reach = float(stdtrit(self.freedom, (1 + LEVEL) / 2)) * self.error
+        return Interval(figure - reach, figure + reach)
+
+    def p_value(self, figure: float) -> float:
+        """Two-sided, of a figure whose truth is 0."""
+        from scipy.special import stdtr
+
+        if self.error == 0:
+            return float(figure == 0)
+        return float(2 * stdtr(self.freedom, -abs(figure) / self.error))
 
 
 def beats_all(scores: Mapping[str, Values], lower_is_better: bool) -> str | None:
@@ -172,23 +206,6 @@ def _draws(count: int, random: np.random.Generator) -> np.ndarray:
 def _first_draws(count: int) -> np.ndarray:
     """The same for all scores of so many photos; not to be written to."""
     return _draws(count, np.random.default_rng(SEED))
-
-
-def _two_way(scores: np.ndarray) -> np.ndarray:
-    random = np.random.default_rng(SEED)
-    return _means(scores, _draws(len(scores), random), _draws(scores.shape[1], random))
-
-
-def _means(scores: np.ndarray, seeds: np.ndarray, photos: np.ndarray) -> np.ndarray:
-    """Mean of each draw: seed weights × scores × photo weights, which is the mean over all drawn pairs."""
-    return np.einsum("rs,sp,rp->r", _weights(seeds, len(scores)), scores, _weights(photos, scores.shape[1]))
-
-
-def _weights(draws: np.ndarray, count: int) -> np.ndarray:
-    """How often each index was drawn, as shares; `[resamples, count]`."""
-    offset = np.arange(len(draws))[:, None] * count
-    counts = np.bincount((draws + offset).ravel(), minlength=len(draws) * count)
-    return counts.reshape(len(draws), count) / draws.shape[1]
 
 
 def _complete(scores: np.ndarray) -> np.ndarray:

@@ -78,14 +78,10 @@ def test_pairing_sees_what_two_means_hide() -> None:
 
 
 def test_seeds_widen_the_interval() -> None:
-    """Every photo alike, seeds 0, 1 and 2: only the seeds vary, and a draw of three lies between 0 and 2."""
-    scores = np.repeat([[0.0], [1.0], [2.0]], 20, axis=1)
-    found = significance.seeds_interval(scores)
-    exact = np.quantile([np.mean(draw) for draw in np.array(np.meshgrid(*[[0, 1, 2]] * 3)).reshape(3, -1).T], [0.025, 0.975])
+    """Every photo alike, seeds 0, 1 and 2: only the seeds vary, and by Student's t with 2 degrees of freedom."""
+    found = significance.seeds_interval(np.repeat([[0.0], [1.0], [2.0]], 20, axis=1))
     assert found is not None
-    assert (found.low, found.high) == (pytest.approx(exact[0], abs=0.34), pytest.approx(exact[1], abs=0.34))
-    alone = significance.mean_interval(scores.mean(axis=0))
-    assert alone == Interval(1.0, 1.0)
+    assert (found.low, found.high) == pytest.approx(stats.t.interval(0.95, 2, 1.0, 1 / np.sqrt(3)))
 
 
 def test_equal_seeds_leave_the_interval_of_the_photos() -> None:
@@ -109,11 +105,46 @@ def test_recipes_differ_by_more_than_their_seeds() -> None:
     first = photos + np.array([[0.0], [0.1], [0.2]])
     apart = significance.recipe_difference(first, first - 5)
     assert apart is not None
-    assert (apart.mean, apart.p_value) == (pytest.approx(5.0), pytest.approx(1 / significance.RESAMPLES))
+    assert apart.mean == pytest.approx(5.0)
+    assert apart.p_value < 1e-5
     close = significance.recipe_difference(first, first - 0.02)
     assert close is not None
     assert close.p_value > 0.3
     assert not close.interval.excludes_zero()
+
+
+def test_recipes_whose_photos_differ_alike_are_compared_as_by_welch() -> None:
+    first, second = np.array([0.1, 0.4, 0.2]), np.array([0.5, 0.7, 0.55, 0.9])
+    found = significance.recipe_difference(np.repeat(first[:, None], 9, 1), np.repeat(second[:, None], 9, 1))
+    welch = stats.ttest_ind(first, second, equal_var=False)
+    assert found is not None
+    assert found.p_value == pytest.approx(welch.pvalue)
+    assert (found.interval.low, found.interval.high) == pytest.approx(tuple(welch.confidence_interval()))
+
+
+def test_recipes_that_are_the_same_are_called_different_in_one_of_twenty() -> None:
+    """Three seeds each, which differ more than photos do; draws from the seeds alone err in one of five."""
+    wrong = missed = 0
+    for trial in range(400):
+        random = np.random.default_rng(trial)
+        photos = random.normal(0, 1, 30)
+        runs = photos + random.normal(0, 0.5, (6, 1)) + random.normal(0, 0.3, (6, 30))
+        found, own = significance.recipe_difference(runs[:3], runs[3:]), significance.seeds_interval(runs[:3])
+        assert found is not None
+        assert own is not None
+        wrong += found.p_value < significance.SIGNIFICANCE
+        missed += not own.low <= 0 <= own.high
+    assert wrong <= 0.07 * 400
+    assert missed <= 0.1 * 400
+
+
+def test_recipes_that_never_vary() -> None:
+    same = significance.recipe_difference(np.ones((3, 5)), np.ones((3, 5)))
+    other = significance.recipe_difference(np.ones((3, 5)), np.zeros((3, 5)))
+    assert same is not None
+    assert other is not None
+    assert (same.p_value, same.interval) == (1.0, Interval(0.0, 0.0))
+    assert (other.p_value, other.interval) == (0.0, Interval(1.0, 1.0))
 
 
 def test_the_best_must_differ_from_each_other() -> None:
