@@ -23,6 +23,7 @@ from storage.cache import LIMIT_VARIABLE
 
 FETCH = "`bokehflow weights` fetches them now"
 UNCOUNTED = "a call is counted in the home, so none is made from one that may not be written"
+SPENT = "what runs meanwhile waits by itself for calls of the next hour; ask again later whether the source answers"
 A_DAY = "creationdate:>=2020-05-01 creationdate:<2020-05-02"
 """A day in the language of the search at Commons; thousands of files were uploaded on it."""
 LOW_DISK_BYTES = 20 * 10**9
@@ -140,9 +141,10 @@ def _sources(project: Project, home: Home) -> list[Finding]:
 def _flickr(project: Project, home: Home) -> Finding:
     if problem := source_problem(project, "flickr"):
         return Finding("Flickr key", "not set", problem, is_fatal=True)
-    left = f"{budget_of(project, 'flickr', home).left():,} of {project.flickr.calls_per_hour:,} calls left this hour"
-    if home.is_read_only:
-        return Finding("Flickr", f"not asked; {left}", UNCOUNTED)
+    calls = budget_of(project, "flickr", home).left()
+    left = f"{calls:,} of {project.flickr.calls_per_hour:,} calls left this hour"
+    if why_not := _not_to_be_asked(home, calls):
+        return Finding("Flickr", f"not asked; {left}", why_not)
     try:
         make_client(project, home).check_key()
     except BokehflowError as error:
@@ -150,12 +152,20 @@ def _flickr(project: Project, home: Home) -> Finding:
     return Finding("Flickr", f"{project.flickr.endpoint} accepts the key; {left}")
 
 
+def _not_to_be_asked(home: Home, calls_left: int) -> str | None:
+    """Why a source is not asked now; None where it is. With no call left the question would wait for up to an hour."""
+    if home.is_read_only:
+        return UNCOUNTED
+    return None if calls_left else SPENT
+
+
 def _commons(project: Project, home: Home) -> Finding:
     if problem := source_problem(project, "commons"):
         return Finding("Commons", "nobody to reach is named", problem, is_fatal=True)
-    endpoint = project.commons.endpoint
-    if home.is_read_only:
-        return Finding("Commons", "not asked", UNCOUNTED)
+    endpoint, calls = project.commons.endpoint, budget_of(project, "commons", home).left()
+    if why_not := _not_to_be_asked(home, calls):
+        left = f"{calls:,} of {project.commons.calls_per_hour:,} calls left this hour"
+        return Finding("Commons", f"not asked; {left}", why_not)
     try:
         makes_windows = make_commons_client(project, home).search(f"filetype:bitmap {A_DAY}").total > 0
     except BokehflowError as error:

@@ -12,6 +12,7 @@ from pipeline.config import parse_project
 from pipeline.errors import ConfigError
 from pipeline.operations.reports import evaluation_provenance
 from pipeline.operations.training import run_id, training_job
+from pipeline.sources.budget import CallBudget
 from pipeline.training import jobs
 from storage import Home
 from tests.judged_world import CONFIG, judge, judged_home, train
@@ -106,3 +107,23 @@ def test_records_lie_in_a_home_of_an_odd_name(tmp_path: Path, monkeypatch: pytes
         instance.report_runless_asset_event(dg.AssetMaterialization("photo_listing"))
     assert list(tmp_path.iterdir()) == [home.root]
     assert len(list(home.dagster.rglob("*.db"))) >= 2
+
+
+def test_what_a_run_waits_for_is_told_to_who_watches_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", "")
+    passed = [0.0]
+    budget = CallBudget(tmp_path / "budget", "key", 1, clock=lambda: sum(passed), sleep=passed.append)
+    budget.acquire()
+
+    @dg.asset
+    def listing() -> None:
+        budget.acquire()
+
+    with open_instance(Home(tmp_path / "home")) as instance:
+        run = dg.materialize([listing], instance=instance)
+        told = [entry.user_message for entry in instance.all_logs(run.run_id)]
+    waits = "the 1 Flickr calls of this hour are spent: waiting 3600 s"
+    assert waits in told
+    assert waits in capfd.readouterr().err

@@ -1,0 +1,41 @@
+"""What `bokehflow doctor` says without asking anybody."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.config import parse_project
+from pipeline.operations.doctor import examine
+from resources.sources import budget_of
+from storage import Home
+
+PROJECT = """
+[project]
+contact = "lab@example.org"
+[flickr]
+endpoint = "http://127.0.0.1:1/"
+calls_per_hour = 1
+[commons]
+endpoint = "http://127.0.0.1:1/"
+calls_per_hour = 1
+[domains.ordinary]
+queries = [{ text = "portrait" }]
+[domains.shallow]
+source = "commons"
+queries = [{ text = "portrait bokeh" }]
+"""
+
+
+def test_where_the_calls_of_the_hour_are_spent_nobody_is_asked_or_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in ("FLICKR_API_KEY", "FLICKR_API_SECRET"):
+        monkeypatch.setenv(variable, "x")
+    monkeypatch.setattr("time.sleep", lambda seconds: pytest.fail(f"it waits {seconds} s"))
+    project, home = parse_project(PROJECT, tmp_path / "bokehflow.toml"), Home(tmp_path)
+    for source in ("flickr", "commons"):
+        budget_of(project, source, home).acquire()
+    said = {one.what: one for one in examine(project, home, None)}
+    for what in ("Flickr", "Commons"):
+        assert said[what].found == "not asked; 0 of 1 calls left this hour"
+        assert not said[what].is_fatal
