@@ -13,9 +13,9 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
-from pipeline.atomic import atomic_path
+from pipeline.atomic import atomic_path, write_bytes
 from pipeline.errors import TrainingError
 from pipeline.models.networks import Generator
 from pipeline.plain_files import plain_path
@@ -39,8 +39,12 @@ def save_checkpoint(state: TrainingState, path: Path, digest: str, seconds: floa
         "torch_random": torch.get_rng_state(),
         "cuda_random": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
     }
-    with atomic_path(path) as temporary:
-        torch.save(content, temporary)
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        try:
+            torch.save(content, file)
+        except RuntimeError as error:
+            # Where the file cannot be written torch tells of places in it; what the system said is below.
+            raise (error.__context__ if isinstance(error.__context__, OSError) else error) from None
 
 
 def restore_checkpoint(state: TrainingState, path: Path, digest: str) -> float:
@@ -105,8 +109,8 @@ def save_generator(generator: Generator, path: Path, provenance: dict[str, str |
     broken = [name for name, value in weights.items() if not torch.isfinite(value).all()]
     if broken:
         raise TrainingError(f"{path.stem} has weights that are not finite, first in {broken[0]}; lower the rate.")
-    with atomic_path(path) as temporary:
-        save_file(weights, temporary, {METADATA_KEY: json.dumps(provenance, sort_keys=True)})
+    # Written here: safetensors hides what the system says, and lets nobody but the owner read.
+    write_bytes(path, save(weights, {METADATA_KEY: json.dumps(provenance, sort_keys=True)}))
 
 
 def load_generator_weights(generator: Generator, path: Path) -> None:

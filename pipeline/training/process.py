@@ -20,7 +20,7 @@ from PIL import Image
 from torch import nn
 
 from pipeline import atomic
-from pipeline.errors import TrainingError
+from pipeline.errors import TrainingError, disk_failed, is_full
 from pipeline.file_names import inside
 from pipeline.models import MODELS_OF_DEPTH, MODELS_OF_ONE_DOMAIN, model_class
 from pipeline.models.images import AlphaArray, RgbArray, translate
@@ -100,7 +100,7 @@ def run_training(
     where there are none.
     None if `should_stop` became true: then a checkpoint was saved. A finished run returns at once, without
     loading data. TrainingError if another trainer holds the folder, if the data do not fit the settings, or
-    if losses or weights are not finite, or if the GPU's memory is full.
+    if losses or weights are not finite, or if the GPU's memory is full. StorageError where the disk is.
     """
     folder = RunFolder(job.run_dir)
     with exclusive(folder.root):
@@ -117,6 +117,10 @@ def run_training(
                 f"{job.run_id}: the GPU's memory is full ({error}). Lower batch_size or size_px, or end what else uses the"
                 " GPU; with the same settings the run goes on from its last checkpoint."
             ) from error
+        except OSError as error:
+            if is_full(error):
+                raise disk_failed(error, folder.root) from error
+            raise
 
 
 def has_bfloat16() -> bool:

@@ -1,6 +1,8 @@
 """A step moves what it should, and a run goes on from a checkpoint as if never interrupted."""
 
+import os
 import pickle
+import stat
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -151,6 +153,15 @@ def test_a_checkpoint_of_another_configuration_is_refused(tiny_settings: Trainin
     save_checkpoint(state, tmp_path / "last.pt", digest="d", seconds=0.0)
     with pytest.raises(TrainingError, match="another configuration; delete it"):
         restore_checkpoint(state, tmp_path / "last.pt", digest="e")
+
+
+def test_who_may_read_a_generator_is_as_with_all_files(tiny_settings: TrainingSettings, tmp_path: Path) -> None:
+    before = os.umask(0o007)
+    try:
+        save_generator(fresh_state(tiny_settings).results()["a_to_b"], tmp_path / "generator.safetensors", {"run_id": "r"})
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "generator.safetensors").stat().st_mode) == 0o660
 
 
 class Payload:

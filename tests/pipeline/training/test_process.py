@@ -12,7 +12,9 @@ import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from pipeline.errors import TrainingError
+from pipeline import atomic
+from pipeline.atomic import temporary_beside
+from pipeline.errors import StorageError, TrainingError
 from pipeline.models.cyclegan import CycleGAN, Translations
 from pipeline.models.images import translate
 from pipeline.models.translator import Batch, ModelConfig
@@ -206,6 +208,29 @@ def test_a_full_gpu_ends_the_run_with_what_to_do_and_it_goes_on(make_job: MakeJo
         with pytest.raises(TrainingError, match=r"memory is full \(CUDA out of memory.*Lower batch_size"):
             train(job)
     assert completed(job).steps == 12
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize("name", ["last.pt", "generator_a_to_b.safetensors", "losses.parquet", "step_0000006.png"])
+def test_a_full_disk_ends_the_run_with_what_to_do_and_it_goes_on(
+    name: str, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def beside(target: Path) -> Path:
+        temporary = temporary_beside(target)
+        if target.name == name:
+            temporary.symlink_to("/dev/full")
+        return temporary
+
+    job, expected = make_job(), completed(make_job("other", run_id=make_job().run_id))
+    assert train(job, stop_after(3)) is None
+    before = RunFolder(job.run_dir).checkpoint.read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(atomic, "temporary_beside", beside)
+        with pytest.raises(StorageError, match=r"runs/run: the disk is full; .* make room and run again"):
+            train(job)
+    assert RunFolder(job.run_dir).checkpoint.read_bytes() == before
+    assert not list(job.run_dir.rglob("*.tmp"))
+    assert completed(job).files == expected.files
 
 
 @pytest.mark.parametrize("supported", [True, False])
