@@ -11,7 +11,8 @@ from assets.attempts import attempt_tags, why_not_now
 from assets.jobs import JOBS, WHY_TAG, job_of, observed_before, together
 from assets.partitions import SNAPSHOTS
 from assets.records import InstanceRecords
-from pipeline.config import Project
+from pipeline.config import Project, load_project
+from pipeline.errors import ConfigError
 from pipeline.operations.due import Due
 from pipeline.operations.lost_files import RememberingLosses
 from pipeline.operations.planning import FROZEN, ORDER, Planner, order_of
@@ -42,8 +43,8 @@ class Next:
     """By label: what people's files were when they were last seen otherwise than before."""
 
 
-def sensors(project: Project, home: Home, folder: Path, jobs: Sequence[AssetJob]) -> list[dg.SensorDefinition]:
-    """The sensor; `folder` is that of the project file."""
+def sensors(project: Project, home: Home, file: Path, jobs: Sequence[AssetJob]) -> list[dg.SensorDefinition]:
+    """The sensor; `file` is the project file."""
     losses = RememberingLosses()
 
     @dg.sensor(
@@ -55,7 +56,9 @@ def sensors(project: Project, home: Home, folder: Path, jobs: Sequence[AssetJob]
         "forgotten photos and lost files. Each run says in its tag `bokehflow/why` what for.",
     )
     def what_is_due(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        planner = Planner(project, home, folder, InstanceRecords(context.instance), losses)
+        if why_not := not_as_loaded(project, file):
+            return dg.SensorResult(skip_reason=why_not, cursor=context.cursor)
+        planner = Planner(project, home, file.parent, InstanceRecords(context.instance), losses)
         found = next_runs(planner, context.instance, json.loads(context.cursor or "{}"))
         for due in (one for run in found.due for one in run):
             context.log.info(str(due))
@@ -70,6 +73,19 @@ def sensors(project: Project, home: Home, folder: Path, jobs: Sequence[AssetJob]
         )
 
     return [what_is_due]
+
+
+def not_as_loaded(project: Project, file: Path) -> str | None:
+    """In words that the project file does not say what the definitions were loaded from; None where it does.
+
+    Runs read it when they begin, and would make something else than what was found due, again and again.
+    """
+    try:
+        if load_project(file) == project:
+            return None
+    except ConfigError as error:
+        return f"nothing is started until the project file is mended: {error}"
+    return f"nothing is started: {file} says something else by now; it counts from `Reload definitions` on, or a new start"
 
 
 def request(run: Sequence[Due]) -> dg.RunRequest:

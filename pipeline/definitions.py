@@ -28,8 +28,8 @@ warnings.filterwarnings("ignore", category=dg.BetaWarning)
 warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 
 
-def build_definitions(project: Project, home: Home, folder: Path) -> dg.Definitions:
-    """The code location of `project` on `home`; relative paths of the project file start at `folder`."""
+def build_definitions(project: Project, home: Home, file: Path) -> dg.Definitions:
+    """The code location of `project` on `home`; `file` is the project file, at whose folder its relative paths start."""
     assets = [
         *collect_assets(project),
         *import_assets(project),
@@ -37,14 +37,14 @@ def build_definitions(project: Project, home: Home, folder: Path) -> dg.Definiti
         *curation_assets(project),
         *dataset_assets(project),
         *training_assets(project),
-        *evaluation_assets(project, folder),
+        *evaluation_assets(project, file.parent),
     ]
     all_jobs = jobs(project)
     return dg.Definitions(
         assets=assets,
         jobs=all_jobs,
         schedules=schedules(project, home),
-        sensors=sensors(project, home, folder, all_jobs),
+        sensors=sensors(project, home, file, all_jobs),
         resources={
             "home": fixed(HomeResource(root=str(home.root))),
             "sources": fixed(SourcesResource(project)),
@@ -68,4 +68,4 @@ def definitions() -> dg.Definitions:
     """What `workspace.yaml` loads."""
     home = Home.at()
     path = home.project_file()
-    return build_definitions(load_project(path), home, path.parent)
+    return build_definitions(load_project(path), home, path)

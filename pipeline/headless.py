@@ -57,7 +57,7 @@ def _run(
         for words in runs_elsewhere(instance):
             say(words)
         take_on_record(instance, home)
-        definitions = build_definitions(project, home, path.parent)
+        definitions = build_definitions(project, home, path)
         snapshot = HeadlessRun(project, home, path.parent, definitions, instance, say, losses).go(plan)
         records = AskedRecords(InstanceRecords(instance, at_once=True))
         outlook = Planner(project, home, path.parent, records, losses).outlook(plan.scope(project))
@@ -104,7 +104,7 @@ def train_configured(
     read_snapshot(home.snapshots, snapshot)
     with home.lock(AT_WORK, shared=True), present(home), open_instance(home) as instance:
         _bury_beside_others(home, instance)
-        definitions = build_definitions(project, home, path.parent)
+        definitions = build_definitions(project, home, path)
         HeadlessRun(project, home, path.parent, definitions, instance, say).train(snapshot, recipe, anew=anew)
 
 

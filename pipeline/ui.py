@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +27,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from assets.headless import bury_dead_runs, open_instance, serving_ui, take_on_record
-from pipeline.config import Project
+from pipeline.config import Project, load_project
 from pipeline.errors import ConfigError
 from pipeline.headless import Say
 from pipeline.loopback.guard import Door, Guard, kept_secret
@@ -41,6 +41,7 @@ from resources.dagster_internals import (
     code_server,
     code_server_command,
     daemon_command,
+    reload_code,
     web_application,
     workspace_of,
 )
@@ -50,6 +51,7 @@ MAX_BODY_BYTES = 8_000_000
 """A query of the UI names assets and partitions, thousands at most."""
 LOG_LEVEL = "warning"
 DAEMON_ENDS_S = 60
+LOOK_AT_PROJECT_EVERY_S = 3
 CODE_SERVER_STARTS_S = 300
 """Importing everything on a cold and crowded machine takes a minute."""
 
@@ -78,6 +80,7 @@ def serve_ui(home: Home, project: Project, path: Path, port: int, say: Say) -> i
         with (
             interruptible() as stopped,
             code_server(instance, located_workspace(), LOG_LEVEL) as workspace,
+            following(project, path, yaml.safe_load(read_plain_text(workspace)), say),
             web_application(instance, workspace, LOG_LEVEL) as web,
         ):
             server = _guarded_server(web, project, home, door)
@@ -132,7 +135,8 @@ def serve_code(home: Home, project: Project, path: Path, server: CodeServer, say
     with _serving(home, project) as (_, tell_others), interruptible() as stopped:
         tell_others(f"{server.host}:{server.port}")
         say(f"project {path}\nhome    {home.root}\ncode    {server.host}:{server.port} (Ctrl-C stops)")
-        return _until_stopped(code_server_command(server.host, server.port), stopped)
+        with following(project, path, workspace_of(server.host, server.port), say):
+            return _until_stopped(code_server_command(server.host, server.port), stopped)
 
 
 def serve_daemon(home: Home, server: CodeServer, say: Say) -> int:
@@ -160,6 +164,34 @@ def serve_web(home: Home, project: Project, server: CodeServer, port: int, say: 
             say(f"home    {home.root}\nopen    {door.address} (Ctrl-C stops)")
             _guarded_server(web, project, home, door).run(sockets=[listening])
     return 0
+
+
+@contextmanager
+def following(project: Project, path: Path, workspace: Mapping[str, Any], say: Say) -> Iterator[None]:
+    """Meanwhile the code servers load the project file anew when it says something else; one that is wrong is named."""
+    ended = threading.Event()
+
+    def follow() -> None:
+        loaded, told = project, ""
+        while not ended.wait(LOOK_AT_PROJECT_EVERY_S):
+            try:
+                found = load_project(path)
+            except ConfigError as error:
+                if str(error) != told:
+                    say(f"nothing is started until the project file is mended: {error}")
+                told = str(error)
+                continue
+            told = ""
+            if found != loaded and reload_code(workspace):
+                loaded = found
+                say(f"{path} was changed and is loaded anew")
+
+    watch = threading.Thread(target=follow, name="project file", daemon=True)
+    watch.start()
+    try:
+        yield
+    finally:
+        ended.set()
 
 
 def _until_stopped(command: list[str], stopped: threading.Event) -> int:

@@ -43,6 +43,7 @@ from pipeline.plain_files import read_plain_text
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
+RELOAD_WITHIN_S = 300
 LOCATION = "bokehflow"
 """The name of our code location, as in `workspace.yaml`."""
 BlockingCheckFailed = DagsterAssetCheckFailedError
@@ -94,6 +95,24 @@ def code_server(instance: dg.DagsterInstance, workspace: Mapping[str, Any], log_
         with ProxyServerManager(instance, target, code_server_log_level=log_level) as servers:
             servers_file.write_text(yaml.safe_dump({"load_from": list(servers.get_code_server_specs())}), encoding="utf-8")
             yield servers_file
+
+
+def reload_code(workspace: Mapping[str, Any]) -> bool:
+    """Have the servers of a workspace load their code anew, as `Reload definitions` in the UI does; whether all did.
+
+    Whoever shows or asks their definitions is told by Dagster that they are others.
+    """
+    from dagster._core.errors import DagsterUserCodeUnreachableError
+    from dagster._grpc.client import DagsterGrpcClient
+
+    for location in workspace["load_from"]:
+        server = location["grpc_server"]
+        client = DagsterGrpcClient(server.get("port"), server.get("socket"), server.get("host", "localhost"))
+        try:
+            client.reload_code(RELOAD_WITHIN_S)
+        except DagsterUserCodeUnreachableError:
+            return False
+    return True
 
 
 @contextmanager

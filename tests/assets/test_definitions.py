@@ -35,7 +35,7 @@ GROUPS = {
 
 @pytest.fixture
 def definitions(tmp_path: Path) -> dg.Definitions:
-    return build_definitions(load_project(REPOSITORY / "bokehflow.toml"), Home(tmp_path), REPOSITORY)
+    return build_definitions(load_project(REPOSITORY / "bokehflow.toml"), Home(tmp_path), REPOSITORY / "bokehflow.toml")
 
 
 def test_everything_loads_and_every_asset_is_in_its_group(definitions: dg.Definitions) -> None:
@@ -51,7 +51,7 @@ def test_everything_loads_and_every_asset_is_in_its_group(definitions: dg.Defini
 def test_depth_is_an_asset_where_somebody_is_asked_for_it(tmp_path: Path) -> None:
     project = load_project(REPOSITORY / "bokehflow.toml")
     asked = project.model_copy(update={"depth": project.depth.model_copy(update={"estimator": "run:a-depth-0"})})
-    definitions = build_definitions(asked, Home(tmp_path), REPOSITORY)
+    definitions = build_definitions(asked, Home(tmp_path), REPOSITORY / "bokehflow.toml")
     dg.Definitions.validate_loadable(definitions)
     graph = definitions.resolve_asset_graph()
     assert {node.key.to_user_string() for node in graph.asset_nodes} - {"review_decisions"} == set(ORDER)
@@ -62,7 +62,7 @@ def test_where_masks_go_by_depth_it_is_estimated_before_them(tmp_path: Path) -> 
     project = load_project(REPOSITORY / "bokehflow.toml")
     depth = project.depth.model_copy(update={"estimator": "run:a-depth-0"})
     asked = project.model_copy(update={"depth": depth, "masks": project.masks.model_copy(update={"others": "nearest"})})
-    definitions = build_definitions(asked, Home(tmp_path), REPOSITORY)
+    definitions = build_definitions(asked, Home(tmp_path), REPOSITORY / "bokehflow.toml")
     dg.Definitions.validate_loadable(definitions)
     graph = definitions.resolve_asset_graph()
     parents = {node.key.to_user_string(): {key.to_user_string() for key in node.parent_keys} for node in graph.asset_nodes}

@@ -14,7 +14,7 @@ from assets.attempts import ASKED_FOR, RETRY_AFTER_S, attempt_tags
 from assets.jobs import WHY_TAG
 from assets.schedules import due_for_rescrape, recent_months
 from assets.sensors import Next, next_runs
-from pipeline.config import parse_project
+from pipeline.config import load_project, parse_project
 from pipeline.definitions import build_definitions
 from pipeline.operations.due import Due, Outlook, Waiting
 from pipeline.operations.planning import Planner
@@ -56,8 +56,10 @@ class World:
 
     def __init__(self, folder: Path, instance: dg.DagsterInstance) -> None:
         self.instance, self.home = instance, Home(folder)
-        self.project = parse_project(PROJECT, folder / "x.toml")
-        self.definitions = build_definitions(self.project, self.home, folder)
+        self.file = folder / "x.toml"
+        self.file.write_text(PROJECT)
+        self.project = load_project(self.file)
+        self.definitions = build_definitions(self.project, self.home, self.file)
         self.planner = Told(self.project, self.home, folder, None)  # pyright: ignore[reportArgumentType]
         self.seen: dict[str, str] = {}
 
@@ -201,6 +203,28 @@ def test_the_sensor_asks_for_runs_that_dagster_can_start(world: World) -> None:
     assert json.loads(answer.cursor or "") == {}
 
 
+@pytest.mark.filterwarnings("ignore:Non-compliant tag keys")
+def test_nothing_is_started_by_a_project_file_that_was_changed_since_it_was_loaded(world: World) -> None:
+    """The run would read the new one, and what was found due by the old one would be so again."""
+    sensor = world.definitions.resolve_sensor_def("what_is_due")
+    context = dg.build_sensor_context(instance=world.instance, definitions=world.definitions, cursor='{"a": "b"}')
+    for changed, why_not in (
+        (
+            PROJECT + "[dedupe]\nradius_bits = 4\n",
+            "x.toml says something else by now; it counts from `Reload definitions` on",
+        ),
+        (PROJECT + "[dedupe\n", "until the project file is mended"),
+        (PROJECT + "[dedupe]\nradius = 4\n", "dedupe.radius: unknown key"),
+    ):
+        world.file.write_text(changed)
+        answer = sensor.evaluate_tick(context)
+        assert not answer.run_requests
+        assert why_not in str(answer.skip_message)
+        assert answer.cursor == '{"a": "b"}'
+    world.file.write_text(PROJECT + "# a remark\n")
+    assert sensor.evaluate_tick(context).run_requests
+
+
 def test_the_weekly_schedule_lists_the_last_two_months_or_says_why_not(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -247,7 +271,7 @@ def test_a_daily_schedule_takes_fewer_months_at_a_tick(tmp_path: Path) -> None:
 
 def test_without_queries_the_schedule_says_so(tmp_path: Path) -> None:
     text = "[domains.ordinary]\n[domains.shallow]\n"
-    definitions = build_definitions(parse_project(text, tmp_path / "x.toml"), Home(tmp_path), tmp_path)
+    definitions = build_definitions(parse_project(text, tmp_path / "x.toml"), Home(tmp_path), tmp_path / "x.toml")
     tick = dg.build_schedule_context(scheduled_execution_time=datetime(2025, 2, 3, 3, tzinfo=UTC))
     skipped = definitions.resolve_schedule_def("weekly_rescrape")(tick)
     assert isinstance(skipped, dg.SkipReason)

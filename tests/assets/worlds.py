@@ -77,13 +77,13 @@ class CollectWorld:
         return parse_project(self.text + flickr, self.folder / "bokehflow.toml")
 
     def run(self, until: str = "unique_photos", rescrape: bool = False) -> None:
-        definitions = build_definitions(self.project, self.home, self.folder)
+        definitions = build_definitions(self.project, self.home, self.folder / "bokehflow.toml")
         run = HeadlessRun(self.project, self.home, self.folder, definitions, self.instance, self.said.append)
         run.go(Plan(until=until, rescrape=rescrape))
 
     def materialise(self, asset: str, job: str = "dataset") -> None:
         """Make one asset as a run of Dagster's UI would, with no headless run around it."""
-        definition = build_definitions(self.project, self.home, self.folder).resolve_job_def(job)
+        definition = build_definitions(self.project, self.home, self.folder / "bokehflow.toml").resolve_job_def(job)
         assert definition.execute_in_process(instance=self.instance, asset_selection=[dg.AssetKey(asset)]).success
 
     def made(self) -> dict[tuple[str, str | None], int]:

@@ -234,7 +234,7 @@ threads = 2
 
 def run(project: Project, home: Home, rescrape: bool = False) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
-        definitions = build_definitions(project, home, home.root.parent)
+        definitions = build_definitions(project, home, home.root.parent / "bokehflow.toml")
         headless = HeadlessRun(project, home, home.root.parent, definitions, instance, lambda text: None)
         headless.go(Plan(until="unique_photos", rescrape=rescrape))
 

@@ -1,0 +1,48 @@
+"""What `bokehflow dev` does beside Dagster's parts."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline import ui
+from pipeline.config import load_project
+
+PROJECT = "[domains.ordinary]\n[domains.shallow]\n"
+
+
+def test_an_edited_project_file_is_loaded_anew_and_a_wrong_one_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, said, reloaded, is_up = tmp_path / "bokehflow.toml", list[str](), list[object](), [True]
+    path.write_text(PROJECT)
+    monkeypatch.setattr(ui, "LOOK_AT_PROJECT_EVERY_S", 0.01)
+    monkeypatch.setattr(ui, "reload_code", lambda workspace: (reloaded.append(workspace), is_up[0])[1])
+
+    def until(reached: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 20
+        while not reached():
+            assert time.monotonic() < deadline, said
+            time.sleep(0.01)
+
+    with ui.following(load_project(path), path, {"load_from": []}, said.append):
+        path.write_text(f"# a remark\n{PROJECT}")
+        time.sleep(0.1)
+        assert (said, reloaded) == ([], [])
+        path.write_text(f"{PROJECT}[dedupe]\nradius = 4\n")
+        until(lambda: len(said) == 1)
+        assert said[0].startswith("nothing is started until the project file is mended: ")
+        assert "dedupe.radius: unknown key" in said[0]
+        path.write_text(f"{PROJECT}[dedupe]\nradius_bits = 4\n")
+        until(lambda: len(said) == 2)
+        assert (said[1], reloaded) == (f"{path} was changed and is loaded anew", [{"load_from": []}])
+        is_up[0] = False
+        path.write_text(PROJECT)
+        until(lambda: len(reloaded) > 3)
+        is_up[0] = True
+        until(lambda: len(said) == 3)
+    count = len(reloaded)
+    path.write_text(f"{PROJECT}[dedupe]\nradius_bits = 4\n")
+    time.sleep(0.1)
+    assert len(reloaded) == count
