@@ -280,9 +280,9 @@ def _rgb(inspectors: "Inspectors", photo: Path, project: "Project", edge_px: int
     import numpy as np
     from PIL import Image
 
+    from pipeline.models.images import LEAST_EDGE_PX
     from pipeline.photos.decode import decode
     from pipeline.photos.opening import UndecodableImage
-    from pipeline.training.application import LEAST_EDGE_PX
 
     limits = project.photos
     picture = Image.fromarray(

@@ -40,6 +40,9 @@ UnitRgbPhoto = Float32[np.ndarray, "height width 3"]
 STRIDE_PX = 8
 """Sides must be multiples of this: generators halve their input twice, and a plan may be made at half the size."""
 
+LEAST_EDGE_PX = 2 * STRIDE_PX
+"""Of photos that shall be translated: what is left of a smaller one has no spread that it could be normalised by."""
+
 MAX_BATCH_PIXELS = 16 * 256 * 256
 """Pixels that `translate` sends through a generator at once: about 1.5 GB for the full-size network."""
 

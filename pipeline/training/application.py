@@ -1,5 +1,6 @@
 """A trained model at work on photos that no dataset holds."""
 
+import itertools
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -14,21 +15,23 @@ from pipeline.models.images import AlphaPhoto, RgbPhoto
 from pipeline.models.large_photos import translate_photo
 from pipeline.training.inference import Checkpoint, load_generator
 
-LEAST_EDGE_PX = 8
-"""Of photos: generators halve the sides twice and reflect what lies beyond them."""
-
 
 def result_stems(photos: Sequence[Path]) -> list[str]:
     """A name for each photo's result: its own without the ending; where several have the same, with folders and ending.
 
-    The folders are those below the one that all photos have in common.
+    The folders are those below the one that all photos have in common. No two are alike, in small letters either: what
+    still is gets a number.
     """
-    count = Counter(photo.stem for photo in photos)
+    count = Counter(photo.stem.casefold() for photo in photos)
     common = Path(os.path.commonpath([photo.absolute().parent for photo in photos])) if photos else Path()
-    return [
-        photo.stem if count[photo.stem] == 1 else "_".join(photo.absolute().relative_to(common).parts).replace(".", "_")
-        for photo in photos
-    ]
+    stems, taken = list[str](), set[str]()
+    for photo in photos:
+        parts = photo.absolute().relative_to(common).parts
+        stem = photo.stem if count[photo.stem.casefold()] == 1 else "_".join(parts).replace(".", "_")
+        names = itertools.chain([stem], (f"{stem}_{number}" for number in itertools.count(2)))
+        stems.append(next(name for name in names if name.casefold() not in taken))
+        taken.add(stems[-1].casefold())
+    return stems
 
 
 class Application:

@@ -19,7 +19,7 @@ from pipeline.atomic import write_bytes
 from pipeline.errors import TrainingError
 from pipeline.file_names import child
 from pipeline.models.disparity_generator import DisparityGenerator
-from pipeline.models.images import STRIDE_PX
+from pipeline.models.images import LEAST_EDGE_PX, STRIDE_PX
 from pipeline.models.large_photos import LEAST_RADIUS_PX
 from pipeline.models.lens import SMALLEST_RADIUS_PX, radii_px
 from pipeline.models.lens_generator import LensGenerator
@@ -79,7 +79,9 @@ def write_page(
 
 
 def _settings(generator: Generator, size_px: int, name: str) -> dict[str, object]:
-    settings: dict[str, object] = {"name": name, "stride_px": STRIDE_PX, "size_px": size_px}
+    settings: dict[str, object] = {
+        "name": name, "stride_px": STRIDE_PX, "least_edge_px": LEAST_EDGE_PX, "size_px": size_px
+    }  # fmt: skip
     if not isinstance(generator, LensGenerator):
         return {**settings, "kind": "painted", "words": f"It paints the photo anew, {size_px} pixels high or wide."}
     config = generator.config

@@ -492,7 +492,9 @@ async function imageOf(file) {
   }
   const scale = Math.min(1, Math.sqrt(MOST_PIXELS / (bitmap.width * bitmap.height)));
   const source = new OffscreenCanvas(Math.round(bitmap.width * scale), Math.round(bitmap.height * scale));
-  if (Math.min(source.width, source.height) < 8) throw new Error(`${file.name}: too small, each side must have 8 pixels`);
+  if (Math.min(source.width, source.height) < settings.least_edge_px) {
+    throw new Error(`${file.name}: too small, each side must have ${settings.least_edge_px} pixels`);
+  }
   const context = source.getContext("2d", { willReadFrequently: true });
   context.fillStyle = "white";
   context.fillRect(0, 0, source.width, source.height);

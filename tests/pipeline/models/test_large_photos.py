@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from pipeline.models.images import translate
+from pipeline.models.images import LEAST_EDGE_PX, translate
 from pipeline.models.large_photos import translate_photo
 from pipeline.models.lens import LEVELS, PLAN_CHANNELS
 from pipeline.models.lens_generator import LensGenerator
@@ -76,6 +76,13 @@ def test_any_size_goes_through_a_lens(height: int, width: int) -> None:
     seen = translate_photo(generator, rgb, tile_px=40)
     assert (seen.shape, seen.dtype) == (rgb.shape, np.float32)
     assert 0 <= seen.min() <= seen.max() <= 1
+
+
+@pytest.mark.parametrize("plan_scale", [1, 2])
+def test_the_smallest_photo_goes_through_a_lens(plan_scale: int) -> None:
+    (rgb,) = random_pictures(1, LEAST_EDGE_PX, LEAST_EDGE_PX)
+    config = GeneratorConfig(channels=4, blocks=1, output="lens", lens_side_px=SIDE_PX, plan_scale=plan_scale)
+    assert translate_photo(LensGenerator(config).eval(), rgb).shape == rgb.shape
 
 
 @pytest.mark.parametrize(("height", "width"), [(16, 16), (40, 17), (33, 70), (20, 100)])
