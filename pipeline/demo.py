@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from PIL import Image
-
-from pipeline.atomic import atomic_folder, atomic_path, write_bytes, write_text
+from pipeline.atomic import atomic_folder, write_bytes, write_text
 from pipeline.config import Project, load_project
 from pipeline.dataset.snapshot import read_snapshot
 from pipeline.errors import ConfigError
@@ -53,7 +51,7 @@ DECISIONS_FILE = "demo-reviewer.csv"
 DEMO_CURATOR = "demo"
 CURATOR = "suggested"
 """Who decides where a person let the suggestions stand."""
-RESULTS, MOST_RESULTS = "results", 24
+MOST_RESULTS = 24
 RESULTS_RECIPE = "one_sided@0"
 TWO_COLLECTIONS = "collections"
 """The folder of the pictures of that study."""
@@ -114,26 +112,26 @@ def accept_suggestions(home: Home, accept_from: float = 0.5) -> str:
 def write_results(home: Home, project: Project, snapshot: str, say: Say) -> Path:
     """Translate photos of domain A at their own size into `results/`, those that trained nothing first; returns the folder.
 
-    Beside each result lies the photo. What is there already is not made again.
+    Beside each result lies the photo. What the same model made already is not made again.
     """
+    from pipeline.operations.results import enter, result_paths, write_pair
     from pipeline.training.application import Application
+    from pipeline.training.inference import provenance_of
 
-    folder = child(home.root / RESULTS, snapshot)
+    run, folder = child(home.runs, run_id(snapshot, RESULTS_RECIPE)), child(home.results, snapshot)
     manifest = read_snapshot(home.snapshots, snapshot)
     mine = manifest[manifest["domain"] == project.training.domain_a].sort_values("split", kind="stable")
     people = segmented_masks(project, home, SegmenterResource.of(project.masks).load(home))
-    application = Application(child(home.runs, run_id(snapshot, RESULTS_RECIPE)), people.full_size_alpha)
+    application = Application(run, people.full_size_alpha)
+    enter(folder, str(provenance_of(run)["generator_sha256"]))
     read, chosen = photo_reader(home, project), mine.head(MOST_RESULTS)
     for number, (photo_id, sha256) in enumerate(zip(chosen["photo_id"], chosen["source_sha256"], strict=True), start=1):
-        stem = str(photo_id).replace(":", "_")
-        before, after = child(folder, f"{stem}-photo.jpg"), child(folder, f"{stem}.png")
-        if before.exists() and after.exists():
+        paths = result_paths(folder, str(photo_id))
+        if all(path.exists() for path in paths):
             continue
         rgb = read(str(sha256))
-        say(f"result {number} of {len(chosen)}: {stem}, {rgb.shape[1]} × {rgb.shape[0]} px")
-        for path, picture, form in ((before, rgb, "jpeg"), (after, application.translate(rgb), "png")):
-            with atomic_path(path) as temporary:
-                Image.fromarray(picture).save(temporary, format=form)
+        say(f"result {number} of {len(chosen)}: {paths[1].stem}, {rgb.shape[1]} × {rgb.shape[0]} px")
+        write_pair(folder, str(photo_id), rgb, application.translate(rgb))
     if len(mine) > len(chosen):
         say(f"{len(mine) - len(chosen)} photos were not translated; bokehflow translate does any")
     return folder

@@ -197,6 +197,11 @@ class Home:
         return self.root / "benchmarks"
 
     @property
+    def results(self) -> Path:
+        """Photos of the home, whole, beside what a model makes of them; a folder for each snapshot."""
+        return self.root / "results"
+
+    @property
     def reports(self) -> Path:
         return self.root / "reports"
 

@@ -30,6 +30,7 @@ from pipeline.errors import ConfigError, DatasetError, StorageError
 from pipeline.evaluation.measure.tiles import forget_pictures
 from pipeline.file_names import child, is_sha256
 from pipeline.operations.months import IMPORTED
+from pipeline.operations.results import forget_results
 from pipeline.operations.tombstones import forgotten_photos, unpurged
 from pipeline.photo_ids import COMMONS, FLICKR, FOLDER, commons_file, written_id
 from pipeline.photos.download import journal_digests
@@ -53,8 +54,8 @@ PARTNER_COLUMNS = [layer.source for layer in OPTIONAL if layer.kept_as == "photo
 BY_PICTURE = {"duplicate_pairs": ["sha256_a", "sha256_b"], "photo_hints": ["sha256"], "unmeasured_pictures": ["sha256"]}
 """Tables about pictures rather than photos, and their columns that name one."""
 NOT_CACHES = {
-    "blobs", "tables", "review", "shards", "snapshots", "runs", "reports", "weights", "budget", "dagster", "collection",
-    "work", "remote",
+    "blobs", "tables", "review", "shards", "snapshots", "runs", "reports", "results", "weights", "budget", "dagster",
+    "collection", "work", "remote",
 }  # fmt: skip
 """Folders of the home whose files are not named by a picture's SHA-256, or are treated by name."""
 
@@ -315,6 +316,7 @@ def _purge_outputs(home: Home, ids: Set[str], done: Purged) -> None:
     for folder in (folder for run in runs for folder in with_superseded(run)):
         done.of_models += drop_samples(folder)
         done.of_models += forget_pictures(folder.translated, lambda picture: photo_of(picture) in ids)
+    done.of_models += forget_results(home.results, ids)
     for page in _naming(home.reports.glob("*/index*.html"), ids):
         page.unlink()
         done.reports.append(page.parent.name)

@@ -17,6 +17,7 @@ from pipeline.errors import ConfigError
 from pipeline.operations.forget import forget
 from pipeline.operations.imports import import_folder, summary
 from pipeline.operations.photo_tables import all_rows
+from pipeline.operations.results import result_paths, write_pair
 from pipeline.operations.status import status
 from pipeline.operations.status import summary as told
 from pipeline.photos import folder as folder_module
@@ -320,8 +321,12 @@ def test_a_forgotten_import_stays_away_and_lost_bytes_are_named(tmp_path: Path) 
         world.run()
         imports = world.home.tables.read("imports").set_index("file")
         gone, lost = imports.loc["sub0/0.jpg"], imports.loc["sub1/1.jpg"]
+        results, white = world.home.results / "0123456789abcdef", np.full((8, 8, 3), 255, np.uint8)
+        for photo_id in (gone["photo_id"], lost["photo_id"]):
+            write_pair(results, photo_id, white, white)
         forget(world.home, [gone["photo_id"]], 1)
         assert not world.home.blobs.has(gone["sha256"])
+        assert sorted(results.iterdir()) == sorted(result_paths(results, lost["photo_id"]))
         world.home.blobs.path(lost["sha256"]).unlink()
         world.run()
         assert not {gone["photo_id"], lost["photo_id"]} & pictures_of(world)

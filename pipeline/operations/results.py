@@ -1,0 +1,54 @@
+"""Whole photos of the home beside what a model makes of them: `results/`, a folder for each snapshot.
+
+They are named by their photos alone, so that a photo that is forgotten takes them along.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from pipeline.atomic import atomic_path, write_text
+from pipeline.file_names import child
+from pipeline.plain_files import read_plain_text
+
+MADE_BY = "made-by.txt"
+"""Holds the SHA-256 of the generator whose results lie beside it."""
+RESULT_ENDING, PHOTO_ENDING = ".png", "-photo.jpg"
+PHOTO_QUALITY = 98
+"""A subject that a result leaves alone must look so beside its photo: JPEG's usual quality changes it by 2 to 4 of 255."""
+
+
+def result_paths(folder: Path, photo_id: str) -> tuple[Path, Path]:
+    """Where a photo lies, and its result."""
+    stem = photo_id.replace(":", "_")
+    return child(folder, stem + PHOTO_ENDING), child(folder, stem + RESULT_ENDING)
+
+
+def enter(folder: Path, generator_sha256: str) -> None:
+    """Make the folder this generator's: results of another one go. Those that nothing is told of count as its own."""
+    mark = folder / MADE_BY
+    if mark.exists() and read_plain_text(mark).strip() != generator_sha256:
+        for path in folder.glob(f"*{RESULT_ENDING}"):
+            path.unlink()
+    write_text(mark, generator_sha256 + "\n")
+
+
+def write_pair(folder: Path, photo_id: str, rgb: np.ndarray, result: np.ndarray) -> None:
+    """Write a photo and its result, both uint8 [height, width, 3]."""
+    before, after = result_paths(folder, photo_id)
+    with atomic_path(before) as temporary:
+        Image.fromarray(rgb).save(temporary, format="jpeg", quality=PHOTO_QUALITY, subsampling=0)
+    with atomic_path(after) as temporary:
+        Image.fromarray(result).save(temporary, format="png")
+
+
+def forget_results(results: Path, photo_ids: Iterable[str]) -> int:
+    """Delete what lies of these photos in the folder of all snapshots' results; returns how many files went."""
+    folders = [path for path in results.glob("*") if path.is_dir()]
+    doomed = [path for photo_id in photo_ids for folder in folders for path in result_paths(folder, photo_id)]
+    found = [path for path in doomed if path.exists()]
+    for path in found:
+        path.unlink()
+    return len(found)
