@@ -1,5 +1,6 @@
 """Curation: the queue that a person works through, the reviewed CSVs, and what was kept."""
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from pipeline.curation.curate import disagreements, too_few
 from pipeline.curation.decisions import folder_version
 from pipeline.operations.curation import MadeCuration, make_curated, make_queue, update_hints
 from pipeline.operations.photos import photo_reader
-from pipeline.operations.stages import provenance_of
+from pipeline.operations.stages import UNQUEUED, provenance_of
 from pipeline.operations.tasks import engine_of
 from pipeline.plain_text import plain_markdown
 from pipeline.tables import among
@@ -142,6 +143,8 @@ def curated_asset(project: Project) -> dg.AssetsDefinition:
         data = home.open()
         provenance = provenance_of(project, data, "curated_photos")
         made = make_curated(project, data)
+        if made.unqueued:
+            provenance = replace(provenance, notes={**provenance.notes, UNQUEUED: str(made.unqueued)})
         info, frame = data.tables.write("curated_photos", made.table, provenance=provenance), made.table
         checks = [
             check("decisions_valid", [str(problem) for problem in made.problems if problem.is_fatal]),

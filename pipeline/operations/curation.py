@@ -184,6 +184,8 @@ class MadeCuration:
     problems: list[Problem]
     """Of the reviewed CSVs."""
     undecided: int
+    unqueued: int
+    """How many of them are in no batch either, since somebody had decided them when the queue was made."""
     twice: Reviewed
     is_double: bool
     """Whether the project asks for a double review."""
@@ -196,13 +198,25 @@ def make_curated(project: Project, home: Home) -> MadeCuration:
     version = _review_version(project, home)
     decisions, problems = reviewed(home, project, keep=True)
     unique, hints = home.tables.read("unique_photos"), home.tables.read_or_empty("photo_hints")
-    by_rules = rule_decisions(unique, hints, project.curation.rules, decided_groups(unique, decisions))
+    decided = decided_groups(unique, decisions)
+    by_rules = rule_decisions(unique, hints, project.curation.rules, decided)
     double = DoubleReview.of(project.curation)
     frame = curate(unique, decisions, by_rules, double)
     undecided = int(unique["rule"].isna().sum()) - len(frame)
+    unqueued = _unqueued(home, unique, decided | decided_groups(unique, by_rules))
     twice = reviewed_twice(unique, decisions, double)
     _keep_review(home, version, problems, twice if double.share else None)
-    return MadeCuration(frame, problems, undecided, twice, bool(double.share))
+    return MadeCuration(frame, problems, undecided, unqueued, twice, bool(double.share))
+
+
+def _unqueued(home: Home, unique: pd.DataFrame, decided: set[str]) -> int:
+    """How many photos the queue would take up that are in no batch of it."""
+    if home.tables.info("review_queue") is None:
+        return 0
+    unmeasured = home.tables.read_or_empty("unmeasured_pictures", columns=["sha256"])["sha256"]
+    queued = home.tables.read("review_queue", columns=["group"])["group"]
+    left_out = unique["rule"].isna() & ~among(unique["group"], decided) & ~among(unique["group"], queued)
+    return int((left_out & ~among(unique["sha256"], unmeasured)).sum())
 
 
 def hints_measurer(project: Project, home: Home, segmenter: "SegmenterResource") -> tuple[Callable[[str], "Hints"], str]:

@@ -25,9 +25,11 @@ from pipeline.operations.snapshots_due import (
     trainings_due,
 )
 from pipeline.operations.stages import (
+    DECIDED,
     PHOTO_TABLES,
     STAGES,
     TABLES_OF_ALL,
+    UNQUEUED,
     Key,
     default_settings,
     provenance_of,
@@ -191,7 +193,7 @@ class Planner:
             return Due(name, key, tuple(reasons))
         if loss := self.find_loss(self.project, self.home, name, key, info.made_s):
             return Due(name, key, (loss.words,), loss.pause_s, loss.needs_quiet)
-        reason = self._unrecorded(name, key, info) or self._checks_to_run(name, info)
+        reason = self._unrecorded(name, key, info) or self._checks_to_run(name, info) or self._unqueued(name, info)
         return Due(name, key, (reason,)) if reason else None
 
     def _changes(self, name: str, key: Key, info: TableInfo) -> list[str]:
@@ -215,8 +217,20 @@ class Planner:
             return f"its check {' and '.join(failed)} failed, and something before it was made anew since"
         return None
 
+    def _unqueued(self, name: str, info: TableInfo) -> str | None:
+        """Decisions may be taken back of photos that were decided before they were ever put into a batch."""
+        curated = self.home.tables.info("curated_photos") if name == "review_queue" else None
+        if curated is None or curated.provenance is None or info.provenance is None:
+            return None
+        count = curated.provenance.notes.get(UNQUEUED)
+        seen = info.provenance.notes.get(DECIDED) == curated.data_version
+        return None if seen or not count else f"photos that nobody decides any more are in no batch: {count}"
+
     def _newer_before(self, name: str, made_s: float) -> bool:
-        before = (self.home.tables.info(one) for one in TABLES_OF_ALL[: TABLES_OF_ALL.index(name)])
+        """The queue, from which nothing is made, may be newer: no check has another outcome for it."""
+        made_from = {table for stage in STAGES.values() for table in stage.tables(self.project)}
+        names = made_from.intersection(TABLES_OF_ALL[: TABLES_OF_ALL.index(name)])
+        before = (self.home.tables.info(one) for one in names)
         return any(one.made_s > made_s for one in before if one)
 
     def failed_checks(self, name: str) -> dict[str, str]:

@@ -197,6 +197,17 @@ def _learning(project: Project, home: Home, key: Key) -> Mapping[str, str]:
     return {"number of decisions to learn from": str(int(log(decisions / enough, 1.25)))} if decisions >= enough else {}
 
 
+def _note_decided(project: Project, home: Home, key: Key) -> Mapping[str, str]:
+    curated = home.tables.info("curated_photos")
+    return {DECIDED: curated.data_version} if curated else {}
+
+
+DECIDED = "decided"
+"""Under this name the queue's notes say which decisions had been made when it was."""
+UNQUEUED = "unqueued"
+"""Under this name the notes of `curated_photos` say how many photos nobody decided that are in no batch, if any are."""
+
+
 def _of_curation(project: Project, key: Key) -> Settings:
     decides = _fields("curation", project.curation, "min_kept_per_domain", "rules", *DECIDED_LATER)
     return {"domains": sorted(project.domains), **decides}
@@ -326,6 +337,7 @@ STAGES: dict[str, Stage] = {
         _from("unique_photos", "photo_hints"),
         _of_queue,
         _learning,
+        _note_decided,
         code_version="3",
     ),
     "curated_photos": Stage(

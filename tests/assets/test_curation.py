@@ -10,6 +10,7 @@ import pytest
 from assets.curation import curation_assets
 from pipeline.config import Project
 from pipeline.curation.decisions import Verdict, append_decision
+from pipeline.operations.planning import Planner, Scope
 from resources.home import HomeResource
 from resources.segmenter import SegmenterResource
 from storage import Home
@@ -114,6 +115,46 @@ def test_a_bad_row_holds_the_curated_photos_back_and_a_torn_one_does_not(home: H
     (home.reviewed / "ben.csv").write_text("photo_id,decision\nflickr:99,keep\nflickr:3,keep\n")
     assert failed_checks(run(home, project, "curated_photos"))["decisions_valid"].startswith("ben.csv, row 2: photo_id")
     assert "flickr:3" in set(home.tables.read("curated_photos")["photo_id"])
+
+
+class AllRecorded:
+    """Records of an instance that knows everything; every check passed but those that failed."""
+
+    failed: dict[str, str]
+
+    def made_at_s(self, asset: str, partition: str | None) -> float:
+        return float("inf")
+
+    def failed_checks(self, asset: str, checks: Sequence[str]) -> dict[str, str]:
+        return self.failed if asset == "curated_photos" else {}
+
+    def partitions(self, asset: str) -> set[str]:
+        return set()
+
+
+def test_who_was_decided_before_the_queue_was_made_is_queued_when_that_is_taken_back(home: Home) -> None:
+    project = _project()
+    records = AllRecorded()
+    planner, records.failed = Planner(project, home, home.root, records), {}
+
+    def why_due() -> list[str]:
+        return [due.why for due in planner.of_all(Scope([])).due if due.asset == "review_queue"]
+
+    for n in range(PHOTOS):
+        append_decision(home.reviewed / "ann.csv", f"flickr:{n}", Verdict("keep"), curator="Ann")
+    assert run(home, project, "photo_hints", "review_queue", "curated_photos").success
+    assert (len(home.tables.read("review_queue")), why_due()) == (0, [])
+    for n in (2, 3):
+        append_decision(home.reviewed / "ann.csv", f"flickr:{n}", Verdict("skip"), curator="Ann")
+    assert run(home, project, "curated_photos").success
+    assert why_due() == ["photos that nobody decides any more are in no batch: 2"]
+    assert run(home, project, "review_queue").success
+    assert sorted(home.tables.read("review_queue")["photo_id"]) == ["flickr:2", "flickr:3"]
+    records.failed = {"enough_kept": "ordinary: 0 photos kept"}
+    assert why_due() == []
+    assert [waiting.asset for waiting in planner.of_all(Scope([], until="curated_photos")).waiting] == ["curated_photos"]
+    assert run(home, project, "curated_photos").success
+    assert why_due() == []
 
 
 def test_a_rule_decides_and_what_it_decides_is_not_queued(home: Home) -> None:
