@@ -21,14 +21,15 @@ Checkpoint = Literal["last", "best"]
 
 
 def provenance_of(run_dir: Path, checkpoint: Checkpoint = "last") -> dict[str, str | int]:
-    """What a finished run's model says of itself: run, recipe, model, seed, snapshot, digests.
+    """What a finished run's model says of itself: run, recipe, model, seed, snapshot, digests, after how many steps.
 
     TrainingError if the run is unfinished.
     """
     completion, _ = _finished(run_dir)
-    fields = completion.model_dump(include={"run_id", "recipe", "model", "seed", "snapshot_id", "digest", "steps"})
-    name = _name(run_dir, "a_to_b", checkpoint, completion)
-    return {**fields, "checkpoint": checkpoint, "generator_sha256": completion.files[name]}
+    fields = completion.model_dump(include={"run_id", "recipe", "model", "seed", "snapshot_id", "digest"})
+    name, best = _name(run_dir, "a_to_b", checkpoint, completion), completion.best
+    steps = int(best["step"]) if checkpoint == "best" and "step" in best else completion.steps
+    return {**fields, "steps": steps, "checkpoint": checkpoint, "generator_sha256": completion.files[name]}
 
 
 @dataclass(frozen=True)

@@ -52,8 +52,9 @@ TINY = 1e-6
 
 ADVICE = {
     "blurs nothing": (
-        "the generator has settled on leaving pictures as they are, and seldom leaves that state. Stop the run; lower "
-        "identity_weight and cycle_weight, or give the discriminators a sight that tells the domains apart"
+        "backgrounds stay as sharp as they were, or get sharper. A generator that paints something of its own in its first "
+        "steps may still learn; one that leaves pictures as they are seldom does. Then stop the run; lower identity_weight "
+        "and cycle_weight, or give the discriminators a sight that tells the domains apart"
     ),
     "blurs everything": (
         "subjects lose their detail with the backgrounds. If it stays so, raise mask_weight, or let the lens hold the "

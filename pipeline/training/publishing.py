@@ -8,7 +8,7 @@ from pipeline.atomic import write_bytes, write_text
 from pipeline.bounded import read_json
 from pipeline.errors import ConfigError
 from pipeline.file_names import child
-from pipeline.licenses import freedoms, license_id
+from pipeline.licenses import KNOWN, freedoms, license_id
 from pipeline.models.images import STRIDE_PX
 from pipeline.models.networks import Generator
 from pipeline.plain_files import file_sha256, read_plain
@@ -84,10 +84,14 @@ PAGE = " In a browser: `index.html`."
 
 
 def restrictions(photos: Sequence[Mapping[str, object]]) -> str:
-    """In a sentence, of how many of the photos (with `license`, its name) the licence forbids what one may want to do."""
-    allowed = [freedoms(license_id(str(photo["license"] or ""))) for photo in photos]
+    """In a sentence, of how many of the photos (with `license`, its name) the licence forbids what one may want to do, or is
+    not known."""
+    ids = [license_id(str(photo["license"] or "")) for photo in photos]
+    allowed = [freedoms(one) for one in ids if one in KNOWN]
     words = {"derive": "changes", "sell": "commercial use"}
     found = [f"{count:,} do not allow {words[use]}" for use in words if (count := sum(use not in one for one in allowed))]
+    if unknown := len(ids) - len(allowed):
+        found.append(f"the licence of {unknown:,} is not known")
     return f"Of these {len(photos):,} photos {', '.join(found) or 'all allow changes and commercial use'}."
 
 

@@ -89,7 +89,9 @@ def _settings(generator: Generator, size_px: int, name: str) -> dict[str, object
     return {
         **settings,
         "kind": "lens",
-        "words": "It blurs the background as a lens does, and leaves the subject alone.",
+        "words": "It blurs the background as a lens does, and leaves the subject alone."
+        if config.lens_holds_subject
+        else "It blurs as a lens does, where it takes what it sees for background.",
         "lens_side_px": config.lens_side_px,
         "radii_px": [strength * radius for radius in radii_px(config.lens_side_px)],
         "bounded": config.lens_bounded,

@@ -23,7 +23,7 @@ from pipeline.plain_files import file_sha256
 from pipeline.training import process, runs
 from pipeline.training import state as training_state
 from pipeline.training.__main__ import load_data
-from pipeline.training.inference import load_generator, load_run
+from pipeline.training.inference import load_generator, load_run, provenance_of
 from pipeline.training.jobs import TrainingJob
 from pipeline.training.process import TrainingData, run_training
 from pipeline.training.progress_checks import is_check_step
@@ -320,6 +320,8 @@ def test_the_best_checkpoint_can_be_had_after_an_interruption_too(make_job: Make
     assert completion.best == {name: value for name, value in best.items() if name != "failing"}
     best, _ = load_generator(job.run_dir, "best")
     last, _ = load_generator(job.run_dir)
+    told = {name: provenance_of(job.run_dir, name)["steps"] for name in ("last", "best")}
+    assert told == {"last": completion.steps, "best": completion.best["step"]}
     if completion.best["step"] != completion.steps:
         assert any(not torch.equal(*pair) for pair in zip(best.parameters(), last.parameters(), strict=True))
     folder.best_generator("a_to_b").write_bytes(b"altered")
@@ -414,7 +416,10 @@ def test_a_run_that_blurs_nothing_says_so_in_its_first_tenth_and_everywhere(
     assert completion is not None
     warned = [record.message for record in caplog.records if "blurs nothing" in record.message]
     assert len(warned) == 1
-    assert warned[0].startswith("step 2 of 20: the run blurs nothing: ")
+    # Nor does one that paints something of its own, as in its first steps, leave pictures as they are.
+    assert warned[0].startswith(
+        "step 2 of 20: the run blurs nothing: backgrounds stay as sharp as they were, or get sharper"
+    )
     assert completion.failing == "blurs nothing"
     folder = RunFolder(job.run_dir)
     assert {row["failing"] for row in json.loads(folder.checks.read_text())} == {"blurs nothing"}

@@ -57,6 +57,25 @@ def test_a_study_of_subjects_makes_portraits(published: Callable[..., str]) -> N
     assert "pipeline_tag: image-to-image" in readme
 
 
+@pytest.mark.parametrize(("output", "words"), [("lens", "ends in a lens"), ("residual", "invents what it blurs")])
+def test_the_card_knows_a_lens_that_was_not_calibrated(
+    published: Callable[..., str], make_job: MakeJob, output: str, words: str
+) -> None:
+    of_the_other = {"ends in a lens", "invents what it blurs"} - {words}
+    readme = published(200, settings=make_job(settings={"steps": 1, "output": output}).settings)
+    assert words in readme
+    assert not any(other in readme for other in of_the_other)
+
+
+def test_what_licences_forbid_is_told_of_those_that_are_known() -> None:
+    licences = ["CC BY-NC 2.0", "CC BY-ND 2.0", "CC BY 4.0", None, "unknown"]
+    assert publishing.restrictions([{"license": one} for one in licences]) == (
+        "Of these 5 photos 1 do not allow changes, 1 do not allow commercial use, the licence of 2 is not known."
+    )
+    assert publishing.restrictions([{"license": None}]) == "Of these 1 photos the licence of 1 is not known."
+    assert publishing.restrictions([{"license": "CC BY 4.0"}]).endswith("all allow changes and commercial use.")
+
+
 class _Session:
     """Stands in for ONNX's, by torch."""
 
