@@ -20,6 +20,7 @@ from storage import Home, TableInfo
 
 OWNERS = ["team:bokehflow"]
 PROGRESS_EVERY_S = 5.0
+SHOWN_PROBLEMS = 50
 
 
 def stage_asset(
@@ -103,8 +104,11 @@ def table_result(
 def check(
     name: str, problems: Sequence[str], severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR
 ) -> dg.AssetCheckResult:
-    """A check that passes when there are no problems, and says which there are."""
-    shown = "\n".join(f"- {plain_markdown(problem)}" for problem in problems[:50]) or "none"
+    """A check that passes when there are no problems, and says which there are, the first of many."""
+    lines = [f"- {plain_markdown(problem)}" for problem in problems[:SHOWN_PROBLEMS]]
+    if len(problems) > SHOWN_PROBLEMS:
+        lines.append(f"- and {len(problems) - SHOWN_PROBLEMS:,} more")
+    shown = "\n".join(lines) or "none"
     return dg.AssetCheckResult(
         check_name=name,
         passed=not problems,

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 
 import dagster as dg
 
+from pipeline.plain_text import of_plain_markdown
+
 AT_ONCE = 500
 """Events of one question."""
 MATERIALIZED = dg.DagsterEventType.ASSET_MATERIALIZATION
@@ -61,4 +63,4 @@ class InstanceRecords:
             return None  # planned, and its run ended before
         evaluation = event.asset_check_evaluation_data
         told = evaluation.metadata.get("problems")
-        return "" if evaluation.passed else str(told.value) if told else "it did not pass"
+        return "" if evaluation.passed else of_plain_markdown(str(told.value)) if told else "it did not pass"

@@ -40,6 +40,15 @@ def plain_markdown(text: str) -> str:
     return re.sub(r"([|`\[])", r"\\\1", html.escape(plain(text), quote=False))
 
 
+def of_plain_markdown(markdown: str) -> str:
+    r"""What `plain_markdown` made Markdown of, as it is on a terminal.
+
+    >>> of_plain_markdown("&lt;b&gt; under \\[masks], \\`none\\`")
+    '<b> under [masks], `none`'
+    """
+    return html.unescape(re.sub(r"\\([|`\[])", r"\1", markdown))
+
+
 def without_credentials(text: str) -> str:
     """The text with no name and password in its addresses.
 
