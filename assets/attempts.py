@@ -1,4 +1,4 @@
-"""Runs that the sensor asks for: one at a time, again after a failure with longer and longer pauses, not for ever.
+"""Runs that the sensor asks for: one at a time, again after a failure with longer and longer pauses, most not for ever.
 
 Dagster's run keys will not do: a key that any earlier run had is passed over for ever, so that what failed once, or is
 wanted again after something else was, would never come.
@@ -11,9 +11,11 @@ from itertools import takewhile
 import dagster as dg
 
 from pipeline.operations.due import Due
+from pipeline.operations.stages import PHOTO_TABLES
 
 RETRY_AFTER_S = (60, 600, 3600, 86_400)
-"""Pauses after the first, second … run that did not bring what was wanted; after the last try nothing is asked for."""
+"""Pauses after the first, second … run that did not bring what was wanted. After the last try nothing is asked for, but
+for a month, whose source may be out of reach for days: that is tried on, each time after the last pause."""
 FORGOTTEN_AFTER_S = 30 * 86_400
 """A run so long ago says nothing about now."""
 ASKED_FOR, VERSION = "bokehflow/asked_for", "bokehflow/version"
@@ -48,9 +50,9 @@ def _too_often(due: Due, tries: list[dg.RunRecord]) -> str | None:
     run_id = last.dagster_run.run_id[:8]
     if last.dagster_run.status == dg.DagsterRunStatus.CANCELED:
         return f"{due.label}: run {run_id} was cancelled; to have it after all, {by_hand}"
-    if len(tries) > len(RETRY_AFTER_S):
+    if len(tries) > len(RETRY_AFTER_S) and due.asset not in PHOTO_TABLES:
         return f"{due.label}: {len(tries)} runs did not bring it, the last was {run_id}; mend what it says, then {by_hand}"
-    wait_s = _ended_s(last) + RETRY_AFTER_S[len(tries) - 1] - time.time()
+    wait_s = _ended_s(last) + RETRY_AFTER_S[: len(tries)][-1] - time.time()
     return f"{due.label}: run {run_id} did not bring it; tried again in {wait_s:,.0f} s" if wait_s > 0 else None
 
 

@@ -154,6 +154,19 @@ def test_what_failed_is_tried_again_with_pauses_and_not_for_ever(world: World, m
     assert world.started(due("imported_photos", None, "another reason")) == [["imported_photos"]]
 
 
+def test_a_month_whose_source_was_away_for_days_is_tried_once_a_day(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    wish, now_s = due("photo_listing", KEY), time.time()
+    monkeypatch.setattr("assets.attempts.time", type("Clock", (), {"time": staticmethod(lambda: now_s)}))
+    for _ in range(7):
+        world.ran(wish, FAILED)
+    now_s = time.time() + RETRY_AFTER_S[-1] - 5
+    assert "did not bring it; tried again in" in world.tick(wish).why_not[0]
+    now_s = time.time() + RETRY_AFTER_S[-1] + 5
+    assert world.started(wish) == [[wish.label]]
+    world.ran(wish, CANCELED)
+    assert "was cancelled" in world.tick(wish).why_not[0]
+
+
 def test_what_somebody_cancelled_is_not_started_again(world: World) -> None:
     wish = due("trained_model", "smoke@0|s")
     run = world.ran(wish, CANCELED)
