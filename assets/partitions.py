@@ -9,6 +9,8 @@ from pipeline.operations.months import month_after
 
 DOMAIN, MONTH, SNAPSHOT, RECIPE = "domain", "month", "snapshot", "recipe"
 MONTH_FORMAT = "%Y-%m"
+LAST_MONTH = "9999-12"
+"""After which Python's calendar has no other: who names it means no end."""
 
 SNAPSHOTS = dg.DynamicPartitionsDefinition(name="snapshot_id")
 
@@ -20,12 +22,13 @@ def _month_start(month: str) -> datetime:
 def months(project: Project) -> dg.TimeWindowPartitionsDefinition:
     """Upload months in UTC; without a last month in the project file, up to the current one."""
     collect = project.collect
+    ends = collect.to_month is not None and collect.to_month < LAST_MONTH
     return dg.TimeWindowPartitionsDefinition(
         cron_schedule="0 0 1 * *",
         fmt=MONTH_FORMAT,
         timezone="UTC",
         start=_month_start(collect.from_month),
-        end=_month_start(month_after(collect.to_month)) if collect.to_month else None,
+        end=_month_start(month_after(str(collect.to_month))) if ends else None,
         end_offset=1,
     )
 

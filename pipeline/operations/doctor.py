@@ -73,7 +73,7 @@ def examine(project: Project, home: Home, path: Path | None) -> list[Finding]:
 def _project_file(project: Project, path: Path | None) -> Finding:
     if path is None:
         return Finding("project file", "none here; what follows is about the study's", "`bokehflow init FOLDER` writes one")
-    domains, recipes = ", ".join(project.domains), ", ".join(project.recipe_keys())
+    domains, recipes = ", ".join(project.domains), ", ".join(project.recipe_keys()) or "none"
     return Finding("project file", f"{path}: domains {domains}; recipes {recipes}")
 
 

@@ -14,7 +14,8 @@ import dagster as dg
 import pytest
 
 from assets.headless import bury_dead_runs, process_tags, runs_elsewhere, serving_ui
-from pipeline.config import load_project
+from assets.partitions import months
+from pipeline.config import load_project, parse_project
 from pipeline.definitions import build_definitions
 from pipeline.machine import here
 from pipeline.operations.planning import ORDER, Plan, Scope
@@ -74,6 +75,15 @@ def test_where_masks_go_by_depth_it_is_estimated_before_them(tmp_path: Path) -> 
     assert order.index("curated_photos") < order.index("depth_maps") < order.index("person_masks")
     assert Plan(until="person_masks").scope(asked).has("depth_maps")
     assert not Plan(until="person_masks").scope(project).has("depth_maps")
+
+
+def test_the_last_month_that_can_be_written_means_no_end() -> None:
+    text = '[collect]\nfrom = "2026-01"\n{to}[domains.ordinary]\n[domains.shallow]\n'
+    without, named, early = (
+        parse_project(text.format(to=to), Path("bokehflow.toml")) for to in ("", 'to = "9999-12"\n', 'to = "2026-02"\n')
+    )
+    assert months(named).get_partition_keys() == months(without).get_partition_keys()
+    assert months(early).get_partition_keys() == ["2026-01", "2026-02"]
 
 
 def test_every_asset_says_what_it_is_and_whose(definitions: dg.Definitions) -> None:

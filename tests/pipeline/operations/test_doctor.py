@@ -39,3 +39,9 @@ def test_where_the_calls_of_the_hour_are_spent_nobody_is_asked_or_waited_for(
     for what in ("Flickr", "Commons"):
         assert said[what].found == "not asked; 0 of 1 calls left this hour"
         assert not said[what].is_fatal
+
+
+def test_a_project_without_recipes_is_said_to_have_none(tmp_path: Path) -> None:
+    path = tmp_path / "bokehflow.toml"
+    project = parse_project("[domains.ordinary]\n[domains.shallow]\n", path)
+    assert examine(project, Home(tmp_path), path)[0].found == f"{path}: domains ordinary, shallow; recipes none"
