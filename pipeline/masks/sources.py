@@ -27,6 +27,8 @@ GIVEN_PROCESSING = 1
 """Likewise for given masks."""
 GIVEN_SUFFIXES = (".png", ".tif", ".tiff", ".webp", ".bmp", ".jpg", ".jpeg")
 """Files that count as given masks; of two for one photo the first kind counts."""
+MOST_TINT = 32
+"""Between the channels of a mask; what a codec leaves of grey is less."""
 FOLDER = "folder"
 """The name of given masks in the project file."""
 
@@ -248,14 +250,37 @@ def _listing(folder: Path) -> str:
 
 
 def _read_given(path: Path) -> np.ndarray:
-    """uint8 [height, width]: the alpha channel of a file that has one, else its grey levels."""
+    """uint8 [height, width]: the alpha channel of a file that has one, else its grey levels.
+
+    Raises `ValueError` for colours and labels, which do not tell who the subject is.
+    """
     with Image.open(plain_path(path), formats=["PNG", "TIFF", "WEBP", "BMP", "JPEG"]) as image:
         image.load()
         if image.mode.startswith("I;16"):
-            return ((np.asarray(image).astype(np.uint32) + 128) // 257).astype(np.uint8)
+            return _opacity(np.asarray(image), 65535)
         if image.has_transparency_data:
             return np.array(image.convert("RGBA").getchannel("A"))
-        return np.array(image.convert("L"))
+        if image.mode in ("F", "I"):
+            return _of_any_range(np.nan_to_num(np.asarray(image)))
+        if image.mode not in ("1", "L") and np.ptp(np.asarray(image.convert("RGB")), axis=2).max() > MOST_TINT:
+            raise ValueError("it has colours, of which none is the subject's; save the subject in white")
+        return _opacity(np.asarray(image.convert("L")), 255)
+
+
+def _of_any_range(values: np.ndarray) -> np.ndarray:
+    """Opacity by numbers whose kind does not tell which of them is white: 1 in a file of fractions, 255 or 65535."""
+    fulls = (1, 255, 65535) if values.dtype.kind == "f" else (255, 65535)
+    full = next((one for one in fulls if values.max() <= one), None)
+    if full is None:
+        raise ValueError(f"its largest level is {values.max():g}, and white is {fulls[-1]} at most")
+    return _opacity(values, full)
+
+
+def _opacity(levels: np.ndarray, full: int) -> np.ndarray:
+    """uint8, 255 where a level is full."""
+    if full > 1 and levels.max() == 1:
+        raise ValueError(f"its largest level is 1 of {full}: where that marks the subject, save it in white")
+    return np.round(levels.clip(0, full) * (255 / full)).astype(np.uint8)
 
 
 def at_size_of(mask: np.ndarray, picture: np.ndarray) -> np.ndarray:

@@ -83,6 +83,44 @@ def test_bad_masks_are_refused_with_what_is_wrong(tmp_path: Path) -> None:
     assert f"no flickr_12.png or {SHA256}.png" in missing.detail
 
 
+MASK = np.zeros((50, 75), np.uint8)
+MASK[10:40, 20:60] = 255
+
+
+@pytest.mark.parametrize(
+    ("name", "levels"),
+    [
+        ("flickr_12.png", MASK),
+        ("flickr_12.png", MASK > 0),
+        ("flickr_12.tif", MASK.astype(np.float32) / 255),
+        ("flickr_12.tif", MASK.astype(np.float32)),
+        ("flickr_12.tif", MASK.astype(np.int32)),
+        ("flickr_12.tif", MASK.astype(np.int32) * 257),
+        ("flickr_12.png", MASK.astype(np.uint16) * 257),
+        ("flickr_12.png", np.repeat(MASK[..., None], 3, 2)),
+        ("flickr_12.jpg", np.repeat(MASK[..., None], 3, 2)),
+    ],
+)
+def test_white_is_the_subject_in_files_of_any_range(tmp_path: Path, name: str, levels: np.ndarray) -> None:
+    Image.fromarray(levels).save(tmp_path / name)
+    found = made(GivenMasks(tmp_path, read_rgb, 75))
+    assert np.abs(found.astype(int) - MASK).mean() < 2
+
+
+@pytest.mark.parametrize(
+    ("levels", "words"),
+    [
+        (MASK // 255, "largest level is 1 of 255: where that marks the subject, save it in white"),
+        ((MASK // 255).astype(np.uint16), "largest level is 1 of 65535"),
+        (np.stack([MASK, MASK // 2, MASK // 2], 2), "it has colours, of which none is the subject's"),
+    ],
+)
+def test_labels_and_colours_are_no_mask(tmp_path: Path, levels: np.ndarray, words: str) -> None:
+    Image.fromarray(levels).save(tmp_path / "flickr_12.png")
+    found = refused(GivenMasks(tmp_path, read_rgb, 75))
+    assert (found.reason, words in found.detail) == ("mask_unreadable", True)
+
+
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"\[masks\] folder = .*nowhere.*no such folder"):
         GivenMasks(tmp_path / "nowhere", read_rgb, 75)
