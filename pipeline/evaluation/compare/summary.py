@@ -333,9 +333,16 @@ class SoftnessRow:
 
     @property
     def is_close(self) -> bool:
-        """Whether both measures are."""
+        """Whether both measures are, as far as they are known."""
         limits = ((self.gap, CLOSE_GAP), (self.scales, CLOSE_SCALES))
         return self.distance is not None and all(one is None or one.value <= limit for one, limit in limits)
+
+    @property
+    def unknown(self) -> str | None:
+        """In words, the measure that is not known where the other one is."""
+        if self.gap is None and self.scales is not None:
+            return "relative to contrast"
+        return "across scales" if self.scales is None and self.gap is not None else None
 
     @property
     def changes_nothing(self) -> bool:
@@ -739,7 +746,8 @@ def _verdict_on_softness(softness: SoftnessRow, ssim: float | None, rival: Softn
         return "bad", f"{words}, and the subject is changed"
     if rival is not None and (rival.distance or 0.0) < (softness.distance or 0.0):
         return "mixed", f"{words}, and the subject is kept; a blur of one width comes closer still"
-    return "good" if softness.is_close else "mixed", f"{words}, and the subject is kept"
+    is_good = softness.is_close and softness.unknown is None
+    return "good" if is_good else "mixed", f"{words}, and the subject is kept"
 
 
 def _softness_sentences(scores: pd.DataFrame, softness: SoftnessRow | None) -> list[str]:
@@ -756,7 +764,13 @@ def _softness_sentences(scores: pd.DataFrame, softness: SoftnessRow | None) -> l
     )
     rival = _nearest_baseline(scores)
     words = f"; the nearest baseline, {_in_sentence(rival.label)}, has {rival.distance:.2f} on the mean" if rival else ""
-    return [f"Of the distance to domain B in softness there is left, 1 for doing nothing: {figures}{words}."]
+    told = [f"Of the distance to domain B in softness there is left, 1 for doing nothing: {figures}{words}."]
+    if softness.unknown:
+        told.append(
+            f"{softness.unknown.capitalize()} inputs and domain B do not differ for sure, so that what is left there is not "
+            "known; a disc of one size can close the other distance alone."
+        )
+    return told
 
 
 def _nearest_baseline(scores: pd.DataFrame) -> SoftnessRow | None:

@@ -75,6 +75,23 @@ def test_pasted_subjects_are_given_and_sharpness_is_not_ranked() -> None:
     assert sharpness == {"input": "given", "average_5x5": "unranked", "gaussian_9x9": "unranked", "m@0": "unranked"}
 
 
+@pytest.mark.parametrize(("scales", "verdict"), [(0.3, "good"), (np.nan, "mixed")])
+def test_a_headline_is_good_only_where_both_distances_are_known(scales: float, verdict: str) -> None:
+    figures = {"gap": 0.2, "scales": scales, "above": 0.5, "left": 0.5}
+    rows = [("set:test", "m@0", name + end, value) for name, value in figures.items() for end in ("", "_low", "_high")]
+    rows += [("set:test", "m@0", "subject_left", 1.0)]
+    rows += [("set:test", "domain_b", "softness_px", 192.0), ("set:test", "domain_b", "pictures", 50.0)]
+    of_set = pd.DataFrame(rows, columns=["photo_id", "method", "metric", "value"])
+    of_photos = [scores(name, {"m@0": [0.97] * 2}, "flickr:") for name in ("subject_ssim", "background_sharpness")]
+    result = summary.headline(pd.concat([*of_photos, of_set], ignore_index=True), "m@0")
+    assert (result.verdict, result.verdict_words) == (
+        verdict,
+        "Backgrounds are about as soft as domain B's, and the subject is kept",
+    )
+    said = "Across scales inputs and domain B do not differ for sure"
+    assert any(sentence.startswith(said) for sentence in result.sentences) == np.isnan(scales)
+
+
 def test_headline_of_a_success() -> None:
     result = summary.headline(truth(0.05), "m@0")
     assert (result.figure, result.verdict) == ("−50\N{NO-BREAK SPACE}%", "good")
