@@ -67,7 +67,7 @@ def card_page(card: Mapping[str, Any], losses: LossLog, checks: Sequence[Check])
         "Steps, hours": f"{card['steps']}, {card['seconds'] / 3600:.2f}",
         "Weights": card["weights"],
         "Needs": _needs(card["settings"]),
-        "Lens": _strengths(card["strengths"]),
+        "Lens": _lens(card["settings"]["output"], card["strengths"]),
         "Failing": f"by its last check it {card['failing']}" if card["failing"] else "no, by its last check",
         "Code": f"bokehflow {lineage.get('bokehflow', 'unknown')}, revision {lineage.get('code_revision', 'unknown')}",
         "Versions": ", ".join(f"{name} {version}" for name, version in card["versions"].items()),
@@ -126,8 +126,10 @@ def _curves(losses: LossLog) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     return ("step", *names), rows
 
 
-def _strengths(strengths: Mapping[str, float]) -> str:
-    """By how much a calibrated lens was set right."""
+def _lens(output: str, strengths: Mapping[str, float]) -> str:
+    """Whether it ends in one, and by how much that was set right."""
+    if output != "lens":
+        return "none"
     if not strengths:
         return "not calibrated"
     told = " and ".join(f"{strength:g} times (the {checkpoint} checkpoint's)" for checkpoint, strength in strengths.items())

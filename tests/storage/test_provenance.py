@@ -37,7 +37,7 @@ def test_it_comes_back_from_its_json(provenance: Provenance) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "[]", "{}", "null", "[" * 5000, '{"code_version": 1}', '{"code_version": "1", "settings": 5}',
+        "[]", "{}", "null", "[" * 100_000, '{"code_version": 1}', '{"code_version": "1", "settings": 5}',
         '{"code_version": "1", "tables": {"a": "b"}}', '{"code_version": "1", "tables": {"a": {"b": null}}}',
         '{"code_version": "1", "outside": {"a": 1}}', '{"code_version": "1", "settings": {"a": NaN}}',
     ],

@@ -57,13 +57,17 @@ def test_a_study_of_subjects_makes_portraits(published: Callable[..., str]) -> N
     assert "pipeline_tag: image-to-image" in readme
 
 
-@pytest.mark.parametrize(("output", "words"), [("lens", "ends in a lens"), ("residual", "invents what it blurs")])
+@pytest.mark.parametrize(
+    ("output", "words", "lens"),
+    [("lens", "ends in a lens", "not calibrated"), ("residual", "invents what it blurs", "none")],
+)
 def test_the_card_knows_a_lens_that_was_not_calibrated(
-    published: Callable[..., str], make_job: MakeJob, output: str, words: str
+    published: Callable[..., str], make_job: MakeJob, output: str, words: str, lens: str
 ) -> None:
     of_the_other = {"ends in a lens", "invents what it blurs"} - {words}
     readme = published(200, settings=make_job(settings={"steps": 1, "output": output}).settings)
     assert words in readme
+    assert f"| Lens | {lens} |" in readme
     assert not any(other in readme for other in of_the_other)
 
 
