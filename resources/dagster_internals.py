@@ -16,7 +16,6 @@ import os
 import re
 import sqlite3
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Set
 from contextlib import closing, contextmanager
@@ -39,6 +38,7 @@ from pipeline.errors import StorageError, database_trouble, disk_failed
 from pipeline.file_names import child
 from pipeline.package_files import CODE, DAGSTER_ON_POSTGRES, DAGSTER_SETTINGS
 from pipeline.plain_files import read_plain_text
+from pipeline.training.lifeline import tied
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -129,12 +129,15 @@ def web_application(instance: dg.DagsterInstance, workspace: Path, log_level: st
 
 
 def code_server_command(host: str, port: int) -> list[str]:
-    """The command that serves our code location to whoever reaches the port, who may then run anything."""
-    return [
-        *(sys.executable, "-m", "dagster", "code-server", "start", "--host", host, "--port", str(port)),
+    """The command that serves our code location to whoever reaches the port, who may then run anything.
+
+    It ends with this process, which holds the home for it.
+    """
+    return tied(
+        *("dagster", "code-server", "start", "--host", host, "--port", str(port)),
         *("--module-name", "pipeline.definitions", "--working-directory", str(CODE), "--location-name", LOCATION),
         *("--log-level", "warning"),
-    ]
+    )
 
 
 def workspace_of(host: str, port: int) -> dict[str, Any]:
@@ -143,8 +146,11 @@ def workspace_of(host: str, port: int) -> dict[str, Any]:
 
 
 def daemon_command(workspace: Path) -> list[str]:
-    """The command that runs Dagster's daemon: schedules, sensors, automation and the queue of runs."""
-    return [sys.executable, "-m", "dagster._daemon", "run", "--workspace", str(workspace)]
+    """The command that runs Dagster's daemon: schedules, sensors, automation and the queue of runs.
+
+    It ends with this process: another one may have the home as soon as this one has not.
+    """
+    return tied("dagster._daemon", "run", "--workspace", str(workspace))
 
 
 # --- forgotten photos in the event log ----------------------------------------------------------------------------------

@@ -1,21 +1,31 @@
-"""Ties this process to the one that started it: no trainer outlives its run.
+"""Ties this process to the one that started it: no trainer outlives its run, and no daemon the page that it serves.
 
 Free of torch, so that the tie is made before the slow imports. A killed trainer loses the steps since its
 last checkpoint and nothing else.
+
+    python -m pipeline.training.lifeline IDENTITY MODULE …    is `python -m MODULE …`, tied to that process
 """
 
 import ctypes
 import os
+import runpy
 import signal
 import sys
 import threading
 import time
+from collections.abc import Sequence
 
 from pipeline.errors import TrainingError
 from pipeline.training.jobs import ProcessIdentity
 
 PR_SET_PDEATHSIG = 1
 POLL_S = 0.5
+
+
+def tied(module: str, *arguments: str) -> list[str]:
+    """The command `python -m MODULE …` for a process that ends with this one, however this one ends."""
+    starter = ProcessIdentity.current().model_dump_json()
+    return [sys.executable, "-P", "-m", "pipeline.training.lifeline", starter, module, *arguments]
 
 
 def follow(starter: ProcessIdentity) -> None:
@@ -28,7 +38,7 @@ def follow(starter: ProcessIdentity) -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if not starter.is_alive():
-        raise TrainingError(f"The process {starter.pid} that started this training is gone; start it anew.")
+        raise TrainingError(f"The process {starter.pid} that started this one is gone; start it anew.")
     threading.Thread(target=_watch, args=(starter,), name="lifeline", daemon=True).start()
 
 
@@ -36,3 +46,14 @@ def _watch(starter: ProcessIdentity) -> None:
     while starter.is_alive():
         time.sleep(POLL_S)
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _run(arguments: Sequence[str]) -> None:
+    starter, module, *own = arguments
+    follow(ProcessIdentity.model_validate_json(starter))
+    sys.argv = [module, *own]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    _run(sys.argv[1:])

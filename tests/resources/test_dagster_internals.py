@@ -64,8 +64,10 @@ def test_slots_of_ended_runs_are_free_again(tmp_path: Path) -> None:
         assert log.get_concurrency_info("gpu").active_slot_count == 0
 
 
-def test_the_daemon_is_dagsters_own_command(tmp_path: Path) -> None:
-    assert daemon_command(tmp_path / "workspace.yaml")[1:4] == ["-m", "dagster._daemon", "run"]
+def test_the_daemon_is_dagsters_own_command_and_ends_with_who_started_it(tmp_path: Path) -> None:
+    command = daemon_command(tmp_path / "workspace.yaml")
+    assert command[1:4] == ["-P", "-m", "pipeline.training.lifeline"]
+    assert command[5:7] == ["dagster._daemon", "run"]
 
 
 def test_pictures_leave_the_files_of_the_event_log(tmp_path: Path) -> None:

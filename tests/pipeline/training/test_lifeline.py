@@ -1,0 +1,40 @@
+"""Nobody outlives who started it."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import psutil
+
+STARTER = """
+import subprocess, sys, time
+from pipeline.training.lifeline import tied
+print(subprocess.Popen(tied("http.server", "0", "--bind", "127.0.0.1")).pid, flush=True)
+time.sleep(600)
+"""
+
+
+def until(reached: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not reached():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def serves(process: psutil.Process) -> bool:
+    return any(one.status == psutil.CONN_LISTEN for one in process.net_connections())
+
+
+def is_over(process: psutil.Process) -> bool:
+    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+
+
+def test_a_module_that_is_tied_runs_as_itself_and_ends_when_its_starter_is_killed() -> None:
+    with subprocess.Popen([sys.executable, "-c", STARTER], stdout=subprocess.PIPE, text=True) as starter:
+        assert starter.stdout is not None
+        tied = psutil.Process(int(starter.stdout.readline()))
+        until(lambda: serves(tied))
+        starter.kill()
+        starter.wait()
+        until(lambda: is_over(tied))
