@@ -16,6 +16,7 @@ from pipeline.dataset.snapshot import read_snapshot
 from pipeline.errors import ConfigError
 from pipeline.file_names import child
 from pipeline.headless import Say, run_plan
+from pipeline.hint_table import SUGGESTED
 from pipeline.operations.emulated_flickr import (
     COLLECTION,
     emulator_answers,
@@ -49,8 +50,6 @@ from storage import Home
 
 DECISIONS_FILE = "demo-reviewer.csv"
 DEMO_CURATOR = "demo"
-CURATOR = "suggested"
-"""Who decides where a person let the suggestions stand."""
 MOST_RESULTS = 24
 RESULTS_RECIPE = "one_sided@0"
 TWO_COLLECTIONS = "collections"
@@ -81,7 +80,7 @@ def run_photographs(home: Home, folders: Mapping[str, Path], say: Say, accept_fr
 
 
 def accept_suggestions(home: Home, accept_from: float = 0.5) -> str:
-    """Decide each queued photo as its hints suggest, in the name of `CURATOR`; returns what to tell the person.
+    """Decide each queued photo as its hints suggest, in the name of `SUGGESTED`; returns what to tell the person.
 
     Where they suggest nothing, or what has a smaller chance than `accept_from` of being right, it is kept: somebody put
     it into that folder. A suggestion of which no chance is known is accepted. Each batch is decided once; what stands in
@@ -89,7 +88,7 @@ def accept_suggestions(home: Home, accept_from: float = 0.5) -> str:
     """
     counts: Counter[str] = Counter()
     for batch in sorted(home.review_queue.glob("*.csv")):
-        target = child(home.reviewed, f"{CURATOR}-{batch.name}")
+        target = child(home.reviewed, f"{SUGGESTED}-{batch.name}")
         if target.exists():
             continue
         rows = [["photo_id", "decision", "reason", "move_to", "curator", "note"]]
@@ -98,13 +97,13 @@ def accept_suggestions(home: Home, accept_from: float = 0.5) -> str:
             decision, reason = (row["suggested_decision"] if is_sure else "") or "keep", row["suggested_reason"]
             counts[decision] += 1
             told = (reason, "") if decision == "drop" else ("", reason) if decision == "move" else ("", "")
-            rows.append([row["photo_id"], decision, *told, CURATOR, row["suggestion"]])
+            rows.append([row["photo_id"], decision, *told, SUGGESTED, row["suggestion"]])
         write_text(target, csv_text(rows))
     if not counts:
         return "all photos were decided before"
     told = ", ".join(f"{decision} {count}" for decision, count in counts.most_common())
     return (
-        f"NOBODY LOOKED AT THESE PHOTOS: what the hints suggest was accepted in the name of {CURATOR!r} ({told}).\n"
+        f"NOBODY LOOKED AT THESE PHOTOS: what the hints suggest was accepted in the name of {SUGGESTED!r} ({told}).\n"
         f"To decide yourself: bokehflow review --home {home.root}, then run this command again."
     )
 
@@ -205,7 +204,7 @@ def run_scenes(home: Home, say: Say, project_file: Path) -> None:
 def keep_everything(home: Home) -> None:
     """Decide that all queued pictures stay, in the demo's name: whoever rendered them knows what they show."""
     for batch in sorted(home.review_queue.glob("*.csv")):
-        target = child(home.reviewed, f"{DEMO_CURATOR}-{batch.name}")
+        target = child(home.reviewed, f"{DEMO_SUGGESTED}-{batch.name}")
         if not target.exists():
             kept = [[row["photo_id"], "keep", DEMO_CURATOR] for row in read_rows(batch)]
             write_text(target, csv_text([["photo_id", "decision", "curator"], *kept]))

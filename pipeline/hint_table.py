@@ -10,6 +10,9 @@ from typing import Literal
 Scale = Literal["share", "score", "count", "yes_no", "words"]
 """`share` of a whole and `score` run from 0 to 1; `count` has no upper end; `yes_no` is 1 or 0; `words` is text."""
 
+SUGGESTED = "suggested"
+"""The curator in whose name suggestions are accepted with nobody looking."""
+
 
 @dataclass(frozen=True)
 class Hint:

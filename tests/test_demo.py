@@ -12,9 +12,10 @@ from requests.adapters import HTTPAdapter
 from pipeline.config import load_project
 from pipeline.curation.decisions import read_decisions
 from pipeline.curation.queue import COLUMNS
-from pipeline.demo import CURATOR, accept_suggestions, hand_in_decisions, prepare_demo
+from pipeline.demo import accept_suggestions, hand_in_decisions, prepare_demo
 from pipeline.emulators.flickr import Emulator
 from pipeline.errors import ConfigError
+from pipeline.hint_table import SUGGESTED
 from pipeline.operations.emulated_flickr import emulated_flickr, emulator_answers, emulator_ports
 from pipeline.package_files import PHOTOGRAPHS_PROJECT
 from pipeline.spreadsheet import csv_text
@@ -123,10 +124,10 @@ def test_suggestions_are_accepted_once_under_a_name_of_their_own(home: Home) -> 
     assert not problems
     found = {one.photo_id: (one.decision, one.reason, one.move_to, one.curator) for one in decisions}
     assert found == {
-        "folder:aa": ("keep", None, None, CURATOR),
-        "folder:bb": ("drop", "no_person", None, CURATOR),
-        "folder:cc": ("move", None, "shallow", CURATOR),
-        "folder:dd": ("keep", None, None, CURATOR),
+        "folder:aa": ("keep", None, None, SUGGESTED),
+        "folder:bb": ("drop", "no_person", None, SUGGESTED),
+        "folder:cc": ("move", None, "shallow", SUGGESTED),
+        "folder:dd": ("keep", None, None, SUGGESTED),
     }
     (handed,) = home.reviewed.iterdir()
     handed.write_text("photo_id,decision\n")

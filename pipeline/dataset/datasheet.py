@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.dataset.manifest import counts
+from pipeline.hint_table import SUGGESTED
 from pipeline.licenses import license_name
 from pipeline.picture_layers import METRIC, RELATIVE, Encoding, Layer, present
 from pipeline.plain_text import plain_markdown
@@ -157,15 +158,23 @@ def known_biases(manifest: pd.DataFrame, made: Mapping[str, Any]) -> list[str]:
     ]
     if manifest["photo_id"].str.startswith("flickr:").any():
         lines += of_flickr
-    lines += [
-        "Keep or drop is one curator's judgement; the datasheet counts the reasons." + _agreement(made),
-    ]
+    lines += _judgement(manifest.drop_duplicates("photo_id"), made)
     if is_of_subjects(made):
         lines.append("The segmenter finds some people better than others; a photo without a found subject is left out.")
     cameras = sorted({str(query["camera"]) for query in _queries(made) if query.get("camera")})
     if cameras:
         lines.append(f"One side comes from few cameras ({', '.join(cameras)}), so camera and domain are confounded.")
     return lines
+
+
+def _judgement(photos: pd.DataFrame, made: Mapping[str, Any]) -> list[str]:
+    """Whose judgement it is which photos are kept."""
+    unseen = int((photos["curator"] == SUGGESTED).sum()) if "curator" in photos else 0
+    told = "Keep or drop is one curator's judgement; the datasheet counts the reasons." + _agreement(made)
+    if not unseen:
+        return [told]
+    lines = [f"Nobody looked at {unseen:,} of the {len(photos):,} photos: what measurements suggest was accepted."]
+    return lines if unseen == len(photos) else [*lines, f"Of the others: {told[0].lower()}{told[1:]}"]
 
 
 def _agreement(made: Mapping[str, Any]) -> str:

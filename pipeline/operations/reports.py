@@ -16,6 +16,7 @@ from pipeline.dataset.snapshot import attribution, read_facts, read_snapshot
 from pipeline.errors import DatasetError
 from pipeline.evaluation.measure.instruments import FACES_WEIGHTS, METHOD_VERSION, find_inception
 from pipeline.file_names import child
+from pipeline.hint_table import SUGGESTED
 from pipeline.masks.sources import configured_version
 from pipeline.models import MODELS_OF_DEPTH
 from pipeline.operations.former_versions import former_judgement
@@ -92,7 +93,8 @@ def report_inputs(project: Project, home: Home, snapshot: str, others: Sequence[
     from pipeline.evaluation.report.page import ReportInputs
 
     snapshots = list(dict.fromkeys([snapshot, *others]))
-    tests = {name: test_rows(project, read_snapshot(home.snapshots, name)) for name in snapshots}
+    rows = {name: read_snapshot(home.snapshots, name) for name in snapshots}
+    tests = {name: test_rows(project, of_it) for name, of_it in rows.items()}
     recipes = evaluated_recipes(home, *snapshots)
     models = {name: [model_report(home, name, one) for one in recipes[name]] for name in snapshots}
     if bare := [name for name in snapshots[1:] if not models[name]]:
@@ -115,6 +117,7 @@ def report_inputs(project: Project, home: Home, snapshot: str, others: Sequence[
         test_photos={name: _digests(rows) for name, rows in tests.items()},
         reference=project.evaluation.reference,
         people=people,
+        unseen=rows[snapshot].loc[rows[snapshot]["curator"] == SUGGESTED, "photo_id"].nunique(),
     )
 
 

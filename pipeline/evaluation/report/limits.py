@@ -30,6 +30,15 @@ LIMIT_OF_VGG = (
 )
 
 
+def limits_of_review(unseen: int) -> Iterator[str]:
+    """`unseen` counts the snapshot's photos that nobody looked at."""
+    if unseen:
+        yield (
+            f"Nobody looked at {unseen:,} of the snapshot's photos: what measurements suggest was accepted, so that some "
+            "may be of the wrong kind or in the wrong domain."
+        )
+
+
 def limits_of_seeds(runs: Mapping[str, Sequence[str]]) -> Iterator[str]:
     """`runs` is recipe → its models."""
     few = [recipe for recipe, models in runs.items() if len(models) < MIN_SEEDS]

@@ -111,6 +111,8 @@ class ReportInputs:
     """Methods from outside, for each snapshot and judged size of the models."""
     people: Sequence[PeopleSay] = ()
     """What people said when they compared methods, by question."""
+    unseen: int = 0
+    """How many photos of the snapshot nobody looked at before they were taken."""
 
 
 @dataclass(frozen=True)
@@ -578,6 +580,7 @@ def _limits(
     counts = {snapshot: len(inputs.test_photos.get(snapshot, {})) for snapshot in snapshots}
     of_content = all(summary.is_of_content(group.scores) for group in groups)
     return [
+        *limits.limits_of_review(inputs.unseen),
         *limits.limits_of_snapshots(counts, len(common or ())),
         *limits.limits_of_seeds(_runs(models)),
         *limits.limits_of_outside({model.name: model.outside.words for model in models if model.outside is not None}),

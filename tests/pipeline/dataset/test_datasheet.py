@@ -59,3 +59,21 @@ def test_nothing_is_said_of_flickr_where_nothing_came_from_it() -> None:
     assert "not asked" not in written
     assert "###" not in written
     assert "Flickr's members were not asked" in sheet(["flickr:1", "folder:cd"], ["a", None], [])
+
+
+@pytest.mark.parametrize(
+    ("curators", "words"),
+    [
+        (["ann", None], "- Keep or drop is one curator's judgement"),
+        (["ann", "suggested"], "- Nobody looked at 1 of the 2 photos: what measurements suggest was accepted."),
+        (["suggested", "suggested"], "- Nobody looked at 2 of the 2 photos"),
+    ],
+)
+def test_photos_that_nobody_looked_at_are_no_curators_judgement(curators: list[str | None], words: str) -> None:
+    manifest = pd.DataFrame({
+        "photo_id": ["folder:1", "folder:2"], "domain": "ordinary", "split": "train", "transform": "t", "license": "4",
+        "owner": "o", "curator": pd.Series(curators, dtype=object),
+    })  # fmt: skip
+    text = datasheet(manifest, {"id": "ab", "sha256": "abcd", "made_from": {}})
+    assert words in text
+    assert ("judgement" in text) == ("ann" in curators)

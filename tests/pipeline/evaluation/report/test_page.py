@@ -237,6 +237,8 @@ def test_what_cannot_be_said_is_said(inputs: ReportInputs, make_model: MakeModel
     assert "With fewer than three seeds a recipe cannot be ranked" in text
     assert "Only 6 test photos" in text
     assert "Rendered scenes are not photos" in text
+    assert "Nobody looked at" not in text
+    assert "Nobody looked at 3 of the snapshot's photos" in Page(report(replace(inputs, unseen=3))).text
     three = [make_model(f"cyclegan@{seed}", 1.0, photo_count=1, scene_count=0) for seed in range(3)]
     text = Page(report(replace(inputs, models=three))).text
     assert "fewer than three seeds" not in text
