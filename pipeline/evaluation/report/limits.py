@@ -55,7 +55,10 @@ def limits_of_pictures(tables: Mapping[str, pd.DataFrame]) -> Iterator[str]:
     of_content = all(summary.is_of_content(table) for table in tables.values())
     scenes = min(summary.count_pictures(table, model, scenes=True) for model, table in tables.items())
     if photos < summary.FEW_PICTURES:
-        yield f"Only {photos} test photo{'' if photos == 1 else 's'}: means over so few are examples rather than estimates."
+        yield (
+            f"Only {photos} test photo{'' if photos == 1 else 's'}: means over so few are examples rather than estimates, "
+            "and their intervals are too narrow."
+        )
     if scenes:
         few = f", and there are only {scenes}" if scenes < summary.FEW_PICTURES else ""
         yield (

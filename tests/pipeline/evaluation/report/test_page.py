@@ -235,7 +235,10 @@ def test_pasted_subjects_are_grey(usual: str) -> None:
 def test_what_cannot_be_said_is_said(inputs: ReportInputs, make_model: MakeModel, report: Report, usual: str) -> None:
     text = Page(usual).text
     assert "With fewer than three seeds a recipe cannot be ranked" in text
-    assert "Only 6 test photos" in text
+    assert (
+        "Only 6 test photos: means over so few are examples rather than estimates, and their intervals are too narrow"
+        in text
+    )
     assert "Rendered scenes are not photos" in text
     assert "Nobody looked at" not in text
     assert "Nobody looked at 3 of the snapshot's photos" in Page(report(replace(inputs, unseen=3))).text
