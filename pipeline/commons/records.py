@@ -40,7 +40,7 @@ THUMBNAIL_WIDTHS_PX = (250, 330, 500, 960, 1280, 1920, 3840)
 """The widths in which the service makes thumbnails."""
 LONGEST_TEXT = 300
 """Characters of an author, a title, a licence's name or a user's: MediaWiki's own names have 255 bytes at most."""
-LONGEST_ADDRESS, LONGEST_ID = 2000, 40
+LONGEST_ADDRESS = 2000
 MADE_OF = {"image/jpeg", "image/png", "image/tiff", "image/webp"}
 """What a photo may be; other bitmaps are drawings and animations."""
 
@@ -75,9 +75,7 @@ def parse_found(page: Mapping[str, object]) -> FoundPhoto:
     try:
         return parse_file(page)
     except (ValueError, OverflowError):
-        unknown = dict.fromkeys(["owner_name", "title", "license", "date_taken", "last_update_s", "media", "views"])
-        id = f"{page.get('pageid')}"[:LONGEST_ID]
-        return FoundPhoto(id=id, owner="", tags=(), date_upload_s=0, page_url="", sizes=(), **unknown)
+        return FoundPhoto.of_which_nothing_is_known(f"{page.get('pageid')}")
 
 
 def parse_info(page: Mapping[str, object]) -> PhotoInfo | None:

@@ -45,12 +45,23 @@ class Named:
 
 
 def parse_search(answer: Mapping[str, object]) -> SearchPage:
-    """The answer of `flickr.photos.search`. Raises `ValueError` where what identifies a photo is missing."""
+    """The answer of `flickr.photos.search`.
+
+    Of a result without what identifies it, an owner or a time of upload, nothing is known but its id: it has no picture to
+    fetch. Raises `ValueError` where no result has it.
+    """
     photos = _mapping(answer, "photos")
-    return SearchPage(
-        total=_required_integer(photos, "total"),
-        photos=tuple(_parse_photo(photo) for photo in _list(photos, "photo")),
-    )
+    total, results = _required_integer(photos, "total"), _list(photos, "photo")
+    found, problem = list[FoundPhoto](), None
+    for result in results:
+        try:
+            found.append(_parse_photo(result))
+        except ValueError as error:
+            found.append(FoundPhoto.of_which_nothing_is_known(str(_text(result.get("id")))))
+            problem = error
+    if problem and not any(photo.owner for photo in found):
+        raise problem
+    return SearchPage(total, tuple(found))
 
 
 def parse_info(answer: Mapping[str, object]) -> PhotoInfo:

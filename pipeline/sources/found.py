@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
+LONGEST_ID = 40
+"""Characters of an id that is none."""
+
 
 @dataclass(frozen=True)
 class Paging:
@@ -63,6 +66,12 @@ class FoundPhoto:
     views: int | None
     page_url: str
     sizes: tuple[Size, ...]
+
+    @classmethod
+    def of_which_nothing_is_known(cls, id: str) -> "FoundPhoto":
+        """A result that a source shows and nobody understands: without it the month would count as incomplete for ever."""
+        unknown = dict.fromkeys(["owner_name", "title", "license", "date_taken", "last_update_s", "media", "views"])
+        return cls(id=id[:LONGEST_ID], owner="", tags=(), date_upload_s=0, page_url="", sizes=(), **unknown)
 
     def as_json(self) -> dict[str, object]:
         """Plain values, for `from_json`."""

@@ -102,6 +102,15 @@ def test_what_identifies_a_photo_must_be_there(key: str) -> None:
         parse_one(**{key: ...})
 
 
+@pytest.mark.parametrize("odd", [{"owner": None}, {"dateupload": "1581319011.5"}, {"id": ""}, {"id": None}])
+def test_a_result_that_is_not_understood_hides_no_other(odd: dict[str, object]) -> None:
+    results = [{"id": "1", "owner": "2@N00", "dateupload": "3"}, {"id": "4", "owner": "5@N00", "dateupload": "6", **odd}]
+    first, second = parse_search({"photos": {"total": 2, "photo": results}}).photos
+    assert (first.id, first.owner, first.date_upload_s) == ("1", "2@N00", 3)
+    assert second == FoundPhoto.of_which_nothing_is_known(str(odd.get("id", "4")))
+    assert (second.sizes, second.page_url) == ((), "")
+
+
 @pytest.mark.parametrize(
     "answer",
     [
