@@ -204,7 +204,7 @@ def run_scenes(home: Home, say: Say, project_file: Path) -> None:
 def keep_everything(home: Home) -> None:
     """Decide that all queued pictures stay, in the demo's name: whoever rendered them knows what they show."""
     for batch in sorted(home.review_queue.glob("*.csv")):
-        target = child(home.reviewed, f"{DEMO_SUGGESTED}-{batch.name}")
+        target = child(home.reviewed, f"{DEMO_CURATOR}-{batch.name}")
         if not target.exists():
             kept = [[row["photo_id"], "keep", DEMO_CURATOR] for row in read_rows(batch)]
             write_text(target, csv_text([["photo_id", "decision", "curator"], *kept]))

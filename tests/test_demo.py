@@ -12,7 +12,7 @@ from requests.adapters import HTTPAdapter
 from pipeline.config import load_project
 from pipeline.curation.decisions import read_decisions
 from pipeline.curation.queue import COLUMNS
-from pipeline.demo import accept_suggestions, hand_in_decisions, prepare_demo
+from pipeline.demo import DEMO_CURATOR, accept_suggestions, hand_in_decisions, keep_everything, prepare_demo
 from pipeline.emulators.flickr import Emulator
 from pipeline.errors import ConfigError
 from pipeline.hint_table import SUGGESTED
@@ -133,6 +133,16 @@ def test_suggestions_are_accepted_once_under_a_name_of_their_own(home: Home) -> 
     handed.write_text("photo_id,decision\n")
     assert accept_suggestions(home) == "all photos were decided before"
     assert handed.read_text() == "photo_id,decision\n"
+
+
+def test_rendered_pictures_are_all_kept_in_the_demos_name(home: Home) -> None:
+    queue_of(home, {"folder:aa": ("drop", "no_person"), "folder:bb": ("", "")})
+    keep_everything(home)
+    keep_everything(home)
+    decisions, problems = read_decisions(home.reviewed, {"folder:aa", "folder:bb"}, {"ordinary", "shallow"})
+    assert not problems
+    found = {(one.photo_id, one.decision, one.curator) for one in decisions}
+    assert found == {("folder:aa", "keep", DEMO_CURATOR), ("folder:bb", "keep", DEMO_CURATOR)}
 
 
 @pytest.mark.parametrize(("accept_from", "kept"), [(0.5, {"dd"}), (0.75, {"bb", "dd"}), (1.0, {"bb", "cc", "dd"})])

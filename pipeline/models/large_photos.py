@@ -227,7 +227,7 @@ def _tiles(length_px: int, tile_px: int, overlap_px: int) -> list[slice]:
     return [slice(start, start + tile_px) for start in starts]
 
 
-def _ramp(tile: slice, length_px: int, overlap_px: int) -> Float32[np.ndarray, "side"]:
+def _ramp(tile: slice, length_px: int, overlap_px: int) -> Float32[np.ndarray, " side"]:
     """Weights of a tile's rows: rising from its inner edges over the overlap, 1 at the photo's own borders."""
     places = np.arange(tile.start, tile.stop, dtype=np.float32)
     rising = (places - tile.start + 1) / (overlap_px + 1) if tile.start > 0 else np.ones_like(places)

@@ -60,7 +60,7 @@ class Lens(nn.Module):
     """Spreads the light of a picture as a plan of logits says; it has no parameters of its own."""
 
     discs: Tensor
-    squares: Float[Tensor, "level"]
+    squares: Float[Tensor, " level"]
     """Of the radii, 0 for what stays sharp first."""
 
     def __init__(
@@ -147,7 +147,7 @@ class Lens(nn.Module):
 
 
 def gathered(
-    shares: Float[Tensor, "batch level height width"], squares: Float[Tensor, "level"]
+    shares: Float[Tensor, "batch level height width"], squares: Float[Tensor, " level"]
 ) -> Float[Tensor, "batch level height width"]:
     """As much blur everywhere, but by the two neighbouring levels alone that make it: as one disc has one size.
 
@@ -180,7 +180,7 @@ def faint(detail: Images) -> Images:
     return detail.clamp(-2 * GRAIN, 2 * GRAIN)
 
 
-def sharp_plan() -> Float[Tensor, "plan"]:
+def sharp_plan() -> Float[Tensor, " plan"]:
     """The logits of a plan that hardly changes a picture, the same for every pixel."""
     plan = torch.zeros(PLAN_CHANNELS)
     plan[0], plan[1 + LEVELS :] = SHARP_START, DARK_START
