@@ -99,15 +99,17 @@ def paired_difference(first: Values, second: Values) -> Difference | None:
     return Difference(float(differences.mean()), interval, wilcoxon_p(differences), len(differences))
 
 
-def seeds_interval(scores: Float[np.ndarray, "seeds photos"]) -> Interval | None:
-    """Interval of the mean over seeds and photos, either of which might have been others.
+def seeds_mean(scores: Float[np.ndarray, "seeds photos"]) -> tuple[float | None, Interval | None]:
+    """The mean over seeds and photos, either of which might have been others, with its interval.
 
-    None with fewer than `MIN_SEEDS` seeds or two photos. Photos that a seed has no score for are left out of all.
+    Photos that a seed has no score for are left out of both. With fewer than `MIN_SEEDS` seeds or two photos it is the mean
+    of all scores that there are, None without any, and has no interval.
     """
-    known = _complete(np.atleast_2d(np.asarray(scores, float)))
-    if not _enough(known):
-        return None
-    return _Uncertainty.of(known.mean(axis=1), known.mean(axis=0)).interval(float(known.mean()))
+    every = np.atleast_2d(np.asarray(scores, float))
+    if not _enough(known := _complete(every)):
+        return (float(np.nanmean(every)) if np.isfinite(every).any() else None), None
+    mean = float(known.mean())
+    return mean, _Uncertainty.of(known.mean(axis=1), known.mean(axis=0)).interval(mean)
 
 
 def recipe_difference(

@@ -561,7 +561,7 @@ def compare_recipes(scores: pd.DataFrame, runs: Mapping[str, Sequence[str]]) -> 
         recipe: [wide.reindex(columns=list(each)).to_numpy().T for _, wide in tables] for recipe, each in runs.items()
     }
     rows = [
-        RecipeRow(recipe, len(runs[recipe]), [(_nanmean(values), significance.seeds_interval(values)) for values in columns])
+        RecipeRow(recipe, len(runs[recipe]), [significance.seeds_mean(values) for values in columns])
         for recipe, columns in by_recipe.items()
     ]
     seeded = [recipe for recipe, each in runs.items() if len(each) >= significance.MIN_SEEDS]
@@ -573,10 +573,6 @@ def compare_recipes(scores: pd.DataFrame, runs: Mapping[str, Sequence[str]]) -> 
 def _recipe_pairs(values: Mapping[str, np.ndarray]) -> dict[tuple[str, str], Difference | None]:
     pairs = significance.all_pairs(list(values))
     return _corrected({pair: significance.recipe_difference(values[pair[0]], values[pair[1]]) for pair in pairs})
-
-
-def _nanmean(values: np.ndarray) -> float | None:
-    return float(np.nanmean(values)) if np.isfinite(values).any() else None
 
 
 def segmenter_iou(scores: pd.DataFrame, scenes: bool) -> Iou:

@@ -79,22 +79,33 @@ def test_pairing_sees_what_two_means_hide() -> None:
 
 def test_seeds_widen_the_interval() -> None:
     """Every photo alike, seeds 0, 1 and 2: only the seeds vary, and by Student's t with 2 degrees of freedom."""
-    found = significance.seeds_interval(np.repeat([[0.0], [1.0], [2.0]], 20, axis=1))
+    _, found = significance.seeds_mean(np.repeat([[0.0], [1.0], [2.0]], 20, axis=1))
     assert found is not None
     assert (found.low, found.high) == pytest.approx(stats.t.interval(0.95, 2, 1.0, 1 / np.sqrt(3)))
 
 
 def test_equal_seeds_leave_the_interval_of_the_photos() -> None:
     photos = np.random.default_rng(5).normal(size=60)
-    both, photos_only = significance.seeds_interval(np.tile(photos, (4, 1))), significance.mean_interval(photos)
+    (_, both), photos_only = significance.seeds_mean(np.tile(photos, (4, 1))), significance.mean_interval(photos)
     assert both is not None
     assert photos_only is not None
     assert (both.low, both.high) == (pytest.approx(photos_only.low, abs=0.03), pytest.approx(photos_only.high, abs=0.03))
 
 
+def test_a_mean_is_of_the_photos_that_its_interval_is_of() -> None:
+    scores = np.random.default_rng(2).normal(size=(3, 20))
+    scores[0, 4], scores[2, 9] = np.nan, 100.0
+    scores[1, 9] = np.nan
+    mean, interval = significance.seeds_mean(scores)
+    assert interval is not None
+    assert mean == pytest.approx(np.delete(scores, [4, 9], axis=1).mean())
+    assert (interval.low + interval.high) / 2 == pytest.approx(mean)
+
+
 def test_fewer_than_three_seeds_say_nothing_of_a_recipe() -> None:
     scores = np.random.default_rng(0).normal(size=(3, 20))
-    assert significance.seeds_interval(scores[:2]) is None
+    assert significance.seeds_mean(scores[:2]) == (pytest.approx(scores[:2].mean()), None)
+    assert significance.seeds_mean(np.full((3, 4), np.nan)) == (None, None)
     assert significance.recipe_difference(scores, scores[:2]) is None
     assert significance.recipe_difference(scores, scores + 1) is not None
 
@@ -129,7 +140,7 @@ def test_recipes_that_are_the_same_are_called_different_in_one_of_twenty() -> No
         random = np.random.default_rng(trial)
         photos = random.normal(0, 1, 30)
         runs = photos + random.normal(0, 0.5, (6, 1)) + random.normal(0, 0.3, (6, 30))
-        found, own = significance.recipe_difference(runs[:3], runs[3:]), significance.seeds_interval(runs[:3])
+        found, (_, own) = significance.recipe_difference(runs[:3], runs[3:]), significance.seeds_mean(runs[:3])
         assert found is not None
         assert own is not None
         wrong += found.p_value < significance.SIGNIFICANCE
@@ -167,7 +178,7 @@ def test_many_comparisons_need_more_evidence() -> None:
 
 def test_equal_scores_give_equal_answers() -> None:
     values = np.random.default_rng(1).normal(size=(3, 50))
-    assert significance.seeds_interval(values) == significance.seeds_interval(values.copy())
+    assert significance.seeds_mean(values) == significance.seeds_mean(values.copy())
     assert significance.mean_interval(values[0]) == significance.mean_interval(values[0].copy())
 
 
