@@ -99,11 +99,14 @@ def translate(
     edge_px: int | None,
     out: Path,
 ) -> None:
-    """Apply a trained model to one's own photos, at their own resolution; results are PNG files.
+    """Apply a trained model to one's own photos, at their own resolution.
+
+    Results are PNG files, upright and in sRGB, without what else a photo's file tells (EXIF).
 
     A model with a lens (all profiles but `study`) decides at the size it was trained on and blurs at the photo's own. Any
     other blurs by as few pixels as in training, whatever the photo's size: `--edge-px` of about the training size shows
-    what it has learnt. Where the model holds the subject, `[masks]` of the project file say who that is.
+    what it has learnt. Where the model holds the subject, `[masks]` of the project file say who that is; masks of a folder
+    are of the home's photos alone, and here the embedded segmenter stands in for them.
     Photos that cannot be translated are named, the others are; exit code 1 then.
     """
     from contextlib import closing
