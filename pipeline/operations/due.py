@@ -42,6 +42,8 @@ class Due:
     reasons: tuple[str, ...]
     pause_s: int = 0
     needs_quiet: bool = False
+    inputs: str = field(default="", compare=False)
+    """Of what it is to be made, where that is known: the same reason may come again, as whenever people decide more."""
 
     @property
     def name(self) -> tuple[str, str | None]:
@@ -55,8 +57,8 @@ class Due:
 
     @property
     def version(self) -> str:
-        """Digest of what is wanted and why: the same wish has the same."""
-        return hashlib.sha256(str(self).encode()).hexdigest()[:16]
+        """Digest of what is wanted, why, and of what: the same wish has the same."""
+        return hashlib.sha256(f"{self}{self.inputs}".encode()).hexdigest()[:16]
 
     @property
     def why(self) -> str:

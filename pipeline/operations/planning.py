@@ -4,6 +4,7 @@ Everything here looks and changes nothing. What Dagster knows of the home is ask
 may be used from a REPL without it.
 """
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -190,11 +191,15 @@ class Planner:
         if info is None:
             return Due(name, key, (NEVER_MADE,))
         if reasons := self._changes(name, key, info):
-            return Due(name, key, tuple(reasons))
+            return Due(name, key, tuple(reasons), inputs=self._inputs(name, key))
         if loss := self.find_loss(self.project, self.home, name, key, info.made_s):
             return Due(name, key, (loss.words,), loss.pause_s, loss.needs_quiet)
         reason = self._unrecorded(name, key, info) or self._checks_to_run(name, info) or self._unqueued(name, info)
-        return Due(name, key, (reason,)) if reason else None
+        return Due(name, key, (reason,), inputs=self._inputs(name, key)) if reason else None
+
+    def _inputs(self, name: str, key: Key) -> str:
+        """Notes too: they say by which decisions the queue leaves nobody out."""
+        return json.dumps(vars(provenance_of(self.project, self.home, name, key)), sort_keys=True)
 
     def _changes(self, name: str, key: Key, info: TableInfo) -> list[str]:
         if info.provenance is not None:

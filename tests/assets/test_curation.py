@@ -157,6 +157,28 @@ def test_who_was_decided_before_the_queue_was_made_is_queued_when_that_is_taken_
     assert why_due() == []
 
 
+def test_decisions_that_change_once_more_are_another_wish(home: Home) -> None:
+    project = _project()
+    records = AllRecorded()
+    planner, records.failed = Planner(project, home, home.root, records), {}
+
+    def wished() -> tuple[str, str]:
+        (due,) = (one for one in planner.of_all(Scope([])).due if one.asset == "curated_photos")
+        return due.why, due.version
+
+    for n in range(PHOTOS):
+        append_decision(home.reviewed / "ann.csv", f"flickr:{n}", Verdict("keep"), curator="Ann")
+    assert run(home, project, "photo_hints", "review_queue", "curated_photos").success
+    found = []
+    for n in range(2):
+        append_decision(home.reviewed / "ann.csv", f"flickr:{n}", Verdict("skip"), curator="Ann")
+        found.append(wished())
+        assert wished() == found[-1]
+    (first, version), (second, other) = found
+    assert first == second == "the reviewed decisions changed"
+    assert version != other
+
+
 def test_a_rule_decides_and_what_it_decides_is_not_queued(home: Home) -> None:
     rule = {"name": "nobody", "hint": "person_share", "below": 0.01, "reason": "no_person"}
     project = _project(rules=[rule])
