@@ -29,6 +29,8 @@ GIVEN_SUFFIXES = (".png", ".tif", ".tiff", ".webp", ".bmp", ".jpg", ".jpeg")
 """Files that count as given masks; of two for one photo the first kind counts."""
 MOST_TINT = 32
 """Between the channels of a mask; what a codec leaves of grey is less."""
+LEAST_WHITE = 0.25
+"""Of what is full, in a mask that shows anybody: the numbers of labels are less."""
 FOLDER = "folder"
 """The name of given masks in the project file."""
 
@@ -268,18 +270,22 @@ def _read_given(path: Path) -> np.ndarray:
 
 
 def _of_any_range(values: np.ndarray) -> np.ndarray:
-    """Opacity by numbers whose kind does not tell which of them is white: 1 in a file of fractions, 255 or 65535."""
-    fulls = (1, 255, 65535) if values.dtype.kind == "f" else (255, 65535)
-    full = next((one for one in fulls if values.max() <= one), None)
+    """Opacity by numbers whose kind does not tell which of them is white: 1 in a file of fractions, 255 or 65535.
+
+    Fractions that were scaled may lie a little above 1.
+    """
+    if values.dtype.kind == "f" and values.max() < 2:
+        return _opacity(values, 1)
+    full = next((one for one in (255, 65535) if values.max() <= one), None)
     if full is None:
-        raise ValueError(f"its largest level is {values.max():g}, and white is {fulls[-1]} at most")
+        raise ValueError(f"its largest level is {values.max():g}, and white is 65535 at most")
     return _opacity(values, full)
 
 
 def _opacity(levels: np.ndarray, full: int) -> np.ndarray:
     """uint8, 255 where a level is full."""
-    if full > 1 and levels.max() == 1:
-        raise ValueError(f"its largest level is 1 of {full}: where that marks the subject, save it in white")
+    if full > 1 and 0 < levels.max() < full * LEAST_WHITE:
+        raise ValueError(f"its largest level is {levels.max():g} of {full}: where that marks the subject, save it in white")
     return np.round(levels.clip(0, full) * (255 / full)).astype(np.uint8)
 
 

@@ -93,6 +93,7 @@ MASK[10:40, 20:60] = 255
         ("flickr_12.png", MASK),
         ("flickr_12.png", MASK > 0),
         ("flickr_12.tif", MASK.astype(np.float32) / 255),
+        ("flickr_12.tif", MASK.astype(np.float32) / 250),
         ("flickr_12.tif", MASK.astype(np.float32)),
         ("flickr_12.tif", MASK.astype(np.int32)),
         ("flickr_12.tif", MASK.astype(np.int32) * 257),
@@ -112,6 +113,7 @@ def test_white_is_the_subject_in_files_of_any_range(tmp_path: Path, name: str, l
     [
         (MASK // 255, "largest level is 1 of 255: where that marks the subject, save it in white"),
         ((MASK // 255).astype(np.uint16), "largest level is 1 of 65535"),
+        (MASK // 12, "largest level is 21 of 255"),
         (np.stack([MASK, MASK // 2, MASK // 2], 2), "it has colours, of which none is the subject's"),
     ],
 )
