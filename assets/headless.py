@@ -210,6 +210,11 @@ def unfinished_runs(instance: dg.DagsterInstance) -> Sequence[dg.DagsterRun]:
     return instance.get_runs(dg.RunsFilter(statuses=unfinished))
 
 
+def served_runs(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
+    """Unfinished runs that the code server of a UI has at work."""
+    return [run for run in unfinished_runs(instance) if PID_TAG not in run.tags]
+
+
 def _is_dead(run: dg.DagsterRun, home: Home, ui_is_open: bool) -> bool:
     """Runs without the tags belong to a UI."""
     process = _process_of(run)

@@ -17,6 +17,7 @@ from assets.sensors import sensors
 from assets.terminal import terminal_logger
 from assets.training import training_assets
 from pipeline.config import Project, load_project
+from pipeline.training.lifeline import end_with_starter
 from resources.home import HomeResource
 from resources.segmenter import SegmenterResource
 from resources.sources import SourcesResource
@@ -65,7 +66,8 @@ def fixed(resource: object) -> dg.ResourceDefinition:
 
 @dg.definitions
 def definitions() -> dg.Definitions:
-    """What `workspace.yaml` loads."""
+    """What `workspace.yaml` loads, in a code server and in each run."""
+    end_with_starter()
     home = Home.at()
     path = home.project_file()
     return build_definitions(load_project(path), home, path)

@@ -26,7 +26,7 @@ import yaml
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from assets.headless import bury_dead_runs, open_instance, serving_ui, take_on_record
+from assets.headless import bury_dead_runs, open_instance, served_runs, serving_ui, take_on_record
 from pipeline.config import Project, load_project
 from pipeline.errors import ConfigError
 from pipeline.headless import Say
@@ -37,6 +37,7 @@ from pipeline.operations.forget import AT_WORK
 from pipeline.operations.local_pages import HOME_LINK, with_local_pages
 from pipeline.package_files import CODE, WORKSPACE
 from pipeline.plain_files import read_plain_text
+from pipeline.training.lifeline import starting
 from resources.dagster_internals import (
     code_server,
     code_server_command,
@@ -67,7 +68,7 @@ def _serving(home: Home, project: Project) -> Iterator[tuple[dg.DagsterInstance,
     ):
         bury_dead_runs(instance, home)
         take_on_record(instance, home)
-        with serving_ui(home):
+        with serving_ui(home), starting():
             yield instance, tell_others
 
 
@@ -89,6 +90,8 @@ def serve_ui(home: Home, project: Project, path: Path, port: int, say: Say) -> i
                     also = f"        {HOME_LINK} of it has reports, duplicates, masks and lineage"
                     say(f"open    {door.address} (Ctrl-C stops)\n{also}")
                     server.run(sockets=[listening])
+                if at_work := len(served_runs(instance)):
+                    say(f"runs at work, which end now: {at_work}; what they finished is kept, the next dev or run goes on")
                 return 1 if running.poll() else 0
 
 
@@ -172,19 +175,23 @@ def following(project: Project, path: Path, workspace: Mapping[str, Any], say: S
     ended = threading.Event()
 
     def follow() -> None:
-        loaded, told = project, ""
+        loaded, before, told = project, None, ""
         while not ended.wait(LOOK_AT_PROJECT_EVERY_S):
-            try:
-                found = load_project(path)
-            except ConfigError as error:
-                if str(error) != told:
-                    say(f"nothing is started until the project file is mended: {error}")
-                told = str(error)
-                continue
-            told = ""
-            if found != loaded and reload_code(workspace):
-                loaded = found
-                say(f"{path} was changed and is loaded anew")
+            found = _project_or_trouble(path)
+            rests, before = found == before, found
+            if not rests:
+                continue  # somebody may be in the middle of writing it
+            if isinstance(found, str):
+                if found != told:
+                    say(f"nothing is started until the project file is mended: {found}")
+                told = found
+            elif found != loaded:
+                if reload_code(workspace):
+                    loaded, told = found, ""
+                    say(f"{path} was changed and is loaded anew")
+            elif told:
+                told = ""
+                say(f"{path} is mended and says what it said before")
 
     watch = threading.Thread(target=follow, name="project file", daemon=True)
     watch.start()
@@ -192,6 +199,13 @@ def following(project: Project, path: Path, workspace: Mapping[str, Any], say: S
         yield
     finally:
         ended.set()
+
+
+def _project_or_trouble(path: Path) -> Project | str:
+    try:
+        return load_project(path)
+    except ConfigError as error:
+        return str(error)
 
 
 def _until_stopped(command: list[str], stopped: threading.Event) -> int:

@@ -148,9 +148,10 @@ def workspace_of(host: str, port: int) -> dict[str, Any]:
 def daemon_command(workspace: Path) -> list[str]:
     """The command that runs Dagster's daemon: schedules, sensors, automation and the queue of runs.
 
-    It ends with this process: another one may have the home as soon as this one has not.
+    It ends with this process: another one may have the home as soon as this one has not. It keeps quiet: it would tell every
+    five seconds that it looked after the runs.
     """
-    return tied("dagster._daemon", "run", "--workspace", str(workspace))
+    return tied("dagster._daemon", "run", "--workspace", str(workspace), "--log-level", "warning")
 
 
 # --- forgotten photos in the event log ----------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Ties this process to the one that started it: no trainer outlives its run, and no daemon the page that it serves.
+"""Ties this process to the one that started it: no trainer outlives its run, no run or daemon the `dev` that serves it.
 
 Free of torch, so that the tie is made before the slow imports. A killed trainer loses the steps since its
 last checkpoint and nothing else.
@@ -13,13 +13,17 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
 
 from pipeline.errors import TrainingError
 from pipeline.training.jobs import ProcessIdentity
 
 PR_SET_PDEATHSIG = 1
 POLL_S = 0.5
+STARTER_VARIABLE = "BOKEHFLOW_STARTER"
+"""Tells whatever a process starts, and what that starts, with whom to end."""
 
 
 def tied(module: str, *arguments: str) -> list[str]:
@@ -40,6 +44,27 @@ def follow(starter: ProcessIdentity) -> None:
     if not starter.is_alive():
         raise TrainingError(f"The process {starter.pid} that started this one is gone; start it anew.")
     threading.Thread(target=_watch, args=(starter,), name="lifeline", daemon=True).start()
+
+
+@contextmanager
+def starting() -> Iterator[None]:
+    """What is started meanwhile, at whatever remove, ends with this process where it calls `end_with_starter`."""
+    os.environ[STARTER_VARIABLE] = ProcessIdentity.current().model_dump_json()
+    try:
+        yield
+    finally:
+        del os.environ[STARTER_VARIABLE]
+
+
+@cache
+def end_with_starter() -> None:
+    """Have this process end with the one that `starting` told it of, once that is gone; nothing where it was told of none.
+
+    The kernel's signal would not do: Dagster starts runs from threads that end before them.
+    """
+    if told := os.environ.get(STARTER_VARIABLE):
+        starter = ProcessIdentity.model_validate_json(told)
+        threading.Thread(target=_watch, args=(starter,), name="lifeline", daemon=True).start()
 
 
 def _watch(starter: ProcessIdentity) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import ui
+from pipeline.atomic import write_text
 from pipeline.config import load_project
 
 PROJECT = "[domains.ordinary]\n[domains.shallow]\n"
@@ -16,7 +17,7 @@ def test_an_edited_project_file_is_loaded_anew_and_a_wrong_one_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, said, reloaded, is_up = tmp_path / "bokehflow.toml", list[str](), list[object](), [True]
-    path.write_text(PROJECT)
+    write_text(path, PROJECT)
     monkeypatch.setattr(ui, "LOOK_AT_PROJECT_EVERY_S", 0.01)
     monkeypatch.setattr(ui, "reload_code", lambda workspace: (reloaded.append(workspace), is_up[0])[1])
 
@@ -27,22 +28,27 @@ def test_an_edited_project_file_is_loaded_anew_and_a_wrong_one_named(
             time.sleep(0.01)
 
     with ui.following(load_project(path), path, {"load_from": []}, said.append):
-        path.write_text(f"# a remark\n{PROJECT}")
+        write_text(path, f"# a remark\n{PROJECT}")
         time.sleep(0.1)
         assert (said, reloaded) == ([], [])
-        path.write_text(f"{PROJECT}[dedupe]\nradius = 4\n")
+        write_text(path, f"{PROJECT}[dedupe]\nradius = 4\n")
         until(lambda: len(said) == 1)
         assert said[0].startswith("nothing is started until the project file is mended: ")
         assert "dedupe.radius: unknown key" in said[0]
-        path.write_text(f"{PROJECT}[dedupe]\nradius_bits = 4\n")
+        write_text(path, f"{PROJECT}[dedupe]\nradius_bits = 4\n")
         until(lambda: len(said) == 2)
         assert (said[1], reloaded) == (f"{path} was changed and is loaded anew", [{"load_from": []}])
+        write_text(path, "[domains")
+        until(lambda: len(said) == 3)
+        write_text(path, f"{PROJECT}[dedupe]\nradius_bits = 4\n")
+        until(lambda: len(said) == 4)
+        assert (said[3], len(reloaded)) == (f"{path} is mended and says what it said before", 1)
         is_up[0] = False
-        path.write_text(PROJECT)
+        write_text(path, PROJECT)
         until(lambda: len(reloaded) > 3)
         is_up[0] = True
-        until(lambda: len(said) == 3)
+        until(lambda: len(said) == 5)
     count = len(reloaded)
-    path.write_text(f"{PROJECT}[dedupe]\nradius_bits = 4\n")
+    write_text(path, f"{PROJECT}[dedupe]\nradius_bits = 4\n")
     time.sleep(0.1)
     assert len(reloaded) == count

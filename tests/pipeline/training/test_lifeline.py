@@ -38,3 +38,28 @@ def test_a_module_that_is_tied_runs_as_itself_and_ends_when_its_starter_is_kille
         starter.kill()
         starter.wait()
         until(lambda: is_over(tied))
+
+
+SERVER = """
+import subprocess, sys, time
+from pipeline.training.lifeline import starting
+run = "import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', sys.argv[1]]).pid, flush=True)"
+with starting():
+    subprocess.run([sys.executable, "-c", run, sys.argv[1]])
+time.sleep(600)
+"""
+RUN = """
+import time
+from pipeline import definitions
+definitions.Home.at = lambda: time.sleep(600)
+definitions.definitions()
+"""
+
+
+def test_a_run_ends_with_the_dev_that_served_it_though_another_process_started_it() -> None:
+    with subprocess.Popen([sys.executable, "-c", SERVER, RUN], stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        run = psutil.Process(int(server.stdout.readline()))
+        server.kill()
+        server.wait()
+        until(lambda: is_over(run))
