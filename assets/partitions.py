@@ -9,8 +9,8 @@ from pipeline.operations.months import month_after
 
 DOMAIN, MONTH, SNAPSHOT, RECIPE = "domain", "month", "snapshot", "recipe"
 MONTH_FORMAT = "%Y-%m"
-LAST_MONTH = "9999-12"
-"""After which Python's calendar has no other: who names it means no end."""
+LAST_MONTH = "9999-11"
+"""The end of it is the last that Python's calendar can hold, and Dagster looks one beyond: who names it means no end."""
 
 SNAPSHOTS = dg.DynamicPartitionsDefinition(name="snapshot_id")
 
