@@ -22,8 +22,13 @@ PHOTO_QUALITY = 98
 
 def result_paths(folder: Path, photo_id: str) -> tuple[Path, Path]:
     """Where a photo lies, and its result."""
+    photo, result = _names(photo_id)
+    return child(folder, photo), child(folder, result)
+
+
+def _names(photo_id: str) -> tuple[str, str]:
     stem = photo_id.replace(":", "_")
-    return child(folder, stem + PHOTO_ENDING), child(folder, stem + RESULT_ENDING)
+    return stem + PHOTO_ENDING, stem + RESULT_ENDING
 
 
 def enter(folder: Path, generator_sha256: str) -> None:
@@ -45,10 +50,12 @@ def write_pair(folder: Path, photo_id: str, rgb: np.ndarray, result: np.ndarray)
 
 
 def forget_results(results: Path, photo_ids: Iterable[str]) -> int:
-    """Delete what lies of these photos in the folder of all snapshots' results; returns how many files went."""
-    folders = [path for path in results.glob("*") if path.is_dir()]
-    doomed = [path for photo_id in photo_ids for folder in folders for path in result_paths(folder, photo_id)]
-    found = [path for path in doomed if path.exists()]
+    """Delete what lies of these photos in the folder of all snapshots' results; returns how many files went.
+
+    What is looked for is compared by name: a photo that was listed and refused may have an id that is no name of a file.
+    """
+    doomed = {name for photo_id in photo_ids for name in _names(photo_id)}
+    found = [path for path in results.glob("*/*") if path.name in doomed]
     for path in found:
         path.unlink()
     return len(found)

@@ -39,7 +39,7 @@ def test_what_lies_of_a_forgotten_photo_goes_from_the_results_of_all_snapshots(t
         for photo_id in ("folder:aa", "folder:aab"):
             write_pair(tmp_path / snapshot, photo_id, noise(), noise())
         enter(tmp_path / snapshot, FIRST)
-    assert forget_results(tmp_path, ["folder:aa", "folder:none"]) == 4
+    assert forget_results(tmp_path, ["folder:aa", "folder:none", "flickr:../a/made-by", "flickr:1\n"]) == 4
     left = sorted(path.name for path in tmp_path.rglob("folder*"))
     assert left == ["folder_aab-photo.jpg"] * 2 + ["folder_aab.png"] * 2
     assert forget_results(tmp_path / "none", ["folder:aa"]) == 0
