@@ -48,7 +48,7 @@ def parse_search(answer: Mapping[str, object]) -> SearchPage:
     """The answer of `flickr.photos.search`.
 
     Of a result without what identifies it, an owner or a time of upload, nothing is known but its id: it has no picture to
-    fetch. Raises `ValueError` where no result has it.
+    fetch. Raises `ValueError` where no result of several has it: then it is the answer that is odd, and is asked for again.
     """
     photos = _mapping(answer, "photos")
     total, results = _required_integer(photos, "total"), _list(photos, "photo")
@@ -59,7 +59,7 @@ def parse_search(answer: Mapping[str, object]) -> SearchPage:
         except ValueError as error:
             found.append(FoundPhoto.of_which_nothing_is_known(str(_text(result.get("id")))))
             problem = error
-    if problem and not any(photo.owner for photo in found):
+    if problem and len(found) > 1 and not any(photo.owner for photo in found):
         raise problem
     return SearchPage(total, tuple(found))
 

@@ -97,9 +97,12 @@ def test_dimensions_of_the_original_may_stand_apart() -> None:
 
 
 @pytest.mark.parametrize("key", ["id", "owner", "dateupload"])
-def test_what_identifies_a_photo_must_be_there(key: str) -> None:
+def test_an_answer_whose_results_all_lack_what_identifies_them_is_refused(key: str) -> None:
+    photo = {name: value for name, value in {"id": "1", "owner": "2@N00", "dateupload": "3"}.items() if name != key}
     with pytest.raises(ValueError, match=key):
-        parse_one(**{key: ...})
+        parse_search({"photos": {"total": 2, "photo": [photo, photo]}})
+    (alone,) = parse_search({"photos": {"total": 1, "photo": [photo]}}).photos
+    assert (alone.sizes, alone.owner) == ((), "")
 
 
 @pytest.mark.parametrize("odd", [{"owner": None}, {"dateupload": "1581319011.5"}, {"id": ""}, {"id": None}])
