@@ -128,7 +128,7 @@ def test_a_starter_that_is_gone_is_noticed_at_once(
         text=True,
     )
     assert code.returncode == 1
-    assert f"The process {child.pid} that started this training is gone" in code.stderr
+    assert f"The process {child.pid} that started this one is gone" in code.stderr
     assert not job.run_dir.exists()
 
 
