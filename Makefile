@@ -57,7 +57,7 @@ test-slow: test-weights
 lint: dev-install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/basedpyright --threads
+	$(BIN)/basedpyright
 	$(BIN)/lint-imports
 
 bench: dev-install
