@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import hypothesis
@@ -42,6 +42,10 @@ LONG = (
 """Modules of most of a minute and more. The first makes the finished demo, for which the next three need not wait."""
 
 
+LAST_COLLECTED = "test_wheel"
+"""Once this module is compiled, all are."""
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """One server of warm processes for all workers, which find it by the environment."""
     if not hasattr(config, "workerinput"):
@@ -57,6 +61,22 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         server.terminate()
         server.wait()
         shutil.rmtree(folder)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
+    """In a fresh checkout one worker compiles the tests and what they import, while the others wait to load it."""
+    fresh = not sys.dont_write_bytecode and not list((REPOSITORY / "tests" / "__pycache__").glob(f"{LAST_COLLECTED}.*"))
+    if fresh and hasattr(session.config, "workerinput"):
+        compiled = Path(os.environ[WARM_PYTHON]).with_name("compiled")
+        with compiled.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not compiled.exists():
+                try:
+                    return (yield)
+                finally:
+                    compiled.touch()
+    return (yield)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.model_selection import StratifiedGroupKFold
 
 from pipeline.curation import ranking as ranking_module
 from pipeline.curation.decisions import Decision
@@ -103,6 +102,8 @@ def test_the_queue_follows_the_probability_and_nothing_is_decided_by_it(
 
 @pytest.mark.parametrize(("count", "names", "share"), [(60, 9, 0.5), (400, 30, 0.7), (500, 2000, 0.2), (700, 500, 0.6)])
 def test_the_folds_are_those_of_scikit_learn(count: int, names: int, share: float) -> None:
+    from sklearn.model_selection import StratifiedGroupKFold  # seconds, which only who runs this test pays
+
     chance = np.random.default_rng(count)
     labels, groups = chance.random(count) < share, pd.Series([f"flickr:{n}" for n in chance.integers(0, names, count)])
     told = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=SEED).split(labels, labels, groups.to_numpy(object))
