@@ -4,11 +4,12 @@ What takes NumPy a dozen passes over memory is done here in one. Apart from thos
 longer than many a command. Pictures are contiguous.
 """
 
-import numba
 import numpy as np
 
+from pipeline.compiling import compiled
 
-@numba.njit(cache=True, nogil=True)
+
+@compiled()
 def dilated(region: np.ndarray, radius_px: int) -> np.ndarray:
     """The region, bool [height, width], with everything that is no farther from it than the radius; nothing comes from
     beyond the frame."""
@@ -37,7 +38,7 @@ def dilated(region: np.ndarray, radius_px: int) -> np.ndarray:
     return out
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def mean_laplacian(grey: np.ndarray, region: np.ndarray) -> float:
     """Mean |Laplacian| of the four neighbours within a region; the frame's pixels are repeated outwards.
 
@@ -54,7 +55,7 @@ def mean_laplacian(grey: np.ndarray, region: np.ndarray) -> float:
     return total / count
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def mean_local_contrast(grey: np.ndarray, region: np.ndarray, side_px: int) -> float:
     """Mean standard deviation of the region's pixels in square windows around each of them.
 
@@ -87,7 +88,7 @@ def mean_local_contrast(grey: np.ndarray, region: np.ndarray, side_px: int) -> f
     return total / count
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def _add(
     grey: np.ndarray, region: np.ndarray, sign: float, number: np.ndarray, levels: np.ndarray, squares: np.ndarray
 ) -> None:
@@ -100,7 +101,7 @@ def _add(
         squares[x] += inside * level * level
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def planes(rgb: np.ndarray, border_px: int) -> np.ndarray:
     """Levels in [0, 1] of uint8 [height, width, 3] as float32 [3, height + 2·border, width + 2·border], mirrored at the
     frame, whose pixels are repeated."""
@@ -119,14 +120,14 @@ def planes(rgb: np.ndarray, border_px: int) -> np.ndarray:
     return out
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def _mirrored(at: int, length: int) -> int:
     """… 1 0 | 0 1 … n-1 | n-1 n-2 …"""
     at %= 2 * length
     return at if at < length else 2 * length - 1 - at
 
 
-@numba.njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
+@compiled(fastmath={"contract", "reassoc", "nsz"})
 def largest_gradient(levels: np.ndarray, border_px: int, smooth: np.ndarray, slope: np.ndarray) -> np.ndarray:
     """The largest gradient magnitude of three channels, float32 [height, width].
 
@@ -173,7 +174,7 @@ def largest_gradient(levels: np.ndarray, border_px: int, smooth: np.ndarray, slo
     return best
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def edge_ratios(fine: np.ndarray, coarse: np.ndarray, region: np.ndarray, visible: np.float32) -> np.ndarray:
     """`fine / coarse` where a region's edges can be seen, float32, one after the other."""
     found, count, least = np.empty(fine.size, np.float32), 0, np.float32(1e-4)
@@ -185,7 +186,7 @@ def edge_ratios(fine: np.ndarray, coarse: np.ndarray, region: np.ndarray, visibl
     return found[:count]
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def _colours(rgb: np.ndarray, y: int, x: int) -> tuple[np.float32, np.float32, np.float32]:
     """Luma and two opponent colours of a pixel."""
     full = np.float32(255)
@@ -194,7 +195,7 @@ def _colours(rgb: np.ndarray, y: int, x: int) -> tuple[np.float32, np.float32, n
     return luma, red - green, np.float32(0.5) * (red + green) - blue
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def tint_sums(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The normal equations of two opponent colours as quadratics in luma: [3, 3] and [3, 2], float64.
 
@@ -218,7 +219,7 @@ def tint_sums(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return left, right
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def tint_distances(rgb: np.ndarray, tint: np.ndarray) -> np.ndarray:
     """How far each pixel's colours are from a tint, float32 [height, width]; `tint` is float32 [3, 2], by powers of it."""
     out = np.empty(rgb.shape[:2], np.float32)
@@ -231,7 +232,7 @@ def tint_distances(rgb: np.ndarray, tint: np.ndarray) -> np.ndarray:
     return out
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def flat_pixels(rgb: np.ndarray, step: int, exposed: tuple[int, int]) -> tuple[int, int]:
     """How many pixels of uint8 [height, width, 3] differ from their next by one level at most, and how many were looked at.
 
@@ -254,7 +255,7 @@ def flat_pixels(rgb: np.ndarray, step: int, exposed: tuple[int, int]) -> tuple[i
     return flat, (rows - 1) * (columns - 1)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def parts(region: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The connected parts of a region, bool [height, width], by its four neighbours: labels and what is known of each.
 
@@ -305,7 +306,7 @@ def parts(region: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return labels, known
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def _root(parent: np.ndarray, at: int) -> int:
     while parent[at] != at:
         parent[at] = parent[parent[at]]
@@ -313,7 +314,7 @@ def _root(parent: np.ndarray, at: int) -> int:
     return at
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def rounded_levels(opacity: np.ndarray) -> np.ndarray:
     """float32 [height, width] in [0, 1] as 8 bits, rounded; what is beyond counts as the nearer end."""
     out = np.empty(opacity.shape, np.uint8)

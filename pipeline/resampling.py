@@ -9,10 +9,11 @@ from collections.abc import Callable
 from functools import lru_cache
 
 import cv2
-import numba
 import numpy as np
 from PIL import Image
 from PIL import __version__ as pillow_version
+
+from pipeline.compiling import compiled
 
 PILLOW = int(pillow_version.split(".")[0])
 WEIGHT_BITS = 22
@@ -92,7 +93,7 @@ def _weights(old: int, new: int, resample: Image.Resampling) -> tuple[np.ndarray
     return first, np.where(scaled < 0, scaled - 0.5, scaled + 0.5).astype(np.int32)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def weighted_rows(source: np.ndarray, first: np.ndarray, weights: np.ndarray, weight_bits: int) -> np.ndarray:
     """uint8 [rows, width] to uint8 [results, width]: each a sum of rows from `first` on by its weights, which are int32."""
     results, taps = weights.shape

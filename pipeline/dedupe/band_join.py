@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
+
+from pipeline.compiling import compiled
 
 LANES = 8
 """Hashes on the right that one instruction compares; where a processor has narrower ones, LLVM splits them."""
@@ -64,7 +66,7 @@ _near: Any = intrinsic(_near_code)
 _count_ones: Any = intrinsic(_count_ones_code)
 
 
-@njit("Tuple((uint64[::1], int32[::1], int64[::1]))(uint64[::1], uint64, uint64)", cache=True, nogil=True)
+@compiled("Tuple((uint64[::1], int32[::1], int64[::1]))(uint64[::1], uint64, uint64)")
 def sort_by_band(hashes: np.ndarray, shift: int, mask: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Counting sort by the band `(hash >> shift) & mask`: hashes (padded), their positions, and each bucket's start."""
     starts = np.zeros(np.int64(mask) + 2, np.int64)
@@ -83,7 +85,7 @@ def sort_by_band(hashes: np.ndarray, shift: int, mask: int) -> tuple[np.ndarray,
     return sorted_hashes, order, starts
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def join(
     left: tuple[np.ndarray, np.ndarray, np.ndarray],
     right: tuple[np.ndarray, np.ndarray, np.ndarray],
@@ -153,7 +155,7 @@ def join(
     return count
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _seen(difference: int, earlier: np.ndarray) -> bool:
     for band in range(len(earlier)):
         if _count_ones((difference >> earlier[band, 0]) & earlier[band, 1]) <= earlier[band, 2]:

@@ -5,13 +5,14 @@ and an object that holds them would cost a copy of its references at every call 
 """
 
 import numpy as np
-from numba import njit
+
+from pipeline.compiling import compiled
 
 SIDE_PX = 32
 WINDOW_COUNT = 11
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def walk(
     start: int,
     stop: int,
@@ -87,14 +88,14 @@ def walk(
     return stop, 0, looked_at
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled(inline="always")
 def _asks(picture: int, other: int, settled: np.ndarray, group: np.ndarray, kept: np.ndarray) -> bool:
     if other <= picture or settled[other] or group[other] == group[picture]:
         return False
     return not (kept[picture] and kept[other])
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _note(
     picture: int,
     other: int,
@@ -121,7 +122,7 @@ def _note(
     return found
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _keep_alike(
     picture: int, small: np.ndarray, samples: np.ndarray, min_likeness: float, out: np.ndarray, found: int
 ) -> int:
@@ -136,7 +137,7 @@ def _keep_alike(
     return kept
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@compiled(fastmath=True)
 def likeness(whole: np.ndarray, windowed: np.ndarray, samples: np.ndarray, flip: bool) -> float:
     """Correlation in [-1, 1] of one small picture, flipped or not, with what the window shows of another.
 
@@ -161,7 +162,7 @@ def likeness(whole: np.ndarray, windowed: np.ndarray, samples: np.ndarray, flip:
     return (sum_ab - sum_a * sum_b / count) / np.sqrt(spread) if spread > 0 else 0.0
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _bits(value: np.uint64) -> int:
     count = 0
     while value:

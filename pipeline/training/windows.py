@@ -1,8 +1,9 @@
 """Windows of stored pictures: copied as they are, or as the planes of floating point numbers that a network takes."""
 
 import cv2
-import numba
 import numpy as np
+
+from pipeline.compiling import compiled
 
 
 def copy_window(stored: np.ndarray, top: int, left: int, mirrored: bool, out: np.ndarray) -> None:
@@ -40,7 +41,7 @@ class PlaneCutter:
         _scale(self._alpha.reshape(-1), np.float32(1), np.float32(0), mask.reshape(-1))
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def _scale(levels: np.ndarray, factor: np.float32, less: np.float32, out: np.ndarray) -> None:
     """Write `levels / 255 · factor - less` to `out`: uint8 to float32, both flat; rounded after each operation."""
     full = np.float32(255)
