@@ -50,11 +50,6 @@ def domain_month_key(domain: str, month: str) -> dg.MultiPartitionKey:
     return dg.MultiPartitionKey({DOMAIN: domain, MONTH: month})
 
 
-def snapshot_recipe_key(snapshot: str, recipe: str) -> dg.MultiPartitionKey:
-    """Key of one training run; as text `recipe@seed|snapshot`."""
-    return dg.MultiPartitionKey({SNAPSHOT: snapshot, RECIPE: recipe})
-
-
 def key_parts(context: dg.AssetExecutionContext) -> dict[str, str]:
     """The dimensions of the partition that is being made."""
     key = context.partition_key

@@ -25,11 +25,6 @@ SORT_NS, VISIT_NS, BUCKET_NS, FETCH_NS, COMPARE_NS = 12.0, 4.0, 20.0, 40.0, 0.25
 another set, and eight comparisons cost, as measured; nothing but the choice of the bands depends on them."""
 
 
-def hashes_from_hex(digits: list[str]) -> np.ndarray:
-    """uint64 hashes from strings of 16 hexadecimal digits."""
-    return np.array([int(value, 16) for value in digits], np.uint64)
-
-
 def collapse(hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The distinct values of uint64 [n], ascending, and for each of the n the position of its value: intp [n]."""
     distinct, inverse = np.unique(hashes, return_inverse=True)

@@ -98,11 +98,6 @@ def pooled(pictures: Iterable[tuple[Depth, Depth, Known]]) -> Scores:
 # --- alignment: for predictions whose scale, or scale and shift, cannot be known ----------------------------------------
 
 
-def scaled_by_median(predicted: Depth, true: Depth, known: Known) -> Depth:
-    """Predicted depth times the one factor that makes the medians equal."""
-    return predicted * (np.median(true[known]) / np.median(predicted[known]))
-
-
 def aligned_in_disparity(disparity: Depth, true: Depth, known: Known, farthest_m: float) -> Depth:
     """Depth from a prediction of disparity with unknown scale and shift: fitted to 1/g by least squares.
 
@@ -111,11 +106,6 @@ def aligned_in_disparity(disparity: Depth, true: Depth, known: Known, farthest_m
     """
     fitted = _fitted(disparity, 1.0 / np.where(known, true, 1.0), known)
     return 1.0 / np.maximum(fitted, 1.0 / farthest_m)
-
-
-def aligned_in_depth(predicted: Depth, true: Depth, known: Known, nearest_m: float, farthest_m: float) -> Depth:
-    """Depth from a prediction of depth with unknown scale and shift: fitted to g by least squares, and kept in range."""
-    return np.clip(_fitted(predicted, true, known), nearest_m, farthest_m)
 
 
 def _fitted(values: Depth, target: Depth, known: Known) -> Depth:

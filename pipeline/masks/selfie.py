@@ -78,11 +78,6 @@ class SelfieSegmenter(Segmenter):
         asked = f"-{second[:12]}" if second else ""
         return f"{used}-{cls.PROCESSING[views]}.{views}{asked}"
 
-    @property
-    def is_alone(self) -> bool:
-        """Whether a second opinion is wanted and cannot be had."""
-        return self.version.endswith(ALONE)
-
     def see(self, pictures: Sequence[np.ndarray]) -> list[Seen]:
         return [self._see(picture) for picture in pictures]
 

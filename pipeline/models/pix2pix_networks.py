@@ -26,8 +26,6 @@ from pipeline.models.layers import InstanceNorm
 from pipeline.models.networks import LEAKY_SLOPE, Generator, GeneratorConfig, initialise_as_published
 
 MOST_HALVINGS = 8
-LEAST_HALVINGS = 4
-"""Fewer would see too little of the picture at once."""
 MOST_GROWTH = 8
 """Of the channels, in parts of those after the first halving."""
 DROPPED_LAYERS = 3

@@ -15,10 +15,6 @@ class Interval:
     low: float
     high: float
 
-    def excludes_zero(self) -> bool:
-        """Whether all of it lies on one side of zero."""
-        return self.low > 0 or self.high < 0
-
 
 def percentiles(drawn: np.ndarray) -> Interval:
     """The interval that holds `LEVEL` of the drawn figures."""

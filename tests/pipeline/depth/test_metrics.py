@@ -79,25 +79,6 @@ def test_alignment_undoes_scale_and_shift_of_disparity(unknown: tuple[float, flo
     assert np.allclose(aligned, true, rtol=1e-5)
 
 
-@given(scale_and_shift)
-def test_alignment_undoes_scale_and_shift_of_depth(unknown: tuple[float, float]) -> None:
-    true = np.array([[1.0, 2.0], [4.0, 5.0]])
-    aligned = metrics.aligned_in_depth(unknown[0] * true + unknown[1], true, true > 0, 0.1, 10.0)
-    assert np.allclose(aligned, true, rtol=1e-5)
-
-
-def test_the_wrong_space_does_not_undo_it() -> None:
-    true = np.array([[1.0, 2.0], [4.0, 5.0]])
-    wrongly = metrics.aligned_in_depth(2 / true + 1, true, true > 0, 0.1, 10.0)
-    assert metrics.scores(wrongly, true, true > 0)["abs_rel"] > 0.1
-
-
-def test_median_scaling_undoes_the_scale_alone() -> None:
-    true = np.array([[1.0, 2.0, 4.0]])
-    assert np.allclose(metrics.scaled_by_median(3 * true, true, true > 0), true)
-    assert not np.allclose(metrics.scaled_by_median(3 * true + 1, true, true > 0), true)
-
-
 def test_what_is_aligned_beyond_infinity_lies_at_the_farthest() -> None:
     true = np.array([[1.0, 2.0, 4.0]])
     aligned = metrics.aligned_in_disparity(np.array([[1.0, 0.5, -5.0]]), true, np.array([[True, True, False]]), 8.0)
