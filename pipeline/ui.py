@@ -84,7 +84,7 @@ def serve_ui(home: Home, project: Project, path: Path, port: int, say: Say) -> i
             following(project, path, yaml.safe_load(read_plain_text(workspace)), say),
             web_application(instance, workspace, LOG_LEVEL) as web,
         ):
-            server = _guarded_server(web, project, home, door)
+            server = _guarded_server(web, newest(project, path), home, door)
             with daemon(instance, workspace, lambda: stop(server)) as running:
                 if not stopped.is_set():
                     also = f"        {HOME_LINK} of it has reports, duplicates, masks and lineage"
@@ -152,7 +152,7 @@ def serve_daemon(home: Home, server: CodeServer, say: Say) -> int:
         return _until_stopped(daemon_command(workspace), stopped)
 
 
-def serve_web(home: Home, project: Project, server: CodeServer, port: int, say: Say) -> int:
+def serve_web(home: Home, project: Callable[[], Project], server: CodeServer, port: int, say: Say) -> int:
     """Run the web application alone, behind its guard, until it is stopped; returns the exit code."""
     with ExitStack() as stack:
         stack.enter_context(home.lock(AT_WORK, shared=True))
@@ -201,6 +201,19 @@ def following(project: Project, path: Path, workspace: Mapping[str, Any], say: S
         ended.set()
 
 
+def newest(project: Project, path: Path) -> Callable[[], Project]:
+    """What gives the project that the file says at the moment; while that is wrong, what it said last."""
+    last = [project]
+
+    def ask() -> Project:
+        found = _project_or_trouble(path)
+        if not isinstance(found, str):
+            last[0] = found
+        return last[0]
+
+    return ask
+
+
 def _project_or_trouble(path: Path) -> Project | str:
     try:
         return load_project(path)
@@ -222,7 +235,7 @@ def _until_stopped(command: list[str], stopped: threading.Event) -> int:
     return 1 if ended_itself else 0
 
 
-def _guarded_server(web: ASGIApp, project: Project, home: Home, door: Door) -> uvicorn.Server:
+def _guarded_server(web: ASGIApp, project: Callable[[], Project], home: Home, door: Door) -> uvicorn.Server:
     pages = with_local_pages(without_queries_in_links(web), project, home)
     return make_server(Guard(pages, door.port, MAX_BODY_BYTES), door, websockets=True)
 

@@ -137,7 +137,7 @@ def dev(home: Path | None, config: Path | None, port: int, part: str, code_serve
     Open the address that it prints: without the token in it nobody on this machine, and no web site, gets in.
     With no home named it opens ./demo-data where there is one, else ./data.
     """
-    from pipeline.ui import CodeServer, serve_code, serve_daemon, serve_ui, serve_web
+    from pipeline.ui import CodeServer, newest, serve_code, serve_daemon, serve_ui, serve_web
 
     chosen = open_home(
         home or os.environ.get("BOKEHFLOW_HOME") or ("demo-data" if Path("demo-data/bokehflow.toml").exists() else None)
@@ -148,7 +148,7 @@ def dev(home: Path | None, config: Path | None, port: int, part: str, code_serve
         "all": lambda: serve_ui(chosen, project, path, port, say),
         "code": lambda: serve_code(chosen, project, path, server, say),
         "daemon": lambda: serve_daemon(chosen, server, say),
-        "web": lambda: serve_web(chosen, project, server, port, say),
+        "web": lambda: serve_web(chosen, newest(project, path), server, port, say),
     }[part]
     with chosen.kept_alike():
         sys.exit(serve())

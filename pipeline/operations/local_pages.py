@@ -39,8 +39,11 @@ SANDBOXED = (
 """An origin of its own, which nothing here lets in."""
 
 
-def with_local_pages(web: ASGIApp, project: Project, home: Home) -> ASGIApp:
-    """The application that answers under `/bokehflow` itself and leaves everything else to `web`."""
+def with_local_pages(web: ASGIApp, project: Callable[[], Project], home: Home) -> ASGIApp:
+    """The application that answers under `/bokehflow` itself and leaves everything else to `web`.
+
+    `project` gives that of the moment: its file may be edited while pages are served.
+    """
     pages = make_pages(project, home)
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
@@ -50,7 +53,7 @@ def with_local_pages(web: ASGIApp, project: Project, home: Home) -> ASGIApp:
     return answer
 
 
-def make_pages(project: Project, home: Home) -> Starlette:
+def make_pages(project: Callable[[], Project], home: Home) -> Starlette:
     """The pages alone, without a guard."""
     handlers = _Pages(project, home)
     return Starlette(
@@ -72,7 +75,7 @@ def make_pages(project: Project, home: Home) -> Starlette:
 class _Pages:
     """One function a route; they run in threads."""
 
-    project: Project
+    project: Callable[[], Project]
     home: Home
     one_at_a_time: threading.Lock = field(default_factory=threading.Lock)
 
@@ -82,7 +85,7 @@ class _Pages:
 
         reports = sorted(self.home.reports.glob("*/index*.html"), key=lambda path: (-path.stat().st_mtime_ns, path.name))
         page = environment().get_template("home.html").render(
-            project=self.project.project.name,
+            project=self.project().project.name,
             reports=dict(map(_listed, reports)),
             duplicates=DUPLICATES_LINK if (self.home.duplicates / "index.html").exists() else None,
             masks=MASKS_LINK if self.home.tables.info("person_masks") is not None else None,
@@ -106,7 +109,7 @@ class _Pages:
 
         with self.one_at_a_time:
             failed: list[str] = []
-            tiles = list(mask_tiles(self.project, self.home, MASKS_SHOWN, request.query_params.get("odd") == "1", failed))
+            tiles = list(mask_tiles(self.project(), self.home, MASKS_SHOWN, request.query_params.get("odd") == "1", failed))
             if not tiles:
                 return PlainTextResponse("\n".join(["no mask to show", *failed]) + "\n", 404)
             stream = io.BytesIO()

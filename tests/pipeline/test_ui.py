@@ -5,12 +5,27 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from starlette.responses import PlainTextResponse
+from starlette.testclient import TestClient
 
 from pipeline import ui
 from pipeline.atomic import write_text
 from pipeline.config import load_project
+from pipeline.operations.links import HOME_LINK
+from pipeline.operations.local_pages import with_local_pages
+from storage import Home
 
 PROJECT = "[domains.ordinary]\n[domains.shallow]\n"
+
+
+def test_pages_are_of_the_project_as_its_file_says_it_now_or_said_last(tmp_path: Path) -> None:
+    path = tmp_path / "bokehflow.toml"
+    write_text(path, PROJECT)
+    page = TestClient(with_local_pages(PlainTextResponse(""), ui.newest(load_project(path), path), Home(tmp_path)))
+    write_text(path, f'{PROJECT}[project]\nname = "renamed"\n')
+    assert "<bdi>renamed</bdi>" in page.get(HOME_LINK).text
+    write_text(path, "[domains")
+    assert "<bdi>renamed</bdi>" in page.get(HOME_LINK).text
 
 
 def test_an_edited_project_file_is_loaded_anew_and_a_wrong_one_named(

@@ -37,7 +37,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> tuple[Home, str]:
 @pytest.fixture
 def client(place: tuple[Home, str]) -> TestClient:
     home, _ = place
-    web = with_local_pages(PlainTextResponse("Dagster"), load_project(home.root / "bokehflow.toml"), home)
+    web = with_local_pages(PlainTextResponse("Dagster"), lambda: load_project(home.root / "bokehflow.toml"), home)
     return TestClient(web, base_url=f"http://127.0.0.1:{PORT}")
 
 
@@ -122,7 +122,7 @@ def test_nobody_gets_in_without_the_token(client: TestClient, place: tuple[Home,
 def test_a_home_without_anything_says_what_would_write_it(tmp_path: Path) -> None:
     home, _ = judged_home(tmp_path / "home")
     project = load_project(home.root / "bokehflow.toml")
-    text = TestClient(with_local_pages(PlainTextResponse(""), project, home)).get(HOME_LINK).text
+    text = TestClient(with_local_pages(PlainTextResponse(""), lambda: project, home)).get(HOME_LINK).text
     assert "bokehflow report --all" in text
     assert "bokehflow duplicates" in text
     assert "No snapshot yet" in text
