@@ -200,6 +200,8 @@ def problems(
 
 def _no_picture(domain: str, masks: pd.DataFrame) -> str:
     photos = masks[masks["domain"] == domain]
+    if photos.empty:
+        return f"no picture in {domain}: no photo of it is kept; decide some of its photos"
     without = photos[photos["mask"].isna()]
     if len(without) < len(photos):
         small = f"{len(photos) - len(without)} of its {len(photos)} photos are smaller than a tile"

@@ -105,7 +105,10 @@ def list_month(
     rows: dict[str, Row] = {}
     for index, query in enumerate(project.domains[domain].queries):
         if query.covers(month):
-            listed = list_query(source, project, query, window, state_folder, forgotten)
+            try:
+                listed = list_query(source, project, query, window, state_folder, forgotten)
+            except ConfigError as error:
+                raise ConfigError(f"[domains.{domain}], query {index + 1}: {error}") from error
             _merge(rows, [{**row, "query": index} for row in listed])
     if not rows:
         return empty("photo_listing")

@@ -177,7 +177,9 @@ def test_a_category_that_does_not_exist_is_named_with_its_neighbours(
 ) -> None:
     with CommonsEmulator(month) as emulator:
         source = CommonsSource(client_of(emulator, tmp_path))
-        with pytest.raises(ConfigError, match=f"no category '{wrong}'; the nearest: {PHONE}"):
+        with pytest.raises(
+            ConfigError, match=rf"^\[domains.ordinary\], query 1: .* has no category '{wrong}'; the nearest: {PHONE}"
+        ):
             list_month(source, asking(f'categories = ["{wrong}"]'), "ordinary", MONTH, tmp_path / "state", LATER_S)
         with pytest.raises(ConfigError, match=r"no category 'Xyzzy'$"):
             list_month(source, asking('categories = ["Xyzzy"]'), "ordinary", MONTH, tmp_path / "state", LATER_S)

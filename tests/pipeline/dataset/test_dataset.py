@@ -247,6 +247,8 @@ def test_a_domain_without_pictures_says_why(tmp_path: Path) -> None:
     ]
     (small,) = problems(manifest, masks_table(numbers), DatasetSection(crop="tiles"), "ordinary", "shallow")
     assert "6 of its 6 photos are smaller than a tile; lower `tile_px` under [dataset]" in small
+    (unkept,) = problems(manifest, lost[lost["domain"] == "ordinary"], DatasetSection(), "ordinary", "shallow")
+    assert unkept == "no picture in shallow: no photo of it is kept; decide some of its photos"
     nothing = problems(manifest.head(0), lost, DatasetSection(), "ordinary", "shallow")
     assert [message.split(":")[0] for message in nothing] == ["no picture in ordinary", "no picture in shallow"]
 
