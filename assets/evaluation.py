@@ -147,7 +147,7 @@ def _worse(frame: pd.DataFrame, model: str) -> list[str]:
     """A model must neither blur nothing nor everything, keep the subject, and on scenes with known truth come nearer to the
     true lens than the input is."""
     from pipeline.evaluation.compare.depth_outcomes import depth_headline, is_of_depth_scores
-    from pipeline.evaluation.compare.summary import headline
+    from pipeline.evaluation.compare.headline import headline
 
     result = depth_headline(frame, model) if is_of_depth_scores(frame) else headline(frame, model)
     return [f"{model}: {result.verdict_words} ({result.figure} {result.caption})"] if result.verdict == "bad" else []
@@ -175,7 +175,7 @@ def reference_check(reference: str | None, home: Home, snapshot: str, recipes: S
 def _results(models: Sequence["ModelReport"]) -> str:
     """What came out for each model, as on top of the report."""
     from pipeline.evaluation.compare.depth_outcomes import depth_headline
-    from pipeline.evaluation.compare.summary import headline
+    from pipeline.evaluation.compare.headline import headline
 
     found = [
         (model.name, (depth_headline if predicts_depth(model) else headline)(model.evaluation, model.name))

@@ -27,7 +27,7 @@ from pipeline.atomic import write_text
 from pipeline.models.images import AlphaArray, RgbArray, UnitRgbArray, translate
 from pipeline.models.lens_generator import LensGenerator
 from pipeline.regions import background_region, margin_px, subject_region
-from pipeline.softness import TELLING_SIDE_PX, Softness, softness, standing, telling
+from pipeline.softness import EVERYTHING_LEFT, NOTHING_LEFT, TELLING_SIDE_PX, Softness, softness, standing, telling
 from pipeline.training.runs import Failing, recorded_checks
 from pipeline.training.sampling import ImageSource, scale
 
@@ -41,13 +41,9 @@ FORGIVEN_SHARE = 0.1
 """Of the run: only after it does a run that fails end, where it shall."""
 STUDY_SIGMA_SHARE = 1.7 / 256
 """Width of the study's Gaussian, in parts of the picture's side."""
-NOTHING_LEFT, NOTHING_CHANGED = 0.97, 0.05
-"""A generator blurs nothing where more than so much of the backgrounds' |Laplacian| is left, or where they change by less
-than so much of the Gaussian's change. The right blur leaves .2 to .5; runs that collapse leave .992 after 16 steps and .998
-after 32, and change .02 and .003 of it."""
-EVERYTHING_LEFT = 0.5
-"""A generator blurs everything where less than so much is left of the subjects' |Laplacian| either. What a lens begins
-with, a haze over all of the picture, leaves .63."""
+NOTHING_CHANGED = 0.05
+"""A generator blurs nothing, too, where backgrounds change by less than so much of the Gaussian's change. Runs that collapse
+change .02 of it after 16 steps and .003 after 32."""
 TINY = 1e-6
 
 ADVICE = {

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from pipeline.evaluation.compare.headline import Headline, Verdict
 from pipeline.evaluation.compare.significance import RESAMPLES
-from pipeline.evaluation.compare.summary import Headline, Verdict
 from pipeline.evaluation.measure.intervals import Interval, percentiles
 
 SCENE, SET, VIEW = "scene:", "set:", "@"
@@ -26,7 +26,6 @@ LABELS = {
 }
 """Of what stands beside models."""
 OBEYED, MOSTLY_OBEYED = 0.95, 0.6
-CLOSED = 0.85
 
 
 @dataclass(frozen=True)

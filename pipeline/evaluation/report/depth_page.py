@@ -19,7 +19,8 @@ from PIL import Image
 from pipeline import atomic
 from pipeline.errors import DatasetError
 from pipeline.evaluation.compare import depth_outcomes as outcomes
-from pipeline.evaluation.compare.summary import Headline, merge
+from pipeline.evaluation.compare.headline import Headline
+from pipeline.evaluation.compare.summary import merge
 from pipeline.evaluation.measure.intervals import LEVEL
 from pipeline.evaluation.measure.tiles import Tiles, read_pictures
 from pipeline.evaluation.report import charts, gallery, number_sources

@@ -14,6 +14,8 @@ import pandas as pd
 from pipeline import atomic
 from pipeline.errors import DatasetError
 from pipeline.evaluation.compare import summary
+from pipeline.evaluation.compare.headline import headline
+from pipeline.evaluation.compare.softness import compare_softness
 from pipeline.evaluation.measure.intervals import Interval
 from pipeline.evaluation.measure.judge import BASELINES, INPUT, MODEL_SET
 from pipeline.evaluation.measure.tiles import Tiles
@@ -148,7 +150,7 @@ def _place(scores: pd.DataFrame, method: str) -> float:
     truth = summary.scores_of(scores, summary.TRUTH.name, method, scenes=True).dropna()
     if len(truth):
         return float(truth.mean())
-    table = summary.compare_softness(scores, [method])
+    table = compare_softness(scores, [method])
     row = next((one for one in table.rows if one.method == method), None) if table else None
     return float("inf") if row is None or row.distance is None else row.distance
 
@@ -162,7 +164,7 @@ def _columns(
 ) -> list[Column]:
     """Those that anything is known in."""
     found = [_of_comparison(scenes, summary.TRUTH)]
-    softness = summary.compare_softness(scores, names)
+    softness = compare_softness(scores, names)
     rows = softness.rows if softness else []
     for head, name in (("Distance to B, contrast", "gap"), ("Distance to B, scales", "scales")):
         found.append((head, "↓", {row.method: _of_estimate(getattr(row, name)) for row in rows}))
@@ -218,7 +220,7 @@ def _line(method: str, entry: Entry | None, scores: pd.DataFrame, figures: Seque
     if entry is None:
         role = "reference" if method == INPUT else "baseline"
         return Line(summary.method_label(method), role, "", "", figures)
-    result = summary.headline(scores, method)
+    result = headline(scores, method)
     outside = entry.report.outside
     role = "model" if outside is None else "outside"
     remarks = [*entry.remarks, *([outside.words] if outside and outside.judged < outside.photos else [])]

@@ -19,8 +19,10 @@ from pipeline import atomic
 from pipeline.errors import DatasetError
 from pipeline.evaluation.compare import outcomes, summary
 from pipeline.evaluation.compare import study_claims as claims
+from pipeline.evaluation.compare.headline import Headline, headline
 from pipeline.evaluation.compare.reference import Against, against
 from pipeline.evaluation.compare.significance import MIN_SEEDS, RESAMPLES, SIGNIFICANCE, p_words
+from pipeline.evaluation.compare.softness import SoftnessTable, compare_softness
 from pipeline.evaluation.measure import set_scores as sets
 from pipeline.evaluation.measure.intervals import LEVEL
 from pipeline.evaluation.measure.judge import BASELINES, INPUT
@@ -129,7 +131,7 @@ class SoftnessPanel:
     """How soft backgrounds are, against a snapshot's domain B."""
 
     title: str
-    table: summary.SoftnessTable
+    table: SoftnessTable
 
 
 @dataclass(frozen=True)
@@ -376,7 +378,7 @@ def _by_snapshot(models: Sequence[ModelReport]) -> Iterator[tuple[str, pd.DataFr
 
 def _softness(models: Sequence[ModelReport]) -> list[SoftnessPanel]:
     """Each snapshot's models against its own domain B."""
-    found = [(where, summary.compare_softness(scores, names)) for where, scores, names in _by_snapshot(models)]
+    found = [(where, compare_softness(scores, names)) for where, scores, names in _by_snapshot(models)]
     return [SoftnessPanel(f"Method{where}", table) for where, table in found if table]
 
 
@@ -438,7 +440,7 @@ def _scatter(scores: pd.DataFrame, models: Sequence[str]) -> charts.Scatter | No
 
 def _headlines(
     models: Sequence[ModelReport], groups: Sequence[OutcomeGroup], reference: str | None
-) -> list[tuple[str, summary.Headline, Against | None]]:
+) -> list[tuple[str, Headline, Against | None]]:
     """Each model's result, and how it stands against the configured reference of its own snapshot."""
     found = []
     for model in models:
@@ -446,7 +448,7 @@ def _headlines(
         rivals = [one.name for one in models if one.name.split("·")[0] == reference and one.snapshot_id == model.snapshot_id]
         rival = rivals[0] if rivals and rivals[0] in group.models and rivals[0] != model.name else None
         against_it = against(group.scores, model.name, rival) if rival else None
-        result = summary.headline(model.evaluation, model.name)
+        result = headline(model.evaluation, model.name)
         if model.outside is not None:
             result = replace(result, sentences=[model.outside.words, *result.sentences])
         found.append((model.name, result, against_it))

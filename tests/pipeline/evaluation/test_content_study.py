@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.evaluation.compare.headline import headline
 from pipeline.evaluation.compare.reference import against
-from pipeline.evaluation.compare.summary import CONTENT_METRICS, headline, is_of_content
+from pipeline.evaluation.compare.summary import CONTENT_METRICS, is_of_content
 from pipeline.evaluation.measure.judge import Trial, Yardstick, judge_model
 from pipeline.evaluation.report.page import ModelReport, ReportInputs, write_report
 from pipeline.evaluation.report.weight_curve import weight_curve

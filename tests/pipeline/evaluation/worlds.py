@@ -1,15 +1,18 @@
-"""Pictures for the tests of judging and reporting: textured squares with a round subject, and simple models."""
+"""Pictures and scores for the tests of judging and reporting: textured squares with a round subject, and simple models."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from scipy import ndimage
 
 from pipeline.evaluation.measure.judge import AlphaBytes, RgbBytes
 from pipeline.evaluation.measure.scenes import Scenes
 
 SIDE_PX, JUDGED_PX = 64, 32
+METHODS = {"input": 0.10, "average_5x5": 0.09, "gaussian_9x9": 0.08}
+"""Error of what stands beside models in `truth`."""
 
 
 @dataclass(frozen=True)
@@ -70,3 +73,19 @@ def background_blur(sigma_px: float) -> Callable[[np.ndarray, np.ndarray], np.nd
 def unchanged(rgb: np.ndarray, alpha: np.ndarray | None = None) -> np.ndarray:
     """A model that does nothing."""
     return rgb.astype(np.float32) / 255.0
+
+
+def scores(metric: str, values: dict[str, list[float]], prefix: str = "scene:s") -> pd.DataFrame:
+    """Rows of `evaluation`: one metric of each method, by picture."""
+    columns = ["photo_id", "method", "metric", "value"]
+    named = ((method, f"{prefix}{index}", value) for method, each in values.items() for index, value in enumerate(each))
+    return pd.DataFrame([(name, method, metric, value) for method, name, value in named], columns=columns)
+
+
+def truth(model: float, count: int = 10, ssim: float | None = 0.97, sharpness: float = 0.4) -> pd.DataFrame:
+    """A world in which every method has one background error, with a little spread."""
+    spread = np.linspace(-0.001, 0.001, count)
+    errors = {name: list(error + spread) for name, error in {**METHODS, "m@0": model}.items()}
+    parts = [scores("truth_background_l1", errors), scores("background_sharpness", {"m@0": [sharpness] * 2}, "flickr:")]
+    parts += [scores("subject_ssim", {"m@0": [np.nan if ssim is None else ssim] * 2}, "flickr:")]
+    return pd.concat(parts, ignore_index=True)

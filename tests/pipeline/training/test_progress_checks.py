@@ -13,10 +13,10 @@ from pipeline.evaluation.measure.baselines import gaussian_9x9
 from pipeline.models.lens import PLAN_CHANNELS
 from pipeline.models.lens_generator import LensGenerator
 from pipeline.models.networks import GeneratorConfig
+from pipeline.softness import NOTHING_LEFT
 from pipeline.training.progress_checks import (
     FORGIVEN_SHARE,
     MOST_PICTURES,
-    NOTHING_LEFT,
     Check,
     Checker,
     CheckLog,

@@ -6,27 +6,9 @@ import pytest
 
 from pipeline.evaluation.compare import summary
 from pipeline.evaluation.measure.judge import judge_photos
-from tests.pipeline.evaluation.worlds import JUDGED_PX, photos, unchanged
-
-LITTLE = "Comes a little closer to the true lens and keeps the subject"
-METHODS = {"input": 0.10, "average_5x5": 0.09, "gaussian_9x9": 0.08}
+from tests.pipeline.evaluation.worlds import JUDGED_PX, METHODS, photos, scores, truth, unchanged
 
 METHODS_OF_TEN = {name: list(error + np.linspace(-0.001, 0.001, 10)) for name, error in METHODS.items()}
-
-
-def scores(metric: str, values: dict[str, list[float]], prefix: str = "scene:s") -> pd.DataFrame:
-    columns = ["photo_id", "method", "metric", "value"]
-    named = ((method, f"{prefix}{index}", value) for method, each in values.items() for index, value in enumerate(each))
-    return pd.DataFrame([(name, method, metric, value) for method, name, value in named], columns=columns)
-
-
-def truth(model: float, count: int = 10, ssim: float | None = 0.97, sharpness: float = 0.4) -> pd.DataFrame:
-    """A world in which every method has one background error, with a little spread."""
-    spread = np.linspace(-0.001, 0.001, count)
-    errors = {name: list(error + spread) for name, error in {**METHODS, "m@0": model}.items()}
-    parts = [scores("truth_background_l1", errors), scores("background_sharpness", {"m@0": [sharpness] * 2}, "flickr:")]
-    parts += [scores("subject_ssim", {"m@0": [np.nan if ssim is None else ssim] * 2}, "flickr:")]
-    return pd.concat(parts, ignore_index=True)
 
 
 def column(table: summary.Comparison, metric: str) -> dict[str, summary.Cell]:
@@ -73,67 +55,6 @@ def test_pasted_subjects_are_given_and_sharpness_is_not_ranked() -> None:
         assert standings == {"input": "given", "average_5x5": "given", "gaussian_9x9": "given", "m@0": "ranked"}
     sharpness = {name: cell.standing for name, cell in column(table, "background_sharpness").items()}
     assert sharpness == {"input": "given", "average_5x5": "unranked", "gaussian_9x9": "unranked", "m@0": "unranked"}
-
-
-@pytest.mark.parametrize(("scales", "verdict"), [(0.3, "good"), (np.nan, "mixed")])
-def test_a_headline_is_good_only_where_both_distances_are_known(scales: float, verdict: str) -> None:
-    figures = {"gap": 0.2, "scales": scales, "above": 0.5, "left": 0.5}
-    rows = [("set:test", "m@0", name + end, value) for name, value in figures.items() for end in ("", "_low", "_high")]
-    rows += [("set:test", "m@0", "subject_left", 1.0)]
-    rows += [("set:test", "domain_b", "softness_px", 192.0), ("set:test", "domain_b", "pictures", 50.0)]
-    of_set = pd.DataFrame(rows, columns=["photo_id", "method", "metric", "value"])
-    of_photos = [scores(name, {"m@0": [0.97] * 2}, "flickr:") for name in ("subject_ssim", "background_sharpness")]
-    result = summary.headline(pd.concat([*of_photos, of_set], ignore_index=True), "m@0")
-    assert (result.verdict, result.verdict_words) == (
-        verdict,
-        "Backgrounds are about as soft as domain B's, and the subject is kept",
-    )
-    said = "Across scales inputs and domain B do not differ for sure"
-    assert any(sentence.startswith(said) for sentence in result.sentences) == np.isnan(scales)
-
-
-def test_headline_of_a_success() -> None:
-    result = summary.headline(truth(0.05), "m@0")
-    assert (result.figure, result.verdict) == ("−50\N{NO-BREAK SPACE}%", "good")
-    assert [sentence.replace("\N{NO-BREAK SPACE}", " ") for sentence in result.sentences] == [
-        "On 10 rendered scenes the background error against the true lens is 50 % below doing nothing "
-        "(0.0500 against 0.1000).",
-        "The best of the baselines, Gaussian 9×9 with the subject pasted back, lies 20 % below doing nothing.",
-        "On 2 test photos the subject is kept at an SSIM of 0.970 (1 is unchanged), and the background has 40 % "
-        "of its sharpness.",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("world", "verdict", "words"),
-    [
-        (truth(0.12), "bad", "Does not come closer to the true lens"),
-        (truth(0.10), "bad", "Does not come closer to the true lens"),
-        (truth(0.09), "mixed", f"{LITTLE}; plain smoothing comes closer still"),
-        (truth(0.075), "mixed", LITTLE),
-        (truth(0.05, ssim=0.5), "mixed", "Comes closer to the true lens but changes the subject"),
-        (truth(0.05, ssim=None), "mixed", "Comes closer to the true lens; the subject could not be scored"),
-    ],
-)
-def test_headline_says_what_is_wrong(world: pd.DataFrame, verdict: str, words: str) -> None:
-    result = summary.headline(world, "m@0")
-    assert (result.verdict, result.verdict_words) == (verdict, words)
-
-
-@pytest.mark.parametrize(
-    ("sharpness", "ssim", "verdict", "words"),
-    [
-        (0.4, 0.97, "mixed", "Whether its blur is right is not known"),
-        (0.4, 0.5, "bad", "Changes the subject"),
-        (1.2, 0.97, "bad", "Blurs nothing: backgrounds stay as sharp as they were"),
-    ],
-)
-def test_without_truth_nothing_is_called_a_success(sharpness: float, ssim: float, verdict: str, words: str) -> None:
-    world = truth(0.05, ssim=ssim, sharpness=sharpness)
-    result = summary.headline(world[~world["photo_id"].str.startswith("scene:")], "m@0")
-    assert (result.verdict, result.verdict_words) == (verdict, words)
-    assert result.figure == f"{sharpness:.0%}".replace("%", "\N{NO-BREAK SPACE}%")
-    assert "nobody can say" in result.sentences[-1]
 
 
 def test_iou_is_told_for_photos_and_scenes_apart() -> None:
