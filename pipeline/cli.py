@@ -78,6 +78,7 @@ def main() -> None:
     What nobody expected ends with 70 and leaves its traceback in a file.
     """
     os.umask(umask_of(os.environ.get(UMASK_VARIABLE)))
+    _escape_what_the_terminal_lacks()
     try:
         cli.main(standalone_mode=False)
     except click.exceptions.Abort:
@@ -96,6 +97,13 @@ def main() -> None:
         sys.exit(1)
     except Exception as error:
         sys.exit(last_resort(error))
+
+
+def _escape_what_the_terminal_lacks() -> None:
+    """A terminal of Latin letters shows an arrow, or a title in Greek, as `\\u2192`: it is no reason to end a run."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def umask_of(written: str | None) -> int:

@@ -1,5 +1,6 @@
 """Whatever a home holds, no command ends in a traceback: a sentence, an exit code, and for a defect a file with the rest."""
 
+import io
 import os
 import socket
 import sqlite3
@@ -161,6 +162,15 @@ def test_a_defect_ends_with_a_sentence_and_a_file(
 def test_a_machine_that_fails_is_no_defect(number: int, capsys: pytest.CaptureFixture[str]) -> None:
     assert last_resort(OSError(number, os.strerror(number), "/home/h/x")) == 1
     assert capsys.readouterr().err.startswith("error: /home/h/x: ")
+
+
+def test_a_terminal_of_few_letters_ends_no_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`LANG=en_US`, as on many a cluster, means ISO 8859-1."""
+    written = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(written, "iso-8859-1", write_through=True))
+    monkeypatch.setattr(command_line.cli, "main", lambda standalone_mode: click.echo("Zürich: 6 → 8"))
+    main()
+    assert written.getvalue() == b"Z\xfcrich: 6 \\u2192 8\n"
 
 
 def test_new_files_are_ones_own_or_the_groups() -> None:
