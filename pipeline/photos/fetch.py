@@ -7,6 +7,7 @@ or 404 with an empty HTML body; 429 and sometimes 403 come even at a few request
 import hashlib
 import http.client
 import os
+import re
 import threading
 import time
 import urllib.request
@@ -29,6 +30,8 @@ MAX_REDIRECTS = 3
 WHOLE_TIMEOUTS = 10
 """A whole picture may take this many times the time-out for a single answer; slower ones count as timed out."""
 USUAL_SCHEMES = ("http", "https")
+LENGTH = re.compile(r"[0-9]{1,18}")
+"""Bytes of a body, as far as any server has them."""
 REDIRECTS = (301, 302, 303, 307, 308)
 
 
@@ -197,7 +200,7 @@ class PictureClient:
 
     def _save(self, response: urllib3.BaseHTTPResponse, target: Path) -> Body:
         claimed = response.headers.get("Content-Length", "")
-        if claimed.isdigit() and int(claimed) > self._max_bytes:
+        if LENGTH.fullmatch(claimed) and int(claimed) > self._max_bytes:
             raise self._too_large(int(claimed))
         digest, size_bytes = hashlib.sha256(), 0
         with target.open("wb") as file:
@@ -236,7 +239,8 @@ def _discard(response: urllib3.BaseHTTPResponse) -> None:
 
 
 def _seconds(retry_after: str | None) -> float | None:
+    """What a server asks to wait, by a number or a date; None where it says nothing that could be meant."""
     try:
         return float(Retry().parse_retry_after(retry_after)) if retry_after else None
-    except exceptions.InvalidHeader:
+    except (exceptions.InvalidHeader, ValueError, OverflowError):
         return None

@@ -231,7 +231,9 @@ class TestRetries:
 
     def test_retry_after(self) -> None:
         assert failure_of_status(429, "7").wait_s == 7
-        assert failure_of_status(429, "gibberish").wait_s is None
+        for nonsense in ("gibberish", "-5", "nan", "9" * 5000, "Fri, 31 Dec 99999 23:59:59 GMT"):
+            assert failure_of_status(429, nonsense).wait_s is None
+        assert failure_of_status(429, "Fri, 31 Dec 1999 23:59:59 GMT").wait_s == 0
         assert download._delay_s(0, 7.0) == 7
         assert download._delay_s(3, 9999.0) == download.MAX_WAIT_S
         assert download._delay_s(40, None) == download.MAX_WAIT_S

@@ -66,6 +66,14 @@ class TestEndless:
         assert outcome(table) == ("too_large", False)
         assert_only_blobs(lab, table)
 
+    @pytest.mark.parametrize("claimed", ["9" * 5000, "\xb2", "1, 2", "-1"])
+    def test_a_length_that_is_none_counts_as_not_told(
+        self, claimed: str, lab: Lab, server: PictureServer, jpeg: bytes
+    ) -> None:
+        answer = Answer(body=jpeg, content_length=None, headers={"Content-Length": claimed})
+        reason, pending = outcome(lab.run({"1": server.serve("/1.jpg", answer)}, retries=0))
+        assert reason is None or pending
+
     def test_body_drop_by_drop(self, lab: Lab, server: PictureServer, jpeg: bytes) -> None:
         url = server.serve("/1.jpg", Answer(body=jpeg + b"\0" * 40_000, drip_s=0.05))
         table = lab.run({"1": url}, retries=0, timeout_s=0.06)
