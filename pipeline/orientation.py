@@ -2,6 +2,8 @@
 
 from PIL import ExifTags, Image
 
+from pipeline.pillow import from_exif
+
 TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -22,10 +24,7 @@ def orientation(image: Image.Image) -> int:
     To be asked after loading: Pillow's TIFF reader turns the picture while it loads, where the tag has the type SHORT
     or LONG, and a PNG may tell its orientation behind its pixels. A damaged block spoils no picture.
     """
-    try:
-        return _number(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # a damaged block makes Pillow raise nearly anything
-        return 1
+    return from_exif(image, lambda exif: _number(exif.get(ExifTags.Base.Orientation, 1)), 1)
 
 
 def _number(value: object) -> int:

@@ -1,11 +1,19 @@
-"""Pillow's warnings about odd files: kept, to be told with the file's name, or left out where they were told before."""
+"""What Pillow does about odd files.
+
+Its warnings are kept, to be told with the file's name, or left out where they were told before. Of damaged EXIF it raises
+nearly anything.
+"""
 
 import re
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import cast
+from typing import TypeVar, cast
+
+from PIL import Image
+
+Found = TypeVar("Found")
 
 _SILENCE = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
 """An entry of `warnings.filters`: ignore what Pillow's modules say about odd files."""
@@ -43,6 +51,14 @@ def recorded() -> Iterator[list[str]]:
         warnings.simplefilter("always")
         yield said
     said += dict.fromkeys(" ".join(str(one.message).split()) for one in caught if issubclass(one.category, UserWarning))
+
+
+def from_exif(image: Image.Image, read: Callable[[Image.Exif], Found], unknown: Found) -> Found:
+    """What `read` finds in a picture's EXIF; `unknown` where the block is damaged, which spoils no picture."""
+    try:
+        return read(image.getexif())
+    except Exception:
+        return unknown
 
 
 def _filters() -> list[object]:

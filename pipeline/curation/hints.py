@@ -18,7 +18,7 @@ import pandas as pd
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from pipeline.curation.depth_of_field import SOFTNESS_EDGE_PX, WORK_EDGE_PX, depth_of_field, relative_softness
-from pipeline.pillow import silenced
+from pipeline.pillow import from_exif, silenced
 from pipeline.plain_files import open_plain, plain
 from pipeline.tables import among, columns_of, conform
 
@@ -148,13 +148,16 @@ def camera_and_software(data: bytes) -> tuple[str | None, str | None]:
     """Camera (make and model) and software by the EXIF block of a file; None where it does not say."""
     try:
         with silenced(), Image.open(io.BytesIO(data)) as image:
-            exif = image.getexif()
-            words = [str(exif.get(tag) or "") for tag in (ExifTags.Base.Make, ExifTags.Base.Model, ExifTags.Base.Software)]
+            words = from_exif(image, _words, ("", "", ""))
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, TypeError, KeyError, Image.DecompressionBombError):
         return None, None
     make, model, software = (" ".join(word.replace("\0", " ").split())[:80] for word in words)
     camera = model if model.lower().startswith(make.lower()) else f"{make} {model}".strip()
     return camera or None, software or None
+
+
+def _words(exif: Image.Exif) -> tuple[str, ...]:
+    return tuple(str(exif.get(tag) or "") for tag in (ExifTags.Base.Make, ExifTags.Base.Model, ExifTags.Base.Software))
 
 
 def measured_by(segmenter: str, inappropriate: str = "") -> str:

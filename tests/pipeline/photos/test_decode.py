@@ -15,7 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
+from pipeline.curation.hints import camera_and_software
 from pipeline.photos.decode import Decoded, decode, decode_reduced
+from pipeline.photos.exif import equivalent_focal_mm
 from pipeline.photos.opening import UndecodableImage, inspect_file
 from tests.pipeline.photos.odd_pictures import (
     all_inks_black_profile,
@@ -79,6 +81,15 @@ class TestPictures:
 
     def test_damaged_exif_spoils_nothing(self) -> None:
         data = encoded(make_scene(40, 24), exif=b"Exif\0\0II*\0\xff\xff\xff\xff garbage")
+        assert decode(data, MAX_PIXELS).rgb.shape == (24, 40, 3)
+
+    @pytest.mark.parametrize("block", [b"II*\0\x08\0\0", b"XX*\0\x08\0\0\0"])
+    @pytest.mark.parametrize("file_format", ["PNG", "WEBP", "JPEG"])
+    def test_whoever_reads_damaged_exif_reads_nothing(self, file_format: str, block: bytes) -> None:
+        """Pillow raises `struct.error` and `SyntaxError` where another's program would see no EXIF."""
+        data = encoded(make_scene(40, 24), file_format, exif=b"Exif\0\0" + block)
+        assert camera_and_software(data) == (None, None)
+        assert equivalent_focal_mm(data, MAX_PIXELS) is None
         assert decode(data, MAX_PIXELS).rgb.shape == (24, 40, 3)
 
     def test_cmyk(self) -> None:
