@@ -199,10 +199,16 @@ def _read(body: bytes, asked_s: float) -> Mapping[str, object] | CommonsFailure:
         return CommonsFailure("an answer that is not a JSON object")
     error = answer.get("error")
     if error is None:
-        return answer
+        return CommonsFailure("a search that took too long and shows a part") if _is_partial(answer) else answer
     code, text = str(_mapping(error).get("code")), str(_mapping(error).get("info", ""))[:200]
     passing = code in _PASSING_CODES or code.startswith("internal_api_error")
     return CommonsFailure(f'error {code} "{text}"', not passing, asked_s)
+
+
+def _is_partial(answer: Mapping[str, object]) -> bool:
+    """Whether the search timed out, and shows and counts what it had found until then (CirrusSearch's warning)."""
+    warnings = [_mapping(told).get("warnings") for told in _mapping(answer.get("warnings")).values()]
+    return any("partial results" in str(text) for text in warnings)
 
 
 def _pages(answer: Mapping[str, object]) -> tuple[list[Mapping[str, object]], int]:

@@ -16,6 +16,8 @@ An answer of its API (`action=query`, `generator=search`, `formatversion=2`) loo
 Oddities:
 - Files come in the order of their page ids; `index` is their place in the search.
 - Nothing found is an answer without `query`. `extmetadata` that is empty is a list, not an object.
+- A search that times out shows and counts what it had found; only its `"warnings": {"search": {"warnings": "The search timed
+  out, only partial results are available."}}` tell it from a whole one.
 - A large answer comes in parts: files whose `imageinfo` is missing get it in the next part (`batchcomplete` is then absent).
 - `timestamp` is that of the file's newest version: a file that was replaced is younger than its page.
 - An uploader whose name was suppressed is `"userhidden": true`, a deleted page `"missing": true`.

@@ -59,7 +59,9 @@ class CommonsEmulator(SourceEmulator):
 
     def _answer(self, request: Request, call: int) -> Reply:
         try:
-            answer = MediaWiki(self.collection, f"http://{self.image_host}").call(request.arguments)
+            answer = MediaWiki(self.collection, f"http://{self.image_host}", self.faults.is_partial(call)).call(
+                request.arguments
+            )
         except MediaWikiError as error:
             answer = error.answer()
         return Reply(json.dumps(answer).encode(), content_type=JSON)

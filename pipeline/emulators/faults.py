@@ -13,6 +13,7 @@
     slow_s = 0.5
     drift = 0.5                      # searches whose total is too high and whose pages begin elsewhere,
     drift_photos = 3                 # by at most so many photos
+    partial = 0.02                   # searches of Commons that time out: half of what they find, and a warning
 
     [images]                         # shares of all pictures asked for
     http_429 = 0.05
@@ -84,6 +85,7 @@ class ApiFaults(_Faults):
     broken_json: float = Share
     drift: float = Share
     drift_photos: int = Field(3, ge=1)
+    partial: float = Share
 
 
 class ImageFaults(_Faults):
@@ -140,6 +142,10 @@ class FaultPlan(_FaultSection):
             return 0, 0
         by = 1 + int(_chance(self.seed, "photos", call) * self.api.drift_photos)
         return by, by if _chance(self.seed, "sign", call) < 0.5 else -by
+
+    def is_partial(self, call: int) -> bool:
+        """Whether the search in the `call`-th call of Commons times out."""
+        return _chance(self.seed, "partial", call) < self.api.partial
 
 
 def load_faults(path: Path) -> FaultPlan:

@@ -31,7 +31,7 @@ from tests.assets.worlds import save_noise
 from tests.pipeline.flickr.worlds import BEGIN_S, LATER_S, MONTH, MONTH_S, burst, daily_rhythm
 
 PHONE = "Taken with Apple iPhone 7"
-STORM = {"http_429": 0.05, "http_5xx": 0.05, "error_201": 0.05, "html": 0.02, "broken_json": 0.02}
+STORM = {"http_429": 0.05, "http_5xx": 0.05, "error_201": 0.05, "html": 0.02, "broken_json": 0.02, "partial": 0.05}
 
 
 def file_of(number: int, date_upload: int, **fields: object) -> CollectionPhoto:
@@ -150,6 +150,19 @@ def test_it_waits_as_long_as_it_is_asked_to(tmp_path: Path, month: list[Collecti
         with pytest.raises(CommonsUnreachable, match=r"in 1 tries.*4000 s of patience"):
             client.photo_info("57000001")
     assert len(slept) == 2, "an hour is not slept through: the next run goes on"
+
+
+def test_a_search_that_timed_out_is_not_taken_for_whole(tmp_path: Path, month: list[CollectionPhoto]) -> None:
+    late = FaultPlan.model_validate({"api": {"partial": 0.3}})
+    with CommonsEmulator(month, late) as emulator:
+        client = client_of(emulator, tmp_path)
+        assert len(listed(client, PORTRAITS, tmp_path)) == 299
+        assert client.retried > 0
+    always = FaultPlan.model_validate({"api": {"partial": 1.0}})
+    with CommonsEmulator(month, always) as emulator:
+        client = client_of(emulator, tmp_path, retries=2)
+        with pytest.raises(CommonsUnreachable, match=r"in 3 tries; last seen: a search that took too long and shows a part"):
+            client.search("portrait")
 
 
 def test_what_is_final_is_not_asked_again(tmp_path: Path, month: list[CollectionPhoto]) -> None:
