@@ -26,8 +26,9 @@ from pathlib import Path
 
 SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")
 """What numpy says, and nothing else, where the disk takes a part of an array."""
-OF_SQLITE = {8: errno.EROFS, 10: errno.EIO, 13: errno.ENOSPC}
-"""What SQLite calls READONLY, IOERR and FULL, as the system calls it."""
+OF_SQLITE = {8: errno.EROFS, 10: errno.EIO, 13: errno.ENOSPC, 10 | 19 << 8: errno.ENOSPC}
+"""What SQLite calls READONLY, IOERR, FULL and IOERR_SHMSIZE (its index of what was written last could not grow), as the
+system calls it."""
 
 
 class BokehflowError(Exception):
@@ -129,8 +130,9 @@ def database_trouble(error: BaseException) -> OSError | None:
     seen: set[BaseException] = set()
     below: BaseException | None = error
     while below is not None and below not in seen:
+        told = getattr(below, "sqlite_errorcode", 0)
         # The low byte is the kind; the rest says more of it.
-        code = OF_SQLITE.get(getattr(below, "sqlite_errorcode", 0) & 0xFF)
+        code = OF_SQLITE.get(told) or OF_SQLITE.get(told & 0xFF)
         if code is not None:
             return OSError(code, str(below))
         seen.add(below)

@@ -15,7 +15,7 @@ import uvicorn
 from assets.headless import open_instance
 from pipeline import cli as command_line
 from pipeline.cli import DEFECT, cli, last_resort, main, umask_of
-from pipeline.errors import StorageError
+from pipeline.errors import StorageError, database_trouble, disk_trouble
 from storage import Home
 
 ARGUMENTS = {
@@ -200,6 +200,15 @@ def test_a_home_whose_records_do_not_fit_is_named(tmp_path: Path, monkeypatch: p
         raise full_database()
     with pytest.raises(StorageError, match="kept as it is"), open_instance(home):
         raise StorageError("kept as it is") from full_database()
+
+
+def test_a_database_whose_index_cannot_grow_has_a_full_disk() -> None:
+    """SQLite calls that a disk I/O error, and "mend that" helps nobody."""
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode = sqlite3.SQLITE_IOERR_SHMSIZE
+    trouble = database_trouble(error)
+    assert trouble is not None
+    assert disk_trouble(trouble) == ("the disk is full", "make room")
 
 
 def full_database() -> sqlite3.Error:
