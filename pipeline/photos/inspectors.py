@@ -22,6 +22,7 @@ from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any
 
+from pipeline.errors import disk_failed
 from pipeline.package_files import child_environment
 from pipeline.photos.opening import PictureInfo, UndecodableImage, inspect_file
 from pipeline.plain_files import FileTooLarge, read_plain
@@ -82,14 +83,16 @@ class Inspectors:
     def read_checked(self, path: Path, max_bytes: int, max_pixels: int) -> bytes:
         """The bytes of a picture out of somebody's folder, after they passed `inspect`.
 
-        Raises `UndecodableImage`, with the reasons `too_large` and `decoder_died` besides, and `OSError` where the file
-        cannot be read.
+        Raises `UndecodableImage`, with the reasons `too_large` and `decoder_died` besides, `OSError` where the file cannot
+        be read, and `StorageError` where the folder of temporary files takes no copy.
         """
         try:
             data = read_plain(path, max_bytes)
             with tempfile.NamedTemporaryFile(prefix="bokehflow-") as copy:  # of these very bytes: the file may change
-                copy.write(data)
-                copy.flush()
+                try:
+                    Path(copy.name).write_bytes(data)
+                except OSError as error:
+                    raise disk_failed(error, Path(copy.name).parent) from error
                 self.inspect(Path(copy.name), max_pixels)
         except FileTooLarge as error:
             raise UndecodableImage("too_large", error.strerror or "") from None

@@ -1,5 +1,6 @@
 """The processes that decode: they answer as `inspect_file` does, and what ends one of them ends nothing else."""
 
+import errno
 import fcntl
 import os
 import signal
@@ -15,6 +16,7 @@ import psutil
 import pytest
 from PIL import Image
 
+from pipeline.errors import StorageError
 from pipeline.package_files import child_environment
 from pipeline.photos import inspectors
 from pipeline.photos.inspectors import InspectorDied, Inspectors
@@ -81,6 +83,25 @@ def test_answers_are_those_of_the_same_process(two: Inspectors, tmp_path: Path) 
 def test_an_unreadable_disk_stays_an_error_of_the_disk(two: Inspectors, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         two.inspect(tmp_path / "missing", MAX_PIXELS)
+
+
+def test_a_full_folder_of_temporary_files_is_named_and_not_the_photo(
+    two: Inspectors, tmp_path: Path, jpeg: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo, temporary = tmp_path / "me.jpg", tmp_path / "temporary"
+    photo.write_bytes(jpeg)
+    temporary.mkdir()
+
+    def full(path: Path, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", full)
+        with pytest.raises(StorageError, match=r"/temporary: the disk is full; .*make room"):
+            two.read_checked(photo, 10**6, 10**6)
+    assert not list(temporary.iterdir())
+    assert two.read_checked(photo, 10**6, 10**6) == jpeg
 
 
 def test_no_more_processes_than_places_and_none_without_work(two: Inspectors, tmp_path: Path) -> None:
