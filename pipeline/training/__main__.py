@@ -12,7 +12,8 @@ import argparse
 import logging
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -100,16 +101,26 @@ def _is_under_pipes() -> bool:
 def _run_under_pipes(stop: StopSignal) -> bool:
     from dagster_pipes import open_dagster_pipes
 
-    with open_dagster_pipes() as context:
-        package_logger = logging.getLogger("pipeline")
-        package_logger.setLevel(logging.INFO)
-        for handler in context.log.handlers:
-            package_logger.addHandler(handler)
+    with open_dagster_pipes() as context, _logging_to(list(context.log.handlers)):
         job = TrainingJob.model_validate(context.get_extra(JOB_EXTRA))
         completion = _run(job, stop)
         if completion is not None:
             _report(context, job, completion)
         return completion is not None
+
+
+@contextmanager
+def _logging_to(handlers: Sequence[logging.Handler]) -> Iterator[None]:
+    """Pipes' own handlers raise once its context is closed, so that why a run ended would go under in a traceback."""
+    package_logger = logging.getLogger("pipeline")
+    package_logger.setLevel(logging.INFO)
+    for handler in handlers:
+        package_logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        for handler in handlers:
+            package_logger.removeHandler(handler)
 
 
 def _run(job: TrainingJob, stop: StopSignal) -> Completion | None:

@@ -13,7 +13,9 @@ from pathlib import Path
 import dagster as dg
 import psutil
 import pytest
+from dagster_pipes import PipesContext, encode_param
 
+from pipeline.errors import StorageError
 from pipeline.training import __main__ as trainer
 from pipeline.training import process, runs
 from pipeline.training.jobs import ProcessIdentity, TrainingJob
@@ -161,6 +163,25 @@ def test_a_trainer_dies_with_its_starter_and_frees_the_folder(make_job: MakeJob,
     starter.wait()
     with exclusive(killed.run_dir):
         assert completion_of(RunFolder(killed.run_dir)) is None
+
+
+def test_under_pipes_it_says_why_it_cannot_go_on(
+    make_job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    nothing = dict.fromkeys(["partition_key", "partition_key_range", "partition_time_window", "job_name"])
+    empty: dict[str, object] = {"code_version_by_asset_key": {}, "provenance_by_asset_key": {}}
+    extras = {"job": make_job().model_dump(mode="json")}
+    context = {"asset_keys": ["trained_model"], "run_id": "a", "retry_number": 0, "extras": extras, **nothing, **empty}
+    monkeypatch.setenv("DAGSTER_PIPES_CONTEXT", encode_param({"data": context}))
+    monkeypatch.setenv("DAGSTER_PIPES_MESSAGES", encode_param({"path": str(tmp_path / "messages")}))
+    monkeypatch.setattr(PipesContext, "_instance", None)
+
+    def full(*_: object) -> None:
+        raise StorageError("runs/run: the disk is full")
+
+    monkeypatch.setattr(trainer, "_run", full)
+    assert trainer.main([]) == 1
+    assert caplog.messages == ["runs/run: the disk is full"]
 
 
 def train_under_pipes(job: TrainingJob) -> dg.ExecuteInProcessResult:
