@@ -24,10 +24,11 @@ log = logging.getLogger(__name__)
 def find_inception(folders: Sequence[Path]) -> Path | None:
     """The file of weights in one of the folders or, failing that, in torch's own cache; None without.
 
-    A file whose digest is not that of its name is left alone, with a warning.
+    A file whose digest is not that of its name is left alone, with a warning. What may not be looked at is not there: after
+    `su` the folder of caches is often still another's.
     """
     paths = [folder / INCEPTION_FILE for folder in (*folders, torch_cache() / "checkpoints")]
-    return next((path for path in paths if at_hand(path) and _is_as_it_was(path)), None)
+    return next((path for path in paths if _is_usable(path)), None)
 
 
 def torch_cache() -> Path:
@@ -36,9 +37,14 @@ def torch_cache() -> Path:
     return expanded(os.environ.get("TORCH_HOME", default)) / "hub"
 
 
-def _is_as_it_was(path: Path) -> bool:
-    found = path.stat()
-    return _is_unaltered(path, found.st_mtime_ns, found.st_size)
+def _is_usable(path: Path) -> bool:
+    try:
+        if not at_hand(path):
+            return False
+        found = path.stat()
+        return _is_unaltered(path, found.st_mtime_ns, found.st_size)
+    except OSError:
+        return False
 
 
 @lru_cache

@@ -47,6 +47,12 @@ def test_torchs_cache_is_where_torch_has_it(monkeypatch: pytest.MonkeyPatch, nam
     assert torch_cache() == Path(torch.hub.get_dir())
 
 
+def test_a_folder_of_caches_that_is_anothers_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after `su`, which keeps HOME; the name is one that nobody may look for, as root may look everywhere."""
+    monkeypatch.setenv("TORCH_HOME", "/" + 300 * "x")
+    assert load_inception([]) is None
+
+
 def test_altered_weights_are_left_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
