@@ -55,11 +55,17 @@ def strictest_name(licenses: Iterable[object]) -> str:
 
 
 def code_revision() -> str:
-    """Git's name of the code that runs, with `+` where files differ from it; outside a checkout the wheel's."""
+    """Git's name of the code that runs, with `+` where files differ from it; outside a checkout the wheel's.
+
+    `unknown` where there is no git to ask.
+    """
     command = ["git", "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"]
     if not (CODE / ".git").exists():
         return wheel_revision()
-    done = run(command, cwd=CODE, capture_output=True, text=True, check=False, env={**os.environ, "LC_ALL": "C"})
+    try:
+        done = run(command, cwd=CODE, capture_output=True, text=True, check=False, env={**os.environ, "LC_ALL": "C"})
+    except FileNotFoundError:
+        return "unknown"
     return done.stdout.strip() or "unknown"
 
 
