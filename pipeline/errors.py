@@ -112,11 +112,12 @@ def disk_failed(error: OSError, folder: Path) -> StorageError:
 
 
 def disk_trouble(error: OSError) -> tuple[str, str]:
-    """What is wrong with a disk that could not be written, and what to do, in words."""
+    """What is wrong with a disk that could not be read or written, and what to do, in words."""
     if is_full(error):
         return "the disk is full", "make room"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return f"it may not be written ({error.strerror})", "give yourself the right, or take another folder,"
+        what = "written" if error.errno == errno.EROFS else "read or written"
+        return f"it may not be {what} ({error.strerror})", "give yourself the right, or take another folder,"
     return f"the disk failed ({error.strerror or error})", "mend that"
 
 

@@ -1,5 +1,6 @@
 """Whatever a home holds, no command ends in a traceback: a sentence, an exit code, and for a defect a file with the rest."""
 
+import errno
 import io
 import os
 import socket
@@ -162,6 +163,14 @@ def test_a_defect_ends_with_a_sentence_and_a_file(
 def test_a_machine_that_fails_is_no_defect(number: int, capsys: pytest.CaptureFixture[str]) -> None:
     assert last_resort(OSError(number, os.strerror(number), "/home/h/x")) == 1
     assert capsys.readouterr().err.startswith("error: /home/h/x: ")
+
+
+def test_what_may_not_be_read_is_not_said_to_be_written() -> None:
+    (read_only, _), (refused, _) = (
+        disk_trouble(OSError(number, os.strerror(number))) for number in (errno.EROFS, errno.EACCES)
+    )
+    assert read_only == "it may not be written (Read-only file system)"
+    assert refused == "it may not be read or written (Permission denied)"
 
 
 def test_a_terminal_of_few_letters_ends_no_command(monkeypatch: pytest.MonkeyPatch) -> None:
