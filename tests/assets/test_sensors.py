@@ -154,6 +154,13 @@ def test_what_failed_is_tried_again_with_pauses_and_not_for_ever(world: World, m
     assert world.started(due("imported_photos", None, "another reason")) == [["imported_photos"]]
 
 
+def test_a_clock_that_was_ahead_holds_nothing_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    wish, now_s = due("imported_photos", None, "`imports` changed"), time.time() - 365 * 86_400
+    world.ran(wish, FAILED)
+    monkeypatch.setattr("assets.attempts.time", type("Clock", (), {"time": staticmethod(lambda: now_s)}))
+    assert world.started(wish) == [["imported_photos"]]
+
+
 def test_the_same_reason_with_other_inputs_is_no_second_try(world: World) -> None:
     """Whoever decides all day while `dev` is open hands in many times."""
     versions = [f"version {number}" for number in range(len(RETRY_AFTER_S) + 2)]
