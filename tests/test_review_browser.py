@@ -6,13 +6,13 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import requests
 from PIL import Image
@@ -22,6 +22,7 @@ from pipeline.curation.decisions import opinions, read_decisions
 from pipeline.curation.review.state import LEAVE_S
 from pipeline.operations.emulated_flickr import free_ports
 from storage import Home
+from tests.conftest import WARM_PYTHON
 from tests.pipeline.curation.review.worlds import NASTY_TITLES, make_home, photo_id
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -45,12 +46,12 @@ class Server:
 
     @property
     def token(self) -> str:
-        """What stands in the address that was printed last."""
-        return re.findall(r"review page on \S+\?token=(\S+)", (self.home.root / "review.log").read_text())[-1]
+        """What stands in the address that was printed last, nothing before."""
+        return ["", *re.findall(r"review page on \S+\?token=(\S+)", (self.home.root / "review.log").read_text())][-1]
 
     def start(self) -> None:
         command = [
-            sys.executable, "-m", "pipeline.cli", "review", "--home", str(self.home.root), "--port", str(self.port),
+            os.environ[WARM_PYTHON], "-m", "pipeline.cli", "review", "--home", str(self.home.root), "--port", str(self.port),
             "--curator", "Ann",
         ]  # fmt: skip
         with (self.home.root / "review.log").open("ab") as log:
@@ -61,14 +62,23 @@ class Server:
         assert self.process is not None
         assert self.process.poll() is None, (self.home.root / "review.log").read_text()
         try:
-            return requests.get(f"{self.address}/session", timeout=5).ok
+            return requests.get(f"{self.address}/session", headers={"Authorization": f"Bearer {self.token}"}, timeout=5).ok
         except requests.RequestException:
             return False
 
-    def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
+    def stop(self) -> None:
         if self.process is not None and self.process.poll() is None:
-            os.kill(self.process.pid, how)
+            self.process.terminate()
             self.process.wait(30)
+
+    def kill(self) -> None:
+        """With kill -9, which whoever asked the warm server for the process cannot pass on."""
+        assert self.process is not None
+        listening = {one.pid for one in psutil.net_connections("tcp") if one.status == "LISTEN" and one.laddr[1] == self.port}
+        for pid in listening:
+            assert pid is not None
+            os.kill(pid, signal.SIGKILL)
+        assert self.process.wait(30) == -signal.SIGKILL
 
 
 def wait_until(true: Callable[[], bool], timeout_s: float) -> None:
@@ -411,7 +421,7 @@ def test_reload_and_kill_lose_no_decision(browser: Browser, server: Server) -> N
         press(page, "k")
         page.reload()
         assert current(page) == photo_id(number + 1)
-    server.stop(signal.SIGKILL)
+    server.kill()
     page.keyboard.press("2")
     page.wait_for_selector("#trouble:not([hidden])")
     assert current(page) == photo_id(4)
@@ -421,7 +431,7 @@ def test_reload_and_kill_lose_no_decision(browser: Browser, server: Server) -> N
     assert page.is_hidden("#trouble")
     assert holding(server.home)[photo_id(4)] == ("drop", "unfit_blur")
     page.keyboard.press("k")
-    server.stop(signal.SIGKILL)
+    server.kill()
     server.start()
     page.wait_for_function(f"() => document.querySelector('main').dataset.photo === '{photo_id(6)}'", timeout=60_000)
     page.reload()

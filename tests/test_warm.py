@@ -42,6 +42,17 @@ def test_a_signal_reaches_it_and_it_dies_with_its_caller(tmp_path: Path) -> None
             time.sleep(0.02)
 
 
+def test_how_it_dies_the_caller_dies(tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "collection.jsonl").touch()
+    with warm(tmp_path, *EMULATOR) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline()
+        (forked,) = [one for one in psutil.process_iter() if one.pid != process.pid and is_at_work_in(one, tmp_path)]
+        forked.kill()
+        assert process.wait() == -signal.SIGKILL
+
+
 def is_at_work_in(process: psutil.Process, folder: Path) -> bool:
     try:
         return process.cwd() == str(folder)
