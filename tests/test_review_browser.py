@@ -74,10 +74,9 @@ class Server:
     def kill(self) -> None:
         """With kill -9, which whoever asked the warm server for the process cannot pass on."""
         assert self.process is not None
-        listening = {one.pid for one in psutil.net_connections("tcp") if one.status == "LISTEN" and one.laddr[1] == self.port}
-        for pid in listening:
-            assert pid is not None
-            os.kill(pid, signal.SIGKILL)
+        for one in psutil.net_connections("tcp"):
+            if one.status == "LISTEN" and one.laddr[1] == self.port and one.pid:
+                os.kill(one.pid, signal.SIGKILL)
         assert self.process.wait(30) == -signal.SIGKILL
 
 

@@ -23,6 +23,7 @@ from contextlib import suppress
 from pathlib import Path
 
 IMPORTED = ("multiprocessing.spawn", "torch", "dagster", "pipeline.cli", "pipeline.definitions", "pipeline.demo")
+OPTIMISERS_IMPORT = "torch._dynamo"
 IMPORTED_TOO = ("assets.headless", "pipeline.training.__main__", "pipeline.training.process", "pipeline.training.inference")
 
 LOOK_EVERY_S = 2.0
@@ -139,7 +140,7 @@ class Server:
 
 def import_all() -> None:
     """Once, with the first caller, so that nobody pays for what is not used."""
-    for name in (*IMPORTED, *IMPORTED_TOO):
+    for name in (*IMPORTED, *IMPORTED_TOO, OPTIMISERS_IMPORT):
         importlib.import_module(name)
     gc.freeze()
     assert threading.active_count() == 1, "a fork takes one thread along"
