@@ -9,6 +9,7 @@ import base64
 import io
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import jinja2
@@ -172,6 +173,7 @@ def write_pages(folder: Path, inputs: PageInputs, thumbnail: Thumbnail) -> Path:
     return folder / "index.html"
 
 
+@cache
 def _template() -> jinja2.Template:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("pipeline.dedupe"),

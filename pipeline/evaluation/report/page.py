@@ -10,6 +10,7 @@ import hashlib
 import importlib.resources
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 
 import jinja2
@@ -283,7 +284,9 @@ def _columns(tiles: int) -> int:
     return -(-tiles // -(-tiles // MAX_COLUMNS))
 
 
+@cache
 def environment() -> jinja2.Environment:
+    """Of all pages of scores; one for the process, since a page of theirs takes longer to compile than to fill in."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("pipeline.evaluation.report"),
         autoescape=True,

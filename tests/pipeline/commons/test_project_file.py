@@ -19,6 +19,7 @@ from pipeline.emulators.faults import FaultPlan
 from pipeline.package_files import CODE, STARTING_PROJECTS
 from storage import Home
 from tests.assets.worlds import save_noise
+from tests.conftest import WARM_PYTHON
 
 MONTHS = ("2024-01", "2024-02")
 STORM = {
@@ -64,11 +65,11 @@ def write_project(home: Home, emulator: CommonsEmulator) -> None:
     (home.root / "bokehflow.toml").write_text(STARTING_PROJECTS["commons"].read_text() + commons)
 
 
-def start(home: Home) -> subprocess.Popen[bytes]:
+def start(home: Home, python: str) -> subprocess.Popen[bytes]:
     arguments = ["run", "--home", str(home.root), "--from", MONTHS[0], "--to", MONTHS[1], "--until", "photo_files"]
     arguments += ["--config", str(home.root / "bokehflow.toml")]
     without_key = {name: value for name, value in os.environ.items() if not name.startswith("FLICKR_")}
-    command = [sys.executable, "-P", "-m", "pipeline.cli", *arguments]
+    command = [python, "-m", "pipeline.cli", *arguments]
     log = (home.root / "run.log").open("ab")
     with log:
         return subprocess.Popen(command, env=without_key | {"PYTHONPATH": str(CODE)}, cwd=home.root, stdout=log, stderr=log)
@@ -83,7 +84,8 @@ def found(home: Home) -> dict[str, pd.DataFrame]:
 def test_the_project_file_is_collected_completely_and_politely(tmp_path: Path, emulator: CommonsEmulator) -> None:
     home = Home(tmp_path / "home")
     write_project(home, emulator)
-    assert start(home).wait(AT_MOST_S) == 0, (home.root / "run.log").read_text()
+    python = os.environ[WARM_PYTHON]
+    assert start(home, python).wait(AT_MOST_S) == 0, (home.root / "run.log").read_text()
     tables = found(home)
     listing = tables["photo_listing"].set_index("photo_id")
     assert listing["domain"].value_counts().to_dict() == {"ordinary": 14, "shallow": 12}
@@ -104,7 +106,7 @@ def test_the_project_file_is_collected_completely_and_politely(tmp_path: Path, e
     assert all(request.arguments["maxlag"] == "5" for request in calls)
     assert emulator.calls["titles"] == 3, "categories are asked about in the three searches that find nothing"
     before = emulator.calls.total() + emulator.image_requests
-    assert start(home).wait(AT_MOST_S) == 0
+    assert start(home, python).wait(AT_MOST_S) == 0
     assert emulator.calls.total() + emulator.image_requests == before, "again, nothing is asked"
 
 
@@ -119,12 +121,12 @@ def wait_for(process: subprocess.Popen[bytes], asked: int, emulator: CommonsEmul
 def test_a_storm_and_ten_kills_change_nothing(tmp_path: Path, emulator: CommonsEmulator) -> None:
     calm, stormy = Home(tmp_path / "calm"), Home(tmp_path / "storm")
     write_project(calm, emulator)
-    assert start(calm).wait(AT_MOST_S) == 0
+    assert start(calm, sys.executable).wait(AT_MOST_S) == 0
     write_project(stormy, emulator)
     emulator.faults = FaultPlan.model_validate(STORM)
     kills, draw = 0, random.Random(7)
     for _ in range(10 * KILLS):
-        process = start(stormy)
+        process = start(stormy, sys.executable)
         if kills < KILLS:
             wait_for(process, emulator.calls.total() + emulator.image_requests + draw.randint(2, 4), emulator)
         if kills < KILLS and process.poll() is None:

@@ -77,7 +77,7 @@ def tiny(**changes: object) -> TrainingSettings:
 
 @pytest.mark.parametrize("model", [name for name in MODELS if name not in {*MODELS_OF_ONE_DOMAIN, "semantic"}])
 def test_replayed_steps_are_the_plain_ones(model: str, random_source: Sources, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = tiny(steps=24, r1_every_steps=4)
+    settings = tiny(steps=12, r1_every_steps=2)
     plain = run(model, settings, loader_of(settings, random_source))
     monkeypatch.setattr(loop, "PlainSteps", partial(RecordedSteps, replayed=STAND_IN))
     terms, weights = run(model, settings, loader_of(settings, random_source))
