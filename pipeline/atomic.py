@@ -5,6 +5,7 @@ A reader sees the old file or the new one, never half of one.
 """
 
 import errno
+import hashlib
 import os
 import re
 import shutil
@@ -22,12 +23,25 @@ TEMPORARY_SUFFIX = ".tmp"
 """Ends the name of every unfinished file or folder, after the number and the place of the process that writes it."""
 ABANDONED_AFTER_S = 7 * 86_400
 """So long unchanged, what a process of another machine wrote counts as left behind: nothing here can ask that machine."""
+LONG_NAME_BYTES = 180
+"""Longer names may be too long once something is added; file systems take 255."""
 _WRITER = re.compile(r"(?:^|\.)([0-9]{1,9})-(?:([0-9a-f]{18})-)?[0-9a-f]+" + re.escape(TEMPORARY_SUFFIX))
 
 
 def temporary_beside(target: Path) -> Path:
     """A hidden name beside `target` for what shall take its place, that of this process and of no other."""
-    return target.with_name(f".{target.name}.{os.getpid()}-{here().mark}-{uuid4().hex[:8]}{TEMPORARY_SUFFIX}")
+    name = shortened(target.name)
+    return target.with_name(f".{name}.{os.getpid()}-{here().mark}-{uuid4().hex[:8]}{TEMPORARY_SUFFIX}")
+
+
+def shortened(name: str) -> str:
+    """A file's name to which something is to be added: where it is long, its beginning and a digest of the whole.
+
+    >>> shortened("me.jpg"), shortened(100 * "肖像")
+    ('me.jpg', '肖像肖像肖像肖像肖像肖像肖像肖像肖像肖像-c93bbe63')
+    """
+    encoded = os.fsencode(name)
+    return name if len(encoded) <= LONG_NAME_BYTES else f"{name[:20]}-{hashlib.sha256(encoded).hexdigest()[:8]}"
 
 
 def own_name() -> str:
@@ -107,7 +121,11 @@ def atomic_folder(target: Path, replace: bool = False) -> Iterator[Path]:
     files on the disk syncs them. What a process that is gone left of the same target goes first.
     """
     temporary = temporary_beside(target)
-    sweep(path for path in target.parent.glob(f".{escape(target.name)}.*{TEMPORARY_SUFFIX}") if _WRITER.search(path.name))
+    sweep(
+        path
+        for path in target.parent.glob(f".{escape(shortened(target.name))}.*{TEMPORARY_SUFFIX}")
+        if _WRITER.search(path.name)
+    )
     try:
         temporary.mkdir(parents=True)
         with _writing(target):

@@ -17,9 +17,7 @@ CHECKED = "pipeline/file_names.py"
 """The one place where texts become paths."""
 GIVES_PATH = {"parent", "with_name", "with_suffix", "with_stem", "resolve", "absolute", "expanduser", "joinpath", "Path"}
 OWN = {
-    "pipeline/atomic.py": {
-        "target.with_name(f'.{target.name}.{os.getpid()}-{here().mark}-{uuid4().hex[:8]}{TEMPORARY_SUFFIX}')"
-    },
+    "pipeline/atomic.py": {"target.with_name(f'.{name}.{os.getpid()}-{here().mark}-{uuid4().hex[:8]}{TEMPORARY_SUFFIX}')"},
     # What a person writes into their own project file may lie anywhere.
     "pipeline/config.py": {
         "path.parent / expanded(project.masks.folder)",

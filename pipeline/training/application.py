@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from pipeline.atomic import atomic_path
+from pipeline.atomic import atomic_path, shortened
 from pipeline.file_names import child
 from pipeline.models.images import AlphaPhoto, RgbPhoto
 from pipeline.models.large_photos import translate_photo
@@ -20,7 +20,7 @@ def result_stems(photos: Sequence[Path]) -> list[str]:
     """A name for each photo's result: its own without the ending; where several have the same, with folders and ending.
 
     The folders are those below the one that all photos have in common. No two are alike, in small letters either: what
-    still is gets a number.
+    still is gets a number. Long ones are shortened, so that the name of a run fits beside them.
     """
     count = Counter(photo.stem.casefold() for photo in photos)
     common = Path(os.path.commonpath([photo.absolute().parent for photo in photos])) if photos else Path()
@@ -28,6 +28,7 @@ def result_stems(photos: Sequence[Path]) -> list[str]:
     for photo in photos:
         parts = photo.absolute().relative_to(common).parts
         stem = photo.stem if count[photo.stem.casefold()] == 1 else "_".join(parts).replace(".", "_")
+        stem = shortened(stem)
         names = itertools.chain([stem], (f"{stem}_{number}" for number in itertools.count(2)))
         stems.append(next(name for name in names if name.casefold() not in taken))
         taken.add(stems[-1].casefold())

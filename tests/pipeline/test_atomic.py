@@ -17,8 +17,10 @@ from pipeline.atomic import (
     atomic_folder,
     atomic_path,
     is_temporary,
+    shortened,
     sweep,
     temporary_beside,
+    write_bytes,
     write_text,
     writer_of,
 )
@@ -60,6 +62,18 @@ def test_a_full_disk_is_told_with_the_name_of_what_was_written(
         with pytest.raises(OSError, match=r".") as caught, writer(tmp_path / "target"):
             raise error
         assert caught.value.filename == named
+
+
+@pytest.mark.parametrize("name", ["a" * 255, "肖" * 85, "a" * 214, "a" * 180], ids=len)
+def test_what_a_folder_can_hold_can_be_written(name: str, tmp_path: Path) -> None:
+    write_bytes(tmp_path / name, b"1")
+    write_bytes(tmp_path / name, b"2")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_bytes() == b"2"
+    assert shortened(name[:-1] + "b") != shortened(name)
+    with atomic_folder(tmp_path / "folders" / name) as temporary:
+        (temporary / "file").touch()
+    assert [path.name for path in (tmp_path / "folders").iterdir()] == [name]
 
 
 def test_what_is_unfinished_is_swept_when_its_process_is_gone(tmp_path: Path) -> None:

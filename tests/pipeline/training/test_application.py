@@ -18,6 +18,7 @@ from pipeline.training.application import result_stems
         (["x.jpg", "x.png", "x_jpg.tif"], ["x_jpg", "x_png", "x_jpg_2"]),
         (["a/I.jpg", "b/i.jpg", "c/i.jpg"], ["a_I_jpg", "b_i_jpg", "c_i_jpg"]),
         (["a/1.jpg", "a/1.jpg"], ["1_jpg", "1_jpg_2"]),
+        ([f"{100 * '肖像'}.jpg"], [f"{10 * '肖像'}-c93bbe63"]),
     ],
 )
 def test_photos_of_one_name_have_results_of_different_names(photos: list[str], stems: list[str]) -> None:
