@@ -6,6 +6,7 @@ signal it passes on. That saves the seconds that torch and Dagster take to impor
 starts too. Anything else it hands to Python itself. Where start-up, signals or death are tested, call `sys.executable`.
 """
 
+import atexit
 import gc
 import importlib
 import marshal
@@ -111,6 +112,7 @@ class Server:
         for number, stream in enumerate(streams):
             os.dup2(stream, number)
             os.close(stream)
+        open_streams()
         os.umask(umask)
         os.chdir(folder)
         os.environ.clear()
@@ -146,6 +148,13 @@ def import_all() -> None:
     assert threading.active_count() == 1, "a fork takes one thread along"
 
 
+def open_streams() -> None:
+    """The server's own believe that they can be rewound, as /dev/null can."""
+    sys.stdin = sys.__stdin__ = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stdout = sys.__stdout__ = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.__stderr__ = open(2, "w", 1, "utf-8", "backslashreplace", closefd=False)  # noqa: SIM115
+
+
 def main() -> None:
     """Serve; in a child, run the module as Python would have."""
     address, executable, starter = sys.argv[1:]
@@ -155,7 +164,31 @@ def main() -> None:
     sys.executable = executable
     sys.argv = arguments
     warnings.filterwarnings("ignore", "'pipeline.* found in sys.modules")  # that is what it is for
-    runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)
+    code = carry_out(arguments[0])
+    # As Python ends, but that it leaves memory alone: to take apart what was imported takes it two seconds.
+    threading._shutdown()  # pyright: ignore[reportAttributeAccessIssue]
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(code)
+
+
+def carry_out(module: str) -> int:
+    """Run it as Python would have; returns its exit code."""
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except SystemExit as stop:
+        if stop.code is None or isinstance(stop.code, int):
+            return stop.code or 0
+        print(stop.code, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
+    except BaseException:
+        sys.excepthook(*sys.exc_info())  # pyright: ignore[reportArgumentType]
+        return 1
+    return 0
 
 
 def start(folder: Path) -> subprocess.Popen[bytes]:
