@@ -14,14 +14,17 @@ from pathlib import Path
 import hypothesis
 import psutil
 import pytest
+from hypothesis.internal.conjecture import engine
 
 from tests import warm
 
 # Workers share the cores; threads of theirs would wait for each other, in the processes that they start too.
 os.environ["OMP_NUM_THREADS"] = "1"
 
-# A machine that is busy is no reason to fail.
-hypothesis.settings.register_profile("untimed", deadline=None)
+# A machine that is busy is no reason to fail. What fails is made small for a minute at most, and not explained besides.
+engine.MAX_SHRINKING_SECONDS = 60
+PHASES = [phase for phase in hypothesis.Phase if phase is not hypothesis.Phase.explain]
+hypothesis.settings.register_profile("untimed", deadline=None, phases=PHASES)
 hypothesis.settings.load_profile("untimed")
 
 REPOSITORY = Path(__file__).parents[1]
@@ -35,11 +38,14 @@ WARM_PYTHON = "BOKEHFLOW_TEST_PYTHON"
 """In the environment: the executable that `tests.warm` made."""
 SERVER = pytest.StashKey[tuple[subprocess.Popen[bytes], Path]]()
 LONG = (
-    "test_end_to_end.py", "test_tutorial.py", "test_review_browser.py", "test_collecting.py", "test_bad_input.py",
-    "test_page.py", "test_importing.py", "test_judging.py", "test_working.py", "test_agreement.py", "test_subject_finder.py",
-    "test_loop.py", "test_recording.py", "test_process.py", "test_dev.py", "test_training_commands.py",
+    "test_end_to_end.py", "test_tutorial.py", "test_review_browser.py", "test_collecting.py", "test_importing.py",
+    "test_bad_input.py", "test_recording.py", "test_process.py", "test_page.py", "test_judging.py", "test_engines.py",
+    "test_dev.py", "test_training_commands.py", "test_agreement.py", "test_forget.py", "test_loop.py", "test_groups.py",
+    "test_slurm.py", "test_depth_set.py", "test_reporting.py", "test_lists_as_queries.py", "test_kept_records.py",
+    "test_download.py", "test_app.py", "test_semantic.py", "test_main.py", "test_restore.py", "test_web_page.py",
 )  # fmt: skip
-"""Modules of most of a minute and more. The first makes the finished demo, for which the next three need not wait."""
+"""Modules of twenty seconds of processor time and more. The first makes the finished demo, for which the next four need not
+wait."""
 
 
 LAST_COLLECTED = "test_wheel"
