@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
+from pipeline.errors import UnsafeName
 from pipeline.file_names import expanded
 from pipeline.plain_files import at_hand, file_sha256
 
@@ -27,14 +28,18 @@ def find_inception(folders: Sequence[Path]) -> Path | None:
     A file whose digest is not that of its name is left alone, with a warning. What may not be looked at is not there: after
     `su` the folder of caches is often still another's.
     """
-    paths = [folder / INCEPTION_FILE for folder in (*folders, torch_cache() / "checkpoints")]
+    cache = torch_cache()
+    paths = [folder / INCEPTION_FILE for folder in (*folders, *([cache / "checkpoints"] if cache else []))]
     return next((path for path in paths if _is_usable(path)), None)
 
 
-def torch_cache() -> Path:
-    """The folder that `torch.hub` keeps files in, by torch's own rule."""
+def torch_cache() -> Path | None:
+    """The folder that `torch.hub` keeps files in, by torch's own rule; None for a user who has no home folder."""
     default = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "torch"
-    return expanded(os.environ.get("TORCH_HOME", default)) / "hub"
+    try:
+        return expanded(os.environ.get("TORCH_HOME", default)) / "hub"
+    except UnsafeName:
+        return None
 
 
 def _is_usable(path: Path) -> bool:

@@ -53,6 +53,13 @@ def test_a_folder_of_caches_that_is_anothers_has_none(monkeypatch: pytest.Monkey
     assert load_inception([]) is None
 
 
+def test_who_has_no_home_folder_has_no_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a number without a name, which containers give their users."""
+    monkeypatch.setenv("TORCH_HOME", "~nobody-of-this-name/torch")
+    assert torch_cache() is None
+    assert load_inception([]) is None
+
+
 def test_altered_weights_are_left_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
