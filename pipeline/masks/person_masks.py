@@ -8,6 +8,7 @@ import logging
 import os
 import struct
 import zlib
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -219,8 +220,10 @@ def _rounded(value: float | None) -> float | None:
 
 def _pictures(photos: pd.DataFrame) -> list[PhotoToMask]:
     """Every picture once, in the order of their digests."""
-    shown = photos.groupby("sha256")["photo_id"]
-    return [PhotoToMask(str(sha256), tuple(sorted(set(photo_ids)))) for sha256, photo_ids in shown]
+    shown = defaultdict[str, set[str]](set)
+    for sha256, photo_id in zip(photos["sha256"].tolist(), photos["photo_id"].tolist(), strict=True):
+        shown[sha256].add(photo_id)
+    return [PhotoToMask(sha256, tuple(sorted(shown[sha256]))) for sha256 in sorted(shown)]
 
 
 def _batches(pictures: Sequence[PhotoToMask]) -> Iterator[Sequence[PhotoToMask]]:
@@ -273,8 +276,8 @@ def _already_known(known: pd.DataFrame, maker: _Maker) -> dict[str, StoredMask |
     found: dict[str, StoredMask | RefusedMask] = {}
     as_made = listed[listed["mask"] == listed["sha256"].map(maker.path)]
     there = as_made[~not_there(maker.folder, as_made["mask"])]
-    for sha256, path, digest, share, *facts in there[columns].itertuples(index=False, name=None):
-        people, runner_up, uncertainty, drawn_by = (None if pd.isna(fact) else fact for fact in facts)
+    values = (there[column].astype(object).where(there[column].notna(), None).tolist() for column in columns)
+    for sha256, path, digest, share, people, runner_up, uncertainty, drawn_by in zip(*values, strict=True):
         counted = None if people is None else int(people)
         found[sha256] = StoredMask(path, digest, float(share), counted, runner_up, uncertainty, drawn_by)
     return found
