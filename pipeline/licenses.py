@@ -20,6 +20,7 @@ restrictions" (7) promises nothing, but to go from there to any licence is to cl
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 _CC = "https://creativecommons.org"
 
@@ -193,6 +194,7 @@ def _by_terms(terms: set[str], versions: set[str]) -> str | None:
     return next((one.id for one in KNOWN.values() if known and one.name == name), None)
 
 
+@lru_cache(1024)
 def freedoms(id: str | None) -> frozenset[str]:
     """What the licence allows, by the table above; nothing for one that is not known.
 

@@ -11,7 +11,7 @@ from pipeline.config import Project
 from pipeline.errors import ConfigError, SourceError
 from pipeline.operations.photo_tables import all_rows, newest_listings
 from pipeline.operations.tombstones import forgotten_photos
-from pipeline.photos.history import SourceAnswer, unasked, update_history, with_answers
+from pipeline.photos.history import OF_LISTING, SourceAnswer, unasked, update_history, with_answers
 from pipeline.sources.listing import Source
 from resources.sources import SourcesResource, source_of, source_problem
 from storage import Home
@@ -33,7 +33,7 @@ class MadeHistory:
 
 def make_history(project: Project, home: Home, sources: SourcesResource) -> MadeHistory:
     """The history of all that is listed, brought up to date but not written; sources are asked about absent photos."""
-    listings, listing = newest_listings(project, home), all_rows(project, home, "photo_listing")
+    listings, listing = newest_listings(project, home), all_rows(project, home, "photo_listing", OF_LISTING)
     before = home.tables.read_or_empty("photo_history")
     frame = update_history(before, listing, listings, forgotten_photos(home))
     questions = unasked(frame, listings)["photo_id"].head(project.collect.checks_per_run).tolist()

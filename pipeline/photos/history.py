@@ -24,6 +24,8 @@ from pipeline.tables import among, columns_of, conform
 
 WATCHED = ["title", "tags", "license"]
 """Columns whose change is noted."""
+OF_LISTING = ["photo_id", "domain", "month", "fetched_at_s", *WATCHED]
+"""Columns of `photo_listing` that the history is made from."""
 
 
 @dataclass(frozen=True)
@@ -87,17 +89,20 @@ def unasked(history: pd.DataFrame, listings: Mapping[str, Relisted]) -> pd.DataF
 
 def with_answers(history: pd.DataFrame, answers: Mapping[str, SourceAnswer]) -> pd.DataFrame:
     """The history with what Flickr said about absent photos, by photo id: `asked_s`, `gone_s` and the licence."""
-    rows = history.astype(object).to_dict("records")
+    is_answered = among(history["photo_id"], answers)
+    answered = history[is_answered]
+    if answered.empty:
+        return history
+    rows = answered.astype(object).to_dict("records")
     for row in rows:
-        answer = answers.get(str(row["photo_id"]))
-        if answer is None:
-            continue
+        answer = answers[str(row["photo_id"])]
         row["asked_s"] = answer.asked_s
         if not answer.shown:
             row["gone_s"] = answer.asked_s
         elif answer.license is not None and answer.license != row["license"]:
             row.update(license_before=row["license"], license=answer.license, changed="license", changed_s=answer.asked_s)
-    return _finished(pd.DataFrame(rows, columns=history.columns)) if answers else history
+    told = _finished(pd.DataFrame(rows, columns=history.columns))
+    return conform("photo_history", pd.concat([history[~is_answered], told]))
 
 
 def _newest(listing: pd.DataFrame, listings: Mapping[str, Relisted]) -> pd.DataFrame:
