@@ -100,10 +100,11 @@ def _settled(words: list[Decision], double: DoubleReview) -> list[Decision]:
 
 
 def _row(words: list[Decision], photos: Mapping[str, Mapping[str, object]]) -> dict[str, object]:
-    last = words[-1]
-    agreeing = [photos[word.photo_id] for word in words if verdict(word) == verdict(last)]
-    photo = min(agreeing, key=_preference)
-    dissent = [str(word) for word in words if verdict(word) != verdict(last)]
+    last, photo, dissent = words[-1], photos[words[-1].photo_id], list[str]()
+    if len(words) > 1:  # of a hundred thousand few are decided twice
+        agreeing = [photos[word.photo_id] for word in words if verdict(word) == verdict(last)]
+        photo = min(agreeing, key=_preference)
+        dissent = [str(word) for word in words if verdict(word) != verdict(last)]
     target = {"keep": photo["domain"], "move": last.move_to, "drop": None}[last.decision]
     facts = {name: photo[name] for name in FACTS}
     said = {name: getattr(last, name) for name in ("decision", "reason", "curator", "note", "file", "row")}

@@ -7,6 +7,7 @@ The two halves of a pair show one scene and may be as alike as copies: photos of
 and preferred pair by pair, so that of two pairs that are copies one stays whole.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence, Set
 from dataclasses import asdict, dataclass, replace
 
@@ -291,7 +292,10 @@ def _lists(pictures: pd.Series, keys: pd.Series) -> list[list[int]]:
     """Pictures with equal keys, ascending, where there is more than one; −1 is no key."""
     frame = pd.DataFrame({"picture": pictures.to_numpy(), "key": keys.to_numpy()})
     frame = frame[frame["key"].ne(-1) & frame.duplicated("key", keep=False)]
-    return [sorted(set(map(int, group))) for _, group in frame.groupby("key", sort=False)["picture"]]
+    found = defaultdict[object, set[int]](set)
+    for picture, key in zip(frame["picture"].tolist(), frame["key"].tolist(), strict=True):
+        found[key].add(picture)
+    return [sorted(pictures) for pictures in found.values()]
 
 
 class _Trusted:
