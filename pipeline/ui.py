@@ -80,7 +80,7 @@ def serve_ui(home: Home, project: Project, path: Path, port: int, say: Say) -> i
         say(f"project {path}\nhome    {home.root}\nloading the pipeline …")
         with (
             interruptible() as stopped,
-            code_server(instance, located_workspace(), LOG_LEVEL) as workspace,
+            code_server(instance, located_workspace(), LOG_LEVEL, stopped.is_set) as workspace,
             following(project, path, yaml.safe_load(read_plain_text(workspace)), say),
             web_application(instance, workspace, LOG_LEVEL) as web,
         ):

@@ -17,7 +17,7 @@ import re
 import sqlite3
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
 from functools import partial
@@ -80,12 +80,16 @@ def free_slots_of_ended_runs(instance: dg.DagsterInstance) -> None:
 
 
 @contextmanager
-def code_server(instance: dg.DagsterInstance, workspace: Mapping[str, Any], log_level: str) -> Iterator[Path]:
+def code_server(
+    instance: dg.DagsterInstance, workspace: Mapping[str, Any], log_level: str, is_stopped: Callable[[], bool]
+) -> Iterator[Path]:
     """The code locations of a workspace, as such a file says them, in processes of their own, reloaded from the UI.
 
-    Yields a workspace file that names these servers.
+    Yields a workspace file that names these servers. Raises `KeyboardInterrupt` where one ended since everything was
+    stopped: Ctrl-C in a terminal reaches it too, before it has learnt to heed it.
     """
     from dagster._cli.proxy_server_manager import ProxyServerManager
+    from dagster._core.errors import DagsterUserCodeProcessError
     from dagster._core.workspace.load_target import WorkspaceFileTarget
 
     with tempfile.TemporaryDirectory(prefix="bokehflow-ui-") as folder:
@@ -93,7 +97,13 @@ def code_server(instance: dg.DagsterInstance, workspace: Mapping[str, Any], log_
         modules.write_text(yaml.safe_dump(dict(workspace)), encoding="utf-8")
         target = WorkspaceFileTarget([str(modules)])
         with ProxyServerManager(instance, target, code_server_log_level=log_level) as servers:
-            servers_file.write_text(yaml.safe_dump({"load_from": list(servers.get_code_server_specs())}), encoding="utf-8")
+            try:
+                specified = list(servers.get_code_server_specs())
+            except DagsterUserCodeProcessError:
+                if is_stopped():
+                    raise KeyboardInterrupt from None
+                raise
+            servers_file.write_text(yaml.safe_dump({"load_from": specified}), encoding="utf-8")
             yield servers_file
 
 

@@ -9,10 +9,13 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._cli.proxy_server_manager import ProxyServerManager
+from dagster._core.errors import DagsterUserCodeProcessError
 
 from resources.dagster_internals import (
     ERASED,
     BlockingCheckFailed,
+    code_server,
     daemon_command,
     erase_pictures,
     free_slots_of_ended_runs,
@@ -52,6 +55,18 @@ def test_a_blocking_check_that_fails_raises_what_headless_runs_wait_for() -> Non
 
     with dg.DagsterInstance.ephemeral() as instance, pytest.raises(BlockingCheckFailed):
         dg.materialize([made], instance=instance)
+
+
+@pytest.mark.parametrize(("is_stopped", "raised"), [(True, KeyboardInterrupt), (False, DagsterUserCodeProcessError)])
+def test_a_code_server_that_ctrl_c_ended_while_it_loaded_is_no_defect(
+    is_stopped: bool, raised: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ended(self: ProxyServerManager) -> None:
+        raise DagsterUserCodeProcessError("exited with return code -2", user_code_process_error_infos=[])
+
+    monkeypatch.setattr(ProxyServerManager, "get_code_server_specs", ended)
+    with dg.DagsterInstance.local_temp() as instance, pytest.raises(raised):
+        code_server(instance, {"load_from": []}, "warning", lambda: is_stopped).__enter__()
 
 
 def test_slots_of_ended_runs_are_free_again(tmp_path: Path) -> None:
