@@ -277,6 +277,7 @@ def _ray(address: str | None, retries: int, workers: int) -> Iterator[Engine]:
     if address is not None:
         _knock("ray", address)
     local = {} if address else {"num_cpus": workers, "include_dashboard": False}
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a cluster that begins here would report its use to Ray's makers
     try:
         ray.init(address=address or "local", log_to_driver=False, configure_logging=False, **local)
     except (ConnectionError, RuntimeError, ValueError) as error:

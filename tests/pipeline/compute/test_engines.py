@@ -168,6 +168,14 @@ def test_an_engine_that_cannot_be_reached_says_so_at_once(name: str, address: st
     assert time.monotonic() - began_s < 20
 
 
+def test_ray_that_is_started_here_reports_its_use_to_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = list[str | None]()
+    init = SimpleNamespace(init=lambda **_: told.append(os.environ.get("RAY_USAGE_STATS_ENABLED")), shutdown=lambda: None)
+    monkeypatch.setitem(sys.modules, "ray", init)
+    with open_engine("ray", None, retries=1):
+        assert told == ["0"]
+
+
 def test_an_engine_that_is_not_installed_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
     assert "pip install 'bokehflow[dask]'" in str(reach_problem("dask", None))
