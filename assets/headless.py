@@ -117,12 +117,16 @@ def prepare_instance(home: Home) -> None:
     """Make `dagster/` in the home and link the settings there: Dagster reads them from nowhere else.
 
     A file of one's own there stays. Raises `ConfigError` where records in PostgreSQL cannot be reached as it stands, and
-    where the path of a database means another one to Dagster.
+    where the path of a database, or of Dagster itself, means another one to Dagster.
     """
     if wrong := NO_ADDRESS.search(str(home.dagster.absolute())):
         why = "ends there" if wrong[0] == "?" else "takes that for another character"
         raise ConfigError(
             f"{home.root}: a path with {wrong[0]} cannot hold Dagster's database, whose address {why}; rename it"
+        )
+    if "%" in str(dg.__file__):
+        raise ConfigError(
+            f"{dg.__file__}: from a path with % Dagster sets up no database; install bokehflow in another folder"
         )
     home.dagster.mkdir(parents=True, exist_ok=True)
     link = child(home.dagster, DAGSTER_SETTINGS.name)

@@ -99,6 +99,17 @@ def test_a_path_that_is_another_one_as_an_address_is_refused(tmp_path: Path, fol
     assert not home.root.exists()
 
 
+def test_an_installation_that_dagster_cannot_work_from_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tool that sets its database up takes a % in its own path for the name of a setting."""
+    monkeypatch.setattr(dg, "__file__", "/100% mine/dagster/__init__.py")
+    with (
+        pytest.raises(ConfigError, match=r"^/100% mine/dagster.*install bokehflow in another"),
+        open_instance(Home(tmp_path)),
+    ):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
 def test_records_lie_in_a_home_of_an_odd_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DAGSTER_HOME", "")
     home = Home(tmp_path / "100% mine, 5%x #1 'é'")
