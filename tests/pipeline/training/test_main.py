@@ -196,6 +196,7 @@ def train_under_pipes(job: TrainingJob) -> dg.ExecuteInProcessResult:
 
 # Dagster's own Pipes client asks its context in a way that Dagster deprecates,
 # and its message reader counts writers, which is a preview.
+@pytest.mark.usefixtures("warm_trainers")
 @pytest.mark.filterwarnings("ignore::dagster_shared.utils.warnings.PreviewWarning")
 @pytest.mark.filterwarnings("ignore:AssetExecutionContext.run_id is deprecated:DeprecationWarning")
 def test_under_pipes_a_run_reports_its_result(make_job: MakeJob) -> None:
