@@ -21,13 +21,18 @@ from tests.pipeline.dataset.frozen_world import World, picture
 GONE = "flickr:7"
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> World:
-    world = World(tmp_path / "home")
+@pytest.fixture(scope="module")
+def frozen(tmp_path_factory: pytest.TempPathFactory) -> World:
+    world = World(tmp_path_factory.mktemp("frozen"))
     world.freeze(range(1, 13))
     world.freeze(range(1, 17))
     world.freeze([n for n in range(1, 17) if n != 7])
     return world
+
+
+@pytest.fixture
+def world(frozen: World, tmp_path: Path) -> World:
+    return World(shutil.copytree(frozen.root, tmp_path / "home"))
 
 
 def everything(world: World) -> bytes:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -45,9 +46,16 @@ def world(tmp_path: Path) -> World:
     return World(tmp_path)
 
 
+@pytest.fixture(scope="module")
+def frozen_once(tmp_path_factory: pytest.TempPathFactory) -> tuple[World, str]:
+    world = World(tmp_path_factory.mktemp("frozen"))
+    return world, world.freeze(NUMBERS, layered=LAYERED)
+
+
 @pytest.fixture
-def frozen(world: World) -> str:
-    return world.freeze(NUMBERS, layered=LAYERED)
+def frozen(frozen_once: tuple[World, str], world: World) -> str:
+    shutil.copytree(frozen_once[0].root, world.root, dirs_exist_ok=True)
+    return frozen_once[1]
 
 
 def layered_rows(world: World, identifier: str) -> pd.DataFrame:

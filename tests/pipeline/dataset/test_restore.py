@@ -20,15 +20,20 @@ from tests.pipeline.dataset.frozen_world import World
 NUMBERS = range(1, 13)
 
 
-@pytest.fixture
-def origin(tmp_path: Path) -> tuple[World, str]:
-    world = World(tmp_path / "origin")
+@pytest.fixture(scope="module")
+def frozen(tmp_path_factory: pytest.TempPathFactory) -> tuple[World, str]:
+    world = World(tmp_path_factory.mktemp("frozen"))
     identifier = world.freeze(NUMBERS)
     for number in NUMBERS:
         path = world.root / "masks" / "selfie" / f"{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(f"mask {number}".encode())
     return world, identifier
+
+
+@pytest.fixture
+def origin(frozen: tuple[World, str], tmp_path: Path) -> tuple[World, str]:
+    return World(shutil.copytree(frozen[0].root, tmp_path / "origin")), frozen[1]
 
 
 @pytest.fixture
