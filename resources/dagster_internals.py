@@ -34,7 +34,7 @@ from dagster._core.errors import DagsterAssetCheckFailedError
 from dagster._core.execution import compute_logs
 from dagster._utils.schedules import cron_string_iterator
 
-from pipeline.errors import StorageError, database_trouble, disk_failed
+from pipeline.errors import ConfigError, StorageError, database_trouble, disk_failed
 from pipeline.file_names import child
 from pipeline.package_files import CODE, DAGSTER_ON_POSTGRES, DAGSTER_SETTINGS
 from pipeline.plain_files import read_plain_text
@@ -86,12 +86,14 @@ def code_server(
     """The code locations of a workspace, as such a file says them, in processes of their own, reloaded from the UI.
 
     Yields a workspace file that names these servers. Raises `KeyboardInterrupt` where one ended since everything was
-    stopped: Ctrl-C in a terminal reaches it too, before it has learnt to heed it.
+    stopped: Ctrl-C in a terminal reaches it too, before it has learnt to heed it; and `ConfigError` where the folder of
+    temporary files has too long a path for them.
     """
     from dagster._cli.proxy_server_manager import ProxyServerManager
     from dagster._core.errors import DagsterUserCodeProcessError
     from dagster._core.workspace.load_target import WorkspaceFileTarget
 
+    _check_room_for_sockets()
     with tempfile.TemporaryDirectory(prefix="bokehflow-ui-") as folder:
         modules, servers_file = Path(folder) / "modules.yaml", Path(folder) / "servers.yaml"
         modules.write_text(yaml.safe_dump(dict(workspace)), encoding="utf-8")
@@ -105,6 +107,16 @@ def code_server(
                 raise
             servers_file.write_text(yaml.safe_dump({"load_from": specified}), encoding="utf-8")
             yield servers_file
+
+
+def _check_room_for_sockets() -> None:
+    """Dagster's parts talk through sockets among the temporary files, of which the system takes short paths only."""
+    folder = tempfile.gettempdir()
+    if len(os.fsencode(folder)) > LONGEST_SOCKET_FOLDER_BYTES:
+        raise ConfigError(
+            f"{folder}: the path of this folder of temporary files is too long for the sockets in it (at most "
+            f"{LONGEST_SOCKET_FOLDER_BYTES} bytes); set TMPDIR to a folder with a shorter one, such as /tmp"
+        )
 
 
 def reload_code(workspace: Mapping[str, Any]) -> bool:
@@ -172,6 +184,8 @@ SHOWN_COLUMNS = {"event_logs": "event", "asset_keys": "last_materialization"}
 POSTGRES_PATIENCE_S = 20
 ERASED = "*a photo that this picture showed was forgotten*"
 
+LONGEST_SOCKET_FOLDER_BYTES = 91
+"""macOS takes 103 for a socket's path, Linux 107; its name has 12 with the slash."""
 _JPEG = re.compile(r"!\[([^\]]*)\]\(data:image/jpeg;base64,[A-Za-z0-9+/=]*\)")
 
 

@@ -12,6 +12,7 @@ import pytest
 from dagster._cli.proxy_server_manager import ProxyServerManager
 from dagster._core.errors import DagsterUserCodeProcessError
 
+from pipeline.errors import ConfigError
 from resources.dagster_internals import (
     ERASED,
     BlockingCheckFailed,
@@ -67,6 +68,14 @@ def test_a_code_server_that_ctrl_c_ended_while_it_loaded_is_no_defect(
     monkeypatch.setattr(ProxyServerManager, "get_code_server_specs", ended)
     with dg.DagsterInstance.local_temp() as instance, pytest.raises(raised):
         code_server(instance, {"load_from": []}, "warning", lambda: is_stopped).__enter__()
+
+
+def test_a_folder_of_temporary_files_that_can_hold_no_socket_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As clusters make one for each job; Dagster would try on for minutes, with a message for each time."""
+    with dg.DagsterInstance.local_temp() as instance:
+        monkeypatch.setattr("tempfile.tempdir", f"/scratch/{84 * 'a'}")
+        with pytest.raises(ConfigError, match=r"^/scratch/a+: the path.*at most 91 bytes.*set TMPDIR"):
+            code_server(instance, {"load_from": []}, "warning", lambda: False).__enter__()
 
 
 def test_slots_of_ended_runs_are_free_again(tmp_path: Path) -> None:
