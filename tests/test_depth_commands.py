@@ -1,6 +1,7 @@
 """A model of depth from a folder of pictures to a refocused photo, as a person types it."""
 
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -55,6 +56,16 @@ def test_without_masks_no_subject_is_laid_over(home: Path, tmp_path: Path, run: 
     assert (
         "--overlay lays the subject over the result, and by [masks] segmenter = 'none' nobody is looked for" in outcome.said
     )
+
+
+def test_for_a_model_that_is_not_there_no_weights_are_fetched(
+    home: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("resources.segmenter.SegmenterResource.load", Mock(side_effect=ConnectionError))
+    photo = str(tmp_path / "scenes" / "rgb" / "0.png")
+    outcome = run("translate", photo, "--model", "nothing", "--home", str(home))
+    assert outcome.code == 1
+    assert "the run 'nothing' does not exist" in outcome.said
 
 
 def test_a_folder_trains_a_model_that_refocuses_photos(home: Path, tmp_path: Path) -> None:

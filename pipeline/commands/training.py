@@ -124,6 +124,7 @@ def translate(
         raise ConfigError(
             "--overlay lays the subject over the result, and by [masks] segmenter = 'none' nobody is looked for"
         )
+    model = run_folder(chosen, run)  # before weights are fetched for it
     people = segmented_masks(project, chosen, SegmenterResource.of(project.masks).load(chosen))
 
     def alpha_of(rgb: "RgbPhoto") -> "AlphaPhoto":
@@ -132,7 +133,7 @@ def translate(
             say(f"{photo}: nobody is found in it, so that all of it counts as background")
         return alpha
 
-    application = Application(run_folder(chosen, run), alpha_of, overlay, checkpoint)
+    application = Application(model, alpha_of, overlay, checkpoint)
     failed = []
     with closing(Inspectors(1)) as inspectors:
         for photo, stem in zip(photos, result_stems(photos), strict=True):
