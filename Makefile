@@ -3,8 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONUNBUFFERED := 1
-# Of the tests: one more than there are cores, since each waits now and then for a process or a browser that it started.
-WORKERS = $(shell $(BIN)/python -c 'import os; print((os.cpu_count() or 1) + 1)')
+# Of the tests: two more than there are cores, since each waits now and then for a process or a browser that it started.
+WORKERS = $(shell $(BIN)/python -c 'import os; print((os.cpu_count() or 1) + 2)')
 # Python keeps what it has compiled, whatever the environment says: otherwise each command compiles Dagster anew, for seconds.
 unexport PYTHONDONTWRITEBYTECODE
 

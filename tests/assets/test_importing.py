@@ -383,6 +383,7 @@ def give_masks(home: Home, folder: Path) -> None:
         Image.fromarray(mask).save(folder / f"{photo_id.replace(':', '_')}.png")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("warm_trainers")
 def test_the_given_test_side_is_that_of_the_snapshot_and_of_what_judges(tmp_path: Path) -> None:
     for side, seeds in (("trainA", (1, 2, 3)), ("testA", (4, 5)), ("trainB", (6, 7, 8)), ("testB", (9,))):

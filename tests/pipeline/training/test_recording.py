@@ -135,6 +135,7 @@ def test_the_discriminators_step_needs_the_generators(random_source: Sources) ->
         RecordedSteps(state, STAND_IN).discriminator_step(None, {}, 1e-3)  # pyright: ignore[reportArgumentType]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "changes"),
     [

@@ -47,6 +47,7 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         subprocess.run(["kill", "-KILL", "--", f"-{path.read_text().strip()}"], capture_output=True, check=False)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("warm_trainers")
 def test_a_job_that_comes_to_its_limit_goes_on_in_another(make_job: MakeJob, tmp_path: Path, fake: Path) -> None:
     job = make_job(settings={"steps": 150}, started_by=ProcessIdentity.current().model_dump())
