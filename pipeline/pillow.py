@@ -57,7 +57,7 @@ def from_exif(image: Image.Image, read: Callable[[Image.Exif], Found], unknown: 
     """What `read` finds in a picture's EXIF; `unknown` where the block is damaged, which spoils no picture."""
     try:
         return read(image.getexif())
-    except Exception:
+    except Exception:  # the picture itself is as good as before: nothing is lost but what EXIF would have said
         return unknown
 
 
