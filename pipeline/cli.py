@@ -26,6 +26,7 @@ from pipeline.commands import (
 )
 from pipeline.commands.options import say
 from pipeline.errors import BokehflowError, database_trouble, disk_trouble, is_full
+from pipeline.memory import keep_freed_memory
 from pipeline.plain_text import plain_lines
 
 UMASK_VARIABLE = "BOKEHFLOW_FILES"
@@ -79,6 +80,7 @@ def main() -> None:
     """
     os.umask(umask_of(os.environ.get(UMASK_VARIABLE)))
     _escape_what_the_terminal_lacks()
+    keep_freed_memory()
     try:
         cli.main(standalone_mode=False)
     except click.exceptions.Abort:

@@ -17,6 +17,7 @@ from assets.sensors import sensors
 from assets.terminal import terminal_logger
 from assets.training import training_assets
 from pipeline.config import Project, load_project
+from pipeline.memory import keep_freed_memory
 from pipeline.training.lifeline import end_with_starter
 from resources.home import HomeResource
 from resources.segmenter import SegmenterResource
@@ -68,6 +69,7 @@ def fixed(resource: object) -> dg.ResourceDefinition:
 def definitions() -> dg.Definitions:
     """What `workspace.yaml` loads, in a code server and in each run."""
     end_with_starter()
+    keep_freed_memory()
     home = Home.at()
     path = home.project_file()
     return build_definitions(load_project(path), home, path)

@@ -20,6 +20,7 @@ from typing import Any
 
 from pipeline.compute.pieces import Function, PieceOutcome
 from pipeline.errors import ComputeError
+from pipeline.memory import keep_freed_memory
 from pipeline.package_files import child_environment
 
 
@@ -151,6 +152,7 @@ class _Worker:
 
 def main() -> None:
     """Answer one line after the other, to the end of standard input."""
+    keep_freed_memory()
     answers = os.dup(1)
     os.dup2(2, 1)  # what libraries print is no answer
     for line in sys.stdin.buffer:

@@ -22,6 +22,7 @@ from pydantic import ValidationError
 
 from pipeline.errors import BokehflowError, TrainingError
 from pipeline.file_names import child, inside
+from pipeline.memory import keep_freed_memory
 from pipeline.parquet_files import parquet_footer, parquet_path
 from pipeline.picture_layers import BY_NAME, OPTIONAL
 from pipeline.plain_files import read_plain
@@ -75,6 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.job is None and not _is_under_pipes():
         parser.error("--job FILE is needed outside Dagster Pipes")
     stop = StopSignal()
+    keep_freed_memory()
     try:
         completed = _run_from_file(options.job, stop) if options.job else _run_under_pipes(stop)
     except BokehflowError as error:
