@@ -258,7 +258,8 @@ def mean_scores(runs: Sequence[Run]) -> pd.DataFrame:
     """Method by figure: means over the test pictures, scores of the set, scores of the model."""
     from pipeline.commands.options import load, open_home
     from pipeline.evaluation.compare.summary import merge
-    from pipeline.evaluation.measure.judge import MODEL_SET, TEST_SET
+    from pipeline.evaluation.measure.judge import MODEL_SET
+    from pipeline.evaluation.measure.set_scores import TEST_SET
     from pipeline.operations.judging import Stopwatch, evaluate_model
     from resources.segmenter import SegmenterResource
 

@@ -2,13 +2,13 @@
 
 Every function takes one picture: predicted and true depth in metres, float [height, width], and where the truth is known.
 Over a set the field means the mean of the scores of the pictures; pooling all pixels weighs pictures by what is known of
-them and gives other figures. `mean_of_pictures` and `pooled` are named for what they do.
+them and gives other figures. `pooled` does the latter.
 
 Eigen et al., "Depth Map Prediction from a Single Image using a Multi-Scale Deep Network" (2014): AbsRel, SqRel, RMSE,
 RMSElog, δ. Uhrig et al. (KITTI, 2017): SILog. Ranftl et al., "Towards Robust Monocular Depth Estimation" (2020): alignment.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 
 import cv2
 import numpy as np
@@ -81,11 +81,6 @@ def scores(predicted: Depth, true: Depth, known: Known) -> Scores:
     Raises ValueError where a prediction is not a positive number: a metric of logarithms has no answer then.
     """
     return _scores(predicted[known].astype(np.float64), true[known].astype(np.float64))
-
-
-def mean_of_pictures(each: Sequence[Scores]) -> Scores:
-    """The mean of the pictures' scores, those with nothing known left out: what papers report."""
-    return {name: _mean([one[name] for one in each]) for name in METRICS}
 
 
 def pooled(pictures: Iterable[tuple[Depth, Depth, Known]]) -> Scores:
@@ -166,8 +161,3 @@ def _scores(predicted: Values, true: Values) -> Scores:
 
 def _log_error(predicted: Values, true: Values) -> Values:
     return np.log(predicted) - np.log(true)
-
-
-def _mean(values: Sequence[float]) -> float:
-    found = [value for value in values if not np.isnan(value)]
-    return float(np.mean(found)) if found else float("nan")

@@ -42,7 +42,6 @@ class Depth(Translator[Predicted]):
     """One network, and terms on the disparity that it predicts."""
 
     LAYERS: ClassVar[tuple[str, ...]] = ("depth_a",)
-    PREDICTS_DEPTH: ClassVar[bool] = True
 
     def __init__(self, config: ModelConfig, features: VggFeatures | None = None, parser: nn.Module | None = None) -> None:
         super().__init__(config, features, parser)

@@ -61,7 +61,6 @@ class Pix2pix(ConditionalGan[Pictured]):
     """A generator and, where the adversarial term has a weight, a discriminator of pictures with their depth."""
 
     LAYERS: ClassVar[tuple[str, ...]] = ("depth_a",)
-    PREDICTS_DEPTH: ClassVar[bool] = True
     generator_a_to_b: Pix2pixGenerator
 
     def __init__(self, config: ModelConfig, features: VggFeatures | None = None, parser: nn.Module | None = None) -> None:

@@ -90,8 +90,6 @@ class Translator(nn.Module, ABC, Generic[Made]):
     """Whether its discriminators and cycles see the real subject laid over translations."""
     OVERLAYS_RESULT: ClassVar[bool] = False
     """Whether the real subject belongs over the result at test time too."""
-    PREDICTS_DEPTH: ClassVar[bool] = False
-    """Whether it makes maps of depth, of pictures of domain A alone, and no translations."""
     RECORDABLE: ClassVar[bool] = True
     """Whether a GPU may record its steps and replay them."""
 

@@ -56,7 +56,7 @@ def pictures_of(inputs: "ReportInputs", only: Sequence[str] = ()) -> Pictures:
 
     Raises `DatasetError` where fewer than two methods are left.
     """
-    from pipeline.evaluation.measure.judge import BASELINES, INPUT
+    from pipeline.evaluation.measure.judged_size import BASELINES, INPUT
     from pipeline.evaluation.measure.tiles import read_pictures
     from pipeline.evaluation.report.gallery import MODEL_ROLE, is_scene
     from pipeline.evaluation.report.page import shelf_of

@@ -23,8 +23,8 @@ from pipeline.atomic import write_text
 from pipeline.config import Project
 from pipeline.dataset.snapshot import open_snapshot
 from pipeline.evaluation.measure.instruments import METHOD_VERSION
-from pipeline.evaluation.measure.judge import Overlay, Photos, Segment, Trial, Yardstick, judge_common, judge_model
-from pipeline.evaluation.measure.judged_size import one_core, scaled, spread
+from pipeline.evaluation.measure.judge import Overlay, Segment, Trial, Yardstick, judge_common, judge_model
+from pipeline.evaluation.measure.judged_size import Photos, one_core, scaled, spread
 from pipeline.evaluation.measure.scenes import Scenes, TrueMasks, load_scenes
 from pipeline.evaluation.measure.shared_scores import Common, read_common, write_common
 from pipeline.file_names import child

@@ -28,7 +28,8 @@ from pipeline.plain_files import open_plain
 from pipeline.tables import among
 
 if TYPE_CHECKING:
-    from pipeline.evaluation.measure.judge import AlphaBytes, Photos, Trial
+    from pipeline.evaluation.measure.judge import Trial
+    from pipeline.evaluation.measure.judged_size import AlphaBytes, Photos
     from pipeline.evaluation.measure.metrics import Rgb
     from pipeline.evaluation.measure.scenes import Scenes
     from pipeline.evaluation.measure.shared_scores import Common

@@ -19,7 +19,8 @@ from pipeline.evaluation.compare.summary import (
     is_of_content,
     scores_of,
 )
-from pipeline.evaluation.measure.judge import BASELINES, INPUT, TEST_SET
+from pipeline.evaluation.measure.judged_size import BASELINES, INPUT
+from pipeline.evaluation.measure.set_scores import TEST_SET
 from pipeline.softness import NOTHING_LEFT
 
 Verdict = Literal["good", "mixed", "bad"]

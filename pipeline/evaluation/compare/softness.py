@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from pipeline.evaluation.compare.summary import method_label, with_variants
-from pipeline.evaluation.measure.judge import BASELINES, INPUT, TEST_SET
-from pipeline.evaluation.measure.set_scores import DOMAIN_B, ENDS, SOFTNESS_SCORES
+from pipeline.evaluation.measure.judged_size import BASELINES, INPUT
+from pipeline.evaluation.measure.set_scores import DOMAIN_B, ENDS, SOFTNESS_SCORES, TEST_SET
 from pipeline.softness import EVERYTHING_LEFT, NOTHING_LEFT, TELLING_SIDE_PX, Estimate
 
 CLOSE_GAP, CLOSE_SCALES = 0.5, 0.7

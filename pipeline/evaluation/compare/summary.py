@@ -13,8 +13,9 @@ import pandas as pd
 from pipeline.evaluation.compare import significance
 from pipeline.evaluation.compare.significance import Difference
 from pipeline.evaluation.measure.intervals import Interval
-from pipeline.evaluation.measure.judge import BASELINES, INPUT, TEST_SET, TRUE_LENS
+from pipeline.evaluation.measure.judged_size import BASELINES, INPUT, TRUE_LENS
 from pipeline.evaluation.measure.scenes import CONDITIONS
+from pipeline.evaluation.measure.set_scores import TEST_SET
 from pipeline.tables import among
 
 Standing = Literal["ranked", "best", "unranked", "given"]

@@ -13,8 +13,6 @@ Translate = Callable[[np.ndarray, np.ndarray], np.ndarray]
 Pictures = tuple[np.ndarray, np.ndarray]
 """What a `Translate` takes."""
 
-CYCLE_METRICS = ("cycle_l1_a", "cycle_l1_b", "identity_l1_a", "identity_l1_b")
-
 
 def cycle_scores(generators: Mapping[str, Translate], real_a: Pictures, real_b: Pictures) -> dict[str, float]:
     """Mean absolute errors, 0 to 1, of pictures of both domains.

@@ -27,11 +27,9 @@ MEMORY_SHARE = 0.5
 """Of the free memory: a size whose tensors need more is left out, since convolutions need room of their own."""
 MEGABYTE = 1e6
 
-COST_METRICS = ("parameters", "flops_256", *(f"{name}_{side}" for side in SIDES_PX for name in ("ms", "memory_mb")))
-
 
 def generator_costs(generator: nn.Module, sides_px: tuple[int, ...] = SIDES_PX) -> dict[str, float]:
-    """Scores of `COST_METRICS`: times are medians for one picture in milliseconds, memory that of `peak_memory_mb`.
+    """By name, of each size: times are medians for one picture in milliseconds, memory is that of `peak_memory_mb`.
 
     Timed where the generator's weights are. NaN for the time of a size that needs more memory than is free.
     """

@@ -6,7 +6,6 @@ channel by channel in floating point by Pillow's antialiased bicubic filter, nev
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -16,16 +15,7 @@ from PIL import Image
 from pipeline.evaluation.measure.instruments import find_inception
 
 INPUT_PX = 299
-FEATURES_NAME = "Inception-v3, pool of 2,048"
 BATCH = 16
-
-
-class SetFeatures(Protocol):
-    """Gives each picture one vector, by which whole sets are compared."""
-
-    def features(self, pictures: np.ndarray) -> np.ndarray:
-        """uint8 [n, height, width, 3] to float32 [n, dimensions]."""
-        ...
 
 
 class InceptionFeatures:

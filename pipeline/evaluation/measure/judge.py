@@ -18,11 +18,8 @@ from pipeline.errors import DatasetError
 from pipeline.evaluation.measure import content, faults, metrics
 from pipeline.evaluation.measure.baselines import paste_subject
 from pipeline.evaluation.measure.judged_size import (
-    BASELINES,
-    BATCH,
     INPUT,
     SEGMENTER,
-    STUDY_BLURS,
     TRUE_LENS,
     AlphaBytes,
     Blurs,
@@ -70,14 +67,8 @@ from pipeline.tables import conform
 
 if TYPE_CHECKING:
     from pipeline.evaluation.measure.faces import FaceFinder
-    from pipeline.evaluation.measure.inception import SetFeatures
+    from pipeline.evaluation.measure.inception import InceptionFeatures
     from pipeline.evaluation.measure.perceptual import PerceptualNetwork
-
-__all__ = [
-    "BASELINES", "BATCH", "INPUT", "MODEL_SET", "SEGMENTER", "TEST_SET", "TRUE_LENS", "AlphaBytes", "Overlay", "Photos",
-    "RgbBytes", "Translate", "Trial", "Yardstick", "judge_common", "judge_masks", "judge_model", "judge_outside",
-    "judge_photos", "judge_scenes",
-]  # fmt: skip
 
 logger = logging.getLogger(__name__)
 
@@ -111,7 +102,7 @@ class Yardstick:
     network: "PerceptualNetwork | None" = None
     segment: Segment | None = None
     faces: "FaceFinder | None" = None
-    inception: "SetFeatures | None" = None
+    inception: "InceptionFeatures | None" = None
     ordinary: Photos | None = None
     parse: content.Parse | None = None
     people: bool = True
@@ -159,8 +150,9 @@ def judge_model(
 
     `model` names it in the column `method`, like `cyclegan@0`; where its recipe has an `overlay`, the other way is
     judged too, as `MODEL+overlay` or `MODEL-overlay`. `common` is what `judge_common` gave for the same trial; without it
-    that is done now. `extra` are scores of the model itself, under the id `MODEL_SET`. Raises `DatasetError` for what
-    cannot be judged.
+    that is done now. `extra` are scores of the model itself, under the id `MODEL_SET`. Scores of photos are null where one
+    has no subject or no background left. Scenes are scored by their true mask, while the baselines and overlays paste by
+    the segmenter's, as they would have to on a photo. Raises `DatasetError` for what cannot be judged.
     """
     common = common or judge_common(trial)
     make = partial(_outputs, model, translate, overlay)
@@ -219,48 +211,6 @@ def judge_common(trial: Trial) -> Common:
         known, alpha = trial.known_masks
         tables += [judge_masks(known.photo_ids, alpha, known.masks)]
     return replace(common, scores=_joined(tables))
-
-
-def judge_photos(
-    model: str,
-    translate: Translate,
-    judged_px: int,
-    photos: Photos,
-    pictures: PictureWriter | None = None,
-    yardstick: Yardstick | None = None,
-    overlay: Overlay | None = None,
-) -> pd.DataFrame:
-    """Every method on every photo, against the input, and against domain B as a whole.
-
-    Scores of photos are those of `PHOTO_METRICS` and `FAULT_METRICS` in `summary`; null where a photo has no subject
-    or no background left. With a network come LPIPS and, with pictures of domain B too, the test set's scores under
-    the id `TEST_SET`. Raises `DatasetError` without photos, or when the model's output is unusable.
-    """
-    yardstick = yardstick or Yardstick()
-    common = judge_common(Trial(judged_px, photos, yardstick=yardstick))
-    make = partial(_outputs, model, translate, overlay)
-    own = _model_on_photos(model, make, judged_px, photos, common, yardstick, pictures)
-    return _joined([common.scores, own])
-
-
-def judge_scenes(
-    model: str,
-    translate: Translate,
-    judged_px: int,
-    scenes: Scenes,
-    alpha: AlphaBytes,
-    network: "PerceptualNetwork | None" = None,
-    blurs: Blurs | None = None,
-) -> pd.DataFrame:
-    """Errors of every method against the picture through the true lens.
-
-    Regions come from the true mask; the baselines and overlays paste by `alpha`, the segmenter's, as they would have to
-    on a photo. Metrics: those of `SCENE_METRICS` in `summary` (of the true lens too); LPIPS with a network.
-    """
-    before = _scene_baselines(judged_px, scenes, alpha, blurs or STUDY_BLURS, network)
-    common = Common(before)
-    make = partial(_outputs, model, translate, None)
-    return _joined([before, _model_on_scenes(model, make, judged_px, (scenes, alpha), common, network, None)])
 
 
 def judge_masks(ids: Sequence[str], alpha: AlphaBytes, truth: AlphaBytes) -> pd.DataFrame:
@@ -475,7 +425,7 @@ def _inception(output: Rgb, view: View, yardstick: Yardstick) -> dict[str, np.nd
     return _inception_features(yardstick.inception, output, view.mask)
 
 
-def _inception_features(inception: "SetFeatures", image: Rgb, mask: np.ndarray) -> dict[str, np.ndarray]:
+def _inception_features(inception: "InceptionFeatures", image: Rgb, mask: np.ndarray) -> dict[str, np.ndarray]:
     return {
         INCEPTION: inception.features(to_bytes(image)),
         INCEPTION_BACKGROUND: inception.features(to_bytes(greyed(image, mask))),

@@ -20,10 +20,9 @@ from pipeline.models.vgg import IMAGENET_MEAN, IMAGENET_STD, vgg16_state
 STAGES = ((0, 2), (5, 7), (10, 12, 14), (17, 19, 21), (24, 26, 28))
 """Places of the convolutions of each stage in torchvision's `features`; a 2x2 pooling lies between stages."""
 EPSILON = 1e-10
-FEATURES_NAME = "VGG-16 relu5_3, mean over positions"
-BACKGROUND_FEATURES_NAME = "VGG-16 relu4_3, mean over the background's positions"
-"""A position there sees 92 px, of which the middle counts most; one of relu5_3 would see as much of the subject."""
 TEXTURE_STAGE = 3
+"""Whose features stand for a background: a position of relu4_3 sees 92 px, of which the middle counts most; one of relu5_3
+would see as much of the subject."""
 BATCH = 4
 """Pictures looked at together: activations of more do not fit the processor's caches, and it gets slower."""
 
@@ -35,7 +34,7 @@ class Look:
     stages: list[Tensor]
     """float32 [batch, channels, rows, columns] each."""
     features: np.ndarray
-    """float32 [batch, 512]: `FEATURES_NAME`."""
+    """float32 [batch, 512]: relu5_3, mean over positions."""
     texture: Tensor
     """float32 [batch, 512, rows, columns]: relu4_3."""
 
@@ -78,7 +77,7 @@ class PerceptualNetwork:
 
     @torch.inference_mode()
     def background_features(self, look: Look, regions: np.ndarray) -> np.ndarray:
-        """`BACKGROUND_FEATURES_NAME`, float32 [batch, 512], by regions, bool [batch, height, width, 1]; NaN where empty."""
+        """relu4_3, mean over regions, bool [batch, height, width, 1]: float32 [batch, 512], NaN where one is empty."""
         inside = torch.from_numpy(regions.astype(np.float32)).to(self._device).permute(0, 3, 1, 2)
         weight = functional.adaptive_avg_pool2d(inside, (look.texture.shape[2], look.texture.shape[3]))
         return ((look.texture * weight).sum((2, 3)) / weight.sum((2, 3))).cpu().numpy()

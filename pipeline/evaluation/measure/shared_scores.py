@@ -22,9 +22,9 @@ COLUMNS = ["photo_id", "method", "metric", "value"]
 class Common:
     """Scores of the methods that are no model, and what models are measured against.
 
-    `references` are features of domain B (see `sets`), `softness_b` and `softness_inputs` the softness of its backgrounds
-    and of the inputs'. `masks`, uint8 [photos, side, side], and `faces`, float32 [photos, 4], are what segmenter and face
-    finder see in the inputs; None where there was no segmenter or no finder. `widths` are those of the matched baselines.
+    `references` are features of domain B (see `set_scores`), `softness_b` and `softness_inputs` the softness of its
+    backgrounds and of the inputs'. `masks`, uint8 [photos, side, side], and `faces`, float32 [photos, 4], are what
+    segmenter and face finder see in the inputs; None where there was none. `widths` are those of the matched baselines.
     """
 
     scores: pd.DataFrame

@@ -54,7 +54,6 @@ class Judge:
     p_value: float | None
     repeats: float | None
     asked_twice: int
-    left_side: float
 
     @property
     def is_random(self) -> bool:
@@ -210,7 +209,6 @@ def judge_of(name: str, asked: Sequence[Choice]) -> Judge:
         _chance_of_a_coin(sided, rest) if len(sided) >= MIN_ANSWERS and rest else None,
         sum(twice) / len(twice) if twice else None,
         len(twice),
-        sum(one.choice == "left" for one in sided) / len(sided) if sided else 0.5,
     )
 
 
@@ -309,12 +307,3 @@ def _signs(choices: Sequence[Choice], values: Mapping[tuple[str, str], float], s
         if np.isfinite(difference):
             found.setdefault(one.photo_id, []).append(float(np.sign(sign * difference)))
     return found
-
-
-def chance_of(first: float, second: float) -> float:
-    """That a method of the first score is chosen over one of the second.
-
-    >>> round(chance_of(1.0986, 0.0), 2)
-    0.75
-    """
-    return 1 / (1 + float(np.exp(second - first)))

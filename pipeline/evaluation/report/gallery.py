@@ -12,7 +12,7 @@ from PIL import Image
 
 from pipeline.errors import DatasetError
 from pipeline.evaluation.compare import summary
-from pipeline.evaluation.measure.judge import BASELINES, INPUT, TRUE_LENS
+from pipeline.evaluation.measure.judged_size import BASELINES, INPUT, TRUE_LENS
 from pipeline.evaluation.measure.tiles import Tiles
 from pipeline.links import is_web
 from pipeline.plain_files import plain_path

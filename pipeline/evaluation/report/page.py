@@ -26,7 +26,7 @@ from pipeline.evaluation.compare.significance import MIN_SEEDS, RESAMPLES, SIGNI
 from pipeline.evaluation.compare.softness import SoftnessTable, compare_softness
 from pipeline.evaluation.measure import set_scores as sets
 from pipeline.evaluation.measure.intervals import LEVEL
-from pipeline.evaluation.measure.judge import BASELINES, INPUT
+from pipeline.evaluation.measure.judged_size import BASELINES, INPUT
 from pipeline.evaluation.measure.tiles import Tiles, read_pictures
 from pipeline.evaluation.outside import Account
 from pipeline.evaluation.people.choices import QUESTIONS

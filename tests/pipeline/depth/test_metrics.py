@@ -45,19 +45,15 @@ def test_a_perfect_prediction_has_no_error() -> None:
     assert found["delta1"] == 1.0
 
 
-def test_per_picture_and_pooled_differ_and_say_which_they_are() -> None:
+def test_pooled_scores_weigh_pictures_by_what_is_known_of_them() -> None:
     small, large = np.full((1, 1), 2.0), np.full((1, 3), 1.0)
     pictures = [(small * 1.5, small, small > 0), (large, large, large > 0)]
-    assert metrics.mean_of_pictures([metrics.scores(*one) for one in pictures])["abs_rel"] == pytest.approx(0.25)
     assert metrics.pooled(pictures)["abs_rel"] == pytest.approx(0.125)
 
 
-def test_a_picture_without_truth_counts_for_nothing() -> None:
+def test_a_picture_without_truth_has_no_scores() -> None:
     nothing = metrics.scores(PREDICTED, TRUE, np.zeros_like(KNOWN))
     assert all(math.isnan(value) for value in nothing.values())
-    something = metrics.scores(PREDICTED, TRUE, KNOWN)
-    assert metrics.mean_of_pictures([nothing, something]) == something
-    assert all(math.isnan(value) for value in metrics.mean_of_pictures([nothing]).values())
 
 
 @pytest.mark.parametrize("wrong", [0.0, -1.0, np.nan, np.inf])

@@ -1,13 +1,16 @@
 """Pictures and scores for the tests of judging and reporting: textured squares with a round subject, and simple models."""
 
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from scipy import ndimage
 
-from pipeline.evaluation.measure.judge import AlphaBytes, RgbBytes
+from pipeline.evaluation.measure.judge import Overlay, Trial, Yardstick, judge_model
+from pipeline.evaluation.measure.judged_size import AlphaBytes, RgbBytes, Translate
 from pipeline.evaluation.measure.scenes import Scenes
 
 SIDE_PX, JUDGED_PX = 64, 32
@@ -73,6 +76,20 @@ def background_blur(sigma_px: float) -> Callable[[np.ndarray, np.ndarray], np.nd
 def unchanged(rgb: np.ndarray, alpha: np.ndarray | None = None) -> np.ndarray:
     """A model that does nothing."""
     return rgb.astype(np.float32) / 255.0
+
+
+def judge_photos(
+    model: str,
+    translate: Translate,
+    judged_px: int,
+    world: ArrayPhotos,
+    yardstick: Yardstick | None = None,
+    overlay: Overlay | None = None,
+) -> pd.DataFrame:
+    """The table `evaluation` of a model judged on these photos; nobody sees its pictures."""
+    trial = Trial(judged_px, world, yardstick=yardstick or Yardstick())
+    with tempfile.TemporaryDirectory() as folder:
+        return judge_model(model, translate, trial, Path(folder) / "pictures", overlay)
 
 
 def scores(metric: str, values: dict[str, list[float]], prefix: str = "scene:s") -> pd.DataFrame:

@@ -5,8 +5,7 @@ import pandas as pd
 import pytest
 
 from pipeline.evaluation.compare import summary
-from pipeline.evaluation.measure.judge import judge_photos
-from tests.pipeline.evaluation.worlds import JUDGED_PX, METHODS, photos, scores, truth, unchanged
+from tests.pipeline.evaluation.worlds import JUDGED_PX, METHODS, judge_photos, photos, scores, truth, unchanged
 
 METHODS_OF_TEN = {name: list(error + np.linspace(-0.001, 0.001, 10)) for name, error in METHODS.items()}
 

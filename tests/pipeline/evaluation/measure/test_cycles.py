@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.evaluation.measure.cycles import CYCLE_METRICS, cycle_scores
+from pipeline.evaluation.measure.cycles import cycle_scores
 
 
 def pictures(count: int, level: int) -> tuple[np.ndarray, np.ndarray]:
@@ -20,7 +20,6 @@ def brighter(by: int):  # noqa: ANN201
 def test_errors_by_hand() -> None:
     """To B adds 20 levels, to A takes away 15: the ways there and back miss by 5."""
     scores = cycle_scores({"a_to_b": brighter(20), "b_to_a": brighter(-15)}, REAL_A, REAL_B)
-    assert tuple(scores) == CYCLE_METRICS
     assert scores["cycle_l1_a"] == pytest.approx(5 / 255, abs=1e-6)
     assert scores["cycle_l1_b"] == pytest.approx(5 / 255, abs=1e-6)
     assert scores["identity_l1_a"] == pytest.approx(15 / 255, abs=1e-6)

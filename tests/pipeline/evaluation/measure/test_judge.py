@@ -1,5 +1,6 @@
 """Judging: all methods on the same pictures at the model's size, and what cannot be judged."""
 
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,20 +13,10 @@ from PIL import Image
 from pipeline.errors import DatasetError
 from pipeline.evaluation.compare.summary import FAULT_METRICS, PHOTO_METRICS, compare_photos
 from pipeline.evaluation.measure.baselines import disc_held
-from pipeline.evaluation.measure.judge import (
-    BATCH,
-    MODEL_SET,
-    TEST_SET,
-    Overlay,
-    Trial,
-    Yardstick,
-    judge_masks,
-    judge_model,
-    judge_photos,
-    judge_scenes,
-)
-from pipeline.evaluation.measure.judged_size import View, fitting_widths, softness_px
+from pipeline.evaluation.measure.judge import MODEL_SET, Overlay, Trial, Yardstick, judge_masks, judge_model
+from pipeline.evaluation.measure.judged_size import BATCH, SEGMENTER, Translate, View, fitting_widths, softness_px
 from pipeline.evaluation.measure.scenes import Scenes, TrueMasks
+from pipeline.evaluation.measure.set_scores import TEST_SET
 from pipeline.evaluation.measure.tiles import read_pictures, shown
 from pipeline.tables import conform
 from tests.pipeline.evaluation.worlds import (
@@ -33,6 +24,7 @@ from tests.pipeline.evaluation.worlds import (
     SIDE_PX,
     ArrayPhotos,
     background_blur,
+    judge_photos,
     photos,
     round_alpha,
     scenes,
@@ -46,6 +38,13 @@ MODEL = "cyclegan@0"
 def means_of(table: pd.DataFrame) -> dict[str, dict[str, float]]:
     """Method → metric → mean."""
     return table.pivot_table(index="metric", columns="method", values="value").to_dict()  # pyright: ignore[reportReturnType]
+
+
+def judge_scenes(translate: Translate, judged_px: int, world: Scenes, alpha: np.ndarray) -> pd.DataFrame:
+    """The scores of every method on the scenes."""
+    with tempfile.TemporaryDirectory() as folder:
+        table = judge_model(MODEL, translate, Trial(judged_px, photos(1), (world, alpha)), Path(folder) / "pictures")
+    return table[table["photo_id"].str.startswith("scene:") & (table["method"] != SEGMENTER)]
 
 
 def test_photos_are_judged_by_every_method() -> None:
@@ -64,7 +63,7 @@ def test_photos_are_judged_by_every_method() -> None:
 
 def test_scenes_are_judged_against_the_true_lens() -> None:
     world = scenes(3)
-    table = judge_scenes(MODEL, background_blur(1.5), JUDGED_PX, world, world.mask)
+    table = judge_scenes(background_blur(1.5), JUDGED_PX, world, world.mask)
     means = means_of(table)
     assert set(table["photo_id"]) == {"scene:s000", "scene:s001", "scene:s002"}
     assert means["true_lens"]["truth_background_l1"] == means["true_lens"]["truth_subject_l1"] == 0.0
@@ -75,7 +74,7 @@ def test_scenes_are_judged_against_the_true_lens() -> None:
 def test_baselines_paste_scenes_by_the_segmenters_mask_and_score_by_the_true_one() -> None:
     world = scenes(2)
     nothing_found = np.zeros_like(world.mask)
-    table = means_of(judge_scenes(MODEL, unchanged, JUDGED_PX, world, nothing_found))
+    table = means_of(judge_scenes(unchanged, JUDGED_PX, world, nothing_found))
     assert table["gaussian_9x9"]["truth_subject_l1"] > table["input"]["truth_subject_l1"] + 0.005
 
 
@@ -444,7 +443,7 @@ def test_scores_of_the_model_itself_have_an_id_of_their_own(tmp_path: Path) -> N
 def test_whole_pictures_are_compared_with_the_truth_by_hand() -> None:
     world = scenes(1)
     flat = Scenes(world.names, np.full_like(world.sharp, 100), np.full_like(world.sharp, 151), world.mask)
-    means = means_of(judge_scenes(MODEL, unchanged, SIDE_PX, flat, flat.mask))
+    means = means_of(judge_scenes(unchanged, SIDE_PX, flat, flat.mask))
     assert means["input"]["truth_psnr_db"] == pytest.approx(-20 * np.log10(51 / 255), abs=1e-4)
     x, y = 100 / 255, 151 / 255
     assert means["input"]["truth_ssim"] == pytest.approx((2 * x * y + 1e-4) / (x * x + y * y + 1e-4), abs=1e-5)

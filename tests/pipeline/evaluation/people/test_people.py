@@ -11,7 +11,6 @@ import pytest
 from pipeline.evaluation.people.choices import COLUMNS, QUESTIONS, Choice, plan, read_choices, row_of, shown_to
 from pipeline.evaluation.people.scores import (
     bradley_terry,
-    chance_of,
     krippendorff_alpha,
     people_say,
     strengths,
@@ -26,7 +25,7 @@ def judged(judge: str, answers: int, random: np.random.Generator, is_random: boo
     """Answers by a known preference, or by a coin."""
     found = []
     for shown in shown_to(plan(METHODS, SEED), judge, SEED)[:answers]:
-        chance = 0.5 if is_random else chance_of(TRUTH[shown.left], TRUTH[shown.right])
+        chance = 0.5 if is_random else 1 / (1 + np.exp(TRUTH[shown.right] - TRUTH[shown.left]))
         choice = "left" if random.random() < chance else "right"
         found.append(Choice(shown.photo_id, shown.left, shown.right, "aperture", choice, judge, shown.is_repeat))
     return found
