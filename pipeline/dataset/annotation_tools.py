@@ -4,7 +4,7 @@ Both show the pictures of a snapshot with what was decided so far. `pipeline.cur
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
@@ -30,8 +30,6 @@ SUBJECT = "subject"
 _SIZES = (2, 5, 10, 16)
 """Bits of the four sizes in which the run lengths of a brush mask may be written."""
 
-Progress = Callable[[int, int], None]
-
 
 def write_label_studio(
     folder: Path,
@@ -39,7 +37,6 @@ def write_label_studio(
     shards: Path,
     prefix: str,
     hints: Mapping[str, Mapping[str, Any]],
-    progress: Progress,
 ) -> dict[str, int]:
     """`images/`, `tasks.json` with a prediction for each picture, and `label_config.xml`, the labelling interface.
 
@@ -47,7 +44,7 @@ def write_label_studio(
     task's data.
     """
     tasks: list[dict[str, Any]] = []
-    for rows, names, pictures in _written(folder, IMAGES, chosen, shards, progress):
+    for rows, names, pictures in _written(folder, IMAGES, chosen, shards):
         for (_, row), name, picture in zip(rows.iterrows(), names, pictures, strict=True):
             data = {"image": f"{prefix}{IMAGES}/{name}", "picture": name.removesuffix(".png"), **_told(row)}
             if found := hints.get(data["photo_id"]):
@@ -60,10 +57,10 @@ def write_label_studio(
     return {"tasks": len(tasks)}
 
 
-def write_fiftyone(folder: Path, chosen: pd.DataFrame, shards: Path, progress: Progress) -> dict[str, int]:
+def write_fiftyone(folder: Path, chosen: pd.DataFrame, shards: Path) -> dict[str, int]:
     """`data/` and `labels.json`, the layout that FiftyOne calls FiftyOneImageClassificationDataset."""
     labels: dict[str, dict[str, Any]] = {}
-    for rows, names, _ in _written(folder, DATA, chosen, shards, progress):
+    for rows, names, _ in _written(folder, DATA, chosen, shards):
         for (_, row), name in zip(rows.iterrows(), names, strict=True):
             labels[name.removesuffix(".png")] = {"label": "keep", "attributes": _told(row)}
     _write_json(child(folder, LABELS), {"classes": None, "labels": labels})
@@ -71,20 +68,18 @@ def write_fiftyone(folder: Path, chosen: pd.DataFrame, shards: Path, progress: P
 
 
 def _written(
-    folder: Path, below: str, chosen: pd.DataFrame, shards: Path, progress: Progress
+    folder: Path, below: str, chosen: pd.DataFrame, shards: Path
 ) -> Iterable[tuple[pd.DataFrame, list[str], list[ExportedPicture]]]:
     """Write every picture into the folder `below`, and give rows, names and pictures some at a time."""
     names = picture_ids(chosen).map(file_name)
     chosen["file"] = f"{below}/" + names
-    images, done = child(folder, below), 0
+    images = child(folder, below)
     images.mkdir()
     with ThreadPoolExecutor() as pool:
         for rows, pictures in batches(chosen, shards):
             here = names[rows.index].tolist()
             list(pool.map(lambda name, picture: child(images, name).write_bytes(png(picture.rgb)), here, pictures))
             yield rows, here, pictures
-            done += len(rows)
-            progress(done, len(chosen))
 
 
 def _told(row: pd.Series) -> dict[str, Any]:

@@ -7,7 +7,7 @@ forgotten later is forgotten in those that lie in the home (`forget_in_export`) 
 
 import json
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -45,8 +45,6 @@ FILE_ROWS = 4096
 """Pictures in one Parquet file."""
 PER_SHARD = 1000
 DATASHEET, CROISSANT = "DATASHEET.md", "croissant.json"
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -90,7 +88,6 @@ def export_snapshot(
     shards: Path,
     target: Path,
     plan: ExportPlan,
-    progress: Progress = lambda done, total: None,
     manifest: pd.DataFrame | None = None,
 ) -> Exported:
     """Write the snapshot's pictures into the new folder `target`; `manifest` is `open_snapshot`'s, where it was opened.
@@ -107,7 +104,7 @@ def export_snapshot(
     if plan.image_prefix is None:
         plan = replace(plan, image_prefix=f"/data/local-files/?d={quote(target.name)}/")
     with new_folder(target, read_only=False) as folder:
-        counts = _WRITERS[plan.format](folder, chosen, shards, plan, progress)
+        counts = _WRITERS[plan.format](folder, chosen, shards, plan)
         files = chosen[[*PHOTO, "file"]].drop_duplicates()
         shown = attribution(chosen).merge(files, on=PHOTO).merge(_layers_of(chosen), on=PHOTO)
         harmless_table(shown).to_csv(folder / ATTRIBUTION, index=False, lineterminator="\n")
@@ -188,7 +185,7 @@ def _layers_of(chosen: pd.DataFrame) -> pd.DataFrame:
 # --- folders A and B --------------------------------------------------------------------------------------------------
 
 
-def _write_folders(folder: Path, chosen: pd.DataFrame, shards: Path, plan: ExportPlan, progress: Progress) -> dict[str, int]:
+def _write_folders(folder: Path, chosen: pd.DataFrame, shards: Path, plan: ExportPlan) -> dict[str, int]:
     """`trainA`, `trainB`, `testA`, `testB` with a PNG a picture, RGBA on request; layers beside, in `trainA_depth`."""
     names = picture_ids(chosen).map(file_name)
     chosen["file"] = chosen["folder"] + "/" + names
@@ -197,7 +194,6 @@ def _write_folders(folder: Path, chosen: pd.DataFrame, shards: Path, plan: Expor
     for layer in present(chosen):
         for name in sorted(set(chosen.loc[chosen[layer.digest].notna(), "folder"])):
             child(folder, f"{name}_{layer.name}").mkdir()
-    done = 0
 
     def write(at: tuple[str, str, ExportedPicture]) -> None:
         side, name, picture = at
@@ -209,8 +205,6 @@ def _write_folders(folder: Path, chosen: pd.DataFrame, shards: Path, plan: Expor
     with ThreadPoolExecutor() as pool:
         for rows, pictures in batches(chosen, shards):
             list(pool.map(write, zip(rows["folder"], names[rows.index], pictures, strict=True)))
-            done += len(rows)
-            progress(done, len(chosen))
     return {name: int((chosen["folder"] == name).sum()) for name in SIDES}
 
 
@@ -220,13 +214,11 @@ _TEXT = ("photo_id", "domain", "title", "owner", "owner_name", "license", "page_
 _IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
 
-def _write_hugging_face(
-    folder: Path, chosen: pd.DataFrame, shards: Path, plan: ExportPlan, progress: Progress
-) -> dict[str, int]:
+def _write_hugging_face(folder: Path, chosen: pd.DataFrame, shards: Path, plan: ExportPlan) -> dict[str, int]:
     """Parquet files of PNGs, as `datasets.load_dataset(folder)` reads them; `README.md` is the dataset card."""
     (folder / "data").mkdir()
     chosen["file"] = ""
-    done, counts = 0, {}
+    counts = {}
     row_bytes = _row_bytes(folder, chosen, shards) if _is_estimated(chosen, plan) else None
     for split in ("train", "test"):
         rows = chosen[chosen["split"] == split]
@@ -242,8 +234,6 @@ def _write_hugging_face(
                 _write_part(inside(folder, name), part, shards, present(chosen))
             else:
                 make_hole(inside(folder, name), round(row_bytes * len(part)))
-            done += len(part)
-            progress(done, len(chosen))
     (folder / "README.md").write_text(_card(counts, present(chosen)), encoding="utf-8")
     return counts
 
@@ -304,18 +294,16 @@ def _card(counts: dict[str, int], layers: Sequence[Layer]) -> str:
     )
 
 
-def _write_webdataset(
-    folder: Path, chosen: pd.DataFrame, shards: Path, plan: ExportPlan, progress: Progress
-) -> dict[str, int]:
-    return write_webdataset(folder, chosen, shards, plan.per_shard, progress)
+def _write_webdataset(folder: Path, chosen: pd.DataFrame, shards: Path, plan: ExportPlan) -> dict[str, int]:
+    return write_webdataset(folder, chosen, shards, plan.per_shard)
 
 
-def _write_tasks(folder: Path, chosen: pd.DataFrame, shards: Path, plan: ExportPlan, progress: Progress) -> dict[str, int]:
-    return write_label_studio(folder, chosen, shards, plan.image_prefix or "", plan.hints, progress)
+def _write_tasks(folder: Path, chosen: pd.DataFrame, shards: Path, plan: ExportPlan) -> dict[str, int]:
+    return write_label_studio(folder, chosen, shards, plan.image_prefix or "", plan.hints)
 
 
-def _write_samples(folder: Path, chosen: pd.DataFrame, shards: Path, plan: ExportPlan, progress: Progress) -> dict[str, int]:
-    return write_fiftyone(folder, chosen, shards, progress)
+def _write_samples(folder: Path, chosen: pd.DataFrame, shards: Path, plan: ExportPlan) -> dict[str, int]:
+    return write_fiftyone(folder, chosen, shards)
 
 
 _WRITERS = {

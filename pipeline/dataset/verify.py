@@ -6,7 +6,7 @@ manifest for the layers in the shards, `manifest.parquet` and `attribution.csv` 
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,16 +79,10 @@ class Verification:
         return not self.findings
 
 
-def verify_snapshot(
-    folder: Path,
-    identifier: str,
-    shards: Path,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Verification:
+def verify_snapshot(folder: Path, identifier: str, shards: Path) -> Verification:
     """Hash every file of the snapshot and every picture of it again.
 
-    `progress` gets the numbers of shards done and in all. Raises `DatasetError` when there is no such snapshot or when
-    it is of a newer format.
+    Raises `DatasetError` when there is no such snapshot or when it is of a newer format.
     """
     path = child(folder, identifier)
     told = read_facts(folder, identifier)["counts"]
@@ -104,7 +98,7 @@ def verify_snapshot(
     if pictures is not None:
         expected = _found_elsewhere(_expected(reference, pictures, forgotten, findings), shards)
         names = sorted(expected["shard"].unique())
-        findings += _check_shards(path, shards, expected, progress)
+        findings += _check_shards(path, shards, expected)
     files = [*path.iterdir(), *(child(shards, name) for name in names)]
     size = sum(file.stat().st_size for file in files if file.exists())
     return Verification(identifier, len(reference), len(names), size, forgotten, _merged(findings))
@@ -267,9 +261,7 @@ def _found_elsewhere(expected: pd.DataFrame, shards: Path) -> pd.DataFrame:
     return pd.concat([expected.drop(index=found.index), found.astype({"row": expected["row"].dtype})])
 
 
-def _check_shards(
-    path: Path, shards: Path, expected: pd.DataFrame, progress: Callable[[int, int], None]
-) -> Iterator[Discrepancy]:
+def _check_shards(path: Path, shards: Path, expected: pd.DataFrame) -> Iterator[Discrepancy]:
     digests = {Path(name).name: digest for name, digest in read_sums(path).items() if name.endswith(SUFFIX)}
     sound_sums = sums_problem(path) is None
     groups = list(expected.groupby("shard"))
@@ -278,9 +270,8 @@ def _check_shards(
         return list(check_shard(child(shards, group[0]), group[1], digests.get(group[0]) if sound_sums else None))
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        for done, found in enumerate(pool.map(one, groups), 1):
+        for found in pool.map(one, groups):
             yield from found
-            progress(done, len(groups))
 
 
 def check_shard(path: Path, rows: pd.DataFrame, digest: str | None) -> Iterator[Discrepancy]:

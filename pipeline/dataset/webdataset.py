@@ -8,7 +8,7 @@ img2dataset has them. In a shard a picture is `KEY.png`, its alpha `KEY.mask.png
 import io
 import json
 import tarfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -31,12 +31,10 @@ _COPIED = ("photo_id", "domain", "split", "title", "owner", "owner_name", "page_
 _NUMBERS = ("width", "height")
 
 
-def write_webdataset(
-    folder: Path, chosen: pd.DataFrame, shards: Path, per_shard: int, progress: Callable[[int, int], None]
-) -> dict[str, int]:
+def write_webdataset(folder: Path, chosen: pd.DataFrame, shards: Path, per_shard: int) -> dict[str, int]:
     """Write shards of at most `per_shard` pictures, and into `chosen` the `file` that each lies in; counts by side."""
     chosen["file"] = ""
-    done, counts = 0, {}
+    counts = {}
     for side in sorted(set(chosen["folder"])):
         rows = chosen[chosen["folder"] == side]
         counts[side] = len(rows)
@@ -46,8 +44,6 @@ def write_webdataset(
             path = child(child(folder, side), f"{number:05d}.tar")
             chosen.loc[part.index, "file"] = f"{side}/{path.name}"
             _write_shard(path, part, shards)
-            done += len(part)
-            progress(done, len(chosen))
     return counts
 
 

@@ -31,12 +31,12 @@ def read_depth_map(path: Path, unit: DepthUnit, read_picture: ReadPicture) -> De
     return found
 
 
-def read_array(path: Path, max_bytes: int = MAX_ARRAY_BYTES) -> NDArray[np.generic]:
+def read_array(path: Path) -> NDArray[np.generic]:
     """A plane of numbers [height, width], or one with a third axis of one, from an .npy file.
 
     Raises DepthError. The header is believed only as far as the file has bytes for it, and no object is unpickled.
     """
-    data = read_plain(path, max_bytes)
+    data = read_plain(path, MAX_ARRAY_BYTES)
     shape, is_fortran, kind, start = _header(data, path)
     count = int(np.prod(shape))
     if len(shape) not in (2, 3) or (len(shape) == 3 and shape[2] != 1) or count == 0:

@@ -34,6 +34,8 @@ from resources.segmenter import SegmenterResource
 from storage import Home
 from storage.provenance import Provenance
 
+FIRST = 6
+"""So many pictures of each domain are shown of a table."""
 log = logging.getLogger(__name__)
 
 Report = Callable[[int, int], None]
@@ -116,9 +118,9 @@ def make_training_images(project: Project, home: Home, report: Report) -> tuple[
     return with_oddities(frame, home.shards, known), without
 
 
-def first_pictures(home: Home, images: pd.DataFrame, count: int = 6) -> Iterator[tuple[str, np.ndarray]]:
+def first_pictures(home: Home, images: pd.DataFrame) -> Iterator[tuple[str, np.ndarray]]:
     """Photo id and RGB, uint8 `[height, width, 3]`, of the first pictures of each domain."""
-    first = images.groupby("domain").head(count)
+    first = images.groupby("domain").head(FIRST)
     if len(first):
         reader = ShardReader([child(home.shards, shard) for shard in first["shard"]], first["row"].tolist())
         yield from zip(first["photo_id"], reader.batch(np.arange(len(reader)))[0], strict=True)

@@ -6,7 +6,6 @@ bytes stay until they are forgotten. A row that comes back brings its photo back
 before stay, whatever a list does.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,20 +32,16 @@ def are_only_imports_new(project: Project, home: Home) -> bool:
     return bool(differences(stored, required, {})) and not are_others_new
 
 
-def read_lists(
-    project: Project, home: Home, report: Callable[[int, int], None] = lambda done, total: None
-) -> list[Imported]:
+def read_lists(project: Project, home: Home) -> list[Imported]:
     """Read every list of the project; what was done with each.
 
     Raises as `import_list` does, and `ConfigError` for a list without addresses. A list that changes while it is read takes
     no photo away: it is read again.
     """
-    return [
-        _read(project, home, domain, Path(path), report) for domain, one in project.domains.items() for path in one.lists
-    ]
+    return [_read(project, home, domain, Path(path)) for domain, one in project.domains.items() for path in one.lists]
 
 
-def _read(project: Project, home: Home, domain: str, path: Path, report: Callable[[int, int], None]) -> Imported:
+def _read(project: Project, home: Home, domain: str, path: Path) -> Imported:
     before, imports = file_version(path), home.tables.read_or_empty("imports", columns=["photo_id", "domain"])
     listed = home.tables.read_or_empty("listed_photos")
     here = set(imports.loc[imports["domain"] == domain, "photo_id"])
@@ -56,7 +51,7 @@ def _read(project: Project, home: Home, domain: str, path: Path, report: Callabl
     mine, unseen = set(listed.loc[is_of_list, "photo_id"]), set(here)
     # What is here without a list came by `bokehflow import`, and is no list's to take away.
     by_hand = here - set(listed.loc[of_domain, "photo_id"])
-    (done,) = import_list(project, home, path, domain, report, unseen.discard)
+    (done,) = import_list(project, home, path, domain, seen=unseen.discard)
     if not done.rows:
         raise ConfigError(
             f"{path}: no row of it has an address, so that all its photos would go; if that is meant, take the list out of "

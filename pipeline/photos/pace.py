@@ -54,7 +54,6 @@ class HostAnswer(Enum):
 class Ticket:
     """A request that was begun."""
 
-    started_s: float
     decreases: int
 
 
@@ -112,7 +111,7 @@ class Pace:
         self._started_s.append(now_s)
         if self._per_s is not None:
             self._next_start_s = now_s + 1 / self._per_s
-        return Ticket(now_s, self._decreases)
+        return Ticket(self._decreases)
 
     def finish(
         self, ticket: Ticket, now_s: float, answer: HostAnswer, took_s: float, retry_after_s: float | None = None

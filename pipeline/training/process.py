@@ -82,22 +82,15 @@ class TrainingData:
     samples_a: ImageSource
 
 
-def never() -> bool:
-    """The default of `run_training`: nothing asks it to stop."""
-    return False
-
-
 def run_training(
     job: TrainingJob,
     load_data: Callable[[], TrainingData],
-    should_stop: Callable[[], bool] = never,
+    should_stop: Callable[[], bool] = lambda: False,
     features: VggFeatures | None = None,
-    parser: nn.Module | None = None,
 ) -> Completion | None:
     """Train the job in its folder, or go on where it was left; returns what the completion marker says.
 
-    Where the model wants VGG's features or a parser it gets `features` and `parser`, or those of the job's `weights_dir`
-    where there are none.
+    Where the model wants VGG's features it gets `features`, or those of the job's `weights_dir` where there are none.
     None if `should_stop` became true: then a checkpoint was saved. A finished run returns at once, without
     loading data. TrainingError if another trainer holds the folder, if the data do not fit the settings, or
     if losses or weights are not finite, or if the GPU's memory is full. StorageError where the disk is.
@@ -111,7 +104,7 @@ def run_training(
             return completion
         folder.completion.unlink(missing_ok=True)
         try:
-            return _Run(job, folder, load_data(), should_stop, features, parser).to_the_end()
+            return _Run(job, folder, load_data(), should_stop, features).to_the_end()
         except torch.OutOfMemoryError as error:
             raise TrainingError(
                 f"{job.run_id}: the GPU's memory is full ({error}). Lower batch_size or size_px, or end what else uses the"
@@ -152,7 +145,6 @@ class _Run:
         data: TrainingData,
         should_stop: Callable[[], bool],
         features: VggFeatures | None,
-        parser: nn.Module | None,
     ) -> None:
         self.job, self.folder, self.data, self.should_stop = job, folder, data, should_stop
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -166,7 +158,7 @@ class _Run:
         if job.settings.cpu_threads:
             torch.set_num_threads(job.settings.cpu_threads)
         torch.manual_seed(job.seed)
-        frozen = _features(job, features), _parser(job, parser)
+        frozen = _features(job, features), _parser(job)
         model = build_model(job.model, job.settings, job.seed, *frozen)
         self.state = TrainingState(model, job.settings, job.seed, self.device)
         most = pictures_to_check(self.loader.total_steps)
@@ -351,10 +343,10 @@ def _features(job: TrainingJob, given: VggFeatures | None) -> VggFeatures | None
     return given or load_features(job.settings.perceptual_network, _weights_folder(job))
 
 
-def _parser(job: TrainingJob, given: nn.Module | None) -> nn.Module | None:
+def _parser(job: TrainingJob) -> nn.Module | None:
     """The parser where the model wants one; `WeightsError` where it cannot be had."""
     name = job.settings.parser_for(job.model)
-    return None if name is None else given or load_parser(name, _weights_folder(job))
+    return None if name is None else load_parser(name, _weights_folder(job))
 
 
 def _weights_folder(job: TrainingJob) -> Path:

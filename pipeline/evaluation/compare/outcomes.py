@@ -85,7 +85,6 @@ def sort_photos(
     models: Sequence[str],
     references: Mapping[str, str],
     pictured: Set[str],
-    thresholds: Thresholds | None = None,
 ) -> Outcomes:
     """The groups of the test photos.
 
@@ -93,7 +92,7 @@ def sort_photos(
     references themselves, can be imagined or stylised only. The typical photo is taken from `pictured`, whose pictures
     can be shown: of the group the one nearest to the middle of its scores.
     """
-    thresholds = thresholds or Thresholds()
+    thresholds = Thresholds()
     compared = {model: reference for model, reference in references.items() if model != reference}
     by_photo: dict[str, list[Result]] = {}
     everything = [result for model in models for result in _results(scores, model, references.get(model, model), thresholds)]

@@ -42,13 +42,11 @@ def flip(path: Path, offset: int, bit: int = 0) -> None:
     path.write_bytes(data)
 
 
-def test_a_sound_snapshot_passes_and_everything_was_hashed(frozen: tuple[World, str]) -> None:
+def test_a_sound_snapshot_passes(frozen: tuple[World, str]) -> None:
     world, identifier = frozen
-    seen: list[tuple[int, int]] = []
-    found = verify_snapshot(world.snapshots, identifier, world.shards, lambda *at: seen.append(at))
+    found = verify_snapshot(world.snapshots, identifier, world.shards)
     assert found.sound, found.findings
     assert (found.pictures, found.shards) == (30, 8)
-    assert seen[-1] == (8, 8)
 
 
 def test_the_sums_are_those_of_the_common_tool(frozen: tuple[World, str]) -> None:

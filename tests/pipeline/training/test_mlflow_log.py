@@ -31,7 +31,7 @@ def _settings(monkeypatch: pytest.MonkeyPatch) -> None:
 def train(job: TrainingJob, steps: int = 10**6) -> Completion | None:
     """Until it has made so many steps in this process."""
     asked = iter(range(1, 10**6))
-    stop = (lambda: next(asked) >= steps) if steps < 10**6 else process.never
+    stop = (lambda: next(asked) >= steps) if steps < 10**6 else (lambda: False)
     return run_training(job, lambda: load_data(job), stop)
 
 

@@ -34,7 +34,7 @@ from tests.pipeline.training.test_progress_checks import stored
 MakeJob = Callable[..., TrainingJob]
 
 
-def train(job: TrainingJob, should_stop: Callable[[], bool] = process.never) -> Completion | None:
+def train(job: TrainingJob, should_stop: Callable[[], bool] = lambda: False) -> Completion | None:
     return run_training(job, lambda: load_data(job), should_stop)
 
 
