@@ -27,6 +27,8 @@ from pipeline.plain_files import plain_path
 VERSION = 1
 """Fingerprints made by another version of their code are passed over."""
 SMALL_PX, LARGE_PX = 32, 96
+THUMBNAILS = ("small", "large")
+"""Parts of a batch that show its pictures."""
 RECORD = np.dtype([
     ("sha256", "u1", 32), ("windows", "<u8", len(WINDOWS)), ("mirrored", "<u8"), ("mean_rgb", "u1", 3), ("is_flat", "?"),
 ])  # fmt: skip
@@ -72,7 +74,7 @@ class FingerprintStore:
         if not fingerprints:
             return
         records = np.array([fingerprint.record for fingerprint in fingerprints], RECORD)
-        small, large = (np.stack([getattr(one, part) for one in fingerprints]) for part in ("small", "large"))
+        small, large = (np.stack([getattr(one, part) for one in fingerprints]) for part in THUMBNAILS)
         self._add(records, small, large)
 
     def _add(self, records: np.ndarray, small: np.ndarray, large: np.ndarray) -> None:
@@ -130,8 +132,12 @@ class FingerprintStore:
             return np.empty(0, GREY)
         return found if found.dtype == GREY and found.ndim == 1 else np.empty(0, GREY)
 
-    def forget(self, digests: Iterable[str]) -> int:
-        """Delete the fingerprints of these pictures, thumbnails included; returns how many there were."""
+    def forget(self, digests: Iterable[str], is_alone: bool = False) -> int:
+        """Delete the fingerprints of these pictures, thumbnails included; returns how many there were.
+
+        Interrupted anywhere, it is finished by the next. With `is_alone` nobody adds meanwhile, and the thumbnails of
+        batches that were cut off go too, since nothing tells whose they are.
+        """
         gone, count = sorted(set(digests)), 0
         answers = self._known_grey()
         leaving = np.isin(_keys(answers["sha256"]), _keys(_raw(gone)))
@@ -142,14 +148,24 @@ class FingerprintStore:
             rows = index.records[number]
             leaving = np.isin(_keys(rows["sha256"]), _keys(_raw(gone)))
             if leaving.any():
-                # Once a batch: what is mapped holds its file open.
-                small, large = (self._map(f"{name}.{part}.npy") for part in ("small", "large"))
-                if not leaving.all():
+                if not leaving.all() and all(child(self.root, f"{name}.{part}.npy").exists() for part in THUMBNAILS):
+                    # Once a batch: what is mapped holds its file open.
+                    small, large = (self._map(f"{name}.{part}.npy") for part in THUMBNAILS)
                     self._add(rows[~leaving], small[~leaving], large[~leaving])
-                for part in ("records", "small", "large"):
+                # The records go last: they are all by which the next one finds thumbnails that are left.
+                for part in (*THUMBNAILS, "records"):
                     child(self.root, f"{name}.{part}.npy").unlink(missing_ok=True)
                 count += int(leaving.sum())
+        if is_alone:
+            self._drop_cut_off()
         return count
+
+    def _drop_cut_off(self) -> None:
+        """Thumbnails, of any version, that a process left which was killed before it wrote their records."""
+        for part in THUMBNAILS:
+            for path in self.root.glob(f"v*.{part}.npy"):
+                if not child(self.root, f"{path.name.removesuffix(f'.{part}.npy')}.records.npy").exists():
+                    path.unlink(missing_ok=True)
 
     def _index(self) -> "_Index":
         names = sorted(path.name.removesuffix(".records.npy") for path in self.root.glob(f"v{VERSION}-*.records.npy"))

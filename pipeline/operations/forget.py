@@ -189,9 +189,9 @@ def _purge(home: Home, now_s: int, also: Iterable[str] = (), was_quiet: Callable
     done = Purged(photos=ids)
     if not ids:
         return done
-    forgotten, damaged = forgotten_photos(home), unreadable_snapshots(home.snapshots)
+    forgotten, damaged, is_quiet = forgotten_photos(home), unreadable_snapshots(home.snapshots), was_quiet()
     done.problems += damaged.values()
-    _purge_files(home, set(ids), forgotten, done, damaged.keys())
+    _purge_files(home, set(ids), forgotten, done, damaged.keys(), is_quiet)
     prepared = home.tables.read_or_empty("training_images", columns=["photo_id", *DIGESTS])
     done.snapshots = forget_in_snapshots(home.snapshots, home.shards, set(ids), now_s, prepared, damaged.keys())
     for snapshot in done.snapshots:
@@ -217,7 +217,7 @@ def _purge(home: Home, now_s: int, also: Iterable[str] = (), was_quiet: Callable
     sweep(unfinished)
     left = [path for path in unfinished if os.path.lexists(path)]
     done.problems += [f"{path}: {writer_of(path) or 'a process'} is writing it, wait for it" for path in left]
-    if was_quiet() and not done.problems:
+    if is_quiet and was_quiet() and not done.problems:
         tombstones = home.tables.read("tombstones")
         tombstones.loc[among(tombstones["photo_id"], ids) & tombstones["purged_s"].isna(), "purged_s"] = now_s
         home.tables.write("tombstones", tombstones)
@@ -227,7 +227,7 @@ def _purge(home: Home, now_s: int, also: Iterable[str] = (), was_quiet: Callable
     return done
 
 
-def _purge_files(home: Home, ids: Set[str], forgotten: Set[str], done: Purged, damaged: Set[str]) -> None:
+def _purge_files(home: Home, ids: Set[str], forgotten: Set[str], done: Purged, damaged: Set[str], is_quiet: bool) -> None:
     doomed, needed = _digests(home, ids, forgotten, damaged)
     done.shared = len(doomed & needed)
     leaving = doomed - needed
@@ -237,7 +237,7 @@ def _purge_files(home: Home, ids: Set[str], forgotten: Set[str], done: Purged, d
     for path in _named_by(home, leaving):
         path.unlink(missing_ok=True)
         done.derived_files += 1
-    FingerprintStore(home.fingerprints).forget(leaving)
+    FingerprintStore(home.fingerprints).forget(leaving, is_alone=is_quiet)
     _purge_unfinished(home, ids, leaving)
     for name, columns in BY_PICTURE.items():
         with _told(done):

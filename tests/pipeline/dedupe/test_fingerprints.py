@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 import resource
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -81,6 +82,45 @@ def test_a_forgotten_picture_leaves_no_thumbnail(store: FingerprintStore) -> Non
     assert not any(gone.large.tobytes() in path.read_bytes() for path in store.root.iterdir())
     with pytest.raises(StorageError, match=r"has no fingerprint; `bokehflow run --until fingerprints`"):
         store.read(DIGESTS)
+
+
+@pytest.mark.parametrize("before", range(6))
+@pytest.mark.parametrize("digests", [DIGESTS, DIGESTS[1:2]])
+def test_forgetting_that_is_killed_anywhere_is_finished_by_the_next(
+    store: FingerprintStore, monkeypatch: pytest.MonkeyPatch, before: int, digests: list[str]
+) -> None:
+    fingerprint_pictures(digests, BYTES.__getitem__, store)
+    gone, unlink, done = fingerprint(DIGESTS[1], PICTURES[1]), Path.unlink, 0
+
+    def killed(path: Path, missing_ok: bool = False) -> None:
+        nonlocal done
+        if done == before:
+            raise KeyboardInterrupt
+        done += 1
+        unlink(path, missing_ok)
+
+    with monkeypatch.context() as patch, suppress(KeyboardInterrupt):
+        patch.setattr(Path, "unlink", killed)
+        store.forget([DIGESTS[1]])
+    store.forget([DIGESTS[1]])
+    shown = [path for path in store.root.glob("v*.npy") if gone.large.tobytes() in path.read_bytes()]
+    assert not shown
+    assert store.missing(digests) == [DIGESTS[1]]
+    assert not any(gone.small.tobytes() in path.read_bytes() for path in store.root.glob("v*.small.npy"))
+
+
+@pytest.mark.parametrize("part", ["records", "small"])
+def test_thumbnails_of_a_batch_that_was_cut_off_go_while_nobody_adds(store: FingerprintStore, part: str) -> None:
+    fingerprint_pictures(DIGESTS, BYTES.__getitem__, store)
+    for name in {"records", part}:
+        (path,) = store.root.glob(f"*.{name}.npy")
+        path.unlink()
+    fingerprint_pictures(DIGESTS[:1], BYTES.__getitem__, store)
+    store.forget([DIGESTS[1]])
+    assert len(list(store.root.glob("*.large.npy"))) == 2, "another process may be writing them"
+    store.forget([DIGESTS[1]], is_alone=True)
+    assert len(list(store.root.glob("*.npy"))) == 3
+    assert store.missing(DIGESTS[:1]) == []
 
 
 def test_a_picture_of_a_large_batch_is_forgotten_with_few_files_open(store: FingerprintStore) -> None:
