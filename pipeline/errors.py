@@ -26,9 +26,9 @@ from pathlib import Path
 
 SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")
 """What numpy says, and nothing else, where the disk takes a part of an array."""
-OF_SQLITE = {8: errno.EROFS, 10: errno.EIO, 13: errno.ENOSPC, 10 | 19 << 8: errno.ENOSPC}
-"""What SQLite calls READONLY, IOERR, FULL and IOERR_SHMSIZE (its index of what was written last could not grow), as the
-system calls it."""
+OF_SQLITE = {8: errno.EROFS, 10: errno.EIO, 13: errno.ENOSPC, 14: errno.EIO, 10 | 19 << 8: errno.ENOSPC}
+"""What SQLite calls READONLY, IOERR, FULL, CANTOPEN (a file of the database could not be opened or made, whyever) and
+IOERR_SHMSIZE (its index of what was written last could not grow), as the system calls it."""
 
 
 class BokehflowError(Exception):

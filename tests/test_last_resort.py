@@ -220,6 +220,15 @@ def test_a_database_whose_index_cannot_grow_has_a_full_disk() -> None:
     assert disk_trouble(trouble) == ("the disk is full", "make room")
 
 
+def test_a_database_that_cannot_be_opened_is_no_defect(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """SQLite says no more than that where there is no room for the files that it makes beside a database."""
+    with pytest.raises(sqlite3.OperationalError) as caught:
+        sqlite3.connect(tmp_path / "no folder" / "records.db")
+    assert last_resort(caught.value) == 1
+    why = "the disk failed (unable to open database file); mend that and run the same command again"
+    assert capsys.readouterr().err == f"error: Dagster's records: {why}\n"
+
+
 def full_database() -> sqlite3.Error:
     """What SQLite says where its disk is full."""
     with sqlite3.connect(":memory:") as connection:

@@ -87,7 +87,7 @@ def forget(photos: tuple[str, ...], home: Path | None, all_gone: bool) -> None:
 
     PHOTO_ID is an id as in the tables, Flickr's number alone, or any address by which Flickr or Wikimedia Commons name
     the photo: its page, flic.kr/p/…, the file on an image server. Without any, an interrupted purge is completed. Unknown
-    ids are named, the others are purged; exit code 1 then.
+    ids are named, the others are purged; exit code 1 then, and wherever something may still name or show the photos.
     """
     import time
 
@@ -113,3 +113,5 @@ def forget(photos: tuple[str, ...], home: Path | None, all_gone: bool) -> None:
         say("a run is at work in this home; the next one makes sure that it has left nothing of them behind")
     if unknown:
         raise click.ClickException(f"never listed or imported, and so not purged: {', '.join(unknown)}")
+    if done.problems or done.queue_left:
+        sys.exit(1)

@@ -162,10 +162,10 @@ class FingerprintStore:
 
     def _drop_cut_off(self) -> None:
         """Thumbnails, of any version, that a process left which was killed before it wrote their records."""
-        for part in THUMBNAILS:
-            for path in self.root.glob(f"v*.{part}.npy"):
-                if not child(self.root, f"{path.name.removesuffix(f'.{part}.npy')}.records.npy").exists():
-                    path.unlink(missing_ok=True)
+        for path in [*self.root.glob("v*.small.npy"), *self.root.glob("v*.large.npy")]:
+            batch = path.name.removesuffix(".small.npy").removesuffix(".large.npy")
+            if not child(self.root, f"{batch}.records.npy").exists():
+                path.unlink(missing_ok=True)
 
     def _index(self) -> "_Index":
         names = sorted(path.name.removesuffix(".records.npy") for path in self.root.glob(f"v{VERSION}-*.records.npy"))

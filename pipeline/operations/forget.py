@@ -26,7 +26,7 @@ from pipeline.dataset.crop import photo_of
 from pipeline.dataset.export import forget_in_export, is_export
 from pipeline.dataset.forget import forget_in_bundle, forget_in_snapshots, frozen_sources, is_bundle, unreadable_snapshots
 from pipeline.dedupe.store import FingerprintStore
-from pipeline.errors import ConfigError, DatasetError, StorageError
+from pipeline.errors import ConfigError, DatasetError, StorageError, disk_trouble, is_full
 from pipeline.evaluation.measure.tiles import forget_pictures
 from pipeline.file_names import child, is_sha256
 from pipeline.operations.months import IMPORTED
@@ -383,13 +383,19 @@ def _named(home: Home, name: str, key: str | None, values: Set[str], column: str
 
 
 def _strip_queue(folder: Path, ids: Set[str], done: Purged) -> None:
-    """Take these photos out of the batches; a file that cannot be read or written is reported and holds nothing up."""
+    """Take these photos out of the batches; a file that cannot be read is reported and holds nothing up.
+
+    One that the disk does not take anew can be read, and names them: then the purge is not complete.
+    """
     for path in find_tables(folder)[0].values():
         try:
             if _strip_csv(path, ids):
                 done.queue_files.append(path.name)
         except (OSError, ValueError) as error:
-            done.queue_left.append(f"{path}: {error}")
+            if isinstance(error, OSError) and is_full(error):
+                done.problems.append(f"{path}: {'; '.join(disk_trouble(error))}")
+            else:
+                done.queue_left.append(f"{path}: {error}")
 
 
 def _strip_csv(path: Path, ids: Set[str]) -> bool:
