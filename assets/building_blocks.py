@@ -28,12 +28,15 @@ def stage_asset(
     name: str,
     group: str,
     kinds: set[str],
+    checks: Sequence[str] = (),
     **options: Any,  # noqa: ANN401 - passed on to dagster.asset
 ) -> Callable[[Callable[..., object]], dg.AssetsDefinition]:
-    """`dagster.asset` with what every asset has: name, group, owners, kinds, code version, the table's columns.
+    """`dagster.asset` with what every asset has: name, group, owners, kinds, code version, checks, the table's columns.
 
-    Its body runs while nobody else makes the same partition of it, in whatever process, and OpenLineage is told of it.
+    Those checks block that its stage names. Its body runs while nobody else makes the same partition of it, in whatever
+    process, and OpenLineage is told of it.
     """
+    blocking = STAGES[name].blocking_checks if name in STAGES else ()
     asset = dg.asset(
         name=name,
         group_name=group,
@@ -41,6 +44,7 @@ def stage_asset(
         kinds={"python", *kinds},
         code_version=dagster_code_version(project, name) if name in STAGES else "1",
         metadata={"dagster/column_schema": column_schema(name)} if name in TABLES else {},
+        check_specs=[dg.AssetCheckSpec(one, asset=name, blocking=one in blocking) for one in checks],
         **options,
     )
     return lambda body: asset(_alone(project, name, body))

@@ -26,7 +26,7 @@ from resources.home import HomeResource
 from resources.sources import SourcesResource
 
 MANY_FAILURES = 0.2
-LISTING_IS_STALE_AFTER_DAYS = 10
+LISTING_IS_STALE_AFTER = timedelta(days=10)
 
 
 def collect_assets(project: Project) -> list[dg.AssetsDefinition]:
@@ -45,8 +45,8 @@ def listing_asset(project: Project) -> dg.AssetsDefinition:
         partitions_def=domain_months(project),
         pool="flickr_api",
         description="Search results of one domain and upload month, the rejected ones with their reason.",
-        check_specs=[dg.AssetCheckSpec("every_result_seen", asset="photo_listing")],
-        freshness_policy=dg.FreshnessPolicy.time_window(fail_window=_days(LISTING_IS_STALE_AFTER_DAYS)),
+        checks=["every_result_seen"],
+        freshness_policy=dg.FreshnessPolicy.time_window(fail_window=LISTING_IS_STALE_AFTER),
     )
     def photo_listing(
         context: dg.AssetExecutionContext, home: dg.ResourceParam[HomeResource], sources: dg.ResourceParam[SourcesResource]
@@ -87,7 +87,7 @@ def files_asset(project: Project) -> dg.AssetsDefinition:
         deps=["photo_listing"],
         partitions_def=domain_months(project),
         description="The bytes of every accepted photo as a blob, or the reason why there are none.",
-        check_specs=[dg.AssetCheckSpec("few_failures", asset="photo_files")],
+        checks=["few_failures"],
     )
     def photo_files(context: dg.AssetExecutionContext, home: dg.ResourceParam[HomeResource]) -> dg.MaterializeResult:
         data, key = home.open(), str(context.partition_key)
@@ -122,11 +122,7 @@ def history_asset(project: Project) -> dg.AssetsDefinition:
         {"parquet"},
         deps=["photo_listing", "imported_photos"],
         description="When each photo was first and last seen, what changed about it, which are gone or forgotten.",
-        check_specs=[
-            dg.AssetCheckSpec("nothing_vanished", asset="photo_history"),
-            dg.AssetCheckSpec("no_licence_stricter", asset="photo_history"),
-            dg.AssetCheckSpec("forgotten_are_purged", asset="photo_history"),
-        ],
+        checks=["nothing_vanished", "no_licence_stricter", "forgotten_are_purged"],
     )
     def photo_history(
         context: dg.AssetExecutionContext, home: dg.ResourceParam[HomeResource], sources: dg.ResourceParam[SourcesResource]
@@ -182,7 +178,3 @@ def transfer_metadata(transfer: Transfer) -> dict[str, int | float | dg.Markdown
 def _too_many_failures(rows: int, failed: int) -> list[str]:
     share = failed / max(rows, 1)
     return [f"{failed} of {rows} files failed ({share:.0%})"] if share > MANY_FAILURES else []
-
-
-def _days(days: int) -> timedelta:
-    return timedelta(days=days)

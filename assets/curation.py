@@ -56,7 +56,7 @@ def hints_asset(project: Project) -> dg.AssetsDefinition:
         {"parquet"},
         deps=["unique_photos"],
         description="What is measured of each picture once: people, sharpness, colours. Suggestions and rules look at it.",
-        check_specs=[dg.AssetCheckSpec("every_picture_is_measured", asset="photo_hints")],
+        checks=["every_picture_is_measured"],
     )
     def photo_hints(
         context: dg.AssetExecutionContext,
@@ -94,10 +94,7 @@ def queue_asset(project: Project) -> dg.AssetsDefinition:
         description="CSV batches of photos that nobody has decided, with hints and thumbnails. "
         "Fill in `decision` and `reason` and save the file, under any name, in `review/reviewed/`; "
         "or decide on the page that `bokehflow review` opens.",
-        check_specs=[
-            dg.AssetCheckSpec("nobody_waits_unqueued", asset="review_queue"),
-            dg.AssetCheckSpec("batches_are_as_written", asset="review_queue"),
-        ],
+        checks=["nobody_waits_unqueued", "batches_are_as_written"],
     )
     def review_queue(home: dg.ResourceParam[HomeResource]) -> dg.MaterializeResult:
         data = home.open()
@@ -133,11 +130,7 @@ def curated_asset(project: Project) -> dg.AssetsDefinition:
         {"parquet"},
         deps=["unique_photos", "review_decisions", *(["photo_hints"] if project.curation.rules else [])],
         description="What was decided about each photo: kept, moved or dropped, by whom and why.",
-        check_specs=[
-            dg.AssetCheckSpec("decisions_valid", asset="curated_photos", blocking=True),
-            dg.AssetCheckSpec("enough_kept", asset="curated_photos", blocking=True),
-            dg.AssetCheckSpec("curators_agree", asset="curated_photos"),
-        ],
+        checks=["decisions_valid", "enough_kept", "curators_agree"],
     )
     def curated_photos(home: dg.ResourceParam[HomeResource]) -> dg.MaterializeResult:
         data = home.open()

@@ -54,12 +54,7 @@ def masks_asset(project: Project) -> dg.AssetsDefinition:
         {"png", "parquet"},
         deps=[*STAGES["person_masks"].tables(project)],
         description="Alpha of the subject of each kept photo, cached per picture and segmenter.",
-        check_specs=[
-            dg.AssetCheckSpec("subjects_found", asset="person_masks"),
-            dg.AssetCheckSpec("subjects_are_clear", asset="person_masks"),
-            dg.AssetCheckSpec("share_of_the_frame", asset="person_masks"),
-            dg.AssetCheckSpec("masks_are_certain", asset="person_masks"),
-        ],
+        checks=["subjects_found", "subjects_are_clear", "share_of_the_frame", "masks_are_certain"],
     )
     def person_masks(
         context: dg.AssetExecutionContext,
@@ -105,10 +100,7 @@ def depth_asset(project: Project) -> dg.AssetsDefinition:
         {"png", "parquet"},
         deps=[*STAGES["depth_maps"].tables(project)],
         description="How far away everything in each kept photo is, cached per picture and estimator.",
-        check_specs=[
-            dg.AssetCheckSpec("every_photo_has_a_map", asset="depth_maps"),
-            dg.AssetCheckSpec("maps_fit_their_pictures", asset="depth_maps"),
-        ],
+        checks=["every_photo_has_a_map", "maps_fit_their_pictures"],
     )
     def depth_maps(context: dg.AssetExecutionContext, home: dg.ResourceParam[HomeResource]) -> dg.MaterializeResult:
         data = home.open()
@@ -152,11 +144,7 @@ def images_asset(project: Project) -> dg.AssetsDefinition:
         deps=[*STAGES["training_images"].tables(project)],
         description="Cropped and scaled RGB with alpha, and depth and targets where photos have them, in memory-mapped "
         "shards that all snapshots share.",
-        check_specs=[
-            dg.AssetCheckSpec("one_for_each_mask", asset="training_images"),
-            dg.AssetCheckSpec("large_enough_for_tiles", asset="training_images"),
-            dg.AssetCheckSpec("depth_is_plausible", asset="training_images"),
-        ],
+        checks=["one_for_each_mask", "large_enough_for_tiles", "depth_is_plausible"],
     )
     def training_images(context: dg.AssetExecutionContext, home: dg.ResourceParam[HomeResource]) -> dg.MaterializeResult:
         data = home.open()
@@ -191,11 +179,7 @@ def manifest_asset(project: Project) -> dg.AssetsDefinition:
         deps=["training_images"],
         description="Every picture with split, digests, origin and licence. Its data version is the snapshot id. "
         "What it newly says of owners, titles and licences goes into the frozen snapshot of the same pictures.",
-        check_specs=[
-            dg.AssetCheckSpec("can_be_frozen", asset="dataset_manifest", blocking=True),
-            dg.AssetCheckSpec("sides_as_given", asset="dataset_manifest"),
-            dg.AssetCheckSpec("pairs_are_whole", asset="dataset_manifest"),
-        ],
+        checks=["can_be_frozen", "sides_as_given", "pairs_are_whole"],
     )
     def dataset_manifest(home: dg.ResourceParam[HomeResource]) -> dg.MaterializeResult:
         data = home.open()
@@ -235,7 +219,7 @@ def snapshot_asset(project: Project) -> dg.AssetsDefinition:
         deps=["dataset_manifest"],
         partitions_def=SNAPSHOTS,
         description="The frozen manifest, its split and the attribution of every photo." + FROZEN,
-        check_specs=[dg.AssetCheckSpec("every_picture_is_there", asset="dataset_snapshot")],
+        checks=["every_picture_is_there"],
     )
     def dataset_snapshot(context: dg.AssetExecutionContext, home: dg.ResourceParam[HomeResource]) -> dg.MaterializeResult:
         data, identifier = home.open(), context.partition_key

@@ -29,7 +29,7 @@ def fingerprints_asset(project: Project) -> dg.AssetsDefinition:
         deps=["photo_files"],
         partitions_def=domain_months(project),
         description="Size, dimensions and perceptual hashes of every stored photo, computed once per picture.",
-        check_specs=[dg.AssetCheckSpec("every_file_has_one", asset="fingerprints")],
+        checks=["every_file_has_one"],
     )
     def fingerprints(context: dg.AssetExecutionContext, home: dg.ResourceParam[HomeResource]) -> dg.MaterializeResult:
         data, key = home.open(), str(context.partition_key)
@@ -54,7 +54,7 @@ def unique_asset(project: Project) -> dg.AssetsDefinition:
         deps=["fingerprints", "photo_history", "imported_photos"],
         description="Every downloaded photo of all domains: kept, or the rule by which it went and for which photo. "
         "`bokehflow duplicates` shows them side by side.",
-        check_specs=[dg.AssetCheckSpec("no_picture_in_two_domains", asset="unique_photos")],
+        checks=["no_picture_in_two_domains"],
     )
     def unique_photos(context: dg.AssetExecutionContext, home: dg.ResourceParam[HomeResource]) -> dg.MaterializeResult:
         data = home.open()

@@ -53,10 +53,7 @@ def evaluation_asset(project: Project, truth: Path | None) -> dg.AssetsDefinitio
         deps=["trained_model"],
         partitions_def=snapshot_recipes(project),
         description="Scores of the model and of the smoothing baselines, photo by photo, and pictures." + FROZEN,
-        check_specs=[
-            dg.AssetCheckSpec("better_than_doing_nothing", asset="evaluation"),
-            dg.AssetCheckSpec("not_worse_than_the_reference", asset="evaluation"),
-        ],
+        checks=["better_than_doing_nothing", "not_worse_than_the_reference"],
     )
     def evaluation(
         context: dg.AssetExecutionContext,
@@ -113,10 +110,7 @@ def comparison_asset(project: Project) -> dg.AssetsDefinition:
         deps=["evaluation"],
         partitions_def=SNAPSHOTS,
         description="The report: all models of a snapshot and the smoothing baselines side by side.",
-        check_specs=[
-            dg.AssetCheckSpec("every_model_is_in_it", asset="comparison"),
-            dg.AssetCheckSpec("not_worse_than_the_reference", asset="comparison"),
-        ],
+        checks=["every_model_is_in_it", "not_worse_than_the_reference"],
     )
     def comparison(context: dg.AssetExecutionContext, home: dg.ResourceParam[HomeResource]) -> dg.MaterializeResult:
         data, snapshot = home.open(), context.partition_key

@@ -24,10 +24,7 @@ def import_assets(project: Project) -> list[dg.AssetsDefinition]:
         {"jpeg", "parquet"},
         description="Photos that `bokehflow import` and the project file's lists brought, with what is listed, stored and "
         "fingerprinted of each; whatever reads collected photos reads these too.",
-        check_specs=[
-            dg.AssetCheckSpec("every_picture_is_there", asset="imported_photos"),
-            dg.AssetCheckSpec("lists_read_well", asset="imported_photos"),
-        ],
+        checks=["every_picture_is_there", "lists_read_well"],
     )
     def imported_photos(context: dg.AssetExecutionContext, home: dg.ResourceParam[HomeResource]) -> dg.MaterializeResult:
         data = home.open()

@@ -32,10 +32,7 @@ def training_assets(project: Project) -> list[dg.AssetsDefinition]:
         partitions_def=snapshot_recipes(project),
         pool="gpu",
         description="One training run: losses, sample pictures, checkpoints, generators, model card." + FROZEN,
-        check_specs=[
-            dg.AssetCheckSpec("losses_are_finite", asset="trained_model"),
-            dg.AssetCheckSpec("blurs_backgrounds_alone", asset="trained_model"),
-        ],
+        checks=["losses_are_finite", "blurs_backgrounds_alone"],
     )
     def trained_model(
         context: dg.AssetExecutionContext, home: dg.ResourceParam[HomeResource], trainer: dg.ResourceParam[TrainerResource]
