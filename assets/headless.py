@@ -46,6 +46,7 @@ from pipeline.plain_files import plain_path, read_plain, read_plain_text
 from pipeline.training.jobs import ProcessIdentity
 from resources.dagster_internals import (
     BlockingCheckFailed,
+    databases_held,
     free_slots_of_ended_runs,
     keep_log_copies_from_the_terminal,
 )
@@ -77,7 +78,7 @@ def open_instance(home: Home) -> Iterator[dg.DagsterInstance]:
     prepare_instance(home)
     keep_log_copies_from_the_terminal()
     try:
-        with dg.DagsterInstance.from_config(str(home.dagster)) as instance:
+        with databases_held(), dg.DagsterInstance.from_config(str(home.dagster)) as instance:
             yield instance
     except Exception as error:
         if not isinstance(error, BokehflowError) and (trouble := database_trouble(error)):

@@ -15,9 +15,11 @@ from dagster._core.errors import DagsterUserCodeProcessError
 from pipeline.errors import ConfigError
 from resources.dagster_internals import (
     ERASED,
+    HELD_DATABASES,
     BlockingCheckFailed,
     code_server,
     daemon_command,
+    databases_held,
     erase_pictures,
     free_slots_of_ended_runs,
     time_between_ticks,
@@ -47,6 +49,34 @@ def test_nothing_else_uses_what_is_private_to_dagster() -> None:
 )
 def test_time_between_ticks(cron: str, between: timedelta) -> None:
     assert time_between_ticks(cron, datetime(2024, 1, 31, 12, tzinfo=UTC)) == between
+
+
+def logs_of(folder: Path) -> dict[str, int]:
+    """What SQLite writes first, as files that are there: by name, which of that name."""
+    return {path.name: path.stat().st_ino for path in folder.rglob("*.db-wal")}
+
+
+def test_databases_stay_open_while_records_are_written(tmp_path: Path) -> None:
+    event = dg.AssetMaterialization("made")
+    with databases_held(), dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        instance.report_runless_asset_event(event)
+        before = logs_of(tmp_path)
+        instance.report_runless_asset_event(event)
+        assert before
+        assert logs_of(tmp_path) == before
+        assert instance.get_latest_materialization_event(dg.AssetKey("made"))
+    assert not logs_of(tmp_path)
+
+
+def test_only_so_many_databases_stay_open(tmp_path: Path) -> None:
+    @dg.asset
+    def made() -> None: ...
+
+    with databases_held(), dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        for _ in range(HELD_DATABASES + 1):
+            dg.materialize([made], instance=instance)
+        assert len(logs_of(tmp_path)) == HELD_DATABASES
+        assert len(instance.get_runs()) == HELD_DATABASES + 1
 
 
 def test_a_blocking_check_that_fails_raises_what_headless_runs_wait_for() -> None:
