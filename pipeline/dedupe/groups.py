@@ -15,10 +15,10 @@ import numpy as np
 import pandas as pd
 
 from pipeline.config import DedupeSection
-from pipeline.dedupe.candidates import CandidateWalk
+from pipeline.dedupe.candidates import MIN_LIKENESS, CandidateWalk
 from pipeline.dedupe.fingerprints import ReadBytes, is_grey
-from pipeline.dedupe.near_hashes import NearHashes, near_hashes
-from pipeline.dedupe.store import FingerprintStore, Shelf
+from pipeline.dedupe.near_hashes import NONE, NearHashes, near_hashes
+from pipeline.dedupe.store import FingerprintStore, Shelf, keys_of
 from pipeline.dedupe.verify import WHOLE_FRAME, Candidate, PairComparison, Verifier
 from pipeline.tables import among
 
@@ -100,6 +100,7 @@ def _find(
     verifier = Verifier(read_bytes, known_pairs)
     pictures = _Pictures(photos, shelf, near, verifier, settings)
     star = pictures.star()
+    near = pictures.noted(star)
     photos["split_key"] = _smallest_ids(photos["photo_id"], pictures.connect(star)[pictures.of_photo])
     checks = pictures.walk.likeness_checks
     gone = pictures.unpreferred(settings.prefer_domain) if settings.prefer_domain else {}
@@ -164,7 +165,9 @@ class _Pictures:
         first = photos.drop_duplicates("sha256")
         self.size = _numbers_of_repeated(first, SIZE)
         self.side = pd.factorize(first["domain"].where(first["pair"].notna()))[0]
-        self.walk = CandidateWalk(shelf, near, self.size)
+        self.near, self.walk = near, CandidateWalk(shelf, near, self.size)
+        known = near.apart if near.told_by == _told_by(settings) else NONE
+        self.apart = np.isin(keys_of(shelf.digests), known)
         self.trusted = _Trusted()
         shared = pd.DataFrame({"photo_id": photos["photo_id"], "picture": self.of_photo}).drop_duplicates()
         self.trusted.add(Match("same_photo"), _lists(shared["picture"], shared["photo_id"]))
@@ -180,8 +183,8 @@ class _Pictures:
 
     def star(self) -> _Star:
         """Walk in order of preference: who is not taken yet is kept and takes all that are verified against it."""
-        names, nobody = np.arange(self.count, dtype=np.int32), np.zeros(self.count, bool)
-        keeper, match, settled = names.copy(), dict[int, Match](), nobody.copy()
+        names, settled = np.arange(self.count, dtype=np.int32), np.zeros(self.count, bool)
+        keeper, match = names.copy(), dict[int, Match]()
 
         def take(picture: int, other: int, why: Match) -> None:
             if not settled[other]:
@@ -190,13 +193,24 @@ class _Pictures:
         position = 0
         for stop in [*self.trusted.pictures, self.count]:
             while position < stop:
-                position, batch = self._batch(position, stop, settled, names, names, nobody)
+                position, batch = self._batch(position, stop, settled, names, names, self.apart)
                 for candidate, why in self._verified(batch):
                     take(candidate.i, candidate.j, why)
             for other, why in self.trusted.of(stop):
                 if other > stop and not settled[stop]:
                     take(stop, other, why)
         return _Star(keeper, match)
+
+    def noted(self, star: _Star) -> NearHashes:
+        """What is near, with those who stayed: each was asked about all that came after it and stayed too.
+
+        Not where both are of pairs, since these are compared within their domain only.
+        """
+        if not self.settings.verify:
+            return self.near
+        stayed = (star.keeper == np.arange(self.count)) & (self.side < 0)
+        apart = np.sort(keys_of([digest for digest, one in zip(self.shelf.digests, stayed, strict=True) if one]))
+        return replace(self.near, apart=apart, told_by=_told_by(self.settings))
 
     def connect(self, star: _Star) -> np.ndarray:
         """The connected component of each picture under all verified pairs, as a number."""
@@ -232,7 +246,7 @@ class _Pictures:
         self.walk.part()
         position = 0
         while position < self.count:
-            position, batch = self._batch(position, self.count, settled, at_home, names, settled & False)
+            position, batch = self._batch(position, self.count, settled, at_home, names, self.apart)
             for candidate, why in self._verified(batch):
                 home, away = (candidate.i, candidate.j) if at_home[candidate.i] else (candidate.j, candidate.i)
                 twin.setdefault(away, (home, why))
@@ -280,6 +294,11 @@ class _Pictures:
         if self.size[candidate.i] >= 0 and self.size[candidate.i] == self.size[candidate.j]:
             return "same_resolution_and_size"
         return "cropped" if measured.shown < WHOLE_FRAME else "perceptual"
+
+
+def _told_by(settings: DedupeSection) -> str:
+    """What decides which candidates are one, beside the pictures."""
+    return f"{MIN_LIKENESS} {settings.min_correlation} {settings.min_detail}"
 
 
 def _numbers_of_repeated(frame: pd.DataFrame, columns: list[str]) -> np.ndarray:

@@ -2,11 +2,12 @@
 
 A picture's whole hash, and that of its mirror image, are searched among the hashes of all pictures' windows. That two
 hashes are near is a fact about these numbers, so it holds whatever pictures come and go: new pictures are searched
-among the old ones and the old among the new, never the old among themselves again.
+among the old ones and the old among the new, never the old among themselves again. So it is with pictures that were looked
+at for each other and both stayed.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,20 +19,26 @@ from pipeline.file_names import child
 from pipeline.plain_files import open_plain
 
 EDGE = np.dtype([("whole", "<u8"), ("window", "<u8"), ("distance_bits", "u1")])
+NONE = np.empty(0, np.uint64)
 
 
 @dataclass(frozen=True, eq=False)
 class NearHashes:
-    """What is known: `edges` with dtype `EDGE`, sorted and distinct, and the hashes that were searched, sorted."""
+    """What is known: `edges` with dtype `EDGE`, sorted and distinct, and the hashes that were searched, sorted.
+
+    `apart` are pictures of which no two are one, by the settings `told_by`: uint64, as `store.keys_of` has them, sorted.
+    """
 
     edges: np.ndarray
     wholes: np.ndarray
     windows: np.ndarray
+    apart: np.ndarray = field(default_factory=NONE.copy)
+    told_by: str = ""
 
     @classmethod
     def nothing(cls) -> "NearHashes":
         """Before the first search."""
-        return cls(np.empty(0, EDGE), np.empty(0, np.uint64), np.empty(0, np.uint64))
+        return cls(np.empty(0, EDGE), NONE, NONE)
 
 
 def near_hashes(wholes: np.ndarray, windows: np.ndarray, radius_bits: int, known: NearHashes) -> NearHashes:
@@ -51,7 +58,7 @@ def near_hashes(wholes: np.ndarray, windows: np.ndarray, radius_bits: int, known
     edges = np.concatenate(found)
     if len(found) > 1:
         edges = edges[np.lexsort((edges["window"], edges["whole"]))]
-    return NearHashes(edges, _distinct(known.wholes, new_wholes), all_windows)
+    return replace(known, edges=edges, wholes=_distinct(known.wholes, new_wholes), windows=all_windows)
 
 
 def _distinct(*hashes: np.ndarray) -> np.ndarray:
@@ -84,11 +91,12 @@ class NearHashStore:
         try:
             # numpy leaves a file open that it opened and could not read.
             with open_plain(self.path(radius_bits)) as stream, np.load(stream) as file:
-                return NearHashes(file["edges"], file["wholes"], file["windows"])
+                known = NearHashes(file["edges"], file["wholes"], file["windows"])
+                return replace(known, apart=file["apart"], told_by=str(file["told_by"])) if "apart" in file else known
         except Exception:  # a damaged archive makes numpy, zipfile and zlib raise nearly anything
             return NearHashes.nothing()
 
     def write(self, radius_bits: int, near: NearHashes) -> None:
         """Keep it."""
         with atomic_path(self.path(radius_bits)) as temporary, temporary.open("wb") as file:
-            np.savez(file, edges=near.edges, wholes=near.wholes, windows=near.windows)
+            np.savez(file, **vars(near))

@@ -114,7 +114,7 @@ class FingerprintStore:
 
     def grey(self, digests: Sequence[str], is_grey: Callable[[str], bool]) -> list[str]:
         """Those of these pictures that have no colour; each is asked about once, on all cores, and the answer kept."""
-        names, keys, known = np.array(digests, object), _keys(_raw(digests)), self._known_grey()
+        names, keys, known = np.array(digests, object), keys_of(digests), self._known_grey()
         new = names[~np.isin(keys, _keys(known["sha256"]))].tolist()
         if new:
             with ThreadPoolExecutor() as pool:
@@ -140,13 +140,13 @@ class FingerprintStore:
         """
         gone, count = sorted(set(digests)), 0
         answers = self._known_grey()
-        leaving = np.isin(_keys(answers["sha256"]), _keys(_raw(gone)))
+        leaving = np.isin(_keys(answers["sha256"]), keys_of(gone))
         if leaving.any():
             self._write(GREY_FILE, answers[~leaving])
         index = self._index()
         for number, name in enumerate(index.names):
             rows = index.records[number]
-            leaving = np.isin(_keys(rows["sha256"]), _keys(_raw(gone)))
+            leaving = np.isin(_keys(rows["sha256"]), keys_of(gone))
             if leaving.any():
                 if not leaving.all() and all(child(self.root, f"{name}.{part}.npy").exists() for part in THUMBNAILS):
                     # Once a batch: what is mapped holds its file open.
@@ -209,11 +209,16 @@ class _Index:
         keys, places = self._sorted
         if not len(keys) or not len(digests):
             return np.full((len(digests), 2), -1, np.intp)
-        wanted = _keys(_raw(digests))
+        wanted = keys_of(digests)
         at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
         found = places[at].copy()
         found[keys[at] != wanted] = -1
         return found
+
+
+def keys_of(digests: Sequence[str]) -> np.ndarray:
+    """What stands for each picture, SHA-256 in hexadecimal: the first 64 bits, uint64."""
+    return _keys(_raw(digests))
 
 
 def _raw(digests: Sequence[str]) -> np.ndarray:

@@ -223,6 +223,27 @@ def test_what_was_compared_once_is_not_compared_again(world: World) -> None:
     assert 1 <= grown["hashes_searched"] <= 13
 
 
+def test_pictures_that_both_stayed_are_not_looked_at_again(world: World) -> None:
+    """Of one resolution and size they are candidates, whatever they show."""
+    for number in range(1, 5):
+        world.add(number, png(scene(number)), size_bytes=5000)
+    assert world.find(remember=True).work["likeness_checks"] == 6
+    assert world.find(remember=True).work["likeness_checks"] == 0
+    world.add(5, png(scene(5)), size_bytes=5000)
+    assert world.find(remember=True).work["likeness_checks"] == 4
+    assert world.find(min_detail=0.8).work["likeness_checks"] == 10
+
+
+def test_halves_of_pairs_that_stayed_are_looked_at_when_they_are_pairs_no_more(world: World) -> None:
+    for number, domain in enumerate(("ordinary", "shallow"), 1):
+        world.add(number, jpeg(scene(1), 60 + number), domain, pair="a")
+    assert set(world.rules().values()) == {None}
+    world.find(remember=True)
+    for row in world.rows:
+        row["pair"] = None
+    assert set(world.rules().values()) == {"both_domains"}
+
+
 class TestBadInput:
     def test_flat_pictures_of_different_colours_stay(self, world: World) -> None:
         colours = [(0, 0, 0), (90, 90, 90), (255, 255, 255), (200, 0, 0), (0, 102, 0), (1, 0, 0)]
