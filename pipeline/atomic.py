@@ -105,7 +105,7 @@ def atomic_path(target: Path) -> Iterator[Path]:
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_beside(target)
     try:
-        with _writing(target):
+        with naming(target):
             yield temporary
             put_in_place(temporary, target)
             sync(target.parent)
@@ -128,7 +128,7 @@ def atomic_folder(target: Path, replace: bool = False) -> Iterator[Path]:
     )
     try:
         temporary.mkdir(parents=True)
-        with _writing(target):
+        with naming(target):
             yield temporary
         if replace and target.exists():
             old = temporary_beside(target)
@@ -153,7 +153,7 @@ def write_remade(target: Path, data: bytes) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_beside(target)
     try:
-        with _writing(target):
+        with naming(target):
             temporary.write_bytes(data)
             put_in_place(temporary, target)
     finally:
@@ -161,7 +161,7 @@ def write_remade(target: Path, data: bytes) -> None:
 
 
 @contextmanager
-def _writing(target: Path) -> Iterator[None]:
+def naming(target: Path) -> Iterator[None]:
     """Where the disk is full meanwhile, the error names `target`; the system names files to who opens them alone."""
     try:
         yield

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from pipeline.atomic import TEMPORARY_SUFFIX, own_name, put_in_place, sweep
+from pipeline.atomic import TEMPORARY_SUFFIX, naming, own_name, put_in_place, sweep
 from pipeline.errors import CorruptBlob, StorageError
 from pipeline.file_names import child, is_sha256, sha256_of
 from pipeline.plain_files import file_sha256, read_plain
@@ -103,7 +103,8 @@ class BlobStore:
         folder.mkdir(parents=True, exist_ok=True)
         path = child(folder, own_name())
         try:
-            yield path
+            with naming(path):
+                yield path
         finally:
             path.unlink(missing_ok=True)
 

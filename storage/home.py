@@ -351,7 +351,10 @@ class Home:
                 raise disk_failed(error, self.root) from error
 
             def say(address: str = "") -> None:
-                sign(descriptor, f"{os.getpid()} {address}".strip())
+                try:
+                    sign(descriptor, f"{os.getpid()} {address}".strip())
+                except OSError as error:
+                    raise disk_failed(error, self.root) from error
 
             say()
             yield say

@@ -30,10 +30,16 @@ def mask_sheet(folder: Path | None, out: Path, count: int, odd: bool, home: Path
 
     Shows the masks of the home; or, with FOLDER, those that the configured segmenter would give the pictures in it.
     """
+    from PIL import Image
+
+    from pipeline.atomic import atomic_path
     from pipeline.errors import DatasetError
     from pipeline.masks.contact_sheet import draw_sheet
     from pipeline.operations.masks import mask_tiles
 
+    kind, remedy = Image.registered_extensions().get(out.suffix.lower()), "name a .jpg or .png"
+    if kind is None:
+        raise DatasetError(f"{out}: no kind of picture has this ending; {remedy}")
     chosen = open_home(home)
     project, _ = load(chosen, config)
     failed: list[str] = []
@@ -47,11 +53,11 @@ def mask_sheet(folder: Path | None, out: Path, count: int, odd: bool, home: Path
         where = folder or chosen.root
         raise DatasetError(f"{where}: there is nothing to show" + ("; no mask asks for a look" if odd else ""))
     if tiles:
-        out.parent.mkdir(parents=True, exist_ok=True)
         try:
-            draw_sheet(tiles).save(out, quality=88)
+            with atomic_path(out) as temporary:
+                draw_sheet(tiles).save(temporary, kind, quality=88)
         except ValueError as error:
-            raise DatasetError(f"{out}: {error}; name a .jpg or .png") from None
+            raise DatasetError(f"{out}: {error}; {remedy}") from None
         say(f"{len(tiles)} pictures are on {out}")
     if failed:
         raise click.ClickException("\n".join([f"{len(failed)} pictures could not be shown", *failed]))

@@ -21,7 +21,7 @@ from pipeline.depth.layouts import Found, RgbdPair, Target, diml, diode, misfit,
 from pipeline.depth.maps import digest_of, encoded, map_png
 from pipeline.depth.nyu import nyu
 from pipeline.depth.units import DepthError, DepthMap, DepthUnit
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, disk_failed
 from pipeline.file_names import child, inside
 from pipeline.operations.imports import GrowingImports, Imported
 from pipeline.operations.tombstones import forgotten_photos
@@ -130,14 +130,17 @@ class _PairBringer:
         self._passed_over += max(0, len(pair.targets) - 1)
         try:
             depth = None if pair.depth is None else pair.depth(read)
-            child(staging, str(number)).write_bytes(pair.rgb(read))
-            if target is not None:
-                child(staging, _target(number)).write_bytes(read(target.picture))
+            pictures = {str(number): pair.rgb(read)} | ({_target(number): read(target.picture)} if target else {})
         except (DepthError, ConfigError) as error:
             self._refuse(pair.name, "depth", str(error))
         except OSError as error:
             self._refuse(pair.name, "unreadable", error.strerror or str(error))
         else:
+            try:
+                for name, data in pictures.items():
+                    child(staging, name).write_bytes(data)
+            except OSError as error:
+                raise disk_failed(error, staging.parent) from error
             return number, _Halves(pair, depth, target)
         return None
 

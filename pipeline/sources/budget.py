@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pipeline.atomic import naming
 from pipeline.file_names import child
 from pipeline.locks import locked
 from pipeline.plain_files import read_plain
@@ -104,7 +105,7 @@ class CallBudget:
     @contextmanager
     def _locked(self) -> Iterator[int]:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with locked(self.path) as descriptor:
+        with naming(self.path), locked(self.path) as descriptor:
             yield descriptor
 
 

@@ -174,7 +174,8 @@ def exclusive(root: Path) -> Iterator[None]:
         except Held as busy:
             holder = str(busy) or "unknown"
             raise TrainingError(f"Another trainer (process {holder}) works in {root}; wait for it or end it.") from None
-        sign(descriptor, str(os.getpid()))
+        with atomic.naming(root / LOCK):
+            sign(descriptor, str(os.getpid()))
         yield
 
 

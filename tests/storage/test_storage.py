@@ -1,5 +1,6 @@
 """Blobs, tables and the home's lock."""
 
+import errno
 import hashlib
 import multiprocessing
 import os
@@ -17,6 +18,8 @@ import pytest
 
 from pipeline.atomic import atomic_path, temporary_beside, write_bytes
 from pipeline.errors import CorruptBlob, StorageError
+from pipeline.sources.budget import CallBudget
+from pipeline.training.runs import LOCK, exclusive
 from storage import BlobStore, Home, TableStore
 from storage.provenance import Provenance
 from storage.tables import DATA_MARK, MADE_MARK
@@ -53,6 +56,31 @@ def test_a_corrupt_blob_is_refused_with_its_remedy(tmp_path: Path) -> None:
     blobs.path(digest).unlink()
     with pytest.raises(StorageError, match="is missing"):
         blobs.read(digest)
+
+
+def test_a_full_disk_is_told_with_the_name_of_what_did_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system names no file to who writes to an open one."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(OSError, match="No space left") as caught, BlobStore(tmp_path / "blobs").temporary() as path:
+        full()
+    assert caught.value.filename == str(path)
+    home = Home(tmp_path / "home")
+    with monkeypatch.context() as patch:
+        patch.setattr("pipeline.locks.os.pwrite", full)
+        with pytest.raises(StorageError, match=r"home: the disk is full; .* MB are free there"), home.lock("run"):
+            pass
+        budget = CallBudget(tmp_path / "budget", "key", 2)
+        with pytest.raises(OSError, match="No space left") as caught:
+            budget.acquire()
+        assert caught.value.filename == str(budget.path)
+        with pytest.raises(OSError, match="No space left") as caught, exclusive(tmp_path / "run"):
+            pass
+        assert caught.value.filename == str(tmp_path / "run" / LOCK)
+    with home.lock("run"):
+        pass
 
 
 def scores(**columns: object) -> pd.DataFrame:

@@ -1,5 +1,6 @@
 """`bokehflow mask-sheet` on a folder of given masks, where no weights are needed."""
 
+import errno
 import shutil
 from pathlib import Path
 
@@ -53,6 +54,27 @@ def test_pictures_of_one_name_in_several_folders_are_all_drawn(world: Path) -> N
 
 def test_only_those_that_ask_for_a_look(world: Path) -> None:
     assert "1 pictures are on" in sheet(world, str(world / "photos"), "--odd")
+
+
+def test_a_disk_that_fills_leaves_the_sheet_that_was_there(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sheet(world, str(world / "photos"))
+    before = (world / "sheet.png").read_bytes()
+
+    def cut(self: Image.Image, path: Path, *_: object, **__: object) -> None:
+        path.write_bytes(b"half a sheet")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", cut)
+    with pytest.raises(OSError, match="No space left") as caught:
+        sheet(world, str(world / "photos"))
+    assert caught.value.filename == str(world / "sheet.png")
+    assert (world / "sheet.png").read_bytes() == before
+
+
+def test_a_sheet_that_is_no_picture_is_refused_before_anything_is_drawn(world: Path) -> None:
+    options = ["--home", str(world / "home"), "--config", str(world / "bokehflow.toml"), "--out", str(world / "sheet.docx")]
+    with pytest.raises(DatasetError, match=r"sheet\.docx: no kind of picture has this ending; name a \.jpg or \.png"):
+        CliRunner().invoke(cli, ["mask-sheet", str(world / "photos"), *options], catch_exceptions=False)
 
 
 def test_nothing_to_show_is_an_error(world: Path) -> None:

@@ -1,5 +1,7 @@
 """Data sets with depth come in as photos, with their maps, rooms and sides; what cannot be used is named and left out."""
 
+import errno
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ from pipeline.commands.collecting import DATA_SETS
 from pipeline.config import parse_project
 from pipeline.depth.maps import read_map
 from pipeline.depth.units import DepthUnit
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, StorageError
 from pipeline.operations.forget import forget
 from pipeline.operations.imports import Imported, summary
 from pipeline.operations.layered_imports import LAYOUTS, import_layout, with_imported_layers
@@ -63,6 +65,22 @@ def test_pairs_become_photos_with_maps(tmp_path: Path, home: Home) -> None:
     assert version is not None
     assert again is not None
     assert again.data_version == version.data_version
+
+
+def test_pictures_that_the_folder_of_temporary_files_does_not_take_are_not_refused(
+    tmp_path: Path, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are as good as they were; nothing was wrong with reading them."""
+
+    def full(path: Path, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    folder = a_folder(tmp_path / "set")
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", full)
+        with pytest.raises(StorageError, match=rf"{tempfile.gettempdir()}: the disk is full; .* MB are free there"):
+            imported(home, folder)
+    assert imported(home, folder).new == 3
 
 
 def test_a_corrected_unit_changes_the_maps(tmp_path: Path, home: Home) -> None:
