@@ -14,7 +14,7 @@ import numpy as np
 
 from pipeline.atomic import atomic_path
 from pipeline.dedupe.neighbours import Pairs, pairs_between
-from pipeline.dedupe.store import VERSION
+from pipeline.dedupe.store import VERSION, keys_of
 from pipeline.file_names import child
 from pipeline.plain_files import open_plain
 
@@ -78,25 +78,51 @@ def _edges(wholes: np.ndarray, windows: np.ndarray, pairs: Iterable[Pairs]) -> l
 
 @dataclass(frozen=True)
 class NearHashStore:
-    """Where that is kept: one file for each radius."""
+    """Where that is kept: two files for each radius, since who forgets a picture rewrites the small one."""
 
     root: Path
 
     def path(self, radius_bits: int) -> Path:
-        """The file of a radius."""
+        """The file of a radius with its hashes."""
         return child(self.root, f"near-v{VERSION}-{radius_bits}.npz")
+
+    def apart_path(self, radius_bits: int) -> Path:
+        """That with its pictures."""
+        return child(self.root, f"apart-v{VERSION}-{radius_bits}.npz")
 
     def read(self, radius_bits: int) -> NearHashes:
         """What is known; nothing where there is no readable file, since it can be found again."""
-        try:
-            # numpy leaves a file open that it opened and could not read.
-            with open_plain(self.path(radius_bits)) as stream, np.load(stream) as file:
-                known = NearHashes(file["edges"], file["wholes"], file["windows"])
-                return replace(known, apart=file["apart"], told_by=str(file["told_by"])) if "apart" in file else known
-        except Exception:  # a damaged archive makes numpy, zipfile and zlib raise nearly anything
+        hashes = _read(self.path(radius_bits), "edges", "wholes", "windows")
+        if hashes is None:
             return NearHashes.nothing()
+        edges, wholes, windows = hashes
+        apart, told_by = _read(self.apart_path(radius_bits), "apart", "told_by") or (NONE, "")
+        return NearHashes(edges, wholes, windows, apart, str(told_by))
 
     def write(self, radius_bits: int, near: NearHashes) -> None:
         """Keep it."""
-        with atomic_path(self.path(radius_bits)) as temporary, temporary.open("wb") as file:
-            np.savez(file, **vars(near))
+        _write(self.path(radius_bits), edges=near.edges, wholes=near.wholes, windows=near.windows)
+        _write(self.apart_path(radius_bits), apart=near.apart, told_by=np.array(near.told_by))
+
+    def forget(self, digests: Iterable[str]) -> None:
+        """Drop these pictures (SHA-256 in hexadecimal). Hashes stay: many pictures may share one, and none is named."""
+        gone = keys_of(sorted(digests))
+        for path in self.root.glob("apart-*.npz"):
+            if (pictures := _read(path, "apart", "told_by")) is None:
+                path.unlink(missing_ok=True)
+            elif (leaving := np.isin(pictures[0], gone)).any():
+                _write(path, apart=pictures[0][~leaving], told_by=pictures[1])
+
+
+def _read(path: Path, *names: str) -> list[np.ndarray] | None:
+    try:
+        # numpy leaves a file open that it opened and could not read.
+        with open_plain(path) as stream, np.load(stream) as file:
+            return [file[name] for name in names]
+    except Exception:  # a damaged archive makes numpy, zipfile and zlib raise nearly anything
+        return None
+
+
+def _write(path: Path, **arrays: np.ndarray) -> None:
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, allow_pickle=False, **arrays)

@@ -25,6 +25,7 @@ from pipeline.curation.queue import COLUMNS
 from pipeline.dataset.crop import photo_of
 from pipeline.dataset.export import forget_in_export, is_export
 from pipeline.dataset.forget import forget_in_bundle, forget_in_snapshots, frozen_sources, is_bundle, unreadable_snapshots
+from pipeline.dedupe.near_hashes import NearHashStore
 from pipeline.dedupe.store import FingerprintStore
 from pipeline.errors import ConfigError, DatasetError, StorageError, disk_trouble, is_full
 from pipeline.evaluation.measure.tiles import forget_pictures
@@ -238,6 +239,7 @@ def _purge_files(home: Home, ids: Set[str], forgotten: Set[str], done: Purged, d
         path.unlink(missing_ok=True)
         done.derived_files += 1
     FingerprintStore(home.fingerprints).forget(leaving, is_alone=is_quiet)
+    NearHashStore(home.fingerprints).forget(leaving)
     _purge_unfinished(home, ids, leaving)
     for name, columns in BY_PICTURE.items():
         with _told(done):

@@ -2,10 +2,14 @@
 
 import errno
 import os
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from pipeline.dedupe.near_hashes import NearHashes, NearHashStore
+from pipeline.dedupe.store import keys_of
 from pipeline.operations.forget import finish_forgetting
 from pipeline.operations.tombstones import unpurged
 from storage import Home
@@ -50,3 +54,12 @@ def test_what_may_still_name_a_photo_is_an_exit_code(home: Home, run: Run) -> No
     assert "notes.csv" in outcome.said
     (home.review_queue / "notes.csv").unlink()
     assert run("forget", "0", "--home", str(home.root)).code == 0
+
+
+def test_the_deduplication_forgets_which_pictures_it_has_looked_at(home: Home, run: Run) -> None:
+    store, digests = NearHashStore(home.fingerprints), sorted(home.tables.read("unique_photos")["sha256"])
+    store.write(6, replace(NearHashes.nothing(), apart=np.sort(keys_of(digests)), told_by="settings"))
+    assert run("forget", "0", "--home", str(home.root)).code == 0
+    left = sorted(home.tables.read("unique_photos")["sha256"])
+    assert len(left) == len(digests) - 1
+    assert store.read(6).apart.tolist() == np.sort(keys_of(left)).tolist()
