@@ -27,7 +27,7 @@ from pipeline.operations.reports import (
     unevaluated,
     write_reports,
 )
-from pipeline.operations.training import run_id
+from pipeline.operations.training import run_folder
 from resources.home import HomeResource
 from resources.segmenter import SegmenterResource
 from storage import Home
@@ -63,7 +63,7 @@ def evaluation_asset(project: Project, truth: Path | None) -> dg.AssetsDefinitio
         from pipeline.operations.judging import Stopwatch, evaluate_model
 
         data, key = home.open(), key_parts(context)
-        watch, run = Stopwatch(), child(data.runs, run_id(key[SNAPSHOT], key[RECIPE]))
+        watch, run = Stopwatch(), run_folder(data, key[SNAPSHOT], key[RECIPE])
         with watch.timed("in all"):
             if is_of_depth(run):
                 from pipeline.operations.depth_evaluation import evaluate_depth_model
@@ -156,7 +156,7 @@ def reference_check(reference: str | None, home: Home, snapshot: str, recipes: S
     name = "not_worse_than_the_reference"
     yardstick = judged_by(home, snapshot, reference) if reference else None
     others = [one for one in recipes if one != reference and judged_by(home, snapshot, one) == yardstick]
-    others = [one for one in others if not is_of_depth(child(home.runs, run_id(snapshot, one)))]
+    others = [one for one in others if not is_of_depth(run_folder(home, snapshot, one))]
     if reference is None or not others or yardstick is None:
         why = "[evaluation] names no reference" if reference is None else f"nothing to hold against {reference} yet"
         return dg.AssetCheckResult(check_name=name, passed=True, severity=dg.AssetCheckSeverity.WARN, description=why)

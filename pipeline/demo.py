@@ -31,7 +31,7 @@ from pipeline.operations.masks import segmented_masks
 from pipeline.operations.photos import photo_reader
 from pipeline.operations.planning import Plan
 from pipeline.operations.status import status, summary
-from pipeline.operations.training import run_id
+from pipeline.operations.training import run_folder
 from pipeline.package_files import (
     COLLECTIONS_PROJECT,
     DEMO_PROJECT,
@@ -117,7 +117,7 @@ def write_results(home: Home, project: Project, snapshot: str, say: Say) -> Path
     from pipeline.training.application import Application
     from pipeline.training.inference import provenance_of
 
-    run, folder = child(home.runs, run_id(snapshot, RESULTS_RECIPE)), child(home.results, snapshot)
+    run, folder = run_folder(home, snapshot, RESULTS_RECIPE).root, child(home.results, snapshot)
     manifest = read_snapshot(home.snapshots, snapshot)
     mine = manifest[manifest["domain"] == project.training.domain_a].sort_values("split", kind="stable")
     people = segmented_masks(project, home, SegmenterResource.of(project.masks).load(home))

@@ -15,7 +15,7 @@ from pipeline.atomic import write_text
 from pipeline.config import Project, TrainingSection
 from pipeline.file_names import child, inside
 from pipeline.training.jobs import TrainingJob
-from pipeline.training.runs import Completion, RunFolder, generator_file
+from pipeline.training.runs import Completion, RunFolder
 from pipeline.training.samples import embedded_sample
 from pipeline.training.slurm import SlurmJob
 from storage import Home
@@ -105,7 +105,7 @@ class SlurmTrainer(TrainerResource):
                 **{f"loss/{name}": value for name, value in done.final_losses.items()},
                 **_last_sample(job, done),
             },
-            data_version=dg.DataVersion(done.files[generator_file("a_to_b")]),
+            data_version=dg.DataVersion(done.generator_sha256),
         )
 
 

@@ -10,11 +10,11 @@ import pandas as pd
 from pipeline.dataset.snapshot import read_snapshot
 from pipeline.evaluation.measure.instruments import METHOD_VERSION
 from pipeline.evaluation.measure.tiles import picture_folder
-from pipeline.operations.reports import MODEL, YARDSTICK, model_version
-from pipeline.operations.training import run_id
+from pipeline.operations.reports import MODEL, YARDSTICK
+from pipeline.operations.training import run_folder
 from pipeline.tables import conform
 from pipeline.training.jobs import TrainingJob
-from pipeline.training.runs import Completion, RunFolder
+from pipeline.training.runs import Completion, RunFolder, model_version
 from storage import Home
 from storage.provenance import Provenance
 from tests.pipeline.dataset.frozen_world import SIZE_PX, World
@@ -50,7 +50,7 @@ def photos_of_the_test_split(home: Home, snapshot: str) -> list[str]:
 def train(home: Home, snapshot: str, recipe: str, job: TrainingJob | None = None) -> RunFolder:
     """A run that says that it is complete, of this job where one is given."""
     name, seed = recipe.split("@")
-    run = RunFolder(home.runs / run_id(snapshot, recipe))
+    run = run_folder(home, snapshot, recipe)
     run.root.mkdir(parents=True)
     facts = {"run_id": run.root.name, "recipe": name, "model": name, "seed": int(seed), "snapshot_id": snapshot}
     done = Completion.model_validate(
@@ -79,7 +79,7 @@ def judge(
     provenance: Provenance | None = None,
 ) -> None:
     """Scores around these, photo by photo, and pictures, of a model that `train` made, by a yardstick or with provenance."""
-    run = RunFolder(home.runs / run_id(snapshot, recipe))
+    run = run_folder(home, snapshot, recipe)
     photos = photos_of_the_test_split(home, snapshot)
     wobble = np.linspace(-0.01, 0.01, len(photos))
     rows = [
@@ -87,7 +87,7 @@ def judge(
         *_rows(photos, recipe, ssim + wobble, sharpness - wobble),
     ]
     frame = pd.DataFrame(rows, columns=["photo_id", "method", "metric", "value"])
-    told = Provenance(METHOD_VERSION, {}, {MODEL: {"": model_version(run.root)}}, notes={YARDSTICK: yardstick})
+    told = Provenance(METHOD_VERSION, {}, {MODEL: {"": model_version(run)}}, notes={YARDSTICK: yardstick})
     home.tables.write("evaluation", conform("evaluation", frame), f"{recipe}|{snapshot}", provenance or told)
     with picture_folder(run.translated) as writer:
         for index, photo_id in enumerate(photos):

@@ -29,12 +29,11 @@ from pipeline.evaluation.measure import metrics
 from pipeline.evaluation.measure.judged_size import one_core, spread, unit
 from pipeline.evaluation.measure.perceptual import Look, PerceptualNetwork
 from pipeline.evaluation.measure.tiles import PictureWriter, picture_folder, shown
-from pipeline.file_names import child
 from pipeline.models.disparity_generator import DisparityGenerator
 from pipeline.models.images import RgbPhoto
 from pipeline.operations.judged_pictures import SnapshotPhotos, is_test
 from pipeline.operations.judging import Stopwatch, on_best_device
-from pipeline.operations.training import run_id
+from pipeline.operations.training import run_folder
 from pipeline.picture_layers import BY_NAME, METRIC, Encoding
 from pipeline.tables import conform
 from pipeline.training.inference import load_run
@@ -70,8 +69,8 @@ class _Truth:
 class _Predictor:
     """A run's network at work on pictures of any size; metric or not, as it and the truth are."""
 
-    def __init__(self, run: Path, is_metric: bool) -> None:
-        trained = load_run(run, ("a_to_b",))
+    def __init__(self, run: RunFolder, is_metric: bool) -> None:
+        trained = load_run(run.root, ("a_to_b",))
         generator = on_best_device(trained.generators)["a_to_b"]
         assert isinstance(generator, DisparityGenerator)
         self._generator, self._side_px = generator, trained.settings.size_px
@@ -88,7 +87,7 @@ def evaluate_depth_model(
 
     Raises `DatasetError` for a snapshot without test pictures whose depth is known, `TrainingError` for an unfinished run.
     """
-    run = child(home.runs, run_id(snapshot, recipe))
+    run = run_folder(home, snapshot, recipe)
     manifest = open_snapshot(home.snapshots, snapshot, home.shards)
     test, train = _known(manifest, is_test(manifest, project)), _known(manifest, _is_training(manifest, project))
     if test.empty or train.empty:
@@ -228,13 +227,13 @@ def _repeated(look: Look, count: int) -> Look:
 # --- pictures for the report ------------------------------------------------------------------------------------------
 
 
-def _draw(run: Path, judged: Sequence[_Truth], maps: Maps, is_metric: bool) -> None:
+def _draw(run: RunFolder, judged: Sequence[_Truth], maps: Maps, is_metric: bool) -> None:
     """Tiles of what the report shows: maps in colour, and refocused pictures to leaf through."""
     scenes = [one for one in judged if one.name.startswith("scene:")]
     photos = [one for one in judged if one not in scenes]
     chosen = shown([one.name for one in photos], SHOWN_PHOTOS) | {one.name for one in scenes[:SHOWN_SCENES]}
     swept = [one.name for one in (scenes or photos)[:SWEPT]]
-    with picture_folder(RunFolder(run).translated) as writer:
+    with picture_folder(run.translated) as writer:
         for one in judged:
             if one.name in chosen or one.name in swept:
                 _draw_depth(writer, one, maps[one.name], is_metric)

@@ -12,7 +12,7 @@ from pipeline.depth.units import DepthUnit
 from pipeline.errors import ConfigError
 from pipeline.file_names import child
 from pipeline.plain_files import read_plain
-from pipeline.training.runs import RunFolder, completion_of, generator_file
+from pipeline.training.runs import RunFolder, model_version
 from storage import Home
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def depth_estimator(project: Project, home: Home) -> Estimator:
     name = depth.estimator.removeprefix(RUN)
     version = _version_of(home, name)
     generator, settings = load_generator(child(home.runs, name))
-    if version is None or not isinstance(generator, DisparityGenerator):
+    if not version or not isinstance(generator, DisparityGenerator):
         raise ConfigError(f"[depth] estimator: the run {name!r} translates pictures; name one that predicts depth")
     predict = partial(predict_depth, generator, side_px=settings.size_px, is_metric=settings.depth_loss == "log")
     return PredictedDepth(f"{version[:16]}-{depth.long_side_px}px", lambda rgb: predict(rgb))
@@ -76,10 +76,8 @@ def depth_makers(project: Project, home: Home, key: str | None) -> Mapping[str, 
     return way
 
 
-def _version_of(home: Home, run: str) -> str | None:
-    """Digest of a finished run's weights."""
-    done = completion_of(RunFolder(child(home.runs, run)))
-    return done.files[generator_file("a_to_b")] if done else None
+def _version_of(home: Home, run: str) -> str:
+    return model_version(RunFolder(child(home.runs, run)))
 
 
 def _digest(path: Path) -> str:

@@ -31,9 +31,8 @@ from pipeline.file_names import child
 from pipeline.masks.segmenter import Segmenter
 from pipeline.masks.selfie import EMBEDDED
 from pipeline.operations.judged_pictures import SnapshotPhotos, is_test, outside_targets, scene_frame, true_masks
-from pipeline.operations.training import run_id
+from pipeline.operations.training import run_folder
 from pipeline.plain_files import read_plain_text
-from pipeline.training.runs import RunFolder
 from storage import Home
 
 if TYPE_CHECKING:
@@ -91,8 +90,8 @@ def evaluate_model(
     """
     from pipeline.training.inference import load_run
 
-    run = child(home.runs, run_id(snapshot, recipe_key))
-    manifest, trained = open_snapshot(home.snapshots, snapshot, home.shards), load_run(run)
+    run = run_folder(home, snapshot, recipe_key)
+    manifest, trained = open_snapshot(home.snapshots, snapshot, home.shards), load_run(run.root)
     test = manifest[is_test(manifest, project)]
     b_and_a = [
         manifest[(manifest["domain"] == domain) & (manifest["split"] == "train")]
@@ -114,7 +113,7 @@ def evaluate_model(
         costs = costs_of(home, generators["a_to_b"])
     timed = watch.wrapped("translation", translations["a_to_b"])
     own = {"overlay": overlay_of(trained), "common": common, "extra": {**errors, **costs}}
-    return judge_model(recipe_key, timed, trial, RunFolder(run).translated, **own), photos
+    return judge_model(recipe_key, timed, trial, run.translated, **own), photos
 
 
 def _translated(generator: "Generator", images: np.ndarray, *alpha: np.ndarray) -> np.ndarray:

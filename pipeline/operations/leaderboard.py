@@ -13,22 +13,20 @@ from pipeline.dataset.layout import list_snapshots
 from pipeline.dataset.snapshot import read_snapshot
 from pipeline.errors import DatasetError, StorageError
 from pipeline.evaluation.measure.instruments import METHOD_VERSION
-from pipeline.file_names import child
 from pipeline.operations.made_from import code_revision
 from pipeline.operations.reports import (
     credits_of,
     is_of_depth,
     judgement,
     model_report,
-    model_version,
     outside_reports,
     predicts_depth,
     test_rows,
     without_outside,
 )
-from pipeline.operations.training import run_id
+from pipeline.operations.training import run_folder
 from pipeline.training.recipes import PROFILES
-from pipeline.training.runs import RunFolder
+from pipeline.training.runs import model_version
 from storage import Home
 
 if TYPE_CHECKING:
@@ -47,7 +45,7 @@ def leaderboard_inputs(project: Project, home: Home) -> "LeaderboardInputs":
     left_out: list[str] = []
     for partition in sorted(home.tables.partitions("evaluation")):
         recipe, _, snapshot = partition.partition("|")
-        if is_of_depth(child(home.runs, run_id(snapshot, recipe))):
+        if is_of_depth(run_folder(home, snapshot, recipe)):
             left_out.append(f"{recipe} on {snapshot}: it predicts depth, which the report of its snapshot shows")
             continue
         try:
@@ -77,10 +75,10 @@ def _entry(home: Home, snapshot: str, recipe: str) -> "tuple[Key, Entry]":
         raise KeyError(recipe)
     report, told = model_report(home, snapshot, recipe), judgement(info)
     remarks = []
-    run = child(home.runs, run_id(snapshot, recipe))
+    run = run_folder(home, snapshot, recipe)
     if told.model != model_version(run):
         remarks.append("Trained anew since: these figures are of an earlier model.")
-    if not RunFolder(run).translated.is_dir():
+    if not run.translated.is_dir():
         remarks.append("Its pictures are not there any more.")
     card = report.card
     facts = {

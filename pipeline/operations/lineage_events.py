@@ -22,13 +22,12 @@ from uuid import UUID, uuid5
 
 from pipeline.config import Project
 from pipeline.errors import ConfigError
-from pipeline.file_names import child
 from pipeline.operations.lists import file_version
 from pipeline.operations.stages import STAGES, provenance_of
-from pipeline.operations.training import run_id
+from pipeline.operations.training import run_folder
 from pipeline.plain_text import without_credentials
 from pipeline.tables import TABLES
-from pipeline.training.runs import RunFolder, completion_of, generator_file
+from pipeline.training.runs import model_version
 from storage import Home
 
 if TYPE_CHECKING:
@@ -232,7 +231,10 @@ def inputs_of(making: Making) -> list[Dataset]:
     if making.asset == "trained_model":
         return [frozen]
     if making.asset == "evaluation":
-        return [frozen, Dataset(_name("trained_model", partition), _model_version(home, snapshot, recipe))]
+        return [
+            frozen,
+            Dataset(_name("trained_model", partition), model_version(run_folder(home, snapshot, recipe)) or None),
+        ]
     keys = [key for key in home.tables.partitions("evaluation") if key.rpartition("|")[2] == snapshot]
     infos = {key: home.tables.info("evaluation", key) for key in keys}
     return [frozen, *(Dataset(_name("evaluation", key), info.data_version) for key, info in infos.items() if info)]
@@ -249,8 +251,3 @@ def _inputs_of_table(project: Project, home: Home, asset: str, partition: str | 
         found += [Dataset(path.as_posix(), file_version(path) or None, namespace="file") for path in lists]
     told = [(name, one) for name, one in provenance.outside.items() if name in DATA_OUTSIDE and one]
     return [*found, *(Dataset(name.replace(" ", "_"), one) for name, one in told)]
-
-
-def _model_version(home: Home, snapshot: str, recipe: str) -> str | None:
-    completion = completion_of(RunFolder(child(home.runs, run_id(snapshot, recipe))))
-    return completion.files.get(generator_file("a_to_b")) if completion else None

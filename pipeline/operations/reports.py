@@ -23,13 +23,13 @@ from pipeline.operations.former_versions import former_judgement
 from pipeline.operations.judged_pictures import is_test, picture_ids
 from pipeline.operations.made_from import code_revision
 from pipeline.operations.outside import method_version
-from pipeline.operations.training import run_id
+from pipeline.operations.training import run_folder, run_id
 from pipeline.operations.training_images import plan
 from pipeline.parquet_files import parquet_path
 from pipeline.plain_files import is_there, read_plain_text
 from pipeline.tables import among
 from pipeline.training.recipes import canonical_digest
-from pipeline.training.runs import RunFolder, completion_of, describe_run, generator_file
+from pipeline.training.runs import RunFolder, completion_of, describe_run, model_version
 from pipeline.weights import WEIGHTS
 from resources.segmenter import SegmenterResource
 from storage import Home, TableInfo
@@ -79,9 +79,7 @@ def against_reference(home: Home, snapshot: str, recipe: str, reference: str) ->
 
 
 def _size_px(home: Home, snapshot: str, recipe: str) -> int:
-    return int(
-        json.loads(read_plain_text(RunFolder(child(home.runs, run_id(snapshot, recipe))).card))["settings"]["size_px"]
-    )
+    return int(json.loads(read_plain_text(run_folder(home, snapshot, recipe).card))["settings"]["size_px"])
 
 
 def report_inputs(project: Project, home: Home, snapshot: str, others: Sequence[str] = ()) -> "ReportInputs":
@@ -225,22 +223,22 @@ def _left_out(home: Home, snapshot: str, known: Sequence[str]) -> Iterator[str]:
 
 def judged_by(home: Home, snapshot: str, recipe: str) -> str | None:
     """By which yardstick this very model was judged; None where scores or pictures of it as it is now are not there."""
-    run = child(home.runs, run_id(snapshot, recipe))
+    run = run_folder(home, snapshot, recipe)
     info, model = home.tables.info("evaluation", f"{recipe}|{snapshot}"), model_version(run)
-    if info is None or not model or not RunFolder(run).translated.is_dir():
+    if info is None or not model or not run.translated.is_dir():
         return None
     found = judgement(info)
     return found.yardstick if (found.model, found.method) == (model, _method_version(run)) else None
 
 
-def _method_version(run: Path) -> str:
+def _method_version(run: RunFolder) -> str:
     """Of how models of the run's kind are judged."""
     return DEPTH_METHOD_VERSION if is_of_depth(run) else METHOD_VERSION
 
 
-def is_of_depth(run: Path) -> bool:
+def is_of_depth(run: RunFolder) -> bool:
     """Whether the run's model predicts depth instead of translating pictures."""
-    done = completion_of(RunFolder(run))
+    done = completion_of(run)
     return done is not None and done.model in MODELS_OF_DEPTH
 
 
@@ -262,10 +260,10 @@ def judgement(info: TableInfo) -> Judgement:
 
 def why_judge_again(project: Project, home: Home, truth: Path | None, snapshot: str, recipe: str) -> list[str]:
     """In words why a finished model's evaluation is not the one that would be made now; empty where it is."""
-    info, run = home.tables.info("evaluation", f"{recipe}|{snapshot}"), child(home.runs, run_id(snapshot, recipe))
+    info, run = home.tables.info("evaluation", f"{recipe}|{snapshot}"), run_folder(home, snapshot, recipe)
     if info is None:
         return ["was never judged"]
-    if not RunFolder(run).translated.is_dir():
+    if not run.translated.is_dir():
         return ["its pictures are missing"]
     required = evaluation_provenance(project, home, truth, run)
     if info.provenance is not None:
@@ -274,7 +272,7 @@ def why_judge_again(project: Project, home: Home, truth: Path | None, snapshot: 
     return [] if same else ["the model, or what it is judged by, changed; an older version kept no record of which"]
 
 
-def evaluation_provenance(project: Project, home: Home, truth: Path | None, run: Path) -> Provenance:
+def evaluation_provenance(project: Project, home: Home, truth: Path | None, run: RunFolder) -> Provenance:
     """From what the evaluation of a finished run would be made now."""
     instruments = _instruments(project, home, truth)
     methods = [] if is_of_depth(run) else project.evaluation.methods
@@ -317,12 +315,6 @@ def _instruments(project: Project, home: Home, truth: Path | None) -> dict[str, 
         instruments["truth"] = [(path.relative_to(truth).as_posix(), path.stat().st_size) for path in files]
         instruments["scenes"] = [configured_version(project.masks), plan(project).name]
     return instruments
-
-
-def model_version(run: Path) -> str:
-    """Digest of a finished run's generator; nothing while it is unfinished."""
-    done = completion_of(RunFolder(run))
-    return done.files[generator_file("a_to_b")] if done else ""
 
 
 def outside_names(home: Home, snapshot: str, recipe: str) -> dict[str, str]:
@@ -381,7 +373,7 @@ def _outside_report(home: Home, model: "ModelReport", method: str, version: str)
 def model_report(home: Home, snapshot: str, recipe: str) -> "ModelReport":
     from pipeline.evaluation.report.page import ModelReport
 
-    run = RunFolder(child(home.runs, run_id(snapshot, recipe)))
+    run = run_folder(home, snapshot, recipe)
     info = home.tables.info("evaluation", f"{recipe}|{snapshot}")
     card = json.loads(read_plain_text(run.card))
     return ModelReport(

@@ -6,9 +6,9 @@ from pathlib import Path
 from pipeline.config import Project
 from pipeline.file_names import child
 from pipeline.operations.due import Due, Records
-from pipeline.operations.reports import evaluated_recipes, model_version, truth_folder, why_judge_again
-from pipeline.operations.training import kept_model, run_id, training_job
-from pipeline.training.runs import RunFolder, completion_of, holds_another_result
+from pipeline.operations.reports import evaluated_recipes, truth_folder, why_judge_again
+from pipeline.operations.training import kept_model, run_folder, training_job
+from pipeline.training.runs import completion_of, holds_another_result, model_version
 from storage import Home
 
 UNRECORDED = "Dagster has no record of it"
@@ -32,7 +32,7 @@ def trainings_due(
 
 
 def _why_train(project: Project, home: Home, records: Records, snapshot: str, recipe: str, anew: bool) -> str | None:
-    run = RunFolder(child(home.runs, run_id(snapshot, recipe)))
+    run = run_folder(home, snapshot, recipe)
     if completion_of(run) is None:
         return "its training was interrupted" if run.job.exists() else "was never trained"
     is_recorded = records.made_at_s("trained_model", f"{recipe}|{snapshot}") is not None
@@ -46,7 +46,7 @@ def _why_train(project: Project, home: Home, records: Records, snapshot: str, re
 
 def kept_models(project: Project, home: Home, snapshot: str, recipes: Sequence[str]) -> list[str]:
     """For each of these recipes whose finished model has other settings now, that it is kept and what to do about it."""
-    finished = [one for one in recipes if completion_of(RunFolder(child(home.runs, run_id(snapshot, one))))]
+    finished = [one for one in recipes if completion_of(run_folder(home, snapshot, one))]
     told = (kept_model(training_job(project, home, snapshot, recipe)) for recipe in finished)
     return [words for words in told if words]
 
@@ -60,7 +60,7 @@ def evaluations_due(
     """
     truth = truth_folder(project, folder)
     for recipe in project.recipe_keys() if recipes is None else recipes:
-        if not model_version(child(home.runs, run_id(newest, recipe))):
+        if not model_version(run_folder(home, newest, recipe)):
             continue
         key = f"{recipe}|{newest}"
         reasons = why_judge_again(project, home, truth, newest, recipe)
@@ -76,7 +76,7 @@ def _never_judged(project: Project, home: Home, records: Records, newest: str) -
     for key in sorted(records.partitions("trained_model") - set(home.tables.partitions("evaluation"))):
         recipe, _, snapshot = key.partition("|")
         is_known = recipe in project.recipe_keys() and snapshot != newest and child(home.snapshots, snapshot).exists()
-        if is_known and model_version(child(home.runs, run_id(snapshot, recipe))):
+        if is_known and model_version(run_folder(home, snapshot, recipe)):
             yield Due("evaluation", key, ("was never judged",))
 
 

@@ -15,7 +15,7 @@ from pipeline.picture_layers import BY_NAME
 from pipeline.plain_files import all_at_hand, at_hand, may_lie_elsewhere
 from pipeline.tables import among
 from pipeline.training.jobs import ProcessIdentity, TrainingJob
-from pipeline.training.runs import Completion, has_other_settings, holds_another_result
+from pipeline.training.runs import Completion, RunFolder, has_other_settings, holds_another_result
 from storage import Home
 
 
@@ -91,6 +91,11 @@ def training_rows(manifest: pd.DataFrame, job: TrainingJob) -> pd.DataFrame:
         return rows
     digest = BY_NAME[layer].digest
     return rows[(rows["domain"] == job.domain_a) & rows[digest].notna()] if digest in rows else rows.head(0)
+
+
+def run_folder(home: Home, snapshot: str, recipe_key: str) -> RunFolder:
+    """The run's folder, whether it is there or not."""
+    return RunFolder(child(home.runs, run_id(snapshot, recipe_key)))
 
 
 def run_id(snapshot: str, recipe_key: str) -> str:

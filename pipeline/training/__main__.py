@@ -28,7 +28,7 @@ from pipeline.picture_layers import BY_NAME, OPTIONAL
 from pipeline.plain_files import read_plain
 from pipeline.training.jobs import TrainingJob
 from pipeline.training.lifeline import follow
-from pipeline.training.runs import Completion, generator_file
+from pipeline.training.runs import Completion
 from pipeline.training.samples import embedded_sample
 
 if TYPE_CHECKING:
@@ -201,8 +201,7 @@ def _report(context: "PipesContext", job: TrainingJob, completion: Completion) -
     if sample.exists():  # `bokehflow forget` takes it away
         metadata["sample"] = {"raw_value": embedded_sample(sample, completion.snapshot_id), "type": "md"}
         metadata["sample_path"] = {"raw_value": str(sample), "type": "path"}
-    data_version = completion.files[generator_file("a_to_b")]
-    context.report_asset_materialization(metadata=metadata, data_version=data_version)
+    context.report_asset_materialization(metadata=metadata, data_version=completion.generator_sha256)
 
 
 if __name__ == "__main__":

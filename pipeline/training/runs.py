@@ -153,6 +153,11 @@ class Completion(BaseModel):
     files: dict[str, str]
     """SHA-256 of the generators' files, by their paths in the folder; one maps from A to B."""
 
+    @property
+    def generator_sha256(self) -> str:
+        """Of the one from A to B that counts."""
+        return self.files[generator_file("a_to_b")]
+
     @field_validator("files")
     @classmethod
     def _has_a_generator(cls, files: dict[str, str]) -> dict[str, str]:
@@ -200,6 +205,12 @@ def completion_of(folder: RunFolder) -> Completion | None:
         return None
     except (ValidationError, OSError) as error:
         raise TrainingError(f"{folder.completion} is damaged ({error}); delete it to finish the run anew.") from error
+
+
+def model_version(folder: RunFolder) -> str:
+    """SHA-256 of a finished run's generator from A to B; nothing while the run is unfinished."""
+    done = completion_of(folder)
+    return done.generator_sha256 if done else ""
 
 
 def with_superseded(run_dir: Path) -> list[RunFolder]:

@@ -18,7 +18,7 @@ from pipeline.dataset.manifest import snapshot_id
 from pipeline.operations.planning import Planner
 from pipeline.operations.reports import evaluation_provenance
 from pipeline.operations.stages import provenance_of
-from pipeline.operations.training import run_id, training_job
+from pipeline.operations.training import run_folder, training_job
 from pipeline.tables import columns_of, conform, empty
 from storage import Home
 from tests.judged_world import train
@@ -171,8 +171,8 @@ class MadeUp:
 
     def _judge(self, asset: str, key: str | None) -> None:
         recipe, _, snapshot = str(key).partition("|")
-        run = self.home.runs / run_id(snapshot, recipe)
-        (run / "translated").mkdir(exist_ok=True)
+        run = run_folder(self.home, snapshot, recipe)
+        run.translated.mkdir(exist_ok=True)
         provenance = evaluation_provenance(self.project, self.home, None, run)
         self.home.tables.write("evaluation", empty("evaluation"), str(key), provenance)
 

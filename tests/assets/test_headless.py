@@ -10,7 +10,7 @@ from assets.headless import HeadlessRun, open_instance
 from pipeline.config import parse_project
 from pipeline.errors import ConfigError
 from pipeline.operations.reports import evaluation_provenance
-from pipeline.operations.training import run_id, training_job
+from pipeline.operations.training import run_folder, training_job
 from pipeline.sources.budget import CallBudget
 from pipeline.training import jobs
 from storage import Home
@@ -38,7 +38,7 @@ class Trained:
         self.snapshot = world.freeze(range(1, 60))
         project = parse_project(CONFIG, root / "bokehflow.toml")
         train(self.home, self.snapshot, KEY, training_job(project, self.home, self.snapshot, KEY))
-        run = self.home.runs / run_id(self.snapshot, KEY)
+        run = run_folder(self.home, self.snapshot, KEY)
         provenance = evaluation_provenance(project, self.home, None, run)
         judge(self.home, self.snapshot, KEY, 0.9, 0.6, provenance=provenance)
         for name in ("trained_model", "evaluation"):

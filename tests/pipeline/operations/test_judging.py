@@ -21,14 +21,14 @@ from pipeline.operations.judged_pictures import is_test
 from pipeline.operations.judging import Stopwatch, evaluate_model
 from pipeline.operations.reports import (
     evaluation_provenance,
-    model_version,
     report_inputs,
     why_judge_again,
     yardstick_version,
 )
-from pipeline.operations.training import run_id, training_job
+from pipeline.operations.training import run_folder, training_job
 from pipeline.training.__main__ import load_data
 from pipeline.training.process import run_training
+from pipeline.training.runs import model_version
 from storage import Home
 from tests.pipeline.dataset.frozen_world import World
 
@@ -181,9 +181,9 @@ def test_a_run_without_a_finished_checkpoint_is_said_to_be_one(judged: Judged) -
     with pytest.raises(TrainingError, match="holds no finished run; train it first"):
         judged.measure("cyclegan")
     judged.train("cyclegan")
-    run = judged.home.runs / run_id(judged.snapshot, "cyclegan@0")
+    run = run_folder(judged.home, judged.snapshot, "cyclegan@0")
     assert model_version(run)
-    (run / "complete.json").unlink()
+    run.completion.unlink()
     assert model_version(run) == ""
     with pytest.raises(TrainingError, match="holds no finished run; train it first"):
         judged.measure("cyclegan")
@@ -197,7 +197,7 @@ def test_broken_weights_are_named_and_leave_no_pictures(judged: Judged, monkeypa
     )
     with pytest.raises(DatasetError, match=r"cyclegan@0: the output has NaN or infinite pixels in \d+ of \d+ pictures"):
         judged.measure("cyclegan")
-    assert not (judged.home.runs / run_id(judged.snapshot, "cyclegan@0") / "translated").exists()
+    assert not run_folder(judged.home, judged.snapshot, "cyclegan@0").translated.exists()
 
 
 def test_damaged_costs_are_measured_again(judged: Judged) -> None:
@@ -257,9 +257,8 @@ def test_methods_from_outside_stand_beside_the_models(judged: Judged) -> None:
     assert counts.loc["half", "count"] == counts.loc["cyclegan@0", "count"] == len(photos)
     costs = table[(table["photo_id"] == "set:model") & (table["metric"] == "s_picture")]
     assert costs["method"].tolist() == ["half"]
-    provenance = evaluation_provenance(
-        judged.project, judged.home, None, judged.home.runs / run_id(judged.snapshot, "cyclegan@0")
-    )
+    run = run_folder(judged.home, judged.snapshot, "cyclegan@0")
+    provenance = evaluation_provenance(judged.project, judged.home, None, run)
     judged.home.tables.write("evaluation", table, f"cyclegan@0|{judged.snapshot}", provenance)
     inputs = report_inputs(judged.project, judged.home, judged.snapshot)
     assert [model.name for model in inputs.models] == ["cyclegan@0"]
@@ -291,7 +290,7 @@ def test_the_results_of_the_2018_studys_four_models_stand_beside_ours(judged: Ju
     judged.project = parse_project(PROJECT + "".join(tables), root / "bokehflow.toml")
     judged.train("cyclegan")
     table = judged.measure("cyclegan")
-    run = judged.home.runs / run_id(judged.snapshot, "cyclegan@0")
+    run = run_folder(judged.home, judged.snapshot, "cyclegan@0")
     provenance = evaluation_provenance(judged.project, judged.home, None, run)
     judged.home.tables.write("evaluation", table, f"cyclegan@0|{judged.snapshot}", provenance)
     changed = table[table["metric"] == "checkerboard"].groupby("method")["value"].agg(["mean", "count"])
@@ -321,7 +320,7 @@ def test_a_changed_method_is_judged_again_and_an_unchanged_one_is_not_run_twice(
     assert len(calls) == len(is_judged(judged))
     assert judged.measure("cyclegan").equals(first)
     assert (root / "calls").read_text() == calls
-    run = judged.home.runs / run_id(judged.snapshot, "cyclegan@0")
+    run = run_folder(judged.home, judged.snapshot, "cyclegan@0")
     told = evaluation_provenance(judged.project, judged.home, None, run)
     judged.home.tables.write("evaluation", first, f"cyclegan@0|{judged.snapshot}", told)
 
