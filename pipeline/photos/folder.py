@@ -34,6 +34,8 @@ ENDINGS = (
     ".bmp", ".dib", ".tif", ".tiff",
 )  # fmt: skip
 """Files that are taken for pictures by their name; others are where they begin like one (`SIGNATURES`)."""
+NOT_READ = {".heic", ".heif", ".hif", ".avif", ".jxl", ".dng"}
+"""Endings of pictures as phones make them that no reader here takes."""
 SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a")
 """TIFF's is missing on purpose: the raw files of many cameras begin like a TIFF of a small preview."""
 BATCH = 500
@@ -99,8 +101,10 @@ def pictures_below(folder: Path, beside: Path | None = None) -> FoundFiles:
 
 
 def told(others: Mapping[str, int]) -> str:
-    """Counts of files by what they are, in words."""
-    return ", ".join(f"{plain(what)} {count:,}" for what, count in sorted(others.items()))
+    """Counts of files by what they are, in words, and what to do about pictures that phones make and nobody here reads."""
+    counts = ", ".join(f"{plain(what)} {count:,}" for what, count in sorted(others.items()))
+    not_read = sorted(others.keys() & NOT_READ)
+    return f"{counts}; pictures in {' and '.join(not_read)} are not taken: save them as JPEG" if not_read else counts
 
 
 class _Walk:

@@ -218,14 +218,27 @@ def _describe(head: bytes) -> str:
         return "an HTML page"
     if text.startswith((b"{", b"[")):
         return "JSON or another text"
-    if head[4:8] == b"ftyp":
-        return f"a file of the kind {head[8:12].decode('ascii', 'replace').strip()!r} (HEIC, AVIF or a video)"
     other = next((name for signature, name in _OTHERS if re.match(signature, head, re.DOTALL)), None)
+    if head[4:8] == b"ftyp":
+        other = _of_iso_media(head)
     if other:
         return f"{other}, which is not taken; save it as JPEG, PNG or TIFF"
     return f"unknown bytes, beginning {head[:16]!r}"
 
 
+def _of_iso_media(head: bytes) -> str:
+    """What a file of ISO 14496-12 is by its brands: the first is its own, then come those that it is compatible with."""
+    size_bytes = int.from_bytes(head[:4])
+    brands = {head[8:12], *(head[at : at + 4] for at in range(16, min(size_bytes, len(head)), 4))}
+    kind = next((name for name, known in _BRANDS.items() if brands & known), None)
+    return kind or f"a video, or another file of the kind {head[8:12].decode('ascii', 'replace').strip()!r}"
+
+
+_BRANDS = {
+    "an AVIF picture": {b"avif", b"avis"},
+    "a HEIC picture": {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"},
+    "a camera's raw file": {b"crx "},
+}
 _OTHERS = [
     (rb"\xff\x0a|....JXL ", "a JPEG XL picture"),
     (rb"....jP  |\xff\x4f\xff\x51", "a JPEG 2000 picture"),
