@@ -35,6 +35,7 @@ from pipeline.evaluation.measure import metrics
 from pipeline.evaluation.measure.baselines import gaussian, gaussian_9x9, paste_subject
 from pipeline.models.images import RgbArray, UnitRgbArray, translate
 from pipeline.models.lens_generator import build_generator
+from pipeline.squares import scaled
 from pipeline.studio.pictures import PICTURES, Shot, render_shot
 from pipeline.training.calibration import PICTURES as CALIBRATED_BY
 from pipeline.training.calibration import calibrate
@@ -43,7 +44,7 @@ from pipeline.training.loader import BatchLoader
 from pipeline.training.loop import train_steps
 from pipeline.training.progress_checks import Checker
 from pipeline.training.recipes import TrainingSettings, canonical_digest, resolve
-from pipeline.training.sampling import ArrayImages, PairSampler, scale
+from pipeline.training.sampling import ArrayImages, PairSampler
 from pipeline.training.state import TrainingState, build_model, generator_config
 
 HOME = Path(__file__).parent / "learning-home"
@@ -119,7 +120,7 @@ class Scenes:
     @property
     def rgb(self) -> RgbArray:
         """The input at the judged size."""
-        return scale(self.stored, JUDGED_PX)
+        return scaled(self.stored, JUDGED_PX)
 
     def first(self, count: int) -> "Scenes":
         """The first ones."""
@@ -163,7 +164,7 @@ def load_scenes(folder: Path) -> Scenes:
         np.stack([square(folder / f"{seed}_{ending}", STORED_PX) for seed in seeds])
         for ending in ("sharp.jpg", "shallow.jpg", "mask.png")
     )
-    return Scenes(sharp, mask, unit(scale(shallow, JUDGED_PX)), unit(scale(mask, JUDGED_PX))[..., None])
+    return Scenes(sharp, mask, unit(scaled(shallow, JUDGED_PX)), unit(scaled(mask, JUDGED_PX))[..., None])
 
 
 def choosing_scenes(home: Path) -> Scenes:
@@ -196,8 +197,8 @@ def output_of(run: Run, stage: int, scenes: Scenes) -> UnitRgbArray:
     """What the generator made of the scenes after so many eighths of its run: at its own size, scaled down to the judged."""
     generator, side_px = build_generator(generator_config(run.settings)), run.settings.size_px
     load_generator_weights(generator, run.folder / f"{stage}.safetensors")
-    output = translate(generator.eval(), scale(scenes.stored, side_px), scale(scenes.alpha, side_px))
-    return unit(scale(np.round(output * 255).astype(np.uint8), JUDGED_PX))
+    output = translate(generator.eval(), scaled(scenes.stored, side_px), scaled(scenes.alpha, side_px))
+    return unit(scaled(np.round(output * 255).astype(np.uint8), JUDGED_PX))
 
 
 def curve_of(run: Run, scenes: Scenes) -> list[Scores]:
@@ -211,7 +212,7 @@ def baseline_scores(scenes: Scenes) -> dict[str, Scores]:
     mask = (unit(scenes.alpha)[..., None] >= regions.SUBJECT_LEVEL).astype(np.float32)
 
     def judged(output: metrics.Rgb) -> Scores:
-        return scenes.scores(unit(scale(np.round(output * 255).astype(np.uint8), JUDGED_PX)))
+        return scenes.scores(unit(scaled(np.round(output * 255).astype(np.uint8), JUDGED_PX)))
 
     pasted = {sigma: judged(paste_subject(gaussian(image, sigma), image, mask)) for sigma in PASTED_SIGMAS_PX}
     best = min(pasted, key=lambda sigma: pasted[sigma]["background_l1"])

@@ -40,13 +40,14 @@ from pipeline.models.lens_generator import build_generator
 from pipeline.photos.decode import decode
 from pipeline.regions import margin_px, subject_region
 from pipeline.softness import Softness, softness, standing
+from pipeline.squares import scaled
 from pipeline.training.calibration import PICTURES, calibrate
 from pipeline.training.checkpoints import load_generator_weights, save_generator
 from pipeline.training.loader import BatchLoader
 from pipeline.training.loop import train_steps
 from pipeline.training.progress_checks import Checker
 from pipeline.training.recipes import PROFILES, TrainingSettings, canonical_digest, resolve
-from pipeline.training.sampling import ArrayImages, PairSampler, scale
+from pipeline.training.sampling import ArrayImages, PairSampler
 from pipeline.training.state import TrainingState, build_model, generator_config
 from resources.segmenter import SegmenterResource
 from storage import Home
@@ -144,7 +145,7 @@ class Judged:
     @classmethod
     def of(cls, images: ArrayImages) -> "Judged":
         """Scaled down as everywhere."""
-        return cls(scale(images.rgb, JUDGED_PX), scale(images.alpha, JUDGED_PX))
+        return cls(scaled(images.rgb, JUDGED_PX), scaled(images.alpha, JUDGED_PX))
 
     @property
     def mask(self) -> np.ndarray:
@@ -297,7 +298,7 @@ def main() -> None:
     image = unit(pictures.rgb)
     outputs = {
         "unchanged": image,
-        "gaussian_9x9": unit(scale(np.round(gaussian_9x9(unit(a.part(asked.part).rgb)) * 255).astype(np.uint8), JUDGED_PX)),
+        "gaussian_9x9": unit(scaled(np.round(gaussian_9x9(unit(a.part(asked.part).rgb)) * 255).astype(np.uint8), JUDGED_PX)),
         "fixed_disc": disc_held(image, pictures.mask, radius_px),
         **{str(run): output_of(run, pictures) for run in runs},
     }

@@ -26,7 +26,7 @@ from pipeline.depth.scenes import TrueScene, TrueView, read_true_scenes
 from pipeline.depth.units import Disparity
 from pipeline.errors import DatasetError
 from pipeline.evaluation.measure import metrics
-from pipeline.evaluation.measure.judged_size import one_core, spread, unit
+from pipeline.evaluation.measure.judged_size import one_core
 from pipeline.evaluation.measure.perceptual import Look, PerceptualNetwork
 from pipeline.evaluation.measure.tiles import PictureWriter, picture_folder, shown
 from pipeline.models.disparity_generator import DisparityGenerator
@@ -35,6 +35,7 @@ from pipeline.operations.judged_pictures import SnapshotPhotos, is_test
 from pipeline.operations.judging import Stopwatch, on_best_device
 from pipeline.operations.training import run_folder
 from pipeline.picture_layers import BY_NAME, METRIC, Encoding
+from pipeline.squares import spread, unit
 from pipeline.tables import conform
 from pipeline.training.inference import load_run
 from pipeline.training.runs import RunFolder

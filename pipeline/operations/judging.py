@@ -24,7 +24,7 @@ from pipeline.config import Project
 from pipeline.dataset.snapshot import open_snapshot
 from pipeline.evaluation.measure.instruments import METHOD_VERSION
 from pipeline.evaluation.measure.judge import Overlay, Segment, Trial, Yardstick, judge_common, judge_model
-from pipeline.evaluation.measure.judged_size import Photos, one_core, scaled, spread
+from pipeline.evaluation.measure.judged_size import Photos, one_core
 from pipeline.evaluation.measure.scenes import Scenes, TrueMasks, load_scenes
 from pipeline.evaluation.measure.shared_scores import Common, read_common, write_common
 from pipeline.file_names import child
@@ -33,6 +33,7 @@ from pipeline.masks.selfie import EMBEDDED
 from pipeline.operations.judged_pictures import SnapshotPhotos, is_test, outside_targets, scene_frame, true_masks
 from pipeline.operations.training import run_folder
 from pipeline.plain_files import read_plain_text
+from pipeline.squares import scaled, spread
 from storage import Home
 
 if TYPE_CHECKING:

@@ -25,6 +25,7 @@ from pipeline.file_names import child
 from pipeline.operations.outside import JudgedPicture, MethodPictures, TooSlow, Unusable, method_version, source_of
 from pipeline.parquet_files import parquet_path
 from pipeline.plain_files import open_plain
+from pipeline.squares import scaled, unit
 from pipeline.tables import among
 
 if TYPE_CHECKING:
@@ -63,8 +64,6 @@ class KeptPictures:
 
     def at(self, ids: Sequence[str], size_px: int) -> "Rgb":
         """In [0, 1], scaled by Lanczos."""
-        from pipeline.evaluation.measure.judged_size import scaled, unit
-
         return unit(np.concatenate([scaled(_read(self.files[one])[None], size_px) for one in ids]))
 
 

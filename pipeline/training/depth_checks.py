@@ -10,9 +10,10 @@ from pipeline.models.disparity_generator import DisparityGenerator
 from pipeline.models.images import Disparities, RgbArray, images_from_uint8, to_model_range, translate
 from pipeline.models.networks import Generator
 from pipeline.models.translator import DepthLoss
-from pipeline.training.progress_checks import Check, chosen
+from pipeline.squares import scaled, spread
+from pipeline.training.progress_checks import Check
 from pipeline.training.runs import Failing
-from pipeline.training.sampling import ImageSource, at_size, scale
+from pipeline.training.sampling import ImageSource, at_size
 
 PICTURES_AT_ONCE = 4
 
@@ -33,9 +34,9 @@ class DepthChecker:
     @classmethod
     def of(cls, source: ImageSource, size_px: int, most: int, loss: DepthLoss) -> "DepthChecker":
         """At most so many pictures of a source that has their depth, spread evenly, at that size."""
-        indices, depth = chosen(len(source), most), at_size(source, size_px, layers=("depth",))
+        indices, depth = spread(len(source), most), at_size(source, size_px, layers=("depth",))
         rgb, _ = source.batch(indices)
-        return cls(scale(rgb, size_px), np.stack([depth.view_layer("depth", index) for index in indices.tolist()]), loss)
+        return cls(scaled(rgb, size_px), np.stack([depth.view_layer("depth", index) for index in indices.tolist()]), loss)
 
     def failing(self, generator: Generator) -> Failing | None:
         """The ways in which translations fail are none of depth."""
@@ -78,9 +79,9 @@ class FocusChecker:
     @classmethod
     def of(cls, source: ImageSource, size_px: int, most: int) -> "FocusChecker":
         """At most so many pictures of a source that has their depth, spread evenly, at that size."""
-        indices, depth = chosen(len(source), most), at_size(source, size_px, layers=("depth",))
+        indices, depth = spread(len(source), most), at_size(source, size_px, layers=("depth",))
         rgb, _ = source.batch(indices)
-        return cls(scale(rgb, size_px), np.stack([depth.view_layer("depth", index) for index in indices.tolist()]))
+        return cls(scaled(rgb, size_px), np.stack([depth.view_layer("depth", index) for index in indices.tolist()]))
 
     def failing(self, generator: Generator) -> Failing | None:
         """The ways in which translations fail are told by two domains."""

@@ -28,6 +28,7 @@ from pipeline.models.networks import Generator
 from pipeline.models.parsers import load_parser
 from pipeline.models.vgg import VggFeatures, load_features
 from pipeline.plain_files import file_sha256
+from pipeline.squares import scaled
 from pipeline.training.calibration import PICTURES, calibrate
 from pipeline.training.card import card_page, model_card
 from pipeline.training.checkpoints import (
@@ -53,7 +54,7 @@ from pipeline.training.progress_checks import (
     pictures_to_check,
 )
 from pipeline.training.runs import Completion, Failing, RunFolder, completion_of, enter, exclusive
-from pipeline.training.sampling import ImageSource, PairSampler, scale
+from pipeline.training.sampling import ImageSource, PairSampler
 from pipeline.training.state import TrainingState, build_model, needs_features
 
 logger = logging.getLogger(__name__)
@@ -363,7 +364,7 @@ def sample_picture(generator: Generator, rgb: RgbArray, alpha: AlphaArray) -> Rg
 
 def _samples(source: ImageSource, size_px: int) -> tuple[RgbArray, AlphaArray]:
     rgb, alpha = source.batch(np.arange(min(SAMPLE_PICTURES, len(source))))
-    return scale(rgb, size_px), scale(alpha, size_px)
+    return scaled(rgb, size_px), scaled(alpha, size_px)
 
 
 def _is_intact(folder: RunFolder, completion: Completion) -> bool:

@@ -28,8 +28,9 @@ from pipeline.models.images import AlphaArray, RgbArray, UnitRgbArray, translate
 from pipeline.models.lens_generator import LensGenerator
 from pipeline.regions import background_region, margin_px, subject_region
 from pipeline.softness import EVERYTHING_LEFT, NOTHING_LEFT, TELLING_SIDE_PX, Softness, softness, standing, telling
+from pipeline.squares import scaled, spread, unit
 from pipeline.training.runs import Failing, recorded_checks
-from pipeline.training.sampling import ImageSource, scale
+from pipeline.training.sampling import ImageSource
 
 MOST_CHECKS, FEWEST_CHECKS, STEPS_A_CHECK = 20, 10, 30
 """In a run: fewer in short ones, where each would otherwise take as long as the steps before it."""
@@ -97,11 +98,11 @@ class Checker:
     def __init__(self, a: tuple[RgbArray, AlphaArray], b: tuple[RgbArray, AlphaArray]) -> None:
         self.rgb, self.alpha = a
         """Pictures of A and the alpha of their subjects, uint8."""
-        self._before, self._mask = _unit(a[0]), _unit(a[1])[..., None]
+        self._before, self._mask = unit(a[0]), unit(a[1])[..., None]
         margin = margin_px(a[0].shape[1])
         self._background = background_region(self._mask, margin)[..., 0]
         self._subject = subject_region(self._mask, margin)[..., 0]
-        pictures = (self._before, self._mask), (_unit(b[0]), _unit(b[1])[..., None])
+        pictures = (self._before, self._mask), (unit(b[0]), unit(b[1])[..., None])
         measured = {
             shrunk: [softness(_shrunk(images, shrunk), _shrunk(mask, shrunk)) for images, mask in pictures]
             for shrunk in (1, 2)
@@ -116,8 +117,8 @@ class Checker:
     @classmethod
     def of(cls, train_a: ImageSource, train_b: ImageSource, size_px: int, most: int) -> "Checker":
         """By at most so many pictures of each domain, spread evenly, at that size."""
-        pictures = [source.batch(chosen(len(source), most)) for source in (train_a, train_b)]
-        return cls(*((scale(rgb, size_px), scale(alpha, size_px)) for rgb, alpha in pictures))
+        pictures = [source.batch(spread(len(source), most)) for source in (train_a, train_b)]
+        return cls(*((scaled(rgb, size_px), scaled(alpha, size_px)) for rgb, alpha in pictures))
 
     def failing(self, generator: nn.Module) -> Failing | None:
         """The way in which a generator fails, by what it does to a few of the pictures of A.
@@ -239,10 +240,6 @@ def _shrunk(images: np.ndarray, factor: int) -> np.ndarray:
     return squares.mean((2, 4))
 
 
-def _unit(levels: np.ndarray) -> np.ndarray:
-    return levels.astype(np.float32) / np.float32(255.0)
-
-
 def _words(value: float | None) -> str:
     return "not known" if value is None else f"{value:.3f}"
 
@@ -260,11 +257,6 @@ def falls_evenly(step: int, total: int, times: int) -> bool:
 def pictures_to_check(total_steps: int) -> int:
     """Of each domain, at most, in a run of so many steps."""
     return min(MOST_PICTURES, max(FEWEST_PICTURES, total_steps // STEPS_A_PICTURE))
-
-
-def chosen(count: int, most: int) -> np.ndarray:
-    """Indices of at most so many of `count` pictures, spread evenly."""
-    return np.unique(np.linspace(0, count - 1, min(most, count)).astype(int))
 
 
 class CheckLog:

@@ -10,11 +10,11 @@ from typing import Protocol
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image
 
 from pipeline.errors import TrainingError
 from pipeline.models.images import AlphaArray, RgbArray
 from pipeline.picture_layers import scaled_nearest
+from pipeline.squares import scaled
 from pipeline.training.recipes import TrainingSettings
 from pipeline.training.windows import copy_window
 
@@ -105,12 +105,12 @@ class ScaledImages:
     def batch(self, indices: np.ndarray) -> tuple[RgbArray, AlphaArray]:
         """The pictures at `indices`, RGB and alpha, at `size_px`."""
         rgb, alpha = self.source.batch(indices)
-        return scale(rgb, self.size_px), scale(alpha, self.size_px)
+        return scaled(rgb, self.size_px), scaled(alpha, self.size_px)
 
     def view_layer(self, name: str, index: int) -> np.ndarray:
         """An optional layer, scaled now: as pictures are, or for disparity, which is never mixed, to the nearest."""
         values = self.source.view_layer(name, index)
-        return scale(values[None], self.size_px)[0] if values.dtype == np.uint8 else scaled_nearest(values, self.size_px)
+        return scaled(values[None], self.size_px)[0] if values.dtype == np.uint8 else scaled_nearest(values, self.size_px)
 
 
 def at_size(
@@ -120,25 +120,16 @@ def at_size(
     `resident_bytes`, else scaled on demand."""
     if source.size_px == size_px:
         return source
-    scaled, count = ScaledImages(source, size_px), len(source)
+    on_demand, count = ScaledImages(source, size_px), len(source)
     if count * size_px * size_px * (4 + 4 * len(layers)) > resident_bytes:
-        return scaled
+        return on_demand
     side = (size_px, size_px)
-    others = {name: np.stack([scaled.view_layer(name, index) for index in range(count)]) for name in layers}
+    others = {name: np.stack([on_demand.view_layer(name, index) for index in range(count)]) for name in layers}
     images = ArrayImages(np.empty((count, *side, 3), np.uint8), np.empty((count, *side), np.uint8), others)
     for start in range(0, count, PREPARATION_BATCH):
         indices = np.arange(start, min(start + PREPARATION_BATCH, count))
-        images.rgb[indices], images.alpha[indices] = scaled.batch(indices)
+        images.rgb[indices], images.alpha[indices] = on_demand.batch(indices)
     return images
-
-
-def scale(pictures: np.ndarray, size_px: int) -> np.ndarray:
-    """Squares of uint8, [n, side, side] or [n, side, side, 3], to `size_px`, with Lanczos."""
-    if pictures.shape[1] == size_px:
-        return pictures
-    side = (size_px, size_px)
-    scaled = [np.asarray(Image.fromarray(picture).resize(side, Image.Resampling.LANCZOS)) for picture in pictures]
-    return np.stack(scaled) if scaled else np.empty((0, *side, *pictures.shape[3:]), np.uint8)
 
 
 @dataclass(frozen=True)

@@ -34,12 +34,10 @@ from pipeline.evaluation.measure.judged_size import (
     fitting_widths,
     hard,
     judged,
-    scaled,
     scaled_unit,
     softness_at,
     softness_px,
     to_bytes,
-    unit,
     unit_mask,
 )
 from pipeline.evaluation.measure.metrics import Region, Rgb
@@ -63,6 +61,7 @@ from pipeline.evaluation.measure.set_scores import (
 from pipeline.evaluation.measure.shared_scores import COLUMNS, Common
 from pipeline.evaluation.measure.tiles import PictureWriter, picture_folder, shown
 from pipeline.softness import Softness, softness
+from pipeline.squares import scaled, unit
 from pipeline.tables import conform
 
 if TYPE_CHECKING:

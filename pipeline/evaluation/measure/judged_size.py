@@ -1,7 +1,7 @@
 """What is judged, at the size at which it is judged: pictures, masks, regions, and what the baselines make of them.
 
 Pictures come at the size in which they are stored. The baselines smooth them there, as the study did; then input,
-baselines, masks and truth are scaled down to `judged_px` by Lanczos, the filter by which training scales pictures down.
+baselines, masks and truth are scaled down to `judged_px` by the filter of `pipeline.squares`, as training scales pictures.
 """
 
 import os
@@ -32,6 +32,7 @@ from pipeline.evaluation.measure.baselines import (
 from pipeline.evaluation.measure.metrics import Rgb
 from pipeline.regions import Mask, Region
 from pipeline.softness import STRONG_SIDE_PX, TELLING_SIDE_PX, Misfit, Softness, softness, telling
+from pipeline.squares import scaled, spread, unit
 
 RgbBytes = UInt8[np.ndarray, "_ _ _ 3"]
 """Squares of sRGB, 0 to 255, as they are stored: number, height, width; of several sets in one call."""
@@ -216,11 +217,6 @@ def one_core(alone: bool = True) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def spread(count: int, most: int) -> np.ndarray:
-    """At most so many of `count` indices, spread evenly."""
-    return np.unique(np.linspace(0, count - 1, min(most, count)).astype(int)) if count else np.empty(0, int)
-
-
 def judged(photos: Photos, judged_px: int, most: int) -> Iterator[tuple[Rgb, Mask]]:
     """At most so many of the photos, spread evenly, at the judged size, batch by batch."""
     indices = spread(len(photos.ids), most)
@@ -232,19 +228,6 @@ def judged(photos: Photos, judged_px: int, most: int) -> Iterator[tuple[Rgb, Mas
 def batches(count: int) -> Iterator[slice]:
     """Slices of `BATCH` that cover the count."""
     return (slice(start, min(start + BATCH, count)) for start in range(0, count, BATCH))
-
-
-def scaled(pictures: np.ndarray, side_px: int) -> np.ndarray:
-    """Squares of uint8 to `side_px` by Lanczos."""
-    if pictures.shape[1] == side_px:
-        return pictures
-    size = (side_px, side_px)
-    return np.stack([np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.LANCZOS)) for picture in pictures])
-
-
-def unit(rgb: np.ndarray) -> np.ndarray:
-    """uint8 to float32 in [0, 1]."""
-    return rgb.astype(np.float32) / np.float32(255.0)
 
 
 def unit_mask(alpha: np.ndarray) -> np.ndarray:

@@ -10,11 +10,12 @@ from PIL import Image, ImageFilter, ImageOps
 from benchmarks.learning import JUDGED_PX, STEPS
 from pipeline.models.images import translate
 from pipeline.models.networks import Generator
+from pipeline.squares import scaled
 from pipeline.studio.pictures import PICTURES
 from pipeline.training.loader import BatchLoader
 from pipeline.training.loop import train_steps
 from pipeline.training.recipes import PROFILES, TrainingSettings, resolve
-from pipeline.training.sampling import ArrayImages, PairSampler, scale
+from pipeline.training.sampling import ArrayImages, PairSampler
 from pipeline.training.state import TrainingState, build_model
 
 REQUIRED_REDUCTION = 0.50
@@ -64,7 +65,7 @@ def reduction_and_subject_error(generator: Generator, size_px: int) -> tuple[flo
     )
     translated = np.round(translate(generator, sharp, masks) * 255).astype(np.uint8)
     judged_px = min(size_px, JUDGED_PX)
-    sharp, shallow, masks, translated = (scale(one, judged_px) for one in (sharp, shallow, masks, translated))
+    sharp, shallow, masks, translated = (scaled(one, judged_px) for one in (sharp, shallow, masks, translated))
     background = np.stack([surely_background(mask) for mask in masks])
     subject = np.stack([surely_subject(mask) for mask in masks])
     truth, translated = shallow / 255.0, translated / 255.0

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.errors import TrainingError
 from pipeline.training.recipes import TrainingSettings, resolve
-from pipeline.training.sampling import ArrayImages, PairSampler, at_size, scale, step_generator
+from pipeline.training.sampling import ArrayImages, PairSampler, at_size, step_generator
 
 Sources = Callable[..., ArrayImages]
 
@@ -110,16 +110,6 @@ def test_scaling_in_memory_and_on_demand_agree(random_source: Sources) -> None:
     for kept, made in zip(resident.batch(indices), on_demand.batch(indices), strict=True):
         assert kept.shape[:3] == (3, 16, 16)
         np.testing.assert_array_equal(kept, made)
-
-
-def test_scaling_to_the_same_size_changes_nothing(random_source: Sources) -> None:
-    source = random_source(2)
-    assert scale(source.rgb, source.size_px) is source.rgb
-
-
-def test_scaling_keeps_a_plain_colour() -> None:
-    plain = np.full((2, 24, 24, 3), 77, np.uint8)
-    np.testing.assert_array_equal(scale(plain, 16), np.full((2, 16, 16, 3), 77, np.uint8))
 
 
 def test_data_that_do_not_fit_are_refused(random_source: Sources, tiny_settings: TrainingSettings) -> None:
