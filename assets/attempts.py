@@ -10,7 +10,7 @@ from itertools import takewhile
 
 import dagster as dg
 
-from pipeline.operations.due import Due
+from pipeline.operations.due import Due, is_ahead
 from pipeline.operations.stages import PHOTO_TABLES
 
 RETRY_AFTER_S = (60, 600, 3600, 86_400)
@@ -18,8 +18,6 @@ RETRY_AFTER_S = (60, 600, 3600, 86_400)
 for a month, whose source may be out of reach for days: that is tried on, each time after the last pause."""
 FORGOTTEN_AFTER_S = 30 * 86_400
 """A run so long ago says nothing about now."""
-CLOCKS_DIFFER_S = 60
-"""Nor does one further in the future, by a clock that was wrong: else it would hold up the next until then."""
 ASKED_FOR, VERSION = "bokehflow/asked_for", "bokehflow/version"
 AT_WORK = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
@@ -36,8 +34,10 @@ def why_not_now(instance: dg.DagsterInstance, due: Due) -> str | None:
     Every earlier run for the same reasons counts as one that did not bring it.
     """
     records = instance.get_run_records(dg.RunsFilter(tags={ASKED_FOR: due.label}), limit=len(RETRY_AFTER_S) + 1)
-    recent = [record for record in records if -CLOCKS_DIFFER_S < time.time() - _ended_s(record) < FORGOTTEN_AFTER_S]
-    if recent and (wait_s := _ended_s(recent[0]) + due.pause_s - time.time()) > 0:
+    now_s = time.time()
+    recent = [record for record in records if now_s - _ended_s(record) < FORGOTTEN_AFTER_S]
+    recent = [record for record in recent if not is_ahead(_ended_s(record), now_s)]  # it would hold up the next until then
+    if recent and (wait_s := _ended_s(recent[0]) + due.pause_s - now_s) > 0:
         return f"{due.label}: again in {wait_s:,.0f} s"
     tries = list(takewhile(lambda record: record.dagster_run.tags.get(VERSION) == due.version, recent))
     return _too_often(due, tries) if tries and not due.pause_s else None

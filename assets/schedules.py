@@ -1,5 +1,6 @@
 """The weekly re-scrape: which months are listed again, whether they are current or not."""
 
+import time
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
@@ -7,6 +8,7 @@ import dagster as dg
 from assets.jobs import WHY_TAG
 from assets.partitions import domain_month_key
 from pipeline.config import Project
+from pipeline.operations.due import is_ahead
 from pipeline.operations.lists import TURN, missing_lists
 from pipeline.operations.lost_files import find_loss
 from pipeline.operations.months import listed_keys
@@ -78,13 +80,15 @@ def due_for_rescrape(project: Project, home: Home, tick: datetime) -> list[str]:
     ticks = max(
         1, round(timedelta(weeks=project.collect.rescrape_weeks) / time_between_ticks(project.collect.schedule, tick))
     )
-    rotation = sorted(older, key=lambda key: (_listed_at(home, key), key))
+    now_s = max(time.time(), tick.timestamp())
+    rotation = sorted(older, key=lambda key: (_listed_at(home, key, now_s), key))
     return [key for key in keys if key not in older] + rotation[: -(-len(older) // ticks)]
 
 
-def _listed_at(home: Home, key: str) -> float:
+def _listed_at(home: Home, key: str, now_s: float) -> float:
     info = home.tables.info("photo_listing", key)
-    return info.made_s if info else 0.0
+    # By a clock that was ahead a month would have no turn until then.
+    return info.made_s if info and not is_ahead(info.made_s, now_s) else 0.0
 
 
 def recent_months(now: datetime) -> list[str]:

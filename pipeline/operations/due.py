@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+CLOCKS_DIFFER_S = 60
+
 
 class Records(Protocol):
     """What Dagster has on record of a home's assets."""
@@ -20,6 +22,11 @@ class Records(Protocol):
     def failed_checks(self, asset: str, checks: Sequence[str]) -> dict[str, str] | None:
         """Of these checks those that did not pass when they last ran, with what was found; None where one never ran."""
         ...
+
+
+def is_ahead(at_s: float, now_s: float) -> bool:
+    """Whether something was made at a time, Unix seconds, that has yet to come: by a clock that was ahead."""
+    return at_s > now_s + CLOCKS_DIFFER_S
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,12 @@
 """What is due of snapshots and of what is made from them, which nothing upstream ever changes."""
 
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pipeline.config import Project
 from pipeline.file_names import child
-from pipeline.operations.due import Due, Records
+from pipeline.operations.due import Due, Records, is_ahead
 from pipeline.operations.reports import evaluated_recipes, truth_folder, why_judge_again
 from pipeline.operations.training import kept_model, run_folder, training_job
 from pipeline.training.runs import completion_of, holds_another_result, model_version
@@ -99,5 +100,10 @@ def _why_report(home: Home, records: Records, snapshot: str, is_newest: bool) ->
         return "was never made"
     if is_newest and not report.exists():
         return "is missing"
-    made_s = max(made_s or 0.0, report.stat().st_mtime if report.exists() else 0.0)
-    return "an evaluation is newer than it" if made_s < max(judged_s) else None
+    # By a clock that was ahead one would be newer than whatever comes until then.
+    now_s = time.time()
+    judged, made = (
+        max((at_s for at_s in times if not is_ahead(at_s, now_s)), default=0.0)
+        for times in (judged_s, (made_s or 0.0, report.stat().st_mtime if report.exists() else 0.0))
+    )
+    return "an evaluation is newer than it" if made < judged else None

@@ -17,6 +17,7 @@ from assets.sensors import Next, next_runs
 from pipeline.config import load_project, parse_project
 from pipeline.definitions import build_definitions
 from pipeline.operations.due import Due, Outlook, Waiting
+from pipeline.operations.months import listed_keys
 from pipeline.operations.planning import Planner
 from pipeline.tables import empty
 from storage import Home
@@ -290,6 +291,16 @@ def test_every_older_month_has_its_turn_within_the_weeks(tmp_path: Path) -> None
     assert len(set(rotated)) == 16
     oldest = [key for key in due_for_rescrape(project, home, ticks[4]) if key not in recent]
     assert not set(oldest) & set(rotated), "the longest unlisted come first"
+
+
+def test_a_month_that_a_clock_ahead_listed_has_its_turn_first(tmp_path: Path) -> None:
+    """Else it would have none for years."""
+    project, home = parse_project(PROJECT.replace('"2024-02"', '"2025-12"'), tmp_path / "x.toml"), Home(tmp_path)
+    tick = datetime(2025, 12, 1, 3, tzinfo=UTC)
+    for key in listed_keys(project):
+        at_s = time.time() + 10 * 365 * 86_400 if key == "shallow|2024-05" else tick.timestamp() - 86_400
+        home.tables.write("photo_listing", empty("photo_listing"), key, made_s=at_s)
+    assert due_for_rescrape(project, home, tick)[4] == "shallow|2024-05"
 
 
 def test_a_daily_schedule_takes_fewer_months_at_a_tick(tmp_path: Path) -> None:
