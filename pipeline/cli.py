@@ -133,7 +133,9 @@ def last_resort(error: Exception) -> int:
 
 def _told_of_machine(error: OSError, otherwise: str) -> int:
     what, remedy = disk_trouble(error)
-    say(f"error: {error.filename or otherwise}: {what}; {remedy} and run the same command again")
+    # Of two names, as of a copy, the disk of the second is the one that is full.
+    where = (error.filename2 if is_full(error) else None) or error.filename or otherwise
+    say(f"error: {where}: {what}; {remedy} and run the same command again")
     return 1
 
 

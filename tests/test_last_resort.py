@@ -165,6 +165,16 @@ def test_a_machine_that_fails_is_no_defect(number: int, capsys: pytest.CaptureFi
     assert capsys.readouterr().err.startswith("error: /home/h/x: ")
 
 
+def test_a_copy_that_does_not_fit_is_told_by_where_it_was_to_lie(capsys: pytest.CaptureFixture[str]) -> None:
+    error = OSError(errno.ENOSPC, "No space left on device", "/home/from", None, "/stick/to")
+    assert last_resort(error) == 1
+    error = OSError(errno.EIO, "Input/output error", "/home/from", None, "/stick/to")
+    assert last_resort(error) == 1
+    full, failed = capsys.readouterr().err.splitlines()
+    assert full == "error: /stick/to: the disk is full; make room and run the same command again"
+    assert failed.startswith("error: /home/from: the disk failed (Input/output error)")
+
+
 def test_what_may_not_be_read_is_not_said_to_be_written() -> None:
     (read_only, _), (refused, _) = (
         disk_trouble(OSError(number, os.strerror(number))) for number in (errno.EROFS, errno.EACCES)

@@ -15,6 +15,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import yaml
 
+from pipeline.atomic import naming
 from pipeline.dataset.datasheet import is_of_subjects
 from pipeline.dataset.export import DATASHEET, Exported, ExportPlan, export_snapshot, make_hole
 from pipeline.dataset.layout import ATTRIBUTION, CANONICAL, PICTURES, SUMS, read_facts, sums_text
@@ -79,16 +80,17 @@ def make_ready(
         raise DatasetError(
             f"{reserved[0]} is All Rights Reserved and would be published; this is a mistake, please report it"
         )
-    shutil.copyfile(plain_path(Path(bundled[CANONICAL].path)), target / CANONICAL)
-    nameless = _without_curators(Path(bundled[PICTURES].path), child(target, PICTURES))
-    bundled[PICTURES] = Bundled(str(nameless), nameless.stat().st_size)
-    if plan.is_rehearsal:
-        make_hole(child(target, BUNDLE), _packed_bytes(bundled))
-    else:
-        _pack(bundled, child(target, BUNDLE))
-    nameless.unlink()
     card = _card(read_facts(snapshots, identifier), shown, exported)
-    (target / CARD).write_text(card, encoding="utf-8")
+    with naming(target):
+        shutil.copyfile(plain_path(Path(bundled[CANONICAL].path)), target / CANONICAL)
+        nameless = _without_curators(Path(bundled[PICTURES].path), child(target, PICTURES))
+        bundled[PICTURES] = Bundled(str(nameless), nameless.stat().st_size)
+        if plan.is_rehearsal:
+            make_hole(child(target, BUNDLE), _packed_bytes(bundled))
+        else:
+            _pack(bundled, child(target, BUNDLE))
+        nameless.unlink()
+        (target / CARD).write_text(card, encoding="utf-8")
     files = {
         path.relative_to(target).as_posix(): path.stat().st_size for path in sorted(target.rglob("*")) if path.is_file()
     }

@@ -1,9 +1,11 @@
 """`bokehflow snapshot publish` against a server on this machine, and what comes back from there."""
 
+import errno
 import hashlib
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -166,6 +168,23 @@ def test_a_second_publication_sends_nothing_twice_and_takes_away_what_went(world
     assert len(hub.puts()) == sent
     assert "data/old.parquet" not in hub.repos[REPO]
     assert hub.repos[REPO]["mine.txt"] == b"a person's own"
+
+
+def test_a_disk_that_fills_is_named_and_nothing_is_sent(
+    world: World, hub: Hub, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    identifier = world.freeze(range(1, 13))
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(published, "_pack", full)
+        code, said = run(identifier, REPO)
+    assert code == 1
+    assert re.search(rf"error: {world.root}/.*\.tmp: the disk is full; ", said)
+    assert not hub.repos
+    assert run(identifier, REPO)[0] == 0
 
 
 def test_an_interrupted_publication_goes_on_and_shows_nothing_before_it_is_whole(world: World, hub: Hub, run: Run) -> None:
