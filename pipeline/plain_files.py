@@ -13,6 +13,7 @@ import io
 import os
 import stat
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -155,6 +156,17 @@ def file_sha256(path: Path) -> str:
     """SHA-256 of a plain file's bytes, in hex. Raises as `plain` does."""
     with open_plain(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def known_sha256(path: Path) -> str:
+    """`file_sha256`, read once as long as the file stays as it is: for who asks every few seconds. Raises likewise."""
+    found = path.stat()
+    return _sha256_of_state(path, found.st_mtime_ns, found.st_size, found.st_ino)
+
+
+@lru_cache(65_536)
+def _sha256_of_state(path: Path, mtime_ns: int, size_bytes: int, inode: int) -> str:
+    return file_sha256(path)
 
 
 def _check(mode: int, path: str) -> None:

@@ -24,6 +24,7 @@ from scipy import ndimage
 
 from pipeline.depth.units import DepthError, Disparity
 from pipeline.models.images import RgbPhoto
+from pipeline.models.large_photos import grown, within
 from pipeline.models.layered_lens import (
     SHARP_RADIUS_PX,
     Highlights,
@@ -354,10 +355,10 @@ def _spread_group(photo: _LayeredPhoto, group: _Group, there: Mapping[int, Layer
     def lay(tile: tuple[slice, slice]) -> None:
         for number, layer in there.items():
             radius_px = photo.layers.radii_px[abs(number)] / group.shrink
-            near = [_grown(part, int(radius_px + 0.5), length) for part, length in zip(tile, size_px, strict=True)]
+            near = [grown(part, int(radius_px + 0.5), length) for part, length in zip(tile, size_px, strict=True)]
             part = layer[..., near[0], near[1]]
             if part[:, 3].any():
-                inner = [_within(part, around) for part, around in zip(tile, near, strict=True)]
+                inner = [within(part, around) for part, around in zip(tile, near, strict=True)]
                 arrived = spread(part, radius_px)[..., inner[0], inner[1]]
                 whole[..., tile[0], tile[1]] = behind(whole[..., tile[0], tile[1]], arrived)
 
@@ -384,9 +385,7 @@ def _arriving(photo: _LayeredPhoto, blurs: Mapping[_Group, Layer], rows: slice, 
         if group.shrink > 1:
             layer = _enlarged(blurs[group], group.shrink, rows, columns) if group in blurs else None
         else:
-            near = [
-                _grown(part, photo.reach_px, length) for part, length in zip((rows, columns), photo.size_px, strict=True)
-            ]
+            near = [grown(part, photo.reach_px, length) for part, length in zip((rows, columns), photo.size_px, strict=True)]
             if is_first and photo.level[near[0], near[1]].max() <= 0 and not photo.level[rows, columns].any():
                 return
             layer = _spread_own(photo, group, (rows, columns), near)
@@ -400,7 +399,7 @@ def _spread_own(photo: _LayeredPhoto, group: _Group, tile: Sequence[slice], near
     numbers = [number for number in photo.present(near[0], near[1]) if number in group.numbers]
     if not numbers:
         return None
-    inner = [_within(part, whole) for part, whole in zip(tile, near, strict=True)]
+    inner = [within(part, whole) for part, whole in zip(tile, near, strict=True)]
     light, total = photo.light(near[0], near[1]), None
     for number in numbers:
         layer = photo.layer(light, near[0], near[1], number)
@@ -418,7 +417,7 @@ def _is_full(layer: Layer) -> bool:
 
 def _enlarged(blur: Layer, shrink: int, rows: slice, columns: slice) -> Layer | None:
     """A tile of the photo's size of what was spread at a smaller one; None where nothing arrived."""
-    near = [_grown(_divided(part, shrink), 1, length) for part, length in zip((rows, columns), blur.shape[-2:], strict=True)]
+    near = [grown(_divided(part, shrink), 1, length) for part, length in zip((rows, columns), blur.shape[-2:], strict=True)]
     part = blur[..., near[0], near[1]]
     if not part[:, 3].any():
         return None
@@ -430,13 +429,3 @@ def _enlarged(blur: Layer, shrink: int, rows: slice, columns: slice) -> Layer | 
 def _divided(part: slice, factor: int) -> slice:
     """A slice of the photo on one that many times smaller; it begins on a whole pixel there, and ends on one rounded up."""
     return slice(part.start // factor, -(-part.stop // factor))
-
-
-def _grown(part: slice, margin_px: int, length_px: int) -> slice:
-    """`part` with a margin to both sides, as far as there is any."""
-    return slice(max(0, part.start - margin_px), min(length_px, part.stop + margin_px))
-
-
-def _within(part: slice, whole: slice) -> slice:
-    """Where `part` lies in `whole`, which holds it."""
-    return slice(part.start - whole.start, part.stop - whole.start)

@@ -111,11 +111,11 @@ def _soft(
     whole, device = _Enlarged(plan, (height_px, width_px)), plan.device
     soft = torch.empty(1, 3, height_px, width_px, device=device)
     for rows, columns in product(_tiles(height_px, tile_px, 0), _tiles(width_px, tile_px, 0)):
-        near_rows, near_columns = _grown(rows, lens.sight_px, height_px), _grown(columns, lens.sight_px, width_px)
+        near_rows, near_columns = grown(rows, lens.sight_px, height_px), grown(columns, lens.sight_px, width_px)
         near, tile_plan = np.s_[None, near_rows, near_columns], whole.part(near_rows, near_columns)
         held = generator.held(None if alpha is None else masks_from_uint8(alpha[near], device))
         output = lens.soft(images_from_uint8(rgb[near], device), tile_plan, lens.shares(tile_plan, held))
-        soft[..., rows, columns] = output[..., _within(rows, near_rows), _within(columns, near_columns)]
+        soft[..., rows, columns] = output[..., within(rows, near_rows), within(columns, near_columns)]
     return soft
 
 
@@ -194,12 +194,12 @@ def _interpolation(length_px: int, target_px: int, device: torch.device) -> Floa
     return functional.interpolate(one_hot, size=target_px, mode="linear", align_corners=False)[0]
 
 
-def _grown(part: slice, margin_px: int, length_px: int) -> slice:
+def grown(part: slice, margin_px: int, length_px: int) -> slice:
     """`part` with a margin to both sides, as far as there is any."""
     return slice(max(0, part.start - margin_px), min(length_px, part.stop + margin_px))
 
 
-def _within(part: slice, whole: slice) -> slice:
+def within(part: slice, whole: slice) -> slice:
     """Where `part` lies in `whole`, which holds it."""
     return slice(part.start - whole.start, part.stop - whole.start)
 

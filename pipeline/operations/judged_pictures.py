@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from pipeline.config import Project
-from pipeline.dataset.crop import Crop, Transform, parse_transform, picture_id
+from pipeline.dataset.crop import Crop, Transform, parse_transform
+from pipeline.dataset.exported import picture_ids
 from pipeline.dataset.prepare import cut
 from pipeline.dataset.shards import ShardReader
 from pipeline.evaluation.measure.scenes import Cut, Frame, TrueMasks, load_true_masks, true_mask_file
@@ -40,7 +41,7 @@ class SnapshotPhotos:
     def of(cls, home: Home, rows: pd.DataFrame) -> "SnapshotPhotos":
         """The pictures of these rows of a manifest."""
         reader = ShardReader([child(home.shards, shard) for shard in rows["shard"]], rows["row"].tolist())
-        return cls(picture_ids(rows), reader)
+        return cls(picture_ids(rows).tolist(), reader)
 
     def first(self, count: int) -> list[tuple[str, np.ndarray]]:
         """Id and RGB of the first ones."""
@@ -50,11 +51,6 @@ class SnapshotPhotos:
     def batch(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """RGB and alpha, uint8."""
         return self.reader.batch(indices)
-
-
-def picture_ids(rows: pd.DataFrame) -> list[str]:
-    """What each picture of a manifest is called in scores: its photo's id, with the place of a tile."""
-    return [picture_id(*pair) for pair in zip(rows["photo_id"], rows["transform"], strict=True)]
 
 
 def scene_frame(project: Project, home: Home, segmenter: Segmenter) -> Frame:

@@ -1,10 +1,9 @@
 """What the lists of the project file are now, and which photos they have taken back; `read_lists` reads them."""
 
-from functools import lru_cache
 from pathlib import Path
 
 from pipeline.config import Project
-from pipeline.plain_files import file_sha256
+from pipeline.plain_files import known_sha256
 from storage import Home
 
 TURN = "the lists' turn to be read again"
@@ -42,13 +41,6 @@ def missing_lists(project: Project) -> str | None:
 def file_version(path: Path) -> str:
     """Digest of a file's bytes, empty where it cannot be read."""
     try:
-        found = path.stat()
-        return _digest(path, found.st_mtime_ns, found.st_size, found.st_ino)
+        return known_sha256(path)[:16]
     except OSError:
         return ""
-
-
-@lru_cache(256)
-def _digest(path: Path, mtime_ns: int, size_bytes: int, inode: int) -> str:
-    """Remembered, since `dev` asks every few seconds."""
-    return file_sha256(path)[:16]

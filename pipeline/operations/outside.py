@@ -20,7 +20,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import Protocol
@@ -34,7 +34,7 @@ from pipeline.errors import DatasetError
 from pipeline.file_names import child, is_plain_file, printable
 from pipeline.photos.decode import decode
 from pipeline.photos.opening import UndecodableImage
-from pipeline.plain_files import file_sha256, read_plain
+from pipeline.plain_files import known_sha256, read_plain
 
 MAX_PIXELS = 60_000_000
 MAX_BYTES = 200_000_000
@@ -133,16 +133,9 @@ def method_version(method: OutsideMethod) -> str:
 
 def _digest(path: Path) -> str:
     try:
-        found = path.stat()
-        return _digest_of(path, found.st_size, found.st_mtime_ns)
+        return known_sha256(path)
     except OSError:
         return "missing"
-
-
-@lru_cache(maxsize=65_536)
-def _digest_of(path: Path, size_bytes: int, changed_ns: int) -> str:
-    """Of a file's content, read once as long as it stays as it is: what is due is asked every few seconds."""
-    return file_sha256(path)
 
 
 def checked(picture: object, shape: tuple[int, ...]) -> np.ndarray:

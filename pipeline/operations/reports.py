@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from pipeline.config import Project
+from pipeline.dataset.exported import picture_ids
 from pipeline.dataset.snapshot import attribution, read_facts, read_snapshot
 from pipeline.errors import DatasetError
 from pipeline.evaluation.measure.instruments import FACES_WEIGHTS, METHOD_VERSION, find_inception
@@ -20,7 +21,7 @@ from pipeline.hint_table import SUGGESTED
 from pipeline.masks.sources import configured_version
 from pipeline.models import MODELS_OF_DEPTH
 from pipeline.operations.former_versions import former_judgement
-from pipeline.operations.judged_pictures import is_test, picture_ids
+from pipeline.operations.judged_pictures import is_test
 from pipeline.operations.made_from import code_revision
 from pipeline.operations.outside import method_version
 from pipeline.operations.training import run_folder, run_id
