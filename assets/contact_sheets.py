@@ -5,7 +5,6 @@ shows as its alternative text: photo ids, or the snapshot whose photos they are.
 them when a photo is forgotten. Charts, which show no photo, are PNGs and stay.
 """
 
-import io
 from collections.abc import Iterable
 from itertools import islice
 
@@ -14,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from assets.building_blocks import picture_metadata
+from pipeline.pillow import as_file
 
 SHEET_PICTURES, SHEET_EDGE_PX = 12, 112
 
@@ -31,6 +31,5 @@ def contact_sheet(photos: Iterable[tuple[str, np.ndarray]]) -> dg.MarkdownMetada
         small = Image.fromarray(picture)
         small.thumbnail((SHEET_EDGE_PX - 4, SHEET_EDGE_PX - 4))
         sheet.paste(small, (position % 6 * SHEET_EDGE_PX + 2, position // 6 * SHEET_EDGE_PX + 2))
-    buffer = io.BytesIO()
-    sheet.save(buffer, "JPEG", quality=80)
-    return picture_metadata(buffer.getvalue(), "image/jpeg", " ".join(["photos", *(photo_id for photo_id, _ in shown)]))
+    names = " ".join(["photos", *(photo_id for photo_id, _ in shown)])
+    return picture_metadata(as_file(sheet, "JPEG", quality=80), "image/jpeg", names)

@@ -1,15 +1,17 @@
-"""What Pillow does about odd files.
+"""What Pillow does about odd files, and pictures as the bytes of a file.
 
 Its warnings are kept, to be told with the file's name, or left out where they were told before. Of damaged EXIF it raises
 nearly anything.
 """
 
+import base64
+import io
 import re
 import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from PIL import Image
 
@@ -59,6 +61,18 @@ def from_exif(image: Image.Image, read: Callable[[Image.Exif], Found], unknown: 
         return read(image.getexif())
     except Exception:  # the picture itself is as good as before: nothing is lost but what EXIF would have said
         return unknown
+
+
+def as_file(image: Image.Image, format: str, **options: Any) -> bytes:  # noqa: ANN401 - those of `Image.save`
+    """The picture as a file of this format."""
+    buffer = io.BytesIO()
+    image.save(buffer, format, **options)
+    return buffer.getvalue()
+
+
+def as_data_uri(image: Image.Image, format: str, **options: Any) -> str:  # noqa: ANN401 - those of `Image.save`
+    """The picture as an address that holds it, for pages that stand by themselves."""
+    return f"data:image/{format.lower()};base64,{base64.b64encode(as_file(image, format, **options)).decode()}"
 
 
 def _filters() -> list[object]:

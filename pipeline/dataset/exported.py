@@ -1,6 +1,5 @@
 """The pictures of an export: their names, how each is credited, and their pixels as PNGs, some in memory at a time."""
 
-import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from pipeline.dataset.shards import ShardReader
 from pipeline.file_names import child
 from pipeline.licenses import license_name
 from pipeline.picture_layers import Layer, present
+from pipeline.pillow import as_file
 
 AT_ONCE = 256
 """Pictures in memory, and rows of a Parquet row group."""
@@ -63,11 +63,10 @@ def batches(rows: pd.DataFrame, shards: Path) -> Iterator[tuple[pd.DataFrame, li
 
 
 def png(pixels: np.ndarray, encoding: str | None = None) -> bytes:
-    buffer, notes = io.BytesIO(), PngInfo()
+    notes = PngInfo()
     if encoding is not None:
         notes.add_text("encoding", encoding)
-    Image.fromarray(pixels).save(buffer, "PNG", compress_level=4, pnginfo=notes)
-    return buffer.getvalue()
+    return as_file(Image.fromarray(pixels), "PNG", compress_level=4, pnginfo=notes)
 
 
 def credit(title: str | None, owner: str | None, license: str | None, page: str | None) -> str:

@@ -12,6 +12,7 @@ from PIL.PngImagePlugin import PngInfo
 from pipeline.depth.units import DepthError, DepthMap
 from pipeline.errors import DatasetError
 from pipeline.picture_layers import METRIC, RELATIVE, Encoding
+from pipeline.pillow import as_file
 from pipeline.plain_files import read_plain
 
 Stored = UInt16[np.ndarray, "height width"]
@@ -47,10 +48,9 @@ def encoded(depth: DepthMap) -> tuple[Stored, Encoding]:
 
 def map_png(stored: Stored, encoding: Encoding) -> bytes:
     """The map as a file."""
-    buffer, notes = io.BytesIO(), PngInfo()
+    notes = PngInfo()
     notes.add_text(_ENCODING, str(encoding))
-    Image.fromarray(stored).save(buffer, "PNG", compress_level=COMPRESSION, pnginfo=notes)
-    return buffer.getvalue()
+    return as_file(Image.fromarray(stored), "PNG", compress_level=COMPRESSION, pnginfo=notes)
 
 
 def read_map(path: Path) -> tuple[Stored, str]:

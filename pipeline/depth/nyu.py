@@ -6,7 +6,6 @@ official split is a file of its own, in MATLAB's older format, and counts from 1
 """
 
 import importlib
-import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from pipeline.depth.files import ReadPicture
 from pipeline.depth.layouts import METRES, Found, RgbdPair
 from pipeline.depth.units import DepthError, DepthMap
 from pipeline.errors import ConfigError
+from pipeline.pillow import as_file
 
 FILE, SPLITS = "nyu_depth_v2_labeled.mat", "splits.mat"
 VALID_ROWS, VALID_COLUMNS = slice(45, 471), slice(41, 601)
@@ -53,9 +53,7 @@ def _rgb(path: Path, number: int) -> Callable[[ReadPicture], bytes]:
     def read(_: ReadPicture) -> bytes:
         with _opened(path) as file:
             rgb = np.ascontiguousarray(file["images"][number].transpose(2, 1, 0)[VALID_ROWS, VALID_COLUMNS], np.uint8)
-        buffer = io.BytesIO()
-        Image.fromarray(rgb).save(buffer, "PNG")
-        return buffer.getvalue()
+        return as_file(Image.fromarray(rgb), "PNG")
 
     return read
 

@@ -5,7 +5,6 @@ ignored, so that a collection may say more about itself.
 """
 
 import hashlib
-import io
 import threading
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Mapping
@@ -19,6 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from pipeline.bounded import parse_json
 from pipeline.errors import ConfigError
 from pipeline.file_names import inside
+from pipeline.pillow import as_file
 from pipeline.plain_files import plain_path, read_plain, read_plain_text
 from pipeline.sources.found import normalised_tag
 
@@ -189,8 +189,6 @@ def _resized(path: Path, edge_px: int) -> bytes:
     try:
         with Image.open(plain_path(path)) as image:
             image.thumbnail((edge_px, edge_px), Image.Resampling.LANCZOS)
-            buffer = io.BytesIO()
-            image.convert("RGB").save(buffer, format="JPEG", quality=90)
-            return buffer.getvalue()
+            return as_file(image.convert("RGB"), "JPEG", quality=90)
     except UNDECODABLE:
         return read_plain(path)

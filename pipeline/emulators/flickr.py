@@ -7,7 +7,6 @@ Any key that is not empty is accepted unless `valid_keys` are given; the fault p
 What the answers say is made in `flickr_answers`; chance and plans are in `faults`.
 """
 
-import io
 import json
 import logging
 import re
@@ -23,6 +22,7 @@ from pipeline.emulators.collection import CollectionPhoto
 from pipeline.emulators.faults import FaultPlan
 from pipeline.emulators.flickr_answers import Rest, RestError, pictures
 from pipeline.emulators.server import Reply, Request, ServedFile, SourceEmulator
+from pipeline.pillow import as_file
 
 UNAVAILABLE_PATH = "/images/photo_unavailable.png"
 _PICTURE_PATH = re.compile(r"/\d+/([^/_]+)_[0-9a-f]+(?:_\w+)?\.\w+")
@@ -93,6 +93,4 @@ class Emulator(SourceEmulator):
 
 @cache
 def _unavailable_picture() -> bytes:
-    buffer = io.BytesIO()
-    Image.new("RGB", (500, 374), (243, 245, 246)).save(buffer, format="PNG")
-    return buffer.getvalue()
+    return as_file(Image.new("RGB", (500, 374), (243, 245, 246)), "PNG")

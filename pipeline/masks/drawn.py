@@ -1,7 +1,6 @@
 """Masks that a person drew: strokes laid over an alpha, kept as PNGs, used instead of the segmenter's."""
 
 import hashlib
-import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from pipeline.errors import DatasetError
 from pipeline.file_names import child
 from pipeline.masks.sources import MaskSource, PhotoToMask, RefusedMask
 from pipeline.masks.subject import Subject
+from pipeline.pillow import as_file
 from pipeline.plain_files import plain_path
 
 THOUSANDTHS = 1000
@@ -90,16 +90,16 @@ class DrawnMasks:
 
     def save(self, sha256: str, alpha: np.ndarray, author: str, now_s: float) -> Path:
         """Keep an alpha, uint8 [height, width], with its author; when this returns, it is on the disk."""
-        notes, buffer = PngInfo(), io.BytesIO()
+        notes = PngInfo()
         notes.add_itxt("drawn_by", author)
         notes.add_text("drawn_at_s", f"{now_s:.3f}")
-        Image.fromarray(alpha).save(buffer, "PNG", pnginfo=notes)
-        digest = hashlib.sha256(buffer.getvalue()).hexdigest()[:12]
+        data = as_file(Image.fromarray(alpha), "PNG", pnginfo=notes)
+        digest = hashlib.sha256(data).hexdigest()[:12]
         before = self.newest().get(sha256)
         # A clock that was set back must not make an older mask count.
         stamp = max(int(now_s * 1e6), int(before.name.split("-")[1]) + 1 if before else 0)
         path = child(self.folder, f"{sha256}-{stamp:017d}-{digest}.png")
-        write_bytes(path, buffer.getvalue())
+        write_bytes(path, data)
         return path
 
     def newest(self) -> dict[str, Path]:

@@ -5,7 +5,6 @@ behind its guard. They are only read: no route changes anything, and no path is 
 pages share the origin, so that no script may run in any of them; reports, which have a small one, are sandboxed.
 """
 
-import io
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -26,6 +25,7 @@ from pipeline.errors import BokehflowError, StorageError
 from pipeline.operations.lineage import finished_runs, lineage_of_model, lineage_of_photo, lineage_of_snapshot
 from pipeline.operations.links import DUPLICATES_LINK, HOME_LINK, MASKS_LINK, PREFIX, lineage_link, report_link
 from pipeline.operations.masks import mask_tiles
+from pipeline.pillow import as_file
 from pipeline.plain_files import read_plain
 from storage import Home
 
@@ -112,9 +112,7 @@ class _Pages:
             tiles = list(mask_tiles(self.project(), self.home, MASKS_SHOWN, request.query_params.get("odd") == "1", failed))
             if not tiles:
                 return PlainTextResponse("\n".join(["no mask to show", *failed]) + "\n", 404)
-            stream = io.BytesIO()
-            draw_sheet(tiles).save(stream, "JPEG", quality=88)
-        return Response(stream.getvalue(), media_type="image/jpeg")
+            return Response(as_file(draw_sheet(tiles), "JPEG", quality=88), media_type="image/jpeg")
 
     def lineage(self, request: Request) -> Response:
         """The drawing of what a photo, snapshot or model touched or was made from."""

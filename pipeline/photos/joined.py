@@ -1,7 +1,6 @@
 """Joined pictures, as pix2pix's data sets have them: two halves of one width side by side, the same scene twice."""
 
 import hashlib
-import io
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +9,7 @@ from PIL import Image
 from pipeline.photo_ids import folder_id
 from pipeline.photos.decode import decode
 from pipeline.photos.opening import UndecodableImage
+from pipeline.pillow import as_file
 
 HALVES = ("left", "right")
 PNG_EFFORT = 3
@@ -48,6 +48,5 @@ def halves(data: bytes, max_pixels: int) -> tuple[Half, Half]:
 
 
 def _as_png(rgb: np.ndarray) -> Half:
-    buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(rgb)).save(buffer, format="PNG", compress_level=PNG_EFFORT)
-    return Half(buffer.getvalue(), rgb.shape[1], rgb.shape[0])
+    data = as_file(Image.fromarray(np.ascontiguousarray(rgb)), "PNG", compress_level=PNG_EFFORT)
+    return Half(data, rgb.shape[1], rgb.shape[0])

@@ -24,6 +24,7 @@ from PIL import Image
 from pipeline.atomic import write_bytes, write_text
 from pipeline.file_names import child, inside
 from pipeline.photo_ids import flickr_id
+from pipeline.pillow import as_file
 from pipeline.plain_files import plain_path, read_plain
 from pipeline.studio.owners_words import CAMERAS, ORDINARY_WORDS, OWNERS, PHONE, SHALLOW_WORDS, CameraModel, Words
 from pipeline.studio.pictures import PICTURES, Shot, shots
@@ -191,26 +192,21 @@ def _altered(data: bytes, kind: str) -> bytes:
     image = Image.open(io.BytesIO(data))
     match kind:
         case "resaved_copy":
-            return _jpeg(image, 62)
+            return as_file(image, "JPEG", quality=62)
         case "resized_copy":
-            return _jpeg(image.resize((image.width * 3 // 4, image.height * 3 // 4), Image.Resampling.LANCZOS), 88)
+            smaller = image.resize((image.width * 3 // 4, image.height * 3 // 4), Image.Resampling.LANCZOS)
+            return as_file(smaller, "JPEG", quality=88)
         case "mirrored_copy":
             # Of copies with equal pixels the one of more bytes is kept, and that is to be the original.
-            return _jpeg(image.transpose(Image.Transpose.FLIP_LEFT_RIGHT), 70)
+            return as_file(image.transpose(Image.Transpose.FLIP_LEFT_RIGHT), "JPEG", quality=70)
         case "monochrome" | "tagged_monochrome":
-            return _jpeg(image.convert("L").convert("RGB"), 88)
+            return as_file(image.convert("L").convert("RGB"), "JPEG", quality=88)
         case "truncated_file":
             return data[: len(data) * 2 // 3]
         case "html_file":
             return b"<!DOCTYPE html><html><head><title>Error</title></head><body>Please try again later.</body></html>\n"
         case _:
             return data
-
-
-def _jpeg(image: Image.Image, quality: int) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=quality)
-    return buffer.getvalue()
 
 
 def _upload_times(rng: np.random.Generator, uploads: list[Upload]) -> list[int]:

@@ -23,6 +23,7 @@ from PIL import Image
 
 from pipeline.atomic import write_bytes, write_text
 from pipeline.file_names import child
+from pipeline.pillow import as_file
 from pipeline.plain_files import plain_path
 from pipeline.studio.render import Noise, Studio
 from pipeline.studio.scene import Camera, SceneLens, camera_of, describe_scene
@@ -157,9 +158,7 @@ def _lenses(camera: Camera, disparity: Disparity, wanted: DepthSet) -> list[Scen
 
 def _render(path: Path, make: Callable[[], NDArray[np.uint8] | NDArray[np.uint16]]) -> None:
     if not path.exists():
-        buffer = io.BytesIO()
-        Image.fromarray(make()).save(buffer, "PNG")
-        write_bytes(path, buffer.getvalue())
+        write_bytes(path, as_file(Image.fromarray(make()), "PNG"))
 
 
 def _row(seed: int, view: int, lens: SceneLens, focal_px: float, clean: bool) -> Sequence[object]:

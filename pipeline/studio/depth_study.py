@@ -16,6 +16,7 @@ from PIL import Image
 
 from pipeline.atomic import write_bytes, write_text
 from pipeline.file_names import child, inside
+from pipeline.pillow import as_file
 from pipeline.plain_files import plain_path, read_plain, read_plain_text
 from pipeline.studio.depth_set import STEPS_PER_DIOPTRE, DepthSet, render_depth_set
 from pipeline.studio.pictures import JPEG_QUALITY, PICTURES, Progress
@@ -70,16 +71,13 @@ def _files(seed: int) -> tuple[str, str, str]:
 
 
 def _packed(path: Path, kind: str) -> bytes:
-    buffer = io.BytesIO()
     with Image.open(plain_path(path)) as image:
         if kind in SEEN:
-            image.save(buffer, "JPEG", quality=JPEG_QUALITY, optimize=True)
-        elif kind == "depth":
-            steps = (np.asarray(image).astype(np.uint32) + COARSER // 2) // COARSER
-            Image.fromarray(steps.astype(np.uint16)).save(buffer, "PNG", optimize=True)
-        else:
-            image.save(buffer, "PNG", optimize=True)
-    return buffer.getvalue()
+            return as_file(image, "JPEG", quality=JPEG_QUALITY, optimize=True)
+        if kind != "depth":
+            return as_file(image, "PNG", optimize=True)
+        steps = (np.asarray(image).astype(np.uint32) + COARSER // 2) // COARSER
+    return as_file(Image.fromarray(steps.astype(np.uint16)), "PNG", optimize=True)
 
 
 def _renamed(views: str) -> str:

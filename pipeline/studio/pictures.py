@@ -10,7 +10,6 @@
 Masks are 8-bit coverage of the sitter, depths 16-bit millimetres, parts the places in `PARTS` of what is seen.
 """
 
-import io
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from PIL import Image
 
 from pipeline.atomic import write_bytes
 from pipeline.file_names import inside
+from pipeline.pillow import as_file
 from pipeline.studio.render import RenderedScene, WantedViews, render_scene
 
 PICTURES = Path(__file__).parent / "pictures"
@@ -100,16 +100,10 @@ def _encoded(rendered: RenderedScene) -> Iterator[tuple[str, bytes]]:
     """The views that were rendered, each as the bytes of its file."""
     for view, pixels in (("sharp", rendered.sharp), ("shallow", rendered.shallow)):
         if pixels is not None:
-            yield view, _file(Image.fromarray(pixels), "JPEG", quality=JPEG_QUALITY, optimize=True)
+            yield view, as_file(Image.fromarray(pixels), "JPEG", quality=JPEG_QUALITY, optimize=True)
     for view, levels in (("mask", rendered.mask), ("parts", rendered.parts)):
         if levels is not None:
-            yield view, _file(Image.fromarray(levels), "PNG", optimize=True)
+            yield view, as_file(Image.fromarray(levels), "PNG", optimize=True)
     if rendered.depth_m is not None:
         millimetres = np.clip(rendered.depth_m * 1000 + 0.5, 0, 65535).astype(np.uint16)
-        yield "depth", _file(Image.fromarray(millimetres), "PNG", optimize=True)
-
-
-def _file(image: Image.Image, format: str, **options: int | bool) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, format, **options)
-    return buffer.getvalue()
+        yield "depth", as_file(Image.fromarray(millimetres), "PNG", optimize=True)

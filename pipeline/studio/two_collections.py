@@ -17,6 +17,7 @@ from PIL import Image
 
 from pipeline.atomic import write_bytes, write_text
 from pipeline.file_names import child, inside
+from pipeline.pillow import as_file
 from pipeline.plain_files import plain_path, read_plain
 from pipeline.studio.labelled import read_rgb
 from pipeline.studio.painting import painted
@@ -77,9 +78,7 @@ def _scored(shot: Shot, folder: Path, pictures: Path) -> tuple[str, ...]:
 
 
 def _save(rgb: Bytes, path: Path) -> None:
-    buffer = io.BytesIO()
-    Image.fromarray(rgb).save(buffer, "PNG")
-    write_bytes(path, buffer.getvalue())
+    write_bytes(path, as_file(Image.fromarray(rgb), "PNG"))
 
 
 def _shots(group: str) -> list[Shot]:

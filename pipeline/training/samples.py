@@ -1,11 +1,10 @@
 """Sample pictures of a run as Dagster's UI shows them. Free of torch."""
 
-import base64
-import io
 from pathlib import Path
 
 from PIL import Image
 
+from pipeline.pillow import as_data_uri
 from pipeline.plain_files import plain_path
 
 SAMPLE_WIDTH_PX = 640
@@ -19,7 +18,5 @@ def embedded_sample(picture: Path, snapshot_id: str) -> str:
     with Image.open(plain_path(picture)) as image:
         height_px = max(1, round(image.height * SAMPLE_WIDTH_PX / image.width))
         small = image.convert("RGB").resize((SAMPLE_WIDTH_PX, height_px))
-    buffer = io.BytesIO()
-    small.save(buffer, format="jpeg", quality=85)
     shows = f"snapshot {snapshot_id} input above, translation below"
-    return f"![{shows}](data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()})"
+    return f"![{shows}]({as_data_uri(small, 'JPEG', quality=85)})"

@@ -1,6 +1,5 @@
 """The pictures that the page shows: thumbnails, a display size, the original, the mask over it, its depth."""
 
-import io
 import json
 import threading
 from collections import OrderedDict
@@ -13,6 +12,7 @@ from PIL import Image
 
 from pipeline.errors import StorageError
 from pipeline.file_names import below
+from pipeline.pillow import as_file
 from pipeline.plain_files import read_plain
 
 DISPLAY_EDGE_PX = 1600
@@ -77,7 +77,7 @@ class Pictures:
                 return found
         image = Image.fromarray(self.decode(self.read_blob(sha256)))
         image.thumbnail((edge_px, edge_px), Image.Resampling.LANCZOS)
-        picture = ReviewPicture(_encoded(image, "JPEG", quality=90, subsampling=0), "image/jpeg")
+        picture = ReviewPicture(as_file(image, "JPEG", quality=90, subsampling=0), "image/jpeg")
         with self._lock:
             self._kept[sha256, edge_px] = picture
             while len(self._kept) > KEPT_PICTURES:
@@ -92,7 +92,7 @@ class Pictures:
         for signature, media_type in BROWSER_FORMATS.items():
             if data.startswith(signature):
                 return ReviewPicture(data, media_type)
-        return ReviewPicture(_encoded(Image.fromarray(self.decode(data)), "PNG"), "image/png")
+        return ReviewPicture(as_file(Image.fromarray(self.decode(data)), "PNG"), "image/png")
 
     def overlay(self, sha256: str) -> ReviewPicture:
         """A tint over everything that is not the subject, transparent where it is.
@@ -105,7 +105,7 @@ class Pictures:
         tint = np.empty((*alpha.shape, 4), np.uint8)
         tint[..., :3] = MASK_TINT
         tint[..., 3] = ((255 - alpha.astype(np.uint16)) * 0.62).astype(np.uint8)
-        return ReviewPicture(_encoded(Image.fromarray(tint), "PNG"), "image/png")
+        return ReviewPicture(as_file(Image.fromarray(tint), "PNG"), "image/png")
 
     def depth(self, sha256: str) -> DepthView:
         """The map of depth. Raises `StorageError` where there is none."""
@@ -115,15 +115,9 @@ class Pictures:
 
     def coloured_depth(self, sha256: str) -> ReviewPicture:
         """The map of depth in colour; raises as `depth` does."""
-        return ReviewPicture(_encoded(Image.fromarray(self.depth(sha256).coloured), "PNG"), "image/png")
+        return ReviewPicture(as_file(Image.fromarray(self.depth(sha256).coloured), "PNG"), "image/png")
 
     def depth_range(self, sha256: str) -> ReviewPicture:
         """What its colours stand for, as JSON; raises as `depth` does."""
         view = self.depth(sha256)
         return ReviewPicture(json.dumps({"far": view.far, "near": view.near}).encode(), "application/json")
-
-
-def _encoded(image: Image.Image, format: str, **options: int) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, format, **options)
-    return buffer.getvalue()

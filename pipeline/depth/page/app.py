@@ -1,6 +1,5 @@
 """The page's web application; to be served behind a door on loopback."""
 
-import io
 import json
 import threading
 from collections.abc import Callable, Mapping
@@ -31,6 +30,7 @@ from pipeline.depth.page.photos import (
 from pipeline.depth.units import DepthError
 from pipeline.errors import BokehflowError
 from pipeline.loopback.guard import Guard, StalePage, Token
+from pipeline.pillow import as_file
 
 TOKEN_HEADER = "x-refocus-token"
 TOLD_HEADER, OPENNESS_HEADER = "x-refocus-told", "x-refocus-openness"
@@ -184,9 +184,7 @@ def _jpeg(rgb: np.ndarray) -> bytes:
 
 
 def _png(rgb: np.ndarray) -> bytes:
-    stream = io.BytesIO()
-    Image.fromarray(rgb).save(stream, "PNG", compress_level=PNG_LEVEL)
-    return stream.getvalue()
+    return as_file(Image.fromarray(rgb), "PNG", compress_level=PNG_LEVEL)
 
 
 def _explain(request: Request, error: Exception) -> Response:

@@ -7,7 +7,6 @@ scores of both, beside what asks for no network. Built as `page` is: pictures, s
 import base64
 import hashlib
 import importlib.resources
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ from pipeline.evaluation.measure.tiles import Tiles, read_pictures
 from pipeline.evaluation.report import charts, gallery, number_sources
 from pipeline.evaluation.report.gallery import Credit
 from pipeline.evaluation.report.page import ModelReport, ReportInputs, environment
+from pipeline.pillow import as_data_uri
 from pipeline.plain_files import plain_path
 
 FLICKR_NOTICE = "This product uses the Flickr API but is not endorsed or certified by SmugMug, Inc."
@@ -174,6 +174,4 @@ def _picture(path: Path, quality: int = 90) -> str:
     except OSError as error:
         raise DatasetError(f"{path}: cannot be read as a picture ({error}); evaluate the model again") from error
     image.thumbnail((TILE_PX, TILE_PX), Image.Resampling.LANCZOS)
-    stream = io.BytesIO()
-    image.save(stream, "WEBP", quality=quality, method=4)
-    return f"data:image/webp;base64,{base64.b64encode(stream.getvalue()).decode()}"
+    return as_data_uri(image, "WEBP", quality=quality, method=4)

@@ -1,8 +1,6 @@
 """The pictures of a report: which are embedded, what stands beside them, and the study's figure made of them."""
 
-import base64
 import hashlib
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +13,7 @@ from pipeline.evaluation.compare import summary
 from pipeline.evaluation.measure.judged_size import BASELINES, INPUT, TRUE_LENS
 from pipeline.evaluation.measure.tiles import Tiles
 from pipeline.links import is_web
+from pipeline.pillow import as_data_uri
 from pipeline.plain_files import plain_path
 
 MAX_USER_PHOTOS = 30
@@ -183,12 +182,9 @@ def _data_uri(path: Path) -> str:
     except OSError as error:
         raise DatasetError(f"{path}: cannot be read as a picture ({error}); evaluate the model again") from error
     image.thumbnail((TILE_EDGE_PX, TILE_EDGE_PX), Image.Resampling.LANCZOS)
-    stream = io.BytesIO()
     if max(image.size) <= LOSSLESS_EDGE_PX:
-        image.save(stream, "PNG", optimize=True)
-        return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"
-    image.save(stream, "WEBP", quality=88, method=4)
-    return f"data:image/webp;base64,{base64.b64encode(stream.getvalue()).decode()}"
+        return as_data_uri(image, "PNG", optimize=True)
+    return as_data_uri(image, "WEBP", quality=88, method=4)
 
 
 def _known(value: object) -> str | None:
