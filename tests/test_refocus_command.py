@@ -1,5 +1,6 @@
 """`bokehflow refocus`: what is told is done, what cannot be done says why."""
 
+import errno
 import shutil
 from pathlib import Path
 
@@ -62,6 +63,25 @@ def test_what_is_pointed_at_is_sharp_and_the_rest_is_not(folder: Path, plane: tu
     assert found[sharp] < 0.5
     assert found[1 - sharp] > 10
     assert "1 to 4 m" in result.stderr
+
+
+def test_a_disk_that_fills_is_no_fault_of_the_photos(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "maps").mkdir()
+    shutil.copy(folder / "me.png", folder / "you.png")
+    for name in ("me.png", "you.png"):
+        shutil.copy(folder / "map.png", folder / "maps" / name)
+    saved: list[object] = []
+
+    def full(self: Image.Image, path: object, **_: object) -> None:
+        saved.append(path)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", full)
+    arguments = ("me.png", "you.png", "--at", "10,20", "--depth", "maps", "--depth-unit", "mm", "--out", "out")
+    result = CliRunner().invoke(refocus, arguments, standalone_mode=False)
+    assert isinstance(result.exception, OSError)
+    assert result.exception.filename == "out/me-refocused.png"
+    assert len(saved) == 1, "the other one is not tried"
 
 
 def test_an_array_in_metres_is_the_same_map(folder: Path) -> None:

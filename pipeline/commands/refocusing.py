@@ -229,7 +229,7 @@ class _Work:
 
     def save_all(self, photos: tuple[Path, ...], folder: Path) -> None:
         """Write a result for each photo, and name those that have none."""
-        from pipeline.errors import BokehflowError
+        from pipeline.errors import BokehflowError, is_full
         from pipeline.training.application import result_stems
 
         failed = []
@@ -237,6 +237,8 @@ class _Work:
             try:
                 say(self.save(photo, folder, stem))
             except (BokehflowError, OSError) as error:
+                if isinstance(error, OSError) and is_full(error):  # the next one would not fit either
+                    raise
                 failed.append(f"{photo}: {error}")
         if failed:
             raise click.ClickException("\n".join([f"{len(failed)} of {len(photos)} photos could not be refocused", *failed]))
