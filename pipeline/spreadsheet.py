@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from pipeline.plain_files import FileTooLarge, NotAPlainFile, read_plain
 from pipeline.plain_text import plain
@@ -198,6 +198,15 @@ def csv_text(rows: Iterable[Sequence[object]]) -> str:
     buffer = io.StringIO(newline="")
     csv.writer(buffer, lineterminator="\r\n").writerows(rows)
     return buffer.getvalue()
+
+
+def before_next_row(file: BinaryIO, columns: Sequence[str]) -> bytes:
+    """What an open CSV needs before a further row: its header where it is empty, and an end of the last line where it has
+    none, so that whoever was interrupted in the middle of a line loses that one alone."""
+    if not (size_bytes := file.seek(0, io.SEEK_END)):
+        return csv_text([columns]).encode()
+    file.seek(size_bytes - 1)
+    return b"" if file.read(1) == b"\n" else b"\r\n"
 
 
 def no_formula(cell: str) -> str:

@@ -24,7 +24,7 @@ from pipeline.file_names import child, printable
 from pipeline.photos.decode import decode
 from pipeline.photos.opening import UndecodableImage
 from pipeline.plain_files import plain, read_plain, read_plain_text
-from pipeline.spreadsheet import csv_text, harmless
+from pipeline.spreadsheet import before_next_row, csv_text, harmless
 
 if TYPE_CHECKING:
     from pipeline.evaluation.measure.perceptual import PerceptualNetwork
@@ -148,7 +148,7 @@ def score(
     rows, problems = [], []
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "a+b", opener=plain) as file:
-        _begin(file)
+        file.write(before_next_row(file, COLUMNS))
         for number, pair in enumerate(pairs, 1):
             try:
                 for row, is_new in _rows_of(benchmark, pair, methods, network, kept):
@@ -257,16 +257,6 @@ def _kept(path: Path) -> dict[tuple[str, str, str, str], Row]:
         raise ConfigError(f"{path}: holds something else; name another folder with --out")
     whole = [row for row in rows if all(isinstance(row.get(name), str) for name in COLUMNS) and len(row["made_from"]) == 16]
     return {(row["picture"], row["method"], row["variant"], row["made_from"]): row for row in whole}
-
-
-def _begin(file: io.BufferedRandom) -> None:
-    size_bytes = file.seek(0, 2)
-    if not size_bytes:
-        file.write((",".join(COLUMNS) + "\r\n").encode())
-        return
-    file.seek(size_bytes - 1)
-    if file.read(1) != b"\n":  # whoever was interrupted in the middle of a line loses that one alone
-        file.write(b"\r\n")
 
 
 def _line(row: Row) -> bytes:

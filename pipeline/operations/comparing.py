@@ -3,8 +3,6 @@
 Each judge writes a file of their own, a row an answer, so that several may be at it at once; nothing is ever rewritten.
 """
 
-import csv
-import io
 import threading
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -37,6 +35,7 @@ from pipeline.file_names import child
 from pipeline.operations.comparison_answers import MAX_CSV_BYTES
 from pipeline.operations.reports import predicts_depth
 from pipeline.plain_files import plain, read_plain, read_plain_text
+from pipeline.spreadsheet import before_next_row, csv_text
 
 if TYPE_CHECKING:
     from pipeline.evaluation.report.page import ReportInputs
@@ -123,24 +122,17 @@ class Compare:
         if not 0 <= number < len(shown) or set(given) != set(QUESTIONS) or not set(given.values()) <= set(CHOICES):
             raise ValueError("answer both questions by left, right or same")
         one, at = shown[number], datetime.now(UTC).isoformat(timespec="seconds")
-        text = io.StringIO(newline="")
-        writer = csv.writer(text)
-        for question, choice in given.items():
-            row = Choice(one.photo_id, one.left, one.right, question, choice, judge, one.is_repeat)
-            writer.writerow(row_of(row, self.snapshot, self.seed, at))
+        answers = [
+            Choice(one.photo_id, one.left, one.right, question, choice, judge, one.is_repeat)
+            for question, choice in given.items()
+        ]
         with self.writing:
-            self._append(self.file(judge), text.getvalue())
+            self._append(self.file(judge), csv_text(row_of(row, self.snapshot, self.seed, at) for row in answers))
 
     def _append(self, path: Path, lines: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(path, "a+b", opener=plain) as file:
-            size_bytes = file.seek(0, 2)
-            head = "" if size_bytes else ",".join(COLUMNS) + "\r\n"
-            if size_bytes:
-                file.seek(size_bytes - 1)
-                # Whoever was interrupted in the middle of a line loses that one alone.
-                head = "" if file.read(1) == b"\n" else "\r\n"
-            file.write((head + lines).encode())
+            file.write(before_next_row(file, COLUMNS) + lines.encode())
 
 
 def judge_name(text: str) -> str | None:
