@@ -1,6 +1,5 @@
 """A home in which everything before curation has run, with pictures made up of noise."""
 
-import hashlib
 import io
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from PIL import Image
 
 from pipeline.tables import conform
 from storage import Home
+from tests.blobs import stored
 
 
 def home_of_pictures(root: Path, count: int) -> Home:
@@ -22,7 +22,7 @@ def home_of_pictures(root: Path, count: int) -> Home:
         buffer = io.BytesIO()
         Image.fromarray(rgb).save(buffer, "PNG")
         domain = "ordinary" if n < count // 2 else "shallow"
-        rows.append({"photo_id": f"flickr:{n}", "domain": domain, "sha256": _stored(data, buffer.getvalue())})
+        rows.append({"photo_id": f"flickr:{n}", "domain": domain, "sha256": stored(data, buffer.getvalue())})
     table = pd.DataFrame(rows).assign(
         width_px=96, height_px=96, group=lambda rows: rows["photo_id"], rule=None, measure=None, duplicate_of=None,
         split_key=lambda rows: rows["photo_id"], size_bytes=10_000, date_upload_s=1, phash="0" * 16, phash_mirrored="0" * 16,
@@ -37,11 +37,3 @@ def home_of_pictures(root: Path, count: int) -> Home:
         for name in ("photo_listing", "fingerprints"):
             data.tables.write(name, conform(name, mine), f"{domain}|2024-01")
     return data
-
-
-def _stored(home: Home, data: bytes) -> str:
-    sha256 = hashlib.sha256(data).hexdigest()
-    with home.blobs.temporary() as path:
-        path.write_bytes(data)
-        home.blobs.adopt(path, sha256)
-    return sha256

@@ -1,6 +1,5 @@
 """What the project file says of masks and training pictures reaches the assets, and makes them stale where it changes."""
 
-import hashlib
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +22,7 @@ from resources.home import HomeResource
 from resources.segmenter import SegmenterResource
 from storage import Home
 from storage.provenance import differences
+from tests.blobs import stored
 
 DOMAINS = '[domains.ordinary]\nqueries = [{text = "a"}]\n[domains.shallow]\nqueries = [{text = "b"}]\n'
 
@@ -95,10 +95,7 @@ def test_the_nearest_by_given_maps_is_the_subject_and_a_new_map_makes_the_mask_d
         project(tmp_path, '[masks]\nothers = "nearest"\n')
     given = project(tmp_path, text + '[masks]\nothers = "nearest"\nrefine = []\n')
     home, depth_m = Home(tmp_path / "home"), np.full((150, 200), 6.0)
-    picture, sha256 = jpeg(0), hashlib.sha256(jpeg(0)).hexdigest()
-    with home.blobs.temporary() as path:
-        path.write_bytes(picture)
-        home.blobs.adopt(path, sha256)
+    sha256 = stored(home, jpeg(0))
     kept = {"photo_id": "flickr:0", "sha256": sha256, "domain": "ordinary", "target_domain": "ordinary"}
     decision = {"decided_photo_id": "flickr:0", "decision": "keep", "decided_at_s": 0, "file": "a.csv", "row": 1}
     curated = dict.fromkeys(columns_of("curated_photos")) | kept | decision | {"split_key": "k"}

@@ -28,6 +28,7 @@ from pipeline.tables import conform, empty
 from storage import Home, bucket
 from storage.bucket import Bucket
 from storage.working import WorkingFolder, folder_of
+from tests.blobs import stored
 from tests.storage.s3_server import ADDRESS, Store, contents, serving
 
 Machine = Callable[[str], Home]
@@ -67,19 +68,11 @@ def working(home: Home) -> WorkingFolder:
     return home.working
 
 
-def blob(home: Home, data: bytes) -> str:
-    sha256 = hashlib.sha256(data).hexdigest()
-    with home.blobs.temporary() as path:
-        path.write_bytes(data)
-        home.blobs.adopt(path, sha256)
-    return sha256
-
-
 def test_what_one_machine_makes_another_has_and_blobs_when_it_reads_them(machine: Machine, store: Store) -> None:
     first = machine("a")
     put(first, "tables/x/all.parquet", b"rows")
     put(first, "dagster/history/runs.db", b"of this machine")
-    picture = blob(first, b"picture")
+    picture = stored(first, b"picture")
     settle(first)
     second = machine("b")
     assert second.root != first.root
@@ -135,7 +128,7 @@ def test_what_a_list_sends_does_not_grow_with_the_home(machine: Machine, store: 
 
 def test_photos_that_went_are_in_no_list_any_more(machine: Machine, store: Store) -> None:
     home = machine("a")
-    pictures = [blob(home, b"%d" % number) for number in range(50)]
+    pictures = [stored(home, b"%d" % number) for number in range(50)]
     settle(home)
     put(home, "tables/x/all.parquet", b"rows")
     settle(home)
@@ -152,7 +145,7 @@ def test_a_current_home_of_many_blobs_and_partitions_asks_two_things(machine: Ma
     home = machine("a")
     for number in range(200):
         put(home, f"tables/photo_files/{number}.parquet", b"%d" % number)
-    pictures = [blob(home, b"blob %d" % number) for number in range(2000)]
+    pictures = [stored(home, b"blob %d" % number) for number in range(2000)]
     settle(home)
     store.requests.clear()
     home = machine("a")
@@ -168,7 +161,7 @@ def test_a_current_home_of_many_blobs_and_partitions_asks_two_things(machine: Ma
 
 def test_what_goes_here_goes_there(machine: Machine, store: Store) -> None:
     first = machine("a")
-    picture, other = blob(first, b"picture"), blob(first, b"other")
+    picture, other = stored(first, b"picture"), stored(first, b"other")
     put(first, "journals/a.jsonl", b"{}")
     settle(first)
     second = machine("b")
@@ -474,7 +467,7 @@ def test_another_version_of_what_is_here_takes_its_place(machine: Machine) -> No
 
 def test_what_was_used_last_goes_last_and_comes_again(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     home = machine("a")
-    pictures = [blob(home, bytes([number]) * 100) for number in range(10)]
+    pictures = [stored(home, bytes([number]) * 100) for number in range(10)]
     old(home, "shards/a.arrow", b"a" * 100)
     settle(home)
     for number, picture in enumerate(pictures):
@@ -506,7 +499,7 @@ def test_what_is_not_sent_or_is_in_use_does_not_go(machine: Machine, store: Stor
     )  # fmt: skip
     assert user.stdout is not None
     assert user.stdout.readline() == b"in use\n"
-    unsent = blob(home, b"unsent" * 100)
+    unsent = stored(home, b"unsent" * 100)
     monkeypatch.setenv("BOKEHFLOW_CACHE_GB", "1e-9")
     assert working(home).make_room() == 100
     assert [path.name for path in home.shards.iterdir()] == ["used.arrow"]
@@ -564,7 +557,7 @@ def test_killed_while_it_makes_room_a_command_loses_nothing(machine: Machine, mo
 
 def test_two_processes_that_read_and_make_room_at_once_read_all(machine: Machine, tmp_path: Path) -> None:
     home = machine("a")
-    pictures = [blob(home, bytes([number]) * 1000) for number in range(40)]
+    pictures = [stored(home, bytes([number]) * 1000) for number in range(40)]
     settle(home)
     environment = {**os.environ, "BOKEHFLOW_CACHE": str(tmp_path / "b"), "BOKEHFLOW_CACHE_GB": "3e-6"}
     readers = [
@@ -583,7 +576,7 @@ def test_what_another_process_deletes_as_it_comes_is_fetched_again(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home = machine("a")
-    picture = blob(home, b"picture")
+    picture = stored(home, b"picture")
     settle(home)
     other, replace, came = machine("b"), os.replace, []
 

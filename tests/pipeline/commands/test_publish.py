@@ -17,14 +17,14 @@ import pytest
 import yaml
 from PIL import Image
 
-from pipeline.cli import main
 from pipeline.dataset import export, published
 from pipeline.dataset.exported import png
 from pipeline.dataset.published import RESERVED
+from tests import conftest
 from tests.hub_server import TOKEN, Hub, serving
 from tests.pipeline.dataset.frozen_world import LICENSES, World
 
-Run = Callable[..., tuple[int, str]]
+Run = Callable[..., tuple[object, str]]
 CONFIG = "[domains.ordinary]\nqueries = [{ text = 'a' }]\n[domains.shallow]\nqueries = [{ text = 'b' }]\n"
 REPO = "ann/portraits"
 # What the Hub's library itself does where it sends files by LFS.
@@ -49,8 +49,8 @@ def world(tmp_path: Path) -> World:
 
 
 @pytest.fixture
-def run(world: World, hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Call the command in this process with a token; returns exit code and what was said."""
+def run(world: World, hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: conftest.Run) -> Run:
+    """Call the command with a token; returns exit code and what was said."""
     import huggingface_hub.constants
 
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_XET", True)
@@ -58,18 +58,10 @@ def run(world: World, hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setenv("HF_ENDPOINT", hub.url)
     monkeypatch.setenv("HF_TOKEN", TOKEN)
 
-    def call(*arguments: str) -> tuple[int, str]:
-        monkeypatch.setattr("sys.argv", ["bokehflow", "snapshot", "publish", *arguments, "--home", str(world.root)])
-        code: object = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = stop.code
-        captured = capsys.readouterr()
-        said = captured.out + captured.err + (code if isinstance(code, str) else "")
-        left = [path.name for path in world.root.iterdir() if path.name.endswith(".tmp")]
-        assert not left
-        return int(code) if isinstance(code, int) else 1, said
+    def call(*arguments: str) -> tuple[object, str]:
+        outcome = run("snapshot", "publish", *arguments, "--home", str(world.root))
+        assert not [path.name for path in world.root.iterdir() if path.name.endswith(".tmp")]
+        return outcome.code, outcome.said
 
     return call
 

@@ -1,6 +1,5 @@
 """What pictures are judged by is cut exactly as the pictures were, and passes the same way from segmenter to alpha."""
 
-import hashlib
 import io
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from pipeline.operations.training_images import plan, readers
 from pipeline.tables import conform
 from resources.segmenter import SegmenterResource
 from storage import Home
+from tests.blobs import stored
 from tests.conftest import WEIGHTS
 
 DOMAINS = '[domains.ordinary]\nqueries = [{text = "a"}]\n[domains.shallow]\nqueries = [{text = "b"}]\n'
@@ -46,10 +46,7 @@ def prepared(home: Home, project: Project) -> pd.DataFrame:
         buffer = io.BytesIO()
         noise = np.random.default_rng(number).integers(0, 256, (30, 50, 3), np.uint8)
         Image.fromarray(noise).resize((WIDTH, HEIGHT)).save(buffer, "JPEG")
-        sha256 = hashlib.sha256(buffer.getvalue()).hexdigest()
-        with home.blobs.temporary() as path:
-            path.write_bytes(buffer.getvalue())
-            home.blobs.adopt(path, sha256)
+        sha256 = stored(home, buffer.getvalue())
         rows.append({"photo_id": f"flickr:{number}", "sha256": sha256, "target_domain": "ordinary", "split_key": "k"})
     source = mask_source(project, home, SegmenterResource(name="folder"))
     masks = segment_photos(pd.DataFrame(rows), source, home.masks, 0.0)

@@ -1,7 +1,6 @@
 """With one view a picture's mask comes with its hints, of one decoding and one segmentation, and is the very same."""
 
 import io
-from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,7 @@ from pipeline.operations.masks import source_for_photos
 from pipeline.studio.pictures import PICTURES
 from resources.segmenter import SegmenterResource
 from storage import Home
+from tests.blobs import stored
 from tests.conftest import WEIGHTS
 from tests.picture_home import home_of_pictures
 
@@ -42,10 +42,7 @@ def a_home(root: Path) -> tuple[Home, list[str]]:
     for path, size in zip(sorted((PICTURES / "ordinary").glob("*[0-9].jpg")), SIZES, strict=False):
         buffer = io.BytesIO()
         Image.open(path).convert("RGB").resize(size).save(buffer, "JPEG", quality=90)
-        digests.append(sha256(buffer.getvalue()).hexdigest())
-        with home.blobs.temporary() as incoming:
-            incoming.write_bytes(buffer.getvalue())
-            home.blobs.adopt(incoming, digests[-1])
+        digests.append(stored(home, buffer.getvalue()))
     return home, digests
 
 

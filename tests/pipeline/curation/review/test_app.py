@@ -21,7 +21,8 @@ from pipeline.curation.decisions import read_decisions
 from pipeline.curation.review.app import NOTICE, make_app
 from pipeline.curation.review.state import PHOTOS_ON_A_PAGE
 from storage import Home
-from tests.pipeline.curation.review.worlds import NASTY_TITLES, PORT, Answer, ask, make_home, photo_id, store
+from tests.blobs import stored
+from tests.pipeline.curation.review.worlds import NASTY_TITLES, PORT, Answer, ask, make_home, photo_id
 
 SELF = f"http://127.0.0.1:{PORT}"
 SEAT = {"cookie": f"bokehflow-{PORT}-seat=ann"}
@@ -329,7 +330,7 @@ def test_a_turned_photo_is_shown_upright_and_a_tiff_as_png(home: Home) -> None:
     turned, odd = io.BytesIO(), io.BytesIO()
     Image.new("RGB", (2400, 1200), "red").save(turned, "JPEG", exif=exif)
     Image.new("RGB", (40, 20), "red").save(odd, "TIFF")
-    upright, tiff = store(home, turned.getvalue()), store(home, odd.getvalue())
+    upright, tiff = stored(home, turned.getvalue()), stored(home, odd.getvalue())
     unique = home.tables.read("unique_photos")
     home.tables.write("unique_photos", unique.assign(sha256=[upright, tiff, *unique["sha256"].iloc[2:]]))
     application = make_app(review_page(load_project(home.root / "bokehflow.toml"), home, "Ann", PORT))

@@ -1,7 +1,6 @@
 """Homes with a queue to review, made of studio pictures without running the pipeline."""
 
 import asyncio
-import hashlib
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from starlette.types import ASGIApp, Message
 
 from pipeline.studio.pictures import PICTURES, shots
 from storage import Home
+from tests.blobs import stored
 
 PORT = 8765
 """The port that the page believes it listens on."""
@@ -64,7 +64,7 @@ def make_home(root: Path, count: int = 60, titles: Sequence[str] = TITLES, scale
 def queued(home: Home, number: int, path: str, title: str, scale: int = 1) -> dict[str, object]:
     """A row of `review_queue` whose picture and thumbnail are on the disk."""
     data, image = picture(PICTURES / path, number, scale)
-    sha256 = store(home, data)
+    sha256 = stored(home, data)
     small = image.copy()
     small.thumbnail((320, 320))
     thumbnail = f"{sha256[:2]}/{sha256}.jpg"
@@ -99,15 +99,6 @@ def picture(path: Path, number: int, scale: int) -> tuple[bytes, Image.Image]:
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=90, comment=str(number).encode())
     return buffer.getvalue(), image
-
-
-def store(home: Home, data: bytes) -> str:
-    """Put bytes into the blob store; returns their SHA-256."""
-    sha256 = hashlib.sha256(data).hexdigest()
-    with home.blobs.temporary() as path:
-        path.write_bytes(data)
-        home.blobs.adopt(path, sha256)
-    return sha256
 
 
 def unique_row(row: dict[str, object]) -> dict[str, object]:
