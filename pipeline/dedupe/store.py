@@ -13,7 +13,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -54,13 +54,14 @@ class Shelf:
     digests: Sequence[str]
     records: np.ndarray
     small: np.ndarray
-    _sources: Sequence[np.ndarray]
+    _large: Callable[[int], np.ndarray]
+    """From a batch to its thumbnails."""
     _places: np.ndarray
 
     def large(self, position: int) -> np.ndarray:
         """The grey thumbnail uint8 [96, 96] of one picture, read from the disk."""
-        source, row = self._places[position]
-        return np.asarray(self._sources[source][row])
+        batch, row = self._places[position]
+        return np.asarray(self._large(int(batch))[row])
 
 
 @dataclass(frozen=True)
@@ -103,14 +104,13 @@ class FingerprintStore:
             )
         records = np.empty(len(digests), RECORD)
         small = np.empty((len(digests) if with_pictures else 0, SMALL_PX, SMALL_PX), np.uint8)
-        large = [self._map(f"{name}.large.npy") for name in index.names] if with_pictures else []
-        for number, name in enumerate(index.names):
-            here = np.flatnonzero(places[:, 0] == number)
-            if len(here):
-                records[here] = index.records[number][places[here, 1]]
-                if with_pictures:
-                    small[here] = self._map(f"{name}.small.npy")[places[here, 1]]
-        return Shelf(digests, records, small, large, places)
+        by_batch = np.argsort(places[:, 0], kind="stable")
+        batches, starts = np.unique(places[by_batch, 0], return_index=True)
+        for batch, here in zip(batches.tolist(), np.split(by_batch, starts[1:]), strict=False):  # of nothing one part
+            records[here] = self.map(f"{index.names[batch]}.records.npy")[places[here, 1]]
+            if with_pictures:
+                small[here] = self.map(f"{index.names[batch]}.small.npy")[places[here, 1]]
+        return Shelf(digests, records, small, cache(lambda batch: self.map(f"{index.names[batch]}.large.npy")), places)
 
     def grey(self, digests: Sequence[str], is_grey: Callable[[str], bool]) -> list[str]:
         """Those of these pictures that have no colour; each is asked about once, on all cores, and the answer kept."""
@@ -127,7 +127,7 @@ class FingerprintStore:
     def _known_grey(self) -> np.ndarray:
         """Nothing where there is no readable file, since it can be asked again."""
         try:
-            found = np.array(self._map(GREY_FILE))
+            found = np.array(self.map(GREY_FILE))
         except StorageError:
             return np.empty(0, GREY)
         return found if found.dtype == GREY and found.ndim == 1 else np.empty(0, GREY)
@@ -144,18 +144,17 @@ class FingerprintStore:
         if leaving.any():
             self._write(GREY_FILE, answers[~leaving])
         index = self._index()
-        for number, name in enumerate(index.names):
-            rows = index.records[number]
+        for name in index.batches_of(gone):
+            rows = np.array(self.map(f"{name}.records.npy"))
             leaving = np.isin(_keys(rows["sha256"]), keys_of(gone))
-            if leaving.any():
-                if not leaving.all() and all(child(self.root, f"{name}.{part}.npy").exists() for part in THUMBNAILS):
-                    # Once a batch: what is mapped holds its file open.
-                    small, large = (self._map(f"{name}.{part}.npy") for part in THUMBNAILS)
-                    self._add(rows[~leaving], small[~leaving], large[~leaving])
-                # The records go last: they are all by which the next one finds thumbnails that are left.
-                for part in (*THUMBNAILS, "records"):
-                    child(self.root, f"{name}.{part}.npy").unlink(missing_ok=True)
-                count += int(leaving.sum())
+            if not leaving.all() and all(child(self.root, f"{name}.{part}.npy").exists() for part in THUMBNAILS):
+                # Once a batch: what is mapped holds its file open.
+                small, large = (self.map(f"{name}.{part}.npy") for part in THUMBNAILS)
+                self._add(rows[~leaving], small[~leaving], large[~leaving])
+            # The records go last: they are all by which the next one finds thumbnails that are left.
+            for part in (*THUMBNAILS, "records"):
+                child(self.root, f"{name}.{part}.npy").unlink(missing_ok=True)
+            count += int(leaving.sum())
         if is_alone:
             self._drop_cut_off()
         return count
@@ -168,10 +167,10 @@ class FingerprintStore:
                 path.unlink(missing_ok=True)
 
     def _index(self) -> "_Index":
-        names = sorted(path.name.removesuffix(".records.npy") for path in self.root.glob(f"v{VERSION}-*.records.npy"))
-        return _Index(names, [np.array(self._map(f"{name}.records.npy")) for name in names])
+        return _index_of(self, tuple(sorted(path.name for path in self.root.glob(f"v{VERSION}-*.records.npy"))))
 
-    def _map(self, name: str) -> np.ndarray:
+    def map(self, name: str) -> np.ndarray:
+        """One of the files below `root`, mapped. Raises `StorageError`."""
         try:
             return np.load(plain_path(child(self.root, name)), mmap_mode="r")
         except (OSError, ValueError, EOFError) as error:
@@ -193,27 +192,37 @@ class FingerprintStore:
 
 @dataclass(frozen=True, eq=False)
 class _Index:
-    names: list[str]
-    records: list[np.ndarray]
+    """Where each picture is: keys, uint64, ascending, and batch and row of each, intp [pictures, 2]."""
 
-    @cached_property
-    def _sorted(self) -> tuple[np.ndarray, np.ndarray]:
-        keys = [_keys(records["sha256"]) for records in self.records]
-        places = [np.stack([np.full(len(key), n), np.arange(len(key))], axis=1) for n, key in enumerate(keys)]
-        joined = np.concatenate(keys) if keys else np.empty(0, np.uint64)
-        order = np.argsort(joined, kind="stable")
-        return joined[order], np.concatenate(places)[order] if places else np.empty((0, 2), np.intp)
+    names: list[str]
+    """The batches. A picture that two processes added at once is in several."""
+    keys: np.ndarray
+    places: np.ndarray
 
     def find(self, digests: Sequence[str]) -> np.ndarray:
         """Batch and row of each picture, intp [pictures, 2]; batch −1: none."""
-        keys, places = self._sorted
-        if not len(keys) or not len(digests):
+        if not len(self.keys) or not len(digests):
             return np.full((len(digests), 2), -1, np.intp)
         wanted = keys_of(digests)
-        at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-        found = places[at].copy()
-        found[keys[at] != wanted] = -1
+        at = np.minimum(np.searchsorted(self.keys, wanted), len(self.keys) - 1)
+        found = self.places[at].copy()
+        found[self.keys[at] != wanted] = -1
         return found
+
+    def batches_of(self, digests: Sequence[str]) -> list[str]:
+        """Names of all that hold one of these pictures."""
+        return [self.names[batch] for batch in np.unique(self.places[np.isin(self.keys, keys_of(digests)), 0]).tolist()]
+
+
+@lru_cache(2)
+def _index_of(store: FingerprintStore, records: tuple[str, ...]) -> _Index:
+    """Of batches by the names of their records. What has a name never changes, so that the same names say the same."""
+    keys = [_keys(store.map(name)["sha256"]) for name in records]
+    places = [np.stack([np.full(len(key), n), np.arange(len(key))], axis=1) for n, key in enumerate(keys)]
+    joined = np.concatenate(keys) if keys else np.empty(0, np.uint64)
+    order = np.argsort(joined, kind="stable")
+    names = [name.removesuffix(".records.npy") for name in records]
+    return _Index(names, joined[order], np.concatenate(places)[order] if places else np.empty((0, 2), np.intp))
 
 
 def keys_of(digests: Sequence[str]) -> np.ndarray:
