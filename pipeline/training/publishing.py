@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pipeline.atomic import write_bytes, write_text
+from pipeline.atomic import is_temporary, sweep, write_bytes, write_text
 from pipeline.bounded import read_json
 from pipeline.errors import ConfigError
 from pipeline.file_names import child
@@ -104,6 +104,8 @@ def publish(
     come last: a folder without them is not whole. Raises `ConfigError` for a folder of something else, `TrainingError` for
     a run that is not finished.
     """
+    if folder.is_dir():  # what one that was killed had begun
+        sweep([path for path in folder.iterdir() if is_temporary(path.name, is_shared=True)])
     if folder.exists() and any(folder.iterdir()) and not _is_published(folder):
         raise ConfigError(f"{folder}: holds something else; name a folder that is empty or not there yet")
     generator, settings = load_generator(run, checkpoint)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from pipeline.machine import here
 from pipeline.models.networks import Generator
 from pipeline.training import publishing
 from pipeline.training.inference import load_generator
@@ -48,6 +49,14 @@ def test_a_study_without_subjects_makes_no_portraits(published: Callable[..., st
     assert "Makes pictures of photos look as those of paintings do" in readme
     assert "tags: [unpaired-image-translation, cyclegan]" in readme
     assert not re.search("bokeh,|portrait|depth of field|masks that it finds", readme)
+
+
+def test_one_that_was_killed_at_its_first_file_is_written_again(published: Callable[..., str], tmp_path: Path) -> None:
+    folder = tmp_path / "published"
+    folder.mkdir()
+    (folder / f".model.json.999999999-{here().mark}-0123abcd.tmp").write_text("{")
+    assert published(0)
+    assert not list(folder.glob(".*"))
 
 
 def test_a_study_of_subjects_makes_portraits(published: Callable[..., str]) -> None:
