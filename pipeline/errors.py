@@ -43,6 +43,10 @@ class SourceError(BokehflowError):
     """A source of photos could not be asked."""
 
 
+class SearchTooWide(SourceError):
+    """A source did not find all that a search asks for in the time that it allows; a narrower one may do."""
+
+
 class FlickrError(SourceError):
     """Flickr could not be asked."""
 
@@ -65,6 +69,10 @@ class CommonsRefused(CommonsError):
 
 class CommonsUnreachable(CommonsError):
     """Commons did not answer usefully within all retries."""
+
+
+class CommonsTooSlow(CommonsUnreachable, SearchTooWide):
+    """Commons showed a part of what a search finds, in all tries."""
 
 
 class StorageError(BokehflowError):

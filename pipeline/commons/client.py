@@ -15,7 +15,7 @@ import requests
 
 from pipeline.commons.records import LONGEST_TEXT, PAGING, parse_found, parse_info
 from pipeline.entered_text import one_line
-from pipeline.errors import CommonsRefused, CommonsUnreachable
+from pipeline.errors import CommonsRefused, CommonsTooSlow, CommonsUnreachable
 from pipeline.sources.found import PhotoInfo, SearchPage
 from pipeline.web.manners import Patience, phrase, transport_failure, user_agent, wait_s
 from pipeline.web.reading import parse_json
@@ -30,6 +30,8 @@ WHOLE_TIMEOUTS = 3
 FILE_NAMESPACE = 6
 METADATA = "LicenseShortName|LicenseUrl|License|Artist|DateTimeOriginal|Categories"
 _PASSING_CODES = {"maxlag", "ratelimited", "readonly", "cirrussearch-too-busy-error", "search-error", "timeout"}
+PARTIAL_RETRIES = 2
+"""Of a search that times out; it is asked for less then."""
 MOST_PARTS = 100
 NEAREST = 5
 """Names of categories that are offered for one that does not exist."""
@@ -47,18 +49,20 @@ class CommonsBudget(Protocol):
 
 @dataclass(frozen=True)
 class CommonsFailure:
-    """What came in place of a usable answer; `final`: asking again cannot help."""
+    """What came in place of a usable answer; `final`: asking again cannot help, `partial`: asking for less may."""
 
     seen: str
     final: bool = False
     retry_after_s: float = 0.0
+    partial: bool = False
 
 
 class CommonsClient:
     """The two calls that bokehflow makes. For one thread; `budget` keeps all processes to one call at a time.
 
     `contact` (an e-mail or web address) goes into the User-Agent, as the service demands. Every call raises
-    `CommonsRefused` on a final refusal and `CommonsUnreachable` when all tries failed; `calls` and `retried` count tries.
+    `CommonsRefused` on a final refusal and `CommonsUnreachable` when all tries failed, `CommonsTooSlow` where each showed a
+    part; `calls` and `retried` count tries.
     """
 
     def __init__(
@@ -142,7 +146,8 @@ class CommonsClient:
         while isinstance(tried := self._try(arguments), CommonsFailure):
             if tried.final:
                 raise CommonsRefused(f"{self.endpoint}: Commons refuses: {tried.seen}; asking again cannot help")
-            if tried.retry_after_s > LONGEST_ASKED_WAIT_S or attempt == self._patience.retries:
+            tries = min(self._patience.retries, PARTIAL_RETRIES) if tried.partial else self._patience.retries
+            if tried.retry_after_s > LONGEST_ASKED_WAIT_S or attempt >= tries:
                 raise self._unreachable(attempt + 1, tried)
             self._wait(attempt, tried)
             attempt += 1
@@ -150,7 +155,8 @@ class CommonsClient:
 
     def _unreachable(self, tries: int, failure: CommonsFailure) -> CommonsUnreachable:
         wanted = f" (it asks for {failure.retry_after_s:.0f} s of patience)" if failure.retry_after_s else ""
-        return CommonsUnreachable(
+        kind = CommonsTooSlow if failure.partial else CommonsUnreachable
+        return kind(
             f"{self.endpoint}: no usable answer in {tries} tries; last seen: {failure.seen}{wanted}. Check the network and "
             "`[commons] endpoint` in the project file, and run again later: nothing is lost"
         )
@@ -199,7 +205,8 @@ def _read(body: bytes, asked_s: float) -> Mapping[str, object] | CommonsFailure:
         return CommonsFailure("an answer that is not a JSON object")
     error = answer.get("error")
     if error is None:
-        return CommonsFailure("a search that took too long and shows a part") if _is_partial(answer) else answer
+        too_long = CommonsFailure("a search that took too long and shows a part", partial=True)
+        return too_long if _is_partial(answer) else answer
     code, text = str(_mapping(error).get("code")), str(_mapping(error).get("info", ""))[:200]
     passing = code in _PASSING_CODES or code.startswith("internal_api_error")
     return CommonsFailure(f'error {code} "{text}"', not passing, asked_s)

@@ -2,7 +2,8 @@
 
 A query shows at most its first results (4,000 at Flickr); past them its pages repeat while `total` goes on counting.
 So a window with more is divided by upload time into ceil(total / 3,500) parts, and those again, until each fits; what
-cannot be divided further (a second at Flickr) is kept as far as it is shown and marked as truncated.
+cannot be divided further (a second at Flickr) is kept as far as it is shown and marked as truncated. A window
+that a source cannot search in its time is halved.
 
 Results drift: two calls moments apart differ in `total` and shift entries over the edges of pages, so that one
 page repeats what another lost. Position therefore means nothing and the photo id is the key. Where a window
@@ -27,7 +28,7 @@ from pathlib import Path
 from typing import Protocol
 
 from pipeline.atomic import write_text
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, SearchTooWide
 from pipeline.file_names import child
 from pipeline.plain_files import read_plain_text
 from pipeline.sources.found import FoundPhoto, Paging, SearchPage
@@ -227,14 +228,21 @@ def list_window(
     """List `window` completely: finished windows in order of upload time, each photo in one of them at least.
 
     `is_enough` is asked with photos of the current window, from its oldest on, before they are yielded; once it
-    says yes, the window may end there, with more photos than were asked about, and no other follows.
+    says yes, the window may end there, with more photos than were asked about, and no other follows. Raises what `ask`
+    does, but `SearchTooWide` only of a window that cannot be halved.
     """
     waiting = [window]
     while waiting:
         current = waiting.pop()
         outcome = state.found(current) or state.parts(current)
         if outcome is None:
-            outcome = _list_one(current, ask, paging, is_enough)
+            try:
+                outcome = _list_one(current, ask, paging, is_enough)
+            except SearchTooWide as error:
+                if current.steps(paging.step_s) == 1:
+                    raise
+                log.info("%s; asked for in halves", error)
+                outcome = 2
             state.keep(current, outcome)
         if isinstance(outcome, int):
             waiting.extend(reversed(current.divided(outcome, paging.step_s)))

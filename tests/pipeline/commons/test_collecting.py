@@ -1,9 +1,11 @@
 """Commons is asked as its etiquette wants it, and a month is complete and the same whatever happens meanwhile."""
 
+import re
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from datetime import date
 from pathlib import Path
 
 import dagster as dg
@@ -18,6 +20,7 @@ from pipeline.config import Project, parse_project
 from pipeline.definitions import build_definitions
 from pipeline.emulators.collection import Collection, CollectionPhoto
 from pipeline.emulators.commons import CommonsEmulator
+from pipeline.emulators.commons_answers import Json, MediaWiki
 from pipeline.emulators.faults import FaultPlan
 from pipeline.errors import CommonsRefused, CommonsUnreachable, ConfigError
 from pipeline.operations.forget import forget, known_photos, meant_photos
@@ -163,6 +166,22 @@ def test_a_search_that_timed_out_is_not_taken_for_whole(tmp_path: Path, month: l
         client = client_of(emulator, tmp_path, retries=2)
         with pytest.raises(CommonsUnreachable, match=r"in 3 tries; last seen: a search that took too long and shows a part"):
             client.search("portrait")
+
+
+class SlowOverDays(MediaWiki):
+    """A service that finds in time what was uploaded within four days."""
+
+    def call(self, arguments: Mapping[str, str]) -> Json:
+        begin, end = map(date.fromisoformat, re.findall(r"\d{4}-\d\d-\d\d", arguments["gsrsearch"]))
+        return MediaWiki(self.collection, self.image_root, (end - begin).days > 4).call(arguments)
+
+
+def test_a_month_that_always_times_out_is_searched_in_parts(
+    tmp_path: Path, month: list[CollectionPhoto], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.emulators.commons.MediaWiki", SlowOverDays)
+    with CommonsEmulator(month) as emulator:
+        assert len(listed(client_of(emulator, tmp_path), PORTRAITS, tmp_path)) == 299
 
 
 def test_what_is_final_is_not_asked_again(tmp_path: Path, month: list[CollectionPhoto]) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.errors import ConfigError, FlickrUnreachable
+from pipeline.errors import ConfigError, FlickrUnreachable, SearchTooWide
 from pipeline.flickr.records import PAGING
 from pipeline.sources import windows
 from pipeline.sources.found import Paging, SearchPage
@@ -174,6 +174,31 @@ def test_finished_windows_are_not_asked_for_again(tmp_path: Path) -> None:
     assert calm.calls <= search.calls <= calm.calls + 8
     list(list_window(MONTH_WINDOW, search, PAGING, WindowState(tmp_path, "query")))
     assert search.calls <= calm.calls + 8
+
+
+class SlowSearch:
+    """One that finds in time what was uploaded within so many seconds."""
+
+    def __init__(self, search: CappedSearch, seconds: int) -> None:
+        self._search, self._seconds = search, seconds
+
+    def __call__(self, window: Window, page: int) -> SearchPage:
+        if window.seconds > self._seconds:
+            raise SearchTooWide("it took too long")
+        return self._search(window, page)
+
+
+def test_a_window_that_cannot_be_searched_in_time_is_halved(state: WindowState) -> None:
+    search = CappedSearch(daily_rhythm(300))
+    found = list(list_window(MONTH_WINDOW, SlowSearch(search, 3 * 86_400), PAGING, state))
+    assert ids_of(found) == [photo.id for photo in search.photos]
+    assert len(found) == 16
+    list(list_window(MONTH_WINDOW, SlowSearch(search, 0), PAGING, state))
+
+
+def test_what_cannot_be_halved_fails_as_the_search_does(state: WindowState) -> None:
+    with pytest.raises(SearchTooWide, match="it took too long"):
+        list(list_window(Window(0, 9), SlowSearch(CappedSearch([]), 0), PAGING, state))
 
 
 def test_a_second_with_too_many_photos_is_truncated(state: WindowState) -> None:
