@@ -96,7 +96,7 @@ def column_schema(name: str) -> dg.TableSchema:
 
 
 def table_result(
-    info: TableInfo, metadata: Mapping[str, Any], checks: Sequence[dg.AssetCheckResult] = ()
+    info: TableInfo, metadata: Mapping[str, Any], checks: Sequence[dg.AssetCheckResult]
 ) -> dg.MaterializeResult:
     """The result of an asset that wrote a table."""
     facts = {"dagster/row_count": info.row_count, "path": dg.MetadataValue.path(str(info.path))}

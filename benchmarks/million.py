@@ -39,8 +39,8 @@ MEMORY_GOAL_MB, COMMAND_GOAL_S, STATUS_GOAL_S, NEXT_PHOTO_GOAL_MS = 4000, 30, 5,
 MONTHS = [f"{year}-{month:02d}" for year in range(2017, 2025) for month in range(1, 13)]
 DOMAINS = ("ordinary", "shallow")
 FIRST_ID, FIRST_UPLOAD_S = 4_950_000_000, 1_483_228_800
-REFUSED, FAILED, TWICE, DECIDED, BY_TWO = 0.03, 0.01, 0.01, 0.8, 0.05
-"""Shares of the photos: refused by a filter, without a file, with the bytes of another; of the queue: decided, by two."""
+REFUSED, FAILED, TWICE, DECIDED = 0.03, 0.01, 0.01, 0.8
+"""Shares of the photos: refused by a filter, without a file, with the bytes of another; of the queue: decided."""
 SIZES, LINKS = 512, 60_000
 """So many sizes of files there are, and so many names one file may have: ext4 allows 65,000."""
 PER_BATCH, SHARD_ROWS, SIZE_PX = 20_000, 1024, 32

@@ -23,7 +23,6 @@ from pipeline.models.networks import Generator
 from pipeline.picture_layers import scaled_nearest
 from pipeline.studio.depth_set import STEPS_PER_DIOPTRE, DepthSet, render_depth_set
 from pipeline.studio.pictures import PICTURES
-from pipeline.studio.scene import camera_of
 from pipeline.training.inference import load_generator
 from pipeline.training.jobs import TrainingJob
 from pipeline.training.process import TrainingData, run_training
@@ -115,17 +114,6 @@ def committed() -> Scenes:
     depth_mm = [scaled_nearest(_read(folder / f"{seed}_depth.png"), SIDE_PX) for seed in COMMITTED]
     disparity = [(1000 / depth.astype(np.float32)).astype(np.float32) for depth in depth_mm]
     return Scenes([str(seed) for seed in COMMITTED], np.stack(rgb), np.stack(disparity), np.stack(mask))
-
-
-def committed_views() -> list[View]:
-    """The committed scoring scenes through their lens, focused on the face."""
-    found = []
-    for number, seed in enumerate(COMMITTED):
-        picture = _image(PICTURES / "scoring" / f"{seed}_shallow.jpg").resize((SIDE_PX, SIDE_PX), Image.Resampling.BOX)
-        camera = camera_of(seed)
-        px_per_dioptre = camera.focal_px(SIDE_PX) * camera.lens.aperture_mm / 2000
-        found.append(View(number, 0, np.asarray(picture), ThinLens(1 / camera.lens.focus_m, px_per_dioptre)))
-    return found
 
 
 def views(folder: Path, name: str, scenes: Scenes) -> list[View]:

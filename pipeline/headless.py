@@ -90,9 +90,7 @@ def _what_may_follow(outlook: Outlook, scope: Scope) -> list[str]:
     return [f"then, where that changes anything: {', '.join(names)}"] if names else []
 
 
-def train_configured(
-    snapshot: str, recipe: str, project: Project, path: Path, home: Home, say: Say, anew: bool = False
-) -> None:
+def train_configured(snapshot: str, recipe: str, project: Project, path: Path, home: Home, say: Say, anew: bool) -> None:
     """Train and evaluate `recipe@seed` of the project file on a frozen snapshot, in this process.
 
     Others may train other models meanwhile. With `anew` it takes the place of a finished model of other settings. Raises

@@ -112,7 +112,7 @@ class Encoding:
         return np.where(stored > 0, np.float32(self.scale) * stored + np.float32(self.shift), np.float32(0))
 
 
-def layer_digest(layer: Layer, pixels: np.ndarray, encoding: str | None = None) -> str:
+def layer_digest(layer: Layer, pixels: np.ndarray, encoding: str | None) -> str:
     """SHA-256 of a picture's layer: its bytes, row by row, after the text of its encoding where it has one."""
     head = encoding.encode() + b"\0" if encoding is not None else b""
     return hashlib.sha256(head + np.ascontiguousarray(pixels).tobytes()).hexdigest()

@@ -184,12 +184,7 @@ def _parse(name: str, home: Home) -> Callable[[np.ndarray], np.ndarray]:
     return parse
 
 
-def shared(
-    home: Home,
-    snapshot: str,
-    trial: Trial,
-    version: str,
-) -> Common:
+def shared(home: Home, snapshot: str, trial: Trial, version: str) -> Common:
     """What is the same for all models of a trial on the snapshot: read where an evaluation has left it, else made."""
     folder = child(child(home.evaluations, snapshot), f"{trial.judged_px}px-{version}")
     found = read_common(folder)
@@ -199,12 +194,7 @@ def shared(
     return found
 
 
-def shared_version(
-    pictures: Sequence[pd.DataFrame],
-    trial: Trial,
-    segmenter: Segmenter,
-    parser: str | None = None,
-) -> str:
+def shared_version(pictures: Sequence[pd.DataFrame], trial: Trial, segmenter: Segmenter, parser: str | None) -> str:
     """Digest of all that decides `shared` beside the size; `pictures` are rows of the manifest: photos that are judged, and
     those of both domains that they are judged by."""
     yardstick = trial.yardstick

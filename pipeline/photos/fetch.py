@@ -72,7 +72,7 @@ class FetchFailed(Exception):
         self.answer = answer
 
 
-def failure_of_status(status: int, retry_after: str | None = None) -> FetchFailed:
+def failure_of_status(status: int, retry_after: str | None) -> FetchFailed:
     """What an HTTP status other than 200, 304 and the redirects means for the photo."""
     detail = f"the server answered with status {status}"
     if status in (404, 410, 451):

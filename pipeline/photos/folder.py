@@ -79,7 +79,7 @@ class FoundFiles:
     others: Counter[str]
 
 
-def find_pictures(folder: Path, beside: Path | None = None) -> FoundFiles:
+def find_pictures(folder: Path, beside: Path) -> FoundFiles:
     """The pictures in `folder` and all folders in it, linked ones too, each real one once and without `beside`.
 
     Raises `ConfigError` when it is no folder or has no pictures.
@@ -93,7 +93,7 @@ def find_pictures(folder: Path, beside: Path | None = None) -> FoundFiles:
     return found
 
 
-def pictures_below(folder: Path, beside: Path | None = None) -> FoundFiles:
+def pictures_below(folder: Path, beside: Path) -> FoundFiles:
     """`find_pictures` where there may be none."""
     walk = _Walk(folder, beside)
     files = [path.relative_to(folder).as_posix() for path in walk.files() if walk.is_picture(path)]
@@ -110,10 +110,10 @@ def told(others: Mapping[str, int]) -> str:
 class _Walk:
     """Through a folder; counts in `others` what is passed over."""
 
-    def __init__(self, folder: Path, beside: Path | None) -> None:
+    def __init__(self, folder: Path, beside: Path) -> None:
         self.others: Counter[str] = Counter()
         self._above = {_identity(path) for path in (folder.resolve(), *folder.resolve().parents)}
-        self._beside = _identity(beside) if beside and beside.exists() else None
+        self._beside = _identity(beside) if beside.exists() else None
         self._seen: set[tuple[int, int]] = set()
         self._waiting = deque([folder])
 

@@ -141,7 +141,7 @@ def list_query(
     query: Query,
     window: Window,
     state_folder: Path,
-    forgotten: Set[str] = frozenset(),
+    forgotten: Set[str],
 ) -> list[Row]:
     """Rows of what `query` finds in `window`, each photo once, oldest upload first."""
     max_edge_px = query.max_edge_px or project.photos.max_edge_px

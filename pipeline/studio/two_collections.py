@@ -46,7 +46,7 @@ def build_two_collections(folder: Path, pictures: Path = PICTURES) -> None:
     write_text(folder / TRUTH / "scoring.csv", buffer.getvalue())
 
 
-def painting_of(shot: Shot, pictures: Path = PICTURES) -> Bytes:
+def painting_of(shot: Shot, pictures: Path) -> Bytes:
     """A scene as its painter saw it: uint8 [height, width, 3], a square."""
     files = shot.files()
     with Image.open(plain_path(inside(pictures, files["mask"]))) as mask:

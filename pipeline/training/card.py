@@ -32,7 +32,7 @@ def model_card(
     model: Translator[Any],
     images: dict[str, int],
     device: torch.device,
-    subjects: bool = True,
+    subjects: bool,
 ) -> dict[str, object]:
     """The card as plain values; `images` counts the training pictures of each domain, `subjects` says whether masks tell
     one in any of those to be translated. No paths are in it."""

@@ -10,8 +10,6 @@ from pipeline.dedupe.page import PHOTOS_PER_PAGE, PageInputs, write_pages
 from pipeline.tables import among, conform
 from tests.pipeline.dedupe.worlds import scene
 
-LINK = "https://www.flickr.com/photos/x/1"
-
 
 def unique_table(groups: dict[str, list[tuple[str, float | None]]]) -> pd.DataFrame:
     """Photo kept → rule and measure of each that went for it."""

@@ -13,7 +13,6 @@ from pipeline.evaluation.measure.faces import FaceFinder, load_face_finder
 REPOSITORY = Path(__file__).parents[4]
 WEIGHTS = REPOSITORY / ".venv" / "test-home" / "weights"
 PORTRAITS = REPOSITORY.parent / "shared" / "portraits"
-NOWHERE = np.empty((0, 4), np.float32)
 
 needs_weights = pytest.mark.skipif(
     not (WEIGHTS / "face_detection_yunet_2023mar.onnx").exists(), reason="`bokehflow weights` fetches them"
