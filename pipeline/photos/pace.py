@@ -51,13 +51,6 @@ class HostAnswer(Enum):
 
 
 @dataclass(frozen=True)
-class Ticket:
-    """A request that was begun."""
-
-    decreases: int
-
-
-@dataclass(frozen=True)
 class PaceReport:
     """How a host was asked. `lowest_per_s` is None where the rate was never lowered."""
 
@@ -105,16 +98,16 @@ class Pace:
             return None
         return max(self._next_start_s, self._pause_until_s)
 
-    def start(self, now_s: float) -> Ticket:
-        """A request begins now."""
+    def start(self, now_s: float) -> int:
+        """A request begins now; returns the ticket that belongs to its `finish`: how often the pace had been lowered."""
         self._running += 1
         self._started_s.append(now_s)
         if self._per_s is not None:
             self._next_start_s = now_s + 1 / self._per_s
-        return Ticket(self._decreases)
+        return self._decreases
 
     def finish(
-        self, ticket: Ticket, now_s: float, answer: HostAnswer, took_s: float, retry_after_s: float | None = None
+        self, ticket: int, now_s: float, answer: HostAnswer, took_s: float, retry_after_s: float | None = None
     ) -> None:
         """The request ended now with `answer`, `took_s` after it went out; its server asked to wait `retry_after_s`."""
         self._running -= 1
@@ -126,7 +119,7 @@ class Pace:
             self._refusals += 1
         self._took_s.append(took_s)
         slow = self._is_slow()
-        if (refused or slow) and ticket.decreases == self._decreases:
+        if (refused or slow) and ticket == self._decreases:
             self._slowdowns += slow
             self._decrease(now_s, refused)
         elif answer is HostAnswer.GOOD:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
-from pipeline.photos.pace import HostAnswer, Pace, PaceReport, Ticket
+from pipeline.photos.pace import HostAnswer, Pace, PaceReport
 
 TICK_S = 1.0
 """How often `tick` is called, about."""
@@ -89,7 +89,7 @@ class PacedPool(Generic[Item, Result]):
         self._tick = tick
         self._stop = stop
         self._hosts: dict[str, _Host[Item]] = {}
-        self._done: SimpleQueue[tuple[Item, _Host[Item], Ticket, Future[Tried[Result]]]] = SimpleQueue()
+        self._done: SimpleQueue[tuple[Item, _Host[Item], int, Future[Tried[Result]]]] = SimpleQueue()
         self._order = itertools.count()
         self._running = 0
         self._pictures = self._size_bytes = 0
@@ -156,7 +156,7 @@ class PacedPool(Generic[Item, Result]):
         future = executor.submit(self._attempt, item)
         future.add_done_callback(lambda done: self._done.put((item, host, ticket, done)))
 
-    def _note(self, item: Item, host: _Host[Item], ticket: Ticket, tried: Tried[Result]) -> bool:
+    def _note(self, item: Item, host: _Host[Item], ticket: int, tried: Tried[Result]) -> bool:
         """Account for an attempt; True where the item is finished."""
         now_s = self._ended_s = time.monotonic()
         host.pace.finish(ticket, now_s, tried.answer, tried.took_s, tried.retry_after_s)
