@@ -57,7 +57,7 @@ class SlurmJob:
         An exception from outside, such as Ctrl-C, cancels the job, whose trainer saves a checkpoint.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        folder, lines = RunFolder(self.job.run_dir), self._new_lines()
+        folder, lines = RunFolder(self.job.run_dir), _Tail(self.log)
         number = self._at_work()
         say(f"going on with Slurm's job {number}" if number else "submitting to Slurm")
         while True:
@@ -150,10 +150,6 @@ class SlurmJob:
             say(line)
         return code
 
-    def _new_lines(self) -> Iterator[str]:
-        """Whole lines that came to the log since it was last asked; an iterator that goes on after its end."""
-        return _Tail(self.log)
-
     def _news(self) -> list[int]:
         folder = RunFolder(self.job.run_dir)
         return [_mtime_ns(path) for path in (self.log, folder.checkpoint, folder.losses, folder.samples)]
@@ -186,6 +182,8 @@ class SlurmJob:
 
 
 class _Tail(Iterator[str]):
+    """Whole lines that came to a file since they were last asked for; an iterator that goes on after its end."""
+
     def __init__(self, path: Path) -> None:
         self.path, self.at = path, _size(path)
 

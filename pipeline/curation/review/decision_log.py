@@ -227,7 +227,7 @@ class DecisionLog:
             rows = [row for _, name in pages for row in _in_time(self._files[name][1]) if row[1].person == person]
             stack: list[Decision] = []
             for _, decision in sorted(rows, key=lambda row: row[0]):
-                if (decision.note or "").startswith(UNDO):
+                if is_undo(decision):
                     del stack[-1:]
                 else:
                     stack.append(decision)
@@ -254,6 +254,11 @@ def plain_name(text: str) -> str:
     return one_line(one_line(text)[:LONGEST_NAME])
 
 
+def is_undo(decision: Decision) -> bool:
+    """Whether the row undoes another; a `skip` of this kind is no wish to see the photo later."""
+    return (decision.note or "").startswith(UNDO)
+
+
 def key_of(decision: Decision) -> str:
     """What tells one row from all others."""
     return f"{decision.file}:{decision.row}"
@@ -274,7 +279,7 @@ def _restored(former: Decision | None, undone: Decision) -> Verdict:
     note = UNDO + said(undone)
     if former is None or former.decision == "skip":
         return Verdict("skip", note=note)
-    kept = (former.note or "").partition("; ")[2] if (former.note or "").startswith(UNDO) else former.note
+    kept = (former.note or "").partition("; ")[2] if is_undo(former) else former.note
     return Verdict(former.decision, former.reason or "", former.move_to or "", f"{note}; {kept}" if kept else note)
 
 

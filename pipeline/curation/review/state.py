@@ -17,7 +17,7 @@ import numpy as np
 from pipeline.curation.decisions import Decision, Verdict, opinions, person_of
 from pipeline.curation.double_review import DoubleReview, DoubleReviewOutcome, holders
 from pipeline.curation.review.catalog import Catalog, CatalogPhoto, Duplicate
-from pipeline.curation.review.decision_log import DecisionLog, key_of, said
+from pipeline.curation.review.decision_log import DecisionLog, is_undo, key_of, said
 from pipeline.curation.review.filters import Filters
 from pipeline.curation.review.search import Search, first_of
 from pipeline.curation.review.statuses import (
@@ -408,11 +408,6 @@ class ReviewState:
 
     def _open(self, photo_id: str, curator: str) -> bool:
         return self._statuses.is_open(self.catalog.group_of(photo_id), curator)
-
-
-def is_undo(decision: Decision) -> bool:
-    """Whether the row undoes another; a `skip` of this kind is no wish to see the photo later."""
-    return (decision.note or "").startswith("undo: ")
 
 
 def _code(standing: ReviewStanding) -> int:
