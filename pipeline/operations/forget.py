@@ -336,7 +336,10 @@ def _purge_exports(home: Home, ids: Set[str], done: Purged, now_s: int) -> None:
                 of_bundle = forget_in_bundle(folder, set(ids), now_s) if is_bundle(folder) else 0
                 done.exported += of_bundle + (forget_in_export(folder, set(ids)) if is_export(folder) else 0)
             except (OSError, ValueError, KeyError, DatasetError, StorageError, pa.ArrowException) as error:
-                done.problems.append(f"{parent}: this export cannot be searched ({error}); delete it and export anew")
+                if isinstance(error, OSError) and is_full(error):
+                    done.problems.append(f"{parent}: {'; '.join(disk_trouble(error))}")
+                else:
+                    done.problems.append(f"{parent}: this export cannot be searched ({error}); delete it and export anew")
 
 
 @contextmanager

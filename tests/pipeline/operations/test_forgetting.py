@@ -47,6 +47,22 @@ def test_a_batch_that_a_full_disk_does_not_take_anew_still_names_the_photo(
     assert not unpurged(home)
 
 
+def test_an_export_that_a_full_disk_does_not_take_anew_need_not_be_deleted(
+    home: Home, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export = home.root / "exported"
+    export.mkdir()
+
+    def dies(folder: Path, ids: set[str]) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("pipeline.operations.forget.is_export", lambda folder: folder == export)
+    monkeypatch.setattr("pipeline.operations.forget.forget_in_export", dies)
+    outcome = run("forget", "0", "--home", str(home.root))
+    assert outcome.code == 1
+    assert f"not complete: {export}: the disk is full; make room; then run `bokehflow forget`" in outcome.said
+
+
 def test_what_may_still_name_a_photo_is_an_exit_code(home: Home, run: Run) -> None:
     (home.review_queue / "notes.csv").write_text("flickr:0 is mine\n")
     outcome = run("forget", "0", "--home", str(home.root))
