@@ -16,7 +16,7 @@ from glob import escape
 from pathlib import Path
 from uuid import uuid4
 
-from pipeline.errors import is_full
+from pipeline.errors import does_not_fit
 from pipeline.machine import MachinePlace, here
 
 TEMPORARY_SUFFIX = ".tmp"
@@ -162,11 +162,11 @@ def write_remade(target: Path, data: bytes) -> None:
 
 @contextmanager
 def naming(target: Path) -> Iterator[None]:
-    """Where the disk is full meanwhile, the error names `target`; the system names files to who opens them alone."""
+    """Where the disk takes no more meanwhile, the error names `target`; the system names files to who opens them alone."""
     try:
         yield
     except OSError as error:
-        if is_full(error) and error.filename is None:
+        if does_not_fit(error) and error.filename is None:
             raise OSError(error.errno or errno.ENOSPC, error.strerror or str(error), str(target)) from error
         raise
 

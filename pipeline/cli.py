@@ -25,7 +25,7 @@ from pipeline.commands import (
     training,
 )
 from pipeline.commands.options import say
-from pipeline.errors import BokehflowError, database_trouble, disk_trouble, is_full
+from pipeline.errors import BokehflowError, database_trouble, disk_trouble, does_not_fit, is_full
 from pipeline.memory import keep_freed_memory
 from pipeline.plain_text import plain_lines
 
@@ -33,7 +33,10 @@ UMASK_VARIABLE = "BOKEHFLOW_FILES"
 """Who may read what is written: `private`, or `group`."""
 DEFECT = 70
 """Exit code of what nobody expected: EX_SOFTWARE of sysexits.h."""
-MACHINE_FAULTS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE}
+MACHINE_FAULTS = {
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE,
+    errno.ESTALE,
+}  # fmt: skip
 
 
 @click.group(epilog="Example: bokehflow demo", context_settings={"help_option_names": ["-h", "--help"]})
@@ -134,7 +137,7 @@ def last_resort(error: Exception) -> int:
 def _told_of_machine(error: OSError, otherwise: str) -> int:
     what, remedy = disk_trouble(error)
     # Of two names, as of a copy, the disk of the second is the one that is full.
-    where = (error.filename2 if is_full(error) else None) or error.filename or otherwise
+    where = (error.filename2 if does_not_fit(error) else None) or error.filename or otherwise
     say(f"error: {where}: {what}; {remedy} and run the same command again")
     return 1
 

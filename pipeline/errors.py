@@ -123,6 +123,8 @@ def disk_trouble(error: OSError) -> tuple[str, str]:
     """What is wrong with a disk that could not be read or written, and what to do, in words."""
     if is_full(error):
         return "the disk is full", "make room"
+    if error.errno == errno.EFBIG:
+        return "a file may not be so large there (its file system, or `ulimit -f`, says so)", "take another folder"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         what = "written" if error.errno == errno.EROFS else "read or written"
         return f"it may not be {what} ({error.strerror})", "give yourself the right, or take another folder,"
@@ -132,6 +134,11 @@ def disk_trouble(error: OSError) -> tuple[str, str]:
 def is_full(error: OSError) -> bool:
     """Whether the disk, or a person's share of it, had no room left."""
     return error.errno in (errno.ENOSPC, errno.EDQUOT) or bool(SHORT_WRITE.search(str(error)))
+
+
+def does_not_fit(error: OSError) -> bool:
+    """Whether what was to be written was too much for its disk, or for a file there."""
+    return is_full(error) or error.errno == errno.EFBIG
 
 
 def database_trouble(error: BaseException) -> OSError | None:

@@ -15,6 +15,7 @@ import uvicorn
 
 from assets.headless import open_instance
 from pipeline import cli as command_line
+from pipeline.atomic import naming
 from pipeline.cli import DEFECT, cli, last_resort, main, umask_of
 from pipeline.errors import StorageError, database_trouble, disk_trouble
 from storage import Home
@@ -163,6 +164,16 @@ def test_a_defect_ends_with_a_sentence_and_a_file(
 def test_a_machine_that_fails_is_no_defect(number: int, capsys: pytest.CaptureFixture[str]) -> None:
     assert last_resort(OSError(number, os.strerror(number), "/home/h/x")) == 1
     assert capsys.readouterr().err.startswith("error: /home/h/x: ")
+
+
+def test_a_file_that_may_not_be_so_large_needs_another_folder(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(OSError, match="File too large") as caught, naming(Path("/stick/a.tar")):
+        raise OSError(errno.EFBIG, "File too large")
+    assert last_resort(caught.value) == 1
+    assert capsys.readouterr().err == (
+        "error: /stick/a.tar: a file may not be so large there (its file system, or `ulimit -f`, says so); "
+        "take another folder and run the same command again\n"
+    )
 
 
 def test_a_copy_that_does_not_fit_is_told_by_where_it_was_to_lie(capsys: pytest.CaptureFixture[str]) -> None:

@@ -229,7 +229,7 @@ class _Work:
 
     def save_all(self, photos: tuple[Path, ...], folder: Path) -> None:
         """Write a result for each photo, and name those that have none."""
-        from pipeline.errors import BokehflowError, is_full
+        from pipeline.errors import BokehflowError, does_not_fit
         from pipeline.training.application import result_stems
 
         failed = []
@@ -237,7 +237,7 @@ class _Work:
             try:
                 say(self.save(photo, folder, stem))
             except (BokehflowError, OSError) as error:
-                if isinstance(error, OSError) and is_full(error):  # the next one would not fit either
+                if isinstance(error, OSError) and does_not_fit(error):  # the next one would not fit either
                     raise
                 failed.append(f"{photo}: {error}")
         if failed:

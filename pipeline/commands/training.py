@@ -111,7 +111,7 @@ def translate(
     """
     from contextlib import closing
 
-    from pipeline.errors import BokehflowError, ConfigError, is_full
+    from pipeline.errors import BokehflowError, ConfigError, does_not_fit
     from pipeline.masks.person_masks import coverage
     from pipeline.operations.masks import segmented_masks
     from pipeline.photos.inspectors import Inspectors
@@ -141,7 +141,7 @@ def translate(
                 rgb = _rgb(inspectors, photo, project, edge_px)
                 say(str(application.save(rgb, out, stem)))
             except (BokehflowError, OSError) as error:
-                if isinstance(error, OSError) and is_full(error):  # the next one would not fit either
+                if isinstance(error, OSError) and does_not_fit(error):  # the next one would not fit either
                     raise
                 failed.append(f"{photo}: {error}")
             except Exception as error:  # whatever a network stumbles over is of this photo; the next may be good
