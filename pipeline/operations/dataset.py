@@ -25,10 +25,10 @@ from pipeline.operations.layered_imports import with_imported_layers
 from pipeline.operations.made_from import made_from
 from pipeline.operations.masks import source_for_photos
 from pipeline.operations.photo_tables import all_rows
+from pipeline.operations.photos import photo_reader
 from pipeline.operations.stages import provenance_of
 from pipeline.operations.tasks import engine_of, masks_over, shards_over
 from pipeline.operations.training_images import plan, readers, with_oddities
-from pipeline.photos.decode import decode_reduced
 from pipeline.tables import among
 from resources.segmenter import SegmenterResource
 from storage import Home
@@ -74,12 +74,11 @@ def make_depth_maps(project: Project, home: Home, report: Report) -> pd.DataFram
 
     Raises `ConfigError` where a folder of maps has none for any photo, and none came with a photo either.
     """
-    long_side_px, most_pixels = project.depth.long_side_px, project.photos.max_pixels
     frame = estimate_photos(
         _without_masks(home) if project.masks.asks_depth else home.tables.read("person_masks"),
         depth_estimator(project, home),
         home.depth,
-        lambda sha256: decode_reduced(home.blobs.read(sha256), 0, most_pixels, min_long_edge_px=long_side_px).rgb,
+        photo_reader(home, project, min_long_edge_px=project.depth.long_side_px),
         lambda mask: read_mask(inside(home.masks, mask)),
         report,
         home.tables.read_or_empty("depth_maps"),

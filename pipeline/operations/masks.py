@@ -19,7 +19,7 @@ from pipeline.masks.segmenter import Seen, Segmenter
 from pipeline.masks.segmenters import published_version
 from pipeline.masks.selfie import EMBEDDED
 from pipeline.masks.sources import GivenMasks, MapsOfDepth, MaskSource, ReadRgb, SegmentedMasks
-from pipeline.photos.decode import decode_reduced
+from pipeline.operations.photos import photo_reader
 from pipeline.picture_layers import Encoding
 from resources.segmenter import SegmenterResource
 from storage import Home
@@ -120,11 +120,7 @@ def masks_beside_hints(project: Project, home: Home, people: Segmenter) -> KeepM
 
 
 def _blob_reader(project: Project, home: Home) -> ReadRgb:
-    def read(sha256: str) -> np.ndarray:
-        data = home.blobs.read(sha256)
-        return decode_reduced(data, 0, project.photos.max_pixels, min_long_edge_px=project.masks.long_side_px).rgb
-
-    return read
+    return photo_reader(home, project, min_long_edge_px=project.masks.long_side_px)
 
 
 def mask_tiles(project: Project, home: Home, count: int, odd: bool, failed: list[str]) -> "Iterator[SheetTile]":
@@ -137,9 +133,10 @@ def mask_tiles(project: Project, home: Home, count: int, odd: bool, failed: list
     from pipeline.masks.contact_sheet import TILE_PX, SheetTile, choose, facts_of
     from pipeline.masks.person_masks import read_mask
 
+    read = photo_reader(home, project, TILE_PX)
     for row in choose(home.tables.read("person_masks"), count, odd).to_dict("records"):
         try:
-            rgb = decode_reduced(home.blobs.read(row["sha256"]), TILE_PX, project.photos.max_pixels).rgb
+            rgb = read(str(row["sha256"]))
             alpha = None if pd.isna(row["mask"]) else read_mask(inside(home.masks, row["mask"]))
         except (BokehflowError, OSError) as error:
             failed.append(f"{row['photo_id']}: {error}")

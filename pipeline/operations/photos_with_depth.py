@@ -18,7 +18,8 @@ from pipeline.depth.units import DepthError, DepthMap
 from pipeline.errors import ConfigError
 from pipeline.file_names import sha256_of
 from pipeline.operations.estimators import depth_estimator
-from pipeline.photos.decode import decode, decode_reduced
+from pipeline.operations.photos import photo_reader
+from pipeline.photos.decode import decode
 from pipeline.photos.exif import equivalent_focal_mm
 from pipeline.picture_layers import METRIC, Encoding
 from pipeline.tables import among
@@ -85,12 +86,12 @@ def depth_reader(project: Project, home: Home) -> Callable[[str], DepthMap | Non
     None where there is none, and where nobody is asked for any.
     """
     one_at_a_time, estimator = threading.Lock(), cache(lambda: depth_estimator(project, home))
+    read_rgb = photo_reader(home, project, min_long_edge_px=project.depth.long_side_px)
 
     def made(sha256: str) -> tuple[np.ndarray, str] | None:
-        long_side_px, most_pixels = project.depth.long_side_px, project.photos.max_pixels
         unique = home.tables.read_or_empty("unique_photos", columns=["photo_id", "sha256"])
         names = sorted(map(str, unique.loc[unique["sha256"] == sha256, "photo_id"])) or [sha256]
-        rgb = decode_reduced(home.blobs.read(sha256), 0, most_pixels, min_long_edge_px=long_side_px).rgb
+        rgb = read_rgb(sha256)
         try:
             return kept_map(estimator(), home.depth, (sha256, names), rgb)[1:]
         except (DepthError, ConfigError) as error:
