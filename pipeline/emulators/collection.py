@@ -26,6 +26,8 @@ COLLECTION_FILE = "collection.jsonl"
 UNREADABLE_SIZE_PX = (640, 480)
 """What Flickr is made to believe about a file that no image library opens."""
 UNDECODABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+Arguments = Mapping[str, str]
+"""Of a call, as they came."""
 
 
 @dataclass(frozen=True)
@@ -156,6 +158,12 @@ class Collection:
         if not photo.file:
             return None
         return Path(photo.file) if self._folder is None else inside(self._folder, photo.file)
+
+
+def number_of(arguments: Arguments, name: str, default: int) -> int:
+    """A whole number of a call; the default where it is none."""
+    value = arguments.get(name, "")
+    return int(value) if value.isascii() and value.isdigit() else default
 
 
 def words_of(photo: CollectionPhoto) -> set[str]:

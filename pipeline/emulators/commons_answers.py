@@ -6,7 +6,7 @@ its structured data state. Of the search's language it understands what bokehflo
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from difflib import get_close_matches
@@ -14,11 +14,10 @@ from html import escape
 from urllib.parse import quote, unquote
 
 from pipeline.commons.records import PAGING, THUMBNAIL_WIDTHS_PX
-from pipeline.emulators.collection import Collection, CollectionPhoto, digest, words_of
+from pipeline.emulators.collection import Arguments, Collection, CollectionPhoto, digest, number_of, words_of
 from pipeline.licenses import KNOWN
 
 Json = dict[str, object]
-Arguments = Mapping[str, str]
 
 FILE_ROOT = "/wikipedia/commons"
 FILES_A_PART = 40
@@ -64,7 +63,7 @@ class MediaWiki:
         words = arguments.get("gsrsearch", "")
         if not words:
             raise MediaWikiError("missingparam", 'The "gsrsearch" parameter must be set.')
-        offset, limit = _number(arguments, "gsroffset", 0), min(_number(arguments, "gsrlimit", 10), 500)
+        offset, limit = number_of(arguments, "gsroffset", 0), min(number_of(arguments, "gsrlimit", 10), 500)
         if offset + limit > PAGING.cap:
             raise MediaWikiError("badinteger", f"offset and limit exceed {PAGING.cap}")
         found = self._matches(words)
@@ -72,7 +71,7 @@ class MediaWiki:
         if is_partial:
             found = found[: (len(found) + 1) // 2]
         shown = found[offset : offset + limit]
-        begin = _number(arguments, "iistart", 0)
+        begin = number_of(arguments, "iistart", 0)
         entries = [self._page(photo, index, begin <= index < begin + FILES_A_PART) for index, photo in enumerate(shown)]
         # By page id, as the service has them; the place in the search is their index.
         answer: Json = {"query": {"pages": sorted(entries, key=lambda page: int(str(page["pageid"])))}} if entries else {}
@@ -210,11 +209,6 @@ def _metadata(photo: CollectionPhoto) -> Json:
         "Categories": "|".join(categories_of(photo)),
     }
     return {name: {"value": value, "source": "commons-desc-page", "hidden": ""} for name, value in values.items() if value}
-
-
-def _number(arguments: Arguments, name: str, default: int) -> int:
-    value = arguments.get(name, "")
-    return int(value) if value.isascii() and value.isdigit() else default
 
 
 def _day_s(day: str) -> int:

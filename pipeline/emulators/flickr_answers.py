@@ -5,19 +5,18 @@ that does not exist as an absent key, errors with HTTP status 200.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from urllib.parse import quote
 
-from pipeline.emulators.collection import Collection, CollectionPhoto, digest, shown_tag, words_of
+from pipeline.emulators.collection import Arguments, Collection, CollectionPhoto, digest, number_of, shown_tag, words_of
 from pipeline.flickr.records import PAGING
 from pipeline.licenses import LICENSES
 from pipeline.sources.found import normalised_tag
 
 Json = dict[str, object]
-Arguments = Mapping[str, str]
 
 SERVER = "65535"
 WITHHELD_ABOVE_PX = 1024
@@ -156,10 +155,10 @@ class Rest:
 
     def _search(self, arguments: Arguments, total_off: int, page_off: int) -> Json:
         matches = self._matches(arguments)
-        per_page = min(_number(arguments, "per_page", 100), 500) or 100
+        per_page = min(number_of(arguments, "per_page", 100), 500) or 100
         shown = matches[: PAGING.cap]
         last_page = max(1, -(-len(shown) // per_page))
-        page = max(1, _number(arguments, "page", 1))
+        page = max(1, number_of(arguments, "page", 1))
         # Past the cap pages repeat; drift moves the edges between pages, and the first page has none before it.
         start = (min(page, last_page) - 1) * per_page
         start += page_off if start else 0
@@ -174,7 +173,7 @@ class Rest:
             raise RestError(3, "Parameterless searches have been disabled. Please use flickr.photos.getRecent instead.")
         what = {name: arguments.get(name, "") for name in _SEARCHED}
         matches = self.collection.search(json.dumps(what), matcher(what))
-        begin_s, end_s = _number(arguments, "min_upload_date", 0), _number(arguments, "max_upload_date", 2**62)
+        begin_s, end_s = number_of(arguments, "min_upload_date", 0), number_of(arguments, "max_upload_date", 2**62)
         found = matches.between(begin_s, end_s)
         return found if arguments.get("sort") == "date-posted-asc" else found[::-1]
 
@@ -360,11 +359,6 @@ def _split(terms: list[str]) -> tuple[set[str], set[str]]:
 
 def _slips_through(photo: CollectionPhoto) -> bool:
     return int(digest(photo.id, "slips")[:2], 16) % 4 == 0
-
-
-def _number(arguments: Arguments, name: str, default: int) -> int:
-    value = arguments.get(name, "")
-    return int(value) if value.isascii() and value.isdigit() else default
 
 
 def _ok(name: str, content: Json) -> Json:

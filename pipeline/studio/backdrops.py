@@ -68,7 +68,7 @@ def garden(rng: Random, wall_z: float) -> list[Surface]:
         reach = HALF_VIEW * (CAMERA_Z - z)
         size = reach * rng.uniform(0.2, 0.45)
         center = [rng.uniform(-1, 1) * reach, rng.uniform(-0.8, 0.1) * reach, z - size]
-        surfaces.append(glowing(ellipsoid(center, [size, size * rng.uniform(0.7, 1.4), size]), bush, _dimmed(rng)))
+        surfaces.append(glowing(ellipsoid(center, [size, size * rng.uniform(0.7, 1.4), size]), bush, dimmed(rng)))
     return [*surfaces, *_lights(rng, wall_z, 26, (0.1, 0.22))]
 
 
@@ -111,7 +111,7 @@ def waterfront(rng: Random, wall_z: float) -> list[Surface]:
         reach = HALF_VIEW * (CAMERA_Z - z)
         width, height = reach * rng.uniform(0.2, 0.45), reach * rng.uniform(1.3, 2.3)
         mesh = rectangle(width, height).placed(np.eye(3), [rng.uniform(-1, 1) * reach, -reach * 0.85, z])
-        surfaces.append(glowing(mesh, tower[:, :256], _dimmed(rng)))
+        surfaces.append(glowing(mesh, tower[:, :256], dimmed(rng)))
     return [*surfaces, *_lights(rng, wall_z, 30, None)]
 
 
@@ -133,10 +133,10 @@ def _wall(rng: Random, look: Floats, wall_z: float, yaw_deg: float | None = None
     yaw = rng.uniform(-14, 14) if yaw_deg is None else yaw_deg
     mesh = rectangle(side, side).placed(rotation(0, yaw, 0), [0, 0.1, wall_z])
     repeated = look if yaw_deg is not None else np.tile(look, (2, 2, 1))
-    return glowing(mesh, repeated, _dimmed(rng))
+    return glowing(mesh, repeated, dimmed(rng))
 
 
-def _dimmed(rng: Random) -> Floats:
+def dimmed(rng: Random) -> Floats:
     """Brightness of one thing in the backdrop, linear RGB."""
     return COOL * np.float32(rng.uniform(*BRIGHTNESS))
 
@@ -145,7 +145,7 @@ def _floor(rng: Random, wall_z: float) -> Surface:
     paving = textures.tiles(rng, colour(0.09, 0.15, 0.62), colour(0.08, 0.2, 0.42))
     depth = CAMERA_Z - wall_z
     mesh = rectangle(depth * 2, depth).placed(rotation(-90), [0, rng.uniform(-1.15, -0.85), wall_z + depth / 2 - 1])
-    return glowing(mesh, np.tile(paving, (2, 4, 1)), _dimmed(rng))
+    return glowing(mesh, np.tile(paving, (2, 4, 1)), dimmed(rng))
 
 
 def _panel(rng: Random, look: Floats, wall_z: float, size: float, tilt_deg: float = 12) -> Surface:
@@ -157,7 +157,7 @@ def _panel(rng: Random, look: Floats, wall_z: float, size: float, tilt_deg: floa
     center = [side * rng.uniform(0.3, 0.95) * reach, rng.uniform(-0.5, 0.75) * reach, z]
     turn = rotation(0, rng.uniform(-15, 15), rng.uniform(-tilt_deg, tilt_deg))
     crop = look if height < 1.5 * width else look[:, : textures.SIZE_PX * 2 // 3]
-    return glowing(rectangle(width, height).placed(turn, center), crop, _dimmed(rng))
+    return glowing(rectangle(width, height).placed(turn, center), crop, dimmed(rng))
 
 
 def _festoon(rng: Random, wall_z: float) -> list[Surface]:

@@ -27,7 +27,7 @@ from pipeline.photo_ids import flickr_id
 from pipeline.pillow import as_file
 from pipeline.plain_files import plain_path, read_plain
 from pipeline.studio.owners_words import CAMERAS, ORDINARY_WORDS, OWNERS, PHONE, SHALLOW_WORDS, CameraModel, Words
-from pipeline.studio.pictures import PICTURES, Shot, shots
+from pipeline.studio.pictures import PICTURES, Shot, shots_of
 from pipeline.studio.scene import METRES_PER_UNIT, camera_of
 
 CLEAN_PER_DOMAIN = 60
@@ -117,15 +117,11 @@ def build_collection(folder: Path, pictures: Path = PICTURES) -> None:
     _copy_scoring(folder / "truth" / "scoring", pictures)
 
 
-def _shots(group: str) -> list[Shot]:
-    return [shot for shot in shots() if shot.group == group]
-
-
 def _clean(pictures: Path) -> list[Upload]:
     return [
         Upload(domain, file, read_plain(inside(pictures, file)), mask=inside(pictures, shot.files()["mask"]))
         for domain in ("ordinary", "shallow")
-        for shot in _shots(domain)[:CLEAN_PER_DOMAIN]
+        for shot in shots_of(domain)[:CLEAN_PER_DOMAIN]
         for file in [shot.files()["sharp" if domain == "ordinary" else "shallow"]]
     ]
 
@@ -183,7 +179,7 @@ def _mistakes(pictures: Path) -> list[Upload]:
 
 
 def _file_of(group: str, number: int) -> str:
-    files = _shots(group)[number].files()
+    files = shots_of(group)[number].files()
     return files.get("sharp") or files["shallow"]
 
 
@@ -292,7 +288,7 @@ def _decisions(pairs: list[tuple[RenderedPhoto, Upload]]) -> Iterable[Sequence[s
 def _copy_scoring(folder: Path, pictures: Path) -> None:
     views = ("sharp", "shallow", "mask", "depth")
     rows: list[Sequence[str]] = [("scene", *views, "aperture_mm", "focus_distance_m", "background_distance_m")]
-    for shot in _shots("scoring"):
+    for shot in shots_of("scoring"):
         files = shot.files()
         for view in views:
             write_bytes(folder / Path(files[view]).name, read_plain(inside(pictures, files[view])))

@@ -68,6 +68,11 @@ def shots() -> list[Shot]:
     return [*ordinary, *shallow, *scoring, *empty]
 
 
+def shots_of(group: str) -> list[Shot]:
+    """Those of one group."""
+    return [shot for shot in shots() if shot.group == group]
+
+
 def _parts(number: int) -> tuple[str, ...]:
     return ("parts",) if number < LABELLED else ()
 

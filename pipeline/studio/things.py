@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from pipeline.studio import subject, textures
-from pipeline.studio.backdrops import BRIGHTNESS, CAMERA_Z, COOL
+from pipeline.studio.backdrops import CAMERA_Z, dimmed
 from pipeline.studio.meshes import Floats, ellipsoid, lathe, rectangle, rotation, tube
 from pipeline.studio.surfaces import Surface, glowing, matte
 from pipeline.studio.textures import colour
@@ -93,7 +93,7 @@ def _floor(rng: Random, wall_z: float, floor_y: float) -> Surface:
     look = textures.planks(rng, stone) if rng.random() < 0.5 else textures.tiles(rng, stone, stone * rng.uniform(0.6, 0.9))
     length = CAMERA_Z - wall_z
     mesh = rectangle(length * 2, length).placed(rotation(-90), [0, floor_y, wall_z - 0.8 + length / 2])
-    return glowing(mesh, np.tile(look, (2, 4, 1)), _dimmed(rng))
+    return glowing(mesh, np.tile(look, (2, 4, 1)), dimmed(rng))
 
 
 def _side_wall(rng: Random, wall_z: float, floor_y: float) -> list[Surface]:
@@ -107,7 +107,7 @@ def _side_wall(rng: Random, wall_z: float, floor_y: float) -> list[Surface]:
     look = textures.bricks(rng, tone, [0.75, 0.72, 0.68]) if rng.random() < 0.5 else textures.plaster(rng, tone)
     middle = (start + end) / 2
     mesh = rectangle(length, height).placed(rotation(0, yaw_deg), [middle[0], floor_y + height / 2, middle[1]])
-    return [glowing(mesh, np.tile(look, (2, 2, 1)), _dimmed(rng))]
+    return [glowing(mesh, np.tile(look, (2, 2, 1)), dimmed(rng))]
 
 
 def _poles(rng: Random, wall_z: float, floor_y: float) -> list[Surface]:
@@ -134,7 +134,7 @@ def _pots(rng: Random, wall_z: float, floor_y: float) -> list[Surface]:
         pot = lathe([0, 0.3, 0.55, 0.56], np.array([0.6, 0.8, 0.9, 0.01]) * size, np.array([0.6, 0.8, 0.9, 0.01]) * size)
         surfaces += [
             matte(pot.placed(np.eye(3), [x, floor_y, z]), colour(0.05, rng.uniform(0.2, 0.7), rng.uniform(0.4, 0.8))),
-            glowing(ellipsoid([x, floor_y + 0.5 + size, z], [size, size * rng.uniform(1, 1.8), size]), bush, _dimmed(rng)),
+            glowing(ellipsoid([x, floor_y + 0.5 + size, z], [size, size * rng.uniform(1, 1.8), size]), bush, dimmed(rng)),
         ]
     return surfaces
 
@@ -151,8 +151,3 @@ def _distances(rng: Random, wall_z: float, count: int) -> Floats:
     nearest, farthest = 1 / (CAMERA_Z - NEAREST_BEHIND_Z), 1 / (CAMERA_Z - wall_z * 0.92)
     parts = (np.arange(count) + rng.uniform(0.1, 0.9, count)) / count
     return (CAMERA_Z - 1 / (farthest + (nearest - farthest) * parts)).astype(np.float32)
-
-
-def _dimmed(rng: Random) -> Floats:
-    """Brightness of a thing that glows, as of the backdrop's."""
-    return COOL * np.float32(rng.uniform(*BRIGHTNESS))

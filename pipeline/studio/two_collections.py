@@ -21,7 +21,7 @@ from pipeline.pillow import as_file
 from pipeline.plain_files import plain_path, read_plain
 from pipeline.studio.labelled import read_rgb
 from pipeline.studio.painting import painted
-from pipeline.studio.pictures import PICTURES, Shot, shots
+from pipeline.studio.pictures import PICTURES, Shot, shots_of
 
 PHOTOS, PAINTINGS, TRUTH = "photos", "paintings", "truth"
 CLOSER = 0.78
@@ -36,11 +36,11 @@ Bytes = NDArray[np.uint8]
 
 def build_two_collections(folder: Path, pictures: Path = PICTURES) -> None:
     """Write both collections and the truth into `folder`, replacing what is there; the same bytes each time."""
-    for shot in _shots("ordinary"):
+    for shot in shots_of("ordinary"):
         write_bytes(child(folder / PHOTOS, f"{shot.seed}.jpg"), read_plain(inside(pictures, shot.files()["sharp"])))
-    for shot in _shots("shallow"):
+    for shot in shots_of("shallow"):
         _save(painting_of(shot, pictures), child(folder / PAINTINGS, f"{shot.seed}.png"))
-    rows = [_scored(shot, folder / TRUTH, pictures) for shot in _shots("scoring")]
+    rows = [_scored(shot, folder / TRUTH, pictures) for shot in shots_of("scoring")]
     buffer = io.StringIO()
     csv.writer(buffer, lineterminator="\n").writerows([COLUMNS, *rows])
     write_text(folder / TRUTH / "scoring.csv", buffer.getvalue())
@@ -79,7 +79,3 @@ def _scored(shot: Shot, folder: Path, pictures: Path) -> tuple[str, ...]:
 
 def _save(rgb: Bytes, path: Path) -> None:
     write_bytes(path, as_file(Image.fromarray(rgb), "PNG"))
-
-
-def _shots(group: str) -> list[Shot]:
-    return [shot for shot in shots() if shot.group == group]

@@ -56,7 +56,7 @@ def few(group: str) -> list[Shot]:
 def test_two_collections_are_built_the_same_each_time_of_different_scenes_with_truth(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(two_collections, "_shots", few)
+    monkeypatch.setattr(two_collections, "shots_of", few)
     for name in ("one", "other"):
         build_two_collections(tmp_path / name)
     files = {path.relative_to(tmp_path / "one"): path for path in (tmp_path / "one").rglob("*") if path.is_file()}
