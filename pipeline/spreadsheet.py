@@ -193,10 +193,10 @@ def read_rows(path: Path) -> Iterator[dict[str, str]]:
     yield from map(sheet.reader(sheet.columns), sheet.records)
 
 
-def csv_text(rows: Iterable[Sequence[object]]) -> str:
+def csv_text(rows: Iterable[Sequence[object]], line_end: str = "\r\n") -> str:
     """The rows as spreadsheets write them."""
     buffer = io.StringIO(newline="")
-    csv.writer(buffer, lineterminator="\r\n").writerows(rows)
+    csv.writer(buffer, lineterminator=line_end).writerows(rows)
     return buffer.getvalue()
 
 

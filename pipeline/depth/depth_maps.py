@@ -4,7 +4,6 @@ Where maps come from is an `Estimator`: a folder of maps that somebody else made
 map, by its picture and its subject, stands beside it in the table; nothing is dropped for it.
 """
 
-import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,7 +27,7 @@ from pipeline.depth.units import DepthError, DepthMap, DepthUnit
 from pipeline.errors import ConfigError, DatasetError
 from pipeline.file_names import inside
 from pipeline.picture_layers import METRIC, Encoding, nearest
-from pipeline.plain_files import read_plain
+from pipeline.plain_files import file_sha256, read_plain
 from pipeline.tables import among, columns_of, conform, not_there
 
 PROCESSING = 1
@@ -75,7 +74,7 @@ class GivenDepth:
 
     def mark(self, sha256: str, photo_ids: Sequence[str]) -> str:
         path = self._path(sha256, photo_ids)
-        return hashlib.sha256(read_plain(path)).hexdigest()[:12] if path else ""
+        return file_sha256(path)[:12] if path else ""
 
     def depth(self, sha256: str, photo_ids: Sequence[str], rgb: Rgb) -> DepthMap:
         path = self._path(sha256, photo_ids)

@@ -19,7 +19,7 @@ from pipeline.masks.refine import decide_by_colour, enlarged_along_edges, follow
 from pipeline.masks.segmenter import Seen, Segmenter
 from pipeline.masks.segmenters import published_version
 from pipeline.masks.subject import Others, Subject, choose_subject
-from pipeline.plain_files import plain_path, read_plain
+from pipeline.plain_files import file_sha256, plain_path
 
 PROCESSING = 2
 """Raised whenever what happens between the segmenter's alpha and the stored one changes."""
@@ -166,7 +166,7 @@ class GivenMasks:
 
     def mark(self, picture: PhotoToMask) -> str:
         path = self._path(picture)
-        return hashlib.sha256(read_plain(path)).hexdigest()[:12] if path else ""
+        return file_sha256(path)[:12] if path else ""
 
     def masks(self, pictures: Sequence[PhotoToMask]) -> list[Subject | RefusedMask]:
         return [self._mask(picture) for picture in pictures]

@@ -10,7 +10,6 @@
 Built from the same pictures it is the same to the byte: all chance comes from one seed.
 """
 
-import csv
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,6 +25,7 @@ from pipeline.file_names import child, inside
 from pipeline.photo_ids import flickr_id
 from pipeline.pillow import as_file
 from pipeline.plain_files import plain_path, read_plain
+from pipeline.spreadsheet import csv_text
 from pipeline.studio.owners_words import CAMERAS, ORDINARY_WORDS, OWNERS, PHONE, SHALLOW_WORDS, CameraModel, Words
 from pipeline.studio.pictures import PICTURES, Shot, shots_of
 from pipeline.studio.scene import METRES_PER_UNIT, camera_of
@@ -309,6 +309,4 @@ def _conditions(shot: Shot, pictures: Path) -> tuple[str, str, str]:
 
 
 def _write_csv(path: Path, rows: Iterable[Sequence[str]]) -> None:
-    buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerows(rows)
-    write_text(path, buffer.getvalue())
+    write_text(path, csv_text(rows, "\n"))

@@ -11,8 +11,6 @@
 Each picture has noise of its own, so that none can be made of another by copying.
 """
 
-import csv
-import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +23,7 @@ from pipeline.atomic import write_bytes, write_text
 from pipeline.file_names import child
 from pipeline.pillow import as_file
 from pipeline.plain_files import plain_path
+from pipeline.spreadsheet import csv_text
 from pipeline.studio.render import Noise, Studio
 from pipeline.studio.scene import Camera, SceneLens, camera_of, describe_scene
 
@@ -169,6 +168,4 @@ def _row(seed: int, view: int, lens: SceneLens, focal_px: float, clean: bool) ->
 
 
 def _write_list(path: Path, rows: Sequence[Sequence[object]]) -> None:
-    buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerows([COLUMNS, *rows])
-    write_text(path, buffer.getvalue())
+    write_text(path, csv_text([COLUMNS, *rows], "\n"))

@@ -18,6 +18,7 @@ from pipeline.atomic import write_bytes, write_text
 from pipeline.file_names import child, inside
 from pipeline.pillow import as_file
 from pipeline.plain_files import plain_path, read_plain, read_plain_text
+from pipeline.spreadsheet import csv_text
 from pipeline.studio.depth_set import STEPS_PER_DIOPTRE, DepthSet, render_depth_set
 from pipeline.studio.pictures import JPEG_QUALITY, PICTURES, Progress
 
@@ -85,9 +86,7 @@ def _renamed(views: str) -> str:
     header, *rows = csv.reader(io.StringIO(views))
     seen = [header.index(name) for name in SEEN]
     named = [[_as_jpeg(cell) if k in seen else cell for k, cell in enumerate(row)] for row in rows]
-    buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerows([header, *named])
-    return buffer.getvalue()
+    return csv_text([header, *named], "\n")
 
 
 def _as_jpeg(name: str) -> str:

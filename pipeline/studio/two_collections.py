@@ -7,8 +7,6 @@
 Built from the same pictures it is the same to the byte.
 """
 
-import csv
-import io
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +17,7 @@ from pipeline.atomic import write_bytes, write_text
 from pipeline.file_names import child, inside
 from pipeline.pillow import as_file
 from pipeline.plain_files import plain_path, read_plain
+from pipeline.spreadsheet import csv_text
 from pipeline.studio.labelled import read_rgb
 from pipeline.studio.painting import painted
 from pipeline.studio.pictures import PICTURES, Shot, shots_of
@@ -41,9 +40,7 @@ def build_two_collections(folder: Path, pictures: Path = PICTURES) -> None:
     for shot in shots_of("shallow"):
         _save(painting_of(shot, pictures), child(folder / PAINTINGS, f"{shot.seed}.png"))
     rows = [_scored(shot, folder / TRUTH, pictures) for shot in shots_of("scoring")]
-    buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerows([COLUMNS, *rows])
-    write_text(folder / TRUTH / "scoring.csv", buffer.getvalue())
+    write_text(folder / TRUTH / "scoring.csv", csv_text([COLUMNS, *rows], "\n"))
 
 
 def painting_of(shot: Shot, pictures: Path) -> Bytes:

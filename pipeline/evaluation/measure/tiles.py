@@ -6,7 +6,6 @@ and, for scenes, `true_lens`.
 
 import csv
 import hashlib
-import io
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from pipeline.atomic import atomic_folder, write_text
 from pipeline.errors import DatasetError
 from pipeline.file_names import inside
 from pipeline.plain_files import plain
+from pipeline.spreadsheet import csv_text
 
 INDEX = "index.csv"
 COMPRESSION = 1
@@ -49,10 +49,7 @@ class PictureWriter:
 
     def finish(self) -> None:
         """Write the index; last, so that a folder without one is unfinished."""
-        with (self._folder / INDEX).open("w", newline="", encoding="utf-8") as stream:
-            writer = csv.writer(stream)
-            writer.writerow(COLUMNS)
-            writer.writerows(self._rows)
+        (self._folder / INDEX).write_text(csv_text([COLUMNS, *self._rows]), encoding="utf-8", newline="")
 
 
 @contextmanager
@@ -93,11 +90,7 @@ def forget_pictures(folder: Path, is_forgotten: Callable[[str], bool]) -> int:
     for row in doomed:
         inside(folder, row["file"]).unlink(missing_ok=True)
     if doomed:
-        text = io.StringIO(newline="")
-        writer = csv.DictWriter(text, COLUMNS)
-        writer.writeheader()
-        writer.writerows(row for row in rows if row not in doomed)
-        write_text(index, text.getvalue())
+        write_text(index, csv_text([COLUMNS, *([row[name] for name in COLUMNS] for row in rows if row not in doomed)]))
     return len(doomed)
 
 
