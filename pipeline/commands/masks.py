@@ -36,6 +36,7 @@ def mask_sheet(folder: Path | None, out: Path, count: int, odd: bool, home: Path
     from pipeline.errors import DatasetError
     from pipeline.masks.contact_sheet import draw_sheet
     from pipeline.operations.masks import mask_tiles
+    from pipeline.photos.folder import pictures_below, told
 
     kind, remedy = Image.registered_extensions().get(out.suffix.lower()), "name a .jpg or .png"
     if kind is None:
@@ -50,8 +51,9 @@ def mask_sheet(folder: Path | None, out: Path, count: int, odd: bool, home: Path
     )
     tiles = list(of)
     if not tiles and not failed:
-        where = folder or chosen.root
-        raise DatasetError(f"{where}: there is nothing to show" + ("; no mask asks for a look" if odd else ""))
+        where, others = folder or chosen.root, pictures_below(folder, chosen.root).others if folder else None
+        there = f"; it has other files: {told(others)}" if others else ""
+        raise DatasetError(f"{where}: there is nothing to show{'; no mask asks for a look' if odd else ''}{there}")
     if tiles:
         try:
             with atomic_path(out) as temporary:

@@ -79,5 +79,8 @@ def test_a_sheet_that_is_no_picture_is_refused_before_anything_is_drawn(world: P
 
 def test_nothing_to_show_is_an_error(world: Path) -> None:
     (world / "empty").mkdir()
-    with pytest.raises(DatasetError, match="empty: there is nothing to show"):
+    with pytest.raises(DatasetError, match=r"empty: there is nothing to show$"):
+        sheet(world, str(world / "empty"))
+    (world / "empty" / "IMG_1.HEIC").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    with pytest.raises(DatasetError, match=r"it has other files: \.heic 1; pictures in \.heic are not taken: save them as"):
         sheet(world, str(world / "empty"))
