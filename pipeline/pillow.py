@@ -1,7 +1,7 @@
 """What Pillow does about odd files, and pictures as the bytes of a file.
 
 Its warnings are kept, to be told with the file's name, or left out where they were told before. Of damaged EXIF it raises
-nearly anything.
+nearly anything. A phone's HEIC it reads with an extra, which takes a while to load.
 """
 
 import base64
@@ -11,11 +11,20 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar, cast
+from functools import cache
+from typing import Any, BinaryIO, TypeVar, cast
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 Found = TypeVar("Found")
+
+HEIF = "HEIF"
+"""Pillow's name of the format of HEIC."""
+AVIF_BRANDS = {b"avif", b"avis"}
+HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
+"""`mif1` and `msf1` say no more than that it is of ISO 23008-12, as AVIFs are."""
+NO_READER = "a HEIC picture: `pip install 'bokehflow[heic]'` brings what reads it; or save it as JPEG"
+FIRST_BYTES = 512
 
 _SILENCE = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
 """An entry of `warnings.filters`: ignore what Pillow's modules say about odd files."""
@@ -53,6 +62,43 @@ def recorded() -> Iterator[list[str]]:
         warnings.simplefilter("always")
         yield said
     said += dict.fromkeys(" ".join(str(one.message).split()) for one in caught if issubclass(one.category, UserWarning))
+
+
+def open_picture(source: BinaryIO, formats: tuple[str, ...] | None = None) -> Image.Image:
+    """`Image.open`, in these formats, and a HEIC besides, where its reader is installed."""
+    brands = iso_brands(first_bytes(source))
+    if not brands & HEIC_BRANDS or brands & AVIF_BRANDS:
+        return Image.open(source, formats=formats)
+    if not reads_heif():
+        raise UnidentifiedImageError(NO_READER)
+    return Image.open(source, formats=[HEIF])
+
+
+@cache
+def reads_heif() -> bool:
+    """Whether the reader of HEIC is installed; it is registered then, to show pictures and never the previews in them."""
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        return False
+    register_heif_opener(thumbnails=False, depth_images=False, aux_images=False, decode_threads=1)
+    return True
+
+
+def first_bytes(source: BinaryIO) -> bytes:
+    """Those by which a file is known; whoever reads next begins with them."""
+    source.seek(0)
+    head = source.read(FIRST_BYTES)
+    source.seek(0)
+    return head
+
+
+def iso_brands(head: bytes) -> set[bytes]:
+    """The brands of a file of ISO 14496-12: its own, and those that it is compatible with. None for other files."""
+    if head[4:8] != b"ftyp":
+        return set()
+    size_bytes = int.from_bytes(head[:4])
+    return {head[8:12], *(head[at : at + 4] for at in range(16, min(size_bytes, len(head)), 4))}
 
 
 def from_exif(image: Image.Image, read: Callable[[Image.Exif], Found], unknown: Found) -> Found:

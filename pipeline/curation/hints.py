@@ -18,7 +18,7 @@ import pandas as pd
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from pipeline.curation.depth_of_field import SOFTNESS_EDGE_PX, WORK_EDGE_PX, depth_of_field, relative_softness
-from pipeline.pillow import from_exif, silenced
+from pipeline.pillow import from_exif, open_picture, silenced
 from pipeline.plain_files import open_plain, plain
 from pipeline.tables import among, columns_of, conform
 
@@ -147,7 +147,7 @@ def drawn(rgb: np.ndarray) -> float:
 def camera_and_software(data: bytes) -> tuple[str | None, str | None]:
     """Camera (make and model) and software by the EXIF block of a file; None where it does not say."""
     try:
-        with silenced(), Image.open(io.BytesIO(data)) as image:
+        with silenced(), open_picture(io.BytesIO(data)) as image:
             words = from_exif(image, _words, ("", "", ""))
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, TypeError, KeyError, Image.DecompressionBombError):
         return None, None

@@ -11,7 +11,7 @@ from PIL import Image
 from pipeline.dedupe.hashes import both_ways, grey_fast
 from pipeline.dedupe.store import LARGE_PX, RECORD, SMALL_PX, Fingerprint, FingerprintStore
 from pipeline.errors import StorageError
-from pipeline.pillow import silenced
+from pipeline.pillow import open_picture, silenced
 
 ReadBytes = Callable[[str], bytes]
 """From a blob's SHA-256 to its bytes, an encoded picture."""
@@ -51,7 +51,7 @@ def _scaled(grey: np.ndarray, side_px: int) -> np.ndarray:
 
 def is_grey(data: bytes) -> bool:
     """Whether a picture has no colour; a JPEG is looked at reduced."""
-    with silenced(), Image.open(io.BytesIO(data)) as image:
+    with silenced(), open_picture(io.BytesIO(data)) as image:
         image.draft("RGB", (LARGE_PX, LARGE_PX))
         if image.mode in ("1", "L", "LA") or image.mode.startswith("I;16"):
             return True
@@ -61,7 +61,7 @@ def is_grey(data: bytes) -> bool:
 
 
 def _mean_rgb(data: bytes) -> tuple[int, int, int]:
-    with silenced(), Image.open(io.BytesIO(data)) as image:
+    with silenced(), open_picture(io.BytesIO(data)) as image:
         red, green, blue = np.asarray(image.convert("RGB")).reshape(-1, 3).mean(axis=0).round().astype(int)
     return int(red), int(green), int(blue)
 

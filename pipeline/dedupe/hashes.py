@@ -15,7 +15,7 @@ from PIL import Image
 
 from pipeline.errors import StorageError
 from pipeline.orientation import TRANSPOSE, orientation
-from pipeline.pillow import silenced
+from pipeline.pillow import open_picture, silenced
 
 SIDE_PX = 32
 """The picture is scaled to this square before its frequencies are taken."""
@@ -74,7 +74,7 @@ def grey_fast(data: bytes) -> np.ndarray:
 
 def _grey(data: bytes, at_least_px: tuple[int, int] | None) -> np.ndarray:
     try:
-        with silenced(), Image.open(io.BytesIO(data)) as image:
+        with silenced(), open_picture(io.BytesIO(data)) as image:
             if at_least_px:
                 image.draft("L", at_least_px)
             grey = _convert(image)

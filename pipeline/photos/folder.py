@@ -31,10 +31,10 @@ from pipeline.tables import among, conform
 
 ENDINGS = (
     ".jpg", ".jpeg", ".jpe", ".jfif", ".jfi", ".jif", ".pjpeg", ".pjp", ".mpo", ".png", ".apng", ".gif", ".webp",
-    ".bmp", ".dib", ".tif", ".tiff",
+    ".bmp", ".dib", ".tif", ".tiff", ".avif", ".heic", ".heif", ".hif",
 )  # fmt: skip
 """Files that are taken for pictures by their name; others are where they begin like one (`SIGNATURES`)."""
-NOT_READ = {".heic", ".heif", ".hif", ".avif", ".jxl", ".dng"}
+NOT_READ = {".jxl", ".dng"}
 """Endings of pictures as phones make them that no reader here takes."""
 SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a")
 """TIFF's is missing on purpose: the raw files of many cameras begin like a TIFF of a small preview."""

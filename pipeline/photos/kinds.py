@@ -30,6 +30,10 @@ _PRIMARIES_WITHIN = 0.01
 _SRGB_CODES = (1, (1, 6, 13, 14, 15), 0, 1)
 """cICP (ITU-T H.273): BT.709 primaries, sRGB's transfer or BT.709's, RGB, full range."""
 _CHUNKS_LOOKED_AT = 1000
+_SDR_PRIMARIES, _SDR_TRANSFERS = (1, 2, 5, 6), (1, 2, 6, 13, 14, 15)
+"""BT.709's, those of BT.601, which are near them, and what is not told; sRGB's curve, those near it, and likewise."""
+_BOXES_LOOKED_AT = 1 << 16
+"""Bytes of an AVIF: what describes its picture comes before it."""
 
 
 def unsupported(image: Image.Image) -> str | None:
@@ -40,6 +44,8 @@ def unsupported(image: Image.Image) -> str | None:
         return _unsupported_tiff(image)
     if image.format == "PNG":
         return _unsupported_png(image)
+    if image.format in ("AVIF", "HEIF"):
+        return _unsupported_coding(image)
     return None
 
 
@@ -152,3 +158,28 @@ def _chunks(image: Image.Image) -> Iterator[tuple[bytes, bytes]]:
             file.seek(4 if size_bytes <= 64 else size_bytes + 4, 1)
     finally:
         file.seek(position)
+
+
+# --- AVIF, HEIF (ISO 23008-12) ----------------------------------------------------------------------------------------
+
+
+def _unsupported_coding(image: Image.Image) -> str | None:
+    """Of another colour space than sRGB, as HDR is, without a profile."""
+    codes = _nclx(image)
+    if codes is None or _has_profile(image) or (codes[0] in _SDR_PRIMARIES and codes[1] in _SDR_TRANSFERS):
+        return None
+    name = {"HEIF": "a HEIC"}.get(str(image.format), "an AVIF")
+    return f"{name} of another colour space than sRGB (nclx {codes[0]} {codes[1]}), as HDR is; save it as JPEG"
+
+
+def _nclx(image: Image.Image) -> tuple[int, int] | None:
+    """Primaries and transfer by the numbers of ITU-T H.273, where the file tells them; Pillow's AVIF passes over them."""
+    if image.format == "HEIF":
+        told = image.info.get("nclx_profile")
+        return (told["color_primaries"], told["transfer_characteristics"]) if told else None
+    file = image.fp  # pyright: ignore[reportAttributeAccessIssue]
+    position = file.tell()
+    file.seek(0)
+    _, found, after = file.read(_BOXES_LOOKED_AT).partition(b"colrnclx")
+    file.seek(position)
+    return struct.unpack(">2H", after[:4]) if found and len(after) >= 4 else None

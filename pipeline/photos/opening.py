@@ -20,10 +20,20 @@ from pipeline.errors import BokehflowError
 from pipeline.orientation import SWAPS_SIDES, orientation
 from pipeline.photos.jpeg import MAX_SCANS, NotJudged, Structure, damage_of, structure_of
 from pipeline.photos.kinds import unsupported
-from pipeline.pillow import recorded
+from pipeline.pillow import (
+    AVIF_BRANDS,
+    HEIC_BRANDS,
+    HEIF,
+    NO_READER,
+    first_bytes,
+    iso_brands,
+    open_picture,
+    reads_heif,
+    recorded,
+)
 from pipeline.plain_files import open_plain
 
-FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF")
+FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF")
 """Pillow's names of what is accepted (MPO comes with JPEG); others, of which EPS runs a program, are not even tried."""
 
 JPEGS = ("JPEG", "MPO")
@@ -166,7 +176,7 @@ def opened(
     `large` is held meanwhile by one of over `LARGE_PIXELS`.
     """
     try:
-        with Image.open(source, formats=FORMATS) as image:
+        with open_picture(source, FORMATS) as image:
             width_px, height_px = image.size
             if width_px * height_px > max_pixels:
                 detail = f"{width_px} × {height_px} pixels, [photos] max_pixels allows {max_pixels}"
@@ -192,12 +202,18 @@ def _reason_of(error: Exception) -> str:
 
 
 def _unidentified(source: BinaryIO) -> UndecodableImage:
-    source.seek(0)
-    head = source.read(512)
-    known = next((name for signature, name in _SIGNATURES if re.match(signature, head, re.DOTALL)), None)
-    if known:
+    head = first_bytes(source)
+    if known := _begins_like(head):
         return UndecodableImage("broken", f"begins like a {known} file, but its header cannot be read")
     return UndecodableImage("not_an_image", _describe(head))
+
+
+def _begins_like(head: bytes) -> str | None:
+    """The format of those that are accepted."""
+    kind = _of_iso_media(head)
+    if kind == _AVIF or (kind == _HEIC and reads_heif()):
+        return "AVIF" if kind == _AVIF else HEIF
+    return next((name for signature, name in _SIGNATURES if re.match(signature, head, re.DOTALL)), None)
 
 
 _SIGNATURES = [
@@ -219,26 +235,24 @@ def _describe(head: bytes) -> str:
     if text.startswith((b"{", b"[")):
         return "JSON or another text"
     other = next((name for signature, name in _OTHERS if re.match(signature, head, re.DOTALL)), None)
-    if head[4:8] == b"ftyp":
-        other = _of_iso_media(head)
+    other = _of_iso_media(head) or other
+    if other == _HEIC:
+        return NO_READER
     if other:
         return f"{other}, which is not taken; save it as JPEG, PNG or TIFF"
     return f"unknown bytes, beginning {head[:16]!r}"
 
 
-def _of_iso_media(head: bytes) -> str:
-    """What a file of ISO 14496-12 is by its brands: the first is its own, then come those that it is compatible with."""
-    size_bytes = int.from_bytes(head[:4])
-    brands = {head[8:12], *(head[at : at + 4] for at in range(16, min(size_bytes, len(head)), 4))}
+def _of_iso_media(head: bytes) -> str | None:
+    """What a file of ISO 14496-12 is; None for other files."""
+    if not (brands := iso_brands(head)):
+        return None
     kind = next((name for name, known in _BRANDS.items() if brands & known), None)
     return kind or f"a video, or another file of the kind {head[8:12].decode('ascii', 'replace').strip()!r}"
 
 
-_BRANDS = {
-    "an AVIF picture": {b"avif", b"avis"},
-    "a HEIC picture": {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"},
-    "a camera's raw file": {b"crx "},
-}
+_AVIF, _HEIC = "an AVIF picture", "a HEIC picture"
+_BRANDS = {_AVIF: AVIF_BRANDS, _HEIC: HEIC_BRANDS, "a camera's raw file": {b"crx "}}
 _OTHERS = [
     (rb"\xff\x0a|....JXL ", "a JPEG XL picture"),
     (rb"....jP  |\xff\x4f\xff\x51", "a JPEG 2000 picture"),

@@ -293,16 +293,16 @@ def test_a_name_that_is_not_utf8_is_refused_and_the_rest_of_the_batch_is_kept(
 
 
 def test_pictures_of_phones_that_are_not_read_come_with_what_to_do(tmp_path: Path) -> None:
-    heic = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"
     folder = tmp_path / "phone"
     folder.mkdir()
-    for name in ("IMG_0001.HEIC", "IMG_0002.heic", "IMG_0003.DNG", "IMG_0001.MOV"):
-        (folder / name).write_bytes(heic)
-    remedy = "pictures in .dng and .heic are not taken: save them as JPEG"
-    with pytest.raises(ConfigError, match=rf"no pictures found .*\.dng 1, \.heic 2, \.mov 1; {remedy}"):
-        folder_module.find_pictures(folder)
+    for name in ("IMG_0001.JXL", "IMG_0002.jxl", "IMG_0003.DNG", "IMG_0001.MOV"):
+        (folder / name).write_bytes(b"some bytes")
+    remedy = "pictures in .dng and .jxl are not taken: save them as JPEG"
+    with pytest.raises(ConfigError, match=rf"no pictures found .*\.dng 1, \.jxl 2, \.mov 1; {remedy}"):
+        folder_module.find_pictures(folder, tmp_path / "home")
     save_noise(folder / "IMG_0004.jpg", 1)
-    assert folder_module.told(folder_module.find_pictures(folder).others) == f".dng 1, .heic 2, .mov 1; {remedy}"
+    others = folder_module.find_pictures(folder, tmp_path / "home").others
+    assert folder_module.told(others) == f".dng 1, .jxl 2, .mov 1; {remedy}"
 
 
 @pytest.mark.parametrize(("limit", "reason"), [("max_pixels = 5000", "too_many_pixels"), ("max_bytes = 100", "too_large")])

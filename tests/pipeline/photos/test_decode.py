@@ -208,7 +208,6 @@ class TestRefusals:
             (b"", "empty"),
             (b"\n <!DOCTYPE html><html><body>gone</body></html>", "HTML"),
             (b'{"stat": "fail"}', "JSON"),
-            (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "a HEIC picture, which is not taken; save it as JPEG"),
             (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "unknown bytes"),
         ],
     )
