@@ -141,7 +141,7 @@ def browser(chromium: Browser) -> Iterator[Browser]:
 
 def opened(browser: Browser, server: Server, path: str, **options: object) -> Page:
     """A page of a browser window of its own; whatever its console says fails the test in the end."""
-    page = browser.new_context(**options).new_page()  # pyright: ignore[reportArgumentType]
+    page = browser.new_context(**options).new_page()
     page.on("pageerror", lambda error: pytest.fail(f"the page's script failed: {error}"))
     page.goto(f"{server.address}{path}{'&' if '?' in path else '?'}token={server.token}")
     return page

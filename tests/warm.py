@@ -186,7 +186,7 @@ def carry_out(module: str) -> int:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGINT)
     except BaseException:
-        sys.excepthook(*sys.exc_info())  # pyright: ignore[reportArgumentType]
+        sys.excepthook(*sys.exc_info())
         return 1
     return 0
 

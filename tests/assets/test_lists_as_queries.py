@@ -106,7 +106,7 @@ def test_what_a_list_says_again_is_not_written_and_what_it_says_otherwise_is(
 
     def seen(self: TableStore, name: str, frame: object, **kwargs: object) -> object:
         written.append(name)
-        return write(self, name, frame, **kwargs)  # pyright: ignore[reportArgumentType, reportCallIssue]
+        return write(self, name, frame, **kwargs)
 
     monkeypatch.setattr(TableStore, "write", seen)
     assert lists.read() == {0, 1, 2, 3}

@@ -61,7 +61,7 @@ class World:
         self.file.write_text(PROJECT)
         self.project = load_project(self.file)
         self.definitions = build_definitions(self.project, self.home, self.file)
-        self.planner = Told(self.project, self.home, folder, None)  # pyright: ignore[reportArgumentType]
+        self.planner = Told(self.project, self.home, folder, None)
         self.seen: dict[str, str] = {}
 
     def tick(self, *due: Due, waiting: tuple[Waiting, ...] = ()) -> Next:
@@ -95,7 +95,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 
 def due(asset: str, partition: str | None = None, why: str = "was never made", **more: object) -> Due:
-    return Due(asset, partition, (why,), **more)  # pyright: ignore[reportArgumentType]
+    return Due(asset, partition, (why,), **more)
 
 
 def test_what_was_never_made_of_a_month_is_made_in_one_run(world: World) -> None:

@@ -59,7 +59,7 @@ def photo(folder: Path, number: int, month: int = 1, **fields: object) -> Collec
     }
     return CollectionPhoto(
         str(4950000000 + number), f"{number}@N01", begin_s + number, file=f"{number}.jpg",
-        **values,  # pyright: ignore[reportArgumentType]
+        **values,
     )  # fmt: skip
 
 

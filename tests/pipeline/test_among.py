@@ -27,14 +27,14 @@ NAMES = pd.Series(["b", None, "a", "c", "a"], index=[7, 3, 3, 0, 1], dtype="str"
     ],
 )
 def test_it_is_what_isin_tells(values: object) -> None:
-    values = list(values)  # pyright: ignore[reportArgumentType]
+    values = list(values)
     pd.testing.assert_series_equal(among(NAMES, values), NAMES.isin(values), check_names=False)
     pd.testing.assert_series_equal(among(NAMES.astype(object), values), NAMES.astype(object).isin(values), check_names=False)
 
 
 @pytest.mark.parametrize("values", [[], set(), pd.Series([], dtype="str"), pd.Series([], dtype=object), [None], [np.nan]])
 def test_nothing_is_among_nothing_and_the_unknown_among_no_values(values: object) -> None:
-    assert not among(NAMES, values).any()  # pyright: ignore[reportArgumentType]
+    assert not among(NAMES, values).any()
 
 
 def test_joined_parts_are_asked_like_one_column() -> None:

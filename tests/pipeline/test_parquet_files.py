@@ -17,7 +17,7 @@ HEADER_BYTES = 400
 
 
 def write(path: Path, table: pa.Table, **options: object) -> Path:
-    pq.write_table(table, path, **options)  # pyright: ignore[reportArgumentType]
+    pq.write_table(table, path, **options)
     return path
 
 

@@ -48,16 +48,16 @@ def file_of(number: int, date_upload: int, **fields: object) -> CollectionPhoto:
         "height_px": 2000,
         **fields,
     }
-    return CollectionPhoto(str(57_000_000 + number), f"User {number % 7}", date_upload, **values)  # pyright: ignore[reportArgumentType]
+    return CollectionPhoto(str(57_000_000 + number), f"User {number % 7}", date_upload, **values)
 
 
 def client_of(emulator: CommonsEmulator, folder: Path, **named: object) -> CommonsClient:
     """A client that does not sleep."""
     patient = {name: named.pop(name) for name in ("timeout_s", "retries", "sleep", "chance") if name in named}
-    patience = Patience(**{"sleep": lambda delay_s: None, **patient})  # pyright: ignore[reportArgumentType]
+    patience = Patience(**{"sleep": lambda delay_s: None, **patient})
     values = {"contact": "you@example.org", "patience": patience, **named}
     budget = CallBudget(folder / "budget", emulator.endpoint, 100_000, service="Commons")
-    return CommonsClient(budget=budget, endpoint=emulator.endpoint, **values)  # pyright: ignore[reportArgumentType]
+    return CommonsClient(budget=budget, endpoint=emulator.endpoint, **values)
 
 
 def asking(*queries: str) -> Project:

@@ -38,7 +38,7 @@ def photo(folder: Path, number: int, **fields: object) -> CollectionPhoto:
     values: dict[str, object] = {
         "title": f"Portrait {number}", "license": "12", "owner_name": "Ada <i>&</i> Sons", "file": f"{number}.jpg", **fields,
     }  # fmt: skip
-    return CollectionPhoto(str(57_000_000 + number), f"User {number}", begin_s + 3600 * number, **values)  # pyright: ignore[reportArgumentType]
+    return CollectionPhoto(str(57_000_000 + number), f"User {number}", begin_s + 3600 * number, **values)
 
 
 @pytest.fixture

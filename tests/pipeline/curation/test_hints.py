@@ -145,7 +145,7 @@ def test_camera_and_software_are_read_where_they_are_known() -> None:
 
 
 def _of(sha256: str) -> Hints:
-    return Hints(**{**FITTING, "cut_off": int(sha256, 16) / 100})  # pyright: ignore[reportArgumentType]
+    return Hints(**{**FITTING, "cut_off": int(sha256, 16) / 100})
 
 
 def test_each_picture_is_measured_once_for_ever(tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ def queue(
 
 def decision(number: int, verdict: str, when: int = 1, **more: object) -> Decision:
     facts = {"reason": "edited" if verdict == "drop" else None, "move_to": None, "curator": "Ann", "note": None, **more}
-    return Decision(photo_id=photo_id(number), decision=verdict, file="a.csv", row=2, when=(when, "a.csv", 2), **facts)  # pyright: ignore[reportArgumentType]
+    return Decision(photo_id=photo_id(number), decision=verdict, file="a.csv", row=2, when=(when, "a.csv", 2), **facts)
 
 
 def reviewed(root: Path, text: str | bytes, name: str = "a.csv", when_s: int = 1) -> Path:

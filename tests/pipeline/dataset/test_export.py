@@ -46,7 +46,7 @@ def frozen(tmp_path_factory: pytest.TempPathFactory) -> tuple[World, str]:
 
 
 def export_to(frozen: tuple[World, str], target: Path, format: str = "folders", **options: object) -> Exported:
-    plan = ExportPlan(format, "ordinary", "shallow", **options)  # pyright: ignore[reportArgumentType]
+    plan = ExportPlan(format, "ordinary", "shallow", **options)
     world, identifier = frozen
     return export_snapshot(world.snapshots, identifier, world.shards, target, plan)
 

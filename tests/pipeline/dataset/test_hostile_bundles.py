@@ -50,8 +50,8 @@ def restore(bundle: Path) -> None:
     def nothing(_: object) -> Mapping[str, str | None]:
         raise AssertionError("nothing of a refused bundle is fetched or made")
 
-    kept = {name: Kept(home / name, nothing) for name in ("mask", "depth")}  # pyright: ignore[reportArgumentType]
-    restore_snapshot(bundle, home / "snapshots", home / "shards", kept, Photos(nothing, nothing), nothing)  # pyright: ignore[reportArgumentType]
+    kept = {name: Kept(home / name, nothing) for name in ("mask", "depth")}
+    restore_snapshot(bundle, home / "snapshots", home / "shards", kept, Photos(nothing, nothing), nothing)
 
 
 def rewritten(bundle: Path, name: str, column: str, value: object) -> None:

@@ -52,7 +52,7 @@ def run_on(snapshot: str, **facts: object) -> RunFacts:
         "uses": ("ordinary", "shallow"), "card": {"lineage": {"code_revision": "abc+"}, "settings": {"size_px": 64}},
         "scores": {"background_l1": 0.25}, "report": "/reports/index.html", **facts,
     }  # fmt: skip
-    return RunFacts(**given)  # pyright: ignore[reportArgumentType]
+    return RunFacts(**given)
 
 
 def no_tables(_: str) -> list[Path]:

@@ -345,7 +345,7 @@ def test_an_interrupted_month_goes_on_where_it_stopped(tmp_path: Path) -> None:
             nonlocal tries
             tries += 1
             emulator.faults = broken if tries == 8 else whole
-            return search(*arguments, **named)  # pyright: ignore[reportArgumentType]
+            return search(*arguments, **named)
 
         client.search = interrupted_search
         with pytest.raises(FlickrUnreachable):

@@ -82,7 +82,7 @@ def collection_photo(number: int, date_upload: int, **fields: object) -> Collect
         "height_px": 2000,
         **fields,
     }
-    return CollectionPhoto(str(4950000000 + number), f"{number % 7}@N01", date_upload, **values)  # pyright: ignore[reportArgumentType]
+    return CollectionPhoto(str(4950000000 + number), f"{number % 7}@N01", date_upload, **values)
 
 
 def project(*queries: Mapping[str, object], exclude_no_cv: bool = True) -> Project:
@@ -94,8 +94,8 @@ def project(*queries: Mapping[str, object], exclude_no_cv: bool = True) -> Proje
 def client_of(emulator: Emulator, **arguments: object) -> FlickrClient:
     """A client that does not sleep."""
     patient = {name: arguments.pop(name) for name in ("timeout_s", "retries", "sleep", "chance") if name in arguments}
-    patience = Patience(**{"sleep": lambda delay_s: None, **patient})  # pyright: ignore[reportArgumentType]
-    return FlickrClient(KEY, SECRET, endpoint=emulator.endpoint, patience=patience, **arguments)  # pyright: ignore[reportArgumentType]
+    patience = Patience(**{"sleep": lambda delay_s: None, **patient})
+    return FlickrClient(KEY, SECRET, endpoint=emulator.endpoint, patience=patience, **arguments)
 
 
 def save_picture(path: Path, width_px: int, height_px: int) -> None:

@@ -81,7 +81,7 @@ def test_whoever_goes_away_in_the_middle_of_a_request_is_no_fault() -> None:
 
     scope = {"type": "http", "method": "GET", "path": "/", "query_string": b"",
              "headers": [(b"host", f"127.0.0.1:{PORT}".encode())]}  # fmt: skip
-    asyncio.run(Guard(app, PORT, 1000)(scope, nothing, nothing))  # pyright: ignore[reportArgumentType]
+    asyncio.run(Guard(app, PORT, 1000)(scope, nothing, nothing))
 
 
 def test_a_socket_needs_the_cookie_too() -> None:

@@ -41,7 +41,7 @@ def losses(model: Defocus, given: Batch) -> dict[str, float]:
 
 def model_of(**changed: object) -> Defocus:
     torch.manual_seed(0)
-    return Defocus(replace(CONFIG, **changed))  # pyright: ignore[reportArgumentType]
+    return Defocus(replace(CONFIG, **changed))
 
 
 def depth_of(given: Batch) -> torch.Tensor:

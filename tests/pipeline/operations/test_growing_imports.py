@@ -27,9 +27,9 @@ def writes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     write, add = TableStore.write, GrowingImports.add
 
     def slow_write(self: TableStore, name: str, frame: object, **kwargs: object) -> object:
-        rows.append(len(frame))  # pyright: ignore[reportArgumentType]
-        now_s[0] += len(frame) / 1000  # pyright: ignore[reportArgumentType]
-        return write(self, name, frame, **kwargs)  # pyright: ignore[reportArgumentType, reportCallIssue]
+        rows.append(len(frame))
+        now_s[0] += len(frame) / 1000
+        return write(self, name, frame, **kwargs)
 
     def slow_add(self: GrowingImports, pictures: list[ImportedPhoto], told: dict[str, Told]) -> bool:
         now_s[0] += len(pictures) / 100

@@ -44,7 +44,7 @@ def reason_of(data: bytes, max_pixels: int = MAX_PIXELS) -> str:
 
 
 def flat(colour: object, mode: str, size: tuple[int, int] = (8, 6)) -> Image.Image:
-    return Image.new(mode, size, colour)  # pyright: ignore[reportArgumentType]
+    return Image.new(mode, size, colour)
 
 
 def assert_colour(decoded: Decoded, expected: tuple[int, int, int], within: int = 1) -> None:

@@ -265,7 +265,7 @@ def answers_to(monkeypatch: pytest.MonkeyPatch, names: dict[str, list[str]]) -> 
 
     def look_up(host: str, port: int, *arguments: object, **named: object) -> object:
         if host.replace(".", "").isdigit() or host == "localhost":
-            return original(host, port, *arguments, **named)  # pyright: ignore[reportArgumentType]
+            return original(host, port, *arguments, **named)
         looked_up.append(host)
         if host not in names:
             raise socket.gaierror(-2, "Name or service not known")

@@ -99,7 +99,7 @@ def test_no_more_pixels_are_made_than_reading_the_code_takes(tmp_path: Path, mon
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("colour", ["white", "black", (90, 1, 1)])
 def test_flat_pictures_are_no_holes(way: str, colour: object, tmp_path: Path) -> None:
-    page = Image.new("RGB", (900, 700), colour)  # pyright: ignore[reportArgumentType]
+    page = Image.new("RGB", (900, 700), colour)
     drawn = page.copy()
     ImageDraw.Draw(drawn).ellipse((400, 100, 700, 500), fill="grey")
     assert [reason_of(saved(image, **WAYS[way]), tmp_path) for image in (page, drawn)] == [None, None]

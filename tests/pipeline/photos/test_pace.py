@@ -36,7 +36,7 @@ class Simulated:
                 _, answer, ticket, took_s = entry
                 self.good += answer is HostAnswer.GOOD
                 self.refused += answer is HostAnswer.REFUSED
-                self.pace.finish(ticket, self.now_s, answer, took_s)  # pyright: ignore[reportArgumentType]
+                self.pace.finish(ticket, self.now_s, answer, took_s)
 
     def _judge(self) -> HostAnswer:
         if self.per_s is None:

@@ -61,7 +61,7 @@ def signalled_in_step(step: int, number: int, monkeypatch: pytest.MonkeyPatch) -
     original = process.train_steps
 
     def steps(*arguments: object) -> Iterator[object]:
-        for metrics in original(*arguments):  # pyright: ignore[reportArgumentType]
+        for metrics in original(*arguments):
             if metrics.step == step:
                 for _ in range(2):
                     os.kill(os.getpid(), number)

@@ -132,7 +132,7 @@ def test_the_discriminators_step_needs_the_generators(random_source: Sources) ->
     settings = tiny()
     state = TrainingState(build_model("cyclegan", settings, 0), settings, 0, CPU)
     with pytest.raises(ValueError, match="generators' step comes first"):
-        RecordedSteps(state, STAND_IN).discriminator_step(None, {}, 1e-3)  # pyright: ignore[reportArgumentType]
+        RecordedSteps(state, STAND_IN).discriminator_step(None, {}, 1e-3)
 
 
 @pytest.mark.slow

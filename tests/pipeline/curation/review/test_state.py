@@ -307,7 +307,7 @@ def test_a_decision_about_a_duplicate_stands_for_the_photo(home: Home) -> None:
 )
 def test_filters(home: Home, filters: Filters, expected: object) -> None:
     rows = home.tables.read("review_queue").sort_values("position")
-    wanted = [str(row["photo_id"]) for row in rows.to_dict("records") if expected(row)]  # pyright: ignore[reportCallIssue]
+    wanted = [str(row["photo_id"]) for row in rows.to_dict("records") if expected(row)]
     found = state(home).upcoming(filters, "", "Ann", "a", 100)
     assert found == wanted
     assert Filters.parse(dict(pair.split("=") for pair in filters.query().split("&"))) == filters

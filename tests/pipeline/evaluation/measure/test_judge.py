@@ -142,7 +142,7 @@ def test_the_test_set_is_compared_with_domain_b_as_a_whole() -> None:
     def tint(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
         return (rgb / 255.0 * np.array([1.0, 0.6, 0.6])).astype(np.float32)
 
-    yardstick = Yardstick(tinted, FourColours())  # pyright: ignore[reportArgumentType]
+    yardstick = Yardstick(tinted, FourColours())
     table = judge_photos(MODEL, tint, JUDGED_PX, ordinary, yardstick=yardstick)
     of_set = table[table["photo_id"] == TEST_SET].set_index(["method", "metric"])["value"]
     for prefix in ("", "background_"):
@@ -154,7 +154,7 @@ def test_the_test_set_is_compared_with_domain_b_as_a_whole() -> None:
 
 
 def test_a_small_test_set_has_no_scores_as_a_whole() -> None:
-    yardstick = Yardstick(photos(20), FourColours())  # pyright: ignore[reportArgumentType]
+    yardstick = Yardstick(photos(20), FourColours())
     table = judge_photos(MODEL, unchanged, JUDGED_PX, photos(3), yardstick=yardstick)
     of_set = table[table["photo_id"] == TEST_SET]
     assert not set(of_set["metric"]) & {"kid", "precision"}

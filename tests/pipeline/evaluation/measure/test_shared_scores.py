@@ -33,7 +33,7 @@ class Everywhere(Told):
 
 @pytest.fixture
 def yardstick() -> Yardstick:
-    return Yardstick(photos(20), FourColours(), segment, Everywhere())  # pyright: ignore[reportArgumentType]
+    return Yardstick(photos(20), FourColours(), segment, Everywhere())
 
 
 def test_it_comes_back_as_it_was(tmp_path: Path, yardstick: Yardstick) -> None:
@@ -81,7 +81,7 @@ def test_with_what_was_kept_only_the_model_is_measured(tmp_path: Path, yardstick
             seen.append(len(images))
             return super().look(images)
 
-    counted = Yardstick(yardstick.shallow, Counting(), segment, Everywhere())  # pyright: ignore[reportArgumentType]
+    counted = Yardstick(yardstick.shallow, Counting(), segment, Everywhere())
     judge_model("m@0", background_blur(1.5), Trial(JUDGED_PX, WORLD, yardstick=counted), tmp_path / "p", common=common)
     assert sum(seen) == 2 * len(WORLD.ids), "one pass for each input and one for each output"
 
