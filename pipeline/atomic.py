@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from glob import escape
+from io import FileIO
 from pathlib import Path
 from uuid import uuid4
 
@@ -174,6 +175,18 @@ def naming(target: Path) -> Iterator[None]:
 def write_text(target: Path, text: str) -> None:
     """Write `text` as UTF-8, newlines unchanged, to `target` atomically."""
     write_bytes(target, text.encode())
+
+
+def append_whole(file: FileIO, data: bytes) -> None:
+    """Add to the end of a file, opened without a buffer, and have it on the disk; else the file is as it was before."""
+    size_bytes = os.fstat(file.fileno()).st_size
+    try:
+        if file.write(data) < len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        os.fsync(file.fileno())
+    except OSError:
+        file.truncate(size_bytes)
+        raise
 
 
 def put_in_place(temporary: Path, target: Path) -> None:

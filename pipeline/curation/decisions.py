@@ -29,7 +29,6 @@ read is named, and so is the copy of one that is.
 """
 
 import codecs
-import errno
 import hashlib
 import os
 import re
@@ -42,7 +41,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 
-from pipeline.atomic import sync
+from pipeline.atomic import append_whole, sync
 from pipeline.entered_text import one_line
 from pipeline.errors import disk_failed
 from pipeline.file_names import printable
@@ -341,11 +340,8 @@ def _append(path: Path, row: bytes) -> None:
         elif os.pread(file.fileno(), 1, size - 1) != b"\n":
             row = b"\r\n" + row
         try:
-            if file.write(row) < len(row):
-                raise OSError(errno.ENOSPC, "the row was cut")
-            os.fsync(file.fileno())
+            append_whole(file, row)
         except OSError:
-            file.truncate(size)
             if not size:
                 path.unlink()  # an empty file would be no table
             raise

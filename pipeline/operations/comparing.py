@@ -19,6 +19,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from pipeline.atomic import append_whole, naming
 from pipeline.errors import DatasetError
 from pipeline.evaluation.people.choices import (
     CHOICES,
@@ -131,8 +132,8 @@ class Compare:
 
     def _append(self, path: Path, lines: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(path, "a+b", opener=plain) as file:
-            file.write(before_next_row(file, COLUMNS) + lines.encode())
+        with naming(path), open(path, "a+b", buffering=0, opener=plain) as file:
+            append_whole(file, before_next_row(file, COLUMNS) + lines.encode())
 
 
 def judge_name(text: str) -> str | None:

@@ -8,12 +8,15 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from io import FileIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pipeline.atomic import (
     ABANDONED_AFTER_S,
+    append_whole,
     atomic_folder,
     atomic_path,
     is_temporary,
@@ -47,6 +50,22 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path, interruption: 
         interrupted()
     assert target.read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]
+
+
+class ShortFile(FileIO):
+    """On a disk that takes half of what is written."""
+
+    def write(self, data: Any, /) -> int:  # noqa: ANN401 - as its base
+        return super().write(data[: len(data) // 2])
+
+
+def test_what_is_added_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    with FileIO(path, "a+") as file:
+        append_whole(file, b"first\n")
+    with ShortFile(path, "a+") as file, pytest.raises(OSError, match="No space left"):
+        append_whole(file, b"second\n")
+    assert path.read_bytes() == b"first\n"
 
 
 @pytest.mark.parametrize("writer", [atomic_path, atomic_folder])

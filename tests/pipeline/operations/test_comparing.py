@@ -10,6 +10,7 @@ from starlette.testclient import TestClient
 
 from pipeline.evaluation.people.choices import QUESTIONS, read_choices
 from pipeline.operations.comparing import Compare, judge_name, make_compare_app
+from tests.pipeline.test_atomic import ShortFile
 
 
 @pytest.fixture
@@ -83,6 +84,25 @@ def test_answers_that_cannot_be_kept_are_said_to_be_lost(client: TestClient, com
     compare.folder.mkdir()
     compare.file("ada").write_bytes(b"\xff")
     assert "no text in UTF-8" in client.get("/judge/ada").text
+
+
+def test_answers_that_the_disk_takes_in_part_are_not_kept(
+    client: TestClient, compare: Compare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A part may be an answer of somebody else, whose name is the beginning of a name."""
+    answers = {"number": "0", "aperture": "left", "person": "same"}
+    client.post("/judge/ada", data=answers)
+    before = compare.file("ada").read_bytes()
+
+    def short(path: Path, mode: str, **_: object) -> ShortFile:
+        return ShortFile(path, "a+")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pipeline.operations.comparing.open", short, raising=False)
+        lost = client.post("/judge/ada", data={**answers, "number": "1"})
+    assert lost.status_code == 500
+    assert f"answers cannot be kept: {compare.file('ada')}: No space left" in lost.text
+    assert compare.file("ada").read_bytes() == before
 
 
 def test_a_line_that_was_cut_off_costs_itself_alone(client: TestClient, compare: Compare) -> None:
