@@ -82,6 +82,8 @@ DIGESTS = [layer.digest for layer in LAYERS]
 OPTIONAL_DIGESTS = [layer.digest for layer in OPTIONAL]
 ENCODINGS = [layer.encoding for layer in OPTIONAL if layer.encoded]
 SOURCES = [column for layer in OPTIONAL for column in (layer.source, layer.source_digest)]
+PHOTO_SOURCES = [layer.source for layer in OPTIONAL if layer.kept_as == "photo"]
+"""Those that name another picture, which belongs to a photo and goes with it."""
 
 
 @dataclass(frozen=True)

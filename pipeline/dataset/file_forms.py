@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.errors import DatasetError
-from pipeline.picture_layers import ENCODING_FORM, ENCODINGS, OPTIONAL, OPTIONAL_DIGESTS, SOURCES
+from pipeline.picture_layers import ENCODING_FORM, ENCODINGS, OPTIONAL, OPTIONAL_DIGESTS, PHOTO_SOURCES, SOURCES
 
 SHOWN = 60
 _SHA256, _PHOTO = r"[0-9a-f]{64}", r"[a-z]+:[0-9A-Za-z_-]{1,80}"
@@ -27,7 +27,7 @@ FORMS = {
     "shard": r"[0-9a-f]{32}\.arrow",
     "key": r"[0-9A-Za-z]{1,64}",
     **{column: _SHA256 for layer in OPTIONAL for column in (layer.digest, layer.source_digest)},
-    **{layer.source: _SHA256 for layer in OPTIONAL if layer.kept_as == "photo"},
+    **dict.fromkeys(PHOTO_SOURCES, _SHA256),
     **dict.fromkeys(ENCODINGS, ENCODING_FORM),
 }
 """What a column's cells must match."""

@@ -37,7 +37,7 @@ from pipeline.dataset.snapshot import (
 from pipeline.errors import DatasetError
 from pipeline.file_names import below, child
 from pipeline.parquet_files import parquet_footer, parquet_table, rows_with
-from pipeline.picture_layers import DIGESTS, OPTIONAL, OPTIONAL_DIGESTS, with_all_digests
+from pipeline.picture_layers import DIGESTS, OPTIONAL, OPTIONAL_DIGESTS, PHOTO_SOURCES, with_all_digests
 from pipeline.tables import among
 
 Digests = tuple[str, ...]
@@ -132,11 +132,10 @@ def frozen_sources(snapshots: Path, column: str, values: Set[str], damaged: Coll
 
     The snapshots named in `damaged` are passed over.
     """
-    layers = [layer.source for layer in OPTIONAL if layer.kept_as == "photo"]
     for identifier in list_snapshots(snapshots):
         if identifier not in damaged:
             path = child(snapshots, identifier)
-            for file, digests in ((path / MANIFEST, ["source_sha256"]), (path / PICTURES, layers)):
+            for file, digests in ((path / MANIFEST, ["source_sha256"]), (path / PICTURES, PHOTO_SOURCES)):
                 for digest in set(digests) & set(parquet_footer(file).schema.names):
                     asked = digest if column == "sha256" else column
                     rows = rows_with(file, asked, values, ["photo_id", digest]).to_pandas()

@@ -35,7 +35,7 @@ from pipeline.operations.results import forget_results
 from pipeline.operations.tombstones import forgotten_photos, unpurged
 from pipeline.photo_ids import COMMONS, FLICKR, FOLDER, commons_file, written_id
 from pipeline.photos.download import journal_digests
-from pipeline.picture_layers import DIGESTS, OPTIONAL
+from pipeline.picture_layers import DIGESTS, PHOTO_SOURCES
 from pipeline.plain_files import plain, read_plain
 from pipeline.sources.listing import without_forgotten
 from pipeline.spreadsheet import Record, Sheet, read_sheet, table_bytes
@@ -50,8 +50,6 @@ WHOLE_TABLES = (
 )  # fmt: skip
 """Tables that lose the rows of forgotten photos. Listings keep a row that says only that the photo was forgotten."""
 DIGEST_COLUMNS = ("sha256", "source_sha256")
-PARTNER_COLUMNS = [layer.source for layer in OPTIONAL if layer.kept_as == "photo"]
-"""Columns that name another picture which belongs to a photo and goes with it."""
 BY_PICTURE = {"duplicate_pairs": ["sha256_a", "sha256_b"], "photo_hints": ["sha256"], "unmeasured_pictures": ["sha256"]}
 """Tables about pictures rather than photos, and their columns that name one."""
 NOT_CACHES = {
@@ -288,7 +286,7 @@ def _sources(home: Home, column: str, values: Set[str], damaged: Set[str]) -> It
     keys = [(name, key) for name in PARTITIONED for key in home.tables.partitions(name)]
     for name, key in (*keys, *((name, None) for name in WHOLE_TABLES)):
         there = home.tables.columns(name, key)
-        for names in (DIGEST_COLUMNS, PARTNER_COLUMNS):
+        for names in (DIGEST_COLUMNS, PHOTO_SOURCES):
             if digest := next((one for one in names if one in there), ""):
                 asked, columns = digest if column == "sha256" else column, ["photo_id", digest]
                 with suppress(StorageError):
