@@ -193,7 +193,8 @@ def opened(
         # Pillow's readers let through whatever their parsing stumbles over (SyntaxError, struct.error, KeyError …).
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        raise UndecodableImage(_reason_of(error), f"{type(error).__name__}: {error}"[:300]) from error
+        told = " ".join(str(error).split())
+        raise UndecodableImage(_reason_of(error), f"{type(error).__name__}: {told}"[:300]) from error
 
 
 def _reason_of(error: Exception) -> str:
@@ -204,7 +205,8 @@ def _reason_of(error: Exception) -> str:
 def _unidentified(source: BinaryIO) -> UndecodableImage:
     head = first_bytes(source)
     if known := _begins_like(head):
-        return UndecodableImage("broken", f"begins like a {known} file, but its header cannot be read")
+        article = "an" if known == "AVIF" else "a"
+        return UndecodableImage("broken", f"begins like {article} {known} file, but its header cannot be read")
     return UndecodableImage("not_an_image", _describe(head))
 
 
