@@ -40,6 +40,7 @@ from pipeline.curation import hints
 from pipeline.curation.hints import Hints, measure
 from pipeline.curation.suggestions import suggest
 from pipeline.masks.segmenters import Segmenter, make_segmenter
+from pipeline.memory import keep_freed_memory
 from pipeline.models.lens import disc, linear, srgb
 from pipeline.softness import chance_above
 from pipeline.studio.collection import build_collection
@@ -289,6 +290,7 @@ def suggested(measured: Sequence[Hints], truth: np.ndarray) -> dict[str, str]:
 
 def main() -> None:
     """Measure and report."""
+    keep_freed_memory()  # as the product's own processes do
     segmenter = make_segmenter("selfie", WEIGHTS, looks=MasksSection(views=1))
     if "--fit" in sys.argv:
         fit(segmenter)

@@ -25,6 +25,7 @@ from benchmarks.peers import Peers
 from benchmarks.pictures import photo_like
 from benchmarks.results import Goal, report
 from pipeline.dataset.shards import ShardPicture, ShardReader, write_shard
+from pipeline.memory import keep_freed_memory
 from pipeline.training.loader import InMemory
 from pipeline.training.recipes import resolve
 from pipeline.training.sampling import PairSampler, Windows
@@ -87,6 +88,7 @@ def sampler_of(reader: ShardReader, crop_margin: float, flip: bool) -> PairSampl
 
 def main() -> None:
     """Measure and report."""
+    keep_freed_memory()  # as the product's own processes do
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory(prefix="bokehflow-bench-") as folder:
