@@ -113,7 +113,7 @@ def write_results(home: Home, project: Project, snapshot: str, say: Say) -> Path
 
     Beside each result lies the photo. What the same model made already is not made again.
     """
-    from pipeline.operations.results import enter, result_paths, write_pair
+    from pipeline.operations.results import are_there, enter, result_paths, write_pair
     from pipeline.training.application import Application
     from pipeline.training.inference import provenance_of
 
@@ -124,13 +124,15 @@ def write_results(home: Home, project: Project, snapshot: str, say: Say) -> Path
     application = Application(run, people.full_size_alpha)
     enter(folder, str(provenance_of(run)["generator_sha256"]))
     read, chosen = photo_reader(home, project), mine.head(MOST_RESULTS)
+    imports = home.tables.read_or_empty("imports", columns=["photo_id", "file"])
+    files = dict(zip(imports["photo_id"].tolist(), imports["file"].tolist(), strict=True))
     for number, (photo_id, sha256) in enumerate(zip(chosen["photo_id"], chosen["source_sha256"], strict=True), start=1):
-        paths = result_paths(folder, str(photo_id))
-        if all(path.exists() for path in paths):
+        file = files.get(str(photo_id), "")
+        if are_there(folder, str(photo_id), file):
             continue
-        rgb = read(str(sha256))
+        paths, rgb = result_paths(folder, str(photo_id), file), read(str(sha256))
         say(f"result {number} of {len(chosen)}: {paths[1].stem}, {rgb.shape[1]} × {rgb.shape[0]} px")
-        write_pair(folder, str(photo_id), rgb, application.translate(rgb))
+        write_pair(paths, rgb, application.translate(rgb))
     if len(mine) > len(chosen):
         say(f"{len(mine) - len(chosen)} photos were not translated; bokehflow translate does any")
     return folder

@@ -336,10 +336,10 @@ def test_a_forgotten_import_stays_away_and_lost_bytes_are_named(tmp_path: Path) 
         gone, lost = imports.loc["sub0/0.jpg"], imports.loc["sub1/1.jpg"]
         results, white = world.home.results / "0123456789abcdef", np.full((8, 8, 3), 255, np.uint8)
         for photo_id in (gone["photo_id"], lost["photo_id"]):
-            write_pair(results, photo_id, white, white)
+            write_pair(result_paths(results, photo_id, "me.jpg"), white, white)
         forget(world.home, [gone["photo_id"]], 1)
         assert not world.home.blobs.has(gone["sha256"])
-        assert sorted(results.iterdir()) == sorted(result_paths(results, lost["photo_id"]))
+        assert sorted(results.iterdir()) == sorted(result_paths(results, lost["photo_id"], "me.jpg"))
         world.home.blobs.path(lost["sha256"]).unlink()
         world.run()
         assert not {gone["photo_id"], lost["photo_id"]} & pictures_of(world)
