@@ -85,8 +85,8 @@ def free_slots_of_ended_runs(instance: dg.DagsterInstance) -> None:
 def databases_held() -> Iterator[None]:
     """Meanwhile the databases in SQLite that were used last stay open, and their logs are not awaited on the disk.
 
-    That takes a third of the time away that Dagster's records cost a run. A power cut may take the last records; what they
-    told of counts as never recorded, and is made again.
+    Dagster's records then cost a run a third of the time. A power cut may take the last of them; what they told of counts as
+    never recorded, and is made again.
     """
     held: dict[str, sqlite3.Connection] = {}
     turn = threading.Lock()
