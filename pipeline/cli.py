@@ -1,6 +1,5 @@
 """The `bokehflow` command: the commands put together, and errors made for people."""
 
-import errno
 import io
 import os
 import sys
@@ -25,7 +24,7 @@ from pipeline.commands import (
     training,
 )
 from pipeline.commands.options import say
-from pipeline.errors import BokehflowError, database_trouble, disk_trouble, does_not_fit, is_full
+from pipeline.errors import BokehflowError, database_trouble, is_of_machine, machine_words
 from pipeline.memory import keep_freed_memory
 from pipeline.plain_text import plain_lines
 
@@ -33,10 +32,6 @@ UMASK_VARIABLE = "BOKEHFLOW_FILES"
 """Who may read what is written: `private`, or `group`."""
 DEFECT = 70
 """Exit code of what nobody expected: EX_SOFTWARE of sysexits.h."""
-MACHINE_FAULTS = {
-    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE,
-    errno.ESTALE,
-}  # fmt: skip
 
 
 @click.group(epilog="Example: bokehflow demo", context_settings={"help_option_names": ["-h", "--help"]})
@@ -121,7 +116,7 @@ def umask_of(written: str | None) -> int:
 
 def last_resort(error: Exception) -> int:
     """Tell of a defect, or of a machine that fails, in a sentence; the traceback goes to a file. Returns the exit code."""
-    if isinstance(error, OSError) and (error.errno in MACHINE_FAULTS or is_full(error)):
+    if isinstance(error, OSError) and is_of_machine(error):
         return _told_of_machine(error, "a file")
     if trouble := database_trouble(error):
         return _told_of_machine(trouble, "Dagster's records")
@@ -135,10 +130,7 @@ def last_resort(error: Exception) -> int:
 
 
 def _told_of_machine(error: OSError, otherwise: str) -> int:
-    what, remedy = disk_trouble(error)
-    # Of two names, as of a copy, the disk of the second is the one that is full.
-    where = (error.filename2 if does_not_fit(error) else None) or error.filename or otherwise
-    say(f"error: {where}: {what}; {remedy} and run the same command again")
+    say(f"error: {machine_words(error, otherwise)} and run the same command again")
     return 1
 
 

@@ -31,6 +31,13 @@ OF_SQLITE = {8: errno.EROFS, 10: errno.EIO, 13: errno.ENOSPC, 14: errno.EIO, 10 
 IOERR_SHMSIZE (its index of what was written last could not grow), as the system calls it."""
 
 
+MACHINE_FAULTS = {
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE,
+    errno.ESTALE,
+}  # fmt: skip
+"""What the system says where a disk, a right or a limit is to blame."""
+
+
 class BokehflowError(Exception):
     """Base of all errors that carry a message for the user."""
 
@@ -129,6 +136,19 @@ def disk_trouble(error: OSError) -> tuple[str, str]:
         what = "written" if error.errno == errno.EROFS else "read or written"
         return f"it may not be {what} ({error.strerror})", "give yourself the right, or take another folder,"
     return f"the disk failed ({error.strerror or error})", "mend that"
+
+
+def is_of_machine(error: OSError) -> bool:
+    """Whether the machine failed, which is no defect of ours."""
+    return error.errno in MACHINE_FAULTS or is_full(error)
+
+
+def machine_words(error: OSError, otherwise: str) -> str:
+    """At which file the machine failed (`otherwise` where the error names none), what is wrong, and what to do."""
+    what, remedy = disk_trouble(error)
+    # Of two names, as of a copy, the disk of the second is the one that is full.
+    where = (error.filename2 if does_not_fit(error) else None) or error.filename or otherwise
+    return f"{where}: {what}; {remedy}"
 
 
 def is_full(error: OSError) -> bool:

@@ -17,7 +17,7 @@ from assets.headless import open_instance
 from pipeline import cli as command_line
 from pipeline.atomic import naming
 from pipeline.cli import DEFECT, cli, last_resort, main, umask_of
-from pipeline.errors import StorageError, database_trouble, disk_trouble
+from pipeline.errors import MACHINE_FAULTS, StorageError, database_trouble, disk_trouble
 from storage import Home
 
 ARGUMENTS = {
@@ -160,7 +160,7 @@ def test_a_defect_ends_with_a_sentence_and_a_file(
     assert stat.S_IMODE(log.stat().st_mode) == 0o600
 
 
-@pytest.mark.parametrize("number", sorted(command_line.MACHINE_FAULTS))
+@pytest.mark.parametrize("number", sorted(MACHINE_FAULTS))
 def test_a_machine_that_fails_is_no_defect(number: int, capsys: pytest.CaptureFixture[str]) -> None:
     assert last_resort(OSError(number, os.strerror(number), "/home/h/x")) == 1
     assert capsys.readouterr().err.startswith("error: /home/h/x: ")

@@ -26,7 +26,7 @@ from pipeline.curation.review.decision_log import RefusedDecision, plain_name
 from pipeline.curation.review.filters import STATUSES, SUGGESTIONS, Filters
 from pipeline.curation.review.pictures import Pictures, ReviewPicture
 from pipeline.curation.review.state import AHEAD, ReviewState
-from pipeline.errors import BokehflowError, UnsafeName
+from pipeline.errors import BokehflowError, UnsafeName, is_of_machine, machine_words
 from pipeline.hint_table import OF_PEOPLE
 from pipeline.loopback.guard import Guard, StalePage, Token
 
@@ -91,7 +91,8 @@ def make_app(page: Page) -> Guard:
             Mount("/static", StaticFiles(packages=[("pipeline.curation.review", "static")])),
         ],
         exception_handlers={
-            BokehflowError: _explain, RefusedDecision: _refuse, StalePage: _refuse, ClientDisconnect: _give_up,
+            BokehflowError: _explain, OSError: _tell_of_machine, RefusedDecision: _refuse, StalePage: _refuse,
+            ClientDisconnect: _give_up,
         },
     )  # fmt: skip
     if page.refocus:
@@ -359,6 +360,13 @@ def _refuse(request: Request, error: Exception) -> Response:
 
 def _explain(request: Request, error: Exception) -> Response:
     return PlainTextResponse(f"error: {error}\n", 500)
+
+
+def _tell_of_machine(request: Request, error: Exception) -> Response:
+    """A mask that the disk does not take, above all."""
+    if not isinstance(error, OSError) or not is_of_machine(error):
+        raise error
+    return PlainTextResponse(f"error: {machine_words(error, 'a file')} and try again\n", 500)
 
 
 def _give_up(request: Request, error: Exception) -> Response:

@@ -1,7 +1,9 @@
 """The page over HTTP: who may ask, what it says, what it writes, which pictures it serves."""
 
+import errno
 import io
 import json
+import os
 import re
 import shutil
 from dataclasses import dataclass, field
@@ -414,6 +416,24 @@ def test_without_an_estimator_nothing_is_said_of_depth(page: ASGIApp, home: Home
     assert "refocus" not in ask(page, "/single", headers=SEAT).text
     assert ask(page, "/refocus/").status == 404
     assert ask(page, f"/depth/{home.tables.read('review_queue')['sha256'].iloc[0]}").status == 404
+
+
+def test_a_drawn_mask_that_the_disk_does_not_take_is_told(
+    page: ASGIApp, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask(page, "/grid")
+    sha256 = str(home.tables.read("review_queue")["sha256"].iloc[0])
+    strokes = {"sha256": sha256, "strokes": "a100.500.500.600.600_r20.500.500"}
+
+    def full(target: Path, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pipeline.masks.drawn.write_bytes", full)
+        lost = send(page, "/draw", strokes)
+    assert lost.status == 500
+    assert re.fullmatch(rf"error: {home.drawn_masks}/{sha256}.*: the disk is full; make room and try again\n", lost.text)
+    assert send(page, "/draw", strokes).status == 200
 
 
 def test_a_drawn_mask_is_kept_with_its_author_and_shown(page: ASGIApp, home: Home) -> None:
