@@ -37,10 +37,13 @@ def mask_sheet(folder: Path | None, out: Path, count: int, odd: bool, home: Path
     from pipeline.masks.contact_sheet import draw_sheet
     from pipeline.operations.masks import mask_tiles
     from pipeline.photos.folder import pictures_below, told
+    from pipeline.pillow import as_file
 
-    kind, remedy = Image.registered_extensions().get(out.suffix.lower()), "name a .jpg or .png"
-    if kind is None:
-        raise DatasetError(f"{out}: no kind of picture has this ending; {remedy}")
+    kind, remedy = Image.registered_extensions().get(out.suffix.lower(), ""), "name a .jpg or .png"
+    try:
+        as_file(Image.new("RGB", (8, 8)), kind)
+    except (KeyError, ValueError, OSError):
+        raise DatasetError(f"{out}: no kind of picture that can be written has this ending; {remedy}") from None
     chosen = open_home(home)
     project, _ = load(chosen, config)
     failed: list[str] = []
