@@ -29,7 +29,7 @@ class NotAPlainFile(OSError):
 
 
 class FileTooLarge(OSError):
-    """More bytes than allowed; `strerror` says how many are."""
+    """More bytes than allowed; `strerror` says how many are. `errno` is EOVERFLOW: EFBIG is of files that are written."""
 
 
 class Elsewhere(Protocol):
@@ -143,7 +143,7 @@ def read_plain(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
         data = file.read(max_bytes + 1)
         if len(data) > max_bytes:
             size_bytes = max(len(data), os.fstat(file.fileno()).st_size)
-            raise FileTooLarge(errno.EFBIG, f"{size_bytes} bytes, allowed are {max_bytes}", str(path))
+            raise FileTooLarge(errno.EOVERFLOW, f"{size_bytes} bytes, allowed are {max_bytes}", str(path))
         return data
 
 

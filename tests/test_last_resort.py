@@ -18,6 +18,7 @@ from pipeline import cli as command_line
 from pipeline.atomic import naming
 from pipeline.cli import DEFECT, cli, last_resort, main, umask_of
 from pipeline.errors import MACHINE_FAULTS, StorageError, database_trouble, disk_trouble
+from pipeline.plain_files import FileTooLarge, read_plain
 from storage import Home
 
 ARGUMENTS = {
@@ -173,6 +174,19 @@ def test_a_file_that_may_not_be_so_large_needs_another_folder(capsys: pytest.Cap
     assert capsys.readouterr().err == (
         "error: /stick/a.tar: a file may not be so large there (its file system, or `ulimit -f`, says so); "
         "take another folder and run the same command again\n"
+    )
+
+
+def test_a_file_that_is_too_large_to_be_read_is_not_taken_for_one_that_cannot_be_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "table.csv").write_bytes(b"abc")
+    with pytest.raises(FileTooLarge) as caught:
+        read_plain(tmp_path / "table.csv", 2)
+    assert last_resort(caught.value) == 1
+    assert capsys.readouterr().err == (
+        f"error: {tmp_path}/table.csv: it is larger than what is read (3 bytes, allowed are 2); "
+        "take a smaller one and run the same command again\n"
     )
 
 

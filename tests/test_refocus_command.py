@@ -84,6 +84,17 @@ def test_a_disk_that_fills_is_no_fault_of_the_photos(folder: Path, monkeypatch: 
     assert len(saved) == 1, "the other one is not tried"
 
 
+def test_a_map_that_is_too_large_is_of_its_photo_alone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.depth.files.MAX_ARRAY_BYTES", (folder / "map.npy").stat().st_size)
+    (folder / "maps").mkdir()
+    shutil.copy(folder / "me.png", folder / "you.png")
+    np.save(folder / "maps" / "me.npy", np.ones((HEIGHT_PX, 2 * WIDTH_PX)))
+    shutil.copy(folder / "map.npy", folder / "maps" / "you.npy")
+    with pytest.raises(click.ClickException, match=r"1 of 2 photos could not be refocused\nme\.png: .*allowed are"):
+        run("me.png", "you.png", "--at", "10,20", "--depth", "maps", "--depth-unit", "m", "--out", "out")
+    assert (folder / "out" / "you-refocused.png").exists()
+
+
 def test_an_array_in_metres_is_the_same_map(folder: Path) -> None:
     run("me.png", "--at", "10,20", "--depth", "map.png", "--depth-unit", "mm", "--out", "one")
     run("me.png", "--at", "10,20", "--depth", "map.npy", "--depth-unit", "m", "--out", "other")
