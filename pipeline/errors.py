@@ -79,7 +79,7 @@ class CommonsUnreachable(CommonsError):
 
 
 class CommonsTooSlow(CommonsUnreachable, SearchTooWide):
-    """Commons showed a part of what a search finds, in all tries."""
+    """Commons showed but a part of what a search finds, again and again."""
 
 
 class StorageError(BokehflowError):

@@ -61,8 +61,8 @@ class CommonsClient:
     """The two calls that bokehflow makes. For one thread; `budget` keeps all processes to one call at a time.
 
     `contact` (an e-mail or web address) goes into the User-Agent, as the service demands. Every call raises
-    `CommonsRefused` on a final refusal and `CommonsUnreachable` when all tries failed, `CommonsTooSlow` where each showed a
-    part; `calls` and `retried` count tries.
+    `CommonsRefused` on a final refusal and `CommonsUnreachable` when all tries failed, `CommonsTooSlow` where the last
+    showed a part; `calls` and `retried` count tries.
     """
 
     def __init__(
@@ -142,12 +142,13 @@ class CommonsClient:
         raise CommonsUnreachable(f"{self.endpoint}: an answer of more than {MOST_PARTS} parts; run again later")
 
     def _answer(self, arguments: Mapping[str, object]) -> Mapping[str, object]:
-        attempt = 0
+        attempt = partial = 0
         while isinstance(tried := self._try(arguments), CommonsFailure):
             if tried.final:
                 raise CommonsRefused(f"{self.endpoint}: Commons refuses: {tried.seen}; asking again cannot help")
-            tries = min(self._patience.retries, PARTIAL_RETRIES) if tried.partial else self._patience.retries
-            if tried.retry_after_s > LONGEST_ASKED_WAIT_S or attempt >= tries:
+            partial += tried.partial
+            is_enough = attempt >= self._patience.retries or partial > PARTIAL_RETRIES
+            if tried.retry_after_s > LONGEST_ASKED_WAIT_S or is_enough:
                 raise self._unreachable(attempt + 1, tried)
             self._wait(attempt, tried)
             attempt += 1

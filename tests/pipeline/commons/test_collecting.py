@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from assets.headless import HeadlessRun
-from pipeline.commons.client import CommonsClient
+from pipeline.commons.client import CommonsClient, CommonsFailure
 from pipeline.commons.records import PAGING
 from pipeline.commons.source import CommonsSource
 from pipeline.config import Project, parse_project
@@ -166,6 +166,17 @@ def test_a_search_that_timed_out_is_not_taken_for_whole(tmp_path: Path, month: l
         client = client_of(emulator, tmp_path, retries=2)
         with pytest.raises(CommonsUnreachable, match=r"in 3 tries; last seen: a search that took too long and shows a part"):
             client.search("portrait")
+
+
+def test_a_service_that_was_busy_before_a_search_timed_out_is_asked_no_less_often(
+    tmp_path: Path, month: list[CollectionPhoto], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a single day, which cannot be halved, the listing would end there."""
+    answers = [CommonsFailure("status 503")] * 2 + [CommonsFailure("a part", partial=True)] * 2
+    ask = CommonsClient._try
+    monkeypatch.setattr(CommonsClient, "_try", lambda *given: answers.pop(0) if answers else ask(*given))
+    with CommonsEmulator(month) as emulator:
+        assert client_of(emulator, tmp_path).search("portrait").photos
 
 
 class SlowOverDays(MediaWiki):
