@@ -18,7 +18,8 @@ from PIL import Image, ImageCms
 from pipeline.curation.hints import camera_and_software
 from pipeline.photos.decode import Decoded, decode, decode_reduced
 from pipeline.photos.exif import equivalent_focal_mm
-from pipeline.photos.opening import UndecodableImage, inspect_file
+from pipeline.photos.opening import FORMATS, UndecodableImage, inspect_file
+from pipeline.pillow import HEIF, reads_heif
 from tests.pipeline.photos.odd_pictures import (
     all_inks_black_profile,
     encoded,
@@ -359,13 +360,14 @@ def test_no_warning_leaks_from_any_thread() -> None:
     assert (failures, caught) == ([], [])
 
 
-@settings(max_examples=150)
+@settings(max_examples=200)
 @given(
-    kind=st.sampled_from(["JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP"]),
+    kind=st.sampled_from([*FORMATS, HEIF]),
     damage=st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), max_size=8),
     keep=st.floats(0, 1),
 )
 def test_damaged_bytes_decode_or_are_refused(kind: str, damage: list[tuple[int, int]], keep: float) -> None:
+    assert reads_heif(), "the development install has the extra `heic`"
     ramp = np.arange(24 * 16 * 3, dtype=np.uint16).reshape(16, 24, 3) % 256
     data = bytearray(saved(Image.fromarray(ramp.astype(np.uint8)), kind))
     for position, value in damage:

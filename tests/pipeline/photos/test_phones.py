@@ -7,8 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from pipeline.curation.hints import camera_and_software
@@ -159,23 +157,3 @@ def test_by_its_brands_a_broken_one_is_told_from_what_is_no_picture(head: bytes,
     with pytest.raises(UndecodableImage, match=f"begins like an? {file_format} file, but its header cannot") as caught:
         decode(head, MAX_PIXELS)
     assert caught.value.reason == "broken"
-
-
-PICTURES = {file_format: saved(drawing(32, 24), file_format) for file_format in FORMATS}
-
-
-@settings(max_examples=100)
-@given(
-    file_format=st.sampled_from(FORMATS),
-    damage=st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), max_size=8),
-    keep=st.floats(0, 1),
-)
-def test_damaged_ones_decode_or_are_refused(file_format: str, damage: list[tuple[int, int]], keep: float) -> None:
-    data = bytearray(PICTURES[file_format])
-    for position, value in damage:
-        data[position % len(data)] = value
-    try:
-        found = decode(bytes(data[: round(len(data) * keep)]), MAX_PIXELS).rgb.shape[2]
-    except UndecodableImage as error:
-        found = error.reason
-    assert found in {3, "not_an_image", "truncated", "too_many_pixels", "unsupported_mode", "broken"}
