@@ -60,7 +60,7 @@ def differences(stored: Provenance, required: Provenance, defaults: Settings) ->
         found.append(f"its code changed, version {stored.code_version} → {required.code_version}")
     found += _changed_settings({**defaults, **stored.settings}, json.loads(json.dumps(required.settings)))
     for name in sorted({*stored.tables, *required.tables}):
-        found += _changed_table(name, stored.tables.get(name, {}), required.tables.get(name, {}))
+        found += changed_partitions(name, stored.tables.get(name, {}), required.tables.get(name, {}))
     return [*found, *_changed_outside(stored.outside, required.outside)]
 
 
@@ -87,7 +87,8 @@ def _told(name: str, before: object, now: object) -> str:
     return f"`{name}` {shown[0]} → {shown[1]}"
 
 
-def _changed_table(name: str, stored: Mapping[str, str], required: Mapping[str, str]) -> list[str]:
+def changed_partitions(name: str, stored: Mapping[str, str], required: Mapping[str, str]) -> list[str]:
+    """In words how the partitions of a table, each with its data version, are not those that are required."""
     kinds = {
         "is new": [key for key in required if key not in stored],
         "is gone": [key for key in stored if key not in required],

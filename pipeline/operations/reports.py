@@ -90,6 +90,7 @@ def report_inputs(project: Project, home: Home, snapshot: str, others: Sequence[
     yardstick.
     """
     from pipeline.evaluation.report.page import ReportInputs
+    from pipeline.evaluation.report.sources_record import record_of
 
     snapshots = list(dict.fromkeys([snapshot, *others]))
     rows = {name: read_snapshot(home.snapshots, name) for name in snapshots}
@@ -117,6 +118,7 @@ def report_inputs(project: Project, home: Home, snapshot: str, others: Sequence[
         reference=project.evaluation.reference,
         people=people,
         unseen=rows[snapshot].loc[rows[snapshot]["curator"] == SUGGESTED, "photo_id"].nunique(),
+        record=record_of({model.name: model.evaluation_digest for model in models[snapshot]}),
     )
 
 
@@ -143,7 +145,8 @@ def _people(home: Home, snapshot: str, models: Sequence["ModelReport"]) -> "list
 def write_reports(path: Path, inputs: "ReportInputs") -> list[Path]:
     """Write the report to `path`; where some models predict depth and others translate, the former's stands beside it.
 
-    Raises what the pages raise.
+    Either records all evaluations; the page at `path`, whose record tells whether the report is due, is written last. Raises
+    what the pages raise.
     """
     from pipeline.evaluation.report.depth_page import write_depth_report
     from pipeline.evaluation.report.page import write_report
@@ -151,8 +154,8 @@ def write_reports(path: Path, inputs: "ReportInputs") -> list[Path]:
     of_depth = [model for model in inputs.models if predicts_depth(model)]
     others = [model for model in inputs.models if not predicts_depth(model)]
     beside = child(path.parent, f"{path.stem}-depth{path.suffix}") if others else path
-    written = [write_report(path, replace(inputs, models=others))] if others or not of_depth else []
-    return written + ([write_depth_report(beside, replace(inputs, models=of_depth))] if of_depth else [])
+    written = [write_depth_report(beside, replace(inputs, models=of_depth))] if of_depth else []
+    return ([write_report(path, replace(inputs, models=others))] if others or not of_depth else []) + written
 
 
 def predicts_depth(model: "ModelReport") -> bool:

@@ -1,16 +1,18 @@
 """What is due of snapshots and of what is made from them, which nothing upstream ever changes."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pipeline.config import Project
+from pipeline.evaluation.report.sources_record import record_of, recorded_evaluations
 from pipeline.file_names import child
 from pipeline.operations.due import Due, Records, is_ahead
 from pipeline.operations.reports import evaluated_recipes, truth_folder, why_judge_again
 from pipeline.operations.training import kept_model, run_folder, training_job
 from pipeline.training.runs import completion_of, holds_another_result, model_version
-from storage import Home
+from storage import Home, TableInfo
+from storage.provenance import changed_partitions
 
 UNRECORDED = "Dagster has no record of it"
 
@@ -82,28 +84,39 @@ def _never_judged(project: Project, home: Home, records: Records, newest: str) -
 
 
 def reports_due(home: Home, records: Records, newest: str) -> Iterator[Due]:
-    """The report of the newest snapshot where it is missing, and every report that an evaluation is newer than."""
+    """The report of the newest snapshot where it is missing, and every report that was made from other evaluations."""
     judged = {key.partition("|")[2] for key in home.tables.partitions("evaluation")}
     for snapshot in sorted(judged, key=lambda one: one != newest):
-        if child(home.snapshots, snapshot).exists() and (reason := _why_report(home, records, snapshot, snapshot == newest)):
-            yield Due("comparison", snapshot, (reason,))
+        if not child(home.snapshots, snapshot).exists():
+            continue
+        recipes = evaluated_recipes(home, snapshot)[snapshot]
+        infos = {one: info for one in recipes if (info := home.tables.info("evaluation", f"{one}|{snapshot}"))}
+        if reasons := _why_report(home, records, snapshot, infos, snapshot == newest):
+            inputs = record_of({one: info.data_version for one, info in infos.items()})
+            yield Due("comparison", snapshot, tuple(reasons), inputs=inputs)
 
 
-def _why_report(home: Home, records: Records, snapshot: str, is_newest: bool) -> str | None:
-    infos = [home.tables.info("evaluation", f"{one}|{snapshot}") for one in evaluated_recipes(home, snapshot)[snapshot]]
+def _why_report(
+    home: Home, records: Records, snapshot: str, infos: Mapping[str, TableInfo], is_newest: bool
+) -> Sequence[str]:
     # Of older snapshots version 0.1 made no report by itself, and none is made of what it judged.
-    judged_s = [info.made_s for info in infos if info and (is_newest or info.provenance)]
+    judged_s = [info.made_s for info in infos.values() if is_newest or info.provenance]
     if not judged_s:
-        return None
+        return []
     report, made_s = child(home.reports, snapshot) / "index.html", records.made_at_s("comparison", snapshot)
     if is_newest and made_s is None:
-        return "was never made"
+        return ["was never made"]
     if is_newest and not report.exists():
-        return "is missing"
+        return ["is missing"]
+    if (stored := recorded_evaluations(report)) is not None:
+        return changed_partitions("evaluation", stored, {one: info.data_version for one, info in infos.items()})
+    was_made_s = (made_s or 0.0, report.stat().st_mtime if report.exists() else 0.0)
+    return ["an evaluation is newer than it"] if _is_newer(judged_s, was_made_s) else []
+
+
+def _is_newer(judged_s: Sequence[float], made_s: Sequence[float]) -> bool:
+    """Whether an evaluation is newer than a report that does not record from which it was made, as far as clocks tell."""
     # By a clock that was ahead one would be newer than whatever comes until then.
     now_s = time.time()
-    judged, made = (
-        max((at_s for at_s in times if not is_ahead(at_s, now_s)), default=0.0)
-        for times in (judged_s, (made_s or 0.0, report.stat().st_mtime if report.exists() else 0.0))
-    )
-    return "an evaluation is newer than it" if made < judged else None
+    judged, made = (max((at_s for at_s in times if not is_ahead(at_s, now_s)), default=0.0) for times in (judged_s, made_s))
+    return made < judged

@@ -116,6 +116,8 @@ class ReportInputs:
     """What people said when they compared methods, by question."""
     unseen: int = 0
     """How many photos of the snapshot nobody looked at before they were taken."""
+    record: str = ""
+    """From which evaluations the report is made, as `sources_record` writes it."""
 
 
 @dataclass(frozen=True)
