@@ -6,7 +6,7 @@
     manifest.parquet   the same rows with origin: split key, digest of the photo, owner, title, licence, page
     pictures.parquet   where each picture lies on this machine (shard, row), whence it came (address, decision)
     attribution.csv    title, owner, licence and link of each photo
-    snapshot.json      counts, digest, what it was made from (queries, filters, counts by reason)
+    snapshot.json      counts, digest, what it was made from (queries, filters, counts by reason), when it was frozen
     forgotten.json     tombstones: photos purged on request, with the time; only where there are any
     SHA256SUMS         digests of all these and of the shards, as `sha256sum -c` reads them
 
@@ -18,6 +18,8 @@ titles and names to the letter, even those that a spreadsheet would execute; the
 """
 
 import hashlib
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,10 @@ SUMS = "SHA256SUMS"
 FILES = (FACTS, CANONICAL, MANIFEST, PICTURES, ATTRIBUTION, FORGOTTEN)
 """All that a snapshot's folder holds beside `SHA256SUMS`, which says what they are."""
 
+LATEST_S = 2.0**33
+"""No snapshot was frozen as late as in 2242."""
+APART_S = 0.001
+"""A snapshot is recorded as at least so much later than the one before it."""
 RESTORE = "restore the folder from a copy"
 
 
@@ -46,6 +52,7 @@ _FACTS = {
     "format": int,
     "id": str,
     "sha256": str,
+    "frozen_s": float,
     "counts": _COUNTS,
     "made_from": {
         "project": str,
@@ -64,7 +71,24 @@ _REQUIRED = ("format", "id", "sha256", "counts", "made_from")
 def list_snapshots(folder: Path) -> list[str]:
     """Ids of the snapshots below `folder`, newest first."""
     found = [path.parent for path in folder.glob(f"*/{FACTS}") if is_snapshot_id(path.parent.name)]
-    return [path.name for path in sorted(found, key=lambda path: (-(path / FACTS).stat().st_mtime_ns, path.name))]
+    return [path.name for path in sorted(found, key=lambda path: (-frozen_s(path), path.name))]
+
+
+def frozen_s(path: Path) -> float:
+    """When the snapshot at `path` was frozen, Unix seconds: as it records, which stays true of a copy; the time of its file
+    where it is of an earlier version, which recorded none, or damaged."""
+    with suppress(ValueError, OSError, StorageError):
+        facts = read_json(path / FACTS)
+        recorded_s = facts.get("frozen_s") if isinstance(facts, dict) else None
+        if isinstance(recorded_s, float) and 0 < recorded_s < LATEST_S:
+            return recorded_s
+    return (path / FACTS).stat().st_mtime
+
+
+def next_frozen_s(folder: Path) -> float:
+    """The time to record of a snapshot that is frozen now: later than of all others below `folder`, whatever clocks say."""
+    before_s = (frozen_s(child(folder, name)) for name in list_snapshots(folder))
+    return max(time.time(), *(one_s + APART_S for one_s in before_s), 0.0)
 
 
 def find_snapshot(folder: Path, beginning: str) -> str:

@@ -37,6 +37,7 @@ from pipeline.dataset.layout import (
     facts_of,
     find_snapshot,
     list_snapshots,
+    next_frozen_s,
     read_facts,
     read_forgotten,
     read_sums,
@@ -113,6 +114,7 @@ def freeze(
             "format": FORMAT_VERSION,
             "id": target.name,
             "sha256": sha256,
+            "frozen_s": next_frozen_s(folder),
             "counts": counts(manifest),
             "made_from": dict(made_from or {}),
         }

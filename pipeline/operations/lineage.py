@@ -8,7 +8,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.dataset.layout import FACTS, find_snapshot, read_facts
+from pipeline.dataset.layout import find_snapshot, frozen_s, read_facts
 from pipeline.dataset.lineage import (
     Lineage,
     RunFacts,
@@ -68,8 +68,8 @@ def frozen(home: Home, snapshot: str) -> "Frozen":
     from pipeline.dataset.spdx import Frozen
 
     facts = read_facts(home.snapshots, snapshot)
-    written_s = (child(home.snapshots, snapshot) / FACTS).stat().st_mtime
-    return Frozen(str(facts["sha256"]), written_s, responsible(read_snapshot(home.snapshots, snapshot), facts))
+    at_s = frozen_s(child(home.snapshots, snapshot))
+    return Frozen(str(facts["sha256"]), at_s, responsible(read_snapshot(home.snapshots, snapshot), facts))
 
 
 def trained_s(home: Home, run: RunFacts) -> float:
