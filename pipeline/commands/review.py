@@ -4,6 +4,7 @@ import getpass
 import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from pipeline.file_names import child, inside, sha256_of
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from pipeline.config import Project
@@ -105,7 +107,7 @@ def review_page(project: "Project", home: "Home", curator: str, port: int) -> "P
             queue_path=tables.path("review_queue"),
             unique_path=tables.path("unique_photos"),
             masks_path=tables.path("person_masks"),
-            read_queue=lambda columns: tables.read_or_empty("review_queue", columns=columns),
+            read_queue=partial(queue_as_shown, home),
             read_unique=lambda columns: tables.read_or_empty("unique_photos", columns=columns),
             uncertainties=lambda pictures: uncertainties(
                 tables.read_or_empty("person_masks", columns=["sha256", "uncertainty"]), pictures
@@ -133,6 +135,14 @@ def review_page(project: "Project", home: "Home", curator: str, port: int) -> "P
         depth=has_depth,
         refocus=refocus_view(project, home, port, read_depth) if has_depth else None,
     )
+
+
+def queue_as_shown(home: "Home", columns: list[str]) -> "pd.DataFrame":
+    """These columns of the table `review_queue`, its titles as people are to see them."""
+    from pipeline.operations.photo_tables import shown_titles
+
+    queue = home.tables.read_or_empty("review_queue", columns=columns)
+    return queue.assign(title=shown_titles(home, queue))
 
 
 def mask_drawer(project: "Project", home: "Home") -> "Callable[[str, str, str], None]":

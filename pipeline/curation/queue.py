@@ -68,6 +68,8 @@ class QueueInputs:
     listing: pd.DataFrame
     hints: pd.DataFrame
     fingerprints: pd.DataFrame
+    shown_titles: Callable[[pd.DataFrame], pd.Series] = lambda photos: photos["title"]
+    """For people, of rows with `photo_id` and `title`: what a batch calls them."""
 
 
 def queue_photos(
@@ -86,6 +88,7 @@ def queue_photos(
     `forgotten` photos go. `ranking` gives the probabilities.
     """
     unique, listing, hints, fingerprints = inputs.unique, inputs.listing, inputs.hints, inputs.fingerprints
+    shown_titles = inputs.shown_titles
     kept = unique[unique["rule"].isna()]
     batch_of = _known_batches(queued, folders.batches)
     shown_groups = unique.loc[among(unique["photo_id"], batch_of), "group"]
@@ -104,7 +107,7 @@ def queue_photos(
     table = _in_order(_judged(table, fingerprints, settings, ranking))
     numbers = [int(found.group(1)) for name in batch_of.values() if (found := re.match(r"batch-(\d+)-", name))]
     for name, rows in _new_batches(table[table["batch"].isna()], settings.batch_size, max(numbers, default=0) + 1):
-        _write_batch(rows, child(folders.batches, name))
+        _write_batch(rows.assign(title=shown_titles(rows)), child(folders.batches, name))
         table.loc[rows.index, "batch"] = name
     return table.reindex(columns=columns_of("review_queue"))
 

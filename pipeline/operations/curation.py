@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -20,7 +21,7 @@ from pipeline.curation.kept_decisions import KeptDecisions
 from pipeline.errors import StorageError
 from pipeline.file_names import inside
 from pipeline.hint_table import HINTS
-from pipeline.operations.photo_tables import all_rows, newest_rows
+from pipeline.operations.photo_tables import all_rows, newest_rows, shown_titles
 from pipeline.operations.tombstones import forgotten_photos
 from pipeline.spreadsheet import Problem
 from pipeline.tables import among, not_there
@@ -150,7 +151,9 @@ def make_queue(project: Project, home: Home) -> MadeQueue:
     groups = decided | decided_groups(unique, by_rules)
     listing = [*KEY, *ORIGIN_COLUMNS]
     frame = queue_photos(
-        QueueInputs(unique, all_rows(project, home, "photo_listing", listing), hints, fingerprints),
+        QueueInputs(
+            unique, all_rows(project, home, "photo_listing", listing), hints, fingerprints, partial(shown_titles, home)
+        ),
         queued, groups, forgotten_photos(home), QueueFolders(home.review_queue, home.thumbnails), project.curation, ranking,
     )  # fmt: skip
     home.reviewed.mkdir(parents=True, exist_ok=True)

@@ -5,6 +5,8 @@
 
 import hashlib
 from collections.abc import Collection, Set
+from pathlib import PurePosixPath
+from urllib.parse import unquote, urlsplit
 
 import pandas as pd
 
@@ -76,6 +78,31 @@ def newest_rows(project: Project, home: Home, name: str, columns: list[str] | No
     An owner may change a photo's upload date, and then two months list it; the later month counts.
     """
     return all_rows(project, home, name, columns).drop_duplicates(["domain", "photo_id"], keep="last", ignore_index=True)
+
+
+def shown_titles(home: Home, photos: pd.DataFrame) -> pd.Series:
+    """What people are shown as the titles of these photos, which have `photo_id` and `title`.
+
+    Where an imported one has none it is the name of the file that it came as. No table holds these names: whoever publishes
+    a photo does not publish its file's.
+    """
+    titles = photos["title"].astype("str").fillna("")
+    bare = titles.str.strip() == ""
+    if not bare.any() or home.tables.info("imports") is None:
+        return titles
+    found = home.tables.rows_with("imports", "photo_id", set(photos.loc[bare, "photo_id"]), ["photo_id", "file"])
+    names = {row["photo_id"]: file_name(row["file"]) for row in found.to_pylist()}
+    return titles.where(~bare, photos["photo_id"].map(names).fillna(""))
+
+
+def file_name(file: str) -> str:
+    """The name alone of an imported file, given as its path or its address.
+
+    >>> file_name("holidays/IMG_0007.HEIC"), file_name("https://example.org/a/b%20c.jpg?size=large")
+    ('IMG_0007.HEIC', 'b c.jpg')
+    """
+    is_address = file.startswith(("http://", "https://"))
+    return PurePosixPath(unquote(urlsplit(file).path) if is_address else file).name or file
 
 
 def _imported_rows(home: Home, name: str, domains: Collection[str], photo_ids: Set[str] | None = None) -> pd.DataFrame:

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from pipeline.commands.collecting import import_photos
+from pipeline.commands.review import review_page
 from pipeline.config import parse_project
 from pipeline.errors import ConfigError
 from pipeline.operations.forget import forget
@@ -74,6 +75,12 @@ def test_imported_photos_go_through_all_stages_without_a_key(tmp_path: Path) -> 
         assert counts["queued"] == counts["undecided"] == 4
         assert len(home.tables.read("review_queue")) == 4
         assert len(home.tables.read("photo_history")) == 6
+        assert sorted(home.tables.read("review_queue")["title"]) == ["", "", "", "=Zero"]
+        page = review_page(world.project, home, "Ann", 0).review.catalog
+        page.refresh()
+        assert sorted(photo.title for photo in page.photos(range(4))) == ["1.jpg", "2.jpg", "3.jpg", "=Zero"]
+        (batch,) = home.review_queue.glob("*.csv")
+        assert sorted(pd.read_csv(batch)["title"]) == ["'=Zero", "1.jpg", "2.jpg", "3.jpg"]
         assert status(world.project, home)["imported_since"] == 0
         made = world.made()
         world.run(until="review_queue")
