@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pipeline.commands.failures import Failures
 from pipeline.commands.options import STRENGTH_PERCENT, FiniteRange, open_home, say, with_config, with_home
 
 if TYPE_CHECKING:
@@ -229,19 +230,13 @@ class _Work:
 
     def save_all(self, photos: tuple[Path, ...], folder: Path) -> None:
         """Write a result for each photo, and name those that have none."""
-        from pipeline.errors import BokehflowError, does_not_fit
         from pipeline.training.application import result_stems
 
-        failed = []
+        failures = Failures(len(photos), "refocused")
         for photo, stem in zip(photos, result_stems(photos), strict=True):
-            try:
+            with failures.of(photo):
                 say(self.save(photo, folder, stem))
-            except (BokehflowError, OSError) as error:
-                if isinstance(error, OSError) and does_not_fit(error):  # the next one would not fit either
-                    raise
-                failed.append(f"{photo}: {error}")
-        if failed:
-            raise click.ClickException("\n".join([f"{len(failed)} of {len(photos)} photos could not be refocused", *failed]))
+        failures.check()
 
     def save(self, photo: Path, folder: Path, stem: str) -> str:
         """Write the refocused photo, or the animation; returns what was done, for a person."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pipeline.commands.failures import Failures
 from pipeline.commands.options import load, open_home, say, with_config, with_home
 from pipeline.file_names import child
 
@@ -111,7 +112,7 @@ def translate(
     """
     from contextlib import closing
 
-    from pipeline.errors import BokehflowError, ConfigError, does_not_fit
+    from pipeline.errors import ConfigError
     from pipeline.masks.person_masks import coverage
     from pipeline.operations.masks import segmented_masks
     from pipeline.photos.inspectors import Inspectors
@@ -134,20 +135,13 @@ def translate(
         return alpha
 
     application = Application(model, alpha_of, overlay, checkpoint)
-    failed = []
+    failures = Failures(len(photos), "translated")
     with closing(Inspectors(1)) as inspectors:
         for photo, stem in zip(photos, result_stems(photos), strict=True):
-            try:
+            with failures.of(photo, whatever=True):
                 rgb = _rgb(inspectors, photo, project, edge_px)
                 say(str(application.save(rgb, out, stem)))
-            except (BokehflowError, OSError) as error:
-                if isinstance(error, OSError) and does_not_fit(error):  # the next one would not fit either
-                    raise
-                failed.append(f"{photo}: {error}")
-            except Exception as error:  # whatever a network stumbles over is of this photo; the next may be good
-                failed.append(f"{photo}: {type(error).__name__}: {error}")
-    if failed:
-        raise click.ClickException("\n".join([f"{len(failed)} of {len(photos)} photos could not be translated", *failed]))
+    failures.check()
 
 
 @click.command("export-model", epilog="Example: bokehflow export-model d5b6-cyclegan --out cyclegan.onnx")

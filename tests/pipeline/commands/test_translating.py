@@ -5,10 +5,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from click import ClickException
 from click.testing import CliRunner
 from PIL import Image
 
 from pipeline.cli import cli
+from pipeline.commands.failures import Failures
+from pipeline.errors import ConfigError
 
 PROJECT = "[domains.ordinary]\nqueries = []\n[domains.shallow]\nqueries = []\n"
 
@@ -36,3 +39,23 @@ def test_a_disk_that_fills_is_no_fault_of_the_photos(
     assert result.exit_code == 1
     assert stems == ["me", "you"][:tried]
     assert isinstance(result.exception, OSError) == (tried == 1)
+
+
+def test_who_failed_before_the_disk_was_full_is_told_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    failures = Failures(3, "translated")
+    with failures.of(tmp_path / "me.png"):
+        raise ConfigError("nobody is in it")
+    with pytest.raises(OSError, match="No space"), failures.of(tmp_path / "you.png"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert capsys.readouterr().err == f"1 of 3 photos could not be translated\n{tmp_path}/me.png: nobody is in it\n"
+
+
+def test_a_defect_is_a_photos_fault_where_networks_run_alone(tmp_path: Path) -> None:
+    failures = Failures(1, "translated")
+    with pytest.raises(KeyError), failures.of(tmp_path / "me.png"):
+        raise KeyError("x")
+    failures.check()
+    with failures.of(tmp_path / "me.png", whatever=True):
+        raise KeyError("x")
+    with pytest.raises(ClickException, match=r"1 of 1 photos .*\n.*me.png: KeyError: 'x'"):
+        failures.check()
