@@ -899,19 +899,21 @@ def parse_project(text: str, path: Path) -> Project:
 
 
 def _with_its_domains(project: Project) -> Project:
-    """The project with what names domains by default naming its own."""
+    """The project with what names domains by default naming its own; where both are one, it is that of `domain_a`."""
     domain_a, domain_b, curation = project.training.domain_a, project.training.domain_b, project.curation
     shallow = curation.shallow_domains if "shallow_domains" in curation.model_fields_set else None
     deep = curation.deep_domains if "deep_domains" in curation.model_fields_set else None
     if "people" not in curation.model_fields_set:
         curation = curation.model_copy(update={"people": project.masks.segmenter != "none"})
     names: dict[str, object] = {
-        "shallow_domains": [name for name in [domain_b] if name not in (deep or [])] if shallow is None else shallow,
+        "shallow_domains": [name for name in [domain_b] if name not in (domain_a, *(deep or []))]
+        if shallow is None
+        else shallow,
         "deep_domains": [name for name in [domain_a] if name not in (shallow or [])] if deep is None else deep,
     }
     updated: dict[str, _Section] = {"curation": curation.model_copy(update=names)}
     if "test_share" not in project.dataset.model_fields_set:
-        updated["dataset"] = project.dataset.model_copy(update={"test_share": {domain_a: 0.05, domain_b: 0.0}})
+        updated["dataset"] = project.dataset.model_copy(update={"test_share": {domain_b: 0.0, domain_a: 0.05}})
     return project.model_copy(update=updated)
 
 

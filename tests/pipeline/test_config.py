@@ -159,6 +159,11 @@ def test_what_names_domains_by_default_names_those_of_the_project() -> None:
     assert project.dataset.test_share == {"sharp": 0.05, "bokeh": 0.0}
     given = parse_project(renamed + '[curation]\ndeep_domains = ["bokeh"]\n', Path("x"))
     assert (given.curation.shallow_domains, given.curation.deep_domains) == ([], ["bokeh"])
+    training = '[training]\ndomain_a = "scenes"\ndomain_b = "scenes"\n'
+    recipe = '[recipes.depth]\nmodel = "depth"\nprofile = "depth"\n'
+    one = parse_project(f"[domains.scenes]\n{training}{recipe}", Path("x"))
+    assert (one.curation.shallow_domains, one.curation.deep_domains) == ([], ["scenes"])
+    assert one.dataset.test_share == {"scenes": 0.05}
     unchanged = parse_project(MINIMAL, Path("x"))
     assert unchanged == Project.model_validate(tomllib.loads(MINIMAL))
 
