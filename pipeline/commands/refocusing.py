@@ -190,14 +190,14 @@ class _Network:
 
 def _model(home: "Home", settings: "DepthSection", named: str, network: str | None) -> "_Predictions | _Network":
     """Who predicts the depth."""
-    from pipeline.commands.training import run_folder
+    from pipeline.commands.training import named_run
     from pipeline.errors import ConfigError
 
     if named.lower().endswith(ONNX_ENDING):
         return _Network(Path(named), settings, network)
     if network is not None:
         raise ConfigError(f"--network says what a network in a file is; {named!r} is no FILE{ONNX_ENDING}")
-    return _Predictions(run_folder(home, named))
+    return _Predictions(named_run(home, named))
 
 
 def _maps(depth: Path | None, depth_unit: str | None, photos: int) -> "_Maps":

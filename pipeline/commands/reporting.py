@@ -119,7 +119,7 @@ def benchmark(
 
 def _contenders(project: "Project", home: "Home", runs: tuple[str, ...], checkpoint: "Checkpoint") -> "list[Contender]":
     """The untouched picture, and the models of these runs. Raises `ConfigError` for one that predicts depth."""
-    from pipeline.commands.training import run_folder
+    from pipeline.commands.training import named_run
     from pipeline.errors import ConfigError
     from pipeline.models import MODELS_OF_DEPTH
     from pipeline.operations.benchmarking import INPUT, Contender
@@ -130,7 +130,7 @@ def _contenders(project: "Project", home: "Home", runs: tuple[str, ...], checkpo
 
     people = segmented_masks(project, home, SegmenterResource.of(project.masks).load(home))
     found = [Contender(INPUT, INPUT, lambda rgb: rgb)]
-    for run in dict.fromkeys(run_folder(home, name) for name in runs):
+    for run in dict.fromkeys(named_run(home, name) for name in runs):
         told = provenance_of(run, checkpoint)
         if told["model"] in MODELS_OF_DEPTH:
             raise ConfigError(f"{run.name} predicts depth; benchmarks are for models that change photos")

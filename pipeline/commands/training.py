@@ -125,7 +125,7 @@ def translate(
         raise ConfigError(
             "--overlay lays the subject over the result, and by [masks] segmenter = 'none' nobody is looked for"
         )
-    model = run_folder(chosen, run)  # before weights are fetched for it
+    model = named_run(chosen, run)  # before weights are fetched for it
     people = segmented_masks(project, chosen, SegmenterResource.of(project.masks).load(chosen))
 
     def alpha_of(rgb: "RgbPhoto") -> "AlphaPhoto":
@@ -159,7 +159,7 @@ def export_model(home: Path | None, run: str, checkpoint: "Checkpoint", out: Pat
     from pipeline.training.onnx_export import export_onnx, input_words
 
     chosen = open_home(home)
-    folder = run_folder(chosen, run)
+    folder = named_run(chosen, run)
     if page is not None:
         say(_write_page(chosen, folder, checkpoint, page))
         return
@@ -185,7 +185,7 @@ def publish_model(home: Path | None, run: str, folder: Path, checkpoint: "Checkp
     from pipeline.training.publishing import publish, restrictions, seal
 
     chosen = open_home(home)
-    path = run_folder(chosen, run)
+    path = named_run(chosen, run)
     photos = model_photos(find_run(chosen, path.name), chosen.snapshots)
     publish(path, photos, folder, checkpoint, page)
     if page:
@@ -296,7 +296,7 @@ def _rgb(inspectors: "Inspectors", photo: Path, project: "Project", edge_px: int
     return np.asarray(picture)
 
 
-def run_folder(home: "Home", name: str) -> Path:
+def named_run(home: "Home", name: str) -> Path:
     """The run of that name, the only one whose name begins so, or the finished one of that `recipe@seed`."""
     from pipeline.errors import ConfigError
     from pipeline.operations.lineage import find_run

@@ -31,7 +31,7 @@ def test_a_disk_that_fills_is_no_fault_of_the_photos(
         raise OSError(number, "it failed", str(out / f"{stem}.png"))
 
     segmenter = SimpleNamespace(load=lambda home: None)
-    monkeypatch.setattr("pipeline.commands.training.run_folder", lambda *_: tmp_path)
+    monkeypatch.setattr("pipeline.commands.training.named_run", lambda *_: tmp_path)
     monkeypatch.setattr("pipeline.operations.masks.segmented_masks", lambda *_: None)
     monkeypatch.setattr("resources.segmenter.SegmenterResource.of", lambda *_: segmenter)
     monkeypatch.setattr("pipeline.training.application.Application", lambda *_: SimpleNamespace(save=save))
