@@ -70,7 +70,7 @@ def spent_ms(work: Callable[[], object], pictures: int) -> float:
 def measured(root: Path, edge_px: int, masks: dict[str, object]) -> tuple[float, float]:
     """Milliseconds of hints and of masks for each picture, one after the other."""
     project = Project.model_validate({"domains": {"ordinary": {}, "shallow": {}}, "masks": masks})
-    segmenter = SegmenterResource.of(project.masks)
+    segmenter = SegmenterResource(project.masks)
     home, digests = filled(root, edge_px)
     one, _ = hints_measurer(project, home, segmenter)
     source = source_for_photos(project, home, segmenter)

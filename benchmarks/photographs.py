@@ -168,7 +168,7 @@ def photographs(folder: Path, home: Home) -> Photographs:
     """The pictures of a folder with the masks of the project's default; kept in the home for the next time."""
     paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
     masks = MasksSection()
-    people = SegmenterResource.of(masks).load(home)
+    people = SegmenterResource(masks).load(home)
     told = [people.version, *masks.refine, *(f"{path.name} {path.stat().st_size}" for path in paths)]
     kept = home.root / "pictures" / f"{hashlib.sha256(chr(10).join(told).encode()).hexdigest()[:16]}.npz"
     if not kept.exists():

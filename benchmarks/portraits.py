@@ -265,7 +265,7 @@ def mean_scores(runs: Sequence[Run]) -> pd.DataFrame:
 
     home, snapshot = runs[0].home, runs[0].snapshot
     project, _ = load(open_home(home.root), home.root / PROJECT_FILE)
-    segmenter = SegmenterResource.of(project.masks).load(home)
+    segmenter = SegmenterResource(project.masks).load(home)
     tables = {}
     for run in runs:
         print(f"judging {run.name}", flush=True)

@@ -58,7 +58,7 @@ def pictures(home: Home, count: int, seed: int) -> pd.DataFrame:
 
 def hints_s(home: Home, project: Project, workers: int, photos: pd.DataFrame, warming: pd.DataFrame) -> float:
     """Seconds that the hints of these photos take over so many workers."""
-    segmenter = SegmenterResource.of(project.masks)
+    segmenter = SegmenterResource(project.masks)
     with local_dask(workers, retries=0) as address:
         for chosen in (warming, photos):
             home.hints_journal.unlink(missing_ok=True)

@@ -50,7 +50,7 @@ def build_definitions(project: Project, home: Home, file: Path) -> dg.Definition
         resources={
             "home": fixed(HomeResource(root=str(home.root))),
             "sources": fixed(SourcesResource(project)),
-            "segmenter": fixed(SegmenterResource.of(project.masks)),
+            "segmenter": fixed(SegmenterResource(project.masks)),
             "trainer": fixed(trainer_of(project, home)),
         },
         # A run is a process already. One more for each step would import everything again, and would outlive a

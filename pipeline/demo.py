@@ -120,7 +120,7 @@ def write_results(home: Home, project: Project, snapshot: str, say: Say) -> Path
     run, folder = run_folder(home, snapshot, RESULTS_RECIPE).root, child(home.results, snapshot)
     manifest = read_snapshot(home.snapshots, snapshot)
     mine = manifest[manifest["domain"] == project.training.domain_a].sort_values("split", kind="stable")
-    people = segmented_masks(project, home, SegmenterResource.of(project.masks).load(home))
+    people = segmented_masks(project, home, SegmenterResource(project.masks).load(home))
     application = Application(run, people.full_size_alpha)
     enter(folder, str(provenance_of(run)["generator_sha256"]))
     read, chosen = photo_reader(home, project), mine.head(MOST_RESULTS)

@@ -1,6 +1,7 @@
 """The segmenter as a Dagster resource."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 from pipeline.config import MasksSection
 from pipeline.masks.segmenter import Segmenter
@@ -14,18 +15,20 @@ from storage import Home
 class SegmenterResource:
     """Makes the segmenter that the project file names."""
 
-    name: str
-    views: int = 4
-    second_opinion: bool = True
+    masks: MasksSection
 
-    @classmethod
-    def of(cls, masks: MasksSection) -> "SegmenterResource":
-        """The one that the project file's `[masks]` names."""
-        return cls(name=masks.segmenter, views=masks.views, second_opinion=masks.second_opinion)
+    @property
+    def name(self) -> str:
+        """The segmenter's, as `[masks]` has it."""
+        return self.masks.segmenter
+
+    def with_one_view(self) -> Self:
+        """The same, looking at each picture once."""
+        return replace(self, masks=self.masks.model_copy(update={"views": 1}))
 
     def published_version(self) -> str:
         """The version of the segmenter that `load` gives, known without loading anything."""
-        return published_version(EMBEDDED if self.name == FOLDER else self.name, self._looks())
+        return published_version(EMBEDDED if self.name == FOLDER else self.name, self.masks)
 
     def load(self, home: Home) -> Segmenter:
         """The segmenter, its weights fetched into the home and checked. Raises `WeightsError`.
@@ -33,7 +36,4 @@ class SegmenterResource:
         A folder of given masks says nothing about pictures that are not in it, such as rendered scenes: there the
         embedded segmenter stands in.
         """
-        return make_segmenter(EMBEDDED if self.name == FOLDER else self.name, home.weights, self._looks())
-
-    def _looks(self) -> MasksSection:
-        return MasksSection.model_validate({"views": self.views, "second_opinion": self.second_opinion})
+        return make_segmenter(EMBEDDED if self.name == FOLDER else self.name, home.weights, self.masks)

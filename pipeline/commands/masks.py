@@ -107,7 +107,7 @@ def _segmented(
         data = inspectors.read_checked(inside(folder, name), limits.max_bytes, limits.max_pixels)
         return decode_reduced(data, 0, limits.max_pixels, min_long_edge_px=settings.long_side_px).rgb
 
-    source = mask_source(project, home, SegmenterResource.of(settings), read)
+    source = mask_source(project, home, SegmenterResource(settings), read)
     for name in names:
         if shown >= count:
             return

@@ -292,7 +292,7 @@ class _Work:
             from pipeline.masks.sources import SegmentedMasks
             from resources.segmenter import SegmenterResource
 
-            masks, segmenter = self.masks, SegmenterResource.of(self.masks).load(self.home)
+            masks, segmenter = self.masks, SegmenterResource(self.masks).load(self.home)
             people = SegmentedMasks(segmenter, lambda sha256: rgb, masks.long_side_px, masks.others, tuple(masks.refine))
             return people.full_size_alpha(rgb)
 

@@ -128,7 +128,7 @@ def _contenders(project: "Project", home: "Home", runs: tuple[str, ...], checkpo
     from pipeline.training.inference import provenance_of
     from resources.segmenter import SegmenterResource
 
-    people = segmented_masks(project, home, SegmenterResource.of(project.masks).load(home))
+    people = segmented_masks(project, home, SegmenterResource(project.masks).load(home))
     found = [Contender(INPUT, INPUT, lambda rgb: rgb)]
     for run in dict.fromkeys(named_run(home, name) for name in runs):
         told = provenance_of(run, checkpoint)

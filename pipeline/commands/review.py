@@ -189,7 +189,7 @@ def mask_reader(project: "Project", home: "Home") -> "Callable[[str], np.ndarray
 
     one_at_a_time, drawn = threading.Lock(), DrawnMasks(home.drawn_masks)
     needed = [child(home.weights, WEIGHTS[name].file_name) for name in project.masks.needed_weights() if name in WEIGHTS]
-    source = cache(lambda: mask_source(project, home, SegmenterResource.of(project.masks)))
+    source = cache(lambda: mask_source(project, home, SegmenterResource(project.masks)))
 
     def read(sha256: str) -> "np.ndarray | None":
         if path := drawn.newest().get(sha256):

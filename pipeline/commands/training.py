@@ -126,7 +126,7 @@ def translate(
             "--overlay lays the subject over the result, and by [masks] segmenter = 'none' nobody is looked for"
         )
     model = named_run(chosen, run)  # before weights are fetched for it
-    people = segmented_masks(project, chosen, SegmenterResource.of(project.masks).load(chosen))
+    people = segmented_masks(project, chosen, SegmenterResource(project.masks).load(chosen))
 
     def alpha_of(rgb: "RgbPhoto") -> "AlphaPhoto":
         alpha = people.full_size_alpha(rgb)

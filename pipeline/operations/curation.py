@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -235,7 +235,7 @@ def hints_measurer(project: Project, home: Home, segmenter: "SegmenterResource")
     from pipeline.photos.decode import decode_reduced
 
     # One view is enough to tell who is there, and takes a third of the time that masks take.
-    people = replace(segmenter, views=1).load(home)
+    people = segmenter.with_one_view().load(home)
     rating = OpenNsfw(weights.ensure("opennsfw", home.weights)) if project.curation.inappropriate_model else None
     keep_mask = masks_beside_hints(project, home, people)
 

@@ -305,7 +305,7 @@ def yardstick_version(project: Project, home: Home, truth: Path | None) -> str:
 
 
 def _instruments(project: Project, home: Home, truth: Path | None) -> dict[str, object]:
-    segmenter, perceptual = SegmenterResource.of(project.masks), project.evaluation.perceptual
+    segmenter, perceptual = SegmenterResource(project.masks), project.evaluation.perceptual
     instruments: dict[str, object] = {
         "segmenter": [segmenter.name, segmenter.published_version()],
         "network": WEIGHTS["vgg16"].sha256 if perceptual else None,

@@ -135,14 +135,14 @@ def work_of(task: Task) -> Work:
 def _hints(project: Project, home: Home) -> Work:
     from pipeline.operations.curation import hints_measurer
 
-    one, _ = hints_measurer(project, home, SegmenterResource.of(project.masks))
+    one, _ = hints_measurer(project, home, SegmenterResource(project.masks))
     return lambda names: ({"name": name, **asdict(one(name))} for name in names)
 
 
 def _masks(project: Project, home: Home) -> Work:
     from pipeline.operations.masks import source_for_photos
 
-    source = source_for_photos(project, home, SegmenterResource.of(project.masks))
+    source = source_for_photos(project, home, SegmenterResource(project.masks))
 
     def made(names: Sequence[str]) -> Iterator[Row]:
         pictures = [PhotoToMask(sha256, tuple(photos)) for sha256, *photos in map(json.loads, names)]

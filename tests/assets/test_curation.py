@@ -58,7 +58,7 @@ def home(tmp_path: Path) -> Home:
 
 
 def run(home: Home, project: Project, *names: str) -> dg.ExecuteInProcessResult:
-    resources = {"home": HomeResource(root=str(home.root)), "segmenter": EverybodyResource(name="selfie")}
+    resources = {"home": HomeResource(root=str(home.root)), "segmenter": EverybodyResource(project.masks)}
     assets = curation_assets(project)
     keys = [dg.AssetKey(name) for name in names]
     return dg.materialize(assets, resources=resources, selection=keys, raise_on_error=False)

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from assets.dataset import dataset_assets
-from pipeline.config import Project, parse_project
+from pipeline.config import MasksSection, Project, parse_project
 from pipeline.errors import ConfigError
 from pipeline.masks.person_masks import read_mask
 from pipeline.masks.segmenter import Seen, Segmenter
@@ -100,7 +100,7 @@ def test_the_nearest_by_given_maps_is_the_subject_and_a_new_map_makes_the_mask_d
     decision = {"decided_photo_id": "flickr:0", "decision": "keep", "decided_at_s": 0, "file": "a.csv", "row": 1}
     curated = dict.fromkeys(columns_of("curated_photos")) | kept | decision | {"split_key": "k"}
     home.tables.write("curated_photos", pd.DataFrame([curated]))
-    segmenter, subjects = CrowdedResource(name="crowded"), []
+    segmenter, subjects = CrowdedResource(MasksSection()), []
     (tmp_path / "given").mkdir()
     np.save(tmp_path / "given" / "flickr_1.npy", depth_m)
     with pytest.raises(ConfigError, match=r"no map of any photo that is kept, the first flickr:0: .* has no flickr_0\.png"):
@@ -177,7 +177,7 @@ def test_masks_that_are_all_missing_are_explained_where_the_manifest_is_refused(
     home.tables.write("curated_photos", pd.DataFrame(rows).head(0))
     made = ("training_images", "dataset_manifest")
     assets = [asset for asset in dataset_assets(given) if asset.key.to_user_string() in made]
-    resources = {"home": HomeResource(root=str(home.root)), "segmenter": SegmenterResource(name="folder")}
+    resources = {"home": HomeResource(root=str(home.root)), "segmenter": SegmenterResource(given.masks)}
     done = dg.materialize(assets, resources=resources, raise_on_error=False)
     (refused,) = [found for found in done.get_asset_check_evaluations() if not found.passed]
     assert refused.check_name == "can_be_frozen"
@@ -192,10 +192,10 @@ def _segmented(given: Project, home: Home, photos: pd.DataFrame) -> pd.DataFrame
         with Image.open(home.blobs.path(sha256)) as image:
             return np.asarray(image.convert("RGB"))
 
-    source = mask_source(given, home, SegmenterResource(name=given.masks.segmenter), read_rgb)
+    source = mask_source(given, home, SegmenterResource(given.masks), read_rgb)
     return conform("person_masks", segment_photos(photos, source, home.masks, given.masks.min_coverage))
 
 
 def test_the_assets_load(tmp_path: Path) -> None:
-    resources = {"home": HomeResource(root=str(tmp_path)), "segmenter": SegmenterResource(name="selfie")}
+    resources = {"home": HomeResource(root=str(tmp_path)), "segmenter": SegmenterResource(MasksSection())}
     dg.Definitions.validate_loadable(dg.Definitions(dataset_assets(project(tmp_path)), resources=resources))

@@ -33,7 +33,7 @@ def test_a_disk_that_fills_is_no_fault_of_the_photos(
     segmenter = SimpleNamespace(load=lambda home: None)
     monkeypatch.setattr("pipeline.commands.training.named_run", lambda *_: tmp_path)
     monkeypatch.setattr("pipeline.operations.masks.segmented_masks", lambda *_: None)
-    monkeypatch.setattr("resources.segmenter.SegmenterResource.of", lambda *_: segmenter)
+    monkeypatch.setattr("resources.segmenter.SegmenterResource", lambda *_: segmenter)
     monkeypatch.setattr("pipeline.training.application.Application", lambda *_: SimpleNamespace(save=save))
     result = CliRunner().invoke(cli, ["translate", *photos, "--model", "any", "--home", str(tmp_path), "--out", "out"])
     assert result.exit_code == 1

@@ -231,7 +231,7 @@ def test_an_error_of_the_work_itself_is_told_with_where_it_was(task: Task) -> No
 
 def made_by(over: Engaged | None, project: Project, home: Home) -> list[object]:
     """What hints, masks, training pictures and fingerprints become, made here or over an engine."""
-    segmenter, photos = SegmenterResource.of(project.masks), home.tables.read("unique_photos")
+    segmenter, photos = SegmenterResource(project.masks), home.tables.read("unique_photos")
     hints, unmeasured = update_hints(project, home, segmenter, photos, engine=lambda pictures: over)
     wanted = photos.assign(target_domain=photos["domain"])
     source, elsewhere = mask_source(project, home, segmenter), {"each": masks_over(over, {})} if over else {}

@@ -48,7 +48,7 @@ def prepared(home: Home, project: Project) -> pd.DataFrame:
         Image.fromarray(noise).resize((WIDTH, HEIGHT)).save(buffer, "JPEG")
         sha256 = stored(home, buffer.getvalue())
         rows.append({"photo_id": f"flickr:{number}", "sha256": sha256, "target_domain": "ordinary", "split_key": "k"})
-    source = mask_source(project, home, SegmenterResource(name="folder"))
+    source = mask_source(project, home, SegmenterResource(project.masks))
     masks = segment_photos(pd.DataFrame(rows), source, home.masks, 0.0)
     table = prepare_images(
         masks=masks,
@@ -92,7 +92,7 @@ def test_scenes_pass_the_way_that_photos_do(tmp_path: Path, crop: str) -> None:
     project = parse_project(DOMAINS + text, tmp_path / "bokehflow.toml")
     picture = next((Path(__file__).parents[3] / "pipeline" / "studio" / "pictures" / "scoring").glob("*_sharp.jpg"))
     sharp = np.asarray(Image.open(picture))
-    segmenter = SegmenterResource.of(project.masks)
+    segmenter = SegmenterResource(project.masks)
     cut, alpha = scene_frame(project, home, segmenter.load(home))(sharp)
     source = mask_source(project, home, segmenter, lambda sha256: sharp)
     rows = pd.DataFrame({"photo_id": ["flickr:1"], "sha256": ["0" * 64], "target_domain": "ordinary", "split_key": "k"})

@@ -55,7 +55,7 @@ def masks_of(home: Home) -> dict[str, tuple[bytes, bytes]]:
 @pytest.mark.parametrize("refine", [[], ["edges"]])
 def test_masks_come_with_hints_and_are_the_same(tmp_path: Path, refine: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     project = a_project(refine=refine)
-    segmenter = SegmenterResource.of(project.masks)
+    segmenter = SegmenterResource(project.masks)
     beside, digests = a_home(tmp_path / "beside")
     alone, _ = a_home(tmp_path / "alone")
     pictures = [PhotoToMask(digest, (f"flickr:{n}",)) for n, digest in enumerate(digests)]
@@ -74,7 +74,7 @@ def test_masks_come_with_hints_and_are_the_same(tmp_path: Path, refine: list[str
     assert looked_at == [1]
     other = a_project(views=2, second_opinion=False)
     elsewhere, _ = a_home(tmp_path / "elsewhere")
-    other_one, _ = hints_measurer(other, elsewhere, SegmenterResource.of(other.masks))
+    other_one, _ = hints_measurer(other, elsewhere, SegmenterResource(other.masks))
     assert [other_one(digest) for digest in digests] == hints
     assert not elsewhere.masks.exists()
 
@@ -84,7 +84,7 @@ def test_where_masks_come_of_more_none_is_made_early(tmp_path: Path, masks: dict
     project = a_project(**masks)
     home, digests = a_home(tmp_path / "home")
     try:
-        one, _ = hints_measurer(project, home, SegmenterResource.of(project.masks))
+        one, _ = hints_measurer(project, home, SegmenterResource(project.masks))
     except WeightsError as error:
         pytest.skip(str(error))
     assert one(digests[0]).person_share > 0
