@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from glob import escape
 from io import FileIO
@@ -149,16 +149,24 @@ def write_bytes(target: Path, data: bytes) -> None:
         temporary.write_bytes(data)
 
 
-def write_remade(target: Path, data: bytes) -> None:
-    """`write_bytes` for what is made anew where it is missing: after a power cut `target` is whole or gone."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = temporary_beside(target)
+def write_remade(files: Mapping[Path, bytes]) -> None:
+    """Write files that are made anew where they are missing: after a power cut each is whole or gone.
+
+    All are written before the first is synced: one sync after the other waits less than one between any two pictures.
+    """
+    temporaries: dict[Path, Path] = {}
     try:
-        with naming(target):
-            temporary.write_bytes(data)
-            put_in_place(temporary, target)
+        for target, data in files.items():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            temporaries[target] = temporary_beside(target)
+            with naming(target):
+                temporaries[target].write_bytes(data)
+        for target, temporary in temporaries.items():
+            with naming(target):
+                put_in_place(temporary, target)
     finally:
-        temporary.unlink(missing_ok=True)
+        for temporary in temporaries.values():
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
@@ -34,6 +35,8 @@ EDITING_SOFTWARE = (
 """Words in EXIF's `Software` that name a program for editing, not a camera's own."""
 SEGMENTED_EDGE_PX = 512
 """Long side of what the segmenter sees."""
+TOGETHER = 8
+"""Pictures are measured so many at a time: what is written of them then waits for the disk together."""
 
 
 class PeopleFinder(Protocol):
@@ -169,12 +172,22 @@ Measured = tuple[str, Hints | tuple[str, str]]
 """A picture's SHA-256 with its hints, or with the reason and the detail why it has none."""
 
 
-def in_threads(one: Callable[[str], Hints]) -> Callable[[Sequence[str]], Iterator[Measured]]:
-    """From pictures to what `one` measures of each, on all cores of this machine."""
+Measuring = Callable[[Sequence[str]], Sequence[Hints]]
+"""From a few pictures to the hints of each."""
+
+
+def few_at_a_time(pictures: Sequence[str]) -> Iterator[Sequence[str]]:
+    """The pictures, as many at a time as shall be measured together."""
+    return (pictures[start : start + TOGETHER] for start in range(0, len(pictures), TOGETHER))
+
+
+def in_threads(measured: Measuring) -> Callable[[Sequence[str]], Iterator[Measured]]:
+    """From pictures to what is measured of each, on all cores of this machine."""
 
     def each(pictures: Sequence[str]) -> Iterator[Measured]:
         with ThreadPoolExecutor(max(2, os.cpu_count() or 1)) as pool:
-            yield from zip(pictures, pool.map(one, pictures), strict=True)
+            found = chain.from_iterable(pool.map(measured, few_at_a_time(pictures)))
+            yield from zip(pictures, found, strict=True)
 
     return each
 

@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from pipeline.atomic import atomic_path, write_remade
+from pipeline.atomic import atomic_path
 from pipeline.config import CurationSection
 from pipeline.curation.curate import one_per_photo
 from pipeline.curation.ranking import Ranking
@@ -117,16 +117,15 @@ def thumbnail_name(sha256: str) -> str:
     return f"{sha256[:2]}/{sha256}.jpg"
 
 
-def write_thumbnail(rgb: np.ndarray, path: Path) -> None:
-    """A JPEG of RGB uint8 [height, width, 3], at most `THUMBNAIL_EDGE_PX` long, where there is none yet."""
-    if not path.exists():
-        from pipeline.resampling import resize
+def thumbnail(rgb: np.ndarray) -> bytes:
+    """A JPEG of RGB uint8 [height, width, 3], at most `THUMBNAIL_EDGE_PX` long."""
+    from pipeline.resampling import resize
 
-        scale = min(1.0, THUMBNAIL_EDGE_PX / max(rgb.shape))
-        size = max(1, round(rgb.shape[1] * scale)), max(1, round(rgb.shape[0] * scale))
-        buffer = io.BytesIO()
-        Image.fromarray(resize(rgb, size, Image.Resampling.LANCZOS)).save(buffer, "JPEG", quality=85)
-        write_remade(path, buffer.getvalue())
+    scale = min(1.0, THUMBNAIL_EDGE_PX / max(rgb.shape))
+    size = max(1, round(rgb.shape[1] * scale)), max(1, round(rgb.shape[0] * scale))
+    buffer = io.BytesIO()
+    Image.fromarray(resize(rgb, size, Image.Resampling.LANCZOS)).save(buffer, "JPEG", quality=85)
+    return buffer.getvalue()
 
 
 def filled_in_place(folder: Path) -> list[str]:

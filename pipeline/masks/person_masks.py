@@ -106,11 +106,13 @@ def _maker(source: MaskSource, masks_folder: Path, pictures: Sequence[PhotoToMas
     return _Maker(source, masks_folder, source.key, marks)
 
 
-def store_mask(sha256: str, subject: Subject, source_key: str, masks_folder: Path) -> None:
-    """Keep a mask for `segment_photos`, found by whoever had the picture at hand; it must be what the source would make."""
+def mask_file(sha256: str, subject: Subject, source_key: str, masks_folder: Path) -> dict[Path, bytes]:
+    """The file of a mask that `segment_photos` will find, by whoever has the picture at hand; none where it is there.
+
+    The subject must be what the source would make.
+    """
     path = inside(masks_folder, _path_of(source_key, sha256))
-    if not path.exists():
-        write_remade(path, _png(subject))
+    return {} if path.exists() else {path: _png(subject)}
 
 
 def _path_of(key: str, sha256: str, mark: str = "") -> str:
@@ -188,10 +190,12 @@ class _Maker:
             if (subject := self._existing(picture.sha256)) is not None:
                 subjects[picture.sha256] = subject
         missing = [picture for picture in pictures if picture.sha256 not in subjects]
+        files: dict[Path, bytes] = {}
         for picture, made in zip(missing, self.source.masks(missing), strict=True):
             if isinstance(made, Subject):
-                write_remade(inside(self.folder, self.path(picture.sha256)), _png(made))
+                files[inside(self.folder, self.path(picture.sha256))] = _png(made)
             subjects[picture.sha256] = made
+        write_remade(files)
         return {sha256: self._stored(sha256, subject) for sha256, subject in subjects.items()}
 
     def path(self, sha256: str) -> str:

@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from pipeline.atomic import write_text
+from pipeline.atomic import write_remade, write_text
 from pipeline.bounded import form_problem, read_json
 from pipeline.config import Project
 from pipeline.curation.agreement import Reviewed, reviewed_twice
@@ -29,7 +30,7 @@ from storage import Home
 
 if TYPE_CHECKING:
     from pipeline.compute.batches import Over
-    from pipeline.curation.hints import Hints, Measured
+    from pipeline.curation.hints import Hints, Measured, Measuring
     from pipeline.curation.ranking import Ranking
     from resources.segmenter import SegmenterResource
 
@@ -222,33 +223,39 @@ def _unqueued(home: Home, unique: pd.DataFrame, decided: set[str]) -> int:
     return int((left_out & ~among(unique["sha256"], unmeasured)).sum())
 
 
-def hints_measurer(project: Project, home: Home, segmenter: "SegmenterResource") -> tuple[Callable[[str], "Hints"], str]:
-    """What measures a picture, and the version of all that decides what it finds.
+def hints_measurer(project: Project, home: Home, segmenter: "SegmenterResource") -> tuple["Measuring", str]:
+    """What measures pictures, and the version of all that decides what it finds.
 
     Each is decoded once, for its thumbnail as well and, where masks are made of the same, for its mask.
     """
     from pipeline import weights
     from pipeline.curation.hints import measure_with, measured_by, people_of
     from pipeline.curation.inappropriate import OpenNsfw
-    from pipeline.curation.queue import thumbnail_name, write_thumbnail
+    from pipeline.curation.queue import thumbnail, thumbnail_name
     from pipeline.operations.masks import masks_beside_hints
     from pipeline.photos.decode import decode_reduced
 
     # One view is enough to tell who is there, and takes a third of the time that masks take.
     people = segmenter.with_one_view().load(home)
     rating = OpenNsfw(weights.ensure("opennsfw", home.weights)) if project.curation.inappropriate_model else None
-    keep_mask = masks_beside_hints(project, home, people)
+    mask_file = masks_beside_hints(project, home, people)
 
-    def one(sha256: str) -> "Hints":
+    def one(sha256: str, files: dict[Path, bytes]) -> "Hints":
         data = home.blobs.read(sha256)
         rgb = decode_reduced(data, MEASURED_SHORT_EDGE_PX, project.photos.max_pixels).rgb
-        write_thumbnail(rgb, inside(home.thumbnails, thumbnail_name(sha256)))
-        alpha = people_of(rgb, people)
-        if keep_mask:
-            keep_mask(sha256, rgb, alpha)
+        shown, alpha = inside(home.thumbnails, thumbnail_name(sha256)), people_of(rgb, people)
+        if not shown.exists():
+            files[shown] = thumbnail(rgb)
+        files |= mask_file(sha256, rgb, alpha)
         return measure_with(rgb, alpha, data, rating)
 
-    return one, measured_by(f"{people.name}-{people.version}", rating.version if rating else "")
+    def measured(pictures: Sequence[str]) -> list["Hints"]:
+        files: dict[Path, bytes] = {}
+        found = [one(sha256, files) for sha256 in pictures]
+        write_remade(files)
+        return found
+
+    return measured, measured_by(f"{people.name}-{people.version}", rating.version if rating else "")
 
 
 def update_hints(
@@ -266,14 +273,14 @@ def update_hints(
     What is measured is in the home's `hints_journal` too, until the table is written and the journal deleted.
     """
     from pipeline.curation.hints import in_threads, measure_photos
-    from pipeline.curation.queue import thumbnail_name, write_thumbnail
+    from pipeline.curation.queue import thumbnail, thumbnail_name
     from pipeline.operations.photos import photo_reader
 
-    one, by = hints_measurer(project, home, segmenter)
+    measured, by = hints_measurer(project, home, segmenter)
 
     def each(pictures: Sequence[str]) -> "Iterator[Measured]":
         over = engine(len(pictures))
-        return in_threads(one)(pictures) if over is None else _over(over, pictures, by)
+        return in_threads(measured)(pictures) if over is None else _over(over, pictures, by)
 
     before = home.tables.read_or_empty("unmeasured_pictures")
     before = before[before["measured_by"] == by]
@@ -293,7 +300,7 @@ def update_hints(
     shown = photos.loc[~among(photos["sha256"], unmeasured["sha256"]), "sha256"].drop_duplicates()
     names = pd.Series([thumbnail_name(sha256) for sha256 in shown.tolist()], shown.index, dtype="str")
     for sha256 in shown[not_there(home.thumbnails, names)]:
-        write_thumbnail(read(sha256), inside(home.thumbnails, thumbnail_name(sha256)))
+        write_remade({inside(home.thumbnails, thumbnail_name(sha256)): thumbnail(read(sha256))})
     return table, unmeasured
 
 

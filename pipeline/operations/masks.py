@@ -14,7 +14,7 @@ from pipeline.depth.maps import read_map
 from pipeline.errors import BokehflowError
 from pipeline.file_names import inside
 from pipeline.masks.drawn import DrawnFirst, DrawnMasks
-from pipeline.masks.person_masks import store_mask
+from pipeline.masks.person_masks import mask_file
 from pipeline.masks.segmenter import Seen, Segmenter
 from pipeline.masks.segmenters import published_version
 from pipeline.masks.selfie import EMBEDDED
@@ -27,8 +27,8 @@ from storage import Home
 if TYPE_CHECKING:
     from pipeline.masks.contact_sheet import SheetTile
 
-KeepMask = Callable[[str, np.ndarray, np.ndarray], None]
-"""Takes a picture's SHA-256, its RGB, uint8 [height, width, 3], and the opacity of its people, uint8 [height, width]."""
+MaskFile = Callable[[str, np.ndarray, np.ndarray], dict[Path, bytes]]
+"""From a picture's SHA-256, its RGB, uint8 [height, width, 3], and the opacity of its people, uint8 [height, width]."""
 FACTS = ("people", "runner_up", "reason", "uncertainty")
 """What a caption says of a mask."""
 
@@ -100,23 +100,24 @@ def segmented_masks(
     return SegmentedMasks(segmenter, read, masks.long_side_px, masks.others, tuple(masks.refine), depth)
 
 
-def masks_beside_hints(project: Project, home: Home, people: Segmenter) -> KeepMask | None:
-    """What keeps a mask of a picture whose people were found for its hints, where the mask would be made of the same.
+def masks_beside_hints(project: Project, home: Home, people: Segmenter) -> MaskFile:
+    """What makes the mask of a picture whose people were found for its hints, where the mask would be made of the same.
 
     So it is with one view (`views = 1`), whose subject depth does not choose, and in pictures that neither looks at scaled
-    down: they are decoded and segmented once. None where masks come of more than that, or of something else.
+    down: they are decoded and segmented once. No file where masks come of more than that, or of something else.
     """
     masks = project.masks
     if masks.segmenter != EMBEDDED or masks.asks_depth or published_version(EMBEDDED, masks) != people.version:
-        return None
+        return lambda sha256, rgb, alpha: {}
     source = segmented_masks(project, home, people)
     largest_px = min(SEGMENTED_EDGE_PX, masks.long_side_px)
 
-    def keep(sha256: str, rgb: np.ndarray, alpha: np.ndarray) -> None:
-        if max(rgb.shape[:2]) <= largest_px:
-            store_mask(sha256, source.finished(rgb, Seen(alpha, None)), source.key, home.masks)
+    def found(sha256: str, rgb: np.ndarray, alpha: np.ndarray) -> dict[Path, bytes]:
+        if max(rgb.shape[:2]) > largest_px:
+            return {}
+        return mask_file(sha256, source.finished(rgb, Seen(alpha, None)), source.key, home.masks)
 
-    return keep
+    return found
 
 
 def _blob_reader(project: Project, home: Home) -> ReadRgb:

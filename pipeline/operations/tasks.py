@@ -133,10 +133,16 @@ def work_of(task: Task) -> Work:
 
 
 def _hints(project: Project, home: Home) -> Work:
+    from pipeline.curation.hints import few_at_a_time
     from pipeline.operations.curation import hints_measurer
 
-    one, _ = hints_measurer(project, home, SegmenterResource(project.masks))
-    return lambda names: ({"name": name, **asdict(one(name))} for name in names)
+    measured, _ = hints_measurer(project, home, SegmenterResource(project.masks))
+
+    def made(names: Sequence[str]) -> Iterator[Row]:
+        for few in few_at_a_time(names):
+            yield from ({"name": name, **asdict(hints)} for name, hints in zip(few, measured(few), strict=True))
+
+    return made
 
 
 def _masks(project: Project, home: Home) -> Work:

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.atomic import atomic_path, temporary_beside, write_bytes
+from pipeline.atomic import atomic_path, temporary_beside, write_bytes, write_remade
 from pipeline.errors import CorruptBlob, StorageError
 from pipeline.sources.budget import CallBudget
 from pipeline.training.runs import LOCK, exclusive
@@ -229,6 +229,16 @@ def test_what_is_put_in_place_is_on_the_disk_before(tmp_path: Path, monkeypatch:
         path.write_bytes(b"1")
         home.blobs.adopt(path, "a" * 64)
     assert done == ["sync file", "rename"]
+    done.clear()
+    write_remade({tmp_path / "1": b"1", tmp_path / "2": b"2"})
+    assert done == ["sync file", "rename"] * 2
+
+
+def test_of_files_written_together_none_is_left_half(tmp_path: Path) -> None:
+    (tmp_path / "in the way").write_bytes(b"")
+    with pytest.raises(FileExistsError):
+        write_remade({tmp_path / "1": b"1", tmp_path / "in the way" / "2": b"2"})
+    assert [path.name for path in tmp_path.iterdir()] == ["in the way"]
 
 
 def test_a_blob_that_a_power_cut_took_is_missing_and_not_empty(tmp_path: Path) -> None:

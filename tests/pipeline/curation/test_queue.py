@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.config import CurationSection
 from pipeline.curation.decisions import read_decisions
-from pipeline.curation.queue import COLUMNS, filled_in_place, thumbnail_name, write_thumbnail
+from pipeline.curation.queue import COLUMNS, filled_in_place, thumbnail_name
 from pipeline.curation.suggestions import suggest
 from pipeline.hint_table import HINTS
 from pipeline.spreadsheet import harmless, harmless_table
@@ -213,15 +213,6 @@ def test_the_chance_of_being_right_is_told_where_it_is_known(
     (row,) = rows_of(batches(tmp_path)[0])
     assert row["suggestion_probability"] == ("" if chance is None else str(chance))
     assert table["suggestion_probability"].tolist() == pytest.approx([np.nan if chance is None else chance], nan_ok=True)
-
-
-def test_thumbnails_are_made_once(tmp_path: Path) -> None:
-    rgb = np.zeros((1000, 500, 3), np.uint8)
-    path = tmp_path / thumbnail_name("ab" * 32)
-    write_thumbnail(rgb, path)
-    before = path.stat().st_mtime_ns
-    write_thumbnail(rgb, path)
-    assert path.stat().st_mtime_ns == before
 
 
 def test_the_queue_names_every_hint() -> None:

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline.atomic import write_remade
 from pipeline.config import Project
 from pipeline.errors import WeightsError
-from pipeline.masks.person_masks import make_masks, read_mask, store_mask
+from pipeline.masks.person_masks import make_masks, mask_file, read_mask
 from pipeline.masks.selfie import SelfieSegmenter
 from pipeline.masks.sources import PhotoToMask
 from pipeline.masks.subject import Subject
@@ -52,6 +53,11 @@ def masks_of(home: Home) -> dict[str, tuple[bytes, bytes]]:
     return {str(path.relative_to(home.masks)): (read_mask(path).tobytes(), path.read_bytes()) for path in found}
 
 
+def written_at(home: Home) -> dict[Path, int]:
+    """When each mask and thumbnail was written, ns."""
+    return {path: path.stat().st_mtime_ns for folder in (home.masks, home.thumbnails) for path in folder.rglob("*.*")}
+
+
 @pytest.mark.parametrize("refine", [[], ["edges"]])
 def test_masks_come_with_hints_and_are_the_same(tmp_path: Path, refine: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     project = a_project(refine=refine)
@@ -59,10 +65,13 @@ def test_masks_come_with_hints_and_are_the_same(tmp_path: Path, refine: list[str
     beside, digests = a_home(tmp_path / "beside")
     alone, _ = a_home(tmp_path / "alone")
     pictures = [PhotoToMask(digest, (f"flickr:{n}",)) for n, digest in enumerate(digests)]
-    one, _ = hints_measurer(project, beside, segmenter)
-    hints = [one(digest) for digest in digests]
-    early = masks_of(beside)
+    measure, _ = hints_measurer(project, beside, segmenter)
+    hints = measure(digests)
+    early, written = masks_of(beside), written_at(beside)
+    assert measure(digests) == hints
+    assert written_at(beside) == written
     assert {Path(name).stem for name in early} == set(digests[:2])
+    assert {path.stem for path in written if path.suffix == ".jpg"} == set(digests)
     made = [dict(masks) for masks in make_masks(pictures, source_for_photos(project, alone, segmenter), alone.masks)]
     assert masks_of(alone) == {**masks_of(alone), **early}
     looked_at: list[int] = []
@@ -74,8 +83,8 @@ def test_masks_come_with_hints_and_are_the_same(tmp_path: Path, refine: list[str
     assert looked_at == [1]
     other = a_project(views=2, second_opinion=False)
     elsewhere, _ = a_home(tmp_path / "elsewhere")
-    other_one, _ = hints_measurer(other, elsewhere, SegmenterResource(other.masks))
-    assert [other_one(digest) for digest in digests] == hints
+    other_measure, _ = hints_measurer(other, elsewhere, SegmenterResource(other.masks))
+    assert other_measure(digests) == hints
     assert not elsewhere.masks.exists()
 
 
@@ -84,10 +93,10 @@ def test_where_masks_come_of_more_none_is_made_early(tmp_path: Path, masks: dict
     project = a_project(**masks)
     home, digests = a_home(tmp_path / "home")
     try:
-        one, _ = hints_measurer(project, home, SegmenterResource(project.masks))
+        measure, _ = hints_measurer(project, home, SegmenterResource(project.masks))
     except WeightsError as error:
         pytest.skip(str(error))
-    assert one(digests[0]).person_share > 0
+    assert measure(digests[:1])[0].person_share > 0
     assert not masks_of(home)
 
 
@@ -95,6 +104,6 @@ def test_a_mask_of_a_photo_that_nobody_kept_is_forgotten_with_it(tmp_path: Path)
     home = home_of_pictures(tmp_path, 4)
     pictures = home.tables.read("unique_photos").set_index("photo_id")["sha256"]
     for digest in pictures:
-        store_mask(digest, Subject(np.zeros((9, 9), np.uint8), 0, 0.0), "selfie-1", home.masks)
+        write_remade(mask_file(digest, Subject(np.zeros((9, 9), np.uint8), 0, 0.0), "selfie-1", home.masks))
     forget(home, ["flickr:2"], now_s=1)
     assert {path.stem for path in home.masks.rglob("*.png")} == set(pictures.drop("flickr:2"))
