@@ -5,6 +5,7 @@
   are started here as its own command line starts them, and `pipeline.ui` puts a guard before them.
 - Nobody but its daemon frees the slots of pools that a killed run held, and a headless run has no daemon.
 - It connects to SQLite anew for every event, and whoever closes a database last writes its log back and deletes it.
+- A daemon that never ran warns that it does not know how far it got.
 - What copies the output of a stage to the terminal gets its Ctrl-C too, and answers it with a traceback.
 - An asset check that blocks ends a run by an exception that has no public name, and a schedule's ticks are counted by a
   function that has none.
@@ -79,6 +80,17 @@ def free_slots_of_ended_runs(instance: dg.DagsterInstance) -> None:
         run = instance.get_run_by_id(run_id)
         if run is None or run.is_finished:
             log.free_concurrency_slots_for_run(run_id)
+
+
+def begin_after_what_is_recorded(instance: dg.DagsterInstance) -> None:
+    """Have the daemon, where it never ran, follow runs from now on: it would do so by itself, and warn of it twice."""
+    from dagster._daemon.auto_run_reexecution import event_log_consumer as consumer
+
+    cursors = instance.daemon_cursor_storage
+    keys = {consumer._create_cursor_key(kind) for kind in consumer.DAGSTER_EVENT_TYPES}  # pyright: ignore[reportPrivateUsage]
+    if missing := keys - cursors.get_cursor_values(keys).keys():
+        newest = instance.event_log_storage.get_maximum_record_id() or 0
+        cursors.set_cursor_values(dict.fromkeys(missing, str(newest)))
 
 
 @contextmanager
