@@ -3,8 +3,8 @@
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence, Set
-from contextlib import closing
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -82,6 +82,14 @@ class Imported:
     def refusals(self) -> Counter[str]:
         """All of them, by reason."""
         return Counter(refused.reason for refused in self.refused) + self.more_refused
+
+
+@contextmanager
+def importing(home: Home) -> Iterator[None]:
+    """Hold the home as by the one process that imports into it; what one that was killed left unfinished goes first."""
+    with home.lock("import"):
+        home.sweep()
+        yield
 
 
 HASHED_AT_ONCE = 10_000
@@ -183,7 +191,7 @@ def import_folder(
         names = " and ".join(part.folder.name for part in parts)
         raise ConfigError(f"{metadata}: import {names} one by one, with --domain and a CSV for each")
     count = min(os.cpu_count() or 1, project.photos.threads)
-    with home.lock("import"), closing(Inspectors(count)) as inspectors:
+    with importing(home), closing(Inspectors(count)) as inspectors:
         done = [_import_part(project, home, part, metadata, inspectors, report) for part in parts]
         if parts[0].by_subfolder and joined is None:
             done[-1].notes += _join_by_name(home, parts, done)

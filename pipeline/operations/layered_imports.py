@@ -23,7 +23,7 @@ from pipeline.depth.nyu import nyu
 from pipeline.depth.units import DepthError, DepthMap, DepthUnit
 from pipeline.errors import ConfigError, disk_failed
 from pipeline.file_names import child, inside
-from pipeline.operations.imports import GrowingImports, Imported
+from pipeline.operations.imports import GrowingImports, Imported, importing
 from pipeline.operations.tombstones import forgotten_photos
 from pipeline.photos.folder import ImportedPhoto, Part, RefusedFile, import_files, stored_pictures
 from pipeline.photos.inspectors import Inspectors
@@ -38,6 +38,7 @@ LAYOUTS: Mapping[str, Callable[[Path], Found]] = {
 }  # fmt: skip
 AT_ONCE = 100
 """Pairs whose pictures lie in a temporary folder at a time."""
+SHOWN_NAMES = 5
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def import_layout(
     found = (partial(pairs, unit=unit) if layout == "pairs" else LAYOUTS[layout])(folder)
     done = Imported(domain, folder, problems=list(found.problems))
     count = min(os.cpu_count() or 1, project.photos.threads)
-    with home.lock("import"), closing(Inspectors(count)) as inspectors:
+    with importing(home), closing(Inspectors(count)) as inspectors:
         bring = _PairBringer(project, home, domain, inspectors, forgotten_photos(home), done)
         with bring.imports:
             for start in range(0, len(found.pairs), AT_ONCE):
@@ -100,9 +101,13 @@ class _PairBringer:
         self.imports = GrowingImports(home, before=self._write_layers)
         rows = self.imports.rows
         self._known, self._before = stored_pictures(rows), set(rows.loc[rows["domain"] == domain, "photo_id"])
+        layers = home.tables.read_or_empty("imported_layers").dropna(subset="depth_source_sha256")
+        self._depth_before = dict(zip(layers["photo_id"].tolist(), layers["depth_source_sha256"].tolist(), strict=True))
         self._new_layers: list[dict[str, object]] = []
         self._named: dict[str, str] = {}
         self._depths: list[DepthMap] = []
+        self._replaced: list[str] = []
+        """Names of pairs whose picture had another depth before."""
         self._passed_over = 0
 
     def batch(self, some: Sequence[RgbdPair]) -> None:
@@ -180,6 +185,8 @@ class _PairBringer:
         if found.depth is not None:
             self._depths.append(found.depth)
             row |= self._kept(found.depth, picture.sha256)
+            if self._depth_before.get(picture.photo_id, row["depth_source_sha256"]) != row["depth_source_sha256"]:
+                self._replaced.append(found.name)
         if target is not None and found.target is not None:
             digests = {"target_source": target.sha256, "target_source_sha256": target.sha256}
             row |= {**digests, "f_number": found.target.f_number}
@@ -225,6 +232,12 @@ class _PairBringer:
             )
         if relative := len(self._depths) - len(metric):
             yield f"relative depth of {relative} pictures, larger is nearer"
+        if self._replaced:
+            names = ", ".join(self._replaced[:SHOWN_NAMES]) + (", …" if len(self._replaced) > SHOWN_NAMES else "")
+            yield (
+                f"replaced the depth of {len(self._replaced)} pictures that were here with another ({names}); where the "
+                "former was right, import it again with its unit. `bokehflow run` makes what follows; frozen snapshots stay"
+            )
         if self._passed_over:
             yield f"{self._passed_over} more targets passed over: of each picture that of the smallest f-number is taken"
 

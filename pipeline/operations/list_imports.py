@@ -13,7 +13,7 @@ from pipeline.config import Project
 from pipeline.errors import ConfigError, SourceError
 from pipeline.licenses import KNOWN
 from pipeline.operations.downloads import asking_as, download
-from pipeline.operations.imports import GrowingImports, Imported, told_licenses
+from pipeline.operations.imports import GrowingImports, Imported, importing, told_licenses
 from pipeline.operations.months import IMPORTED
 from pipeline.operations.tombstones import forgotten_photos
 from pipeline.photo_ids import url_id
@@ -57,7 +57,7 @@ def import_list(
     listed, done = UrlList(path), Imported(domain, path)
     words: Counter[str] = Counter()
     rows = _good(listed, done, words, seen)
-    with home.lock("import"), GrowingImports(home, each_once=True) as imports:
+    with importing(home), GrowingImports(home, each_once=True) as imports:
         gone: set[str] = set()
         waiting = read = 0
         failure: SourceError | None = None

@@ -3,6 +3,7 @@
 import io
 import os
 import shutil
+import subprocess
 import time
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from pipeline.atomic import own_name
 from pipeline.commands.collecting import import_photos
 from pipeline.commands.review import review_page
 from pipeline.config import parse_project
@@ -146,6 +148,23 @@ def test_an_interrupted_import_goes_on(tmp_path: Path, monkeypatch: pytest.Monke
         home.tables.read("imports").drop(columns="imported_at_s"), calm.drop(columns="imported_at_s")
     )
     assert not list((home.root / "blobs" / "incoming").glob("*"))
+
+
+def test_what_a_killed_import_left_goes_with_the_next(tmp_path: Path) -> None:
+    folder, home = a_folder(tmp_path), Home(tmp_path / "home")
+    with subprocess.Popen(["true"]) as gone:
+        gone.wait()
+    left = [
+        home.blobs.root / "incoming" / f"{gone.pid}-0a.tmp",
+        home.root / "tables" / f".imports.parquet.{gone.pid}-0a.tmp",
+    ]
+    at_work = home.blobs.root / "incoming" / own_name()
+    for path in (*left, at_work):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"half")
+    import_folder(PARSED, home, folder, "ordinary", None)
+    assert at_work.exists()
+    assert not any(path.exists() for path in left)
 
 
 def sides_of(home: Home) -> dict[str, str]:
