@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from pipeline.curation.decisions import Verdict, opinions, read_decisions
@@ -277,21 +277,26 @@ STEPS = st.lists(
 
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(STEPS)
+@example([("Ann", 0, EDITED), ("Ben", 0, KEEP), ("Ann", 0, EDITED), ("Ann", 0, None)])
 def test_undo_takes_back_exactly_one_decision_whatever_came_before(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int, Verdict | None]]
 ) -> None:
     folder = tmp_path_factory.mktemp("reviewed")
     opened = log(folder)
-    made: dict[str, list[tuple[int, Verdict]]] = {"Ann": [], "Ben": []}
-    for curator, number, verdict in steps:
+    made: dict[str, list[tuple[int, Verdict, int]]] = {"Ann": [], "Ben": []}
+    latest: dict[int, int] = {}
+    """The step that said the last word about each photo."""
+    for step, (curator, number, verdict) in enumerate(steps):
         if verdict is None:
-            opened.undo(curator)
+            if undone := opened.undo(curator):
+                latest[int(undone.photo_id.removeprefix("flickr:"))] = step
             del made[curator][-1:]
         else:
             opened.write(f"flickr:{number}", verdict, curator)
-            if made[curator][-1:] != [(number, verdict)]:
-                made[curator].append((number, verdict))
-    expected = {(number, curator): verdict for curator, all_made in made.items() for number, verdict in all_made}
+            if made[curator][-1:] != [(number, verdict, latest.get(number))]:
+                made[curator].append((number, verdict, step))
+                latest[number] = step
+    expected = {(number, curator): verdict for curator, all_made in made.items() for number, verdict, _ in all_made}
     decisions, problems = read_decisions(folder, KNOWN, DOMAINS)
     found = {(word.photo_id, word.curator): said(word) for word in opinions(decisions)}
     assert not problems
