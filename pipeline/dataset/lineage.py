@@ -377,10 +377,11 @@ def _layers_of(row: Row) -> list[str]:
 
 def _use(run: RunFacts, row: Row) -> str:
     """What a run did with a picture of its snapshot; empty: nothing."""
-    if row["domain"] not in run.trained_domains:
+    is_seen = run.digest_learnt_from is None or row.get(run.digest_learnt_from)
+    if row["domain"] not in run.trained_domains or not is_seen:
         return ""
     if row["split"] == "train":
-        return "trained on it" if run.digest_learnt_from is None or row.get(run.digest_learnt_from) else ""
+        return "trained on it"
     return "judged on it" if row["domain"] == run.uses[0] else ""
 
 

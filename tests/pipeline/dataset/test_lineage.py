@@ -131,6 +131,17 @@ def test_a_model_that_saw_a_forgotten_photo_says_so_and_a_later_one_does_not(wor
     assert photo_lineage(gone, no_tables, world.snapshots, [run]).facts["forgotten"] == "1970-01-01"
 
 
+def test_a_model_of_depth_is_judged_on_test_photos_that_have_depth_alone(world: World) -> None:
+    numbers = range(1, 25)
+    manifest = read_snapshot(world.snapshots, world.freeze(numbers))
+    of_a = manifest[(manifest["domain"] == "ordinary") & (manifest["split"] == "test")]
+    known, unknown = of_a["photo_id"].tolist()[:2]
+    identifier = world.freeze(numbers, layered={int(known.split(":")[1])})
+    run = run_on(identifier, model="depth", learns_from=layer_learnt_from("depth"))
+    used = [photo_lineage(one, no_tables, world.snapshots, [run]).facts["models"] for one in (known, unknown)]
+    assert used == [[f"{run.run} (judged on it)"], []]
+
+
 def test_a_model_of_depth_leads_back_to_the_pictures_of_one_domain_that_have_depth(world: World) -> None:
     identifier = world.freeze(range(1, 13), layered={1, 2, 3, 5, 8})
     manifest = read_snapshot(world.snapshots, identifier)
