@@ -46,6 +46,9 @@ NOTHING_CHANGED = 0.05
 """A generator blurs nothing, too, where backgrounds change by less than so much of the Gaussian's change. Runs that collapse
 change .02 of it after 16 steps and .003 after 32."""
 TINY = 1e-6
+LEAST_GAUSSIAN = 0.1 / 255
+"""What the Gaussian changes counts as so much at least: in pictures of one colour it changes nothing, of which no output's
+change is a part. A tenth of a level is less than any photograph's."""
 
 ADVICE = {
     "blurs nothing": (
@@ -131,7 +134,7 @@ class Checker:
         told = standing(self._softness_a[few], self._softness(output, few), self._softness_b, 0)
         subject_left = _left(output, self._before[few], self._subject[few])
         most = _l1(gaussian(self._before[few]), self._before[few], self._background[few])
-        changed = _l1(output, self._before[few], self._background[few]) / max(most, TINY)
+        changed = _l1(output, self._before[few], self._background[few]) / max(most, LEAST_GAUSSIAN)
         if not self.has_subjects:
             return "blurs nothing" if changed < NOTHING_CHANGED else None
         return failure(told.left and told.left.value, subject_left, changed)
@@ -159,7 +162,7 @@ class Checker:
         """Hold the generator from A to B, as it is after `step` steps, against the pictures."""
         output = self._translated(generator, slice(None))
         told = standing(self._softness_a, self._softness(output, slice(None)), self._softness_b, resamples=0)
-        change = _l1(output, self._before, self._subject) / max(self._most, TINY)
+        change = _l1(output, self._before, self._subject) / max(self._most, LEAST_GAUSSIAN)
         gap, scales = (told.gap, told.scales) if self.has_subjects else (None, None)
         return Check(
             step=step,

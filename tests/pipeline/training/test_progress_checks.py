@@ -64,6 +64,17 @@ def test_doing_nothing_scores_one_and_fails(checker: Checker) -> None:
     assert checker.failing(Blur(0)) == "blurs nothing"
 
 
+def test_in_black_pictures_a_change_is_counted_in_levels() -> None:
+    class Lighter(Blur):
+        def forward(self, images: Tensor, alpha: Tensor) -> Tensor:
+            return images + 2 / 255
+
+    rgb, alpha = stored(0)
+    black = Checker((0 * rgb, alpha), stored(1, SIGMA_PX))
+    assert black.check(Lighter(0.0), 1).change == pytest.approx(10, rel=1e-3)
+    assert black.check(Blur(SIGMA_PX), 1).change == 0
+
+
 def test_blurring_the_background_as_much_as_b_is_the_best(checker: Checker) -> None:
     scores = {sigma: checker.check(Blur(sigma), 1).score for sigma in (0, 0.4, SIGMA_PX, 1.2, 3.0)}
     assert min(scores, key=lambda sigma: scores[sigma]) == SIGMA_PX
