@@ -7,17 +7,18 @@ counts for the same name, time, bytes and domains, as long as all its photos are
 
 import hashlib
 import json
-from collections.abc import Iterator, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.atomic import atomic_path
 from pipeline.curation.decisions import Decision, FileRead, read_decision_file
 from pipeline.errors import StorageError
-from pipeline.parquet_files import parquet_table
+from pipeline.parquet_files import is_one_of, parquet_table
 from pipeline.plain_files import read_plain
 
 READ_AS = 2
@@ -67,9 +68,38 @@ class KeptDecisions:
             rows += decisions
         columns = [[getattr(row, name) for row in rows] for name in (*WORDS, "row")]
         times = [[row.when[0] for row in rows], [row.clock_ns for row in rows]]
-        table = pa.table([*columns, *times], SCHEMA.with_metadata({PLACES: json.dumps(places)}))
-        with suppress(OSError, StorageError), atomic_path(self.path) as temporary:
-            pq.write_table(table, temporary)
+        with suppress(OSError, StorageError):
+            self._write(pa.table([*columns, *times], SCHEMA), places)
+
+    def forget(self, photo_ids: Set[str], names_one: Callable[[str], bool]) -> None:
+        """Keep no file with a row about one of these photos, or with a note that `names_one`; all others stay kept.
+
+        What this version cannot read may name them as well, and goes.
+        """
+        notes = pc.call_function("unique", [self._table["note"]]).drop_null().to_pylist()
+        told = is_one_of(self._table["note"], [note for note in notes if names_one(note)])
+        about = pc.call_function("or", [is_one_of(self._table["photo_id"], photo_ids), told])
+        clean = {
+            name: (key, start, stop)
+            for name, (key, start, stop) in self._places.items()
+            if not about.slice(start, stop - start).true_count
+        }
+        places, rows, count = {}, list[pa.Table](), 0
+        for name, (key, start, stop) in clean.items():
+            places[name] = key, count, count + stop - start
+            rows, count = [*rows, self._table.slice(start, stop - start)], count + stop - start
+        try:
+            if not clean:
+                self.path.unlink(missing_ok=True)
+            elif about.true_count:
+                self._write(pa.concat_tables(rows), places)
+        except (OSError, StorageError):  # the disk is full
+            self.path.unlink()
+
+    def _write(self, table: pa.Table, places: Mapping[str, tuple[str, int, int]]) -> None:
+        told = table.replace_schema_metadata({PLACES: json.dumps(places)})
+        with atomic_path(self.path) as temporary:
+            pq.write_table(told, temporary)
 
     def _kept(self, name: str) -> list[Decision] | None:
         _, start, stop = self._places[name]

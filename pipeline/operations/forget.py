@@ -21,6 +21,7 @@ import pyarrow as pa
 
 from pipeline.atomic import sweep, write_bytes, writer_of
 from pipeline.curation.decisions import find_tables
+from pipeline.curation.kept_decisions import KeptDecisions
 from pipeline.curation.queue import COLUMNS
 from pipeline.dataset.crop import photo_of
 from pipeline.dataset.export import forget_in_export, is_export
@@ -207,8 +208,9 @@ def _purge(home: Home, now_s: int, also: Iterable[str] = (), was_quiet: Callable
     if _naming(home.duplicates.glob("*"), ids):
         shutil.rmtree(home.duplicates)  # pages that `bokehflow duplicates` writes anew
     _strip_queue(home.review_queue, set(ids), done)
-    for kept in (home.kept_review, home.kept_decisions):
-        kept.unlink(missing_ok=True)  # found anew where it is asked for
+    home.kept_review.unlink(missing_ok=True)  # found anew where it is asked for
+    names = _pattern(ids)
+    KeptDecisions(home.kept_decisions).forget(set(ids), lambda note: names.search(note.encode()) is not None)
     for folder in (home.reviewed, home.comparisons):
         done.reviewed_files += [str(path.relative_to(folder)) for path in _naming(folder.rglob("*"), ids)]
     _purge_exports(home, set(ids), done, now_s)

@@ -78,6 +78,39 @@ def test_a_time_in_the_future_is_asked_again(tmp_path: Path, read: list[str]) ->
     assert read == ["a.csv", "a.csv"]
 
 
+def test_of_a_forgotten_photo_nothing_is_kept_and_other_files_are_not_read_again(tmp_path: Path, read: list[str]) -> None:
+    folder, path = tmp_path / "reviewed", tmp_path / "kept.parquet"
+    cy, dan = "photo_id,decision\n3,keep\n", "photo_id,decision,note\n3,keep,as 1\n2,keep,\n"
+    for name, text in {"ann.csv": ANN, "ben.csv": BEN, "cy.csv": cy, "dan.csv": dan}.items():
+        reviewed(folder, text, name)
+    found(tmp_path)
+    KeptDecisions(path).forget({"flickr:1"}, lambda note: "1" in note)
+    assert pq.read_table(path)["photo_id"].to_pylist() == ["flickr:3"]
+    read.clear()
+    found(tmp_path)
+    assert read == ["ann.csv", "ben.csv", "dan.csv"]
+    before = path.stat().st_ino
+    KeptDecisions(path).forget({"flickr:9"}, lambda note: False)
+    assert path.stat().st_ino == before, "it names none"
+    KeptDecisions(path).forget({"flickr:1", "flickr:3"}, lambda note: False)
+    assert not path.exists()
+
+
+def test_what_is_kept_goes_where_a_forgotten_photo_cannot_be_taken_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reviewed(tmp_path / "reviewed", BEN, "ben.csv")
+    reviewed(tmp_path / "reviewed", "photo_id,decision\n2,keep\n", "cy.csv")
+    found(tmp_path)
+
+    def full(table: pa.Table, path: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pq, "write_table", full)
+    KeptDecisions(tmp_path / "kept.parquet").forget({"flickr:1"}, lambda note: False)
+    assert not (tmp_path / "kept.parquet").exists()
+
+
 def test_what_is_kept_may_be_damaged_or_of_another_version(tmp_path: Path, read: list[str]) -> None:
     reviewed(tmp_path / "reviewed", ANN)
     found(tmp_path)
