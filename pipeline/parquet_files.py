@@ -10,6 +10,7 @@ import struct
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -27,6 +28,8 @@ SHARED_BEGINNINGS = 7
 """The encoding (DELTA_BYTE_ARRAY) whose values repeat the one before: a few bytes each, of any length. pyarrow writes it
 only when it is told to."""
 MAX_HEADER_DEPTH = 8
+ROWS_AT_ONCE, READ_BYTES = 65_536, 1 << 20
+"""Of what is looked through: memory that was used is used again, where the system would have to clear new one."""
 
 
 def parquet_path(path: Path) -> Path:
@@ -68,25 +71,76 @@ def _measured(file: io.BufferedReader, columns: Collection[str] | None) -> pq.Fi
 def rows_with(path: Path, column: str, values: Iterable[str], columns: Sequence[str] | None = None) -> pa.Table:
     """The rows whose `column` is one of `values`, with these columns or all; where there is none, nothing else is read.
 
-    Raises as `parquet_path` does, and `KeyError` for a column that the file does not have.
+    Of a million rows some are in memory at a time. Raises as `parquet_path` does, and `KeyError` for a column that the file
+    does not have.
     """
     with open_plain(path) as file:
-        parquet = pq.ParquetFile(file, metadata=_measured(file, [column]))
-        found = is_one_of(parquet.read([column])[column], values)
+        parquet = pq.ParquetFile(file, metadata=_measured(file, [column]), buffer_size=READ_BYTES)
+        found = dict(_found(parquet, column, _asked(values)))
         wanted = parquet.schema_arrow if columns is None else pa.schema(map(parquet.schema_arrow.field, columns))
-        if not found.true_count:
+        if not found:
             return wanted.empty_table()
         _measured(file, wanted.names)
-        return parquet.read(wanted.names).select(wanted.names).filter(found)
+        batches = (batch for group, chosen in found.items() for batch in _chosen(parquet, wanted.names, group, chosen))
+        return pa.Table.from_batches([batch.select(wanted.names) for batch in batches], wanted)
+
+
+def table_without(path: Path, values: Iterable[str], columns: Sequence[str]) -> pa.Table | None:
+    """The table but for rows where one of `columns` is one of `values`; None where there is none, and then little is read.
+
+    One column after the other is read and left behind, since Python clears memory for each anew. Raises as `rows_with` does.
+    """
+    asked = _asked(values)
+    with open_plain(path) as file:
+        parquet = pq.ParquetFile(file, metadata=_measured(file, columns), buffer_size=READ_BYTES)
+        leaving = np.zeros(parquet.metadata.num_rows, bool)
+        starts = np.cumsum([0, *(parquet.metadata.row_group(at).num_rows for at in range(parquet.num_row_groups))])
+        for column in columns:
+            for group, found in _found(parquet, column, asked):
+                leaving[starts[group] : starts[group + 1]] |= found
+        if not leaving.any():
+            return None
+        _measured(file, None)
+        kept, schema = pa.array(~leaving), parquet.schema_arrow
+        cells = [parquet.read([name], use_threads=False)[name].filter(kept) for name in schema.names]
+        return pa.Table.from_arrays(cells, schema=schema)
+
+
+def _found(parquet: pq.ParquetFile, column: str, asked: pa.Array) -> Iterator[tuple[int, np.ndarray]]:
+    """The groups of rows that have one of the texts in a column, with whether each row does."""
+    parquet.schema_arrow.field(column)  # which says what is missing
+    for group in range(parquet.num_row_groups):
+        batches = parquet.iter_batches(ROWS_AT_ONCE, row_groups=[group], columns=[column], use_threads=False)
+        found = [_is_among(batch.column(0), asked).to_numpy(zero_copy_only=False) for batch in batches]
+        if any(part.any() for part in found):
+            yield group, np.concatenate(found)
+
+
+def _chosen(parquet: pq.ParquetFile, names: list[str], group: int, chosen: np.ndarray) -> Iterator[pa.RecordBatch]:
+    """Rows of a group of rows, with these columns."""
+    at = 0
+    for batch in parquet.iter_batches(ROWS_AT_ONCE, row_groups=[group], columns=names, use_threads=False):
+        part = chosen[at : at + len(batch)]
+        at += len(batch)
+        if part.any():
+            yield batch.filter(pa.array(part))
 
 
 def is_one_of(column: pa.ChunkedArray, values: Iterable[str]) -> pa.BooleanArray:
     """Whether each text of a column is one of `values`; what is unknown is none of them."""
-    if pa.types.is_null(column.type):
-        return pa.array([False] * len(column), pa.bool_())
-    wanted = pc.SetLookupOptions(pa.array(list(values), pa.string()).cast(column.type), skip_nulls=True)
-    found = pc.call_function("is_in", [column], wanted)
-    return pa.concat_arrays(found.chunks) if found.num_chunks else pa.array([], pa.bool_())
+    asked = _asked(values)
+    found = [_is_among(chunk, asked) for chunk in column.chunks]
+    return pa.concat_arrays(found) if found else pa.array([], pa.bool_())
+
+
+def _asked(values: Iterable[str]) -> pa.Array:
+    return pa.array(list(values), pa.string())
+
+
+def _is_among(cells: pa.Array, asked: pa.Array) -> pa.BooleanArray:
+    if pa.types.is_null(cells.type):
+        return pa.array(np.zeros(len(cells), bool))
+    return pc.call_function("is_in", [cells], pc.SetLookupOptions(asked.cast(cells.type), skip_nulls=True))
 
 
 def parquet_footer(path: Path) -> pq.FileMetaData:

@@ -17,13 +17,12 @@ from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.atomic import atomic_path
 from pipeline.errors import StorageError, disk_failed
 from pipeline.file_names import child
-from pipeline.parquet_files import is_one_of, parquet_footer, parquet_table, rows_with
+from pipeline.parquet_files import parquet_footer, parquet_table, rows_with, table_without
 from pipeline.tables import TABLES, columns_of, conform, empty
 from storage.provenance import Provenance
 
@@ -179,14 +178,14 @@ class TableStore:
         path, info = self.path(name, partition), self.info(name, partition)
         if not path.exists():
             return
-        found = [self.rows_with(name, column, values, [column], partition).num_rows for column in columns]
-        if not any(found):
+        try:
+            table = table_without(path, values, columns)
+        except Exception as error:  # a damaged file makes pyarrow stumble in any way
+            raise _unreadable(path, name, error) from error
+        if table is None:
             return
         if info is None:
             raise _unreadable(path, name, ValueError("its footer does not say what it is"))
-        table = parquet_table(path)
-        for column in columns:
-            table = table.filter(pc.call_function("invert", [is_one_of(table[column], values)]))
         version = hashlib.sha256(" ".join([info.data_version, *sorted(values)]).encode()).hexdigest()[:16]
         told = {DATA_MARK: version.encode(), MADE_MARK: repr(info.made_s).encode()}
         with atomic_path(path) as temporary:

@@ -1,13 +1,15 @@
 """What changed between two snapshots: which photos came, went, moved or changed."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from pipeline.dataset.manifest import IDENTITY, PAIR
+from pipeline.dataset.ordered import places_in
 from pipeline.dataset.snapshot import read_manifest
 from pipeline.picture_layers import LAYERS, OPTIONAL_DIGESTS, with_all_digests
 
@@ -15,6 +17,7 @@ OF_PICTURES = [*(layer.digest for layer in LAYERS), "transform"]
 """What a photo's pictures are told by; those of its tiles are joined."""
 DECIDING = [*IDENTITY[1:], *OPTIONAL_DIGESTS, PAIR]
 COMPARED = (*DECIDING, "split_key", "source_sha256")
+Row = Mapping[Hashable, Any]
 
 
 @dataclass(frozen=True)
@@ -50,10 +53,13 @@ class Diff:
 def diff_snapshots(folder: Path, before: str, after: str) -> Diff:
     """Compare two snapshots row by row; `why` is left to `explained`. Raises as `read_manifest` does."""
     old, new = (_by_photo(read_manifest(folder, name)) for name in (before, after))
-    changes = [*_came_and_went(old, new), *_moved(old, new)]
-    both = set(old.index) & set(new.index)
-    unchanged = len(both) - len(both & {change.photo_id for change in changes})
-    return Diff(before, after, unchanged, tuple(sorted(changes, key=lambda change: (change.kind, change.photo_id))))
+    place = places_in(old["photo_id"], new["photo_id"])
+    is_gone = np.ones(len(old), bool)
+    is_gone[place[place >= 0]] = False
+    changes = [*_came(new[place < 0]), *_went(old[is_gone])]
+    moved = list(_moved(old.iloc[place[place >= 0]], new[place >= 0]))
+    unchanged = int((place >= 0).sum()) - len({change.photo_id for change in moved})
+    return Diff(before, after, unchanged, tuple(sorted([*changes, *moved], key=lambda one: (one.kind, one.photo_id))))
 
 
 def explained(diff: Diff, why: Mapping[str, str]) -> Diff:
@@ -66,45 +72,50 @@ def explained(diff: Diff, why: Mapping[str, str]) -> Diff:
 
 
 def _by_photo(manifest: pd.DataFrame) -> pd.DataFrame:
-    """One row for each photo by its id; the digests and transforms of its tiles are joined, in one order."""
+    """One row for each photo; the digests and transforms of its tiles are joined, in one order."""
     paired = manifest.assign(**{PAIR: manifest[PAIR].astype(object).fillna("") if PAIR in manifest else ""})
-    rows = with_all_digests(paired).drop_duplicates(["photo_id", "transform"])
+    rows = with_all_digests(paired)[["photo_id", *COMPARED, "forgotten"]]
+    if rows["photo_id"].is_unique:
+        return rows
+    rows = rows.drop_duplicates(["photo_id", "transform"])
     photos = rows.drop_duplicates("photo_id").set_index("photo_id")
     tiled = rows[rows["photo_id"].duplicated(keep=False)].sort_values(["photo_id", "transform"])
     for column in OF_PICTURES:
         joined = tiled.groupby("photo_id")[column].agg(", ".join)
         photos.loc[joined.index, column] = joined
-    return photos
+    return photos.reset_index()
 
 
-def _came_and_went(old: pd.DataFrame, new: pd.DataFrame) -> Iterator[Change]:
-    for photo_id in new.index.difference(old.index):
-        row = new.loc[photo_id]
-        yield Change(str(photo_id), "came", f"{row['domain']}, {row['split']}")
-    for photo_id in old.index.difference(new.index):
-        row = old.loc[photo_id]
-        why = "forgotten on request" if row["forgotten"] else ""
-        yield Change(str(photo_id), "went", f"{row['domain']}, {row['split']}", why)
+def _came(photos: pd.DataFrame) -> Iterator[Change]:
+    for row in photos[["photo_id", "domain", "split"]].itertuples(index=False):
+        yield Change(str(row.photo_id), "came", f"{row.domain}, {row.split}")
+
+
+def _went(photos: pd.DataFrame) -> Iterator[Change]:
+    for row in photos[["photo_id", "domain", "split", "forgotten"]].itertuples(index=False):
+        yield Change(str(row.photo_id), "went", f"{row.domain}, {row.split}", "forgotten on request" * bool(row.forgotten))
 
 
 def _moved(old: pd.DataFrame, new: pd.DataFrame) -> Iterator[Change]:
-    both = old.index.intersection(new.index)
-    left, right = old.loc[both, list(COMPARED)], new.loc[both, list(COMPARED)]
-    differs = left.ne(right)
-    for photo_id in both[differs[DECIDING].any(axis=1)]:
-        a, b, other = left.loc[photo_id], right.loc[photo_id], differs.loc[photo_id]
+    """Of the same photos in the same order."""
+    left, right = (rows.reset_index(drop=True) for rows in (old, new))
+    differs = pd.DataFrame({name: left[name].ne(right[name]) for name in COMPARED})
+    rows = np.flatnonzero(differs[DECIDING].any(axis=1))
+    told = (frame.iloc[rows].to_dict("records") for frame in (left, right, differs))
+    for a, b, other in zip(*told, strict=True):
+        photo_id = str(a["photo_id"])
         if other["domain"]:
-            yield Change(str(photo_id), "moved_domain", f"{a['domain']} → {b['domain']}")
+            yield Change(photo_id, "moved_domain", f"{a['domain']} → {b['domain']}")
         elif other["split"]:
-            yield Change(str(photo_id), "moved_split", f"{a['split']} → {b['split']}", _why_other_side(a, b))
-        if other[OF_PICTURES].any():
+            yield Change(photo_id, "moved_split", f"{a['split']} → {b['split']}", _why_other_side(a, b))
+        if any(other[name] for name in OF_PICTURES):
             what = ["pixels" if layer.name == "rgb" else layer.name for layer in LAYERS if other[layer.digest]]
-            yield Change(str(photo_id), "changed", " and ".join(what) or "transform", _why_changed(a, b))
+            yield Change(photo_id, "changed", " and ".join(what) or "transform", _why_changed(a, b))
         elif other[PAIR]:
-            yield Change(str(photo_id), "changed", "pair", f"{a[PAIR] or 'none'} → {b[PAIR] or 'none'}")
+            yield Change(photo_id, "changed", "pair", f"{a[PAIR] or 'none'} → {b[PAIR] or 'none'}")
 
 
-def _why_other_side(before: pd.Series, after: pd.Series) -> str:
+def _why_other_side(before: Row, after: Row) -> str:
     if before["split_key"] != after["split_key"]:
         return f"its near-duplicates now go with those of {after['split_key']}, before {before['split_key']}"
     if before["domain"] == after["domain"]:
@@ -117,7 +128,7 @@ def _shown(transforms: str) -> str:
     return f"{first} and {len(others)} more tiles" if others else first
 
 
-def _why_changed(before: pd.Series, after: pd.Series) -> str:
+def _why_changed(before: Row, after: Row) -> str:
     if before["source_sha256"] != after["source_sha256"]:
         return f"the photo's file is another: {before['source_sha256'][:12]}… → {after['source_sha256'][:12]}…"
     if before["transform"] != after["transform"]:

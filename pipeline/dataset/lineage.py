@@ -20,7 +20,7 @@ from pipeline.dataset.layout import MANIFEST, PICTURES, facts_of, list_snapshots
 from pipeline.errors import DatasetError
 from pipeline.file_names import child
 from pipeline.licenses import license_name, strictest
-from pipeline.parquet_files import parquet_path
+from pipeline.parquet_files import parquet_footer, parquet_path, rows_with
 from pipeline.picture_layers import BY_NAME, LAYERS, OPTIONAL
 from pipeline.plain_text import plain
 
@@ -49,6 +49,8 @@ Columns = dict[str, list[Any]]
 Story = dict[str, list[Row]]
 """Rows of one photo by table."""
 MANY_OWNERS = 8
+FEW = 8
+"""Of more photos rows are found by Arrow's functions, for which it imports pandas."""
 
 
 @dataclass(frozen=True)
@@ -168,6 +170,10 @@ def select(files: Sequence[Path], wanted: Set[str], columns: Sequence[str]) -> l
     """Rows of Parquet files whose `photo_id` is among `wanted`, with those of the columns that there are."""
 
     def one(path: Path) -> list[Row]:
+        if len(wanted) > FEW:
+            there = set(parquet_footer(path).schema.names)
+            names = [name for name in ("photo_id", *columns) if name in there]
+            return rows_with(path, "photo_id", wanted, names).to_pylist()
         file = pq.ParquetFile(parquet_path(path))
         at = [position for position, key in enumerate(_column(file, "photo_id")) if key in wanted]
         if not at:

@@ -10,9 +10,10 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -44,12 +45,13 @@ from pipeline.dataset.layout import (
     sums_problem,
     sums_text,
 )
-from pipeline.dataset.manifest import ID_DIGITS, IDENTITY, ORIGIN, PAIR, canonical, counts, snapshot_id
+from pipeline.dataset.manifest import ID_DIGITS, IDENTITY, ORDER, ORIGIN, PAIR, canonical, counts, snapshot_id
+from pipeline.dataset.ordered import have_same_keys, in_order
 from pipeline.dataset.shards import SUFFIX, Shard
 from pipeline.errors import DatasetError, disk_trouble
 from pipeline.file_names import child
 from pipeline.licenses import license_name
-from pipeline.parquet_files import is_one_of, parquet_footer, parquet_table, rows_with
+from pipeline.parquet_files import is_one_of, parquet_footer, parquet_path, parquet_table, rows_with
 from pipeline.picture_layers import DIGESTS, ENCODINGS, OPTIONAL_DIGESTS, SOURCES, with_all_digests
 from pipeline.plain_files import file_sha256, is_there, paths_in, read_plain
 from pipeline.tables import among, columns_of
@@ -71,7 +73,7 @@ __all__ = [
 
 
 PHOTO = ["domain", "photo_id"]
-KEY = [*PHOTO, "transform"]
+KEY = ORDER
 """What tells a picture from all others: a photo may have several tiles."""
 LOCATION = ["key", "shard", "row"]
 MANIFEST_COLUMNS = [*IDENTITY, "split_key", "source_sha256", *ORIGIN]
@@ -82,6 +84,8 @@ PICTURE_COLUMNS = [
     *("image_url", "curator", "decision_file", "decision_row", "mask", "mask_sha256"),
 ]
 INTEGERS = ("row", "decision_row")
+FEW_PHOTOS = 50
+"""So many are looked for in an attribution one by one; where there are more, each of its rows is read."""
 ROWS_AT_ONCE = 16_384
 """Rows of a Parquet row group: a query for one photo reads one group."""
 
@@ -178,7 +182,7 @@ def _arrow_table(frame: pd.DataFrame, columns: list[str], of_layers: Sequence[st
     """
     columns = [*columns, *(name for name in of_layers if name in frame and frame[name].notna().any())]
     schema = pa.schema([(name, pa.int64() if name in INTEGERS else pa.string()) for name in columns])
-    ordered = frame.sort_values(KEY, ignore_index=True).reindex(columns=columns)
+    ordered = in_order(frame, KEY).reindex(columns=columns)
     return pa.Table.from_pandas(ordered, schema=schema, preserve_index=False).replace_schema_metadata(None)
 
 
@@ -223,7 +227,7 @@ def _known_shards(folder: Path, shards: Path) -> dict[str, str]:
 def attribution(manifest: pd.DataFrame) -> pd.DataFrame:
     """Title, owner, licence and link of each photo, as its licence asks to be shown; tiles of a photo are one row."""
     columns = ["photo_id", "domain", "split", "title", "owner", "owner_name", "license", "page_url"]
-    table = manifest.drop_duplicates(PHOTO).sort_values(PHOTO, ignore_index=True)[columns].copy()
+    table = in_order(manifest[columns].drop_duplicates(PHOTO), PHOTO)
     names = {value: license_name(value) for value in table["license"].dropna().unique()}
     table["license_name"] = table["license"].map(names).astype(object).fillna(license_name(None))
     return table
@@ -300,6 +304,8 @@ def with_places(manifest: pd.DataFrame, path: Path) -> pd.DataFrame:
     except DatasetError as error:
         raise DatasetError(f"{path}: {PICTURES} is damaged ({error}); {RESTORE}") from None
     key = [name for name in KEY if name in places]
+    if have_same_keys(manifest, places, key):
+        return manifest.reset_index(drop=True).join(places.drop(columns=key))
     if places.duplicated(key).any() or manifest.duplicated(KEY).any():
         raise DatasetError(f"{path}: {PICTURES} or {MANIFEST} names a picture twice; {RESTORE}")
     return manifest.merge(places, on=key, how="left")
@@ -327,22 +333,31 @@ def leave_shards(path: Path, leaving: Collection[str], now: pd.DataFrame) -> Non
     `now` are rows as of `all_rows`. A picture that is not among them keeps its place; every other row stays as it stands.
     `SHA256SUMS` is left as it is.
     """
-    table = parquet_table(path / PICTURES)
-    table = table.filter(pc.call_function("invert", [is_one_of(table["photo_id"], read_forgotten(path))])).combine_chunks()
-    is_moved = is_one_of(table["shard"], leaving)
-    moved = table.filter(is_moved).to_pandas()
-    key = [name for name in KEY if name in moved]
-    there = parquet_footer(path / MANIFEST).schema.names
-    columns = [*key, *(name for name in DIGESTS if name in there)]
+    forgotten, there = read_forgotten(path), parquet_footer(path / PICTURES).schema.names
+    key = [name for name in KEY if name in there]
+    moved = rows_with(path / PICTURES, "shard", set(leaving), [*key, *LOCATION]).to_pandas()
+    moved = moved[~among(moved["photo_id"], forgotten)].reset_index(drop=True)
+    in_manifest = parquet_footer(path / MANIFEST).schema.names
+    columns = [*key, *(name for name in DIGESTS if name in in_manifest)]
     digests = rows_with(path / MANIFEST, "photo_id", set(moved["photo_id"]), columns).to_pandas()
     found = _placed(moved.merge(digests.drop_duplicates(key), on=key, how="left"), now, ())
     places = found[LOCATION].where(found["shard"].notna(), moved[LOCATION])
-    for name in LOCATION:
-        told = pa.array(places[name].tolist(), table[name].type)
-        replaced = pc.call_function("replace_with_mask", [table[name], is_moved, told])
-        table = table.set_column(table.column_names.index(name), name, replaced)
-    table = table.drop_columns([name for name in SOURCES if name in table.column_names and _is_empty(table[name])])
-    _replace_table(path / PICTURES, table)
+    told = {name: iter(places[name].tolist()) for name in LOCATION}
+
+    def left(rows: pa.Table) -> pa.Table:
+        rows = rows.filter(pc.call_function("invert", [is_one_of(rows["photo_id"], forgotten)])).combine_chunks()
+        is_moved = is_one_of(rows["shard"], leaving)
+        for name in LOCATION if is_moved.true_count else ():
+            new = pa.array(list(islice(told[name], is_moved.true_count)), rows[name].type)
+            replaced = pc.call_function("replace_with_mask", [rows[name], is_moved, new])
+            rows = rows.set_column(rows.column_names.index(name), name, replaced)
+        return rows.drop_columns(unused)
+
+    sources = [name for name in SOURCES if name in there]
+    kept = parquet_table(path / PICTURES, ["photo_id", *sources]) if sources else pa.table({})
+    kept = kept.filter(pc.call_function("invert", [is_one_of(kept["photo_id"], forgotten)])) if sources else kept
+    unused = [name for name in sources if _is_empty(kept[name])]
+    _rewrite(path / PICTURES, left)
 
 
 def _is_empty(column: pa.ChunkedArray) -> bool:
@@ -352,6 +367,39 @@ def _is_empty(column: pa.ChunkedArray) -> bool:
 def replace_parquet(path: Path, frame: pd.DataFrame, columns: list[str], of_layers: Sequence[str] = ()) -> None:
     """Write a Parquet file of a frozen snapshot anew, atomically, from these columns of a frame."""
     _replace_table(path, _arrow_table(frame, columns, of_layers))
+
+
+def _rewrite(path: Path, changed: Callable[[pa.Table], pa.Table]) -> None:
+    """Write a Parquet file of a frozen snapshot anew, atomically, as `_write_table` does, from what its rows become.
+
+    A group of rows after the other is read and written, in memory that is used again.
+    """
+    with pq.ParquetFile(parquet_path(path)) as file:
+        groups = (file.read_row_group(group, use_threads=False) for group in range(file.num_row_groups))
+        rows = map(changed, groups)
+        first = next(rows, None)
+        if first is None:
+            first = changed(file.schema_arrow.empty_table())
+        try:
+            with atomic_path(path) as temporary:
+                with pq.ParquetWriter(temporary, first.schema, write_page_checksum=True) as writer:
+                    for group in _in_groups(chain([first], rows)):
+                        writer.write_table(group, ROWS_AT_ONCE)
+                temporary.chmod(0o444)
+        except OSError as error:
+            raise not_written(path, error) from error
+
+
+def _in_groups(parts: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """The same rows, `ROWS_AT_ONCE` at a time."""
+    waiting, is_first = pa.table({}), True
+    for part in parts:
+        waiting = pa.concat_tables([waiting, part]) if len(waiting) else part
+        while len(waiting) >= ROWS_AT_ONCE:
+            yield waiting.slice(0, ROWS_AT_ONCE).combine_chunks()
+            waiting, is_first = waiting.slice(ROWS_AT_ONCE), False
+    if len(waiting) or is_first:  # a table without rows has one group, without rows too
+        yield waiting.combine_chunks()
 
 
 def _replace_table(path: Path, table: pa.Table) -> None:
@@ -386,29 +434,60 @@ def erase_origin(path: Path, photo_ids: set[str]) -> None:
 
     Their lines leave the attribution. Done twice, it changes nothing more.
     """
-    table = parquet_table(path / MANIFEST).combine_chunks()
-    is_erased = is_one_of(table["photo_id"], photo_ids)
-    for name in ORIGIN:
-        unknown = pa.scalar(None, table[name].type)
-        table = table.set_column(
-            table.column_names.index(name), name, pc.call_function("if_else", [is_erased, unknown, table[name]])
-        )
-    _replace_table(path / MANIFEST, table)
+
+    def erased(rows: pa.Table) -> pa.Table:
+        is_erased = is_one_of(rows["photo_id"], photo_ids)
+        for name in ORIGIN if is_erased.true_count else ():
+            unknown = pa.scalar(None, rows[name].type)
+            told = pc.call_function("if_else", [is_erased, unknown, rows[name].combine_chunks()])
+            rows = rows.set_column(rows.column_names.index(name), name, told)
+        return rows
+
+    _rewrite(path / MANIFEST, erased)
     _replace_attribution(path, _without_lines(path / ATTRIBUTION, photo_ids))
 
 
 def _without_lines(path: Path, photo_ids: Collection[str]) -> bytes:
     """An attribution without these photos, every other row as it stands. Raises `DatasetError` where it is none."""
-    kept, start = list[str](), 0
+    data = read_plain(path)
     try:
-        lines = io.StringIO(read_plain(path).decode(), newline="").readlines()
-        reader = csv.reader(lines)
-        for cells in reader:
-            if not cells or cells[0] not in photo_ids:
-                kept += lines[start : reader.line_num]
-            start = reader.line_num
+        found = _without_found(data, photo_ids) if len(photo_ids) <= FEW_PHOTOS else None
+        return _without_parsed(data, photo_ids) if found is None else found
     except (csv.Error, UnicodeDecodeError) as error:
         raise DatasetError(f"{path.parent}: {ATTRIBUTION} is damaged ({error}); {RESTORE}") from None
+
+
+def _without_found(data: bytes, photo_ids: Collection[str]) -> bytes | None:
+    """The attribution without the lines that begin with one of few ids where no quotation is open.
+
+    None where it takes reading all rows to know these: such a line is not one row, or an id stands elsewhere.
+    """
+    data.decode()
+    gone: list[tuple[int, int]] = []
+    for begin in (f"\n{photo_id},".encode() for photo_id in photo_ids):
+        at = data.find(begin)
+        while at >= 0:
+            if data.count(b'"', 0, at) % 2 == 0:
+                end = data.find(b"\n", at + 1)
+                while end >= 0 and data.count(b'"', at, end) % 2:
+                    end = data.find(b"\n", end + 1)
+                gone.append((at + 1, end + 1 if end >= 0 else len(data)))
+            at = data.find(begin, at + 1)
+    edges = [0, *chain.from_iterable(sorted(gone)), len(data)]
+    left = b"".join(data[start:end] for start, end in zip(edges[::2], edges[1::2], strict=True))
+    rows = [list(csv.reader(io.StringIO(data[start:end].decode(), newline=""))) for start, end in gone]
+    are_rows = all(len(found) == 1 and found[0][0] in photo_ids for found in rows)
+    return left if are_rows and not any(photo_id.encode() in left for photo_id in photo_ids) else None
+
+
+def _without_parsed(data: bytes, photo_ids: Collection[str]) -> bytes:
+    kept, start = list[str](), 0
+    lines = io.StringIO(data.decode(), newline="").readlines()
+    reader = csv.reader(lines)
+    for cells in reader:
+        if not cells or cells[0] not in photo_ids:
+            kept += lines[start : reader.line_num]
+        start = reader.line_num
     return "".join(kept).encode()
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline import parquet_files
-from pipeline.parquet_files import _pages, parquet_path, parquet_table, rows_with
+from pipeline.parquet_files import _pages, parquet_path, parquet_table, rows_with, table_without
 from pipeline.plain_files import NotAPlainFile, open_plain
 
 HEADER_BYTES = 400
@@ -86,11 +86,16 @@ def test_where_no_row_is_found_nothing_else_is_read(tmp_path: Path) -> None:
 def test_rows_are_found_by_what_stands_in_them(
     tmp_path_factory: pytest.TempPathFactory, texts: list[str | None], values: set[str], rows: int
 ) -> None:
-    table = pa.table({"text": pa.array(texts), "number": range(len(texts))})
+    table = pa.table({"text": pa.array(texts), "number": range(len(texts)), "other": pa.array(texts[::-1])})
     path = write(tmp_path_factory.mktemp("rows") / "a.parquet", table, row_group_size=rows)
     expected = [number for number, text in enumerate(texts) if text in values]
-    assert rows_with(path, "text", values, ["number"])["number"].to_pylist() == expected
-    assert rows_with(path, "text", values).column_names == ["text", "number"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parquet_files, "ROWS_AT_ONCE", 7)
+        assert rows_with(path, "text", values, ["number"])["number"].to_pylist() == expected
+        assert rows_with(path, "text", values).column_names == ["text", "number", "other"]
+        left = table_without(path, values, ["text", "other"])
+    kept = [place for place, pair in enumerate(zip(texts, texts[::-1], strict=True)) if not values & set(pair)]
+    assert left is None if len(kept) == len(texts) else left is not None and left.equals(table.take(pa.array(kept, "int64")))
 
 
 def test_the_header_of_the_page_counts_and_not_the_footer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,8 @@ import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from pipeline.dataset.forget import forget_in_snapshots
@@ -16,6 +18,7 @@ from pipeline.dataset.lineage import (
     model_photos,
     photo_lineage,
     seen_by_model,
+    select,
     snapshot_lineage,
     why_kept,
     why_missing,
@@ -165,6 +168,18 @@ def test_a_model_of_depth_leads_back_to_the_pictures_of_one_domain_that_have_dep
 def test_no_picture_of_a_snapshot_without_depth_taught_a_model_of_depth(world: World) -> None:
     run = run_on(world.freeze(range(1, 13)), model="depth", learns_from="depth")
     assert model_photos(run, world.snapshots) == []
+
+
+def test_of_many_photos_tables_say_what_they_say_of_few(tmp_path: Path) -> None:
+    ids = [f"flickr:{number % 30}" for number in range(60)]
+    told = pa.table({"photo_id": ids, "note": [None, "b"] * 30, "other": range(60)})
+    pq.write_table(told, tmp_path / "a.parquet", row_group_size=25)
+    wanted = [f"flickr:{number}" for number in range(5, 29)]
+    few = [row for id in wanted for row in select([tmp_path / "a.parquet"], {id}, ["note", "no such"])]
+    many = select([tmp_path / "a.parquet"], set(wanted), ["note", "no such"])
+    assert sorted(map(str, many)) == sorted(map(str, few))
+    assert len(many) == 48
+    assert [row["photo_id"] for row in many] == [id for id in ids if id in wanted]
 
 
 def test_which_forgotten_photos_a_model_has_seen() -> None:
