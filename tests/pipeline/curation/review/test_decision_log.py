@@ -177,6 +177,7 @@ STEPS_OF_THE_CLOCK = st.sampled_from([0, -31_536_000, -3_600, 259_200])
         max_size=14,
     )
 )
+@example([(0, "Ann", 0, 1, 0), (0, "Ben", 0, 0, 0), (0, "Ann", 0, 1, 0), (0, "Ann", 0, 4, 0)])
 def test_whoever_says_what_by_whatever_clock_the_last_acknowledged_word_holds(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[int, str, int, int, int]]
 ) -> None:
@@ -184,8 +185,10 @@ def test_whoever_says_what_by_whatever_clock_the_last_acknowledged_word_holds(
     folder, system_ns = tmp_path_factory.mktemp("reviewed"), time.time_ns
     pages = [log(folder), log(folder)]
     words: dict[tuple[int, str], list[Verdict]] = {}
-    made: dict[str, list[int]] = {"Ann": [], "Ben": []}
-    for which, curator, number, action, step_s in steps:
+    made: dict[str, list[tuple[int, int]]] = {"Ann": [], "Ben": []}
+    latest: dict[int, int] = {}
+    """The step that said the last word about each photo."""
+    for step, (which, curator, number, action, step_s) in enumerate(steps):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("pipeline.curation.review.decision_log.time.time_ns", lambda s=step_s: system_ns() + s * 10**9)
             if action == 5:
@@ -193,16 +196,19 @@ def test_whoever_says_what_by_whatever_clock_the_last_acknowledged_word_holds(
             pages[which].refresh()
             if action == 4:
                 undone = pages[which].undo(curator)
-                assert (undone.photo_id if undone else None) == (f"flickr:{made[curator][-1]}" if made[curator] else None)
+                assert (undone.photo_id if undone else None) == (f"flickr:{made[curator][-1][0]}" if made[curator] else None)
                 if made[curator]:
-                    words[made[curator].pop(), curator].pop()
+                    taken_back, _ = made[curator].pop()
+                    words[taken_back, curator].pop()
+                    latest[taken_back] = step
                 continue
             verdict = (KEEP, EDITED, Verdict("move", move_to="shallow"), Verdict("skip"))[action % 4]
-            repeated = made[curator][-1:] == [number] and words[number, curator][-1] == verdict
+            repeated = made[curator][-1:] == [(number, latest.get(number))] and words[number, curator][-1] == verdict
             pages[which].write(f"flickr:{number}", verdict, curator)
             if not repeated:
                 words.setdefault((number, curator), []).append(verdict)
-                made[curator].append(number)
+                made[curator].append((number, step))
+                latest[number] = step
     decisions, problems = read_decisions(folder, KNOWN, DOMAINS)
     assert not any(problem.is_fatal for problem in problems)
     found = {(word.photo_id, word.curator): word.decision for word in opinions(decisions)}
