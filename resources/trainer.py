@@ -13,11 +13,13 @@ import dagster as dg
 
 from pipeline.atomic import write_text
 from pipeline.config import Project, TrainingSection
+from pipeline.errors import TrainingError
 from pipeline.file_names import child, inside
 from pipeline.training.jobs import TrainingJob
-from pipeline.training.runs import Completion, RunFolder
+from pipeline.training.runs import Completion, RunFolder, why_ended
 from pipeline.training.samples import embedded_sample
 from pipeline.training.slurm import SlurmJob
+from resources.dagster_internals import ProcessFailed, exit_code_of
 from storage import Home
 
 LOOK_EVERY_S = 2.0
@@ -29,11 +31,16 @@ class TrainerResource:
     """Starts `python -m pipeline.training` and waits for it; logs, losses and pictures stream back."""
 
     def train(self, context: dg.AssetExecutionContext, job: TrainingJob) -> dg.MaterializeResult:
-        """Run the job to its end, or go on with it where it stopped."""
+        """Run the job to its end, or go on with it where it stopped. Raises `TrainingError` where it ends before."""
         client = dg.PipesSubprocessClient()
         command = [sys.executable, "-m", "pipeline.training"]
-        with samples_shown(context.instance, context.asset_key, context.partition_key, job):
-            invocation = client.run(command=command, context=context, extras={"job": job.model_dump(mode="json")})
+        try:
+            with samples_shown(context.instance, context.asset_key, context.partition_key, job):
+                invocation = client.run(command=command, context=context, extras={"job": job.model_dump(mode="json")})
+        except ProcessFailed as error:
+            if (told := why_ended(job.run_id, exit_code_of(error))) is None:
+                raise
+            raise TrainingError(told) from None
         return invocation.get_materialize_result()
 
 

@@ -257,10 +257,11 @@ def _shortened(job: "TrainingJob", steps: int) -> "TrainingJob":
 
 
 def _run(job: "TrainingJob") -> int:
-    """Train in a process of its own, as a Dagster run would; returns its exit code."""
+    """Train in a process of its own, as a Dagster run would; returns its exit code, 128 and the signal for a killed one."""
     import subprocess
 
     from pipeline.atomic import write_text
+    from pipeline.training.runs import why_ended
 
     path = job.run_dir.with_suffix(".json")
     write_text(path, job.model_dump_json(indent=2))
@@ -268,7 +269,10 @@ def _run(job: "TrainingJob") -> int:
         with subprocess.Popen([sys.executable, "-m", "pipeline.training", "--job", str(path)]) as process:
             while True:
                 try:
-                    return process.wait()
+                    code = process.wait()
+                    if code < 0:  # else it said itself what happened
+                        say(f"error: {why_ended(job.run_id, code)}")
+                    return code if code >= 0 else 128 - code
                 except KeyboardInterrupt:  # the trainer got it too, and ends after the step at hand
                     continue
     finally:

@@ -1,8 +1,8 @@
 """The process of a training run: `python -m pipeline.training`, under Dagster Pipes or with `--job FILE`.
 
 Under Pipes the job comes in the extras under "job"; progress, losses and the result stream back. Exit codes:
-0 when the run is complete, 1 when it cannot go on, 130 and 143 when SIGINT or SIGTERM ended it after the step
-at hand with a checkpoint saved; started again it goes on from there.
+0 when the run is complete, 1 when it cannot go on, 70 for a defect, 130 and 143 when SIGINT or SIGTERM ended it
+after the step at hand with a checkpoint saved; started again it goes on from there.
 
 torch and the data are imported late: the process must be tied to its starter before anything slow. So is Pipes, which a
 machine that trains from a file need not have.
@@ -12,6 +12,7 @@ import argparse
 import logging
 import signal
 import sys
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -204,5 +205,16 @@ def _report(context: "PipesContext", job: TrainingJob, completion: Completion) -
     context.report_asset_materialization(metadata=metadata, data_version=completion.generator_sha256)
 
 
+def _exit_code() -> int:
+    """Of `main`; a defect has one of its own, since Python's is that of what was told in words."""
+    try:
+        return main()
+    except Exception:  # whatever it is, who waits for this process must not take it for an error told in words
+        from pipeline.training.runs import DEFECT
+
+        traceback.print_exc()
+        return DEFECT
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(_exit_code())

@@ -7,6 +7,7 @@ job's digest; when a job of another digest starts in it, what was there is moved
 import json
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -34,6 +35,12 @@ LOCK, SUPERSEDED = ".lock", "superseded"
 
 Failing = Literal["blurs nothing", "blurs everything"]
 """The two ways in which a run fails, as `progress_checks` tells them."""
+
+
+DEFECT = os.EX_SOFTWARE
+"""The exit code of a trainer that something unexpected ended."""
+TOLD = 1
+"""That of one which said why it could not go on."""
 
 
 def generator_file(direction: str) -> str:
@@ -164,6 +171,26 @@ class Completion(BaseModel):
         if generator_file("a_to_b") not in files:
             raise ValueError(f"there is no {generator_file('a_to_b')} among them")
         return files
+
+
+def why_ended(run_id: str, exit_code: int) -> str | None:
+    """In words why a trainer ended before its run was complete, by its exit code; None for a defect of it.
+
+    `subprocess` has the negative number of the signal that killed a process, and a trainer that was told to stop ends with
+    128 and that number.
+    """
+    if exit_code == DEFECT:
+        return None
+    if exit_code == TOLD:
+        return f"{run_id}: the training could not go on; its last line above says why"
+    try:
+        name = signal.Signals(-exit_code if exit_code < 0 else exit_code - 128).name
+    except ValueError:
+        return None
+    if exit_code > 0:
+        return f"{run_id}: the training was stopped ({name}) and saved where it was; the same command goes on from there"
+    why = ", as systems do that have no memory left" if name == "SIGKILL" else ""
+    return f"{run_id}: the training was killed ({name}{why}); the same command goes on from its last checkpoint"
 
 
 @contextmanager

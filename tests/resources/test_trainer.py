@@ -1,17 +1,20 @@
 """Sample pictures reach the UI while a run goes on."""
 
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import dagster as dg
 import pytest
 from PIL import Image
 
+from pipeline.commands.training import _run as run_trial
+from pipeline.errors import TrainingError
 from pipeline.training.jobs import TrainingJob
 from pipeline.training.recipes import resolve
 from pipeline.training.runs import RunFolder
-from resources.dagster_internals import ERASED, without_pictures
-from resources.trainer import TrainingsAhead, samples_shown
+from resources.dagster_internals import ERASED, ProcessFailed, without_pictures
+from resources.trainer import TrainerResource, TrainingsAhead, samples_shown
 
 ASSET, PARTITION = dg.AssetKey("trained_model"), "smoke@0|0123456789abcdef"
 
@@ -87,3 +90,46 @@ def test_beside_a_gpu_nothing_trains_ahead(
     with TrainingsAhead(cores=3) as ahead:
         assert not ahead.start(a_job(tmp_path, "first"), beside=1)
     assert not trainer_that_waits.exists()
+
+
+@pytest.mark.parametrize(
+    ("ends", "words"),
+    [
+        ("exit 1", "run: the training could not go on; its last line above says why"),
+        (
+            "kill -9 $$",
+            r"run: the training was killed \(SIGKILL, as systems do that have no memory left\); the same",
+        ),
+        ("kill -11 $$", r"run: the training was killed \(SIGSEGV\); the same command goes on from its last checkpoint"),
+        ("exit 143", r"run: the training was stopped \(SIGTERM\) and saved where it was; the same command goes on"),
+        ("exit 70", None),
+        ("exit 2", None),
+    ],
+)
+def test_a_training_that_ends_early_says_how_and_only_a_defect_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ends: str, words: str | None
+) -> None:
+    script = tmp_path / "python"
+    script.write_text(f"#!/bin/sh\n{ends}\n")
+    script.chmod(0o755)
+    monkeypatch.setattr("resources.trainer.sys.executable", str(script))
+    job = TrainingJob.model_construct(run_dir=tmp_path, snapshot_id="0123456789abcdef", run_id="run")
+
+    @dg.asset(partitions_def=dg.StaticPartitionsDefinition(["one"]))
+    def trained_model(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        monkeypatch.setattr("resources.trainer.samples_shown", lambda *_: nullcontext())
+        return TrainerResource().train(context, job)
+
+    with dg.DagsterInstance.ephemeral() as instance, pytest.raises(TrainingError if words else ProcessFailed, match=words):
+        dg.materialize([trained_model], instance=instance, partition_key="one")
+
+
+def test_a_killed_trial_says_so_and_has_the_exit_code_of_shells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = tmp_path / "python"
+    script.write_text("#!/bin/sh\nkill -9 $$\n")
+    script.chmod(0o755)
+    monkeypatch.setattr("pipeline.commands.training.sys.executable", str(script))
+    assert run_trial(TrainingJob.model_construct(run_dir=tmp_path / "run", run_id="run")) == 128 + 9
+    assert "run: the training was killed (SIGKILL" in capsys.readouterr().err

@@ -213,3 +213,9 @@ def test_under_pipes_a_run_reports_its_result(make_job: MakeJob) -> None:
     assert metadata["final_losses"].value == completion.final_losses
     begin = "![snapshot 0123456789abcdef input above, translation below](data:image/jpeg;base64,"
     assert str(metadata["sample"].value).startswith(begin)
+
+
+def test_a_defect_has_an_exit_code_of_its_own(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(trainer, "main", lambda: 1 // 0)
+    assert trainer._exit_code() == 70
+    assert "ZeroDivisionError" in capsys.readouterr().err
