@@ -529,7 +529,6 @@ def asked(root: Path, count: int, only: str = "") -> dict[str, Spent]:
 
 def reviewed(root: Path) -> dict[str, float]:
     """The review page: until it listens, its next photos, its memory."""
-    import psutil
     import requests
 
     command = [sys.executable, "-m", "pipeline.cli", "review", "--home", str(root), "--port", "0", "--curator", "Eve"]
@@ -542,7 +541,7 @@ def reviewed(root: Path) -> dict[str, float]:
             raise SystemExit("not measured: the review page did not start")
         session, address = requests.Session(), re.sub(r"/[^/]*$", "", door)
         session.get(door, timeout=300).raise_for_status()
-        figures = {"start_s": round(time.perf_counter() - start, 2)}
+        figures = {"start_s": round(time.perf_counter() - start, 2), "start_cpu_s": cpu_s(server.pid)}
         next_ms, decided_ms = [], []
         token = session.get(f"{address}/session", timeout=60).json()["token"]
         for _ in range(NEXT):
@@ -564,15 +563,22 @@ def reviewed(root: Path) -> dict[str, float]:
             grids.append((time.perf_counter() - at) * 1000)
         status = Path(f"/proc/{server.pid}/status").read_text(encoding="utf-8")
         peak = re.search(r"VmHWM:\s+(\d+)", status)
-        times = psutil.Process(server.pid).cpu_times()
         return {
             **figures, "next_photo_ms": median(next_ms), "next_photo_slowest_ms": round(max(next_ms), 1),
-            "decision_ms": median(decided_ms), "grid_ms": median(grids), "cpu_s": round(times.user + times.system, 1),
+            "decision_ms": median(decided_ms), "grid_ms": median(grids), "cpu_s": cpu_s(server.pid),
             "peak_mb": round(int(peak[1]) / 1024) if peak else 0,
         }  # fmt: skip
     finally:
         server.send_signal(signal.SIGTERM)
         server.wait(60)
+
+
+def cpu_s(process: int) -> float:
+    """What it has taken so far."""
+    import psutil
+
+    times = psutil.Process(process).cpu_times()
+    return round(times.user + times.system, 1)
 
 
 def median(values: list[float]) -> float:
@@ -586,20 +592,23 @@ def measure(root: Path, count: int) -> None:
     looked = asked(root, count)
     page = reviewed(root)
     looked["forget"] = spent([sys.executable, "-m", "pipeline.cli", "forget", frozen_photo(root), "--home", str(root)])
+    after = reviewed(root)
     figures: dict[str, float | str] = {"photos": count, "load_before": round(LOAD[0], 1)}
     for name, one in {**{name: stages[name] for name in STAGES_MEASURED}, **looked}.items():
         figures |= {f"{name}, s": one.seconds, f"{name}, CPU s": one.cpu_s, f"{name}, MB": one.peak_mb}
     figures |= {f"review page, {name}": value for name, value in page.items()}
+    figures |= {f"review page after forget, {name}": after[name] for name in ("start_s", "start_cpu_s", "peak_mb")}
     greediest = max([*(stages[name] for name in STAGES_MEASURED), *looked.values()], key=lambda one: one.peak_mb)
-    memory = max(greediest.peak_mb, page["peak_mb"])
-    slowest = max(looked, key=lambda name: looked[name].cpu_s)
+    memory = max(greediest.peak_mb, page["peak_mb"], after["peak_mb"])
+    started = {"review page": page["start_cpu_s"], "review page after forget": after["start_cpu_s"]}
+    of_all = {name: one.cpu_s for name, one in looked.items()} | started
+    slowest = max(of_all, key=lambda name: of_all[name])
     status, ms = min(looked["status"].seconds, looked["status"].cpu_s), page["next_photo_ms"]
     figures["slowest command"] = slowest
     report("million", figures, [
         Goal(f"{count:,} photos: nothing above {MEMORY_GOAL_MB:,} MB", memory, memory <= MEMORY_GOAL_MB),
         Goal(
-            f"no command above {COMMAND_GOAL_S} processor seconds", looked[slowest].cpu_s,
-            looked[slowest].cpu_s <= COMMAND_GOAL_S,
+            f"no command above {COMMAND_GOAL_S} processor seconds", of_all[slowest], of_all[slowest] <= COMMAND_GOAL_S,
         ),
         Goal(f"status within {STATUS_GOAL_S} s", status, status <= STATUS_GOAL_S),
         Goal(f"the review page's next photo within {NEXT_PHOTO_GOAL_MS} ms", ms, ms <= NEXT_PHOTO_GOAL_MS),

@@ -5,7 +5,7 @@ snapshots' own files, and the old shards are deleted last. Done again it finishe
 """
 
 import json
-from collections.abc import Collection, Iterator, Set
+from collections.abc import Callable, Collection, Iterator, Set
 from pathlib import Path
 
 import pandas as pd
@@ -40,6 +40,9 @@ from pipeline.parquet_files import parquet_footer, parquet_table, rows_with
 from pipeline.picture_layers import DIGESTS, OPTIONAL, OPTIONAL_DIGESTS, PHOTO_SOURCES, with_all_digests
 from pipeline.tables import among
 
+Prepared = Callable[[str, Set[str]], pd.DataFrame]
+"""From one of the columns `photo_id` and `DIGESTS` and values to all these columns of the rows that have one of the values;
+those of layers that no picture has may be missing."""
 Digests = tuple[str, ...]
 """Those of a picture's layers, in order; empty text for one that it does not have."""
 
@@ -62,14 +65,14 @@ def forget_in_snapshots(
     shards: Path,
     photo_ids: set[str],
     at_s: int,
-    prepared: pd.DataFrame | None = None,
+    prepared: Prepared | None = None,
     damaged: Collection[str] = (),
 ) -> list[str]:
     """Erase the photos from all snapshots and shards; returns the ids of the snapshots that held them.
 
-    `prepared` are `photo_id` and `DIGESTS` of the table `training_images`: pictures that are in shards and in no snapshot go
-    as well. A picture that another photo shares to the last pixel stays for that one. The snapshots named in
-    `damaged` are passed over. Raises `DatasetError` when another cannot be read or the disk is full.
+    `prepared` looks into the table `training_images`: pictures that are in shards and in no snapshot go as well.
+    A picture that another photo shares to the last pixel stays for that one. The snapshots named in `damaged` are passed
+    over. Raises `DatasetError` when another cannot be read or the disk is full.
     """
     sound = [identifier for identifier in list_snapshots(snapshots) if identifier not in damaged]
     mine = _pictures(snapshots, sound, prepared, "photo_id", photo_ids)
@@ -143,15 +146,14 @@ def frozen_sources(snapshots: Path, column: str, values: Set[str], damaged: Coll
 
 
 def _pictures(
-    snapshots: Path, identifiers: list[str], prepared: pd.DataFrame | None, column: str, values: Set[str]
+    snapshots: Path, identifiers: list[str], prepared: Prepared | None, column: str, values: Set[str]
 ) -> pd.DataFrame:
     """Every picture of these manifests, or of the prepared ones, whose `column` is one of `values`: photo, digests, snapshot
     (null: prepared), whether it is forgotten."""
     columns = ["photo_id", *DIGESTS]
     frames = []
     if prepared is not None:
-        rows = prepared[among(prepared[column], values)]
-        frames = [with_all_digests(rows)[columns].assign(snapshot=None, forgotten=False)]
+        frames = [with_all_digests(prepared(column, values))[columns].assign(snapshot=None, forgotten=False)]
     for identifier in identifiers:
         path = child(snapshots, identifier)
         try:

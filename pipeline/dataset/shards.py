@@ -33,6 +33,7 @@ from pipeline.picture_layers import (
 from pipeline.plain_files import is_there, plain_path
 
 SUFFIX = ".arrow"
+NO_ROWS = pd.DataFrame({name: pd.Series(dtype="str") for name in ("key", *DIGESTS)})
 
 
 @dataclass(frozen=True)
@@ -150,6 +151,8 @@ class Shard:
         if pixels is None:
             return with_all_digests(rows.to_pandas())[["key", *DIGESTS]]
         here = is_one_of(rows[DIGESTS[0]], pixels)
+        if not here.true_count:  # as in nearly all shards when one picture is looked for
+            return NO_ROWS
         found = with_all_digests(rows.filter(here).to_pandas())[["key", *DIGESTS]]
         return found.set_axis(np.flatnonzero(here.to_numpy(zero_copy_only=False)))
 

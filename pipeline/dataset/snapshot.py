@@ -267,7 +267,7 @@ def rows_of(paths: Sequence[Path], pixels: Collection[str] | None = None) -> pd.
 
     def one(path: Path) -> pd.DataFrame:
         rows = Shard(path).index(pixels)
-        return rows.assign(shard=path.name, row=rows.index)
+        return rows.assign(shard=path.name, row=rows.index) if len(rows) else rows
 
     with ThreadPoolExecutor() as pool:
         frames = [rows for rows in pool.map(one, paths) if len(rows)]

@@ -143,10 +143,12 @@ class FingerprintStore:
         leaving = np.isin(_keys(answers["sha256"]), keys_of(gone))
         if leaving.any():
             self._write(GREY_FILE, answers[~leaving])
-        index = self._index()
-        for name in index.batches_of(gone):
-            rows = np.array(self.map(f"{name}.records.npy"))
+        for name in self._batches():
+            rows = self.map(f"{name}.records.npy")
             leaving = np.isin(_keys(rows["sha256"]), keys_of(gone))
+            if not leaving.any():
+                continue
+            rows = np.array(rows)
             if not leaving.all() and all(child(self.root, f"{name}.{part}.npy").exists() for part in THUMBNAILS):
                 # Once a batch: what is mapped holds its file open.
                 small, large = (self.map(f"{name}.{part}.npy") for part in THUMBNAILS)
@@ -167,7 +169,11 @@ class FingerprintStore:
                 path.unlink(missing_ok=True)
 
     def _index(self) -> "_Index":
-        return _index_of(self, tuple(sorted(path.name for path in self.root.glob(f"v{VERSION}-*.records.npy"))))
+        return _index_of(self, tuple(f"{name}.records.npy" for name in self._batches()))
+
+    def _batches(self) -> list[str]:
+        """Their names, in order."""
+        return sorted(path.name.removesuffix(".records.npy") for path in self.root.glob(f"v{VERSION}-*.records.npy"))
 
     def map(self, name: str) -> np.ndarray:
         """One of the files below `root`, mapped. Raises `StorageError`."""
@@ -208,10 +214,6 @@ class _Index:
         found = self.places[at].copy()
         found[self.keys[at] != wanted] = -1
         return found
-
-    def batches_of(self, digests: Sequence[str]) -> list[str]:
-        """Names of all that hold one of these pictures."""
-        return [self.names[batch] for batch in np.unique(self.places[np.isin(self.keys, keys_of(digests)), 0]).tolist()]
 
 
 @lru_cache(2)

@@ -10,9 +10,10 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Set
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence, Set
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from glob import escape
 from pathlib import Path
 
@@ -36,11 +37,11 @@ from pipeline.operations.results import forget_results
 from pipeline.operations.tombstones import forgotten_photos, unpurged
 from pipeline.photo_ids import COMMONS, FLICKR, FOLDER, commons_file, written_id
 from pipeline.photos.download import journal_digests
-from pipeline.picture_layers import DIGESTS, PHOTO_SOURCES
+from pipeline.picture_layers import DIGESTS, OPTIONAL_DIGESTS, PHOTO_SOURCES
 from pipeline.plain_files import plain, read_plain
 from pipeline.sources.listing import without_forgotten
 from pipeline.spreadsheet import Record, Sheet, read_sheet, table_bytes
-from pipeline.tables import among
+from pipeline.tables import among, empty
 from pipeline.training.runs import drop_samples, with_superseded
 from storage import Home
 
@@ -68,6 +69,8 @@ _TWO_DIGITS = re.compile(r"[0-9a-f]{2}")
 _WRITTEN_OTHERWISE = (b"\0", b"flic.kr", b".gne", b"%3")
 """What a file may have in it, in small letters, that names a photo and not by the digits of its id: UTF-16, short addresses,
 digits written as in addresses."""
+FEW = 16
+"""So many texts are looked for in a file one after the other."""
 AT_WORK = "at-work"
 """The lock that all who make anything share."""
 
@@ -192,7 +195,7 @@ def _purge(home: Home, now_s: int, also: Iterable[str] = (), was_quiet: Callable
     forgotten, damaged, is_quiet = forgotten_photos(home), unreadable_snapshots(home.snapshots), was_quiet()
     done.problems += damaged.values()
     _purge_files(home, set(ids), forgotten, done, damaged.keys(), is_quiet)
-    prepared = home.tables.read_or_empty("training_images", columns=["photo_id", *DIGESTS])
+    prepared = partial(_prepared, home)
     done.snapshots = forget_in_snapshots(home.snapshots, home.shards, set(ids), now_s, prepared, damaged.keys())
     for snapshot in done.snapshots:
         # It holds masks and faces of the snapshot's photos, and is made anew when a model is judged.
@@ -226,6 +229,14 @@ def _purge(home: Home, now_s: int, also: Iterable[str] = (), was_quiet: Callable
             home.working.forgotten(ids)
     log.info("%d photos forgotten: %d blobs, %d derived files", len(ids), done.blobs, done.derived_files)
     return done
+
+
+def _prepared(home: Home, column: str, values: Set[str]) -> pd.DataFrame:
+    there = home.tables.columns("training_images")
+    if not home.tables.path("training_images").exists():
+        return empty("training_images")
+    names = [name for name in ("photo_id", *DIGESTS) if name in there or name not in OPTIONAL_DIGESTS]
+    return home.tables.rows_with("training_images", column, values, names).to_pandas()
 
 
 def _purge_files(home: Home, ids: Set[str], forgotten: Set[str], done: Purged, damaged: Set[str], is_quiet: bool) -> None:
@@ -429,9 +440,10 @@ _BATCH_BEGINS = ",".join(COLUMNS).encode("utf-8-sig")
 
 def _may_name(data: bytes, ids: Set[str]) -> bool:
     """Whether a file has one of these ids in it, or anything that may be one; to know it takes a tenth of reading rows."""
-    lowered = data.lower()
-    digits = re.compile("|".join(re.escape(id.partition(":")[2]) for id in ids).encode())
-    return any(mark in lowered for mark in _WRITTEN_OTHERWISE) or digits.search(lowered) is not None
+    lowered, digits = data.lower(), [id.partition(":")[2].encode() for id in ids]
+    if _has_one(lowered, [*_WRITTEN_OTHERWISE]):
+        return True
+    return _has_one(lowered, digits) and re.search(b"|".join(map(re.escape, digits)), lowered) is not None
 
 
 def _is_about(record: Record, sheet: Sheet, ids: Set[str]) -> bool:
@@ -444,10 +456,16 @@ def _is_about(record: Record, sheet: Sheet, ids: Set[str]) -> bool:
     return any(written_id(row.get(column, "")) in ids for column in ("photo_id", "page_url"))
 
 
-def _naming(paths: Iterable[Path], ids: Iterable[str]) -> list[Path]:
+def _naming(paths: Iterable[Path], ids: Collection[str]) -> list[Path]:
     """Files that mention one of the photos."""
     names, files = _pattern(ids), [path for path in sorted(paths) if path.is_file()]
-    return [path for path in files if names.search(read_plain(path))]
+    texts = [id.removeprefix(FLICKR).encode() for id in ids]
+    return [path for path in files if _has_one(data := read_plain(path), texts) and names.search(data)]
+
+
+def _has_one(data: bytes, texts: Sequence[bytes]) -> bool:
+    """Whether any of few texts stands in a file, which takes a fifth of looking for a pattern; of many it may."""
+    return len(texts) > FEW or any(text in data for text in texts)
 
 
 def _pattern(ids: Iterable[str]) -> re.Pattern[bytes]:
