@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from pipeline.curation.curate import words_by_group
+from pipeline.curation.curate import open_groups, words_by_group
 from pipeline.curation.decisions import Decision
 from pipeline.curation.double_review import DoubleReview, holders, verdict
 
@@ -50,7 +50,7 @@ def reviewed_twice(unique: pd.DataFrame, decisions: Sequence[Decision], double: 
     """The state of the double review of the photos that are kept of `unique_photos`; `decisions` in any order."""
     kept = unique[unique["rule"].isna()].drop_duplicates("group")
     asked = kept[kept["split_key"].map(double.includes).astype(bool)]
-    said = words_by_group(unique, decisions)
+    said = words_by_group(open_groups(unique), decisions)
     words = [said.get(group, []) for group in asked["group"]]
     people = [len(holders(about)) for about in words]
     pairs = [(domain, pair) for domain, about in zip(asked["domain"], words, strict=True) if (pair := blind_pair(about))]

@@ -33,13 +33,14 @@ def curate(
     two people decide says `double`; a conflict that waits is left out.
     """
     kept, members = unique[unique["rule"].isna()], _open_members(unique)
-    ruled = words_by_group(unique, by_rules)
-    said = {**ruled, **words_by_group(unique, opinions(decisions))}
+    groups = _by_photo(members)
+    ruled = words_by_group(groups, by_rules)
+    said = {**ruled, **words_by_group(groups, opinions(decisions))}
     if double.share:
         split_keys = dict(zip(members["group"].tolist(), members["split_key"].tolist(), strict=True))
         by_two = {
             group: _settled(words, double) if holders(words) else ruled.get(group, [])
-            for group, words in words_by_group(unique, decisions).items()
+            for group, words in words_by_group(groups, decisions).items()
             if double.includes(split_keys[group])
         }
         said |= by_two
@@ -77,15 +78,22 @@ def decided_groups(unique: pd.DataFrame, decisions: Sequence[Decision]) -> set[s
     return set(unique.loc[among(unique["photo_id"], about), "group"])
 
 
-def words_by_group(unique: pd.DataFrame, words: Iterable[Decision]) -> dict[str, list[Decision]]:
-    """Words by the group of `unique_photos`, the last word last; those about photos in no open group are left out."""
-    members = _open_members(unique)
-    group_of = dict(zip(members["photo_id"].tolist(), members["group"].tolist(), strict=True))
+def open_groups(unique: pd.DataFrame) -> dict[str, str]:
+    """From photo to its group of `unique_photos`, where one of that is kept."""
+    return _by_photo(_open_members(unique))
+
+
+def words_by_group(groups: Mapping[str, str], words: Iterable[Decision]) -> dict[str, list[Decision]]:
+    """Words by `open_groups`, the last word last; those about photos in none are left out."""
     found: dict[str, list[Decision]] = {}
     for word in sorted(words, key=lambda word: word.when):
-        if word.photo_id in group_of:
-            found.setdefault(group_of[word.photo_id], []).append(word)
+        if word.photo_id in groups:
+            found.setdefault(groups[word.photo_id], []).append(word)
     return found
+
+
+def _by_photo(members: pd.DataFrame) -> dict[str, str]:
+    return dict(zip(members["photo_id"].tolist(), members["group"].tolist(), strict=True))
 
 
 def _open_members(unique: pd.DataFrame) -> pd.DataFrame:
