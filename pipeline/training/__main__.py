@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from pipeline.errors import BokehflowError, TrainingError
+from pipeline.errors import BokehflowError, TrainingError, is_of_machine, machine_words
 from pipeline.file_names import child, inside
 from pipeline.memory import keep_freed_memory
 from pipeline.parquet_files import parquet_footer, parquet_path
@@ -82,6 +82,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         completed = _run_from_file(options.job, stop) if options.job else _run_under_pipes(stop)
     except BokehflowError as error:
         logger.error("%s", error)
+        return 1
+    except OSError as error:
+        if not is_of_machine(error):
+            raise
+        logger.error("%s and run again, which goes on from the last checkpoint", machine_words(error, "a file of the run"))
         return 1
     return 0 if completed else stop.exit_code
 

@@ -1,5 +1,6 @@
 """The trainer's process: exit codes, signals, its starter's death, and what it tells Dagster."""
 
+import errno
 import json
 import os
 import signal
@@ -213,6 +214,24 @@ def test_under_pipes_a_run_reports_its_result(make_job: MakeJob) -> None:
     assert metadata["final_losses"].value == completion.final_losses
     begin = "![snapshot 0123456789abcdef input above, translation below](data:image/jpeg;base64,"
     assert str(metadata["sample"].value).startswith(begin)
+
+
+def test_a_machine_that_fails_before_the_run_begins_is_no_defect(
+    make_job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(number: int) -> Callable[..., None]:
+        def enter(*_: object) -> None:
+            raise OSError(number, os.strerror(number), "runs/run/job.json")
+
+        return enter
+
+    arguments = ["--job", str(write_job(make_job(), tmp_path / "job.json"))]
+    monkeypatch.setattr("pipeline.training.process.enter", fails(errno.ENOSPC))
+    assert trainer.main(arguments) == 1
+    assert caplog.messages[-1].startswith("runs/run/job.json: the disk is full; make room and run again")
+    monkeypatch.setattr("pipeline.training.process.enter", fails(errno.EISDIR))
+    with pytest.raises(IsADirectoryError):
+        trainer.main(arguments)
 
 
 def test_a_defect_has_an_exit_code_of_its_own(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
