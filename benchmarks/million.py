@@ -605,7 +605,7 @@ def measure(root: Path, count: int) -> None:
     slowest = max(of_all, key=lambda name: of_all[name])
     status, ms = min(looked["status"].seconds, looked["status"].cpu_s), page["next_photo_ms"]
     figures["slowest command"] = slowest
-    report("million", figures, [
+    report("million" if count == MILLION else f"million_{count}", figures, [
         Goal(f"{count:,} photos: nothing above {MEMORY_GOAL_MB:,} MB", memory, memory <= MEMORY_GOAL_MB),
         Goal(
             f"no command above {COMMAND_GOAL_S} processor seconds", of_all[slowest], of_all[slowest] <= COMMAND_GOAL_S,
@@ -615,13 +615,13 @@ def measure(root: Path, count: int) -> None:
     ])  # fmt: skip
 
 
-LOAD = os.getloadavg()
+LOAD, MILLION = os.getloadavg(), 1_000_000
 
 
 def main() -> None:
     """Measure in a home of one's own or one that goes at the end."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--photos", type=int, default=1_000_000)
+    parser.add_argument("--photos", type=int, default=MILLION, help="others than a million have a result of their own")
     parser.add_argument("--home", type=Path, help="where the home is made, and stays")
     parser.add_argument("--step", choices=[*MADE, *OF_MEASURING], help="make this step and measure nothing")
     parser.add_argument("--only", help="make the home, then measure only commands that begin so")
