@@ -72,17 +72,20 @@ class KeptDecisions:
             self._write(pa.table([*columns, *times], SCHEMA), places)
 
     def forget(self, photo_ids: Set[str], names_one: Callable[[str], bool]) -> None:
-        """Keep no file with a row about one of these photos, or with a note that `names_one`; all others stay kept.
+        """Keep no file with a row about one of these photos, or that `names_one` in another word or in its own name; all
+        others stay kept.
 
         What this version cannot read may name them as well, and goes.
         """
-        notes = pc.call_function("unique", [self._table["note"]]).drop_null().to_pylist()
-        told = is_one_of(self._table["note"], [note for note in notes if names_one(note)])
-        about = pc.call_function("or", [is_one_of(self._table["photo_id"], photo_ids), told])
+        about = is_one_of(self._table["photo_id"], photo_ids)
+        for column in WORDS[1:]:
+            words = pc.call_function("unique", [self._table[column]]).drop_null().to_pylist()
+            told = is_one_of(self._table[column], filter(names_one, words))
+            about = pc.call_function("or", [about, told])
         clean = {
             name: (key, start, stop)
             for name, (key, start, stop) in self._places.items()
-            if not about.slice(start, stop - start).true_count
+            if not names_one(name) and not about.slice(start, stop - start).true_count
         }
         places, rows, count = {}, list[pa.Table](), 0
         for name, (key, start, stop) in clean.items():
@@ -91,7 +94,7 @@ class KeptDecisions:
         try:
             if not clean:
                 self.path.unlink(missing_ok=True)
-            elif about.true_count:
+            elif clean != self._places:
                 self._write(pa.concat_tables(rows), places)
         except (OSError, StorageError):  # the disk is full
             self.path.unlink()

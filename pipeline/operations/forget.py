@@ -213,7 +213,7 @@ def _purge(home: Home, now_s: int, also: Iterable[str] = (), was_quiet: Callable
     _strip_queue(home.review_queue, set(ids), done)
     home.kept_review.unlink(missing_ok=True)  # found anew where it is asked for
     names = _pattern(ids)
-    KeptDecisions(home.kept_decisions).forget(set(ids), lambda note: names.search(note.encode()) is not None)
+    KeptDecisions(home.kept_decisions).forget(set(ids), lambda text: names.search(os.fsencode(text)) is not None)
     for folder in (home.reviewed, home.comparisons):
         done.reviewed_files += [str(path.relative_to(folder)) for path in _naming(folder.rglob("*"), ids)]
     _purge_exports(home, set(ids), done, now_s)

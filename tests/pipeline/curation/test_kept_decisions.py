@@ -96,6 +96,16 @@ def test_of_a_forgotten_photo_nothing_is_kept_and_other_files_are_not_read_again
     assert not path.exists()
 
 
+def test_nothing_is_kept_of_a_file_whose_name_or_curator_names_a_forgotten_photo(tmp_path: Path, read: list[str]) -> None:
+    for name, row in {"ann.csv": "2,keep,ann", "by-1.csv": "3,keep,ann", "cy.csv": "2,keep,1"}.items():
+        reviewed(tmp_path / "reviewed", f"photo_id,decision,curator\n{row}\n", name)
+    found(tmp_path)
+    KeptDecisions(tmp_path / "kept.parquet").forget({"flickr:1"}, lambda text: "1" in text)
+    read.clear()
+    found(tmp_path)
+    assert read == ["by-1.csv", "cy.csv"]
+
+
 def test_what_is_kept_goes_where_a_forgotten_photo_cannot_be_taken_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
