@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 import pandas as pd
 
 from pipeline.config import Project
+from pipeline.links import is_web
 from pipeline.operations.months import IMPORTED, listed_keys
 from pipeline.photos.history import Relisted
 from pipeline.tables import among, columns_of, conform, empty
@@ -96,13 +97,14 @@ def shown_titles(home: Home, photos: pd.DataFrame) -> pd.Series:
 
 
 def file_name(file: str) -> str:
-    """The name alone of an imported file, given as its path or its address.
+    """The name alone of an imported file, given as its path or its address; empty where an address has none.
 
     >>> file_name("holidays/IMG_0007.HEIC"), file_name("https://example.org/a/b%20c.jpg?size=large")
     ('IMG_0007.HEIC', 'b c.jpg')
+    >>> file_name("HTTPS://example.org/d.jpg?key=secret"), file_name("https://ann:secret@example.org/?id=1")
+    ('d.jpg', '')
     """
-    is_address = file.startswith(("http://", "https://"))
-    return PurePosixPath(unquote(urlsplit(file).path) if is_address else file).name or file
+    return PurePosixPath(unquote(urlsplit(file).path) if is_web(file) else file).name
 
 
 def _imported_rows(home: Home, name: str, domains: Collection[str], photo_ids: Set[str] | None = None) -> pd.DataFrame:
