@@ -24,14 +24,12 @@ from pipeline.commands import (
     training,
 )
 from pipeline.commands.options import say
-from pipeline.errors import BokehflowError, database_trouble, is_of_machine, machine_words
+from pipeline.errors import DEFECT, BokehflowError, database_trouble, is_of_machine, machine_words
 from pipeline.memory import keep_freed_memory
 from pipeline.plain_text import plain_lines
 
 UMASK_VARIABLE = "BOKEHFLOW_FILES"
 """Who may read what is written: `private`, or `group`."""
-DEFECT = 70
-"""Exit code of what nobody expected: EX_SOFTWARE of sysexits.h."""
 
 
 @click.group(epilog="Example: bokehflow demo", context_settings={"help_option_names": ["-h", "--help"]})

@@ -24,6 +24,8 @@ import re
 import shutil
 from pathlib import Path
 
+DEFECT = 70
+"""Exit code of what nobody expected: EX_SOFTWARE of sysexits.h."""
 SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")
 """What numpy says, and nothing else, where the disk takes a part of an array."""
 OF_SQLITE = {8: errno.EROFS, 10: errno.EIO, 13: errno.ENOSPC, 14: errno.EIO, 10 | 19 << 8: errno.ENOSPC}

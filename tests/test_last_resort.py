@@ -16,8 +16,8 @@ import uvicorn
 from assets.headless import open_instance
 from pipeline import cli as command_line
 from pipeline.atomic import naming
-from pipeline.cli import DEFECT, cli, last_resort, main, umask_of
-from pipeline.errors import MACHINE_FAULTS, StorageError, database_trouble, disk_trouble
+from pipeline.cli import cli, last_resort, main, umask_of
+from pipeline.errors import DEFECT, MACHINE_FAULTS, StorageError, database_trouble, disk_trouble
 from pipeline.plain_files import FileTooLarge, read_plain
 from storage import Home
 

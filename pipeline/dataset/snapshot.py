@@ -366,7 +366,13 @@ def _is_empty(column: pa.ChunkedArray) -> bool:
 
 def replace_parquet(path: Path, frame: pd.DataFrame, columns: list[str], of_layers: Sequence[str] = ()) -> None:
     """Write a Parquet file of a frozen snapshot anew, atomically, from these columns of a frame."""
-    _replace_table(path, _arrow_table(frame, columns, of_layers))
+    table = _arrow_table(frame, columns, of_layers)
+    try:
+        with atomic_path(path) as temporary:
+            _write_table(temporary, table)
+            temporary.chmod(0o444)
+    except OSError as error:
+        raise not_written(path, error) from error
 
 
 def _rewrite(path: Path, changed: Callable[[pa.Table], pa.Table]) -> None:
@@ -400,15 +406,6 @@ def _in_groups(parts: Iterable[pa.Table]) -> Iterator[pa.Table]:
             waiting, is_first = waiting.slice(ROWS_AT_ONCE), False
     if len(waiting) or is_first:  # a table without rows has one group, without rows too
         yield waiting.combine_chunks()
-
-
-def _replace_table(path: Path, table: pa.Table) -> None:
-    try:
-        with atomic_path(path) as temporary:
-            _write_table(temporary, table)
-            temporary.chmod(0o444)
-    except OSError as error:
-        raise not_written(path, error) from error
 
 
 def refresh_sums(path: Path, shards: Path, written: Collection[str], known: Mapping[str, str] | None = None) -> None:

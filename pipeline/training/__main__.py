@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from pipeline.errors import BokehflowError, TrainingError, is_of_machine, machine_words
+from pipeline.errors import DEFECT, BokehflowError, TrainingError, is_of_machine, machine_words
 from pipeline.file_names import child, inside
 from pipeline.memory import keep_freed_memory
 from pipeline.parquet_files import parquet_footer, parquet_path
@@ -215,8 +215,6 @@ def _exit_code() -> int:
     try:
         return main()
     except Exception:  # whatever it is, who waits for this process must not take it for an error told in words
-        from pipeline.training.runs import DEFECT
-
         traceback.print_exc()
         return DEFECT
 

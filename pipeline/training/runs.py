@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from pipeline import atomic
 from pipeline.bounded import form_problem, read_json
-from pipeline.errors import TrainingError
+from pipeline.errors import DEFECT, TrainingError
 from pipeline.file_names import child
 from pipeline.locks import Held, locked, sign
 from pipeline.parquet_files import parquet_footer
@@ -37,10 +37,8 @@ Failing = Literal["blurs nothing", "blurs everything"]
 """The two ways in which a run fails, as `progress_checks` tells them."""
 
 
-DEFECT = os.EX_SOFTWARE
-"""The exit code of a trainer that something unexpected ended."""
 TOLD = 1
-"""That of one which said why it could not go on."""
+"""The exit code of a trainer that said why it could not go on."""
 
 
 def generator_file(direction: str) -> str:
