@@ -82,7 +82,7 @@ def frozen_s(path: Path) -> float:
         recorded_s = facts.get("frozen_s") if isinstance(facts, dict) else None
         if isinstance(recorded_s, float) and 0 < recorded_s < LATEST_S:
             return recorded_s
-    return (path / FACTS).stat().st_mtime
+    return min((path / FACTS).stat().st_mtime, LATEST_S - 1)  # which leaves room for later ones
 
 
 def next_frozen_s(folder: Path) -> float:
@@ -104,7 +104,8 @@ def find_snapshot(folder: Path, beginning: str) -> str:
 
 
 def read_facts(folder: Path, identifier: str) -> dict[str, Any]:
-    """What `snapshot.json` says: `format`, `id`, `sha256`, `counts` by domain and split, `made_from`.
+    """What `snapshot.json` says: `format`, `id`, `sha256`, `counts` by domain and split, `made_from` and, but for
+    snapshots of earlier versions, `frozen_s`, Unix seconds.
 
     Raises `DatasetError` when there is no such snapshot or when it is of another format.
     """

@@ -51,3 +51,15 @@ def test_files_tell_of_snapshots_that_record_no_time(tmp_path: Path, ids: list[s
     _touched(tmp_path, ids)
     assert list_snapshots(tmp_path / "snapshots") == ids
     assert frozen_s(tmp_path / "snapshots" / ids[1]) == 1_699_999_999
+
+
+def test_a_file_of_a_time_that_none_can_be_leaves_room_for_later_snapshots(tmp_path: Path, ids: list[str]) -> None:
+    path = tmp_path / "snapshots" / ids[0] / FACTS
+    facts = json.loads(path.read_text())
+    path.chmod(0o600)
+    path.write_text(json.dumps({**facts, "frozen_s": None}))
+    os.utime(path, (2 * LATEST_S, 2 * LATEST_S))
+    if path.stat().st_mtime < LATEST_S:
+        pytest.skip("no file here can be of so late a time")
+    last = World(tmp_path).freeze(range(1, 15))
+    assert list_snapshots(tmp_path / "snapshots")[:2] == [last, ids[0]]
