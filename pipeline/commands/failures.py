@@ -26,7 +26,8 @@ class Failures:
         try:
             yield
         except (BokehflowError, OSError) as error:
-            if isinstance(error, OSError) and does_not_fit(error):
+            cause = error if isinstance(error, OSError) else error.__cause__  # as where a copy in TMPDIR does not fit
+            if isinstance(cause, OSError) and does_not_fit(cause):
                 if self._failed:
                     say(self._words())
                 raise

@@ -11,7 +11,7 @@ from PIL import Image
 
 from pipeline.cli import cli
 from pipeline.commands.failures import Failures
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, StorageError, disk_failed
 
 PROJECT = "[domains.ordinary]\nqueries = []\n[domains.shallow]\nqueries = []\n"
 
@@ -45,9 +45,12 @@ def test_who_failed_before_the_disk_was_full_is_told_too(tmp_path: Path, capsys:
     failures = Failures(3, "translated")
     with failures.of(tmp_path / "me.png"):
         raise ConfigError("nobody is in it")
+    full = OSError(errno.ENOSPC, "No space left on device")
     with pytest.raises(OSError, match="No space"), failures.of(tmp_path / "you.png"):
-        raise OSError(errno.ENOSPC, "No space left on device")
-    assert capsys.readouterr().err == f"1 of 3 photos could not be translated\n{tmp_path}/me.png: nobody is in it\n"
+        raise full
+    with pytest.raises(StorageError, match="is full"), failures.of(tmp_path / "you.png"):
+        raise disk_failed(full, tmp_path) from full
+    assert capsys.readouterr().err == 2 * f"1 of 3 photos could not be translated\n{tmp_path}/me.png: nobody is in it\n"
 
 
 def test_a_defect_is_a_photos_fault_where_networks_run_alone(tmp_path: Path) -> None:
