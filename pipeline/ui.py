@@ -39,7 +39,6 @@ from pipeline.package_files import CODE, WORKSPACE
 from pipeline.plain_files import read_plain_text
 from pipeline.training.lifeline import starting
 from resources.dagster_internals import (
-    begin_after_what_is_recorded,
     code_server,
     code_server_command,
     daemon_command,
@@ -145,13 +144,7 @@ def serve_code(home: Home, project: Project, path: Path, server: CodeServer, say
 
 def serve_daemon(home: Home, server: CodeServer, say: Say) -> int:
     """Run Dagster's daemon alone until it is stopped; returns its exit code."""
-    with (
-        home.lock(AT_WORK, shared=True),
-        open_instance(home) as instance,
-        interruptible() as stopped,
-        server.workspace() as workspace,
-    ):
-        begin_after_what_is_recorded(instance)
+    with home.lock(AT_WORK, shared=True), open_instance(home), interruptible() as stopped, server.workspace() as workspace:
         server.await_answer(stopped)
         if stopped.is_set():
             return 0
@@ -289,7 +282,6 @@ def without_queries_in_links(web: ASGIApp) -> ASGIApp:
 @contextmanager
 def daemon(instance: dg.DagsterInstance, workspace: Path, ended: Callable[[], None]) -> Iterator[subprocess.Popen[bytes]]:
     """Dagster's daemon: schedules, sensors, automation and the queue of runs; `ended` is called when it ends by itself."""
-    begin_after_what_is_recorded(instance)
     process = subprocess.Popen(daemon_command(workspace), start_new_session=True)
     watch = threading.Thread(target=lambda: (process.wait(), ended()), name="daemon watch", daemon=True)
     watch.start()

@@ -5,10 +5,9 @@
   are started here as its own command line starts them, and `pipeline.ui` puts a guard before them.
 - Nobody but its daemon frees the slots of pools that a killed run held, and a headless run has no daemon.
 - It connects to SQLite anew for every event, and whoever closes a database last writes its log back and deletes it.
-- A daemon that never ran warns that it does not know how far it got.
 - What copies the output of a stage to the terminal gets its Ctrl-C too, and answers it with a traceback.
-- An asset check that blocks ends a run by an exception that has no public name, as a process does that fails; a schedule's
-  ticks are counted by a function that has none.
+- An asset check that blocks ends a run by an exception that has no public name, and a schedule's ticks are counted by a
+  function that has none.
 
 Nothing else in this project imports `dagster._…` or opens Dagster's files. `pipeline.operations.kept_records` looks at their
 sizes and times.
@@ -33,7 +32,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 import yaml
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
-from dagster._core.errors import DagsterAssetCheckFailedError, DagsterPipesExecutionError
+from dagster._core.errors import DagsterAssetCheckFailedError
 from dagster._core.execution import compute_logs
 from dagster._utils.schedules import cron_string_iterator
 from sqlalchemy import Engine, event
@@ -54,8 +53,6 @@ LOCATION = "bokehflow"
 """The name of our code location, as in `workspace.yaml`."""
 BlockingCheckFailed = DagsterAssetCheckFailedError
 """Raised by a run in this process when a blocking check of one of its assets fails."""
-ProcessFailed = DagsterPipesExecutionError
-"""Raised where a process that was started through Pipes ends with another exit code than 0."""
 AssetJob = UnresolvedAssetJobDefinition
 """What `dagster.define_asset_job` returns."""
 
@@ -67,12 +64,6 @@ def time_between_ticks(cron: str, after: datetime) -> timedelta:
     ticks: Iterator[datetime] = cron_string_iterator(after.timestamp() + 1, cron, "UTC")
     first, second = next(pairwise(ticks))
     return second - first
-
-
-def exit_code_of(error: DagsterPipesExecutionError) -> int:
-    """The process's, of which the words of the error alone tell."""
-    found = re.search(r"code (-?\d+)$", str(error))
-    return int(found[1]) if found else 0
 
 
 def keep_log_copies_from_the_terminal() -> None:
@@ -88,17 +79,6 @@ def free_slots_of_ended_runs(instance: dg.DagsterInstance) -> None:
         run = instance.get_run_by_id(run_id)
         if run is None or run.is_finished:
             log.free_concurrency_slots_for_run(run_id)
-
-
-def begin_after_what_is_recorded(instance: dg.DagsterInstance) -> None:
-    """Have the daemon, where it never ran, follow runs from now on: it would do so by itself, and warn of it twice."""
-    from dagster._daemon.auto_run_reexecution import event_log_consumer as consumer
-
-    cursors = instance.daemon_cursor_storage
-    keys = {consumer._create_cursor_key(kind) for kind in consumer.DAGSTER_EVENT_TYPES}  # pyright: ignore[reportPrivateUsage]
-    if missing := keys - cursors.get_cursor_values(keys).keys():
-        newest = instance.event_log_storage.get_maximum_record_id() or 0
-        cursors.set_cursor_values(dict.fromkeys(missing, str(newest)))
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """The trainer as a Dagster resource: a process of its own, spoken to through Pipes."""
 
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -19,7 +20,6 @@ from pipeline.training.jobs import TrainingJob
 from pipeline.training.runs import Completion, RunFolder, why_ended
 from pipeline.training.samples import embedded_sample
 from pipeline.training.slurm import SlurmJob
-from resources.dagster_internals import ProcessFailed, exit_code_of
 from storage import Home
 
 LOOK_EVERY_S = 2.0
@@ -37,11 +37,17 @@ class TrainerResource:
         try:
             with samples_shown(context.instance, context.asset_key, context.partition_key, job):
                 invocation = client.run(command=command, context=context, extras={"job": job.model_dump(mode="json")})
-        except ProcessFailed as error:
-            if (told := why_ended(job.run_id, exit_code_of(error))) is None:
+        except Exception as error:  # that of Pipes has no public name
+            if (told := why_ended(job.run_id, _exit_code(error))) is None:
                 raise
             raise TrainingError(told) from None
         return invocation.get_materialize_result()
+
+
+def _exit_code(error: Exception) -> int:
+    """Of a process that Pipes started and that failed, as the words of the error alone tell; 0 for any other error."""
+    found = re.search(r"process failed with code (-?[0-9]+)$", str(error))
+    return int(found[1]) if found else 0
 
 
 class TrainingsAhead:

@@ -6,21 +6,17 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import dagster as dg
 import pytest
 from dagster._cli.proxy_server_manager import ProxyServerManager
 from dagster._core.errors import DagsterUserCodeProcessError
-from dagster._daemon.auto_run_reexecution import event_log_consumer
 
 from pipeline.errors import ConfigError
 from resources.dagster_internals import (
     ERASED,
     HELD_DATABASES,
     BlockingCheckFailed,
-    begin_after_what_is_recorded,
     code_server,
     daemon_command,
     databases_held,
@@ -120,22 +116,6 @@ def test_slots_of_ended_runs_are_free_again(tmp_path: Path) -> None:
         assert log.get_concurrency_info("gpu").active_slot_count == 1
         free_slots_of_ended_runs(instance)
         assert log.get_concurrency_info("gpu").active_slot_count == 0
-
-
-def test_a_daemon_that_never_ran_warns_of_nothing(tmp_path: Path) -> None:
-    told: list[str] = []
-    log: Any = SimpleNamespace(warn=told.append)
-    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
-        kinds = event_log_consumer.DAGSTER_EVENT_TYPES
-        event_log_consumer._fetch_persisted_cursors(instance, kinds, log)
-        assert told == [f"No cursor for event type {kind}, ignoring older events" for kind in kinds]
-        begin_after_what_is_recorded(instance)
-        assert event_log_consumer._fetch_persisted_cursors(instance, kinds, log) == dict.fromkeys(kinds, 0)
-        assert len(told) == len(kinds)
-        consumed = dict.fromkeys(kinds, 17)
-        event_log_consumer._persist_cursors(instance, consumed)
-        begin_after_what_is_recorded(instance)
-        assert event_log_consumer._fetch_persisted_cursors(instance, kinds, log) == consumed
 
 
 def test_the_daemon_is_dagsters_own_command_and_ends_with_who_started_it(tmp_path: Path) -> None:
