@@ -26,6 +26,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Float64
 
+from pipeline.intervals import ends
 from pipeline.regions import Mask, background_region, margin_px
 
 TELLING_SIDE_PX, STRONG_SIDE_PX = 192, 96
@@ -47,7 +48,7 @@ MIN_PICTURES = 5
 """Of inputs and of B each, for distributions to be compared."""
 SHUFFLES, CHANCE = 200, 0.01
 """The domains differ where a distance as large as theirs comes up in less than this share of shuffles."""
-RESAMPLES, LEVEL = 300, 0.95
+RESAMPLES = 300
 SEED = 0
 
 Rgb = Float[np.ndarray, "batch height width 3"]
@@ -91,7 +92,7 @@ class Softness:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure with the interval that holds it in `LEVEL` of the draws."""
+    """A figure with the interval by bootstrap that holds it with a probability of `intervals.LEVEL`."""
 
     value: float
     low: float
@@ -275,5 +276,5 @@ def _estimate(
     value, *drawn = (figure(*draw) for draw in draws)
     if not drawn:
         return Estimate(value, value, value)
-    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]) + value - np.mean(drawn)
+    low, high = np.quantile(drawn, ends(min(map(len, draws[0])))) + value - np.mean(drawn)
     return Estimate(value, max(0.0, min(value, float(low))), max(value, float(high)))

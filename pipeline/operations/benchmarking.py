@@ -19,8 +19,9 @@ from pipeline.atomic import write_text
 from pipeline.depth.layouts import PICTURES, RgbdPair, realbokeh
 from pipeline.errors import ConfigError
 from pipeline.evaluation.benchmark.alignment import align
-from pipeline.evaluation.benchmark.protocols import DIGITS, METRICS, NUMBERS_OF_VAL294, Benchmark, mean_interval, scores_of
+from pipeline.evaluation.benchmark.protocols import DIGITS, METRICS, NUMBERS_OF_VAL294, Benchmark, scores_of
 from pipeline.file_names import child, printable
+from pipeline.intervals import mean_interval
 from pipeline.photos.decode import decode
 from pipeline.photos.opening import UndecodableImage
 from pipeline.plain_files import plain, read_plain, read_plain_text
@@ -309,5 +310,5 @@ def _variant_lines(variant: str, result: BenchmarkResult, pictures: int) -> Iter
 def _cell(values: Sequence[float], digits: int) -> str:
     if not values:
         return "–"
-    mean, interval = mean_interval(np.asarray(values))
+    mean, interval = np.mean(values), mean_interval(np.asarray(values))
     return f"{mean:.{digits}f}" + (f" ({interval.low:.{digits}f} to {interval.high:.{digits}f})" if interval else "")

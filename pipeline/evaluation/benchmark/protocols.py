@@ -9,11 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from pipeline.evaluation.measure.intervals import Interval, percentiles
 from pipeline.evaluation.measure.metrics import SSIM_C1, SSIM_C2, psnr_db, ssim
 
 UNIFORM_PX = 7
-RESAMPLES, SEED = 1000, 0
 METRICS = ("psnr_db", "ssim", "lpips_vgg")
 DIGITS = {"psnr_db": 2, "ssim": 4, "lpips_vgg": 4}
 NUMBERS_OF_VAL294 = range(4400, 4694)
@@ -102,16 +100,3 @@ def ssim_uniform(output: np.ndarray, target: np.ndarray) -> float:
 
 def _window(values: np.ndarray) -> np.ndarray:
     return ndimage.uniform_filter1d(ndimage.uniform_filter1d(values, UNIFORM_PX, 0), UNIFORM_PX, 1)
-
-
-def mean_interval(values: np.ndarray) -> tuple[float, Interval | None]:
-    """The mean, and its 95 % interval by bootstrap over pictures, None of fewer than two.
-
-    >>> mean_interval(np.array([1.0, 1.0]))
-    (1.0, Interval(low=1.0, high=1.0))
-    """
-    mean = float(values.mean())
-    if len(values) < 2:
-        return mean, None
-    drawn = np.random.default_rng(SEED).integers(0, len(values), (RESAMPLES, len(values)))
-    return mean, percentiles(values[drawn].mean(1))

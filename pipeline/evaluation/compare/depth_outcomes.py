@@ -7,12 +7,10 @@ pictures; several views of one scene are drawn together, since they resemble one
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
 from pipeline.evaluation.compare.headline import Headline, Verdict
-from pipeline.evaluation.compare.significance import RESAMPLES
-from pipeline.evaluation.measure.intervals import Interval, percentiles
+from pipeline.intervals import Interval, mean_interval
 
 SCENE, SET, VIEW = "scene:", "set:", "@"
 CONSTANT, MEAN_MAP, MASK = "constant", "mean map", "mask, two constants"
@@ -70,10 +68,10 @@ OBEDIENCE = (
 
 @dataclass(frozen=True)
 class DepthCell:
-    """A mean over pictures, its interval, and over how many pictures; none where nothing was measured."""
+    """A mean over pictures, its interval, which one scene has not, and over how many pictures."""
 
     mean: float
-    interval: Interval
+    interval: Interval | None
     count: int
 
 
@@ -98,8 +96,7 @@ def cell_of(scores: pd.DataFrame, method: str, metric: str) -> DepthCell | None:
     if found.empty:
         return None
     means = found.groupby(found["photo_id"].str.partition(VIEW)[0])["value"].mean().to_numpy()
-    drawn = np.random.default_rng(0).integers(0, len(means), (RESAMPLES, len(means)))
-    return DepthCell(float(means.mean()), percentiles(means[drawn].mean(1)), len(found))
+    return DepthCell(float(means.mean()), mean_interval(means), len(found))
 
 
 def photo_scores(scores: pd.DataFrame) -> pd.DataFrame:

@@ -7,20 +7,17 @@ answers. Models are compared on the same photos, photo by photo, which a test on
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Float
 
-from pipeline.evaluation.measure.intervals import LEVEL, Interval, percentiles
+from pipeline.intervals import LEVEL, Interval, mean_interval
 
 Values = Float[np.ndarray, " _"]
 Key = TypeVar("Key", bound=Hashable)
 
 SIGNIFICANCE = 0.05
-RESAMPLES = 2000
-SEED = 0
 MOST_EXACT, MOST_EXACT_WITH_TIES = 50, 13
 """Differences for which the p-value of Wilcoxon's test is exact."""
 MIN_SEEDS = 3
@@ -80,13 +77,6 @@ def holm(p_values: Mapping[Key, float]) -> dict[Key, float]:
         largest = max(largest, min(1.0, (len(p_values) - index) * p_values[key]))
         corrected[key] = largest
     return {key: corrected[key] for key in p_values}
-
-
-def mean_interval(values: Values) -> Interval | None:
-    """Percentile bootstrap interval of the mean over photos; unknown values do not count, two are needed."""
-    known = np.asarray(values, float)
-    known = known[np.isfinite(known)]
-    return percentiles(known[_first_draws(len(known))].mean(axis=1)) if len(known) > 1 else None
 
 
 def paired_difference(first: Values, second: Values) -> Difference | None:
@@ -198,16 +188,6 @@ def _p_value_ahead(first: Values, second: Values, sign: float) -> float:
     """The two-sided p-value, or 1 where on the photos that both have the first is not ahead at all."""
     difference = paired_difference(first, second)
     return difference.p_value if difference is not None and sign * difference.mean < 0 else 1.0
-
-
-def _draws(count: int, random: np.random.Generator) -> np.ndarray:
-    return random.integers(0, count, (RESAMPLES, count))
-
-
-@lru_cache(maxsize=4)
-def _first_draws(count: int) -> np.ndarray:
-    """The same for all scores of so many photos; not to be written to."""
-    return _draws(count, np.random.default_rng(SEED))
 
 
 def _complete(scores: np.ndarray) -> np.ndarray:

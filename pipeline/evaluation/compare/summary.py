@@ -12,10 +12,10 @@ import pandas as pd
 
 from pipeline.evaluation.compare import significance
 from pipeline.evaluation.compare.significance import Difference
-from pipeline.evaluation.measure.intervals import Interval
 from pipeline.evaluation.measure.judged_size import BASELINES, INPUT, TRUE_LENS
 from pipeline.evaluation.measure.scenes import CONDITIONS
 from pipeline.evaluation.measure.set_scores import TEST_SET
+from pipeline.intervals import Interval, mean_interval
 from pipeline.tables import among
 
 Standing = Literal["ranked", "best", "unranked", "given"]
@@ -504,7 +504,7 @@ def _cell(values: pd.Series, standing: Standing) -> Cell:
     known = values.dropna()
     return Cell(
         mean=float(known.mean()) if len(known) else None,
-        interval=significance.mean_interval(known.to_numpy()),
+        interval=mean_interval(known.to_numpy()),
         count=len(known),
         missing=len(values) - len(known),
         standing=standing,

@@ -6,7 +6,7 @@ distances of different networks cannot be compared.
 
 import numpy as np
 
-from pipeline.evaluation.measure.intervals import Interval, percentiles
+from pipeline.intervals import Interval, percentiles
 
 NEIGHBOURS = 3
 RESAMPLES = 1000
@@ -38,7 +38,7 @@ def kid_interval(real: np.ndarray, fake: np.ndarray, resamples: int = RESAMPLES)
         chosen = generator.integers(len(fake), size=len(fake))
         other = chosen[:, None] != chosen[None]
         drawn.append(fixed + among[np.ix_(chosen, chosen)][other].mean() - 2 * between[chosen].mean())
-    return percentiles(np.array(drawn))
+    return percentiles(np.array(drawn), len(fake))
 
 
 def fid(real: np.ndarray, fake: np.ndarray) -> float:

@@ -16,13 +16,12 @@ import numpy as np
 import pandas as pd
 
 from pipeline.evaluation.compare import summary
-from pipeline.evaluation.measure.intervals import Interval, percentiles
 from pipeline.evaluation.people.choices import Choice
+from pipeline.intervals import RESAMPLES, SEED, Interval, percentiles
 
 PRIOR_WINS = 0.25
 """Added to both sides of every pair that was compared, so that a method that always wins has a finite score."""
 ITERATIONS, TOLERANCE = 300, 1e-5
-RESAMPLES, SEED = 500, 0
 MIN_ANSWERS = 20
 """From so many answers on a judge is held against chance."""
 SIGNIFICANCE = 0.01
@@ -136,24 +135,10 @@ def bradley_terry(choices: Sequence[Choice]) -> list[Score]:
     values, spread = strengths(whole), strengths(np.einsum("rp,pij->rij", draws.astype(float), wins))
     chosen, compared = whole.sum(1), whole.sum(1) + whole.sum(0)
     found = [
-        Score(
-            name, float(values[at]), _widened(values[at], spread[:, at], len(wins)), float(chosen[at]), round(compared[at])
-        )
+        Score(name, float(values[at]), percentiles(spread[:, at], len(wins)), float(chosen[at]), round(compared[at]))
         for at, name in enumerate(methods)
     ]
     return sorted(found, key=lambda score: -score.value)
-
-
-def _widened(value: float, draws: np.ndarray, photos: int) -> Interval:
-    """The percentile interval, expanded for few photos by Student's quantile (T. Hesterberg, The American Statistician 69,
-    2015)."""
-    from scipy.stats import norm, t  # loads slowly, and only reports need it
-
-    found = percentiles(draws)
-    if photos < 2:
-        return found
-    factor = float(np.sqrt(photos / (photos - 1)) * t.ppf(0.975, photos - 1) / norm.ppf(0.975))
-    return Interval(value - factor * (value - found.low), value + factor * (found.high - value))
 
 
 def _wins(choices: Sequence[Choice]) -> tuple[list[str], np.ndarray]:
@@ -289,9 +274,8 @@ def metric_agreements(choices: Sequence[Choice], scores: pd.DataFrame) -> list[M
         random = np.random.default_rng(SEED)
         draws = per_photo[random.integers(0, len(per_photo), (RESAMPLES, len(per_photo)))].sum(1)
         whole = per_photo.sum(0)
-        found.append(
-            MetricAgreement(metric, float(whole[0] / whole[1]), percentiles(draws[:, 0] / draws[:, 1]), int(whole[1]))
-        )
+        interval = percentiles(draws[:, 0] / draws[:, 1], len(per_photo))
+        found.append(MetricAgreement(metric, float(whole[0] / whole[1]), interval, int(whole[1])))
     return sorted(found, key=lambda one: -one.correlation)
 
 

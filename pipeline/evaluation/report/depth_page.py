@@ -20,11 +20,11 @@ from pipeline.errors import DatasetError
 from pipeline.evaluation.compare import depth_outcomes as outcomes
 from pipeline.evaluation.compare.headline import Headline
 from pipeline.evaluation.compare.summary import merge
-from pipeline.evaluation.measure.intervals import LEVEL
 from pipeline.evaluation.measure.tiles import Tiles, read_pictures
 from pipeline.evaluation.report import charts, gallery, number_sources
 from pipeline.evaluation.report.gallery import Credit
 from pipeline.evaluation.report.page import ModelReport, ReportInputs, environment
+from pipeline.intervals import LEVEL
 from pipeline.pillow import as_data_uri
 from pipeline.plain_files import plain_path
 

@@ -16,13 +16,13 @@ from pipeline.errors import DatasetError
 from pipeline.evaluation.compare import summary
 from pipeline.evaluation.compare.headline import headline
 from pipeline.evaluation.compare.softness import compare_softness
-from pipeline.evaluation.measure.intervals import Interval
 from pipeline.evaluation.measure.judge import MODEL_SET
 from pipeline.evaluation.measure.judged_size import BASELINES, INPUT
 from pipeline.evaluation.measure.tiles import Tiles
 from pipeline.evaluation.report import gallery
 from pipeline.evaluation.report.gallery import Side
 from pipeline.evaluation.report.page import FLICKR_NOTICE, ModelReport, environment, shelf_of
+from pipeline.intervals import Interval
 from pipeline.softness import Estimate
 
 PHOTOS_OF_BENCH = 2

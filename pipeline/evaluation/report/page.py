@@ -22,10 +22,9 @@ from pipeline.evaluation.compare import outcomes, summary
 from pipeline.evaluation.compare import study_claims as claims
 from pipeline.evaluation.compare.headline import Headline, headline
 from pipeline.evaluation.compare.reference import Against, against
-from pipeline.evaluation.compare.significance import MIN_SEEDS, RESAMPLES, SIGNIFICANCE, p_words
+from pipeline.evaluation.compare.significance import MIN_SEEDS, SIGNIFICANCE, p_words
 from pipeline.evaluation.compare.softness import SoftnessTable, compare_softness
 from pipeline.evaluation.measure import set_scores as sets
-from pipeline.evaluation.measure.intervals import LEVEL
 from pipeline.evaluation.measure.judged_size import BASELINES, INPUT
 from pipeline.evaluation.measure.tiles import Tiles, read_pictures
 from pipeline.evaluation.outside import Account
@@ -34,6 +33,7 @@ from pipeline.evaluation.people.scores import PeopleSay
 from pipeline.evaluation.report import charts, cost_rows, gallery, limits, number_sources
 from pipeline.evaluation.report.gallery import Side
 from pipeline.evaluation.report.weight_curve import WeightCurve, weight_curve
+from pipeline.intervals import LEVEL, RESAMPLES
 from pipeline.regions import margin_px
 from pipeline.tables import among
 

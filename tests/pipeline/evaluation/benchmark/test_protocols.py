@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.commands.reporting import benchmark
-from pipeline.evaluation.benchmark.protocols import BENCHMARKS, NUMBERS_OF_VAL294, mean_interval, scores_of, ssim_uniform
+from pipeline.evaluation.benchmark.protocols import BENCHMARKS, NUMBERS_OF_VAL294, scores_of, ssim_uniform
 
 
 def pictures() -> tuple[np.ndarray, np.ndarray]:
@@ -35,15 +35,6 @@ def test_each_benchmark_has_its_own_windows() -> None:
     assert one["psnr_db"] == other["psnr_db"] == pytest.approx(-10 * np.log10(((first - second) ** 2).mean()))
     assert one["ssim"] == ssim_uniform(first, second)
     assert one["ssim"] != pytest.approx(other["ssim"], abs=1e-3)
-
-
-def test_means_have_intervals_over_pictures() -> None:
-    values = np.random.default_rng(1).normal(20, 2, 200)
-    mean, interval = mean_interval(values)
-    assert interval is not None
-    assert mean == pytest.approx(values.mean())
-    assert (interval.high - interval.low) / 2 == pytest.approx(1.96 * values.std() / np.sqrt(200), rel=0.15)
-    assert mean_interval(values[:1])[1] is None
 
 
 def test_the_command_knows_them_all_and_what_is_published_names_its_source() -> None:

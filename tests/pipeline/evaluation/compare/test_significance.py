@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from pipeline.evaluation.compare import significance
-from pipeline.evaluation.measure.intervals import Interval
+from pipeline.intervals import Interval, mean_interval
 
 
 def test_wilcoxon_by_hand() -> None:
@@ -47,19 +47,6 @@ def test_holm_by_hand() -> None:
     assert significance.holm({}) == {}
 
 
-def test_the_interval_of_a_mean_agrees_with_scipys_bootstrap() -> None:
-    values = np.random.default_rng(3).gamma(2.0, size=100)
-    theirs = stats.bootstrap((values,), np.mean, method="percentile", rng=np.random.default_rng(1)).confidence_interval
-    ours = significance.mean_interval(values)
-    assert ours is not None
-    assert (ours.low, ours.high) == (pytest.approx(theirs.low, abs=0.03), pytest.approx(theirs.high, abs=0.03))
-
-
-def test_an_interval_needs_two_values() -> None:
-    assert significance.mean_interval(np.array([1.0, np.nan])) is None
-    assert significance.mean_interval(np.array([2.0, 2.0, np.nan])) == Interval(2.0, 2.0)
-
-
 def test_paired_difference_uses_the_photos_that_both_have() -> None:
     first, second = np.array([1.0, 2, 3, np.nan, 9]), np.array([0.5, 1.0, 1.0, 1.0, np.nan])
     found = significance.paired_difference(first, second)
@@ -86,7 +73,7 @@ def test_seeds_widen_the_interval() -> None:
 
 def test_equal_seeds_leave_the_interval_of_the_photos() -> None:
     photos = np.random.default_rng(5).normal(size=60)
-    (_, both), photos_only = significance.seeds_mean(np.tile(photos, (4, 1))), significance.mean_interval(photos)
+    (_, both), photos_only = significance.seeds_mean(np.tile(photos, (4, 1))), mean_interval(photos)
     assert both is not None
     assert photos_only is not None
     assert (both.low, both.high) == (pytest.approx(photos_only.low, abs=0.03), pytest.approx(photos_only.high, abs=0.03))
@@ -179,7 +166,7 @@ def test_many_comparisons_need_more_evidence() -> None:
 def test_equal_scores_give_equal_answers() -> None:
     values = np.random.default_rng(1).normal(size=(3, 50))
     assert significance.seeds_mean(values) == significance.seeds_mean(values.copy())
-    assert significance.mean_interval(values[0]) == significance.mean_interval(values[0].copy())
+    assert mean_interval(values[0]) == mean_interval(values[0].copy())
 
 
 def test_all_pairs() -> None:

@@ -52,12 +52,12 @@ def test_a_known_preference_is_recovered_within_the_interval(choices: list[Choic
     assert said is not None
     assert [score.method for score in said.scores] == list(TRUTH)
     inside = []
-    for seed in range(12):
+    for seed in range(40):
         random = np.random.default_rng(seed)
         found = bradley_terry([one for judge in "abc" for one in judged(judge, 67, random) if not one.is_repeat])
         inside += [one.interval.low <= TRUTH[one.method] <= one.interval.high for one in found]
         assert all(one.interval.high - one.interval.low < 2 for one in found)
-    assert np.mean(inside) >= 0.9, "of intervals that shall hold 95 %"
+    assert np.mean(inside) >= 0.92, "of intervals that shall hold 95 %"
     assert not any(judge.is_random for judge in said.judges)
     assert said.alpha is not None
     assert 0 < said.alpha < 1
