@@ -23,6 +23,7 @@ from pipeline.curation.review.state import LEAVE_S
 from pipeline.operations.emulated_flickr import free_ports
 from storage import Home
 from tests.conftest import WARM_PYTHON
+from tests.contrast import CONTRAST
 from tests.pipeline.curation.review.worlds import NASTY_TITLES, make_home, photo_id
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -520,30 +521,24 @@ def test_no_window_is_too_narrow(browser: Browser, shared_server: Server, path: 
             assert box is not None
             inside = box["x"] >= 0 and box["x"] + box["width"] <= width_px and box["y"] + box["height"] <= 700
             assert inside, (width_px, button.inner_text(), box)
+        page.wait_for_function(COVERS_NOTHING, timeout=5000)
 
 
-CONTRAST = """() => {
-  const canvas = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
-  const rgba = colour => { canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1);
-    return [...canvas.getImageData(0, 0, 1, 1).data]; };
-  const linear = v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
-  const light = ([r, g, b]) => { const [x, y, z] = [r, g, b].map(v => linear(v / 255));
-    return 0.2126 * x + 0.7152 * y + 0.0722 * z; };
-  const ground = element => { for (let at = element; at; at = at.parentElement) {
-    const found = rgba(getComputedStyle(at).backgroundColor); if (found[3] > 200) return found; }
-    return [255, 255, 255, 255]; };
-  const poor = [];
-  for (const element of document.querySelectorAll('body *')) {
-    const own = [...element.childNodes].some(node => node.nodeType === 3 && node.textContent.trim());
-    const box = element.getBoundingClientRect();
-    if (!own || !box.width || element.closest('#say, [disabled], [aria-disabled], .hidden, .skip-link, option')) continue;
-    const [a, b] = [light(rgba(getComputedStyle(element).color)), light(ground(element))].sort((p, q) => q - p);
-    const ratio = (a + 0.05) / (b + 0.05);
-    const text = element.textContent.trim().slice(0, 20);
-    if (ratio < 4.5) poor.push(`${element.className || element.tagName} ${text} ${ratio.toFixed(2)}`);
-  }
-  return poor;
+COVERS_NOTHING = """() => {
+  scrollTo(0, document.body.scrollHeight);
+  const box = selector => document.querySelector(selector).getBoundingClientRect();
+  const tops = [...document.querySelectorAll('.views a, .top summary, .top .help')].map(one => one.getBoundingClientRect());
+  return box('footer').bottom <= box('.bar').top && tops.every(one => one.top >= 0 && one.bottom <= box('.top').bottom);
 }"""
+
+
+def test_on_a_phone_a_note_says_what_is_wrong(browser: Browser, server: Server) -> None:
+    page = opened(browser, server, "/single", viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    before = current(page)
+    page.locator("button[value='drop:other']").tap()
+    page.keyboard.type("a poster")
+    press(page, "Enter")
+    assert [(row["photo_id"], row["reason"], row["note"]) for row in rows(server.home)] == [(before, "other", "a poster")]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -636,9 +636,16 @@
 
   // --- arriving at a page
 
+  // Narrow screens, large letters and many domains wrap the lines of buttons on top and below.
+  const heights = new ResizeObserver((lines) => {
+    for (const { target } of lines) document.documentElement.style.setProperty(target.matches(".top") ? "--top" : "--bar", `${target.offsetHeight}px`);
+  });
+  heights.observe(one(".top"));
+
   function arrive() {
     drawing = null;
     unsay();
+    if (one(".bar")) heights.observe(one(".bar"));
     offerUndo(); // A page that was fetched in advance does not know what was decided since.
     if (view() === "grid") {
       select(cards().find((card) => card.dataset.status === "undecided") || cards()[0]);
