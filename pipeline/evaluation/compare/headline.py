@@ -161,7 +161,7 @@ def _without_truth(scores: pd.DataFrame, model: str, ssim: float | None) -> Head
     if softness is None or softness.distance is None:
         left = _mean(scores, "background_sharpness", model, scenes=False)
         verdict, words = _failure(softness) or _verdict_on_subject(ssim, left)
-        figure, caption = "–" if left is None else _share(left), "of the background's sharpness, after against before"
+        figure, caption = "–" if left is None else _share(left), "of the background's sharpness is left"
         return Headline(figure, caption, verdict, words, [*sentences, unknown])
     verdict, words = _failure(softness) or _verdict_on_softness(softness, ssim, rival)
     caption = "distance to domain B in the softness of backgrounds, against doing nothing"

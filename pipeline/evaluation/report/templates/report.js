@@ -43,7 +43,7 @@
     const entry = photos.get(photo.value);
     byId("name").textContent = entry.name;
     const table = document.createElement("table"), head = table.createTHead().insertRow();
-    for (const words of ["", ...entry.metrics]) head.append(element("th", words));
+    for (const words of ["Method", ...entry.metrics]) head.append(element("th", words));
     const body = table.createTBody();
     for (const [method, values] of entry.scores) {
       const row = body.insertRow();

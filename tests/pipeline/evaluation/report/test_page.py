@@ -22,6 +22,7 @@ from pipeline.evaluation.measure.judge import Trial, judge_model
 from pipeline.evaluation.measure.tiles import picture_folder
 from pipeline.evaluation.report.gallery import MAX_USER_PHOTOS, anchor_of
 from pipeline.evaluation.report.page import FLICKR_NOTICE, ModelReport, ReportInputs, write_report
+from tests.contrast import CONTRAST
 from tests.pipeline.evaluation.worlds import JUDGED_PX, SIDE_PX, background_blur, photos, scenes, unchanged
 
 if TYPE_CHECKING:
@@ -502,6 +503,7 @@ def test_a_browser_shows_it(
     heights = page.eval_on_selector_all(".funnel dt", "all => all.map(one => one.getBoundingClientRect().height)")
     assert heights
     assert max(heights) < 60  # a line or two of text, and no box
+    assert page.evaluate(CONTRAST) == []
     page.close()
 
 
