@@ -57,7 +57,7 @@ def a_generator(profile: str, **changes: object) -> Generator:
 def a_page(generator: Generator, path: Path) -> Path:
     runtime = {"ort": packaged("ort_web"), "wasm": packaged("ort_web_wasm")}
     finder = SalientNetwork(salient.squared(packaged("u2netp")), salient.SIDE_PX, salient.MEAN, salient.STD)
-    write_page(generator, SIZE_PX, {"run_id": "a </script> run", "seed": 0}, runtime, finder, path)
+    write_page(generator, SIZE_PX, {"run_id": "a </script> run", "digest": "ab" * 32}, runtime, finder, path)
     return path
 
 
@@ -123,6 +123,9 @@ def test_the_page_blurs_as_translate_does(browser: Browser, tmp_path: Path, chan
     page.set_input_files("#file", str(tmp_path / "no-photo.jpg"))
     page.wait_for_selector("body[data-state=failed]")
     assert "no-photo.jpg: this browser cannot read it as a picture" in page.inner_text("#said")
+    page.set_viewport_size({"width": 360, "height": 800})
+    page.click("summary")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
     page.close()
 
 
