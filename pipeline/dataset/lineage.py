@@ -382,13 +382,15 @@ def _layers_of(row: Row) -> list[str]:
 
 
 def _use(run: RunFacts, row: Row) -> str:
-    """What a run did with a picture of its snapshot; empty: nothing."""
+    """What a run did with a picture of its snapshot, or its evaluation will do; empty: nothing."""
     is_seen = run.digest_learnt_from is None or row.get(run.digest_learnt_from)
     if row["domain"] not in run.trained_domains or not is_seen:
         return ""
     if row["split"] == "train":
         return "trained on it"
-    return "judged on it" if row["domain"] == run.uses[0] else ""
+    if row["domain"] != run.uses[0]:
+        return ""
+    return "judged on it" if run.scores else "to be judged on it"
 
 
 def _add_model(answer: Lineage, run: RunFacts, detail: str, *sources: str) -> None:

@@ -74,6 +74,9 @@ def test_a_photo_leads_to_its_snapshots_models_and_evaluations(world: World) -> 
     kinds = {node.kind for node in found.nodes}
     assert {"photo", "decision", "snapshot", "model", "evaluation", "report"} <= kinds
     assert photo_lineage(judged, no_tables, world.snapshots, runs[:1]).facts["models"] == [f"{first}-smoke-0 (judged on it)"]
+    waiting = run_on(first, scores={}, report=None)
+    told = photo_lineage(judged, no_tables, world.snapshots, [waiting]).facts["models"]
+    assert told == [f"{first}-smoke-0 (to be judged on it)"]
     only_first = photo_lineage("flickr:1", no_tables, world.snapshots, runs)
     assert [entry[""] for entry in only_first.facts["snapshots"]] == [first]
     with pytest.raises(DatasetError, match="no table and no snapshot knows a photo 'flickr:99'"):
