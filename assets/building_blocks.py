@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import wraps
+from types import MappingProxyType
 from typing import Any
 
 import dagster as dg
@@ -21,6 +22,7 @@ from storage import Home, TableInfo
 OWNERS = ["team:bokehflow"]
 PROGRESS_EVERY_S = 5.0
 SHOWN_PROBLEMS = 50
+NO_CHECKS: Mapping[str, str] = MappingProxyType({})
 
 
 def stage_asset(
@@ -28,13 +30,13 @@ def stage_asset(
     name: str,
     group: str,
     kinds: set[str],
-    checks: Sequence[str] = (),
+    checks: Mapping[str, str] = NO_CHECKS,
     **options: Any,  # noqa: ANN401 - passed on to dagster.asset
 ) -> Callable[[Callable[..., object]], dg.AssetsDefinition]:
     """`dagster.asset` with what every asset has: name, group, owners, kinds, code version, checks, the table's columns.
 
-    Those checks block that its stage names. Its body runs while nobody else makes the same partition of it, in whatever
-    process, and OpenLineage is told of it.
+    `checks` says of each by its name what holds when it passes, and what to do where it does not. Those block that its stage
+    names. Its body runs while nobody else makes the same partition of it, in whatever process; OpenLineage is told of it.
     """
     blocking = STAGES[name].blocking_checks if name in STAGES else ()
     asset = dg.asset(
@@ -44,7 +46,9 @@ def stage_asset(
         kinds={"python", *kinds},
         code_version=dagster_code_version(project, name) if name in STAGES else "1",
         metadata={"dagster/column_schema": column_schema(name)} if name in TABLES else {},
-        check_specs=[dg.AssetCheckSpec(one, asset=name, blocking=one in blocking) for one in checks],
+        check_specs=[
+            dg.AssetCheckSpec(one, asset=name, blocking=one in blocking, description=told) for one, told in checks.items()
+        ],
         **options,
     )
     return lambda body: asset(_alone(project, name, body))
@@ -112,13 +116,13 @@ def check(
     lines = [f"- {plain_markdown(problem)}" for problem in problems[:SHOWN_PROBLEMS]]
     if len(problems) > SHOWN_PROBLEMS:
         lines.append(f"- and {len(problems) - SHOWN_PROBLEMS:,} more")
-    shown = "\n".join(lines) or "none"
+    shown = {"problems": dg.MetadataValue.md("\n".join(lines))} if problems else {}
     return dg.AssetCheckResult(
         check_name=name,
         passed=not problems,
         severity=severity,
         description=plain("; ".join(problems[:3])) or None,
-        metadata={"problems": dg.MetadataValue.md(shown), "count": len(problems)},
+        metadata={**shown, "count": len(problems)},
     )
 
 

@@ -15,6 +15,7 @@ from pipeline.errors import ConfigError
 from pipeline.operations.downloads import download, known_files
 from pipeline.operations.forget import finish_forgetting, leftovers
 from pipeline.operations.history import make_history
+from pipeline.operations.made_from import license_counts
 from pipeline.operations.photos import photo_reader
 from pipeline.operations.stages import provenance_of
 from pipeline.operations.tombstones import forgotten_photos, unpurged
@@ -45,7 +46,10 @@ def listing_asset(project: Project) -> dg.AssetsDefinition:
         partitions_def=domain_months(project),
         pool="flickr_api",
         description="Search results of one domain and upload month, the rejected ones with their reason.",
-        checks=["every_result_seen"],
+        checks={
+            "every_result_seen": "No search had more results in a window of time than its source shows. Where one had, "
+            "photos may be missing: narrow its query.",
+        },
         freshness_policy=dg.FreshnessPolicy.time_window(fail_window=LISTING_IS_STALE_AFTER),
     )
     def photo_listing(
@@ -65,7 +69,7 @@ def listing_asset(project: Project) -> dg.AssetsDefinition:
         reasons = {"accepted": int(frame["reason"].isna().sum()), **frame["reason"].value_counts().to_dict()}
         shown = {
             "counts": count_table(reasons, "listed"),
-            "licences": count_table(frame["license"].value_counts().to_dict(), "licence id"),
+            "licences": count_table(license_counts(frame["license"]), "licence"),
             "api_calls": source.client.calls,
             "api_calls_retried": source.client.retried,
             "api_calls_left_this_hour": sources.calls_left(key[DOMAIN], data),
@@ -87,7 +91,9 @@ def files_asset(project: Project) -> dg.AssetsDefinition:
         deps=["photo_listing"],
         partitions_def=domain_months(project),
         description="The bytes of every accepted photo as a blob, or the reason why there are none.",
-        checks=["few_failures"],
+        checks={
+            "few_failures": "At most one file in five could not be had or read. The table says why of each.",
+        },
     )
     def photo_files(context: dg.AssetExecutionContext, home: dg.ResourceParam[HomeResource]) -> dg.MaterializeResult:
         data, key = home.open(), str(context.partition_key)
@@ -122,7 +128,13 @@ def history_asset(project: Project) -> dg.AssetsDefinition:
         {"parquet"},
         deps=["photo_listing", "imported_photos"],
         description="When each photo was first and last seen, what changed about it, which are gone or forgotten.",
-        checks=["nothing_vanished", "no_licence_stricter", "forgotten_are_purged"],
+        checks={
+            "nothing_vanished": "No photo was deleted or made private at its source since. `bokehflow forget --gone` "
+            "purges those that were.",
+            "no_licence_stricter": "No photo has a stricter licence than before. Those named are for you to judge.",
+            "forgotten_are_purged": "Nothing shows or names a photo that was forgotten. `bokehflow forget` completes an "
+            "interrupted purge.",
+        },
     )
     def photo_history(
         context: dg.AssetExecutionContext, home: dg.ResourceParam[HomeResource], sources: dg.ResourceParam[SourcesResource]

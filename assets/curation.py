@@ -56,7 +56,9 @@ def hints_asset(project: Project) -> dg.AssetsDefinition:
         {"parquet"},
         deps=["unique_photos"],
         description="What is measured of each picture once: people, sharpness, colours. Suggestions and rules look at it.",
-        checks=["every_picture_is_measured"],
+        checks={
+            "every_picture_is_measured": "Every picture could be read and measured; nobody is asked about the others.",
+        },
     )
     def photo_hints(
         context: dg.AssetExecutionContext,
@@ -94,7 +96,10 @@ def queue_asset(project: Project) -> dg.AssetsDefinition:
         description="CSV batches of photos that nobody has decided, with hints and thumbnails. "
         "Fill in `decision` and `reason` and save the file, under any name, in `review/reviewed/`; "
         "or decide on the page that `bokehflow review` opens.",
-        checks=["nobody_waits_unqueued", "batches_are_as_written"],
+        checks={
+            "nobody_waits_unqueued": "Every photo that nobody has decided is in a batch.",
+            "batches_are_as_written": "Nobody filled in a batch where it lies: decisions count in `review/reviewed/` alone.",
+        },
     )
     def review_queue(home: dg.ResourceParam[HomeResource]) -> dg.MaterializeResult:
         data = home.open()
@@ -130,7 +135,13 @@ def curated_asset(project: Project) -> dg.AssetsDefinition:
         {"parquet"},
         deps=["unique_photos", "review_decisions", *(["photo_hints"] if project.curation.rules else [])],
         description="What was decided about each photo: kept, moved or dropped, by whom and why.",
-        checks=["decisions_valid", "enough_kept", "curators_agree"],
+        checks={
+            "decisions_valid": "Every row in `review/reviewed/` could be read. Mend the rows named; until then nothing is "
+            "made of the decisions.",
+            "enough_kept": "Every domain has as many kept photos as `min_kept_per_domain` asks. Until then `bokehflow "
+            "review` has more to do.",
+            "curators_agree": "Nobody contradicts the decision that counts, and no conflict waits for a third curator.",
+        },
     )
     def curated_photos(home: dg.ResourceParam[HomeResource]) -> dg.MaterializeResult:
         data = home.open()

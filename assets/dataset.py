@@ -54,7 +54,14 @@ def masks_asset(project: Project) -> dg.AssetsDefinition:
         {"png", "parquet"},
         deps=[*STAGES["person_masks"].tables(project)],
         description="Alpha of the subject of each kept photo, cached per picture and segmenter.",
-        checks=["subjects_found", "subjects_are_clear", "share_of_the_frame", "masks_are_certain"],
+        checks={
+            "subjects_found": "Every kept photo has a subject. Those named are left out of the dataset.",
+            "subjects_are_clear": "In no photo is another person nearly as prominent as the subject. Look at the masks of "
+            "those named.",
+            "share_of_the_frame": "No subject fills nearly the whole frame, which is often a wrong mask.",
+            "masks_are_certain": "No mask is wrong with a high chance. `bokehflow review` shows those named, and lets you "
+            "draw better ones.",
+        },
     )
     def person_masks(
         context: dg.AssetExecutionContext,
@@ -100,7 +107,10 @@ def depth_asset(project: Project) -> dg.AssetsDefinition:
         {"png", "parquet"},
         deps=[*STAGES["depth_maps"].tables(project)],
         description="How far away everything in each kept photo is, cached per picture and estimator.",
-        checks=["every_photo_has_a_map", "maps_fit_their_pictures"],
+        checks={
+            "every_photo_has_a_map": "Every kept photo has a map of depth. The others train nothing that needs one.",
+            "maps_fit_their_pictures": "No map of depth contradicts its picture, as one with near and far exchanged does.",
+        },
     )
     def depth_maps(context: dg.AssetExecutionContext, home: dg.ResourceParam[HomeResource]) -> dg.MaterializeResult:
         data = home.open()
@@ -144,7 +154,11 @@ def images_asset(project: Project) -> dg.AssetsDefinition:
         deps=[*STAGES["training_images"].tables(project)],
         description="Cropped and scaled RGB with alpha, and depth and targets where photos have them, in memory-mapped "
         "shards that all snapshots share.",
-        checks=["one_for_each_mask", "large_enough_for_tiles", "depth_is_plausible"],
+        checks={
+            "one_for_each_mask": "Every photo with a mask has training pictures.",
+            "large_enough_for_tiles": "Every photo is at least as large as a tile. Smaller ones are left out.",
+            "depth_is_plausible": "No depth contradicts its picture, as one with near and far exchanged does.",
+        },
     )
     def training_images(context: dg.AssetExecutionContext, home: dg.ResourceParam[HomeResource]) -> dg.MaterializeResult:
         data = home.open()
@@ -179,7 +193,12 @@ def manifest_asset(project: Project) -> dg.AssetsDefinition:
         deps=["training_images"],
         description="Every picture with split, digests, origin and licence. Its data version is the snapshot id. "
         "What it newly says of owners, titles and licences goes into the frozen snapshot of the same pictures.",
-        checks=["can_be_frozen", "sides_as_given", "pairs_are_whole"],
+        checks={
+            "can_be_frozen": "The manifest has what training and judging need; what is missing is named.",
+            "sides_as_given": "Every photo given for testing is tested on. Those named train, since a near-duplicate or "
+            "their other half does.",
+            "pairs_are_whole": "Every pair has one photo in each of its two domains.",
+        },
     )
     def dataset_manifest(home: dg.ResourceParam[HomeResource]) -> dg.MaterializeResult:
         data = home.open()
@@ -219,7 +238,10 @@ def snapshot_asset(project: Project) -> dg.AssetsDefinition:
         deps=["dataset_manifest"],
         partitions_def=SNAPSHOTS,
         description="The frozen manifest, its split and the attribution of every photo." + FROZEN,
-        checks=["every_picture_is_there"],
+        checks={
+            "every_picture_is_there": "Every picture of the manifest is in its shard. `bokehflow snapshot restore` makes "
+            "lost ones anew.",
+        },
     )
     def dataset_snapshot(context: dg.AssetExecutionContext, home: dg.ResourceParam[HomeResource]) -> dg.MaterializeResult:
         data, identifier = home.open(), context.partition_key

@@ -29,7 +29,9 @@ def fingerprints_asset(project: Project) -> dg.AssetsDefinition:
         deps=["photo_files"],
         partitions_def=domain_months(project),
         description="Size, dimensions and perceptual hashes of every stored photo, computed once per picture.",
-        checks=["every_file_has_one"],
+        checks={
+            "every_file_has_one": "Every stored file has a fingerprint; without one a photo is compared with nothing.",
+        },
     )
     def fingerprints(context: dg.AssetExecutionContext, home: dg.ResourceParam[HomeResource]) -> dg.MaterializeResult:
         data, key = home.open(), str(context.partition_key)
@@ -54,7 +56,10 @@ def unique_asset(project: Project) -> dg.AssetsDefinition:
         deps=["fingerprints", "photo_history", "imported_photos"],
         description="Every downloaded photo of all domains: kept, or the rule by which it went and for which photo. "
         "`bokehflow duplicates` shows them side by side.",
-        checks=["no_picture_in_two_domains"],
+        checks={
+            "no_picture_in_two_domains": "No picture is in several domains. One that is goes from all of them, but where "
+            "the project file says whose it is.",
+        },
     )
     def unique_photos(context: dg.AssetExecutionContext, home: dg.ResourceParam[HomeResource]) -> dg.MaterializeResult:
         data = home.open()

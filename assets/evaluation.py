@@ -53,7 +53,11 @@ def evaluation_asset(project: Project, truth: Path | None) -> dg.AssetsDefinitio
         deps=["trained_model"],
         partitions_def=snapshot_recipes(project),
         description="Scores of the model and of the smoothing baselines, photo by photo, and pictures." + FROZEN,
-        checks=["better_than_doing_nothing", "not_worse_than_the_reference"],
+        checks={
+            "better_than_doing_nothing": "The model comes nearer to the goal than its input is, and keeps the subject.",
+            "not_worse_than_the_reference": "The model is not significantly worse than the project file's `reference`. It "
+            "blocks nothing.",
+        },
     )
     def evaluation(
         context: dg.AssetExecutionContext,
@@ -110,7 +114,11 @@ def comparison_asset(project: Project) -> dg.AssetsDefinition:
         deps=["evaluation"],
         partitions_def=SNAPSHOTS,
         description="The report: all models of a snapshot and the smoothing baselines side by side.",
-        checks=["every_model_is_in_it", "not_worse_than_the_reference"],
+        checks={
+            "every_model_is_in_it": "Every trained model of the snapshot was judged, and is in the report.",
+            "not_worse_than_the_reference": "The model is not significantly worse than the project file's `reference`. It "
+            "blocks nothing.",
+        },
     )
     def comparison(context: dg.AssetExecutionContext, home: dg.ResourceParam[HomeResource]) -> dg.MaterializeResult:
         data, snapshot = home.open(), context.partition_key

@@ -56,9 +56,8 @@ from storage.tables import WHOLE
 
 log = logging.getLogger(__name__)
 
-PID_TAG, STARTED_TAG = "bokehflow/process", "bokehflow/process_started"
-TICKS_TAG = "bokehflow/process_started_ticks"
-PLACE_TAG, HOST_TAG = "bokehflow/process_place", "bokehflow/host"
+PROCESS_TAG = "bokehflow/made_by"
+"""Names the process of a run, as JSON: one tag, since the list of runs shows all of them, and has room for few."""
 
 MAX_IDENTITY_BYTES = 10_000
 NO_ADDRESS = re.compile(r"\?|%[0-9A-Fa-f]{2}")
@@ -217,7 +216,7 @@ def unfinished_runs(instance: dg.DagsterInstance) -> Sequence[dg.DagsterRun]:
 
 def served_runs(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
     """Unfinished runs that the code server of a UI has at work."""
-    return [run for run in unfinished_runs(instance) if PID_TAG not in run.tags]
+    return [run for run in unfinished_runs(instance) if PROCESS_TAG not in run.tags]
 
 
 def _is_dead(run: dg.DagsterRun, home: Home, ui_is_open: bool) -> bool:
@@ -232,23 +231,18 @@ def _is_dead(run: dg.DagsterRun, home: Home, ui_is_open: bool) -> bool:
 
 def _process_of(run: dg.DagsterRun) -> ProcessIdentity | None:
     """The process that the run's tags name; None of a UI's run."""
-    if PID_TAG not in run.tags:
-        return None
-    return ProcessIdentity(
-        pid=int(run.tags[PID_TAG]),
-        started_at_s=float(run.tags[STARTED_TAG]),
-        started_at_ticks=int(run.tags[TICKS_TAG]) if TICKS_TAG in run.tags else None,
-        place=run.tags.get(PLACE_TAG, ""),
-        host=run.tags.get(HOST_TAG, ""),
-    )
+    written = run.tags.get(PROCESS_TAG)
+    return None if written is None else ProcessIdentity.model_validate_json(written)
 
 
 def process_tags() -> dict[str, str]:
     """Tags by which a run names this process."""
-    process = ProcessIdentity.current()
-    tags = {PID_TAG: str(process.pid), STARTED_TAG: repr(process.started_at_s)}
-    tags |= {PLACE_TAG: process.place, HOST_TAG: process.host}
-    return tags if process.started_at_ticks is None else {**tags, TICKS_TAG: str(process.started_at_ticks)}
+    return tags_of_process(ProcessIdentity.current())
+
+
+def tags_of_process(process: ProcessIdentity) -> dict[str, str]:
+    """The same of another."""
+    return {PROCESS_TAG: process.model_dump_json(exclude_defaults=True)}
 
 
 @contextmanager

@@ -24,7 +24,11 @@ def import_assets(project: Project) -> list[dg.AssetsDefinition]:
         {"jpeg", "parquet"},
         description="Photos that `bokehflow import` and the project file's lists brought, with what is listed, stored and "
         "fingerprinted of each; whatever reads collected photos reads these too.",
-        checks=["every_picture_is_there", "lists_read_well"],
+        checks={
+            "every_picture_is_there": "The bytes of every imported photo are in the home. Where they are not, import its "
+            "folder again.",
+            "lists_read_well": "Every row of the project file's lists could be read, and its picture fetched.",
+        },
     )
     def imported_photos(context: dg.AssetExecutionContext, home: dg.ResourceParam[HomeResource]) -> dg.MaterializeResult:
         data = home.open()

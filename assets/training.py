@@ -32,7 +32,11 @@ def training_assets(project: Project) -> list[dg.AssetsDefinition]:
         partitions_def=snapshot_recipes(project),
         pool="gpu",
         description="One training run: losses, sample pictures, checkpoints, generators, model card." + FROZEN,
-        checks=["losses_are_finite", "blurs_backgrounds_alone"],
+        checks={
+            "losses_are_finite": "No loss became infinite or NaN.",
+            "blurs_backgrounds_alone": "The model blurs something, and not everything, on training pictures at its last "
+            "check.",
+        },
     )
     def trained_model(
         context: dg.AssetExecutionContext, home: dg.ResourceParam[HomeResource], trainer: dg.ResourceParam[TrainerResource]

@@ -19,11 +19,12 @@ import requests
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
-from assets.headless import bury_dead_runs, open_instance, prepare_instance, process_tags
+from assets.headless import bury_dead_runs, open_instance, prepare_instance, process_tags, tags_of_process
 from pipeline.cli import cli
 from pipeline.errors import ConfigError, StorageError
 from pipeline.operations.emulated_flickr import free_ports
 from pipeline.package_files import DAGSTER_ON_POSTGRES, DAGSTER_SETTINGS
+from pipeline.training.jobs import ProcessIdentity
 from resources.dagster_internals import ERASED, erase_pictures
 from storage import Home
 
@@ -275,7 +276,7 @@ def postgres() -> Iterator[int]:
 def test_runs_are_recorded_and_buried_on_postgres(postgres: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     set_postgres(monkeypatch, postgres)
     home = Home(tmp_path)
-    gone = {**process_tags(), "bokehflow/process": "999999999"}
+    gone = tags_of_process(ProcessIdentity.current().model_copy(update={"pid": 999_999_999}))
     for tags, run_id in ((gone, "dead"), (process_tags(), "living")):
         with open_instance(home) as instance:  # anew: what one process wrote another reads
             assert "Postgres" in type(instance.run_storage).__name__ + type(instance.event_log_storage).__name__

@@ -13,7 +13,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from assets.headless import bury_dead_runs, process_tags, runs_elsewhere, serving_ui
+from assets.headless import bury_dead_runs, process_tags, runs_elsewhere, serving_ui, tags_of_process
 from assets.partitions import months
 from pipeline.config import load_project, parse_project
 from pipeline.definitions import build_definitions
@@ -93,6 +93,9 @@ def test_every_asset_says_what_it_is_and_whose(definitions: dg.Definitions) -> N
         assert node.owners or node.is_observable, node.key
         assert node.kinds or node.is_observable, node.key
         assert node.code_version or node.is_observable, node.key
+    checks = definitions.resolve_asset_graph().asset_check_nodes
+    assert checks
+    assert [one.key for one in checks if not one.description] == []
 
 
 def test_the_graph_is_the_designs(definitions: dg.Definitions) -> None:
@@ -153,9 +156,9 @@ def test_the_project_file_is_the_one_given_or_the_homes_own(tmp_path: Path, monk
 
 
 def test_runs_whose_process_is_gone_are_buried_and_living_ones_are_not(tmp_path: Path) -> None:
-    gone = {"bokehflow/process": "1", "bokehflow/process_started": "1.0"}
+    gone = tags_of_process(ProcessIdentity(pid=1, started_at_s=1.0))
     process = ProcessIdentity.current()
-    here = {"bokehflow/process": str(process.pid), "bokehflow/process_started": repr(process.started_at_s)}
+    here = tags_of_process(ProcessIdentity(pid=process.pid, started_at_s=process.started_at_s))
     with instance_with(dead=gone, of_a_closed_ui={}, living=here, marked=process_tags()) as instance:
         assert set(bury_dead_runs(instance, Home(tmp_path))) == {"dead", "of_a_closed_ui"}
         runs = {run.run_id: run.status for run in instance.get_runs()}
@@ -172,13 +175,14 @@ def instance_with(**tags_of_runs: dict[str, str]) -> Iterator[dg.DagsterInstance
         yield instance
 
 
-def tags_of(**place: str) -> dict[str, str]:
+def tags_of(host_name: str = "", **place: str) -> dict[str, str]:
     """Of a process that is not here, as if it ran at the place of these parts, the others being ours."""
-    return {**process_tags(), "bokehflow/process": "999999999", "bokehflow/process_place": replace(here(), **place).mark}
+    gone = {"pid": 999_999_999, "place": replace(here(), **place).mark, "host": host_name}
+    return tags_of_process(ProcessIdentity.current().model_copy(update=gone))
 
 
 def test_a_run_of_another_machine_is_left_alone_and_named(tmp_path: Path) -> None:
-    other = {**tags_of(host="0" * 6, boot="0" * 6, namespace="0" * 6), "bokehflow/host": "titan"}
+    other = tags_of("titan", host="0" * 6, boot="0" * 6, namespace="0" * 6)
     with instance_with(other=other, of_an_earlier_boot=tags_of(boot="0" * 6), ours=tags_of()) as instance:
         assert set(bury_dead_runs(instance, Home(tmp_path))) == {"of_an_earlier_boot", "ours"}
         (told,) = runs_elsewhere(instance)
@@ -220,7 +224,7 @@ def test_two_containers_of_a_machine_tell_who_is_at_work(tmp_path: Path) -> None
         assert process.stdout is not None
         tags = json.loads(process.stdout.readline())
         with instance_with(there=tags) as instance:
-            assert tags["bokehflow/process"] == "1"  # which is somebody else here
+            assert json.loads(tags["bokehflow/made_by"])["pid"] == 1  # which is somebody else here
             assert bury_dead_runs(instance, home) == []
             (label,) = (path.stem for path in home.at_work.iterdir())
             process.kill()
