@@ -51,6 +51,9 @@ Story = dict[str, list[Row]]
 MANY_OWNERS = 8
 FEW = 8
 """Of more photos rows are found by Arrow's functions, for which it imports pandas."""
+TELLING = ("subject_ssim", "gap", "class_iou", "aligned_abs_rel", "abs_rel", "psnr_db")
+"""Scores by which a model is judged first, of each kind of study; a box has room for `SHOWN_SCORES` of them."""
+SHOWN_SCORES = 2
 
 
 @dataclass(frozen=True)
@@ -396,7 +399,8 @@ def _use(run: RunFacts, row: Row) -> str:
 def _add_model(answer: Lineage, run: RunFacts, detail: str, *sources: str) -> None:
     model = answer.add(Node(f"model:{run.run}", "model", run.key, detail, 5), *sources)
     if run.scores:
-        shown = ", ".join(f"{name} {value:.3g}" for name, value in list(run.scores.items())[:2])
+        telling = [name for name in TELLING if name in run.scores] or list(run.scores)
+        shown = ", ".join(f"{name} {run.scores[name]:.3g}" for name in telling[:SHOWN_SCORES])
         evaluation = answer.add(Node(f"evaluation:{run.run}", "evaluation", f"evaluation of {run.key}", shown, 6), model)
         if run.report:
             answer.add(Node(f"report:{run.snapshot}", "report", "report", run.snapshot, 7), evaluation)

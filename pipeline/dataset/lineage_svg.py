@@ -44,6 +44,7 @@ def lineage_svg(lineage: Lineage) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
         'font-family="system-ui, Helvetica, Arial, sans-serif">\n'
+        f"<title>{subject}</title>\n"
         f'<rect width="{width}" height="{height}" fill="white"/>\n'
         f'<text x="{MARGIN_PX}" y="{MARGIN_PX + 14}" font-size="17" font-weight="600">{subject}</text>\n'
         f"{curves}\n{boxes}\n</svg>\n"

@@ -226,6 +226,15 @@ def test_the_picture_is_valid_xml_with_a_box_for_every_node(world: World) -> Non
     boxes = [group for group in root if group.tag.endswith("}g")]
     assert len(boxes) == len(found.nodes)
     assert len([path for path in root if path.tag.endswith("}path")]) == len(found.edges)
+    assert root.findtext("{http://www.w3.org/2000/svg}title") == f"snapshot {identifier}"
+
+
+def test_an_evaluation_is_told_by_the_scores_that_judge_a_model(world: World) -> None:
+    identifier = world.freeze(range(1, 13))
+    scores = {"above": 0.3, "above_high": 0.5, "gap": 0.107, "subject_ssim": 0.998}
+    found = snapshot_lineage(identifier, world.snapshots, [run_on(identifier, scores=scores)])
+    (box,) = (node for node in found.nodes if node.kind == "evaluation")
+    assert box.detail == "subject_ssim 0.998, gap 0.107"
 
 
 def test_finished_runs_are_read_where_training_writes_them(world: World) -> None:
