@@ -32,40 +32,38 @@ UMASK_VARIABLE = "BOKEHFLOW_FILES"
 """Who may read what is written: `private`, or `group`."""
 
 
-@click.group(epilog="Example: bokehflow demo", context_settings={"help_option_names": ["-h", "--help"]})
+THEMES: dict[str, tuple[click.Command, ...]] = {
+    "Begin": (beginning.init, running.demo, running.doctor, running.weights),
+    "Make what is due": (running.run, running.dev, running.status),
+    "Photos": (collecting.import_photos, dedupe.duplicates, collecting.forget),
+    "Decide": (review.review, review.import_decisions, masks.mask_sheet),
+    "Datasets": (snapshots.snapshot, lineage.lineage, homes.home),
+    "Models": (training.train, training.translate, refocusing.refocus, training.export_model, training.publish_model),
+    "Judge": (reporting.report, reporting.compare, reporting.benchmark),
+    "Practise": (emulation.emulator, emulation.render_studio),
+}
+"""All commands, in the order in which a study needs them."""
+
+
+class Overview(click.Group):
+    """Commands by theme instead of by letter."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write a section for each theme, all of them equally wide."""
+        widest = max(map(len, self.commands))
+        for theme, commands in THEMES.items():
+            with formatter.section(theme):
+                room = formatter.width - widest - 6
+                formatter.write_dl([(f"{one.name:<{widest}}", one.get_short_help_str(room)) for one in commands])
+
+
+@click.group(cls=Overview, epilog="Example: bokehflow demo", context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="bokehflow")
 def cli() -> None:
     """From Flickr searches to curated portrait datasets, and the models trained and judged on them."""
 
 
-for command in (
-    beginning.init,
-    running.demo,
-    running.run,
-    running.dev,
-    running.status,
-    running.doctor,
-    running.weights,
-    homes.home,
-    masks.mask_sheet,
-    review.review,
-    review.import_decisions,
-    dedupe.duplicates,
-    collecting.import_photos,
-    collecting.forget,
-    snapshots.snapshot,
-    lineage.lineage,
-    training.train,
-    training.translate,
-    training.export_model,
-    training.publish_model,
-    refocusing.refocus,
-    reporting.report,
-    reporting.compare,
-    reporting.benchmark,
-    emulation.emulator,
-    emulation.render_studio,
-):
+for command in (one for theme in THEMES.values() for one in theme):
     cli.add_command(command)
 
 

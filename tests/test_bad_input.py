@@ -4,7 +4,9 @@ import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
+import click
 import pytest
+from click.testing import CliRunner
 
 from pipeline.cli import cli
 from pipeline.config import load_project
@@ -177,6 +179,17 @@ def test_commands_are_those_that_are_announced() -> None:
         "report compare benchmark train translate export-model publish-model emulator render-studio init refocus home"
     )
     assert sorted(cli.commands) == sorted(announced.split())
+
+
+@pytest.mark.parametrize("group", [[], ["snapshot"], ["lineage"], ["home"]])
+def test_an_overview_names_every_command_in_a_whole_line(group: list[str]) -> None:
+    found = CliRunner().invoke(cli, [*group, "--help"], terminal_width=80)
+    command = cli.commands[group[0]] if group else cli
+    assert isinstance(command, click.Group)
+    lines = [line.split(maxsplit=1) for line in found.output.splitlines() if line.startswith("  ")]
+    told = {line[0]: line[1] for line in lines if line[0] in command.commands}
+    assert told.keys() == command.commands.keys()
+    assert all(words.endswith(".") and not words.endswith("...") for words in told.values()), told
 
 
 @pytest.mark.parametrize(

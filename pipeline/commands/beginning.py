@@ -28,7 +28,9 @@ NEXT = """\
 """
 
 
-@click.command(epilog="Example: bokehflow init portraits --source commons")
+@click.command(
+    short_help="Write a commented project file to start from.", epilog="Example: bokehflow init portraits --source commons"
+)
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 @click.option(
     "--source", type=click.Choice(list(STARTING_PROJECTS)), default="flickr", show_default=True, help="Whom the queries ask."

@@ -11,7 +11,11 @@ DATA_SETS = ("pairs", "nyu", "diml", "diode", "realbokeh")
 """The keys of `pipeline.operations.layered_imports.LAYOUTS`, which takes longer to import than help may take."""
 
 
-@click.command("import", epilog="Example: bokehflow import ~/portraits --domain ordinary")
+@click.command(
+    "import",
+    short_help="Bring in photos of your own, or those of a list.",
+    epilog="Example: bokehflow import ~/portraits --domain ordinary",
+)
 @click.argument("folder", metavar="FOLDER_OR_LIST", type=click.Path(path_type=Path))
 @with_home
 @with_config
@@ -78,7 +82,10 @@ def import_photos(
     sys.exit(1 if any(one.refused or one.problems for one in imported) else 0)
 
 
-@click.command(epilog="Example: bokehflow forget https://www.flickr.com/photos/ada/49512345678/")
+@click.command(
+    short_help="Purge photos and everything made from them.",
+    epilog="Example: bokehflow forget https://www.flickr.com/photos/ada/49512345678/",
+)
 @click.argument("photos", nargs=-1, metavar="PHOTO_ID…")
 @with_home
 @click.option("--gone", "all_gone", is_flag=True, help="All photos that were deleted or made private at their source.")

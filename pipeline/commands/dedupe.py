@@ -7,7 +7,9 @@ import click
 from pipeline.commands.options import load, open_home, say, tell, with_config, with_home
 
 
-@click.command(epilog="Example: bokehflow duplicates --home demo-data")
+@click.command(
+    short_help="Write pages that show duplicates side by side.", epilog="Example: bokehflow duplicates --home demo-data"
+)
 @with_home
 @with_config
 @click.option("--pages", default=20, show_default=True, type=click.IntRange(min=1), help="Pages for each rule, at most.")

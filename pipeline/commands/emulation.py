@@ -7,7 +7,10 @@ import click
 from pipeline.commands.options import say
 
 
-@click.command(epilog="Example: bokehflow emulator practice --rendered --port 8300")
+@click.command(
+    short_help="Serve a folder of photos as Flickr or Commons would.",
+    epilog="Example: bokehflow emulator practice --rendered --port 8300",
+)
 @click.argument("collection", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--source", type=click.Choice(["flickr", "commons"]), default="flickr", show_default=True, help="As whom.")
 @click.option("--rendered", is_flag=True, help="Where there is no such folder yet, make it of rendered portraits.")
@@ -41,7 +44,11 @@ def emulator(collection: Path, source: str, rendered: bool, port: int, image_por
     serve(kind(collection, load_faults(faults) if faults else None, api_port=port, image_port=image_port), announce)
 
 
-@click.command("render-studio", epilog="Example: bokehflow render-studio scenes --scenes 20 --planes 5")
+@click.command(
+    "render-studio",
+    short_help="Render portraits, or scenes with known depth.",
+    epilog="Example: bokehflow render-studio scenes --scenes 20 --planes 5",
+)
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--scenes", type=click.IntRange(min=1), help="So many scenes with things at many distances, and their depth.")
 @click.option("--planes", type=click.IntRange(0, 32), default=3, show_default=True, help="Pictures through a lens of each.")

@@ -13,14 +13,14 @@ def home() -> None:
     """Copy homes between folders and object storage."""
 
 
-@home.command(epilog="Example: bokehflow home copy ./data s3://lab/portraits")
+@home.command(short_help="Copy a home, verified.", epilog="Example: bokehflow home copy ./data s3://lab/portraits")
 @click.argument("source", metavar="FROM")
 @click.argument("target", metavar="TO")
 @click.option("--at-work", is_flag=True, help="Copy although something is at work in the home: tables may not fit together.")
 def copy(source: str, target: str, at_work: bool) -> None:
     """Copy a home between folders and object storage, verified; interrupted, the same command goes on.
 
-    FROM and TO are folders or addresses, s3://BUCKET/PREFIX, gs:// or az://. Keys, region and endpoint come by the
+    FROM and TO are folders or addresses, s3://BUCKET/PREFIX, gs:// or az://. Keys, region and endpoint come from the
     environment (AWS_ACCESS_KEY_ID, AWS_REGION, AWS_ENDPOINT_URL and their like).
     """
     from pipeline.errors import ConfigError

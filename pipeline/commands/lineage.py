@@ -21,7 +21,9 @@ def with_output(command: Command) -> Command:
     )(command)
 
 
-@click.group(epilog="Example: bokehflow lineage model cyclegan@0")
+@click.group(
+    short_help="Follow photos to models, and models back to photos.", epilog="Example: bokehflow lineage model cyclegan@0"
+)
 def lineage() -> None:
     """Follow a photo to the models trained on it, or a model back to its photos, owners and licences."""
 
@@ -40,7 +42,9 @@ def photo(photo_id: str, home: Path | None, as_json: bool, svg: Path | None) -> 
     _show(lineage_of_photo(open_home(home), photo_id), as_json, svg)
 
 
-@lineage.command(epilog="Example: bokehflow lineage snapshot d5b6")
+@lineage.command(
+    short_help="From a snapshot to queries, owners, licences, models.", epilog="Example: bokehflow lineage snapshot d5b6"
+)
 @click.argument("snapshot_id")
 @with_home
 @with_output
@@ -51,7 +55,10 @@ def snapshot(snapshot_id: str, home: Path | None, as_json: bool, svg: Path | Non
     _show(lineage_of_snapshot(open_home(home), snapshot_id), as_json, svg)
 
 
-@lineage.command(epilog="Example: bokehflow lineage model cyclegan@0 --photos photos.csv")
+@lineage.command(
+    short_help="From a model to photos, owners, licences and code.",
+    epilog="Example: bokehflow lineage model cyclegan@0 --photos photos.csv",
+)
 @click.argument("run")
 @click.option(
     "--photos", type=click.Path(dir_okay=False, path_type=Path), help="Write every photo it was trained on to this CSV."

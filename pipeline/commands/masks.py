@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from storage import Home
 
 
-@click.command("mask-sheet", epilog="Example: bokehflow mask-sheet --odd --out odd.jpg")
+@click.command(
+    "mask-sheet", short_help="Draw a contact sheet of masks.", epilog="Example: bokehflow mask-sheet --odd --out odd.jpg"
+)
 @click.argument("folder", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--out", default="mask-sheet.jpg", show_default=True, type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--count", default=40, show_default=True, type=click.IntRange(1, 1000), help="Pictures on the sheet.")

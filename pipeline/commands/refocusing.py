@@ -25,13 +25,16 @@ ONNX_ENDING = ".onnx"
 MAP_ENDINGS = (".png", ".npy", ".tiff", ".tif")
 
 
-@click.command(epilog="Example: bokehflow refocus me.jpg --subject --depth me.npy --depth-unit m")
+@click.command(
+    short_help="Blur photos by their depth, focused where you like.",
+    epilog="Example: bokehflow refocus me.jpg --subject --depth me.npy --depth-unit m",
+)
 @with_home
 @with_config
 @click.argument("photos", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--at", metavar="X,Y", help="Make sharp what is seen at this point of the upright photo, in its pixels.")
 @click.option("--distance", type=float, metavar="M", help="Make sharp what is so many metres away.")
-@click.option("--subject", is_flag=True, help="Make the person sharp that the photo is of.")
+@click.option("--subject", is_flag=True, help="Make the photo's subject sharp.")
 @click.option("--sweep", type=click.IntRange(2, 200), metavar="N", help="An animation through so many planes, as WebP.")
 @click.option(
     "--strength",

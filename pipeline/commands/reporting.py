@@ -19,7 +19,9 @@ LEADERBOARD = "all"
 """Its folder among the reports."""
 
 
-@click.command(epilog="Example: bokehflow report --output report.html")
+@click.command(
+    short_help="Write the report of a snapshot's models.", epilog="Example: bokehflow report --output report.html"
+)
 @with_home
 @with_config
 @click.argument("snapshot_id", metavar="[SNAPSHOT]", required=False)
@@ -78,13 +80,16 @@ def _newest_judged(home: "Home") -> str:
     return found
 
 
-@click.command(epilog="Example: bokehflow benchmark val294 EBB/Training --model d5b6-cyclegan")
+@click.command(
+    short_help="Score models on a benchmark of the field.",
+    epilog="Example: bokehflow benchmark val294 EBB/Training --model d5b6-cyclegan",
+)
 @with_home
 @with_config
 @click.argument("name", type=click.Choice(["val294", "ebb400", "realbokeh"]))
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--model", "runs", multiple=True, required=True, metavar="RUN", help="A finished run; repeatable.")
-@click.option("--checkpoint", type=click.Choice(["last", "best"]), default="last", help="Which of the runs'.")
+@click.option("--checkpoint", type=click.Choice(["last", "best"]), default="last", help="Which of each run's checkpoints.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder; else in the home's benchmarks.")
 def benchmark(
     home: Path | None,
@@ -98,7 +103,7 @@ def benchmark(
     """Score models on a benchmark of the field, whose pairs of photos lie in FOLDER as their authors publish them.
 
     PSNR, SSIM and LPIPS of every picture go to scores.csv, means with intervals to table.md, beside the untouched picture
-    and what others have published: once as it is, once with each pair aligned. Whoever is interrupted goes on there.
+    and what others have published: once as it is, once with each pair aligned. Interrupted, the same command goes on.
     """
     from pipeline.evaluation.benchmark.protocols import BENCHMARKS
     from pipeline.operations.benchmarking import read_benchmark, score, write_table
@@ -151,7 +156,10 @@ def _perceptual(home: "Home") -> "PerceptualNetwork | None":
         return None
 
 
-@click.command(epilog="Example: bokehflow compare --method cyclegan@0 --method disc_matched")
+@click.command(
+    short_help="Open a page on which people compare methods blind.",
+    epilog="Example: bokehflow compare --method cyclegan@0 --method disc_matched",
+)
 @with_home
 @with_config
 @click.argument("snapshot_id", metavar="[SNAPSHOT]", required=False)

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-@click.command(epilog="Example: bokehflow review --curator ada")
+@click.command(
+    short_help="Open the page to decide about photos by keyboard.", epilog="Example: bokehflow review --curator ada"
+)
 @with_home
 @with_config
 @click.option("--port", default=8765, show_default=True, help="Port of the page on 127.0.0.1; 0 takes a free one.")
@@ -56,7 +58,11 @@ def review(home: Path | None, config: Path | None, port: int, curator: str | Non
         serve(make_app(page), door, listening, lambda: say(f"review page on {door.address} (Ctrl-C stops)"))
 
 
-@click.command("import-decisions", epilog="Example: bokehflow import-decisions x.json --from fiftyone --reviewer ada")
+@click.command(
+    "import-decisions",
+    short_help="Take over decisions from Label Studio or FiftyOne.",
+    epilog="Example: bokehflow import-decisions x.json --from fiftyone --reviewer ada",
+)
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--from", "tool", type=click.Choice(["labelstudio", "fiftyone"]), required=True, help="What FILE comes from.")
 @click.option("--reviewer", metavar="NAME", required=True, help="Who decided; written beside each decision.")

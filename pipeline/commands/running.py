@@ -9,7 +9,10 @@ import click
 from pipeline.commands.options import FiniteRange, load, open_home, say, tell, with_config, with_home
 
 
-@click.command(epilog="Example: bokehflow demo --study collections")
+@click.command(
+    short_help="Run everything on rendered portraits, or on your photos.",
+    epilog="Example: bokehflow demo --study collections",
+)
 @with_home
 @click.option("--study", metavar="NAME", help="portraits (the default), collections, depth or focus.")
 @click.option(
@@ -17,14 +20,13 @@ from pipeline.commands.options import FiniteRange, load, open_home, say, tell, w
     nargs=2,
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     metavar="FOLDER_A FOLDER_B",
-    help="Two folders of your own: portraits in focus throughout, and such with a soft background.",
+    help="Two folders of your own: portraits in focus throughout, and portraits with a soft background.",
 )
 @click.option(
     "--accept-from",
     type=FiniteRange(0.5, 1),
     metavar="CHANCE",
-    help="With --photographs: a photo whose background does not look right goes from this chance on of that being so, "
-    "else from .5.",
+    help="With --photographs: drop a photo whose background looks wrong with at least this chance; else .5.",
 )
 def demo(home: Path | None, study: str | None, photographs: tuple[Path, Path] | None, accept_from: float | None) -> None:
     """Run everything on rendered portraits served by a local Flickr emulator: no key, no internet.
@@ -55,7 +57,10 @@ def demo(home: Path | None, study: str | None, photographs: tuple[Path, Path] | 
             chosen_study.run(chosen, say)
 
 
-@click.command(epilog="Example: bokehflow run --from 2024-01 --to 2024-06 --until review_queue")
+@click.command(
+    short_help="Make what is due; --plan says what and why.",
+    epilog="Example: bokehflow run --from 2024-01 --to 2024-06 --until review_queue",
+)
 @with_home
 @with_config
 @click.option("--from", "from_month", metavar="MONTH", help="First upload month, like 2024-01.")
@@ -112,7 +117,9 @@ def run(
     say(f"up to date{f', snapshot {snapshot}' if snapshot else ''}")
 
 
-@click.command(epilog="Example: bokehflow dev --port 3001")
+@click.command(
+    short_help="Open Dagster's UI, which makes what is due by itself.", epilog="Example: bokehflow dev --port 3001"
+)
 @with_home
 @with_config
 @click.option("--port", default=3000, show_default=True, help="Port of the Dagster UI on 127.0.0.1; 0 takes a free one.")
@@ -154,7 +161,7 @@ def dev(home: Path | None, config: Path | None, port: int, part: str, code_serve
         sys.exit(serve())
 
 
-@click.command(epilog="Example: bokehflow status --json")
+@click.command(short_help="Show where every photo stands.", epilog="Example: bokehflow status --json")
 @with_home
 @with_config
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -171,7 +178,7 @@ def status(home: Path | None, config: Path | None, as_json: bool) -> None:
     tell(json.dumps(found, indent=2, ensure_ascii=False) if as_json else summary(found))
 
 
-@click.command(epilog="Example: bokehflow doctor")
+@click.command(short_help="Check key, weights, disk, GPU; say what to do.", epilog="Example: bokehflow doctor")
 @with_home
 @with_config
 @click.option("--photos", is_flag=True, help="Also read every photo, and name those that the disk has damaged.")
@@ -198,7 +205,7 @@ def doctor(home: Path | None, config: Path | None, photos: bool) -> None:
     sys.exit(1 if any(finding.is_fatal for finding in findings) else 0)
 
 
-@click.command(epilog="Example: bokehflow weights")
+@click.command(short_help="Fetch all weights now, for later without internet.", epilog="Example: bokehflow weights")
 @with_home
 @with_config
 @click.option("--page", is_flag=True, help="Also what `export-model --page` puts into its page.")

@@ -16,7 +16,7 @@ SHOWN = 20
 """Findings and changes that are printed; the rest is counted, and `--json` has all."""
 
 
-@click.group(epilog="Example: bokehflow snapshot list")
+@click.group(short_help="List, verify, compare, export and publish snapshots.", epilog="Example: bokehflow snapshot list")
 def snapshot() -> None:
     """Look at frozen snapshots, verify, compare, export, publish and restore them. The beginning of an id will do."""
 
@@ -43,7 +43,9 @@ def list_command(home: Path | None, as_json: bool) -> None:
         say(f"no snapshot in {folder}; `bokehflow run` freezes one")
 
 
-@snapshot.command(epilog="Example: bokehflow snapshot show d5b6")
+@snapshot.command(
+    short_help="Show counts, licences, owners, queries and models.", epilog="Example: bokehflow snapshot show d5b6"
+)
 @click.argument("snapshot_id")
 @with_home
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -65,7 +67,7 @@ def show(snapshot_id: str, home: Path | None, as_json: bool) -> None:
     tell(json.dumps(answer.to_dict(), ensure_ascii=False) if as_json else answer.to_text())
 
 
-@snapshot.command(epilog="Example: bokehflow snapshot verify")
+@snapshot.command(short_help="Hash every byte again, and name what differs.", epilog="Example: bokehflow snapshot verify")
 @click.argument("snapshot_id", required=False)
 @with_home
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -107,7 +109,9 @@ def verify(snapshot_id: str | None, home: Path | None, as_json: bool) -> None:
     sys.exit(0 if not failed and all(result.sound for result in results) else 1)
 
 
-@snapshot.command(epilog="Example: bokehflow snapshot diff 1f3a d5b6")
+@snapshot.command(
+    short_help="Show which photos came, went, moved or changed.", epilog="Example: bokehflow snapshot diff 1f3a d5b6"
+)
 @click.argument("before")
 @click.argument("after")
 @with_home
@@ -133,7 +137,10 @@ def diff(before: str, after: str, home: Path | None, as_json: bool) -> None:
             _some(lines)
 
 
-@snapshot.command(epilog="Example: bokehflow snapshot export d5b6 portraits --format hf")
+@snapshot.command(
+    short_help="Export a snapshot with attribution and datasheet.",
+    epilog="Example: bokehflow snapshot export d5b6 portraits --format hf",
+)
 @click.argument("snapshot_id")
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option(
@@ -199,7 +206,10 @@ def export(
         say(f"left out: {count:,} for {reason}")
 
 
-@snapshot.command(epilog="Example: bokehflow snapshot publish d5b6 ann/portraits --dry-run")
+@snapshot.command(
+    short_help="Publish a snapshot on the Hugging Face Hub.",
+    epilog="Example: bokehflow snapshot publish d5b6 ann/portraits --dry-run",
+)
 @click.argument("snapshot_id")
 @click.argument("repo", metavar="OWNER/NAME")
 @click.option("--dry-run", is_flag=True, help="Show every file and the card, and send nothing.")
@@ -264,7 +274,9 @@ def publish(
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@snapshot.command(epilog="Example: bokehflow snapshot restore d5b6")
+@snapshot.command(
+    short_help="Rebuild a snapshot, by its id or from a bundle.", epilog="Example: bokehflow snapshot restore d5b6"
+)
 @click.argument("source")
 @click.option("--without-missing", is_flag=True, help="Freeze what could be restored, as a snapshot of its own.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")

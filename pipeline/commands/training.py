@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from storage import Home
 
 
-@click.command(epilog="Example: bokehflow train cyclegan --snapshot d5b6 --seed 1")
+@click.command(
+    short_help="Train a recipe on a snapshot, or go on with it.",
+    epilog="Example: bokehflow train cyclegan --snapshot d5b6 --seed 1",
+)
 @with_home
 @with_config
 @click.argument("recipe")
@@ -81,12 +84,15 @@ def train(
     sys.exit(_run(job))
 
 
-@click.command(epilog="Example: bokehflow translate me.jpg --model d5b6-cyclegan --out results")
+@click.command(
+    short_help="Apply a model to your own photos.",
+    epilog="Example: bokehflow translate me.jpg --model d5b6-cyclegan --out results",
+)
 @with_home
 @with_config
 @click.argument("photos", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--model", "run", required=True, metavar="RUN", help="A finished run, as `bokehflow status` names it.")
-@click.option("--checkpoint", type=click.Choice(["last", "best"]), default="last", help="Which of the run's.")
+@click.option("--checkpoint", type=click.Choice(["last", "best"]), default="last", help="Which of the run's checkpoints.")
 @click.option("--overlay", is_flag=True, help="Lay the real subject over the result.")
 @click.option("--edge-px", type=click.IntRange(min=64), help="Scale photos down to this long edge first.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path(), help="Folder for the results.")
@@ -144,10 +150,14 @@ def translate(
     failures.check()
 
 
-@click.command("export-model", epilog="Example: bokehflow export-model d5b6-cyclegan --out cyclegan.onnx")
+@click.command(
+    "export-model",
+    short_help="Write a model as ONNX, or as a page for browsers.",
+    epilog="Example: bokehflow export-model d5b6-cyclegan --out cyclegan.onnx",
+)
 @with_home
 @click.argument("run", metavar="RUN")
-@click.option("--checkpoint", type=click.Choice(["last", "best"]), default="last", help="Which of the run's.")
+@click.option("--checkpoint", type=click.Choice(["last", "best"]), default="last", help="Which of the run's checkpoints.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="The file; else RUN.onnx.")
 @click.option("--page", type=click.Path(file_okay=False, path_type=Path), help="Write index.html into this folder instead.")
 def export_model(home: Path | None, run: str, checkpoint: "Checkpoint", out: Path | None, page: Path | None) -> None:
@@ -169,11 +179,15 @@ def export_model(home: Path | None, run: str, checkpoint: "Checkpoint", out: Pat
     say(f"{path}: {input_words(generator)}; differs from torch by at most {difference:.1e}")
 
 
-@click.command("publish-model", epilog="Example: bokehflow publish-model d5b6-one_sided blur-model --page")
+@click.command(
+    "publish-model",
+    short_help="Write a model into a folder for others.",
+    epilog="Example: bokehflow publish-model d5b6-one_sided blur-model --page",
+)
 @with_home
 @click.argument("run", metavar="RUN")
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--checkpoint", type=click.Choice(["last", "best"]), default="last", help="Which of the run's.")
+@click.option("--checkpoint", type=click.Choice(["last", "best"]), default="last", help="Which of the run's checkpoints.")
 @click.option("--page", is_flag=True, help="With a page that applies it in a browser.")
 def publish_model(home: Path | None, run: str, folder: Path, checkpoint: "Checkpoint", page: bool) -> None:
     """Write a finished run's model into FOLDER, for others: networks, card, its photos' licences, and how to run it.
