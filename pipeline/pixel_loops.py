@@ -59,12 +59,15 @@ def mean_laplacian(grey: np.ndarray, region: np.ndarray) -> float:
 def mean_local_contrast(grey: np.ndarray, region: np.ndarray, side_px: int) -> float:
     """Mean standard deviation of the region's pixels in square windows around each of them.
 
-    `grey` is float32 [height, width], `region` bool and not empty. Sums go along with the window, in 64 bits.
+    `grey` is float32 [height, width], `region` bool and not empty. A window's sums are differences of sums along the row, in
+    64 bits.
     """
     height, width = grey.shape
-    after = side_px - side_px // 2  # a window of even size reaches one pixel farther up and left, as OpenCV's
+    before = side_px // 2  # a window of even size reaches one pixel farther up and left, as OpenCV's
+    after = side_px - before
     number, levels, squares = np.zeros(width), np.zeros(width), np.zeros(width)
-    total, count = 0.0, 0
+    until = np.zeros((3, width + side_px))  # sums of the columns up to each, and beyond the frame as at its edge
+    deviations, total, count = np.empty(width), 0.0, 0
     for entering in range(height + after - 1):
         if entering < height:
             _add(grey[entering], region[entering], 1.0, number, levels, squares)
@@ -73,19 +76,27 @@ def mean_local_contrast(grey: np.ndarray, region: np.ndarray, side_px: int) -> f
         y = entering - after + 1
         if y < 0:
             continue
-        n, s, q, inside = 0.0, 0.0, 0.0, region[y]
-        for column in range(width + after - 1):
-            if column < width:
-                n, s, q = n + number[column], s + levels[column], q + squares[column]
-            if column - side_px >= 0:
-                gone = column - side_px
-                n, s, q = n - number[gone], s - levels[gone], q - squares[gone]
-            x = column - after + 1
-            if x >= 0 and inside[x]:
-                mean = s / max(n, 1.0)
-                total += np.sqrt(max(q / max(n, 1.0) - mean * mean, 0.0))
-                count += 1
+        n, s, q = 0.0, 0.0, 0.0
+        for x in range(width):
+            n, s, q = n + number[x], s + levels[x], q + squares[x]
+            until[0, before + 1 + x], until[1, before + 1 + x], until[2, before + 1 + x] = n, s, q
+        until[0, before + 1 + width :], until[1, before + 1 + width :], until[2, before + 1 + width :] = n, s, q
+        for x in range(width):
+            share = 1.0 / max(until[0, x + side_px] - until[0, x], 1.0)
+            mean = (until[1, x + side_px] - until[1, x]) * share
+            deviations[x] = np.sqrt(max((until[2, x + side_px] - until[2, x]) * share - mean * mean, 0.0))
+        total += _sum_inside(deviations, region[y])
+        count += np.count_nonzero(region[y])
     return total / count
+
+
+@compiled(fastmath={"reassoc", "nsz"})
+def _sum_inside(values: np.ndarray, inside: np.ndarray) -> float:
+    """Of a row's values, where they are in the region."""
+    total = 0.0
+    for x in range(values.shape[0]):
+        total += values[x] if inside[x] else 0.0
+    return total
 
 
 @compiled()
@@ -187,31 +198,56 @@ def edge_ratios(fine: np.ndarray, coarse: np.ndarray, region: np.ndarray, visibl
 
 
 @compiled()
-def _colours(rgb: np.ndarray, y: int, x: int) -> tuple[np.float32, np.float32, np.float32]:
-    """Luma and two opponent colours of a pixel."""
-    full = np.float32(255)
-    red, green, blue = np.float32(rgb[y, x, 0]) / full, np.float32(rgb[y, x, 1]) / full, np.float32(rgb[y, x, 2]) / full
-    luma = np.float32(0.299) * red + np.float32(0.587) * green + np.float32(0.114) * blue
-    return luma, red - green, np.float32(0.5) * (red + green) - blue
+def quantile(values: np.ndarray, share: float) -> float:
+    """What so large a share of the values lies below, between two of them in proportion. They are float32, none below 0.
+
+    Bits of such numbers are in their order: of the value at the place the first 12 are found by counting, then the others.
+    """
+    bits = values.ravel().view(np.uint32)
+    place = share * (bits.size - 1)
+    left, found, equal = np.int64(place), np.uint64(0), np.int64(0)
+    for shift, digits in ((20, 12), (10, 10), (0, 10)):
+        counts = np.zeros(1 << digits, np.int64)
+        for value in bits:
+            if np.uint64(value) >> np.uint64(shift + digits) == found:
+                counts[(value >> np.uint32(shift)) & np.uint32((1 << digits) - 1)] += 1
+        digit = 0
+        while left >= counts[digit]:
+            left -= counts[digit]
+            digit += 1
+        found, equal = found << np.uint64(digits) | np.uint64(digit), counts[digit]
+    low, high = np.uint32(found), np.uint32(0xFFFFFFFF)
+    if left + 1 < equal:
+        high = low
+    else:
+        for value in bits:
+            if value > low:
+                high = min(high, value)
+    ends = np.array([low, low if high == np.uint32(0xFFFFFFFF) else high], np.uint32).view(np.float32)
+    return ends[0] + (np.float64(ends[1]) - ends[0]) * (place - np.floor(place))
 
 
-@compiled()
-def tint_sums(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+@compiled(fastmath={"contract", "reassoc", "nsz"})
+def tint_sums(levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The normal equations of two opponent colours as quadratics in luma: [3, 3] and [3, 2], float64.
 
-    `rgb` is uint8 [height, width, 3].
+    `levels` are `planes` without a border.
     """
     powers, right = np.zeros(5), np.zeros((3, 2))
-    for y in range(rgb.shape[0]):
-        for x in range(rgb.shape[1]):
-            luma, first, second = _colours(rgb, y, x)
-            power = 1.0
-            for degree in range(5):
-                powers[degree] += power
-                if degree < 3:
-                    right[degree, 0] += power * first
-                    right[degree, 1] += power * second
-                power *= luma
+    for y in range(levels.shape[1]):
+        p1 = p2 = p3 = p4 = a0 = a1 = a2 = b0 = b1 = b2 = 0.0
+        for x in range(levels.shape[2]):
+            luma, first, second = _colours(levels, y, x)
+            luma, first, second = np.float64(luma), np.float64(first), np.float64(second)
+            square = luma * luma
+            p1, p2, p3, p4 = p1 + luma, p2 + square, p3 + square * luma, p4 + square * square
+            a0, a1, a2 = a0 + first, a1 + first * luma, a2 + first * square
+            b0, b1, b2 = b0 + second, b1 + second * luma, b2 + second * square
+        for degree, power in enumerate((np.float64(levels.shape[2]), p1, p2, p3, p4)):
+            powers[degree] += power
+        for degree, (of_first, of_second) in enumerate(((a0, b0), (a1, b1), (a2, b2))):
+            right[degree, 0] += of_first
+            right[degree, 1] += of_second
     left = np.empty((3, 3))
     for row in range(3):
         for column in range(3):
@@ -220,16 +256,27 @@ def tint_sums(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 @compiled()
-def tint_distances(rgb: np.ndarray, tint: np.ndarray) -> np.ndarray:
-    """How far each pixel's colours are from a tint, float32 [height, width]; `tint` is float32 [3, 2], by powers of it."""
-    out = np.empty(rgb.shape[:2], np.float32)
-    for y in range(rgb.shape[0]):
-        for x in range(rgb.shape[1]):
-            luma, first, second = _colours(rgb, y, x)
+def tint_distances(levels: np.ndarray, tint: np.ndarray) -> np.ndarray:
+    """How far each pixel's colours are from a tint, float32 [height, width].
+
+    `levels` are `planes` without a border, `tint` is float32 [3, 2], by powers of luma.
+    """
+    out = np.empty(levels.shape[1:], np.float32)
+    for y in range(levels.shape[1]):
+        for x in range(levels.shape[2]):
+            luma, first, second = _colours(levels, y, x)
             first -= tint[0, 0] + luma * (tint[1, 0] + luma * tint[2, 0])
             second -= tint[0, 1] + luma * (tint[1, 1] + luma * tint[2, 1])
             out[y, x] = np.sqrt(first * first + second * second)
     return out
+
+
+@compiled()
+def _colours(levels: np.ndarray, y: int, x: int) -> tuple[np.float32, np.float32, np.float32]:
+    """Luma and two opponent colours of a pixel."""
+    red, green, blue = levels[0, y, x], levels[1, y, x], levels[2, y, x]
+    luma = np.float32(0.299) * red + np.float32(0.587) * green + np.float32(0.114) * blue
+    return luma, red - green, np.float32(0.5) * (red + green) - blue
 
 
 @compiled()

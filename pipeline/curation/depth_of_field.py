@@ -116,10 +116,10 @@ def _sharpness(ratio: float) -> float:
 
 def _edge_ratio(fine: np.ndarray, coarse: np.ndarray, region: np.ndarray, visible: float) -> float:
     """The ratio of gradients of the narrowest twentieth of a region's visible edges; 1 where there are hardly any."""
-    from pipeline.pixel_loops import edge_ratios
+    from pipeline.pixel_loops import edge_ratios, quantile
 
     ratios = edge_ratios(fine, coarse, region, np.float32(visible))
-    return float(np.percentile(ratios, 95)) if len(ratios) > FEW_EDGES else 1.0
+    return quantile(ratios, 0.95) if len(ratios) > FEW_EDGES else 1.0
 
 
 @lru_cache(maxsize=16)

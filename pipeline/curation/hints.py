@@ -127,12 +127,13 @@ def colourfulness(rgb: np.ndarray) -> float:
     as for sepia) is taken away; the rest's 90th percentile counts, so that a small stain on a black and white picture,
     or JPEG's noise, does not.
     """
-    from pipeline.pixel_loops import tint_distances, tint_sums
+    from pipeline.pixel_loops import planes, quantile, tint_distances, tint_sums
 
-    left, right = tint_sums(rgb)
+    levels = planes(np.ascontiguousarray(rgb), 0)
+    left, right = tint_sums(levels)
     # Where luma is constant the equations are singular.
     tint = (np.linalg.pinv(left, hermitian=True) @ right).astype(np.float32)
-    return float(min(1.0, np.percentile(tint_distances(rgb, tint), 90)))
+    return min(1.0, quantile(tint_distances(levels, tint), 0.9))
 
 
 def drawn(rgb: np.ndarray) -> float:

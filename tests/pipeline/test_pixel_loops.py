@@ -71,17 +71,28 @@ def test_ratios_are_of_the_edges_that_can_be_seen() -> None:
     np.testing.assert_allclose(loops.edge_ratios(fine, coarse, region, np.float32(0.3)), fine[seen] / (coarse[seen] + 1e-4))
 
 
+@pytest.mark.parametrize("values", [
+    np.random.default_rng(0).random(1000), np.random.default_rng(0).random((40, 57)), [0.25], [0.0, 1.0], np.zeros(9),
+    np.repeat([0.0, 1e-30, 0.5, 7.5, 1e30], 5), 1 + 1e-6 * np.random.default_rng(0).random(500),
+])  # fmt: skip
+@pytest.mark.parametrize("share", [0.0, 0.25, 0.5, 0.9, 0.95, 1.0])
+def test_quantiles_are_numpys(values: np.ndarray, share: float) -> None:
+    values = np.asarray(values, np.float32)
+    assert loops.quantile(values, share) == pytest.approx(np.quantile(values.astype(float), share), rel=1e-12, abs=0)
+
+
 def test_tints_are_least_squares_in_powers_of_luma() -> None:
     rgb = a_picture((30, 40))
     red, green, blue = (rgb.reshape(-1, 3) / 255.0).T
     luma = 0.299 * red + 0.587 * green + 0.114 * blue
     chroma, powers = np.stack([red - green, 0.5 * (red + green) - blue], 1), np.stack([luma**0, luma, luma**2], 1)
-    left, right = loops.tint_sums(rgb)
+    levels = loops.planes(rgb, 0)
+    left, right = loops.tint_sums(levels)
     np.testing.assert_allclose(left, powers.T @ powers, rtol=1e-5)
     np.testing.assert_allclose(right, powers.T @ chroma, rtol=1e-4, atol=1e-3)
     tint = np.linalg.lstsq(powers, chroma, rcond=None)[0]
     expected = np.hypot(*(chroma - powers @ tint).T)
-    np.testing.assert_allclose(loops.tint_distances(rgb, tint.astype(np.float32)).ravel(), expected, atol=1e-5)
+    np.testing.assert_allclose(loops.tint_distances(levels, tint.astype(np.float32)).ravel(), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("step", [1, 2, 3])
