@@ -28,6 +28,7 @@ from assets.records import InstanceRecords
 from assets.schedules import due_for_rescrape
 from pipeline.atomic import write_text
 from pipeline.config import Project
+from pipeline.counted import counted
 from pipeline.dataset.snapshot import read_snapshot
 from pipeline.errors import BokehflowError, ConfigError, StageFailed, database_trouble, disk_failed
 from pipeline.file_names import child, inside
@@ -337,7 +338,7 @@ class HeadlessRun:
             for problem in purged.problems:
                 self.say(f"an interrupted `bokehflow forget` is still not complete: {problem}")
             if not purged.problems:
-                self.say(f"an interrupted `bokehflow forget` is complete: {len(purged.photos)} photos purged")
+                self.say(f"an interrupted `bokehflow forget` is complete: {counted(len(purged.photos), 'photo')} purged")
             for left in leftovers(purged):
                 self.say(left)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pipeline.atomic import atomic_folder, write_bytes, write_text
 from pipeline.config import Project, load_project
+from pipeline.counted import counted
 from pipeline.dataset.snapshot import read_snapshot
 from pipeline.errors import ConfigError
 from pipeline.file_names import child
@@ -134,7 +135,7 @@ def write_results(home: Home, project: Project, snapshot: str, say: Say) -> Path
         say(f"result {number} of {len(chosen)}: {paths[1].stem}, {rgb.shape[1]} × {rgb.shape[0]} px")
         write_pair(paths, rgb, application.translate(rgb))
     if len(mine) > len(chosen):
-        say(f"{len(mine) - len(chosen)} photos were not translated; bokehflow translate does any")
+        say(f"not translated: {counted(len(mine) - len(chosen), 'photo')}; `bokehflow translate` does any")
     return folder
 
 

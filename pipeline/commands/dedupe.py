@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from pipeline.commands.options import load, open_home, say, tell, with_config, with_home
+from pipeline.counted import counted
 
 
 @click.command(
@@ -23,5 +24,5 @@ def duplicates(home: Path | None, config: Path | None, pages: int) -> None:
     say("open it in a browser:")
     tell(index)
     if failed:
-        words = f"{len(failed)} pictures cannot be read and are shown as grey"
+        words = f"shown as grey, since they cannot be read: {counted(len(failed), 'picture')}"
         raise click.ClickException("\n".join([words, *failed]))

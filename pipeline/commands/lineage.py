@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.commands.options import Command, open_home, say, tell, with_home
+from pipeline.counted import counted
 
 if TYPE_CHECKING:
     from pipeline.dataset.lineage import Lineage, RunFacts
@@ -121,7 +122,7 @@ def _write_csv(path: Path, rows: list[dict[str, object]]) -> None:
 
     columns = ["photo_id", "domain", "title", "owner", "owner_name", "license", "page_url"]
     write_text(path, csv_text([columns, *([harmless(row[name]) for name in columns] for row in rows)]))
-    say(f"{len(rows):,} photos are in {path}")
+    say(f"{counted(len(rows), 'photo')} in {path}")
 
 
 def _write_prov(path: Path, run: "RunFacts", rows: list[dict[str, object]], snapshots: Path) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.commands.options import load, open_home, say, with_config, with_home
+from pipeline.counted import counted
 from pipeline.file_names import inside
 
 if TYPE_CHECKING:
@@ -65,9 +66,9 @@ def mask_sheet(folder: Path | None, out: Path, count: int, odd: bool, home: Path
                 draw_sheet(tiles).save(temporary, kind, quality=88)
         except ValueError as error:
             raise DatasetError(f"{out}: {error}; {remedy}") from None
-        say(f"{len(tiles)} pictures are on {out}")
+        say(f"{counted(len(tiles), 'picture')} on {out}")
     if failed:
-        raise click.ClickException("\n".join([f"{len(failed)} pictures could not be shown", *failed]))
+        raise click.ClickException("\n".join([f"{counted(len(failed), 'picture')} could not be shown", *failed]))
 
 
 def _of_folder(

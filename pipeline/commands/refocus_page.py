@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from pipeline.commands.options import say
+from pipeline.counted import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -123,5 +124,5 @@ def serve_page(pictures: PagePictures, photos: tuple[Path, ...], percent: float,
         number = listening.getsockname()[1]
         door = Door(number, kept_secret(home.page_secret)) if home.root.exists() else Door(number)
         page = RefocusPage(shown, number, percent, pictures.limits.max_bytes)
-        say(f"{count:,} photos to refocus" + ("; others can be dropped on the page" if shown.estimate else ""))
+        say(f"{counted(count, 'photo')} to refocus" + ("; others can be dropped on the page" if shown.estimate else ""))
         serve(make_refocus_app(page), door, listening, lambda: say(f"refocus page on {door.address} (Ctrl-C stops)"))

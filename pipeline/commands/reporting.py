@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.commands.options import load, open_home, say, tell, with_config, with_home
+from pipeline.counted import counted
 from pipeline.file_names import child
 
 if TYPE_CHECKING:
@@ -189,6 +190,6 @@ def compare(
     with chosen.lock("compare") as tell_others, chosen.kept_alike(), listen(port) as listening:
         door = Door(listening.getsockname()[1], kept_secret(chosen.page_secret))
         tell_others(door.place)
-        say(f"{len(shown.pairs)} pairs of snapshot {snapshot}")
+        say(f"{counted(shown.asked, 'pair')} to judge, of which {len(shown.pairs)} differ; snapshot {snapshot}")
         guard = Guard(make_compare_app(shown, project.project.name), door.port, MAX_BODY_BYTES)
         serve(guard, door, listening, lambda: say(f"compare page on {door.address} (Ctrl-C stops)"))

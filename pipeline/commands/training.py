@@ -8,6 +8,7 @@ import click
 
 from pipeline.commands.failures import Failures
 from pipeline.commands.options import load, open_home, say, with_config, with_home
+from pipeline.counted import counted
 from pipeline.file_names import child
 
 if TYPE_CHECKING:
@@ -249,7 +250,7 @@ def _pairs_trial(project: "Project", home: "Home", folder: Path, key: str) -> "T
     for problem in problems:
         say(f"left out: {problem}")
     identifier = pairs_id(pictures)
-    say(f"{len(pictures)} pictures with depth: {identifier}")
+    say(f"{counted(len(pictures), 'picture')} with depth: {identifier}")
     path = child(home.runs, f"{identifier}.parquet")
     write_list(pictures, path)
     return training_job(project, home, identifier, key).model_copy(update={"manifest_path": path})

@@ -6,6 +6,7 @@ from types import MappingProxyType
 import numpy as np
 import pandas as pd
 
+from pipeline.counted import counted
 from pipeline.curation.decisions import Decision, opinions
 from pipeline.curation.double_review import DoubleReview, holders, verdict
 from pipeline.tables import among, columns_of
@@ -129,7 +130,7 @@ def too_few(curated: pd.DataFrame, domains: list[str], minimum: int) -> list[str
     """A message for each domain that has fewer kept photos than `minimum`."""
     kept = curated["target_domain"].value_counts()
     return [
-        f"{domain}: {int(kept.get(domain, 0))} photos kept, at least {minimum} are needed"
+        f"{domain}: {counted(int(kept.get(domain, 0)), 'photo')} kept, at least {minimum} are needed"
         for domain in domains
         if kept.get(domain, 0) < minimum
     ]

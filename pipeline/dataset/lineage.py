@@ -16,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.counted import counted
 from pipeline.dataset.layout import MANIFEST, PICTURES, facts_of, list_snapshots, read_forgotten
 from pipeline.errors import DatasetError
 from pipeline.file_names import child
@@ -435,7 +436,7 @@ def _counts_of_layers(path: Path) -> dict[str, str]:
     here = [layer for layer in OPTIONAL if layer.digest in there]
     columns = read_columns(path / MANIFEST, [layer.digest for layer in here]) if here else {}
     counts = {layer.name: sum(digest is not None for digest in columns[layer.digest]) for layer in here}
-    return {f"with {name}": f"{count:,} pictures" for name, count in counts.items()}
+    return {f"with {name}": counted(count, "picture") for name, count in counts.items()}
 
 
 def model_lineage(
@@ -453,7 +454,7 @@ def model_lineage(
         "snapshot": run.snapshot,
         "code revision": card.get("lineage", {}).get("code_revision", "unknown"),
         "versions": card.get("versions", {}),
-        "trained on": f"{len(trained['photo_id']):,} photos",
+        "trained on": counted(len(trained["photo_id"]), "photo"),
         "forgotten since": [f"{photo_id}, which it was trained on" for photo_id in forgotten_seen] or None,
         **_rights(trained),
         "made from": _made_from(path),
@@ -462,7 +463,9 @@ def model_lineage(
         "evaluation": {name: f"{value:.4g}" for name, value in run.scores.items()},
         "report": run.report,
     }
-    detail = f"{run.steps:,} steps" + (f"; {len(forgotten_seen)} photos forgotten since" if forgotten_seen else "")
+    detail = f"{run.steps:,} steps" + (
+        f"; {counted(len(forgotten_seen), 'photo')} forgotten since" if forgotten_seen else ""
+    )
     _add_model(answer, run, detail, f"snapshot:{run.snapshot}")
     return answer
 
@@ -541,22 +544,22 @@ def _start(subject: str, identifier: str, snapshots: Path) -> tuple[Path, Column
         raise DatasetError(f"{path}: cannot be read ({error}); `bokehflow snapshot verify {identifier}`") from None
     answer = Lineage(subject, {})
     snapshot = Node(
-        f"snapshot:{identifier}", "snapshot", f"snapshot {identifier}", f"{len(manifest['photo_id']):,} photos", 4
+        f"snapshot:{identifier}", "snapshot", f"snapshot {identifier}", counted(len(manifest["photo_id"]), "photo"), 4
     )
     answer.add(snapshot)
     for domain, count in _counts(manifest["domain"]).items():
         queries = facts["made_from"].get("domains", {}).get(domain, {}).get("queries", [])
-        detail = f"{count:,} photos" + (f", {len(queries)} queries" if len(queries) > 1 else "")
+        detail = counted(count, "photo") + (f", {len(queries)} queries" if len(queries) > 1 else "")
         answer.add(Node(f"query:{domain}", "query", domain, detail, 0))
     licensed = _counts(list(zip(manifest["domain"], manifest["license"], strict=True)))
     for license, count in _counts(manifest["license"]).items():
         domains = [f"query:{domain}" for domain, other in licensed if other == license]
-        answer.add(Node(f"licence:{license}", "licence", license_name(license), f"{count:,} photos", 2), *domains)
+        answer.add(Node(f"licence:{license}", "licence", license_name(license), counted(count, "photo"), 2), *domains)
         answer.edges.append((f"licence:{license}", snapshot.id))
     pairs = zip(places["decision_file"], places["curator"], strict=True)
     for (file, curator), count in Counter(pairs).most_common(MANY_OWNERS):
         if file is not None:
-            detail = f"{count:,} decisions" + (f", {curator}" if curator else "")
+            detail = counted(count, "decision") + (f", {curator}" if curator else "")
             answer.add(Node(f"decision:{file}:{curator}", "decision", file, detail, 2))
             answer.edges.append((f"decision:{file}:{curator}", snapshot.id))
     return path, manifest, answer
@@ -569,7 +572,7 @@ def _rights(manifest: Columns) -> dict[str, Any]:
     shown = {f"{names.get(owner) or owner} ({owner})": count for owner, count in list(owners.items())[:MANY_OWNERS]}
     rest = len(owners) - len(shown)
     return {
-        "licences": {license_name(license): f"{count:,} photos" for license, count in licenses.items()},
+        "licences": {license_name(license): counted(count, "photo") for license, count in licenses.items()},
         "strictest licence": license_name(strictest(licenses)) if licenses else "none",
         f"owners, {len(owners)}": {**shown, **({"others": rest} if rest > 0 else {})},
     }

@@ -95,6 +95,11 @@ class Compare:
             self.token(photo, method): path for photo, methods in self.pictures.items() for method, path in methods.items()
         }
 
+    @property
+    def asked(self) -> int:
+        """How many pairs each judge is shown: some come twice."""
+        return len(shown_to(self.pairs, "", self.seed))
+
     def token(self, photo: str, method: str) -> str:
         """A picture's address, which does not tell whose it is."""
         return sha256(f"{self.seed} {self.snapshot} {photo} {method}".encode()).hexdigest()[:24]

@@ -21,6 +21,7 @@ import pandas as pd
 import pyarrow as pa
 
 from pipeline.atomic import sweep, write_bytes, writer_of
+from pipeline.counted import counted
 from pipeline.curation.decisions import find_tables
 from pipeline.curation.kept_decisions import KeptDecisions
 from pipeline.curation.queue import COLUMNS
@@ -495,8 +496,9 @@ def leftovers(done: Purged) -> list[str]:
 def summary(done: Purged) -> str:
     """A purge for a person."""
     lines = [
-        f"{len(done.photos)} photos forgotten: {done.blobs} blobs ({done.bytes_freed / 1e6:.1f} MB), "
-        f"{done.derived_files} thumbnails and masks purged, training pictures erased from the shards"
+        f"{counted(len(done.photos), 'photo')} forgotten: {counted(done.blobs, 'blob')} ({done.bytes_freed / 1e6:.1f} MB), "
+        f"{counted(done.derived_files, 'thumbnail or mask', 'thumbnails and masks')} purged, training pictures erased "
+        "from the shards"
     ]
     if done.pictures:
         lines.append(f"contact sheets and samples that showed them, taken out of Dagster's event log: {done.pictures}")

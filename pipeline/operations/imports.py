@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.config import Project
+from pipeline.counted import counted
 from pipeline.errors import ConfigError
 from pipeline.file_names import child
 from pipeline.licenses import KNOWN
@@ -250,14 +251,17 @@ def _join_by_name(home: Home, parts: Sequence[Part], done: Sequence["Imported"])
     told = [pairs.get((domain, photo_id), pair) for domain, photo_id, pair in keys]
     home.tables.write("imports", table.assign(pair=pd.Series(told, table.index, dtype=object)))
     alone = sum(len(set(one.photos.values())) for one in done) - len(pairs)
-    return [f"{len(pairs) // 2} pairs by name" + (f"; {alone} pictures have no other half of their name" if alone else "")]
+    return [
+        f"{counted(len(pairs) // 2, 'pair')} by name"
+        + (f"; without another half of its name: {counted(alone, 'picture')}" if alone else "")
+    ]
 
 
 def _on_both_sides(parts: Sequence[Part], done: Sequence["Imported"]) -> list[str]:
     photos = {side: {id for part, one in zip(parts, done, strict=True) if part.split == side for id in one.photos.values()}
               for side in ("train", "test")}  # fmt: skip
     both = len(photos["train"] & photos["test"])
-    return [f"{both} photos are in folders for training and for testing; they are for testing"] if both else []
+    return [f"{counted(both, 'photo')} in folders for training and for testing: for testing"] if both else []
 
 
 def _beside(folder: Path, known: Sequence[str]) -> list[str]:
@@ -292,7 +296,7 @@ def _import_part(
     done.problems, done.notes = [str(problem) for problem in read.problems], _notes(read, found.others)
     files = [file for file in found.files if file not in read.spoiled]
     if read.spoiled:
-        done.notes.append(f"{len(read.spoiled)} pictures wait until their rows are right")
+        done.notes.append(f"until their rows are right wait: {counted(len(read.spoiled), 'picture')}")
     with GrowingImports(home) as imports:
         before = set(imports.rows.loc[among(imports.rows["domain"], domains), "photo_id"])
         known, forgotten = stored_pictures(imports.rows), forgotten_photos(home)
@@ -311,7 +315,7 @@ def _import_part(
     done.new = len(set(table.loc[mine, "photo_id"]) - before)
     done.told_sides = int((mine & among(table["photo_id"], done.photos.values()) & table["split"].notna()).sum())
     if both := len(set(table.loc[mine, "photo_id"]) & set(table.loc[~mine, "photo_id"])):
-        done.notes.append(f"{both} photos are in another domain too, so they will go as `both_domains`")
+        done.notes.append(f"{counted(both, 'photo')} in another domain too, to go as `both_domains`")
     return done
 
 
@@ -402,7 +406,7 @@ def summary(done: Sequence[Imported]) -> str:
     lines = []
     for one in done:
         lines.append(
-            f"{one.domain}: {one.pictures} pictures of {one.folder} are in the home, {one.new} of them new, "
+            f"{one.domain}: {counted(one.pictures, 'picture')} of {one.folder} in the home, {one.new} of them new, "
             f"{one.refusals().total()} refused"
         )
         lines += _some([f"refused {refused}" for refused in one.refused])

@@ -428,7 +428,7 @@ def test_while_a_run_is_at_work_the_next_one_purges_once_more(tmp_path: Path, ca
             forget_command.main(
                 [f"https://www.flickr.com/photos/x/{id_of(1)[7:]}/", "--home", str(world.home.root)], standalone_mode=False
             )
-        assert "1 photos forgotten: 1 blobs" in capsys.readouterr().out
+        assert "1 photo forgotten: 1 blob " in capsys.readouterr().out
         assert unpurged(world.home) == [id_of(1)]
         world.run()
         assert not unpurged(world.home)

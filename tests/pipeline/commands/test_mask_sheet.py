@@ -38,7 +38,7 @@ def sheet(world: Path, *arguments: str) -> str:
 def test_a_folder_is_drawn_and_what_is_no_picture_named(world: Path) -> None:
     shutil.copy(world / "photos" / "half.jpg", world / "photos" / "new\nline.jpg")
     output = sheet(world, str(world / "photos"))
-    assert "2 pictures are on" in output
+    assert "2 pictures on" in output
     assert "Error: 2 pictures could not be shown" in output
     assert "is not below" in output
     assert "broken.jpg: not_an_image: an HTML page" in output
@@ -49,11 +49,11 @@ def test_a_folder_is_drawn_and_what_is_no_picture_named(world: Path) -> None:
 def test_pictures_of_one_name_in_several_folders_are_all_drawn(world: Path) -> None:
     (world / "photos" / "below").mkdir()
     shutil.copy(world / "photos" / "half.jpg", world / "photos" / "below" / "half.jpg")
-    assert "3 pictures are on" in sheet(world, str(world / "photos"))
+    assert "3 pictures on" in sheet(world, str(world / "photos"))
 
 
 def test_only_those_that_ask_for_a_look(world: Path) -> None:
-    assert "1 pictures are on" in sheet(world, str(world / "photos"), "--odd")
+    assert "1 picture on" in sheet(world, str(world / "photos"), "--odd")
 
 
 def test_a_disk_that_fills_leaves_the_sheet_that_was_there(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:

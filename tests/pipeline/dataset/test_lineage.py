@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.counted import counted
 from pipeline.dataset.forget import forget_in_snapshots
 from pipeline.dataset.lineage import (
     RunFacts,
@@ -100,7 +101,7 @@ def test_a_model_leads_back_to_photos_owners_licences_code_and_configuration(wor
     assert {photo["photo_id"] for photo in photos} == set(trained["photo_id"])
     assert found.facts["trained on"] == f"{len(trained)} photos"
     counts = trained["license"].map(license_name).value_counts()
-    assert found.facts["licences"] == {name: f"{counts[name]} photos" for name in found.facts["licences"]}
+    assert found.facts["licences"] == {name: counted(int(counts[name]), "photo") for name in found.facts["licences"]}
     assert found.facts["strictest licence"] == "All Rights Reserved"
     assert found.facts["code revision"] == "abc+"
     assert found.facts["configuration"] == {"size_px": 64}

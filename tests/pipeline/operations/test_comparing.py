@@ -45,6 +45,15 @@ def test_judges_answer_pair_by_pair_and_go_on_where_they_stopped(client: TestCli
     assert len(found) == 6 * len(QUESTIONS)
 
 
+def test_the_command_counts_the_pairs_as_the_page_does(compare: Compare) -> None:
+    photos = {f"flickr:{number}": methods for number in range(4) for methods in [compare.pictures["flickr:1"]]}
+    many = Compare(compare.snapshot, photos, compare.folder)
+    assert (len(many.pairs), many.asked) == (12, 13)  # the eighth is one from before
+    page = TestClient(make_compare_app(many, "portraits")).get("/judge/ada").text
+    assert f"pair 1 of {many.asked}" in page
+    assert "<h1" in page
+
+
 def test_what_is_no_answer_changes_nothing(client: TestClient, compare: Compare) -> None:
     for data in ({}, {"number": "0", "aperture": "left"}, {"number": "99", "aperture": "left", "person": "left"},
                  {"number": "0", "aperture": "maybe", "person": "left"}, {"number": "x"}):  # fmt: skip
