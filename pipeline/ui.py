@@ -43,6 +43,7 @@ from resources.dagster_internals import (
     code_server_command,
     daemon_command,
     reload_code,
+    settle_times,
     web_application,
     workspace_of,
 )
@@ -52,6 +53,8 @@ MAX_BODY_BYTES = 8_000_000
 """A query of the UI names assets and partitions, thousands at most."""
 LOG_LEVEL = "warning"
 DAEMON_ENDS_S = 60
+SET_BACK_S = 10
+"""A clock that is set back by less holds nobody up; steps of time servers are mostly smaller."""
 LOOK_AT_PROJECT_EVERY_S = 3
 CODE_SERVER_STARTS_S = 300
 """Importing everything on a cold and crowded machine takes a minute."""
@@ -85,14 +88,14 @@ def serve_ui(home: Home, project: Project, path: Path, port: int, say: Say) -> i
             web_application(instance, workspace, LOG_LEVEL) as web,
         ):
             server = _guarded_server(web, newest(project, path), home, door)
-            with daemon(instance, workspace, lambda: stop(server)) as running:
+            with daemon(instance, workspace, lambda: stop(server)) as ended:
                 if not stopped.is_set():
                     also = f"        {HOME_LINK} of it has reports, duplicates, masks and lineage"
                     say(f"open    {door.address} (Ctrl-C stops)\n{also}")
                     server.run(sockets=[listening])
                 if at_work := len(served_runs(instance)):
                     say(f"runs at work, which end now: {at_work}; what they finished is kept, the next dev or run goes on")
-                return 1 if running.poll() else 0
+                return 1 if ended.is_set() else 0
 
 
 @dataclass(frozen=True)
@@ -144,12 +147,17 @@ def serve_code(home: Home, project: Project, path: Path, server: CodeServer, say
 
 def serve_daemon(home: Home, server: CodeServer, say: Say) -> int:
     """Run Dagster's daemon alone until it is stopped; returns its exit code."""
-    with home.lock(AT_WORK, shared=True), open_instance(home), interruptible() as stopped, server.workspace() as workspace:
+    with (
+        home.lock(AT_WORK, shared=True),
+        open_instance(home) as instance,
+        interruptible() as stopped,
+        server.workspace() as workspace,
+    ):
         server.await_answer(stopped)
         if stopped.is_set():
             return 0
         say(f"home    {home.root}\ndaemon  of {server.host}:{server.port} (Ctrl-C stops)")
-        return _until_stopped(daemon_command(workspace), stopped)
+        return run_daemon(instance, workspace, stopped)
 
 
 def serve_web(home: Home, project: Callable[[], Project], server: CodeServer, port: int, say: Say) -> int:
@@ -221,10 +229,10 @@ def _project_or_trouble(path: Path) -> Project | str:
         return str(error)
 
 
-def _until_stopped(command: list[str], stopped: threading.Event) -> int:
-    """Run a part of Dagster until it ends, or this process is told to; 1 where it ended by itself."""
+def _until_stopped(command: list[str], stopped: threading.Event, is_over: Callable[[], bool] = lambda: False) -> int:
+    """Run a part of Dagster until it ends, this process is told to, or `is_over` says so; 1 where it ended by itself."""
     with subprocess.Popen(command, start_new_session=True) as process:
-        while process.poll() is None and not stopped.wait(0.5):
+        while process.poll() is None and not is_over() and not stopped.wait(0.5):
             pass
         ended_itself = process.poll() is not None
         process.send_signal(signal.SIGINT)
@@ -279,20 +287,55 @@ def without_queries_in_links(web: ASGIApp) -> ASGIApp:
     return answer
 
 
+def run_daemon(instance: dg.DagsterInstance, workspace: Path, stopped: threading.Event) -> int:
+    """Run Dagster's daemon: schedules, sensors and the queue of runs, until told to stop; 1 where it ended by itself.
+
+    It pauses by the time of day: set back by an hour, it would do nothing for an hour. So it is begun anew then.
+    """
+    while not stopped.is_set():
+        was_set_back = SetBack()
+        settle_times(instance, time.time())
+        if ended_itself := _until_stopped(daemon_command(workspace), stopped, was_set_back):
+            return ended_itself
+    return 0
+
+
+class SetBack:
+    """Tells whether the time of day was set back since it was last asked."""
+
+    def __init__(self) -> None:
+        self._ahead_s = self._now_s()
+
+    def __call__(self) -> bool:
+        before_s, self._ahead_s = self._ahead_s, self._now_s()
+        return self._ahead_s < before_s - SET_BACK_S
+
+    @staticmethod
+    def _now_s() -> float:
+        """By how much the time of day is ahead of the clock that nobody sets."""
+        return time.time() - time.monotonic()
+
+
 @contextmanager
-def daemon(instance: dg.DagsterInstance, workspace: Path, ended: Callable[[], None]) -> Iterator[subprocess.Popen[bytes]]:
-    """Dagster's daemon: schedules, sensors, automation and the queue of runs; `ended` is called when it ends by itself."""
-    process = subprocess.Popen(daemon_command(workspace), start_new_session=True)
-    watch = threading.Thread(target=lambda: (process.wait(), ended()), name="daemon watch", daemon=True)
+def daemon(instance: dg.DagsterInstance, workspace: Path, tell: Callable[[], None]) -> Iterator[threading.Event]:
+    """Meanwhile `run_daemon` is at work; where the daemon ends by itself the event is set, and `tell` called."""
+    stopped, ended = threading.Event(), threading.Event()
+
+    def work() -> None:
+        # This thread lives as long as the process that it starts, which would end with it.
+        try:
+            run_daemon(instance, workspace, stopped)
+        finally:
+            if not stopped.is_set():
+                ended.set()
+                tell()
+
+    watch = threading.Thread(target=work, name="daemon watch", daemon=True)
     watch.start()
     try:
-        yield process
+        yield ended
     finally:
-        process.send_signal(signal.SIGINT)
-        try:
-            process.wait(DAEMON_ENDS_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
+        stopped.set()
         watch.join()
 
 

@@ -66,6 +66,21 @@ def time_between_ticks(cron: str, after: datetime) -> timedelta:
     return second - first
 
 
+def settle_times(instance: dg.DagsterInstance, now_s: float) -> None:
+    """Have what schedules and sensors note of themselves count as of now where a clock that was ahead said later.
+
+    Dagster passes over a schedule until after its last tick, and over a sensor until its pause after that is over.
+    """
+    for state in instance.all_instigator_state():
+        told = state.instigator_data._asdict() if state.instigator_data else {}
+        ahead = {name: now_s for name, value in told.items() if name.endswith("_timestamp") and (value or 0) > now_s}
+        if state.instigator_data and ahead:
+            instance.update_instigator_state(state.with_data(state.instigator_data._replace(**ahead)))
+        if state.instigator_type.value == "SCHEDULE":  # a sensor's do not count, and are thousands a day
+            for tick in instance.get_ticks(state.instigator_origin_id, state.selector_id, after=now_s):
+                instance.update_tick(tick.with_status(tick.status, timestamp=now_s))
+
+
 def keep_log_copies_from_the_terminal() -> None:
     """Have the processes that copy a stage's output end with it, as Dagster sees to, and not by the terminal's Ctrl-C."""
     apart: Any = SimpleNamespace(Popen=partial(subprocess.Popen, start_new_session=True))

@@ -1,9 +1,13 @@
 """What `bokehflow dev` does beside Dagster's parts."""
 
+import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
+import dagster as dg
 import pytest
 from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
@@ -67,3 +71,47 @@ def test_an_edited_project_file_is_loaded_anew_and_a_wrong_one_named(
     write_text(path, f"{PROJECT}[dedupe]\nradius_bits = 4\n")
     time.sleep(0.1)
     assert len(reloaded) == count
+
+
+def test_the_clock_was_set_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = SimpleNamespace(wall=1_000_000.0, steady=50.0)
+    monkeypatch.setattr(ui, "time", SimpleNamespace(time=lambda: now.wall, monotonic=lambda: now.steady))
+    was_set_back = ui.SetBack()
+    for wall_s, steady_s, expected in [
+        (0.5, 0.5, False),
+        (80_000, 1, False),
+        (-3600, 1, True),
+        (1, 1, False),
+        (-2, 1, False),
+    ]:
+        now.wall, now.steady = now.wall + wall_s, now.steady + steady_s
+        assert was_set_back() is expected
+
+
+@pytest.mark.parametrize("set_back", [True, False])
+def test_the_daemon_is_begun_anew_where_the_clock_was_set_back(
+    set_back: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began, settled, stopped = list[Path](), list[float](), threading.Event()
+
+    def command(workspace: Path) -> list[str]:
+        began.append(workspace)
+        if len(began) > set_back:
+            stopped.set()
+        return [sys.executable, "-c", "import signal; signal.pause()"]
+
+    monkeypatch.setattr(ui, "daemon_command", command)
+    monkeypatch.setattr(ui, "settle_times", lambda instance, now_s: settled.append(now_s))
+    monkeypatch.setattr(ui, "SetBack", lambda: lambda: set_back)
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert ui.run_daemon(instance, tmp_path, stopped) == 0
+    assert len(began) == len(settled) == 1 + set_back
+
+
+def test_a_daemon_that_ends_by_itself_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ui, "daemon_command", lambda workspace: [sys.executable, "-c", ""])
+    told = threading.Event()
+    monkeypatch.setattr(ui, "settle_times", lambda instance, now_s: None)
+    with dg.DagsterInstance.ephemeral() as instance, ui.daemon(instance, tmp_path, told.set) as ended:
+        assert told.wait(60)
+    assert ended.is_set()

@@ -10,7 +10,21 @@ from pathlib import Path
 import dagster as dg
 import pytest
 from dagster._cli.proxy_server_manager import ProxyServerManager
+from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.errors import DagsterUserCodeProcessError
+from dagster._core.remote_origin import (
+    GrpcServerCodeLocationOrigin,
+    RemoteInstigatorOrigin,
+    RemoteRepositoryOrigin,
+)
+from dagster._core.scheduler.instigation import (
+    InstigatorState,
+    InstigatorStatus,
+    ScheduleInstigatorData,
+    SensorInstigatorData,
+    TickData,
+    TickStatus,
+)
 
 from pipeline.errors import ConfigError
 from resources.dagster_internals import (
@@ -22,6 +36,7 @@ from resources.dagster_internals import (
     databases_held,
     erase_pictures,
     free_slots_of_ended_runs,
+    settle_times,
     time_between_ticks,
     without_pictures,
 )
@@ -49,6 +64,41 @@ def test_nothing_else_uses_what_is_private_to_dagster() -> None:
 )
 def test_time_between_ticks(cron: str, between: timedelta) -> None:
     assert time_between_ticks(cron, datetime(2024, 1, 31, 12, tzinfo=UTC)) == between
+
+
+def noted(instance: dg.DagsterInstance) -> dict[str, tuple[object, list[float]]]:
+    """By name what a schedule or a sensor notes of itself, and the times of its ticks."""
+    states = instance.all_instigator_state()
+    ticks = {one.name: instance.get_ticks(one.instigator_origin_id, one.selector_id) for one in states}
+    return {one.name: (one.instigator_data, sorted(tick.timestamp for tick in ticks[one.name])) for one in states}
+
+
+def test_times_of_a_clock_that_was_ahead_count_as_of_now() -> None:
+    now_s, ahead_s = 1_800_000_000.0, 1_830_000_000.0
+    place = RemoteRepositoryOrigin(GrpcServerCodeLocationOrigin("localhost", port=1), "__repository__")
+    weekly, due = (RemoteInstigatorOrigin(place, name) for name in ("weekly", "due"))
+    with dg.instance_for_test() as instance:
+        told = ScheduleInstigatorData("0 3 * * 1", now_s - 9, ahead_s)
+        sensed = SensorInstigatorData(
+            last_tick_timestamp=ahead_s, cursor="so far", last_tick_start_timestamp=ahead_s, last_sensor_start_timestamp=1.0
+        )
+        stopped, running = InstigatorStatus.STOPPED, InstigatorStatus.DECLARED_IN_CODE
+        instance.add_instigator_state(InstigatorState(weekly, InstigatorType.SCHEDULE, stopped, told))
+        instance.add_instigator_state(InstigatorState(due, InstigatorType.SENSOR, running, sensed))
+        for at_s in (now_s - 7, ahead_s):
+            selector = weekly.get_selector().get_id()
+            tick = TickData(weekly.get_id(), "weekly", InstigatorType.SCHEDULE, TickStatus.SUCCESS, at_s, ["a run"])
+            instance.create_tick(tick._replace(selector_id=selector))
+        settle_times(instance, now_s)
+        settled = ScheduleInstigatorData("0 3 * * 1", now_s - 9, now_s)
+        assert noted(instance) == {
+            "weekly": (settled, [now_s - 7, now_s]),
+            "due": (sensed._replace(last_tick_timestamp=now_s, last_tick_start_timestamp=now_s), []),
+        }
+        assert [one.status for one in instance.all_instigator_state(instigator_type=InstigatorType.SCHEDULE)] == [stopped]
+        before = noted(instance)
+        settle_times(instance, now_s + 1)
+        assert noted(instance) == before
 
 
 def logs_of(folder: Path) -> dict[str, int]:
