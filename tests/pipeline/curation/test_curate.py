@@ -97,7 +97,7 @@ def test_for_a_copy_in_the_other_domain_the_photo_of_the_preferred_one_is_kept()
 
 def test_too_few_kept_photos_are_named() -> None:
     table = curate(unique_table(range(12)), [decision(n, "keep") for n in (0, 1, 2, 11)])
-    assert too_few(table, ["ordinary", "shallow"], 2) == ["shallow: 1 photos kept, at least 2 are needed"]
+    assert too_few(table, ["ordinary", "shallow"], 2) == ["shallow: 1 photo kept, at least 2 are needed"]
 
 
 EMPTY = CurationRule(name="empty", hint="person_share", below=0.01, reason="no_person")
