@@ -148,7 +148,7 @@ def test_the_photos_of_a_model_hold_no_formula(world: World, run: Run, tmp_path:
     assert len(json.loads(prov.read_text())["hadMember"]) == len(set(manifest.loc[manifest["split"] == "train", "photo_id"]))
     with (tmp_path / "photos.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert f"{len(rows)} photos are in" in said
+    assert f"{len(rows)} photos in" in said
     assert {(row["title"], row["owner_name"]) for row in rows} == {("'=1+1", "a;'@b")}
 
 
