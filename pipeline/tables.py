@@ -96,21 +96,21 @@ class PhotoListing(_Rows):
     owner: str
     owner_name: str = _column(nullable=True)
     title: str
-    tags: str = _column(description="Flickr's normalised tags, separated by spaces")
-    license: str = _column(nullable=True, description="Flickr's licence id")
+    tags: str = _column(description="Normalised as by Flickr, separated by spaces")
+    license: str = _column(nullable=True)
     date_upload_s: int
     date_taken: str = _column(nullable=True)
     last_update_s: pd.Int64Dtype = _column(nullable=True)
-    media: str
+    media: str = _column(description="photo, video, or unknown")
     page_url: str
     image_url: str = _column(nullable=True, description="The largest size up to photos.max_edge_px")
-    image_width_px: pd.Int64Dtype = _column(nullable=True)
-    image_height_px: pd.Int64Dtype = _column(nullable=True)
-    reason: str = _column(nullable=True, description="Why a filter rejected it; null: accepted")
+    image_width_px: pd.Int64Dtype = _column(nullable=True, description="Of that size")
+    image_height_px: pd.Int64Dtype = _column(nullable=True, description="Of that size")
+    reason: str = _column(nullable=True, description="Why a filter rejected it (docs/collecting.md); null: accepted")
     truncated: bool = _column(description="Found in a window of one second with more results than Flickr shows")
     split: str = _SPLIT
     pair: str = _PAIR
-    views: pd.Int64Dtype = _column(nullable=True)
+    views: pd.Int64Dtype = _column(nullable=True, description="How often it was looked at, as the source says")
     fetched_at_s: int
 
 
@@ -129,7 +129,7 @@ class PhotoFiles(_Rows):
     format: str = _column(nullable=True)
     frames: pd.Int64Dtype = _column(nullable=True)
     etag: str = _column(nullable=True)
-    reason: str = _column(nullable=True, description="Why there is no blob")
+    reason: str = _column(nullable=True, description="Why there is no blob (docs/collecting.md)")
     pending: bool = _column(description="The reason may pass: tried again at the next run")
     detail: str = _column(nullable=True, description="What exactly was seen, for a person")
     fetched_at_s: int
@@ -141,8 +141,8 @@ class PhotoHistory(_Rows):
     photo_id: str
     partition: str = _column(nullable=True, description="`domain|month` of the listing that showed it last")
     configuration: str = _column(nullable=True, description="Digest of the configuration of that listing")
-    first_seen_s: int
-    last_seen_s: int
+    first_seen_s: int = _column(description="The first listing that showed it")
+    last_seen_s: int = _column(description="The last one")
     changed_s: pd.Int64Dtype = _column(nullable=True, description="Last time that title, tags or licence differed")
     changed: str = _column(nullable=True, description="Which of title, tags and license differed then")
     title: str
@@ -152,8 +152,8 @@ class PhotoHistory(_Rows):
     license_before: str = _column(nullable=True, description="The licence before the last change of licence")
     stricter: bool = _column(description="The licence lacks a freedom that license_first gave")
     absent: bool = _column(description="Missing from the newest listing of its month")
-    asked_s: pd.Int64Dtype = _column(nullable=True, description="When Flickr was last asked about the absent photo")
-    gone_s: pd.Int64Dtype = _column(nullable=True, description="When Flickr refused to show the absent photo")
+    asked_s: pd.Int64Dtype = _column(nullable=True, description="When the source was last asked about the absent photo")
+    gone_s: pd.Int64Dtype = _column(nullable=True, description="When the source refused to show the absent photo")
     forgotten: bool = _column(description="It has a tombstone: purged on request, never to be fetched again")
 
 
@@ -161,7 +161,7 @@ class Tombstones(_Rows):
     """Photos purged on request; written by `bokehflow forget` before anything is deleted."""
 
     photo_id: str
-    forgotten_s: int
+    forgotten_s: int = _column(description="When it was asked to be forgotten")
     purged_s: pd.Int64Dtype = _column(nullable=True, description="When the purge was complete; null: it is to go on")
 
 
@@ -181,13 +181,13 @@ class Imports(_Rows):
     owner_name: str = _column(nullable=True)
     title: str = _column(nullable=True)
     tags: str = _column(nullable=True)
-    license: str = _column(nullable=True, description="Flickr's licence id where it is one of those, else words")
+    license: str = _column(nullable=True, description="Id of a licence that `pipeline.licenses` knows, else words")
     page_url: str = _column(nullable=True)
     date_upload_s: pd.Int64Dtype = _column(nullable=True)
     date_taken: str = _column(nullable=True)
     split: str = _SPLIT
     pair: str = _PAIR
-    imported_at_s: int
+    imported_at_s: int = _column(description="When it was first brought")
 
 
 class ListedPhotos(_Rows):
@@ -274,20 +274,20 @@ class UniquePhotos(_Rows):
     width_px: int
     height_px: int
     group: str = _column(description="Photo id of the one kept; of the first where a conflict of domains takes all")
-    rule: str = _column(nullable=True, description="Null: kept")
+    rule: str = _column(nullable=True, description="By which rule it went (docs/collecting.md); null: kept")
     measure: float = _column(nullable=True, description="What decided: agreement in detail, 1 for equal bytes")
     distance_bits: pd.Int64Dtype = _column(nullable=True, description="Between the nearest of the perceptual hashes")
-    duplicate_of: str = _column(nullable=True)
+    duplicate_of: str = _column(nullable=True, description="The photo of its group that is kept; null: itself")
     split_key: str = _column(description="Smallest photo id among all joined by verified duplicate pairs")
 
 
 class DuplicatePairs(_Rows):
     """Every pair of pictures that was ever compared, duplicates or not; a function of the two pictures alone."""
 
-    sha256_a: str
+    sha256_a: str = _column(description="The smaller of the two digests")
     sha256_b: str = _column(description="The larger of the two digests")
     mirrored: bool = _column(description="One of them was flipped before")
-    distance_bits: int = _column(ge=0, le=64)
+    distance_bits: int = _column(ge=0, le=64, description="Between the nearest of their perceptual hashes")
     correlation: float = _column(description="Of the aligned thumbnails, -1 to 1")
     shown: float = _column(ge=0, le=1, description="Share of the frame that the one showing less has of the other")
     detail: float = _column(nullable=True, description="Agreement of the exactly decoded pictures; null: far too unlike")
@@ -298,7 +298,7 @@ class UnmeasuredPictures(_Rows):
 
     sha256: str
     measured_by: str = _column(description="Version of the measurements that failed")
-    reason: str
+    reason: str = _column(description="Why, like `crashes_worker`")
     detail: str
 
 
@@ -354,7 +354,7 @@ class ReviewQueue(_Hints):
     owner_name: str = _column(nullable=True)
     license: str = _column(description="The licence's name")
     tags: str
-    suggested_decision: str = _column(nullable=True)
+    suggested_decision: str = _column(nullable=True, description="keep, drop or move, by the hints")
     suggested_reason: str = _column(nullable=True, description="A reason of the study, for drop")
     suggestion: str = _column(nullable=True, description="Why, in a few words with the number that decided")
     suggestion_probability: float = _hint("suggestion_probability")
@@ -368,14 +368,14 @@ class CuratedPhotos(_Rows):
     domain: str = _column(description="Where it was found")
     sha256: str
     split_key: str
-    decision: str = _column(isin=["keep", "drop", "move"])
+    decision: str = _column(isin=["keep", "drop", "move"], description="What was decided")
     target_domain: str = _column(nullable=True, description="Where a kept or moved photo goes; null: dropped")
-    reason: str = _column(nullable=True)
-    curator: str = _column(nullable=True, description="`rule:NAME` where a configured threshold decided")
-    note: str = _column(nullable=True)
+    reason: str = _column(nullable=True, description="Why it was dropped, a word of the reviewed CSVs")
+    curator: str = _column(nullable=True, description="Who decided; `rule:NAME` where a configured threshold did")
+    note: str = _column(nullable=True, description="The curator's")
     decided_photo_id: str = _column(description="The member of the group that the decision was about")
     decided_at_s: int = _column(description="Time of the decision; for a rule 0")
-    file: str
+    file: str = _column(description="The reviewed CSV that says so")
     row: int = _column(ge=1, description="Row of the CSV, the header being 1; for a rule its number in the project file")
     dissent: str = _column(nullable=True, description="What others decided about this group, or about another member")
 
@@ -415,7 +415,7 @@ class DepthMaps(_Rows):
     depth_source_sha256: str = _column(nullable=True)
     unit: str = _column(nullable=True, description="dioptre (1/m), or relative: scale and shift mean nothing")
     scale: float = _column(nullable=True, description="Disparity is scale · number + shift, where the number is not 0")
-    shift: float = _column(nullable=True)
+    shift: float = _column(nullable=True, description="See there")
     known: float = _column(nullable=True, ge=0, le=1, description="Share of the map whose depth is known")
     nearest_m: float = _column(nullable=True, description="Of what is known; null where depth is relative")
     median_m: float = _column(nullable=True)
@@ -461,7 +461,7 @@ class DatasetManifest(_Layers):
 
     photo_id: str
     domain: str
-    split: str = _column(isin=["train", "test"])
+    split: str = _column(isin=["train", "test"], description="Its side")
     transform: str
     pixels_sha256: str
     alpha_sha256: str
@@ -477,7 +477,7 @@ class DatasetManifest(_Layers):
     image_url: str = _column(nullable=True, description="Where its bytes came from")
     curator: str = _column(nullable=True)
     decision_file: str = _column(nullable=True, description="The reviewed CSV that keeps it")
-    decision_row: pd.Int64Dtype = _column(nullable=True)
+    decision_row: pd.Int64Dtype = _column(nullable=True, description="Row of that CSV, the header being 1")
     mask: str = _column(nullable=True, description="Path below masks/ of the alpha it was made with")
     mask_sha256: str = _column(nullable=True)
     pair: str = _PAIR
@@ -486,10 +486,12 @@ class DatasetManifest(_Layers):
 class Evaluation(_Rows):
     """Scores of one model or baseline on one picture."""
 
-    photo_id: str = _column(description="Photo id, of a tile with `#` and its place; or `scene:` and a scene's name")
-    method: str
-    metric: str
-    value: float = _column(nullable=True)
+    photo_id: str = _column(
+        description="Photo id, of a tile with `#` and its place; `scene:` and a scene's name; `set:test` or `set:model`"
+    )
+    method: str = _column(description="`RECIPE@SEED` of a model, or the name of a baseline")
+    metric: str = _column(description="A name of docs/evaluation.md")
+    value: float = _column(nullable=True, description="The score; null: nothing to measure")
 
 
 @dataclass(frozen=True)

@@ -78,6 +78,7 @@ class Home:
 
     @property
     def blobs(self) -> BlobStore:
+        """Files of photos by their SHA-256."""
         return BlobStore(self.root / "blobs", self.working)
 
     @property
@@ -91,6 +92,7 @@ class Home:
 
     @property
     def tables(self) -> "TableStore":
+        """The tables of docs/tables.md."""
         from storage.tables import TableStore  # needs pandas, which quick commands do without
 
         return TableStore(self.root / "tables")
@@ -140,6 +142,7 @@ class Home:
 
     @property
     def reviewed(self) -> Path:
+        """CSVs with people's decisions."""
         return self.root / "review" / "reviewed"
 
     @property
@@ -149,6 +152,7 @@ class Home:
 
     @property
     def thumbnails(self) -> Path:
+        """Small pictures of the queue's photos."""
         return self.root / "thumbnails"
 
     @property
@@ -168,6 +172,7 @@ class Home:
 
     @property
     def masks(self) -> Path:
+        """PNGs of the subjects' alphas, by the paths that `person_masks` names."""
         return self.root / "masks"
 
     @property
@@ -177,10 +182,12 @@ class Home:
 
     @property
     def shards(self) -> Path:
+        """Training pictures, by the names in `training_images` and in manifests."""
         return self.root / "shards"
 
     @property
     def weights(self) -> Path:
+        """Weights of networks that were fetched or learnt."""
         return self.root / "weights"
 
     @property
@@ -189,6 +196,7 @@ class Home:
 
     @property
     def runs(self) -> Path:
+        """Trained models, a folder for each: `SNAPSHOT-RECIPE-SEED`."""
         return self.root / "runs"
 
     @property
@@ -236,6 +244,7 @@ class Home:
 
     @property
     def snapshots(self) -> Path:
+        """Frozen snapshots, a folder for each, by its id."""
         return self.root / "snapshots"
 
     @property

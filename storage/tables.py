@@ -23,7 +23,7 @@ from pipeline.atomic import atomic_path
 from pipeline.errors import StorageError, disk_failed
 from pipeline.file_names import child
 from pipeline.parquet_files import parquet_footer, parquet_table, rows_with, table_without
-from pipeline.tables import TABLES, columns_of, conform, empty
+from pipeline.tables import TABLES, Column, columns_of, conform, empty
 from storage.provenance import Provenance
 
 WHOLE = "all"
@@ -113,22 +113,24 @@ class TableStore:
         """The table or one partition of it; all columns, or those named.
 
         A named column that an older version did not write is null where the schema lets it be.
-        Raises `StorageError` when it does not exist or is not a Parquet file.
+        Raises `StorageError` when it does not exist or is not a Parquet file, and for a table or column of another name.
         """
         return self._frame(name, [(partition, self._loaded(name, partition, columns))], columns)
 
     def _loaded(self, name: str, partition: str | None, columns: list[str] | None) -> pa.Table:
         """What the file has of the columns, in their order, with what pandas noted of them and nothing else."""
-        path = self.path(name, partition)
+        path, known = self.path(name, partition), _known(name, columns)
         try:
             table = parquet_table(path, columns)
-            known = TABLES[name].columns
             for column in sorted(set(columns or ()) - set(table.schema.names)):
-                if column not in known or not known[column].nullable:
+                if not known[column].nullable:
                     raise ValueError(f"it has no column {column}")
             notes = (table.schema.metadata or {}).get(OF_PANDAS)
             return table.replace_schema_metadata({OF_PANDAS: notes} if notes else None)
         except FileNotFoundError:
+            if partition is None and (parts := self.partitions(name)):
+                told = f"{name} has a file for each of its partitions, such as {parts[0]!r}; `read_all` reads all of them"
+                raise StorageError(f"{path}: {told}") from None
             raise StorageError(f"{path}: the table does not exist yet; `bokehflow run --until {name}` makes it") from None
         except Exception as error:  # a damaged file makes pyarrow stumble in any way
             raise _unreadable(path, name, error) from error
@@ -143,13 +145,18 @@ class TableStore:
         return frame.join(empty(name)[new])[columns] if new else frame
 
     def read_or_empty(self, name: str, partition: str | None = None, columns: list[str] | None = None) -> pd.DataFrame:
-        """The table, or one without rows where it does not exist."""
+        """The table, or one without rows where it does not exist. Raises `StorageError` as `read` does otherwise."""
+        _known(name, columns)
         if self.path(name, partition).exists():
             return self.read(name, partition, columns)
         return empty(name) if columns is None else empty(name)[columns]
 
     def read_all(self, name: str, partitions: list[str] | None = None, columns: list[str] | None = None) -> pd.DataFrame:
-        """All partitions, or those named, in one frame; all columns, or those named."""
+        """All partitions, or those named, in one frame; all columns, or those named.
+
+        Raises `StorageError` as `read` does.
+        """
+        _known(name, columns)
         keys = self.partitions(name) if partitions is None else partitions
         parts = [(partition, self._loaded(name, partition, columns)) for partition in keys]
         filled = [part for part in parts if len(part[1])]
@@ -210,6 +217,16 @@ class TableStore:
             return _info(path, found.st_mtime_ns, found.st_size, found.st_ino)
         except (OSError, ValueError, pa.ArrowException):
             return None
+
+
+def _known(name: str, columns: Sequence[str] | None) -> Mapping[str, Column]:
+    """The columns of a table. Raises `StorageError` where there is no such table, or none of these names."""
+    if name not in TABLES:
+        raise StorageError(f"there is no table {name!r}; there are {', '.join(TABLES)}")
+    known = TABLES[name].columns
+    if odd := [column for column in columns or () if column not in known]:
+        raise StorageError(f"the table {name} has no column {odd[0]!r}; it has {', '.join(known)}")
+    return known
 
 
 def _unreadable(path: Path, name: str, error: Exception) -> StorageError:

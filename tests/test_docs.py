@@ -5,13 +5,21 @@ import re
 import shlex
 import subprocess
 import sys
+import textwrap
+import tomllib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import get_args
 
 import click
 import pytest
+from pydantic import BaseModel
 
 from pipeline.cli import cli
+from pipeline.config import Project, load_project
+from pipeline.dedupe.page import RULES
+from pipeline.training.recipes import TrainingSettings
 
 REPOSITORY = Path(__file__).parents[1]
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
@@ -67,6 +75,87 @@ def _commands(group: click.Group, prefix: str = "") -> Iterator[tuple[str, click
             yield from _commands(command, f"{prefix}{name} ")
         else:
             yield prefix + name, command
+
+
+def test_the_commands_that_a_page_shows_are_taken() -> None:
+    shown = [(page, line) for page in PAGES for line in _shell_lines(page)]
+    assert len(shown) > 40
+    for page, line in shown:
+        alone = re.split(r" (?:&&|&|\|) ?", re.sub(r"\$\([^)]*\)", "WORD", line))[0]
+        words = shlex.split(alone, comments=True)
+        try:
+            _parse(cli, words[1:])
+        except (click.UsageError, AssertionError, KeyError) as error:
+            pytest.fail(f"{page}: {line}: {error}")
+
+
+def _shell_lines(page: str) -> Iterator[str]:
+    """The lines of a page's shell examples that call `bokehflow`, from there on."""
+    for block in re.findall(r"(?ms)^ *```sh\n(.*?)^ *```", (REPOSITORY / page).read_text(encoding="utf-8")):
+        yield from (
+            f"bokehflow {found}" for found in re.findall(r"(?m)^(?:[A-Z_]+=\S+ )*\S*\bbokehflow (?!create)(.+)$", block)
+        )
+
+
+def test_the_project_files_that_a_page_shows_are_taken(tmp_path: Path) -> None:
+    """Each with what it takes for granted: two domains, a recipe, maps of depth."""
+    blocks = [
+        (page, textwrap.dedent(block))
+        for page in PAGES
+        for block in re.findall(r"(?ms)^ *```toml\n(.*?)^ *```", (REPOSITORY / page).read_text(encoding="utf-8"))
+    ]
+    assert len(blocks) > 10
+    granted = {
+        "[domains.ordinary]": "",
+        "[domains.shallow]": "",
+        "[recipes.cyclegan]": "model = 'cyclegan'",
+        "[depth]": "estimator = 'run:d5b6-depth-0'",
+    }
+    for page, block in blocks:
+        needed = [f"{head}\n{text}\n" for head, text in granted.items() if head not in block]
+        (tmp_path / "bokehflow.toml").write_text("\n".join([block.replace("…", ""), *needed]), encoding="utf-8")
+        assert isinstance(load_project(tmp_path / "bokehflow.toml"), Project), page
+
+
+def test_every_key_of_the_project_file_has_a_row() -> None:
+    """Those of tables within tables too."""
+    keys = Counter(key for model in _models(Project) for key in _keys(model))
+    page = (REPOSITORY / "docs" / "configuration.md").read_text(encoding="utf-8")
+    rows = Counter(re.findall(r"(?m)^\| `(\w+)` \|", page))
+    assert {"below", "calls_per_hour", "learning_rate"} <= keys.keys()
+    assert not [key for key, count in keys.items() if rows[key] < count]
+
+
+def test_defaults_stand_there_as_one_would_write_them() -> None:
+    page = (REPOSITORY / "docs" / "configuration.md").read_text(encoding="utf-8")
+    rows = [row.split(" | ") for row in page.splitlines() if row.startswith("| `")]
+    defaults = {cell.strip("`") for row in rows for cell in row[1:-1] if re.fullmatch("`.*`", cell)}
+    assert len(defaults) > 50
+    for default in defaults:
+        tomllib.loads(f"value = {default}")
+
+
+def _models(model: type[BaseModel]) -> set[type[BaseModel]]:
+    """The models within a model, and the settings of runs."""
+    found: set[type[BaseModel]] = {TrainingSettings}
+    waiting: list[object] = [field.annotation for field in model.model_fields.values()]
+    while waiting:
+        annotation = waiting.pop()
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            found |= {annotation}
+            waiting += [field.annotation for field in annotation.model_fields.values()]
+        waiting += get_args(annotation)
+    return found
+
+
+def _keys(model: type[BaseModel]) -> list[str]:
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def test_every_rule_of_duplicates_is_explained() -> None:
+    page = (REPOSITORY / "docs" / "collecting.md").read_text(encoding="utf-8")
+    explained = page.partition("## Duplicates")[2].partition("\n## ")[0]
+    assert all(f"`{rule}`" in explained for rule in RULES)
 
 
 def test_the_pages_made_from_code_are_up_to_date() -> None:

@@ -13,7 +13,8 @@ from pipeline.depth.units import DepthError, DepthMap, DepthUnit
 from pipeline.plain_files import read_plain
 
 ReadPicture = Callable[[Path], bytes]
-"""The bytes of a picture file that was checked in full, within the limits of the project."""
+"""The bytes of a picture file that was checked in full, within the limits of the project; `Path.read_bytes` for a file that
+one trusts."""
 
 MAX_ARRAY_BYTES = 1 << 30
 NPY_MAGIC = b"\x93NUMPY"

@@ -17,8 +17,10 @@ from jaxtyping import Bool, Float
 Depth = Float[np.ndarray, "height width"]
 """Metres."""
 Known = Bool[np.ndarray, "height width"]
+"""Pixels whose true depth is known."""
 Values = Float[np.ndarray, " pixels"]
 Scores = Mapping[str, float]
+"""Value by metric."""
 
 DELTA = 1.25
 EDGE_RATIO = 1.15

@@ -244,8 +244,12 @@ def refocus_photo(
     `disparity` has the photo's size and is known everywhere (`fitted_to`). Where a disc is no larger than a pixel and
     nothing else arrives, the photo is unchanged. A processor works at as many tiles at a time as torch may use threads.
     With less than `LEAST_RADIUS_PX` discs are less round and sooner done. Raises DepthError for a lens whose discs have more
-    than `LARGEST_SHARE`.
+    than `LARGEST_SHARE`, and for a map of another size.
     """
+    if disparity.shape != rgb.shape[:2]:
+        raise DepthError(
+            f"the map has the shape {disparity.shape} and the photo {rgb.shape[:2]}; `fitted_to` brings it there"
+        )
     radius_px = lens.radii_px(disparity)
     largest_px, limit_px = float(np.abs(radius_px).max()), LARGEST_SHARE * min(radius_px.shape)
     if largest_px > limit_px:

@@ -7,7 +7,7 @@ unless a map of depth tells them apart.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from pipeline.masks.nearest import nearness, told_apart
 from pipeline.masks.refine import disk
 
 Others = Literal["drop", "keep", "nearest"]
+"""What becomes of people besides the subject."""
 
 THREAD_SHARE = 0.006
 """Links between people thinner than twice this share of the long side are cut, to tell them apart."""
@@ -64,7 +65,10 @@ def choose_subject(rgb: np.ndarray, alpha: np.ndarray, others: Others, disparity
     "nearest" the person who is nearest by `disparity` and who is as near; where no person's disparity is known, as "drop".
     Disparity is float32 [height, width], larger is nearer, 0 unknown; only "nearest" looks at it.
     Specks belong to nobody and go in all cases; small holes are filled. Without anybody alpha is 0 everywhere.
+    Raises ValueError for another word of `others`.
     """
+    if others not in get_args(Others):
+        raise ValueError(f"others is {others!r}; it may be {', '.join(get_args(Others))}")
     regions, count = _regions(alpha)
     if not count:
         return Subject(np.zeros_like(alpha), 0, 0.0)

@@ -16,7 +16,9 @@ from torch.nn import functional
 from pipeline.models.images import Images, Masks
 
 Scores = Float[Tensor, "batch 1 patch_rows patch_columns"]
+"""A discriminator's raw scores, one for each patch."""
 Scalar = Float[Tensor, ""]
+"""One number."""
 Features = Float[Tensor, "batch channels rows columns"]
 """Activations of a frozen network, >= 0."""
 
@@ -24,6 +26,7 @@ Logits = Float[Tensor, "batch classes rows columns"]
 """Of classes, before the softmax."""
 
 MaskArea = Literal["image", "person"]
+"""What a masked mean is taken over: the whole picture, or the mask's own area."""
 MINIMUM_AREA = 1e-6
 
 
@@ -92,7 +95,7 @@ def masked_l1_loss(result: Images, target: Images, mask: Masks, area: MaskArea =
 
     "image", the study's, divides by batch, channels and all pixels, so that a small person counts little.
     "person" divides each picture by its mask's area, then takes the mean over the batch; an empty mask counts 0.
-    The gradient is zero outside the mask.
+    The gradient is zero outside the mask. Raises ValueError for another `area`.
 
     >>> mask = torch.tensor([1.0, 0.0, 0.0, 0.0]).reshape(1, 1, 2, 2)
     >>> masked_l1_loss(torch.ones(1, 3, 2, 2), torch.zeros(1, 3, 2, 2), mask).item()
@@ -103,6 +106,8 @@ def masked_l1_loss(result: Images, target: Images, mask: Masks, area: MaskArea =
     difference = mask * (result - target).abs()
     if area == "image":
         return difference.mean()
+    if area != "person":
+        raise ValueError(f"area is {area!r}; it may be image or person")
     pixels = mask.sum((1, 2, 3)) * result.shape[1]
     return (difference.sum((1, 2, 3)) / pixels.clamp_min(MINIMUM_AREA)).mean()
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from pipeline.errors import TrainingError
 from pipeline.file_names import inside
@@ -44,7 +44,7 @@ class TrainedRun:
 def load_generator(run_dir: Path, checkpoint: Checkpoint = "last") -> tuple[Generator, TrainingSettings]:
     """The generator from A to B of a finished run, on the CPU and in eval mode, and the run's settings.
 
-    TrainingError if the run is unfinished or the file is not the one that it completed with.
+    TrainingError if the run is unfinished or the file is not the one that it completed with, and for another `checkpoint`.
     """
     trained = load_run(run_dir, ("a_to_b",), checkpoint)
     return trained.generators["a_to_b"], trained.settings
@@ -74,6 +74,8 @@ def _finished(run_dir: Path) -> tuple[Completion, TrainingJob]:
 
 def _name(run_dir: Path, direction: str, checkpoint: Checkpoint, completion: Completion) -> str:
     """The generator's path in the run's folder."""
+    if checkpoint not in get_args(Checkpoint):
+        raise TrainingError(f"There is no checkpoint {checkpoint!r}; it may be {' or '.join(get_args(Checkpoint))}.")
     folder = RunFolder(run_dir)
     path = folder.generator(direction) if checkpoint == "last" else folder.best_generator(direction)
     name = str(path.relative_to(run_dir))

@@ -148,6 +148,20 @@ def test_a_missing_or_broken_table_says_how_to_make_it(tmp_path: Path) -> None:
         tables.read("unique_photos")
 
 
+def test_who_mistypes_a_name_is_told_the_names_and_loses_nothing(tmp_path: Path) -> None:
+    tables = TableStore(tmp_path)
+    tables.write("evaluation", scores(), "smoke@0|abc")
+    for read in (tables.read, tables.read_or_empty, tables.read_all):
+        with pytest.raises(StorageError, match=r"there is no table 'evaluations'; there are photo_listing, "):
+            read("evaluations")
+        with pytest.raises(
+            StorageError, match=r"the table evaluation has no column 'score'; it has photo_id, method, metric"
+        ):
+            read("evaluation", columns=["score"])
+    with pytest.raises(StorageError, match=r"for each of its partitions, such as 'smoke@0\|abc'; `read_all` reads all"):
+        tables.read("evaluation")
+
+
 def test_a_column_that_an_older_version_did_not_write_is_null_where_it_may_be(tmp_path: Path) -> None:
     store = TableStore(tmp_path)
     path = store.write("photo_hints", hints_of(range(2))).path

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from pipeline.intervals import LEVEL, Interval, mean_interval
 
 Values = Float[np.ndarray, " _"]
+"""One value a photo, NaN where there is none."""
 Key = TypeVar("Key", bound=Hashable)
 
 SIGNIFICANCE = 0.05

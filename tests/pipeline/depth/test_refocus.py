@@ -65,6 +65,12 @@ def test_a_lens_too_strong_is_refused() -> None:
         refocus_photo(*scene(), ThinLens(1.2, 100.0))
 
 
+def test_a_map_of_another_size_is_refused() -> None:
+    rgb, disparity = scene()
+    with pytest.raises(DepthError, match="`fitted_to` brings it there"):
+        refocus_photo(rgb, disparity[::2, ::2], ThinLens(1.2, 12.0))
+
+
 @given(st.floats(0.2, 5), st.integers(2, 4))
 @settings(deadline=None)
 def test_the_strength_is_a_share_of_the_photo_whatever_its_size_and_unit(strength: float, factor: int) -> None:

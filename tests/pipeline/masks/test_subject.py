@@ -1,12 +1,14 @@
 """Who is meant among several people, and what is cleaned away."""
 
+from typing import cast
+
 import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.masks.subject import choose_subject, fill_holes
+from pipeline.masks.subject import Others, choose_subject, fill_holes
 
 WIDTH_PX, HEIGHT_PX = 240, 160
 
@@ -58,6 +60,11 @@ def test_of_five_people_who_are_alike_those_in_the_middle_are_meant() -> None:
     assert found.runner_up is not None
     assert found.runner_up > 0.5
     assert chosen(choose_subject(*scene(*boxes), "keep").alpha, boxes) == [0, 1, 2, 3, 4]
+
+
+def test_another_word_for_others_is_refused() -> None:
+    with pytest.raises(ValueError, match="it may be drop, keep, nearest"):
+        choose_subject(*scene((90, 40, 150, 160)), cast("Others", "dorp"))
 
 
 def test_without_anybody_nothing_is_opaque() -> None:

@@ -3,6 +3,7 @@
 import doctest
 from collections.abc import Callable
 from types import ModuleType
+from typing import cast
 
 import numpy as np
 import pytest
@@ -71,6 +72,11 @@ def test_masked_l1_loss_is_numpys(seed: int, area: MaskArea) -> None:
     expected = inside.mean() if area == "image" else np.mean(person)
     measured = masked_l1_loss(*(torch.from_numpy(part) for part in (result, target, mask)), area=area).item()
     assert measured == pytest.approx(expected)
+
+
+def test_another_area_is_refused() -> None:
+    with pytest.raises(ValueError, match="it may be image or person"):
+        masked_l1_loss(torch.ones(1, 3, 2, 2), torch.zeros(1, 3, 2, 2), torch.ones(1, 1, 2, 2), cast("MaskArea", "persn"))
 
 
 @pytest.mark.parametrize("area", ["image", "person"])

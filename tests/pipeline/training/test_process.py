@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -23,7 +23,7 @@ from pipeline.plain_files import file_sha256
 from pipeline.training import process, runs
 from pipeline.training import state as training_state
 from pipeline.training.__main__ import load_data
-from pipeline.training.inference import load_generator, load_run, provenance_of
+from pipeline.training.inference import Checkpoint, load_generator, load_run, provenance_of
 from pipeline.training.jobs import TrainingJob
 from pipeline.training.process import TrainingData, run_training
 from pipeline.training.progress_checks import is_check_step
@@ -151,6 +151,8 @@ def test_an_altered_generator_is_noticed_and_written_anew(make_job: MakeJob) -> 
         load_generator(job.run_dir)
     assert completed(job).files == first.files
     load_generator(job.run_dir)
+    with pytest.raises(TrainingError, match="no checkpoint 'bset'; it may be last or best"):
+        load_generator(job.run_dir, cast("Checkpoint", "bset"))
 
 
 def test_another_configuration_starts_anew_and_keeps_the_old_run_aside(make_job: MakeJob) -> None:
