@@ -566,6 +566,21 @@ def test_the_photo_does_not_move_while_one_decides(browser: Browser, server: Ser
     assert len(places) == 1
 
 
+def test_a_picture_that_is_gone_is_said_to_be(browser: Browser, server: Server) -> None:
+    tables = server.home.tables.read("review_queue").set_index("photo_id")["sha256"]
+    server.home.blobs.path(tables[photo_id(1)]).unlink()
+    page = opened(browser, server, f"/single?photo={photo_id(0)}&status=all")
+    page.wait_for_function("document.querySelector('img.photo').naturalWidth")
+    assert page.locator(".unseen").count() == 0
+    for show in (lambda: page.keyboard.press("ArrowRight"), page.reload):
+        show()
+        page.wait_for_selector(f"main[data-photo='{photo_id(1)}']")
+        page.wait_for_selector(".unseen")
+        assert "this picture is missing; run `bokehflow run` to fetch it again" in page.inner_text(".unseen")
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_selector(".unseen", state="detached")
+
+
 def test_nasty_titles_run_nothing(browser: Browser, tmp_path: Path) -> None:
     running = Server(make_home(tmp_path / "home", count=8, titles=NASTY_TITLES))
     try:

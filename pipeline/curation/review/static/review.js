@@ -334,6 +334,17 @@
     fit();
     if (on) say("100 %: arrows or dragging move it");
   }
+  // Nobody should decide about an empty frame: the server says what is wrong with the file.
+  async function unseen(photo) {
+    const answer = await fetch(photo.src).catch(() => null);
+    if (!answer || answer.ok || !photo.isConnected) return; // no answer at all is said elsewhere
+    const told = document.createElement("p");
+    told.className = "unseen";
+    told.setAttribute("role", "alert");
+    told.textContent = `This picture cannot be shown. ${(await answer.text()).trim()}`;
+    one(".unseen")?.remove();
+    one("#stage").append(told);
+  }
   function pan(key) {
     const [x, y] = { ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowDown: [0, 1], ArrowUp: [0, -1] }[key];
     one(".frame").scrollBy(x * PAN_PX, y * PAN_PX);
@@ -629,6 +640,7 @@
     const card = event.target.closest(".card");
     if (card && card !== current()) select(card, false);
   });
+  document.addEventListener("error", (event) => { if (event.target.matches?.("img.photo")) unseen(event.target); }, true);
   document.addEventListener("pointerdown", drag);
   addEventListener("resize", fit);
   addEventListener("pagehide", () => navigator.sendBeacon("/leave", new URLSearchParams({ token, seen: held().join(" ") })));
@@ -653,6 +665,8 @@
     } else if (view() === "single") {
       aim(main().dataset);
       fit();
+      const photo = one("img.photo");
+      if (photo.complete && !photo.naturalWidth) unseen(photo); // it failed before this script listened
       if (masked) overlay(true);
       if (deep) depth(true);
       afterwards(() => upcoming().forEach(load));
