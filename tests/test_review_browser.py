@@ -290,8 +290,12 @@ def test_a_mask_is_drawn_taken_back_and_saved(browser: Browser, server: Server) 
     page = opened(browser, server, f"/single?photo={photo_id(1)}&status=all", viewport={"width": 1280, "height": 900})
     page.keyboard.press("b")
     page.wait_for_selector("canvas")
-    box = page.locator("canvas").bounding_box()
+    page.wait_for_selector("#say.on")
+    box, said, tools = (page.locator(where).bounding_box() for where in ("canvas", "#say", "#brush-tools"))
     assert box is not None
+    assert said is not None
+    assert tools is not None
+    assert said["y"] + said["height"] <= tools["y"]
     middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 
     def stroke(across_px: int, down_px: int) -> None:
@@ -387,6 +391,8 @@ def test_looking_closely_by_keyboard(browser: Browser, server: Server) -> None:
     assert page.inner_text(".duplicates") != ""
     page.keyboard.press("?")
     assert page.is_visible("#help")
+    page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    assert page.evaluate("document.activeElement.textContent") == "Close"
     page.keyboard.press("k")
     page.keyboard.press("Escape")
     assert not page.is_visible("#help")

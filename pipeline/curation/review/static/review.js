@@ -634,7 +634,8 @@
     for (const open of all("details.pop[open]")) if (!open.contains(target)) open.open = false;
   });
   document.addEventListener("toggle", (event) => {
-    if (event.target.open) one("select, input:not([type=hidden])", event.target)?.focus();
+    const { target } = event; // a dialog tells of it, too, and knows itself what has the focus
+    if (target.open && target.matches("details")) one("select, input:not([type=hidden])", target)?.focus();
   }, true);
   document.addEventListener("focusin", (event) => {
     const card = event.target.closest(".card");
