@@ -578,7 +578,7 @@ class Recipe(_Section):
     """Which model is trained: the study's four; `one_sided`, without a way back; `semantic`, for any two collections.
     `depth` and `refocus` predict how far away everything is, for which pictures of `domain_a` need depth;
     `bokehflow refocus --model` applies them. `pix2pix` does so too, as the second study did. `defocus` paints what a
-    lens would show, told what shall be sharp, as the fourth study did: `translate` tells it the subject."""
+    lens would show, told what should be sharp, as the fourth study did: `translate` tells it the subject."""
     profile: str = "study"
     """Set of settings to start from: `study`, `corrected`, `small` (one core, two minutes), `smoke` (rendered scenes); for
     two collections of any kind `collections`, or `collections_small` (rendered scenes);

@@ -122,7 +122,7 @@ def test_a_folder_of_maps_serves_many_photos_and_a_missing_one_is_named(folder: 
     [
         ((), "refocusing needs depth"),
         (("--depth", "map.png", "--at", "1,1"), "unit of the depth map"),
-        (("--depth", "map.png", "--depth-unit", "mm"), "which plane shall be sharp"),
+        (("--depth", "map.png", "--depth-unit", "mm"), "which plane should be sharp"),
         (("--depth", "map.png", "--depth-unit", "mm", "--at", "1,1", "--subject"), "too many planes"),
         (("--depth", "map.png", "--depth-unit", "mm", "--at", "1"), "no point of a photo"),
         (("--depth", "map.png", "--depth-unit", "cm", "--at", "1,1"), "no unit of depth"),

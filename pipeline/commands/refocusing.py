@@ -57,7 +57,7 @@ MAP_ENDINGS = (".png", ".npy", ".tiff", ".tif")
 )
 @click.option("--depth-unit", metavar="UNIT", help="Of its numbers: mm, m, dioptre, disparity; with steps as in m/5000.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path(), help="Folder for the results.")
-@click.option("--page", is_flag=True, help="Open a page instead: click where it shall be sharp, drag the aperture, save.")
+@click.option("--page", is_flag=True, help="Open a page instead: click what should be sharp, drag the aperture, save.")
 @click.option("--port", default=8767, show_default=True, help="Port of the page on 127.0.0.1; 0 takes a free one.")
 def refocus(
     home: Path | None,
@@ -100,7 +100,7 @@ def refocus(
     if not photos and not page:
         raise ConfigError("name a photo, or open the page with --page")
     if page and (subject or any(one is not None for one in (at, distance, sweep, f_number, focal_mm))):
-        raise ConfigError("on the page you click where it shall be sharp: leave out all but --strength, and where depth is")
+        raise ConfigError("on the page you click what should be sharp: leave out all but --strength, and where depth is")
     chosen = open_home(home)
     limits, estimating, masks = _settings(chosen, config)
     given = _Given(depth, depth_unit, run, network)
@@ -309,7 +309,7 @@ def _plane(at: str | None, distance: float | None, subject: bool, sweep: int | N
 
     given = [at is not None, distance is not None, subject, sweep is not None]
     if sum(given) != 1:
-        what = "too many planes are told." if any(given) else "which plane shall be sharp?"
+        what = "too many planes are told." if any(given) else "which plane should be sharp?"
         raise ConfigError(f"{what} Give one of --at X,Y, --distance M, --subject and --sweep N")
     if at is not None:
         return Point.parse(at)

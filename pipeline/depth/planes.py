@@ -1,4 +1,4 @@
-"""Which plane of a photo shall be sharp: told by a point of it, by a distance, or by its subject."""
+"""Which plane of a photo should be sharp: told by a point of it, by a distance, or by its subject."""
 
 import math
 from collections.abc import Callable

@@ -92,7 +92,7 @@ MODELS_WITH_MASK_LOSS = frozenset({"mask_loss", "mask_loss_overlay", "one_sided"
 
 
 MODELS_THAT_NEED_MASKS = frozenset({"mask_loss", "mask_overlay", "mask_loss_overlay", "one_sided", "defocus"})
-"""Those that hold or lay over what the masks show, or are told by it what shall be sharp."""
+"""Those that hold or lay over what the masks show, or are told by it what should be sharp."""
 
 
 OWN_OUTPUTS = {"depth": "disparity", "refocus": "disparity", "pix2pix": "disparity_picture", "defocus": "refocused"}

@@ -1,4 +1,4 @@
-"""The fourth study's way to refocus: a network is shown the picture and a map of what shall be sharp, and paints the rest.
+"""The fourth study's way to refocus: a network is shown the picture and a map of what should be sharp, and paints the rest.
 
 pix2pix (Isola et al., 2017) with a map beside the picture, in the study's forms, each a setting: four channels into one
 encoder, or an encoder for each of the two (`encoders`); L1 uniform, weighed by the grey of depth with 2000 in focus, or with

@@ -122,7 +122,7 @@ class Pix2pixGenerator(DisparityGenerator):
 
 
 class DefocusGenerator(Generator):
-    """Image, and a map of what shall be sharp, to the refocused image; sides are free.
+    """Image, and a map of what should be sharp, to the refocused image; sides are free.
 
     The map takes the place of the subject's alpha, which it is where nothing else is said: the subject is in focus then.
     """
@@ -140,9 +140,9 @@ class DefocusGenerator(Generator):
         return True
 
     def forward(self, images: Images, alpha: Masks | None = None) -> Images:
-        """`images` refocused; `alpha` is 1 where they shall be sharp, 0 elsewhere."""
+        """`images` refocused; `alpha` is 1 where they should be sharp, 0 elsewhere."""
         if alpha is None:
-            raise ValueError("this generator must be told what shall be sharp")
+            raise ValueError("this generator must be told what should be sharp")
         return self.network(torch.cat([images, alpha], 1)).tanh()
 
     @property

@@ -24,7 +24,7 @@ PerceptualScale = Literal["paper", "code", "none"]
 DepthLoss = Literal["log", "affine"]
 """What is asked of predicted depth: that it is right in metres, by logarithms, or up to scale and shift of disparity."""
 FocusMap = Literal["map", "patches"]
-"""How a network is told what shall be sharp: by an exact map, or by squares of three levels."""
+"""How a network is told what should be sharp: by an exact map, or by squares of three levels."""
 FocusWeights = Literal["uniform", "grey", "in_focus"]
 """How pixels count in L1: alike; 2000 in focus and else the grey of depth, 0 to 1; 11 in focus and else 1."""
 Made = TypeVar("Made")

@@ -110,7 +110,7 @@ def _needs(settings: Mapping[str, Any]) -> str:
     if settings.get("lens_finds_subject"):
         return "the photo: it finds the subject itself, as it learnt from the masks of its training photos"
     if settings["output"] == "refocused":
-        return "the photo and a map of what shall be sharp: `translate` takes the subject"
+        return "the photo and a map of what should be sharp: `translate` takes the subject"
     if not settings["lens_holds_subject"]:
         return "the photo"
     return "the photo and its subject's alpha: `translate` and the evaluation find it by `[masks]`, ONNX takes it too"

@@ -133,7 +133,7 @@ def _head(kind: str, model: str) -> str:
 
 def _use(kind: str, generator: Generator, size_px: int, page: bool) -> str:
     """How to run it. The short side is scaled, since that of a long photo would become less than the network takes."""
-    white = "what shall be sharp is white" if kind == "focus" else "the person white"
+    white = "what should be sharp is white" if kind == "focus" else "the person white"
     return USE.format(
         words=input_words(generator),
         size_px=max(size_px, LEAST_SIDE_PX),

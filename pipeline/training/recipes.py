@@ -133,7 +133,7 @@ class TrainingSettings(BaseModel):
     """For `pix2pix` and `defocus`: weight of L1 between the picture that is made and the true one, both from -1 to 1; 0 is
     the conditional GAN alone, and `gan_weight = 0` L1 alone."""
     focus_map: Literal["map", "patches"] = "map"
-    """For `defocus`: how it is told what shall be sharp, by an exact map or by squares of three levels."""
+    """For `defocus`: how it is told what should be sharp, by an exact map or by squares of three levels."""
     focus_weights: Literal["uniform", "grey", "in_focus"] = "uniform"
     """For `defocus`: how pixels count in L1: all alike; 2000 in focus and elsewhere the grey of depth, 0 to 1; or 11 in
     focus and else 1. They are divided by their mean."""

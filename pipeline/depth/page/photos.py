@@ -52,7 +52,7 @@ Open = Callable[[], PhotoAndDepth]
 
 @dataclass(frozen=True)
 class Setting:
-    """A point of the upright photo, in its pixels, that shall be sharp, and how open the lens is.
+    """A point of the upright photo, in its pixels, that should be sharp, and how open the lens is.
 
     That is told by the strength in per cent of the shorter side, or by the f-number of a full-frame camera whose focal
     length, where it is None, is the photo's.

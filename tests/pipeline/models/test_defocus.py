@@ -142,7 +142,7 @@ def test_the_generator_takes_any_size_and_must_be_told() -> None:
     generator = build_generator(replace(CONFIG.generator, encoders=2))
     assert isinstance(generator, DefocusGenerator)
     assert generator(torch.zeros(1, 3, 37, 50), torch.ones(1, 1, 37, 50)).shape == (1, 3, 37, 50)
-    with pytest.raises(ValueError, match="what shall be sharp"):
+    with pytest.raises(ValueError, match="what should be sharp"):
         generator(torch.zeros(1, 3, 32, 32))
     with pytest.raises(ValueError, match="depth"):
         model_of().translations(replace(batch(0), depth_a=None))

@@ -84,8 +84,8 @@ def test_the_card_says_what_such_a_model_is(tmp_path: Path, pictures: ArrayImage
 def test_the_card_of_what_is_told_by_a_map_says_so(tmp_path: Path, pictures: ArrayImages) -> None:
     assert train(job(tmp_path, "defocus", steps=1, discriminator_channels=2), pictures) is not None
     page = RunFolder(tmp_path).card_page.read_text()
-    assert "told by a map what shall be sharp" in page
-    assert "a map of what shall be sharp" in page
+    assert "told by a map what should be sharp" in page
+    assert "a map of what should be sharp" in page
     assert "5 pictures of ordinary and 0 of" in page
 
 
