@@ -59,6 +59,7 @@ def test_groups_stand_side_by_side_with_rule_measure_owner_and_link(tmp_path: Pa
     assert "flickr:3" not in index
     assert re.findall(r'<figure class="(\w+)"', written["mirrored-1.html"]) == ["kept", "dropped"]
     assert "How near" in index
+    assert "print-color-adjust: exact" in index  # the bars are grounds, which browsers do not print otherwise
     assert "How near" not in written["mirrored-1.html"]
 
 

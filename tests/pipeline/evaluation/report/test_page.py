@@ -548,4 +548,10 @@ def test_in_print_everything_is_open_and_nothing_needs_a_hand(opened: Callable[.
     assert not page.locator("#viewer").is_visible()
     assert not page.locator("nav").is_visible()
     assert page.get_by_role("cell", name="mask_loss@0").first.is_visible()
+    kept = page.eval_on_selector_all(".swatch, .bar span", "all => all.map(one => getComputedStyle(one).printColorAdjust)")
+    assert set(kept) == {"exact"}
+    sizes = page.eval_on_selector(
+        "thead .way", "way => [way, way.parentElement].map(one => parseFloat(getComputedStyle(one).fontSize))"
+    )
+    assert sizes[0] < sizes[1]
     page.close()
