@@ -16,8 +16,8 @@ MATERIALIZED = dg.DagsterEventType.ASSET_MATERIALIZATION
 class InstanceRecords:
     """`Records` of the planner out of an instance.
 
-    With `at_once` all partitions of an asset are asked about when the first is: for who looks at all, while nobody records
-    anything that counts.
+    With `at_once` all partitions of an asset are asked about when the first is, which takes a tenth of the time: for who
+    looks at all, while nobody records anything that counts, and only once.
     """
 
     instance: dg.DagsterInstance

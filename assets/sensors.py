@@ -58,7 +58,7 @@ def sensors(project: Project, home: Home, file: Path, jobs: Sequence[AssetJob]) 
     def what_is_due(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         if why_not := not_as_loaded(project, file):
             return dg.SensorResult(skip_reason=why_not, cursor=context.cursor)
-        planner = Planner(project, home, file.parent, InstanceRecords(context.instance), losses)
+        planner = Planner(project, home, file.parent, InstanceRecords(context.instance, at_once=True), losses)
         found = next_runs(planner, context.instance, json.loads(context.cursor or "{}"))
         for due in (one for run in found.due for one in run):
             context.log.info(str(due))
@@ -104,7 +104,9 @@ def next_runs(planner: Planner, instance: dg.DagsterInstance, seen: dict[str, st
 
     `seen` is `unsettled` of the tick before.
     """
-    outlook, moving, found = planner.outlook(), set(_moving(instance)), Next()
+    # What is recorded while the planner looks may be missing in what it saw: it counts as on its way.
+    before, outlook, found = set(_moving(instance)), planner.outlook(), Next()
+    moving = before | set(_moving(instance))
     found.why_not += [f"{one.asset} waits: {', '.join(one.problems)} did not pass" for one in outlook.waiting]
     for due in outlook.due:
         if due.name in moving:

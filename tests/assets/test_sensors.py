@@ -19,6 +19,8 @@ from pipeline.definitions import build_definitions
 from pipeline.operations.due import Due, Outlook, Waiting
 from pipeline.operations.months import listed_keys
 from pipeline.operations.planning import Planner
+from pipeline.operations.snapshots_due import UNRECORDED
+from pipeline.operations.stages import provenance_of
 from pipeline.tables import empty
 from storage import Home
 
@@ -126,6 +128,39 @@ def test_a_months_runs_hold_up_no_other_month_and_a_models_none_of_another(world
 def test_what_is_being_made_is_not_asked_for_again_whoever_makes_it(world: World) -> None:
     create_run_for_test(world.instance, status=STARTED, asset_selection=frozenset({dg.AssetKey("unique_photos")}))
     assert world.started(due("unique_photos")) == []
+
+
+def test_what_ends_while_the_planner_looks_is_not_asked_for_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The planner may have asked for its record before it was there."""
+    run = world.ran(due("photo_listing", KEY), STARTED)
+
+    def outlook(planner: Told) -> Outlook:
+        world.instance.report_run_failed(world.instance.get_run_by_id(run))
+        return planner.told
+
+    monkeypatch.setattr(Told, "outlook", outlook)
+    assert world.started(due("photo_listing", KEY, UNRECORDED)) == []
+    assert world.started(due("photo_listing", KEY, UNRECORDED)) == [[f"photo_listing {KEY}"]]
+
+
+@pytest.mark.filterwarnings("ignore:Non-compliant tag keys")
+def test_months_are_asked_about_at_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look at ten years of months, each for itself, takes seconds, and there is one every few seconds."""
+    asked, look = list[object](), world.instance.fetch_materializations
+
+    def fetch(filters: dg.AssetRecordsFilter, limit: int) -> object:
+        asked.append(filters.asset_partitions)
+        return look(filters, limit)
+
+    for key in MONTHS:
+        made = provenance_of(world.project, world.home, "photo_listing", key)
+        world.home.tables.write("photo_listing", empty("photo_listing"), key, made, made_s=1.0)
+        world.instance.report_runless_asset_event(dg.AssetMaterialization("photo_listing", partition=key))
+    monkeypatch.setattr(world.instance, "fetch_materializations", fetch)
+    sensor = world.definitions.resolve_sensor_def("what_is_due")
+    context = dg.build_sensor_context(instance=world.instance, definitions=world.definitions)
+    assert sensor.evaluate_tick(context).run_requests
+    assert asked == [None]
 
 
 def test_what_people_put_there_is_taken_when_it_has_not_changed_since_the_tick_before(world: World) -> None:
