@@ -36,13 +36,22 @@ class InstanceRecords:
 
     def _all(self, asset: dg.AssetKey) -> dict[str, float]:
         """The same of each partition: a question for each takes as long as one for all."""
+        return {partition: record.timestamp for partition, record in self._newest(asset).items()}
+
+    def _newest(self, asset: dg.AssetKey) -> dict[str, dg.EventLogRecord]:
         newest = self.instance.get_latest_storage_id_by_partition(asset, MATERIALIZED)
-        found, ids = dict[int, float](), list(newest.values())
+        found, ids = dict[int, dg.EventLogRecord](), list(newest.values())
         for start in range(0, len(ids), AT_ONCE):
             wanted = dg.AssetRecordsFilter(asset, storage_ids=ids[start : start + AT_ONCE])
             records = self.instance.fetch_materializations(wanted, limit=AT_ONCE).records
-            found |= {record.storage_id: record.timestamp for record in records}
+            found |= {record.storage_id: record for record in records}
         return {partition: found[number] for partition, number in newest.items() if number in found}
+
+    def runs_of_newest(self, asset: str) -> set[str]:
+        """The runs that recorded the newest materialisation of the asset, or of each of its partitions."""
+        key = dg.AssetKey(asset)
+        last = self.instance.fetch_materializations(dg.AssetRecordsFilter(key), limit=1).records
+        return {record.run_id for record in [*last, *self._newest(key).values()]}
 
     def partitions(self, asset: str) -> set[str]:
         """The partitions that were ever materialised."""

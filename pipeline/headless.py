@@ -48,6 +48,7 @@ def _run(
 ) -> tuple[str | None, Answers | None]:
     """What `run_plan` returns, and what Dagster answers now, where the planner has nothing more to ask it."""
     from assets.headless import HeadlessRun, bury_dead_runs, open_instance, runs_elsewhere, take_on_record, unfinished_runs
+    from assets.old_runs import delete_old_runs
     from assets.records import InstanceRecords
     from pipeline.definitions import build_definitions
 
@@ -57,6 +58,7 @@ def _run(
         for words in runs_elsewhere(instance):
             say(words)
         take_on_record(instance, home)
+        delete_old_runs(instance, home)
         definitions = build_definitions(project, home, path)
         snapshot = HeadlessRun(project, home, path.parent, definitions, instance, say, losses).go(plan)
         records = AskedRecords(InstanceRecords(instance, at_once=True))

@@ -7,6 +7,7 @@ process, where nothing reaches it but through the guard.
 For containers each part also runs alone. The code server's part holds what the whole would: runs are its processes.
 """
 
+import logging
 import signal
 import socket
 import subprocess
@@ -27,6 +28,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from assets.headless import bury_dead_runs, open_instance, served_runs, serving_ui, take_on_record
+from assets.old_runs import delete_old_runs
 from pipeline.config import Project, load_project
 from pipeline.errors import ConfigError
 from pipeline.headless import Say
@@ -49,6 +51,8 @@ from resources.dagster_internals import (
 )
 from storage import Home
 
+log = logging.getLogger(__name__)
+
 MAX_BODY_BYTES = 8_000_000
 """A query of the UI names assets and partitions, thousands at most."""
 LOG_LEVEL = "warning"
@@ -56,6 +60,7 @@ DAEMON_ENDS_S = 60
 SET_BACK_S = 10
 """A clock that is set back by less holds nobody up; steps of time servers are mostly smaller."""
 LOOK_AT_PROJECT_EVERY_S = 3
+TIDY_EVERY_S = 86_400
 CODE_SERVER_STARTS_S = 300
 """Importing everything on a cold and crowded machine takes a minute."""
 
@@ -71,8 +76,31 @@ def _serving(home: Home, project: Project) -> Iterator[tuple[dg.DagsterInstance,
     ):
         bury_dead_runs(instance, home)
         take_on_record(instance, home)
-        with serving_ui(home), starting():
+        with serving_ui(home), starting(), tidying(instance, home):
             yield instance, tell_others
+
+
+@contextmanager
+def tidying(instance: dg.DagsterInstance, home: Home) -> Iterator[None]:
+    """Meanwhile old runs leave Dagster's records, at once and then daily."""
+    ended = threading.Event()
+
+    def tidy() -> None:
+        while not ended.is_set():
+            try:
+                while delete_old_runs(instance, home) and not ended.is_set():
+                    pass
+            except Exception:  # a full disk, a database that is held: tomorrow will do, and nothing waits for it
+                log.warning("records of old runs stay for now", exc_info=True)
+            ended.wait(TIDY_EVERY_S)
+
+    tidier = threading.Thread(target=tidy, name="old runs", daemon=True)
+    tidier.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        tidier.join()
 
 
 def serve_ui(home: Home, project: Project, path: Path, port: int, say: Say) -> int:

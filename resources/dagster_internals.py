@@ -15,6 +15,7 @@ sizes and times.
 
 import os
 import re
+import shutil
 import sqlite3
 import subprocess
 import tempfile
@@ -94,6 +95,17 @@ def free_slots_of_ended_runs(instance: dg.DagsterInstance) -> None:
         run = instance.get_run_by_id(run_id)
         if run is None or run.is_finished:
             log.free_concurrency_slots_for_run(run_id)
+
+
+def delete_run(instance: dg.DagsterInstance, dagster_folder: Path, run_id: str) -> None:
+    """Delete a run that is over from the records, with its events and what its steps printed.
+
+    In SQLite each run's events are a file of their own, which Dagster only empties.
+    """
+    instance.delete_run(run_id)
+    for path in child(child(dagster_folder, "history"), "runs").glob(f"{run_id}.db*"):
+        path.unlink(missing_ok=True)
+    shutil.rmtree(child(child(dagster_folder, "storage"), run_id), ignore_errors=True)
 
 
 @contextmanager

@@ -115,3 +115,22 @@ def test_a_daemon_that_ends_by_itself_is_told_of(tmp_path: Path, monkeypatch: py
     with dg.DagsterInstance.ephemeral() as instance, ui.daemon(instance, tmp_path, told.set) as ended:
         assert told.wait(60)
     assert ended.is_set()
+
+
+def test_records_of_old_runs_go_while_dev_is_open_whatever_went_wrong_the_day_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers, all_gone = iter([OSError("the disk is full"), 50, 3, 0]), threading.Event()
+
+    def delete(instance: object, home: Home) -> int:
+        answer = next(answers, None)
+        if isinstance(answer, OSError):
+            raise answer
+        if answer is None:
+            all_gone.set()
+        return answer or 0
+
+    monkeypatch.setattr(ui, "delete_old_runs", delete)
+    monkeypatch.setattr(ui, "TIDY_EVERY_S", 0.01)
+    with dg.DagsterInstance.ephemeral() as instance, ui.tidying(instance, Home(tmp_path)):
+        assert all_gone.wait(60)

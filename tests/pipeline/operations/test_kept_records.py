@@ -6,12 +6,15 @@ import sys
 import tarfile
 from collections import Counter
 from collections.abc import Callable, Iterable
+from datetime import timedelta
 from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.test_utils import create_run_for_test
 
 import assets.headless
+import assets.old_runs
 from assets.headless import open_instance
 from pipeline.config import load_project
 from pipeline.errors import ConfigError
@@ -59,6 +62,19 @@ def test_dagster_is_not_asked_again(settled: Home, monkeypatch: pytest.MonkeyPat
     for others in ("dev", "at-work"):
         with settled.lock(others), pytest.raises(Exception, match="at work in this home"):
             go(settled)
+
+
+def test_records_of_old_runs_go_with_the_next_run_and_nothing_is_due_for_want_of_them(
+    settled: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_instance(settled) as instance:
+        needed = set(instance.get_run_ids())
+        create_run_for_test(instance, status=dg.DagsterRunStatus.SUCCESS)
+    monkeypatch.setattr(assets.old_runs, "KEPT_FOR", timedelta(0))
+    assert go(settled) == SNAPSHOT
+    with open_instance(settled) as instance:
+        assert set(instance.get_run_ids()) == needed
+    assert needs_nothing(settled)
 
 
 def test_dagster_is_not_even_imported(settled: Home) -> None:

@@ -1,0 +1,77 @@
+"""Records of old runs go, but for those by which it is known what is due."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from assets.headless import open_instance
+from assets.old_runs import KEPT_FOR, delete_old_runs
+from assets.records import InstanceRecords
+from storage import Home
+
+MONTHS = dg.StaticPartitionsDefinition(["ordinary|2024-01", "ordinary|2024-02"])
+NOW, LATER = datetime.now(UTC), datetime.now(UTC) + KEPT_FOR + timedelta(days=1)
+
+
+@dg.asset(partitions_def=MONTHS)
+def photo_listing() -> None:
+    """A table by month."""
+
+
+@dg.asset(check_specs=[dg.AssetCheckSpec("enough_kept", asset="curated_photos")])
+def curated_photos() -> dg.MaterializeResult:
+    """A table with a blocking check."""
+    return dg.MaterializeResult(check_results=[dg.AssetCheckResult(passed=True, check_name="enough_kept")])
+
+
+@dg.op
+def fails() -> None:
+    """Makes nothing."""
+    raise ValueError
+
+
+@dg.job
+def failing() -> None:
+    """Fails."""
+    fails()
+
+
+def made(instance: dg.DagsterInstance, asset: dg.AssetsDefinition, partition: str | None = None) -> str:
+    """The id of a run that makes it."""
+    return dg.materialize([asset], instance=instance, partition_key=partition).run_id
+
+
+def files_of(home: Home, runs: list[str]) -> list[Path]:
+    return [path for path in home.dagster.rglob("*") for run in runs if path.name.startswith(run)]
+
+
+def test_runs_of_long_ago_go_with_their_files_and_what_is_newest_stays(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    with open_instance(home) as instance:
+        first, second = "ordinary|2024-01", "ordinary|2024-02"
+        superseded = [made(instance, photo_listing, first), made(instance, curated_photos)]
+        newest = [made(instance, photo_listing, key) for key in (second, first)]
+        newest += [made(instance, curated_photos)]
+        failed = failing.execute_in_process(instance=instance, raise_on_error=False).run_id
+        records = InstanceRecords(instance)
+        known = [records.made_at_s("photo_listing", key) for key in (first, second)]
+        assert files_of(home, superseded)
+        assert delete_old_runs(instance, home, NOW) == 0
+        assert delete_old_runs(instance, home, LATER) == 3
+        assert delete_old_runs(instance, home, LATER) == 0
+        assert set(instance.get_run_ids()) == set(newest)
+        assert files_of(home, [*superseded, failed]) == []
+        assert [records.made_at_s("photo_listing", key) for key in (first, second)] == known
+        assert records.failed_checks("curated_photos", ["enough_kept"]) == {}
+
+
+def test_the_oldest_go_first_and_no_run_that_is_not_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("assets.old_runs.AT_ONCE", 2)
+    home = Home(tmp_path)
+    with open_instance(home) as instance:
+        runs = [made(instance, curated_photos) for _ in range(4)]
+        at_work = instance.create_run_for_job(failing).run_id
+        assert delete_old_runs(instance, home, LATER) == 2
+        assert set(instance.get_run_ids()) == {*runs[2:], at_work}
