@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from pipeline.curation.curate import open_groups, words_by_group
-from pipeline.curation.decisions import Decision
+from pipeline.curation.decisions import Decision, named
 from pipeline.curation.double_review import DoubleReview, holders, verdict
 
 Pair = tuple[Decision, Decision]
@@ -97,7 +97,7 @@ def _by_names(pairs: Iterable[Pair]) -> dict[str, list[Pair]]:
     """Person → the name as it was written first."""
     for pair in pairs:
         for word in pair:
-            written.setdefault(word.person, word.curator or "a nameless curator")
+            written.setdefault(word.person, named(word.curator))
         names = sorted((written[word.person] for word in pair), key=str.casefold)
         found.setdefault(" + ".join(names), []).append(pair)
     return found

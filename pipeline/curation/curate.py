@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.counted import counted
-from pipeline.curation.decisions import Decision, opinions
+from pipeline.curation.decisions import Decision, named, opinions
 from pipeline.curation.double_review import DoubleReview, holders, verdict
 from pipeline.tables import among, columns_of
 
@@ -141,7 +141,7 @@ def disagreements(curated: pd.DataFrame, waiting: Mapping[str, Sequence[str]] = 
     disputed = curated[curated["dissent"].notna()]
     columns = ["decided_photo_id", "decision", "curator", "file", "row", "dissent"]
     counted = [
-        f"{photo_id}: {decision} by {curator} ({file}, row {row}) counts; otherwise said {dissent}"
+        f"{photo_id}: {decision} by {named(curator)} ({file}, row {row}) counts; otherwise said {dissent}"
         for photo_id, decision, curator, file, row, dissent in disputed[columns].itertuples(index=False, name=None)
     ]
     return [*counted, *(f"{photo_id}: a third must decide: {'; '.join(said)}" for photo_id, said in waiting.items())]

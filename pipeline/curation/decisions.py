@@ -102,7 +102,7 @@ class Decision:
     def __str__(self) -> str:
         about = self.move_to if self.decision == "move" else self.reason
         said = f"{self.decision} ({about})" if about else self.decision
-        return f"{self.curator or 'a nameless curator'}: {self.photo_id} {said} in {self.file}, row {self.row}"
+        return f"{named(self.curator)}: {self.photo_id} {said} in {self.file}, row {self.row}"
 
 
 def person_of(curator: str) -> str:
@@ -256,6 +256,11 @@ def _table_suffix(name: str) -> str:
     """The ending of a table that stands somewhere in the name, the last one; empty for none."""
     endings = [suffix.lower().rstrip("#~") for suffix in Path(name).suffixes]
     return next((suffix for suffix in reversed(endings) if suffix in ENDINGS), "")
+
+
+def named(curator: object) -> str:
+    """A curator in a sentence; tables have None or NaN for one without a name."""
+    return curator if isinstance(curator, str) and curator else "a nameless curator"
 
 
 def opinions(decisions: Sequence[Decision]) -> list[Decision]:

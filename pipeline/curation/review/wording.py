@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from pipeline.curation.decisions import REASONS, Decision
+from pipeline.curation.decisions import REASONS, Decision, named
 from pipeline.curation.review.catalog import CatalogPhoto
 from pipeline.curation.review.state import Progress, ReviewStanding
 from pipeline.hint_table import Hint
@@ -97,7 +97,7 @@ def by(decision: Decision) -> str:
     """By whom and when, in the local time of this machine."""
     at = datetime.fromtimestamp(decision.decided_ns / 1e9).astimezone()
     today = datetime.now().astimezone().date() == at.date()
-    return f"by {decision.curator or 'a nameless curator'}, {at:%H:%M}" + ("" if today else f" on {at:%d %b %Y}")
+    return f"by {named(decision.curator)}, {at:%H:%M}" + ("" if today else f" on {at:%d %b %Y}")
 
 
 def suggestion(photo: CatalogPhoto) -> str:
@@ -175,4 +175,4 @@ def site(photo: CatalogPhoto) -> str:
 
 
 def _names(curators: Sequence[str]) -> str:
-    return ", ".join(curator or "a nameless curator" for curator in curators)
+    return ", ".join(named(curator) for curator in curators)

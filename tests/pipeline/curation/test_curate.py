@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.config import CurationRule
-from pipeline.curation.curate import curate, decided_groups, too_few
+from pipeline.curation.curate import curate, decided_groups, disagreements, too_few
 from pipeline.curation.decisions import Decision
 from pipeline.curation.suggestions import rule_decisions
 from pipeline.tables import conform
@@ -98,6 +98,13 @@ def test_for_a_copy_in_the_other_domain_the_photo_of_the_preferred_one_is_kept()
 def test_too_few_kept_photos_are_named() -> None:
     table = curate(unique_table(range(12)), [decision(n, "keep") for n in (0, 1, 2, 11)])
     assert too_few(table, ["ordinary", "shallow"], 2) == ["shallow: 1 photo kept, at least 2 are needed"]
+
+
+@pytest.mark.parametrize("nobody", [None, ""])
+def test_a_curator_without_a_name_is_called_that(nobody: str | None) -> None:
+    table = curate(unique_table(range(2)), [decision(0, "keep"), decision(0, "drop", when=2, curator=nobody)])
+    (said,) = disagreements(table)
+    assert said.startswith("flickr:0: drop by a nameless curator (a.csv, row 2) counts; otherwise said Ann: ")
 
 
 EMPTY = CurationRule(name="empty", hint="person_share", below=0.01, reason="no_person")
