@@ -19,6 +19,8 @@ from pydantic import BaseModel
 from pipeline.cli import cli
 from pipeline.config import Project, load_project
 from pipeline.dedupe.page import RULES
+from pipeline.emulators.faults import FaultPlan, load_faults
+from pipeline.operations.lineage import runs_called
 from pipeline.training.recipes import TrainingSettings
 
 REPOSITORY = Path(__file__).parents[1]
@@ -47,6 +49,15 @@ def test_every_command_shows_an_example_that_it_takes() -> None:
         words = shlex.split(shown[0].partition("Example: ")[2])
         assert " ".join(words).startswith(f"bokehflow {name}".strip()), name
         _parse(cli, words[1:])
+
+
+def test_the_runs_that_examples_name_would_be_found() -> None:
+    examples = [
+        word for command, _ in _all_commands(cli) for word in str(command.epilog).split() if word.startswith("d5b6-")
+    ]
+    assert len(examples) > 3
+    runs = [f"d5b6221a9916fbee-{recipe}-0" for recipe in ("cyclegan", "one_sided")]
+    assert all(len(runs_called(word, runs)) == 1 for word in examples)
 
 
 def _parse(command: click.Command, words: list[str]) -> None:
@@ -98,7 +109,7 @@ def _shell_lines(page: str) -> Iterator[str]:
 
 
 def test_the_project_files_that_a_page_shows_are_taken(tmp_path: Path) -> None:
-    """Each with what it takes for granted: two domains, a recipe, maps of depth."""
+    """Each with what it takes for granted: two domains, a recipe, maps of depth. Plans of faults too."""
     blocks = [
         (page, textwrap.dedent(block))
         for page in PAGES
@@ -112,6 +123,10 @@ def test_the_project_files_that_a_page_shows_are_taken(tmp_path: Path) -> None:
         "[depth]": "estimator = 'run:d5b6-depth-0'",
     }
     for page, block in blocks:
+        if "[images]" in block:  # a plan of faults
+            (tmp_path / "faults.toml").write_text(block, encoding="utf-8")
+            assert isinstance(load_faults(tmp_path / "faults.toml"), FaultPlan)
+            continue
         needed = [f"{head}\n{text}\n" for head, text in granted.items() if head not in block]
         (tmp_path / "bokehflow.toml").write_text("\n".join([block.replace("…", ""), *needed]), encoding="utf-8")
         assert isinstance(load_project(tmp_path / "bokehflow.toml"), Project), page

@@ -14,9 +14,13 @@ from pipeline.commands.options import say
 @click.argument("collection", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--source", type=click.Choice(["flickr", "commons"]), default="flickr", show_default=True, help="As whom.")
 @click.option("--rendered", is_flag=True, help="Where there is no such folder yet, make it of rendered portraits.")
-@click.option("--port", default=0, help="Port of the REST calls; 0 takes a free one.")
-@click.option("--image-port", default=0, help="Port of the pictures.")
-@click.option("--faults", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A fault plan in TOML.")
+@click.option("--port", default=0, help="Port of the REST calls; 0, the default, takes a free one.")
+@click.option("--image-port", default=0, help="Port of the pictures; likewise.")
+@click.option(
+    "--faults",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="How it misbehaves, in TOML (docs/sources.md).",
+)
 def emulator(collection: Path, source: str, rendered: bool, port: int, image_port: int, faults: Path | None) -> None:
     """Serve the folder COLLECTION, photos with metadata, as Flickr or Wikimedia Commons would, on loopback, until stopped.
 

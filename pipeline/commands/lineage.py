@@ -36,7 +36,8 @@ def lineage() -> None:
 def photo(photo_id: str, home: Path | None, as_json: bool, svg: Path | None) -> None:
     """From a photo to decisions, snapshots, models and evaluations.
 
-    PHOTO_ID is an id as in the tables, Flickr's number alone, or any address by which Flickr names the photo.
+    PHOTO_ID is an id as in the tables, Flickr's number alone, or any address by which Flickr or Wikimedia Commons name the
+    photo.
     """
     from pipeline.operations.lineage import lineage_of_photo
 

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     "mask-sheet", short_help="Draw a contact sheet of masks.", epilog="Example: bokehflow mask-sheet --odd --out odd.jpg"
 )
 @click.argument("folder", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--out", default="mask-sheet.jpg", show_default=True, type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "--out", default="mask-sheet.jpg", show_default=True, type=click.Path(dir_okay=False, path_type=Path), help="The sheet."
+)
 @click.option("--count", default=40, show_default=True, type=click.IntRange(1, 1000), help="Pictures on the sheet.")
 @click.option("--odd", is_flag=True, help="Only those that ask for a look: left out, uncertain, unclear, filling the frame.")
 @with_home

@@ -31,13 +31,18 @@ class FiniteRange(click.FloatRange):
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-def with_home(command: Command) -> Command:
-    """Give a command `--home`."""
+def home_option(otherwise: str) -> Callable[[Command], Command]:
+    """`--home` of a command whose home is `otherwise` where nothing names one."""
     return click.option(
         "--home",
         type=click.Path(file_okay=False, path_type=Path),
-        help="Where data lives, a folder or s3://BUCKET/PREFIX; else BOKEHFLOW_HOME, else ./data.",
-    )(command)
+        help=f"Where data lives, a folder or s3://BUCKET/PREFIX; else BOKEHFLOW_HOME, else {otherwise}.",
+    )
+
+
+def with_home(command: Command) -> Command:
+    """Give a command `--home`."""
+    return home_option("./data")(command)
 
 
 def with_config(command: Command) -> Command:

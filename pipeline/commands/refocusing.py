@@ -56,7 +56,9 @@ MAP_ENDINGS = (".png", ".npy", ".tiff", ".tif")
     "--network", type=click.Choice(NETWORKS), help="What FILE.onnx is; `onnx` as [depth] says; else its estimator."
 )
 @click.option("--depth-unit", metavar="UNIT", help="Of its numbers: mm, m, dioptre, disparity; with steps as in m/5000.")
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path(), help="Folder for the results.")
+@click.option(
+    "--out", type=click.Path(file_okay=False, path_type=Path), default=Path(), help="Folder for the results; else this one."
+)
 @click.option("--page", is_flag=True, help="Open a page instead: click what should be sharp, drag the aperture, save.")
 @click.option("--port", default=8767, show_default=True, help="Port of the page on 127.0.0.1; 0 takes a free one.")
 def refocus(

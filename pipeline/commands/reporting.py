@@ -90,7 +90,9 @@ def _newest_judged(home: "Home") -> str:
 @click.argument("name", type=click.Choice(["val294", "ebb400", "realbokeh"]))
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--model", "runs", multiple=True, required=True, metavar="RUN", help="A finished run; repeatable.")
-@click.option("--checkpoint", type=click.Choice(["last", "best"]), default="last", help="Which of each run's checkpoints.")
+@click.option(
+    "--checkpoint", type=click.Choice(["last", "best"]), default="last", show_default=True, help="Which of each run's."
+)
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder; else in the home's benchmarks.")
 def benchmark(
     home: Path | None,

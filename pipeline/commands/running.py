@@ -6,14 +6,14 @@ from pathlib import Path
 
 import click
 
-from pipeline.commands.options import FiniteRange, load, open_home, say, tell, with_config, with_home
+from pipeline.commands.options import FiniteRange, home_option, load, open_home, say, tell, with_config, with_home
 
 
 @click.command(
     short_help="Run everything on rendered portraits, or on your photos.",
     epilog="Example: bokehflow demo --study collections",
 )
-@with_home
+@home_option("the study's own folder")
 @click.option("--study", metavar="NAME", help="portraits (the default), collections, depth or focus.")
 @click.option(
     "--photographs",
@@ -120,7 +120,7 @@ def run(
 @click.command(
     short_help="Open Dagster's UI, which makes what is due by itself.", epilog="Example: bokehflow dev --port 3001"
 )
-@with_home
+@home_option("./demo-data where there is one, else ./data")
 @with_config
 @click.option("--port", default=3000, show_default=True, help="Port of the Dagster UI on 127.0.0.1; 0 takes a free one.")
 @click.option(

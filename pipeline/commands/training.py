@@ -92,11 +92,17 @@ def train(
 @with_home
 @with_config
 @click.argument("photos", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--model", "run", required=True, metavar="RUN", help="A finished run, as `bokehflow status` names it.")
-@click.option("--checkpoint", type=click.Choice(["last", "best"]), default="last", help="Which of the run's checkpoints.")
+@click.option(
+    "--model", "run", required=True, metavar="RUN", help="A finished run: RECIPE@SEED, or its name, which may be cut short."
+)
+@click.option(
+    "--checkpoint", type=click.Choice(["last", "best"]), default="last", show_default=True, help="Which of the run's."
+)
 @click.option("--overlay", is_flag=True, help="Lay the real subject over the result.")
 @click.option("--edge-px", type=click.IntRange(min=64), help="Scale photos down to this long edge first.")
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path(), help="Folder for the results.")
+@click.option(
+    "--out", type=click.Path(file_okay=False, path_type=Path), default=Path(), help="Folder for the results; else this one."
+)
 def translate(
     home: Path | None,
     config: Path | None,
@@ -111,10 +117,10 @@ def translate(
 
     Results are PNG files, upright and in sRGB, without what else a photo's file tells (EXIF).
 
-    A model with a lens (all profiles but `study`) decides at the size it was trained on and blurs at the photo's own. Any
-    other blurs by as few pixels as in training, whatever the photo's size: `--edge-px` of about the training size shows
-    what it has learnt. Where the model holds the subject, `[masks]` of the project file say who that is; masks of a folder
-    are of the home's photos alone, and here the embedded segmenter stands in for them.
+    A model with a lens (profiles `corrected`, `small`, `smoke`) decides at the size it was trained on and blurs at the
+    photo's own. Any other blurs by as few pixels as in training, whatever the photo's size: `--edge-px` of about the
+    training size shows what it has learnt. Where the model holds the subject, `[masks]` of the project file say who that
+    is; masks of a folder are of the home's photos alone, and here the embedded segmenter stands in for them.
     Photos that cannot be translated are named, the others are; exit code 1 then.
     """
     from contextlib import closing
@@ -158,7 +164,9 @@ def translate(
 )
 @with_home
 @click.argument("run", metavar="RUN")
-@click.option("--checkpoint", type=click.Choice(["last", "best"]), default="last", help="Which of the run's checkpoints.")
+@click.option(
+    "--checkpoint", type=click.Choice(["last", "best"]), default="last", show_default=True, help="Which of the run's."
+)
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="The file; else RUN.onnx.")
 @click.option("--page", type=click.Path(file_okay=False, path_type=Path), help="Write index.html into this folder instead.")
 def export_model(home: Path | None, run: str, checkpoint: "Checkpoint", out: Path | None, page: Path | None) -> None:
@@ -188,7 +196,9 @@ def export_model(home: Path | None, run: str, checkpoint: "Checkpoint", out: Pat
 @with_home
 @click.argument("run", metavar="RUN")
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--checkpoint", type=click.Choice(["last", "best"]), default="last", help="Which of the run's checkpoints.")
+@click.option(
+    "--checkpoint", type=click.Choice(["last", "best"]), default="last", show_default=True, help="Which of the run's."
+)
 @click.option("--page", is_flag=True, help="With a page that applies it in a browser.")
 def publish_model(home: Path | None, run: str, folder: Path, checkpoint: "Checkpoint", page: bool) -> None:
     """Write a finished run's model into FOLDER, for others: networks, card, its photos' licences, and how to run it.
@@ -316,14 +326,15 @@ def _rgb(inspectors: "Inspectors", photo: Path, project: "Project", edge_px: int
 
 
 def named_run(home: "Home", name: str) -> Path:
-    """The run of that name, the only one whose name begins so, or the finished one of that `recipe@seed`."""
+    """The only run of that name (`runs_called`), or the finished one of that `recipe@seed`."""
     from pipeline.errors import ConfigError
-    from pipeline.operations.lineage import find_run
+    from pipeline.operations.lineage import find_run, runs_called
 
     if "@" in name:
         return child(home.runs, find_run(home, name).run)
     runs = sorted(path.parent for path in home.runs.glob("*/job.json"))
-    found = [path for path in runs if path.name == name] or [path for path in runs if path.name.startswith(name)]
+    called = runs_called(name, [path.name for path in runs])
+    found = [path for path in runs if path.name in called]
     if len(found) != 1:
         what = "is ambiguous" if found else "does not exist"
         names = ", ".join(path.name for path in found or runs) or "none"

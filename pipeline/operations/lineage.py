@@ -5,6 +5,7 @@ Free of Dagster and pandas, so that the command answers at once.
 
 import json
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ from pipeline.dataset.lineage import (
 from pipeline.errors import DatasetError
 from pipeline.file_names import child
 from pipeline.models import layer_learnt_from
-from pipeline.photo_ids import written_id
+from pipeline.photo_ids import commons_file, written_id
 from pipeline.plain_files import read_plain
 from storage import Home
 
@@ -35,6 +36,10 @@ the answer takes."""
 
 def lineage_of_photo(home: Home, photo_id: str) -> Lineage:
     """From a photo, its id as a person writes it, to decisions, snapshots, models and evaluations."""
+    if commons_file(photo_id):
+        from pipeline.operations.forget import meant_photos  # needs pandas, which other ids do without
+
+        (photo_id,) = meant_photos(home, [photo_id])
     return photo_lineage(written_id(photo_id), home.table_files, home.snapshots, finished_runs(home))
 
 
@@ -51,14 +56,23 @@ def lineage_of_model(home: Home, run: str) -> Lineage:
 
 
 def find_run(home: Home, name: str) -> RunFacts:
-    """The finished run of that name, or of that `recipe@seed` where only one snapshot has it."""
+    """The finished run of that name (`runs_called`), or of that `recipe@seed` where only one snapshot has it."""
     runs = finished_runs(home)
-    found = [run for run in runs if name in (run.run, run.key)]
+    called = runs_called(name, [run.run for run in runs])
+    found = [run for run in runs if run.key == name or run.run in called]
     if len(found) != 1:
         known = ", ".join(run.run for run in found or runs) or "none"
         problem = f"{name!r} may be any of" if found else f"there is no finished run {name!r}; known here"
         raise DatasetError(f"{home.runs}: {problem}: {known}")
     return found[0]
+
+
+def runs_called(name: str, runs: Sequence[str]) -> list[str]:
+    """Which of these runs, `SNAPSHOT-RECIPE-SEED`, a name may mean: the beginnings of both parts will do."""
+    snapshot, _, rest = name.partition("-")
+    of_snapshot = [(run, run.partition("-")[2]) for run in runs if run.partition("-")[0].startswith(snapshot)]
+    whole = [run for run in runs if run == name] or [run for run, its_rest in of_snapshot if rest and its_rest == rest]
+    return whole or [run for run, its_rest in of_snapshot if its_rest.startswith(rest)]
 
 
 def frozen(home: Home, snapshot: str) -> "Frozen":

@@ -24,6 +24,7 @@ from pipeline.emulators.commons_answers import Json, MediaWiki
 from pipeline.emulators.faults import FaultPlan
 from pipeline.errors import CommonsRefused, CommonsUnreachable, ConfigError
 from pipeline.operations.forget import forget, known_photos, meant_photos
+from pipeline.operations.lineage import lineage_of_photo
 from pipeline.operations.planning import Plan
 from pipeline.sources.budget import CallBudget
 from pipeline.sources.found import Paging
@@ -305,6 +306,8 @@ def test_a_home_fills_itself_without_a_key(
     meant = meant_photos(home, ["https://commons.wikimedia.org/wiki/File:Portrait_3_(57000003).jpg", "commons:57000004"])
     assert meant == ["commons:57000003", "commons:57000004"]
     assert known_photos(home, [*meant, "commons:1"]) == set(meant)
+    page = "https://commons.wikimedia.org/wiki/File:Portrait_3_(57000003).jpg"
+    assert lineage_of_photo(home, page).subject == "photo commons:57000003"
     forget(home, meant, now_s=1_800_000_000)
     run(project, home)
     assert len(home.tables.read("unique_photos")) == 3

@@ -29,7 +29,15 @@ from pipeline.dataset.snapshot import read_snapshot
 from pipeline.errors import DatasetError
 from pipeline.licenses import license_name
 from pipeline.models import layer_learnt_from
-from pipeline.operations.lineage import CARD, COMPLETION, find_run, lineage_of_model, lineage_of_photo, lineage_of_snapshot
+from pipeline.operations.lineage import (
+    CARD,
+    COMPLETION,
+    find_run,
+    lineage_of_model,
+    lineage_of_photo,
+    lineage_of_snapshot,
+    runs_called,
+)
 from pipeline.training.runs import Completion, RunFolder, generator_file
 from storage import Home
 from tests.pipeline.dataset.frozen_world import World
@@ -236,6 +244,31 @@ def test_an_evaluation_is_told_by_the_scores_that_judge_a_model(world: World) ->
     found = snapshot_lineage(identifier, world.snapshots, [run_on(identifier, scores=scores)])
     (box,) = (node for node in found.nodes if node.kind == "evaluation")
     assert box.detail == "subject_ssim 0.998, gap 0.107"
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("d5b6221a9916fbee-cyclegan-1", [1]),
+        ("d5b6-cyclegan-1", [1]),
+        ("d5b6-cyclegan", [1, 2]),
+        ("d5b6221a9916fbee-one", [3]),
+        ("d5-o", [3]),
+        ("0", [4]),
+        ("pairs-", [0]),
+        ("5b6-one_sided", []),
+    ],
+)
+def test_a_run_is_known_by_the_beginnings_of_its_snapshot_and_its_recipe(name: str, meant: list[int]) -> None:
+    of = "d5b6221a9916fbee"
+    runs = [
+        "pairs-0a1b-depth-0",
+        f"{of}-cyclegan-1",
+        f"{of}-cyclegan-10",
+        f"{of}-one_sided-0",
+        "0000221a9916fbee-one_sided-0",
+    ]
+    assert runs_called(name, runs) == [runs[number] for number in meant]
 
 
 def test_finished_runs_are_read_where_training_writes_them(world: World) -> None:
