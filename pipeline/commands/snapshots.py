@@ -203,7 +203,7 @@ def export(
     done = export_snapshot(chosen.snapshots, identifier, chosen.shards, folder, plan)
     say(f"{folder}: " + ", ".join(f"{name} {count:,}" for name, count in done.counts.items()))
     for reason, count in done.left_out.items():
-        say(f"left out: {count:,} for {reason}")
+        say(f"left out: {count:,} ({reason})")
 
 
 @snapshot.command(
@@ -259,7 +259,7 @@ def publish(
             chosen.snapshots, identifier, chosen.shards, {"mask": chosen.masks, "depth": chosen.depth}, folder, plan
         )
         for reason, count in ready.exported.left_out.items():
-            say(f"left out: {count:,} for {reason}; their ids, titles, owners, digests and masks are in the bundle")
+            say(f"left out: {count:,} ({reason}); their ids, titles, owners, digests and masks are in the bundle")
         if dry_run:
             for name, size in ready.files.items():
                 tell(f"{'~' * (name in ready.estimated) + f'{size:,}':>14}  {name}")

@@ -133,7 +133,7 @@ def _is_licensed(given: pd.Series, licenses: Collection[str | None]) -> pd.Serie
 
 
 def _counted(left_out: dict[str, int]) -> str:
-    return ", ".join(f"{count} for {reason}" for reason, count in left_out.items()) or "none"
+    return ", ".join(f"{count} ({reason})" for reason, count in left_out.items()) or "none"
 
 
 # --- forgetting -------------------------------------------------------------------------------------------------------

@@ -113,7 +113,7 @@ def test_a_dry_run_shows_every_file_and_the_card_and_asks_nobody(
         assert f"  {name}\n" in said
     assert f"snapshot {identifier}" in said
     assert "| CC BY 2.0 | 2 |" in said
-    assert "left out: 4 for licence does not allow derivatives" in said
+    assert "left out: 4 (licence does not allow derivatives)" in said
     assert "dry run: nothing was sent" in said
 
 
@@ -142,7 +142,7 @@ def test_all_rights_reserved_is_never_published(world: World, hub: Hub, run: Run
     code, said = run(identifier, REPO, "--all-licenses")
     assert code == 0, said
     assert "WARNING: --all-licenses publishes photos whose licence may forbid it" in said
-    assert "left out: 2 for licence does not allow passing them on" in said
+    assert "left out: 2 (licence does not allow passing them on)" in said
     assert set(attribution(hub)["license"]) == set(LICENSES) - {RESERVED}
     monkeypatch.setattr(published, "export_snapshot", lambda *_: pytest.fail("nothing may be written"))
     monkeypatch.setattr(published, "every_license", lambda *_: [RESERVED])

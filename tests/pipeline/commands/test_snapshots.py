@@ -82,7 +82,7 @@ def test_export_and_what_it_refuses(world: World, run: Run, tmp_path: Path) -> N
     identifier = world.freeze(range(1, 13))
     code, said = run("snapshot", "export", identifier, str(tmp_path / "out"), "--use", "commercial")
     assert code == 0
-    assert "left out: 6 for licence does not allow commercial" in said
+    assert "left out: 6 (licence does not allow commercial)" in said
     code, said = run("snapshot", "export", identifier, str(tmp_path / "out"))
     assert (code, "exists already; name a new folder" in said) == (1, True)
     code, said = run("snapshot", "export", identifier, str(tmp_path / "b"), "--format", "bundle", "--use", "research")
