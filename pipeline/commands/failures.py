@@ -31,7 +31,7 @@ class Failures:
                 if self._failed:
                     say(self._words())
                 raise
-            self._failed.append(f"{photo}: {error}")
+            self._failed.append(f"{photo}: {_reason(error, photo)}")
         except Exception as error:  # whatever a network stumbles over is of this photo; the next may be good
             if not whatever:
                 raise
@@ -44,3 +44,10 @@ class Failures:
 
     def _words(self) -> str:
         return "\n".join([f"{len(self._failed)} of {self._photos} photos could not be {self._done}", *self._failed])
+
+
+def _reason(error: BokehflowError | OSError, photo: Path) -> str:
+    """In words, without the number of an error and a name that is told already."""
+    if isinstance(error, OSError) and error.strerror and str(error.filename) == str(photo):
+        return error.strerror.lower()
+    return str(error)

@@ -4,6 +4,7 @@ import errno
 from pathlib import Path
 from types import SimpleNamespace
 
+import click
 import pytest
 from click import ClickException
 from click.testing import CliRunner
@@ -51,6 +52,15 @@ def test_who_failed_before_the_disk_was_full_is_told_too(tmp_path: Path, capsys:
     with pytest.raises(StorageError, match="is full"), failures.of(tmp_path / "you.png"):
         raise disk_failed(full, tmp_path) from full
     assert capsys.readouterr().err == 2 * f"1 of 3 photos could not be translated\n{tmp_path}/me.png: nobody is in it\n"
+
+
+def test_a_photo_that_is_not_there_is_named_once_and_without_a_number(tmp_path: Path) -> None:
+    failures, photo = Failures(1, "translated"), tmp_path / "me.png"
+    with failures.of(photo):
+        photo.read_bytes()
+    with pytest.raises(click.ClickException) as told:
+        failures.check()
+    assert told.value.message == f"1 of 1 photos could not be translated\n{photo}: no such file or directory"
 
 
 def test_a_defect_is_a_photos_fault_where_networks_run_alone(tmp_path: Path) -> None:
