@@ -44,7 +44,7 @@ class PerceptualNetwork:
 
     def __init__(self, weights_folder: Path) -> None:
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        state = {name: value.to(self._device) for name, value in vgg16_state(weights_folder).items()}
+        state = {name: _as_seen(value.to(self._device)) for name, value in vgg16_state(weights_folder).items()}
         self._state = state
         self._heads = [state[f"lin{stage}"] for stage in range(len(STAGES))]
         self._mean = torch.tensor(IMAGENET_MEAN, device=self._device).reshape(1, 3, 1, 1)
@@ -92,8 +92,13 @@ class PerceptualNetwork:
             features = functional.max_pool2d(features, 2) if stage else features
             for place in places:
                 weight, bias = self._state[f"{place}.weight"], self._state[f"{place}.bias"]
-                features = functional.relu(functional.conv2d(features, weight, bias, padding=1))
+                features = functional.relu(functional.conv2d(features, weight, bias, padding=1), inplace=True)
             yield features
+
+
+def _as_seen(weight: Tensor) -> Tensor:
+    """A convolution's weights in the order in memory of the pictures, channels last, which spares it from turning them."""
+    return weight.contiguous(memory_format=torch.channels_last) if weight.dim() == 4 else weight
 
 
 def _spatial_mean(values: Tensor, inside: Tensor | None) -> Tensor:
