@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.models.images import Images, Masks
-from pipeline.models.layers import Convolution, DoublingConvolution, InstanceNorm
+from pipeline.models.layers import Convolution, DoublingConvolution, InstanceNorm, laid_out
 from pipeline.models.losses import Scores
 from pipeline.models.sharpness_bands import BAND_CHANNELS, absolute_laplacian, bands
 
@@ -169,6 +169,7 @@ class Generator(nn.Module):
 
     def output(self, images: Images) -> Float[Tensor, "batch outputs height width"]:
         """What the last layer puts out, which `config.output` says how to take; float32 under autocast too."""
+        images = laid_out(images)
         features = self.body(images)
         if self.skip is not None:
             features = torch.cat([features, self.skip(images)], 1)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.models.images import Images
-from pipeline.models.layers import Convolution, InstanceNorm
+from pipeline.models.layers import Convolution, InstanceNorm, laid_out
 
 PLACE_CHANNELS = 2
 
@@ -41,7 +41,7 @@ class UNet(nn.Module):
         if min(size_px) < self.least_side_px:
             larger = functional.interpolate(images, scale_factor=float(-(-self.least_side_px // min(size_px))))
             return functional.interpolate(self(larger), size=size_px, mode="area")
-        sizes = [self.first(torch.cat([images, _places(images)], 1))]
+        sizes = [self.first(laid_out(torch.cat([images, _places(images)], 1)))]
         for layers in self.down:
             sizes.append(layers(functional.max_pool2d(sizes[-1], 2)))
         features = sizes.pop()

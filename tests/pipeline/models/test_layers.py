@@ -1,4 +1,4 @@
-"""What is written in another way where torch compiles it: the same result, and really the other way."""
+"""What is written in another way where torch compiles or only applies it: the same result, and really the other way."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -8,7 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from pipeline.models.disparity_generator import DisparityGenerator
 from pipeline.models.layers import Convolution, DoublingConvolution, InstanceNorm
+from pipeline.models.networks import Generator, GeneratorConfig
+from pipeline.models.unet import UNet
 
 
 @pytest.fixture
@@ -82,3 +85,39 @@ def test_a_convolution_before_no_norm_adds_its_bias() -> None:
         before = convolution(images)
         convolution.bias += 1.0
         torch.testing.assert_close(convolution(images), before + 1.0)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Generator(GeneratorConfig(channels=8, blocks=2, skip_channels=4)),
+        lambda: UNet(2, (8, 8, 12)),
+        lambda: DisparityGenerator(GeneratorConfig(channels=8, output="disparity")),
+    ],
+    ids=["generator", "unet", "disparity"],
+)
+def test_networks_are_applied_to_pictures_channels_last_and_learn_as_they_did(make: Callable[[], nn.Module]) -> None:
+    torch.manual_seed(0)
+    network, images, layouts = make(), torch.rand(2, 3, 32, 40) * 2 - 1, []
+    apply = network.output if isinstance(network, Generator) else network
+    norms = [module for module in network.modules() if isinstance(module, InstanceNorm)]
+    hooks = [norm.register_forward_hook(lambda _, given, __: layouts.append(given[0].is_contiguous())) for norm in norms]
+    learning = apply(images)
+    assert all(layouts)
+    layouts.clear()
+    with torch.inference_mode():
+        applied = apply(images)
+    assert layouts
+    assert not any(layouts)
+    assert applied.shape == learning.shape
+    torch.testing.assert_close(applied, learning.detach(), atol=1e-4, rtol=1e-3)
+    for hook in hooks:
+        hook.remove()
+
+
+def test_the_norm_of_channels_that_lie_last_is_the_same() -> None:
+    features = torch.randn(2, 5, 7, 9) * 3 + 100
+    features[0, 0] = 4.0  # nothing to scale
+    last = features.contiguous(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        torch.testing.assert_close(InstanceNorm()(last), InstanceNorm()(features), atol=1e-4, rtol=1e-4)
