@@ -44,7 +44,7 @@ def _standardised_over_pixels(features: Tensor) -> Tensor:
     pixels = features.permute(0, 2, 3, 1).reshape(batch, height * width, channels)
     centred = pixels - pixels.mean(1, keepdim=True)
     scale = torch.rsqrt((centred * centred).mean(1, keepdim=True) + EPSILON)
-    return (centred * scale).reshape(batch, height, width, channels).permute(0, 3, 1, 2)
+    return centred.mul_(scale).reshape(batch, height, width, channels).permute(0, 3, 1, 2)
 
 
 class Standardised(torch.autograd.Function):
