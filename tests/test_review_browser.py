@@ -16,7 +16,7 @@ import psutil
 import pytest
 import requests
 from PIL import Image
-from playwright.sync_api import Browser, Page, Playwright, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright, Route, sync_playwright
 
 from pipeline.curation.decisions import opinions, read_decisions
 from pipeline.curation.review.state import LEAVE_S
@@ -572,11 +572,32 @@ def test_the_photo_does_not_move_while_one_decides(browser: Browser, server: Ser
     assert len(places) == 1
 
 
+def test_a_slow_disk_is_told_of_while_keys_wait_for_it(browser: Browser, server: Server) -> None:
+    page = opened(browser, server, "/single")
+    held: list[Route] = []
+    page.route("**/decide", lambda route: held.append(route))
+    page.keyboard.press("k")
+    page.wait_for_function("() => document.querySelector('#say.on')?.textContent === 'Saving …'")
+    assert current(page) == photo_id(0)
+    held[0].continue_()
+    page.wait_for_function(ANOTHER_PHOTO, arg=photo_id(0))
+    assert page.inner_text("#say").startswith("Kept")
+
+
+def test_where_colours_are_the_systems_what_is_chosen_shows(browser: Browser, shared_server: Server) -> None:
+    page = opened(browser, shared_server, f"/single?photo={photo_id(3)}&status=all", forced_colors="active")
+    page.keyboard.press("z")
+    grounds = "all => all.map(one => getComputedStyle(one).backgroundColor.match(/[0-9]+/g).slice(0, 3).join())"
+    for pair in (".views a", "#zoom, #overlay"):
+        one, other = page.eval_on_selector_all(pair, grounds)
+        assert one != other, pair
+
+
 def test_a_picture_that_is_gone_is_said_to_be(browser: Browser, server: Server) -> None:
     tables = server.home.tables.read("review_queue").set_index("photo_id")["sha256"]
     server.home.blobs.path(tables[photo_id(1)]).unlink()
     page = opened(browser, server, f"/single?photo={photo_id(0)}&status=all")
-    page.wait_for_function("document.querySelector('img.photo').naturalWidth")
+    page.wait_for_function("() => document.querySelector('img.photo').naturalWidth")
     assert page.locator(".unseen").count() == 0
     for show in (lambda: page.keyboard.press("ArrowRight"), page.reload):
         show()

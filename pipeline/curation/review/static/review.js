@@ -3,7 +3,7 @@
 // server has answered that the decision is on its disk.
 "use strict";
 (() => {
-  const POLL_MS = 2000, RETRY_MS = 700, PAGES_KEPT = 10, TRAIL_KEPT = 200, PAN_PX = 90;
+  const POLL_MS = 2000, RETRY_MS = 700, SLOW_MS = 700, PAGES_KEPT = 10, TRAIL_KEPT = 200, PAN_PX = 90;
   const DECISION_KEYS = "k123456789msau";
   const one = (selector, root = document) => root.querySelector(selector);
   const all = (selector, root = document) => [...root.querySelectorAll(selector)];
@@ -55,6 +55,7 @@
     store.set("pending", { path, fields });
     let renewed = false;
     for (;;) {
+      const slow = setTimeout(() => say("Saving …"), SLOW_MS); // keys do nothing meanwhile
       try {
         const answer = await fetch(path, {
           method: "POST", body: new URLSearchParams(fields),
@@ -78,6 +79,8 @@
       } catch {
         trouble("The server does not answer. Your last decision is not saved yet: it is kept here and sent as soon as `bokehflow review` runs again.");
         await pause(RETRY_MS);
+      } finally {
+        clearTimeout(slow);
       }
     }
   }
