@@ -62,6 +62,30 @@ A dash is the default of a key that is not set. This page is written by `docs/ge
 """
 
 
+ENVIRONMENT = """\
+## The environment
+
+What differs by machine or person, and what is secret, stands in no file.
+
+| variable | says |
+|---|---|
+| `BOKEHFLOW_HOME`, `BOKEHFLOW_CONFIG` | home and project file of every command that is given none |
+| `FLICKR_API_KEY`, `FLICKR_API_SECRET` | key and secret of Flickr |
+| `BOKEHFLOW_FILES` | `private`, the default: only you can read what is written; `group`: your group too |
+| `BOKEHFLOW_LISTEN` | `0.0.0.0` opens the pages of a container to its network ([SECURITY.md](../SECURITY.md)) |
+| `BOKEHFLOW_CACHE` | where one works on a home [in object storage](deploy.md#one-bucket) |
+| `BOKEHFLOW_CACHE_GB` | how much of it may lie there |
+| `AWS_…`, `GOOGLE_…`, `AZURE_…` | keys, region and endpoint of that storage |
+| `BOKEHFLOW_ENGINE_ADDRESS` | where the cluster of `[compute] engine` is ([more](deploy.md#several-machines)) |
+| `BOKEHFLOW_POSTGRES_HOST`, `_PORT`, `_USER`, `_PASSWORD`, `_DB` | [PostgreSQL](deploy.md#dagsters-records-in-postgresql) |
+| `HF_TOKEN`, `HF_ENDPOINT` | token and server for `snapshot publish` ([more](snapshots.md#publishing)) |
+| `MLFLOW_TRACKING_URI`, `MLFLOW_EXPERIMENT_NAME` | where trainings appear in [MLflow](training.md#in-mlflow) |
+| `OPENLINEAGE_URL`, `OPENLINEAGE_NAMESPACE` and others | where [lineage](snapshots.md#openlineage) is told |
+| `HTTPS_PROXY`, `NO_PROXY`, `REQUESTS_CA_BUNDLE` | proxies and certificates, for calls of an API and for pictures |
+| `NUMBA_CACHE_DIR` | where compiled loops are kept ([more](deploy.md#one-machine)) |
+"""
+
+
 def reference() -> str:
     """The whole page."""
     sections = [
@@ -75,7 +99,7 @@ def reference() -> str:
         _section("[recipes.NAME]", Recipe),
         _profiles(),
     ]
-    return "\n".join([INTRODUCTION, *sections, *named])
+    return "\n".join([INTRODUCTION, *sections, *named, ENVIRONMENT])
 
 
 def _is_section(field: FieldInfo) -> bool:

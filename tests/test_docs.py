@@ -167,6 +167,35 @@ def _keys(model: type[BaseModel]) -> list[str]:
     return [field.alias or name for name, field in model.model_fields.items()]
 
 
+def test_every_variable_of_ours_is_listed() -> None:
+    page = (REPOSITORY / "docs" / "configuration.md").read_text(encoding="utf-8")
+    listed = page.partition("## The environment")[2]
+    read = {
+        name.rstrip("_")
+        for folder in ("pipeline", "storage", "resources", "assets")
+        for path in (REPOSITORY / folder).rglob("*.py")
+        for name in re.findall(r"\"((?:BOKEHFLOW|FLICKR)_[A-Z_]+)\"", path.read_text(encoding="utf-8"))
+    }
+    assert len(read) > 8
+    assert not [name for name in read - {"BOKEHFLOW_STARTER"} if name not in listed]  # which only our processes read
+
+
+def test_every_key_of_the_review_page_is_listed() -> None:
+    help_text = (REPOSITORY / "pipeline/curation/review/templates/base.html").read_text(encoding="utf-8")
+    table = (REPOSITORY / "docs" / "curation.md").read_text(encoding="utf-8").partition("## The review page")[2]
+    keys = set(re.findall(r"<kbd>([^<{]+)</kbd>", help_text))
+    assert len(keys) > 15
+    assert not [key for key in keys if f"`{key}`" not in table]
+
+
+@pytest.mark.parametrize(("page", "pattern"), [("training.md", "runs/*"), ("snapshots.md", "snapshots/*")])
+def test_every_file_of_a_run_and_of_a_snapshot_is_told(finished_demo: Path, page: str, pattern: str) -> None:
+    table = (REPOSITORY / "docs" / page).read_text(encoding="utf-8")
+    names = {path.name for folder in finished_demo.glob(pattern) for path in folder.iterdir() if path.name[0] != "."}
+    assert len(names) > 5
+    assert not [name for name in names if f"`{name}`" not in table and f"`{name}/" not in table]
+
+
 def test_every_rule_of_duplicates_is_explained() -> None:
     page = (REPOSITORY / "docs" / "collecting.md").read_text(encoding="utf-8")
     explained = page.partition("## Duplicates")[2].partition("\n## ")[0]

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from pipeline.commands.options import load, open_home, say, tell, with_config, with_home
+from pipeline.counted import counted
 from pipeline.file_names import child
 from pipeline.licenses import USES
 
@@ -96,9 +97,9 @@ def verify(snapshot_id: str | None, home: Path | None, as_json: bool) -> None:
         shown += [{"identifier": name, "sound": False, "findings": [], "error": error} for name, error in failed.items()]
         tell(json.dumps({"snapshots": shown}))
     for result in [] if as_json else results:
-        state = "sound" if result.sound else f"{len(result.findings)} findings"
+        state = "sound" if result.sound else counted(len(result.findings), "finding")
         tell(
-            f"{result.identifier}: {state}; {result.pictures:,} pictures in {result.shards} shards, "
+            f"{result.identifier}: {state}; {counted(result.pictures, 'picture')} in {counted(result.shards, 'shard')}, "
             f"{result.hashed_bytes / 1e6:,.1f} MB hashed"
         )
         for photo_id in list(result.forgotten)[:SHOWN]:

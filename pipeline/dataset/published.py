@@ -159,8 +159,9 @@ passes pictures on passes that on too.
 - Pictures here: {", ".join(f"{name} {count:,}" for name, count in exported.counts.items())}.{left}
 - `{CANONICAL}` is the whole snapshot's manifest: the SHA-256 of the file is `{facts["sha256"]}`, and its first 16 digits are
   the snapshot's id. `pixels_sha256` there is the SHA-256 of a picture's RGB bytes, row by row, `alpha_sha256` its alpha's.
-- `{BUNDLE}` has ids, titles, owners, digests and masks of all pictures, and no photo: `tar xf {BUNDLE}`, then
-  `bokehflow snapshot restore bundle` fetches every photo from where it came and checks its digest.
+- `{BUNDLE}` has ids, titles, owners, digests and masks of all pictures, and no photo: `tar xf {BUNDLE}`, then, where
+  `bokehflow init` has written a project file, `bokehflow snapshot restore bundle` fetches every photo from where it came and
+  checks its digest.
 
 | licence | photos |
 |---|---|

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.config import Project
+from pipeline.counted import counted
 from pipeline.curation.agreement import Agreement
 from pipeline.dataset.layout import list_snapshots, read_facts, read_forgotten
 from pipeline.dataset.lineage import forgotten_seen
@@ -188,7 +189,7 @@ def summary(found: dict[str, Any]) -> str:
     lines += [
         f"model {run['run']}: {run['recipe']}, seed {run['seed']}, {run['steps']:,} steps"
         + (f"; {run['failing']}" if run["failing"] else "")
-        + (f"; trained on {run['forgotten_photos']} photos that were forgotten since" if run["forgotten_photos"] else "")
+        + (f"; trained on {counted(number, 'photo')} forgotten since" if (number := run["forgotten_photos"]) else "")
         for run in found["models"]
     ]
     lines += [f"report {report['path']}" for report in found["reports"]]

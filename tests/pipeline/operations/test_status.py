@@ -162,5 +162,5 @@ def test_a_model_trained_on_a_forgotten_photo_is_marked() -> None:
     found = {"domains": {}, "history": history, "snapshots": [snapshot], "models": [run], "reports": []}
     assert summary(found).splitlines()[-2:] == [
         "snapshot abc: ordinary 5+1 (train+test), 3 forgotten since",
-        "model abc-smoke-0: smoke, seed 0, 6 steps; trained on 2 photos that were forgotten since",
+        "model abc-smoke-0: smoke, seed 0, 6 steps; trained on 2 photos forgotten since",
     ]
