@@ -9,6 +9,7 @@ from pipeline.curation.decisions import REASONS, Decision, named
 from pipeline.curation.review.catalog import CatalogPhoto
 from pipeline.curation.review.state import Progress, ReviewStanding
 from pipeline.hint_table import Hint
+from pipeline.licenses import license_name
 from pipeline.links import is_web
 from pipeline.photo_ids import FLICKR
 
@@ -111,7 +112,10 @@ def suggestion(photo: CatalogPhoto) -> str:
 def certainty(photo: CatalogPhoto) -> str:
     """How often such a suggestion is right; empty where no chance is known."""
     chance = photo.hints["suggestion_probability"]
-    return "" if math.isnan(chance) else f"right in {_percent(chance)} of such photographs"
+    if math.isnan(chance):
+        return ""
+    often = "more than " + _percent(0.99) if chance > 0.99 else _percent(chance)  # nothing is always right
+    return f"right in {often} of such photographs"
 
 
 def suggested_verdict(photo: CatalogPhoto, domains: Sequence[str]) -> str:
@@ -162,6 +166,11 @@ def tags(photo: CatalogPhoto) -> list[str]:
 def owner(photo: CatalogPhoto) -> str:
     """The owner's name, else Flickr's id of the owner."""
     return (photo.owner_name or photo.owner or "an unknown owner")[:120]
+
+
+def licence(photo: CatalogPhoto) -> str:
+    """Its name; `unknown` alone would not say what is."""
+    return "licence unknown" if photo.license in ("", license_name(None)) else photo.license
 
 
 def link(photo: CatalogPhoto) -> str:

@@ -460,6 +460,26 @@ def test_a_drawn_mask_is_kept_with_its_author_and_shown(page: ASGIApp, home: Hom
     assert tint[round(height_px * 0.6), round(width_px * 0.6)] == 0
 
 
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ({"license": "unknown"}, "<bdi>licence unknown</bdi>"),
+        ({"license": "CC BY 2.0"}, "<bdi>CC BY 2.0</bdi>"),
+        (
+            {"suggested_decision": "keep", "suggestion_probability": 0.998},
+            "right in more than 99\u00a0% of such photographs",
+        ),
+        ({"suggested_decision": "keep", "suggestion_probability": 0.985}, "right in 98\u00a0% of such photographs"),
+    ],
+)
+def test_no_more_is_said_than_is_known(page: ASGIApp, home: Home, facts: dict[str, object], said: str) -> None:
+    queue = home.tables.read("review_queue")
+    for name, value in facts.items():
+        queue.loc[queue["photo_id"] == photo_id(0), name] = value
+    home.tables.write("review_queue", queue)
+    assert said in ask(page, f"/single?photo={photo_id(0)}").text
+
+
 def test_photos_can_be_filtered_by_how_sure_their_masks_are(page: ASGIApp, home: Home) -> None:
     queue = home.tables.read("review_queue")
     facts = {"domain": "ordinary", "split_key": "x", "mask": "a/b.png", "mask_sha256": "c", "coverage": 0.4, "reason": None}
