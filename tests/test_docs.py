@@ -167,6 +167,12 @@ def _keys(model: type[BaseModel]) -> list[str]:
     return [field.alias or name for name, field in model.model_fields.items()]
 
 
+def test_every_extra_is_in_the_readme() -> None:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    told = README.partition("comes as an extra")[2].partition("\n\n")[0]
+    assert not [extra for extra in project["optional-dependencies"] if f"`{extra}`" not in told and extra != "dev"]
+
+
 def test_every_variable_of_ours_is_listed() -> None:
     page = (REPOSITORY / "docs" / "configuration.md").read_text(encoding="utf-8")
     listed = page.partition("## The environment")[2]
