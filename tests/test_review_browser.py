@@ -226,6 +226,20 @@ def test_the_grid_by_keyboard_alone(browser: Browser, server: Server) -> None:
     assert current(page) == photo_id(30)
 
 
+def test_who_has_decided_everything_is_told_so_and_what_comes_next(browser: Browser, tmp_path: Path) -> None:
+    running = Server(make_home(tmp_path / "home", count=1))
+    try:
+        running.start()
+        page = opened(browser, running, "/grid")
+        page.keyboard.press("k")
+        page.wait_for_function("() => document.querySelector('#say').textContent.includes('Everything is decided')")
+        page.keyboard.press("]")
+        page.wait_for_selector(".nothing")
+        assert "bokehflow run makes the dataset" in page.inner_text(".nothing")
+    finally:
+        running.stop()
+
+
 @pytest.fixture
 def server_of_three(made: Path, tmp_path: Path) -> Iterator[Server]:
     """One of a project with a third domain, in which nobody is looked for."""

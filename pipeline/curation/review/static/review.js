@@ -296,7 +296,8 @@
       say(`${announce} ${left} left on this page.`.trim());
     } else {
       one(".pages [rel=next]")?.focus();
-      say(`${announce} This page is done; ] shows the next photos.`.trim());
+      const { value, max } = one("#bar");
+      say(`${announce} ${value < max ? "This page is done; ] shows the next photos." : "Everything is decided; ] says what comes next."}`.trim());
     }
   }
   function arrow(key) {

@@ -494,6 +494,15 @@ def test_photos_can_be_filtered_by_how_sure_their_masks_are(page: ASGIApp, home:
     assert "Mask wrong" in ask(page, f"/single?photo={photo_id(1)}").text
 
 
+def test_an_empty_queue_is_not_called_decided(tmp_path: Path) -> None:
+    home = make_home(tmp_path / "home", count=0)
+    page = make_app(review_page(load_project(home.root / "bokehflow.toml"), home, "Ann", PORT))
+    shown = ask(page, "/grid").text
+    assert "There is nothing to review yet" in shown
+    assert "bokehflow run --until review_queue" in shown
+    assert "Everything is decided" not in shown
+
+
 def test_nothing_comes_from_elsewhere(page: ASGIApp) -> None:
     for path in ("/grid", f"/single?photo={photo_id(1)}", "/static/review.css", "/static/review.js"):
         text = ask(page, path).text
