@@ -37,10 +37,15 @@ def why_not_now(instance: dg.DagsterInstance, due: Due) -> str | None:
     now_s = time.time()
     recent = [record for record in records if now_s - _ended_s(record) < FORGOTTEN_AFTER_S]
     recent = [record for record in recent if not is_ahead(_ended_s(record), now_s)]  # it would hold up the next until then
-    if recent and (wait_s := _ended_s(recent[0]) + due.pause_s - now_s) > 0:
-        return f"{due.label}: again in {wait_s:,.0f} s"
     tries = list(takewhile(lambda record: record.dagster_run.tags.get(VERSION) == due.version, recent))
+    if recent and (wait_s := _ended_s(recent[0]) + _pause_s(due, len(tries)) - now_s) > 0:
+        return f"{due.label}: again in {wait_s:,.0f} s"
     return _too_often(due, tries) if tries and not due.pause_s else None
+
+
+def _pause_s(due: Due, tries: int) -> float:
+    """What comes in portions pauses longer and longer, up to a day, while runs bring nothing: its source may be away."""
+    return min(due.pause_s * 2 ** max(tries - 1, 0), max(due.pause_s, RETRY_AFTER_S[-1]))
 
 
 def _ended_s(record: dg.RunRecord) -> float:

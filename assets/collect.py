@@ -1,7 +1,7 @@
 """Collect: what Flickr lists, the files behind it, and what became of both over time."""
 
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import dagster as dg
 
@@ -17,7 +17,7 @@ from pipeline.operations.forget import finish_forgetting, leftovers
 from pipeline.operations.history import make_history
 from pipeline.operations.made_from import license_counts
 from pipeline.operations.photos import photo_reader
-from pipeline.operations.stages import provenance_of
+from pipeline.operations.stages import LISTING_IS_STALE_AFTER, provenance_of
 from pipeline.operations.tombstones import forgotten_photos, unpurged
 from pipeline.photos.history import gone_photos, history_counts, stricter_photos
 from pipeline.photos.pool import Transfer
@@ -27,7 +27,6 @@ from resources.home import HomeResource
 from resources.sources import SourcesResource
 
 MANY_FAILURES = 0.2
-LISTING_IS_STALE_AFTER = timedelta(days=10)
 
 
 def collect_assets(project: Project) -> list[dg.AssetsDefinition]:

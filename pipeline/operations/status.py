@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from pipeline.file_names import child
 from pipeline.masks.uncertainty import uncertain
 from pipeline.operations.curation import review_state
 from pipeline.operations.lineage import finished_runs
+from pipeline.operations.months import listed_keys
 from pipeline.operations.photo_tables import all_rows
+from pipeline.operations.stages import LISTING_IS_STALE_AFTER
 from pipeline.operations.tombstones import unpurged
 from pipeline.photos.history import history_counts, stricter_photos
 from pipeline.training.runs import describe_run
@@ -42,6 +45,7 @@ def status(project: Project, home: Home) -> dict[str, Any]:
     return {
         "domains": domains,
         "imported_since": imported_since(home),
+        "not_listed_since": not_listed_since(project, home),
         "decisions": {name: state[name] for name in ("wrong", "notes")},
         "double_review": state["double_review"],
         "history": history(home),
@@ -65,6 +69,18 @@ def imported_since(home: Home) -> int:
     if imports is None or (taken is not None and taken.made_s >= imports.made_s):
         return 0
     return max(0, imports.row_count - (taken.row_count if taken else 0))
+
+
+def not_listed_since(project: Project, home: Home) -> dict[str, str]:
+    """By domain that has queries for the current month the day on which it was listed last, where that is long ago."""
+    now, keys = datetime.now(UTC), [key.split("|") for key in listed_keys(project)]
+    stale = dict[str, str]()
+    for domain in sorted(name for name, month in keys if month == f"{now:%Y-%m}"):
+        infos = [home.tables.info("photo_listing", f"{domain}|{month}") for name, month in keys if name == domain]
+        last_s = max((info.made_s for info in infos if info), default=now.timestamp())
+        if now.timestamp() - last_s > LISTING_IS_STALE_AFTER.total_seconds():
+            stale[domain] = f"{datetime.fromtimestamp(last_s, UTC):%Y-%m-%d}"
+    return stale
 
 
 def masks(home: Home) -> dict[str, int]:
@@ -178,6 +194,8 @@ def summary(found: dict[str, Any]) -> str:
     lines = [line for domain, counts in found["domains"].items() for line in _domain_lines(domain, counts)]
     if waiting := found.get("imported_since"):
         lines.append(f"imported {waiting:,} more: the next `bokehflow run` takes them in")
+    for domain, day in found.get("not_listed_since", {}).items():
+        lines.append(f"{domain} was listed last on {day}: `bokehflow doctor` says whether its source answers")
     lines += _review_lines(found.get("decisions", {}), found.get("double_review", {}))
     lines += _history_lines(found["history"])
     if doubtful := found.get("masks", {}).get("uncertain"):

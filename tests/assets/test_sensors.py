@@ -233,6 +233,29 @@ def test_what_comes_in_portions_comes_with_pauses(world: World, monkeypatch: pyt
     assert "again in" in world.tick(wish).why_not[0]
 
 
+def test_what_comes_in_portions_pauses_longer_while_nothing_comes(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Flickr may be away for a week, or its key no longer count: a run each hour would leave a hundred."""
+
+    def at(seconds: float) -> None:
+        monkeypatch.setattr("assets.attempts.time", type("Clock", (), {"time": staticmethod(lambda: time.time() + seconds)}))
+
+    wish = due("photo_history", None, "700 absent photos are to be asked about", pause_s=3600)
+    for hours in (1, 2, 4, 8, 16, 16):
+        world.ran(wish, SUCCEEDED)
+        at(hours * 3600 - 5)
+        assert "again in" in world.tick(wish).why_not[0]
+        at(hours * 3600 + 5)
+        assert world.started(wish) == [["photo_history"]]
+    fewer = due("photo_history", None, "200 absent photos are to be asked about", pause_s=3600)
+    at(3600 + 5)
+    assert world.started(fewer) == [["photo_history"]]
+    daily = due("photo_files", KEY, "3 files are to be tried again", pause_s=86_400)
+    for _ in range(4):
+        world.ran(daily, SUCCEEDED)
+    at(86_400 + 5)
+    assert world.started(daily) == [[daily.label]]
+
+
 def test_what_needs_quiet_waits_for_it(world: World) -> None:
     wish = due("photo_history", None, "1 forgotten photo is not purged yet", needs_quiet=True)
     world.ran(due("comparison", "s"), STARTED)

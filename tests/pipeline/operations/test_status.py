@@ -3,6 +3,7 @@
 import json
 import random
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pandas as pd
@@ -10,7 +11,7 @@ import pytest
 
 from pipeline.config import parse_project
 from pipeline.operations.status import status, summary
-from pipeline.tables import columns_of
+from pipeline.tables import columns_of, empty
 from storage import Home
 
 PROJECT = """
@@ -105,7 +106,18 @@ def test_listed_downloaded_and_queued_add_up(tmp_path: Path, seed: int) -> None:
     home = Home(tmp_path)
     random_world(home, seed)
     found = json.loads(json.dumps(status(parse_project(PROJECT, tmp_path / "x"), home)))
-    parts = {"domains", "imported_since", "decisions", "double_review", "history", "masks", "snapshots", "models", "reports"}
+    parts = {
+        "domains",
+        "imported_since",
+        "not_listed_since",
+        "decisions",
+        "double_review",
+        "history",
+        "masks",
+        "snapshots",
+        "models",
+        "reports",
+    }
     assert set(found) == parts
     for counts in found["domains"].values():
         assert counts["listed"] == counts["pending"] + sum(counts["rejected"].values()) + counts["downloaded"]
@@ -152,6 +164,39 @@ def test_an_empty_home_has_a_status(tmp_path: Path) -> None:
     found = status(parse_project(PROJECT, tmp_path / "x"), Home(tmp_path))
     assert found["domains"]["ordinary"]["listed"] == 0
     assert found["snapshots"] == found["models"] == found["reports"] == []
+
+
+def test_a_domain_that_is_not_listed_any_more_is_named(tmp_path: Path) -> None:
+    """Its source may be out of reach, its key refused, or `dev` closed: nobody would see it."""
+    now, home = datetime.now(UTC), Home(tmp_path)
+    current = f"{now:%Y-%m}"
+    project = parse_project(
+        """
+[collect]
+from = "2024-01"
+[domains.away]
+queries = [{ text = "portrait" }]
+[domains.at_work]
+queries = [{ text = "portrait" }]
+[domains.over]
+queries = [{ text = "portrait", to = "2024-01" }]
+[domains.never]
+queries = [{ text = "portrait" }]
+[training]
+domain_a = "away"
+domain_b = "over"
+""",
+        tmp_path / "x.toml",
+    )
+    listed = {f"away|{current}": 11, "away|2024-01": 15, "at_work|2024-01": 9, "at_work|2024-02": 90, "over|2024-01": 90}
+    for key, days in listed.items():
+        made_s = (now - timedelta(days=days)).timestamp()
+        home.tables.write("photo_listing", empty("photo_listing"), key, made_s=made_s)
+    found = status(project, home)
+    day = f"{now - timedelta(days=11):%Y-%m-%d}"
+    assert found["not_listed_since"] == {"away": day}
+    assert f"away was listed last on {day}: `bokehflow doctor` says whether its source answers" in summary(found)
+    assert "at_work was listed" not in summary(found)
 
 
 def test_a_model_trained_on_a_forgotten_photo_is_marked() -> None:
