@@ -10,7 +10,7 @@ import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import click
 import pytest
@@ -221,6 +221,13 @@ def test_the_notebook_of_the_api_page(finished_demo: Path) -> None:
     shape, *numbers = done.stdout.replace("(336, 448, 3)", "shape").split()
     assert shape == "shape"
     assert all(0 <= float(number) <= 1 for number in numbers)
+
+
+def test_the_notebook_of_the_tables_page(finished_demo: Path) -> None:
+    (code,) = re.findall(r"(?ms)^```python\n(.*?)^```$", (REPOSITORY / "docs" / "tables.md").read_text(encoding="utf-8"))
+    found: dict[str, Any] = {}
+    exec(code.replace("demo-data", str(finished_demo)), found)
+    assert {"not_an_image", "unavailable"} <= set(found["rejected"]["reason"])
 
 
 def generated() -> dict[str, Callable[[], str]]:
