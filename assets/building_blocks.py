@@ -94,7 +94,7 @@ def column_schema(name: str) -> dg.TableSchema:
             dg.TableColumn(
                 column, str(types[column]), facts.description, constraints=dg.TableColumnConstraints(facts.nullable)
             )
-            for column, facts in TABLES[name].columns.items()
+            for column, facts in TABLES[name].shown.items()
         ]
     )
 

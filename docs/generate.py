@@ -231,7 +231,7 @@ def tables() -> str:
 
 
 def _table(name: str, table: Table) -> str:
-    rows = [f"| `{column}` | {_holds(facts)} | {_told(column, facts)} |" for column, facts in table.columns.items()]
+    rows = [f"| `{column}` | {_holds(facts)} | {_told(column, facts)} |" for column, facts in table.shown.items()]
     key = ", ".join(f"`{column}`" for column in table.key)
     head = [f"## `{name}`", "", _docstring(table.rows), "", f"A row is identified by {key}.", ""]
     return "\n".join([*head, "| column | holds | meaning |", "|---|---|---|", *rows, ""])

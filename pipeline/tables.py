@@ -214,7 +214,7 @@ class ImportedLayers(_Rows):
     median_m: float = _column(nullable=True)
     farthest_m: float = _column(nullable=True)
     target_source: str = _column(nullable=True, description="SHA-256 of the picture that it is to become; null: none came")
-    target_source_sha256: str = _column(nullable=True, description="The same")
+    target_source_sha256: str = _column(nullable=True, description="The same as `target_source`")
     f_number: float = _column(nullable=True, description="At which that picture was taken, where it is told")
 
 
@@ -508,6 +508,12 @@ class Table:
     def columns(self) -> dict[str, Column]:
         """What each column holds, in the order on disk."""
         return self.rows.columns
+
+    @property
+    def shown(self) -> dict[str, Column]:
+        """The same as people read them: the table's own before those that it shares with others."""
+        own = self.rows.__annotations__
+        return {name: self.columns[name] for name in (*own, *(name for name in self.columns if name not in own))}
 
     @property
     def schema(self) -> "pa.DataFrameSchema":

@@ -13,6 +13,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from assets.building_blocks import column_schema
 from assets.headless import bury_dead_runs, process_tags, runs_elsewhere, serving_ui, tags_of_process
 from assets.partitions import months
 from pipeline.config import load_project, parse_project
@@ -20,6 +21,7 @@ from pipeline.definitions import build_definitions
 from pipeline.machine import here
 from pipeline.operations.planning import ORDER, Plan, Scope
 from pipeline.operations.stages import STAGES
+from pipeline.tables import TABLES
 from pipeline.training.jobs import ProcessIdentity
 from storage import Home
 
@@ -96,6 +98,14 @@ def test_every_asset_says_what_it_is_and_whose(definitions: dg.Definitions) -> N
     checks = definitions.resolve_asset_graph().asset_check_nodes
     assert checks
     assert [one.key for one in checks if not one.description] == []
+
+
+def test_every_table_is_shown_from_its_own_columns_on() -> None:
+    for name, table in TABLES.items():
+        shown = [column.name for column in column_schema(name).columns]
+        assert sorted(shown) == sorted(table.columns)
+        assert shown[0] in table.rows.__annotations__, name
+    assert column_schema("dataset_manifest").columns[0].name == "photo_id"
 
 
 def test_the_graph_is_the_designs(definitions: dg.Definitions) -> None:
