@@ -22,6 +22,8 @@ from pipeline.training.jobs import ProcessIdentity
 
 PR_SET_PDEATHSIG = 1
 POLL_S = 0.5
+INTERRUPTED = 130
+"""The exit code that shells give whom SIGINT ended."""
 STARTER_VARIABLE = "BOKEHFLOW_STARTER"
 """Tells whatever a process starts, and what that starts, with whom to end."""
 
@@ -77,7 +79,10 @@ def _run(arguments: Sequence[str]) -> None:
     starter, module, *own = arguments
     follow(ProcessIdentity.model_validate_json(starter))
     sys.argv = [module, *own]
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except KeyboardInterrupt:  # Ctrl-C at a terminal means whoever started this as well, who says what there is to say
+        sys.exit(INTERRUPTED)
 
 
 if __name__ == "__main__":
