@@ -21,6 +21,12 @@ STATUS_WORDS = {
     "keep": "Kept", "drop": "Dropped", "move": "Moved", "skipped": "Skipped", "undecided": "Undecided",
     "rule": "Decided by a rule", "conflict": "Conflict",
 }  # fmt: skip
+RULE_WORDS = {
+    "": "the one kept",
+    "perceptual": "looks the same",
+    "cropped": "cut or bordered",
+    "same_bytes": "the same file",
+}
 PAST = {"keep": "Kept", "drop": "Dropped", "move": "Moved", "skip": "Skipped"}
 LONGEST_TITLE, MOST_TAGS = 300, 40
 
@@ -171,6 +177,11 @@ def owner(photo: CatalogPhoto) -> str:
 def licence(photo: CatalogPhoto) -> str:
     """Its name; `unknown` alone would not say what is."""
     return "licence unknown" if photo.license in ("", license_name(None)) else photo.license
+
+
+def rule(name: str | None) -> str:
+    """By which rule a duplicate went, beside its picture."""
+    return RULE_WORDS.get(name or "", str(name).replace("_", " "))
 
 
 def link(photo: CatalogPhoto) -> str:
