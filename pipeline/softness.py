@@ -26,6 +26,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Float64
 
+from pipeline.arrays import check_array
 from pipeline.intervals import ends
 from pipeline.regions import Mask, background_region, margin_px
 
@@ -113,8 +114,10 @@ def softness(images: Rgb, mask: Mask, flat_too: bool = False) -> Softness:
     """Measure each picture's background, by the mask of its subject.
 
     `flat_too` is for outputs: what was smoothed until it is flat counts as soft. Whether anything was there to be blurred
-    is then for the input to say.
+    is then for the input to say. Raises ValueError for arrays of other numbers.
     """
+    check_array("images", images, Rgb)
+    check_array("mask", mask, Mask)
     regions = background_region(mask, margin_px(images.shape[1]))[..., 0]
     found = [_of_one(picture, region, flat_too) for picture, region in zip(images, regions, strict=True)]
     return Softness(*np.array(found, np.float64).reshape(-1, 3).T)

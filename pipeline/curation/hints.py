@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from pipeline.arrays import Photo, check_array
 from pipeline.curation.depth_of_field import SOFTNESS_EDGE_PX, WORK_EDGE_PX, depth_of_field, relative_softness
 from pipeline.pillow import from_exif, open_picture, silenced
 from pipeline.plain_files import open_plain, plain
@@ -70,7 +71,11 @@ class Hints:
 
 
 def measure(rgb: np.ndarray, finder: PeopleFinder, data: bytes = b"", inappropriate: Inappropriate | None = None) -> Hints:
-    """All hints of a picture, RGB uint8 [height, width, 3]. `data` are the bytes of its file, for the EXIF block."""
+    """All hints of a picture, RGB uint8 [height, width, 3]. `data` are the bytes of its file, for the EXIF block.
+
+    Raises ValueError for an array of other numbers.
+    """
+    check_array("rgb", rgb, Photo)
     return measure_with(rgb, people_of(rgb, finder), data, inappropriate)
 
 
@@ -129,6 +134,7 @@ def colourfulness(rgb: np.ndarray) -> float:
     """
     from pipeline.pixel_loops import planes, quantile, tint_distances, tint_sums
 
+    check_array("rgb", rgb, Photo)
     levels = planes(np.ascontiguousarray(rgb), 0)
     left, right = tint_sums(levels)
     # Where luma is constant the equations are singular.

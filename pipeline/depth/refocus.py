@@ -22,6 +22,7 @@ from jaxtyping import UInt8
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from pipeline.arrays import check_array
 from pipeline.depth.units import DepthError, Disparity
 from pipeline.models.images import RgbPhoto
 from pipeline.models.large_photos import grown, within
@@ -246,6 +247,7 @@ def refocus_photo(
     With less than `LEAST_RADIUS_PX` discs are less round and sooner done. Raises DepthError for a lens whose discs have more
     than `LARGEST_SHARE`, and for a map of another size.
     """
+    check_array("rgb", rgb, RgbPhoto)
     if disparity.shape != rgb.shape[:2]:
         raise DepthError(
             f"the map has the shape {disparity.shape} and the photo {rgb.shape[:2]}; `fitted_to` brings it there"

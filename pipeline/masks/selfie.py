@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 from PIL import Image
 
+from pipeline.arrays import Photo, check_array
 from pipeline.errors import ConfigError
 from pipeline.masks.salient import SalientObjects
 from pipeline.masks.segmenter import Seen, Segmenter, levels
@@ -104,6 +105,7 @@ class SelfieSegmenter(Segmenter):
 
     def _opinions(self, picture: np.ndarray, square: np.ndarray) -> list[np.ndarray]:
         """Every view's opacity, float32 [256, 256] in [0, 1], in the picture's own orientation."""
+        check_array("a picture", picture, Photo)
         views = [self._general.opacity(square)]
         if self._views > 1:
             views.append(_mirrored(self._general.opacity(_mirrored(square))))

@@ -10,6 +10,8 @@ from jaxtyping import Float, Float32, UInt8
 from torch import Tensor, nn
 from torch.nn import functional
 
+from pipeline.arrays import check_array
+
 Images = Float[Tensor, "batch 3 height width"]
 """RGB in [-1, 1] inside the models."""
 
@@ -96,7 +98,11 @@ def translate(generator: nn.Module, rgb: RgbArray, alpha: AlphaArray | None = No
     Pictures go through in batches of at most `MAX_BATCH_PIXELS` pixels, on a processor `CPU_BATCH_PIXELS` (one picture at
     least), so that memory is bounded by one batch beside input and output. Sides that are no multiple of `STRIDE_PX` are
     padded by reflection and cut again. The generator runs where its weights are and should be in eval mode.
+    Raises ValueError for arrays of other numbers.
     """
+    check_array("rgb", rgb, RgbArray)
+    if alpha is not None:
+        check_array("alpha", alpha, AlphaArray)
     device = next(generator.parameters()).device
     pixels = CPU_BATCH_PIXELS if device.type == "cpu" else MAX_BATCH_PIXELS
     pictures_at_once = max(1, pixels // (rgb.shape[1] * rgb.shape[2]))

@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
+from pipeline.arrays import check_array
 from pipeline.models.images import (
     AlphaArray,
     AlphaPhoto,
@@ -52,8 +53,11 @@ def translate_photo(
     `alpha` is the subject's, for a generator that holds it and does not find it itself.
     Without a lens a photo of at most `tile_px`² pixels goes through whole. A larger one goes through in tiles of that
     side which overlap and are blended linearly. Instance norm sees each tile by itself, so tiles may differ a little in
-    contrast; the blending hides their seams.
+    contrast; the blending hides their seams. Raises ValueError for arrays of other numbers.
     """
+    check_array("rgb", rgb, RgbPhoto)
+    if alpha is not None:
+        check_array("alpha", alpha, AlphaPhoto)
     if isinstance(generator, LensGenerator):
         return _through_grown_lens(generator, rgb, alpha, tile_px)
     told = alpha if isinstance(generator, Generator) and generator.holds_subject else None

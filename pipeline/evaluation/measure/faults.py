@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
-from pipeline.evaluation.measure.metrics import MIN_SHARPNESS, Rgb, Scores
+from pipeline.evaluation.measure.metrics import MIN_SHARPNESS, Rgb, Scores, float64
 from pipeline.regions import Mask, Region, margin_px
 
 LUMA = np.array([0.299, 0.587, 0.114])
@@ -38,7 +38,7 @@ def checkerboard(image: Rgb) -> Scores:
     """
     height_px, width_px = image.shape[1:3]
     window = np.hanning(height_px)[:, None] * np.hanning(width_px)
-    luma = np.asarray(image, np.float64) @ LUMA
+    luma = float64(image) @ LUMA
     luma = luma - luma.mean(axis=(1, 2), keepdims=True)
     energy = np.abs(np.fft.fft2(luma * window)) ** 2
     rows, columns = np.abs(np.fft.fftfreq(height_px))[:, None], np.abs(np.fft.fftfreq(width_px))[None]
@@ -100,7 +100,8 @@ def leak(output: Rgb, reference: Rgb, mask: Mask) -> Scores:
     """
     rim, sigma_px = _rim(mask), margin_px(output.shape[1]) / 2
     inside = (mask >= 0.5).astype(np.float64)
-    everything = _blurred(np.asarray(reference, np.float64), sigma_px)
+    output, reference = float64(output), float64(reference)
+    everything = _blurred(reference, sigma_px)
     outside = _blurred(reference * (1 - inside), sigma_px) / np.maximum(_blurred(1 - inside, sigma_px), 1e-6)
     spread = everything - outside
     strength = _mean((spread**2).sum(axis=3, keepdims=True), rim)
@@ -131,20 +132,20 @@ def _lab(rgb: np.ndarray) -> np.ndarray:
 def _region_mean(image: Rgb, region: Region) -> np.ndarray:
     """Mean colour of each picture's region, [n, 3], NaN without pixels."""
     pixels = region.sum(axis=(1, 2))
-    total = np.where(region, np.asarray(image, np.float64), 0.0).sum(axis=(1, 2))
+    total = np.where(region, float64(image), 0.0).sum(axis=(1, 2))
     return np.where(pixels > 0, total / np.maximum(pixels, 1), np.nan)
 
 
 def _gradient(image: Rgb) -> np.ndarray:
     """Length of the luminance's gradient by central differences, [n, height, width]."""
-    luma = np.asarray(image, np.float64) @ LUMA
+    luma = float64(image) @ LUMA
     rows, columns = np.gradient(luma, axis=(1, 2))
     return np.hypot(rows, columns)
 
 
 def _laplacian(image: Rgb) -> np.ndarray:
     """|Laplacian| of the luminance, [n, height, width]."""
-    luma = np.asarray(image, np.float64) @ LUMA
+    luma = float64(image) @ LUMA
     return np.stack([np.abs(ndimage.laplace(picture, mode="nearest")) for picture in luma])
 
 

@@ -2,7 +2,7 @@
 
 Every function takes a batch and returns one float64 per picture that depends on that picture alone. A region
 is a boolean array; where a picture's region is empty there is nothing to measure and the score is NaN, which
-becomes null in tables and does not count in means.
+becomes null in tables and does not count in means. Raised is ValueError for arrays of other numbers, such as 0 to 255.
 """
 
 import cv2
@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float, Float64
 from scipy import ndimage
 
+from pipeline.arrays import check_array
 from pipeline.regions import SUBJECT_LEVEL, Mask, Region
 
 Rgb = Float[np.ndarray, "batch height width 3"]
@@ -28,12 +29,12 @@ SSIM_C1, SSIM_C2 = 0.01**2, 0.03**2
 
 def l1(output: Rgb, reference: Rgb, region: Region) -> Scores:
     """Mean |output − reference| over the region and the channels; 0 (equal) to 1."""
-    return _mean(np.abs(_float64(output) - reference), region)
+    return _mean(np.abs(float64(output) - float64(reference)), region)
 
 
 def psnr_db(output: Rgb, reference: Rgb, region: Region) -> Scores:
     """−10 log₁₀ of the mean squared difference over the region, in dB; at most `MAX_PSNR_DB`, for equal pictures."""
-    squared = _mean((_float64(output) - reference) ** 2, region)
+    squared = _mean((float64(output) - float64(reference)) ** 2, region)
     return -10.0 * np.log10(np.maximum(squared, 10.0 ** (-MAX_PSNR_DB / 10.0)))
 
 
@@ -44,7 +45,7 @@ def ssim(output: Rgb, reference: Rgb, region: Region) -> Scores:
     windows of 11×11 pixels with σ 1.5, K₁ 0.01, K₂ 0.03. A window sees the region's pixels only (its weights
     are normalised over them), so that what happens outside cannot change the score.
     """
-    x, y = _float64(output), _float64(reference)
+    x, y = float64(output), float64(reference)
     weight = _window(region.astype(np.float64))
     mean_x, mean_y = _local(x, region, weight), _local(y, region, weight)
     variance_x = _local(x * x, region, weight) - mean_x**2
@@ -62,7 +63,7 @@ def sharpness(image: Rgb, region: Region) -> Scores:
     beyond the region, no more.
     """
     stencil = np.array([[0.0, 1.0, 0.0], [1.0, -4.0, 1.0], [0.0, 1.0, 0.0]])[None, :, :, None]
-    return _mean(np.abs(ndimage.convolve(_float64(image), stencil, mode="nearest")), region)
+    return _mean(np.abs(ndimage.convolve(float64(image), stencil, mode="nearest")), region)
 
 
 def relative_sharpness(output: Rgb, reference: Rgb, region: Region) -> Scores:
@@ -77,6 +78,8 @@ def relative_sharpness(output: Rgb, reference: Rgb, region: Region) -> Scores:
 
 def mask_iou(mask: Mask, reference: Mask) -> Scores:
     """Intersection over union of two masks cut at `SUBJECT_LEVEL`; 0 to 1 (equal), NaN where both are empty."""
+    for each in (mask, reference):
+        check_array("a mask", each, Mask)
     first, second = _flat(mask >= SUBJECT_LEVEL), _flat(reference >= SUBJECT_LEVEL)
     union = (first | second).sum(axis=1)
     shared = (first & second).sum(axis=1)
@@ -85,6 +88,7 @@ def mask_iou(mask: Mask, reference: Mask) -> Scores:
 
 def _mean(values: np.ndarray, region: Region) -> Scores:
     """Mean over the region's pixels and all channels of each picture, NaN without any."""
+    check_array("the region", region, Region)
     pixels = _flat(region).sum(axis=1)
     total = _flat(np.where(region, values, 0.0)).sum(axis=1)
     return np.where(pixels > 0, total / np.maximum(pixels * values.shape[-1], 1), np.nan)
@@ -108,5 +112,7 @@ def _flat(values: np.ndarray) -> np.ndarray:
     return values.reshape(len(values), -1)
 
 
-def _float64(image: Rgb) -> np.ndarray:
+def float64(image: Rgb) -> np.ndarray:
+    """The picture to be computed with. Raises ValueError for one of other numbers."""
+    check_array("a picture", image, Rgb)
     return np.asarray(image, np.float64)
