@@ -176,9 +176,9 @@ class CommonsSection(_Section):
     calls_per_hour: int = Field(default=3600, ge=1)
     """Budget of API calls, shared by all processes of this home; they are made one at a time."""
     timeout_s: float = Field(default=30.0, gt=0, le=MOST_TIMEOUT_S)
-    """Of one API call."""
+    """How long an answer may take."""
     retries: int = Field(default=5, ge=0)
-    """Tries after the first, for what may pass."""
+    """Further tries after a failure that may pass."""
 
 
 LIST_ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
