@@ -23,13 +23,14 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import closing, contextmanager, suppress
 from datetime import datetime, timedelta
-from functools import partial
+from functools import cache, partial
 from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import alembic.util
 import dagster as dg
 import yaml
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
@@ -86,6 +87,16 @@ def keep_log_copies_from_the_terminal() -> None:
     """Have the processes that copy a stage's output end with it, as Dagster sees to, and not by the terminal's Ctrl-C."""
     apart: Any = SimpleNamespace(Popen=partial(subprocess.Popen, start_new_session=True))
     compute_logs.subprocess = apart  # pyright: ignore[reportPrivateImportUsage]
+
+
+def look_once_for_database_scripts() -> None:
+    """Have Alembic find the scripts of Dagster's databases once, and not each time that one is opened.
+
+    It keeps what it found until the process ends: some 4 kB for each look of the sensor, one in 15 seconds.
+    """
+    found: Any = alembic.util.coerce_resource_to_filename
+    if not hasattr(found, "cache_info"):
+        alembic.util.coerce_resource_to_filename = cache(found)
 
 
 def free_slots_of_ended_runs(instance: dg.DagsterInstance) -> None:

@@ -1,5 +1,6 @@
 """What is used of Dagster beyond its public interface works in the pinned version, and stands in one file."""
 
+import atexit
 import re
 import sqlite3
 from contextlib import closing
@@ -7,8 +8,10 @@ from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
 
+import alembic.util
 import dagster as dg
 import pytest
+from alembic.util.pyfiles import coerce_resource_to_filename
 from dagster._cli.proxy_server_manager import ProxyServerManager
 from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.errors import DagsterUserCodeProcessError
@@ -36,6 +39,7 @@ from resources.dagster_internals import (
     databases_held,
     erase_pictures,
     free_slots_of_ended_runs,
+    look_once_for_database_scripts,
     settle_times,
     time_between_ticks,
     without_pictures,
@@ -99,6 +103,24 @@ def test_times_of_a_clock_that_was_ahead_count_as_of_now() -> None:
         before = noted(instance)
         settle_times(instance, now_s + 1)
         assert noted(instance) == before
+
+
+def test_opening_databases_again_and_again_keeps_nothing_until_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A code server opens them for each look of the sensor, two million times a year."""
+    kept = list[object]()
+    monkeypatch.setattr(atexit, "register", kept.append)
+    monkeypatch.setattr(alembic.util, "coerce_resource_to_filename", coerce_resource_to_filename)
+    look_once_for_database_scripts()
+    counts = list[int]()
+    with dg.instance_for_test() as instance:
+        for _ in range(3):
+            with dg.DagsterInstance.from_ref(instance.get_ref()) as again:
+                again.get_runs()
+                again.fetch_materializations(dg.AssetKey("made"), limit=1)
+                again.all_instigator_state()
+            look_once_for_database_scripts()
+            counts.append(len(kept))
+    assert counts[0] == counts[-1]
 
 
 def logs_of(folder: Path) -> dict[str, int]:
