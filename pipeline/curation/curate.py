@@ -140,8 +140,8 @@ def disagreements(curated: pd.DataFrame, waiting: Mapping[str, Sequence[str]] = 
     """A message for each group about which not all say the same; `waiting` are the conflicts that nothing has settled."""
     disputed = curated[curated["dissent"].notna()]
     columns = ["decided_photo_id", "decision", "curator", "file", "row", "dissent"]
-    counted = [
+    settled = [
         f"{photo_id}: {decision} by {named(curator)} ({file}, row {row}) counts; otherwise said {dissent}"
         for photo_id, decision, curator, file, row, dissent in disputed[columns].itertuples(index=False, name=None)
     ]
-    return [*counted, *(f"{photo_id}: a third must decide: {'; '.join(said)}" for photo_id, said in waiting.items())]
+    return [*settled, *(f"{photo_id}: a third must decide: {'; '.join(said)}" for photo_id, said in waiting.items())]

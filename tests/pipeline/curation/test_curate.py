@@ -51,6 +51,9 @@ def test_of_several_decided_members_the_kept_one_is_shown_if_it_agrees() -> None
     assert agreed["decided_photo_id"].tolist() == ["flickr:1"]
     larger = curated(unique, [decision(1, "keep", 2), decision(2, "keep")])
     assert larger["photo_id"].tolist() == ["flickr:2"]
+    taller = unique.assign(height_px=unique["height_px"].mask(unique["photo_id"] == "flickr:1", 90))
+    tallest = curated(taller, [decision(1, "keep"), decision(2, "keep", 2)])
+    assert tallest["photo_id"].tolist() == ["flickr:1"]
 
 
 def test_disagreement_within_a_group_is_told() -> None:
@@ -98,6 +101,7 @@ def test_for_a_copy_in_the_other_domain_the_photo_of_the_preferred_one_is_kept()
 def test_too_few_kept_photos_are_named() -> None:
     table = curate(unique_table(range(12)), [decision(n, "keep") for n in (0, 1, 2, 11)])
     assert too_few(table, ["ordinary", "shallow"], 2) == ["shallow: 1 photo kept, at least 2 are needed"]
+    assert too_few(table, ["ordinary", "shallow"], 1) == []
 
 
 @pytest.mark.parametrize("nobody", [None, ""])
