@@ -118,9 +118,7 @@ def _moved(old: pd.DataFrame, new: pd.DataFrame) -> Iterator[Change]:
 def _why_other_side(before: Row, after: Row) -> str:
     if before["split_key"] != after["split_key"]:
         return f"its near-duplicates now go with those of {after['split_key']}, before {before['split_key']}"
-    if before["domain"] == after["domain"]:
-        return "the split of [dataset] was changed, or others took its place among the lowest hashes"
-    return ""
+    return "the split of [dataset] was changed, or others took its place among the lowest hashes"
 
 
 def _shown(transforms: str) -> str:

@@ -46,11 +46,15 @@ def test_moves_between_domains_and_sides_are_told_apart(world: World) -> None:
         "test" if (moved.loc[merged, "split"] == "train").all() else "train",
         "flickr:1",
     ]
+    other = moved.index[moved["photo_id"] == "flickr:8"]
+    moved.loc[other, "split"] = moved.loc[other, "split"].map({"train": "test", "test": "train"})
     b = freeze(moved, world.snapshots, world.shards).name
-    first, second = diff_snapshots(world.snapshots, a, b).changes
+    first, third, second = diff_snapshots(world.snapshots, a, b).changes
     assert (first.photo_id, first.kind, first.what) == ("flickr:6", "moved_domain", "shallow → ordinary")
     assert (second.photo_id, second.kind) == ("flickr:9", "moved_split")
     assert second.why == "its near-duplicates now go with those of flickr:1, before flickr:9"
+    assert (third.photo_id, third.kind) == ("flickr:8", "moved_split")
+    assert third.why.startswith("the split of [dataset] was changed")
 
 
 def test_a_forgotten_photo_is_said_to_be_forgotten(world: World) -> None:

@@ -5,7 +5,16 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.photos.history import Relisted, SourceAnswer, unasked, update_history, with_answers
+from pipeline.photos.history import (
+    Relisted,
+    SourceAnswer,
+    gone_photos,
+    history_counts,
+    stricter_photos,
+    unasked,
+    update_history,
+    with_answers,
+)
 from pipeline.tables import conform, empty
 
 KEY = "ordinary|2024-01"
@@ -126,3 +135,25 @@ def test_a_photo_of_two_months_or_domains_has_one_row_of_the_newest() -> None:
     listings = {KEY: Relisted("c", 100), "ordinary|2024-02": Relisted("d", 200)}
     history = update_history(empty("photo_history"), both, listings, frozenset())
     assert by_id(history).loc["flickr:1", ["partition", "configuration"]].tolist() == ["ordinary|2024-02", "d"]
+
+
+def test_an_answer_without_a_licence_changes_none() -> None:
+    history = step(step(empty("photo_history"), 100, "flickr:1"), 200)
+    row = by_id(with_answers(history, {"flickr:1": SourceAnswer(201, shown=True)})).loc["flickr:1"]
+    assert (row["license"], row["asked_s"], pd.isna(row["changed"])) == ("4", 201, True)
+
+
+def test_what_is_forgotten_is_counted_as_that_alone_and_named_no_more() -> None:
+    seen = step(empty("photo_history"), 100, *(f"flickr:{n}" for n in range(1, 7)))
+    stricter = step(seen, 200, "flickr:1", "flickr:2", "flickr:3", license="0")
+    history = with_answers(stricter, {f"flickr:{n}": SourceAnswer(201, shown=False) for n in (4, 5)})
+    assert history_counts(history) == {
+        "listed": 3, "absent": 3, "gone": 2, "changed": 3, "stricter_licence": 3, "forgotten": 0,
+    }  # fmt: skip
+    forgotten = frozenset({"flickr:2", "flickr:4"})
+    after = step(history, 300, "flickr:1", "flickr:2", "flickr:3", license="0", forgotten=forgotten)
+    assert history_counts(after) == {
+        "listed": 2, "absent": 2, "gone": 1, "changed": 2, "stricter_licence": 2, "forgotten": 2,
+    }  # fmt: skip
+    assert gone_photos(after) == ["flickr:5 was deleted or made private; `bokehflow forget --gone` purges it"]
+    assert [line.split()[0] for line in stricter_photos(after)] == ["flickr:1", "flickr:3"]
