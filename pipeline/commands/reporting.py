@@ -20,7 +20,9 @@ LEADERBOARD = "all"
 """Its folder among the reports."""
 
 
-@click.command(short_help="Write the report of a snapshot's models.", epilog="Example: bokehflow report --out report.html")
+@click.command(
+    short_help="Write the report of a snapshot's models.", epilog="Example: bokehflow report --output report.html"
+)
 @with_home
 @with_config
 @click.argument("snapshot_id", metavar="[SNAPSHOT]", required=False)
@@ -28,9 +30,7 @@ LEADERBOARD = "all"
     "--compare", "others", multiple=True, metavar="SNAPSHOT", help="Show this snapshot's models beside; repeatable."
 )
 @click.option("--all", "everything", is_flag=True, help="The leaderboard: every model of the home that was ever judged.")
-@click.option(
-    "--out", "output", type=click.Path(dir_okay=False, path_type=Path), help="The file; else in the home's reports."
-)
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="The file; else in the home's reports.")
 def report(
     home: Path | None,
     config: Path | None,

@@ -61,14 +61,14 @@ def review(home: Path | None, config: Path | None, port: int, curator: str | Non
 @click.command(
     "import-decisions",
     short_help="Take over decisions from Label Studio or FiftyOne.",
-    epilog="Example: bokehflow import-decisions x.json --from fiftyone --curator ada",
+    epilog="Example: bokehflow import-decisions x.json --from fiftyone --reviewer ada",
 )
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--from", "tool", type=click.Choice(["labelstudio", "fiftyone"]), required=True, help="What FILE comes from.")
-@click.option("--curator", metavar="NAME", required=True, help="Who decided; written beside each decision.")
+@click.option("--reviewer", metavar="NAME", required=True, help="Who decided; written beside each decision.")
 @with_home
 @with_config
-def import_decisions(file: Path, tool: str, curator: str, home: Path | None, config: Path | None) -> None:
+def import_decisions(file: Path, tool: str, reviewer: str, home: Path | None, config: Path | None) -> None:
     """Take over decisions from Label Studio (its JSON export) or FiftyOne (labels.json), as a reviewed CSV.
 
     A file with a decision that cannot be is refused as a whole; the same file again changes nothing.
@@ -80,9 +80,9 @@ def import_decisions(file: Path, tool: str, curator: str, home: Path | None, con
 
     chosen = open_home(home)
     project, _ = load(chosen, config)
-    name = plain_name(curator)
+    name = plain_name(reviewer)
     if not name:
-        raise ConfigError("--curator needs a name that can be seen")
+        raise ConfigError("--reviewer needs a name that can be seen")
     done = take_decisions(file, tool, name, chosen.reviewed, known_photos(chosen), set(project.domains))
     told = "was there already, with" if done.was_there else "holds"
     say(f"{done.path} {told} {done.decisions:,} decisions; `bokehflow run` goes by them")

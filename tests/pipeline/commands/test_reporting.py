@@ -70,7 +70,7 @@ def test_again_it_is_the_same_but_for_its_date(place: tuple[Home, World], run: R
     model(home, snapshot, "cyclegan@0")
     model(home, snapshot, "mask_loss@0", 0.97)
     for name in ("first.html", "second.html"):
-        assert run(snapshot[:6], "--out", str(tmp_path / name))[0] == 0
+        assert run(snapshot[:6], "--output", str(tmp_path / name))[0] == 0
     assert without_date(tmp_path / "first.html") == without_date(tmp_path / "second.html")
 
 
