@@ -29,8 +29,10 @@ class InstanceNorm(nn.Module):
 
 
 def laid_out(pictures: Tensor) -> Tensor:
-    """The same pictures as a network takes them fastest: to be applied on a processor channels last in memory, a quarter or
-    more; what it learns by, what is compiled and what is exported stays as it is."""
+    """The same pictures as a network takes them fastest: to be applied on a processor, channels last in memory.
+
+    That spares a fifth of the time and more. What it learns by, what is compiled and what is exported stays as it is.
+    """
     return pictures.contiguous(memory_format=torch.channels_last) if _is_applied_here(pictures) else pictures
 
 
