@@ -16,6 +16,8 @@ from pipeline.operations.stages import PHOTO_TABLES
 RETRY_AFTER_S = (60, 600, 3600, 86_400)
 """Pauses after the first, second … run that did not bring what was wanted. After the last try nothing is asked for, but
 for a month, whose source may be out of reach for days: that is tried on, each time after the last pause."""
+COUNTED_TRIES = len(RETRY_AFTER_S) + 2
+"""Enough for a pause of an hour to become one of a day."""
 FORGOTTEN_AFTER_S = 30 * 86_400
 """A run so long ago says nothing about now."""
 ASKED_FOR, VERSION = "bokehflow/asked_for", "bokehflow/version"
@@ -33,7 +35,7 @@ def why_not_now(instance: dg.DagsterInstance, due: Due) -> str | None:
 
     Every earlier run for the same reasons counts as one that did not bring it.
     """
-    records = instance.get_run_records(dg.RunsFilter(tags={ASKED_FOR: due.label}), limit=len(RETRY_AFTER_S) + 1)
+    records = instance.get_run_records(dg.RunsFilter(tags={ASKED_FOR: due.label}), limit=COUNTED_TRIES)
     now_s = time.time()
     recent = [record for record in records if now_s - _ended_s(record) < FORGOTTEN_AFTER_S]
     recent = [record for record in recent if not is_ahead(_ended_s(record), now_s)]  # it would hold up the next until then

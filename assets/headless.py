@@ -59,6 +59,14 @@ log = logging.getLogger(__name__)
 
 PROCESS_TAG = "bokehflow/made_by"
 """Names the process of a run, as JSON: one tag, since the list of runs shows all of them, and has room for few."""
+FORMER_TAGS = {
+    "pid": "bokehflow/process",
+    "started_at_s": "bokehflow/process_started",
+    "started_at_ticks": "bokehflow/process_started_ticks",
+    "place": "bokehflow/process_place",
+    "host": "bokehflow/host",
+}
+"""The same in runs that an earlier version began, which may be at work beside this one."""
 
 MAX_IDENTITY_BYTES = 10_000
 NO_ADDRESS = re.compile(r"\?|%[0-9A-Fa-f]{2}")
@@ -217,7 +225,7 @@ def unfinished_runs(instance: dg.DagsterInstance) -> Sequence[dg.DagsterRun]:
 
 def served_runs(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
     """Unfinished runs that the code server of a UI has at work."""
-    return [run for run in unfinished_runs(instance) if PROCESS_TAG not in run.tags]
+    return [run for run in unfinished_runs(instance) if _process_of(run) is None]
 
 
 def _is_dead(run: dg.DagsterRun, home: Home, ui_is_open: bool) -> bool:
@@ -232,8 +240,10 @@ def _is_dead(run: dg.DagsterRun, home: Home, ui_is_open: bool) -> bool:
 
 def _process_of(run: dg.DagsterRun) -> ProcessIdentity | None:
     """The process that the run's tags name; None of a UI's run."""
-    written = run.tags.get(PROCESS_TAG)
-    return None if written is None else ProcessIdentity.model_validate_json(written)
+    if PROCESS_TAG in run.tags:
+        return ProcessIdentity.model_validate_json(run.tags[PROCESS_TAG])
+    former = {name: run.tags[tag] for name, tag in FORMER_TAGS.items() if tag in run.tags}
+    return ProcessIdentity.model_validate(former) if former else None
 
 
 def process_tags() -> dict[str, str]:

@@ -14,7 +14,14 @@ import dagster as dg
 import pytest
 
 from assets.building_blocks import column_schema
-from assets.headless import bury_dead_runs, process_tags, runs_elsewhere, serving_ui, tags_of_process
+from assets.headless import (
+    bury_dead_runs,
+    process_tags,
+    runs_elsewhere,
+    served_runs,
+    serving_ui,
+    tags_of_process,
+)
 from assets.partitions import months
 from pipeline.config import load_project, parse_project
 from pipeline.definitions import build_definitions
@@ -174,6 +181,17 @@ def test_runs_whose_process_is_gone_are_buried_and_living_ones_are_not(tmp_path:
         runs = {run.run_id: run.status for run in instance.get_runs()}
         failed, started = dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.STARTED
         assert runs == {"dead": failed, "of_a_closed_ui": failed, "living": started, "marked": started}
+
+
+def test_runs_that_an_earlier_version_began_are_known_by_its_tags(tmp_path: Path) -> None:
+    process = ProcessIdentity.current()
+    tags = {"bokehflow/process": str(process.pid), "bokehflow/process_started": repr(process.started_at_s)}
+    tags |= {"bokehflow/process_place": process.place, "bokehflow/host": process.host}
+    gone = tags | {"bokehflow/process": "999999999"}
+    with instance_with(dead=gone, living=tags, of_a_ui={}) as instance:
+        assert [run.run_id for run in served_runs(instance)] == ["of_a_ui"]
+        assert bury_dead_runs(instance, Home(tmp_path), ui_is_open=True) == ["dead"]
+        assert bury_dead_runs(instance, Home(tmp_path)) == ["of_a_ui"]
 
 
 @contextmanager

@@ -240,7 +240,7 @@ def test_what_comes_in_portions_pauses_longer_while_nothing_comes(world: World, 
         monkeypatch.setattr("assets.attempts.time", type("Clock", (), {"time": staticmethod(lambda: time.time() + seconds)}))
 
     wish = due("photo_history", None, "700 absent photos are to be asked about", pause_s=3600)
-    for hours in (1, 2, 4, 8, 16, 16):
+    for hours in (1, 2, 4, 8, 16, 24, 24):
         world.ran(wish, SUCCEEDED)
         at(hours * 3600 - 5)
         assert "again in" in world.tick(wish).why_not[0]

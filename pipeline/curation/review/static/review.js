@@ -341,11 +341,12 @@
   // Nobody should decide about an empty frame: the server says what is wrong with the file.
   async function unseen(photo) {
     const answer = await fetch(photo.src).catch(() => null);
-    if (!answer || answer.ok || !photo.isConnected) return; // no answer at all is said elsewhere
+    const problem = answer && !answer.ok ? (await answer.text().catch(() => "")).trim() : null;
+    if (problem === null || !photo.isConnected) return; // no answer at all is said elsewhere
     const told = document.createElement("p");
     told.className = "unseen";
     told.setAttribute("role", "alert");
-    told.textContent = `This picture cannot be shown. ${(await answer.text()).trim()}`;
+    told.textContent = `This picture cannot be shown. ${problem}`;
     one(".unseen")?.remove();
     one("#stage").append(told);
   }
