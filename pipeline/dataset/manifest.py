@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.config import DatasetSection
+from pipeline.counted import counted
 from pipeline.dataset.ordered import is_ordered, order_of, texts_of
 from pipeline.picture_layers import OPTIONAL_DIGESTS, present
 from pipeline.tables import among
@@ -129,7 +130,7 @@ def broken_pairs(manifest: pd.DataFrame) -> list[str]:
     photos = manifest[manifest[PAIR].notna()].drop_duplicates(["domain", "photo_id"])
     found = photos.groupby(PAIR)["domain"].agg(["size", "nunique"])
     return [
-        f"pair {pair}: {size} photos in {domains} domain{'s' * (domains != 1)}"
+        f"pair {pair}: {counted(size, 'photo')} in {counted(domains, 'domain')}"
         for pair, size, domains in found[(found["size"] != 2) | (found["nunique"] != 2)].itertuples()
     ]
 

@@ -365,6 +365,20 @@ def test_of_two_listings_the_later_one_says_the_licence_and_a_side_that_was_give
         assert origin_version(by_time(rows), photos) == origin_version(told, photos)
 
 
+def test_a_pair_is_whole_with_one_photo_in_each_of_two_domains() -> None:
+    cells = [
+        ("whole", "ordinary", 1), ("whole", "shallow", 2), ("whole", "shallow", 2),  # two tiles of one photo
+        ("alone", "ordinary", 3), ("beside", "ordinary", 4), ("beside", "ordinary", 5),
+        ("crowded", "ordinary", 6), ("crowded", "shallow", 7), ("crowded", "shallow", 8), (None, "ordinary", 9),
+    ]  # fmt: skip
+    rows = pd.DataFrame(cells, columns=["pair", "domain", "photo_id"])
+    assert broken_pairs(rows) == [
+        "pair alone: 1 photo in 1 domain",
+        "pair beside: 2 photos in 1 domain",
+        "pair crowded: 3 photos in 2 domains",
+    ]
+
+
 def test_a_pair_counts_for_the_snapshot_and_no_pair_changes_nothing(tmp_path: Path) -> None:
     images, numbers = prepared(tmp_path, range(4)), range(4)
     plain = manifest_of(images, numbers)
@@ -380,7 +394,7 @@ def test_a_pair_counts_for_the_snapshot_and_no_pair_changes_nothing(tmp_path: Pa
     assert b"pair" not in canonical(plain)
     assert broken_pairs(paired.head(0)) == []
     one = paired[paired["photo_id"] != "flickr:1"]
-    assert broken_pairs(one) == ["pair x: 1 photos in 1 domain"]
+    assert broken_pairs(one) == ["pair x: 1 photo in 1 domain"]
     freeze(paired, tmp_path / "snapshots", tmp_path)
     frozen = read_manifest(tmp_path / "snapshots", snapshot_id(paired))
     assert frozen["pair"].notna().sum() == 2

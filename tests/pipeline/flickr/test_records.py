@@ -11,6 +11,7 @@ from pipeline.flickr.records import (
     EXTRAS,
     Named,
     parse_brands,
+    parse_info,
     parse_licenses,
     parse_models,
     parse_search,
@@ -86,7 +87,17 @@ def test_a_time_of_taking_that_flickr_made_up_is_unknown() -> None:
     assert parse_one(datetakenunknown=1).date_taken is None
 
 
+@pytest.mark.parametrize(("told", "is_public"), [
+    ({"ispublic": 1}, True), ({"ispublic": 0}, False), ({"ispublic": "0", "isfriend": 1}, False), ({}, True), (None, True),
+])  # fmt: skip
+def test_a_photo_is_private_where_flickr_says_so(told: object, is_public: bool) -> None:
+    info = parse_info({"photo": {"id": "1", "license": "4", "visibility": told, "dates": {"lastupdate": "7"}}})
+    assert (info.is_public, info.license, info.last_update_s) == (is_public, "4", 7)
+    assert parse_info({"photo": {"id": "1", "visibility": told}}).last_update_s is None
+
+
 def test_numbers_that_cannot_be() -> None:
+    assert (parse_one(views=2**63 - 1).views, parse_one(views=2**63).views) == (2**63 - 1, None)
     odd = parse_one(views="many", lastupdate="", height_l="9" * 30)
     assert (odd.views, odd.last_update_s, odd.sizes[0].height_px) == (None, None, None)
 
