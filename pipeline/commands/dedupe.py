@@ -24,5 +24,5 @@ def duplicates(home: Path | None, config: Path | None, pages: int) -> None:
     say("open it in a browser:")
     tell(index)
     if failed:
-        words = f"shown as grey, since they cannot be read: {counted(len(failed), 'picture')}"
+        words = f"{counted(len(failed), 'unreadable picture')} shown as grey"
         raise click.ClickException("\n".join([words, *failed]))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.atomic import write_text
+from pipeline.counted import counted
 from pipeline.depth.layouts import PICTURES, RgbdPair, realbokeh
 from pipeline.errors import ConfigError
 from pipeline.evaluation.benchmark.alignment import align
@@ -103,7 +104,7 @@ def _ebb(folder: Path, only_val294: bool) -> tuple[list[BenchmarkPair], list[str
         problems = [f"{len(missing)} of {len(wanted)} pairs are not there: {_few(missing)}"] if missing else []
     else:
         alone = sorted(sources.keys() ^ targets.keys())
-        problems = [f"{len(alone)} pictures have no other half: {_few(alone)}"] if alone else []
+        problems = [f"{counted(len(alone), 'picture')} without the other half: {_few(alone)}"] if alone else []
     names = sorted(sources.keys() & targets.keys())
     return [BenchmarkPair(name, _reader(sources[name]), _reader(targets[name])) for name in names], problems
 

@@ -253,7 +253,7 @@ def _join_by_name(home: Home, parts: Sequence[Part], done: Sequence["Imported"])
     alone = sum(len(set(one.photos.values())) for one in done) - len(pairs)
     return [
         f"{counted(len(pairs) // 2, 'pair')} by name"
-        + (f"; without another half of its name: {counted(alone, 'picture')}" if alone else "")
+        + (f"; {counted(alone, 'picture')} without the other half" if alone else "")
     ]
 
 
@@ -261,7 +261,7 @@ def _on_both_sides(parts: Sequence[Part], done: Sequence["Imported"]) -> list[st
     photos = {side: {id for part, one in zip(parts, done, strict=True) if part.split == side for id in one.photos.values()}
               for side in ("train", "test")}  # fmt: skip
     both = len(photos["train"] & photos["test"])
-    return [f"{counted(both, 'photo')} in folders for training and for testing: for testing"] if both else []
+    return [f"{counted(both, 'photo')} in folders for training and for testing: taken for testing"] if both else []
 
 
 def _beside(folder: Path, known: Sequence[str]) -> list[str]:
@@ -296,7 +296,7 @@ def _import_part(
     done.problems, done.notes = [str(problem) for problem in read.problems], _notes(read, found.others)
     files = [file for file in found.files if file not in read.spoiled]
     if read.spoiled:
-        done.notes.append(f"until their rows are right wait: {counted(len(read.spoiled), 'picture')}")
+        done.notes.append(f"{counted(len(read.spoiled), 'picture')} left out until the rows are right")
     with GrowingImports(home) as imports:
         before = set(imports.rows.loc[among(imports.rows["domain"], domains), "photo_id"])
         known, forgotten = stored_pictures(imports.rows), forgotten_photos(home)
@@ -315,7 +315,7 @@ def _import_part(
     done.new = len(set(table.loc[mine, "photo_id"]) - before)
     done.told_sides = int((mine & among(table["photo_id"], done.photos.values()) & table["split"].notna()).sum())
     if both := len(set(table.loc[mine, "photo_id"]) & set(table.loc[~mine, "photo_id"])):
-        done.notes.append(f"{counted(both, 'photo')} in another domain too, to go as `both_domains`")
+        done.notes.append(f"{counted(both, 'photo')} in another domain too, dropped later as `both_domains`")
     return done
 
 

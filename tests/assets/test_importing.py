@@ -187,7 +187,7 @@ def test_the_folders_of_cyclegan_keep_domain_and_side(tmp_path: Path) -> None:
         "testB.jpg": "shallow test", "valA.jpg": "ordinary test",
     }  # fmt: skip
     said = summary(done)
-    assert "1 photo in folders for training and for testing: for testing" in said
+    assert "1 photo in folders for training and for testing: taken for testing" in said
     assert 'split = "given" under [dataset] goes by it' in said
     assert "folders not looked at: other (1 files)" in said
     given = parse_project(PROJECT + '[dataset]\nsplit = "given"\n', Path("x.toml"))
@@ -215,7 +215,7 @@ def test_files_of_one_name_in_a_and_b_are_pairs(tmp_path: Path) -> None:
         save_noise(tmp_path / "set" / file, seed)
     home = Home(tmp_path / "home")
     done = import_folder(PARSED, home, tmp_path / "set", None, None)
-    assert "2 pairs by name; without another half of its name: 1 picture" in summary(done)
+    assert "2 pairs by name; 1 picture without the other half" in summary(done)
     imports = home.tables.read("imports").set_index("file")
     assert imports.loc["train/1.jpg", "pair"] == imports.loc["train/1.png", "pair"] == imports.loc["train/1.jpg", "photo_id"]
     assert imports["pair"].nunique() == 2
@@ -269,7 +269,7 @@ def test_domain_of_a_folder_must_be_known(tmp_path: Path) -> None:
     home = Home(tmp_path / "home")
     import_folder(PARSED, home, tmp_path / "set", None, None)
     (both,) = import_folder(PARSED, home, tmp_path / "set" / "trainA", "shallow", None)
-    assert "1 photo in another domain too, to go as `both_domains`" in summary([both])
+    assert "1 photo in another domain too, dropped later as `both_domains`" in summary([both])
     with pytest.raises(ConfigError, match="to which domain do these photos belong"):
         import_folder(PARSED, home, tmp_path / "set" / "trainA", None, None)
     with pytest.raises(ConfigError, match="there is no domain 'odd'"):

@@ -67,7 +67,7 @@ def test_pairs_of_ebb_are_found_by_number_and_what_is_missing_is_said(tmp_path: 
     assert problems == ["292 of 294 pairs are not there: 4402, 4403, 4404, 4405, 4406, …"]
     pairs, problems = read_benchmark("ebb400", folder)
     assert [pair.name for pair in pairs] == ["4399", "4400", "4401"]
-    assert problems == ["1 pictures have no other half: 4398"]
+    assert problems == ["1 picture without the other half: 4398"]
     assert len(read_benchmark("ebb400", ebb(tmp_path / "other" / "Training", range(2), ("in", "gt")).parent)[0]) == 2
     with pytest.raises(ConfigError, match="has neither these"):
         read_benchmark("ebb400", tmp_path)
