@@ -11,7 +11,6 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from dagster._core.test_utils import create_run_for_test
 
 import assets.headless
 import assets.old_runs
@@ -69,7 +68,7 @@ def test_records_of_old_runs_go_with_the_next_run_and_nothing_is_due_for_want_of
 ) -> None:
     with open_instance(settled) as instance:
         needed = set(instance.get_run_ids())
-        create_run_for_test(instance, status=dg.DagsterRunStatus.SUCCESS)
+        instance.add_run(dg.DagsterRun("dataset", run_id="0" * 32, status=dg.DagsterRunStatus.SUCCESS))
     monkeypatch.setattr(assets.old_runs, "KEPT_FOR", timedelta(0))
     assert go(settled) == SNAPSHOT
     with open_instance(settled) as instance:
