@@ -1,6 +1,6 @@
 """What a function of arrays is handed, held against the type that its signature names.
 
-Numbers of another range would go through without a word: 0 to 255 where 0 to 1 is meant, and the reverse.
+The type tells the range: integers go from 0 to 255, floats from 0 to 1. One for the other would go through without a word.
 """
 
 from typing import Any
@@ -13,7 +13,7 @@ Photo = UInt8[np.ndarray, "height width 3"]
 
 
 def check_array(name: str, value: np.ndarray, kind: Any) -> None:  # noqa: ANN401 (a type of jaxtyping's is none to a checker)
-    """Raises ValueError for an array of other numbers, or with other dimensions, than `kind` names.
+    """Raises ValueError for an array of another type, or with other dimensions, than `kind` names.
 
     >>> check_array("rgb", np.zeros((2, 2, 3)), Photo)
     Traceback (most recent call last):

@@ -114,7 +114,7 @@ def softness(images: Rgb, mask: Mask, flat_too: bool = False) -> Softness:
     """Measure each picture's background, by the mask of its subject.
 
     `flat_too` is for outputs: what was smoothed until it is flat counts as soft. Whether anything was there to be blurred
-    is then for the input to say. Raises ValueError for arrays of other numbers.
+    is then for the input to say. Raises ValueError for arrays of another type.
     """
     check_array("images", images, Rgb)
     check_array("mask", mask, Mask)

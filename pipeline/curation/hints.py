@@ -73,7 +73,7 @@ class Hints:
 def measure(rgb: np.ndarray, finder: PeopleFinder, data: bytes = b"", inappropriate: Inappropriate | None = None) -> Hints:
     """All hints of a picture, RGB uint8 [height, width, 3]. `data` are the bytes of its file, for the EXIF block.
 
-    Raises ValueError for an array of other numbers.
+    Raises ValueError for an array of another type.
     """
     check_array("rgb", rgb, Photo)
     return measure_with(rgb, people_of(rgb, finder), data, inappropriate)

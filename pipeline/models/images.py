@@ -98,7 +98,7 @@ def translate(generator: nn.Module, rgb: RgbArray, alpha: AlphaArray | None = No
     Pictures go through in batches of at most `MAX_BATCH_PIXELS` pixels, on a processor `CPU_BATCH_PIXELS` (one picture at
     least), so that memory is bounded by one batch beside input and output. Sides that are no multiple of `STRIDE_PX` are
     padded by reflection and cut again. The generator runs where its weights are and should be in eval mode.
-    Raises ValueError for arrays of other numbers.
+    Raises ValueError for arrays of another type.
     """
     check_array("rgb", rgb, RgbArray)
     if alpha is not None:

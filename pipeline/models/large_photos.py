@@ -53,7 +53,7 @@ def translate_photo(
     `alpha` is the subject's, for a generator that holds it and does not find it itself.
     Without a lens a photo of at most `tile_px`² pixels goes through whole. A larger one goes through in tiles of that
     side which overlap and are blended linearly. Instance norm sees each tile by itself, so tiles may differ a little in
-    contrast; the blending hides their seams. Raises ValueError for arrays of other numbers.
+    contrast; the blending hides their seams. Raises ValueError for arrays of another type.
     """
     check_array("rgb", rgb, RgbPhoto)
     if alpha is not None:

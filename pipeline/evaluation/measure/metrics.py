@@ -2,7 +2,7 @@
 
 Every function takes a batch and returns one float64 per picture that depends on that picture alone. A region
 is a boolean array; where a picture's region is empty there is nothing to measure and the score is NaN, which
-becomes null in tables and does not count in means. Raised is ValueError for arrays of other numbers, such as 0 to 255.
+becomes null in tables and does not count in means. Arrays of another type, such as bytes from 0 to 255, raise ValueError.
 """
 
 import cv2
@@ -113,6 +113,6 @@ def _flat(values: np.ndarray) -> np.ndarray:
 
 
 def float64(image: Rgb) -> np.ndarray:
-    """The picture to be computed with. Raises ValueError for one of other numbers."""
+    """The picture to be computed with. Raises ValueError for one of another type."""
     check_array("a picture", image, Rgb)
     return np.asarray(image, np.float64)
