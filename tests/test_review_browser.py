@@ -622,6 +622,31 @@ def test_a_picture_that_is_gone_is_said_to_be(browser: Browser, server: Server) 
     page.wait_for_selector(".unseen", state="detached")
 
 
+SLOW_WORDS = """() => {
+  const fetched = window.fetch;
+  window.fetch = async (...asked) => {
+    const answer = await fetched(...asked);
+    if (answer.status === 404 && answer.url.includes('/picture/')) {
+      answer.text = () => { window.asked = true; return new Promise(done => { window.tell = () => done('gone'); }); };
+    }
+    return answer;
+  };
+}"""
+
+
+def test_what_is_said_of_a_picture_that_is_gone_comes_to_no_other(browser: Browser, server: Server) -> None:
+    tables = server.home.tables.read("review_queue").set_index("photo_id")["sha256"]
+    server.home.blobs.path(tables[photo_id(1)]).unlink()
+    page = opened(browser, server, f"/single?photo={photo_id(0)}&status=all")
+    page.evaluate(SLOW_WORDS)
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("() => window.asked")
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_selector(f"main[data-photo='{photo_id(0)}']")
+    page.evaluate("() => { window.tell(); return new Promise(done => setTimeout(done)); }")
+    assert page.locator(".unseen").count() == 0
+
+
 def test_nasty_titles_run_nothing(browser: Browser, tmp_path: Path) -> None:
     running = Server(make_home(tmp_path / "home", count=8, titles=NASTY_TITLES))
     try:
