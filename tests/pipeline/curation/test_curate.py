@@ -116,10 +116,11 @@ CROWD = CurationRule(name="crowd", hint="people", above=3.0, reason="wrong_tag",
 
 
 def test_a_configured_threshold_decides_what_nobody_has_and_says_so() -> None:
-    unique = unique_table([0, 1, 11])
-    hints = pd.concat([hints_of([0, 1], person_share=0.002), hints_of([11], people=5)])
+    unique = unique_table([0, 1, 2, 11], rule={2: "perceptual"}, group={2: 11})
+    hints = pd.concat([hints_of([0, 1, 2], person_share=0.002), hints_of([11], people=5)])
     made = [decision(1, "keep")]
     rules = rule_decisions(unique, hints, [EMPTY, CROWD], decided_groups(unique, made))
+    assert [rule.photo_id for rule in rules] == ["flickr:0", "flickr:11"]
     table = curated(unique, made, rules).set_index("photo_id")
     assert table["decision"].to_dict() == {"flickr:0": "drop", "flickr:1": "keep", "flickr:11": "drop"}
     assert table["curator"].to_dict() == {"flickr:0": "rule:empty", "flickr:1": "Ann", "flickr:11": "rule:crowd"}

@@ -194,6 +194,15 @@ def test_suggestions_say_what_and_why(domain: str, hints: dict[str, float], expe
     assert 0 <= found.strength <= 1
 
 
+@pytest.mark.parametrize(("hint", "clear", "at_the_limit"), [
+    ("person_share", 0.0, 0.00999), ("subject_sharpness", 0.0, 0.41999), ("colourfulness", 0.0, 0.01999),
+])  # fmt: skip
+def test_a_clearer_case_is_a_stronger_suggestion(hint: str, clear: float, at_the_limit: float) -> None:
+    strong, weak = (suggest({**FITTING, hint: value}, "ordinary", CurationSection()) for value in (clear, at_the_limit))
+    assert (strong.decision, weak.decision) == ("drop", "drop")
+    assert (strong.strength, weak.strength) == (1.0, pytest.approx(0, abs=0.01))
+
+
 @pytest.mark.parametrize(
     ("domain", "hints", "chance"),
     [
