@@ -38,6 +38,7 @@ from dagster._core.errors import DagsterAssetCheckFailedError
 from dagster._core.execution import compute_logs
 from dagster._utils.schedules import cron_string_iterator
 from sqlalchemy import Engine, event
+from sqlalchemy.exc import DatabaseError
 
 from pipeline.errors import ConfigError, StorageError, database_trouble, disk_failed
 from pipeline.file_names import child
@@ -111,9 +112,13 @@ def free_slots_of_ended_runs(instance: dg.DagsterInstance) -> None:
 def delete_run(instance: dg.DagsterInstance, dagster_folder: Path, run_id: str) -> None:
     """Delete a run that is over from the records, with its events and what its steps printed.
 
-    In SQLite each run's events are a file of their own, which Dagster only empties.
+    In SQLite each run's events are a file of their own, which Dagster only empties. One that is damaged holds nobody up.
     """
-    instance.delete_run(run_id)
+    try:
+        instance.delete_run(run_id)
+    except DatabaseError:
+        if instance.get_run_by_id(run_id):  # the list of runs could not be written to
+            raise
     for path in child(child(dagster_folder, "history"), "runs").glob(f"{run_id}.db*"):
         path.unlink(missing_ok=True)
     shutil.rmtree(child(child(dagster_folder, "storage"), run_id), ignore_errors=True)

@@ -1,10 +1,12 @@
 """Records of old runs go, but for those by which it is known what is due."""
 
+import sqlite3
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from assets.headless import open_instance
 from assets.old_runs import KEPT_FOR, delete_old_runs
@@ -75,3 +77,30 @@ def test_the_oldest_go_first_and_no_run_that_is_not_over(tmp_path: Path, monkeyp
         at_work = instance.create_run_for_job(failing).run_id
         assert delete_old_runs(instance, home, LATER) == 2
         assert set(instance.get_run_ids()) == {*runs[2:], at_work}
+
+
+def test_a_run_whose_own_events_are_damaged_goes_as_well(tmp_path: Path) -> None:
+    """A power cut leaves such a file, which nothing else would look at."""
+    home = Home(tmp_path)
+    with open_instance(home) as instance:
+        first, second, newest = (made(instance, curated_photos) for _ in range(3))
+    for path in home.dagster.glob(f"history/runs/{first}.db*"):
+        path.write_bytes(b"no database")
+    with open_instance(home) as instance:
+        assert delete_old_runs(instance, home, LATER) == 2
+        assert instance.get_run_ids() == [newest]
+        assert files_of(home, [first, second]) == []
+
+
+def test_a_list_of_runs_that_cannot_be_written_to_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = Home(tmp_path)
+    with open_instance(home) as instance:
+        runs = [made(instance, curated_photos) for _ in range(2)]
+
+        def refuse(_: str) -> None:
+            raise OperationalError("DELETE", None, sqlite3.OperationalError("database is locked"))
+
+        monkeypatch.setattr(instance, "delete_run", refuse)
+        with pytest.raises(OperationalError, match="locked"):
+            delete_old_runs(instance, home, LATER)
+        assert set(instance.get_run_ids()) == set(runs)
