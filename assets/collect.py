@@ -16,8 +16,9 @@ from pipeline.operations.downloads import download, known_files
 from pipeline.operations.forget import finish_forgetting, leftovers
 from pipeline.operations.history import make_history
 from pipeline.operations.made_from import license_counts
+from pipeline.operations.months import LISTING_IS_STALE_AFTER
 from pipeline.operations.photos import photo_reader
-from pipeline.operations.stages import LISTING_IS_STALE_AFTER, provenance_of
+from pipeline.operations.stages import provenance_of
 from pipeline.operations.tombstones import forgotten_photos, unpurged
 from pipeline.photos.history import gone_photos, history_counts, stricter_photos
 from pipeline.photos.pool import Transfer

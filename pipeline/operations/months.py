@@ -1,11 +1,13 @@
 """The upload months that a project collects, and the keys `domain|month` under which its tables lie."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from pipeline.config import Project
 
 IMPORTED = "imported"
 """Stands for the month in the tables of photos that `bokehflow import` brought."""
+LISTING_IS_STALE_AFTER = timedelta(days=10)
+"""A month that is listed again each week, and the current one each day, is older only where something is wrong."""
 
 
 def month_after(month: str) -> str:

@@ -31,8 +31,6 @@ from storage import Home
 from storage.provenance import Provenance, Settings
 
 SETTLED_AFTER = timedelta(days=7)
-LISTING_IS_STALE_AFTER = timedelta(days=10)
-"""A month that is listed again each week, and the current one each day, is older only where something is wrong."""
 PHOTO_TABLES = ("photo_listing", "photo_files", "fingerprints")
 """Tables by domain × upload month, in order."""
 TABLES_OF_ALL = (

@@ -18,9 +18,8 @@ from pipeline.file_names import child
 from pipeline.masks.uncertainty import uncertain
 from pipeline.operations.curation import review_state
 from pipeline.operations.lineage import finished_runs
-from pipeline.operations.months import listed_keys
+from pipeline.operations.months import LISTING_IS_STALE_AFTER, listed_keys
 from pipeline.operations.photo_tables import all_rows
-from pipeline.operations.stages import LISTING_IS_STALE_AFTER
 from pipeline.operations.tombstones import unpurged
 from pipeline.photos.history import history_counts, stricter_photos
 from pipeline.training.runs import describe_run

@@ -48,6 +48,7 @@ def test_scenes_weigh_alike_however_many_views_they_have() -> None:
     cell = outcomes.cell_of(table, "depth@0", "l1")
     assert cell is not None
     assert (cell.mean, cell.count) == (pytest.approx(0.025), 4)
+    assert cell.interval is not None
     assert cell.interval.low <= cell.mean <= cell.interval.high
     assert outcomes.closed_gap(table, "depth@0") == pytest.approx((0.05 - 0.025) / (0.05 - 0.01))
 
