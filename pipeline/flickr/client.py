@@ -10,8 +10,8 @@ import http
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from dataclasses import dataclass, replace
+from typing import Protocol, TypeVar, Unpack
 from urllib.parse import urlsplit
 
 import flickrapi
@@ -29,7 +29,7 @@ from pipeline.flickr.records import (
     parse_search,
 )
 from pipeline.sources.found import PhotoInfo, SearchPage
-from pipeline.web.manners import Patience, phrase, transport_failure, user_agent, wait_s
+from pipeline.web.manners import Patience, Waits, phrase, transport_failure, user_agent, wait_s
 from pipeline.web.reading import parse_json
 from pipeline.web.session import BoundedSession, trusts_environment
 
@@ -104,7 +104,8 @@ class FlickrClient:
 
     Every call raises `FlickrRefused` on a final refusal and `FlickrUnreachable` when all tries failed.
     `budget` is asked before every try; `contact` (an e-mail or web
-    address) goes into the User-Agent. `calls` and `retried` count tries so far.
+    address) goes into the User-Agent. `calls` and `retried` count tries so far. `timeout_s` and `retries` may be given
+    without a whole `patience`.
     """
 
     def __init__(
@@ -116,6 +117,7 @@ class FlickrClient:
         contact: str = "",
         patience: Patience | None = None,
         budget: Budget | None = None,
+        **waits: Unpack[Waits],
     ) -> None:
         check_endpoint(endpoint)
         self.endpoint = endpoint
@@ -123,7 +125,7 @@ class FlickrClient:
         self.calls = 0
         self.retried = 0
         self._key, self._secret = key, secret
-        self._patience = patience or Patience()
+        self._patience = replace(patience or Patience(), **waits)
         self._budget = budget
         self._per_thread = threading.local()
         self._lock = threading.Lock()

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from typing import TypedDict
 
 import requests
 
@@ -24,6 +25,13 @@ class Patience:
     sleep: Callable[[float], None] = time.sleep
     chance: Callable[[], float] = random.random
     """In [0, 1), for `wait_s`."""
+
+
+class Waits(TypedDict, total=False):
+    """Those of `Patience` that may be given by themselves."""
+
+    timeout_s: float
+    retries: int
 
 
 def wait_s(attempt: int, chance: float) -> float:

@@ -141,7 +141,7 @@ def test_an_endpoint_whose_name_leads_inwards_is_not_asked(monkeypatch: pytest.M
     for found in (["127.0.0.1"], ["8.8.8.8", "::ffff:10.0.0.1"], ["2001:0:7f00:1::"]):
         entries = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 443)) for address in found]
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_, entries=entries, **__: entries)
-        client = FlickrClient(KEY, SECRET, endpoint="https://api.example.org/", patience=Patience(retries=0))
+        client = FlickrClient(KEY, SECRET, endpoint="https://api.example.org/", retries=0)
         monkeypatch.setattr(client, "_api", unproxied(client._api))
         with pytest.raises(FlickrUnreachable, match="not an address of the public internet"):
             client.check_key()
