@@ -239,11 +239,14 @@ def _is_dead(run: dg.DagsterRun, home: Home, ui_is_open: bool) -> bool:
 
 
 def _process_of(run: dg.DagsterRun) -> ProcessIdentity | None:
-    """The process that the run's tags name; None of a UI's run."""
-    if PROCESS_TAG in run.tags:
-        return ProcessIdentity.model_validate_json(run.tags[PROCESS_TAG])
-    former = {name: run.tags[tag] for name, tag in FORMER_TAGS.items() if tag in run.tags}
-    return ProcessIdentity.model_validate(former) if former else None
+    """The process that the run's tags name; None of a UI's run, whose tags may be anything."""
+    try:
+        if PROCESS_TAG in run.tags:
+            return ProcessIdentity.model_validate_json(run.tags[PROCESS_TAG])
+        former = {name: run.tags[tag] for name, tag in FORMER_TAGS.items() if tag in run.tags}
+        return ProcessIdentity.model_validate(former) if former else None
+    except ValueError:
+        return None
 
 
 def process_tags() -> dict[str, str]:

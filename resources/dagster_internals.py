@@ -40,8 +40,8 @@ from dagster._utils.schedules import cron_string_iterator
 from sqlalchemy import Engine, event
 from sqlalchemy.exc import DatabaseError
 
-from pipeline.errors import ConfigError, StorageError, database_trouble, disk_failed
-from pipeline.file_names import child
+from pipeline.errors import ConfigError, StorageError, UnsafeName, database_trouble, disk_failed
+from pipeline.file_names import child, file_name, inside
 from pipeline.package_files import CODE, DAGSTER_ON_POSTGRES, DAGSTER_SETTINGS
 from pipeline.plain_files import read_plain_text
 from pipeline.training.lifeline import tied
@@ -50,6 +50,8 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
 RELOAD_WITHIN_S = 300
+SQLITE_FILES = (".db", ".db-journal", ".db-shm", ".db-wal")
+"""How the names of a database and of what lies beside it end."""
 HELD_DATABASES = 8
 """Of one instance, those of runs, events and schedules and of the runs at hand."""
 LOCATION = "bokehflow"
@@ -119,9 +121,11 @@ def delete_run(instance: dg.DagsterInstance, dagster_folder: Path, run_id: str) 
     except DatabaseError:
         if instance.get_run_by_id(run_id):  # the list of runs could not be written to
             raise
-    for path in child(child(dagster_folder, "history"), "runs").glob(f"{run_id}.db*"):
-        path.unlink(missing_ok=True)
-    shutil.rmtree(child(child(dagster_folder, "storage"), run_id), ignore_errors=True)
+    with suppress(UnsafeName):  # whoever starts a run by GraphQL may call it anything
+        name = file_name(run_id)
+        for ending in SQLITE_FILES:
+            inside(dagster_folder, f"history/runs/{name}{ending}").unlink(missing_ok=True)
+        shutil.rmtree(inside(dagster_folder, f"storage/{name}"), ignore_errors=True)
 
 
 @contextmanager

@@ -194,6 +194,13 @@ def test_runs_that_an_earlier_version_began_are_known_by_its_tags(tmp_path: Path
         assert bury_dead_runs(instance, Home(tmp_path)) == ["of_a_ui"]
 
 
+def test_a_tag_that_somebody_wrote_by_hand_names_no_process(tmp_path: Path) -> None:
+    with instance_with(odd={"bokehflow/made_by": "me"}, former={"bokehflow/process": "-"}) as instance:
+        assert {run.run_id for run in served_runs(instance)} == {"odd", "former"}
+        assert runs_elsewhere(instance) == []
+        assert set(bury_dead_runs(instance, Home(tmp_path))) == {"odd", "former"}
+
+
 @contextmanager
 def instance_with(**tags_of_runs: dict[str, str]) -> Iterator[dg.DagsterInstance]:
     """With started runs of these ids and tags."""

@@ -92,6 +92,22 @@ def test_a_run_whose_own_events_are_damaged_goes_as_well(tmp_path: Path) -> None
         assert files_of(home, [first, second]) == []
 
 
+@pytest.mark.parametrize("name", ["*", "../../mine", "..", "a/b"])
+def test_a_run_of_any_name_takes_no_files_but_its_own_with_it(tmp_path: Path, name: str) -> None:
+    """GraphQL lets a caller choose it."""
+    home, mine = Home(tmp_path), tmp_path / "mine"
+    mine.mkdir()
+    with open_instance(home) as instance:
+        kept = made(instance, curated_photos)
+        instance.add_run(dg.DagsterRun("failing", run_id=name, status=dg.DagsterRunStatus.FAILURE))
+        before = files_of(home, [kept])
+        assert before
+        assert delete_old_runs(instance, home, LATER) == 1
+        assert instance.get_run_ids() == [kept]
+        assert files_of(home, [kept]) == before
+    assert mine.is_dir()
+
+
 def test_a_list_of_runs_that_cannot_be_written_to_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home = Home(tmp_path)
     with open_instance(home) as instance:

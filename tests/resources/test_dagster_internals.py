@@ -1,33 +1,21 @@
 """What is used of Dagster beyond its public interface works in the pinned version, and stands in one file."""
 
 import atexit
+import json
 import re
 import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import alembic.util
 import dagster as dg
 import pytest
 from alembic.util.pyfiles import coerce_resource_to_filename
 from dagster._cli.proxy_server_manager import ProxyServerManager
-from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.errors import DagsterUserCodeProcessError
-from dagster._core.remote_origin import (
-    GrpcServerCodeLocationOrigin,
-    RemoteInstigatorOrigin,
-    RemoteRepositoryOrigin,
-)
-from dagster._core.scheduler.instigation import (
-    InstigatorState,
-    InstigatorStatus,
-    ScheduleInstigatorData,
-    SensorInstigatorData,
-    TickData,
-    TickStatus,
-)
 
 from pipeline.errors import ConfigError
 from resources.dagster_internals import (
@@ -77,29 +65,39 @@ def noted(instance: dg.DagsterInstance) -> dict[str, tuple[object, list[float]]]
     return {one.name: (one.instigator_data, sorted(tick.timestamp for tick in ticks[one.name])) for one in states}
 
 
+def written(kind: str, **fields: object) -> Any:  # noqa: ANN401 (Dagster's own, which it does not make public)
+    """What Dagster reads out of its databases where this is written."""
+    return dg.deserialize_value(json.dumps({"__class__": kind, **fields}))
+
+
+def state_of(name: str, kind: str, status: str, **noted_of_itself: object) -> Any:  # noqa: ANN401 (as above)
+    """Of a schedule or a sensor."""
+    place = {"__class__": "GrpcServerRepositoryLocationOrigin", "host": "localhost", "port": 1, "socket": None}
+    repository = {"__class__": "ExternalRepositoryOrigin", "repository_location_origin": place, "repository_name": "all"}
+    origin = {"__class__": "ExternalJobOrigin", "external_repository_origin": repository, "job_name": name}
+    told = {"__class__": f"{kind.title()}InstigatorData", **noted_of_itself}
+    kinds = {"job_type": {"__enum__": f"InstigatorType.{kind}"}, "status": {"__enum__": f"InstigatorStatus.{status}"}}
+    return written("InstigatorState", origin=origin, job_specific_data=told, **kinds)
+
+
 def test_times_of_a_clock_that_was_ahead_count_as_of_now() -> None:
     now_s, ahead_s = 1_800_000_000.0, 1_830_000_000.0
-    place = RemoteRepositoryOrigin(GrpcServerCodeLocationOrigin("localhost", port=1), "__repository__")
-    weekly, due = (RemoteInstigatorOrigin(place, name) for name in ("weekly", "due"))
+    told = {"cron_schedule": "0 3 * * 1", "start_timestamp": now_s - 9, "last_iteration_timestamp": ahead_s}
+    weekly = state_of("weekly", "SCHEDULE", "STOPPED", **told)
+    sensed = {"last_tick_timestamp": ahead_s, "last_tick_start_timestamp": ahead_s, "last_sensor_start_timestamp": 1.0}
+    due = state_of("due", "SENSOR", "DECLARED_IN_CODE", cursor="so far", **sensed)
     with dg.instance_for_test() as instance:
-        told = ScheduleInstigatorData("0 3 * * 1", now_s - 9, ahead_s)
-        sensed = SensorInstigatorData(
-            last_tick_timestamp=ahead_s, cursor="so far", last_tick_start_timestamp=ahead_s, last_sensor_start_timestamp=1.0
-        )
-        stopped, running = InstigatorStatus.STOPPED, InstigatorStatus.DECLARED_IN_CODE
-        instance.add_instigator_state(InstigatorState(weekly, InstigatorType.SCHEDULE, stopped, told))
-        instance.add_instigator_state(InstigatorState(due, InstigatorType.SENSOR, running, sensed))
+        instance.add_instigator_state(weekly)
+        instance.add_instigator_state(due)
         for at_s in (now_s - 7, ahead_s):
-            selector = weekly.get_selector().get_id()
-            tick = TickData(weekly.get_id(), "weekly", InstigatorType.SCHEDULE, TickStatus.SUCCESS, at_s, ["a run"])
-            instance.create_tick(tick._replace(selector_id=selector))
+            whose = {"job_origin_id": weekly.instigator_origin_id, "job_name": "weekly", "selector_id": weekly.selector_id}
+            what = {"job_type": {"__enum__": "InstigatorType.SCHEDULE"}, "status": {"__enum__": "TickStatus.SUCCESS"}}
+            instance.create_tick(written("TickData", **whose, **what, timestamp=at_s, run_ids=["a run"]))
         settle_times(instance, now_s)
-        settled = ScheduleInstigatorData("0 3 * * 1", now_s - 9, now_s)
-        assert noted(instance) == {
-            "weekly": (settled, [now_s - 7, now_s]),
-            "due": (sensed._replace(last_tick_timestamp=now_s, last_tick_start_timestamp=now_s), []),
-        }
-        assert [one.status for one in instance.all_instigator_state(instigator_type=InstigatorType.SCHEDULE)] == [stopped]
+        settled = weekly.instigator_data._replace(last_iteration_timestamp=now_s)
+        looked = due.instigator_data._replace(last_tick_timestamp=now_s, last_tick_start_timestamp=now_s)
+        assert noted(instance) == {"weekly": (settled, [now_s - 7, now_s]), "due": (looked, [])}
+        assert {one.name: one.status for one in instance.all_instigator_state()}["weekly"] == weekly.status
         before = noted(instance)
         settle_times(instance, now_s + 1)
         assert noted(instance) == before
