@@ -93,8 +93,9 @@ def run_training(
 
     Where the model wants VGG's features it gets `features`, or those of the job's `weights_dir` where there are none.
     None if `should_stop` became true: then a checkpoint was saved. A finished run returns at once, without
-    loading data. TrainingError if another trainer holds the folder, if the data do not fit the settings, or
-    if losses or weights are not finite, or if the GPU's memory is full. StorageError where the disk is.
+    loading data, and keeps no checkpoint: optimisers and pools are most of what a run weighs. TrainingError if
+    another trainer holds the folder, if the data do not fit the settings, or if losses or weights are not finite,
+    or if the GPU's memory is full. StorageError where the disk is.
     """
     folder = RunFolder(job.run_dir)
     with exclusive(folder.root):
@@ -102,19 +103,32 @@ def run_training(
         completion = completion_of(folder)
         if completion is not None and _is_intact(folder, completion):
             logger.info("%s is complete: %d steps", job.run_id, completion.steps)
-            return completion
-        folder.completion.unlink(missing_ok=True)
-        try:
-            return _Run(job, folder, load_data(), should_stop, features).to_the_end()
-        except torch.OutOfMemoryError as error:
-            raise TrainingError(
-                f"{job.run_id}: the GPU's memory is full ({error}). Lower batch_size or size_px, or end what else uses the"
-                " GPU; with the same settings the run goes on from its last checkpoint."
-            ) from error
-        except OSError as error:
-            if is_full(error):
-                raise disk_failed(error, folder.root) from error
-            raise
+        else:
+            folder.completion.unlink(missing_ok=True)
+            completion = _trained(job, folder, load_data, should_stop, features)
+        if completion is not None:
+            folder.checkpoint.unlink(missing_ok=True)
+        return completion
+
+
+def _trained(
+    job: TrainingJob,
+    folder: RunFolder,
+    load_data: Callable[[], TrainingData],
+    should_stop: Callable[[], bool],
+    features: VggFeatures | None,
+) -> Completion | None:
+    try:
+        return _Run(job, folder, load_data(), should_stop, features).to_the_end()
+    except torch.OutOfMemoryError as error:
+        raise TrainingError(
+            f"{job.run_id}: the GPU's memory is full ({error}). Lower batch_size or size_px, or end what else uses the"
+            " GPU; with the same settings the run goes on from its last checkpoint."
+        ) from error
+    except OSError as error:
+        if is_full(error):
+            raise disk_failed(error, folder.root) from error
+        raise
 
 
 def has_bfloat16() -> bool:

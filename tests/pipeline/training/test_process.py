@@ -133,14 +133,32 @@ def test_a_run_stopped_before_its_first_checkpoint_starts_anew(make_job: MakeJob
     assert completed(job).files == completed(make_job("other", run_id=job.run_id)).files
 
 
-def test_a_run_killed_between_training_and_marker_is_finished(make_job: MakeJob) -> None:
+def test_a_run_killed_between_training_and_marker_is_finished(make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    job, expected = make_job(), completed(make_job("other", run_id=make_job().run_id))
+    with monkeypatch.context() as patch:
+        patch.setattr(process, "Completion", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train(job)
+        patch.undo()
+        patch.setattr(CycleGAN, "translations", killed)  # it has learnt all; nothing is learnt twice
+        second = completed(job)
+    assert second.files == expected.files
+    assert second.final_losses == expected.final_losses
+
+
+def test_a_finished_run_keeps_no_checkpoint_to_go_on_from(make_job: MakeJob) -> None:
     job = make_job()
-    first, folder = completed(job), RunFolder(job.run_dir)
-    folder.completion.unlink()
-    folder.generator("a_to_b").unlink()
-    second = completed(job)
-    assert second.files == first.files
-    assert second.final_losses == first.final_losses
+    folder = RunFolder(job.run_dir)
+    assert train(job, stop_after(3)) is None
+    assert folder.checkpoint.exists()
+    first = completed(job)
+    assert not folder.checkpoint.exists()
+    folder.checkpoint.write_bytes(b"left by a run killed after its marker")
+    assert completed(job) == first
+    assert not folder.checkpoint.exists()
 
 
 def test_an_altered_generator_is_noticed_and_written_anew(make_job: MakeJob) -> None:
