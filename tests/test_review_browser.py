@@ -435,6 +435,65 @@ def test_undo_by_keyboard_is_a_newer_row(browser: Browser, server: Server) -> No
     ]  # fmt: skip
 
 
+def test_the_back_button_shows_what_was_shown_before(browser: Browser, server: Server) -> None:
+    page = opened(browser, server, "/grid")
+    for first in (30, 60):
+        press(page, "]")
+        assert current(page) == photo_id(first)
+    for there, first in ((page.go_back, 30), (page.go_back, 0), (page.go_forward, 30)):
+        there()
+        page.wait_for_function("photo => document.querySelector('.card').dataset.photo === photo", arg=photo_id(first))
+    assert page.inner_text("#say") == "Photos 31–60 of 64"
+    page.goto(f"{server.address}/single")
+    for key in "kk":
+        press(page, key)
+    page.go_back()
+    page.wait_for_selector(f"main[data-photo='{photo_id(1)}']")
+    assert page.inner_text("#standing").startswith("Kept")
+    press(page, "4")
+    assert current(page) == photo_id(2), "one goes on where one was"
+    press(page, "ArrowLeft")
+    assert current(page) == photo_id(1)
+    assert holding(server.home) == {photo_id(0): ("keep", None), photo_id(1): ("drop", "edited")}
+
+
+def test_a_key_decides_the_photo_that_one_sees(browser: Browser, server: Server) -> None:
+    page = browser.new_context().new_page()
+    held: list[Route] | None = []
+
+    def hold(route: Route) -> None:
+        if held is None or route.request.resource_type != "fetch":
+            route.continue_()
+        else:
+            held.append(route)
+
+    page.route("**/single?photo=*", hold)
+    page.goto(f"{server.address}/single?token={server.token}")
+    page.keyboard.press("k")
+    page.wait_for_function("() => document.querySelector('#progress').textContent.startsWith('1 of 64')")
+    page.keyboard.press("4")  # meant for the next photo, which is still on its way
+    page.evaluate("() => new Promise(done => setTimeout(done))")
+    waiting, held = held, None
+    for route in waiting:
+        route.continue_()
+    page.wait_for_function(ANOTHER_PHOTO, arg=photo_id(0))
+    press(page, "s")
+    told = [(row["photo_id"], row["decision"]) for row in rows(server.home)]
+    assert told == [(photo_id(0), "keep"), (photo_id(1), "skip")]
+
+
+def test_two_tabs_of_a_browser_know_what_was_decided_in_the_other(browser: Browser, server: Server) -> None:
+    one = opened(browser, server, "/grid")
+    with one.expect_response("**/state?*", timeout=10_000):  # the next 30 are there in advance by then
+        one.wait_for_load_state("networkidle")
+    other = one.context.new_page()
+    other.goto(f"{server.address}/grid?start={photo_id(30)}")
+    press(other, "k")
+    one.wait_for_function("() => document.querySelector('#progress').textContent.startsWith('1 of 64')")
+    one.keyboard.press("]")
+    one.wait_for_function("photo => document.querySelector('.card').dataset.photo === photo", arg=photo_id(31))
+
+
 def test_reload_and_kill_lose_no_decision(browser: Browser, server: Server) -> None:
     page = opened(browser, server, "/single")
     for number in range(4):

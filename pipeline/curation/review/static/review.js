@@ -116,7 +116,10 @@
 
   // --- moving between photos and pages
 
-  async function show(address, announce = "") {
+  // The back and forward buttons go through what was shown, as they would without this script.
+  let showing = 0, at = "";
+  async function show(address, announce = "", goesBack = false) {
+    const mine = ++showing;
     let page;
     try {
       page = await load(address);
@@ -126,6 +129,7 @@
       trouble("The server does not answer; start `bokehflow review` again.");
       return;
     }
+    if (mine !== showing) return; // something else was asked for meanwhile
     pages.delete(address);
     for (const name of ["main", ".bar"]) {
       const fresh = one(name, page.text), old = one(name);
@@ -134,12 +138,19 @@
       else old?.remove();
     }
     document.title = page.text.title;
-    history.replaceState(null, "", page.address);
+    history[goesBack || page.address === at ? "replaceState" : "pushState"](null, "", page.address);
+    number = Math.min(number, Number(page.text.body.dataset.number)); // what changed since it was fetched is asked for again
     window.scrollTo(0, 0);
     arrive();
     const title = one("main h1")?.textContent.trim();
     say([announce, view() === "single" && announce ? "" : title].filter(Boolean).join(" "));
   }
+  addEventListener("popstate", () => {
+    if (here() === at) return; // the skip link was followed
+    const [from, to] = steps("ahead").at(-1) === here() ? ["ahead", "trail"] : ["trail", "ahead"];
+    if (steps(from).at(-1) === here()) { pop(from); push(to, at); }
+    show(here(), "", true);
+  });
   const here = () => location.pathname + location.search;
   const frameOf = (address) => { const url = new URL(address, location.href); url.searchParams.delete("photo"); return url.pathname + url.search; };
   const steps = (name) => store.get(name, []).filter((address) => frameOf(address) === frameOf(here()));
@@ -168,13 +179,21 @@
       return;
     }
     awaitsNote = "";
+    await busily("/decide", { verdict, photo_id: photo, note: note.value, back: one("#decide [name=back]").value }, (answer) => {
+      note.value = "";
+      note.blur();
+      return settle(answer);
+    });
+  }
+  // Keys do nothing until what follows shows: each means the photo that one sees.
+  async function busily(path, fields, settled) {
     busy = true;
-    const answer = await send("/decide", { verdict, photo_id: photo, note: note.value, back: one("#decide [name=back]").value });
-    busy = false;
-    if (!answer) return;
-    note.value = "";
-    note.blur();
-    await settle(answer);
+    try {
+      const answer = await send(path, fields);
+      if (answer) await settled(answer);
+    } finally {
+      busy = false;
+    }
   }
 
   async function settle(answer) {
@@ -188,12 +207,10 @@
     return undefined;
   }
 
-  async function undo() {
-    if (busy) return;
-    busy = true;
-    const answer = await send("/undo", { key: one("#undo [name=key]").value, back: one("#decide [name=back]").value });
-    busy = false;
-    if (!answer) return;
+  function undo() {
+    if (!busy) busily("/undo", { key: one("#undo [name=key]").value, back: one("#decide [name=back]").value }, unsettle);
+  }
+  async function unsettle(answer) {
     take(answer);
     const card = cards().find((found) => found.dataset.photo === answer.photo_id);
     if (card) select(card);
@@ -224,7 +241,7 @@
         main().dataset.status = one(".standing").dataset.status = facts.status;
         one("#standing").textContent = facts.standing;
       }
-      for (const address of pages.keys()) if (new URL(address, location.href).searchParams.get("photo") === photo) pages.delete(address);
+      for (const address of pages.keys()) if (inSight.get(address)?.includes(photo)) pages.delete(address);
     }
   }
 
@@ -661,6 +678,7 @@
   heights.observe(one(".top"));
 
   function arrive() {
+    at = here();
     drawing = null;
     unsay();
     if (one(".bar")) heights.observe(one(".bar"));
@@ -691,10 +709,6 @@
   const pending = store.get("pending", null);
   if (pending) {
     // The page was loaded again before the server had answered: sent again, a decision that is there already changes nothing.
-    busy = true;
-    send(pending.path, pending.fields).then((answer) => {
-      busy = false;
-      if (answer) settle(answer);
-    });
+    busily(pending.path, pending.fields, settle);
   }
 })();
