@@ -1,7 +1,7 @@
 """What runs by itself while `bokehflow dev` is open: the sensor that asks what is due and has it made."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from pipeline.config import Project, load_project
 from pipeline.errors import ConfigError
 from pipeline.operations.due import Due
 from pipeline.operations.lost_files import RememberingLosses
-from pipeline.operations.planning import FROZEN, ORDER, Planner, order_of
+from pipeline.operations.planning import FROZEN, NEVER_MADE, ORDER, Planner, order_of
 from pipeline.operations.stages import PHOTO_TABLES, STAGES, hindrance
 from resources.dagster_internals import AssetJob
 from storage import Home
@@ -27,6 +27,8 @@ UNFINISHED = [
 MOST_AT_ONCE = 25
 """So many runs are asked for at one tick."""
 LOOK_EVERY_S = 15
+MAY_BE_MISSING = ("imported_photos", "photo_history")
+"""Whoever reads these takes them for empty where they were never made."""
 
 Name = tuple[str, str | None]
 """An asset and a partition; None for all of them, or where there are none."""
@@ -108,21 +110,32 @@ def next_runs(planner: Planner, instance: dg.DagsterInstance, seen: dict[str, st
     before, outlook, found = set(_moving(instance)), planner.outlook(), Next()
     moving = before | set(_moving(instance))
     found.why_not += [f"{one.asset} waits: {', '.join(one.problems)} did not pass" for one in outlook.waiting]
+    missing: set[Name] = set()
     for due in outlook.due:
         if due.name in moving:
             continue
-        if len(found.due) >= MOST_AT_ONCE or (due.needs_quiet and moving) or _is_held(planner.project, due, moving):
+        if _lacks(planner.project, due, missing):
+            missing.add(due.name)
+        elif len(found.due) >= MOST_AT_ONCE or (due.needs_quiet and moving) or _is_held(planner.project, due, moving):
             found.why_not.append(f"{due.label} waits for its turn")
         elif not _is_settled(planner, due, seen, found.unsettled):
             found.why_not.append(f"{due.label}: files of its folder have just changed; are they complete?")
             moving.add(due.name)
         elif why_not := hindrance(planner.project, due.asset, due.partition) or why_not_now(instance, due):
             found.why_not.append(why_not)
+            if due.why == NEVER_MADE:
+                missing.add(due.name)
         else:
             run = together([due, *outlook.due[outlook.due.index(due) + 1 :]])
             found.due.append(run)
             moving.update(one.name for one in run)
     return found
+
+
+def _lacks(project: Project, due: Due, missing: Set[Name]) -> bool:
+    """Whether it would be made from a table that is not there, and cannot come now: its run could but fail."""
+    made_from = STAGES[due.asset].tables(project) if due.asset in STAGES else ()
+    return any((name, due.partition) in missing for name in made_from if name not in MAY_BE_MISSING)
 
 
 def _is_held(project: Project, due: Due, moving: Iterable[Name]) -> bool:

@@ -20,7 +20,7 @@ from pipeline.operations.due import Due, Outlook, Waiting
 from pipeline.operations.months import listed_keys
 from pipeline.operations.planning import Planner
 from pipeline.operations.snapshots_due import UNRECORDED
-from pipeline.operations.stages import provenance_of
+from pipeline.operations.stages import PHOTO_TABLES, provenance_of
 from pipeline.tables import empty
 from storage import Home
 
@@ -270,6 +270,25 @@ def test_without_a_key_a_listing_holds_nothing_up(world: World, monkeypatch: pyt
     found = world.tick(due("photo_listing", KEY, "x"), due("unique_photos"))
     assert [[one.label for one in run] for run in found.due] == [["unique_photos"]]
     assert "FLICKR_API_KEY not set" in found.why_not[0]
+
+
+def test_without_a_key_nothing_is_asked_of_a_month_that_was_never_listed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its files and fingerprints would fail, a run for each month, and again the next day."""
+    monkeypatch.delenv("FLICKR_API_KEY")
+    month = [due(name, KEY) for name in PHOTO_TABLES]
+    assert world.started(*month) == []
+    lost = due("photo_files", KEY, "1 file is missing")  # of a month that was listed before the key went
+    assert world.started(due("photo_listing", KEY, "its code changed"), lost) == [[lost.label]]
+
+
+def test_what_could_not_be_made_is_awaited_by_what_is_made_from_it_and_imports_are_by_nobody(world: World) -> None:
+    tables = [due(name) for name in ("imported_photos", "unique_photos", "photo_hints", "review_queue")]
+    world.ran(tables[0], FAILED)
+    assert world.started(*tables) == [["unique_photos"]]
+    world.ran(tables[1], FAILED)
+    assert world.started(*tables) == []
 
 
 def test_what_waits_for_decisions_is_said(world: World) -> None:
