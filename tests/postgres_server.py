@@ -12,7 +12,7 @@ import pytest
 from pipeline.operations.emulated_flickr import free_ports
 
 SERVERS = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-VARIABLES = {"HOST": "127.0.0.1", "USER": "postgres", "PASSWORD": "", "DB": "postgres"}
+VARIABLES = {"HOST": "127.0.0.1", "USER": "postgres", "PASSWORD": "unused", "DB": "postgres"}
 
 
 @pytest.fixture

@@ -11,7 +11,12 @@ from sqlalchemy.exc import OperationalError
 from assets.headless import open_instance
 from assets.old_runs import KEPT_FOR, delete_old_runs
 from assets.records import InstanceRecords
+from pipeline.postgres import connected
+from resources.dagster_internals import delete_run
 from storage import Home
+from tests.postgres_server import postgres
+
+__all__ = ["postgres"]
 
 MONTHS = dg.StaticPartitionsDefinition(["ordinary|2024-01", "ordinary|2024-02"])
 NOW, LATER = datetime.now(UTC), datetime.now(UTC) + KEPT_FOR + timedelta(days=1)
@@ -67,6 +72,46 @@ def test_runs_of_long_ago_go_with_their_files_and_what_is_newest_stays(tmp_path:
         assert files_of(home, [*superseded, failed]) == []
         assert [records.made_at_s("photo_listing", key) for key in (first, second)] == known
         assert records.failed_checks("curated_photos", ["enough_kept"]) == {}
+
+
+def check_records(instance: dg.DagsterInstance) -> list[str]:
+    """The runs of which it is on record what the check found, the newest first."""
+    key = dg.AssetCheckKey(dg.AssetKey("curated_photos"), "enough_kept")
+    return [record.run_id for record in instance.event_log_storage.get_asset_check_execution_history(key, limit=50)]
+
+
+def test_what_checks_found_goes_with_their_runs_but_for_the_last(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    with open_instance(home) as instance:
+        runs = [made(instance, curated_photos) for _ in range(3)]
+        assert check_records(instance) == runs[::-1]
+        assert delete_old_runs(instance, home, LATER) == 2
+        assert check_records(instance) == runs[2:]
+        delete_run(instance, home.dagster, runs[2])  # as that of a check that does not block
+        assert check_records(instance) == runs[2:]
+
+
+@pytest.mark.slow
+def test_on_postgres_the_same_goes_and_the_same_stays(postgres: None, tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    with open_instance(home) as instance:
+        keys = ["ordinary|2024-01", "ordinary|2024-02"]
+
+        def all_made() -> list[str]:
+            return [*(made(instance, photo_listing, key) for key in keys), made(instance, curated_photos)]
+
+        _, newest = all_made(), all_made()
+        records = InstanceRecords(instance)
+        known = [records.made_at_s("photo_listing", key) for key in keys]
+        assert delete_old_runs(instance, home, LATER) == len(newest)
+        assert set(instance.get_run_ids()) == set(newest)
+        assert [records.made_at_s("photo_listing", key) for key in keys] == known
+        assert records.failed_checks("curated_photos", ["enough_kept"]) == {}
+        assert check_records(instance) == newest[-1:]
+    with connected("records are kept") as connection, connection.cursor() as cursor:
+        for table in ("runs", "run_tags", "event_logs", "asset_check_executions"):
+            cursor.execute(f"select distinct run_id from {table}")
+            assert {run_id for (run_id,) in cursor.fetchall()} <= set(newest), table
 
 
 def test_the_oldest_go_first_and_no_run_that_is_not_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
