@@ -44,6 +44,7 @@ from pipeline.operations.stages import PHOTO_TABLES, STAGES, TABLES_OF_ALL, hind
 from pipeline.operations.training import ready_job, run_id
 from pipeline.package_files import DAGSTER_ON_POSTGRES, DAGSTER_SETTINGS, POSTGRES_VARIABLE
 from pipeline.plain_files import plain_path, read_plain, read_plain_text
+from pipeline.postgres import is_shared
 from pipeline.training.jobs import ProcessIdentity
 from resources.dagster_internals import (
     BlockingCheckFailed,
@@ -98,12 +99,14 @@ def open_instance(home: Home) -> Iterator[dg.DagsterInstance]:
 def instance_to_look(home: Home) -> Iterator[dg.DagsterInstance]:
     """The home's Dagster instance for who only asks: SQLite writes to be read, so of a home that may not be written a copy.
 
-    Where nothing ever ran there is one without records: to look must not set anything up.
+    Where nothing ever ran there is one without records: to look must not set anything up. Of a home at an address other
+    machines may have put some into PostgreSQL, before anything ran here.
     """
+    is_elsewhere = home.working is not None and is_shared()
     with ExitStack() as stack:
-        if not home.dagster.exists():
+        if not home.dagster.exists() and not is_elsewhere:
             yield stack.enter_context(dg.DagsterInstance.ephemeral())
-        elif not home.is_read_only:
+        elif home.dagster.exists() and not home.is_read_only:
             yield stack.enter_context(open_instance(home))
         else:
             keep_log_copies_from_the_terminal()
@@ -115,6 +118,9 @@ def instance_to_look(home: Home) -> Iterator[dg.DagsterInstance]:
 def _copy_records(home: Home, target: Path) -> None:
     """What an instance in `target` needs to answer as the home's: settings and databases, and no output of steps."""
     own = child(home.dagster, DAGSTER_SETTINGS.name)
+    if not own.exists() and is_shared():
+        _check_postgres_settings()
+        own = DAGSTER_ON_POSTGRES
     shutil.copyfile(plain_path(own if own.exists() else DAGSTER_SETTINGS), child(target, DAGSTER_SETTINGS.name))
     for path in (path for folder in ("history", "schedules") for path in child(home.dagster, folder).rglob("*.db*")):
         copy = inside(target, path.relative_to(home.dagster).as_posix())
@@ -140,7 +146,7 @@ def prepare_instance(home: Home) -> None:
     home.dagster.mkdir(parents=True, exist_ok=True)
     link = child(home.dagster, DAGSTER_SETTINGS.name)
     was_on_postgres = link.is_symlink() and link.readlink().name == DAGSTER_ON_POSTGRES.name
-    is_on_postgres = bool(os.environ.get(POSTGRES_VARIABLE))
+    is_on_postgres = is_shared()
     if was_on_postgres and not is_on_postgres:
         raise ConfigError(
             f"{link}: this home's records are in PostgreSQL; set {POSTGRES_VARIABLE} and its like, or delete that link to "

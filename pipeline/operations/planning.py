@@ -209,7 +209,12 @@ class Planner:
         return [] if same else ["what it was made from is no longer the same; an older version kept no record of it"]
 
     def _unrecorded(self, name: str, key: Key, info: TableInfo) -> str | None:
-        """Version 0.1 made some tables by another asset's name, and what it made counts as it is."""
+        """Version 0.1 made some tables by another asset's name, and what it made counts as it is.
+
+        What another machine made of a home at an address a run puts on record, and does not make; but for what has checks.
+        """
+        if self.home.working is not None and not STAGES[name].blocking_checks:
+            return None
         made_s = self.records.made_at_s(name, key) if info.provenance else info.made_s
         return UNRECORDED if made_s is None or made_s < info.made_s else None
 

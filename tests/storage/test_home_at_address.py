@@ -11,9 +11,12 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from assets.headless import take_on_record
+from assets.headless import instance_to_look, open_instance, take_on_record
 from assets.records import InstanceRecords
 from pipeline.compute.pieces import Function, PieceOutcome
+from pipeline.config import parse_project
+from pipeline.operations.planning import Planner
+from pipeline.operations.stages import provenance_of
 from pipeline.operations.tasks import Engaged
 from pipeline.tables import empty
 from storage import Home
@@ -22,8 +25,11 @@ from storage.copying import bring, send
 from tests.conftest import bokehflow
 from tests.picture_home import home_of_pictures
 from tests.pipeline.compute.test_engines import engaged_project, made_by
+from tests.postgres_server import postgres
 from tests.storage.s3_server import ADDRESS, Store
 from tests.test_snapshot_equality import assert_equal_snapshots, hand_in, make_small_home, newest
+
+__all__ = ["postgres"]
 
 MONTHS = {"2024-01", "2024-02", "2024-03"}
 MADE = ["run", "--until", "dataset_snapshot"]
@@ -150,3 +156,33 @@ def test_what_another_machine_made_is_put_on_record_once(
             made = [instance.fetch_materializations(dg.AssetKey(name), limit=9).records for name in ("unique_photos",)]
             assert [len(records) for records in made] == [count]
             assert InstanceRecords(instance).made_at_s("dataset_manifest", None) is None, "whose checks are not on record"
+
+
+def test_what_another_machine_made_is_not_due_for_want_of_a_record(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run puts it on record and makes nothing; so that is what the plan says, and what `dev` goes by."""
+    monkeypatch.setenv("BOKEHFLOW_CACHE", str(tmp_path))
+    project = parse_project("[domains.ordinary]\n[domains.shallow]\n", tmp_path / "x.toml")
+    for home, expected in ((Home.at(Path(ADDRESS)), set[str]()), (Home(tmp_path / "folder"), {"unique_photos"})):
+        provenance = provenance_of(project, home, "unique_photos")
+        home.tables.write("unique_photos", empty("unique_photos"), provenance=provenance)
+        with dg.DagsterInstance.ephemeral() as instance:
+            due = Planner(project, home, tmp_path, InstanceRecords(instance)).outlook().due
+        assert {one.asset for one in due} & {"unique_photos"} == expected
+
+
+@pytest.mark.slow
+def test_who_looks_on_a_new_machine_sees_the_records_in_postgres(
+    postgres: None, tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for machine in ("a", "b"):
+        monkeypatch.setenv("BOKEHFLOW_CACHE", str(tmp_path / machine))
+        home = Home.at(Path(ADDRESS))
+        if machine == "a":
+            with open_instance(home) as instance:
+                instance.report_runless_asset_event(dg.AssetMaterialization("dataset_manifest"))
+            continue
+        with instance_to_look(home) as instance:
+            assert InstanceRecords(instance).made_at_s("dataset_manifest", None)
+        assert not home.dagster.exists()
