@@ -44,7 +44,7 @@ from pipeline.operations.stages import PHOTO_TABLES, STAGES, TABLES_OF_ALL, hind
 from pipeline.operations.training import ready_job, run_id
 from pipeline.package_files import DAGSTER_ON_POSTGRES, DAGSTER_SETTINGS, POSTGRES_VARIABLE
 from pipeline.plain_files import plain_path, read_plain, read_plain_text
-from pipeline.postgres import is_shared
+from pipeline.postgres import claim_records, is_shared
 from pipeline.training.jobs import ProcessIdentity
 from resources.dagster_internals import (
     BlockingCheckFailed,
@@ -85,6 +85,8 @@ def _heed_sigterm() -> None:
 def open_instance(home: Home) -> Iterator[dg.DagsterInstance]:
     """The home's Dagster instance, set up on first use. Raises `StorageError` where the disk does not take its records."""
     prepare_instance(home)
+    if _is_on_postgres(child(home.dagster, DAGSTER_SETTINGS.name)):
+        claim_records(home.working.address if home.working else str(home.root.resolve()))
     keep_log_copies_from_the_terminal()
     try:
         with databases_held(), dg.DagsterInstance.from_config(str(home.dagster)) as instance:
@@ -145,7 +147,7 @@ def prepare_instance(home: Home) -> None:
         )
     home.dagster.mkdir(parents=True, exist_ok=True)
     link = child(home.dagster, DAGSTER_SETTINGS.name)
-    was_on_postgres = link.is_symlink() and link.readlink().name == DAGSTER_ON_POSTGRES.name
+    was_on_postgres = _is_on_postgres(link)
     is_on_postgres = is_shared()
     if was_on_postgres and not is_on_postgres:
         raise ConfigError(
@@ -158,6 +160,10 @@ def prepare_instance(home: Home) -> None:
     if is_on_postgres and link.is_symlink():
         _check_postgres_settings()
     os.environ["DAGSTER_HOME"] = str(home.dagster)
+
+
+def _is_on_postgres(link: Path) -> bool:
+    return link.is_symlink() and link.readlink().name == DAGSTER_ON_POSTGRES.name
 
 
 def _check_postgres_settings() -> None:

@@ -44,6 +44,28 @@ def connected(what: str) -> Iterator[Any]:
         ) from error
 
 
+def claim_records(place: str) -> None:
+    """Have Dagster's records in the database be those of the home at `place`.
+
+    They say of no record which home it is of: in another one's the checks of this one would count as passed, and its runs be
+    executed by that one's daemon. Raises `ConfigError` where the database has another home's.
+    """
+    with connected("records are kept") as connection, connection.cursor() as cursor:
+        alone(cursor.execute, "bokehflow records")
+        cursor.execute("create table if not exists bokehflow_records (home text not null)")
+        cursor.execute("select home from bokehflow_records")
+        found = cursor.fetchone()
+        if not found:
+            cursor.execute("insert into bokehflow_records values (%s)", [place])
+        elif found[0] != place:
+            name = os.environ.get("BOKEHFLOW_POSTGRES_DB")
+            raise ConfigError(
+                f"the database {name} has the records of another home, {found[0]}, with which those of {place} would mix; "
+                "make one for this home (`createdb NAME`) and set BOKEHFLOW_POSTGRES_DB to it. If that home lies here by "
+                "now, say `drop table bokehflow_records` in psql"
+            )
+
+
 def alone(execute: Callable[[str, list[int]], object], text: str) -> None:
     """Hold the lock of the database that the text names, by a cursor's `execute`, until the transaction ends."""
     number = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big", signed=True)

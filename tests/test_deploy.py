@@ -288,6 +288,19 @@ def test_runs_are_recorded_and_buried_on_postgres(postgres: int, tmp_path: Path,
 
 
 @pytest.mark.slow
+def test_a_database_has_the_records_of_one_home(postgres: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of two would mix: what a check found in the one would count in the other."""
+    set_postgres(monkeypatch, postgres)
+    one, other = Home(tmp_path / "one"), Home(tmp_path / "other")
+    for _ in range(2):
+        with open_instance(one):
+            pass
+    told = rf"database postgres has the records of another home, {one.root}.*createdb"
+    with pytest.raises(ConfigError, match=told), open_instance(other):
+        pass
+
+
+@pytest.mark.slow
 def test_a_forgotten_photo_is_in_no_record_on_postgres(
     postgres: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
