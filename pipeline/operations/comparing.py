@@ -27,6 +27,7 @@ from pipeline.evaluation.people.choices import (
     QUESTIONS,
     Choice,
     MethodPair,
+    judge_key,
     plan,
     read_choices,
     row_of,
@@ -106,7 +107,7 @@ class Compare:
 
     def file(self, judge: str) -> Path:
         """Where a judge's answers go."""
-        return child(self.folder, f"{self.snapshot}+{judge}.csv")
+        return child(self.folder, f"{self.snapshot}+{judge_key(judge)}.csv")
 
     def answered(self, judge: str) -> int:
         """How many pairs the judge has answered in full. Raises `OSError` and `ValueError` where that cannot be read."""
@@ -114,7 +115,7 @@ class Compare:
         if not path.exists():
             return 0
         own, _ = read_choices(read_plain_text(path, MAX_CSV_BYTES).removeprefix("\ufeff"), self.snapshot, path.name)
-        done = {(one.pair, one.is_repeat, one.question) for one in own if one.judge == judge}
+        done = {(one.pair, one.is_repeat, one.question) for one in own if judge_key(one.judge) == judge_key(judge)}
         shown = shown_to(self.pairs, judge, self.seed)
         for number, one in enumerate(shown):
             pair = Choice(one.photo_id, one.left, one.right, "", "", judge).pair
@@ -142,16 +143,16 @@ class Compare:
 
 
 def judge_name(text: str) -> str | None:
-    """What a person is called here, small letters and digits of any script, - and _; None for what is no name.
+    """What a person is called here, letters and digits of any script, spaces, - and _; None for what is no name.
 
     >>> judge_name(" Jürgen M. "), judge_name("../x")
     (None, None)
     >>> judge_name(" Jürgen Müller ")
-    'jürgen-müller'
+    'Jürgen Müller'
     """
-    name = "-".join(unicodedata.normalize("NFC", text).casefold().split())
+    name = " ".join(unicodedata.normalize("NFC", text).split())
     # Marks are parts of letters in many scripts.
-    is_name = all(one in "-_" or unicodedata.category(one)[0] in "LNM" for one in name)
+    is_name = all(one in " -_" or unicodedata.category(one)[0] in "LNM" for one in name)
     return name if is_name and name[:1].isalnum() and len(name) <= MAX_NAME_CHARACTERS else None
 
 
@@ -167,7 +168,7 @@ def make_compare_app(compare: Compare, project: str) -> Starlette:
         text = request.query_params.get("name", "")
         if name := judge_name(text):
             return RedirectResponse(f"/judge/{quote(name)}", 303)
-        wrong = f"A name has letters, digits, - and _ alone, {MAX_NAME_CHARACTERS} at most."
+        wrong = f"A name has letters, digits, spaces, - and _ alone, {MAX_NAME_CHARACTERS} at most."
         return page(judge=None, problem=wrong if text.strip() else "")
 
     async def judge(request: Request) -> Response:

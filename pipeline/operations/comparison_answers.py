@@ -1,6 +1,6 @@
 """What people answered when they compared methods, out of the CSVs of a home."""
 
-from pipeline.evaluation.people.choices import Choice, read_choices
+from pipeline.evaluation.people.choices import Choice, read_choices, spelled_alike
 from pipeline.plain_files import read_plain_text
 from storage import Home
 
@@ -20,4 +20,4 @@ def choices_of(home: Home, snapshot: str) -> tuple[list[Choice], list[str]]:
         own, wrong = read_choices(text.removeprefix("\ufeff"), snapshot, path.name)
         found += own
         problems += wrong
-    return found, problems
+    return spelled_alike(found), problems

@@ -6,8 +6,9 @@ for each. Every eighth pair is one from before with sides changed, which shows w
 
 import csv
 import io
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from itertools import combinations
 
@@ -66,6 +67,21 @@ class Choice:
         return {"left": self.left, "right": self.right}.get(self.choice)
 
 
+def judge_key(judge: str) -> str:
+    """What is the same for one judge, in capitals or not: it names the file, and decides the order of sides.
+
+    >>> judge_key("Jürgen Müller")
+    'jürgen-müller'
+    """
+    return "-".join(unicodedata.normalize("NFC", judge).casefold().split())
+
+
+def spelled_alike(choices: Sequence[Choice]) -> list[Choice]:
+    """Each judge under one name, as it was last spelled."""
+    names = {judge_key(one.judge): one.judge for one in choices}
+    return [replace(one, judge=names[judge_key(one.judge)]) for one in choices]
+
+
 def plan(methods: Mapping[str, Sequence[str]], seed: int) -> list[MethodPair]:
     """Every two methods of every photo, shuffled; `methods` is photo → those that have a picture of it."""
     pairs = [MethodPair(photo, *pair) for photo, names in methods.items() for pair in combinations(sorted(names), 2)]
@@ -80,7 +96,7 @@ def shown_to(pairs: Sequence[MethodPair], judge: str, seed: int) -> list[ShownPa
             before = found[-REPEATED_AFTER]
             found.append(ShownPair(before.photo_id, before.right, before.left, is_repeat=True))
         sides = (pair.first, pair.second)
-        if _chance(seed, judge, pair.photo_id, pair.first, pair.second)[0] % 2:
+        if _chance(seed, judge_key(judge), pair.photo_id, pair.first, pair.second)[0] % 2:
             sides = (pair.second, pair.first)
         found.append(ShownPair(pair.photo_id, *sides, is_repeat=False))
     return found
@@ -109,7 +125,7 @@ def read_choices(text: str, snapshot: str, where: str) -> tuple[list[Choice], li
             continue
         names = ("photo_id", "left", "right", "question", "choice", "judge")
         choice = Choice(*(values[name] for name in names), is_repeat=values["repeat"] == "1")
-        found[choice.judge, choice.pair, choice.question, choice.is_repeat] = choice
+        found[judge_key(choice.judge), choice.pair, choice.question, choice.is_repeat] = choice
     return list(found.values()), problems
 
 

@@ -30,7 +30,7 @@ def client(compare: Compare) -> TestClient:
 
 
 def test_judges_answer_pair_by_pair_and_go_on_where_they_stopped(client: TestClient, compare: Compare) -> None:
-    assert client.get("/", params={"name": "Ada"}).url.path == "/judge/ada"
+    assert client.get("/", params={"name": "Ada"}).url.path == "/judge/Ada"
     page = client.get("/judge/ada").text
     assert "pair 1 of 6" in page
     assert not any(name in page for name in ("cyclegan", "phone", "flickr:"))
@@ -66,9 +66,10 @@ def test_what_is_no_answer_changes_nothing(client: TestClient, compare: Compare)
 
 def test_judges_are_called_by_names_of_any_script(client: TestClient, compare: Compare) -> None:
     page = client.get("/", params={"name": " Ju\u0308rgen Müller "})
-    assert "jürgen-müller: pair 1 of" in re.sub("<.*?>", "", page.text)
+    assert "Jürgen Müller: pair 1 of" in re.sub("<.*?>", "", page.text)
     client.post(str(page.url), data={"number": "0", "aperture": "left", "person": "same"})
-    assert compare.answered("jürgen-müller") == 1
+    assert compare.answered("jürgen-müller") == compare.answered("Jürgen Müller") == 1
+    assert compare.file("Jürgen Müller").name.endswith("+jürgen-müller.csv")
     assert judge_name("आनंदी") == "आनंदी"
     for text in ("../x", "a/b", "<b>", "a\0", "a=b", "-a", "", "😀", "a" * 41, "e\u200bva"):
         assert judge_name(text) is None, text

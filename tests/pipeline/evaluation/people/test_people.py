@@ -2,13 +2,23 @@
 
 import csv
 import io
+from dataclasses import replace
 from math import log
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.evaluation.people.choices import COLUMNS, QUESTIONS, Choice, plan, read_choices, row_of, shown_to
+from pipeline.evaluation.people.choices import (
+    COLUMNS,
+    QUESTIONS,
+    Choice,
+    plan,
+    read_choices,
+    row_of,
+    shown_to,
+    spelled_alike,
+)
 from pipeline.evaluation.people.scores import (
     bradley_terry,
     krippendorff_alpha,
@@ -99,6 +109,7 @@ def test_pairs_are_the_same_for_all_and_sides_are_not() -> None:
     assert all(
         (first[index].left, first[index].right) == (first[index - 5].right, first[index - 5].left) for index in repeats
     )
+    assert shown_to(pairs, "Ada", SEED) == first
     assert plan(METHODS, SEED + 1) != pairs
 
 
@@ -113,6 +124,8 @@ def test_answers_come_back_from_their_csv() -> None:
     writer.writerows(row_of(one, "snap", 1, "2026-01-01T00:00:00Z") for one in asked)
     assert read_choices(text.getvalue(), "snap", "ada.csv") == (asked, [])
     assert read_choices(text.getvalue(), "other", "ada.csv") == ([], [])
+    again = text.getvalue() + text.getvalue().partition("\n")[2].replace(",ada,", ",Ada,")
+    assert spelled_alike(read_choices(again, "snap", "ada.csv")[0]) == [replace(one, judge="Ada") for one in asked]
     changed = (
         text.getvalue() + ",".join(row_of(Choice("flickr:1", "b", "a", "aperture", "left", "ada"), "snap", 1, "")) + "\n"
     )
