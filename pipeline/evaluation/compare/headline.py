@@ -34,6 +34,9 @@ SOFT_CHANCE, SHARP_CHANCE = 0.25, 0.75
 CONTENT_KEPT, CONTENT_LOST = 0.75, 0.5
 """Mean agreement of classes from which on content counts as kept, and below which it counts as lost."""
 
+NEARER, NO_NEARER = "Comes nearer to domain B", "Comes no nearer to domain B"
+PERHAPS_NEARER = "Perhaps comes nearer to domain B"
+
 
 @dataclass(frozen=True)
 class Headline:
@@ -80,26 +83,26 @@ def _of_content(scores: pd.DataFrame, model: str) -> Headline:
     kept = _mean(scores, "class_iou", model, scenes=False)
     sets = {one.method: one for prefix in ("", "inception_") for one in reversed(compare_sets(scores, [model], prefix))}
     own, before = sets.get(model), sets.get(INPUT)
-    is_nearer = None if own is None or before is None else own.kid < before.kid
+    nearer = None if own is None or before is None else _nearer(own, before)
     sentences = [*_content_sentences(scores, model), *_likeness_sentences(own, before, scores, model)]
     if kept is None:
-        words = {None: "Nothing is known of it", True: "Comes nearer to domain B", False: "Comes no nearer to domain B"}
         told = "name a parser under [evaluation] to learn whether content is kept"
-        return Headline("–", "of the classes kept", "mixed", f"{words[is_nearer]}; {told}", sentences)
+        return Headline("–", "of the classes kept", "mixed", f"{nearer or 'Nothing is known of it'}; {told}", sentences)
     content = "keeps what is shown" if kept >= CONTENT_KEPT else "changes part of what is shown"
     content = "shows something else than its input" if kept < CONTENT_LOST else content
-    verdict: Verdict = "good" if kept >= CONTENT_KEPT else "mixed"
-    if kept < CONTENT_LOST or is_nearer is False:
+    verdict: Verdict = "good" if kept >= CONTENT_KEPT and nearer == NEARER else "mixed"
+    if kept < CONTENT_LOST or nearer == NO_NEARER:
         verdict = "bad"
-    if is_nearer is None:
-        verdict, words = ("bad" if kept < CONTENT_LOST else "mixed"), content.capitalize()
-    elif is_nearer:
-        words = (
-            f"Comes nearer to domain B and {content}" if kept >= CONTENT_KEPT else f"Comes nearer to domain B but {content}"
-        )
-    else:
-        words = f"Comes no nearer to domain B and {content}"
+    link = "and" if kept >= CONTENT_KEPT or nearer == NO_NEARER else "but"
+    words = f"{nearer} {link} {content}" if nearer else content.capitalize()
     return Headline(f"{kept:.2f}", "agreement of classes in input and output, 1 for the same", verdict, words, sentences)
+
+
+def _nearer(own: SetScores, before: SetScores) -> str:
+    """Whether the model's outputs are more like domain B than its inputs: for sure where the intervals lie apart."""
+    if own.kid >= before.kid:
+        return NO_NEARER
+    return NEARER if own.high < before.low else PERHAPS_NEARER
 
 
 def _content_sentences(scores: pd.DataFrame, model: str) -> list[str]:

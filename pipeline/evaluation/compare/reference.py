@@ -77,6 +77,9 @@ class Against:
             "traded": "wins in one and loses in the other against",
             "alike": "does not differ for sure from",
         }[self.standing]
+        if {change.metric for change in self.changes} <= {CLASSES, EDGES}:
+            # An unchanged picture keeps everything: to keep more is not to be better.
+            verdict = {"better": "keeps more than", "worse": "keeps less than"}.get(self.standing, verdict)
         changes = "; ".join(change.words for change in self.changes)
         # The table of pairs, which corrects for the models instead, tells other p-values of the same differences.
         corrected = " Each p is corrected for both scores." if len(self.changes) > 1 else ""

@@ -50,6 +50,7 @@ FEATURES = {
     sets.VGG_BACKGROUND: ("VGG-16", "backgrounds alone"),
 }
 """Whose features compare sets, and of what."""
+OF_BACKGROUNDS = (sets.INCEPTION_BACKGROUND, sets.VGG_BACKGROUND)
 
 
 @dataclass(frozen=True)
@@ -392,6 +393,8 @@ def _sets(models: Sequence[ModelReport]) -> list[Sets]:
     found = []
     for where, scores, names in _by_snapshot(models):
         for prefix, (network, what) in FEATURES.items():
+            if prefix in OF_BACKGROUNDS and summary.is_of_content(scores):
+                continue  # of studies without subjects all is background, and measured as a whole above
             found.append(Sets(what + where, network, summary.compare_sets(scores, names, prefix)))
     return [one for one in found if one.rows]
 
@@ -492,7 +495,8 @@ def _figure_columns(groups: Sequence[OutcomeGroup], shelves: Mapping[str, Mappin
                 chosen.setdefault(outcome.typical.photo_id, []).append(words)
     columns = [(" · ".join(dict.fromkeys(words)), photo_id) for photo_id, words in chosen.items()]
     further = [photo_id for photo_id in sorted(_pictured(shelves), key=gallery.chance) if photo_id not in chosen]
-    return [*columns, *(("Further example", photo_id) for photo_id in further)][: max(len(columns), MAX_FIGURE_COLUMNS)]
+    head = "Further example" if columns else "Example"
+    return [*columns, *((head, photo_id) for photo_id in further)][: max(len(columns), MAX_FIGURE_COLUMNS)]
 
 
 TABLE_METRICS = (

@@ -12,6 +12,7 @@ from pipeline.evaluation.compare.headline import headline
 from pipeline.evaluation.compare.reference import against
 from pipeline.evaluation.compare.summary import CONTENT_METRICS, is_of_content
 from pipeline.evaluation.measure.judge import Trial, Yardstick, judge_model
+from pipeline.evaluation.measure.set_scores import VGG, VGG_BACKGROUND
 from pipeline.evaluation.report.page import ModelReport, ReportInputs, write_report
 from pipeline.evaluation.report.weight_curve import weight_curve
 from tests.pipeline.evaluation.report.test_page import CARD, credits, losses
@@ -98,6 +99,46 @@ def test_the_report_speaks_of_collections_without_people(models: dict[str, Model
     assert "How much does the semantic loss weigh?" not in body, "there is one weight, of a model with other settings"
     for word in ("Sharp subject", "Subject SSIM", "true lens", "The study's groups", "How good are the masks", "mask loss"):
         assert word not in body, word
+
+
+def with_likeness(table: pd.DataFrame, method: str, own: float, reach: float) -> pd.DataFrame:
+    """The scores with kernel distances to domain B, that of the unchanged inputs 1, each give or take so much."""
+    rows = []
+    for prefix in (VGG, VGG_BACKGROUND):
+        for one, kid in ((method, own), ("input", 1.0)):
+            found = {"kid": kid, "kid_low": kid - reach, "kid_high": kid + reach, "precision": 0.5, "recall": 0.5}
+            rows += [("set:test", one, prefix + name, value) for name, value in found.items()]
+    return pd.concat([table, pd.DataFrame(rows, columns=["photo_id", "method", "metric", "value"])], ignore_index=True)
+
+
+@pytest.mark.parametrize(
+    ("own", "reach", "verdict", "words"),
+    [
+        (0.5, 0.2, "good", "Comes nearer"),
+        (0.95, 0.2, "mixed", "Perhaps comes nearer"),
+        (1.01, 0.2, "bad", "Comes no nearer"),
+    ],
+)
+def test_it_comes_nearer_where_that_is_sure(
+    models: dict[str, ModelReport], own: float, reach: float, verdict: str, words: str
+) -> None:
+    found = headline(with_likeness(models["semantic@0"].evaluation, "semantic@0", own, reach), "semantic@0")
+    assert found.verdict == verdict
+    assert found.verdict_words == f"{words} to domain B and keeps what is shown"
+
+
+def test_a_report_of_collections_explains_its_figures_and_leaves_backgrounds_out(
+    models: dict[str, ModelReport], tmp_path: Path
+) -> None:
+    drawn = [replace(one, evaluation=with_likeness(one.evaluation, one.name, 0.5, 0.2))
+             for one in (models["cyclegan@0"], models["idle@0"])]  # fmt: skip
+    page = page_of(drawn, tmp_path)
+    assert "Whole pictures" in page
+    assert "Backgrounds alone" not in page
+    assert "Further example" not in page
+    assert "<b>Example</b>" in page
+    assert "<b>Bold green</b>: significantly better" in page
+    assert "idle@0 keeps more than cyclegan@0" in page, "which is not to be better"
 
 
 def with_weight(model: ModelReport, name: str, weight: float) -> ModelReport:
