@@ -239,8 +239,8 @@ def _draw(run: RunFolder, judged: Sequence[_Truth], maps: Maps, is_metric: bool)
             if one.name in chosen or one.name in swept:
                 _draw_depth(writer, one, maps[one.name], is_metric)
             if one.name in swept:
-                _draw_sweep(writer, one.name, "model", one.rgb, maps[one.name])
-                _draw_sweep(writer, one.name, "true", one.rgb, fitted_to(one.true, *one.true.shape))
+                _draw_sweep(writer, one.name, "model", one.rgb, maps[one.name], is_metric)
+                _draw_sweep(writer, one.name, "true", one.rgb, fitted_to(one.true, *one.true.shape), is_metric)
 
 
 def _draw_depth(writer: PictureWriter, one: _Truth, predicted: Disparity, is_metric: bool) -> None:
@@ -250,17 +250,20 @@ def _draw_depth(writer: PictureWriter, one: _Truth, predicted: Disparity, is_met
         depth = aligned_in_disparity(predicted, 1 / np.where(known, one.true, 1.0), known, judging.FARTHEST_M)
         predicted = (1 / depth).astype(np.float32)
     far, near = range_of(one.true)
-    writer.add(one.name, "true_depth", coloured(one.true, far, near))
+    writer.add(
+        one.name, "true_depth", coloured(one.true, far, near), f"{1 / far:.3g} to {1 / near:.3g} m" if is_metric else ""
+    )
     writer.add(one.name, "depth", coloured(predicted, far, near))
     writer.add(one.name, "error", coloured_error(predicted, one.true))
 
 
-def _draw_sweep(writer: PictureWriter, name: str, by: str, rgb: RgbPhoto, disparity: Disparity) -> None:
+def _draw_sweep(writer: PictureWriter, name: str, by: str, rgb: RgbPhoto, disparity: Disparity, is_metric: bool) -> None:
     planes = planes_from_far_to_near(disparity, SWEEP_PLANES)
     if planes[0] >= planes[-1]:
         return  # flat: there is nothing to refocus
     nearest = np.abs(disparity[..., None] - np.array(planes, np.float32)).argmin(2)
-    writer.add(name, f"planes-{by}", nearest.astype(np.uint8))
+    distances = " ".join(f"{1 / plane:.3g}" for plane in planes) if is_metric else ""
+    writer.add(name, f"planes-{by}", nearest.astype(np.uint8), distances)
     for plane, focus in enumerate(planes):
         for strength, percent in enumerate(SWEEP_PERCENT, 1):
             lens = lens_of_strength(disparity, focus, percent)

@@ -60,9 +60,9 @@ VIEW_METRICS = (
     DepthMetric("lpips", "LPIPS", 3, "lower"),
 )
 OBEDIENCE = (
-    DepthMetric("obeyed_map", "a map of what is sharp", 2, "higher"),
-    DepthMetric("obeyed_patch", "a patch drawn by hand", 2, "higher"),
-    DepthMetric("obeyed_click", "one click", 2, "higher"),
+    DepthMetric("obeyed_map", "a map of what is sharp", 3, "higher"),
+    DepthMetric("obeyed_patch", "a patch drawn by hand", 3, "higher"),
+    DepthMetric("obeyed_click", "one click", 3, "higher"),
 )
 
 

@@ -13,16 +13,19 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from pipeline.atomic import atomic_folder, write_text
 from pipeline.errors import DatasetError
 from pipeline.file_names import inside
-from pipeline.plain_files import plain
+from pipeline.plain_files import plain, plain_path
 from pipeline.spreadsheet import csv_text
 
 INDEX = "index.csv"
 COMPRESSION = 1
 """Of PNG's 0 to 9: hundreds of tiles are written for each model, and the highest saves a tenth for ten times the time."""
+TOLD = "Comment"
+"""Under which a tile's file holds words about it."""
 COLUMNS = ["photo_id", "role", "file"]
 
 
@@ -41,10 +44,13 @@ class PictureWriter:
         self._folder = folder
         self._rows: list[tuple[str, str, str]] = []
 
-    def add(self, photo_id: str, role: str, picture: np.ndarray) -> None:
-        """Write one tile, uint8 `[height, width]` or `[height, width, 3]`."""
+    def add(self, photo_id: str, role: str, picture: np.ndarray, told: str = "") -> None:
+        """Write one tile, uint8 `[height, width]` or `[height, width, 3]`; what is told of it stands in its file."""
         file = f"{hashlib.sha256(photo_id.encode()).hexdigest()[:16]}-{role}.png"
-        Image.fromarray(picture).save(self._folder / file, compress_level=COMPRESSION)
+        words = PngInfo()
+        if told:
+            words.add_text(TOLD, told)
+        Image.fromarray(picture).save(self._folder / file, compress_level=COMPRESSION, pnginfo=words)
         self._rows.append((photo_id, role, file))
 
     def finish(self) -> None:
@@ -77,6 +83,12 @@ def read_pictures(folder: Path) -> list[Tiles]:
     if missing:
         raise DatasetError(f"{folder}: {len(missing)} pictures are missing, first {missing[0]}; evaluate the model again")
     return [Tiles(photo_id, files) for photo_id, files in found.items()]
+
+
+def told_of(path: Path) -> str:
+    """The words in a tile's file; none of tiles that were written before there were any."""
+    with Image.open(plain_path(path)) as image:
+        return str(image.info.get(TOLD, ""))
 
 
 def forget_pictures(folder: Path, is_forgotten: Callable[[str], bool]) -> int:

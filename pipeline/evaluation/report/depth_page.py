@@ -20,7 +20,7 @@ from pipeline.errors import DatasetError
 from pipeline.evaluation.compare import depth_outcomes as outcomes
 from pipeline.evaluation.compare.headline import Headline
 from pipeline.evaluation.compare.summary import merge
-from pipeline.evaluation.measure.tiles import Tiles, read_pictures
+from pipeline.evaluation.measure.tiles import Tiles, read_pictures, told_of
 from pipeline.evaluation.report import charts, gallery, number_sources
 from pipeline.evaluation.report.gallery import Credit
 from pipeline.evaluation.report.page import ModelReport, ReportInputs, environment
@@ -55,6 +55,8 @@ class _Sweep:
     still: str
     frames: Sequence[Sequence[str]]
     planes: str
+    metres: Sequence[str]
+    """How far each plane is, where that is known."""
 
 
 def write_depth_report(path: Path, inputs: ReportInputs) -> Path:
@@ -89,7 +91,14 @@ def _render(inputs: ReportInputs) -> str:
             rows=_rows(shelves, inputs.credits),
             sweeps=sweeps,
             data=[
-                {"picture": one.picture, "by": one.by, "still": one.still, "frames": one.frames, "planes": one.planes}
+                {
+                    "picture": one.picture,
+                    "by": one.by,
+                    "still": one.still,
+                    "frames": one.frames,
+                    "planes": one.planes,
+                    "metres": one.metres,
+                }
                 for one in sweeps
             ],
             panels=charts.loss_panels({model.name: model.losses for model in models}),
@@ -127,7 +136,9 @@ def _rows(shelves: Mapping[str, Mapping[str, Tiles]], credits: pd.DataFrame) -> 
     for picture in [*scenes, *photos][:MOST_ROWS]:
         files = {model: shelf[picture].files for model, shelf in shelves.items() if picture in shelf}
         first = next(iter(files.values()))
-        tiles = [("Picture", _picture(first["input"])), ("True depth", _picture(first["true_depth"]))]
+        metres = told_of(first["true_depth"])
+        true_depth = "True depth" + (f", {metres}" if metres else "")
+        tiles = [("Picture", _picture(first["input"])), (true_depth, _picture(first["true_depth"]))]
         for model, of_model in files.items():
             tiles += [(f"{model}: depth", _picture(of_model["depth"])), (f"{model}: error", _picture(of_model["error"]))]
         is_scene = gallery.is_scene(picture)
@@ -156,7 +167,9 @@ def _sweep(picture: str, by: str, told: str, tiles: Tiles) -> _Sweep:
             frames.setdefault(plane, {})[strength] = _picture(file, SWEEP_QUALITY)
     ordered = [[of_plane[strength] for strength in sorted(of_plane)] for _, of_plane in sorted(frames.items())]
     name = picture.removeprefix(outcomes.SCENE)
-    return _Sweep(name, told, _picture(tiles.files["input"], SWEEP_QUALITY), ordered, _pointed(tiles.files[f"planes-{by}"]))
+    planes = tiles.files[f"planes-{by}"]
+    still = _picture(tiles.files["input"], SWEEP_QUALITY)
+    return _Sweep(name, told, still, ordered, _pointed(planes), told_of(planes).split())
 
 
 def _pointed(path: Path) -> str:

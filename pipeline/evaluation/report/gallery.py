@@ -12,6 +12,7 @@ from pipeline.errors import DatasetError
 from pipeline.evaluation.compare import summary
 from pipeline.evaluation.measure.judged_size import BASELINES, INPUT, TRUE_LENS
 from pipeline.evaluation.measure.tiles import Tiles
+from pipeline.licenses import license_name
 from pipeline.links import is_web
 from pipeline.pillow import as_data_uri
 from pipeline.plain_files import plain_path
@@ -151,7 +152,8 @@ def credit_of(known: pd.DataFrame, photo_id: str) -> Credit:
         return Credit(None, None, None, None)
     row = known.loc[photo_id]
     title, owner, licence, link = (_known(row[name]) for name in ("title", "owner_name", "license_name", "page_url"))
-    return Credit(title, owner, licence, link if link and is_web(link) else None)
+    known_licence = None if licence == license_name(None) else licence
+    return Credit(title, owner, known_licence, link if link and is_web(link) else None)
 
 
 def _row_order(role: str) -> int:

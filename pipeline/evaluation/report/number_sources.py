@@ -23,6 +23,9 @@ CARD_LABELS = {
     "licences": "Licences",
     "versions": "Versions",
     "hardware": "Hardware",
+    "kind": "Made for",
+    "strengths": "Strengths of its lens",
+    "failing": "Failing, by its last check",
     "digest": "Digest of the configuration",
     "settings_digest": "Digest of the settings",
     "files": "Digests of the model files",
@@ -93,7 +96,7 @@ def _total(value: int | Mapping[str, int]) -> int:
 
 def model_facts(name: str, anchor: str, card: Mapping[str, object]) -> ModelFacts:
     others = sorted(set(card) - CARD_LABELS.keys() - CARD_LEFT_OUT)
-    keys = [*(key for key in CARD_LABELS if key in card), *others]
+    keys = [key for key in (*CARD_LABELS, *others) if card.get(key) not in (None, "", [], {})]
     settings = card.get("settings")
     return ModelFacts(
         name,

@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.depth.colours import range_of
 from pipeline.depth.refocus import ThinLens, refocus_photo
 from pipeline.depth.scenes import TrueScene, TrueView
-from pipeline.evaluation.measure.tiles import picture_folder, read_pictures
+from pipeline.evaluation.measure.tiles import picture_folder, read_pictures, told_of
 from pipeline.operations import depth_evaluation as judged
 
 SIDE_PX = 48
@@ -59,7 +60,11 @@ def test_a_sweep_is_drawn_from_far_to_near(scene: TrueScene, tmp_path: object) -
 
     folder = Path(str(tmp_path)) / "translated"
     with picture_folder(folder) as writer:
-        judged._draw_sweep(writer, "scene:7", "model", scene.rgb, scene.disparity)
-        judged._draw_sweep(writer, "scene:8", "model", scene.rgb, np.ones_like(scene.disparity))
+        judged._draw_sweep(writer, "scene:7", "model", scene.rgb, scene.disparity, is_metric=True)
+        judged._draw_sweep(writer, "scene:8", "model", scene.rgb, np.ones_like(scene.disparity), is_metric=True)
     (tiles,) = read_pictures(folder)
     assert len(tiles.files) == 1 + judged.SWEEP_PLANES * len(judged.SWEEP_PERCENT)
+    metres = [float(one) for one in told_of(tiles.files["planes-model"]).split()]
+    far, near = range_of(scene.disparity)
+    assert metres == sorted(metres, reverse=True)
+    np.testing.assert_allclose([metres[0], metres[-1]], [1 / far, 1 / near], rtol=0.01)

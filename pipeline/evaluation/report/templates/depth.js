@@ -20,7 +20,9 @@
       image.alt = `${picture.value}, ${isStill ? "in focus throughout" : `plane ${Number(plane.value) + 1} in focus, by ${select.value}`}`;
     }
     const planes = Number(plane.max) + 1;
-    const place = `Plane ${Number(plane.value) + 1} of ${planes}, counted from the farthest`;
+    const metres = sides.map(([, select]) => [select.value, found(select.value)?.metres[Number(plane.value)]]);
+    const far = unique(metres.filter(([, one]) => one).map(([by, one]) => `${one} m by ${by}`)).join(", ");
+    const place = `Plane ${Number(plane.value) + 1} of ${planes}, counted from the farthest${far && `: ${far}`}`;
     words.textContent = wide ? `${place}; aperture ${wide} of ${aperture.max}.` : "Aperture closed: everything is sharp.";
   };
   const choose = () => {

@@ -13,11 +13,13 @@ import pandas as pd
 import pytest
 
 from pipeline.errors import DatasetError
+from pipeline.evaluation.compare.depth_outcomes import DEPTH_METRICS
 from pipeline.evaluation.measure.tiles import picture_folder
 from pipeline.evaluation.report.depth_page import POINTED_PX, write_depth_report
 from pipeline.evaluation.report.page import ModelReport, ReportInputs
 
 PLANES, APERTURES, SIDE_PX = 7, 3, 24
+METRES = [3.5, 3, 2.5, 2, 1.5, 1, 0.5]
 SCRIPT = "<script>document.title='owned'</script>"
 CARD = {"run_id": "run-7", "recipe": "refocus", "model": "refocus", "seed": 0, "settings": {"size_px": 96}}
 
@@ -28,9 +30,10 @@ def pictures(folder: Path) -> Path:
     with picture_folder(folder) as writer:
         for name in ("scene:7000", "folder:1"):
             for role in ("input", "true_depth", "depth", "error"):
-                writer.add(name, role, np.full((SIDE_PX, SIDE_PX, 3), 90, np.uint8))
+                told = "3.41 to 0.4 m" if (name, role) == ("scene:7000", "true_depth") else ""
+                writer.add(name, role, np.full((SIDE_PX, SIDE_PX, 3), 90, np.uint8), told)
         for by in ("model", "true"):
-            writer.add("scene:7000", f"planes-{by}", planes)
+            writer.add("scene:7000", f"planes-{by}", planes, " ".join(map(str, METRES)) if by == "model" else "")
             for plane in range(PLANES):
                 for aperture in range(1, APERTURES + 1):
                     grey = np.full((SIDE_PX, SIDE_PX, 3), 20 * plane + 5 * aperture, np.uint8)
@@ -39,9 +42,9 @@ def pictures(folder: Path) -> Path:
 
 
 def evaluation(model: str) -> pd.DataFrame:
-    rows = [(f"folder:{n}", method, metric, value) for n in range(3)
+    rows = [(f"folder:{n}", method, metric.name, value + n / 100) for n in range(3)
             for method, value in ((model, 0.1), ("mean map", 0.3), ("mask, two constants", 0.2))
-            for metric in ("abs_rel", "aligned_abs_rel")]  # fmt: skip
+            for metric in DEPTH_METRICS]  # fmt: skip
     for view in range(1, 6):
         name = f"scene:7000@{view}"
         rows += [(name, model, f"obeyed_{told}", 1.0) for told in ("map", "patch", "click")]
@@ -55,7 +58,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     losses = pd.DataFrame({"step": np.arange(4), "depth": 0.5, "picture": 0.1})
     shown = pictures(folder / "translated")
     model = ModelReport("refocus@0", 96, CARD, evaluation("refocus@0"), losses, shown, "ab" * 8)
-    credits = pd.DataFrame([("folder:1", SCRIPT, None, "CC BY 2.0", None)],
+    credits = pd.DataFrame([("folder:1", SCRIPT, None, "unknown", None)],
                            columns=["photo_id", "title", "owner_name", "license_name", "page_url"])  # fmt: skip
     inputs = ReportInputs(
         project="focus", snapshot_id="0123456789abcdef", snapshot_digest="cd" * 32, config_digest="ef", counts={},
@@ -90,6 +93,9 @@ def test_figures_are_those_of_the_evaluation(path: Path) -> None:
     assert "Obeys its plane" in html
     assert "Rims" in html
     assert "0.0200" in html
+    assert "True depth, 3.41 to 0.4 m" in html
+    assert html.count("<figcaption>True depth</figcaption>") == 1, "of the photo nothing is told"
+    assert "licence unknown" in html
 
 
 def test_without_models_there_is_no_page(path: Path) -> None:
@@ -109,7 +115,9 @@ def test_a_click_makes_sharp_what_it_points_at(path: Path) -> None:
             pytest.skip(f"no browser: {error}")
         page, complaints = browser.new_page(), []
         page.on("console", lambda message: complaints.append(message.text))
+        page.set_viewport_size({"width": 1280, "height": 900})
         page.goto(path.as_uri())
+        assert page.locator(".scroll").evaluate_all("all => all.every(one => one.scrollWidth <= one.clientWidth)")
         picture = page.locator("#dark-left")
         box, before = picture.bounding_box(), picture.get_attribute("src")
         picture.click(position={"x": box["width"] * 0.97, "y": box["height"] / 2})
@@ -117,6 +125,7 @@ def test_a_click_makes_sharp_what_it_points_at(path: Path) -> None:
         assert picture.get_attribute("src") != before
         picture.click(position={"x": 2, "y": box["height"] / 2})
         assert page.locator("#dark-plane").input_value() == "0"
+        assert "Plane 1 of 7, counted from the farthest: 3.5 m by refocus@0; aperture" in page.inner_text("#dark-words")
         page.locator("#dark-aperture").fill("0")
         assert "everything is sharp" in page.locator("#dark-words").inner_text()
         browser.close()

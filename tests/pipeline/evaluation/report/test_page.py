@@ -21,6 +21,7 @@ from pipeline.errors import DatasetError
 from pipeline.evaluation.measure.judge import Trial, judge_model
 from pipeline.evaluation.measure.tiles import picture_folder
 from pipeline.evaluation.report.gallery import MAX_USER_PHOTOS, anchor_of
+from pipeline.evaluation.report.number_sources import model_facts
 from pipeline.evaluation.report.page import FLICKR_NOTICE, ModelReport, ReportInputs, write_report
 from tests.contrast import CONTRAST
 from tests.pipeline.evaluation.worlds import JUDGED_PX, SIDE_PX, background_blur, photos, scenes, unchanged
@@ -555,3 +556,8 @@ def test_in_print_everything_is_open_and_nothing_needs_a_hand(opened: Callable[.
     )
     assert sizes[0] < sizes[1]
     page.close()
+
+
+def test_of_a_model_only_what_is_known_is_told_in_words() -> None:
+    found = model_facts("depth@0", "model-1", {"run_id": "r", "failing": None, "kind": "depth", "strengths": []})
+    assert [(fact.label, fact.value) for fact in found.facts] == [("Run", "r"), ("Made for", "depth")]
