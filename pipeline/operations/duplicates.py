@@ -1,6 +1,6 @@
 """Duplicates of a home: fingerprints of its pictures, groups of them, their pages, and how far apart pictures are."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +8,7 @@ import pandas as pd
 
 from pipeline.config import Project
 from pipeline.errors import BokehflowError
-from pipeline.operations.photo_tables import newest_rows, rows_of_photos
+from pipeline.operations.photo_tables import newest_rows, rows_of_photos, shown_titles
 from pipeline.operations.photos import photo_reader
 from pipeline.operations.tombstones import forgotten_photos
 from pipeline.tables import among
@@ -80,7 +80,7 @@ def write_duplicates(project: Project, home: Home, max_pages: int) -> tuple[Path
     inputs = PageInputs(
         project=project.project.name,
         unique=frame,
-        credits=lambda photo_ids: rows_of_photos(project, home, "photo_listing", photo_ids, CREDIT),
+        credits=lambda photo_ids: _credits(project, home, photo_ids),
         duplicates=duplicates,
         strangers=strangers,
         radius_bits=project.dedupe.radius_bits,
@@ -96,6 +96,12 @@ def write_duplicates(project: Project, home: Home, max_pages: int) -> tuple[Path
             return np.full((EDGE_PX, EDGE_PX, 3), 128, np.uint8)
 
     return write_pages(home.duplicates, inputs, thumbnail), list(failed.values())
+
+
+def _credits(project: Project, home: Home, photo_ids: Set[str]) -> pd.DataFrame:
+    """Whose these photos are, with titles as people are shown them."""
+    found = rows_of_photos(project, home, "photo_listing", photo_ids, CREDIT)
+    return found.assign(title=shown_titles(home, found))
 
 
 def nearest_distances(frame: pd.DataFrame, home: Home) -> tuple[dict[int, int], dict[int, int]]:

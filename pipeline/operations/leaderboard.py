@@ -119,6 +119,6 @@ def _bench(project: Project, home: Home, key: Key, entries: "list[Entry]", is_ne
 def _credits(project: Project, home: Home, snapshot: str) -> pd.DataFrame:
     """Whose the test photos are; nothing of a snapshot that is not there any more."""
     try:
-        return credits_of(test_rows(project, read_snapshot(home.snapshots, snapshot)))
+        return credits_of(home, test_rows(project, read_snapshot(home.snapshots, snapshot)))
     except (DatasetError, StorageError, OSError):
         return pd.DataFrame(columns=["photo_id", "title", "owner_name", "license_name", "page_url"])

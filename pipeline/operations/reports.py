@@ -24,6 +24,7 @@ from pipeline.operations.former_versions import former_judgement
 from pipeline.operations.judged_pictures import is_test
 from pipeline.operations.made_from import code_revision
 from pipeline.operations.outside import method_version
+from pipeline.operations.photo_tables import shown_titles
 from pipeline.operations.training import run_folder, run_id
 from pipeline.operations.training_images import plan
 from pipeline.parquet_files import parquet_path
@@ -62,10 +63,11 @@ if TYPE_CHECKING:
     from pipeline.evaluation.report.page import ModelReport, ReportInputs
 
 
-def credits_of(rows: pd.DataFrame) -> pd.DataFrame:
-    """Whose each picture is, by what it is called in scores."""
+def credits_of(home: Home, rows: pd.DataFrame) -> pd.DataFrame:
+    """Whose each picture is, by what it is called in scores; who reads a report knows their own photos by their files."""
     names = rows[["domain", "photo_id"]].assign(picture=picture_ids(rows))
     found = attribution(rows).merge(names, on=["domain", "photo_id"])
+    found["title"] = shown_titles(home, found)
     return found.drop(columns="photo_id").rename(columns={"picture": "photo_id"})
 
 
@@ -111,7 +113,7 @@ def report_inputs(project: Project, home: Home, snapshot: str, others: Sequence[
         domains=facts["made_from"].get("counts", {}),
         models=[without_outside(model, home) for of_it in models.values() for model in of_it],
         outside=[one for name, of_it in models.items() for one in outside_reports(home, name, of_it)],
-        credits=pd.concat([credits_of(rows) for rows in tests.values()]).drop_duplicates("photo_id"),
+        credits=pd.concat([credits_of(home, rows) for rows in tests.values()]).drop_duplicates("photo_id"),
         made_on=datetime.now(UTC).date(),
         code_revision=code_revision(),
         test_photos={name: _digests(rows) for name, rows in tests.items()},
