@@ -38,6 +38,7 @@ from pipeline.operations.lineage_events import KILLED, Making, is_on, tell_kille
 from pipeline.operations.lists import TURN
 from pipeline.operations.lost_files import FindLoss, RememberingLosses
 from pipeline.operations.months import IMPORTED
+from pipeline.operations.photo_tables import all_rows
 from pipeline.operations.planning import NEVER_MADE, Plan, Planner, reached
 from pipeline.operations.snapshots_due import UNRECORDED, evaluations_due, kept_models, trainings_due
 from pipeline.operations.stages import PHOTO_TABLES, STAGES, TABLES_OF_ALL, hindrance
@@ -432,6 +433,9 @@ class HeadlessRun:
         """Raise what says to a person why it goes no further."""
         if set(waiting.problems) == {"enough_kept"}:
             if not len(self.home.tables.read_or_empty("unique_photos", columns=["photo_id"])):
+                if found := len(all_rows(self.project, self.home, "photo_listing", ["photo_id"])):
+                    came = f"{counted(found, 'photo')} came into {self.home.root}"
+                    raise NothingCollected(f"{came}, and none is left: `bokehflow status` says why")
                 raise NothingCollected(
                     f"{self.home.root} holds no photo yet: `bokehflow import FOLDER` brings your own, queries under "
                     "[domains] of the project file find others"

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import click
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 from pipeline.cli import cli
 from pipeline.config import load_project
@@ -208,3 +209,13 @@ def test_what_has_nothing_to_work_on_is_said(tmp_path: Path, run: Run, words: st
     assert said in outcome.said
     assert outcome.code == (0 if words == "run" else 1)
     assert not (tmp_path / "nowhere").exists()
+
+
+def test_photos_that_were_all_refused_are_not_said_to_be_missing(tmp_path: Path, run: Run) -> None:
+    (tmp_path / "bokehflow.toml").write_text("[domains.ordinary]\n[domains.shallow]\n")
+    (tmp_path / "photos").mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "photos" / "small.png")
+    home = ("--home", str(tmp_path))
+    assert run("import", str(tmp_path / "photos"), "--domain", "ordinary", *home).code == 0
+    assert f"1 photo came into {tmp_path}, and none is left: `bokehflow status` says why" in run("run", *home).said
+    assert "too_small 1" in run("status", *home).said
