@@ -93,7 +93,7 @@ def shown_titles(home: Home, photos: pd.DataFrame) -> pd.Series:
         return titles
     found = home.tables.rows_with("imports", "photo_id", set(photos.loc[bare, "photo_id"]), ["photo_id", "file"])
     names = {row["photo_id"]: file_name(row["file"]) for row in found.to_pylist()}
-    return titles.where(~bare, photos["photo_id"].map(names).fillna(""))
+    return titles.where(~bare, photos["photo_id"].map(lambda photo_id: names.get(photo_id, "")))
 
 
 def file_name(file: str) -> str:

@@ -18,6 +18,7 @@ from pipeline.depth.units import DepthError, DepthMap
 from pipeline.errors import ConfigError
 from pipeline.file_names import sha256_of
 from pipeline.operations.estimators import depth_estimator
+from pipeline.operations.photo_tables import shown_titles
 from pipeline.operations.photos import photo_reader
 from pipeline.photos.decode import decode
 from pipeline.photos.exif import equivalent_focal_mm
@@ -30,7 +31,8 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class HomePhotos:
-    """The home's photos of a table, without those that are dropped; keys are the SHA-256 of their pictures.
+    """The home's photos of a table, without those that are dropped; keys are the SHA-256 of their pictures, names the photo
+    ids, and of one's own photos those of their files.
 
     `depth` gives the depth of one by its key and pixels. Unless all have some (`is_estimated`), those without a file of it
     are not named. The table is read each time: it may have changed.
@@ -43,20 +45,27 @@ class HomePhotos:
     is_estimated: bool
 
     def named(self, part: str) -> Sequence[tuple[str, str]]:
-        """Key and name of all whose photo id has that part."""
+        """Key and name of all whose name or photo id has that part."""
         photos = self._photos()
         if not self.is_estimated:
             photos = photos[among(photos["sha256"], {path.stem[:64] for path in self.home.depth.glob("*/*/*.png")})]
-        found = photos[photos["photo_id"].str.contains(part, case=False, regex=False)] if part else photos
-        return list(zip(found["sha256"], found["photo_id"], strict=True))
+        photos = photos.assign(name=self._names(photos))
+        if part:
+            has_part = [photos[column].str.contains(part, case=False, regex=False) for column in ("photo_id", "name")]
+            photos = photos[has_part[0] | has_part[1]]
+        return list(zip(photos["sha256"], photos["name"], strict=True))
 
     def find(self, key: str) -> tuple[str, Open]:
-        """Photo id and opening of one. Raises `KeyError`."""
+        """Name and opening of one. Raises `KeyError`."""
         photos = self._photos()
-        names = list(photos.loc[photos["sha256"] == key, "photo_id"])
-        if not names:
+        found = photos[photos["sha256"] == key]
+        if found.empty:
             raise KeyError(key)
-        return str(names[0]), lambda: self._opened(key)
+        return str(self._names(found).iloc[0]), lambda: self._opened(key)
+
+    def _names(self, photos: pd.DataFrame) -> pd.Series:
+        files = shown_titles(self.home, photos.assign(title=""))
+        return files.where(files != "", photos["photo_id"])
 
     def _photos(self) -> pd.DataFrame:
         columns = ["photo_id", "sha256", *(["decision"] if self.table == "curated_photos" else [])]

@@ -6,14 +6,16 @@ import json
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, Route, sync_playwright
 
 from pipeline.commands.refocus_page import PagePictures
 from pipeline.config import PhotosSection
@@ -33,6 +35,7 @@ from pipeline.depth.units import DepthError, DepthMap
 from pipeline.loopback import server
 from pipeline.loopback.guard import Door
 from pipeline.photos.inspectors import Inspectors
+from pipeline.tables import conform
 from storage import Home
 from tests.picture_home import home_of_pictures
 from tests.pipeline.curation.review.worlds import PORT, ask
@@ -134,14 +137,17 @@ def test_the_focal_length_of_a_photo_is_known_by_its_exif(tmp_path: Path) -> Non
         inspectors.close()
 
 
+class Many:
+    """A thousand photos."""
+
+    def named(self, part: str) -> list[tuple[str, str]]:
+        return [(f"{n:064x}", f"flickr:{n}") for n in range(1000) if part in f"flickr:{n}"]
+
+    def find(self, key: str) -> tuple[str, Callable[[], PhotoAndDepth]]:
+        return {key: (name, photo) for key, name in self.named("")}[key]
+
+
 def test_of_more_photos_than_a_list_holds_the_others_are_found_by_a_part_of_their_names() -> None:
-    class Many:
-        def named(self, part: str) -> list[tuple[str, str]]:
-            return [(f"{n:064x}", f"flickr:{n}") for n in range(1000) if part in f"flickr:{n}"]
-
-        def find(self, key: str) -> tuple[str, Callable[[], PhotoAndDepth]]:
-            return {key: (name, photo) for key, name in self.named("")}[key]
-
     photos = PagePhotos(collection=Many())
     photos.add("Mine:77.jpg", photo)
     app = make_refocus_app(page_of(photos))
@@ -237,6 +243,13 @@ def test_a_photo_that_is_dropped_is_checked_and_older_ones_make_room(tmp_path: P
         inspectors.close()
 
 
+def own_photo(photo_id: str, file: str) -> pd.DataFrame:
+    """The table `imports` of one photo."""
+    numbers = dict.fromkeys(["size_bytes", "width_px", "height_px", "frames", "imported_at_s"], 1)
+    row = {"photo_id": photo_id, "file": file, "domain": "ordinary", "sha256": "0" * 64, "format": "JPEG", **numbers}
+    return conform("imports", pd.DataFrame([row]))
+
+
 def test_photos_of_the_home_are_listed_where_they_are_kept_and_have_depth(tmp_path: Path) -> None:
     home = home_of_pictures(tmp_path, 4)
     unique = home.tables.read("unique_photos").sort_values("photo_id")
@@ -257,6 +270,9 @@ def test_photos_of_the_home_are_listed_where_they_are_kept_and_have_depth(tmp_pa
         found = {name: key for key, name in kept.named("")}
         assert list(found) == ["flickr:0", "flickr:2"]
         assert kept.named("R:2") == [(found["flickr:2"], "flickr:2")]
+        home.tables.write("imports", own_photo("flickr:0", "holidays/IMG_7.HEIC"))
+        assert kept.named("img_7") == kept.named("R:0") == [(found["flickr:0"], "IMG_7.HEIC")]
+        assert kept.find(found["flickr:0"])[0] == "IMG_7.HEIC"
         name, opened = kept.find(found["flickr:2"])
         (rgb, depth, _) = opened()
         assert name == "flickr:2"
@@ -282,15 +298,23 @@ def test_names_of_files_are_plain() -> None:
 
 @pytest.fixture
 def address(photos: PagePhotos) -> Iterator[str]:
+    with served(photos) as address:
+        yield address
+
+
+@contextmanager
+def served(photos: PagePhotos) -> Iterator[str]:
     listening = server.listen(0)
     door = Door(listening.getsockname()[1])
     running = server.make_server(make_refocus_app(page_of(photos, door.port)), door)
     thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]})
     thread.start()
-    yield door.address
-    running.should_exit = True
-    thread.join(20)
-    listening.close()
+    try:
+        yield door.address
+    finally:
+        running.should_exit = True
+        thread.join(20)
+        listening.close()
 
 
 def shown(page: Page) -> np.ndarray:
@@ -356,6 +380,31 @@ def test_what_is_clicked_is_sharp_and_saved_as_it_is_seen(address: str, tmp_path
     smaller = cv2.resize(saved, (backdrop.shape[1], backdrop.shape[0]), interpolation=cv2.INTER_AREA)
     assert np.abs(smaller.astype(float) - backdrop).mean() < TOLERANCE
     assert min(detail(original, FACE), detail(original, BACKDROP)) > 5 * detail(face, BACKDROP)
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
+def test_of_many_the_one_asked_for_last_is_shown_and_after_a_reload_too() -> None:
+    held: list[Route] = []
+    with served(PagePhotos(collection=Many())) as address, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page(viewport={"width": 800, "height": 600})
+        page.route(f"**/photo/{3:064x}", lambda route: held.append(route))
+        page.goto(address)
+        shown(page)
+        page.select_option("#photo", f"{3:064x}")
+        page.select_option("#photo", f"{4:064x}")
+        page.wait_for_function("() => !document.getElementById('stage').disabled")
+        with page.expect_response(f"**/photo/{3:064x}"):
+            held[0].continue_()
+        page.evaluate("() => new Promise(done => setTimeout(done))")
+        assert page.get_attribute("#seen", "alt") == "flickr:4, refocused"
+        page.fill("#find", "r:777")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#seen[alt='flickr:777, refocused']")
+        page.reload()
+        page.wait_for_selector("#seen[alt='flickr:777, refocused']")
+        browser.close()
 
 
 def test_the_screen_shows_what_is_saved() -> None:

@@ -161,11 +161,15 @@ addEventListener("resize", () => facts && size());
 
 // --- photos
 
+let opening = 0;
 async function open(key) {
+  const mine = ++opening;
   stage.disabled = true;
   say("opening the photo and its depth…");
   try {
     const found = await (await answered(`photo/${encodeURIComponent(key)}`)).json();
+    if (mine !== opening) return; // another one has been asked for since
+    history.replaceState(null, "", `?photo=${encodeURIComponent(key)}`);
     facts = { key, ...found };
     if (![...photo.options].some((option) => option.value === key)) list(key, found.name);
     photo.value = key;
@@ -176,6 +180,7 @@ async function open(key) {
     stage.disabled = by("save").disabled = false;
     focus(found.width / 2, found.height * 0.4);
   } catch (error) {
+    if (mine !== opening) return;
     facts = null;
     by("save").disabled = true;
     seen.removeAttribute("src");
@@ -203,6 +208,14 @@ async function find(part) {
   by("count").textContent = count > photos.length ? `${photos.length} of ${count.toLocaleString("en")} listed` : `${count} found`;
 }
 
+by("find").addEventListener("keydown", async (event) => {
+  if (event.key !== "Enter") return;
+  clearTimeout(typing);
+  const part = by("find").value;
+  await find(part).catch((error) => trouble(error.message));
+  const first = photo.options[0];
+  if (first && part === by("find").value && first.value !== facts?.key) open(first.value);
+});
 let typing = 0;
 by("find").addEventListener("input", () => {
   clearTimeout(typing);
