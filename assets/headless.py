@@ -12,7 +12,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.util import find_spec
@@ -45,7 +45,7 @@ from pipeline.operations.stages import PHOTO_TABLES, STAGES, TABLES_OF_ALL, hind
 from pipeline.operations.training import ready_job, run_id
 from pipeline.package_files import DAGSTER_ON_POSTGRES, DAGSTER_SETTINGS, POSTGRES_VARIABLE
 from pipeline.plain_files import plain_path, read_plain, read_plain_text
-from pipeline.postgres import claim_records, is_shared
+from pipeline.postgres import claiming_records, is_shared
 from pipeline.training.jobs import ProcessIdentity
 from resources.dagster_internals import (
     BlockingCheckFailed,
@@ -86,11 +86,13 @@ def _heed_sigterm() -> None:
 def open_instance(home: Home) -> Iterator[dg.DagsterInstance]:
     """The home's Dagster instance, set up on first use. Raises `StorageError` where the disk does not take its records."""
     prepare_instance(home)
-    if _is_on_postgres(child(home.dagster, DAGSTER_SETTINGS.name)):
-        claim_records(home.working.address if home.working else str(home.root.resolve()))
     keep_log_copies_from_the_terminal()
+    place = home.working.address if home.working else str(home.root.resolve())
+    is_on_postgres = _is_on_postgres(child(home.dagster, DAGSTER_SETTINGS.name))
     try:
-        with databases_held(), dg.DagsterInstance.from_config(str(home.dagster)) as instance:
+        with databases_held(), ExitStack() as stack:
+            with claiming_records(place) if is_on_postgres else nullcontext():
+                instance = stack.enter_context(dg.DagsterInstance.from_config(str(home.dagster)))
             yield instance
     except Exception as error:
         if not isinstance(error, BokehflowError) and (trouble := database_trouble(error)):

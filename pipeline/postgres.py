@@ -44,11 +44,13 @@ def connected(what: str) -> Iterator[Any]:
         ) from error
 
 
-def claim_records(place: str) -> None:
-    """Have Dagster's records in the database be those of the home at `place`.
+@contextmanager
+def claiming_records(place: str) -> Iterator[None]:
+    """Have Dagster's records in the database be those of the home at `place`; nobody else opens them meanwhile.
 
-    They say of no record which home it is of: in another one's the checks of this one would count as passed, and its runs be
-    executed by that one's daemon. Raises `ConfigError` where the database has another home's.
+    Where processes of Dagster make its tables at once, as containers that start together do, one ends by it. And no record
+    says which home it is of: the checks of this one would count in another, whose daemon would execute its runs. Raises
+    `ConfigError` where the database has another home's.
     """
     with connected("records are kept") as connection, connection.cursor() as cursor:
         alone(cursor.execute, "bokehflow records")
@@ -64,6 +66,7 @@ def claim_records(place: str) -> None:
                 "make one for this home (`createdb NAME`) and set BOKEHFLOW_POSTGRES_DB to it. If that home lies here by "
                 "now, say `drop table bokehflow_records` in psql"
             )
+        yield
 
 
 def alone(execute: Callable[[str, list[int]], object], text: str) -> None:

@@ -24,6 +24,7 @@ from pipeline.cli import cli
 from pipeline.errors import ConfigError, StorageError
 from pipeline.operations.emulated_flickr import free_ports
 from pipeline.package_files import DAGSTER_ON_POSTGRES, DAGSTER_SETTINGS
+from pipeline.postgres import connected
 from pipeline.training.jobs import ProcessIdentity
 from resources.dagster_internals import ERASED, erase_pictures
 from storage import Home
@@ -298,6 +299,26 @@ def test_a_database_has_the_records_of_one_home(postgres: int, tmp_path: Path, m
     told = rf"database postgres has the records of another home, {one.root}.*createdb"
     with pytest.raises(ConfigError, match=told), open_instance(other):
         pass
+
+
+@pytest.mark.slow
+def test_one_process_at_a_time_opens_the_records_on_postgres(
+    postgres: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Containers start together, and whoever came second to make a table ended by it."""
+    set_postgres(monkeypatch, postgres)
+    opens, others = dg.DagsterInstance.from_config, list[int]()
+
+    def while_open(folder: str) -> dg.DagsterInstance:
+        with connected("locks are kept") as connection, connection.cursor() as cursor:
+            cursor.execute("select count(*) from pg_locks where locktype = 'advisory' and granted")
+            others.extend(cursor.fetchone())
+        return opens(folder)
+
+    monkeypatch.setattr(dg.DagsterInstance, "from_config", while_open)
+    with open_instance(Home(tmp_path)), connected("locks are kept") as connection, connection.cursor() as cursor:
+        cursor.execute("select count(*) from pg_locks where locktype = 'advisory'")
+        assert (others, cursor.fetchone()) == ([1], (0,))
 
 
 @pytest.mark.slow
