@@ -6,6 +6,7 @@ stage interrupted anywhere is simply run again.
 
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.atomic import is_temporary, sweep
+from pipeline.atomic import is_temporary, sweep, temporary_beside
 from pipeline.errors import StorageError, disk_failed
 from pipeline.file_names import child, expanded
 from pipeline.locks import Held, locked, sign
@@ -274,6 +275,27 @@ class Home:
     def sweep(self) -> int:
         """Delete what processes that are gone left unfinished; others may be at work in the home. Returns how many."""
         return sweep(list(self.unfinished()))
+
+    def bytes_below(self, path: Path) -> int:
+        """What a file of the home takes, or a folder with all below it, in the store as well where it lies in one."""
+        here = sum(one.lstat().st_size for one in (path, *path.rglob("*")) if one.is_file())
+        return here + (self.working.bytes_below(path) if self.working else 0)
+
+    def discard(self, path: Path) -> None:
+        """Delete a file of the home, or a folder with all below it, in the store as well where it lies in one.
+
+        It goes as a whole: what a process that is killed leaves of it has a temporary name, and goes with the next `sweep`.
+        Raises `StorageError` where it cannot be deleted.
+        """
+        if self.working:
+            self.working.remove_below(path)
+        try:
+            if os.path.lexists(path):
+                leaving = temporary_beside(path)
+                os.replace(path, leaving)
+                shutil.rmtree(leaving) if leaving.is_dir() and not leaving.is_symlink() else leaving.unlink()
+        except OSError as error:
+            raise disk_failed(error, path) from error
 
     @contextmanager
     def making(self, asset: str, partition: str | None) -> Iterator[None]:

@@ -196,6 +196,17 @@ class WorkingFolder:
         add_lines(self._removed, [name])
         add_lines(self._unneeded, [name.rpartition("/")[2]])
 
+    def remove_below(self, path: Path) -> None:
+        """Have a file, or all files below a folder, deleted from the store as well, whether they are here or not."""
+        name = self._name(path)
+        add_lines(self._removed, [one for one in self._known().files if one == name or one.startswith(f"{name}/")])
+
+    def bytes_below(self, path: Path) -> int:
+        """The bytes of a file, or of all files below a folder, that the store has and this folder has not."""
+        name, known = self._name(path), self._known().files
+        below = (one for one in known if one == name or one.startswith(f"{name}/"))
+        return sum(known[one].size for one in below if not inside(self.root, one).exists())
+
     def bring(self, path: Path) -> bool:
         """`fetch`, for a path."""
         return self.fetch(self._name(path))

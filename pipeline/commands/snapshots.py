@@ -19,7 +19,7 @@ SHOWN = 20
 
 @click.group(short_help="List, verify, compare, export and publish snapshots.", epilog="Example: bokehflow snapshot list")
 def snapshot() -> None:
-    """Look at frozen snapshots, verify, compare, export, publish and restore them. The beginning of an id will do."""
+    """Look at frozen snapshots, verify, compare, export, publish, restore or delete them. The beginning of an id will do."""
 
 
 @snapshot.command("list", epilog="Example: bokehflow snapshot list --json")
@@ -318,6 +318,49 @@ def restore(source: str, without_missing: bool, as_json: bool, home: Path | None
         rest = "not whole, and so not put in place; --without-missing freezes the rest under an id of its own"
         tell(frozen or ("not whole" if done.damaged else rest))
     sys.exit(0 if done.whole else 1)
+
+
+@snapshot.command(
+    short_help="Delete snapshots, and shards that nothing needs.", epilog="Example: bokehflow snapshot delete 1f3a"
+)
+@click.argument("snapshot_ids", nargs=-1, metavar="[ID]...")
+@click.option("--with-models", is_flag=True, help="Delete the models that were trained on them, too.")
+@click.option("--dry-run", is_flag=True, help="Say what would go, and delete nothing.")
+@with_home
+def delete(snapshot_ids: tuple[str, ...], with_models: bool, dry_run: bool, home: Path | None) -> None:
+    """Delete snapshots with what was made of them, and shards that nothing needs any more; without an ID, those alone.
+
+    Photos, masks and decisions stay, and so does the snapshot of what the tables hold now.
+    """
+    from contextlib import nullcontext
+
+    from pipeline.dataset.layout import find_snapshot
+    from pipeline.errors import StorageError
+    from pipeline.operations.forget import quiet_home
+    from pipeline.operations.snapshots import delete as delete_all
+    from pipeline.operations.snapshots import doomed
+
+    chosen = open_home(home)
+    identifiers = sorted({find_snapshot(chosen.snapshots, one) for one in snapshot_ids})
+    with nullcontext(True) if dry_run else quiet_home(chosen) as is_quiet:
+        if not is_quiet:
+            raise StorageError(f"{chosen.root}: a process is at work in this home; end it first, or wait for it")
+        what = doomed(chosen, identifiers, with_models)
+        size = sum(chosen.bytes_below(path) for path in what.paths)
+        if identifiers and chosen.dagster.exists() and not dry_run:
+            from assets.headless import open_instance
+            from assets.partitions import SNAPSHOTS
+
+            with open_instance(chosen) as instance:
+                for one in identifiers:
+                    instance.delete_dynamic_partition(SNAPSHOTS.name or "", one)
+        if not dry_run:
+            delete_all(chosen, what)
+    for path in what.paths[: -len(what.shards) or None]:
+        tell(f"  {path.relative_to(chosen.root)}")
+    counts = f"{counted(len(identifiers), 'snapshot')}, {counted(len(what.models), 'model')}, "
+    shards = f"{counted(len(what.shards), 'shard')} that nothing else needs"
+    say(f"{'would be deleted' if dry_run else 'deleted'}: {counts}{shards}; {size / 1e6:,.1f} MB")
 
 
 def _some(lines: list[str]) -> None:

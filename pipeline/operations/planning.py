@@ -118,13 +118,13 @@ def reached(project: Project, home: Home, scope: Scope, say: Callable[[str], Non
     """The snapshot at which a run of this scope ends that left nothing due; says which models are kept as they are."""
     if not scope.has(FROZEN[0]):
         return None
-    snapshot = _newest(home)
+    snapshot = newest_snapshot(home)
     for words in kept_models(project, home, snapshot, scope.recipes if scope.has("trained_model") else ()):
         say(words)
     return snapshot
 
 
-def _newest(home: Home) -> str:
+def newest_snapshot(home: Home) -> str:
     """The id under which the manifest is frozen."""
     info = home.tables.info(TABLES_OF_ALL[-1])
     return _snapshot_of(home.tables, info.data_version if info else "")
@@ -176,7 +176,7 @@ class Planner:
         manifest = TABLES_OF_ALL[-1]
         if not scope.has(FROZEN[0]) or self._table(manifest, None) is not None:
             return []
-        newest = _newest(self.home)
+        newest = newest_snapshot(self.home)
         frozen = list(snapshots_due(self.home, self.records, newest))
         due = frozen or [
             # Models are judged as soon as they are trained.

@@ -1,25 +1,34 @@
-"""Snapshots over a home: why photos came and went, and restoring with the photos that Flickr still has."""
+"""Snapshots over a home: why photos came and went, restoring with the photos that Flickr still has, and deleting."""
 
+from collections.abc import Collection
+from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 from shutil import disk_usage
 
 import pandas as pd
+import pyarrow as pa
 
 from pipeline.config import Project
 from pipeline.dataset.crop import parse_transform
 from pipeline.dataset.diff import Diff, diff_snapshots, explained
-from pipeline.dataset.layout import facts_of, find_snapshot
+from pipeline.dataset.layout import PICTURES, RESTORE, facts_of, find_snapshot, read_sums
 from pipeline.dataset.lineage import stories, why_kept, why_missing
 from pipeline.dataset.prepare import ShardFolder, picture_bytes, prepare_named
 from pipeline.dataset.restore import Kept, Photos, Restored, restore_snapshot, without_missing
+from pipeline.dataset.shards import SUFFIX
 from pipeline.dataset.snapshot import freeze
 from pipeline.depth.maps import map_digest
 from pipeline.errors import DatasetError, FlickrUnreachable, free_space
-from pipeline.file_names import child, expanded
+from pipeline.file_names import child, expanded, is_snapshot_id
 from pipeline.masks.person_masks import alpha_digest, read_mask
 from pipeline.operations.downloads import asking_as, download
+from pipeline.operations.planning import newest_snapshot
 from pipeline.operations.tombstones import forgotten_photos
 from pipeline.operations.training_images import readers
+from pipeline.parquet_files import parquet_table
+from pipeline.plain_files import paths_in
+from pipeline.training.runs import exclusive
 from storage import Home
 
 
@@ -63,6 +72,67 @@ def freeze_what_is_left(home: Home, source: str) -> str:
     folder = source_folder(home, source)
     rest = without_missing(folder, home.shards, forgotten_photos(home))
     return freeze(rest, home.snapshots, home.shards, facts_of(folder)["made_from"]).name
+
+
+@dataclass(frozen=True)
+class Doomed:
+    """What is deleted with snapshots. It goes in this order, so that the same command goes on where one was killed."""
+
+    models: list[Path]
+    """The folders of the runs that trained on them."""
+    made: list[Path]
+    """What their models were judged to be, reports and results, then the snapshots."""
+    shards: list[Path]
+    """Those that no other snapshot names, nor the table `training_images`."""
+
+    @property
+    def paths(self) -> list[Path]:
+        """All of it."""
+        return [*self.models, *self.made, *self.shards]
+
+
+def doomed(home: Home, identifiers: Collection[str], with_models: bool = False) -> Doomed:
+    """What goes with these snapshots, and whatever shards nothing names any more.
+
+    Raises `DatasetError` for the snapshot of what the tables hold, which would be frozen again, for one that models were
+    trained on unless they go, too, and where it cannot be told which shards another snapshot needs.
+    """
+    if home.tables.info("dataset_manifest") and (newest := newest_snapshot(home)) in identifiers:
+        raise DatasetError(f"{newest} is what the tables hold now; the next run would freeze it again, so it stays")
+    models = [run for one in identifiers for run in sorted(home.runs.glob(f"{escape(one)}-*")) if run.is_dir()]
+    if models and not with_models:
+        names = ", ".join(run.name for run in models)
+        raise DatasetError(f"models were trained on what is to be deleted, and go with it by --with-models alone: {names}")
+    evaluations = [key for key in home.tables.partitions("evaluation") if key.partition("|")[2] in identifiers]
+    made = [home.tables.path("evaluation", key) for key in evaluations]
+    made += [child(folder, one) for one in identifiers for folder in (home.evaluations, home.reports, home.results)]
+    made += [child(home.snapshots, one) for one in identifiers]
+    needed = _needed_shards(home, identifiers)
+    shards = [path for path in paths_in(home.shards, SUFFIX) if path.name not in needed]
+    return Doomed(models, [path for path in made if path.exists()], shards)
+
+
+def delete(home: Home, what: Doomed) -> None:
+    """Delete it, in a home where nobody makes anything. Raises `TrainingError` where one of the models is being trained."""
+    for run in what.models:
+        with exclusive(run):
+            pass
+    for path in what.paths:
+        home.discard(path)
+
+
+def _needed_shards(home: Home, without: Collection[str]) -> set[str]:
+    needed = set(home.tables.read_or_empty("training_images", columns=["shard"])["shard"])
+    for path in home.snapshots.glob("*/"):
+        if is_snapshot_id(path.name) and path.name not in without:
+            try:
+                named = parquet_table(path / PICTURES, ["shard"])["shard"].to_pylist()
+                needed |= {*named, *(Path(name).name for name in read_sums(path))}
+            except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+                raise DatasetError(
+                    f"{path}: which shards it needs cannot be read ({error}); {RESTORE}, or delete it"
+                ) from error
+    return needed
 
 
 def source_folder(home: Home, source: str) -> Path:

@@ -88,6 +88,28 @@ def test_what_one_machine_makes_another_has_and_blobs_when_it_reads_them(machine
     assert store.requests == [f"GET some/place/objects/{picture}", "GET "], "and nothing is sent back"
 
 
+def test_what_is_discarded_goes_from_the_store_whether_it_is_here_or_not(machine: Machine, store: Store) -> None:
+    first = machine("a")
+    put(first, "shards/stays.arrow", b"stays")
+    for name in ("shards/goes.arrow", "runs/r/last.pt", "runs/r/model.json", "runs/other/model.json"):
+        put(first, name, b"123456789 of " + name.encode())
+    for number in range(200):  # more than may be lost unasked
+        put(first, f"runs/r/translated/{number}.png", b"%d" % number)
+    settle(first)
+    second = machine("b")
+    assert not (second.root / "shards" / "goes.arrow").exists(), "it is fetched when it is opened"
+    assert second.bytes_below(second.shards / "goes.arrow") == len(b"123456789 of shards/goes.arrow")
+    for path in (second.shards / "goes.arrow", second.runs / "r"):
+        second.discard(path)
+        assert not is_there(path)
+    settle(second)
+    assert contents(store) == {
+        hashlib.sha256(data).hexdigest() for data in (b"stays", b"123456789 of runs/other/model.json")
+    }
+    settle(machine("a"))
+    assert sorted(read(first)) == ["runs/other/model.json", "shards/stays.arrow"]
+
+
 def test_a_home_of_many_files_asks_little(machine: Machine, store: Store) -> None:
     home = machine("a")
     for number in range(300):

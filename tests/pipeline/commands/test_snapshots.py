@@ -9,9 +9,12 @@ from xml.etree import ElementTree
 
 import pytest
 
+from assets.headless import open_instance
+from assets.partitions import SNAPSHOTS
 from pipeline.dataset.restore import Restored
 from pipeline.dataset.snapshot import freeze, read_snapshot
 from pipeline.errors import StorageError
+from pipeline.tables import conform
 from storage import Home
 from tests import conftest
 from tests.pipeline.dataset.frozen_world import World
@@ -94,7 +97,13 @@ def test_export_and_what_it_refuses(world: World, run: Run, tmp_path: Path) -> N
 
 def test_unknown_and_ambiguous_ids(world: World, run: Run) -> None:
     identifier = world.freeze(range(1, 13))
-    for arguments in (["show", "zzz"], ["verify", "zzz"], ["diff", identifier, "zzz"], ["restore", "zzz"]):
+    for arguments in (
+        ["show", "zzz"],
+        ["verify", "zzz"],
+        ["diff", identifier, "zzz"],
+        ["restore", "zzz"],
+        ["delete", "zzz"],
+    ):
         code, said = run("snapshot", *arguments)
         assert code == 1
         assert f"there is no snapshot zzz; known here: {identifier}" in said
@@ -120,6 +129,94 @@ def test_what_is_left_is_frozen_while_no_run_can_begin(world: World, run: Run, m
     code, said = run("snapshot", "restore", identifier, "--without-missing")
     assert code == 1
     assert "feedfeed" in said
+
+
+def files_of(root: Path) -> dict[str, bytes]:
+    made = (path for path in root.rglob("*") if path.is_file() and not path.name.endswith(".lock"))
+    files = {path.relative_to(root).as_posix(): path.read_bytes() for path in made}
+    return {name: data for name, data in files.items() if not name.startswith("dagster/")}
+
+
+def with_models(world: World, identifier: str) -> None:
+    """As if a model had been trained on it, judged and reported."""
+    for name in (f"runs/{identifier}-smoke-0/job.json", f"evaluations/{identifier}/shared.parquet",
+                 f"tables/evaluation/smoke@0+{identifier}.parquet", f"reports/{identifier}/index.html",
+                 f"results/{identifier}/me.png"):  # fmt: skip
+        path = world.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("made of it")
+
+
+def test_delete_takes_a_snapshot_with_what_was_made_of_it_and_leaves_the_others_sound(world: World, run: Run) -> None:
+    kept = world.freeze(range(1, 13))
+    with_models(world, kept)
+    before = files_of(world.root)
+    doomed = world.freeze(range(7, 25))
+    with_models(world, doomed)
+    with open_instance(Home(world.root)) as instance:
+        instance.add_dynamic_partitions(str(SNAPSHOTS.name), [kept, doomed])
+    both = files_of(world.root)
+    code, said = run("snapshot", "delete", doomed[:6])
+    assert (code, f"by --with-models alone: {doomed}-smoke-0" in said) == (1, True)
+    code, said = run("snapshot", "delete", doomed, "--with-models", "--dry-run")
+    assert (code, f"  runs/{doomed}-smoke-0\n" in said) == (0, True)
+    assert "would be deleted: 1 snapshot, 1 model, 3 shards that nothing else needs" in said
+    assert files_of(world.root) == both
+    code, said = run("snapshot", "delete", doomed, "--with-models")
+    assert (code, "deleted: 1 snapshot, 1 model, 3 shards that nothing else needs" in said) == (0, True)
+    assert files_of(world.root) == before
+    with open_instance(Home(world.root)) as instance:
+        assert instance.get_dynamic_partitions(str(SNAPSHOTS.name)) == [kept]
+    assert run("snapshot", "verify")[1].startswith(f"{kept}: sound; 12 pictures in 3 shards")
+    assert run("snapshot", "delete", doomed)[0] == 1
+
+
+def test_delete_interrupted_anywhere_goes_on(world: World, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.freeze(range(1, 13))
+    expected, discard = files_of(world.root), Home.discard
+    doomed, steps = world.freeze(range(7, 25)), 0
+    with_models(world, doomed)
+    while (world.snapshots / doomed).exists():
+        steps += 1
+        left = [True]
+
+        def killed(home: Home, path: Path, left: list[bool] = left) -> None:
+            if not left:
+                raise KeyboardInterrupt
+            discard(home, path)
+            left.pop()
+
+        monkeypatch.setattr(Home, "discard", killed)
+        run("snapshot", "delete", doomed, "--with-models")
+    monkeypatch.setattr(Home, "discard", discard)
+    assert steps == 6
+    assert run("snapshot", "delete")[0] == 0, "without an id shards alone"
+    assert files_of(world.root) == expected
+
+
+def test_delete_leaves_what_is_current_in_use_or_cannot_be_told(world: World, run: Run) -> None:
+    images = world.images(range(1, 13))
+    manifest = world.manifest(images)
+    identifier = freeze(manifest, world.snapshots, world.shards).name
+    home = Home(world.root)
+    home.tables.write("training_images", conform("training_images", images))
+    home.tables.write("dataset_manifest", conform("dataset_manifest", manifest))
+    other = world.freeze(range(20, 30))
+    prepared = files_of(world.root)
+    code, said = run("snapshot", "delete", other, identifier)
+    assert (code, "the next run would freeze it again, so it stays" in said) == (1, True)
+    with home.lock("at-work", shared=True):
+        code, said = run("snapshot", "delete", other)
+        assert (code, "a process is at work in this home" in said) == (1, True)
+    pictures = world.snapshots / identifier / "pictures.parquet"
+    pictures.chmod(0o644)
+    pictures.write_bytes(b"damaged")
+    code, said = run("snapshot", "delete", other)
+    assert (code, f"{identifier}: which shards it needs cannot be read" in said) == (1, True)
+    pictures.write_bytes(prepared[f"snapshots/{identifier}/pictures.parquet"])
+    assert files_of(world.root) == prepared
+    assert run("snapshot", "delete", other)[0] == 0
+    assert {f"shards/{name}" for name in images["shard"]} == {name for name in files_of(world.root) if "shards/" in name}
 
 
 def test_lineage_as_text_json_and_picture(world: World, run: Run, tmp_path: Path) -> None:
