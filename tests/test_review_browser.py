@@ -611,6 +611,25 @@ COVERS_NOTHING = """() => {
 }"""
 
 
+def test_what_is_typed_into_the_filters_decides_nothing_and_finds_a_photo(browser: Browser, server: Server) -> None:
+    page = opened(browser, server, "/grid", viewport={"width": 360, "height": 700})
+    page.keyboard.press("f")
+    page.keyboard.type("k17")
+    assert page.input_value("#filters [name=find]") == "k17"
+    page.fill("#filters [name=find]", "17")
+    show = page.locator("#filters .primary")
+    show.scroll_into_view_if_needed()
+    box, bar = show.bounding_box(), page.locator(".bar").bounding_box()
+    assert box is not None
+    assert bar is not None
+    assert box["y"] + box["height"] <= bar["y"], "a tap on it must not drop a photo"
+    show.click()
+    page.wait_for_selector(f"main[data-photo='{photo_id(16)}']")
+    page.go_back()
+    page.wait_for_selector(".card")
+    assert rows(server.home) == []
+
+
 def test_on_a_phone_a_note_says_what_is_wrong(browser: Browser, server: Server) -> None:
     page = opened(browser, server, "/single", viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
     before = current(page)

@@ -121,6 +121,8 @@ class _Handlers:
 
     def grid(self, request: Request) -> Response:
         filters, start = Filters.parse(request.query_params), request.query_params.get("start", "")
+        if sought := request.query_params.get("find", "").strip():
+            return self._found(request, filters, sought)
         who, seat = self._curator(request), self._seat(request)
         found = self.review.grid(filters, start, who, seat)
         here = _address("/grid", filters, start=found.shown[0].photo.photo_id if found.first and found.shown else "")
@@ -134,6 +136,8 @@ class _Handlers:
     def single(self, request: Request) -> Response:
         """The photo named, else the first that matches after the one named `after`."""
         filters, query = Filters.parse(request.query_params), request.query_params
+        if sought := query.get("find", "").strip():
+            return self._found(request, filters, sought)
         who, seat, photo_id = self._curator(request), self._seat(request), query.get("photo", "")
         shown = self.review.single(photo_id, who, seat) if photo_id else None
         upcoming = self.review.upcoming(filters, photo_id or query.get("after", ""), who, seat)
@@ -148,6 +152,14 @@ class _Handlers:
                    "previous": _address("/single", filters, photo=previous) if previous else "",
                    "grid": _address("/grid", filters, start=photo_id if filters.status == "all" else "")}  # fmt: skip
         return self._render("single.html", filters, who, seat, here, request, context)
+
+    def _found(self, request: Request, filters: Filters, sought: str) -> Response:
+        """Leads to the photo that is sought, or says that there is none."""
+        if photo_id := self.review.find(sought):
+            return RedirectResponse(_address("/single", filters, photo=photo_id), 303)
+        here = _address("/single", filters)
+        context = {"shown": None, "here": here, "elsewhere": 0, "missing": sought}
+        return self._render("single.html", filters, self._curator(request), self._seat(request), here, request, context)
 
     # --- what the script asks
 
@@ -272,7 +284,7 @@ class _Handlers:
         reasons = [reason for reason in REASONS if people or reason not in REASONS_OF_PEOPLE]
         hints = {name: hint for name, hint in FILTERABLE.items() if people or name not in OF_PEOPLE}
         shared = {
-            "filters": filters, "statuses": [name for name in STATUSES if double or name != "conflicts"],
+            "filters": filters, "missing": "", "statuses": [name for name in STATUSES if double or name != "conflicts"],
             "suggestions": SUGGESTIONS, "hints": hints, "people": people,
             "depth": self.page.depth, "refocus": REFOCUS if self.page.refocus else "",
             "curator": who, "double_review": double,

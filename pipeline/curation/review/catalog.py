@@ -17,6 +17,7 @@ from pyarrow import compute
 
 from pipeline.curation.curate import one_per_photo
 from pipeline.hint_table import HINTS, JUDGEMENTS, MASK_UNCERTAINTY, NUMBERS
+from pipeline.photo_ids import written_id
 
 UNCERTAINTY = "mask_uncertainty"
 FILTERABLE = {**{name: HINTS[name] for name in NUMBERS}, **JUDGEMENTS, UNCERTAINTY: MASK_UNCERTAINTY}
@@ -162,6 +163,19 @@ class Catalog:
         row = self._row_of.get(photo_id, -1)
         is_shown = self._place_of_row[row] >= 0 and self._group_of_row[row] >= 0
         return int(self._place_of_row[row]) if is_shown else None
+
+    def find(self, written: str) -> str | None:
+        """The photo that a person means: by its id or address, its number in the queue, or its whole title."""
+        if self.place(found := written_id(written)) is not None:
+            return found
+        number = written.replace(",", "")
+        if number.isascii() and number.isdigit() and len(number) < 10:
+            place = int(number) - 1
+        else:
+            titles = self._queue["title"]
+            row = compute.index(titles, arrow.scalar(written, titles.type)).as_py()
+            place = int(np.flatnonzero(self._queue_row == row)[0]) if row >= 0 else -1
+        return self.photo_id(place) if 0 <= place < len(self.group) and self.group[place] >= 0 else None
 
     def photo_id(self, place: int) -> str:
         """The id of the photo at this place."""

@@ -155,6 +155,12 @@ class ReviewState:
                 elsewhere=elsewhere,
             )
 
+    def find(self, written: str) -> str | None:
+        """The id of the photo that a person means, as `Catalog.find` takes it."""
+        with self._lock:
+            self._look()
+            return self.catalog.find(written)
+
     def single(self, photo_id: str, curator: str, seat: str) -> PhotoToReview | None:
         """One photo; None where it is not in the queue, may not be shown any more or is another seat's."""
         with self._lock:

@@ -585,6 +585,7 @@
     if (!target) return false;
     if (target.disabled) say(name === "a" ? "There is no suggestion to accept" : "There is nothing to undo");
     else target.click();
+    enter(target.parentElement); // at once: what is typed after F is no decision
     return true;
   }
 
@@ -656,9 +657,11 @@
     for (const open of all("details.pop[open]")) if (!open.contains(target)) open.open = false;
   });
   document.addEventListener("toggle", (event) => {
-    const { target } = event; // a dialog tells of it, too, and knows itself what has the focus
-    if (target.open && target.matches("details")) one("select, input:not([type=hidden])", target)?.focus();
+    enter(event.target); // a dialog tells of it, too, and knows itself what has the focus
   }, true);
+  function enter(opened) {
+    if (opened.open && opened.matches("details")) one("select, input:not([type=hidden])", opened)?.focus();
+  }
   document.addEventListener("focusin", (event) => {
     const card = event.target.closest(".card");
     if (card && card !== current()) select(card, false);

@@ -171,6 +171,23 @@ def test_a_browser_comes_back_to_where_it_was(page: ASGIApp) -> None:
     assert away.headers["location"] == "/grid"
 
 
+@pytest.mark.parametrize(
+    ("written", "number"),
+    [
+        (photo_id(3), 3), (photo_id(4).partition(":")[2], 4), (f"https://flickr.com/photos/me/{photo_id(5)[7:]}/", 5),
+        ("7", 6), (" 1,000 ", None), ("0", None), (NASTY_TITLES[1], 1), ("no such title", None), ("flickr:7", None),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("path", ["/grid", "/single"])
+def test_a_photo_is_found_by_what_a_person_knows_of_it(page: ASGIApp, path: str, written: str, number: int | None) -> None:
+    found = ask(page, f"{path}?{urlencode({'find': written, 'domain': 'shallow'})}")
+    if number is None:
+        assert "There is no such photo in the queue" in found.text
+        assert 'href="/single?domain=shallow">Back to the photos' in found.text
+    else:
+        assert found.headers["location"] == f"/single?{urlencode({'domain': 'shallow', 'photo': photo_id(number)})}"
+
+
 # --- what it writes
 
 
