@@ -58,6 +58,14 @@ def test_arrays_of_another_kind_are_refused(call: Callable[[], Any]) -> None:
         call()
 
 
+@pytest.mark.parametrize("wrong", [UNIT * 255, UNIT * 2 - 1])
+def test_floats_in_another_range_are_refused(wrong: np.ndarray) -> None:
+    for call in (lambda: metrics.l1(wrong, UNIT, INSIDE), lambda: softness.softness(wrong, MASK)):
+        with pytest.raises(ValueError, match=r"reaches from \S+ to \S+, and must be Float\S*\[.*\] from 0 to 1"):
+            call()
+    metrics.l1(UNIT + 5e-4, UNIT, INSIDE)
+
+
 def test_the_example_of_the_docstring() -> None:
     assert doctest.testmod(pipeline.arrays).attempted
     assert not doctest.testmod(pipeline.arrays).failed

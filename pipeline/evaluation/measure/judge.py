@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from pipeline.arrays import RANGE_TOLERANCE
 from pipeline.errors import DatasetError
 from pipeline.evaluation.measure import content, faults, metrics
 from pipeline.evaluation.measure.baselines import paste_subject
@@ -79,7 +80,6 @@ caches, and for fewer the weights are read too often."""
 SHOWN_PHOTOS, SHOWN_SCENES = 100, 6
 FLAT_RANGE = 2 / 255
 """A picture whose values span less than this shows nothing."""
-RANGE_TOLERANCE = 1e-3
 
 Make = Callable[[View, Sequence[str]], tuple[dict[str, Rgb], dict[str, np.ndarray]]]
 """A batch and its ids to what a method makes of it, by name, and which of that shows nothing."""
