@@ -613,7 +613,11 @@ COVERS_NOTHING = """() => {
 
 def test_what_is_typed_into_the_filters_decides_nothing_and_finds_a_photo(browser: Browser, server: Server) -> None:
     page = opened(browser, server, "/grid", viewport={"width": 360, "height": 700})
-    page.keyboard.press("f")
+    focus = """() => {
+      document.body.dispatchEvent(new KeyboardEvent("keydown", { key: "f", bubbles: true }));
+      return document.activeElement.name;
+    }"""
+    assert page.evaluate(focus) == "find", "before another key can come"
     page.keyboard.type("k17")
     assert page.input_value("#filters [name=find]") == "k17"
     page.fill("#filters [name=find]", "17")
