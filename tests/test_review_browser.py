@@ -518,6 +518,22 @@ def test_reload_and_kill_lose_no_decision(browser: Browser, server: Server) -> N
     assert len(rows(server.home)) == 6
 
 
+def test_who_closes_the_page_before_a_decision_is_saved_is_asked(browser: Browser, server: Server) -> None:
+    page = opened(browser, server, "/single")
+    page.on("dialog", lambda dialog: dialog.dismiss())
+    server.kill()
+    page.keyboard.press("2")
+    page.wait_for_selector("#trouble:not([hidden])")
+    with page.expect_event("dialog", timeout=10_000) as asked:
+        page.close(run_before_unload=True)
+    assert asked.value.type == "beforeunload"
+    server.start()
+    page.wait_for_function(ANOTHER_PHOTO, arg=photo_id(0), timeout=60_000)
+    assert holding(server.home) == {photo_id(0): ("drop", "unfit_blur")}
+    with page.expect_event("close"):
+        page.close(run_before_unload=True)
+
+
 def test_two_people_at_once_lose_nothing_and_share_no_photo(browser: Browser, server: Server) -> None:
     ann, ben = opened(browser, server, "/single"), opened(browser, server, "/single")
     sit_down(ben, "Ben")

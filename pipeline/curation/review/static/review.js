@@ -25,6 +25,7 @@
   let shortcuts = store.get("shortcuts", true);
   let masked = store.get("masked", false);
   let deep = store.get("deep", false);
+  let unsaved = false; // the server did not answer: who closes this tab loses the decision
   let quiet = 0;
   let drawn = store.get("drawn", 0); // when a mask was last drawn here: browsers keep the old ones
   let undoable = null;
@@ -68,6 +69,7 @@
           continue;
         }
         store.set("pending", null);
+        unsaved = false;
         if (answer.ok) {
           trouble("");
           return JSON.parse(text);
@@ -77,6 +79,7 @@
         trouble(`Not saved: ${error}`);
         return null;
       } catch {
+        unsaved = true;
         trouble("The server does not answer. Your last decision is not saved yet: it is kept here and sent as soon as `bokehflow review` runs again.");
         await pause(RETRY_MS);
       } finally {
@@ -670,6 +673,7 @@
   document.addEventListener("pointerdown", drag);
   addEventListener("resize", fit);
   addEventListener("pagehide", () => navigator.sendBeacon("/leave", new URLSearchParams({ token, seen: held().join(" ") })));
+  addEventListener("beforeunload", (event) => { if (unsaved) event.preventDefault(); });
   addEventListener("pageshow", () => { for (const field of all("#filters :disabled")) field.disabled = false; });
 
   // --- arriving at a page
