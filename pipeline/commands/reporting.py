@@ -180,6 +180,8 @@ def compare(
     what follows from them stands in the report.
     """
     from pipeline.dataset.layout import find_snapshot
+    from pipeline.evaluation.compare import summary
+    from pipeline.evaluation.people.choices import OF_COLLECTIONS, OF_PORTRAITS
     from pipeline.loopback.guard import Door, Guard, kept_secret
     from pipeline.loopback.server import listen, serve
     from pipeline.operations.comparing import MAX_BODY_BYTES, Compare, make_compare_app, pictures_of
@@ -188,7 +190,10 @@ def compare(
     chosen = open_home(home)
     project, _ = load(chosen, config)
     snapshot = find_snapshot(chosen.snapshots, snapshot_id) if snapshot_id else _newest_judged(chosen)
-    shown = Compare(snapshot, pictures_of(report_inputs(project, chosen, snapshot), methods), chosen.comparisons, seed)
+    inputs = report_inputs(project, chosen, snapshot)
+    is_of_content = all(summary.is_of_content(model.evaluation) for model in inputs.models)
+    questions = OF_COLLECTIONS if is_of_content else OF_PORTRAITS
+    shown = Compare(snapshot, pictures_of(inputs, methods), chosen.comparisons, seed, questions)
     with chosen.lock("compare") as tell_others, chosen.kept_alike(), listen(port) as listening:
         door = Door(listening.getsockname()[1], kept_secret(chosen.page_secret))
         tell_others(door.place)

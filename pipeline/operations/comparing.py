@@ -24,7 +24,7 @@ from pipeline.errors import DatasetError
 from pipeline.evaluation.people.choices import (
     CHOICES,
     COLUMNS,
-    QUESTIONS,
+    OF_PORTRAITS,
     Choice,
     MethodPair,
     judge_key,
@@ -88,6 +88,7 @@ class Compare:
     pictures: Pictures
     folder: Path
     seed: int = 0
+    questions: Mapping[str, str] = field(default_factory=lambda: OF_PORTRAITS)
     writing: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
@@ -119,14 +120,14 @@ class Compare:
         shown = shown_to(self.pairs, judge, self.seed)
         for number, one in enumerate(shown):
             pair = Choice(one.photo_id, one.left, one.right, "", "", judge).pair
-            if any((pair, one.is_repeat, question) not in done for question in QUESTIONS):
+            if any((pair, one.is_repeat, question) not in done for question in self.questions):
                 return number
         return len(shown)
 
     def answer(self, judge: str, number: int, given: Mapping[str, str]) -> None:
         """Write the answers to a pair: question → choice. Raises `ValueError` for what is none."""
         shown = shown_to(self.pairs, judge, self.seed)
-        if not 0 <= number < len(shown) or set(given) != set(QUESTIONS) or not set(given.values()) <= set(CHOICES):
+        if not 0 <= number < len(shown) or set(given) != set(self.questions) or not set(given.values()) <= set(CHOICES):
             raise ValueError("answer both questions by left, right or same")
         one, at = shown[number], datetime.now(UTC).isoformat(timespec="seconds")
         answers = [
@@ -161,7 +162,7 @@ def make_compare_app(compare: Compare, project: str) -> Starlette:
     from pipeline.evaluation.report.page import environment
 
     def page(**values: object) -> Response:
-        shown = environment().get_template("compare.html").render(project=project, questions=QUESTIONS, **values)
+        shown = environment().get_template("compare.html").render(project=project, questions=compare.questions, **values)
         return HTMLResponse(shown, headers=POLICY)
 
     def start(request: Request) -> Response:

@@ -13,11 +13,17 @@ from hashlib import sha256
 from itertools import combinations
 
 COLUMNS = ("snapshot_id", "photo_id", "left", "right", "question", "choice", "judge", "repeat", "seed", "decided_at")
-QUESTIONS = {
+OF_PORTRAITS = {
     "aperture": "Which looks more like a photograph taken with a large aperture?",
     "person": "Which keeps the person?",
 }
 """What is asked of each pair."""
+OF_COLLECTIONS = {
+    "manner": "Which looks more like a picture of the other collection?",
+    "content": "Which keeps what the picture shows?",
+}
+"""And where models show one collection in the manner of another."""
+QUESTIONS = {**OF_PORTRAITS, **OF_COLLECTIONS}
 CHOICES = ("left", "right", "same")
 MAX_CHARACTERS = 300
 """Of a photo's id, a method and a judge in an answer."""

@@ -1,6 +1,7 @@
 """The page on which people compare methods, and their answers."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
-from pipeline.evaluation.people.choices import QUESTIONS, read_choices
+from pipeline.evaluation.people.choices import OF_COLLECTIONS, OF_PORTRAITS, read_choices
 from pipeline.operations.comparing import Compare, judge_name, make_compare_app
 from tests.pipeline.test_atomic import ShortFile
 
@@ -42,7 +43,7 @@ def test_judges_answer_pair_by_pair_and_go_on_where_they_stopped(client: TestCli
     assert "pair 1 of" in client.get("/judge/ben").text
     found, problems = read_choices(compare.file("ada").read_text(), compare.snapshot, "ada.csv")
     assert problems == []
-    assert len(found) == 6 * len(QUESTIONS)
+    assert len(found) == 6 * len(OF_PORTRAITS)
 
 
 def test_the_command_counts_the_pairs_as_the_page_does(compare: Compare) -> None:
@@ -62,6 +63,19 @@ def test_what_is_no_answer_changes_nothing(client: TestClient, compare: Compare)
     assert client.get("/judge/..%2fx").status_code == 404
     assert client.get("/picture/none").status_code == 404
     assert "letters, digits" in client.get("/", params={"name": "../x"}).text
+
+
+def test_of_two_collections_nobody_is_asked_about_apertures(compare: Compare) -> None:
+    compare = replace(compare, questions=OF_COLLECTIONS)
+    client = TestClient(make_compare_app(compare, "collections"))
+    page = client.get("/judge/Ada").text
+    assert "picture of the other collection?" in page
+    assert "aperture" not in page
+    assert "person" not in page
+    client.post("/judge/Ada", data={"number": "0", "manner": "left", "content": "same"})
+    assert compare.answered("Ada") == 1
+    found, problems = read_choices(compare.file("Ada").read_text(), compare.snapshot, "ada.csv")
+    assert ({one.question for one in found}, problems) == ({"manner", "content"}, [])
 
 
 def test_judges_are_called_by_names_of_any_script(client: TestClient, compare: Compare) -> None:

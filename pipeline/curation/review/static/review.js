@@ -375,6 +375,7 @@
     one(".frame").scrollBy(x * PAN_PX, y * PAN_PX);
   }
   function overlay(wanted) {
+    if (!one("#overlay")) return; // nobody is looked for
     const stage = one("#stage");
     masked = wanted;
     store.set("masked", masked);
