@@ -44,6 +44,7 @@ from resources.dagster_internals import (
     code_server,
     code_server_command,
     daemon_command,
+    end_with_children,
     reload_code,
     settle_times,
     web_application,
@@ -56,7 +57,6 @@ log = logging.getLogger(__name__)
 MAX_BODY_BYTES = 8_000_000
 """A query of the UI names assets and partitions, thousands at most."""
 LOG_LEVEL = "warning"
-DAEMON_ENDS_S = 60
 SET_BACK_S = 10
 """A clock that is set back by less holds nobody up; steps of time servers are mostly smaller."""
 LOOK_AT_PROJECT_EVERY_S = 3
@@ -109,12 +109,14 @@ def serve_ui(home: Home, project: Project, path: Path, port: int, say: Say) -> i
         door = Door(listening.getsockname()[1], kept_secret(home.page_secret))
         tell_others(door.place)
         say(f"project {path}\nhome    {home.root}\nloading the pipeline …")
+        loaded = threading.Event()
         with (
-            interruptible() as stopped,
-            code_server(instance, located_workspace(), LOG_LEVEL, stopped.is_set) as workspace,
+            interruptible(is_loading=lambda: not loaded.is_set()) as stopped,
+            code_server(instance, located_workspace(), LOG_LEVEL) as workspace,
             following(project, path, yaml.safe_load(read_plain_text(workspace)), say),
             web_application(instance, workspace, LOG_LEVEL) as web,
         ):
+            loaded.set()
             server = _guarded_server(web, newest(project, path), home, door)
             with daemon(instance, workspace, lambda: stop(server)) as ended:
                 if not stopped.is_set():
@@ -263,11 +265,8 @@ def _until_stopped(command: list[str], stopped: threading.Event, is_over: Callab
         while process.poll() is None and not is_over() and not stopped.wait(0.5):
             pass
         ended_itself = process.poll() is not None
-        process.send_signal(signal.SIGINT)
-        try:
-            process.wait(DAEMON_ENDS_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
+        end_with_children(process)
+        process.kill()
     return 1 if ended_itself else 0
 
 
@@ -277,13 +276,21 @@ def _guarded_server(web: ASGIApp, project: Callable[[], Project], home: Home, do
 
 
 @contextmanager
-def interruptible() -> Iterator[threading.Event]:
+def interruptible(is_loading: Callable[[], bool] = lambda: False) -> Iterator[threading.Event]:
     """Turn SIGINT and SIGTERM into an event, so that whatever was started is stopped in order.
 
-    While the web server runs it takes the signals itself, and passes them on when it has ended.
+    Raises `KeyboardInterrupt` at once while something loads, which has nothing to lose and may take a minute. While the web
+    server runs it takes the signals itself, and passes them on when it has ended.
     """
     stopped = threading.Event()
-    handlers = {number: signal.signal(number, lambda *_: stopped.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def stop_it(*_: object) -> None:
+        again = stopped.is_set()
+        stopped.set()
+        if is_loading() and not again:
+            raise KeyboardInterrupt
+
+    handlers = {number: signal.signal(number, stop_it) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield stopped
     finally:

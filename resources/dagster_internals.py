@@ -5,7 +5,8 @@
   are started here as its own command line starts them, and `pipeline.ui` puts a guard before them.
 - Nobody but its daemon frees the slots of pools that a killed run held, and a headless run has no daemon.
 - It connects to SQLite anew for every event, and whoever closes a database last writes its log back and deletes it.
-- What copies the output of a stage to the terminal gets its Ctrl-C too, and answers it with a traceback.
+- What copies the output of a stage to the terminal gets its Ctrl-C too, and answers it with a traceback; so does a code
+  server while it loads.
 - An asset check that blocks ends a run by an exception that has no public name, and a schedule's ticks are counted by a
   function that has none.
 
@@ -16,11 +17,13 @@ sizes and times.
 import os
 import re
 import shutil
+import signal
 import sqlite3
 import subprocess
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping, Set
+import time
+from collections.abc import Iterator, Mapping, Set
 from contextlib import closing, contextmanager, suppress
 from datetime import datetime, timedelta
 from functools import cache, partial
@@ -32,6 +35,7 @@ from typing import TYPE_CHECKING, Any
 
 import alembic.util
 import dagster as dg
+import dagster._core.scheduler.instigation  # or nobody can read what schedules and sensors note of themselves
 import yaml
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 from dagster._core.errors import DagsterAssetCheckFailedError
@@ -52,6 +56,8 @@ if TYPE_CHECKING:
 RELOAD_WITHIN_S = 300
 SQLITE_FILES = (".db", ".db-journal", ".db-shm", ".db-wal")
 """How the names of a database and of what lies beside it end."""
+CHILDREN_END_S = 60
+"""A trainer saves its checkpoint within."""
 HELD_DATABASES = 8
 """Of one instance, those of runs, events and schedules and of the runs at hand."""
 DELETE_CHECKS = """delete from asset_check_executions where run_id = :run and id not in (
@@ -176,33 +182,70 @@ def _reading(path: str) -> sqlite3.Connection:
 
 
 @contextmanager
-def code_server(
-    instance: dg.DagsterInstance, workspace: Mapping[str, Any], log_level: str, is_stopped: Callable[[], bool]
-) -> Iterator[Path]:
+def code_server(instance: dg.DagsterInstance, workspace: Mapping[str, Any], log_level: str) -> Iterator[Path]:
     """The code locations of a workspace, as such a file says them, in processes of their own, reloaded from the UI.
 
-    Yields a workspace file that names these servers. Raises `KeyboardInterrupt` where one ended since everything was
-    stopped: Ctrl-C in a terminal reaches it too, before it has learnt to heed it; and `ConfigError` where the folder of
+    Yields a workspace file that names these servers. At the end runs and trainers in them save what they have; at a
+    `KeyboardInterrupt`, which comes while they load, nothing is waited for. Raises `ConfigError` where the folder of
     temporary files has too long a path for them.
     """
     from dagster._cli.proxy_server_manager import ProxyServerManager
-    from dagster._core.errors import DagsterUserCodeProcessError
     from dagster._core.workspace.load_target import WorkspaceFileTarget
 
     _check_room_for_sockets()
-    with tempfile.TemporaryDirectory(prefix="bokehflow-ui-") as folder:
+    with tempfile.TemporaryDirectory(prefix="bokehflow-ui-") as folder, _apart_from_the_terminal() as processes:
         modules, servers_file = Path(folder) / "modules.yaml", Path(folder) / "servers.yaml"
         modules.write_text(yaml.safe_dump(dict(workspace)), encoding="utf-8")
         target = WorkspaceFileTarget([str(modules)])
         with ProxyServerManager(instance, target, code_server_log_level=log_level) as servers:
             try:
                 specified = list(servers.get_code_server_specs())
-            except DagsterUserCodeProcessError:
-                if is_stopped():
-                    raise KeyboardInterrupt from None
+                servers_file.write_text(yaml.safe_dump({"load_from": specified}), encoding="utf-8")
+                yield servers_file
+            except KeyboardInterrupt:
+                for process in processes:
+                    _signal_all(process, signal.SIGKILL)
                 raise
-            servers_file.write_text(yaml.safe_dump({"load_from": specified}), encoding="utf-8")
-            yield servers_file
+
+
+@contextmanager
+def _apart_from_the_terminal() -> Iterator[list[subprocess.Popen[Any]]]:
+    """Meanwhile Dagster starts code servers, which are in the list, in sessions of their own.
+
+    At the terminal's Ctrl-C one that still imports would end with a traceback.
+    """
+    server: Any = import_module("dagster._grpc.server")
+    started, start = list[subprocess.Popen[Any]](), server.open_ipc_subprocess
+
+    def start_apart(parts: list[str], **options: object) -> subprocess.Popen[Any]:
+        started.append(start(parts, start_new_session=True, **options))
+        return started[-1]
+
+    server.open_ipc_subprocess = start_apart
+    try:
+        yield started
+    finally:
+        server.open_ipc_subprocess = start
+        for process in started:  # which is over, or has been told to end, and may have runs
+            end_with_children(process)
+
+
+def end_with_children(process: subprocess.Popen[Any]) -> None:
+    """Have a process that leads a session end as by Ctrl-C, with the runs and trainers in it, which save what they have."""
+    _signal_all(process, signal.SIGINT)
+    deadline = time.monotonic() + CHILDREN_END_S
+    while _signal_all(process, 0) and time.monotonic() < deadline:
+        process.poll()
+        time.sleep(0.1)
+
+
+def _signal_all(process: subprocess.Popen[Any], number: int) -> bool:
+    """Send it to a session's processes; whether there are any."""
+    try:
+        os.killpg(process.pid, number)
+    except (ProcessLookupError, PermissionError):  # macOS says the latter of a group that is over
+        return False
+    return True
 
 
 def _check_room_for_sockets() -> None:

@@ -1,5 +1,6 @@
 """What `bokehflow dev` does beside Dagster's parts."""
 
+import signal
 import sys
 import threading
 import time
@@ -134,3 +135,16 @@ def test_records_of_old_runs_go_while_dev_is_open_whatever_went_wrong_the_day_be
     monkeypatch.setattr(ui, "TIDY_EVERY_S", 0.01)
     with dg.DagsterInstance.ephemeral() as instance, ui.tidying(instance, Home(tmp_path)):
         assert all_gone.wait(60)
+
+
+def test_what_loads_is_interrupted_at_once_and_only_once() -> None:
+    loaded = threading.Event()
+    with ui.interruptible(lambda: not loaded.is_set()) as stopped:
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        assert stopped.is_set()
+        signal.raise_signal(signal.SIGINT)  # which does not disturb what is being ended
+    loaded.set()
+    with ui.interruptible(lambda: not loaded.is_set()) as stopped:
+        signal.raise_signal(signal.SIGTERM)
+        assert stopped.is_set()

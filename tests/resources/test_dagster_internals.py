@@ -2,9 +2,11 @@
 
 import atexit
 import json
+import os
 import re
 import sqlite3
-from contextlib import closing
+import subprocess
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
@@ -12,10 +14,9 @@ from typing import Any
 
 import alembic.util
 import dagster as dg
+import psutil
 import pytest
 from alembic.util.pyfiles import coerce_resource_to_filename
-from dagster._cli.proxy_server_manager import ProxyServerManager
-from dagster._core.errors import DagsterUserCodeProcessError
 
 from pipeline.errors import ConfigError
 from resources.dagster_internals import (
@@ -25,6 +26,7 @@ from resources.dagster_internals import (
     code_server,
     daemon_command,
     databases_held,
+    end_with_children,
     erase_pictures,
     free_slots_of_ended_runs,
     look_once_for_database_scripts,
@@ -158,16 +160,32 @@ def test_a_blocking_check_that_fails_raises_what_headless_runs_wait_for() -> Non
         dg.materialize([made], instance=instance)
 
 
-@pytest.mark.parametrize(("is_stopped", "raised"), [(True, KeyboardInterrupt), (False, DagsterUserCodeProcessError)])
-def test_a_code_server_that_ctrl_c_ended_while_it_loaded_is_no_defect(
-    is_stopped: bool, raised: type[BaseException], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def ended(self: ProxyServerManager) -> None:
-        raise DagsterUserCodeProcessError("exited with return code -2", user_code_process_error_infos=[])
+@pytest.mark.slow
+def test_code_servers_do_not_hear_the_terminals_ctrl_c_and_end_at_once_while_they_load(tmp_path: Path) -> None:
+    """One that is in the middle of its imports would answer with a traceback."""
+    (tmp_path / "code.py").write_text("import dagster as dg\n\ndefs = dg.Definitions()\n")
+    workspace = {"load_from": [{"python_file": str(tmp_path / "code.py")}]}
+    before, started = set(psutil.Process().children()), set[psutil.Process]()
+    with (
+        dg.DagsterInstance.local_temp(str(tmp_path)) as instance,
+        suppress(KeyboardInterrupt),
+        code_server(instance, workspace, "warning"),
+    ):
+        started = set(psutil.Process().children()) - before
+        assert {os.getsid(process.pid) for process in started} == {process.pid for process in started} != set()
+        raise KeyboardInterrupt
+    assert not [process for process in started if process.is_running()]
 
-    monkeypatch.setattr(ProxyServerManager, "get_code_server_specs", ended)
-    with dg.DagsterInstance.local_temp() as instance, pytest.raises(raised):
-        code_server(instance, {"load_from": []}, "warning", lambda: is_stopped).__enter__()
+
+def test_who_is_in_a_session_saves_what_it_has_before_it_ends(tmp_path: Path) -> None:
+    """A trainer below a run below a code server."""
+    below = f'trap "echo saved > {tmp_path}/checkpoint; exit" INT; echo ready; while :; do sleep 0.1; done'
+    script = f"trap : INT; sh -c '{below}'"
+    with subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE, start_new_session=True) as process:
+        assert process.stdout
+        assert process.stdout.readline() == b"ready\n"
+        end_with_children(process)
+    assert (tmp_path / "checkpoint").read_text() == "saved\n"
 
 
 def test_a_folder_of_temporary_files_that_can_hold_no_socket_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,7 +193,7 @@ def test_a_folder_of_temporary_files_that_can_hold_no_socket_is_named(monkeypatc
     with dg.DagsterInstance.local_temp() as instance:
         monkeypatch.setattr("tempfile.tempdir", f"/scratch/{84 * 'a'}")
         with pytest.raises(ConfigError, match=r"^/scratch/a+: the path.*at most 91 bytes.*set TMPDIR"):
-            code_server(instance, {"load_from": []}, "warning", lambda: False).__enter__()
+            code_server(instance, {"load_from": []}, "warning").__enter__()
 
 
 def test_slots_of_ended_runs_are_free_again(tmp_path: Path) -> None:
