@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class HomePhotos:
     """The home's photos of a table, without those that are dropped; keys are the SHA-256 of their pictures, names the photo
-    ids, and of one's own photos those of their files.
+    ids, and of one's own photos their titles, else their files' names.
 
     `depth` gives the depth of one by its key and pixels. Unless all have some (`is_estimated`), those without a file of it
     are not named. The table is read each time: it may have changed.
@@ -64,8 +64,12 @@ class HomePhotos:
         return str(self._names(found).iloc[0]), lambda: self._opened(key)
 
     def _names(self, photos: pd.DataFrame) -> pd.Series:
-        files = shown_titles(self.home, photos.assign(title=""))
-        return files.where(files != "", photos["photo_id"])
+        titles: dict[str, str] = {}
+        if self.home.tables.info("imports"):
+            own = self.home.tables.rows_with("imports", "photo_id", set(photos["photo_id"]), ["photo_id", "title"])
+            titles = {row["photo_id"]: row["title"] or "" for row in own.to_pylist()}
+        shown = shown_titles(self.home, photos.assign(title=[titles.get(one, "") for one in photos["photo_id"]]))
+        return shown.where(shown.str.strip() != "", photos["photo_id"])
 
     def _photos(self) -> pd.DataFrame:
         columns = ["photo_id", "sha256", *(["decision"] if self.table == "curated_photos" else [])]

@@ -273,6 +273,8 @@ def test_photos_of_the_home_are_listed_where_they_are_kept_and_have_depth(tmp_pa
         home.tables.write("imports", own_photo("flickr:0", "holidays/IMG_7.HEIC"))
         assert kept.named("img_7") == kept.named("R:0") == [(found["flickr:0"], "IMG_7.HEIC")]
         assert kept.find(found["flickr:0"])[0] == "IMG_7.HEIC"
+        home.tables.write("imports", own_photo("flickr:0", "68").assign(title="6036-v2"))
+        assert kept.named("036") == [(found["flickr:0"], "6036-v2")]
         name, opened = kept.find(found["flickr:2"])
         (rgb, depth, _) = opened()
         assert name == "flickr:2"
