@@ -36,8 +36,10 @@ LEVEL_LIMIT = 4.0
 """Limit of the levels' logits where they are bounded: no pixel's light is lost to one level, whose gradient would vanish."""
 HELD_LOGIT = 8.0
 """Added to the sharp level inside a subject that is held: twice what bounded logits can say against it."""
-SURELY_HELD = 0.5
-"""Alpha from which on all of a held pixel's light stays sharp, where it would else go to a single disc."""
+NOT_HELD, SURELY_HELD = 0.1, 0.4
+"""Alpha up to which a held pixel's light goes to its single disc, and from which on all of it stays sharp. A fringe of faint
+alpha is background; and what is seen where alpha is .4 is subject and background already, so that to mix in what is blurred
+once more would thin hair out."""
 POINT_GAIN = 2.0
 """How much more light than a picture could hold a clipped point is taken to have had, in parts of white."""
 GRAIN = 2 / 255
@@ -107,7 +109,8 @@ class Lens(nn.Module):
         shares = gathered(self._levels(plan, None).softmax(1), self.squares)
         if held is None:
             return shares
-        spread = 1.0 - (held / SURELY_HELD).clamp(max=1.0)
+        stays = ((held - NOT_HELD) / (SURELY_HELD - NOT_HELD)).clamp(0.0, 1.0)
+        spread = 1.0 - stays.square() * (3.0 - 2.0 * stays)
         return torch.cat([1.0 - spread + spread * shares[:, :1], spread * shares[:, 1:]], 1)
 
     def soft(self, images: Images, plan: LensPlan, shares: Float[Tensor, "batch level height width"]) -> Images:

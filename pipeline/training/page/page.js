@@ -4,7 +4,7 @@
 
 const settings = JSON.parse(document.getElementById("settings").textContent);
 const element = (id) => document.getElementById(id);
-const LEVELS = 5, EMPTY = 1e-3, HELD_LOGIT = 8, LEVEL_LIMIT = 4, SURELY_HELD = 0.5;
+const LEVELS = 5, EMPTY = 1e-3, HELD_LOGIT = 8, LEVEL_LIMIT = 4, NOT_HELD = 0.1, SURELY_HELD = 0.4;
 const CLIPPED_FROM = 0.9, HIGHLIGHT_GAIN = 10, PALEST_SHARE = 0.5, GRAIN = 2 / 255, POINT_GAIN = 2;
 const MOST_PIXELS = 40e6;
 /* A disc larger than this is spread on a picture so much smaller: what it leaves is smooth. */
@@ -280,7 +280,8 @@ function toShares(levels, held) {
   }
   for (let k = 0; k <= LEVELS; k++) sum += levels[k] = Math.exp(levels[k] - largest);
   for (let k = 0; k <= LEVELS; k++) levels[k] /= sum;
-  if (settings.single_disc) gather(levels, settings.holds ? 1 - Math.min(1, held / SURELY_HELD) : 1);
+  const stays = settings.holds ? Math.min(1, Math.max(0, (held - NOT_HELD) / (SURELY_HELD - NOT_HELD))) : 0;
+  if (settings.single_disc) gather(levels, 1 - stays * stays * (3 - 2 * stays));
 }
 
 const SQUARES = settings.radii_px && [0, ...settings.radii_px].map((radius) => radius * radius);

@@ -114,7 +114,7 @@ def test_a_single_disc_takes_light_to_neighbouring_levels_alone() -> None:
 def test_a_single_disc_spreads_nothing_that_is_surely_held() -> None:
     lens, images, plan = Lens(radii_px(96), single_disc=True).eval(), random_images(SIDE_PX, SIDE_PX)[:1], plan_of(LEVELS)
     held = torch.zeros(1, 1, SIDE_PX, SIDE_PX)
-    held[..., :12], held[..., 12:14] = 0.6, 0.25
+    held[..., :12], held[..., 12:14], held[..., 14:16] = 0.4, 0.25, 0.1
     sharp = lens.shares(plan, held)[:, 0]
     torch.testing.assert_close(sharp[..., :12], torch.ones(1, SIDE_PX, 12))
     torch.testing.assert_close(sharp[..., 12:14], torch.full((1, SIDE_PX, 2), 0.5))
