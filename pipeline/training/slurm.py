@@ -38,6 +38,10 @@ STOPPED = 128 + 15
 WAITING = ("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "SUSPENDED", "RESIZING")
 """States in which no news is to be expected."""
 
+OUT_OF_REACH = ("Unable to contact", "timed out", "did not answer")
+"""What is said where Slurm's controller cannot be asked, as while it starts again: its jobs go on."""
+UNREACHABLE = "UNREACHABLE"
+
 Say = Callable[[str], None]
 
 
@@ -163,9 +167,10 @@ class SlurmJob:
 
     def _state(self, number: str) -> str | None:
         """Slurm's word for how it is with the job; None where it no longer knows it."""
-        with suppress(TrainingError):  # an id that is not known is an error to squeue
+        try:
             return self._ask("squeue", "--noheader", "--format=%T", "--jobs", number).strip() or None
-        return None
+        except TrainingError as error:  # an id that is not known is one to squeue
+            return UNREACHABLE if any(words in str(error) for words in OUT_OF_REACH) else None
 
     def _ask(self, command: str, *arguments: str) -> str:
         try:

@@ -93,6 +93,23 @@ def test_a_job_at_work_is_followed_and_a_failed_one_is_named(make_job: MakeJob, 
         started.to_the_end(said.append)
 
 
+def test_while_slurms_controller_is_away_no_second_job_is_submitted(
+    make_job: MakeJob, tmp_path: Path, fake: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is started again after changes of its settings, and the jobs go on meanwhile."""
+    monkeypatch.setattr(slurm, "VANISHED_S", 0.0)
+    away = "slurm_load_jobs error: Unable to contact slurm controller (connect failure)"
+    (fake / "squeue").write_text(f"#!/bin/bash\necho '{away}' >&2; exit 1\n")
+    folder = tmp_path / "slurm"
+    folder.mkdir()
+    (folder / "submitted").write_text("7")
+    with subprocess.Popen(["sleep", "100"], start_new_session=True) as process:
+        (fake / "7.pid").write_text(str(process.pid))
+        with pytest.raises(TrainingError, match=r"nothing was heard of Slurm's job 7 \(UNREACHABLE\)"):
+            SlurmJob(make_job(), folder, no_news_s=0.5).to_the_end(lambda line: None)
+    assert not (fake / "count").exists()
+
+
 def test_without_slurm_it_is_said(make_job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(TrainingError, match="there is no sbatch on this machine"):
