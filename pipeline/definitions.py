@@ -19,7 +19,7 @@ from assets.training import training_assets
 from pipeline.config import Project, load_project
 from pipeline.memory import keep_freed_memory
 from pipeline.training.lifeline import end_with_starter
-from resources.dagster_internals import look_once_for_database_scripts
+from resources.dagster_internals import keep_log_copies_from_the_terminal, look_once_for_database_scripts
 from resources.home import HomeResource
 from resources.segmenter import SegmenterResource
 from resources.sources import SourcesResource
@@ -71,6 +71,7 @@ def definitions() -> dg.Definitions:
     """What `workspace.yaml` loads, in a code server and in each run."""
     end_with_starter()
     keep_freed_memory()
+    keep_log_copies_from_the_terminal()
     look_once_for_database_scripts()
     home = Home.at()
     path = home.project_file()

@@ -160,6 +160,31 @@ def test_loading_does_not_import_torch() -> None:
     assert done.stdout.strip() == "False False"
 
 
+COPIES = """
+import os, sys
+import dagster as dg, psutil
+from pipeline.definitions import definitions
+
+definitions()
+
+@dg.asset
+def made() -> None:
+    copies = psutil.Process().children()
+    with open(sys.argv[1], "w") as file:
+        print(len(copies) > 0, any(os.getsid(one.pid) == os.getsid(0) for one in copies), file=file)
+
+with dg.DagsterInstance.local_temp() as instance:
+    dg.materialize([made], instance=instance)
+"""
+
+
+def test_what_copies_a_runs_output_does_not_hear_the_ctrl_c_that_the_run_hears(tmp_path: Path) -> None:
+    """It would answer with a traceback, and ends with the run anyway."""
+    code = [sys.executable, "-c", COPIES, str(tmp_path / "told")]
+    subprocess.run(code, capture_output=True, check=True, cwd=REPOSITORY)
+    assert (tmp_path / "told").read_text() == "True False\n"
+
+
 def test_the_project_file_is_the_one_given_or_the_homes_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     home = Home(tmp_path / "home")
