@@ -60,7 +60,7 @@ def claiming_records(place: str) -> Iterator[None]:
         if not found:
             cursor.execute("insert into bokehflow_records values (%s)", [place])
         elif found[0] != place:
-            name = os.environ.get("BOKEHFLOW_POSTGRES_DB")
+            name = connection.info.dbname
             raise ConfigError(
                 f"the database {name} has the records of another home, {found[0]}, with which those of {place} would mix; "
                 "make one for this home (`createdb NAME`) and set BOKEHFLOW_POSTGRES_DB to it. If that home lies here by "
