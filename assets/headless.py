@@ -70,6 +70,8 @@ FORMER_TAGS = {
 }
 """The same in runs that an earlier version began, which may be at work beside this one."""
 
+RECORDS_MARK = "records-mark"
+"""A file of the home's Dagster folder that tells its records in a database from those of another home."""
 MAX_IDENTITY_BYTES = 10_000
 NO_ADDRESS = re.compile(r"\?|%[0-9A-Fa-f]{2}")
 """What stands for something else in the address of a database, which Dagster makes of a path as it is."""
@@ -87,11 +89,12 @@ def open_instance(home: Home) -> Iterator[dg.DagsterInstance]:
     """The home's Dagster instance, set up on first use. Raises `StorageError` where the disk does not take its records."""
     prepare_instance(home)
     keep_log_copies_from_the_terminal()
-    place = home.working.address if home.working else str(home.root.resolve())
+    working = home.working
+    place = (working.address, None) if working else (str(home.root.resolve()), child(home.dagster, RECORDS_MARK))
     is_on_postgres = _is_on_postgres(child(home.dagster, DAGSTER_SETTINGS.name))
     try:
         with databases_held(), ExitStack() as stack:
-            with claiming_records(place) if is_on_postgres else nullcontext():
+            with claiming_records(*place) if is_on_postgres else nullcontext():
                 instance = stack.enter_context(dg.DagsterInstance.from_config(str(home.dagster)))
             yield instance
     except Exception as error:

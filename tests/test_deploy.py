@@ -299,6 +299,9 @@ def test_a_database_has_the_records_of_one_home(postgres: int, tmp_path: Path, m
     told = rf"database postgres has the records of another home, {one.root}.*createdb"
     with pytest.raises(ConfigError, match=told), open_instance(other):
         pass
+    one.root.rename(tmp_path / "mounted elsewhere")
+    with open_instance(Home(tmp_path / "mounted elsewhere")):
+        pass
 
 
 @pytest.mark.slow
