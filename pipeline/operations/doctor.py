@@ -122,7 +122,8 @@ def _cache(home: Home) -> list[Finding]:
 def _disk(home: Home) -> Finding:
     existing = next(folder for folder in (home.root, *home.root.parents) if folder.exists())
     free = shutil.disk_usage(existing).free
-    remedy = "100,000 photos need about 40 GB; make room or name another home with --home" if free < LOW_DISK_BYTES else ""
+    ways = "`bokehflow snapshot delete` frees what nothing needs any more; or name another home with --home"
+    remedy = f"100,000 photos need about 40 GB: make room, {ways}" if free < LOW_DISK_BYTES else ""
     return Finding("disk", f"{free / 1e9:.0f} GB free for {home.root}", remedy)
 
 
