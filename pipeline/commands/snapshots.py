@@ -356,7 +356,7 @@ def delete(snapshot_ids: tuple[str, ...], with_models: bool, dry_run: bool, home
                     instance.delete_dynamic_partition(SNAPSHOTS.name or "", one)
         if not dry_run:
             delete_all(chosen, what)
-    for path in what.paths[: -len(what.shards) or None]:
+    for path in (*what.models, *what.made, *what.snapshots):
         tell(f"  {path.relative_to(chosen.root)}")
     counts = f"{counted(len(identifiers), 'snapshot')}, {counted(len(what.models), 'model')}, "
     shards = f"{counted(len(what.shards), 'shard')} that nothing else needs"

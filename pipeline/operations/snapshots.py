@@ -81,24 +81,27 @@ class Doomed:
     models: list[Path]
     """The folders of the runs that trained on them."""
     made: list[Path]
-    """What their models were judged to be, reports and results, then the snapshots."""
+    """What their models were judged to be, reports and results."""
     shards: list[Path]
     """Those that no other snapshot names, nor the table `training_images`."""
+    snapshots: list[Path]
+    """Their folders, last: what is gone can no longer be named."""
 
     @property
     def paths(self) -> list[Path]:
         """All of it."""
-        return [*self.models, *self.made, *self.shards]
+        return [*self.models, *self.made, *self.shards, *self.snapshots]
 
 
 def doomed(home: Home, identifiers: Collection[str], with_models: bool = False) -> Doomed:
     """What goes with these snapshots, and whatever shards nothing names any more.
 
     Raises `DatasetError` for the snapshot of what the tables hold, which would be frozen again, for one that models were
-    trained on unless they go, too, and where it cannot be told which shards another snapshot needs.
+    trained on unless they go, too, and where it cannot be told what models there are and which shards snapshots need.
     """
     if home.tables.info("dataset_manifest") and (newest := newest_snapshot(home)) in identifiers:
         raise DatasetError(f"{newest} is what the tables hold now; the next run would freeze it again, so it stays")
+    _check_links(home)
     models = [run for one in identifiers for run in sorted(home.runs.glob(f"{escape(one)}-*")) if run.is_dir()]
     if models and not with_models:
         names = ", ".join(run.name for run in models)
@@ -106,10 +109,10 @@ def doomed(home: Home, identifiers: Collection[str], with_models: bool = False) 
     evaluations = [key for key in home.tables.partitions("evaluation") if key.partition("|")[2] in identifiers]
     made = [home.tables.path("evaluation", key) for key in evaluations]
     made += [child(folder, one) for one in identifiers for folder in (home.evaluations, home.reports, home.results)]
-    made += [child(home.snapshots, one) for one in identifiers]
     needed = _needed_shards(home, identifiers)
     shards = [path for path in paths_in(home.shards, SUFFIX) if path.name not in needed]
-    return Doomed(models, [path for path in made if path.exists()], shards)
+    snapshots = [child(home.snapshots, one) for one in identifiers]
+    return Doomed(models, [path for path in made if path.exists()], shards, snapshots)
 
 
 def delete(home: Home, what: Doomed) -> None:
@@ -119,6 +122,14 @@ def delete(home: Home, what: Doomed) -> None:
             pass
     for path in what.paths:
         home.discard(path)
+    home.sweep()  # what was left of a deletion that was killed
+
+
+def _check_links(home: Home) -> None:
+    """Raises `DatasetError` where a part of the home, a snapshot or a model lies behind a link to a disk that is away."""
+    links = (path for folder in (home.root, home.snapshots, home.runs) for path in folder.glob("*") if path.is_symlink())
+    if lost := next((path for path in links if not path.exists()), None):
+        raise DatasetError(f"{lost}: leads to nothing, so what needs what cannot be told; mount what it names, or delete it")
 
 
 def _needed_shards(home: Home, without: Collection[str]) -> set[str]:

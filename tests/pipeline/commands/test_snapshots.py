@@ -11,6 +11,7 @@ import pytest
 
 from assets.headless import open_instance
 from assets.partitions import SNAPSHOTS
+from pipeline.atomic import TEMPORARY_SUFFIX
 from pipeline.dataset.restore import Restored
 from pipeline.dataset.snapshot import freeze, read_snapshot
 from pipeline.errors import StorageError
@@ -155,6 +156,9 @@ def test_delete_takes_a_snapshot_with_what_was_made_of_it_and_leaves_the_others_
     with_models(world, doomed)
     with open_instance(Home(world.root)) as instance:
         instance.add_dynamic_partitions(str(SNAPSHOTS.name), [kept, doomed])
+    left = world.root / "runs" / f".{doomed}-killed-0{TEMPORARY_SUFFIX}"
+    left.mkdir()
+    (left / "half-deleted.pt").touch()
     both = files_of(world.root)
     code, said = run("snapshot", "delete", doomed[:6])
     assert (code, f"by --with-models alone: {doomed}-smoke-0" in said) == (1, True)
@@ -188,9 +192,7 @@ def test_delete_interrupted_anywhere_goes_on(world: World, run: Run, monkeypatch
 
         monkeypatch.setattr(Home, "discard", killed)
         run("snapshot", "delete", doomed, "--with-models")
-    monkeypatch.setattr(Home, "discard", discard)
-    assert steps == 6
-    assert run("snapshot", "delete")[0] == 0, "without an id shards alone"
+    assert steps == 9
     assert files_of(world.root) == expected
 
 
@@ -217,6 +219,24 @@ def test_delete_leaves_what_is_current_in_use_or_cannot_be_told(world: World, ru
     assert files_of(world.root) == prepared
     assert run("snapshot", "delete", other)[0] == 0
     assert {f"shards/{name}" for name in images["shard"]} == {name for name in files_of(world.root) if "shards/" in name}
+
+
+@pytest.mark.parametrize("where", ["tables", "runs", "runs/{doomed}-smoke-0", "snapshots/{other}"])
+def test_delete_waits_for_a_disk_that_is_away(world: World, run: Run, where: str) -> None:
+    other, doomed = world.freeze(range(1, 13)), world.freeze(range(7, 25))
+    with_models(world, doomed)
+    lies = world.root / where.format(doomed=doomed, other=other)
+    away = lies.rename(lies.with_name("away"))
+    lies.symlink_to(away)
+    away.rename(world.root / "unmounted")
+    before = files_of(world.root)
+    for arguments in ([], [doomed], [doomed, "--with-models"]):
+        code, said = run("snapshot", "delete", *arguments)
+        assert (code, f"{lies}: leads to nothing" in said) == (1, True)
+    assert files_of(world.root) == before
+    (world.root / "unmounted").rename(away)
+    assert run("snapshot", "delete", doomed, "--with-models")[0] == 0
+    assert run("snapshot", "verify")[1].startswith(f"{other}: sound")
 
 
 def test_lineage_as_text_json_and_picture(world: World, run: Run, tmp_path: Path) -> None:
