@@ -102,7 +102,7 @@ def doomed(home: Home, identifiers: Collection[str], with_models: bool = False) 
     if home.tables.info("dataset_manifest") and (newest := newest_snapshot(home)) in identifiers:
         raise DatasetError(f"{newest} is what the tables hold now; the next run would freeze it again, so it stays")
     _check_links(home)
-    models = [run for one in identifiers for run in sorted(home.runs.glob(f"{escape(one)}-*")) if run.is_dir()]
+    models = [run for one in identifiers for run in sorted(home.runs.glob(f"{escape(one)}-*")) if _holds_files(run)]
     if models and not with_models:
         names = ", ".join(run.name for run in models)
         raise DatasetError(f"models were trained on what is to be deleted, and go with it by --with-models alone: {names}")
@@ -132,10 +132,15 @@ def _check_links(home: Home) -> None:
         raise DatasetError(f"{lost}: leads to nothing, so what needs what cannot be told; mount what it names, or delete it")
 
 
+def _holds_files(folder: Path) -> bool:
+    """Whether there is more than folders and locks, which stay here of what another machine deletes from a bucket."""
+    return any(path.is_file() and not path.name.startswith(".") for path in folder.rglob("*"))
+
+
 def _needed_shards(home: Home, without: Collection[str]) -> set[str]:
     needed = set(home.tables.read_or_empty("training_images", columns=["shard"])["shard"])
     for path in home.snapshots.glob("*/"):
-        if is_snapshot_id(path.name) and path.name not in without:
+        if is_snapshot_id(path.name) and path.name not in without and _holds_files(path):
             try:
                 named = parquet_table(path / PICTURES, ["shard"])["shard"].to_pylist()
                 needed |= {*named, *(Path(name).name for name in read_sums(path))}

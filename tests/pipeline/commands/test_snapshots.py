@@ -221,6 +221,16 @@ def test_delete_leaves_what_is_current_in_use_or_cannot_be_told(world: World, ru
     assert {f"shards/{name}" for name in images["shard"]} == {name for name in files_of(world.root) if "shards/" in name}
 
 
+def test_folders_that_another_machines_deletion_left_count_for_nothing(world: World, run: Run) -> None:
+    other, doomed = world.freeze(range(1, 13)), world.freeze(range(7, 25))
+    (world.snapshots / ("0" * len(doomed))).mkdir()
+    (world.root / "runs" / f"{doomed}-smoke-0" / "checkpoints").mkdir(parents=True)
+    (world.root / "runs" / f"{doomed}-smoke-0" / ".lock").touch()
+    code, said = run("snapshot", "delete", doomed)
+    assert (code, "deleted: 1 snapshot, 0 models, 3 shards" in said) == (0, True)
+    assert run("snapshot", "verify")[1].startswith(f"{other}: sound")
+
+
 @pytest.mark.parametrize("where", ["tables", "runs", "runs/{doomed}-smoke-0", "snapshots/{other}"])
 def test_delete_waits_for_a_disk_that_is_away(world: World, run: Run, where: str) -> None:
     other, doomed = world.freeze(range(1, 13)), world.freeze(range(7, 25))
