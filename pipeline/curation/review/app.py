@@ -154,12 +154,13 @@ class _Handlers:
         return self._render("single.html", filters, who, seat, here, request, context)
 
     def _found(self, request: Request, filters: Filters, sought: str) -> Response:
-        """Leads to the photo that is sought, or says that there is none."""
-        if photo_id := self.review.find(sought):
-            return RedirectResponse(_address("/single", filters, photo=photo_id), 303)
-        here = _address("/single", filters)
-        context = {"shown": None, "here": here, "elsewhere": 0, "missing": sought}
-        return self._render("single.html", filters, self._curator(request), self._seat(request), here, request, context)
+        """Leads to the photo that is sought; says where there is none, or another screen shows it."""
+        who, seat, photo_id = self._curator(request), self._seat(request), self.review.find(sought)
+        if photo_id and self.review.single(photo_id, who, seat):
+            return self._seated(request, seat, RedirectResponse(_address("/single", filters, photo=photo_id), 303))
+        here = _address("/single", filters, find=sought if photo_id else "")
+        context = {"shown": None, "here": here, "elsewhere": int(photo_id is not None), "missing": sought}
+        return self._render("single.html", filters, who, seat, here, request, context)
 
     # --- what the script asks
 

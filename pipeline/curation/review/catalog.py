@@ -170,12 +170,14 @@ class Catalog:
             return found
         number = written.replace(",", "")
         if number.isascii() and number.isdigit() and len(number) < 10:
-            place = int(number) - 1
+            places = np.array([int(number) - 1])
         else:
-            titles = self._queue["title"]
-            row = compute.index(titles, arrow.scalar(written, titles.type)).as_py()
-            place = int(np.flatnonzero(self._queue_row == row)[0]) if row >= 0 else -1
-        return self.photo_id(place) if 0 <= place < len(self.group) and self.group[place] >= 0 else None
+            sought = " ".join(written.split())  # as the page shows titles
+            is_it = [title is not None and " ".join(title.split()) == sought for title in self._queue["title"].to_pylist()]
+            places = np.flatnonzero(np.array(is_it, bool)[self._queue_row])
+        places = places[(places >= 0) & (places < len(self.group))]
+        places = places[self.group[places] >= 0]
+        return self.photo_id(places[0]) if len(places) else None
 
     def photo_id(self, place: int) -> str:
         """The id of the photo at this place."""

@@ -175,7 +175,8 @@ def test_a_browser_comes_back_to_where_it_was(page: ASGIApp) -> None:
     ("written", "number"),
     [
         (photo_id(3), 3), (photo_id(4).partition(":")[2], 4), (f"https://flickr.com/photos/me/{photo_id(5)[7:]}/", 5),
-        ("7", 6), (" 1,000 ", None), ("0", None), (NASTY_TITLES[1], 1), ("no such title", None), ("flickr:7", None),
+        ("7", 6), (" 1,000 ", None), ("0", None), (NASTY_TITLES[1], 1), ("a b  c", 5), ("no such title", None),
+        ("flickr:7", None),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("path", ["/grid", "/single"])
@@ -186,6 +187,20 @@ def test_a_photo_is_found_by_what_a_person_knows_of_it(page: ASGIApp, path: str,
         assert 'href="/single?domain=shallow">Back to the photos' in found.text
     else:
         assert found.headers["location"] == f"/single?{urlencode({'domain': 'shallow', 'photo': photo_id(number)})}"
+
+
+def test_a_title_leads_to_a_photo_that_is_still_there(home: Home, page: ASGIApp) -> None:
+    unique = home.tables.read("unique_photos")
+    home.tables.write("unique_photos", unique[unique["photo_id"] != photo_id(1)])
+    found = ask(page, f"/grid?{urlencode({'find': NASTY_TITLES[1]})}")
+    assert found.headers["location"] == f"/single?{urlencode({'photo': photo_id(1 + len(NASTY_TITLES))})}"
+
+
+def test_who_seeks_a_photo_of_another_screen_is_led_to_no_other_one(page: ASGIApp) -> None:
+    ask(page, f"/single?photo={photo_id(3)}", headers=SEAT)
+    found = ask(page, f"/single?find={photo_id(3)}")
+    assert "Somebody else is at it" in found.text
+    assert f'href="/single?{urlencode({"find": photo_id(3)})}">look again' in found.text
 
 
 # --- what it writes
