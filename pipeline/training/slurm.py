@@ -65,7 +65,7 @@ class SlurmJob:
         number = self._at_work()
         say(f"going on with Slurm's job {number}" if number else "submitting to Slurm")
         while True:
-            number, before = number or self._submit(), _checkpoint(folder)
+            before, number = _reached(folder), number or self._submit()
             try:
                 code = self._follow(number, say, lines)
             except BaseException:
@@ -75,7 +75,7 @@ class SlurmJob:
                 return done
             if code != STOPPED:
                 raise TrainingError(f"{self.job.run_id}: Slurm's job {number} ended with {code}; {self.log} says why")
-            if _checkpoint(folder) == before:
+            if _reached(folder) == before:
                 raise TrainingError(
                     f"{self.job.run_id}: Slurm's job {number} ended before its first checkpoint; allow it more time with "
                     "--time under slurm_options"
@@ -213,5 +213,6 @@ def _mtime_ns(path: Path) -> int:
         return 0
 
 
-def _checkpoint(folder: RunFolder) -> int:
-    return _mtime_ns(folder.checkpoint)
+def _reached(folder: RunFolder) -> tuple[int, int]:
+    """What another job goes on from, by its times: a finished run keeps no checkpoint."""
+    return _mtime_ns(folder.checkpoint), _mtime_ns(folder.completion)

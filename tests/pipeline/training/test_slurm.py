@@ -11,6 +11,7 @@ import pytest
 from pipeline.errors import TrainingError
 from pipeline.training import slurm
 from pipeline.training.jobs import ProcessIdentity, TrainingJob
+from pipeline.training.runs import Completion, RunFolder
 from pipeline.training.slurm import SlurmJob
 
 MakeJob = Callable[..., TrainingJob]
@@ -108,6 +109,32 @@ def test_while_slurms_controller_is_away_no_second_job_is_submitted(
         with pytest.raises(TrainingError, match=r"nothing was heard of Slurm's job 7 \(UNREACHABLE\)"):
             SlurmJob(make_job(), folder, no_news_s=0.5).to_the_end(lambda line: None)
     assert not (fake / "count").exists()
+
+
+def test_a_job_that_vanished_when_it_was_done_is_not_said_to_have_had_too_little_time(
+    make_job: MakeJob, tmp_path: Path, fake: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A finished run has no checkpoint; another job says that it is finished."""
+    monkeypatch.setattr(slurm, "VANISHED_S", 0.0)
+    job = make_job()
+    numbers = {
+        "steps": 1,
+        "seconds": 1.0,
+        "final_losses": {},
+        "sample": "",
+        "files": {"generator_a_to_b.safetensors": "0" * 64},
+    }
+    done = Completion(**job.model_dump(include={"run_id", "recipe", "model", "seed", "snapshot_id"}), digest="", **numbers)
+    marker = RunFolder(job.run_dir).completion
+    marker.parent.mkdir(parents=True)
+    (fake / "done").write_text(done.model_dump_json())
+    (fake / "sbatch").write_text(
+        f"""#!/bin/bash
+        if [ -e {marker} ]; then echo '8 0' > $(dirname $3)/ended; echo 8; else cp $FAKE/done {marker}; echo 7; fi"""
+    )
+    (fake / "squeue").write_text("#!/bin/bash\nexit 1\n")
+    said: list[str] = []
+    assert SlurmJob(job, tmp_path / "slurm").to_the_end(said.append) == done
 
 
 def test_without_slurm_it_is_said(make_job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
