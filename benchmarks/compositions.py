@@ -15,6 +15,8 @@ from pipeline.masks.refine import disk
 LONG_SIDE_PX = 512
 SHAPES = ((512, 512), (512, 384), (384, 512), (512, 342), (342, 512))
 """Width and height of compositions."""
+OPAQUE, SPREAD_SHARE = 243, 200
+"""Alpha from which on a pixel's colour is the person's own, and how far it is carried on, the side by this."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +34,28 @@ def compose(kind: str, portraits: Sequence[Labelled], seed: int) -> Labelled:
     width_px, height_px = SHAPES[int(draw.integers(len(SHAPES)))]
     place = _place(portraits[int(draw.integers(len(portraits)))], (width_px, height_px), draw)
     return KINDS[kind](_Canvas(kind, place, np.zeros((height_px, width_px), np.uint8)), portraits, draw).labelled()
+
+
+def stand(portraits: Sequence[Labelled], side_px: int, draw: np.random.Generator) -> tuple[Labelled, np.ndarray]:
+    """One upright person at the lower edge of a square of other surroundings, and these alone, uint8 [height, width, 3].
+
+    The person's colours are freed of the former surroundings: where the alpha is soft they are those of the opaque around.
+    """
+    person, other = (portraits[int(number)] for number in draw.choice(len(portraits), 2, replace=False))
+    place = _place(other, (side_px, side_px), draw)
+    canvas = _Canvas("alone", place, np.zeros((side_px, side_px), np.uint8))
+    return _alone(canvas, [Labelled(person.kind, _own_colours(person), person.alpha)], draw).labelled(), place
+
+
+def _own_colours(person: Labelled) -> np.ndarray:
+    """The picture, uint8, where the alpha is soft of the colours of what is opaque around."""
+    import cv2
+
+    opaque = (person.alpha >= OPAQUE).astype(np.float32)
+    sigma_px = max(person.alpha.shape) / SPREAD_SHARE
+    weight = cv2.GaussianBlur(opaque, (0, 0), sigma_px)[..., None] + 1e-6
+    around = cv2.GaussianBlur(person.rgb * opaque[..., None], (0, 0), sigma_px) / weight
+    return np.where(opaque[..., None] > 0, person.rgb, around).round().astype(np.uint8)
 
 
 @dataclass(eq=False)

@@ -60,13 +60,13 @@ class Judged:
     cpu_s: float
 
 
-def portraits(folder: Path, half: int) -> list[Labelled]:
-    """Those of one half, at the side at which masks are made."""
+def portraits(folder: Path, half: int, side_px: int = LONG_SIDE_PX) -> list[Labelled]:
+    """Those of one half, at this side, by default that at which masks are made."""
     found = []
     for kind in HALF_LENGTH:
         for mask in sorted((folder / "masks" / kind).glob("*.png")):
             if int(hashlib.sha256(mask.stem.encode()).hexdigest(), 16) % 2 == half:
-                size = (LONG_SIDE_PX, LONG_SIDE_PX)
+                size = (side_px, side_px)
                 found.append(Labelled(kind, _read(folder / kind / f"{mask.stem}.jpg", "RGB", size), _read(mask, "L", size)))
     return found
 
