@@ -24,7 +24,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Set
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import datetime, timedelta
 from functools import cache, partial
 from importlib import import_module
@@ -193,19 +193,21 @@ def code_server(instance: dg.DagsterInstance, workspace: Mapping[str, Any], log_
     from dagster._core.workspace.load_target import WorkspaceFileTarget
 
     _check_room_for_sockets()
-    with tempfile.TemporaryDirectory(prefix="bokehflow-ui-") as folder, _apart_from_the_terminal() as processes:
+    folders = tempfile.TemporaryDirectory(prefix="bokehflow-ui-")
+    with folders as folder, _apart_from_the_terminal() as processes, ExitStack() as stack:
         modules, servers_file = Path(folder) / "modules.yaml", Path(folder) / "servers.yaml"
         modules.write_text(yaml.safe_dump(dict(workspace)), encoding="utf-8")
         target = WorkspaceFileTarget([str(modules)])
-        with ProxyServerManager(instance, target, code_server_log_level=log_level) as servers:
-            try:
-                specified = list(servers.get_code_server_specs())
-                servers_file.write_text(yaml.safe_dump({"load_from": specified}), encoding="utf-8")
-                yield servers_file
-            except KeyboardInterrupt:
-                for process in processes:
-                    _signal_all(process, signal.SIGKILL)
-                raise
+        try:
+            # To make it is to wait until the servers have loaded.
+            servers = stack.enter_context(ProxyServerManager(instance, target, code_server_log_level=log_level))
+            specified = list(servers.get_code_server_specs())
+            servers_file.write_text(yaml.safe_dump({"load_from": specified}), encoding="utf-8")
+            yield servers_file
+        except KeyboardInterrupt:
+            for process in processes:
+                _signal_all(process, signal.SIGKILL)
+            raise
 
 
 @contextmanager

@@ -177,6 +177,28 @@ def test_code_servers_do_not_hear_the_terminals_ctrl_c_and_end_at_once_while_the
     assert not [process for process in started if process.is_running()]
 
 
+@pytest.mark.slow
+def test_ctrl_c_while_a_code_server_loads_reaches_none_of_it(tmp_path: Path) -> None:
+    code = f"""
+import os, signal, time
+
+os.kill({os.getpid()}, signal.SIGINT)
+try:
+    time.sleep(100)
+except BaseException:
+    open({str(tmp_path / "heard")!r}, "w").close()
+"""
+    (tmp_path / "code.py").write_text(code)
+    workspace = {"load_from": [{"python_file": str(tmp_path / "code.py")}]}
+    with (
+        dg.DagsterInstance.local_temp(str(tmp_path)) as instance,
+        pytest.raises(KeyboardInterrupt),
+        code_server(instance, workspace, "warning"),
+    ):
+        pytest.fail("it has not loaded")
+    assert not (tmp_path / "heard").exists()
+
+
 def test_who_is_in_a_session_saves_what_it_has_before_it_ends(tmp_path: Path) -> None:
     """A trainer below a run below a code server."""
     below = f'trap "echo saved > {tmp_path}/checkpoint; exit" INT; echo ready; while :; do sleep 0.1; done'
