@@ -1,4 +1,4 @@
-"""What CONTRIBUTING promises of every function: seven arguments and sixty lines at most. The code is read, not run."""
+"""What CONTRIBUTING promises of functions, and of what is used of Dagster. The code is read, not run."""
 
 import ast
 from functools import cache
@@ -60,3 +60,15 @@ def test_every_exception_is_needed() -> None:
     """What is excepted and would not have to be is a rule that nobody sees broken."""
     long = {name for name, one in functions() if lines_of(one) > MOST_LINES or arguments_of(one) > MOST_ARGUMENTS}
     assert long >= KERNELS
+
+
+def test_what_is_private_of_dagster_is_imported_in_one_file() -> None:
+    files = [path for folder in (*PACKAGES, "benchmarks", "tests") for path in sorted((ROOT / folder).rglob("*.py"))]
+    found = set[str]()
+    for path in files:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [one.name for one in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            if any(name.startswith("dagster._") for name in names):
+                found.add(path.relative_to(ROOT).as_posix())
+    assert found == {"resources/dagster_internals.py"}

@@ -16,7 +16,6 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 import pytest
-from dagster._core.test_utils import create_run_for_test
 
 from assets.attempts import others_at_work
 from pipeline.commands.collecting import forget as forget_command
@@ -444,14 +443,14 @@ def test_beside_another_run_a_purge_is_not_complete(tmp_path: Path) -> None:
         digest = row.set_index("photo_id").loc[id_of(0), "sha256"]
         data = home.blobs.read(digest)
         forget(home, [id_of(0)], NOW_S, is_quiet=False)
-        other = create_run_for_test(world.instance, status=dg.DagsterRunStatus.STARTED)
+        other = world.instance.add_run(dg.DagsterRun(job_name="any", status=dg.DagsterRunStatus.STARTED))
         world.materialise("photo_history")
         home.tables.write("photo_files", row, key)
         with home.blobs.temporary() as path:
             path.write_bytes(data)
             home.blobs.adopt(path, digest)
         assert unpurged(home) == [id_of(0)]
-        waiting = create_run_for_test(world.instance, status=dg.DagsterRunStatus.NOT_STARTED)
+        waiting = world.instance.add_run(dg.DagsterRun(job_name="any", status=dg.DagsterRunStatus.NOT_STARTED))
         world.instance.report_run_failed(other)
         world.materialise("photo_history")
         assert not waiting.is_finished
@@ -462,7 +461,7 @@ def test_beside_another_run_a_purge_is_not_complete(tmp_path: Path) -> None:
 
 def test_a_run_that_ended_during_the_purge_counts_as_one_at_work() -> None:
     with dg.DagsterInstance.ephemeral() as instance:
-        run = create_run_for_test(instance, status=dg.DagsterRunStatus.STARTED)
+        run = instance.add_run(dg.DagsterRun(job_name="any", status=dg.DagsterRunStatus.STARTED))
         instance.report_run_failed(run)
         assert others_at_work(instance, since=datetime.now(UTC) - timedelta(minutes=1))
         assert not others_at_work(instance, since=datetime.now(UTC) + timedelta(minutes=1))

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from dagster._core.test_utils import create_run_for_test
 
 from assets.attempts import ASKED_FOR, RETRY_AFTER_S, attempt_tags
 from assets.jobs import WHY_TAG
@@ -81,7 +80,8 @@ class World:
         """Have a run for what is due that ended so just now, or is not over; returns its id."""
         tags = {**attempt_tags(due), **({"dagster/partition": due.partition} if due.partition else {})}
         selected = frozenset({dg.AssetKey(due.asset)})
-        return create_run_for_test(self.instance, tags=tags, status=status, asset_selection=selected).run_id
+        run = dg.DagsterRun(job_name="any", tags=tags, status=status, asset_selection=selected)
+        return self.instance.add_run(run).run_id
 
 
 @pytest.fixture(autouse=True)
@@ -126,7 +126,8 @@ def test_a_months_runs_hold_up_no_other_month_and_a_models_none_of_another(world
 
 
 def test_what_is_being_made_is_not_asked_for_again_whoever_makes_it(world: World) -> None:
-    create_run_for_test(world.instance, status=STARTED, asset_selection=frozenset({dg.AssetKey("unique_photos")}))
+    selected = frozenset({dg.AssetKey("unique_photos")})
+    world.instance.add_run(dg.DagsterRun(job_name="any", status=STARTED, asset_selection=selected))
     assert world.started(due("unique_photos")) == []
 
 
