@@ -76,6 +76,8 @@ def _export(
         external_data=False,
     )
     assert program is not None
+    for node in program.model.graph.all_nodes():
+        node.metadata_props.clear()  # from which lines of which files on this machine it came
     program.model.metadata_props["bokehflow"] = json.dumps(provenance, sort_keys=True)
     with atomic_path(path) as temporary:
         program.save(temporary)

@@ -45,6 +45,14 @@ def test_the_file_runs_at_any_size_and_names_its_origin(generator: Generator, tm
     torch.testing.assert_close(torch.from_numpy(output), generator(images).detach(), atol=1e-4, rtol=0)
 
 
+def test_the_file_tells_no_path_of_this_machine(generator: Generator, tmp_path: Path) -> None:
+    """It is published; torch notes from which lines each operator came."""
+    export_onnx(generator, tmp_path / "model.onnx", {})
+    written = (tmp_path / "model.onnx").read_bytes()
+    for path in (onnx_export.__file__, torch.__file__):
+        assert str(Path(path).parent).encode() not in written
+
+
 def test_a_file_that_differs_is_not_kept(generator: Generator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnx_export, "_difference", lambda *_: 0.5)
     with pytest.raises(TrainingError, match=r"differs from torch's by 0\.5"):
