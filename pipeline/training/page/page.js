@@ -473,7 +473,7 @@ async function painted(networks, image) {
 
 // --- the page -------------------------------------------------------------------------------------------------------
 
-const state = { networks: null, photo: null, original: null, result: null, name: "photo", job: 0 };
+const state = { networks: null, photo: null, original: null, result: null, name: "photo", job: 0, taken: 0 };
 const canvas = element("result");
 const say = (words) => { element("said").textContent = words; };
 
@@ -519,10 +519,12 @@ async function render() {
 
 async function take(file) {
   if (!file) return;
+  const taken = ++state.taken, isLate = () => taken !== state.taken; // another photo came meanwhile
   try {
     document.body.dataset.state = "working";
     say(`Looking at ${file.name} …`);
     const image = await imageOf(file);
+    if (isLate()) return;
     state.name = file.name.replace(/\.[^.]*$/, "");
     state.original = image;
     show(image);
@@ -531,10 +533,16 @@ async function take(file) {
     if (settings.kind === "lens") {
       const photo = new Photo(image);
       await photo.plan(state.networks);
+      if (isLate()) return;
       state.photo = photo;
-    } else state.result = await painted(state.networks, image);
+    } else {
+      const result = await painted(state.networks, image);
+      if (isLate()) return;
+      state.result = result;
+    }
     await render();
   } catch (error) {
+    if (isLate()) return;
     say(error.message);
     document.body.dataset.state = "failed";
   }
@@ -551,9 +559,10 @@ async function start() {
 
 const drop = element("drop");
 element("file").addEventListener("change", (event) => ready.then(() => take(event.target.files[0])));
-drop.addEventListener("dragover", (event) => { event.preventDefault(); drop.classList.add("over"); });
-drop.addEventListener("dragleave", () => drop.classList.remove("over"));
-drop.addEventListener("drop", (event) => {
+/* Anywhere on the page: beside the frame, a browser would leave the page for the photo. */
+document.addEventListener("dragover", (event) => { event.preventDefault(); drop.classList.add("over"); });
+document.addEventListener("dragleave", () => drop.classList.remove("over"));
+document.addEventListener("drop", (event) => {
   event.preventDefault();
   drop.classList.remove("over");
   ready.then(() => take(event.dataTransfer.files[0]));

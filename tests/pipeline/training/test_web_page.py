@@ -129,6 +129,42 @@ def test_the_page_blurs_as_translate_does(browser: Browser, tmp_path: Path, chan
     page.close()
 
 
+DROP = """async ([data, name]) => {
+    const moved = new DataTransfer();
+    moved.items.add(new File([await (await fetch(data)).blob()], name));
+    return document.body.dispatchEvent(new DragEvent("drop", { dataTransfer: moved, bubbles: true, cancelable: true }));
+}"""
+HOLD_FIRST = """() => {
+    const network = bokehflow.networks.model, run = network.run.bind(network);
+    network.run = async (planes) => {
+        network.run = run;
+        await new Promise((go) => { window.release = go; });
+        return window.late = run(planes);
+    };
+}"""
+RELEASE = """async () => {
+    release();
+    while (!window.late) await new Promise((go) => setTimeout(go));
+    await late;
+    await new Promise((go) => setTimeout(go));
+}"""
+
+
+def test_a_photo_counts_wherever_it_is_dropped_until_the_next_one(browser: Browser, tmp_path: Path) -> None:
+    page = opened(browser, a_page(a_generator("small", lens_finds_subject=True), tmp_path / "index.html"))
+    page.evaluate(HOLD_FIRST)
+    written = io.BytesIO()
+    Image.new("RGB", (80, 64)).save(written, "png")
+    data = f"data:image/png;base64,{base64.b64encode(written.getvalue()).decode()}"
+    assert not page.evaluate(DROP, [data, "first.png"]), "the browser is not to leave the page for it"
+    page.wait_for_function("Boolean(window.release)")
+    Image.new("RGB", (64, 96)).save(tmp_path / "second.png")
+    assert result_of(page, tmp_path / "second.png").shape == (96, 64, 3)
+    page.evaluate(RELEASE)
+    assert page.evaluate("[bokehflow.name, bokehflow.photo.width]") == ["second", 64]
+    page.close()
+
+
 @pytest.mark.slow
 def test_a_model_that_paints_is_applied_at_the_size_of_its_training(browser: Browser, tmp_path: Path) -> None:
     generator = a_generator("study")
