@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from pipeline.depth.units import DepthError, DepthMap, DepthUnit
+from pipeline.pillow import silenced
 from pipeline.plain_files import read_plain
 
 ReadPicture = Callable[[Path], bytes]
@@ -68,11 +69,19 @@ def _header(data: bytes, path: Path) -> tuple[tuple[int, ...], bool, np.dtype, i
 
 def _read_grey(path: Path, unit: DepthUnit, read_picture: ReadPicture) -> NDArray[np.generic]:
     """The numbers of a grey picture, not converted: Pillow would clip 16 bits to 8."""
-    with Image.open(io.BytesIO(read_picture(path)), formats=("PNG", "TIFF")) as image:
-        mode = image.mode
-        if mode not in GREY_MODES:
-            raise DepthError(f"{path}: a picture of the kind {mode}; a depth map is grey, with 16 bits")
-        if mode == "L" and unit.is_metric:
-            remedy = "8 bits cannot hold distances: take the map of 16 bits, or call it `disparity`"
-            raise DepthError(f"{path}: a picture of 8 bits, mostly stretched for looking at. {remedy}")
-        return np.asarray(image)
+    data = read_picture(path)
+    try:
+        with silenced(), Image.open(io.BytesIO(data), formats=("PNG", "TIFF")) as image:
+            mode, stored = image.mode, np.asarray(image) if image.mode in GREY_MODES else None
+    except UnidentifiedImageError:
+        raise DepthError(f"{path}: is no PNG or TIFF that can be read") from None
+    except MemoryError:
+        raise
+    except Exception as error:  # Pillow's readers let through whatever their parsing stumbles over
+        raise DepthError(f"{path}: cannot be read ({type(error).__name__}: {error})") from error
+    if stored is None:
+        raise DepthError(f"{path}: a picture of the kind {mode}; a depth map is grey, with 16 bits")
+    if mode == "L" and unit.is_metric:
+        remedy = "8 bits cannot hold distances: take the map of 16 bits, or call it `disparity`"
+        raise DepthError(f"{path}: a picture of 8 bits, mostly stretched for looking at. {remedy}")
+    return stored

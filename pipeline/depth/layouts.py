@@ -12,7 +12,7 @@ split (a room, a scene), the side its authors put it on, and where its files are
 
 import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -86,7 +86,7 @@ def pairs(folder: Path, unit: DepthUnit | None = None) -> Found:
     can be read: its pictures would pass for some without.
     """
     kinds = ("rgb", PICTURES), ("depth", MAPS), ("target", PICTURES)
-    pictures, maps, targets = (_by_stem(child(folder, name), endings) for name, endings in kinds)
+    pictures, maps, targets = (by_stem(child(folder, name), endings) for name, endings in kinds)
     if not pictures:
         raise ConfigError(f"{folder}: has no pictures in rgb/; the layout `pairs` needs rgb/ beside depth/ or target/")
     unread = [told for name, endings in kinds if (told := _unread(child(folder, name), endings))]
@@ -116,7 +116,7 @@ def diml(folder: Path, raw: bool = False) -> Found:
     """
     kind = "depth_raw" if raw else "depth_filled"
     found, problems = [], []
-    for colour in sorted(folder.rglob("color/*_c.png")):
+    for colour in _shown(folder.rglob("color/*_c.png")):
         stem, scene = colour.stem.removesuffix("_c"), colour.parents[1]
         depth = scene / kind / f"{stem}_{kind}.png"
         if not depth.exists():
@@ -124,7 +124,7 @@ def diml(folder: Path, raw: bool = False) -> Found:
             continue
         room = f"{scene.name}/{'_'.join(stem.split('_')[:3])}"
         found.append(_pair(_named(folder, scene / stem), room, _side(folder, colour), colour, depth, MILLIMETRES))
-    for left in sorted(folder.rglob("outleft/*.png")):
+    for left in _shown(folder.rglob("outleft/*.png")):
         depth = left.parents[1] / "depthmap" / left.name
         if not depth.exists():
             problems.append(f"{left.relative_to(folder)}: there is no depthmap/{depth.name}")
@@ -137,7 +137,7 @@ def diml(folder: Path, raw: bool = False) -> Found:
 def diode(folder: Path) -> Found:
     """DIODE: metres and a mask of what is valid; the rim of steps, where its maps are wrong, counts as unknown."""
     found, problems = [], []
-    for depth in sorted(folder.rglob("scan_*/*_depth.npy")):
+    for depth in _shown(folder.rglob("scan_*/*_depth.npy")):
         stem = depth.name.removesuffix("_depth.npy")
         picture, valid = (child(depth.parent, f"{stem}{ending}") for ending in (".png", "_depth_mask.npy"))
         missing = [path.name for path in (picture, valid) if not path.exists()]
@@ -154,7 +154,7 @@ def diode(folder: Path) -> Found:
 def realbokeh(folder: Path) -> Found:
     """RealBokeh: JSON with `source_image`, `target_images` and `target_avs`; paths are below train/, test/ or the like."""
     found, problems = [], []
-    for told in sorted(folder.rglob("*.json")):
+    for told in _shown(folder.rglob("*.json")):
         try:
             found.append(_realbokeh_pair(folder, told))
         except (ValueError, OSError, StorageError) as error:
@@ -178,9 +178,14 @@ def _pair(
     return RgbdPair(name, group, side, lambda read: read(picture), reads, () if target is None else (Target(target),))
 
 
-def _by_stem(folder: Path, endings: Sequence[str]) -> dict[str, Path]:
-    """The files of a folder by their name without its ending; ConfigError where two have the same."""
-    paths = sorted(path for path in folder.glob("*") if path.suffix.lower() in endings) if folder.is_dir() else []
+def _shown(paths: Iterable[Path]) -> list[Path]:
+    """These files in order, but for hidden ones, such as macOS leaves beside each on a foreign disk."""
+    return sorted(path for path in paths if path.name[0] != ".")
+
+
+def by_stem(folder: Path, endings: Sequence[str]) -> dict[str, Path]:
+    """The files of a folder that are not hidden by their name without its ending; ConfigError where two have the same."""
+    paths = [path for path in _shown(folder.glob("*")) if path.suffix.lower() in endings] if folder.is_dir() else []
     found = {path.stem: path for path in paths}
     if len(found) < len(paths):
         twice = next(path for path in paths if found[path.stem] is not path)

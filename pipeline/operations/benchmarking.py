@@ -17,7 +17,7 @@ import numpy as np
 
 from pipeline.atomic import write_text
 from pipeline.counted import counted
-from pipeline.depth.layouts import PICTURES, RgbdPair, realbokeh
+from pipeline.depth.layouts import PICTURES, RgbdPair, by_stem, realbokeh
 from pipeline.errors import ConfigError
 from pipeline.evaluation.benchmark.alignment import align
 from pipeline.evaluation.benchmark.protocols import DIGITS, METRICS, NUMBERS_OF_VAL294, Benchmark, scores_of
@@ -96,7 +96,7 @@ def _ebb(folder: Path, only_val294: bool) -> tuple[list[BenchmarkPair], list[str
     chosen = next(((one, other) for one, other in there if one.is_dir() and other.is_dir()), None)
     if chosen is None:
         raise ConfigError(f"{folder}: EBB! has folders original/ and bokeh/; this has neither these nor in/ and gt/")
-    sources, targets = map(_by_name, chosen)
+    sources, targets = (by_stem(side, PICTURES) for side in chosen)
     if only_val294:
         wanted = {str(number) for number in NUMBERS_OF_VAL294}
         missing = sorted(wanted - (sources.keys() & targets.keys()))
@@ -109,10 +109,6 @@ def _ebb(folder: Path, only_val294: bool) -> tuple[list[BenchmarkPair], list[str
     return [BenchmarkPair(name, _reader(sources[name]), _reader(targets[name])) for name in names], problems
 
 
-def _by_name(folder: Path) -> dict[str, Path]:
-    return {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in PICTURES}
-
-
 def _few(names: Sequence[str]) -> str:
     return ", ".join(map(printable, names[:5])) + (", …" if len(names) > 5 else "")
 
@@ -120,7 +116,7 @@ def _few(names: Sequence[str]) -> str:
 def _realbokeh(folder: Path) -> tuple[list[BenchmarkPair], list[str]]:
     """Each test scene's picture of the smallest f-number; all scenes where the folder does not say which are for tests."""
     found = realbokeh(folder)
-    tests = [pair for pair in found.pairs if pair.name.startswith("test/")] or list(found.pairs)
+    tests = [pair for pair in found.pairs if pair.name.startswith("test/") or pair.side is None]
     return [_widest(pair) for pair in tests if pair.targets], list(found.problems)
 
 

@@ -1,6 +1,8 @@
 """Depth maps from files: the very numbers, and a reason where there are none."""
 
 import io
+import struct
+import zlib
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -86,6 +88,24 @@ def test_eight_bits_hold_no_distances_but_an_order(tmp_path: Path, read_picture:
     with pytest.raises(DepthError, match="8 bits"):
         read_depth_map(tmp_path / "map.png", MILLIMETRES, read_picture)
     assert read_depth_map(tmp_path / "map.png", DepthUnit.parse("disparity"), read_picture).disparity.tolist() == [[10, 200]]
+
+
+def test_damaged_and_huge_maps_are_a_reason_and_never_a_crash(tmp_path: Path) -> None:
+    path, values = tmp_path / "map.png", np.random.default_rng(0).integers(0, 60_000, (40, 40), np.uint16)
+    Image.fromarray(values).save(path)
+    good = path.read_bytes()
+    huge = good[:16] + struct.pack(">II", 60_000, 60_000) + good[24:29]
+    huge += struct.pack(">I", zlib.crc32(huge[12:])) + good[33:]
+    jpeg = io.BytesIO()
+    Image.fromarray(values.astype(np.uint8)).save(jpeg, "jpeg")
+    for data, words in (
+        (b"<html>", "is no PNG or TIFF"), (b"", "is no PNG or TIFF"), (jpeg.getvalue(), "is no PNG or TIFF"),
+        (good[:20], "Truncated"), (good[:500], "truncated"), (good[:45] + b"\xff" + good[46:], "cannot be read"),
+        (huge, "3600000000 pixels"),
+    ):  # fmt: skip
+        path.write_bytes(data)
+        with pytest.raises(DepthError, match=words):
+            read_depth_map(path, MILLIMETRES, Path.read_bytes)
 
 
 def test_coloured_maps_and_no_pictures_are_refused(tmp_path: Path, read_picture: ReadPicture) -> None:

@@ -30,6 +30,13 @@ def stored(path: Path, values: np.ndarray) -> Path:
     return path
 
 
+def with_litter(folder: Path) -> Path:
+    """As a Mac leaves it on a disk of another system: beside each file a hidden one of the same ending."""
+    for path in [path for path in folder.rglob("*") if path.is_file()]:
+        path.with_name(f"._{path.name}").write_bytes(b"\0\5\x16\7")
+    return folder
+
+
 def metres(pair: RgbdPair) -> np.ndarray:
     """Depth of a pair, 0 where unknown."""
     assert pair.depth is not None
@@ -49,7 +56,7 @@ def test_pairs_are_read_in_the_unit_that_is_told(tmp_path: Path) -> None:
     values = np.full((4, 6), 2500, np.uint16)
     data = picture(tmp_path / "rgb" / "a.jpg").read_bytes()
     stored(tmp_path / "depth" / "a.png", values)
-    pair = of_name(pairs(tmp_path, DepthUnit.parse("mm")), "a")
+    (pair,) = pairs(with_litter(tmp_path), DepthUnit.parse("mm")).pairs
     assert np.allclose(metres(pair), 2.5)
     assert pair.rgb(Path.read_bytes) == data
     (tmp_path / "depth.toml").write_text('unit = "dioptre"\nsteps_per_unit = 10000\n')
@@ -135,7 +142,7 @@ def test_diml_indoors_takes_millimetres_and_leaves_what_is_stretched_for_looking
     stored(scene / "depth_raw" / f"{stem}_depth_raw.png", values * 2)
     stored(scene / "depth_v" / f"{stem}_depth_v.png", np.array([[0, 100, 255]], np.uint8))
     picture(scene / "color" / "in_01_160217_123200_c.png")
-    found = diml(tmp_path)
+    found = diml(with_litter(tmp_path))
     pair = of_name(found, f"train/HR/12. Livingroom/{stem}")
     assert np.allclose(metres(pair), [[0, 1.8, 3.0]])
     assert (pair.group, pair.side) == ("12. Livingroom/in_01_160217", "train")
@@ -147,7 +154,7 @@ def test_diml_indoors_takes_millimetres_and_leaves_what_is_stretched_for_looking
 def test_diml_outdoors(tmp_path: Path) -> None:
     picture(tmp_path / "test" / "street" / "outleft" / "0001.png")
     stored(tmp_path / "test" / "street" / "depthmap" / "0001.png", np.full((2, 2), 12_000, np.uint16))
-    (pair,) = diml(tmp_path).pairs
+    (pair,) = diml(with_litter(tmp_path)).pairs
     assert (pair.group, pair.side) == ("street", "test")
     assert np.allclose(metres(pair), 12)
 
@@ -163,7 +170,7 @@ def test_diode_is_unknown_where_invalid_too_far_or_beside_a_step(tmp_path: Path)
     stored(scan / "a_depth.npy", depth)
     stored(scan / "a_depth_mask.npy", valid)
     stored(scan / "b_depth.npy", depth)
-    found = diode(tmp_path)
+    found = diode(with_litter(tmp_path))
     (pair,) = found.pairs
     assert (pair.group, pair.side) == ("scene_00019", "test")
     read = metres(pair)
@@ -171,7 +178,8 @@ def test_diode_is_unknown_where_invalid_too_far_or_beside_a_step(tmp_path: Path)
     assert (read[4, 9:] == 5).all()
     assert not read[:, 4:8].any()
     assert (read[0, 0], read[8, 0]) == (0, 0)
-    assert "there is no b.png and no b_depth_mask.npy" in found.problems[0]
+    (problem,) = found.problems
+    assert "there is no b.png and no b_depth_mask.npy" in problem
 
 
 # --- RealBokeh --------------------------------------------------------------------------------------------------------
@@ -195,7 +203,7 @@ def test_realbokeh_tells_its_f_numbers(tmp_path: Path) -> None:
         ("10", {"source_image": 3}),
     ):
         (train / "metadata" / f"{name}.json").write_text(json.dumps(told | change))
-    found = realbokeh(tmp_path)
+    found = realbokeh(with_litter(tmp_path))
     (pair,) = found.pairs
     assert (pair.group, pair.side, [view.f_number for view in pair.targets]) == ("7", "train", [2.8, 4.0])
     assert len(found.problems) == 3

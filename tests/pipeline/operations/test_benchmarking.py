@@ -71,6 +71,9 @@ def test_pairs_of_ebb_are_found_by_number_and_what_is_missing_is_said(tmp_path: 
     assert len(read_benchmark("ebb400", ebb(tmp_path / "other" / "Training", range(2), ("in", "gt")).parent)[0]) == 2
     with pytest.raises(ConfigError, match="has neither these"):
         read_benchmark("ebb400", tmp_path)
+    Image.fromarray(picture(1)).save(folder / "original" / "4400.jpg")
+    with pytest.raises(ConfigError, match=r"4400\.jpg: there is another file of that name"):
+        read_benchmark("val294", folder)
     with pytest.raises(ConfigError, match="has no pair of val294"):
         read_benchmark("val294", ebb(tmp_path / "few", range(3)))
 
@@ -88,6 +91,10 @@ def test_realbokeh_is_tested_on_its_test_scenes_at_the_widest_aperture(tmp_path:
     assert ([pair.name for pair in pairs], problems) == (["test/metadata/7"], [])
     assert pairs[0].target() == (tmp_path / "test" / "gt" / "f2.png").read_bytes()
     assert pairs[0].source() == (tmp_path / "test" / "in" / "a.png").read_bytes()
+    assert [pair.name for pair in read_benchmark("realbokeh", tmp_path / "test")[0]] == ["metadata/7"]
+    (tmp_path / "test" / "metadata" / "7.json").unlink()
+    with pytest.raises(ConfigError, match="has no pair of realbokeh"):
+        read_benchmark("realbokeh", tmp_path)
 
 
 def test_a_shifted_pair_is_scored_as_it_is_and_aligned(tmp_path: Path) -> None:
