@@ -439,7 +439,7 @@ def _meaning(name: str, module: ModuleType) -> str | None:
             return f"`{module.__name__}.{name}`: {_first_paragraph(line)}"
         if isinstance(line, ast.Assign) and ast.unparse(line.targets[0]) == name:
             written = ast.unparse(line.value).replace("'", '"').replace('" ', '"').replace("np.ndarray", "ndarray")
-            text = f": {ast.literal_eval(below.value)}" if isinstance(below, ast.Expr) else ""
+            text = f": {' '.join(ast.literal_eval(below.value).split())}" if isinstance(below, ast.Expr) else ""
             return None if written.startswith("TypeVar") else f"`{written}`{text}"
         if isinstance(line, ast.ImportFrom) and any(each.name == name for each in line.names):
             ours = (line.module or "").partition(".")[0] in ("pipeline", "storage")

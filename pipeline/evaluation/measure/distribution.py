@@ -20,6 +20,7 @@ def kid(real: np.ndarray, fake: np.ndarray) -> float:
 
     Bińkowski et al., "Demystifying MMD GANs" (2018): squared maximum mean discrepancy under the polynomial kernel
     (x·y / dimensions + 1)³. Over whole sets, of any two sizes, rather than over subsets.
+    `real` and `fake` are features, float [pictures, dimensions], of one network.
     """
     return _mmd(_kernel(real, real), _kernel(fake, fake), _kernel(real, fake))
 
@@ -46,6 +47,7 @@ def fid(real: np.ndarray, fake: np.ndarray) -> float:
 
     Heusel et al., "GANs Trained by a Two Time-Scale Update Rule" (2017). With fewer pictures its bias, which depends on
     their number, hides what it is to show.
+    `real` and `fake` are features, float [pictures, dimensions], of one network.
     """
     if min(len(real), len(fake)) < MIN_FID_PICTURES:
         return float("nan")
@@ -66,6 +68,7 @@ def precision_recall(real: np.ndarray, fake: np.ndarray) -> tuple[float, float]:
 
     Kynkäänniemi et al., "Improved Precision and Recall Metric for Assessing Generative Models" (2019), with balls to
     the third neighbour. NaN for sets without so many neighbours.
+    `real` and `fake` are features, float [pictures, dimensions], of one network.
     """
     import torch
     from torch_fidelity.metric_prc import calculate_precision_recall_full
