@@ -258,7 +258,9 @@ def test_every_file_that_the_documentation_links_to_exists() -> None:
 
 
 def test_no_row_of_a_table_is_broken_in_two() -> None:
-    rows = [line for page in PAGES for line in (REPOSITORY / page).read_text(encoding="utf-8").splitlines() if line[:2] == "| "]
+    rows = [
+        line for page in PAGES for line in (REPOSITORY / page).read_text(encoding="utf-8").splitlines() if line[:2] == "| "
+    ]
     assert len(rows) > 100
     assert [row for row in rows if row[-1] != "|"] == []
 

@@ -569,7 +569,8 @@ def _rights(manifest: Columns) -> dict[str, Any]:
     licenses = _counts(manifest["license"])
     owners = _counts(manifest["owner"])
     names = dict(zip(manifest["owner"], manifest["owner_name"], strict=True))
-    shown = {f"{names.get(owner) or owner} ({owner})": count for owner, count in list(owners.items())[:MANY_OWNERS]}
+    most = list(owners.items())[:MANY_OWNERS]
+    shown = {f"{names.get(owner) or owner} ({owner})" if owner else "unknown": count for owner, count in most}
     rest = len(owners) - len(shown)
     return {
         "licences": {license_name(license): counted(count, "photo") for license, count in licenses.items()},

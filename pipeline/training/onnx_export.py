@@ -1,6 +1,7 @@
 """A finished run's generator as ONNX, for programs without torch; checked against torch before it is kept."""
 
 import json
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -65,16 +66,19 @@ def _export(
     stride_px, least = network.stride_px, LEAST_SIDE_PX // network.stride_px
     sides = {2: stride_px * Dim("rows", min=least), 3: stride_px * Dim("columns", min=least)}
     inputs = inputs_of(2, TRIAL_SIZES_PX[1], None)
-    program = torch.onnx.export(
-        network,
-        tuple(inputs.values()),
-        dynamo=True,
-        input_names=[*inputs],
-        output_names=[output],
-        dynamic_shapes=tuple({0: Dim("batch"), **sides} for _ in inputs),
-        verbose=False,
-        external_data=False,
-    )
+    with warnings.catch_warnings():
+        # Pictures and their alpha have the same sides, by the same names.
+        warnings.filterwarnings("ignore", "# The axis name", UserWarning)
+        program = torch.onnx.export(
+            network,
+            tuple(inputs.values()),
+            dynamo=True,
+            input_names=[*inputs],
+            output_names=[output],
+            dynamic_shapes=tuple({0: Dim("batch"), **sides} for _ in inputs),
+            verbose=False,
+            external_data=False,
+        )
     assert program is not None
     for node in program.model.graph.all_nodes():
         node.metadata_props.clear()  # from which lines of which files on this machine it came

@@ -25,7 +25,7 @@ from pipeline.dataset.lineage import (
     why_missing,
 )
 from pipeline.dataset.lineage_svg import lineage_svg
-from pipeline.dataset.snapshot import read_snapshot
+from pipeline.dataset.snapshot import freeze, read_snapshot
 from pipeline.errors import DatasetError
 from pipeline.licenses import license_name
 from pipeline.models import layer_learnt_from
@@ -116,6 +116,12 @@ def test_a_model_leads_back_to_photos_owners_licences_code_and_configuration(wor
     assert f"owners, {trained['owner'].nunique()}" in found.facts
     assert found.to_dict()["graph"]["nodes"]
     assert "strictest licence: All Rights Reserved" in found.to_text()
+
+
+def test_photos_of_ones_own_have_an_owner_whom_nobody_named(world: World) -> None:
+    manifest = world.manifest(world.images(range(1, 13))).assign(owner="", owner_name=None)
+    found = snapshot_lineage(freeze(manifest, world.snapshots, world.shards).name, world.snapshots, [])
+    assert found.facts["owners, 1"] == {"unknown": 12}
 
 
 def test_a_snapshot_leads_to_licences_decisions_and_models(world: World) -> None:

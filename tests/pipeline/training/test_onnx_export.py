@@ -1,6 +1,7 @@
 """The ONNX file says what torch says, and where it came from."""
 
 import json
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,19 @@ def test_the_file_runs_at_any_size_and_names_its_origin(generator: Generator, tm
     images = torch.rand(3, 3, 36, 52) * 2 - 1
     (output,) = session.run(None, {"images": images.numpy()})
     torch.testing.assert_close(torch.from_numpy(output), generator(images).detach(), atol=1e-4, rtol=0)
+
+
+def test_what_torch_says_of_sides_that_share_a_name_reaches_nobody(
+    generator: Generator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export = torch.onnx.export
+
+    def warning(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401 (whatever torch takes and gives)
+        warnings.warn("# The axis name: batch will not be used, since it shares the same shape constraints", stacklevel=1)
+        return export(*arguments, **options)
+
+    monkeypatch.setattr(torch.onnx, "export", warning)
+    export_onnx(generator, tmp_path / "model.onnx", {})
 
 
 def test_the_file_tells_no_path_of_this_machine(generator: Generator, tmp_path: Path) -> None:
