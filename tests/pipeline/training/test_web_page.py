@@ -112,7 +112,7 @@ def test_the_page_blurs_as_translate_does(browser: Browser, tmp_path: Path, chan
     alpha = alpha_of(page, rgb.shape[:2])
     assert alpha is not None
     wanted = translate_photo(generator, rgb, None if finds else alpha) * 255
-    assert np.abs(wanted - rgb).mean() > 3
+    assert np.abs(wanted - rgb).mean() > (1.5 if finds else 3)  # an untrained finder holds half of it
     assert np.abs(shown - wanted).mean() < 1
     assert np.percentile(np.abs(shown - wanted), 99) < 3
     if not finds:
