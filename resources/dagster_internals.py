@@ -24,7 +24,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Set
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from datetime import datetime, timedelta
 from functools import cache, partial
 from importlib import import_module
@@ -193,21 +193,19 @@ def code_server(instance: dg.DagsterInstance, workspace: Mapping[str, Any], log_
     from dagster._core.workspace.load_target import WorkspaceFileTarget
 
     _check_room_for_sockets()
-    folders = tempfile.TemporaryDirectory(prefix="bokehflow-ui-")
-    with folders as folder, _apart_from_the_terminal() as processes, ExitStack() as stack:
+    with tempfile.TemporaryDirectory(prefix="bokehflow-ui-") as folder, _apart_from_the_terminal() as processes:
         modules, servers_file = Path(folder) / "modules.yaml", Path(folder) / "servers.yaml"
         modules.write_text(yaml.safe_dump(dict(workspace)), encoding="utf-8")
         target = WorkspaceFileTarget([str(modules)])
-        try:
-            # To make it is to wait until the servers have loaded.
-            servers = stack.enter_context(ProxyServerManager(instance, target, code_server_log_level=log_level))
-            specified = list(servers.get_code_server_specs())
-            servers_file.write_text(yaml.safe_dump({"load_from": specified}), encoding="utf-8")
-            yield servers_file
-        except KeyboardInterrupt:
-            for process in processes:
-                _signal_all(process, signal.SIGKILL)
-            raise
+        with ProxyServerManager(instance, target, code_server_log_level=log_level) as servers:
+            try:
+                specified = list(servers.get_code_server_specs())
+                servers_file.write_text(yaml.safe_dump({"load_from": specified}), encoding="utf-8")
+                yield servers_file
+            except KeyboardInterrupt:
+                for process in processes:
+                    _signal_all(process, signal.SIGKILL)
+                raise
 
 
 @contextmanager
@@ -220,8 +218,10 @@ def _apart_from_the_terminal() -> Iterator[list[subprocess.Popen[Any]]]:
     started, start = list[subprocess.Popen[Any]](), server.open_ipc_subprocess
 
     def start_apart(parts: list[str], **options: object) -> subprocess.Popen[Any]:
-        started.append(start(parts, start_new_session=True, **options))
-        return started[-1]
+        process = start(parts, start_new_session=True, **options)
+        process.terminate = partial(_signal_all, process, signal.SIGKILL)  # Dagster's only way to end what has not loaded
+        started.append(process)
+        return process
 
     server.open_ipc_subprocess = start_apart
     try:
