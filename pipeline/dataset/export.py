@@ -234,7 +234,7 @@ def _write_hugging_face(folder: Path, chosen: pd.DataFrame, shards: Path, plan: 
                 _write_part(inside(folder, name), part, shards, present(chosen))
             else:
                 make_hole(inside(folder, name), round(row_bytes * len(part)))
-    (folder / "README.md").write_text(_card(counts, present(chosen)), encoding="utf-8")
+    (folder / "README.md").write_text(_card(present(chosen)), encoding="utf-8")
     return counts
 
 
@@ -283,11 +283,11 @@ def _cell(name: str, picture: ExportedPicture, file: str) -> dict[str, Any] | No
     return None if found is None else {"bytes": png(*found), "path": file}
 
 
-def _card(counts: dict[str, int], layers: Sequence[Layer]) -> str:
+def _card(layers: Sequence[Layer]) -> str:
+    """It does not name the files: the library would know an export again by the patterns, and take another one for it."""
     beside = "".join(f", `{layer.name}`: {layer.what}" for layer in layers)
-    files = "\n".join(f"  - split: {split}\n    path: data/{split}-*.parquet" for split in counts)
     return (
-        f"---\nconfigs:\n- config_name: default\n  data_files:\n{files}\n---\n\n"
+        "---\ntags: [bokehflow]\n---\n\n"
         f"Pictures with the alpha of their subject, 0 where nobody was looked for{beside}. "
         f"[{DATASHEET}]({DATASHEET}) says how they were collected, "
         f"[{ATTRIBUTION}]({ATTRIBUTION}) whose they are and under which licence.\n"

@@ -93,6 +93,9 @@ def test_hugging_face_loads_its_folder(frozen: tuple[World, str], tmp_path: Path
         from datasets import load_dataset
 
         loaded = load_dataset(str(tmp_path / "out"), cache_dir=str(tmp_path / "cache"))
+        export_to(frozen, tmp_path / "other" / "out", "hf", licenses=allowed_for("research"))
+        other = load_dataset(str(tmp_path / "other" / "out"), cache_dir=str(tmp_path / "cache"))
+    assert set(other["train"]["license"]) < set(loaded["train"]["license"]), "one is not taken for the other"
     manifest = read_snapshot(frozen[0].snapshots, frozen[1])
     assert {split: len(loaded[split]) for split in loaded} == manifest["split"].value_counts().to_dict()
     row = loaded["train"][3]
