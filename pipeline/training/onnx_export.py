@@ -94,7 +94,8 @@ def _export(
 def input_words(generator: Generator) -> str:
     """What the exported file takes, for people."""
     alpha = ", and the subject's alpha in [0, 1]" if generator.holds_subject else ""
-    return f"float32 RGB in [-1, 1]{alpha}, any batch, sides multiples of {generator.stride_px}, {LEAST_SIDE_PX} px and more"
+    sides = f"multiples of {generator.stride_px}, {LEAST_SIDE_PX}" if generator.stride_px > 1 else f"of {LEAST_SIDE_PX}"
+    return f"float32 RGB in [-1, 1]{alpha}, any batch, sides {sides} px and more"
 
 
 def _trial_inputs(generator: Generator) -> Inputs:

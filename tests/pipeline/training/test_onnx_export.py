@@ -11,9 +11,12 @@ import pytest
 import torch
 
 from pipeline.errors import TrainingError
+from pipeline.models.lens_generator import build_generator
 from pipeline.models.networks import Generator, GeneratorConfig
 from pipeline.training import onnx_export
-from pipeline.training.onnx_export import export_onnx
+from pipeline.training.onnx_export import export_onnx, input_words
+from pipeline.training.recipes import resolve
+from pipeline.training.state import generator_config
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +47,12 @@ def test_the_file_runs_at_any_size_and_names_its_origin(generator: Generator, tm
     images = torch.rand(3, 3, 36, 52) * 2 - 1
     (output,) = session.run(None, {"images": images.numpy()})
     torch.testing.assert_close(torch.from_numpy(output), generator(images).detach(), atol=1e-4, rtol=0)
+
+
+def test_what_the_file_takes_is_told_in_words(generator: Generator) -> None:
+    assert input_words(generator) == "float32 RGB in [-1, 1], any batch, sides multiples of 4, 64 px and more"
+    of_depth = build_generator(generator_config(resolve("depth", {"generator_channels": 4})))
+    assert input_words(of_depth) == "float32 RGB in [-1, 1], any batch, sides of 64 px and more"
 
 
 def test_what_torch_says_of_sides_that_share_a_name_reaches_nobody(
