@@ -327,7 +327,8 @@ def restore(source: str, without_missing: bool, as_json: bool, home: Path | None
 @click.option("--with-models", is_flag=True, help="Delete the models that were trained on them, too.")
 @click.option("--dry-run", is_flag=True, help="Say what would go, and delete nothing.")
 @with_home
-def delete(snapshot_ids: tuple[str, ...], with_models: bool, dry_run: bool, home: Path | None) -> None:
+@with_config
+def delete(snapshot_ids: tuple[str, ...], with_models: bool, dry_run: bool, home: Path | None, config: Path | None) -> None:
     """Delete snapshots with what was made of them, and shards that nothing needs any more; without an ID, those alone.
 
     Photos, masks and decisions stay, and so does the snapshot of what the tables hold now.
@@ -345,7 +346,8 @@ def delete(snapshot_ids: tuple[str, ...], with_models: bool, dry_run: bool, home
     with nullcontext(True) if dry_run else quiet_home(chosen) as is_quiet:
         if not is_quiet:
             raise StorageError(f"{chosen.root}: a process is at work in this home; end it first, or wait for it")
-        what = doomed(chosen, identifiers, with_models)
+        depth_by = load(chosen, config)[0].depth.estimator if chosen.project_file(config).exists() else "none"
+        what = doomed(chosen, identifiers, with_models, depth_by)
         size = sum(chosen.bytes_below(path) for path in what.paths)
         if identifiers and chosen.dagster.exists() and not dry_run:
             from assets.headless import open_instance

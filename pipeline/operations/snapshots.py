@@ -23,6 +23,7 @@ from pipeline.errors import DatasetError, FlickrUnreachable, free_space
 from pipeline.file_names import child, expanded, is_snapshot_id
 from pipeline.masks.person_masks import alpha_digest, read_mask
 from pipeline.operations.downloads import asking_as, download
+from pipeline.operations.estimators import RUN
 from pipeline.operations.planning import newest_snapshot
 from pipeline.operations.tombstones import forgotten_photos
 from pipeline.operations.training_images import readers
@@ -93,11 +94,12 @@ class Doomed:
         return [*self.models, *self.made, *self.shards, *self.snapshots]
 
 
-def doomed(home: Home, identifiers: Collection[str], with_models: bool = False) -> Doomed:
-    """What goes with these snapshots, and whatever shards nothing names any more.
+def doomed(home: Home, identifiers: Collection[str], with_models: bool = False, depth_by: str = "none") -> Doomed:
+    """What goes with these snapshots, and whatever shards nothing names any more; `depth_by` is `[depth] estimator`.
 
     Raises `DatasetError` for the snapshot of what the tables hold, which would be frozen again, for one that models were
-    trained on unless they go, too, and where it cannot be told what models there are and which shards snapshots need.
+    trained on unless they go, too, for a model that estimates depth here, and where it cannot be told what models there are
+    and which shards snapshots need.
     """
     if home.tables.info("dataset_manifest") and (newest := newest_snapshot(home)) in identifiers:
         raise DatasetError(f"{newest} is what the tables hold now; the next run would freeze it again, so it stays")
@@ -106,6 +108,10 @@ def doomed(home: Home, identifiers: Collection[str], with_models: bool = False) 
     if models and not with_models:
         names = ", ".join(run.name for run in models)
         raise DatasetError(f"models were trained on what is to be deleted, and go with it by --with-models alone: {names}")
+    if estimator := next((run.name for run in models if f"{RUN}{run.name}" == depth_by), None):
+        raise DatasetError(
+            f"the model {estimator} estimates depth here ([depth] estimator), so it stays; name another there"
+        )
     evaluations = [key for key in home.tables.partitions("evaluation") if key.partition("|")[2] in identifiers]
     made = [home.tables.path("evaluation", key) for key in evaluations]
     made += [child(folder, one) for one in identifiers for folder in (home.evaluations, home.reports, home.results)]

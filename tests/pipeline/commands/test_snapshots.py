@@ -175,6 +175,19 @@ def test_delete_takes_a_snapshot_with_what_was_made_of_it_and_leaves_the_others_
     assert run("snapshot", "delete", doomed)[0] == 1
 
 
+def test_delete_leaves_the_model_that_estimates_depth(world: World, run: Run) -> None:
+    identifier = world.freeze(range(1, 13))
+    with_models(world, identifier)
+    project = world.root / "bokehflow.toml"
+    project.write_text(f'{CONFIG}[depth]\nestimator = "run:{identifier}-smoke-0"\n')
+    before = files_of(world.root)
+    code, said = run("snapshot", "delete", identifier, "--with-models")
+    assert (code, f"the model {identifier}-smoke-0 estimates depth here" in said) == (1, True)
+    assert files_of(world.root) == before
+    project.write_text(CONFIG)
+    assert run("snapshot", "delete", identifier, "--with-models")[0] == 0
+
+
 def test_delete_interrupted_anywhere_goes_on(world: World, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     world.freeze(range(1, 13))
     expected, discard = files_of(world.root), Home.discard
