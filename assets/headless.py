@@ -12,7 +12,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.util import find_spec
@@ -89,12 +89,9 @@ def open_instance(home: Home) -> Iterator[dg.DagsterInstance]:
     """The home's Dagster instance, set up on first use. Raises `StorageError` where the disk does not take its records."""
     prepare_instance(home)
     keep_log_copies_from_the_terminal()
-    working = home.working
-    place = (working.address, None) if working else (str(home.root.resolve()), child(home.dagster, RECORDS_MARK))
-    is_on_postgres = _is_on_postgres(child(home.dagster, DAGSTER_SETTINGS.name))
     try:
         with databases_held(), ExitStack() as stack:
-            with claiming_records(*place) if is_on_postgres else nullcontext():
+            with _claimed(home, _is_on_postgres(child(home.dagster, DAGSTER_SETTINGS.name))):
                 instance = stack.enter_context(dg.DagsterInstance.from_config(str(home.dagster)))
             yield instance
     except Exception as error:
@@ -120,7 +117,18 @@ def instance_to_look(home: Home) -> Iterator[dg.DagsterInstance]:
             keep_log_copies_from_the_terminal()
             copy = Path(stack.enter_context(TemporaryDirectory(prefix="bokehflow-")))
             _copy_records(home, copy)
-            yield stack.enter_context(dg.DagsterInstance.from_config(str(copy)))
+            with _claimed(home, is_elsewhere):
+                instance = stack.enter_context(dg.DagsterInstance.from_config(str(copy)))
+            yield instance
+
+
+def _claimed(home: Home, is_on_postgres: bool) -> AbstractContextManager[None]:
+    """Meanwhile nobody else opens the home's records. Raises `ConfigError` where the database has another home's."""
+    if not is_on_postgres:
+        return nullcontext()
+    if home.working:
+        return claiming_records(home.working.address)
+    return claiming_records(str(home.root.resolve()), child(home.dagster, RECORDS_MARK))
 
 
 def _copy_records(home: Home, target: Path) -> None:

@@ -35,7 +35,6 @@ from typing import TYPE_CHECKING, Any
 
 import alembic.util
 import dagster as dg
-import dagster._core.scheduler.instigation  # or nobody can read what schedules and sensors note of themselves
 import yaml
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 from dagster._core.errors import DagsterAssetCheckFailedError

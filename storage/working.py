@@ -198,14 +198,16 @@ class WorkingFolder:
 
     def remove_below(self, path: Path) -> None:
         """Have a file, or all files below a folder, deleted from the store as well, whether they are here or not."""
-        name = self._name(path)
-        add_lines(self._removed, [one for one in self._known().files if one == name or one.startswith(f"{name}/")])
+        add_lines(self._removed, self._below(path))
 
     def bytes_below(self, path: Path) -> int:
         """The bytes of a file, or of all files below a folder, that the store has and this folder has not."""
-        name, known = self._name(path), self._known().files
-        below = (one for one in known if one == name or one.startswith(f"{name}/"))
-        return sum(known[one].size for one in below if not inside(self.root, one).exists())
+        return sum(file.size for name, file in self._below(path).items() if not inside(self.root, name).exists())
+
+    def _below(self, path: Path) -> dict[str, File]:
+        """The file, or all below the folder, that the last list names."""
+        top = self._name(path)
+        return {name: file for name, file in self._known().files.items() if name == top or name.startswith(f"{top}/")}
 
     def bring(self, path: Path) -> bool:
         """`fetch`, for a path."""
@@ -222,9 +224,7 @@ class WorkingFolder:
 
     def paths(self, folder: Path) -> list[Path]:
         """The files below a folder that are fetched when they are opened, here or in the store."""
-        below = f"{self._name(folder)}/"
-        names = [name for name in self._known().files if name.startswith(below) and is_lazy(name)]
-        return [inside(self.root, name) for name in self._listed(names)]
+        return [inside(self.root, name) for name in self._listed(filter(is_lazy, self._below(folder)))]
 
     def make_room(self) -> int:
         """Delete what was least recently used and is in the store, so that the cache's limit is kept; returns the bytes."""

@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Annotated, Any, Literal
 
 import dagster as dg
@@ -19,7 +20,7 @@ import requests
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
-from assets.headless import bury_dead_runs, open_instance, prepare_instance, process_tags, tags_of_process
+from assets.headless import bury_dead_runs, instance_to_look, open_instance, prepare_instance, process_tags, tags_of_process
 from pipeline.cli import cli
 from pipeline.errors import ConfigError, StorageError
 from pipeline.operations.emulated_flickr import free_ports
@@ -301,6 +302,10 @@ def test_a_database_has_the_records_of_one_home(postgres: int, tmp_path: Path, m
         pass
     one.root.rename(tmp_path / "mounted elsewhere")
     with open_instance(Home(tmp_path / "mounted elsewhere")):
+        pass
+    # Nor does who only looks, on a machine where nothing ran, take another home's records for those of one in a bucket.
+    monkeypatch.setattr(Home, "working", SimpleNamespace(address="s3://lab/portraits"))
+    with pytest.raises(ConfigError, match="the records of another home"), instance_to_look(Home(tmp_path / "new here")):
         pass
 
 

@@ -346,7 +346,8 @@ def delete(snapshot_ids: tuple[str, ...], with_models: bool, dry_run: bool, home
     with nullcontext(True) if dry_run else quiet_home(chosen) as is_quiet:
         if not is_quiet:
             raise StorageError(f"{chosen.root}: a process is at work in this home; end it first, or wait for it")
-        depth_by = load(chosen, config)[0].depth.estimator if chosen.project_file(config).exists() else "none"
+        asks = with_models and chosen.project_file(config).exists()
+        depth_by = load(chosen, config)[0].depth.estimator if asks else "none"
         what = doomed(chosen, identifiers, with_models, depth_by)
         size = sum(chosen.bytes_below(path) for path in what.paths)
         if identifiers and chosen.dagster.exists() and not dry_run:

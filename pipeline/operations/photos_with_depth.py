@@ -18,7 +18,7 @@ from pipeline.depth.units import DepthError, DepthMap
 from pipeline.errors import ConfigError
 from pipeline.file_names import sha256_of
 from pipeline.operations.estimators import depth_estimator
-from pipeline.operations.photo_tables import shown_titles
+from pipeline.operations.photo_tables import file_name
 from pipeline.operations.photos import photo_reader
 from pipeline.photos.decode import decode
 from pipeline.photos.exif import equivalent_focal_mm
@@ -64,12 +64,12 @@ class HomePhotos:
         return str(self._names(found).iloc[0]), lambda: self._opened(key)
 
     def _names(self, photos: pd.DataFrame) -> pd.Series:
-        titles: dict[str, str] = {}
-        if self.home.tables.info("imports"):
-            own = self.home.tables.rows_with("imports", "photo_id", set(photos["photo_id"]), ["photo_id", "title"])
-            titles = {row["photo_id"]: row["title"] or "" for row in own.to_pylist()}
-        shown = shown_titles(self.home, photos.assign(title=[titles.get(one, "") for one in photos["photo_id"]]))
-        return shown.where(shown.str.strip() != "", photos["photo_id"])
+        if self.home.tables.info("imports") is None:
+            return photos["photo_id"]
+        columns = ["photo_id", "title", "file"]
+        own = self.home.tables.rows_with("imports", "photo_id", set(photos["photo_id"]), columns).to_pylist()
+        names = {row["photo_id"]: (row["title"] or "").strip() or file_name(row["file"]) for row in own}
+        return photos["photo_id"].map(lambda photo_id: names.get(photo_id) or photo_id)
 
     def _photos(self) -> pd.DataFrame:
         columns = ["photo_id", "sha256", *(["decision"] if self.table == "curated_photos" else [])]

@@ -85,10 +85,10 @@ def state_of(name: str, kind: str, status: str, **noted_of_itself: object) -> An
 def test_times_of_a_clock_that_was_ahead_count_as_of_now() -> None:
     now_s, ahead_s = 1_800_000_000.0, 1_830_000_000.0
     told = {"cron_schedule": "0 3 * * 1", "start_timestamp": now_s - 9, "last_iteration_timestamp": ahead_s}
-    weekly = state_of("weekly", "SCHEDULE", "STOPPED", **told)
     sensed = {"last_tick_timestamp": ahead_s, "last_tick_start_timestamp": ahead_s, "last_sensor_start_timestamp": 1.0}
-    due = state_of("due", "SENSOR", "DECLARED_IN_CODE", cursor="so far", **sensed)
-    with dg.instance_for_test() as instance:
+    with dg.instance_for_test() as instance:  # which knows the kinds that are written here
+        weekly = state_of("weekly", "SCHEDULE", "STOPPED", **told)
+        due = state_of("due", "SENSOR", "DECLARED_IN_CODE", cursor="so far", **sensed)
         instance.add_instigator_state(weekly)
         instance.add_instigator_state(due)
         for at_s in (now_s - 7, ahead_s):
