@@ -8,12 +8,12 @@ WORKERS = $(shell $(BIN)/python -c 'import os; print((os.cpu_count() or 1) + 2)'
 # Python keeps what it has compiled, whatever the environment says: otherwise each command compiles Dagster anew, for seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install dev-install demo dev test-weights test test-slow lint bench wheel lock clean
+.PHONY: help install dev-install demo dev test-weights test test-slow test-random lint bench wheel lock clean
 
 help:
 	@echo "make demo    the whole pipeline on rendered portraits, without key or internet; ends with a report"
 	@echo "make dev     the Dagster UI (after make demo: on the demo's home)"
-	@echo "make test    the tests; make test-slow: those that take minutes"
+	@echo "make test    the tests; make test-slow: those that take minutes; make test-random: other inputs"
 	@echo "make lint    ruff, basedpyright, import-linter"
 	@echo "make bench NAME=...  one benchmark of benchmarks/"
 	@echo "make wheel   dist/bokehflow-….whl, which needs no checkout"
@@ -53,6 +53,10 @@ test: test-weights
 
 test-slow: test-weights
 	$(BIN)/python -m pytest -m slow
+
+# The properties, on other inputs every time; `make test` tries the same ones, and fewer.
+test-random: test-weights
+	FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-1000} $(BIN)/python -m pytest -m hypothesis --numprocesses $(WORKERS)
 
 lint: dev-install
 	$(BIN)/ruff check .

@@ -96,6 +96,8 @@ def _cron_numbers(text: str, name: str, lowest: int, highest: int) -> set[int]:
         first, last = (first, last) if single is None else (single, single)
         if not lowest <= first <= last <= highest or (step is not None and not 1 <= step <= highest):
             raise ValueError(f"the {name} {text!r} is not within {lowest} to {highest}")
+        if single is None and (step or 1) > last:  # Dagster takes it for another schedule than was meant
+            raise ValueError(f"the {name} {part!r} is {first} alone; write {first}")
         numbers.update(range(first, last + 1, step or 1))
     return numbers
 

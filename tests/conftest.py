@@ -21,11 +21,19 @@ from tests import warm
 # Workers share the cores; threads of theirs would wait for each other, in the processes that they start too.
 os.environ["OMP_NUM_THREADS"] = "1"
 
-# A machine that is busy is no reason to fail. What fails is made small for a minute at most, and not explained besides.
+# The same commit passes or fails each time: examples are always the same ones unless asked for others, and a machine that is
+# busy is no reason to fail. What fails is made small for a minute at most, and not explained besides.
 engine.MAX_SHRINKING_SECONDS = 60
 PHASES = [phase for phase in hypothesis.Phase if phase is not hypothesis.Phase.explain]
-hypothesis.settings.register_profile("untimed", deadline=None, phases=PHASES)
-hypothesis.settings.load_profile("untimed")
+hypothesis.settings.register_profile(
+    "repeatable",
+    deadline=None,
+    phases=PHASES,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    derandomize="FUZZ_EXAMPLES" not in os.environ,
+    max_examples=int(os.environ.get("FUZZ_EXAMPLES", "100")),
+)
+hypothesis.settings.load_profile("repeatable")
 
 REPOSITORY = Path(__file__).parents[1]
 WEIGHTS = REPOSITORY / ".venv" / "test-home" / "weights"

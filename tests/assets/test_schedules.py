@@ -24,6 +24,8 @@ FIELDS = [field(0, 59), field(0, 23), field(1, 31), field(1, 12), field(0, 7)]
 
 @given(st.tuples(*FIELDS).map(" ".join))
 @example("0 0 30 2 1")
+@example("0 0 1-1/2 * 0")
+@example("0-0 0 * * *")
 def test_what_the_project_file_accepts_dagster_accepts(cron: str) -> None:
     try:
         CollectSection.model_validate({"schedule": cron})

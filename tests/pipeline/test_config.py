@@ -144,6 +144,7 @@ def test_other_mistakes(text: str, said: str) -> None:
         ('[collect]\nschedule = "0 25 * * *"\n', "11: collect.schedule: the hour '25' is not within 0 to 23"),
         ('[collect]\nschedule = "0 3 * * mon"\n', "11: collect.schedule: the weekday 'mon' is none of a cron expression"),
         ('[collect]\nschedule = "0 0 30-31 2 *"\n', "11: collect.schedule: '0 0 30-31 2 *' names a day that none of"),
+        ('[collect]\nschedule = "0 0 1-1/2 * *"\n', "11: collect.schedule: the day '1-1/2' is 1 alone; write 1"),
         ('[collect]\nschedule = "weekly"\n', "11: collect.schedule: 'weekly' is no cron expression"),
     ],
 )  # fmt: skip
