@@ -30,14 +30,14 @@ from pipeline.models import (
 from pipeline.picture_layers import DEPTH_UNIT_FORM, DEPTH_UNIT_WORDS
 from pipeline.plain_files import read_plain_text
 from pipeline.toml_lines import explained, key_lines, line_of, parse_toml
-from pipeline.training.recipes import PROFILES, SettingsError, TrainingSettings, resolve
+from pipeline.training.recipes import PROFILES, SettingsError, TrainingSettings, resolve, within_int64
 
 EARLIEST_MONTH = "2004-02"
 """Flickr opened in February 2004; nothing was uploaded before."""
 
 
 def _month(value: str) -> str:
-    if not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", value):
+    if not re.fullmatch(r"[0-9]{4}-(0[1-9]|1[0-2])", value):
         raise ValueError(f"{value!r} is not a month; write it like 2024-03")
     if value < EARLIEST_MONTH:
         raise ValueError(f"{value!r} lies before {EARLIEST_MONTH}, when Flickr opened")
@@ -67,6 +67,42 @@ def _host(value: str) -> str:
 Host = Annotated[str, AfterValidator(_host)]
 
 
+def _endpoint(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        is_usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port or an address in brackets that is none
+        is_usable = False
+    if not is_usable or re.search(r"[\s\x00-\x1f]", value):
+        raise ValueError(f"{value!r} is no address that can be asked; write one like https://api.example.org/rest/")
+    return value
+
+
+Endpoint = Annotated[str, AfterValidator(_endpoint)]
+
+
+def _path(value: str) -> str:
+    try:
+        expanded(value)
+    except UnsafeName as error:
+        raise ValueError(str(error)) from None
+    return value
+
+
+FilePath = Annotated[str, AfterValidator(_path)]
+"""What a person names in their own project file, which may lie anywhere."""
+
+
+def _words(value: str) -> str:
+    if not value.strip(" ,\t\r\n"):
+        raise ValueError(f"{value!r} has no word to search for; leave it out")
+    return value
+
+
+Words = Annotated[str, AfterValidator(_words)]
+"""What a source searches for."""
+
+
 def _depth_unit(value: str) -> str:
     found = re.fullmatch(DEPTH_UNIT_FORM, value.strip())
     if found is None or float(found[2] or 1) <= 0:
@@ -88,7 +124,7 @@ def _cron(value: str) -> str:
 def _cron_numbers(text: str, name: str, lowest: int, highest: int) -> set[int]:
     numbers: set[int] = set()
     for part in text.split(","):
-        found = re.fullmatch(r"(?:\*|(\d+)-(\d+))(?:/(\d+))?|(\d+)", part)
+        found = re.fullmatch(r"(?:\*|([0-9]+)-([0-9]+))(?:/([0-9]+))?|([0-9]+)", part)
         if found is None:
             raise ValueError(f"the {name} {text!r} is none of a cron expression; write it like 0 3 * * 1")
         first, last, step, single = (None if group is None else int(group) for group in found.groups())
@@ -96,7 +132,7 @@ def _cron_numbers(text: str, name: str, lowest: int, highest: int) -> set[int]:
         first, last = (first, last) if single is None else (single, single)
         if not lowest <= first <= last <= highest or (step is not None and not 1 <= step <= highest):
             raise ValueError(f"the {name} {text!r} is not within {lowest} to {highest}")
-        if single is None and (step or 1) > last:  # Dagster takes it for another schedule than was meant
+        if single is None and (first == last or (step or 1) > last):  # of which Dagster makes all that there is
             raise ValueError(f"the {name} {part!r} is {first} alone; write {first}")
         numbers.update(range(first, last + 1, step or 1))
     return numbers
@@ -129,14 +165,15 @@ def _slurm_option(value: str) -> str:
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    # A snapshot keeps its settings as JSON, which has no infinity.
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     @field_validator("*", mode="before")
     @classmethod
-    def _no_nul(cls, value: object) -> object:
+    def _can_be_handed_on(cls, value: object) -> object:
         if isinstance(value, str) and "\0" in value:
             raise ValueError("has a NUL character, which no name of a file and no word of a command can have")
-        return value
+        return within_int64(value)
 
     def version(self, without: Set[str] = frozenset()) -> str:
         """Digest of the values, but for the keys `without`, for the input version of what depends on them."""
@@ -155,7 +192,7 @@ class ProjectSection(_Section):
 class FlickrSection(_Section):
     """`[flickr]`: where Flickr is and how hard it may be asked."""
 
-    endpoint: str = "https://api.flickr.com/services/rest/"
+    endpoint: Endpoint = "https://api.flickr.com/services/rest/"
     """Address of the REST calls; an emulator's for trials."""
     image_hosts: list[Host] = ["live.staticflickr.com"]
     """Hosts (with `:port` where it is not the usual one) that pictures may come from, redirects included. A machine of
@@ -171,7 +208,7 @@ class FlickrSection(_Section):
 class CommonsSection(_Section):
     """`[commons]`: where Wikimedia Commons is and how hard it may be asked."""
 
-    endpoint: str = "https://commons.wikimedia.org/w/api.php"
+    endpoint: Endpoint = "https://commons.wikimedia.org/w/api.php"
     """Address of the API; an emulator's for trials."""
     image_hosts: list[Host] = ["upload.wikimedia.org"]
     """Hosts (with `:port` where it is not the usual one) that its pictures may come from."""
@@ -190,7 +227,7 @@ LIST_ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 def _list_files(names: list[str]) -> list[str]:
     """Lists are known by their files' names, wherever these lie."""
     files = [Path(name).name for name in names]
-    if odd := [name for name in names if not name.lower().endswith(LIST_ENDINGS)]:
+    if odd := [name for name in names if Path(name).suffix.lower() not in LIST_ENDINGS]:
         raise ValueError(f"{odd[0]!r} is no list of addresses, whose names end in {', '.join(LIST_ENDINGS)}")
     if twice := [name for name in files if files.count(name) > 1]:
         raise ValueError(f"two lists are called {twice[0]!r}; a list is known by its file's name")
@@ -218,7 +255,7 @@ class CollectSection(_Section):
     """Last upload month; without it, the current month."""
     schedule: Annotated[str, AfterValidator(_cron)] = "0 3 * * 1"
     """Cron expression (UTC) of the re-scrape: the current and the last month, and some older ones in rotation."""
-    rescrape_weeks: int = Field(default=12, ge=1)
+    rescrape_weeks: int = Field(default=12, ge=1, le=1_000_000)
     """Every older month is listed again once within so many weeks, a few at each tick of the schedule."""
     checks_per_run: int = Field(default=500, ge=0)
     """At most so many photos that a re-listing no longer shows are asked about, one API call each, in one run."""
@@ -235,11 +272,11 @@ class Query(_Section):
 
     text: str = ""
     """Searched in title, description and tags."""
-    tags: list[str] = []
+    tags: list[Words] = []
     """All of these tags must be there."""
-    exclude_tags: list[str] = []
+    exclude_tags: list[Words] = []
     """Photos with any of these tags are dropped; tags are compared lower-case and without spaces."""
-    categories: list[str] = []
+    categories: list[Words] = []
     """Wikimedia Commons only: the photo is in all of these categories, like `Taken with Apple iPhone 7`."""
     camera: str | None = None
     """`brand/model` as in Flickr's camera finder, like `apple/iphone_7`; at Commons the camera's item, like `Q23892`."""
@@ -258,7 +295,7 @@ class Query(_Section):
 
     @model_validator(mode="after")
     def _not_empty(self) -> "Query":
-        if not (self.text or self.tags or self.camera or self.categories):
+        if not (self.text.strip() or self.tags or self.camera or self.categories):
             raise ValueError("a query needs at least one of text, tags, camera and categories: an empty search is refused")
         if self.from_month and self.to_month and self.to_month < self.from_month:
             raise ValueError(f"the last month {self.to_month} lies before the first, {self.from_month}")
@@ -276,7 +313,7 @@ class Domain(_Section):
     """For people."""
     source: Literal["flickr", "commons"] = "flickr"
     """Where its queries are asked: Flickr, or Wikimedia Commons, which needs no key but `[project] contact`."""
-    lists: Annotated[list[str], AfterValidator(_list_files)] = []
+    lists: Annotated[list[FilePath], AfterValidator(_list_files)] = []
     """Lists of addresses (CSV, TSV, JSON Lines or Parquet with a column `url`), relative to the project file: their photos
     belong to this domain, and each list is read again when its file has changed, and by the weekly schedule."""
     queries: list[Query] = []
@@ -413,7 +450,7 @@ class MasksSection(_Section):
     segmenter: Literal["selfie", "deeplabv3_resnet101", "deeplabv3_mobilenet", "folder", "none"] = "selfie"
     """`selfie`: MediaPipe's small model, embedded; `deeplabv3_resnet101`, `deeplabv3_mobilenet`: torchvision's, the
     study's family; `folder`: masks that you give; `none`: no masks and no people, for any two collections."""
-    folder: str | None = None
+    folder: FilePath | None = None
     """For `segmenter = "folder"`: where the given masks lie, relative to the project file; PNGs (or TIFF, WebP, BMP,
     JPEG) named by photo id, with `_` for `:`, or by the SHA-256 of the picture. White, or a file's alpha, is subject."""
     views: Literal[1, 2, 4] = 4
@@ -468,12 +505,12 @@ class DepthSection(_Section):
     """`none`: nobody is asked; `folder`: maps that you give; `run:NAME`: a finished run of a model of depth in this
     home; `depth_anything_v2_small`, `midas_small`: these networks, exported as ONNX; `onnx`: any network of depth. What
     came with imported photos counts before what is estimated."""
-    folder: str | None = None
+    folder: FilePath | None = None
     """For `estimator = "folder"`: where the maps lie, relative to the project file; PNG, TIFF of 16 bits or .npy, named by
     photo id, with `_` for `:`, or by the SHA-256 of the picture."""
     unit: Annotated[str, AfterValidator(_depth_unit)] | None = None
     """What their numbers mean: `mm`, `m`, `dioptre`, `disparity`; with steps as in `m/5000`. It is not guessed."""
-    network: str | None = None
+    network: FilePath | None = None
     """For `depth_anything_v2_small`, `midas_small` and `onnx`: the file of the network, relative to the project file. It
     is not fetched: no digest of it is published that it could be checked by."""
     network_sees: Literal["imagenet", "unit", "bytes"] = "imagenet"
@@ -629,7 +666,7 @@ class TrainingSection(_Section):
     limit; the home must be on a disk that Slurm's machines see under the same path."""
     slurm_options: list[Annotated[str, AfterValidator(_slurm_option)]] = []
     """Options of `sbatch`, such as `"--partition=gpu"`, `"--gres=gpu:1"`, `"--time=12:00:00"`."""
-    slurm_no_news_minutes: float = Field(default=30.0, gt=0)
+    slurm_no_news_minutes: float = Field(default=30.0, gt=0, allow_inf_nan=True)
     """A job at work of which nothing is heard for so long is cancelled, and the run fails; what it saved is kept."""
 
 
@@ -651,11 +688,11 @@ class OutsideMethod(_Section):
 
     name: Annotated[Name, AfterValidator(_method_name)]
     """Stands in tables and pictures."""
-    folder: str | None = None
+    folder: FilePath | None = None
     """A folder of pictures, each called by its photo's id or file name; relative to the project file."""
     command: str | None = None
     """A program that reads the PNG `{input}` and writes the picture `{output}`, like `bokeh {input} {output}`; no shell."""
-    onnx: str | None = None
+    onnx: FilePath | None = None
     """An ONNX file with one input and one output, RGB pictures of one size; relative to the project file."""
     callable: str | None = None
     """A Python function `package.module:function`, or `file.py:function` beside the project file, from a picture, uint8
@@ -701,7 +738,7 @@ class EvaluationSection(_Section):
     parser: Literal["deeplabv3_mobilenet", "deeplabv3_resnet101", "lraspp_mobilenet", "u2netp", "parts_judge"] | None = None
     """Who tells, for content, whether an output shows what its input showed; without it, nobody. It must be another than
     the `semantic_network` that a recipe trains against: a model that is judged by its own teacher is always right."""
-    truth: str | None = None
+    truth: FilePath | None = None
     """A folder of rendered scenes with known truth; relative to the project file."""
     reference: str | None = None
     """A model `RECIPE@SEED`, such as `cyclegan@0`: models of the same snapshot that are significantly worse are marked."""
@@ -982,6 +1019,7 @@ def _check_recipes(project: Project, text: str, path: Path) -> None:
     for name, recipe in project.recipes.items():
         try:
             _check_recipe(project, recipe)
+            _check_size(project, name, recipe)
         except SettingsError as error:
             found += [
                 (("recipes", name, "settings", *key.split(".")) if key else ("recipes", name), problem)
@@ -1014,6 +1052,16 @@ def _check_recipe(project: Project, recipe: Recipe) -> None:
         raise ConfigError(
             "lens_holds_subject and discriminator_sight 'bands' need masks, and [masks] segmenter is 'none'; take the "
             "profile 'collections'"
+        )
+
+
+def _check_size(project: Project, name: str, recipe: Recipe) -> None:
+    """Raises `ConfigError` where every new snapshot's pictures are too small for a recipe that each of them trains."""
+    size_px, stored_px = recipe.resolved().size_px, project.dataset.stored_px
+    if name in project.training.automatic and size_px > stored_px:
+        raise ConfigError(
+            f"trains at size_px = {size_px}, and [dataset] stores pictures of {stored_px} px: raise size_px there, or set "
+            "it here, as in settings = { size_px = " + f"{stored_px} }}; or take it out of [training] automatic"
         )
 
 

@@ -140,9 +140,10 @@ def plain_path(path: Path) -> Path:
 def read_plain(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
     """The bytes of a plain file. Raises `FileTooLarge` where it has more than `max_bytes`."""
     with open_plain(path) as file:
-        data = file.read(max_bytes + 1)
+        size_bytes = os.fstat(file.fileno()).st_size
+        data = file.read(min(max_bytes, max(size_bytes, MAX_BYTES)) + 1)  # room for which is made before any is read
         if len(data) > max_bytes:
-            size_bytes = max(len(data), os.fstat(file.fileno()).st_size)
+            size_bytes = max(len(data), size_bytes)
             raise FileTooLarge(errno.EOVERFLOW, f"{size_bytes} bytes, allowed are {max_bytes}", str(path))
         return data
 

@@ -25,7 +25,7 @@ OWN = {
         "path.parent / expanded(project.depth.network)",
         "folder / expanded(text)",
     },
-    "pipeline/operations/reports.py": {"folder / Path(project.evaluation.truth)"},
+    "pipeline/operations/reports.py": {"folder / expanded(project.evaluation.truth)"},
     # Names as the disk gives them.
     "pipeline/photos/folder.py": {"Path(parent) / name", "self.part.folder / file"},
     "pipeline/operations/forget.py": {"Path(parent) / name"},

@@ -16,7 +16,7 @@ from pipeline.dataset.exported import picture_ids
 from pipeline.dataset.snapshot import attribution, read_facts, read_snapshot
 from pipeline.errors import DatasetError
 from pipeline.evaluation.measure.instruments import FACES_WEIGHTS, METHOD_VERSION, find_inception
-from pipeline.file_names import child
+from pipeline.file_names import child, expanded
 from pipeline.hint_table import SUGGESTED
 from pipeline.masks.sources import configured_version
 from pipeline.models import MODELS_OF_DEPTH
@@ -295,7 +295,7 @@ def evaluation_provenance(project: Project, home: Home, truth: Path | None, run:
 
 def truth_folder(project: Project, folder: Path) -> Path | None:
     """The folder of rendered scenes with known truth; `folder` is that of the project file."""
-    return folder / Path(project.evaluation.truth) if project.evaluation.truth else None
+    return folder / expanded(project.evaluation.truth) if project.evaluation.truth else None
 
 
 def yardstick_version(project: Project, home: Home, truth: Path | None) -> str:

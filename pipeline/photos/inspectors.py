@@ -41,6 +41,8 @@ For 60 million pixels 1.5 GB, of which the hungriest kind (WebP) takes two third
 """
 MOST_S = 120
 """An inspector that has been at one picture for this long ends itself: the machine or its disk is at a standstill."""
+LONGEST_TIMER_S = 1e9
+"""What every system's timers take."""
 CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE)
 """Signals that tell of a bad picture. After any other (SIGKILL: memory ran out) the picture is tried again."""
 
@@ -178,7 +180,7 @@ def main() -> None:
     for line in sys.stdin.buffer:
         path, max_pixels = json.loads(line)
         signal.alarm(MOST_S)
-        signal.setitimer(signal.ITIMER_PROF, _most_cpu_s(max_pixels))
+        signal.setitimer(signal.ITIMER_PROF, min(_most_cpu_s(max_pixels), LONGEST_TIMER_S))
         _limit_memory(own_bytes + _most_bytes(max_pixels))
         answer = _answer(Path(path), max_pixels, large, complaints)
         signal.setitimer(signal.ITIMER_PROF, 0)

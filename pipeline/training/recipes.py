@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
 from pipeline.errors import ConfigError
@@ -22,6 +22,13 @@ PIX2PIX_MULTIPLE_PX = 16
 
 Weight = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
+
+
+def within_int64(value: object) -> object:
+    """The value of a key; ValueError for an integer of more than 64 bits, which no table and no network takes."""
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ValueError(f"is beyond the largest number there is room for, {2**63 - 1}")
+    return value
 
 
 LATER_SWITCHES = frozenset({
@@ -45,7 +52,13 @@ SemanticNetwork = Literal["deeplabv3_mobilenet", "deeplabv3_resnet101", "lraspp_
 class TrainingSettings(BaseModel):
     """Every switch of a run; the defaults are the study's. Unknown keys and wrong types are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    # Settings go to the trainer as JSON, which has no infinity.
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _can_be_handed_on(cls, value: object) -> object:
+        return within_int64(value)
 
     # What is seen
     size_px: Annotated[int, Field(ge=16, multiple_of=SIZE_MULTIPLE_PX)] = 256
@@ -84,7 +97,7 @@ class TrainingSettings(BaseModel):
     precision: Literal["float32", "bfloat16"] = "float32"
     """Of convolutions; parameters, losses and optimisers stay in float32. bfloat16 is about twice as fast where the
     hardware has it and keeps the losses within some per cent."""
-    cpu_threads: Annotated[int, Field(ge=0)] = 0
+    cpu_threads: Annotated[int, Field(ge=0, le=4096)] = 0
     """Threads on the processor, 0 for as many as torch chooses. Small networks gain little by a second thread, and
     where other programs share the processor they lose much, since threads wait for each other in every layer: two
     `smoke` runs at once on two cores took 12 times as long with two threads each as with one. A fixed number also
@@ -208,8 +221,11 @@ class TrainingSettings(BaseModel):
 
     @model_validator(mode="after")
     def _size_fits_discriminator(self) -> "TrainingSettings":
-        if self.size_px // 2**self.discriminator_layers < 3:
-            raise ValueError(f"size_px {self.size_px} is too small for {self.discriminator_layers} discriminator_layers")
+        shown_px = self.size_px // 2 if self.discriminator_sight == "bands" else self.size_px
+        if shown_px // 2**self.discriminator_layers < 3:
+            seen = ", since discriminator_sight 'bands' halves the picture" if shown_px < self.size_px else ""
+            layers = f"{self.discriminator_layers} discriminator_layers"
+            raise ValueError(f"size_px {self.size_px} is too small for {layers}{seen}")
         return self
 
     @model_validator(mode="after")

@@ -42,7 +42,7 @@ def wait_s(attempt: int, chance: float) -> float:
     >>> [wait_s(attempt, 0.5) for attempt in range(5)]
     [0.5, 1.0, 2.0, 4.0, 8.0]
     """
-    return min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0**attempt) * (0.5 + chance)
+    return min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** min(attempt, 30)) * (0.5 + chance)
 
 
 def user_agent(contact: str) -> str:

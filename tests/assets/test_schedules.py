@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from assets.headless import open_instance
 from pipeline.config import CollectSection
+from resources.dagster_internals import cron_string_iterator
 from storage import Home
 
 
@@ -19,19 +20,37 @@ def field(lowest: int, highest: int) -> st.SearchStrategy[str]:
     return st.lists(st.one_of(number.map(str), span, step), min_size=1, max_size=3).map(",".join)
 
 
-FIELDS = [field(0, 59), field(0, 23), field(1, 31), field(1, 12), field(0, 7)]
+BOUNDS = [(0, 59), (0, 23), (1, 31), (1, 12), (0, 7)]
+FIELDS = [field(*bounds) for bounds in BOUNDS]
+
+
+def numbers(text: str, lowest: int, highest: int) -> set[int]:
+    """What a field of a schedule names, as anybody would read it."""
+    found: set[int] = set()
+    for part in text.split(","):
+        span, _, step = part.partition("/")
+        first, _, last = span.replace("*", f"{lowest}-{highest}").partition("-")
+        found.update(range(int(first), int(last or first) + 1, int(step or 1)))
+    return found
 
 
 @given(st.tuples(*FIELDS).map(" ".join))
 @example("0 0 30 2 1")
 @example("0 0 1-1/2 * 0")
 @example("0-0 0 * * *")
+@example("0 0 1 5-5 *")
 def test_what_the_project_file_accepts_dagster_accepts(cron: str) -> None:
     try:
         CollectSection.model_validate({"schedule": cron})
     except ValueError:
         return
     dg.ScheduleDefinition(name="any", job_name="any", cron_schedule=cron)
+    tick = next(cron_string_iterator(0, cron, "UTC"))
+    minutes, hours, days, months, weekdays = (
+        numbers(text, *bounds) for text, bounds in zip(cron.split(), BOUNDS, strict=True)
+    )
+    assert (tick.minute in minutes, tick.hour in hours, tick.month in months) == (True, True, True)
+    assert tick.day in days or tick.isoweekday() % 7 in {day % 7 for day in weekdays}
 
 
 @given(st.sampled_from(["0 3 * * 1", "*/5 * * * *", "0 0 1-7,15 */2 0", "59 23 31 12 7", "0 0 29 2 *"]))

@@ -117,6 +117,34 @@ def test_every_mistake_is_listed() -> None:
         (MINIMAL + "[lists]\ntimeout_s = 1e300\n", "10: lists.timeout_s: "),
         (MINIMAL + '[lists]\nimage_hosts = ["https://images.example.org/"]\n', "write images.example.org alone"),
         (MINIMAL + '[lists]\nimage_hosts = ["images.example.org/large"]\n', "write images.example.org alone"),
+        (MINIMAL + '[collect]\nfrom = "２０２４-03"\n', "10: collect.from: '２０２４-03' is not a month"),
+        (
+            MINIMAL + '[flickr]\nendpoint = "api.flickr.com"\n',
+            "10: flickr.endpoint: 'api.flickr.com' is no address that can be",
+        ),
+        (MINIMAL + '[flickr]\nendpoint = "http://x:99999/"\n', "10: flickr.endpoint: 'http://x:99999/' is no address that"),
+        (
+            MINIMAL + '[domains.x]\nqueries = [{ tags = [" "] }]\n',
+            "10: domains.x.queries.0.tags.0: ' ' has no word to search",
+        ),
+        (MINIMAL + '[domains.x]\nqueries = [{ text = " " }]\n', "10: domains.x.queries.0: a query needs at least one of"),
+        (MINIMAL + '[domains.x]\nlists = ["lists/.csv"]\n', "10: domains.x.lists: 'lists/.csv' is no list of addresses"),
+        (MINIMAL + '[evaluation]\ntruth = "~no.such.user/x"\n', "10: evaluation.truth: '~no.such.user/x' begins with ~"),
+        (MINIMAL + "[photos]\nmax_pixels = 10000000000000000000\n", "10: photos.max_pixels: is beyond the largest number"),
+        (MINIMAL + "[collect]\nrescrape_weeks = 1000000000\n", "10: collect.rescrape_weeks: "),
+        (MINIMAL + "[dedupe]\nmin_detail = nan\n", "10: dedupe.min_detail: "),
+        (
+            MINIMAL + '[[curation.rules]]\nname = "a"\nhint = "people"\nbelow = inf\ndecision = "keep"\n',
+            "12: curation.rules.0.below: Input should be a finite number",
+        ),
+        (
+            MINIMAL + '[recipes.x]\nmodel = "cyclegan"\nsettings = { gan_weight = inf }\n',
+            "11: recipes.x.settings.gan_weight: ",
+        ),
+        (
+            MINIMAL + '[recipes.x]\nmodel = "cyclegan"\n[training]\nautomatic = ["x"]\n[dataset]\nsize_px = 128\n',
+            "9: recipes.x: trains at size_px = 256, and [dataset] stores pictures of 128 px: raise size_px there",
+        ),
         (MINIMAL + '[depth]\nestimator = "folder"\nfolder = "x"\nunit = "cm"\n', "12: depth.unit: 'cm' is no unit of depth"),
         (MINIMAL + '[depth]\nestimator = "folder"\nfolder = "x"\nunit = "m/0"\n', "'m/0' is no unit of depth; write mm, m"),
     ],
@@ -145,6 +173,7 @@ def test_other_mistakes(text: str, said: str) -> None:
         ('[collect]\nschedule = "0 3 * * mon"\n', "11: collect.schedule: the weekday 'mon' is none of a cron expression"),
         ('[collect]\nschedule = "0 0 30-31 2 *"\n', "11: collect.schedule: '0 0 30-31 2 *' names a day that none of"),
         ('[collect]\nschedule = "0 0 1-1/2 * *"\n', "11: collect.schedule: the day '1-1/2' is 1 alone; write 1"),
+        ('[collect]\nschedule = "0 0 5-5 * *"\n', "11: collect.schedule: the day '5-5' is 5 alone; write 5"),
         ('[collect]\nschedule = "weekly"\n', "11: collect.schedule: 'weekly' is no cron expression"),
     ],
 )  # fmt: skip

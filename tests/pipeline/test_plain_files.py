@@ -17,6 +17,12 @@ def test_plain_files_and_links_to_them(tmp_path: Path) -> None:
         read_plain(tmp_path / "file", 2)
 
 
+@pytest.mark.parametrize("max_bytes", [10**12, 2**63 - 1])
+def test_whatever_is_allowed_only_what_is_there_takes_memory(tmp_path: Path, max_bytes: int) -> None:
+    (tmp_path / "file").write_bytes(b"content")
+    assert read_plain(tmp_path / "file", max_bytes) == b"content"
+
+
 def test_what_is_none_is_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "device").symlink_to("/dev/zero")

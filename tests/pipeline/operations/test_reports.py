@@ -3,10 +3,18 @@
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
-from pipeline.operations.reports import credits_of
+from pipeline.config import parse_project
+from pipeline.operations.reports import credits_of, truth_folder
 from pipeline.tables import conform
 from storage import Home
+
+
+def test_known_truth_may_lie_in_ones_home_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    text = '[domains.ordinary]\n[domains.shallow]\n[evaluation]\ntruth = "~/scenes"\n'
+    assert truth_folder(parse_project(text, Path("x")), Path("elsewhere")) == tmp_path / "scenes"
 
 
 def test_ones_own_photos_without_a_title_go_by_their_files_names(tmp_path: Path) -> None:

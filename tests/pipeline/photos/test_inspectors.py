@@ -80,6 +80,11 @@ def test_answers_are_those_of_the_same_process(two: Inspectors, tmp_path: Path) 
         assert answer(two.inspect, path) == answer(inspect_file, path), name
 
 
+def test_no_limit_is_too_high(two: Inspectors, tmp_path: Path) -> None:
+    (tmp_path / "scene.png").write_bytes(encoded(make_scene(9, 7), "PNG"))
+    assert two.inspect(tmp_path / "scene.png", 2**63 - 1).width_px == 9
+
+
 def test_an_unreadable_disk_stays_an_error_of_the_disk(two: Inspectors, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         two.inspect(tmp_path / "missing", MAX_PIXELS)

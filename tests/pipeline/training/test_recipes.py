@@ -70,6 +70,9 @@ def test_one_length_replaces_the_other() -> None:
     assert (by_epochs.steps, by_epochs.epochs) == (None, 2)
 
 
+BANDS: dict[str, object] = {"discriminator_sight": "bands", "pool_size": 0, "discriminator_laplacian": False}
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
@@ -81,6 +84,12 @@ def test_one_length_replaces_the_other() -> None:
         ({"upsampling": "bilinear"}, "upsampling: Input should be 'transposed' or 'nearest'"),
         ({"steps": 5, "epochs": 5}, "either epochs or steps"),
         ({"size_px": 16, "discriminator_layers": 3}, "size_px 16 is too small"),
+        (
+            BANDS | {"size_px": 20},
+            "size_px 20 is too small for 2 discriminator_layers, since discriminator_sight 'bands' halves",
+        ),
+        ({"gan_weight": float("inf")}, "gan_weight: Input should be a finite number"),
+        ({"cpu_threads": 2**63 - 1}, "cpu_threads: Input should be less than or equal to 4096"),
     ],
 )
 def test_wrong_settings_are_refused_by_name(overrides: dict[str, object], message: str) -> None:
