@@ -22,7 +22,7 @@ from tempfile import TemporaryDirectory
 import dagster as dg
 
 from assets.attempts import others_at_work
-from assets.jobs import WHY_TAG, job_of, observed_before, together
+from assets.jobs import WHY_TAG, job_of, observed_before, snapshots_of, together
 from assets.partitions import SNAPSHOTS
 from assets.records import InstanceRecords
 from assets.schedules import due_for_rescrape
@@ -414,8 +414,7 @@ class HeadlessRun:
         self.tried.update(one.name for one in due)
         why = "" if first.why == NEVER_MADE else f": {first.why}"
         self.say(f"{', '.join(names)}{f' {place}' if place else f' {first.partition}' if first.partition else ''}{why}")
-        if first.asset == "dataset_snapshot":
-            self.instance.add_dynamic_partitions(SNAPSHOTS.name or "", [str(first.partition)])
+        self.instance.add_dynamic_partitions(SNAPSHOTS.name or "", snapshots_of(due))
         self._execute(job_of(first.asset), names, first.partition, first.why)
 
     def _execute(self, job: str, names: Sequence[str], key: str | None, why: str) -> None:

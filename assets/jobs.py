@@ -1,6 +1,6 @@
 """One job for each way of dividing assets: Dagster refuses to mix them in one."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import dagster as dg
 
@@ -20,6 +20,8 @@ JOBS: dict[str, tuple[Sequence[str], str]] = {
     "report": (("comparison",), "Compare the models of a snapshot."),
 }
 """By name: the assets in the order in which they are made, and what for."""
+OF_A_SNAPSHOT = {"freeze", "train", "report"}
+"""Jobs whose partitions are snapshots, alone or with a recipe."""
 WHY_TAG = "bokehflow/why"
 """Says of each run why it was wanted."""
 
@@ -36,6 +38,11 @@ def jobs(project: Project) -> list[AssetJob]:
 def job_of(asset: str) -> str:
     """Name of the job that makes the asset."""
     return next(name for name, (assets, _) in JOBS.items() if asset in assets)
+
+
+def snapshots_of(due: Iterable[Due]) -> list[str]:
+    """The snapshots in the partitions of what is due: those of a restored or copied home are not on Dagster's record."""
+    return sorted({str(one.partition).rpartition("|")[2] for one in due if job_of(one.asset) in OF_A_SNAPSHOT})
 
 
 def observed_before(assets: Sequence[str], home: Home) -> Iterator[dg.AssetObservation]:

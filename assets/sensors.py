@@ -8,7 +8,7 @@ from pathlib import Path
 import dagster as dg
 
 from assets.attempts import attempt_tags, why_not_now
-from assets.jobs import JOBS, WHY_TAG, job_of, observed_before, together
+from assets.jobs import JOBS, WHY_TAG, job_of, observed_before, snapshots_of, together
 from assets.partitions import SNAPSHOTS
 from assets.records import InstanceRecords
 from pipeline.config import Project, load_project
@@ -64,11 +64,11 @@ def sensors(project: Project, home: Home, file: Path, jobs: Sequence[AssetJob]) 
         found = next_runs(planner, context.instance, json.loads(context.cursor or "{}"))
         for due in (one for run in found.due for one in run):
             context.log.info(str(due))
-        frozen = [str(run[0].partition) for run in found.due if run[0].asset == "dataset_snapshot"]
+        snapshots = snapshots_of(one for run in found.due for one in run)
         names = [one.asset for run in found.due for one in run]
         return dg.SensorResult(
             run_requests=[request(run) for run in found.due],
-            dynamic_partitions_requests=[SNAPSHOTS.build_add_request(frozen)] if frozen else None,
+            dynamic_partitions_requests=[SNAPSHOTS.build_add_request(snapshots)] if snapshots else None,
             asset_events=list(observed_before(names, home)),
             skip_reason=None if found.due else "; ".join(found.why_not) or "nothing is due",
             cursor=json.dumps(found.unsettled),

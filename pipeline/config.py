@@ -988,7 +988,7 @@ def _method_from_its_folder(method: OutsideMethod, folder: Path) -> OutsideMetho
     if method.callable is not None:
         module, _, function = method.callable.rpartition(":")
         file = _beside(folder, module if module.endswith(".py") else f"{module.replace('.', '/')}.py")
-        return method.model_copy(update={"callable": f"{file}:{function}"}) if file.is_file() else method
+        return method.model_copy(update={"callable": f"{file}:{function}"}) if is_plain_file(file) else method
     return method.model_copy(update={method.kind: str(_beside(folder, getattr(method, method.kind)))})
 
 

@@ -197,6 +197,8 @@ def test_an_overview_names_every_command_in_a_whole_line(group: list[str]) -> No
     ("words", "said"),
     [
         ("demo --accept-from 0.7", "--accept-from is about photos of your own: give --photographs as well"),
+        ("train smoke --snapshot 0123 --seed 9223372036854775808", "is not in the range 0<=x<=9223372036854775807"),
+        ("train smoke --snapshot 0123 --steps 9223372036854775808", "is not in the range 1<=x<=9223372036854775807"),
         ("run --plan --from 2024-13", "--from and --to are about months that queries cover, and no domain has a query"),
         ("forget folder:1 --home {home}/nowhere", "nowhere: there is no home here; --home names another"),
         ("run", "holds no photo yet: `bokehflow import FOLDER` brings your own"),

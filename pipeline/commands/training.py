@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     type=click.Path(file_okay=False, path_type=Path),
     help="Instead, for models of depth: a folder with rgb/ and depth/, as `render-studio` makes it.",
 )
-@click.option("--seed", type=click.IntRange(min=0), help="Else the recipe's first.")
-@click.option("--steps", type=click.IntRange(min=1), help="Train for so many steps, in a run folder of its own.")
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Else the recipe's first.")
+@click.option("--steps", type=click.IntRange(1, 2**63 - 1), help="Train for so many steps, in a run folder of its own.")
 @click.option("--anew", is_flag=True, help="Where the finished model has other settings, move it aside and train again.")
 def train(
     home: Path | None,

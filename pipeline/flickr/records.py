@@ -147,14 +147,17 @@ def _text(value: object) -> str | None:
 
 
 def _integer(value: object) -> int | None:
-    """A whole number that 64 bits hold, from a number or a string; anything else is unknown."""
+    """A whole number of at most 53 bits, from a number or a string; anything else is unknown.
+
+    Beyond, a column in which another photo's is unknown would not hold it: pandas makes floats of such numbers on the way.
+    """
     if value is None:
         return None
     try:
         number = int(_text(value) or "")
     except ValueError:
         return None
-    return number if abs(number) < 2**63 else None
+    return number if abs(number) < 2**53 else None
 
 
 def _required_text(values: Mapping[str, object], key: str) -> str:

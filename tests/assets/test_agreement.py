@@ -12,6 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assets.headless import HeadlessRun
+from assets.jobs import snapshots_of
+from assets.partitions import SNAPSHOTS
 from assets.sensors import next_runs
 from pipeline.operations.due import Due, WaitingForDecisions
 from pipeline.operations.planning import Plan
@@ -177,6 +179,21 @@ def test_the_reason_is_told_in_words(tmp_path: Path, instance: dg.DagsterInstanc
     (snapshot,) = [partition for asset, partition in world.made if asset == "dataset_snapshot"]
     told = [str(due).replace(str(snapshot), "SNAPSHOT") for due in world.planner.outlook().due]
     assert told[:1] == ([reason] if reason else [])
+
+
+def test_a_snapshot_that_dagster_never_heard_of_is_trained_on(tmp_path: Path, instance: dg.DagsterInstance) -> None:
+    """That of a home which was copied, or which it was restored into."""
+    world = MadeUp(tmp_path / "home")
+    world.root.mkdir()
+    edit(world, ("decide", "ann"))
+    run(world, instance)
+    edit(world, ("automatic", '["one"]'))
+    (snapshot,) = [partition for asset, partition in world.made if asset == "dataset_snapshot"]
+    assert snapshots_of(world.planner.outlook().due) == [snapshot]
+    with dg.DagsterInstance.ephemeral() as another:
+        run(world, another)
+        assert another.get_dynamic_partitions(str(SNAPSHOTS.name)) == [snapshot]
+    assert world.history[-3] == ("trained_model", f"one@0|{snapshot}")
 
 
 def test_what_models_are_judged_by_is_told_in_words(tmp_path: Path, instance: dg.DagsterInstance) -> None:

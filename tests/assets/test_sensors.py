@@ -10,6 +10,7 @@ import dagster as dg
 import pytest
 
 from assets.attempts import ASKED_FOR, RETRY_AFTER_S, attempt_tags
+from assets.headless import open_instance
 from assets.jobs import WHY_TAG
 from assets.schedules import due_for_rescrape, recent_months
 from assets.sensors import Next, next_runs
@@ -310,6 +311,21 @@ def test_the_sensor_asks_for_runs_that_dagster_can_start(world: World) -> None:
     assert {request.tags[WHY_TAG] for request in requests} == {"was never made"}
     assert all(request.tags[ASKED_FOR] for request in requests)
     assert json.loads(answer.cursor or "") == {}
+
+
+@pytest.mark.filterwarnings("ignore:Non-compliant tag keys")
+def test_a_model_of_a_snapshot_that_dagster_never_heard_of_can_be_started(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That of a home which was copied, or which it was restored into."""
+    model = due("trained_model", "smoke@0|s")
+    monkeypatch.setattr("assets.sensors.Planner.outlook", lambda planner: Outlook([model], []))
+    sensor = world.definitions.resolve_sensor_def("what_is_due")
+    with open_instance(world.home) as instance:  # on disk, as a code server asks it for partitions
+        context = dg.build_sensor_context(instance_ref=instance.get_ref(), definitions=world.definitions)
+        answer = sensor.evaluate_tick(context)
+    assert [request.partition_key for request in answer.run_requests or []] == [model.partition]
+    assert [request.partition_keys for request in answer.dynamic_partitions_requests or []] == [["s"]]
 
 
 @pytest.mark.filterwarnings("ignore:Non-compliant tag keys")

@@ -130,6 +130,10 @@ def test_every_mistake_is_listed() -> None:
         (MINIMAL + '[domains.x]\nqueries = [{ text = " " }]\n', "10: domains.x.queries.0: a query needs at least one of"),
         (MINIMAL + '[domains.x]\nlists = ["lists/.csv"]\n', "10: domains.x.lists: 'lists/.csv' is no list of addresses"),
         (MINIMAL + '[evaluation]\ntruth = "~no.such.user/x"\n', "10: evaluation.truth: '~no.such.user/x' begins with ~"),
+        (
+            MINIMAL + f'[evaluation]\nmethods = [{{ name = "a", callable = "{"x" * 300}" }}]\n',
+            "10: evaluation.methods.0: 'xxx",
+        ),
         (MINIMAL + "[photos]\nmax_pixels = 10000000000000000000\n", "10: photos.max_pixels: is beyond the largest number"),
         (MINIMAL + "[collect]\nrescrape_weeks = 1000000000\n", "10: collect.rescrape_weeks: "),
         (MINIMAL + "[dedupe]\nmin_detail = nan\n", "10: dedupe.min_detail: "),
