@@ -46,6 +46,12 @@ def check_forms(source: Path, rows: pd.DataFrame) -> None:
                     raise _refused(source, column, value, "has control characters")
 
 
+def without_controls(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows, their texts that are only shown without the control characters for which `check_forms` refuses them."""
+    shown = [name for name, dtype in rows.dtypes.items() if isinstance(dtype, pd.StringDtype) and name not in FORMS]
+    return rows.assign(**{str(name): rows[name].str.replace(_CONTROL, "", regex=True) for name in shown})
+
+
 def _check(source: Path, rows: pd.DataFrame, column: str, form: str) -> None:
     if column not in NULLABLE and rows[column].isna().any():
         raise _refused(source, column, None, "is empty")

@@ -23,6 +23,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.atomic import atomic_folder, atomic_path, sync
+from pipeline.dataset.file_forms import without_controls
 from pipeline.dataset.frozen_tables import read_frozen
 from pipeline.dataset.layout import (
     ATTRIBUTION,
@@ -171,6 +172,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 def _write_origin(folder: Path, manifest: pd.DataFrame) -> None:
     """The two files that say whose the photos are; what `forget` writes anew."""
+    manifest = without_controls(manifest)
     _write_table(folder / MANIFEST, _arrow_table(manifest, MANIFEST_COLUMNS, WHERE_THERE_ARE))
     attribution(manifest).to_csv(folder / ATTRIBUTION, index=False, lineterminator="\n")
 
@@ -495,7 +497,7 @@ def refresh_origin(path: Path, manifest: pd.DataFrame, shards: Path) -> bool:
     """
     frozen = verified_manifest(path)
     told = (
-        manifest.drop_duplicates("photo_id")
+        without_controls(manifest.drop_duplicates("photo_id"))
         .set_index("photo_id")[ORIGIN]
         .reindex(frozen["photo_id"])
         .set_index(frozen.index)

@@ -219,6 +219,7 @@ def _parts(project: Project, folder: Path, domain: str | None, joined: str | Non
         Part(child(folder, name), domains[letter], split=side)
         for name, letter, side in named
         if child(folder, name).is_dir()
+        and (side == "train" or any(child(folder, name).iterdir()))  # exports have empty ones
     ]
     if not parts and all(child(folder, letter).is_dir() for letter in LETTERS):
         parts = [Part(child(folder, letter), domains[letter], by_subfolder=True) for letter in LETTERS]

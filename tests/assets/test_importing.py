@@ -194,6 +194,16 @@ def test_the_folders_of_cyclegan_keep_domain_and_side(tmp_path: Path) -> None:
     assert 'split = "given"' not in summary(import_folder(given, home, tmp_path / "set", None, None))
 
 
+def test_a_side_that_an_export_left_empty_is_passed_over(tmp_path: Path) -> None:
+    for name in ("trainA", "trainB", "testA"):
+        save_noise(tmp_path / "set" / name / "1.jpg", len(name) + ord(name[-1]))
+    (tmp_path / "set" / "testB").mkdir()
+    assert len(import_folder(PARSED, Home(tmp_path / "home"), tmp_path / "set", None, None)) == 3
+    (tmp_path / "set" / "trainB" / "1.jpg").unlink()
+    with pytest.raises(ConfigError, match="trainB: no pictures found"):
+        import_folder(PARSED, Home(tmp_path / "other"), tmp_path / "set", None, None)
+
+
 def test_a_column_says_side_and_pair(tmp_path: Path) -> None:
     for number in range(5):
         save_noise(tmp_path / "set" / f"{number}.jpg", number)

@@ -12,7 +12,7 @@ from pipeline.dataset.forget import forget_in_bundle, forget_in_snapshots, is_bu
 from pipeline.dataset.layout import ATTRIBUTION, CANONICAL, FACTS, MANIFEST, PICTURES, SUMS, read_sums
 from pipeline.dataset.restore import Kept, Photos, Restored, export_bundle, restore_snapshot, without_missing
 from pipeline.dataset.shards import Shard
-from pipeline.dataset.snapshot import freeze, read_snapshot
+from pipeline.dataset.snapshot import freeze, read_snapshot, refresh_origin
 from pipeline.dataset.verify import verify_snapshot
 from pipeline.errors import DatasetError, UnsafeName
 from tests.pipeline.dataset.frozen_world import World
@@ -258,6 +258,16 @@ def test_a_side_of_the_split_that_would_name_a_folder_is_refused(tmp_path: Path,
     frozen = freeze(manifest, world.snapshots, world.shards)
     with pytest.raises(DatasetError, match=r"its split '\.\./\.\./train' is none"):
         elsewhere.restore(frozen)
+
+
+def test_no_title_makes_a_snapshot_that_cannot_be_restored(tmp_path: Path, elsewhere: Elsewhere) -> None:
+    world = World(tmp_path / "origin")
+    manifest = world.manifest(world.images(NUMBERS))
+    manifest["title"] = "\x1b[31m\x07red\x00"
+    frozen = freeze(manifest, world.snapshots, world.shards)
+    assert set(read_snapshot(world.snapshots, frozen.name)["title"]) == {"[31mred"}
+    assert not refresh_origin(frozen, manifest, world.shards)
+    assert elsewhere.restore(frozen).pictures == len(NUMBERS)
 
 
 def test_a_snapshot_that_names_files_outside_the_masks_is_not_bundled(origin: tuple[World, str], tmp_path: Path) -> None:
