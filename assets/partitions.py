@@ -27,7 +27,7 @@ def months(project: Project) -> dg.TimeWindowPartitionsDefinition:
         cron_schedule="0 0 1 * *",
         fmt=MONTH_FORMAT,
         timezone="UTC",
-        start=_month_start(collect.from_month),
+        start=_month_start(min(collect.from_month, LAST_MONTH)),
         end=_month_start(month_after(str(collect.to_month))) if ends else None,
         end_offset=1,
     )

@@ -21,6 +21,7 @@ from pipeline.errors import ConfigError, UnsafeName
 from pipeline.file_names import expanded, is_plain_file
 from pipeline.hint_table import NUMBERS
 from pipeline.licenses import KNOWN, LICENSES, license_id
+from pipeline.links import is_web
 from pipeline.models import (
     MODELS_OF_ONE_DOMAIN,
     MODELS_THAT_NEED_MASKS,
@@ -65,20 +66,6 @@ def _host(value: str) -> str:
 
 
 Host = Annotated[str, AfterValidator(_host)]
-
-
-def _endpoint(value: str) -> str:
-    try:
-        parts = urlsplit(value)
-        is_usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a port or an address in brackets that is none
-        is_usable = False
-    if not is_usable or re.search(r"[\s\x00-\x1f]", value):
-        raise ValueError(f"{value!r} is no address that can be asked; write one like https://api.example.org/rest/")
-    return value
-
-
-Endpoint = Annotated[str, AfterValidator(_endpoint)]
 
 
 def _path(value: str) -> str:
@@ -192,7 +179,7 @@ class ProjectSection(_Section):
 class FlickrSection(_Section):
     """`[flickr]`: where Flickr is and how hard it may be asked."""
 
-    endpoint: Endpoint = "https://api.flickr.com/services/rest/"
+    endpoint: str = "https://api.flickr.com/services/rest/"
     """Address of the REST calls; an emulator's for trials."""
     image_hosts: list[Host] = ["live.staticflickr.com"]
     """Hosts (with `:port` where it is not the usual one) that pictures may come from, redirects included. A machine of
@@ -208,7 +195,7 @@ class FlickrSection(_Section):
 class CommonsSection(_Section):
     """`[commons]`: where Wikimedia Commons is and how hard it may be asked."""
 
-    endpoint: Endpoint = "https://commons.wikimedia.org/w/api.php"
+    endpoint: str = "https://commons.wikimedia.org/w/api.php"
     """Address of the API; an emulator's for trials."""
     image_hosts: list[Host] = ["upload.wikimedia.org"]
     """Hosts (with `:port` where it is not the usual one) that its pictures may come from."""
@@ -831,11 +818,19 @@ class Project(_Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Project":
-        if found := [*self._unknown_names(), *self._queries_without_months(), *self._queries_not_understood()]:
+        found = [*self._unusable_endpoints(), *self._unknown_names(), *self._queries_without_months()]
+        if found := [*found, *self._queries_not_understood()]:
             raise _located(found)
         if self.training.domain_a == self.training.domain_b and (found := [*self._translations_of_one_domain()]):
             raise _located(found)
         return self
+
+    def _unusable_endpoints(self) -> Iterator[tuple[Where, str]]:
+        """In words that do not repeat them: there may be a password in one."""
+        for name in ("flickr", "commons"):
+            if not is_web(getattr(self, name).endpoint):
+                usual = type(getattr(self, name)).model_fields["endpoint"].default
+                yield (name, "endpoint"), f"is no http(s) address, like {usual}"
 
     def _translations_of_one_domain(self) -> Iterator[tuple[Where, str]]:
         for name, recipe in self.recipes.items():

@@ -28,6 +28,7 @@ from pipeline.flickr.records import (
     parse_models,
     parse_search,
 )
+from pipeline.links import is_web
 from pipeline.sources.found import PhotoInfo, SearchPage
 from pipeline.web.manners import Patience, Waits, phrase, transport_failure, user_agent, wait_s
 from pipeline.web.reading import parse_json
@@ -271,13 +272,9 @@ class FlickrClient:
 
 def check_endpoint(endpoint: str) -> None:
     """Raises `ConfigError` for what is no address to which calls could be sent."""
-    try:
-        parts = urlsplit(endpoint)
-        is_address = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
-    except ValueError:
-        raise ConfigError(f"`[flickr] endpoint` is {endpoint!r}, which is no http(s) address, like {ENDPOINT}") from None
-    if not is_address:
-        raise ConfigError(f"`[flickr] endpoint` is {endpoint!r}, which is no http(s) address, like {ENDPOINT}")
+    if not is_web(endpoint):
+        raise ConfigError(f"`[flickr] endpoint` is no http(s) address, like {ENDPOINT}")
+    parts = urlsplit(endpoint)
     if "@" in parts.netloc:
         # It stands in messages, and in the project file, which others may read.
         raise ConfigError(f"`[flickr] endpoint` holds a name or password for {parts.hostname}; leave them out")

@@ -94,6 +94,8 @@ def test_the_last_months_that_can_be_written_mean_no_end() -> None:
     )
     assert all(months(one).get_partition_keys() == months(without).get_partition_keys() for one in named)
     assert months(early).get_partition_keys() == ["2026-01", "2026-02"]
+    far = parse_project('[collect]\nfrom = "9999-12"\n[domains.ordinary]\n[domains.shallow]\n', Path("bokehflow.toml"))
+    assert not months(far).get_partition_keys()
 
 
 def test_every_asset_says_what_it_is_and_whose(definitions: dg.Definitions) -> None:

@@ -120,9 +120,9 @@ def test_every_mistake_is_listed() -> None:
         (MINIMAL + '[collect]\nfrom = "２０２４-03"\n', "10: collect.from: '２０２４-03' is not a month"),
         (
             MINIMAL + '[flickr]\nendpoint = "api.flickr.com"\n',
-            "10: flickr.endpoint: 'api.flickr.com' is no address that can be",
+            "10: flickr.endpoint: is no http(s) address, like https",
         ),
-        (MINIMAL + '[flickr]\nendpoint = "http://x:99999/"\n', "10: flickr.endpoint: 'http://x:99999/' is no address that"),
+        (MINIMAL + '[commons]\nendpoint = "http://x:99999/"\n', "10: commons.endpoint: is no http(s) address, like https"),
         (
             MINIMAL + '[domains.x]\nqueries = [{ tags = [" "] }]\n',
             "10: domains.x.queries.0.tags.0: ' ' has no word to search",
@@ -200,6 +200,12 @@ def test_what_names_domains_by_default_names_those_of_the_project() -> None:
     assert one.dataset.test_share == {"scenes": 0.05}
     unchanged = parse_project(MINIMAL, Path("x"))
     assert unchanged == Project.model_validate(tomllib.loads(MINIMAL))
+
+
+def test_a_password_in_an_endpoint_is_not_repeated() -> None:
+    told = complaint(MINIMAL + '[flickr]\nendpoint = "https://me:hidden@x:99999/"\n')
+    assert "10: flickr.endpoint: is no http(s) address" in told
+    assert "hidden" not in told
 
 
 def test_a_missing_file_says_so(tmp_path: Path) -> None:
