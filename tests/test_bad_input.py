@@ -57,6 +57,14 @@ def test_an_unknown_month_asset_recipe_and_option(finished: Path, run: Run) -> N
         assert said in outcome.said
 
 
+def test_a_recipe_where_the_project_file_has_none(finished: Path, run: Run) -> None:
+    (finished / "bokehflow.toml").write_text("[domains.ordinary]\n[domains.shallow]\n")
+    for arguments in (["train", "one_sided", "--snapshot", "0123"], ["run", "--recipe", "one_sided@0"]):
+        outcome = run(*arguments, "--home", str(finished))
+        assert outcome.code == 1
+        assert 'it has none. Write [recipes.one_sided] there, and model = "one_sided" below' in outcome.said
+
+
 def test_an_unknown_domain(finished: Path, run: Run) -> None:
     edit(finished, "[training]", '[training]\ndomain_a = "sharp"')
     outcome = run("run", "--home", str(finished))

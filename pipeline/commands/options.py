@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -12,6 +12,7 @@ from pipeline.plain_text import plain_lines
 
 if TYPE_CHECKING:
     from pipeline.config import Project
+    from pipeline.errors import ConfigError
     from storage import Home
 
 STRENGTH_PERCENT = 3.0
@@ -52,6 +53,18 @@ def with_config(command: Command) -> Command:
         type=click.Path(dir_okay=False, path_type=Path),
         help="The project file; else BOKEHFLOW_CONFIG, else bokehflow.toml in the home, else ./bokehflow.toml.",
     )(command)
+
+
+def no_recipe(path: Path, wanted: str, known: Sequence[str]) -> "ConfigError":
+    """What to raise where a project file has no recipe of that name."""
+    from pipeline.errors import ConfigError
+    from pipeline.models import MODELS
+
+    name = wanted.partition("@")[0]
+    model = name if name in MODELS else "cyclegan"
+    first = f'it has none. Write [recipes.{model}] there, and model = "{model}" below'
+    instead = f"one of: {', '.join(known)}" if known else first
+    return ConfigError(f"{path}: there is no recipe {wanted!r}; {instead}")
 
 
 def open_home(home: Path | str | None) -> "Home":

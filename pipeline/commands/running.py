@@ -6,7 +6,17 @@ from pathlib import Path
 
 import click
 
-from pipeline.commands.options import FiniteRange, home_option, load, open_home, say, tell, with_config, with_home
+from pipeline.commands.options import (
+    FiniteRange,
+    home_option,
+    load,
+    no_recipe,
+    open_home,
+    say,
+    tell,
+    with_config,
+    with_home,
+)
 
 
 @click.command(
@@ -98,7 +108,7 @@ def run(
     project, path = load(chosen, config)
     for recipe in recipes:
         if recipe not in project.recipe_keys():
-            raise ConfigError(f"{path}: there is no recipe {recipe!r}; one of: {', '.join(project.recipe_keys())}")
+            raise no_recipe(path, recipe, project.recipe_keys())
     automatic = automatic_recipes(project)
     keys = [*automatic, *(key for key in recipes if key not in automatic)]
     plan = Plan(from_month, to_month, until or ORDER[-1], rescrape, keys)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.commands.failures import Failures
-from pipeline.commands.options import load, open_home, say, with_config, with_home
+from pipeline.commands.options import load, no_recipe, open_home, say, with_config, with_home
 from pipeline.counted import counted
 from pipeline.file_names import child
 
@@ -64,7 +64,7 @@ def train(
     chosen = open_home(home)
     project, path = load(chosen, config)
     if recipe not in project.recipes:
-        raise ConfigError(f"{path}: there is no recipe {recipe!r}; one of: {', '.join(sorted(project.recipes))}")
+        raise no_recipe(path, recipe, sorted(project.recipes))
     if (snapshot is None) == (pairs is None):
         raise ConfigError("which pictures? Give one of --snapshot ID and --pairs FOLDER")
     snapshot = None if snapshot is None else find_snapshot(chosen.snapshots, snapshot)

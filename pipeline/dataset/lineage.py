@@ -303,7 +303,7 @@ def _photo_facts(
         ],
         "file": [_file(row) for row in story.get("photo_files", [])],
         "duplicates": [_duplicate(row) if row["rule"] else "kept of its group" for row in story.get("unique_photos", [])],
-        "decisions": decisions or [_frozen_decision(row) for _, row, _ in frozen[:1] if row.get("decision_file")],
+        "decisions": decisions or [_frozen_decision(name, row) for name, row, _ in frozen[:1] if row.get("decision_file")],
         "mask": [
             f"{row['coverage']:.0%} of the frame" + (f", drawn by {row['drawn_by']}" if row.get("drawn_by") else "")
             if row["mask"]
@@ -318,9 +318,9 @@ def _file(row: Row) -> str:
     return f"{row['sha256']} ({row['width_px']}×{row['height_px']} px)" if row["sha256"] else f"none: {row['reason']}"
 
 
-def _frozen_decision(row: Row) -> str:
+def _frozen_decision(snapshot: str, row: Row) -> str:
     by = f", {row['curator']}" if row.get("curator") else ""
-    return f"kept; decided in {row['decision_file']}, row {row['decision_row']}{by}"
+    return f"kept; decided in {row['decision_file']}, row {row['decision_row']}{by}, says snapshot {snapshot}"
 
 
 def _day(seconds: int | None) -> str | None:
