@@ -168,11 +168,11 @@ def prepare_instance(home: Home) -> None:
             f"{link}: this home's records are in PostgreSQL; set {POSTGRES_VARIABLE} and its like, or delete that link to "
             "begin with records in the home"
         )
+    if is_on_postgres and (link.is_symlink() or not link.exists()):
+        _check_postgres_settings()
     if not link.exists() or (link.is_symlink() and is_on_postgres and not was_on_postgres):
         link.unlink(missing_ok=True)
         link.symlink_to(DAGSTER_ON_POSTGRES if is_on_postgres else DAGSTER_SETTINGS)
-    if is_on_postgres and link.is_symlink():
-        _check_postgres_settings()
     os.environ["DAGSTER_HOME"] = str(home.dagster)
 
 

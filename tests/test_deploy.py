@@ -79,10 +79,15 @@ def test_the_environment_says_where_the_records_are(tmp_path: Path, monkeypatch:
 
 
 def test_without_the_extra_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = Home(tmp_path)
     set_postgres(monkeypatch, 5432)
+    monkeypatch.setenv("DAGSTER_HOME", "")  # set by what follows, and to be forgotten afterwards
     monkeypatch.setattr("assets.headless.find_spec", lambda _: None)
     with pytest.raises(ConfigError, match=r"pip install 'bokehflow\[postgres\]'"):
-        prepare_instance(Home(tmp_path))
+        prepare_instance(home)
+    monkeypatch.delenv("BOKEHFLOW_POSTGRES_HOST")
+    prepare_instance(home)
+    assert (home.dagster / "dagster.yaml").readlink() == DAGSTER_SETTINGS, "nothing was ever recorded in PostgreSQL"
 
 
 # --- compose ------------------------------------------------------------------------------------------------------------
