@@ -94,7 +94,7 @@ def _opened(path: Path) -> Any:  # noqa: ANN401 - h5py is optional and has no ty
     try:
         h5py = importlib.import_module("h5py")
     except ImportError as error:
-        raise ConfigError("NYU's file needs h5py, which is not installed: run `uv pip install 'bokehflow[nyu]'`") from error
+        raise ConfigError("NYU's file needs h5py, which is not installed: run `pip install 'bokehflow[nyu]'`") from error
     try:
         return h5py.File(path, "r")
     except OSError as error:

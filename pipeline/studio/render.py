@@ -106,7 +106,7 @@ def import_mitsuba() -> ModuleType:
         mitsuba = importlib.import_module("mitsuba")
     except ImportError as error:
         raise ConfigError(
-            "Rendering scenes needs Mitsuba, which is not installed: run `uv pip install 'bokehflow[studio]'`"
+            "Rendering scenes needs Mitsuba, which is not installed: run `pip install 'bokehflow[studio]'`"
         ) from error
     mitsuba.set_variant("scalar_rgb")
     mitsuba.set_log_level(mitsuba.LogLevel.Error)

@@ -110,5 +110,5 @@ def test_both_ways_have_the_noise_of_a_sensor() -> None:
 
 def test_without_mitsuba_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "mitsuba", None)
-    with pytest.raises(ConfigError, match=r"uv pip install 'bokehflow\[studio\]'"):
+    with pytest.raises(ConfigError, match=r"run `pip install 'bokehflow\[studio\]'"):
         render_scene(1, 8, 8)
