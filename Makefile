@@ -1,4 +1,4 @@
-# Everything a person types. Needs Python 3.11 or newer, make, git and the package registry.
+# Everything a person types. Needs Python 3.11 to 3.14, make, git and the package registry.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -24,7 +24,7 @@ dev-install: $(VENV)/.installed-dev
 
 # What installs and builds is pinned by hash as well: uv, and setuptools, which runs when this package is built.
 $(BIN)/uv: requirements-build.lock
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "bokehflow needs Python 3.11 or newer; name one: make PYTHON=python3.12 ...")'
+	$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15) and "bokehflow needs Python 3.11 to 3.14; name one: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements-build.lock
 
