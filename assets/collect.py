@@ -11,6 +11,7 @@ from assets.contact_sheets import contact_sheet
 from assets.partitions import DOMAIN, MONTH, domain_months, key_parts
 from assets.plots import bars
 from pipeline.config import Project
+from pipeline.counted import counted
 from pipeline.errors import ConfigError
 from pipeline.operations.downloads import download, known_files
 from pipeline.operations.forget import finish_forgetting, leftovers
@@ -74,7 +75,7 @@ def listing_asset(project: Project) -> dg.AssetsDefinition:
             "api_calls_retried": source.client.retried,
             "api_calls_left_this_hour": sources.calls_left(key[DOMAIN], data),
         }
-        problems = [f"{len(truncated)} photos lie in a window with more results than the source shows"] if truncated else []
+        problems = [f"{counted(len(truncated), 'photo')} in windows with more results than are shown"] if truncated else []
         return table_result(info, shown, [check("every_result_seen", problems, dg.AssetCheckSeverity.WARN)])
 
     return photo_listing

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from pipeline.counted import counted
 from pipeline.plain_files import FileTooLarge, NotAPlainFile, read_plain
 from pipeline.plain_text import plain
 
@@ -121,7 +122,7 @@ class Sheet:
         if filled <= len(self.columns):
             return ""
         return (
-            f"it has {filled} cells, the header {len(self.columns)}: a cell that holds a separator must stand in "
+            f"it has {counted(filled, 'cell')}, the header {len(self.columns)}: a cell that holds a separator must stand in "
             "quotation marks"
         )
 

@@ -29,6 +29,7 @@ from hashlib import sha256 as sha256_digest
 from pathlib import Path
 
 from pipeline.atomic import write_bytes, write_text
+from pipeline.counted import counted
 from pipeline.errors import StorageError, disk_failed
 from pipeline.file_names import child, expanded, inside
 from pipeline.locks import locked
@@ -422,7 +423,7 @@ class WorkingFolder:
         self._seen = number
         own = {name: one for name, one in there.items() if is_of_the_machine(name)}
         if not known.number and not self.list_file.exists():
-            say(f"{self.address}: {len(there):,} files")
+            say(f"{self.address}: {counted(len(there), 'file')}")
             self._bring_all(own)
         return number, {name: one for name, one in there.items() if name not in own}, not own
 

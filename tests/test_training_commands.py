@@ -91,7 +91,7 @@ def test_a_published_model_runs_as_its_readme_says(finished_demo: Path, snapshot
     done = bokehflow(finished_demo, "publish-model", run, str(folder))
     assert done.returncode == 0, done.stderr
     readme = (folder / "README.md").read_text()
-    assert re.search(r"Of these \d+ photos \d+ do not allow changes, \d+ do not allow commercial use\.", readme)
+    assert re.search(r"Of \d+ photos \d+ do not allow changes, \d+ do not allow commercial use\.", readme)
     (code,) = re.findall(r"(?ms)^```python\n(.*?)^```$", readme)
     assert len(code.splitlines()) <= 13
     generator, settings = load_generator(finished_demo / "runs" / run)

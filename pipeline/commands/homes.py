@@ -5,6 +5,7 @@ from contextlib import nullcontext
 import click
 
 from pipeline.commands.options import say, tell
+from pipeline.counted import counted
 from pipeline.file_names import expanded
 
 
@@ -52,4 +53,7 @@ def copy(source: str, target: str, at_work: bool) -> None:
         say(f"gone at the source, and now there: {name}")
     if more := copied.gone[20:]:
         say(f"… and {len(more):,} more")
-    tell(f"{copied.files:,} files, {copied.sent:,} of them sent ({copied.sent_bytes / 1e6:,.1f} MB); all verified: {target}")
+    tell(
+        f"{counted(copied.files, 'file')}, {copied.sent:,} of them sent ({copied.sent_bytes / 1e6:,.1f} MB); "
+        f"all verified: {target}"
+    )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.commands.options import STRENGTH_PERCENT, load, open_home, say, with_config, with_home
+from pipeline.counted import counted
 from pipeline.file_names import child, inside, sha256_of
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def import_decisions(file: Path, tool: str, reviewer: str, home: Path | None, co
         raise ConfigError("--reviewer needs a name that can be seen")
     done = take_decisions(file, tool, name, chosen.reviewed, known_photos(chosen), set(project.domains))
     told = "was there already, with" if done.was_there else "holds"
-    say(f"{done.path} {told} {done.decisions:,} decisions; `bokehflow run` goes by them")
+    say(f"{done.path} {told} {counted(done.decisions, 'decision')}; `bokehflow run` goes by them")
 
 
 def only_page(home: "Home") -> AbstractContextManager[Callable[[str], None]]:

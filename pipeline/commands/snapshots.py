@@ -183,7 +183,7 @@ def export(
         if use or rgba or per_shard or image_prefix:
             raise ConfigError("a bundle holds no photo, so --use, --rgba, --per-shard and --image-prefix mean nothing to it")
         count = export_bundle(chosen.snapshots, identifier, {"mask": chosen.masks, "depth": chosen.depth}, folder)
-        say(f"{folder}: manifest and {count:,} masks; `bokehflow snapshot restore {folder}` rebuilds it elsewhere")
+        say(f"{folder}: manifest and {counted(count, 'mask')}; `bokehflow snapshot restore {folder}` rebuilds it elsewhere")
         return
     if rgba and format_name != "folders":
         raise ConfigError("--rgba is for --format folders; hf and webdataset have the alpha as a part of its own")
@@ -265,12 +265,12 @@ def publish(
             for name, size in ready.files.items():
                 tell(f"{'~' * (name in ready.estimated) + f'{size:,}':>14}  {name}")
             total = f"{'~' * bool(ready.estimated)}{sum(ready.files.values()):,}"
-            tell(f"{total:>14}  bytes in {len(ready.files)} files\n\n{ready.card}")
+            tell(f"{total:>14}  bytes in {counted(len(ready.files), 'file')}\n\n{ready.card}")
             say(f"dry run: nothing was sent to {repo}")
             return
-        say(f"sending {sum(ready.files.values()) / 1e6:,.1f} MB in {len(ready.files)} files")
+        say(f"sending {sum(ready.files.values()) / 1e6:,.1f} MB in {counted(len(ready.files), 'file')}")
         done = hub.publish(folder, repo, f"bokehflow snapshot {identifier}", private)
-        tell(f"{done.url}: {done.files} files, checked; commit {done.commit}")
+        tell(f"{done.url}: {counted(done.files, 'file')}, checked; commit {done.commit}")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -305,8 +305,8 @@ def restore(source: str, without_missing: bool, as_json: bool, home: Path | None
         done = restore_into(chosen, project, source)
         frozen = done.identifier if done.whole else freeze_what_is_left(chosen, source) if without_missing else None
     say(
-        f"{done.identifier}: {done.pictures:,} pictures, {done.already_there:,} were there, {done.made:,} made anew, "
-        f"{done.fetched:,} photos fetched"
+        f"{done.identifier}: {counted(done.pictures, 'picture')}, of these {done.already_there:,} as they were, "
+        f"{done.made:,} made anew, {counted(done.fetched, 'photo')} fetched"
     )
     if as_json:
         tell(json.dumps({**vars(done), "whole": done.whole, "frozen": frozen}, ensure_ascii=False))

@@ -25,6 +25,7 @@ from PIL import Image
 
 from pipeline.atomic import atomic_path
 from pipeline.config import CurationSection
+from pipeline.counted import counted
 from pipeline.curation.curate import one_per_photo
 from pipeline.curation.ranking import Ranking
 from pipeline.curation.suggestions import suggest
@@ -135,7 +136,7 @@ def filled_in_place(folder: Path) -> list[str]:
         filled = 0 if _is_as_written(path) else sum(bool(row.get("decision")) for row in read_rows(path))
         if filled:
             found.append(
-                f"{path.name}: {filled} rows are decided in the queue's own folder; copy the file to review/reviewed/"
+                f"{path.name}: {counted(filled, 'row')} decided in the queue's own folder; copy the file to review/reviewed/"
             )
     return found
 

@@ -13,6 +13,7 @@ import jinja2
 import numpy as np
 import pandas as pd
 
+from pipeline.counted import counted
 from pipeline.dataset.manifest import counts
 from pipeline.hint_table import SUGGESTED
 from pipeline.licenses import license_name
@@ -197,8 +198,8 @@ def _owners(manifest: pd.DataFrame) -> str:
         return "Of no picture the owner is known."
     share, top = owners.iloc[0] / len(manifest), owners.head(MANY).sum() / len(manifest)
     return (
-        f"{len(owners):,} owners; the most frequent has {share:.0%} of the pictures, the {MANY} most frequent {top:.0%}"
-        f"{unknown}."
+        f"{counted(len(owners), 'owner')}; the most frequent has {share:.0%} of the pictures, "
+        f"the {MANY} most frequent {top:.0%}{unknown}."
     )
 
 

@@ -269,7 +269,7 @@ def _no_picture(domain: str, masks: pd.DataFrame) -> str:
     reasons = ", ".join(f"{count} {reason}" for reason, count in without["reason"].value_counts().items())
     example = "".join(f"; {row.photo_id}: {row.detail}" for row in without[without["detail"].notna()].head(1).itertuples())
     return (
-        f"no picture in {domain}: none of its {len(photos)} photos has a mask ({reasons}{example}); "
+        f"no picture in {domain}: of {counted(len(photos), 'kept photo')} none has a mask ({reasons}{example}); "
         "what makes masks stands under [masks]"
     )
 

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from pipeline.atomic import naming
+from pipeline.counted import counted
 from pipeline.dataset.datasheet import is_of_subjects
 from pipeline.dataset.export import DATASHEET, Exported, ExportPlan, export_snapshot, make_hole
 from pipeline.dataset.layout import ATTRIBUTION, CANONICAL, PICTURES, SUMS, read_facts, sums_text
@@ -145,7 +146,7 @@ def _card(facts: Mapping[str, Any], shown: pd.DataFrame, exported: Exported) -> 
     }
     counts = shown["license_name"].value_counts()
     licences = "\n".join(f"| {plain_markdown(str(name))} | {count:,} |" for name, count in counts.items())
-    left = "".join(f"\n- {count:,} pictures are not in it: {reason}." for reason, count in exported.left_out.items())
+    left = "".join(f"\n- Not in it: {counted(count, 'picture')}, {reason}." for reason, count in exported.left_out.items())
     return f"""---
 {yaml.safe_dump(head, sort_keys=False, allow_unicode=True).strip()}
 ---

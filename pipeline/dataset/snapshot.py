@@ -23,6 +23,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.atomic import atomic_folder, atomic_path, sync
+from pipeline.counted import counted
 from pipeline.dataset.file_forms import without_controls
 from pipeline.dataset.frozen_tables import read_frozen
 from pipeline.dataset.layout import (
@@ -113,7 +114,9 @@ def freeze(
         return target
     pictures = locate(manifest, shards)
     if missing := pictures["shard"].isna().sum():
-        raise DatasetError(f"{shards}: {missing} pictures of the manifest are in no shard; run `bokehflow run` to make them")
+        raise DatasetError(
+            f"{shards}: {counted(int(missing), 'picture')} of the manifest in no shard; `bokehflow run` makes them"
+        )
     with freeze_as(target, pictures, shards) as temporary:
         facts = {
             "format": FORMAT_VERSION,
@@ -322,8 +325,8 @@ def relocate(path: Path, shards: Path, known: Mapping[str, str] | None = None) -
     pictures = locate(with_places(manifest[~manifest["forgotten"]], path), shards)
     if lost := pictures.loc[pictures["shard"].isna(), "photo_id"].tolist():
         raise DatasetError(
-            f"{path}: {len(lost)} pictures are in no shard, the first {lost[0]}; `bokehflow snapshot restore {path.name}` "
-            "makes them anew"
+            f"{path}: {counted(len(lost), 'picture')} in no shard, first {lost[0]}; "
+            f"`bokehflow snapshot restore {path.name}` makes what is missing"
         )
     replace_parquet(path / PICTURES, pictures, PICTURE_COLUMNS, SOURCES)
     refresh_sums(path, shards, {PICTURES}, known)

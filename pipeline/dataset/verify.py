@@ -15,6 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.counted import counted
 from pipeline.dataset.layout import (
     ATTRIBUTION,
     CANONICAL,
@@ -280,7 +281,7 @@ def check_shard(path: Path, rows: pd.DataFrame, digest: str | None) -> Iterator[
     `digest` is that of the whole file where it is known: it covers what no row does, such as the file's header.
     """
     if not at_hand(path):
-        yield Discrepancy(path.name, f"is missing, with {len(rows)} pictures")
+        yield Discrepancy(path.name, f"is missing, with {counted(len(rows), 'picture')}")
         return
     whole = digest is None or file_sha256(path) == digest
     try:
@@ -288,7 +289,7 @@ def check_shard(path: Path, rows: pd.DataFrame, digest: str | None) -> Iterator[
         carried = shard.index()
         found = list(_check_rows(path.name, shard, carried, rows))
     except DAMAGE as error:
-        yield Discrepancy(path.name, f"cannot be read ({error}), with {len(rows)} pictures")
+        yield Discrepancy(path.name, f"cannot be read ({error}), with {counted(len(rows), 'picture')}")
         return
     yield from found
     if not whole and not found:

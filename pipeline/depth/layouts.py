@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.bounded import form_problem, read_json
+from pipeline.counted import counted
 from pipeline.depth.files import ReadPicture, read_array, read_depth_map
 from pipeline.depth.metrics import edges, widened
 from pipeline.depth.units import DepthError, DepthMap, DepthUnit
@@ -201,9 +202,7 @@ def _unread(folder: Path, endings: Sequence[str]) -> str | None:
     )
     if not names:
         return None
-    return (
-        f"{folder.name}/: {len(names):,} files are not read, such as {names[0]}; those that are end in {', '.join(endings)}"
-    )
+    return f"{folder.name}/: {counted(len(names), 'file')} not read, such as {names[0]}; read is {', '.join(endings)}"
 
 
 def _without(others: Mapping[str, Path], *many: Mapping[str, Path]) -> Iterator[Path]:

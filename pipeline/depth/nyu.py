@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from pipeline.counted import counted
 from pipeline.depth.files import ReadPicture
 from pipeline.depth.layouts import METRES, Found, RgbdPair
 from pipeline.depth.units import DepthError, DepthMap
@@ -41,7 +42,7 @@ def nyu(folder: Path, raw: bool = False) -> Found:
                 raise DepthError(f"{path}: has no {name} of the shape {('pictures', *shape)} as read from HDF5")
         count, scenes = len(file["images"]), _words(file, "scenes")
     if len(scenes) != count:
-        raise DepthError(f"{path}: names {len(scenes)} scenes for {count} pictures")
+        raise DepthError(f"{path}: names {counted(len(scenes), 'scene')} for {counted(count, 'picture')}")
     sides = _sides(folder / SPLITS, count)
     return Found([
         RgbdPair(f"{number + 1:04d}", scenes[number], sides[number], _rgb(path, number), _depth(path, kind, number))

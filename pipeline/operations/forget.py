@@ -510,7 +510,7 @@ def summary(done: Purged) -> str:
         again = "--all" if name == "all" else " --compare ".join(name.split("+"))
         lines.append(f"deleted, since it showed them: reports/{name}; anew without them: bokehflow report {again}")
     if done.shared:
-        lines.append(f"{done.shared} blobs stay, since other photos have the same bytes")
+        lines.append(f"kept, since other photos have the same bytes: {counted(done.shared, 'blob')}")
     if done.queue_files:
         lines.append(f"taken out of the queue: {', '.join(done.queue_files)}")
     lines += leftovers(done)

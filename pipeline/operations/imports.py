@@ -271,7 +271,7 @@ def _beside(folder: Path, known: Sequence[str]) -> list[str]:
     files = sum(not path.is_dir() for path in folder.iterdir())
     notes = []
     if folders:
-        names = ", ".join(f"{path.name} ({_count_files(path):,} files)" for path in folders)
+        names = ", ".join(f"{path.name} ({counted(_count_files(path), 'file')})" for path in folders)
         notes.append(f"folders not looked at: {names}; to have one as well: bokehflow import {folders[0]} --domain DOMAIN")
     if files:
         notes.append(f"files beside {' and '.join(known)}, not looked at: {files}")

@@ -16,6 +16,7 @@ import pandas as pd
 
 from pipeline.atomic import write_bytes
 from pipeline.config import Project
+from pipeline.counted import counted
 from pipeline.dataset.manifest import with_pairs
 from pipeline.depth.layouts import Found, RgbdPair, Target, diml, diode, misfit, pairs, realbokeh
 from pipeline.depth.maps import digest_of, encoded, map_png
@@ -227,15 +228,15 @@ class _PairBringer:
             nearest, medians, farthest = zip(*(depth.range_m() for depth in metric), strict=True)
             known = sum(float(depth.known.mean()) for depth in metric) / len(metric)
             yield (
-                f"depth of {len(metric)} pictures: {min(nearest):.3g} to {max(farthest):.3g} m, median "
+                f"depth of {counted(len(metric), 'picture')}: {min(nearest):.3g} to {max(farthest):.3g} m, median "
                 f"{pd.Series(medians).median():.3g} m, {known:.0%} known; is that so? Else say another unit and import again"
             )
         if relative := len(self._depths) - len(metric):
-            yield f"relative depth of {relative} pictures, larger is nearer"
+            yield f"relative depth of {counted(relative, 'picture')}, larger is nearer"
         if self._replaced:
             names = ", ".join(self._replaced[:SHOWN_NAMES]) + (", …" if len(self._replaced) > SHOWN_NAMES else "")
             yield (
-                f"replaced the depth of {len(self._replaced)} pictures that were here with another ({names}); where the "
+                f"replaced the depth of {counted(len(self._replaced), 'picture')} by another ({names}); where the "
                 "former was right, import it again with its unit. `bokehflow run` makes what follows; frozen snapshots stay"
             )
         if self._passed_over:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import pandas as pd
 
 from pipeline.config import Project
+from pipeline.counted import counted
 from pipeline.errors import ConfigError, SourceError
 from pipeline.licenses import KNOWN
 from pipeline.operations.downloads import asking_as, download
@@ -75,7 +76,7 @@ def import_list(
     if failure and not done.pictures:
         raise failure
     if failure:
-        done.notes.append(f"{waiting:,} rows wait for the next import: {failure}")
+        done.notes.append(f"left for the next import: {counted(waiting, 'row')}: {failure}")
     # All that its journal knew stands in the table now.
     home.journal(JOURNAL).unlink(missing_ok=True)
     done.notes += _notes(listed, words)
@@ -167,5 +168,5 @@ def _notes(listed: UrlList, words: Counter[str]) -> list[str]:
     if listed.unknown:
         notes.append(f"columns passed over: {', '.join(map(plain, listed.unknown))}")
     if listed.repeated:
-        notes.append(f"{listed.repeated:,} rows repeat an address, of which the first row counts")
+        notes.append(f"addresses repeated: {counted(listed.repeated, 'row')} passed over; the first of each counts")
     return [*notes, *told_licenses(words)]

@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.config import Project
+from pipeline.counted import counted
 from pipeline.errors import ConfigError
 from pipeline.operations.imports import Imported
 from pipeline.operations.list_imports import import_list
@@ -70,6 +71,6 @@ def _read(project: Project, home: Home, domain: str, path: Path) -> Imported:
         home.tables.write("listed_photos", pd.concat([others, pd.DataFrame(rows)], ignore_index=True))
     if gone:
         done.notes.append(
-            f"{len(gone):,} photos whose rows are no longer there are in no later snapshot; `bokehflow forget` erases them"
+            f"{counted(len(gone), 'photo')} whose row is gone, in no later snapshot; `bokehflow forget` erases them"
         )
     return done

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pipeline.atomic import is_temporary, sweep, write_bytes, write_text
 from pipeline.bounded import read_json
+from pipeline.counted import counted
 from pipeline.errors import ConfigError
 from pipeline.file_names import child
 from pipeline.licenses import KNOWN, freedoms, license_id
@@ -92,7 +93,7 @@ def restrictions(photos: Sequence[Mapping[str, object]]) -> str:
     found = [f"{count:,} do not allow {words[use]}" for use in words if (count := sum(use not in one for one in allowed))]
     if unknown := len(ids) - len(allowed):
         found.append(f"the licence of {unknown:,} is not known")
-    return f"Of these {len(photos):,} photos {', '.join(found) or 'all allow changes and commercial use'}."
+    return f"Of {counted(len(photos), 'photo')} {', '.join(found) or 'all allow changes and commercial use'}."
 
 
 def publish(

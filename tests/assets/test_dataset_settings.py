@@ -181,7 +181,7 @@ def test_masks_that_are_all_missing_are_explained_where_the_manifest_is_refused(
     done = dg.materialize(assets, resources=resources, raise_on_error=False)
     (refused,) = [found for found in done.get_asset_check_evaluations() if not found.passed]
     assert refused.check_name == "can_be_frozen"
-    assert "no picture in ordinary: none of its 1 photos has a mask (1 mask_missing; " in str(refused.metadata)
+    assert "no picture in ordinary: of 1 kept photo none has a mask (1 mask_missing; " in str(refused.metadata)
 
 
 def _segmented(given: Project, home: Home, photos: pd.DataFrame) -> pd.DataFrame:

@@ -189,7 +189,7 @@ def test_the_folders_of_cyclegan_keep_domain_and_side(tmp_path: Path) -> None:
     said = summary(done)
     assert "1 photo in folders for training and for testing: taken for testing" in said
     assert 'split = "given" under [dataset] goes by it' in said
-    assert "folders not looked at: other (1 files)" in said
+    assert "folders not looked at: other (1 file)" in said
     given = parse_project(PROJECT + '[dataset]\nsplit = "given"\n', Path("x.toml"))
     assert 'split = "given"' not in summary(import_folder(given, home, tmp_path / "set", None, None))
 

@@ -16,6 +16,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from pipeline.atomic import atomic_folder, write_text
+from pipeline.counted import counted
 from pipeline.errors import DatasetError
 from pipeline.file_names import inside
 from pipeline.plain_files import plain, plain_path
@@ -81,7 +82,9 @@ def read_pictures(folder: Path) -> list[Tiles]:
             found.setdefault(row["photo_id"], {})[row["role"]] = inside(folder, row["file"])
     missing = [path.name for files in found.values() for path in files.values() if not path.exists()]
     if missing:
-        raise DatasetError(f"{folder}: {len(missing)} pictures are missing, first {missing[0]}; evaluate the model again")
+        raise DatasetError(
+            f"{folder}: lacks {counted(len(missing), 'picture')}, first {missing[0]}; evaluate the model again"
+        )
     return [Tiles(photo_id, files) for photo_id, files in found.items()]
 
 

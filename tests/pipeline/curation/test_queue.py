@@ -154,7 +154,7 @@ def test_a_batch_filled_in_where_it_lies_is_noticed(tmp_path: Path) -> None:
         writer.writeheader()
         writer.writerows([{**rows[0], "decision": "keep"}, *rows[1:]])
     assert filled_in_place(tmp_path / "queue") == [
-        f"{path.name}: 1 rows are decided in the queue's own folder; copy the file to review/reviewed/"
+        f"{path.name}: 1 row decided in the queue's own folder; copy the file to review/reviewed/"
     ]
 
 

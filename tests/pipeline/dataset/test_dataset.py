@@ -242,7 +242,7 @@ def test_a_domain_without_pictures_says_why(tmp_path: Path) -> None:
     manifest.loc[0, "split"] = "test"
     lost = masks_table(numbers).assign(mask=None, reason="mask_missing", detail="there is no flickr_0.png")
     assert problems(manifest, lost, DatasetSection(), "ordinary", "shallow") == [
-        "no picture in shallow: none of its 6 photos has a mask (6 mask_missing; flickr:0: there is no flickr_0.png); "
+        "no picture in shallow: of 6 kept photos none has a mask (6 mask_missing; flickr:0: there is no flickr_0.png); "
         "what makes masks stands under [masks]"
     ]
     (small,) = problems(manifest, masks_table(numbers), DatasetSection(crop="tiles"), "ordinary", "shallow")

@@ -47,7 +47,7 @@ def test_imports_alone_do_not_come_from_flickr() -> None:
 @pytest.mark.parametrize("empty", ["", None])
 def test_an_owner_who_is_not_known_is_none_of_them(empty: str | None) -> None:
     text = sheet(["flickr:1", "folder:1", "folder:2"], ["a", empty, empty], [QUERY])
-    assert "1 owners; the most frequent has 33%" in text
+    assert "1 owner; the most frequent has 33%" in text
     assert "; of 2 pictures the owner is not known." in text
     assert SEARCHED in text
     assert "2 of the 3 photos were brought" in text

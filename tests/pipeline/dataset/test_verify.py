@@ -135,7 +135,7 @@ def test_a_lost_shard_is_named_and_made_anew_under_another_name_it_is_found(copy
     lost = sorted(world.shards.iterdir())[0]
     lost.unlink()
     assert [finding.file for finding in verify(world, identifier).findings] == [lost.name]
-    with pytest.raises(DatasetError, match=r"pictures are in no shard, the first .*snapshot restore"):
+    with pytest.raises(DatasetError, match=r"in no shard, first .*snapshot restore"):
         open_snapshot(world.snapshots, identifier, world.shards)
     world.images(range(1, 31), shard_rows=1)
     assert not lost.exists()

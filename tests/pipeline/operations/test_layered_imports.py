@@ -90,7 +90,7 @@ def test_a_corrected_unit_changes_the_maps(tmp_path: Path, home: Home) -> None:
     wrong = home.tables.read("imported_layers")
     assert "replaced" not in summary([imported(home, tmp_path / "set", "mm/2")])
     done = imported(home, tmp_path / "set", "mm")
-    assert "replaced the depth of 3 pictures that were here with another (0, 1, 2); where the former" in summary([done])
+    assert "replaced the depth of 3 pictures by another (0, 1, 2); where the former" in summary([done])
     right = home.tables.read("imported_layers")
     assert before is None
     assert (wrong["depth_source"] == right["depth_source"]).all()

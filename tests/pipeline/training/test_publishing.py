@@ -83,9 +83,9 @@ def test_the_card_knows_a_lens_that_was_not_calibrated(
 def test_what_licences_forbid_is_told_of_those_that_are_known() -> None:
     licences = ["CC BY-NC 2.0", "CC BY-ND 2.0", "CC BY 4.0", None, "unknown"]
     assert publishing.restrictions([{"license": one} for one in licences]) == (
-        "Of these 5 photos 1 do not allow changes, 1 do not allow commercial use, the licence of 2 is not known."
+        "Of 5 photos 1 do not allow changes, 1 do not allow commercial use, the licence of 2 is not known."
     )
-    assert publishing.restrictions([{"license": None}]) == "Of these 1 photos the licence of 1 is not known."
+    assert publishing.restrictions([{"license": None}]) == "Of 1 photo the licence of 1 is not known."
     assert publishing.restrictions([{"license": "CC BY 4.0"}]).endswith("all allow changes and commercial use.")
 
 

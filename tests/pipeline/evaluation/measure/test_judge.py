@@ -309,7 +309,7 @@ def test_missing_pictures_are_named(tmp_path: Path) -> None:
     folder = tmp_path / "pictures"
     judge_model(MODEL, unchanged, Trial(JUDGED_PX, photos(1)), folder)
     next(folder.glob("*-mask.png")).unlink()
-    with pytest.raises(DatasetError, match=r"1 pictures are missing, first .*-mask\.png"):
+    with pytest.raises(DatasetError, match=r"lacks 1 picture, first .*-mask\.png"):
         read_pictures(folder)
 
 
