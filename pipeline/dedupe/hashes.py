@@ -139,17 +139,16 @@ def _whole(grey: np.ndarray) -> np.ndarray:
     frequencies = cosines @ small.astype(np.float64) @ cosines.T
     above, margin = _above_median(np.stack([frequencies, frequencies * _FLIPPED]))
     # Flat, striped and symmetric pictures have frequencies that are zero but for rounding. There the bits depend on
-    # the order of the additions, and equal bits take the transform that imagehash takes.
+    # the order of the additions, and equal bits take imagehash itself.
     if margin < 1e-9 * max(float(small.sum(dtype=np.int64)), 1.0):
         return np.concatenate([_as_imagehash(small), _as_imagehash(small[:, ::-1])])
     return _packed(above)
 
 
 def _as_imagehash(small: np.ndarray) -> np.ndarray:
-    from scipy import fftpack
+    import imagehash
 
-    frequencies = fftpack.dct(fftpack.dct(small, axis=0), axis=1)[:FREQUENCIES, :FREQUENCIES]
-    return _packed((frequencies > np.median(frequencies)).reshape(1, -1))
+    return _packed(imagehash.phash(Image.fromarray(small)).hash.reshape(1, -1))
 
 
 def _parts(grey: np.ndarray, windows: tuple[HashWindow, ...]) -> np.ndarray:

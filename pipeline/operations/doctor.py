@@ -31,7 +31,7 @@ DRIVER = Path("/proc/driver/nvidia/version")
 """Exists where NVIDIA's driver is loaded."""
 C_COMPILERS = ("gcc", "clang", "cc")
 """One of them compiles what starts the kernels that `torch.compile` makes."""
-LIBRARIES = ["dagster", "torch", "torchvision", "pillow", "pyarrow", "pandas", "ai-edge-litert", "flickrapi"]
+LIBRARIES = ["dagster", "torch", "torchvision", "pillow", "pyarrow", "pandas", "ai-edge-litert", "flickrapi", "imagehash"]
 
 
 @dataclass(frozen=True)
