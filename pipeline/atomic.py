@@ -17,7 +17,7 @@ from io import FileIO
 from pathlib import Path
 from uuid import uuid4
 
-from pipeline.errors import does_not_fit
+from pipeline.errors import StorageError, does_not_fit
 from pipeline.machine import MachinePlace, here
 
 TEMPORARY_SUFFIX = ".tmp"
@@ -103,7 +103,7 @@ def atomic_path(target: Path) -> Iterator[Path]:
 
     On any exception, and on KeyboardInterrupt, the temporary file is removed and `target` stays as it was.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(target.parent)
     temporary = temporary_beside(target)
     try:
         with naming(target):
@@ -197,11 +197,21 @@ def append_whole(file: FileIO, data: bytes) -> None:
         raise
 
 
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path)) from error
+
+
 def put_in_place(temporary: Path, target: Path) -> None:
     """Rename a finished file once its content is on the disk: after a power cut `target` is whole, or not there.
 
-    That it is there is sure only when its folder is synced as well, which costs as much again.
+    That it is there is sure only when its folder is synced as well, which costs as much again. Raises `StorageError` where
+    something else than a file lies there: root could put a file in the place of `/dev/null`, for all programs.
     """
+    if target.exists() and not target.is_file():
+        raise StorageError(f"{target}: is no plain file, and none is put in its place; name another")
     sync(temporary)
     os.replace(temporary, target)
 

@@ -145,9 +145,14 @@ def _no_license(value: str) -> str:
     return f"{value!r} is no id of Flickr's licences, which are {', '.join(LICENSES)}{meant}"
 
 
+NO_JOB = {"--array", "--help", "--test-only", "--usage", "--version", "--wrap"}
+
+
 def _slurm_option(value: str) -> str:
     if not re.fullmatch(r"--[a-z][a-z-]*(=[^\s\x00-\x1f]+)?", value):
         raise ValueError(f"{value!r} is no option of sbatch; write it like --partition=gpu")
+    if value.partition("=")[0] in NO_JOB:
+        raise ValueError(f"{value!r} makes sbatch start several jobs or none; leave it out")
     return value
 
 

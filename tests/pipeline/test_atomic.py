@@ -24,9 +24,11 @@ from pipeline.atomic import (
     sweep,
     temporary_beside,
     write_bytes,
+    write_remade,
     write_text,
     writer_of,
 )
+from pipeline.errors import StorageError
 from pipeline.machine import here
 
 
@@ -34,6 +36,26 @@ def test_a_file_appears_whole_and_nothing_else_remains(tmp_path: Path) -> None:
     write_text(tmp_path / "deep" / "file.txt", "ä\r\nb")
     assert (tmp_path / "deep" / "file.txt").read_bytes() == "ä\r\nb".encode()
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["file.txt"]
+
+
+def test_nothing_but_a_file_is_replaced(tmp_path: Path) -> None:
+    """Root could put a file in the place of a device."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    for name in ("pipe", "link", "folder"):
+        for write in (lambda path: write_bytes(path, b"x"), lambda path: write_remade({path: b"x"})):
+            with pytest.raises(StorageError, match=f"{name}: is no plain file, and none is put in its place"):
+                write(tmp_path / name)
+    assert (tmp_path / "pipe").is_fifo()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "link", "pipe"]
+
+
+@pytest.mark.parametrize("below", ["file/x", "file/x/y"])
+def test_a_file_in_the_place_of_a_folder_is_named(tmp_path: Path, below: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError):
+        write_bytes(tmp_path / below, b"x")
 
 
 @pytest.mark.parametrize("interruption", [RuntimeError, KeyboardInterrupt])

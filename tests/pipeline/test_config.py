@@ -136,6 +136,10 @@ def test_every_mistake_is_listed() -> None:
         ),
         (MINIMAL + "[photos]\nmax_pixels = 10000000000000000000\n", "10: photos.max_pixels: is beyond the largest number"),
         (MINIMAL + "[collect]\nrescrape_weeks = 1000000000\n", "10: collect.rescrape_weeks: "),
+        (
+            MINIMAL + '[training]\nslurm_options = ["--time=1:00:00", "--array=0-3"]\n',
+            "10: training.slurm_options.1: '--array=0-3' makes sbatch start several jobs or none",
+        ),
         (MINIMAL + "[dedupe]\nmin_detail = nan\n", "10: dedupe.min_detail: "),
         (
             MINIMAL + '[[curation.rules]]\nname = "a"\nhint = "people"\nbelow = inf\ndecision = "keep"\n',
