@@ -1019,7 +1019,6 @@ def _check_recipes(project: Project, text: str, path: Path) -> None:
     for name, recipe in project.recipes.items():
         try:
             _check_recipe(project, recipe)
-            _check_size(project, name, recipe)
         except SettingsError as error:
             found += [
                 (("recipes", name, "settings", *key.split(".")) if key else ("recipes", name), problem)
@@ -1052,16 +1051,6 @@ def _check_recipe(project: Project, recipe: Recipe) -> None:
         raise ConfigError(
             "lens_holds_subject and discriminator_sight 'bands' need masks, and [masks] segmenter is 'none'; take the "
             "profile 'collections'"
-        )
-
-
-def _check_size(project: Project, name: str, recipe: Recipe) -> None:
-    """Raises `ConfigError` where every new snapshot's pictures are too small for a recipe that each of them trains."""
-    size_px, stored_px = recipe.resolved().size_px, project.dataset.stored_px
-    if name in project.training.automatic and size_px > stored_px:
-        raise ConfigError(
-            f"trains at size_px = {size_px}, and [dataset] stores pictures of {stored_px} px: raise size_px there, or set "
-            "it here, as in settings = { size_px = " + f"{stored_px} }}; or take it out of [training] automatic"
         )
 
 

@@ -149,10 +149,6 @@ def test_every_mistake_is_listed() -> None:
             MINIMAL + '[recipes.x]\nmodel = "cyclegan"\nsettings = { gan_weight = inf }\n',
             "11: recipes.x.settings.gan_weight: ",
         ),
-        (
-            MINIMAL + '[recipes.x]\nmodel = "cyclegan"\n[training]\nautomatic = ["x"]\n[dataset]\nsize_px = 128\n',
-            "9: recipes.x: trains at size_px = 256, and [dataset] stores pictures of 128 px: raise size_px there",
-        ),
         (MINIMAL + '[depth]\nestimator = "folder"\nfolder = "x"\nunit = "cm"\n', "12: depth.unit: 'cm' is no unit of depth"),
         (MINIMAL + '[depth]\nestimator = "folder"\nfolder = "x"\nunit = "m/0"\n', "'m/0' is no unit of depth; write mm, m"),
     ],
