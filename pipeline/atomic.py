@@ -17,7 +17,7 @@ from io import FileIO
 from pathlib import Path
 from uuid import uuid4
 
-from pipeline.errors import StorageError, does_not_fit
+from pipeline.errors import does_not_fit
 from pipeline.machine import MachinePlace, here
 
 TEMPORARY_SUFFIX = ".tmp"
@@ -207,11 +207,11 @@ def _make_folder(path: Path) -> None:
 def put_in_place(temporary: Path, target: Path) -> None:
     """Rename a finished file once its content is on the disk: after a power cut `target` is whole, or not there.
 
-    That it is there is sure only when its folder is synced as well, which costs as much again. Raises `StorageError` where
-    something else than a file lies there: root could put a file in the place of `/dev/null`, for all programs.
+    That it is there is sure only when its folder is synced as well, which costs as much again. Raises `FileExistsError`
+    where something else than a file lies there: root could put a file in the place of `/dev/null`, for all programs.
     """
     if target.exists() and not target.is_file():
-        raise StorageError(f"{target}: is no plain file, and none is put in its place; name another")
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
     sync(temporary)
     os.replace(temporary, target)
 

@@ -35,7 +35,7 @@ IOERR_SHMSIZE (its index of what was written last could not grow), as the system
 
 MACHINE_FAULTS = {
     errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE,
-    errno.ESTALE, errno.EOVERFLOW, errno.ENAMETOOLONG, errno.ENOTDIR,
+    errno.ESTALE, errno.EOVERFLOW, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EEXIST,
 }  # fmt: skip
 """What the system says where a disk, a right or a limit is to blame."""
 
@@ -136,6 +136,8 @@ def disk_trouble(error: OSError) -> tuple[str, str]:
         return "a file may not be so large there (its file system, or `ulimit -f`, says so)", "take another folder"
     if error.errno == errno.EOVERFLOW:
         return f"it is larger than what is read ({error.strerror})", "take a smaller one"
+    if error.errno == errno.EEXIST:
+        return "something else lies there", "name another place"
     if error.errno == errno.ENOTDIR:
         return "a file lies where a folder would have to be", "name another place"
     if error.errno == errno.ENAMETOOLONG:
