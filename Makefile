@@ -8,12 +8,13 @@ WORKERS = $(shell $(BIN)/python -c 'import os; print((os.cpu_count() or 1) + 2)'
 # Python keeps what it has compiled, whatever the environment says: otherwise each command compiles Dagster anew, for seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install dev-install demo dev test-weights test test-slow test-random lint bench wheel lock clean
+.PHONY: help install dev-install demo dev test-weights test test-slow test-random test-lowest lint bench wheel lock clean
 
 help:
 	@echo "make demo    the whole pipeline on rendered portraits, without key or internet; ends with a report"
 	@echo "make dev     the Dagster UI (after make demo: on the demo's home)"
-	@echo "make test    the tests; make test-slow: those that take minutes; make test-random: other inputs"
+	@echo "make test    the tests; make test-slow: those that take minutes; make test-random: other inputs;"
+	@echo "             make test-lowest: the oldest packages that pyproject.toml allows"
 	@echo "make lint    ruff, basedpyright, import-linter"
 	@echo "make bench NAME=...  one benchmark of benchmarks/"
 	@echo "make wheel   dist/bokehflow-….whl, which needs no checkout"
@@ -57,6 +58,19 @@ test-slow: test-weights
 # The properties, on other inputs every time; `make test` tries the same ones, and fewer.
 test-random: test-weights
 	FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-1000} $(BIN)/python -m pytest -m hypothesis --numprocesses $(WORKERS)
+
+# Bounds are as low as the tests pass with, on the oldest Python: what old packages warn of is no fault of ours.
+LOWEST := $(VENV)/lowest
+RUNTIME_EXTRAS := heic hub studio nyu openlineage mlflow dask ray postgres cloud
+
+test-lowest: test-weights
+	$(BIN)/uv pip compile --quiet --no-deps --resolution lowest-direct --python $(BIN)/python $(RUNTIME_EXTRAS:%=--extra %) \
+		pyproject.toml --output-file $(LOWEST).txt >/dev/null
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(LOWEST)
+	$(BIN)/uv pip install --quiet --python $(LOWEST)/bin/python --constraint $(LOWEST).txt --requirement $(LOWEST).txt uv --editable '.[dev]'
+	$(LOWEST)/bin/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --ignore tests/test_lock.py \
+		--deselect tests/resources/test_dagster_internals.py::test_the_installed_version_is_the_pinned_one \
+		-W ignore::DeprecationWarning -W ignore::FutureWarning -W ignore::UserWarning
 
 lint: dev-install
 	$(BIN)/ruff check .
