@@ -97,13 +97,13 @@ def split_of(images: pd.DataFrame, dataset: DatasetSection, domain_a: str) -> pd
         return test.map({True: "test", False: "train"})
     several = images.groupby("split_key")["domain"].transform("nunique") > 1
     spans = several.groupby(key).transform("any")
-    score = key.map(split_score)
+    score = key.map(split_score).astype(float)  # of no text pandas makes text
     of = images["domain"].where(pair.isna(), domain_a)
     if dataset.split == "study":
         lowest = score[(of == domain_a) & ~spans].drop_duplicates().nsmallest(STUDY_TEST_COUNT)
         test = among(score, lowest) & (of == domain_a)
     else:
-        test = score < of.map(dataset.test_share).fillna(0.0)
+        test = score < of.map(dataset.test_share).astype(float).fillna(0.0)
     # A key may have halves of pairs and, as near-duplicates of theirs, photos without: none of them may straddle.
     return (test.groupby(key).transform("all") & ~spans).map({True: "test", False: "train"})
 
