@@ -63,6 +63,7 @@ def examine(project: Project, home: Home, path: Path | None) -> list[Finding]:
         _disk(home),
         *_sources(project, home),
         *_named_files(project),
+        *_too_large_recipes(project),
         *_weights(project, home),
         *_engine(project),
         _gpu(),
@@ -194,6 +195,18 @@ def _named_files(project: Project) -> list[Finding]:
     remedy = "put it there, or correct the project file"
     lost = ((key, expanded(text)) for key, text in named.items() if text is not None)
     return [Finding(key, f"{path}: is not there", remedy, is_fatal=True) for key, path in lost if not path.exists()]
+
+
+def _too_large_recipes(project: Project) -> list[Finding]:
+    """Recipes that would train on the next snapshot by themselves, were its pictures not too small for them."""
+    stored_px = project.dataset.stored_px
+    sizes = {name: project.recipes[name].resolved().size_px for name in project.training.automatic}
+    remedy = "raise [dataset] size_px, lower the recipe's, or take it out of [training] automatic"
+    return [
+        Finding(f"recipe {name}", f"trains at {size_px} px; snapshots hold pictures of {stored_px}", remedy, is_fatal=True)
+        for name, size_px in sizes.items()
+        if size_px > stored_px
+    ]
 
 
 def _weights(project: Project, home: Home) -> list[Finding]:

@@ -45,3 +45,13 @@ def test_a_project_without_recipes_is_said_to_have_none(tmp_path: Path) -> None:
     path = tmp_path / "bokehflow.toml"
     project = parse_project("[domains.ordinary]\n[domains.shallow]\n", path)
     assert examine(project, Home(tmp_path), path)[0].found == f"{path}: domains ordinary, shallow; recipes none"
+
+
+@pytest.mark.parametrize(("stored_px", "said"), [(256, []), (128, ["trains at 256 px; snapshots hold pictures of 128"])])
+def test_a_recipe_is_named_for_which_the_next_snapshots_pictures_are_too_small(
+    tmp_path: Path, stored_px: int, said: list[str]
+) -> None:
+    text = f"""[domains.ordinary]\n[domains.shallow]\n[dataset]\nsize_px = {stored_px}\n[training]\nautomatic = ["large"]
+[recipes]\nlarge = {{ model = "cyclegan" }}\nby_hand = {{ model = "cyclegan" }}\n"""
+    found = examine(parse_project(text, tmp_path / "bokehflow.toml"), Home(tmp_path), None)
+    assert [(one.what, one.found) for one in found if "recipe" in one.what] == [("recipe large", told) for told in said]
