@@ -103,7 +103,7 @@ def atomic_path(target: Path) -> Iterator[Path]:
 
     On any exception, and on KeyboardInterrupt, the temporary file is removed and `target` stays as it was.
     """
-    _make_folder(target.parent)
+    target.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_beside(target)
     try:
         with naming(target):
@@ -195,13 +195,6 @@ def append_whole(file: FileIO, data: bytes) -> None:
     except OSError:
         file.truncate(size_bytes)
         raise
-
-
-def _make_folder(path: Path) -> None:
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except FileExistsError as error:
-        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path)) from error
 
 
 def put_in_place(temporary: Path, target: Path) -> None:

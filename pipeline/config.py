@@ -81,7 +81,7 @@ FilePath = Annotated[str, AfterValidator(_path)]
 
 
 def _words(value: str) -> str:
-    if not value.strip(" ,\t\r\n"):
+    if not value.replace(",", " ").strip():
         raise ValueError(f"{value!r} has no word to search for; leave it out")
     return value
 
@@ -151,7 +151,7 @@ NO_JOB = {"--array", "--help", "--test-only", "--usage", "--version", "--wrap"}
 def _slurm_option(value: str) -> str:
     if not re.fullmatch(r"--[a-z][a-z-]*(=[^\s\x00-\x1f]+)?", value):
         raise ValueError(f"{value!r} is no option of sbatch; write it like --partition=gpu")
-    if value.partition("=")[0] in NO_JOB:
+    if any(one.startswith(value.partition("=")[0]) for one in NO_JOB):  # sbatch takes beginnings of names
         raise ValueError(f"{value!r} makes sbatch start several jobs or none; leave it out")
     return value
 
@@ -831,11 +831,13 @@ class Project(_Section):
         return self
 
     def _unusable_endpoints(self) -> Iterator[tuple[Where, str]]:
-        """In words that do not repeat them: there may be a password in one."""
+        """In words that do not repeat them: there may be a password in one, and others may read the project file."""
         for name in ("flickr", "commons"):
-            if not is_web(getattr(self, name).endpoint):
-                usual = type(getattr(self, name)).model_fields["endpoint"].default
-                yield (name, "endpoint"), f"is no http(s) address, like {usual}"
+            section = getattr(self, name)
+            if not is_web(section.endpoint):
+                yield (name, "endpoint"), f"is no http(s) address, like {type(section).model_fields['endpoint'].default}"
+            elif "@" in urlsplit(section.endpoint).netloc:
+                yield (name, "endpoint"), "holds a name or password; leave them out"
 
     def _translations_of_one_domain(self) -> Iterator[tuple[Where, str]]:
         for name, recipe in self.recipes.items():

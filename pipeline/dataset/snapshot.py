@@ -500,8 +500,7 @@ def refresh_origin(path: Path, manifest: pd.DataFrame, shards: Path) -> bool:
     """
     frozen = verified_manifest(path)
     told = (
-        without_controls(manifest.drop_duplicates("photo_id"))
-        .set_index("photo_id")[ORIGIN]
+        without_controls(manifest.drop_duplicates("photo_id").set_index("photo_id")[ORIGIN])
         .reindex(frozen["photo_id"])
         .set_index(frozen.index)
     )

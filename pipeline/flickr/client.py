@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import flickrapi
 import requests
 
-from pipeline.errors import ConfigError, FlickrRefused, FlickrUnreachable
+from pipeline.errors import FlickrRefused, FlickrUnreachable
 from pipeline.flickr.records import (
     EXTRAS,
     PAGING,
@@ -28,7 +28,6 @@ from pipeline.flickr.records import (
     parse_models,
     parse_search,
 )
-from pipeline.links import is_web
 from pipeline.sources.found import PhotoInfo, SearchPage
 from pipeline.web.manners import Patience, Waits, phrase, transport_failure, user_agent, wait_s
 from pipeline.web.reading import parse_json
@@ -120,7 +119,6 @@ class FlickrClient:
         budget: Budget | None = None,
         **waits: Unpack[Waits],
     ) -> None:
-        check_endpoint(endpoint)
         self.endpoint = endpoint
         self.user_agent = user_agent(contact)
         self.calls = 0
@@ -268,13 +266,3 @@ class FlickrClient:
         for secret in filter(None, (self._key, self._secret)):
             text = text.replace(secret, "…")
         return text
-
-
-def check_endpoint(endpoint: str) -> None:
-    """Raises `ConfigError` for what is no address to which calls could be sent."""
-    if not is_web(endpoint):
-        raise ConfigError(f"`[flickr] endpoint` is no http(s) address, like {ENDPOINT}")
-    parts = urlsplit(endpoint)
-    if "@" in parts.netloc:
-        # It stands in messages, and in the project file, which others may read.
-        raise ConfigError(f"`[flickr] endpoint` holds a name or password for {parts.hostname}; leave them out")

@@ -29,6 +29,7 @@ import numpy as np
 from PIL import Image
 
 from pipeline.config import OutsideMethod
+from pipeline.counted import counted
 from pipeline.dataset.exported import file_name
 from pipeline.errors import DatasetError
 from pipeline.file_names import child, is_plain_file, printable
@@ -367,7 +368,8 @@ class OnnxSource:
             raise Unusable(f"{printable(str(path))} cannot be loaded: {_line(error)}") from None
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         if (len(inputs), len(outputs)) != (1, 1):
-            raise Unusable(f"{path.name} has {len(inputs)} inputs and {len(outputs)} outputs; one of each is needed")
+            has = f"{counted(len(inputs), 'input')} and {counted(len(outputs), 'output')}"
+            raise Unusable(f"{path.name} has {has}; one of each is needed")
         self._input = inputs[0]
         shape = list(self._input.shape)
         if len(shape) != 4 or 3 not in (shape[1], shape[3]):

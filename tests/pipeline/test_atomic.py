@@ -28,6 +28,7 @@ from pipeline.atomic import (
     write_text,
     writer_of,
 )
+from pipeline.errors import is_of_machine, machine_words
 from pipeline.machine import here
 
 
@@ -50,11 +51,21 @@ def test_nothing_but_a_file_is_replaced(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "link", "pipe"]
 
 
-@pytest.mark.parametrize("below", ["file/x", "file/x/y"])
-def test_a_file_in_the_place_of_a_folder_is_named(tmp_path: Path, below: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("", "something else lies there"),
+        ("file/x", "something else lies there"),
+        ("file/x/y", "a file lies where a folder would have to be"),
+        ("x" * 300, "no name may be so long there"),
+    ],
+)
+def test_what_is_in_the_way_is_no_defect(tmp_path: Path, name: str, said: str) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(NotADirectoryError):
-        write_bytes(tmp_path / below, b"x")
+    with pytest.raises(OSError, match="Errno") as caught:
+        write_bytes(tmp_path / name, b"x")
+    assert is_of_machine(caught.value)
+    assert said in machine_words(caught.value, "")
 
 
 @pytest.mark.parametrize("interruption", [RuntimeError, KeyboardInterrupt])

@@ -124,8 +124,8 @@ def test_every_mistake_is_listed() -> None:
         ),
         (MINIMAL + '[commons]\nendpoint = "http://x:99999/"\n', "10: commons.endpoint: is no http(s) address, like https"),
         (
-            MINIMAL + '[domains.x]\nqueries = [{ tags = [" "] }]\n',
-            "10: domains.x.queries.0.tags.0: ' ' has no word to search",
+            MINIMAL + '[domains.x]\nqueries = [{ tags = ["\u00a0,"] }]\n',
+            "10: domains.x.queries.0.tags.0: '\\xa0,' has no word to search",
         ),
         (MINIMAL + '[domains.x]\nqueries = [{ text = " " }]\n', "10: domains.x.queries.0: a query needs at least one of"),
         (MINIMAL + '[domains.x]\nlists = ["lists/.csv"]\n', "10: domains.x.lists: 'lists/.csv' is no list of addresses"),
@@ -140,6 +140,7 @@ def test_every_mistake_is_listed() -> None:
             MINIMAL + '[training]\nslurm_options = ["--time=1:00:00", "--array=0-3"]\n',
             "10: training.slurm_options.1: '--array=0-3' makes sbatch start several jobs or none",
         ),
+        (MINIMAL + '[training]\nslurm_options = ["--arr=0-3"]\n', "'--arr=0-3' makes sbatch start several jobs or none"),
         (MINIMAL + "[dedupe]\nmin_detail = nan\n", "10: dedupe.min_detail: "),
         (
             MINIMAL + '[[curation.rules]]\nname = "a"\nhint = "people"\nbelow = inf\ndecision = "keep"\n',
@@ -202,9 +203,18 @@ def test_what_names_domains_by_default_names_those_of_the_project() -> None:
     assert unchanged == Project.model_validate(tomllib.loads(MINIMAL))
 
 
-def test_a_password_in_an_endpoint_is_not_repeated() -> None:
-    told = complaint(MINIMAL + '[flickr]\nendpoint = "https://me:hidden@x:99999/"\n')
-    assert "10: flickr.endpoint: is no http(s) address" in told
+@pytest.mark.parametrize("endpoint", ["", "ftp://api.flickr.com/", "https://", "http://[", "https://me:hidden@x:99999/"])
+@pytest.mark.parametrize("source", ["flickr", "commons"])
+def test_an_endpoint_that_is_no_address(source: str, endpoint: str) -> None:
+    told = complaint(f'{MINIMAL}[{source}]\nendpoint = "{endpoint}"\n')
+    assert f"10: {source}.endpoint: is no http(s) address" in told
+    assert "hidden" not in told
+
+
+@pytest.mark.parametrize("source", ["flickr", "commons"])
+def test_an_endpoint_with_a_password_is_refused_and_not_repeated(source: str) -> None:
+    told = complaint(f'{MINIMAL}[{source}]\nendpoint = "https://me:hidden@example.org/"\n')
+    assert f"10: {source}.endpoint: holds a name or password; leave them out" in told
     assert "hidden" not in told
 
 

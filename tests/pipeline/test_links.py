@@ -13,6 +13,7 @@ from pipeline.links import is_web
         ("javascript:alert(1)", False),
         ("data:text/html,x", False),
         ("//example.org", False),
+        ("https://example.org:0/", False),
         ("http://[", False),
         ("", False),
     ],

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from pipeline.emulators.faults import FaultPlan
 from pipeline.emulators.flickr import Emulator
-from pipeline.errors import ConfigError, FlickrError, FlickrRefused, FlickrUnreachable
+from pipeline.errors import FlickrError, FlickrRefused, FlickrUnreachable
 from pipeline.flickr.client import Failure, FlickrClient, RefusedCall, may_be_retried
 from pipeline.operations.emulated_flickr import free_ports
 from pipeline.sources.budget import CallBudget
@@ -120,20 +120,6 @@ def test_a_slow_answer_runs_into_the_time_out() -> None:
     plan = faulty(slow=1.0, slow_s=30)
     with Emulator(PHOTOS, plan) as emulator, pytest.raises(FlickrUnreachable, match=r"no answer within 0\.1 s"):
         client_of(emulator, timeout_s=0.1, retries=0).license_names()
-
-
-@pytest.mark.parametrize(
-    "endpoint", ["", "api.flickr.com", "ftp://api.flickr.com/", "https://", "http://[", "http://x:99999/"]
-)
-def test_an_endpoint_that_is_no_address(endpoint: str) -> None:
-    with pytest.raises(ConfigError, match="endpoint"):
-        FlickrClient(KEY, SECRET, endpoint=endpoint)
-
-
-def test_an_endpoint_with_a_password_is_refused_and_not_repeated() -> None:
-    with pytest.raises(ConfigError, match=r"example\.org") as caught:
-        FlickrClient(KEY, SECRET, endpoint="https://me:hidden@example.org/")
-    assert "hidden" not in str(caught.value)
 
 
 def test_an_endpoint_whose_name_leads_inwards_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -230,12 +230,13 @@ def test_a_function_is_called_and_checked(tmp_path: Path) -> None:
             source_of(sources[name]).picture(target())
 
 
-def network(path: Path, shape: list[int | str], scale: float = 0.5) -> OutsideMethod:
+def network(path: Path, shape: list[int | str], scale: float = 0.5, made: tuple[str, ...] = ("y",)) -> OutsideMethod:
     from onnx import TensorProto, helper, save
 
-    given, made = (helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in ("x", "y"))
+    given, *results = (helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in ("x", *made))
     factor = helper.make_tensor("f", TensorProto.FLOAT, [], [scale])
-    graph = helper.make_graph([helper.make_node("Mul", ["x", "f"], ["y"])], "g", [given], [made], [factor])
+    nodes = [helper.make_node("Mul", ["x", "f"], [name]) for name in made]
+    graph = helper.make_graph(nodes, "g", [given], results, [factor])
     save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), str(path))
     return OutsideMethod(name="a", onnx=str(path))
 
@@ -253,6 +254,8 @@ def test_a_network_that_does_not_fit_is_refused(tmp_path: Path) -> None:
         source_of(network(tmp_path / "b.onnx", [1, 3, 8, 8])).picture(target())
     with pytest.raises(Unusable, match="set `values`"):
         source_of(network(tmp_path / "c.onnx", ["b", 3, "h", "w"], 200.0)).picture(target())
+    with pytest.raises(Unusable, match=r"e\.onnx has 1 input and 2 outputs; one of each is needed"):
+        source_of(network(tmp_path / "e.onnx", ["b", 3, "h", "w"], made=("y", "z")))
     (tmp_path / "d.onnx").write_bytes(b"no network")
     with pytest.raises(Unusable, match="cannot be loaded"):
         source_of(OutsideMethod(name="a", onnx=str(tmp_path / "d.onnx")))
