@@ -115,7 +115,7 @@ def freeze(
     pictures = locate(manifest, shards)
     if missing := pictures["shard"].isna().sum():
         raise DatasetError(
-            f"{shards}: {counted(int(missing), 'picture')} of the manifest in no shard; `bokehflow run` makes them"
+            f"{shards}: lacks {counted(int(missing), 'picture')} of the manifest; `bokehflow run` makes what is missing"
         )
     with freeze_as(target, pictures, shards) as temporary:
         facts = {

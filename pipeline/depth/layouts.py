@@ -202,7 +202,7 @@ def _unread(folder: Path, endings: Sequence[str]) -> str | None:
     )
     if not names:
         return None
-    return f"{folder.name}/: {counted(len(names), 'file')} not read, such as {names[0]}; read is {', '.join(endings)}"
+    return f"{folder.name}/: {counted(len(names), 'file')} not read, such as {names[0]}; only {', '.join(endings)} are"
 
 
 def _without(others: Mapping[str, Path], *many: Mapping[str, Path]) -> Iterator[Path]:

@@ -76,7 +76,7 @@ def import_list(
     if failure and not done.pictures:
         raise failure
     if failure:
-        done.notes.append(f"left for the next import: {counted(waiting, 'row')}: {failure}")
+        done.notes.append(f"left for the next import: {counted(waiting, 'row')}; {failure}")
     # All that its journal knew stands in the table now.
     home.journal(JOURNAL).unlink(missing_ok=True)
     done.notes += _notes(listed, words)

@@ -71,6 +71,6 @@ def _read(project: Project, home: Home, domain: str, path: Path) -> Imported:
         home.tables.write("listed_photos", pd.concat([others, pd.DataFrame(rows)], ignore_index=True))
     if gone:
         done.notes.append(
-            f"{counted(len(gone), 'photo')} whose row is gone, in no later snapshot; `bokehflow forget` erases them"
+            f"later snapshots leave out {counted(len(gone), 'photo')} whose rows are gone; `bokehflow forget` erases photos"
         )
     return done

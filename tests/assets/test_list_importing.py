@@ -123,6 +123,6 @@ def test_a_host_that_is_gone_holds_up_no_other(tmp_path: Path, monkeypatch: pyte
         (done,) = import_list(world.project, world.home, path, "ordinary")
         assert done.pictures == 3
         said = summary([done])
-        assert "left for the next import: 50 rows: 127.0.0.1:9: the last 20 pictures could not be fetched" in said
+        assert "left for the next import: 50 rows; 127.0.0.1:9: the last 20 pictures could not be fetched" in said
         assert [refused.reason for refused in done.refused] == ["unreachable"] * 10
         assert "127.0.0.1:9 was given up" in said

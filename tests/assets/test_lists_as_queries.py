@@ -67,7 +67,7 @@ def lists(tmp_path: Path) -> Iterator[ListedWorld]:
         yield ListedWorld(world)
 
 
-def test_rows_come_and_go_as_the_list_says(lists: ListedWorld) -> None:
+def test_rows_come_and_go_as_the_list_says(lists: ListedWorld, capsys: pytest.CaptureFixture[str]) -> None:
     world = lists.world
     assert lists.run() == {0, 1, 2, 3}
     before = world.emulator.image_requests
@@ -76,6 +76,7 @@ def test_rows_come_and_go_as_the_list_says(lists: ListedWorld) -> None:
     lists.write("sunny", 0, 2, 4)
     assert lists.run() == {0, 2, 3, 4}
     assert any("the lists of ordinary changed" in line for line in world.said)
+    assert "later snapshots leave out 1 photo whose rows are gone; `bokehflow forget`" in capsys.readouterr().err
     assert world.emulator.image_requests == before + 1, "only what is new is fetched"
     history = world.history()
     gone = url_id(lists.urls[1])

@@ -105,7 +105,7 @@ def test_files_that_are_passed_over_for_their_endings_are_named_and_counted(tmp_
     for name in ("b.exr", "c.exr", ".hidden"):
         (tmp_path / "depth" / name).touch()
     assert pairs(tmp_path, DepthUnit.parse("m")).problems == [
-        "depth/: 2 files not read, such as b.exr; read is .png, .npy, .tif, .tiff",
+        "depth/: 2 files not read, such as b.exr; only .png, .npy, .tif, .tiff are",
         "b.jpg: there is no map of that name in depth/",
     ]
 
