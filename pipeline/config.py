@@ -163,8 +163,9 @@ class _Section(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _can_be_handed_on(cls, value: object) -> object:
-        if isinstance(value, str) and "\0" in value:
-            raise ValueError("has a NUL character, which no name of a file and no word of a command can have")
+        for one in value if isinstance(value, list) else [value]:
+            if isinstance(one, str) and "\0" in one:
+                raise ValueError("has a NUL character, which no name of a file and no word of a command can have")
         return within_int64(value)
 
     def version(self, without: Set[str] = frozenset()) -> str:

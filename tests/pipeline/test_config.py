@@ -127,6 +127,7 @@ def test_every_mistake_is_listed() -> None:
             MINIMAL + '[domains.x]\nqueries = [{ tags = ["\u00a0,"] }]\n',
             "10: domains.x.queries.0.tags.0: '\\xa0,' has no word to search",
         ),
+        (MINIMAL + '[domains.x]\nlists = ["a\\u0000.csv"]\n', "10: domains.x.lists: has a NUL character"),
         (MINIMAL + '[domains.x]\nqueries = [{ text = " " }]\n', "10: domains.x.queries.0: a query needs at least one of"),
         (MINIMAL + '[domains.x]\nlists = ["lists/.csv"]\n', "10: domains.x.lists: 'lists/.csv' is no list of addresses"),
         (MINIMAL + '[evaluation]\ntruth = "~no.such.user/x"\n', "10: evaluation.truth: '~no.such.user/x' begins with ~"),
