@@ -687,7 +687,7 @@ class OutsideMethod(_Section):
     """A program that reads the PNG `{input}` and writes the picture `{output}`, like `bokeh {input} {output}`; no shell."""
     onnx: FilePath | None = None
     """An ONNX file with one input and one output, RGB pictures of one size; relative to the project file."""
-    callable: str | None = None
+    callable: FilePath | None = None
     """A Python function `package.module:function`, or `file.py:function` beside the project file, from a picture, uint8
     [height, width, 3], to another of the same shape."""
     values: Literal["unit", "signed", "levels"] = "unit"

@@ -27,7 +27,7 @@ Count = Annotated[int, Field(ge=1)]
 def within_int64(value: object) -> object:
     """The value of a key; ValueError for an integer of more than 64 bits, which no table and no network takes."""
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
-        raise ValueError(f"is beyond the largest number there is room for, {2**63 - 1}")
+        raise ValueError(f"is beyond what there is room for, {2**63 - 1} above or below zero")
     return value
 
 

@@ -135,7 +135,14 @@ def test_every_mistake_is_listed() -> None:
             MINIMAL + f'[evaluation]\nmethods = [{{ name = "a", callable = "{"x" * 300}" }}]\n',
             "10: evaluation.methods.0: 'xxx",
         ),
-        (MINIMAL + "[photos]\nmax_pixels = 10000000000000000000\n", "10: photos.max_pixels: is beyond the largest number"),
+        (
+            MINIMAL + '[evaluation]\nmethods = [{ name = "a", callable = "~no.such.user/a.py:f" }]\n',
+            "10: evaluation.methods.0.callable: '~no.such.user/a.py:f' begins with ~",
+        ),
+        (
+            MINIMAL + "[photos]\nmax_pixels = 10000000000000000000\n",
+            "10: photos.max_pixels: is beyond what there is room for",
+        ),
         (MINIMAL + "[collect]\nrescrape_weeks = 1000000000\n", "10: collect.rescrape_weeks: "),
         (
             MINIMAL + '[training]\nslurm_options = ["--time=1:00:00", "--array=0-3"]\n',
