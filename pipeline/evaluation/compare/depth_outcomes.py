@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from pipeline.counted import counted
 from pipeline.evaluation.compare.headline import Headline, Verdict
 from pipeline.intervals import Interval, mean_interval
 
@@ -182,7 +183,7 @@ def _lens_sentences(scores: pd.DataFrame, model: str) -> Iterator[str]:
     if gap is not None:
         count = views["photo_id"].nunique()
         way = f"{gap:.0%} of the way from the unchanged picture to blur by true depth"
-        yield f"Blur by its depth goes {way} ({count} pictures)."
+        yield f"Blur by its depth goes {way} ({counted(count, 'picture')})."
     cells = {one.label: cell_of(views, model, one.name) for one in OBEDIENCE}
     if told := [f"{label} {cell.mean:.0%}" for label, cell in cells.items() if cell]:
         yield f"The plane is obeyed, told by {', '.join(told)}."

@@ -175,7 +175,7 @@ VARIANTS = (
 )  # fmt: skip
 
 
-@settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     order=st.permutations(range(len(VARIANTS))),
     cuts=st.lists(st.integers(0, len(VARIANTS)), max_size=3),

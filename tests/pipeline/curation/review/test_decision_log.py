@@ -168,7 +168,7 @@ def test_a_clock_that_is_set_back_does_not_bury_the_newer_decision(tmp_path: Pat
 STEPS_OF_THE_CLOCK = st.sampled_from([0, -31_536_000, -3_600, 259_200])
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     st.lists(
         st.tuples(
@@ -281,7 +281,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(STEPS)
 @example([("Ann", 0, EDITED), ("Ben", 0, KEEP), ("Ann", 0, EDITED), ("Ann", 0, None)])
 def test_undo_takes_back_exactly_one_decision_whatever_came_before(

@@ -158,7 +158,7 @@ SEATS = st.sampled_from("abc")
 STEPS = st.tuples(st.sampled_from(["next", "keep", "drop", "skip", "undo"]), SEATS, st.integers(0, 4))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=20, deadline=None)
 @given(st.lists(STEPS, max_size=25))
 def test_whatever_happens_nobody_is_given_what_they_decided_and_a_restart_sees_the_same(
     home: Home, steps: list[tuple[str, str, int]]

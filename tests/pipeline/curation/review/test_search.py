@@ -10,7 +10,7 @@ from pipeline.curation.review.search import Search, first_of
 from pipeline.curation.review.statuses import HIDDEN, KEPT, UNDECIDED
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None)
 @given(
     st.lists(st.tuples(st.integers(-1, 5), st.integers(0, 1), st.sampled_from([0.2, 0.7, np.nan])), max_size=30),
     st.integers(0, 30), st.integers(0, 30),

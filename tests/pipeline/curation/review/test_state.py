@@ -147,7 +147,7 @@ SEATS = st.sampled_from("abc")
 NUMBERS = st.integers(55, 69)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=30, deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from(["grid", "single", "next", "keep", "skip", "undo", "leave", "poll"]), SEATS, NUMBERS))
 )
