@@ -309,7 +309,7 @@ def test_a_mask_is_drawn_taken_back_and_saved(browser: Browser, server: Server) 
     page = opened(browser, server, f"/single?photo={photo_id(1)}&status=all", viewport={"width": 1280, "height": 900})
     page.keyboard.press("b")
     page.wait_for_selector("canvas")
-    page.wait_for_selector("#say.on")
+    page.wait_for_function("() => document.querySelector('#say').textContent.startsWith('Draw')")
     box, said, tools = (page.locator(where).bounding_box() for where in ("canvas", "#say", "#brush-tools"))
     assert box is not None
     assert said is not None
@@ -693,8 +693,12 @@ def test_a_slow_disk_is_told_of_while_keys_wait_for_it(browser: Browser, server:
     page = opened(browser, server, "/single")
     held: list[Route] = []
     page.route("**/decide", lambda route: held.append(route))
+    page.clock.install()
     page.keyboard.press("k")
-    page.wait_for_function("() => document.querySelector('#say.on')?.textContent === 'Saving …'")
+    for _ in range(2):  # as long as it takes, and not for the seconds that other words stay
+        page.clock.run_for(10_000)
+        assert page.inner_text("#say.on") == "Saving …"
+    page.clock.resume()
     assert current(page) == photo_id(0)
     held[0].continue_()
     page.wait_for_function(ANOTHER_PHOTO, arg=photo_id(0))

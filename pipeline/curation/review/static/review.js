@@ -37,13 +37,14 @@
 
   // --- speaking
 
-  function say(text) {
+  function say(text, stays = false) {
     const line = one("#say");
     line.textContent = text;
     line.classList.add("on");
     clearTimeout(quiet);
-    quiet = setTimeout(() => line.classList.remove("on"), 3500);
+    if (!stays) quiet = setTimeout(hush, 3500);
   }
+  function hush() { one("#say").classList.remove("on"); }
   function trouble(text) {
     const line = one("#trouble");
     if (line.textContent !== text) line.textContent = text;
@@ -56,7 +57,8 @@
     store.set("pending", { path, fields });
     let renewed = false;
     for (;;) {
-      const slow = setTimeout(() => say("Saving …"), SLOW_MS); // keys do nothing meanwhile
+      let waits = false;
+      const slow = setTimeout(() => { waits = true; say("Saving …", true); }, SLOW_MS); // keys do nothing meanwhile
       try {
         const answer = await fetch(path, {
           method: "POST", body: new URLSearchParams(fields),
@@ -84,6 +86,7 @@
         await pause(RETRY_MS);
       } finally {
         clearTimeout(slow);
+        if (waits) hush();
       }
     }
   }
